@@ -1,0 +1,47 @@
+# Everything a person does with this project. `make help` lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test check fix lock clean
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Set up .venv with everything the project needs
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) (about a minute, once) …"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed; say which with: make install PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install  ## Start everything, render four pictures, show where they are, stop
+	@$(BIN)/python -m anime.demo
+
+up: install  ## Start everything and keep it running until Ctrl-C
+	@$(BIN)/anime up
+
+test: install  ## Run every test
+	@$(BIN)/python -m pytest
+
+check: install  ## What each commit must pass: ruff, mypy, unit tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/unit -q
+
+fix: install  ## Let ruff format and mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock:  ## Write requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --all-extras --output-file requirements.lock pyproject.toml
+
+clean:  ## Remove .venv and caches (never your pictures)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,1 @@
+"""An anime studio's image production on ComfyUI, run by Prefect."""

@@ -1,0 +1,38 @@
+"""Where the database, Redis and ComfyUI are, or a sentence on how to say so."""
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings, resolve_reference
+
+
+def database_address(settings: Settings) -> str:
+    """The URL of the studio's database.
+
+    Raises:
+        ConfigurationError: none is known.
+    """
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "No database is known: ANIME_DATABASE_URL is not set and no stack runs.",
+            "Start everything with `anime up`, or set ANIME_DATABASE_URL.",
+        )
+    return resolve_reference(settings.database_url.get_secret_value())
+
+
+def redis_address(settings: Settings) -> str | None:
+    """The URL of Redis; None when there is none, which is no error."""
+    url = settings.redis_url
+    return resolve_reference(url.get_secret_value()) if url else None
+
+
+def comfyui_addresses(settings: Settings) -> tuple[str, ...]:
+    """The ComfyUI servers, at least one.
+
+    Raises:
+        ConfigurationError: none is known.
+    """
+    if not settings.comfyui_urls:
+        raise ConfigurationError(
+            "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
+            "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
+        )
+    return settings.comfyui_urls

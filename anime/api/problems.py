@@ -1,0 +1,115 @@
+"""Errors as problem documents, after RFC 9457."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from anime.errors import AnimeError
+from anime.field_faults import FieldFault, faults_of
+
+_log = logging.getLogger(__name__)
+
+TYPE_PREFIX = "urn:anime:problem:"
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the application answer with a problem document."""
+    app.add_exception_handler(AnimeError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _expected(request: Request, error: Exception) -> ProblemResponse:
+    """What an error of ours says. One of 5xx is also logged."""
+    if not isinstance(error, AnimeError):
+        raise error
+    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("%s %s: %s", request.method, request.url.path, error)
+    headers = {"Retry-After": "5"} if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return _problem(
+        request,
+        error.http_status,
+        slug=error.slug,
+        detail=error.what,
+        todo=error.todo,
+        headers=headers,
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> ProblemResponse:
+    """Each field of the request that cannot be taken, with the reason."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    faults = faults_of(error.errors(), skip=1)  # the first place is "body", "query" or "path"
+    return _problem(
+        request,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        slug="invalid-request",
+        detail=" ".join(map(str, faults)),
+        todo="Correct these fields and send the request again.",
+        errors=faults,
+    )
+
+
+async def _of_http(request: Request, error: Exception) -> ProblemResponse:
+    """Errors of the framework: no such address, method not allowed."""
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    return _problem(
+        request,
+        status,
+        slug=status.phrase.lower().replace(" ", "-"),
+        detail=f"{request.method} {request.url.path}: {error.detail}.",
+        todo="The addresses that exist are listed at /docs.",
+        headers=error.headers,
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    """Nothing of the error itself: the log has it (the server writes it there)."""
+    _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
+    return _problem(
+        request,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        slug="internal",
+        detail="Something unexpected went wrong here.",
+        todo="See the log of the API, and report what it says.",
+    )
+
+
+def _problem(
+    request: Request,
+    status: int,
+    *,
+    slug: str,
+    detail: str,
+    todo: str,
+    errors: list[FieldFault] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    document: dict[str, Any] = {  # strings, the status, and the list of fields
+        "type": TYPE_PREFIX + slug,
+        "title": slug.replace("-", " ").capitalize(),
+        "status": int(status),
+        "detail": detail,
+        "todo": todo,
+        "instance": request.url.path,
+    }
+    if errors is not None:
+        document["errors"] = jsonable_encoder(errors)
+    return ProblemResponse(document, status_code=status, headers=headers)

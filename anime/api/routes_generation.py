@@ -1,0 +1,96 @@
+"""Asking for a generation, and how far it is."""
+
+from typing import Annotated
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from fastapi import APIRouter, Header, Request, Response, status
+from pydantic import BaseModel, Field
+
+from anime.api.state import Studio, StudioDependency
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.repositories import JobRepository
+from anime.errors import NotFound
+from anime.intake import accept
+from anime.schemas import Accepted, GenerationRequest, JobSnapshot
+
+router = APIRouter(tags=["generation"])
+
+_KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="The same key gives the same job."),
+]
+
+
+class GenerationStatus(BaseModel):
+    """How far a generation is, with the keys old clients read."""
+
+    id: UUID
+    status: JobStatus
+    progress: float = Field(ge=0, le=1, description="Share of sampler steps over all nodes.")
+    stage: Stage | None
+    output_path: str | None
+    error: str | None
+    error_kind: FailureKind | None
+    attempt: int
+    updated_at: str
+
+
+@router.post("/generate", status_code=status.HTTP_202_ACCEPTED)
+async def generate(
+    order: GenerationRequest,
+    studio: StudioDependency,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Take a request on; the picture comes later."""
+    job = await accept(
+        order,
+        job_id=uuid5(_KEYS, idempotency_key) if idempotency_key else None,
+        database=studio.database,
+        publisher=studio.publisher,
+        settings=studio.settings,
+    )
+    status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
+    response.headers["Location"] = status_url
+    return Accepted(job_id=job.id, status=job.status, status_url=status_url)
+
+
+@router.get("/generation/{job_id}/status")
+async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
+    """How far a generation is."""
+    job = await _find(job_id, studio)
+    return GenerationStatus(
+        id=job.id,
+        status=job.status,
+        progress=job.progress / 100,
+        stage=job.stage,
+        output_path=job.output_path,
+        error=job.error,
+        error_kind=job.error_kind,
+        attempt=job.attempt,
+        updated_at=job.updated_at.isoformat(),
+    )
+
+
+@router.get("/jobs/{job_id}")
+async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
+    """One job, with all that is known of it."""
+    return await _find(job_id, studio)
+
+
+async def _find(text: str, studio: Studio) -> JobSnapshot:
+    """The job of that id.
+
+    Raises:
+        NotFound: there is none, or the text is no id at all.
+    """
+    try:
+        job_id = UUID(text)
+    except ValueError:
+        raise NotFound(
+            f"There is no job {text[:64]!r}.", "A job's id comes with the answer to its request."
+        ) from None
+    async with studio.database.session_scope() as session:
+        return await JobRepository(session).get(job_id)

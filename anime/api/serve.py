@@ -1,0 +1,78 @@
+"""One application on several ports."""
+
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+
+from anime.api.app import create_app
+from anime.errors import ConfigurationError
+from anime.settings import Settings
+
+STOP_SECONDS = 5  # how long a stop waits for requests under way
+
+_log = logging.getLogger(__name__)
+
+
+class _WithoutQuery(logging.Filter):
+    """Cuts the query off an access log's line: a search may hold the text of a prompt."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and len(record.args) == 5:  # as uvicorn logs
+            client, method, path, version, status = record.args
+            record.args = (client, method, str(path).partition("?")[0], version, status)
+        return True
+
+
+async def serve(settings: Settings) -> None:
+    """Answer on every port of the settings until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigurationError: a port is taken, or no database is known.
+    """
+    app = create_app(settings)
+    sockets = listen(settings.api_host, settings.api_ports)
+    config = uvicorn.Config(
+        app, log_level="info", server_header=False, timeout_graceful_shutdown=STOP_SECONDS
+    )
+    logging.getLogger("uvicorn.access").addFilter(_WithoutQuery())
+    for each in sockets:
+        _log.info("The API listens on %s", address_of(each))
+    await uvicorn.Server(config).serve(sockets=sockets)
+
+
+def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
+    """A listening socket for each port; 0 stands for any free one.
+
+    Raises:
+        ConfigurationError: one is taken or not allowed; none is left open.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for port in ports:
+            opened.append(_listen(host, port))  # noqa: PERF401  what is open must be known
+    except ConfigurationError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as fault:
+        why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror}"
+        raise ConfigurationError(
+            f"Port {port} on {host} (ANIME_API_PORTS) {why}.",
+            "Set ANIME_API_PORTS to other ports, or to 0 for any free one.",
+        ) from fault

@@ -1,0 +1,27 @@
+"""What the routes work with, made once when the application starts."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from anime.db.session import Database
+from anime.progress import ProgressPublisher
+from anime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The settings and the open connections of this process."""
+
+    settings: Settings
+    database: Database
+    publisher: ProgressPublisher
+
+
+def _studio(request: Request) -> Studio:
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+StudioDependency = Annotated[Studio, Depends(_studio)]

@@ -1,0 +1,44 @@
+"""The command `anime`: which words it knows."""
+
+import typer
+
+from anime.cli import (
+    doctor,
+    env,
+    files,
+    generate,
+    jobs,
+    migrate,
+    rehearsal,
+    serve,
+    up,
+    worker,
+)
+from anime.cli.edge import run_command
+
+app = typer.Typer(
+    name="anime",
+    help="A prompt becomes a picture in the library, a row in PostgreSQL and a run in Prefect.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(generate.generate)
+app.command()(jobs.jobs)
+app.command()(files.files)
+app.command()(doctor.doctor)
+app.command()(env.env)
+app.command()(migrate.migrate)
+app.command()(worker.worker)
+app.command()(serve.serve)
+app.command()(rehearsal.rehearsal)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit with its code."""
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The checks of `anime doctor`: each returns what it found, or raises what is wrong."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from anime.addresses import comfyui_addresses, database_address, redis_address
+from anime.comfyui.client import ComfyUIClient
+from anime.db.migrate import revision
+from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
+from anime.intake import DEPLOYMENT
+from anime.library import Library
+from anime.prefect_api import PrefectApi
+from anime.settings import Settings
+from anime.templates import list_templates
+
+TIMEOUT_SECONDS = 8.0
+MB = 2**20
+
+
+class Finding(BaseModel):
+    """What one check found; `todo` is empty when all is well."""
+
+    system: str
+    ok: bool
+    detail: str
+    todo: str = ""
+
+
+async def check_up(settings: Settings) -> list[Finding]:
+    """One finding a system, in the order in which one would mend them."""
+    servers = settings.comfyui_urls or ("",)
+    return await asyncio.gather(
+        _finding("settings", _settings(settings)),
+        _finding("database", _database(settings)),
+        _finding("redis", _redis(settings)),
+        *(_finding("comfyui", _comfyui(settings, url)) for url in servers),
+        _finding("prefect", _prefect(settings)),
+        _finding("deployment", _deployment(settings)),
+        _finding("work pool", _work_pool(settings)),
+        _finding("library", _library(settings)),
+        _finding("workflows", _workflows(settings)),
+    )
+
+
+async def _finding(system: str, check: Awaitable[str]) -> Finding:
+    try:
+        detail = await asyncio.wait_for(check, TIMEOUT_SECONDS)
+    except AnimeError as error:
+        return Finding(system=system, ok=False, detail=error.what, todo=error.todo)
+    except TimeoutError:
+        return Finding(
+            system=system,
+            ok=False,
+            detail=f"No answer within {TIMEOUT_SECONDS:g} s.",
+            todo="Look whether it is overloaded, or its address wrong.",
+        )
+    return Finding(system=system, ok=True, detail=detail)
+
+
+async def _settings(settings: Settings) -> str:
+    return f"data folder {settings.home}, time zone {settings.timezone or settings.zone}"
+
+
+async def _database(settings: Settings) -> str:
+    current, head = await revision(database_address(settings))
+    if current != head:
+        raise DatabaseUnavailable(
+            f"The tables are at revision {current or 'none'}, the newest is {head}.",
+            "Bring them up to date with `anime migrate`.",
+        )
+    return f"answers, revision {current}"
+
+
+async def _redis(settings: Settings) -> str:
+    url = redis_address(settings)
+    if url is None:
+        raise ConfigurationError(
+            "No Redis is known: progress moves once a second only.",
+            "Start everything with `anime up`, or set ANIME_REDIS_URL.",
+        )
+    try:
+        async with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as redis:
+            version = (await redis.info("server")).get("redis_version", "?")
+    except (RedisError, OSError, ValueError) as fault:
+        raise ConfigurationError(
+            f"Redis does not answer: {fault}.", "Start it, or correct ANIME_REDIS_URL."
+        ) from fault
+    return f"answers, version {version}"
+
+
+async def _comfyui(settings: Settings, url: str) -> str:
+    address = url or comfyui_addresses(settings)[0]
+    async with ComfyUIClient(address, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
+        stats, checkpoints = await comfyui.system_stats(), await comfyui.checkpoints()
+        where = f"{comfyui.address} is ComfyUI {stats.comfyui_version or '?'}"
+    if not checkpoints:
+        raise ConfigurationError(
+            f"{where}, without a checkpoint.", "Put one into its models/checkpoints folder."
+        )
+    devices = ", ".join(
+        f"{device.name} ({device.vram_free // MB} of {device.vram_total // MB} MB free)"
+        for device in stats.devices
+    )
+    return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
+
+
+async def _prefect(settings: Settings) -> str:
+    async with PrefectApi.from_settings(settings) as prefect:
+        return f"{prefect.url} answers, version {await prefect.version()}"
+
+
+async def _deployment(settings: Settings) -> str:
+    async with PrefectApi.from_settings(settings) as prefect:
+        return f"{DEPLOYMENT} is {await prefect.deployment_id(DEPLOYMENT)}"
+
+
+async def _work_pool(settings: Settings) -> str:
+    async with PrefectApi.from_settings(settings) as prefect:
+        status = await prefect.work_pool_status(settings.work_pool)
+    if status != "READY":
+        raise PrefectUnavailable(
+            f"Work pool {settings.work_pool} is {status.lower().replace('_', ' ')}.",
+            f"Resume it: `prefect work-pool resume {settings.work_pool}`."
+            if status == "PAUSED"
+            else "Start a worker with `anime worker`.",
+        )
+    return f"{settings.work_pool} has a worker"
+
+
+async def _library(settings: Settings) -> str:
+    may_create = settings.library_dir is None
+    await Library(settings.library, may_create=may_create).check()
+    return f"{settings.library} can be written"
+
+
+async def _workflows(settings: Settings) -> str:
+    templates = await asyncio.to_thread(list_templates, settings.workflows_dir)
+    if not templates:
+        raise ConfigurationError(
+            f"There is no workflow in {settings.workflows_dir}.",
+            "Point ANIME_WORKFLOWS_DIR to the folder that holds them.",
+        )
+    return ", ".join(template.name for template in templates)

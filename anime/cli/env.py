@@ -1,0 +1,33 @@
+"""`anime env`: the addresses of the running stack, for a shell."""
+
+import shlex
+
+from anime.cli.terminal import give
+from anime.errors import ConfigurationError
+
+_ALWAYS = ("ANIME_HOME",)
+_SHOWN = (
+    "PREFECT_API_URL",
+    "PREFECT_API_AUTH_STRING",
+    "ANIME_DATABASE_URL",
+    "ANIME_REDIS_URL",
+    "ANIME_COMFYUI_URL",
+    "ANIME_LIBRARY_DIR",
+    "ANIME_API_PORTS",
+    "ANIME_PUBLIC_URL",
+)
+
+
+def env() -> None:
+    """Print `export` lines, so that `prefect` and `psql` find the stack: eval "$(anime env)"."""
+    from anime.local.environment import settings_environment
+    from anime.settings import load_settings
+
+    known = settings_environment(load_settings())
+    if "PREFECT_API_URL" not in known and "ANIME_DATABASE_URL" not in known:
+        raise ConfigurationError(
+            "No stack runs here, and no variable names one.", "Start it with `anime up`."
+        )
+    for name in (*_ALWAYS, *_SHOWN):
+        if name in known:
+            give(f"export {name}={shlex.quote(known[name])}")

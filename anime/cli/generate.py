@@ -1,0 +1,163 @@
+"""`anime generate`: a prompt becomes files."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anime.cli.terminal import as_json, give, give_json, tell
+from anime.schemas import GenerationRequest, GenerationType
+
+if TYPE_CHECKING:
+    from anime.db.session import Database
+    from anime.schemas import FileRecord, JobSnapshot
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.")],
+    negative: Annotated[str | None, typer.Option(help="What to avoid.")] = None,
+    kind: Annotated[
+        GenerationType, typer.Option("--type", help="A still image, or a short animation.")
+    ] = GenerationType.IMAGE,
+    project: Annotated[str | None, typer.Option(help="Project the files belong to.")] = None,
+    character: Annotated[str | None, typer.Option(help="Character in the picture.")] = None,
+    shot: Annotated[str | None, typer.Option(help="Shot the take is for.")] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option(help="By default txt2img, img2img with --image, or animation for video."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Checkpoint, as ComfyUI lists it.")] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[:STRENGTH]", help="May be repeated.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
+    cfg: Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="As ComfyUI lists it.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="As ComfyUI lists it.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="0 to 2^64-1; from the job's id if unset.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures made in one go.")] = None,
+    required_vram_mb: Annotated[
+        int | None, typer.Option(help="Free VRAM needed, in MB; the workflow says if unset.")
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="0 to 100; from 50 up it goes to the interactive queue.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="Any other input. May be repeated."),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Picture to begin with; copied into the library.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Print the job's id and leave.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print job and files as JSON.")] = False,
+) -> None:
+    """Render a prompt, show how far it is, and print the paths of the files."""
+    from anime.cli.order import read_inputs, read_lora, read_order
+    from anime.cli.picture import check_picture
+
+    if image is not None:
+        check_picture(image)
+    order = read_order(
+        {
+            "prompt": prompt,
+            "negative_prompt": negative,
+            "type": kind,
+            "project": project,
+            "character": character,
+            "shot": shot,
+            "workflow": workflow or _workflow_for(image, kind),
+            "model": model,
+            "loras": [read_lora(text) for text in lora or ()],
+            "width": width,
+            "height": height,
+            "steps": steps,
+            "cfg": cfg,
+            "sampler": sampler,
+            "scheduler": scheduler,
+            "seed": seed,
+            "batch_size": batch_size,
+            "required_vram_mb": required_vram_mb,
+            "priority": priority,
+            "inputs": read_inputs(inputs or ()),
+        }
+    )
+    job, files = asyncio.run(_render(order, image, waits=not no_wait))
+    if json:
+        give_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
+    elif no_wait:
+        give(str(job.id))
+    else:
+        for file in files:
+            give(file.file_path)
+    _raise_for(job)
+
+
+def _workflow_for(image: Path | None, kind: GenerationType) -> str | None:
+    """The workflow that begins with a picture, if one is given; None leaves it to the type."""
+    return "img2img" if image is not None and kind is GenerationType.IMAGE else None
+
+
+async def _render(
+    order: GenerationRequest, image: Path | None, *, waits: bool
+) -> "tuple[JobSnapshot, list[FileRecord]]":
+    """The job, and its files if waited for."""
+    from anime.addresses import database_address, redis_address
+    from anime.cli.picture import hand_in, name_in_library
+    from anime.cli.preflight import check_services
+    from anime.db.repositories import FileRepository
+    from anime.db.session import Database
+    from anime.intake import accept
+    from anime.progress import ProgressPublisher
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    redis_url = redis_address(settings)
+    async with (
+        Database(database_address(settings)) as database,
+        ProgressPublisher(redis_url) as publisher,
+    ):
+        if image is not None:
+            name = await name_in_library(image)
+            order = order.model_copy(update={"inputs": {**order.inputs, "image": name}})
+        await check_services(order, database, settings)
+        if image is not None:
+            await hand_in(image, name, settings)
+        job = await accept(order, database=database, publisher=publisher, settings=settings)
+        if not waits:
+            return job, []
+        job = await _watch(job, database, redis_url)
+        async with database.session_scope() as session:
+            return job, await FileRepository(session).of_job(job.id)
+
+
+async def _watch(job: "JobSnapshot", database: "Database", redis_url: str | None) -> "JobSnapshot":
+    from anime.cli.display import open_display
+    from anime.cli.watch import watch_job
+
+    try:
+        with open_display() as display:
+            return await watch_job(job.id, database, redis_url, display)
+    except asyncio.CancelledError:
+        tell(f"The generation goes on. See it with: anime jobs {job.id}")
+        raise
+
+
+def _raise_for(job: "JobSnapshot") -> None:
+    """Raise for a job that ended without files."""
+    from anime.core.job_status import JobStatus
+    from anime.errors import AnimeError, JobCancelled
+
+    if job.status is JobStatus.FAILED:
+        raise AnimeError(
+            f"Generation {job.id} failed ({job.error_kind}): {job.error}",
+        )
+    if job.status is JobStatus.CANCELLED:
+        raise JobCancelled(f"Generation {job.id} was cancelled.", "Ask for it again.")

@@ -1,0 +1,41 @@
+"""`anime rehearsal`: a stand-in for ComfyUI that draws placeholder frames."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rehearsal(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8188,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Holds output/, input/ and temp/; below ANIME_HOME if unset."),
+    ] = None,
+    step_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds that a sampler step takes.")
+    ] = 0.05,
+    vram_mb: Annotated[int, typer.Option(min=1, help="Size of the pretended GPU, in MB.")] = 24_576,
+    previews: Annotated[
+        bool, typer.Option("--previews", help="Send a preview picture after each step.")
+    ] = False,
+) -> None:
+    """Run a server that speaks ComfyUI's protocol and says of itself that it only rehearses."""
+    import logging
+
+    from anime.rehearsal.config import RehearsalConfig
+    from anime.rehearsal.server import run
+    from anime.settings import load_settings
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    run(
+        RehearsalConfig(
+            data_dir=data_dir or load_settings().home / "rehearsal",
+            host=host,
+            port=port,
+            step_seconds=step_seconds,
+            vram_total_mb=vram_mb,
+            previews=previews,
+        )
+    )

@@ -1,0 +1,75 @@
+"""What commands say: results on stdout, everything else on stderr.
+
+So `$(anime generate …)` is the files' paths and nothing more.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from pydantic import BaseModel, JsonValue
+
+from anime.errors import AnimeError, StackError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH_OF_A_FILE = 240  # columns of a table that goes into a file or a pipe
+
+
+def tell(line: str) -> None:
+    """Write a line on stderr."""
+    typer.echo(line, err=True)
+
+
+def tell_error(error: AnimeError) -> None:
+    """Write on stderr what failed and, on the next line, what to do."""
+    if isinstance(error, StackError) and error.log_tail:
+        tell(error.log_tail.rstrip())
+    typer.secho(error.what, err=True, fg="red")
+    if error.todo:
+        tell(f"→ {error.todo}")
+
+
+def give(line: str) -> None:
+    """Write a line of the result on stdout."""
+    typer.echo(line)
+
+
+def give_json(value: JsonValue) -> None:
+    """Write the result as JSON on stdout."""
+    give(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def as_json(models: Iterable[BaseModel]) -> list[JsonValue]:
+    """The models as JSON values; a seed stays a whole number."""
+    return [model.model_dump(mode="json") for model in models]
+
+
+def give_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table on stdout; what is in the cells is text, never markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    _console().print(table)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+
+
+def shorten(text: str, length: int = 48) -> str:
+    """The text in one line, cut to a length.
+
+    >>> shorten("a girl on a rooftop", 10)
+    'a girl on…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

@@ -1,0 +1,91 @@
+"""`anime up`: everything on this machine, until Ctrl-C."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from anime.cli.terminal import give, tell
+
+if TYPE_CHECKING:
+    from anime.local.parts import PartStatus
+    from anime.settings import Settings
+    from anime.stack_record import StackRecord
+
+
+def up() -> None:
+    """Start PostgreSQL, Valkey, Prefect, worker, API and, without a ComfyUI, the rehearsal."""
+    from anime.settings import load_settings
+
+    asyncio.run(_stay_up(load_settings()))
+
+
+async def _stay_up(settings: "Settings") -> None:
+    """Run the stack until SIGINT or SIGTERM, or until a part is lost."""
+    stack = asyncio.create_task(_run_stack(settings))
+    asked: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            stack.cancel()
+        else:
+            tell("Stopping already; a few seconds more …")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    with suppress(asyncio.CancelledError):
+        await stack
+    tell("Stopped. All data is kept.")
+
+
+async def _run_stack(settings: "Settings") -> None:
+    from anime.local.stack import running_stack
+
+    tell("Starting …")
+    async with running_stack(settings, report=_report) as record:
+        give(_welcome(record, settings))
+        await asyncio.Event().wait()
+
+
+def _report(status: "PartStatus") -> None:
+    tell(f"  {status.name:<12} {status}")
+
+
+def _welcome(record: "StackRecord", settings: "Settings") -> str:
+    """Where everything is, and what to type next."""
+    from anime.settings import load_settings
+
+    found = load_settings(home=settings.home)  # with what the record adds
+    auth = found.prefect_api_auth_string
+    api = record.parts["api"].url if "api" in record.parts else found.browser_url
+    lines = {
+        "Prefect": (found.prefect_api_url or "").removesuffix("/api"),
+        "  sign in": auth.get_secret_value() if auth else "",
+        "API": f"{api}/docs",
+        "ComfyUI": f"{found.comfyui_url or ''}" + " (rehearsal)" * ("rehearsal" in record.parts),
+        "Library": str(found.library),
+        "Logs": str(found.logs),
+    }
+    listed = [f"  {name:<10} {value}" for name, value in lines.items() if value]
+    return "\n".join(
+        [
+            "",
+            *listed,
+            "",
+            "In another terminal:",
+            *([f"  export ANIME_HOME={settings.home}"] if _is_elsewhere(settings) else []),
+            '  anime generate "a girl on a rooftop at dusk" --seed 7',
+            "  anime jobs",
+            "",
+            "Ctrl-C stops everything.",
+        ]
+    )
+
+
+def _is_elsewhere(settings: "Settings") -> bool:
+    """Whether another terminal would have to be told where the data folder is."""
+    from anime.settings import Settings
+
+    default = Settings.model_fields["home"].get_default(call_default_factory=True)
+    return bool(settings.home != default)

@@ -1,0 +1,20 @@
+"""`anime worker`: the Prefect worker that runs generations."""
+
+from typing import Annotated
+
+import typer
+
+
+def worker(
+    worker_type: Annotated[
+        str, typer.Option("--type", help="Prefect's name for how runs are run.")
+    ] = "process",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Generations at a time; ANIME_WORKER_LIMIT if unset.")
+    ] = None,
+) -> None:
+    """Become a Prefect worker on the pool ANIME_WORK_POOL."""
+    from anime.settings import load_settings
+    from anime.worker import run_worker
+
+    run_worker(load_settings(), worker_type=worker_type, limit=limit)

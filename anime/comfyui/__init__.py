@@ -1,0 +1,1 @@
+"""ComfyUI's protocol without I/O, and the client that speaks it."""

@@ -1,0 +1,55 @@
+"""Stopping one prompt and nobody else's."""
+
+import asyncio
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from anime.comfyui.models import HistoryEntry
+from anime.core.run_state import Absent, Finished, Pending, Running
+
+if TYPE_CHECKING:
+    from anime.comfyui.client import ComfyUIClient
+
+ASK_AGAIN_SECONDS = 0.1
+
+
+class Ending(StrEnum):
+    """What became of a prompt that was to be stopped."""
+
+    REMOVED = "removed"  # it never ran, or the server no longer knows it
+    INTERRUPTED = "interrupted"  # it stopped in the middle
+    COMPLETED = "completed"  # it had ended, or its last node did not listen: its files exist
+    FAILED = "failed"  # it had failed by itself
+    STILL_RUNNING = "still_running"  # it did not stop in the time given
+
+
+async def cancel(client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: float) -> Ending:
+    """How the prompt ended, asked until it has.
+
+    ComfyUI says 200 to every delete and interrupt, heeded or not: an interrupt acts between
+    two steps or nodes and is lost in the last one, and a pending prompt may start just
+    before it is deleted. So what is done depends on where the prompt is, again and again.
+    Only a running prompt is interrupted: old servers stop whatever runs.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                match await client.find(prompt_id):
+                    case Absent():
+                        return Ending.REMOVED
+                    case Finished(entry):
+                        return _ending_of(entry)
+                    case Pending():
+                        await client.delete_queued(prompt_id)
+                    case Running():
+                        await client.interrupt(prompt_id)
+                        await asyncio.sleep(ASK_AGAIN_SECONDS)
+    except TimeoutError:
+        return Ending.STILL_RUNNING
+
+
+def _ending_of(entry: HistoryEntry) -> Ending:
+    if entry.is_interrupted:
+        return Ending.INTERRUPTED
+    return Ending.COMPLETED if entry.succeeded else Ending.FAILED

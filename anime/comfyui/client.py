@@ -1,0 +1,300 @@
+"""The ComfyUI client: sends what `requests` builds and hands the answer to `protocol`."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Self
+from uuid import UUID
+
+import httpx
+from pydantic import HttpUrl, JsonValue, TypeAdapter, ValidationError
+
+from anime.comfyui import follow as following
+from anime.comfyui import protocol, requests
+from anime.comfyui.cancellation import Ending, cancel
+from anime.comfyui.follow import Patience
+from anime.comfyui.models import (
+    Event,
+    HistoryEntry,
+    NodeInfo,
+    OutputFile,
+    QueueSnapshot,
+    Submission,
+    SystemStats,
+)
+from anime.comfyui.protocol import CHECK_SERVER, Reply
+from anime.comfyui.rejections import partial_rejection
+from anime.comfyui.requests import Request
+from anime.core.graphs import Graph
+from anime.core.run_state import Absent, Finished, Pending, Running, Sighting
+from anime.errors import ComfyUIError, ComfyUIUnreachable, ConfigurationError
+
+CONNECT_SECONDS = 5.0
+CHUNK_BYTES = 256 * 1024
+SECOND_HISTORY_DELAY_SECONDS = 0.02
+UNDO_SECONDS = 10.0
+
+
+def _checked(base_url: str) -> str:
+    """The URL without a trailing slash."""
+    try:
+        address = TypeAdapter(HttpUrl).validate_python(base_url)
+    except ValidationError as fault:
+        raise ConfigurationError(
+            f"{_without_login(base_url)!r} is no address of a ComfyUI server.",
+            "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188.",
+        ) from fault
+    return str(address).rstrip("/")
+
+
+def _without_login(url: str) -> str:
+    """The URL as messages may show it: without user and password."""
+    return re.sub(r"//[^/]*@", "//", url)
+
+
+class ComfyUIClient:
+    """One ComfyUI server. Open it with `async with`; it may be used by many tasks at once.
+
+    Every method raises ComfyUIUnreachable when nobody answers within `timeout_seconds`,
+    and ComfyUIError when what answers is no ComfyUI. Nothing is sent a second time.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = _checked(base_url)
+        self._timeout_seconds = timeout_seconds
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url,
+            transport=transport,
+            timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            trust_env=False,  # a proxy from the environment has no way to this machine's loopback
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    @property
+    def address(self) -> str:
+        """The server's URL without user and password."""
+        return _without_login(self.base_url)
+
+    @property
+    def name(self) -> str:
+        """The server as messages name it."""
+        return f"ComfyUI at {self.address}"
+
+    async def submit(
+        self,
+        graph: Graph,
+        *,
+        prompt_id: UUID,
+        client_id: str,
+        extra_pnginfo: Mapping[str, JsonValue] | None = None,
+    ) -> Submission:
+        """What the server made of one POST /prompt. `extra_pnginfo` goes into PNG chunks.
+
+        Raises:
+            PromptRejected: all or a part of the graph was refused; nothing of it runs.
+            ComfyUIUnreachable: no answer, so the outcome is unknown: `find` it before
+                sending anything again, since ComfyUI runs one id twice.
+        """
+        request = requests.submit_request(
+            graph, prompt_id=str(prompt_id), client_id=client_id, extra_pnginfo=extra_pnginfo
+        )
+        try:
+            reply = await self._send(request)
+            submission = protocol.decode_submit(reply, graph=graph, allow_partial=True)
+        except ComfyUIUnreachable as fault:
+            raise ComfyUIUnreachable(
+                f"{fault.what} Whether it took prompt {prompt_id} is unknown.",
+                f"Look for the prompt before sending it again. {fault.todo}",
+            ) from fault
+        if submission.prompt_id != str(prompt_id):
+            await self._tell(requests.delete_request(submission.prompt_id))
+            raise ComfyUIError(
+                f"{self.name} runs prompt {prompt_id} under an id of its own.",
+                "Update ComfyUI: 0.3.57 and later take the id they are given.",
+            )
+        if submission.problems:
+            await self.cancel(prompt_id, timeout_seconds=UNDO_SECONDS)
+            raise partial_rejection(self.name, submission.problems)
+        return submission
+
+    async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
+        """Where the prompt is. Absent proves no loss: see `anime.core.run_state`.
+
+        The queue is asked first: a prompt that ends between the questions is in the history.
+        """
+        queue = await self.queue()
+        if queue.is_running(str(prompt_id)):
+            return Running()
+        position = queue.position_of(str(prompt_id))
+        if position is not None:
+            return Pending(position, is_idle=not queue.running)
+        for delay in (0, SECOND_HISTORY_DELAY_SECONDS):
+            await asyncio.sleep(delay)
+            if entry := await self.history(prompt_id):
+                return Finished(entry)
+        return Absent()
+
+    async def history(self, prompt_id: UUID) -> HistoryEntry | None:
+        """How the prompt ended; None as long as it has not, and for one unknown there."""
+        reply = await self._send(requests.history_request(str(prompt_id)))
+        return protocol.decode_history(reply, str(prompt_id))
+
+    async def queue(self) -> QueueSnapshot:
+        """What runs and what waits, in the order in which it will run."""
+        return protocol.decode_queue(await self._send(requests.queue_request()))
+
+    async def follow(
+        self,
+        prompt_id: UUID,
+        client_id: str,
+        *,
+        poll_seconds: float,
+        stall_timeout_seconds: float,
+        unreachable_timeout_seconds: float,
+    ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
+        """This prompt's events as they come, and last how it ended, well or badly.
+
+        Raises:
+            PromptLost: the server has forgotten it.
+            RenderStalled: no progress for too long; it was cancelled there.
+            ComfyUIUnreachable: no answer for too long.
+        """
+        patience = Patience(
+            poll=poll_seconds,
+            stall=stall_timeout_seconds,
+            unreachable=unreachable_timeout_seconds,
+        )
+        async with aclosing(following.follow(self, prompt_id, client_id, patience)) as events:
+            async for event in events:
+                yield event
+
+    async def interrupt(self, prompt_id: UUID) -> None:
+        """Ask for the prompt to stop, if it runs. The answer does not say whether it does."""
+        await self._tell(requests.interrupt_request(str(prompt_id)))
+
+    async def delete_queued(self, prompt_id: UUID) -> None:
+        """Take the prompt out of the queue, if it waits there. It leaves no history."""
+        await self._tell(requests.delete_request(str(prompt_id)))
+
+    async def cancel(self, prompt_id: UUID, *, timeout_seconds: float) -> Ending:
+        """How the prompt ended after being told to stop, asked until it has."""
+        return await cancel(self, prompt_id, timeout_seconds=timeout_seconds)
+
+    async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+        """Have it give VRAM back as soon as the running prompt ends."""
+        await self._tell(
+            requests.free_request(unload_models=unload_models, free_memory=free_memory)
+        )
+
+    async def system_stats(self) -> SystemStats:
+        """The server's versions and memory."""
+        return protocol.decode_system_stats(await self._send(requests.system_stats_request()))
+
+    async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
+        """What these node classes take; a class the server does not have is left out."""
+        names = sorted(set(classes))
+        infos = await asyncio.gather(*(self._node_info(name) for name in names))
+        return {info.name: info for info in infos if info}
+
+    async def checkpoints(self) -> list[str]:
+        """The checkpoints the server has, by the names a loader takes."""
+        reply = await self._send(requests.models_request("checkpoints"))
+        names = protocol.decode_names(reply)
+        if names is not None:
+            return names
+        loader = await self._node_info("CheckpointLoaderSimple")
+        ckpt_name = loader.inputs.get("ckpt_name") if loader else None
+        return [str(name) for name in ckpt_name.choices] if ckpt_name else []
+
+    async def upload_image(self, name: str, content: bytes, *, overwrite: bool = False) -> str:
+        """The name under which LoadImage finds the picture.
+
+        It is another one than `name` when that holds other bytes and is not overwritten.
+        """
+        fields = {"overwrite": "true"} if overwrite else {}
+        with self._translated("POST /upload/image"):
+            response = await self._http.post(
+                "/upload/image", data=fields, files={"image": (name, content)}
+            )
+        return protocol.decode_upload(self._reply(response, "POST /upload/image"))
+
+    @asynccontextmanager
+    async def view(self, output: OutputFile) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The file's bytes in chunks.
+
+        Raises:
+            NotFound: the history names it, but it was moved or deleted.
+        """
+        request = requests.view_request(output)
+        with self._translated("GET /view"):
+            async with self._http.stream(
+                request.method, request.path, params=dict(request.params)
+            ) as response:
+                if response.status_code >= 300:
+                    await response.aread()
+                    protocol.require_file(self._reply(response, "GET /view"), output.filename)
+                yield self._chunks(response)
+
+    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        with self._translated("GET /view"):
+            async for chunk in response.aiter_bytes(CHUNK_BYTES):
+                yield chunk
+
+    async def _node_info(self, class_name: str) -> NodeInfo | None:
+        reply = await self._send(requests.object_info_request(class_name))
+        return protocol.decode_object_info(reply, class_name)
+
+    async def _tell(self, request: Request) -> None:
+        protocol.require_success(await self._send(request))
+
+    async def _send(self, request: Request) -> Reply:
+        question = f"{request.method} {request.path}"
+        with self._translated(question):
+            response = await self._http.request(
+                request.method,
+                request.path,
+                params=dict(request.params) or None,
+                content=request.body,
+                headers={"Content-Type": "application/json"} if request.body else None,
+            )
+        return self._reply(response, question)
+
+    def _reply(self, response: httpx.Response, question: str) -> Reply:
+        return Reply(
+            status=response.status_code,
+            content_type=response.headers.get("content-type", ""),
+            body=response.content,
+            url=self.address,
+            question=question,
+        )
+
+    @contextmanager
+    def _translated(self, question: str) -> Iterator[None]:
+        """Httpx's errors in our words."""
+        try:
+            yield
+        except httpx.ConnectTimeout as fault:
+            raise ComfyUIUnreachable(f"{self.name} cannot be reached.", CHECK_SERVER) from fault
+        except httpx.TimeoutException as fault:
+            raise ComfyUIUnreachable(
+                f"{self.name} did not answer {question} within {self._timeout_seconds:g} s.",
+                CHECK_SERVER,
+            ) from fault
+        except httpx.HTTPError as fault:
+            raise ComfyUIUnreachable(
+                f"{self.name} cannot be reached ({str(fault) or type(fault).__name__}).",
+                CHECK_SERVER,
+            ) from fault

@@ -1,0 +1,49 @@
+"""From how a prompt ended to the error that says so."""
+
+from anime.comfyui.models import ExecutionFailure, HistoryEntry
+from anime.comfyui.rejections import name_of
+from anime.core.graphs import Graph
+from anime.errors import AnimeError, NodeFailed, OutOfVram, PromptInterrupted
+
+# Types and words by which PyTorch, CUDA, ROCm and ComfyUI say that memory ran out.
+MEMORY_SIGNS = ("outofmemory", "out of memory", "memoryerror", "allocation on device")
+
+
+def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
+    """The error for a prompt that did not succeed, naming the node as the artist knows it.
+
+    `graph` is the one that was sent; without it the one in the history is used.
+    """
+    if entry.is_interrupted:
+        return PromptInterrupted(
+            f"Somebody stopped prompt {entry.prompt_id} in ComfyUI.",
+            "Start it again if that was a mistake.",
+        )
+    failure = entry.failure or ExecutionFailure()
+    node = _node_of(failure, graph or entry.graph)
+    said = _first_line(failure)
+    if _ran_out_of_memory(failure):
+        return OutOfVram(
+            f"{node} ran out of memory: {said}",
+            "Make the picture or the batch smaller, or free the GPU of other programs.",
+            node=node,
+        )
+    return NodeFailed(
+        f"{node} failed: {said}", "Correct its inputs; ComfyUI's log has the traceback.", node=node
+    )
+
+
+def _node_of(failure: ExecutionFailure, graph: Graph) -> str:
+    if not failure.node_id:
+        return "A node that ComfyUI does not name"
+    return name_of(failure.node_id, graph, failure.node_type)
+
+
+def _ran_out_of_memory(failure: ExecutionFailure) -> bool:
+    said = f"{failure.exception_type} {failure.message}".lower()
+    return any(sign in said for sign in MEMORY_SIGNS)
+
+
+def _first_line(failure: ExecutionFailure) -> str:
+    lines = failure.message.strip().splitlines()
+    return lines[0].strip("* ") if lines else failure.exception_type or "it gave no reason."

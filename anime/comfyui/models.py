@@ -1,0 +1,284 @@
+"""What ComfyUI says, as values. Fields we do not use are dropped, none of them is required
+that an older or a newer server might leave out.
+"""
+
+import math
+from typing import Self
+
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
+
+from anime.core.graphs import Graph
+
+MEDIA_KEYS = ("images", "gifs", "videos", "video", "audio")
+MOVING_KEYS = frozenset({"gifs", "videos", "video"})
+
+
+class Received(BaseModel):
+    """Anything the server sends."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class Submission(Received):
+    """The server took the prompt. `problems`: outputs it left out, one readable line each."""
+
+    prompt_id: str
+    number: float
+    problems: tuple[str, ...] = ()
+
+
+class QueuedPrompt(Received):
+    """One prompt in the queue; lower numbers run first."""
+
+    number: float
+    prompt_id: str
+
+    @property
+    def rank(self) -> tuple[float, str]:
+        """What the queue is sorted by. A number can be NaN, which sorts last."""
+        return (math.inf if math.isnan(self.number) else self.number, self.prompt_id)
+
+
+class QueueSnapshot(Received):
+    """The queue in the order in which it will run."""
+
+    running: tuple[QueuedPrompt, ...] = ()
+    pending: tuple[QueuedPrompt, ...] = ()
+
+    def position_of(self, prompt_id: str) -> int | None:
+        """How many pending prompts run before this one; None when it is not pending."""
+        ids = [prompt.prompt_id for prompt in self.pending]
+        return ids.index(prompt_id) if prompt_id in ids else None
+
+    def is_running(self, prompt_id: str) -> bool:
+        """Whether the server works on it now."""
+        return any(prompt.prompt_id == prompt_id for prompt in self.running)
+
+
+class OutputFile(Received):
+    """One file a node wrote, as /view wants it named.
+
+    `key` is the word under which the node listed it: images, gifs, videos, video or audio.
+    `type` is output, temp (previews, emptied when the server starts) or input.
+    """
+
+    filename: str
+    subfolder: str = ""
+    type: str = "output"
+    node_id: str = ""
+    key: str = "images"
+    animated: bool = False
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the server throws it away by itself."""
+        return self.type == "temp"
+
+
+class ExecutionFailure(Received):
+    """What a node raised; `executed` are the nodes that had ended before."""
+
+    node_id: str = ""
+    node_type: str = ""
+    exception_type: str = ""
+    message: str = Field(default="", alias="exception_message")
+    executed: tuple[str, ...] = ()
+
+
+class HistoryEntry(Received):
+    """How a prompt ended.
+
+    `failure` is set when a node raised, `is_interrupted` when somebody stopped it; a failed
+    prompt still lists what it had saved. A file of a node in `cached_nodes` was written by
+    an earlier prompt and may be gone. Times are milliseconds since the epoch.
+    """
+
+    prompt_id: str
+    number: float = 0
+    graph: Graph = Field(default_factory=dict)
+    outputs: tuple[OutputFile, ...] = ()
+    succeeded: bool
+    is_interrupted: bool = False
+    failure: ExecutionFailure | None = None
+    cached_nodes: tuple[str, ...] = ()
+    started_ms: int | None = None
+    ended_ms: int | None = None
+
+    @property
+    def saved(self) -> tuple[OutputFile, ...]:
+        """The outputs meant to be kept, in the order of their nodes."""
+        return tuple(output for output in self.outputs if not output.is_temporary)
+
+
+class Device(Received):
+    """One device ComfyUI computes on; sizes in bytes. With --cpu they are the main memory's."""
+
+    name: str = ""
+    type: str = ""
+    index: int | None = None
+    vram_total: int = 0
+    vram_free: int = 0
+    torch_vram_total: int = 0
+    torch_vram_free: int = 0
+
+
+class SystemStats(Received):
+    """The server and its devices; sizes in bytes."""
+
+    comfyui_version: str = Field(
+        default="", validation_alias=AliasPath("system", "comfyui_version")
+    )
+    pytorch_version: str = Field(
+        default="", validation_alias=AliasPath("system", "pytorch_version")
+    )
+    os: str = Field(default="", validation_alias=AliasPath("system", "os"))
+    ram_total: int = Field(default=0, validation_alias=AliasPath("system", "ram_total"))
+    ram_free: int = Field(default=0, validation_alias=AliasPath("system", "ram_free"))
+    argv: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("system", "argv"))
+    devices: tuple[Device, ...] = ()
+
+
+class InputInfo(Received):
+    """What an input takes. `choices` is empty unless `kind` is COMBO."""
+
+    kind: str
+    choices: tuple[JsonValue, ...] = ()
+    default: JsonValue = None
+    min: float | int | None = None
+    max: float | int | None = None
+
+
+class NodeInfo(Received):
+    """A node class as the server knows it."""
+
+    name: str
+    display_name: str = ""
+    is_output: bool = False
+    required: dict[str, InputInfo] = Field(default_factory=dict)
+    optional: dict[str, InputInfo] = Field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, InputInfo]:
+        """Required and optional inputs together."""
+        return self.required | self.optional
+
+
+class Event(Received):
+    """A frame of the websocket. `prompt_id` is None where the server names no prompt."""
+
+    prompt_id: str | None = None
+
+    @property
+    def ends_prompt(self) -> bool:
+        """Whether the history has, or is about to have, how the prompt ended."""
+        return False
+
+    def attributed_to(self, prompt_id: str) -> Self:
+        """The same event, said of that prompt."""
+        return self.model_copy(update={"prompt_id": prompt_id})
+
+
+class StatusEvent(Event):
+    """Running and pending prompts together; goes to everybody."""
+
+    queue_remaining: int | None = Field(
+        default=None, validation_alias=AliasPath("status", "exec_info", "queue_remaining")
+    )
+    session_id: str | None = Field(default=None, alias="sid")
+
+
+class ExecutionStarted(Event):
+    """The prompt left the queue."""
+
+
+class NodesCached(Event):
+    """These nodes need no work; always sent, also when there are none."""
+
+    nodes: tuple[str, ...] = ()
+
+
+class NodeProgressed(Event):
+    """A step of one node, such as a sampler's."""
+
+    node: str | None = None
+    value: float
+    max: float
+
+
+class NodeProgress(Received):
+    """How far a node is; `state` is pending, running, finished or error."""
+
+    value: float = 0
+    max: float = 1
+    state: str = ""
+
+
+class ProgressStates(Event):
+    """How far every node is that has started. Each one repeats all before it."""
+
+    nodes: dict[str, NodeProgress] = Field(default_factory=dict)
+
+
+class NodeExecuting(Event):
+    """The node that runs now. No node: the prompt ended, one way or another.
+
+    Said without a prompt to a socket that connects while its client's prompt runs.
+    """
+
+    node: str | None = None
+
+    @property
+    def ends_prompt(self) -> bool:
+        """Whether nothing runs any more: the moment at which the history is complete."""
+        return self.node is None
+
+
+class NodeExecuted(Event):
+    """A node that shows something ended; these are its files."""
+
+    node: str
+    outputs: tuple[OutputFile, ...] = ()
+
+
+class ExecutionSucceeded(Event):
+    """Every node ended. The history may need a moment longer."""
+
+    @property
+    def ends_prompt(self) -> bool:
+        """Always."""
+        return True
+
+
+class ExecutionFailed(Event, ExecutionFailure):
+    """A node raised."""
+
+    @property
+    def ends_prompt(self) -> bool:
+        """Always."""
+        return True
+
+
+class ExecutionInterrupted(Event):
+    """Somebody stopped the prompt, at this node."""
+
+    node_id: str = ""
+    node_type: str = ""
+
+    @property
+    def ends_prompt(self) -> bool:
+        """Always."""
+        return True
+
+
+class PreviewFrame(Event):
+    """A picture of the work in progress."""
+
+    image: bytes
+    media_type: str
+    node: str | None = None
+
+
+class Unrecognised(Event):
+    """A frame of a kind we have no use for, or none that can be read."""
+
+    kind: str = ""

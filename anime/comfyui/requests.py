@@ -1,0 +1,98 @@
+"""The requests ComfyUI takes, without sending them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from pydantic import JsonValue
+
+from anime.comfyui.models import OutputFile
+from anime.core.graphs import Graph
+from anime.errors import InvalidWorkflow
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to be sent. `body` is JSON; None sends none."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+def submit_request(
+    graph: Graph,
+    *,
+    prompt_id: str,
+    client_id: str,
+    extra_pnginfo: Mapping[str, JsonValue] | None = None,
+) -> Request:
+    """POST /prompt, with an id of ours and never with a `number`.
+
+    Two pending prompts with one id and one explicit number kill the server's worker thread.
+
+    Raises:
+        InvalidWorkflow: the graph holds what JSON cannot.
+    """
+    content: dict[str, object] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
+    if extra_pnginfo:
+        content["extra_data"] = {"extra_pnginfo": dict(extra_pnginfo)}
+    try:
+        return _post("/prompt", content)
+    except (TypeError, ValueError) as fault:
+        raise InvalidWorkflow(
+            f"The graph cannot be written as JSON: {fault}.",
+            "Give its inputs texts, numbers, true or false, and links.",
+        ) from fault
+
+
+def queue_request() -> Request:
+    """GET /queue."""
+    return Request("GET", "/queue")
+
+
+def history_request(prompt_id: str) -> Request:
+    """GET /history/{prompt_id}."""
+    return Request("GET", f"/history/{quote(prompt_id, safe='')}")
+
+
+def interrupt_request(prompt_id: str) -> Request:
+    """POST /interrupt for one prompt; without an id it would stop whatever runs."""
+    return _post("/interrupt", {"prompt_id": prompt_id})
+
+
+def delete_request(prompt_id: str) -> Request:
+    """POST /queue, taking one pending prompt out."""
+    return _post("/queue", {"delete": [prompt_id]})
+
+
+def free_request(*, unload_models: bool, free_memory: bool) -> Request:
+    """POST /free; done when the running prompt ends. Without a body it is a 500."""
+    return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+
+
+def object_info_request(class_name: str) -> Request:
+    """GET /object_info/{class}."""
+    return Request("GET", f"/object_info/{quote(class_name, safe='')}")
+
+
+def view_request(output: OutputFile) -> Request:
+    """GET /view of one file."""
+    params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
+    return Request("GET", "/view", params)
+
+
+def models_request(folder: str) -> Request:
+    """GET /models/{folder}; older servers answer 404."""
+    return Request("GET", f"/models/{quote(folder, safe='')}")
+
+
+def system_stats_request() -> Request:
+    """GET /system_stats; answers even while nothing can run there."""
+    return Request("GET", "/system_stats")
+
+
+def _post(path: str, content: Mapping[str, object]) -> Request:
+    return Request("POST", path, body=json.dumps(content, allow_nan=False).encode())

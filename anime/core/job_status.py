@@ -1,0 +1,81 @@
+"""The states of a job and which may follow which."""
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. Terminal states are final."""
+
+    QUEUED = "queued"  # written down, no run has taken it yet
+    PROCESSING = "processing"  # a run holds its lease; `stage` says how far it is
+    CANCELLING = "cancelling"  # somebody asked to stop; ComfyUI has not confirmed yet
+    COMPLETED = "completed"  # its files are in the library and their rows are written
+    FAILED = "failed"  # `error_kind` and `error_message` say why and what to do
+    CANCELLED = "cancelled"  # stopped on request
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other state can follow."""
+        return not NEXT[self]
+
+
+class Stage(StrEnum):
+    """Where in `processing` a job is, in order."""
+
+    CHECKING_VRAM = "checking_vram"
+    SUBMITTING = "submitting"
+    RENDERING = "rendering"
+    ORGANIZING = "organizing"
+    RECORDING = "recording"
+
+
+class FailureKind(StrEnum):
+    """Why a job failed, in words a program can act on."""
+
+    INVALID_WORKFLOW = "invalid_workflow"
+    OUT_OF_MEMORY = "out_of_memory"
+    INSUFFICIENT_VRAM = "insufficient_vram"
+    COMFYUI_UNREACHABLE = "comfyui_unreachable"
+    LOST = "lost"
+    TIMEOUT = "timeout"
+    NODE_ERROR = "node_error"
+    STORAGE = "storage"
+    QUARANTINED = "quarantined"
+    INTERNAL = "internal"
+
+
+NEXT: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset(
+        {JobStatus.PROCESSING, JobStatus.CANCELLING, JobStatus.CANCELLED, JobStatus.FAILED}
+    ),
+    JobStatus.PROCESSING: frozenset(
+        {
+            JobStatus.PROCESSING,
+            JobStatus.CANCELLING,
+            JobStatus.COMPLETED,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+        }
+    ),
+    # A render that ends before the interrupt reaches it has made its files: it is completed.
+    JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED, JobStatus.COMPLETED, JobStatus.FAILED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+
+def may_follow(now: JobStatus, then: JobStatus) -> bool:
+    """Whether a job may go from `now` to `then`.
+
+    >>> may_follow(JobStatus.QUEUED, JobStatus.PROCESSING)
+    True
+    >>> may_follow(JobStatus.COMPLETED, JobStatus.PROCESSING)
+    False
+    """
+    return then in NEXT[now]
+
+
+def may_precede(then: JobStatus) -> frozenset[JobStatus]:
+    """The states from which a job may go to `then`: the guard of an UPDATE."""
+    return frozenset(now for now in JobStatus if then in NEXT[now])

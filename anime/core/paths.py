@@ -1,0 +1,157 @@
+"""Where a file belongs, and whose it is."""
+
+import hashlib
+import re
+import unicodedata
+from datetime import date
+from enum import StrEnum
+from pathlib import PurePosixPath
+from uuid import UUID
+
+UNORGANIZED = "unorganized"  # the folder of what belongs to no project
+_SLUG_MAX_BYTES = 60
+_FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
+_SUFFIX_MAX_BYTES = 16
+_UNSAFE = frozenset('/\\:*?"<>|')
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_OWNED_NAME = re.compile(rf"(?:^|/)anime_({_UUID})(?![0-9a-f-])[^/]*$", re.IGNORECASE)
+_OWNED_FOLDER = re.compile(rf"(?:^|/)jobs/({_UUID})/", re.IGNORECASE)
+
+_MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".apng": "image/apng",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".opus": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".wav": "audio/wav",
+    ".m4a": "audio/mp4",
+}
+
+
+class FileKind(StrEnum):
+    """The folder a file goes to."""
+
+    IMAGES = "images"
+    VIDEOS = "videos"  # animated pictures, too
+    AUDIO = "audio"
+
+
+def slug_of(name: str) -> str:
+    """The folder name of a project: lower-case ASCII letters, digits and hyphens, 60 at most.
+
+    Where a name has letters that ASCII lacks, a few digits of its hash keep it apart from
+    others of which as much remains.
+
+    >>> slug_of("Neon City: Épisode 2")
+    'neon-city-episode-2'
+    >>> slug_of("東京 2077")
+    '2077-9cf7f925'
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    is_lossy = any(letter.isalnum() and not letter.isascii() for letter in plain)
+    slug = re.sub(r"[^a-z0-9]+", "-", plain.encode("ascii", "ignore").decode().lower()).strip("-")
+    if slug and slug != UNORGANIZED and not is_lossy and len(slug) <= _SLUG_MAX_BYTES:
+        return slug
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    kept = slug[: _SLUG_MAX_BYTES - 9].strip("-")
+    return f"{kept or 'project'}-{mark}"
+
+
+def kind_of(filename: str, *, animated: bool = False) -> FileKind:
+    """The kind of a file; `animated` is what ComfyUI says of animations saved as pictures.
+
+    >>> kind_of("loop.webp", animated=True).value
+    'videos'
+    """
+    media_type = media_type_of(filename)
+    if media_type.startswith("audio/"):
+        return FileKind.AUDIO
+    if animated or media_type.startswith("video/") or media_type in {"image/gif", "image/apng"}:
+        return FileKind.VIDEOS
+    return FileKind.IMAGES
+
+
+def media_type_of(filename: str) -> str:
+    """The media type by suffix. The machine's own table is not asked: it differs between them.
+
+    >>> media_type_of("anime_00001_.PNG")
+    'image/png'
+    """
+    return _MEDIA_TYPES.get(PurePosixPath(filename).suffix.lower(), "application/octet-stream")
+
+
+def library_path(
+    project_slug: str | None, kind: FileKind, created: date, filename: str
+) -> PurePosixPath:
+    """The path of a file within the library; `created` is a day in the studio's time zone.
+
+    >>> str(library_path(None, FileKind.IMAGES, date(2025, 12, 2), "a.png"))
+    'unorganized/images/20251202/a.png'
+    """
+    folder = PurePosixPath(project_slug or UNORGANIZED) / kind.value / created.strftime("%Y%m%d")
+    return folder / safe_filename(filename)
+
+
+def safe_filename(name: str) -> str:
+    r"""The name without folders and without what a file system, shell or browser stumbles over.
+
+    >>> safe_filename("../../etc/pass\x00wd")
+    'pass_wd'
+    """
+    base = re.split(r"[/\\]", name)[-1]
+    shown = "".join("_" if c in _UNSAFE or not c.isprintable() else c for c in base)
+    visible = shown.strip(" ").lstrip(".").strip(" ")
+    suffix = PurePosixPath(visible).suffix
+    if len(suffix.encode()) > _SUFFIX_MAX_BYTES:
+        suffix = ""
+    stem = visible.removesuffix(suffix) if suffix else visible
+    kept = stem.encode()[: _FILENAME_MAX_BYTES - len(suffix.encode())].decode(errors="ignore")
+    return f"{kept}{suffix}" or "file"
+
+
+def next_name(filename: str, number: int) -> str:
+    """The name to try where `filename` is taken.
+
+    >>> next_name("a.png", 2)
+    'a-2.png'
+    """
+    path = PurePosixPath(filename)
+    return f"{path.stem}-{number}{path.suffix}"
+
+
+def filename_prefix(job_id: UUID, attempt: int) -> str:
+    """What ComfyUI begins the names of a job's files with: a folder for each attempt.
+
+    Its counter is the highest in the folder plus one, so two prompts that shared a folder
+    would get each other's names once files are moved away.
+    """
+    return f"jobs/{job_id}/{attempt}/anime_{job_id}"
+
+
+def owner_of(path: str) -> UUID | None:
+    """The job a file name or a path says it belongs to; None when it names none.
+
+    >>> owner_of("anime_00000000-0000-0000-0000-000000000007_00001_.png")
+    UUID('00000000-0000-0000-0000-000000000007')
+    """
+    found = _OWNED_NAME.search(path) or _OWNED_FOLDER.search(path)
+    return UUID(found[1]) if found else None
+
+
+def thumbnail_path(sha256: str) -> PurePosixPath:
+    """The path, within the library, of the thumbnail of the file with that content (WEBP).
+
+    >>> str(thumbnail_path("ab" * 32))[:20]
+    '.thumbnails/ab/ababa'
+    """
+    return PurePosixPath(".thumbnails") / sha256[:2] / f"{sha256}.webp"

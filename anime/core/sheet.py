@@ -1,0 +1,73 @@
+"""Where the pictures and captions of a contact sheet go. All lengths are in pixels."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anime.core.prompts import shorten
+
+Size = tuple[int, int]  # width, height
+Point = tuple[int, int]  # from the left, from the top
+
+_LETTER_WIDTH = 0.55  # of its height, on average, in the font Pillow brings
+_LINE_HEIGHT = 1.5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The box of one picture and the caption under it."""
+
+    at: Point
+    picture_size: Size
+    caption: str
+    caption_at: Point
+
+    def picture_at(self, size: Size) -> Point:
+        """Where a picture of that size goes to stand in the middle of the box."""
+        left, top = self.at
+        width, height = self.picture_size
+        return left + (width - size[0]) // 2, top + (height - size[1]) // 2
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet: its size, its grid, and one cell for each picture."""
+
+    size: Size
+    columns: int
+    rows: int
+    caption_px: int
+    cells: tuple[Cell, ...]
+
+
+def lay_out(
+    captions: Sequence[str],
+    *,
+    cell_size: Size = (320, 320),
+    columns: int | None = None,
+    gap_px: int = 16,
+    caption_px: int = 14,
+) -> Sheet:
+    """A sheet with one cell for each caption, row by row; as square as it can be by default.
+
+    Captions are cut to the width of their cell; `caption_px` is the height of their letters.
+    """
+    width, height = cell_size
+    line = math.ceil(caption_px * _LINE_HEIGHT)
+    pitch = width + gap_px, height + line + gap_px
+    across = columns or _squarest(len(captions), pitch)
+    rows = math.ceil(len(captions) / across)
+    letters = int(width / (caption_px * _LETTER_WIDTH))
+    cells = []
+    for number, caption in enumerate(captions):
+        row, column = divmod(number, across)
+        left, top = gap_px + column * pitch[0], gap_px + row * pitch[1]
+        cells.append(Cell((left, top), cell_size, shorten(caption, letters), (left, top + height)))
+    size = gap_px + across * pitch[0], gap_px + max(rows, 1) * pitch[1]
+    return Sheet(size, across, rows, caption_px, tuple(cells))
+
+
+def _squarest(count: int, pitch: Size) -> int:
+    """The number of columns that makes the sheet about as wide as high, none left empty."""
+    wanted = round(math.sqrt(count * pitch[1] / pitch[0]))
+    return max(1, min(count, wanted))

@@ -1,0 +1,98 @@
+"""Can a workflow run on a GPU, now, later, or never?"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+VramSource = Literal["nvml", "system_stats", "unknown"]
+_FIRST_RECHECK_SECONDS = 1.0
+_LONGEST_RECHECK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class VramReading:
+    """Memory of the GPU that would render, in MB, and who says so.
+
+    `held_by_comfyui_mb` is what ComfyUI itself occupies: it gives that up when a prompt
+    needs it, so it counts as available.
+    """
+
+    source: VramSource
+    total_mb: int
+    free_mb: int
+    held_by_comfyui_mb: int = 0
+    device_type: str = "cuda"
+
+    @property
+    def available_mb(self) -> int:
+        """What a prompt of ComfyUI can have."""
+        return min(self.total_mb, self.free_mb + self.held_by_comfyui_mb)
+
+
+class VramOutcome(StrEnum):
+    """Whether a workflow can run."""
+
+    FITS = "fits"
+    WAIT = "wait"  # others hold too much of the card at the moment
+    NEVER = "never"  # the card is too small even when empty
+
+
+@dataclass(frozen=True)
+class VramVerdict:
+    """The outcome and one sentence on why; `missing_mb` is what is not there, in MB."""
+
+    outcome: VramOutcome
+    reason: str
+    missing_mb: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the workflow can run now."""
+        return self.outcome is VramOutcome.FITS
+
+    @property
+    def never(self) -> bool:
+        """Whether waiting is of no use."""
+        return self.outcome is VramOutcome.NEVER
+
+
+def assess(need_mb: int, reading: VramReading) -> VramVerdict:
+    """Whether a workflow that needs so many MB can run.
+
+    >>> assess(8000, VramReading("nvml", total_mb=24000, free_mb=3000)).outcome.value
+    'wait'
+    """
+    if reading.device_type == "cpu":
+        return VramVerdict(VramOutcome.FITS, "ComfyUI renders on the CPU: no VRAM to check.")
+    if reading.source == "unknown" or reading.total_mb <= 0:
+        return VramVerdict(VramOutcome.FITS, "Nobody says how much VRAM there is: not checked.")
+    if need_mb > reading.total_mb:
+        return VramVerdict(
+            VramOutcome.NEVER,
+            f"The workflow needs {need_mb} MB of VRAM; the GPU has {reading.total_mb} MB in all.",
+            need_mb - reading.total_mb,
+        )
+    available = reading.available_mb
+    if need_mb > available:
+        missing = need_mb - available
+        return VramVerdict(
+            VramOutcome.WAIT,
+            f"Waiting for {missing} MB of VRAM: {need_mb} MB needed, {available} of"
+            f" {reading.total_mb} MB available.",
+            missing,
+        )
+    return VramVerdict(
+        VramOutcome.FITS,
+        f"{available} of {reading.total_mb} MB of VRAM available, {need_mb} MB needed"
+        f" (source: {reading.source}).",
+    )
+
+
+def recheck_delay(look: int) -> float:
+    """Seconds to wait after look number `look`, counted from 0: doubling, 30 at most.
+
+    >>> [recheck_delay(look) for look in range(6)]
+    [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    """
+    # The exponent is capped first: 2.0**1024 is more than a float holds.
+    return min(_LONGEST_RECHECK_SECONDS, _FIRST_RECHECK_SECONDS * 2.0 ** min(look, 10))

@@ -1,0 +1,1 @@
+"""The record: PostgreSQL, schema `anime_api`."""

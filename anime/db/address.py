@@ -1,0 +1,46 @@
+"""Where the database is: its URL, read once and named without its password."""
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from anime.errors import ConfigurationError
+
+DRIVER = "postgresql+psycopg"
+_SCHEMES = frozenset({"postgres", "postgresql"})
+
+
+def parse_address(url: str) -> URL:
+    """The URL for SQLAlchemy and psycopg 3; `postgres://` and other drivers are taken, too.
+
+    Raises:
+        ConfigurationError: it is no PostgreSQL URL or names no database.
+
+    >>> parse_address("postgres://studio@db/anime").drivername
+    'postgresql+psycopg'
+    """
+    advice = "Set ANIME_DATABASE_URL to postgresql://user:password@host:5432/anime_production."
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError("The database's URL cannot be read.", advice) from None
+    if parsed.get_backend_name() not in _SCHEMES:
+        raise ConfigurationError(
+            f"The database's URL begins with {parsed.drivername}, and only PostgreSQL will do.",
+            advice,
+        )
+    if not parsed.database:
+        raise ConfigurationError("The database's URL names no database.", advice)
+    return parsed.set(drivername=DRIVER)
+
+
+def name_of(address: URL) -> str:
+    """The database as error messages call it.
+
+    >>> name_of(parse_address("postgresql://studio:secret@db:5433/anime"))
+    'the database anime on db:5433'
+    """
+    given = address.host or address.query.get("host") or "localhost"
+    host = given if isinstance(given, str) else ", ".join(given)
+    return f"the database {address.database} on {host}" + (
+        f":{address.port}" if address.port else ""
+    )

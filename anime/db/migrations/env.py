@@ -1,0 +1,119 @@
+"""How Alembic reaches the database, and which of its tables are ours.
+
+The connection is that of `anime.db.migrate`; from the command line (alembic.ini) it is opened
+here, to `-x url=…` or to the database of the settings. `-x timezone=Asia/Tokyo` names the zone
+of times that older services wrote down without one.
+"""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.schema import SchemaItem
+
+from anime.db.address import parse_address
+from anime.db.models import SCHEMA, Base
+from anime.errors import ConfigurationError
+from anime.settings import get_settings, resolve_reference
+
+VERSION_TABLE = "alembic_version"
+ADVISORY_LOCK = 0x616E696D65  # "anime": one migration at a time in a database
+ADVISORY_LOCK_TIMEOUT = "120s"  # another starter migrates; it will be done soon
+TABLE_LOCK_TIMEOUT = "10s"  # rather fail than make every query wait behind us
+
+
+def is_ours(name: str | None, kind: str, parents: Any) -> bool:  # a TypedDict that varies
+    """Whether Alembic looks at that schema or table at all."""
+    if kind == "schema":
+        return name == SCHEMA
+    if kind == "table":
+        return parents["schema_qualified_table_name"] in Base.metadata.tables
+    return True
+
+
+def is_compared(
+    item: SchemaItem,
+    name: str | None,
+    kind: str,
+    reflected: bool,  # noqa: FBT001  Alembic's signature
+    counterpart: SchemaItem | None,
+) -> bool:
+    """Whether a difference in that item counts.
+
+    What only the database has does not: an adopted table keeps its other columns and indexes.
+    """
+    del item, name
+    return not (reflected and counterpart is None and kind in {"column", "index"})
+
+
+def migrate(connection: Connection) -> None:
+    """Run what Alembic was called for, in one transaction: wholly or not at all."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
+        version_table_schema=SCHEMA,
+        include_schemas=True,
+        include_name=is_ours,
+        include_object=is_compared,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        if not context.get_context().opts.get("dont_mutate"):
+            _prepare(connection)
+        context.run_migrations()
+
+
+def _prepare(connection: Connection) -> None:
+    """Be the only migration, in the studio's time zone, with a schema to work in."""
+    settings = {"lock_timeout": ADVISORY_LOCK_TIMEOUT, "statement_timeout": "0"}
+    if zone := _argument("timezone"):
+        settings["TimeZone"] = zone
+    _set_locally(connection, settings)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    _set_locally(connection, {"lock_timeout": TABLE_LOCK_TIMEOUT})
+    # Not IF NOT EXISTS: that asks for the right to create schemas even where this one exists.
+    if connection.scalar(text("SELECT to_regnamespace(:name) IS NULL"), {"name": SCHEMA}):
+        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+
+
+def _set_locally(connection: Connection, settings: dict[str, str]) -> None:
+    for name, value in settings.items():
+        connection.execute(
+            text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value}
+        )
+
+
+def _argument(name: str) -> str | None:
+    """What the caller, or `-x` on the command line, says."""
+    given = context.config.attributes.get(name)
+    return given or context.get_x_argument(as_dictionary=True).get(name)
+
+
+def _database_url() -> str:
+    if given := _argument("url"):
+        return given
+    configured = get_settings().database_url
+    if configured is None:
+        raise ConfigurationError(
+            "No database is known.", "Give `-x url=…`, or set ANIME_DATABASE_URL."
+        )
+    return resolve_reference(configured.get_secret_value())
+
+
+def _run() -> None:
+    if context.is_offline_mode():
+        raise ConfigurationError(
+            "A migration cannot be printed as SQL: what it does depends on the tables it finds.",
+            "Run it against the database, without --sql.",
+        )
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        migrate(connection)
+        return
+    engine = create_engine(parse_address(_database_url()), connect_args={"connect_timeout": 5})
+    with engine.connect() as opened:
+        migrate(opened)
+
+
+_run()

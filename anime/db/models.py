@@ -1,0 +1,185 @@
+"""The tables. What must always hold is a constraint here, so that no program can break it."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    MetaData,
+    Numeric,
+    String,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.schemas import GenerationType
+
+SCHEMA = "anime_api"
+FINAL = tuple(status for status in JobStatus if status.is_final)
+
+# PostgreSQL's own names, so that an adopted table has the same ones as a new one.
+_NAMES = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+}
+
+
+class UnsignedBigInteger(TypeDecorator[int]):
+    """0 to 2^64-1: beyond BIGINT, hence NUMERIC."""
+
+    impl = Numeric(20, 0)
+    cache_ok = True
+
+    def process_result_value(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """The number as Python counts."""
+        del dialect
+        return None if value is None else int(value)
+
+
+class Base(DeclarativeBase):
+    """All tables of ours."""
+
+    metadata = MetaData(schema=SCHEMA, naming_convention=_NAMES)
+    type_annotation_map = {  # noqa: RUF012  read once, by SQLAlchemy
+        datetime: DateTime(timezone=True),
+        str: Text,
+        UUID: Uuid,
+    }
+
+
+def _words(kind: type[StrEnum], name: str) -> Enum:
+    """VARCHAR with a CHECK: a new word is a migration, but not one that rewrites the table."""
+    return Enum(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=32,
+        values_callable=lambda words: [word.value for word in words],
+    )
+
+
+class Project(Base):
+    """A production. Its slug is its folder in the library."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ProductionJob(Base):
+    """One generation: what was asked for, how far it is, and who works on it."""
+
+    __tablename__ = "production_jobs"
+    __table_args__ = (
+        CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
+        CheckConstraint("seed BETWEEN 0 AND 18446744073709551615", name="seed"),
+        CheckConstraint("attempt >= 1", name="attempt"),
+        CheckConstraint("(lease_owner IS NULL) = (lease_expires_at IS NULL)", name="lease"),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))",
+            name="finished",
+        ),
+        CheckConstraint("(status = 'failed') = (error_kind IS NOT NULL)", name="failed"),
+        Index(None, "created_at", "id"),
+        Index(None, "status", "created_at"),
+        Index(None, "project_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id"))
+    character: Mapped[str | None]
+    shot: Mapped[str | None]
+    type: Mapped[GenerationType] = mapped_column(_words(GenerationType, "type"))
+    workflow: Mapped[str]
+    prompt: Mapped[str]
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB)  # the whole GenerationRequest
+    seed: Mapped[int] = mapped_column(UnsignedBigInteger)
+
+    status: Mapped[JobStatus] = mapped_column(
+        _words(JobStatus, "status"), server_default=JobStatus.QUEUED.value
+    )
+    stage: Mapped[Stage | None] = mapped_column(_words(Stage, "stage"))
+    progress: Mapped[int] = mapped_column(server_default=text("0"))
+    attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    prompt_id: Mapped[UUID | None]
+    comfyui_url: Mapped[str | None]
+    flow_run_id: Mapped[UUID | None]
+
+    lease_owner: Mapped[UUID | None]
+    lease_expires_at: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+    error_kind: Mapped[FailureKind | None] = mapped_column(_words(FailureKind, "error_kind"))
+    error_message: Mapped[str | None]
+    output_path: Mapped[str | None]
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class AnimeFile(Base):
+    """One file of the library.
+
+    Older services wrote to this table, and other programs read it: their columns keep name
+    and meaning, may be empty, and refer to jobs and projects that have no row here (hence no
+    foreign keys).
+    """
+
+    __tablename__ = "anime_files"
+    __table_args__ = (
+        # What a job has made is recorded once, however often the task is run.
+        Index(
+            "anime_files_job_id_source_path_key",
+            "job_id",
+            "source_path",
+            unique=True,
+            postgresql_where=text("source_path IS NOT NULL"),
+        ),
+        Index(None, "created_at", "id"),
+        Index(None, "job_id"),
+        Index(None, "project_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    filename: Mapped[str | None] = mapped_column(String)
+    project_id: Mapped[UUID | None]
+    job_id: Mapped[UUID | None]
+    file_type: Mapped[str | None] = mapped_column(String)
+    file_path: Mapped[str | None]
+    file_size: Mapped[int | None] = mapped_column(BigInteger)
+    details: Mapped[Any | None] = mapped_column("metadata", JSONB)  # JSON of any producer
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    organized_at: Mapped[datetime | None]
+
+    sha256: Mapped[str | None]
+    source_path: Mapped[str | None]
+    state: Mapped[str] = mapped_column(String, server_default="present")
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    frames: Mapped[int | None]
+    media_type: Mapped[str | None] = mapped_column(String)
+    thumbnail_path: Mapped[str | None]

@@ -1,0 +1,15 @@
+"""All SQL. A repository works in the transaction it is given and never commits."""
+
+from anime.db.repositories.files import FileRepository, NewFile
+from anime.db.repositories.jobs import JobRepository
+from anime.db.repositories.leases import Lease
+from anime.db.repositories.projects import ProjectKey, ProjectRepository
+
+__all__ = [
+    "FileRepository",
+    "JobRepository",
+    "Lease",
+    "NewFile",
+    "ProjectKey",
+    "ProjectRepository",
+]

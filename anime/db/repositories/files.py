@@ -1,0 +1,150 @@
+"""The files of the library."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.paths import slug_of
+from anime.db.models import AnimeFile, Project
+from anime.errors import NotFound
+from anime.schemas import FileRecord
+
+# What a repeat leaves as it was: the row's identity, its age, and where it went since.
+_KEPT_ON_REPEAT = frozenset({"id", "job_id", "source_path", "created_at", "state"})
+
+
+class NewFile(BaseModel):
+    """A file that is in its place and is to be written down."""
+
+    model_config = ConfigDict(frozen=True)
+
+    filename: str
+    file_type: str = Field(description="Kind: image, video or audio.")
+    file_path: str = Field(description="Absolute path in the library.")
+    file_size: int = Field(ge=0, description="Bytes.")
+    project_id: UUID | None = None
+    job_id: UUID | None = None
+    source_path: str | None = Field(
+        default=None,
+        description="Sub-folder and name in ComfyUI's output; with job_id, the file's identity.",
+    )
+    sha256: str | None = None
+    media_type: str | None = None
+    width: int | None = Field(default=None, description="Pixels.")
+    height: int | None = Field(default=None, description="Pixels.")
+    frames: int | None = Field(default=None, description="More than 1 for an animation.")
+    thumbnail_path: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)  # JSON of the producer
+    created_at: AwareDatetime | None = Field(default=None, description="Now, if left out.")
+    organized_at: AwareDatetime | None = Field(default=None, description="Now, if left out.")
+
+
+class FileRepository:
+    """The files in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def record(self, files: Sequence[NewFile]) -> list[FileRecord]:
+        """The files' rows, in the order they were first written in.
+
+        Doing it twice is harmless: a file of the same job and source keeps its row and id,
+        and the row says what the later call said.
+        """
+        if not files:
+            return []
+        now = datetime.now(UTC)
+        rows = await self._session.scalars(
+            _upsert([_row(file, now) for file in _latest(files)]).returning(AnimeFile),
+            execution_options={"populate_existing": True},
+        )
+        return sorted((_record(row) for row in rows), key=lambda record: record.id)
+
+    async def get(self, file_id: int) -> FileRecord:
+        """That file.
+
+        Raises:
+            NotFound: there is none with that id.
+        """
+        row = await self._session.get(AnimeFile, file_id)
+        if row is None:
+            raise NotFound(f"There is no file {file_id}.", "`anime files` lists the newest.")
+        return _record(row)
+
+    async def of_job(self, job_id: UUID) -> list[FileRecord]:
+        """The files that job has made, in the order they were written down."""
+        return await self._all(
+            select(AnimeFile).where(AnimeFile.job_id == job_id).order_by(AnimeFile.id)
+        )
+
+    async def newest(
+        self, limit: int, project: str | None = None, job_id: UUID | None = None
+    ) -> list[FileRecord]:
+        """The files written down last, newest first, of a project or a job if named."""
+        found = select(AnimeFile).order_by(AnimeFile.created_at.desc(), AnimeFile.id.desc())
+        if project is not None:
+            of_slug = select(Project.id).where(Project.slug == slug_of(project))
+            found = found.where(AnimeFile.project_id == of_slug.scalar_subquery())
+        if job_id is not None:
+            found = found.where(AnimeFile.job_id == job_id)
+        return await self._all(found.limit(limit))
+
+    async def _all(
+        self,
+        statement: Select[Any],  # of AnimeFile; SQLAlchemy 2.0 and 2.1 type it differently
+    ) -> list[FileRecord]:
+        rows = await self._session.scalars(statement)
+        return [_record(row) for row in rows]
+
+
+def _latest(files: Sequence[NewFile]) -> Iterable[NewFile]:
+    """The files, without earlier mentions of the same one: an upsert may meet a row once."""
+    identities = (
+        (file.job_id, file.source_path) if file.job_id and file.source_path else number
+        for number, file in enumerate(files)
+    )
+    return dict(zip(identities, files, strict=True)).values()
+
+
+def _row(file: NewFile, now: datetime) -> dict[str, Any]:  # values of any column, by attribute
+    values = file.model_dump(exclude={"metadata"})
+    values["details"] = file.metadata
+    values["created_at"] = file.created_at or now
+    values["organized_at"] = file.organized_at or now
+    return values
+
+
+def _upsert(rows: list[dict[str, Any]]) -> Insert:  # as _row gives them
+    statement = insert(AnimeFile).values(rows)
+    new = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[AnimeFile.job_id, AnimeFile.source_path],
+        index_where=AnimeFile.source_path.is_not(None),
+        set_={column.name: column for column in new if column.name not in _KEPT_ON_REPEAT},
+    )
+
+
+def _record(row: AnimeFile) -> FileRecord:
+    """The row; what an older program left empty is empty text, 0 or nothing."""
+    details = row.details if row.details is not None else {}
+    return FileRecord(
+        id=row.id,
+        filename=row.filename or "",
+        file_type=row.file_type or "",
+        file_path=row.file_path or "",
+        file_size=row.file_size or 0,
+        job_id=row.job_id,
+        project_id=row.project_id,
+        width=row.width,
+        height=row.height,
+        sha256=row.sha256,
+        created_at=row.created_at,
+        organized_at=row.organized_at,
+        metadata=details if isinstance(details, dict) else {"value": details},
+    )

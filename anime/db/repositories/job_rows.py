@@ -1,0 +1,124 @@
+"""The rows of jobs: how they are read, and the one way in which they are changed."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.job_status import JobStatus
+from anime.core.paths import slug_of
+from anime.db.models import ProductionJob, Project
+from anime.db.repositories.leases import NOW
+from anime.errors import InvalidRequest, NotFound
+from anime.schemas import GenerationRequest, JobSnapshot
+
+# A row may have been changed since this session saw it, by this session's own UPDATE, too.
+_FRESH = {"populate_existing": True}
+
+
+class JobRows:
+    """The jobs of one transaction, read."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get(self, job_id: UUID) -> JobSnapshot:
+        """The job as it is now.
+
+        Raises:
+            NotFound: there is none with that id.
+        """
+        found = await self._snapshots(ProductionJob.id == job_id)
+        if not found:
+            raise no_such_job(job_id)
+        return found[0]
+
+    async def newest(
+        self, limit: int, status: JobStatus | None = None, project: str | None = None
+    ) -> list[JobSnapshot]:
+        """The jobs written down last, newest first, in a state or of a project if named."""
+        wanted = []
+        if status is not None:
+            wanted.append(ProductionJob.status == status)
+        if project is not None:
+            wanted.append(Project.slug == slug_of(project))
+        return await self._snapshots(*wanted, limit=limit)
+
+    async def request_of(self, job_id: UUID) -> GenerationRequest:
+        """What was asked for.
+
+        Raises:
+            NotFound: there is no such job.
+            InvalidRequest: it was written by a version that knew other fields.
+        """
+        job = await self._row(job_id)
+        try:
+            return GenerationRequest.model_validate(job.params)
+        except ValidationError as fault:
+            raise InvalidRequest(
+                f"The request of job {job_id} cannot be read: {fault.errors()[0]['msg']}.",
+                "Generate it anew.",
+            ) from fault
+
+    async def _change(
+        self,
+        guard: ColumnElement[bool],
+        **changes: Any,  # values of any column, by name
+    ) -> ProductionJob | None:
+        """The row after the change; None when the guard held it back."""
+        statement = update(ProductionJob).where(guard).values(updated_at=NOW, **changes)
+        found = await self._session.scalars(
+            statement.returning(ProductionJob), execution_options=_FRESH
+        )
+        return found.one_or_none()
+
+    async def _row(self, job_id: UUID) -> ProductionJob:
+        job = await self._session.get(ProductionJob, job_id, populate_existing=True)
+        if job is None:
+            raise no_such_job(job_id)
+        return job
+
+    async def _snapshots(
+        self, *wanted: ColumnElement[bool], limit: int | None = None
+    ) -> list[JobSnapshot]:
+        statement = (
+            select(ProductionJob, Project.name)
+            .outerjoin(Project, Project.id == ProductionJob.project_id)
+            .where(*wanted)
+            .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
+            .limit(limit)
+        )
+        rows = await self._session.execute(statement, execution_options=_FRESH)
+        return [_snapshot(job, project) for job, project in rows]
+
+
+def no_such_job(job_id: UUID) -> NotFound:
+    """The error for an id without a row."""
+    return NotFound(f"There is no job {job_id}.", "`anime jobs` lists the newest.")
+
+
+def _snapshot(job: ProductionJob, project: str | None) -> JobSnapshot:
+    return JobSnapshot(
+        id=job.id,
+        type=job.type,
+        status=job.status,
+        stage=job.stage,
+        progress=job.progress,
+        project=project,
+        character=job.character,
+        prompt=job.prompt,
+        workflow=job.workflow,
+        seed=job.seed,
+        attempt=job.attempt,
+        prompt_id=job.prompt_id,
+        flow_run_id=job.flow_run_id,
+        output_path=job.output_path,
+        error_kind=job.error_kind,
+        error=job.error_message,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )

@@ -1,0 +1,221 @@
+"""The jobs: one row a generation, with guarded changes of state.
+
+Every change is one UPDATE that names the states it may start from and, for a run, its lease.
+Nothing is read first and written later.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, case, func
+from sqlalchemy.dialects.postgresql import insert
+
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.models import ProductionJob
+from anime.db.repositories.job_rows import JobRows, no_such_job
+from anime.db.repositories.leases import (
+    NOW,
+    Lease,
+    is_free,
+    is_held_by,
+    lease_of,
+    may_become,
+    refusal,
+    until,
+)
+from anime.db.repositories.projects import ProjectRepository
+from anime.schemas import GenerationRequest, JobSnapshot
+
+_UNLEASED = {"lease_owner": None, "lease_expires_at": None}
+
+
+class JobRepository(JobRows):
+    """The jobs in one transaction."""
+
+    async def create(
+        self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
+    ) -> JobSnapshot:
+        """The job's row, written as `queued` unless it is there already."""
+        project_id = None
+        if request.project is not None:
+            project_id = (await ProjectRepository(self._session).get_or_create(request.project)).id
+        await self._session.execute(
+            insert(ProductionJob)
+            .values(
+                id=job_id,
+                project_id=project_id,
+                character=request.character,
+                shot=request.shot,
+                type=request.type,
+                workflow=workflow,
+                prompt=request.prompt,
+                params=request.model_dump(mode="json"),
+                seed=seed,
+            )
+            .on_conflict_do_nothing(index_elements=[ProductionJob.id])
+        )
+        return await self.get(job_id)
+
+    async def lease(self, job_id: UUID, owner: UUID, *, seconds: float) -> Lease | None:
+        """The job, for that owner alone for so many seconds; None when it has ended.
+
+        Free, lapsed or the owner's own: the job is processing under a higher fence. A
+        cancellation that no live run is left to confirm is settled here: None as well. `get`
+        says how a job has ended.
+
+        Raises:
+            NotFound: there is no such job.
+            LeaseLost: another live run holds it; the message says until when.
+            JobCancelled: another live run is about to stop it.
+        """
+        job = await self._change(
+            and_(may_become(JobStatus.PROCESSING), ProductionJob.id == job_id, is_free(owner)),
+            status=JobStatus.PROCESSING,
+            fence=ProductionJob.fence + 1,
+            lease_owner=owner,
+            lease_expires_at=until(seconds),
+            started_at=func.coalesce(ProductionJob.started_at, NOW),
+        )
+        if job is not None:
+            return lease_of(job, owner)
+        if await self._settle_cancellation(job_id, owner):
+            return None
+        job = await self._row(job_id)
+        if job.status.is_final:
+            return None
+        raise refusal(job)
+
+    async def renew(
+        self,
+        lease: Lease,
+        *,
+        seconds: float,
+        stage: Stage | None = None,
+        progress: int | None = None,
+    ) -> None:
+        """Keep the job for so many seconds from now, and say how far it is.
+
+        Progress (percent) never goes back within an attempt.
+
+        Raises:
+            LeaseLost: another run has taken the job, or it has ended.
+            JobCancelled: somebody asked to stop; the lease stands until `cancelled`.
+        """
+        changes: dict[str, Any] = {"lease_expires_at": until(seconds)}  # values of any column
+        if stage is not None:
+            changes["stage"] = stage
+        if progress is not None:
+            changes["progress"] = func.greatest(ProductionJob.progress, progress)
+        await self._while_processing(lease, **changes)
+
+    async def begin_attempt(
+        self, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
+    ) -> Lease:
+        """The lease with that attempt, written down before anything is sent.
+
+        A new attempt starts at 0 percent. Raises as `renew` does.
+        """
+        same = ProductionJob.attempt == attempt
+        job = await self._while_processing(
+            lease,
+            attempt=attempt,
+            prompt_id=prompt_id,
+            comfyui_url=comfyui_url,
+            progress=case((same, ProductionJob.progress), else_=0),
+        )
+        return lease_of(job, lease.owner)
+
+    async def complete(self, lease: Lease, *, output_path: str) -> JobSnapshot:
+        """The job, completed, even when a cancellation came too late to stop it.
+
+        Raises:
+            LeaseLost: another run has taken the job, or it has ended otherwise.
+            JobCancelled: it is cancelled.
+        """
+        return await self._end(
+            lease, JobStatus.COMPLETED, output_path=output_path, progress=100, stage=None
+        )
+
+    async def fail(self, lease: Lease, kind: FailureKind, message: str) -> JobSnapshot:
+        """The job, failed in the stage it was in. Raises as `complete` does."""
+        return await self._end(lease, JobStatus.FAILED, error_kind=kind, error_message=message)
+
+    async def cancelled(self, lease: Lease) -> JobSnapshot:
+        """The job, its stop confirmed. Raises LeaseLost as `complete` does."""
+        return await self._end(lease, JobStatus.CANCELLED, stage=None)
+
+    async def release(self, lease: Lease) -> None:
+        """Let another run take the job at once. A lost lease is nothing to give back."""
+        await self._change(is_held_by(lease), **_UNLEASED)
+
+    async def request_cancel(self, job_id: UUID) -> JobSnapshot:
+        """The job, cancelled if no run has taken it yet, else about to be, or as it ended.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        is_queued = ProductionJob.status == JobStatus.QUEUED
+        await self._change(
+            and_(ProductionJob.id == job_id, may_become(JobStatus.CANCELLING)),
+            status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
+            finished_at=case((is_queued, NOW)),
+        )
+        return await self.get(job_id)
+
+    async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
+        """The job, failed although no run ever took it (or as it ended before).
+
+        Raises:
+            NotFound: there is no such job.
+            LeaseLost: a live run holds it.
+        """
+        await self._change(
+            and_(ProductionJob.id == job_id, may_become(JobStatus.FAILED), is_free()),
+            status=JobStatus.FAILED,
+            error_kind=kind,
+            error_message=message,
+            finished_at=NOW,
+            **_UNLEASED,
+        )
+        job = await self._row(job_id)
+        if not job.status.is_final:
+            raise refusal(job)
+        return await self.get(job_id)
+
+    async def remember_flow_run(self, job_id: UUID, flow_run_id: UUID) -> None:
+        """Write down which Prefect run works on the job."""
+        if await self._change(ProductionJob.id == job_id, flow_run_id=flow_run_id) is None:
+            raise no_such_job(job_id)
+
+    async def _settle_cancellation(self, job_id: UUID, owner: UUID) -> bool:
+        """Whether a cancellation without a live run but the owner's was made final now."""
+        is_stopping = ProductionJob.status == JobStatus.CANCELLING
+        job = await self._change(
+            and_(ProductionJob.id == job_id, is_stopping, is_free(owner)),
+            status=JobStatus.CANCELLED,
+            finished_at=NOW,
+            stage=None,
+            **_UNLEASED,
+        )
+        return job is not None
+
+    async def _while_processing(self, lease: Lease, **changes: Any) -> ProductionJob:  # by column
+        is_processing = ProductionJob.status == JobStatus.PROCESSING
+        job = await self._change(and_(is_held_by(lease), is_processing), **changes)
+        if job is None:
+            raise refusal(await self._row(lease.job_id))
+        return job
+
+    async def _end(self, lease: Lease, then: JobStatus, **changes: Any) -> JobSnapshot:  # by column
+        changed = await self._change(
+            and_(is_held_by(lease), may_become(then)),
+            status=then,
+            finished_at=NOW,
+            **_UNLEASED,
+            **changes,
+        )
+        if changed is None:
+            job = await self._row(lease.job_id)
+            if (job.status, job.fence) != (then, lease.fence):  # else: our own, repeated
+                raise refusal(job)
+        return await self.get(lease.job_id)

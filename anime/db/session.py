@@ -1,0 +1,76 @@
+"""Connections and transactions: `session_scope` is the only place that commits."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from anime.db.address import parse_address
+from anime.db.faults import faults_explained
+
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_TIMEOUT_SECONDS = 10
+STATEMENT_TIMEOUT_SECONDS = 30
+_SERVER_OPTIONS = {
+    "timezone": "UTC",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_SECONDS}s",
+}
+
+
+class Database:
+    """A pool of connections to the studio's database, for one event loop."""
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.address = parse_address(url)
+        self._engine = create_async_engine(
+            self.address,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            pool_pre_ping=True,  # a server that was restarted is not an error
+            connect_args=_connect_arguments(self.address),
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def session_scope(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
+            InvalidRequest: a value that it cannot hold was written.
+        """
+        with faults_explained(self.address):
+            async with self._sessions.begin() as session:
+                yield session
+
+    async def dispose(self) -> None:
+        """Close the connections that are not in use."""
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.dispose()
+
+
+def _connect_arguments(address: URL) -> dict[str, str | int]:
+    """What libpq is told, apart from the URL; `options` of the URL come last and win."""
+    given = address.query.get("options", ())
+    options = [f"-c {name}={value}" for name, value in _SERVER_OPTIONS.items()]
+    options += [given] if isinstance(given, str) else given
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "tcp_user_timeout": STATEMENT_TIMEOUT_SECONDS * 1000,
+        "options": " ".join(options),
+    }

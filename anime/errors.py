@@ -1,0 +1,178 @@
+"""Everything that can go wrong, in one tree.
+
+AnimeError
+├── InvalidRequest            what was asked for cannot be rendered as it stands
+│   ├── InvalidWorkflow       a graph or its binding file is wrong
+│   └── PromptRejected        ComfyUI looked at the graph and refused it
+├── ComfyUIError              the server, or what it did with a prompt
+│   ├── ComfyUIUnreachable    nobody answers, or only with server errors
+│   ├── PromptLost            the server forgot a prompt it had accepted
+│   ├── PromptInterrupted     somebody stopped the prompt
+│   ├── RenderStalled         no sign of progress for too long
+│   ├── NodeFailed            a node raised while it ran
+│   ├── OutOfVram             a node ran out of memory
+│   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
+├── StorageError              the library cannot take or give a file
+├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
+├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
+├── NotFound                  no such job, file or workflow
+├── LeaseLost                 another run owns this job now
+├── JobCancelled              the job was cancelled while the run was under way
+└── ConfigurationError        a setting, a port or a program this machine lacks
+    └── StackError            a part of the local stack died or did not start
+
+Every error says what failed and on what (`what`), what to do next (`todo`), whether the
+same call may succeed later (`retryable`), which failure kind a job gets from it (`kind`),
+and how HTTP answers (`http_status`, and `slug` for the problem type).
+"""
+
+from typing import Any, ClassVar
+
+from anime.core.job_status import FailureKind
+
+
+class AnimeError(Exception):
+    """The root: one sentence on what failed, one on what to do."""
+
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+    kind: ClassVar[FailureKind] = FailureKind.INTERNAL
+    slug: ClassVar[str] = "internal"
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what, todo)
+        self.what = what
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.todo}".strip()
+
+
+class InvalidRequest(AnimeError):
+    http_status = 422
+    kind = FailureKind.INVALID_WORKFLOW
+    slug = "invalid-request"
+
+
+class InvalidWorkflow(InvalidRequest):
+    slug = "invalid-workflow"
+
+
+class PromptRejected(InvalidRequest):
+    """ComfyUI's validation said no. `problems` has one readable line a fault."""
+
+    slug = "prompt-rejected"
+
+    def __init__(self, what: str, todo: str = "", *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(what, todo)
+        self.problems = problems
+
+
+class ComfyUIError(AnimeError):
+    http_status = 502
+    slug = "comfyui"
+
+
+class ComfyUIUnreachable(ComfyUIError):
+    retryable = True
+    http_status = 503
+    kind = FailureKind.COMFYUI_UNREACHABLE
+    slug = "comfyui-unreachable"
+
+
+class PromptLost(ComfyUIError):
+    """Absent from queue and history: to be sent again, under the next attempt's id."""
+
+    kind = FailureKind.LOST
+    slug = "prompt-lost"
+
+
+class PromptInterrupted(ComfyUIError):
+    kind = FailureKind.NODE_ERROR
+    slug = "prompt-interrupted"
+
+
+class RenderStalled(ComfyUIError):
+    kind = FailureKind.TIMEOUT
+    slug = "render-stalled"
+
+
+class NodeFailed(ComfyUIError):
+    """A node raised. `node` names it as the artist sees it: title, class and id."""
+
+    kind = FailureKind.NODE_ERROR
+    slug = "node-failed"
+
+    def __init__(self, what: str, todo: str = "", *, node: str = "") -> None:
+        super().__init__(what, todo)
+        self.node = node
+
+
+class OutOfVram(NodeFailed):
+    kind = FailureKind.OUT_OF_MEMORY
+    slug = "out-of-memory"
+
+
+class InsufficientVram(ComfyUIError):
+    """`can_fit_later` is False when the card is too small even when empty."""
+
+    kind = FailureKind.INSUFFICIENT_VRAM
+    slug = "insufficient-vram"
+
+    def __init__(self, what: str, todo: str = "", *, can_fit_later: bool = False) -> None:
+        super().__init__(what, todo)
+        self.can_fit_later = can_fit_later
+
+
+class StorageError(AnimeError):
+    http_status = 507
+    kind = FailureKind.STORAGE
+    slug = "storage"
+
+
+class DatabaseUnavailable(AnimeError):
+    retryable = True
+    http_status = 503
+    slug = "database-unavailable"
+
+
+class PrefectUnavailable(AnimeError):
+    retryable = True
+    http_status = 503
+    slug = "prefect-unavailable"
+
+
+class NotFound(AnimeError):
+    http_status = 404
+    slug = "not-found"
+
+
+class LeaseLost(AnimeError):
+    """Not a failure of the job: the run that holds the lease goes on with it."""
+
+    http_status = 409
+    slug = "lease-lost"
+
+
+class JobCancelled(AnimeError):
+    http_status = 409
+    slug = "job-cancelled"
+
+
+class ConfigurationError(AnimeError):
+    slug = "configuration"
+
+
+class StackError(ConfigurationError):
+    """`log_tail` is the end of the log of the part that failed, if it wrote one."""
+
+    slug = "stack"
+
+    def __init__(self, what: str, todo: str = "", *, log_tail: str = "") -> None:
+        super().__init__(what, todo)
+        self.log_tail = log_tail
+
+
+def is_retryable(error: BaseException | Any) -> bool:
+    """Whether the same call may succeed later, unchanged."""
+    return isinstance(error, AnimeError) and error.retryable

@@ -1,0 +1,75 @@
+"""What the programs of the stack are told through their environment."""
+
+import os
+import sys
+from pathlib import Path
+
+from pydantic import AliasChoices, SecretStr
+
+from anime.settings import Settings
+
+SHARED_SETTINGS = (
+    "database_url",
+    "redis_url",
+    "comfyui_url",
+    "prefect_api_url",
+    "prefect_api_auth_string",
+    "public_url",
+)
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of this process, with every setting as resolved here.
+
+    So a child reads the same settings whatever else changes meanwhile.
+    """
+    environment = dict(os.environ)  # inherited as it is, not read
+    environment |= settings_environment(settings)
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, (environment.get(name), LOOPBACK)))
+    # "python" in a work pool's command is the one that runs us.
+    programs = str(Path(sys.executable).parent)
+    environment["PATH"] = os.pathsep.join(filter(None, (programs, environment.get("PATH"))))
+    return environment | {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The settings that are set, by the name of their variable."""
+    return {
+        _variable(name): _as_text(getattr(settings, name))
+        for name in type(settings).model_fields
+        if getattr(settings, name) is not None
+    }
+
+
+def shared_values(settings: Settings) -> dict[str, str]:
+    """What others need to find the stack, by name of setting; what is unset is left out."""
+    values = {name: getattr(settings, name) for name in SHARED_SETTINGS}
+    return {name: _as_text(value) for name, value in values.items() if value is not None}
+
+
+def prefect_home(settings: Settings) -> Path:
+    """Where our Prefect server and its clients keep their files."""
+    return settings.home / "prefect"
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return f"ANIME_{name.upper()}"
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)

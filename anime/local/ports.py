@@ -1,0 +1,71 @@
+"""Ports: free ones found, taken ones named."""
+
+import errno
+import socket
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PortWish:
+    """A port to listen on, and the variable that sets it. Port 0 wishes for any free one."""
+
+    variable: str
+    port: int
+    host: str = "127.0.0.1"
+    hint: str = ""
+
+
+def resolve_ports(wishes: Iterable[PortWish]) -> list[int]:
+    """The ports to use, in the order of the wishes, all different and free just now.
+
+    Raises:
+        ConfigurationError: one is taken or not allowed; the message names its variable.
+    """
+    with ExitStack() as held:  # all at once, so that no two wishes get the same port
+        return [_bind(held, wish) for wish in wishes]
+
+
+def _bind(held: ExitStack, wish: PortWish) -> int:
+    family = socket.AF_INET6 if ":" in wish.host else socket.AF_INET
+    candidate = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    # As the servers do: connections that linger from the last run are no hindrance.
+    candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        candidate.bind((wish.host, wish.port))
+        candidate.listen()
+    except OSError as fault:
+        why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror}"
+        todo = f"Set {wish.variable} to another port, or to 0 for any free one"
+        raise ConfigurationError(
+            f"Port {wish.port} on {wish.host} ({wish.variable}) {why}.", f"{todo}{wish.hint}."
+        ) from fault
+    return int(candidate.getsockname()[1])
+
+
+COMFYUI_HINT = "; if your ComfyUI runs there: ANIME_COMFYUI_URL=http://127.0.0.1:{port}"
+
+
+def with_free_ports(settings: Settings) -> Settings:
+    """The settings with the ports of what is to be started, each free and none of them 0.
+
+    Raises:
+        ConfigurationError: one is taken or not allowed; the message names its variable.
+    """
+    wishes = [PortWish("ANIME_API_PORTS", port, settings.api_host) for port in settings.api_ports]
+    single = {}
+    if settings.prefect_api_url is None:
+        single["prefect_port"] = PortWish("ANIME_PREFECT_PORT", settings.prefect_port)
+    if settings.comfyui_url is None:
+        hint = COMFYUI_HINT.format(port=settings.rehearsal_port)
+        single["rehearsal_port"] = PortWish(
+            "ANIME_REHEARSAL_PORT", settings.rehearsal_port, hint=hint
+        )
+    ports = resolve_ports([*wishes, *single.values()])
+    count = len(wishes)
+    found = dict(zip(single, ports[count:], strict=True))
+    return settings.model_copy(update={"api_ports": tuple(ports[:count]), **found})

@@ -1,0 +1,72 @@
+"""Where Prefect's tables go when the PostgreSQL is not ours: a database beside our own."""
+
+import psycopg
+import psycopg.errors
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from anime.errors import ConfigurationError, DatabaseUnavailable
+from anime.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 10
+# What asyncpg takes under another name, and what it does without.
+RENAMED = {"sslmode": "ssl"}
+DROPPED = frozenset({"application_name", "connect_timeout", "keepalives", "keepalives_idle"})
+UNDERSTOOD = frozenset({"host", "port", "ssl"})
+
+
+async def prefect_database(settings: Settings) -> str:
+    """The address of Prefect's database for asyncpg; the database is made if missing.
+
+    Raises:
+        ConfigurationError: it cannot be made, or its address says what asyncpg cannot do.
+        DatabaseUnavailable: PostgreSQL does not answer.
+    """
+    if settings.prefect_database_url:
+        return for_asyncpg(make_url(settings.prefect_database_url.get_secret_value()))
+    if settings.database_url is None:
+        raise ConfigurationError("No PostgreSQL is known.", "Set ANIME_DATABASE_URL.")
+    ours = make_url(settings.database_url.get_secret_value())
+    name = f"{ours.database}_prefect"
+    await _ensure_database(ours, name)
+    return for_asyncpg(ours.set(database=name))
+
+
+def for_asyncpg(url: URL) -> str:
+    """The same database, addressed as asyncpg wants it.
+
+    Raises:
+        ConfigurationError: the address has an option that asyncpg lacks.
+    """
+    options = {RENAMED.get(name, name): value for name, value in url.query.items()}
+    kept = {name: value for name, value in options.items() if name not in DROPPED}
+    if strange := sorted(kept.keys() - UNDERSTOOD):
+        raise ConfigurationError(
+            f"Prefect's server cannot connect with the option {', '.join(strange)}.",
+            "Set ANIME_PREFECT_DATABASE_URL to an address of its own, without it.",
+        )
+    return url.set(drivername="postgresql+asyncpg", query=kept).render_as_string(
+        hide_password=False
+    )
+
+
+async def _ensure_database(ours: URL, name: str) -> None:
+    address = ours.set(drivername="postgresql").render_as_string(hide_password=False)
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    try:
+        async with await psycopg.AsyncConnection.connect(
+            address, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        ) as connection:
+            found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+            if found.rowcount == 0:
+                await connection.execute(create)
+    except psycopg.errors.InsufficientPrivilege:
+        raise ConfigurationError(
+            f"Prefect needs the database {name}, and {ours.username} may not create it.",
+            f'As a superuser: CREATE DATABASE "{name}" OWNER "{ours.username}";',
+        ) from None
+    except psycopg.OperationalError as fault:
+        raise DatabaseUnavailable(
+            f"PostgreSQL at {ours.render_as_string()} does not answer: {fault}".rstrip() + ".",
+            "Start it, or correct ANIME_DATABASE_URL.",
+        ) from fault

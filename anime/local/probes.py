@@ -1,0 +1,53 @@
+"""Whether a part answers."""
+
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+TIMEOUT_SECONDS = 3
+
+
+async def answers(url: str) -> bool:
+    """Whether an HTTP server answers there at all, be it with an error."""
+    return await _status(url) is not None
+
+
+async def is_healthy(url: str) -> bool:
+    """Whether an HTTP server answers there with success."""
+    status = await _status(url)
+    return status is not None and httpx.codes.is_success(status)
+
+
+async def worker_polls(
+    pool_url: str, auth_string: str | None, name: str, *, within_seconds: float
+) -> bool:
+    """Whether the Prefect worker of that name has shown itself so lately, by the server's clock."""
+    try:
+        async with _client(basic_auth(auth_string)) as client:
+            reply = await client.post(f"{pool_url}/workers/filter", json={"limit": 200})
+        workers = reply.raise_for_status().json()
+        now = parsedate_to_datetime(reply.headers["date"])
+    except (httpx.HTTPError, ValueError, KeyError):
+        return False
+    beats = (worker["last_heartbeat_time"] for worker in workers if worker["name"] == name)
+    oldest = now - timedelta(seconds=within_seconds)
+    return any(beat and datetime.fromisoformat(beat) >= oldest for beat in beats)
+
+
+def basic_auth(auth_string: str | None) -> httpx.BasicAuth | None:
+    """The credentials in `user:password`."""
+    return httpx.BasicAuth(*auth_string.split(":", 1)) if auth_string else None
+
+
+async def _status(url: str) -> int | None:
+    try:
+        async with _client() as client:
+            return (await client.get(url)).status_code
+    except httpx.HTTPError:
+        return None
+
+
+def _client(auth: httpx.BasicAuth | None = None) -> httpx.AsyncClient:
+    # No proxy stands between us and loopback.
+    return httpx.AsyncClient(auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False)

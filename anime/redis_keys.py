@@ -1,0 +1,23 @@
+"""Every Redis key, channel and lifetime this project uses.
+
+The names are those of the services this system replaces: other programs read them.
+"""
+
+from uuid import UUID
+
+UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
+QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
+PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
+
+JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
+STREAM_MAX_EVENTS = 2_000  # per job; older ones are dropped, each event being a full snapshot
+
+
+def job_hash(job_id: UUID) -> str:
+    """Hash: the job's latest snapshot."""
+    return f"anime:job:{job_id}"
+
+
+def job_stream(job_id: UUID) -> str:
+    """Stream: every event of the job, for replay; the field `event` is the published JSON."""
+    return f"anime:job:{job_id}:events"

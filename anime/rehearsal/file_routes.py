@@ -1,0 +1,80 @@
+"""The routes about files: /view and /upload/image."""
+
+import asyncio
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from anime.rehearsal.folders import inside, split_annotation, store_upload
+from anime.rehearsal.replies import empty_reply, json_reply, unforeseen
+
+DEFAULT_QUALITY = 90  # of previews, in percent
+
+
+class FileRoutes:
+    """Endpoints over the three folders."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Every path with its method."""
+        return (
+            Route("/view", unforeseen(self.view), methods=["GET"]),
+            Route("/upload/image", unforeseen(self.upload), methods=["POST"]),
+        )
+
+    async def view(self, request: Request) -> Response:
+        """The bytes of a file, or a preview of it."""
+        asked = request.query_params
+        name = asked.get("filename", "")
+        if not name:
+            return empty_reply(404)
+        name, folder = split_annotation(name, asked.get("type", "output"))
+        if name.startswith("/") or ".." in name or folder not in self._folders:
+            return empty_reply(400)
+        parent = inside(self._folders[folder], asked.get("subfolder", ""))
+        if parent is None:
+            return empty_reply(403)
+        path = parent / Path(name).name
+        if not path.is_file():
+            return empty_reply(404)
+        if "preview" in asked:
+            return await asyncio.to_thread(preview_reply, path, asked["preview"])
+        named = {"Content-Disposition": f'filename="{path.name}"'}
+        return FileResponse(path, headers=named if path.name.isascii() else None)
+
+    async def upload(self, request: Request) -> Response:
+        """Store an input picture; the name it got is in the answer. Contents are not checked."""
+        async with request.form() as form:
+            file = form.get("image")
+            if not isinstance(file, UploadFile) or not file.filename:
+                return empty_reply(400)
+            kind, subfolder = str(form.get("type", "input")), str(form.get("subfolder", ""))
+            root = self._folders[kind]
+            folder = inside(root, subfolder)
+            if folder is None or inside(folder, file.filename) != folder / file.filename:
+                return empty_reply(400)
+            overwrite = form.get("overwrite") in ("true", "1")
+            content = await file.read()
+            name = await asyncio.to_thread(
+                store_upload, folder, file.filename, content, overwrite=overwrite
+            )
+        return json_reply({"name": name, "subfolder": subfolder, "type": kind})
+
+
+def preview_reply(path: Path, wanted: str) -> Response:
+    """The picture encoded anew: `webp;50` is a format and a quality in percent."""
+    kind, _, quality = wanted.partition(";")
+    kind = kind if kind in ("webp", "jpeg") else "webp"
+    percent = int(quality) if quality.isdigit() else DEFAULT_QUALITY
+    buffer = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, kind.upper(), quality=percent)
+    return Response(buffer.getvalue(), media_type=f"image/{kind}")

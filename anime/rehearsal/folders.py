@@ -1,0 +1,67 @@
+"""The paths that clients may name, and nothing outside them."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+ANNOTATION = re.compile(r"(?P<name>.*) \[(?P<folder>output|input|temp)\]", re.DOTALL)
+
+
+def inside(root: Path, *parts: str) -> Path | None:
+    """The path below `root`; None when it would leave it or cannot be a path."""
+    if any("\0" in part for part in parts):
+        return None
+    path = Path(os.path.normpath(root.joinpath(*parts)))
+    return path if path.is_relative_to(root) else None
+
+
+def split_annotation(name: str, default: str) -> tuple[str, str]:
+    """The name and the folder it lies in: `x.png [temp]` names a folder, `x.png` does not."""
+    found = ANNOTATION.fullmatch(name)
+    return (found["name"], found["folder"]) if found else (name, default)
+
+
+def annotated_path(folders: Mapping[str, Path], name: str) -> Path:
+    """The file that an input such as LoadImage's names.
+
+    Raises:
+        FileNotFoundError: the name leads out of its folder.
+    """
+    bare, folder = split_annotation(name, "input")
+    path = inside(folders[folder], bare)
+    if path is None:
+        raise FileNotFoundError(f"{name} leads out of the {folder} folder")
+    return path
+
+
+def input_exists(folders: Mapping[str, Path], name: str) -> bool:
+    """Whether LoadImage finds a file of that name."""
+    try:
+        return annotated_path(folders, name).is_file()
+    except FileNotFoundError:
+        return False
+
+
+def content_hash(path: Path) -> str:
+    """The hash of a file, so that an overwritten input is noticed; empty when it is gone."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def store_upload(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
+    """The name under which the bytes now lie: another one if it is taken by other bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    number = 1
+    while not overwrite and target.exists():
+        if target.read_bytes() == content:
+            return target.name
+        target = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"
+        number += 1
+    target.write_bytes(content)
+    return target.name

@@ -1,0 +1,31 @@
+"""What ComfyUI refuses or answers before any route is looked at."""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MAX_BODY_BYTES = 100 * 2**20
+
+
+class Guard:
+    """Refuses foreign origins (403) and bodies that are too large (413); answers OPTIONS."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer here, or let the application do it."""
+        answer = self._answer(scope) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
+
+    def _answer(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        origin, host = headers.get("origin"), headers.get("host", "")
+        if origin and urlsplit(origin).netloc.lower() != host.lower():
+            return Response(status_code=403)
+        if int(headers.get("content-length") or 0) > MAX_BODY_BYTES:
+            reason = f"Maximum request body size {MAX_BODY_BYTES} exceeded."
+            return PlainTextResponse(reason, status_code=413)
+        return Response() if scope["method"] == "OPTIONS" else None

@@ -1,0 +1,90 @@
+"""Progress messages of one prompt: progress_state, progress and previews.
+
+They go to the prompt's client, or to everybody when it has none.
+"""
+
+import io
+
+from PIL import Image, ImageFilter, ImageOps
+
+from anime.rehearsal.events import Sockets
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.values import Frame
+
+PREVIEW_SIDE = 512  # pixels
+HAZE = 24  # pixels of blur before the first step
+
+
+class Progress:
+    """How far each node that was started is; every message repeats them all."""
+
+    def __init__(self, prompt_id: str, client_id: str | None, sockets: Sockets) -> None:
+        self._prompt_id = prompt_id
+        self._client_id = client_id
+        self._sockets = sockets
+        self._nodes: dict[str, JsonObject] = {}
+
+    def start(self, node_id: str) -> None:
+        """The node runs."""
+        self._set(node_id, 0.0, 1.0, "running")
+
+    def step(self, node_id: str, step: int, steps: int, preview: bytes | None) -> None:
+        """A sampler step is done. A preview with metadata goes ahead of `progress`, a bare one
+        after it.
+        """
+        self._set(node_id, step, steps, "running")
+        about = {"value": step, "max": steps, "prompt_id": self._prompt_id, "node": node_id}
+        early = self._sockets.takes_preview_metadata(self._client_id)
+        if preview and early:
+            self._send_preview(node_id, preview)
+        self._sockets.send("progress", about, self._client_id)
+        if preview and not early:
+            self._send_preview(node_id, preview)
+
+    def finish(self, node_id: str) -> None:
+        """The node is done."""
+        most = self._nodes[node_id]["max"]
+        self._set(node_id, most, most, "finished")
+
+    def skip(self, node_id: str) -> None:
+        """The node is done because its result was remembered."""
+        self._set(node_id, 1, 1, "finished")
+
+    def _set(self, node_id: str, value: float, most: float, state: str) -> None:
+        self._nodes[node_id] = {
+            "value": value,
+            "max": most,
+            "state": state,
+            "node_id": node_id,
+            "prompt_id": self._prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
+            "real_node_id": node_id,
+        }
+        payload = {"prompt_id": self._prompt_id, "nodes": self._nodes}
+        self._sockets.send("progress_state", payload, self._client_id)
+
+    def _send_preview(self, node_id: str, jpeg: bytes) -> None:
+        metadata = {
+            "node_id": node_id,
+            "prompt_id": self._prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
+            "real_node_id": node_id,
+            "image_type": "image/jpeg",
+        }
+        self._sockets.send_preview(jpeg, metadata, self._client_id)
+
+
+def small_picture(frame: Frame) -> Image.Image:
+    """The finished picture at the size of a preview."""
+    return ImageOps.contain(frame.draw(None), (PREVIEW_SIDE, PREVIEW_SIDE))
+
+
+def preview_jpeg(picture: Image.Image, done: float) -> bytes:
+    """The picture as it comes out of the haze; `done` from 0 to 1."""
+    if done < 1:
+        picture = picture.filter(ImageFilter.GaussianBlur(HAZE * (1 - done)))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

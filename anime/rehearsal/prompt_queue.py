@@ -1,0 +1,116 @@
+"""The prompts that wait, the one that runs, and those that have ended.
+
+Order, counters and the shapes of GET /queue and GET /history are ComfyUI's, its oddities
+included: ids are not unique, `queue_pending` is a heap, history forgets the oldest.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeAlias
+
+from anime.core.graphs import Graph
+from anime.rehearsal.node_types import JsonObject
+
+# number, prompt id, graph, extra data, output nodes to run: exactly what GET /queue shows.
+QueueItem: TypeAlias = tuple[float, str, Graph, JsonObject, list[str]]
+
+MOST_REMEMBERED = 10_001  # entries of history; ComfyUI means 10,000 and keeps one more
+
+
+class PromptQueue:
+    """Prompts in the order in which they will run: lowest number first, then by id."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self.pending: list[QueueItem] = []
+        self.running: QueueItem | None = None
+        self.wake = asyncio.Event()
+        self._on_change = on_change
+        self._counter = 0
+
+    @property
+    def remaining(self) -> int:
+        """How many prompts wait or run."""
+        return len(self.pending) + (self.running is not None)
+
+    def next_number(self, body: Collection[str] | JsonObject) -> float:
+        """The number of a submission; the counter grows even if it is refused later.
+
+        Raises:
+            ValueError, TypeError: `number` is none.
+        """
+        if isinstance(body, dict) and "number" in body:
+            return float(body["number"])
+        number = self._counter
+        self._counter += 1
+        return -number if isinstance(body, dict) and body.get("front") else number
+
+    def put(self, item: QueueItem) -> None:
+        """Queue a prompt and tell everybody how many there are."""
+        heapq.heappush(self.pending, item)
+        self._on_change()
+        self.wake.set()
+
+    def take(self) -> QueueItem | None:
+        """The prompt to run next, which is running from now on; None when none waits.
+
+        Raises:
+            TypeError: two prompts share number and id, so that their graphs were compared.
+        """
+        if not self.pending:
+            return None
+        self.running = heapq.heappop(self.pending)
+        self._on_change()
+        return self.running
+
+    def finish(self) -> None:
+        """Nothing runs any more; tell everybody."""
+        self.running = None
+        self._on_change()
+
+    def delete(self, prompt_ids: Collection[str]) -> None:
+        """Drop one waiting prompt for each id; running and unknown ones are left alone."""
+        for prompt_id in prompt_ids:
+            found = next((item for item in self.pending if item[1] == prompt_id), None)
+            if found:
+                self.pending.remove(found)
+                heapq.heapify(self.pending)
+                self._on_change()
+
+    def clear(self) -> None:
+        """Drop all that wait."""
+        self.pending.clear()
+        self._on_change()
+
+
+class History:
+    """The ended prompts by id, oldest first; lost when the server stops."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, JsonObject] = {}
+
+    def add(self, prompt_id: str, entry: JsonObject) -> None:
+        """Remember how a prompt ended; an id seen before is replaced where it stood."""
+        self._entries[prompt_id] = entry
+        if len(self._entries) > MOST_REMEMBERED:
+            del self._entries[next(iter(self._entries))]
+
+    def of(self, prompt_id: str) -> JsonObject:
+        """The entry under its id, or nothing."""
+        return {key: self._entries[key] for key in (prompt_id,) if key in self._entries}
+
+    def page(self, max_items: int | None, offset: int) -> JsonObject:
+        """Entries from `offset`; without one (-1), the newest `max_items`."""
+        if offset < 0:
+            offset = 0 if max_items is None else max(0, len(self._entries) - max(0, max_items))
+        last = None if max_items is None else offset + max(0, max_items)
+        return {key: self._entries[key] for key in list(self._entries)[offset:last]}
+
+    def delete(self, prompt_ids: Iterable[str]) -> None:
+        """Forget these; unknown ones are no error."""
+        for prompt_id in prompt_ids:
+            self._entries.pop(prompt_id, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()

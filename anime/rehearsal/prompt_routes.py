@@ -1,0 +1,111 @@
+"""The routes about prompts: submitting, queue, history, interrupt, free."""
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from anime.rehearsal.folders import input_exists
+from anime.rehearsal.replies import body_of, empty_reply, json_reply, unforeseen
+from anime.rehearsal.validation import error, judge_graph
+from anime.rehearsal.worker import Worker
+
+
+class PromptRoutes:
+    """Endpoints over one worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Every path with its method."""
+        return (
+            Route("/prompt", self.count, methods=["GET"]),
+            Route("/prompt", unforeseen(self.submit), methods=["POST"]),
+            Route("/queue", self.show_queue, methods=["GET"]),
+            Route("/queue", unforeseen(self.change_queue), methods=["POST"]),
+            Route("/history", unforeseen(self.show_history), methods=["GET"]),
+            Route("/history", unforeseen(self.change_history), methods=["POST"]),
+            Route("/history/{prompt_id}", self.show_entry, methods=["GET"]),
+            Route("/interrupt", self.interrupt, methods=["POST"]),
+            Route("/free", unforeseen(self.free), methods=["POST"]),
+        )
+
+    async def count(self, _request: Request) -> Response:
+        """How many prompts wait or run."""
+        return json_reply(self._worker.status())
+
+    async def submit(self, request: Request) -> Response:
+        """Queue a graph if anything of it may run."""
+        body = await body_of(request)
+        number = self._worker.queue.next_number(body)
+        if "prompt" not in body:
+            fault = error("no_prompt", "No prompt provided", "No prompt provided")
+            return json_reply({"error": fault, "node_errors": {}}, 400)
+        graph, prompt_id = body["prompt"], str(body.get("prompt_id", uuid4()))
+        verdict = judge_graph(
+            graph,
+            self._worker.types,
+            lambda name: input_exists(self._worker.config.folders, name),
+            body.get("partial_execution_targets"),
+        )
+        if verdict.error:
+            return json_reply({"error": verdict.error, "node_errors": verdict.node_errors}, 400)
+        extra = dict(body.get("extra_data") or {})
+        if "client_id" in body:
+            extra["client_id"] = body["client_id"]
+        self._worker.queue.put((number, prompt_id, graph, extra, verdict.outputs))
+        accepted = {"prompt_id": prompt_id, "number": number}
+        return json_reply({**accepted, "node_errors": verdict.node_errors})
+
+    async def show_queue(self, _request: Request) -> Response:
+        """The running prompt and the waiting ones, the latter in heap order."""
+        queue = self._worker.queue
+        running = [queue.running] if queue.running else []
+        return json_reply({"queue_running": running, "queue_pending": queue.pending})
+
+    async def change_queue(self, request: Request) -> Response:
+        """Drop waiting prompts; says 200 whether or not there were any."""
+        body = await body_of(request)
+        if body.get("clear"):
+            self._worker.queue.clear()
+        self._worker.queue.delete(body.get("delete", ()))
+        return empty_reply()
+
+    async def show_history(self, request: Request) -> Response:
+        """Ended prompts, oldest first; a page of them if asked for."""
+        asked = request.query_params
+        max_items = int(asked["max_items"]) if "max_items" in asked else None
+        return json_reply(self._worker.history.page(max_items, int(asked.get("offset", -1))))
+
+    async def show_entry(self, request: Request) -> Response:
+        """The entry of one prompt; an empty object if there is none."""
+        return json_reply(self._worker.history.of(request.path_params["prompt_id"]))
+
+    async def change_history(self, request: Request) -> Response:
+        """Forget ended prompts; says 200 whether or not there were any."""
+        body = await body_of(request)
+        if body.get("clear"):
+            self._worker.history.clear()
+        self._worker.history.delete(body.get("delete", ()))
+        return empty_reply()
+
+    async def interrupt(self, request: Request) -> Response:
+        """Stop what runs, if it is the prompt that was named or none was; always says 200."""
+        try:
+            body = await body_of(request)
+        except ValueError:
+            body = {}
+        self._worker.interrupt(body.get("prompt_id") if isinstance(body, dict) else None)
+        return empty_reply()
+
+    async def free(self, request: Request) -> Response:
+        """Give memory back after the running prompt."""
+        body = await body_of(request)
+        self._worker.free(
+            unload_models=bool(body.get("unload_models")),
+            free_memory=bool(body.get("free_memory")),
+        )
+        return empty_reply()

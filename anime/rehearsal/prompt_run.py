@@ -1,0 +1,212 @@
+"""One prompt from execution_start to its history entry."""
+
+import asyncio
+import logging
+import time
+import traceback
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from anime.core.graphs import is_link, title_of
+from anime.rehearsal.behaviours import BEHAVIOURS
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.events import Sockets
+from anime.rehearsal.faults import SimulatedNodeError
+from anime.rehearsal.folders import annotated_path, content_hash
+from anime.rehearsal.gpu import Gpu
+from anime.rehearsal.node_calls import NodeCall, NodeResult
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.progress import Progress, preview_jpeg, small_picture
+from anime.rehearsal.prompt_queue import QueueItem
+from anime.rehearsal.saving import Metadata
+from anime.rehearsal.schedule import execution_order, reachable_nodes, signatures
+from anime.rehearsal.values import Frame
+
+logger = logging.getLogger(__name__)
+
+
+class PromptInterrupted(Exception):
+    """POST /interrupt was noticed."""
+
+
+@dataclass
+class Stage:
+    """What all prompts of a server share, and what is known of the running one."""
+
+    config: RehearsalConfig
+    sockets: Sockets
+    gpu: Gpu
+    remembered: dict[str, NodeResult] = field(default_factory=dict)
+    """Results of the last prompt's nodes by signature."""
+    client_id: str | None = None
+    node_id: str | None = None
+    """The node running now; a client that connects late is told."""
+    is_interrupted: bool = False
+
+
+class PromptRun:
+    """One prompt being executed."""
+
+    def __init__(self, item: QueueItem, stage: Stage) -> None:
+        _number, self.prompt_id, self.graph, self.extra_data, self.outputs = item
+        self.item = item
+        self.stage = stage
+        self.client_id: str | None = self.extra_data.get("client_id")
+        self.progress = Progress(self.prompt_id, self.client_id, stage.sockets)
+        self.results: dict[str, NodeResult] = {}
+        self.executed: list[str] = []
+        self.messages: list[list[object]] = []
+        self.coming = Image.new("RGB", (1, 1))  # what previews show; drawn at the first step
+
+    async def execute(self) -> JsonObject:
+        """Run the prompt, telling its client; the history entry of how it ended."""
+        stage = self.stage
+        stage.client_id, stage.is_interrupted = self.client_id, False
+        self._announce("execution_start")
+        needed = reachable_nodes(self.graph, self.outputs)
+        keys = await asyncio.to_thread(signatures, self.graph, needed, self._content_of)
+        self.results = {
+            node: stage.remembered[key] for node, key in keys.items() if key in stage.remembered
+        }
+        stage.remembered = {keys[node]: result for node, result in self.results.items()}
+        cached = tuple(self.results)
+        self._announce("execution_cached", nodes=list(cached))
+        succeeded = await self._run_nodes(keys, cached)
+        if succeeded:
+            self._announce("execution_success")
+        return self._history_entry(succeeded=succeeded)
+
+    def close(self) -> None:
+        """Tell the client that nothing runs any more, however it ended."""
+        self.stage.node_id = None
+        self._send("executing", {"node": None, "prompt_id": self.prompt_id})
+
+    async def _run_nodes(self, keys: dict[str, str], cached: tuple[str, ...]) -> bool:
+        for node_id in execution_order(self.graph, self.outputs, cached):
+            if node_id in cached:
+                self._show(node_id)
+                self.progress.skip(node_id)
+                continue
+            try:
+                self.results[node_id] = await self._run_node(node_id)
+            except PromptInterrupted:
+                self._announce("execution_interrupted", **self._where(node_id))
+                return False
+            except Exception as fault:  # noqa: BLE001  whatever a node raises goes to the client
+                logger.warning("Node %s failed: %s", title_of(self.graph[node_id]), fault)
+                self._announce(
+                    "execution_error", **self._where(node_id), **self._why(node_id, fault)
+                )
+                return False
+            self.stage.remembered[keys[node_id]] = self.results[node_id]
+            self.executed.append(node_id)
+            self._show(node_id)
+            self.progress.finish(node_id)
+        return True
+
+    async def _run_node(self, node_id: str) -> NodeResult:
+        self._heed_interrupt()
+        self.progress.start(node_id)
+        self.stage.node_id = node_id
+        node = {"node": node_id, "display_node": node_id, "prompt_id": self.prompt_id}
+        self._send("executing", node)
+        class_type = self.graph[node_id]["class_type"]
+        self.stage.config.faults.before_node(class_type)
+        return await BEHAVIOURS[class_type](self._call(node_id))
+
+    def _call(self, node_id: str) -> NodeCall:
+        async def on_step(step: int, steps: int, frame: Frame) -> None:
+            preview = None
+            if self.stage.config.previews:
+                if step == 1:
+                    self.coming = await asyncio.to_thread(small_picture, frame)
+                preview = await asyncio.to_thread(preview_jpeg, self.coming, step / steps)
+            self.progress.step(node_id, step, steps, preview)
+            self._heed_interrupt()
+
+        extra = self.extra_data.get("extra_pnginfo") or {}
+        metadata = Metadata(self.graph, extra)
+        return NodeCall(
+            self._input_values(node_id), self.stage.config, self.stage.gpu, metadata, on_step
+        )
+
+    def _input_values(self, node_id: str) -> JsonObject:
+        return {
+            name: self.results[value[0]].values[value[1]] if is_link(value) else value
+            for name, value in self.graph[node_id]["inputs"].items()
+        }
+
+    def _heed_interrupt(self) -> None:
+        if self.stage.is_interrupted:
+            self.stage.is_interrupted = False
+            raise PromptInterrupted
+
+    def _content_of(self, node_id: str) -> str:
+        node = self.graph[node_id]
+        if node["class_type"] != "LoadImage":
+            return ""
+        return content_hash(annotated_path(self.stage.config.folders, node["inputs"]["image"]))
+
+    def _show(self, node_id: str) -> None:
+        ui = self.results[node_id].ui
+        if ui is not None:
+            node = {"node": node_id, "display_node": node_id, "output": ui}
+            self._send("executed", {**node, "prompt_id": self.prompt_id})
+
+    def _announce(self, kind: str, **details: object) -> None:
+        """Send a message that history keeps, too."""
+        about = {"prompt_id": self.prompt_id, **details, "timestamp": int(time.time() * 1000)}
+        if kind == "execution_cached":
+            about = {"nodes": about.pop("nodes"), **about}
+        self.messages.append([kind, about])
+        self._send(kind, about)
+
+    def _send(self, kind: str, payload: JsonObject) -> None:
+        if self.client_id is not None:
+            self.stage.sockets.send(kind, payload, self.client_id)
+
+    def _where(self, node_id: str) -> JsonObject:
+        return {
+            "node_id": node_id,
+            "node_type": self.graph[node_id]["class_type"],
+            "executed": list(self.executed),
+        }
+
+    def _why(self, node_id: str, fault: Exception) -> JsonObject:
+        kind = type(fault)
+        name = kind.__qualname__
+        if isinstance(fault, SimulatedNodeError):
+            name = fault.reported_as
+        elif kind.__module__ != "builtins":
+            name = f"{kind.__module__}.{kind.__qualname__}"
+        values = self._input_values(node_id)
+        return {
+            "exception_message": f"{fault}\n",
+            "exception_type": name,
+            "traceback": traceback.format_tb(fault.__traceback__),
+            "current_inputs": {key: [str(value)] for key, value in values.items()},
+            "current_outputs": reachable_nodes(self.graph, self.outputs),
+        }
+
+    def _history_entry(self, *, succeeded: bool) -> JsonObject:
+        shown = {node: self.results[node].ui for node in self.graph if node in self.results}
+        outputs = {node: ui for node, ui in shown.items() if ui is not None}
+        return {
+            "prompt": list(self.item),
+            "outputs": outputs,
+            "status": {
+                "status_str": "success" if succeeded else "error",
+                "completed": succeeded,
+                "messages": self.messages,
+            },
+            "meta": {
+                node: {
+                    "node_id": node,
+                    "display_node": node,
+                    "parent_node": None,
+                    "real_node_id": node,
+                }
+                for node in outputs
+            },
+        }

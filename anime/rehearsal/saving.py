@@ -1,0 +1,150 @@
+"""Pictures on disk: names with a counter, and the graph inside each file, as ComfyUI writes them.
+
+Nothing that changes with time goes into a file: the same picture and graph give the same bytes.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from anime.core.graphs import Graph
+from anime.rehearsal.faults import SimulatedNodeError
+from anime.rehearsal.node_types import JsonObject
+
+COMPRESS_LEVEL = 4  # of PNG, as SaveImage uses
+EXIF_PROMPT_TAG = 0x0110  # the graph; further keys go into the tags below it
+MILLISECONDS = 1000
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file tells of its making."""
+
+    graph: Graph
+    extra_pnginfo: JsonObject
+
+    def texts(self) -> dict[str, str]:
+        """The texts by key: the graph as `prompt`, then all of extra_pnginfo, each as JSON."""
+        extra = {str(key): json.dumps(value) for key, value in self.extra_pnginfo.items()}
+        return {"prompt": json.dumps(self.graph), **extra}
+
+    def png_chunks(self) -> PngInfo:
+        """The texts as PNG chunks."""
+        chunks = PngInfo()
+        for key, text in self.texts().items():
+            chunks.add_text(key, text)
+        return chunks
+
+    def exif(self) -> Image.Exif:
+        """The texts as `key:text` in EXIF tags, from 0x0110 downwards."""
+        exif = Image.Exif()
+        for distance, (key, text) in enumerate(self.texts().items()):
+            exif[EXIF_PROMPT_TAG - distance] = f"{key}:{text}"
+        return exif
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where the files of one save go: `folder/name_00007_.png`, counted on from `counter`."""
+
+    root: Path
+    folder: Path
+    name: str
+    counter: int
+
+    def path(self, index: int, extension: str) -> Path:
+        """The file of the picture with that index in its batch."""
+        return self.folder / f"{self.name}_{self.counter + index:05}_.{extension}"
+
+    def describe(self, path: Path) -> JsonObject:
+        """The file as history and `executed` name it; the type is that of the root folder."""
+        subfolder = self.folder.relative_to(self.root).as_posix()
+        return {
+            "filename": path.name,
+            "subfolder": "" if subfolder == "." else subfolder,
+            "type": self.root.name,
+        }
+
+
+def make_destination(root: Path, prefix: str, size: tuple[int, int]) -> Destination:
+    """The destination a prefix stands for, its folder made.
+
+    The counter is one more than the highest in the folder now, so names repeat once files move.
+
+    Raises:
+        SimulatedNodeError: the prefix leads out of `root`.
+    """
+    prefix = prefix.replace("%width%", str(size[0])).replace("%height%", str(size[1]))
+    target = Path(os.path.normpath(root / prefix))
+    if not target.parent.is_relative_to(root):
+        reason = f"Saving outside {root} is not allowed: {prefix} means {target.parent}"
+        raise SimulatedNodeError("Exception", reason)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    counted = re.compile(rf"{re.escape(target.name)}_(\d+)")
+    matches = (counted.match(entry.name) for entry in target.parent.iterdir())
+    highest = max((int(found[1]) for found in matches if found), default=0)
+    return Destination(root, target.parent, target.name, highest + 1)
+
+
+def save_stills(
+    pictures: Iterable[Image.Image], destination: Destination, metadata: Metadata
+) -> list[JsonObject]:
+    """Write a PNG for each picture; the files as history names them."""
+    files = []
+    for index, picture in enumerate(pictures):
+        path = destination.path(index, "png")
+        picture.save(path, pnginfo=metadata.png_chunks(), compress_level=COMPRESS_LEVEL)
+        files.append(destination.describe(path))
+    return files
+
+
+def save_webp(
+    pictures: Sequence[Image.Image],
+    destination: Destination,
+    metadata: Metadata,
+    *,
+    fps: float,
+    lossless: bool,
+    quality: int,
+    effort: int,
+) -> JsonObject:
+    """Write an animated WEBP; the file as history names it."""
+    path = destination.path(0, "webp")
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=int(MILLISECONDS / fps),
+        exif=metadata.exif(),
+        lossless=lossless,
+        quality=quality,
+        method=effort,
+    )
+    return destination.describe(path)
+
+
+def save_apng(
+    pictures: Sequence[Image.Image],
+    destination: Destination,
+    metadata: Metadata,
+    *,
+    fps: float,
+    compress_level: int,
+) -> JsonObject:
+    """Write an animated PNG; the file as history names it."""
+    path = destination.path(0, "png")
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=int(MILLISECONDS / fps),
+        pnginfo=metadata.png_chunks(),
+        compress_level=compress_level,
+    )
+    return destination.describe(path)

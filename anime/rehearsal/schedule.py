@@ -1,0 +1,88 @@
+"""Which nodes a prompt needs, in which order, and under which key a result is remembered."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Container, Iterable
+
+from anime.core.graphs import Graph, is_link
+
+
+def sources_of(graph: Graph, node_id: str) -> list[str]:
+    """The nodes that a node's links come from, in the order of its inputs."""
+    return [value[0] for value in graph[node_id]["inputs"].values() if is_link(value)]
+
+
+def reachable_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
+    """The outputs and all that they need, in the order of the graph."""
+    found: set[str] = set()
+    waiting = list(outputs)
+    while waiting:
+        node_id = waiting.pop()
+        if node_id not in found:
+            found.add(node_id)
+            waiting += sources_of(graph, node_id)
+    return [node_id for node_id in graph if node_id in found]
+
+
+def execution_order(graph: Graph, outputs: Collection[str], cached: Container[str]) -> list[str]:
+    """The nodes to run, each after what it needs; of those that are ready the one nearest to an
+    output goes first, so that pictures are saved as early as they can be.
+    """
+    waiting = _discovered(graph, outputs, cached)
+    order: list[str] = []
+    while waiting:
+        blocked = set(waiting)
+        ready = [node for node in waiting if not blocked.intersection(sources_of(graph, node))]
+        nearest = min(ready, key=lambda node: _steps_to_output(graph, node, outputs, waiting))
+        waiting.remove(nearest)
+        order.append(nearest)
+    return order
+
+
+def _discovered(graph: Graph, outputs: Iterable[str], cached: Container[str]) -> list[str]:
+    """What must run, in the order in which a walk from the outputs meets it."""
+    found: dict[str, None] = {}
+    for output in outputs:
+        waiting = [output]
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in found:
+                found[node_id] = None
+                sources = sources_of(graph, node_id)
+                waiting += [source for source in sources if source not in cached]
+    return list(found)
+
+
+def _steps_to_output(
+    graph: Graph, node: str, outputs: Collection[str], waiting: Collection[str]
+) -> int:
+    """0 for an output, 1 for what feeds one, 2 for what feeds that, 3 for all else."""
+    layer = {other for other in waiting if other in outputs}
+    for steps in range(3):
+        if node in layer:
+            return steps
+        layer = {source for member in layer for source in sources_of(graph, member)}
+    return 3
+
+
+def signatures(
+    graph: Graph, node_ids: Iterable[str], content_of: Callable[[str], str]
+) -> dict[str, str]:
+    """The cache key of each node: its class and inputs and those of all before it, not its id.
+
+    `content_of` gives what else a node depends on: for LoadImage the hash of its file.
+    """
+    known: dict[str, str] = {}
+
+    def signature(node_id: str) -> str:
+        if node_id not in known:
+            node = graph[node_id]
+            inputs = {
+                name: [signature(value[0]), value[1]] if is_link(value) else [value]
+                for name, value in sorted(node["inputs"].items())
+            }
+            text = json.dumps([node["class_type"], inputs, content_of(node_id)])
+            known[node_id] = hashlib.sha256(text.encode()).hexdigest()
+        return known[node_id]
+
+    return {node_id: signature(node_id) for node_id in node_ids}

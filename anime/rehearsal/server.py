@@ -1,0 +1,104 @@
+"""Starting and stopping the rehearsal server."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from anime.errors import ConfigurationError, StackError
+from anime.rehearsal.app import build_app
+from anime.rehearsal.config import RehearsalConfig
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 10.0
+LOOK_SECONDS = 0.005  # how often a starting server is looked at
+
+
+def run(config: RehearsalConfig) -> None:
+    """Serve until SIGINT or SIGTERM, then end at once and without goodbye, as ComfyUI does.
+
+    Raises:
+        ConfigurationError: the port is taken or the address is not this machine's.
+    """
+    asyncio.run(_serve_until_signalled(config))
+
+
+async def _serve_until_signalled(config: RehearsalConfig) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, os._exit, 0)
+    async with serving(config) as url:
+        logger.info("Rehearsal server on %s, files in %s", url, config.data_dir)
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
+    """A server inside the running event loop; gives its base URL, without a trailing slash.
+
+    Raises:
+        ConfigurationError: the port is taken or the address is not this machine's.
+        StackError: the server did not start, for example because its folders cannot be made.
+    """
+    listener = _listen(config)
+    server = _Server(
+        uvicorn.Config(
+            build_app(config),
+            ws="auto",
+            ws_ping_interval=None,
+            ws_per_message_deflate=False,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=1,
+        )
+    )
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await _wait_until_started(server, task)
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        yield f"http://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to its owner."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _listen(config: RehearsalConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as fault:
+        listener.close()
+        raise ConfigurationError(
+            f"The rehearsal server cannot listen on {config.host}:{config.port}: {fault.strerror}.",
+            "Set ANIME_REHEARSAL_PORT to a free port, or to 0 for any.",
+        ) from fault
+    return listener
+
+
+async def _wait_until_started(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(START_TIMEOUT_SECONDS):
+        while not server.started:
+            if task.done():
+                raise StackError(
+                    "The rehearsal server did not start.",
+                    "Look at the lines above; is its data folder writable?",
+                ) from task.exception()
+            await asyncio.sleep(LOOK_SECONDS)

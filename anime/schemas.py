@@ -1,0 +1,222 @@
+"""What crosses a boundary: requests from people and programs, answers, events.
+
+What users send refuses unknown fields; lengths and sizes have their units in the description,
+which the Prefect form and the OpenAPI page show.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
+
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.core.seeds import MAX_SEED
+
+MAX_PROMPT_CHARS = 10_000
+MAX_NAME_CHARS = 120
+
+
+class GenerationType(StrEnum):
+    """What a generation is to become."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+DEFAULT_WORKFLOWS = {GenerationType.IMAGE: "txt2img", GenerationType.VIDEO: "animation"}
+
+
+def _storable(text: str) -> str:
+    """Refuse what neither PostgreSQL nor a PNG chunk can hold: NUL and lone surrogates."""
+    if "\x00" in text:
+        raise ValueError("holds a NUL byte; remove it")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("is not valid Unicode (a lone surrogate); send UTF-8") from None
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; say what to draw")
+    return text
+
+
+def _multiple_of_eight(size: int) -> int:
+    if size % 8:
+        near = max(64, round(size / 8) * 8)
+        raise ValueError(f"{size} is not a multiple of 8; the nearest is {near}")
+    return size
+
+
+Storable = AfterValidator(_storable)
+PromptText = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_PROMPT_CHARS, examples=["a girl on a rooftop at dusk"]),
+    AfterValidator(_not_blank),
+    Storable,
+]
+NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
+WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+BatchSize = Annotated[int, Field(ge=1, le=64)]
+Priority = Annotated[int, Field(ge=0, le=100)]
+VramMb = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class LoraChoice(BaseModel):
+    """One LoRA file and how strongly it acts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name = Field(description="File name, as ComfyUI lists it.")
+    strength: float = Field(
+        default=1.0, ge=-10, le=10, description="Factor on model and text encoder; 1 is full."
+    )
+
+
+class GenerationRequest(BaseModel):
+    """What to render. Everything but the prompt has a default from the workflow."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: PromptText = Field(description="What to draw.")
+    type: GenerationType = Field(
+        default=GenerationType.IMAGE, description="A still image, or a short animation."
+    )
+    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    project: Name | None = Field(default=None, description="Project the files belong to.")
+    character: Name | None = Field(default=None, description="Character in the picture.")
+    shot: Name | None = Field(default=None, description="Shot the take is for.")
+    workflow: WorkflowName | None = Field(
+        default=None, description="Workflow template; by default txt2img, or animation for video."
+    )
+    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
+    loras: list[LoraChoice] = Field(
+        default_factory=list, max_length=16, description="LoRAs, applied in this order."
+    )
+    width: SizePx | None = Field(default=None, description="Width in pixels, a multiple of 8.")
+    height: SizePx | None = Field(default=None, description="Height in pixels, a multiple of 8.")
+    steps: Steps | None = Field(default=None, description="Sampler steps.")
+    cfg: Cfg | None = Field(default=None, description="Classifier-free guidance scale.")
+    sampler: Name | None = Field(default=None, description="Sampler, as ComfyUI lists it.")
+    scheduler: Name | None = Field(default=None, description="Scheduler, as ComfyUI lists it.")
+    seed: Seed | None = Field(
+        default=None, description="0 to 2^64-1. Left out, one is derived from the job's id."
+    )
+    batch_size: BatchSize | None = Field(
+        default=None, description="Pictures made in one go; each is kept."
+    )
+    priority: Priority = Field(
+        default=50, description="0 to 100; from 50 up it goes to the interactive queue."
+    )
+    required_vram_mb: VramMb | None = Field(
+        default=None, description="Free VRAM needed, in MB; left out, the workflow says."
+    )
+    inputs: dict[Name, JsonValue] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Values for any other named input of the workflow, such as frames or image.",
+    )
+
+    @property
+    def workflow_name(self) -> str:
+        """The workflow asked for, or the one of the type."""
+        return self.workflow or DEFAULT_WORKFLOWS[self.type]
+
+    @model_validator(mode="after")
+    def _storable_inputs(self) -> Self:
+        for name, value in self.inputs.items():
+            if isinstance(value, str):
+                try:
+                    _storable(value)
+                except ValueError as fault:
+                    raise ValueError(f"inputs.{name} {fault}") from None
+        return self
+
+
+class Accepted(BaseModel):
+    """Answer to a generation request."""
+
+    job_id: UUID
+    status: JobStatus
+    status_url: str = Field(description="Where to ask how far it is.")
+
+
+class JobSnapshot(BaseModel):
+    """One job as the database knows it."""
+
+    id: UUID
+    type: GenerationType
+    status: JobStatus
+    stage: Stage | None = None
+    progress: int = Field(ge=0, le=100, description="Percent of sampler steps over all nodes.")
+    project: str | None = None
+    character: str | None = None
+    prompt: str
+    workflow: str
+    seed: int | None = None
+    attempt: int
+    prompt_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    output_path: str | None = None
+    error_kind: FailureKind | None = None
+    error: str | None = None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class FileRecord(BaseModel):
+    """One file of the library as the database knows it."""
+
+    id: int
+    filename: str
+    file_type: str
+    file_path: str
+    file_size: int
+    job_id: UUID | None = None
+    project_id: UUID | None = None
+    width: int | None = None
+    height: int | None = None
+    sha256: str | None = None
+    created_at: datetime
+    organized_at: datetime | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)  # the row's JSON, of any producer
+
+
+class ProgressEvent(BaseModel):
+    """One full snapshot of a job, as published. A lost one does no harm.
+
+    `seq` grows by one for each event of a job; `timestamp` is UTC.
+    """
+
+    job_id: UUID
+    status: JobStatus
+    stage: Stage | None = None
+    progress: int = Field(ge=0, le=100)
+    message: str
+    timestamp: AwareDatetime
+    attempt: int = 1
+    seq: int = 0
+    error_kind: FailureKind | None = None
+    error: str | None = None
+    result: list[str] | None = Field(
+        default=None, description="Paths of the files, with the terminal event."
+    )

@@ -1,0 +1,44 @@
+"""Becomes the Prefect worker that runs the deployments."""
+
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from anime.errors import ConfigurationError
+from anime.local.environment import child_environment
+from anime.settings import Settings
+
+POLL_SECONDS = 1  # Prefect's 10 would be most of the time of a short render
+
+
+def worker_name() -> str:
+    """The worker's name in Prefect: one row for each host, however often it is started."""
+    return socket.gethostname()
+
+
+def run_worker(
+    settings: Settings, *, worker_type: str = "process", limit: int | None = None
+) -> NoReturn:
+    """Replace this process by a worker on the pool of the settings.
+
+    Args:
+        settings: where Prefect is, and the pool.
+        worker_type: Prefect's name for how the runs are run.
+        limit: runs at a time; that of the settings if None.
+
+    Raises:
+        ConfigurationError: no Prefect server is known.
+    """
+    if settings.prefect_api_url is None:
+        raise ConfigurationError(
+            "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
+        )
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
+    command += ["--type", worker_type, "--name", worker_name()]
+    command += ["--limit", str(limit or settings.worker_limit)]
+    environment = child_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS)}
+    # Prefect turns SIGTERM into SIGINT: a worker that inherits SIGINT as ignored never stops.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execve(sys.executable, command, environment)  # noqa: S606  one process to supervise, not two

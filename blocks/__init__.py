@@ -1,0 +1,12 @@
+"""Connections of the studio, each with a form in the Prefect UI.
+
+Prefect imports this package through the `prefect.collections` entry point at every start of
+its server and command line: it stays light.
+"""
+
+from blocks.comfyui import ComfyUIServer
+from blocks.database import StudioDatabase
+from blocks.library import AssetLibrary
+from blocks.redis_server import ProgressRedis
+
+__all__ = ["AssetLibrary", "ComfyUIServer", "ProgressRedis", "StudioDatabase"]

@@ -1,0 +1,85 @@
+"""The ComfyUI server that renders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings
+
+if TYPE_CHECKING:
+    from anime.comfyui.client import ComfyUIClient
+
+
+class ComfyUIServer(Block):
+    """Where prompts are rendered, and how long to wait for it."""
+
+    _block_type_name = "ComfyUI Server"
+    _block_type_slug = "comfyui-server"
+    _description = "The ComfyUI server that renders the studio's prompts."
+
+    base_url: str = Field(
+        default="http://127.0.0.1:8188",
+        pattern=r"^https?://",
+        description="Address of the server, without a path.",
+    )
+    output_dir: Path | None = Field(
+        default=None,
+        description="Its output folder, if this machine can read it; else files come by HTTP.",
+    )
+    request_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Time-out of one HTTP request, in seconds."
+    )
+    poll_seconds: float = Field(
+        default=1.0, gt=0, description="How often the history is asked, in seconds."
+    )
+    stall_timeout_seconds: float = Field(
+        default=600.0, gt=0, description="A render without progress for so many seconds failed."
+    )
+    unreachable_timeout_seconds: float = Field(
+        default=120.0, gt=0, description="How many seconds to wait for a server that is away."
+    )
+    vram_wait_seconds: float = Field(
+        default=300.0, ge=0, description="How many seconds to wait for VRAM to come free."
+    )
+    default_model: str | None = Field(
+        default=None, description="Checkpoint taken when a request names none."
+    )
+    default_vram_mb: int = Field(
+        default=8000, ge=0, description="VRAM need in MB where neither request nor workflow says."
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="How often a prompt the server lost is sent in all."
+    )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The server the environment names.
+
+        Raises:
+            ConfigurationError: it names none and no stack runs.
+        """
+        if not settings.comfyui_urls:
+            raise ConfigurationError(
+                "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
+                "Set ANIME_COMFYUI_URL, or start everything with `anime up`.",
+            )
+        return cls(
+            base_url=settings.comfyui_urls[0],
+            output_dir=settings.comfyui_output_dir,
+            poll_seconds=settings.poll_seconds,
+            stall_timeout_seconds=settings.stall_timeout_seconds,
+            unreachable_timeout_seconds=settings.comfyui_wait_seconds,
+            vram_wait_seconds=settings.vram_wait_seconds,
+            default_model=settings.default_model,
+            default_vram_mb=settings.min_vram_mb,
+            max_attempts=settings.max_attempts,
+        )
+
+    def client(self) -> "ComfyUIClient":
+        """A client of the server, to be used in `async with`."""
+        from anime.comfyui.client import ComfyUIClient
+
+        return ComfyUIClient(self.base_url, timeout_seconds=self.request_timeout_seconds)

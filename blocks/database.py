@@ -1,0 +1,51 @@
+"""The PostgreSQL database that holds the record."""
+
+from typing import TYPE_CHECKING, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings, resolve_reference
+
+if TYPE_CHECKING:
+    from anime.db.session import Database
+
+
+class StudioDatabase(Block):
+    """Where jobs and files are written down."""
+
+    _block_type_name = "Studio Database"
+    _block_type_slug = "studio-database"
+    _description = "The PostgreSQL database with the studio's jobs and files."
+
+    url: SecretStr = Field(
+        description="Connection URL, postgresql://user:password@host:5432/anime_production, "
+        "or the variable that holds it on the worker: env:NAME."
+    )
+    pool_size: int = Field(
+        default=5, ge=1, description="How many connections a process keeps open at most."
+    )
+    lease_seconds: float = Field(
+        default=60.0, ge=5, description="How many seconds a job stays with a run without a sign."
+    )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The database the environment names.
+
+        Raises:
+            ConfigurationError: it names none and no stack runs.
+        """
+        if settings.database_url is None:
+            raise ConfigurationError(
+                "No database is known: ANIME_DATABASE_URL is not set and no stack runs.",
+                "Set ANIME_DATABASE_URL, or start everything with `anime up`.",
+            )
+        return cls(url=settings.database_url, lease_seconds=settings.lease_seconds)
+
+    def client(self) -> "Database":
+        """A pool of connections, to be used in `async with`."""
+        from anime.db.session import Database
+
+        return Database(resolve_reference(self.url.get_secret_value()), pool_size=self.pool_size)

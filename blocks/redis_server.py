@@ -1,0 +1,38 @@
+"""The Redis or Valkey server that carries progress."""
+
+from typing import TYPE_CHECKING, Self
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from anime.settings import Settings, resolve_reference
+
+if TYPE_CHECKING:
+    from anime.progress import ProgressPublisher
+
+
+class ProgressRedis(Block):
+    """Where progress is published. Losing it loses no work."""
+
+    _block_type_name = "Progress Redis"
+    _block_type_slug = "progress-redis"
+    _description = "The Redis or Valkey server on which progress is published."
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="Connection URL such as redis://host:6379/1, or the variable that holds it on "
+        "the worker: env:NAME. Empty publishes nothing.",
+    )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The server the environment names; none is no error."""
+        return cls(url=settings.redis_url)
+
+    def client(self) -> "ProgressPublisher":
+        """A publisher that never fails a generation, to be used in `async with`."""
+        from anime.progress import ProgressPublisher
+
+        return ProgressPublisher(
+            resolve_reference(self.url.get_secret_value()) if self.url else None
+        )

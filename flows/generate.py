@@ -1,0 +1,57 @@
+"""One prompt → files in the library, rows in PostgreSQL."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, runtime
+
+from anime.core.prompts import run_name
+from anime.schemas import GenerationRequest
+from flows.form import takes_fields_of
+from flows.job_run import job_of_this_run
+from flows.render import prepare, render
+from tasks.artifacts import show_files
+from tasks.comfyui import reach
+from tasks.files import check_library, organise
+from tasks.images import make_thumbnails
+from tasks.records import files_of, record
+from tasks.vram import check_vram
+
+
+def name_of_run() -> str:
+    """Project, character and the beginning of the prompt."""
+    asked = runtime.flow_run.parameters
+    return run_name(asked.get("project"), asked.get("character"), str(asked.get("prompt", "")))
+
+
+@flow(name="generate", flow_run_name=name_of_run)
+@takes_fields_of(GenerationRequest, job_id=UUID | None)
+async def generate(**order: Any) -> list[str]:  # the request's fields, validated below
+    """Render one prompt with ComfyUI and keep what it makes.
+
+    Running it again for the same job is the recovery: each step finds what is done and goes on.
+    """
+    async with job_of_this_run(order) as job:
+        if job.lease is None:
+            return [file.file_path for file in await files_of(job.database, job.job_id)]
+        studio = job.studio
+        await check_library(job.library)
+        await reach(job.comfy, studio.comfyui, reporter=job.reporter)
+        plan = await prepare(job)
+        await check_vram(job.comfy, studio.comfyui, plan.need_mb, reporter=job.reporter)
+        take = await render(job, plan)
+        placed = await organise(
+            job.comfy,
+            job.library,
+            take,
+            output_dir=studio.comfyui.output_dir,
+            zone=studio.library.zone,
+            reporter=job.reporter,
+        )
+        thumbnails = await make_thumbnails(job.library.root, placed)
+        files = await record(
+            job.database, job.held, take, placed, thumbnails=thumbnails, reporter=job.reporter
+        )
+        await job.reporter.completed([file.file_path for file in files])
+    await show_files(job.job_id, files, job.studio.library.browser_url)
+    return [file.file_path for file in files]

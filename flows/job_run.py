@@ -1,0 +1,189 @@
+"""One run's hold on one job: its lease, its heartbeat, and what becomes of an error."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect import runtime
+
+from anime.comfyui.client import ComfyUIClient
+from anime.core.ids import prompt_id_of
+from anime.core.seeds import seed_of
+from anime.db.repositories import JobRepository, Lease
+from anime.db.session import Database
+from anime.errors import (
+    AnimeError,
+    ComfyUIError,
+    DatabaseUnavailable,
+    JobCancelled,
+    LeaseLost,
+)
+from anime.library import Library
+from anime.schemas import GenerationRequest
+from blocks.connections import Studio, open_studio
+from tasks.artifacts import ProgressBar, open_progress_bar, tag_run
+from tasks.progress import Reporter
+from tasks.records import record_failure, take, write_down
+
+_log = logging.getLogger(__name__)
+_BEAT_SECONDS = 2.0
+_GOODBYE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """What a run works with. `lease` is None when the job has ended before."""
+
+    job_id: UUID
+    request: GenerationRequest
+    seed: int
+    studio: Studio
+    database: Database
+    comfy: ComfyUIClient
+    library: Library
+    reporter: Reporter
+    lease: Lease | None
+
+    @property
+    def held(self) -> Lease:
+        """The lease of a run that has work to do."""
+        if self.lease is None:
+            raise LeaseLost(f"Job {self.job_id} has ended already.", "Nothing is left to do.")
+        return self.lease
+
+
+@asynccontextmanager
+async def job_of_this_run(order: Mapping[str, Any]) -> AsyncIterator[JobRun]:  # flow parameters
+    """Hold the job this flow run is for: written down, leased, and told what becomes of it.
+
+    A run that names no job (from the Prefect UI or API) is a job of its own id. Errors are
+    recorded and raised on; when the run itself is stopped, the lease is given back so that
+    another run can go on at once.
+    """
+    run_id = UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
+    fields = dict(order)
+    job_id = fields.pop("job_id", None) or run_id
+    request = GenerationRequest.model_validate(fields)
+    studio = await open_studio()
+    async with (
+        studio.database.client() as database,
+        studio.redis.client() as publisher,
+        studio.comfyui.client() as comfy,
+    ):
+        seed = request.seed if request.seed is not None else seed_of(job_id)
+        snapshot = await write_down(
+            database,
+            job_id,
+            request,
+            workflow=request.workflow_name,
+            seed=seed,
+            flow_run_id=run_id,
+        )
+        await publisher.announce(snapshot, request)
+        lease = await take(database, job_id, run_id, studio.database.lease_seconds)
+        run = JobRun(
+            job_id=job_id,
+            request=request,
+            seed=seed,
+            studio=studio,
+            database=database,
+            comfy=comfy,
+            library=studio.library.client(),
+            reporter=Reporter(publisher, job_id),
+            lease=lease,
+        )
+        if lease is None:
+            yield run
+            return
+        await tag_run(request)
+        async with _outcome_recorded(run, lease), _heartbeat(run, lease):
+            yield run
+
+
+@asynccontextmanager
+async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
+    """Write down why the run ends before its work is done, whatever ends it."""
+    try:
+        yield
+    except LeaseLost:
+        raise  # the job goes on in the run that holds it now
+    except JobCancelled:
+        await _stop_render(run)
+        await _settle_cancelled(run, lease)
+        raise
+    except AnimeError as error:
+        await _settle_failed(run, lease, error)
+        raise
+    except Exception as bug:
+        _log.exception("Unexpected error in job %s", run.job_id)
+        surprise = f"Unexpected {type(bug).__name__}: {bug}."
+        await _settle_failed(run, lease, AnimeError(surprise, "See the run's log in Prefect."))
+        raise
+    except BaseException:
+        with suppress(Exception):
+            await asyncio.wait_for(asyncio.shield(_give_back(run, lease)), _GOODBYE_SECONDS)
+        raise
+
+
+@asynccontextmanager
+async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
+    """Keep the lease and the row's progress fresh; end the work when the lease is lost."""
+    bar = await open_progress_bar(run.job_id)
+    try:
+        async with asyncio.TaskGroup() as group:
+            heart = group.create_task(_beat(run, lease, bar))
+            yield
+            heart.cancel()
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    await bar.move(run.reporter.percent)
+
+
+async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
+    seconds = run.studio.database.lease_seconds
+    while True:
+        await asyncio.sleep(min(_BEAT_SECONDS, seconds / 4))
+        try:
+            async with run.database.session_scope() as session:
+                await JobRepository(session).renew(
+                    lease,
+                    seconds=seconds,
+                    stage=run.reporter.stage,
+                    progress=run.reporter.percent,
+                )
+        except DatabaseUnavailable as fault:
+            _log.warning("The lease was not renewed, the render goes on: %s", fault)
+        await bar.move(run.reporter.percent)
+
+
+async def _settle_failed(run: JobRun, lease: Lease, error: AnimeError) -> None:
+    """Record the failure, then say so; without the database the lease lapses instead."""
+    try:
+        await record_failure(run.database, lease, error)
+    except (DatabaseUnavailable, LeaseLost) as fault:
+        _log.warning("The failure of job %s is not recorded: %s", run.job_id, fault)
+        return
+    await run.reporter.failed(error)
+
+
+async def _settle_cancelled(run: JobRun, lease: Lease) -> None:
+    async with run.database.session_scope() as session:
+        await JobRepository(session).cancelled(lease)
+    await run.reporter.cancelled()
+
+
+async def _stop_render(run: JobRun) -> None:
+    prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
+    try:
+        await run.comfy.cancel(prompt_id, timeout_seconds=_GOODBYE_SECONDS)
+    except ComfyUIError as fault:
+        _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
+
+
+async def _give_back(run: JobRun, lease: Lease) -> None:
+    async with run.database.session_scope() as session:
+        await JobRepository(session).release(lease)

@@ -1,0 +1,1 @@
+"""Prefect tasks: one side effect on one system each, then a plain value."""

@@ -1,0 +1,154 @@
+"""From ComfyUI's output to the library."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, tzinfo
+from pathlib import Path, PurePosixPath
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.models import OutputFile
+from anime.core.job_status import Stage
+from anime.core.paths import kind_of, library_path, media_type_of
+from anime.errors import InvalidWorkflow
+from anime.library import Library
+from anime.pictures import PictureFacts, inspect_picture
+from anime.take import Take
+from tasks.progress import Reporter
+from tasks.rules import PATIENT, worth_retrying
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+class PlacedFile(BaseModel):
+    """One output, in its place in the library."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    source: str  # sub-folder and name in ComfyUI's output folder
+    kind: str
+    media_type: str
+    sha256: str
+    size_bytes: int
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+
+
+# Not retried: a folder that cannot be written is for a person to mend.
+@task(name="check library", cache_policy=NO_CACHE)
+async def check_library(library: Library) -> None:
+    """Make sure, before any GPU time is spent, that the result can be kept.
+
+    Raises:
+        StorageError: the library is missing, not writable or full.
+    """
+    await library.check()
+
+
+# Twice is harmless: what lies in its place with the same content counts as placed.
+@task(
+    name="organise",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def organise(
+    comfy: ComfyUIClient,
+    library: Library,
+    take: Take,
+    *,
+    output_dir: Path | None,
+    zone: tzinfo,
+    reporter: Reporter,
+) -> list[PlacedFile]:
+    """All files the prompt has saved, each in its place in the library.
+
+    Args:
+        comfy: The server that has them.
+        library: Where they go.
+        take: What is known of the render.
+        output_dir: ComfyUI's output folder, where it can be read here.
+        zone: The studio's time zone, whose days name the folders.
+        reporter: Told what goes on.
+
+    Raises:
+        InvalidWorkflow: the graph has saved nothing.
+        StorageError: the library cannot take a file, or a picture is not whole.
+        ComfyUIUnreachable: the server went away; another try goes on.
+    """
+    outputs = take.entry.saved
+    if not outputs:
+        raise InvalidWorkflow(
+            "The workflow ran and saved no file.",
+            "Give its graph a node that saves, such as SaveImage; previews are not kept.",
+        )
+    await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
+    return [
+        await _bring(comfy, library, output, output_dir, take.project, take.day(zone))
+        for output in outputs
+    ]
+
+
+async def _bring(
+    comfy: ComfyUIClient,
+    library: Library,
+    output: OutputFile,
+    output_dir: Path | None,
+    project: str | None,
+    day: date,
+) -> PlacedFile:
+    kind = kind_of(output.filename, animated=output.animated)
+    target = library_path(project, kind, day, output.filename)
+    async with _content(comfy, output, output_dir) as chunks:
+        received = await library.receive(chunks)
+    media_type = media_type_of(output.filename)
+    try:
+        facts = await _facts(received.path, output.filename, media_type)
+    except BaseException:
+        received.path.unlink(missing_ok=True)
+        raise
+    return PlacedFile(
+        path=await library.place(received, target),
+        source=str(PurePosixPath(output.subfolder) / output.filename),
+        kind=kind,
+        media_type=media_type,
+        sha256=received.sha256,
+        size_bytes=received.size_bytes,
+        width=facts.width if facts else None,
+        height=facts.height if facts else None,
+        frames=facts.frames if facts else None,
+    )
+
+
+async def _facts(path: Path, name: str, media_type: str) -> PictureFacts | None:
+    """Size and frames of a picture; None for video and audio."""
+    if not media_type.startswith("image/"):
+        return None
+    return await asyncio.to_thread(inspect_picture, path, name)
+
+
+@asynccontextmanager
+async def _content(
+    comfy: ComfyUIClient, output: OutputFile, output_dir: Path | None
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The bytes of an output: from the folder where that is in reach, else by HTTP."""
+    if output_dir is not None:
+        local = output_dir / output.subfolder / output.filename
+        if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):
+            yield _read(local)
+            return
+    async with comfy.view(output) as chunks:
+        yield chunks
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+            yield chunk

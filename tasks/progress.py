@@ -1,0 +1,75 @@
+"""How far a job is, told to everybody who watches."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from anime.core.job_status import JobStatus, Stage
+from anime.core.progress import ProgressMeter
+from anime.errors import AnimeError
+from anime.progress import ProgressPublisher
+from anime.schemas import ProgressEvent
+
+
+class Reporter:
+    """The one voice of a run about its job.
+
+    Every event is a full snapshot. Publishing never fails a generation; the row in PostgreSQL
+    is brought up to date by the run's heartbeat from `stage` and `percent`.
+    """
+
+    def __init__(self, publisher: ProgressPublisher, job_id: UUID) -> None:
+        self._publisher = publisher
+        self._job_id = job_id
+        self.attempt = 1
+        self.stage = Stage.CHECKING_VRAM
+        self.percent = 0
+
+    def begin(self, attempt: int) -> None:
+        """Count from nothing: a new attempt renders everything anew."""
+        self.attempt, self.percent = attempt, 0
+
+    async def enter(self, stage: Stage, message: str) -> None:
+        """Say that the job has reached a stage, or what it waits for there."""
+        self.stage = stage
+        await self._publish(JobStatus.PROCESSING, message)
+
+    async def rendering(self, meter: ProgressMeter) -> None:
+        """Say how many sampler steps are done."""
+        self.percent = max(self.percent, meter.percent)
+        await self.enter(Stage.RENDERING, meter.describe())
+
+    async def completed(self, paths: list[str]) -> None:
+        """Say that the files are in the library and in the database."""
+        self.percent = 100
+        await self._publish(JobStatus.COMPLETED, f"{len(paths)} file(s) made", result=paths)
+
+    async def failed(self, error: AnimeError) -> None:
+        """Say why the job has failed and what to do."""
+        await self._publish(JobStatus.FAILED, error.what, error=error)
+
+    async def cancelled(self) -> None:
+        """Say that the job was stopped on request."""
+        await self._publish(JobStatus.CANCELLED, "Cancelled")
+
+    async def _publish(
+        self,
+        status: JobStatus,
+        message: str,
+        *,
+        error: AnimeError | None = None,
+        result: list[str] | None = None,
+    ) -> None:
+        await self._publisher.publish(
+            ProgressEvent(
+                job_id=self._job_id,
+                status=status,
+                stage=self.stage if status is JobStatus.PROCESSING else None,
+                progress=self.percent,
+                message=message,
+                timestamp=datetime.now(UTC),
+                attempt=self.attempt,
+                error_kind=error.kind if error else None,
+                error=str(error) if error else None,
+                result=result,
+            )
+        )

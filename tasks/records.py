@@ -1,0 +1,163 @@
+"""What PostgreSQL is told. Each task is one transaction."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from anime.core.job_status import Stage
+from anime.db.repositories import (
+    FileRepository,
+    JobRepository,
+    Lease,
+    NewFile,
+    ProjectRepository,
+)
+from anime.db.session import Database
+from anime.errors import AnimeError
+from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
+from anime.take import Take
+from tasks.files import PlacedFile
+from tasks.progress import Reporter
+from tasks.rules import PATIENT, worth_retrying
+
+
+# Twice is harmless: the row is inserted once, whoever writes it.
+@task(
+    name="write down job",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def write_down(
+    database: Database,
+    job_id: UUID,
+    request: GenerationRequest,
+    *,
+    workflow: str,
+    seed: int,
+    flow_run_id: UUID | None,
+) -> JobSnapshot:
+    """The job's row, written now unless it is there already."""
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, request, workflow=workflow, seed=seed)
+        if flow_run_id is not None:
+            await jobs.remember_flow_run(job_id, flow_run_id)
+        return await jobs.get(job_id)
+
+
+# Twice is harmless: the same owner gets its own lease again.
+@task(
+    name="take job",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def take(database: Database, job_id: UUID, owner: UUID, seconds: float) -> Lease | None:
+    """A lease on the job; None when it has ended already.
+
+    Raises:
+        LeaseLost: another run holds it.
+        JobCancelled: it was cancelled.
+    """
+    async with database.session_scope() as session:
+        return await JobRepository(session).lease(job_id, owner, seconds=seconds)
+
+
+# Twice is harmless: the same attempt is written over itself, under the lease's fence.
+@task(
+    name="begin attempt",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def begin_attempt(
+    database: Database, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
+) -> None:
+    """Write down, before anything is sent, under which id it will be."""
+    async with database.session_scope() as session:
+        await JobRepository(session).begin_attempt(
+            lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
+        )
+
+
+# Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
+@task(
+    name="record",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def record(
+    database: Database,
+    lease: Lease,
+    take: Take,
+    placed: Sequence[PlacedFile],
+    *,
+    thumbnails: Mapping[str, str],
+    reporter: Reporter,
+) -> list[FileRecord]:
+    """The rows of the files; the job is completed in the same transaction.
+
+    Args:
+        database: Where they are written.
+        lease: The run's right to write to the job.
+        take: What is known of the render.
+        placed: The files in the library.
+        thumbnails: Path of the thumbnail, by SHA-256 of the file.
+        reporter: Told that it happens.
+    """
+    await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
+    project, details = take.request.project, take.metadata()
+    async with database.session_scope() as session:
+        project_id = project and (await ProjectRepository(session).get_or_create(project)).id
+        rows = await FileRepository(session).record(
+            [
+                NewFile(
+                    filename=file.path.name,
+                    file_type=file.kind,
+                    file_path=str(file.path),
+                    file_size=file.size_bytes,
+                    project_id=project_id or None,
+                    job_id=take.job_id,
+                    source_path=file.source,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    width=file.width,
+                    height=file.height,
+                    frames=file.frames,
+                    thumbnail_path=thumbnails.get(file.sha256),
+                    metadata=details,
+                    created_at=take.finished_at,
+                )
+                for file in placed
+            ]
+        )
+        await JobRepository(session).complete(lease, output_path=rows[0].file_path)
+        return rows
+
+
+# Twice is harmless: a failed job stays failed.
+@task(
+    name="record failure",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:
+    """Write down why the job failed and what to do."""
+    async with database.session_scope() as session:
+        await JobRepository(session).fail(lease, error.kind, str(error))
+
+
+async def files_of(database: Database, job_id: UUID) -> list[FileRecord]:
+    """The files a job has made."""
+    async with database.session_scope() as session:
+        return await FileRepository(session).of_job(job_id)

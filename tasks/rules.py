@@ -1,0 +1,23 @@
+"""When a task is tried again."""
+
+from typing import Any
+
+from prefect import Task
+from prefect.client.schemas.objects import State, TaskRun
+
+from anime.errors import is_retryable
+
+# Seconds before each new try. A database or server that restarts is back within the sum.
+PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
+BRIEF = [0.5, 1.0, 2.0]
+
+
+async def worth_retrying(
+    task: Task[..., Any],  # any task's parameters and result
+    task_run: TaskRun,
+    state: State[Any],
+) -> bool:
+    """Whether the error says that the same call may succeed later."""
+    del task, task_run
+    outcome = await state.aresult(raise_on_failure=False)
+    return is_retryable(outcome)

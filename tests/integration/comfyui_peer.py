@@ -1,0 +1,148 @@
+"""A ComfyUI that does the odd thing a test asks for, on a real port."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+
+class Peer:
+    """Queue and history as the test sets them; frames as the test sends them."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.pending: list[str] = []
+        self.history: dict[str, Any] = {}
+        self.sockets: list[WebSocket] = []
+        self.connected = asyncio.Event()
+        self.disconnected = asyncio.Event()
+        self.submitted = asyncio.Event()
+        self.posts: list[tuple[str, Any]] = []
+        self.refuses_websockets = False
+        self.answers_submit = True
+        self.reply_delay_seconds = 0.0
+        self.history_looks_needed = 0
+        self.heeds_interrupts = True
+
+    def start(self, prompt_id: object) -> None:
+        self.running.append(str(prompt_id))
+
+    def finish(self, prompt_id: object, *, interrupted: bool = False) -> None:
+        name = str(prompt_id)
+        self.running = [running for running in self.running if running != name]
+        last = "execution_interrupted" if interrupted else "execution_success"
+        status = "error" if interrupted else "success"
+        self.history[name] = {
+            "prompt": [0, name, {}, {}, []],
+            "outputs": {"2": {"images": [{"filename": f"{name}.png"}]}},
+            "status": {"status_str": status, "messages": [[last, {"timestamp": 2}]]},
+        }
+
+    async def send(self, kind: str, **content: Any) -> None:
+        for websocket in list(self.sockets):
+            await websocket.send_json({"type": kind, "data": content})
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/prompt", self._prompt, methods=["POST"]),
+                Route("/queue", self._queue, methods=["GET", "POST"]),
+                Route("/history/{prompt_id}", self._history),
+                Route("/interrupt", self._interrupt, methods=["POST"]),
+                WebSocketRoute("/ws", self._websocket),
+            ]
+        )
+
+    async def _prompt(self, request: Request) -> Response:
+        sent = await request.json()
+        self.posts.append(("/prompt", sent))
+        self.start(sent["prompt_id"])
+        self.submitted.set()
+        if not self.answers_submit:
+            await asyncio.sleep(60)
+        return JSONResponse({"prompt_id": sent["prompt_id"], "number": 1, "node_errors": {}})
+
+    async def _queue(self, request: Request) -> Response:
+        await asyncio.sleep(self.reply_delay_seconds)
+        if request.method == "POST":
+            gone = (await request.json())["delete"]
+            self.posts.append(("/queue", gone))
+            self.pending = [name for name in self.pending if name not in gone]
+            return Response()
+        running = [[0, name, {}, {}, []] for name in self.running]
+        pending = [[at, name, {}, {}, []] for at, name in enumerate(self.pending)]
+        return JSONResponse({"queue_running": running, "queue_pending": pending})
+
+    async def _history(self, request: Request) -> Response:
+        await asyncio.sleep(self.reply_delay_seconds)
+        name = request.path_params["prompt_id"]
+        if name in self.history and self.history_looks_needed > 0:
+            self.history_looks_needed -= 1
+            return JSONResponse({})
+        return JSONResponse({name: self.history[name]} if name in self.history else {})
+
+    async def _interrupt(self, request: Request) -> Response:
+        name = (await request.json())["prompt_id"]
+        self.posts.append(("/interrupt", name))
+        if self.heeds_interrupts and name in self.running:
+            self.finish(name, interrupted=True)
+        return Response()
+
+    async def _websocket(self, websocket: WebSocket) -> None:
+        if self.refuses_websockets:
+            await websocket.close()
+            return
+        await websocket.accept()
+        self.sockets.append(websocket)
+        self.connected.set()
+        try:
+            while True:
+                await websocket.receive_text()
+        except WebSocketDisconnect:
+            self.sockets.remove(websocket)
+            self.disconnected.set()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class Host:
+    """A port on which a peer is up or down."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    @asynccontextmanager
+    async def up(self, peer: Peer) -> AsyncIterator[Peer]:
+        """The peer while it lives; it dies without a goodbye."""
+        # Named as TCP, for asyncio to send small answers at once.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", self._port))
+        config = uvicorn.Config(
+            peer.app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield peer
+        finally:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+            server.force_exit = server.should_exit = True
+            await asyncio.wait([task], timeout=5)
+            listening.close()

@@ -1,0 +1,86 @@
+"""A stand-in for Prefect's REST API: Prefect's own server takes twelve seconds to start."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from anime.api.serve import address_of, listen
+
+AUTH = "anime:a password"
+
+
+@dataclass
+class PrefectPeer:
+    """What it was asked for, and how it answers. `runs` are by idempotency key."""
+
+    url: str = ""
+    deployments: dict[str, UUID] = field(default_factory=lambda: {"generate/generate": uuid4()})
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refuses_runs: bool = False
+    pool_status: str = "READY"
+
+    async def version(self, request: Request) -> JSONResponse:
+        return JSONResponse("3.9.1")
+
+    async def deployment(self, request: Request) -> JSONResponse:
+        name = f"{request.path_params['flow']}/{request.path_params['name']}"
+        if name not in self.deployments:
+            return JSONResponse({"detail": "Deployment not found"}, 404)
+        return JSONResponse({"id": str(self.deployments[name])})
+
+    async def create_flow_run(self, request: Request) -> JSONResponse:
+        if self.refuses_runs:
+            return JSONResponse({"detail": "no"}, 500)
+        body = await request.json()
+        run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
+        return JSONResponse(run, 201)
+
+    async def work_pool(self, request: Request) -> JSONResponse:
+        return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
+
+    def app(self) -> Starlette:
+        return Starlette(
+            middleware=[Middleware(BaseHTTPMiddleware, dispatch=_authorized)],
+            routes=[
+                Route("/api/admin/version", self.version),
+                Route("/api/deployments/name/{flow}/{name}", self.deployment),
+                Route(
+                    "/api/deployments/{id}/create_flow_run", self.create_flow_run, methods=["POST"]
+                ),
+                Route("/api/work_pools/{name}", self.work_pool),
+            ],
+        )
+
+
+async def _authorized(request: Request, call_next: Any) -> Any:  # as Starlette hands it over
+    expected = "Basic " + base64.b64encode(AUTH.encode()).decode()
+    if request.headers.get("authorization") != expected:
+        return JSONResponse({"detail": "Unauthorized"}, 401)
+    return await call_next(request)
+
+
+@asynccontextmanager
+async def running_prefect_peer() -> AsyncIterator[PrefectPeer]:
+    """The peer on a free port; `url` ends in /api, as PREFECT_API_URL does."""
+    [listening] = listen("127.0.0.1", [0])
+    peer = PrefectPeer(url=f"{address_of(listening)}/api")
+    server = uvicorn.Server(uvicorn.Config(peer.app(), log_level="error", lifespan="off"))
+    task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
+    try:
+        yield peer
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()

@@ -1,0 +1,142 @@
+"""What is written down of a job, and how it is found again."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from anime.core.job_status import FailureKind, JobStatus
+from anime.core.seeds import MAX_SEED
+from anime.db.repositories import JobRepository, ProjectRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest, LoraChoice
+
+REQUEST = GenerationRequest(
+    prompt="少女 on a rooftop ☂",
+    project="Rain City",
+    character="Aiko",
+    shot="s01_010",
+    loras=[LoraChoice(name="rain.safetensors", strength=0.7)],
+    seed=MAX_SEED,
+    inputs={"frames": 16, "nested": {"deep": [1, 2.5, None]}},
+)
+
+
+async def test_a_new_job_is_queued_with_all_that_was_asked_for(database: Database) -> None:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        job = await JobRepository(session).create(
+            job_id, REQUEST, workflow="txt2img", seed=MAX_SEED
+        )
+    assert (job.status, job.progress, job.attempt) == (JobStatus.QUEUED, 0, 1)
+    assert (job.project, job.character, job.workflow) == ("Rain City", "Aiko", "txt2img")
+    async with database.session_scope() as session:
+        assert await JobRepository(session).request_of(job_id) == REQUEST
+
+
+@pytest.mark.parametrize("seed", [0, 2**63, MAX_SEED])
+async def test_a_seed_comes_back_to_the_last_bit(database: Database, seed: int) -> None:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        await JobRepository(session).create(job_id, REQUEST, workflow="txt2img", seed=seed)
+    async with database.session_scope() as session:
+        assert (await JobRepository(session).get(job_id)).seed == seed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "seed = 18446744073709551616",
+        "seed = -1",
+        "progress = 101",
+        "status = 'paused'",
+        "status = 'completed'",
+        "status = 'failed', finished_at = now()",
+        "stage = 'dreaming'",
+        "attempt = 0",
+        "lease_owner = gen_random_uuid()",
+    ],
+)
+async def test_no_program_can_write_what_must_not_be(database: Database, wrong: str) -> None:
+    async with database.session_scope() as session:
+        await JobRepository(session).create(uuid4(), REQUEST, workflow="txt2img", seed=1)
+    with pytest.raises(IntegrityError, match="violates check constraint"):
+        async with database.session_scope() as session:
+            await session.execute(text(f"UPDATE anime_api.production_jobs SET {wrong}"))
+
+
+async def test_creating_a_job_twice_makes_one(database: Database) -> None:
+    job_id = uuid4()
+
+    async def create() -> object:
+        async with database.session_scope() as session:
+            return await JobRepository(session).create(job_id, REQUEST, workflow="txt2img", seed=1)
+
+    first, *others = await asyncio.gather(*(create() for _ in range(5)))
+    assert all(other == first for other in others)
+    async with database.session_scope() as session:
+        assert len(await JobRepository(session).newest(10)) == 1
+
+
+async def test_creating_a_job_that_has_gone_on_tells_how_far_it_is(database: Database) -> None:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, REQUEST, workflow="txt2img", seed=1)
+        await jobs.lease(job_id, uuid4(), seconds=60)
+        again = await jobs.create(job_id, REQUEST, workflow="txt2img", seed=1)
+    assert again.status is JobStatus.PROCESSING
+
+
+async def test_the_newest_jobs_come_first_even_from_one_transaction(database: Database) -> None:
+    ids = [uuid4() for _ in range(5)]
+    async with database.session_scope() as session:
+        for job_id in ids:
+            await JobRepository(session).create(job_id, REQUEST, workflow="txt2img", seed=1)
+    async with database.session_scope() as session:
+        newest = await JobRepository(session).newest(3)
+    assert [job.id for job in newest] == ids[:1:-1]
+
+
+async def test_jobs_are_found_by_state_and_by_project(database: Database) -> None:
+    dropped, kept, elsewhere = uuid4(), uuid4(), uuid4()
+    other = REQUEST.model_copy(update={"project": None})
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        for job_id, request in ((dropped, REQUEST), (kept, REQUEST), (elsewhere, other)):
+            await jobs.create(job_id, request, workflow="txt2img", seed=1)
+        await jobs.fail_unleased(dropped, FailureKind.LOST, "gone")
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        assert [job.id for job in await jobs.newest(9, JobStatus.FAILED)] == [dropped]
+        assert [job.id for job in await jobs.newest(9, None, "rain city")] == [kept, dropped]
+        assert [job.id for job in await jobs.newest(9, JobStatus.QUEUED, "Rain City")] == [kept]
+        assert await jobs.newest(9, None, "unheard of") == []
+
+
+async def test_the_run_in_prefect_is_remembered(database: Database) -> None:
+    job_id, run = uuid4(), uuid4()
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, REQUEST, workflow="txt2img", seed=1)
+        await jobs.remember_flow_run(job_id, run)
+        assert (await jobs.get(job_id)).flow_run_id == run
+
+
+async def test_what_postgresql_cannot_hold_is_refused_in_a_sentence(database: Database) -> None:
+    request = REQUEST.model_copy(update={"inputs": {"nested": {"text": "a\x00b"}}})
+    with pytest.raises(InvalidRequest, match="none that the database test_"):
+        async with database.session_scope() as session:
+            await JobRepository(session).create(uuid4(), request, workflow="txt2img", seed=1)
+
+
+async def test_names_with_one_slug_are_one_project(database: Database) -> None:
+    async def find(name: str) -> object:
+        async with database.session_scope() as session:
+            return await ProjectRepository(session).get_or_create(name)
+
+    found = await asyncio.gather(*(find(name) for name in ("Rain City", "rain city") * 3))
+    assert len(set(found)) == 1

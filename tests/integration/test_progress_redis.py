@@ -1,0 +1,273 @@
+"""Publishing to and following from a real Valkey."""
+
+import asyncio
+import json
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from anime import progress
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.local.valkey import embedded_valkey
+from anime.progress import ProgressPublisher, follow_job
+from anime.redis_keys import UPDATES_CHANNEL, job_hash, job_stream
+from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
+
+REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def publisher(redis_url: str) -> AsyncIterator[ProgressPublisher]:
+    async with ProgressPublisher(redis_url) as publisher:
+        yield publisher
+
+
+def event(
+    job_id: UUID, percent: int = 0, status: JobStatus = JobStatus.PROCESSING, **more: object
+) -> ProgressEvent:
+    return ProgressEvent.model_validate(
+        {
+            "job_id": job_id,
+            "status": status,
+            "stage": Stage.RENDERING if status is JobStatus.PROCESSING else None,
+            "progress": percent,
+            "message": f"{percent} %",
+            "timestamp": datetime.now(UTC),
+            **more,
+        }
+    )
+
+
+def queued_job(job_id: UUID) -> JobSnapshot:
+    now = datetime.now(UTC)
+    return JobSnapshot(
+        id=job_id,
+        type=GenerationType.IMAGE,
+        status=JobStatus.QUEUED,
+        progress=0,
+        project="neon-city",
+        prompt=REQUEST.prompt,
+        workflow="txt2img",
+        attempt=0,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+async def all_of(
+    redis_url: str, job_id: UUID, *, after_seq: int | None = None
+) -> list[ProgressEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in follow_job(redis_url, job_id, after_seq=after_seq)]
+
+
+async def test_announced_job_has_every_field_of_the_contract(
+    publisher: ProgressPublisher, redis: Redis
+) -> None:
+    job_id = uuid4()
+    await publisher.announce(queued_job(job_id), REQUEST)
+    hash_ = await redis.hgetall(job_hash(job_id))
+    assert set(hash_) >= {
+        *("id", "project_id", "type", "params", "status", "progress"),
+        *("created_at", "updated_at", "stage", "seq", "message"),
+    }
+    assert (hash_["id"], hash_["status"], hash_["progress"]) == (str(job_id), "queued", "0")
+    assert json.loads(hash_["params"])["seed"] == 2**64 - 1
+    assert 0 < await redis.ttl(job_hash(job_id)) <= progress.JOB_TTL_SECONDS
+    assert 0 < await redis.ttl(job_stream(job_id)) <= progress.JOB_TTL_SECONDS
+
+
+async def test_events_are_published_as_json_with_a_number_each(
+    publisher: ProgressPublisher, redis: Redis
+) -> None:
+    job_id = uuid4()
+    async with redis.pubsub() as listener:
+        await listener.subscribe(UPDATES_CHANNEL)
+        assert (await listener.get_message(timeout=2))["type"] == "subscribe"
+        for percent in (10, 20):
+            await publisher.publish(event(job_id, percent))
+        heard = [json.loads((await listener.get_message(timeout=2))["data"]) for _ in range(2)]
+    assert [(one["seq"], one["progress"]) for one in heard] == [(1, 10), (2, 20)]
+    assert heard[0].keys() >= {"job_id", "progress", "message", "timestamp", "status", "stage"}
+    assert isinstance(heard[0]["progress"], int)
+
+
+async def test_announcing_late_does_not_set_a_begun_job_back(
+    publisher: ProgressPublisher, redis: Redis
+) -> None:
+    job_id = uuid4()
+    await publisher.publish(event(job_id, 40))
+    await publisher.announce(queued_job(job_id), REQUEST)
+    hash_ = await redis.hgetall(job_hash(job_id))
+    assert (hash_["status"], hash_["progress"], hash_["seq"]) == ("processing", "40", "1")
+    assert hash_["project_id"] == "neon-city"
+
+
+async def test_what_is_final_stays_final(publisher: ProgressPublisher, redis: Redis) -> None:
+    job_id = uuid4()
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED, result=["/library/a.png"]))
+    await publisher.publish(event(job_id, 50))
+    hash_ = await redis.hgetall(job_hash(job_id))
+    assert (hash_["status"], hash_["seq"]) == ("completed", "1")
+    assert json.loads(hash_["result"]) == ["/library/a.png"]
+
+
+async def test_a_failure_leaves_its_error_in_the_hash(
+    publisher: ProgressPublisher, redis: Redis
+) -> None:
+    job_id = uuid4()
+    await publisher.publish(
+        event(
+            job_id,
+            status=JobStatus.FAILED,
+            error="Node KSampler ran out of memory. Take a smaller size.",
+            error_kind=FailureKind.OUT_OF_MEMORY,
+        )
+    )
+    assert "out of memory" in (await redis.hget(job_hash(job_id), "error") or "")
+
+
+async def test_publishers_of_one_job_never_share_a_number(redis_url: str, redis: Redis) -> None:
+    job_id = uuid4()
+    async with ProgressPublisher(redis_url) as one, ProgressPublisher(redis_url) as other:
+        await asyncio.gather(
+            *(each.publish(event(job_id, n)) for n in range(50) for each in (one, other))
+        )
+    numbers = [
+        json.loads(fields["event"])["seq"] for _, fields in await redis.xrange(job_stream(job_id))
+    ]
+    assert numbers == list(range(1, 101))
+
+
+async def test_without_a_url_nothing_happens() -> None:
+    async with ProgressPublisher(None) as publisher:
+        assert await publisher.publish(event(uuid4())) is None  # type: ignore[func-returns-value]
+
+
+async def test_redis_away_costs_one_short_wait_and_one_line(
+    caplog: pytest.LogCaptureFixture, tmp_path: object
+) -> None:
+    async with ProgressPublisher(f"unix://{tmp_path}/nothing.sock") as publisher:
+        began = time.monotonic()
+        with caplog.at_level(logging.WARNING, logger="anime.progress"):
+            for percent in range(100):
+                await publisher.publish(event(uuid4(), percent))
+    assert time.monotonic() - began < 1
+    assert len(caplog.records) == 1
+
+
+async def test_redis_that_never_answers_is_waited_for_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with ProgressPublisher(f"redis://127.0.0.1:{silent.getsockname()[1]}/1") as publisher:
+            began = time.monotonic()
+            for percent in range(20):
+                await publisher.publish(event(uuid4(), percent))
+    assert time.monotonic() - began < 1.5 * progress.TIMEOUT_SECONDS
+
+
+async def test_publishing_goes_on_when_redis_is_back(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.0)
+    home, job_id = tmp_path_factory.mktemp("valkey"), uuid4()
+    async with embedded_valkey(home) as url:
+        publisher = ProgressPublisher(url)
+        await publisher.publish(event(job_id, 10))
+    await publisher.publish(event(job_id, 20))
+    async with embedded_valkey(home) as url, Redis.from_url(url, decode_responses=True) as redis:
+        await publisher.publish(event(job_id, 30))
+        assert await redis.hget(job_hash(job_id), "progress") == "30"
+        await publisher.aclose()
+
+
+async def test_following_begins_with_the_latest_snapshot_and_ends_with_the_job(
+    redis_url: str, publisher: ProgressPublisher
+) -> None:
+    job_id = uuid4()
+    for percent in (10, 20):
+        await publisher.publish(event(job_id, percent))
+    seen: list[int] = []
+    async with asyncio.timeout(10), aclosing(follow_job(redis_url, job_id)) as events:
+        async for each in events:
+            seen.append(each.progress)
+            if each.progress == 20:
+                await publisher.publish(event(job_id, 60))
+                await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    assert seen == [20, 60, 100]
+
+
+async def test_following_waits_for_a_job_nobody_has_heard_of(
+    redis_url: str, publisher: ProgressPublisher
+) -> None:
+    job_id = uuid4()
+    following = asyncio.create_task(all_of(redis_url, job_id))
+    await asyncio.sleep(0)
+    for percent in (1, 2, 3):
+        await publisher.publish(event(job_id, percent))
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    seen = [each.progress for each in await following]
+    assert seen[-1] == 100
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, [1, 2, 3]), (1, [2, 3]), (3, [])])
+async def test_a_reconnecting_follower_gets_what_it_can_name(
+    redis_url: str,
+    publisher: ProgressPublisher,
+    after: int,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "BLOCK_SECONDS", 0.1)
+    job_id = uuid4()
+    await publisher.publish(event(job_id, 10))
+    await publisher.publish(event(job_id, 20))
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    assert [each.seq for each in await all_of(redis_url, job_id, after_seq=after)] == expected
+
+
+async def test_following_survives_silence_longer_than_one_read(
+    redis_url: str, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "BLOCK_SECONDS", 0.05)
+    monkeypatch.setattr(progress, "TIMEOUT_SECONDS", 0.3)
+    job_id = uuid4()
+    await publisher.publish(event(job_id, 10))
+    following = asyncio.create_task(all_of(redis_url, job_id))
+    await asyncio.sleep(0.5)  # silence is what is tested
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    assert [each.progress for each in await following] == [10, 100]
+
+
+async def test_following_goes_on_when_redis_lost_its_memory(
+    redis_url: str, redis: Redis, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "BLOCK_SECONDS", 0.1)
+    job_id = uuid4()
+    for percent in (10, 20, 30):
+        await publisher.publish(event(job_id, percent))
+    following = asyncio.create_task(all_of(redis_url, job_id))
+    await asyncio.sleep(0.2)  # it has read the snapshot and waits
+    await redis.flushall()
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    assert [each.progress for each in await following] == [30, 100]

@@ -1,0 +1,249 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anime.comfyui import protocol, requests
+from anime.comfyui.failures import failure_of
+from anime.comfyui.models import OutputFile
+from anime.comfyui.protocol import Reply
+from anime.errors import (
+    ComfyUIError,
+    ComfyUIUnreachable,
+    InvalidRequest,
+    InvalidWorkflow,
+    NodeFailed,
+    NotFound,
+    OutOfVram,
+    PromptRejected,
+)
+
+SAMPLES = Path(__file__).parent / "samples" / "comfyui"
+PROMPT_ID = "6f1c2a34-0000-5000-8000-000000000001"
+URL = "http://studio:8188"
+JSON = "application/json; charset=utf-8"
+GRAPH = {
+    "3": {"class_type": "KSampler", "inputs": {}, "_meta": {"title": "Draw"}},
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {}, "_meta": {"title": "Model"}},
+}
+
+
+def sample(name: str, status: int = 200) -> Reply:
+    return Reply(status, JSON, (SAMPLES / f"{name}.json").read_bytes(), URL, "GET /sample")
+
+
+def text(status: int, body: str = "") -> Reply:
+    return Reply(status, "text/plain; charset=utf-8", body.encode(), URL, "POST /prompt")
+
+
+def answer(content: Any) -> Reply:  # any JSON
+    return Reply(200, JSON, json.dumps(content).encode(), URL, "GET /made-up")
+
+
+def rejected(reply: Reply) -> PromptRejected:
+    with pytest.raises(PromptRejected) as caught:
+        protocol.decode_submit(reply, graph=GRAPH)
+    return caught.value
+
+
+def test_an_accepted_prompt_is_a_submission() -> None:
+    submission = protocol.decode_submit(sample("submitted"))
+    assert (submission.prompt_id, submission.number) == (PROMPT_ID, 3)
+
+
+def test_extra_png_info_travels_in_the_request() -> None:
+    request = requests.submit_request(
+        GRAPH, prompt_id=PROMPT_ID, client_id="c", extra_pnginfo={"anime": {"seed": 2**64 - 1}}
+    )
+    assert json.loads(request.body or b"")["extra_data"] == {
+        "extra_pnginfo": {"anime": {"seed": 18446744073709551615}}
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), b"bytes"])
+def test_a_graph_that_json_cannot_hold_is_an_invalid_workflow(value: object) -> None:
+    graph = {"1": {"class_type": "X", "inputs": {"a": value}}}
+    with pytest.raises(InvalidWorkflow, match="cannot be written as JSON"):
+        requests.submit_request(graph, prompt_id=PROMPT_ID, client_id="c")
+
+
+def test_a_rejection_names_node_input_value_and_the_nearest_choice() -> None:
+    error = rejected(sample("rejected_checkpoint", 400))
+    assert error.problems == (
+        (
+            "“Model” (CheckpointLoaderSimple, node 4): ckpt_name is 'animeXL.safetensors', "
+            "which ComfyUI does not have; nearest: 'anime-xl.safetensors'"
+        ),
+    )
+    assert URL in str(error)
+
+
+def test_a_rejection_without_the_list_still_names_the_value() -> None:
+    assert rejected(sample("rejected_long_list", 400)).problems == (
+        "“Draw” (KSampler, node 3): sampler_name is 'oiler', which ComfyUI does not have",
+    )
+
+
+def test_every_kind_of_fault_becomes_one_readable_line() -> None:
+    assert rejected(sample("rejected_values", 400)).problems == (
+        "“Draw” (KSampler, node 3): seed is -1, below its minimum of 0",
+        (
+            "“Draw” (KSampler, node 3): scheduler is 'karas', which ComfyUI does not have; "
+            "nearest: 'karras'"
+        ),
+        "EmptyImage (node 1): color is missing",
+        "EmptyImage (node 1): width is 'abc', which is no INT",
+        (
+            "LoadImage (node 10): Custom validation failed for node: "
+            "image - Invalid image file: nope.png"
+        ),
+        (
+            "SaveImage (node 2): Return type mismatch between linked nodes: "
+            "images, received_type(LATENT) mismatch input_type(IMAGE)"
+        ),
+        "SaveImage (node 2): a link or input cannot be followed ('7')",
+    )
+
+
+def test_a_cycle_is_guessed_from_what_the_server_does_not_say() -> None:
+    assert "in a circle" in rejected(sample("rejected_cycle", 400)).problems[0]
+
+
+def test_a_body_too_large_is_a_rejection() -> None:
+    error = rejected(text(413, "Maximum request body size 104857600 exceeded."))
+    assert "104857600" in error.what
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_without_a_server_behind_it_is_unreachable(status: int) -> None:
+    with pytest.raises(ComfyUIUnreachable, match=str(status)):
+        protocol.decode_submit(text(status))
+
+
+def test_a_refused_client_is_told_about_the_address() -> None:
+    with pytest.raises(ComfyUIError, match="ANIME_COMFYUI_URL") as caught:
+        protocol.decode_submit(text(403))
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"prompt_id": 3}', b"\xff"])
+def test_an_answer_that_is_not_comfyuis_is_an_error_that_says_so(body: bytes) -> None:
+    with pytest.raises(ComfyUIError, match="something that ComfyUI does not say"):
+        protocol.decode_submit(Reply(200, "text/html", body, URL))
+
+
+@pytest.mark.parametrize("status", [302, 404, 405])
+def test_a_server_that_is_no_comfyui_is_an_error_naming_url_and_route(status: int) -> None:
+    with pytest.raises(ComfyUIError, match=f"{URL} answered GET /sample with {status}"):
+        protocol.decode_queue(sample("queue", status))
+
+
+def test_a_bare_nan_in_the_queue_sorts_last() -> None:
+    body = b'{"queue_running": [], "queue_pending": [[NaN, "x", {}], [5, "y", {}]]}'
+    queue = protocol.decode_queue(Reply(200, JSON, body))
+    assert [prompt.prompt_id for prompt in queue.pending] == ["y", "x"]
+
+
+def test_a_queue_of_another_shape_is_a_typed_error() -> None:
+    with pytest.raises(ComfyUIError):
+        protocol.decode_queue(answer({"queue_pending": [["no number"]]}))
+
+
+def test_a_history_entry_has_files_graph_and_times() -> None:
+    entry = protocol.decode_history(sample("history_success"), PROMPT_ID)
+    assert entry is not None
+    assert entry.succeeded
+    assert entry.graph["2"]["class_type"] == "SaveImage"
+    assert (entry.started_ms, entry.ended_ms) == (1000, 4500)
+    assert entry.saved == (
+        OutputFile(filename="frame_00001_.png", subfolder="jobs/1", type="output", node_id="2"),
+    )
+
+
+def test_outputs_of_every_shape_are_read_and_the_rest_passed_over() -> None:
+    entry = protocol.decode_history(sample("history_odd_outputs"), PROMPT_ID)
+    assert entry is not None
+    found = [(file.filename, file.key, file.animated, file.type) for file in entry.outputs]
+    assert found == [
+        ("ComfyUI_temp_abcde_00001_.png", "images", False, "temp"),
+        ("loop_00001_.mp4", "images", True, "output"),
+        ("walk_00001.mp4", "gifs", True, "output"),
+        ("rain_00001_.flac", "audio", False, "output"),
+    ]
+    assert [file.is_temporary for file in entry.outputs] == [True, False, False, False]
+    assert len(entry.saved) == 3
+
+
+def test_a_history_entry_without_a_status_counts_as_success() -> None:
+    entry = protocol.decode_history(sample("history_odd_outputs"), PROMPT_ID)
+    assert entry is not None
+    assert entry.succeeded
+    assert entry.ended_ms is None
+
+
+def test_a_failed_node_is_named_as_the_artist_knows_it() -> None:
+    entry = protocol.decode_history(sample("history_error"), PROMPT_ID)
+    assert entry is not None
+    graph = {"4": {"class_type": "SaveImage", "_meta": {"title": "Keep"}}}
+    error = failure_of(entry, graph)
+    assert isinstance(error, NodeFailed)
+    assert error.node == "“Keep” (SaveImage, node 4)"
+    assert "ERROR: Saving image outside the output folder is not allowed." in error.what
+    assert "full_output_folder" not in str(error)
+
+
+def test_running_out_of_memory_is_told_apart_from_other_failures() -> None:
+    entry = protocol.decode_history(sample("history_out_of_memory"), PROMPT_ID)
+    assert entry is not None
+    assert isinstance(failure_of(entry), OutOfVram)
+
+
+def test_a_failure_without_a_message_is_still_a_failure() -> None:
+    item = {"status": {"status_str": "error", "completed": False, "messages": []}}
+    entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    assert entry is not None
+    assert isinstance(failure_of(entry), NodeFailed)
+
+
+def test_both_spellings_of_a_choice_are_read() -> None:
+    info = protocol.decode_object_info(sample("object_info_ksampler"), "KSampler")
+    assert info is not None
+    assert info.inputs["sampler_name"].choices == ("euler", "heun")
+    assert info.inputs["scheduler"].choices == ("normal", "karras")
+    assert {info.inputs[name].kind for name in ("sampler_name", "scheduler")} == {"COMBO"}
+
+
+def test_limits_of_numbers_are_exact_up_to_the_largest_seed() -> None:
+    info = protocol.decode_object_info(sample("object_info_ksampler"), "KSampler")
+    assert info is not None
+    assert info.required["seed"].max == 2**64 - 1
+    assert isinstance(info.required["seed"].max, int)
+    assert info.required["cfg"].default == 8.0
+    assert info.optional["note"].kind == "STRING"
+
+
+def test_an_unknown_class_has_no_info() -> None:
+    assert protocol.decode_object_info(answer({}), "NoSuchNode") is None
+
+
+def test_system_stats_of_a_cpu_server_are_read() -> None:
+    stats = protocol.decode_system_stats(sample("system_stats"))
+    assert (stats.comfyui_version, stats.devices[0].type) == ("0.3.64", "cpu")
+    assert stats.devices[0].index is None
+    assert stats.devices[0].vram_free == stats.ram_free
+
+
+def test_an_upload_answers_with_the_name_to_use() -> None:
+    reply = answer({"name": "pose (1).png", "subfolder": "jobs/1", "type": "input"})
+    assert protocol.decode_upload(reply) == "jobs/1/pose (1).png"
+
+
+def test_an_upload_it_does_not_take_is_an_invalid_request() -> None:
+    with pytest.raises(InvalidRequest, match="plain file name"):
+        protocol.decode_upload(text(400))
+
+
+def test_a_file_that_is_gone_is_not_found() -> None:
+    with pytest.raises(NotFound, match=r"frame_00001_\.png"):
+        protocol.require_file(text(404), "frame_00001_.png")

@@ -1,0 +1,69 @@
+"""The placeholder pictures: the same request gives the same picture, another one another."""
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from anime.rehearsal.caption import text_width, wrap
+from anime.rehearsal.painter import Scene, paint
+from anime.rehearsal.sketch import seeded_dice
+from anime.rehearsal.wording import Figure, Place, Time, Weather, read_motif
+
+SCENE = Scene("a girl on a rooftop at dusk", 7, 96, 128, sampler="euler/normal")
+
+
+def difference(first: Image.Image, second: Image.Image) -> float:
+    """The mean difference of two pictures, 0 to 255."""
+    return sum(ImageStat.Stat(ImageChops.difference(first, second)).mean) / 3
+
+
+def test_the_same_scene_gives_the_same_pixels() -> None:
+    assert paint(SCENE).tobytes() == paint(SCENE).tobytes()
+
+
+@pytest.mark.parametrize(
+    "other", [replace(SCENE, seed=8), replace(SCENE, take=1), replace(SCENE, model="other")]
+)
+def test_another_seed_take_or_model_gives_another_picture(other: Scene) -> None:
+    assert difference(paint(SCENE), paint(other)) > 5
+
+
+def test_frames_of_an_animation_are_of_one_take_and_move_a_little() -> None:
+    first, second = paint(SCENE, 0.0), paint(replace(SCENE, take=1), 0.125)
+    assert 0 < difference(first, second) < 8
+    assert difference(first, second) < difference(paint(SCENE), paint(replace(SCENE, take=1)))
+
+
+def test_an_animation_ends_where_it_began() -> None:
+    assert difference(paint(SCENE, 0.0), paint(SCENE, 0.9999)) < 3
+
+
+def test_denoise_lets_the_input_picture_through() -> None:
+    red = Image.new("RGB", (96, 128), (255, 0, 0))
+    faint = paint(replace(SCENE, denoise=0.2), under=red)
+    strong = paint(replace(SCENE, denoise=0.9), under=red)
+    assert difference(faint, red) < difference(strong, red)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (64, 64), (16, 512), (1024, 24)])
+def test_any_size_can_be_painted(size: tuple[int, int]) -> None:
+    assert paint(replace(SCENE, width=size[0], height=size[1])).size == size
+
+
+@pytest.mark.parametrize("prompt", ["", "夕暮れの屋上 🌸", "x" * 5000, "a\nb\x00\ud800"])
+def test_any_prompt_can_be_written(prompt: str) -> None:
+    assert paint(replace(SCENE, prompt=prompt)).size == (96, 128)
+
+
+def test_words_steer_the_motif() -> None:
+    motif = read_motif("A girl in a snowy forest at NIGHT", seeded_dice("any"))
+    assert (motif.time, motif.place) == (Time.NIGHT, Place.FOREST)
+    assert (motif.weather, motif.figure) == (Weather.SNOW, Figure.GIRL)
+
+
+def test_a_long_prompt_is_wrapped_and_shortened() -> None:
+    lines = wrap("a girl with silver hair " * 20, 12.0, 150.0, 2)
+    assert len(lines) == 2
+    assert lines[-1].endswith("…")
+    assert all(text_width(line, 12.0) <= 150.0 for line in lines)
