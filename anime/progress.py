@@ -8,9 +8,9 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from types import TracebackType
-from typing import Self, TypeAlias, cast
+from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -28,6 +28,7 @@ from anime.redis_keys import (
 )
 from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
 
+T = TypeVar("T")
 _Entries: TypeAlias = list[tuple[str, dict[str, str]]]
 _Streams: TypeAlias = list[tuple[str, _Entries]]
 
@@ -110,8 +111,8 @@ class ProgressPublisher:
         if self._script is None or time.monotonic() < self._silent_until:
             return
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                await _run(self._script, event, once=once, first_only=first_only)
+            sending = _run(self._script, event, once=once, first_only=first_only)
+            await _apart(sending, TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
             self._silent_until = time.monotonic() + SILENCE_SECONDS
             if not self._is_failing:
@@ -125,7 +126,7 @@ class ProgressPublisher:
 
 async def follow_job(
     redis_url: str, job_id: UUID, *, after_seq: int | None = None
-) -> AsyncIterator[ProgressEvent]:
+) -> AsyncGenerator[ProgressEvent, None]:
     """The job's latest snapshot, then each event as it comes, up to the terminal one.
 
     With `after_seq`, every event after that one instead, as far as Redis keeps them. Reading
@@ -136,7 +137,7 @@ async def follow_job(
     async with _connect(redis_url, TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
         while True:
             try:
-                events = await _next_events(redis, job_stream(job_id), last)
+                events = await _apart(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
                 _log.debug("Redis does not answer: %s", fault)
                 await asyncio.sleep(TIMEOUT_SECONDS)
@@ -171,6 +172,27 @@ async def _wait_for_events(redis: Redis, stream: str, last: int) -> list[Progres
     reply = await redis.xread({stream: f"{last}-0"}, block=int(BLOCK_SECONDS * 1000))
     streams = cast("_Streams", reply or [])  # redis-py types every protocol
     return [_event_of(fields) for _, entries in streams for _, fields in entries]
+
+
+async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
+    """The result of the work, done in a task of its own.
+
+    redis-py waits with `asyncio.wait_for`, which up to Python 3.11 can swallow a cancellation.
+    It must not swallow that of a generation, nor of our time-out.
+    https://github.com/python/cpython/issues/86296
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may
+    try:
+        done, _ = await asyncio.wait([task], timeout=timeout_seconds)
+        if not done:
+            raise TimeoutError(f"no answer within {timeout_seconds:g} s")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _connect(url: str, read_timeout_seconds: float) -> Redis:

@@ -36,7 +36,7 @@ class ComfyUIServer(Block):
         default=1.0, gt=0, description="How often the history is asked, in seconds."
     )
     stall_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="A render without progress for so many seconds failed."
+        default=600.0, gt=0, description="A render without progress for so many seconds has failed."
     )
     unreachable_timeout_seconds: float = Field(
         default=120.0, gt=0, description="How many seconds to wait for a server that is away."

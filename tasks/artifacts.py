@@ -42,7 +42,7 @@ class ProgressBar:
 async def open_progress_bar(job_id: UUID) -> ProgressBar:
     """A bar at 0 %, on the page of the current run."""
     artifact = await acreate_progress_artifact(
-        progress=0.0, key=f"progress-{job_id}", description="Sampler steps over all nodes"
+        progress=0.0, key=f"progress-{_short(job_id)}", description="Sampler steps over all nodes"
     )
     return ProgressBar(artifact)
 
@@ -64,7 +64,7 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str
     for file in files:
         await acreate_image_artifact(
             image_url=f"{browser_url}/api/anime/files/{file.id}/content",
-            key=f"file-{file.id}",
+            key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
     await acreate_table_artifact(
@@ -78,6 +78,11 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str
             }
             for file in files
         ],
-        key=f"files-{job_id}",
+        key=f"files-{_short(job_id)}",
         description="What this run made",
     )
+
+
+def _short(job_id: UUID) -> str:
+    """The part of the id that people read out; artifacts of one key are versions of each other."""
+    return job_id.hex[:12]

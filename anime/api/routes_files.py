@@ -87,7 +87,7 @@ def _send(path: Path, row: FileRecord, request: Request, *, variant: str) -> Res
     return FileResponse(
         path,
         media_type=kind,
-        filename=row.filename,
+        filename=Path(row.filename).stem + path.suffix,
         content_disposition_type="inline",
         headers=headers,
     )

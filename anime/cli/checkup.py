@@ -96,10 +96,10 @@ async def _comfyui(settings: Settings, url: str) -> str:
     address = url or comfyui_addresses(settings)[0]
     async with ComfyUIClient(address, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
         stats, checkpoints = await comfyui.system_stats(), await comfyui.checkpoints()
-        where = f"{comfyui.address} is ComfyUI {stats.comfyui_version or '?'}"
+        where = f"{comfyui.name}, version {stats.comfyui_version or '?'}"
     if not checkpoints:
         raise ConfigurationError(
-            f"{where}, without a checkpoint.", "Put one into its models/checkpoints folder."
+            f"{where}, has no checkpoint.", "Put one into its models/checkpoints folder."
         )
     devices = ", ".join(
         f"{device.name} ({device.vram_free // MB} of {device.vram_total // MB} MB free)"

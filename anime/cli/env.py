@@ -13,7 +13,6 @@ _SHOWN = (
     "ANIME_REDIS_URL",
     "ANIME_COMFYUI_URL",
     "ANIME_LIBRARY_DIR",
-    "ANIME_API_PORTS",
     "ANIME_PUBLIC_URL",
 )
 
@@ -30,4 +29,6 @@ def env() -> None:
         )
     for name in (*_ALWAYS, *_SHOWN):
         if name in known:
-            give(f"export {name}={shlex.quote(known[name])}")
+            # SQLAlchemy's way to name a driver is nothing psql would understand.
+            value = known[name].replace("postgresql+psycopg:", "postgresql:", 1)
+            give(f"export {name}={shlex.quote(value)}")

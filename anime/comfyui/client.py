@@ -1,17 +1,17 @@
 """The ComfyUI client: sends what `requests` builds and hands the answer to `protocol`."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Self
 from uuid import UUID
 
 import httpx
-from pydantic import HttpUrl, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from anime.comfyui import follow as following
 from anime.comfyui import protocol, requests
+from anime.comfyui.address import checked_address, login_of, websocket_url, without_login
 from anime.comfyui.cancellation import Ending, cancel
 from anime.comfyui.follow import Patience
 from anime.comfyui.models import (
@@ -28,29 +28,12 @@ from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
 from anime.core.graphs import Graph
 from anime.core.run_state import Absent, Finished, Pending, Running, Sighting
-from anime.errors import ComfyUIError, ComfyUIUnreachable, ConfigurationError
+from anime.errors import ComfyUIError, ComfyUIUnreachable
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
 SECOND_HISTORY_DELAY_SECONDS = 0.02
 UNDO_SECONDS = 10.0
-
-
-def _checked(base_url: str) -> str:
-    """The URL without a trailing slash."""
-    try:
-        address = TypeAdapter(HttpUrl).validate_python(base_url)
-    except ValidationError as fault:
-        raise ConfigurationError(
-            f"{_without_login(base_url)!r} is no address of a ComfyUI server.",
-            "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188.",
-        ) from fault
-    return str(address).rstrip("/")
-
-
-def _without_login(url: str) -> str:
-    """The URL as messages may show it: without user and password."""
-    return re.sub(r"//[^/]*@", "//", url)
 
 
 class ComfyUIClient:
@@ -67,10 +50,11 @@ class ComfyUIClient:
         timeout_seconds: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url = _checked(base_url)
+        self._url = checked_address(base_url)
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
+            auth=login_of(self._url),
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
@@ -84,14 +68,18 @@ class ComfyUIClient:
         await self._http.aclose()
 
     @property
-    def address(self) -> str:
-        """The server's URL without user and password."""
-        return _without_login(self.base_url)
+    def base_url(self) -> str:
+        """The server's URL, without user and password."""
+        return without_login(self._url)
 
     @property
     def name(self) -> str:
         """The server as messages name it."""
-        return f"ComfyUI at {self.address}"
+        return f"ComfyUI at {self.base_url}"
+
+    def websocket_url(self, client_id: str) -> str:
+        """Where that client listens, with user and password if there are any."""
+        return websocket_url(self._url, client_id)
 
     async def submit(
         self,
@@ -277,7 +265,7 @@ class ComfyUIClient:
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             body=response.content,
-            url=self.address,
+            url=self.base_url,
             question=question,
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from anime.comfyui.cancellation import Ending
-from anime.comfyui.listener import Listener, websocket_url
+from anime.comfyui.listener import Listener
 from anime.comfyui.models import Event, HistoryEntry, NodeExecuting, PreviewFrame
 from anime.core.run_state import Finished, Lost, Pending, RunState, Sighting, Watch
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
-SILENCE_SECONDS = 30.0  # longer than most nodes take without a word
+SILENCE_SECONDS = 30.0  # most nodes say something sooner; reconnecting harms none
 # History is written just after execution_success: 3 of 200 asked at once were too early.
 HISTORY_DELAYS_SECONDS = (0.0, 0.005, 0.01, 0.02, 0.04)
 
@@ -44,7 +44,7 @@ async def follow(
         ComfyUIUnreachable: no answer for too long.
     """
     pursuit = Pursuit(client, prompt_id, patience)
-    listener = Listener(websocket_url(client.base_url, client_id), silence_seconds=SILENCE_SECONDS)
+    listener = Listener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
     clock = asyncio.get_running_loop().time
     listener.start()
     try:
@@ -62,9 +62,9 @@ async def follow(
         for event in listener.heard():
             if own := pursuit.own(event):
                 yield own
-        yield state
     finally:
         await listener.close()
+    yield state
 
 
 class Pursuit:
@@ -76,6 +76,7 @@ class Pursuit:
         self._patience = patience
         self._clock = asyncio.get_running_loop().time
         self._watch = Watch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
+        self._last_sighting: Sighting[HistoryEntry] | None = None
         self._node: str | None = None
         self._progressed_at = self._clock()
         self._unanswered_since: float | None = None
@@ -112,16 +113,7 @@ class Pursuit:
         except (ComfyUIError, TimeoutError) as fault:
             self._bear_silence(asked_at, fault)
             return self._watch.state
-        self._unanswered_since = None
-        before, self._watch = self._watch, self._watch.saw(sighting, at=self._clock())
-        state = self._watch.state
-        if isinstance(state, Lost):
-            raise self._lost(state)
-        if self._moved(before.state, state):
-            self._progressed_at = self._clock()
-        elif self._clock() - self._progressed_at >= self._patience.stall:
-            return await self._give_up(state)
-        return state
+        return await self._judge(sighting)
 
     async def _sight(self, *, is_hinted: bool) -> Sighting[HistoryEntry]:
         for delay in HISTORY_DELAYS_SECONDS if is_hinted else ():
@@ -130,9 +122,23 @@ class Pursuit:
                 return Finished(entry)
         return await self._client.find(self._prompt_id)
 
-    def _moved(self, before: RunState[HistoryEntry], now: RunState[HistoryEntry]) -> bool:
-        """Whether this look shows life. Waiting behind a prompt that runs is no stall."""
-        return now != before or (isinstance(now, Pending) and not now.is_idle)
+    async def _judge(self, sighting: Sighting[HistoryEntry]) -> RunState[HistoryEntry]:
+        """What the look comes to. Waiting behind a prompt that runs is no stall."""
+        now = self._clock()
+        if self._unanswered_since is not None:  # it could not have told us of progress
+            self._progressed_at += now - self._unanswered_since
+            self._unanswered_since = None
+        self._watch = self._watch.saw(sighting, at=now)
+        state = self._watch.state
+        if isinstance(state, Lost):
+            raise self._lost(state)
+        waits = isinstance(sighting, Pending) and not sighting.is_idle
+        if waits or sighting != self._last_sighting:
+            self._progressed_at = now
+        self._last_sighting = sighting
+        if now - self._progressed_at >= self._patience.stall:
+            return await self._give_up(state)
+        return state
 
     def _bear_silence(self, asked_at: float, fault: Exception) -> None:
         self._watch = self._watch.heard_nothing()

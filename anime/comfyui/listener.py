@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidURI, WebSocketException
@@ -20,18 +19,8 @@ _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
-EVENTS_KEPT = 2_000  # about 150 nodes' worth; newer ones repeat what older ones said
+EVENTS_KEPT = 500  # a run of ten nodes; newer ones repeat what older ones said
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-def websocket_url(base_url: str, client_id: str) -> str:
-    """Where a client listens.
-
-    >>> websocket_url("https://studio/comfy", "a b")
-    'wss://studio/comfy/ws?clientId=a%20b'
-    """
-    address = base_url.replace("http", "ws", 1)
-    return f"{address}/ws?clientId={quote(client_id, safe='')}"
 
 
 class Listener:
@@ -88,7 +77,7 @@ class Listener:
                 _log.warning("No progress: %s", fault)
                 return
             except (OSError, WebSocketException, TimeoutError) as fault:
-                _log.debug("No progress from %s for now: %r", self._url, fault)
+                _log.debug("No progress for now: %r", fault)
                 failures += 1
             finally:
                 self._tried.set()
@@ -99,7 +88,7 @@ class Listener:
         socket = await connect(
             self._url,
             proxy=None,
-            compression=None,  # nine tenths are previews, which are compressed already
+            compression=None,  # spares the server's only core; most bytes are JPEG previews
             open_timeout=CONNECT_SECONDS,
             max_size=FRAME_MAX_BYTES,
             logger=_log,

@@ -1,0 +1,1 @@
+"""What is decided, purely: no disk, network, clock or randomness."""

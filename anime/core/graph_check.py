@@ -97,7 +97,8 @@ def _faults_of(node: Node, info: NodeInfo | None) -> list[str]:
 
 
 def _fault_of(name: str, value: JsonValue, info: InputInfo) -> str | None:
-    if info.kind == "COMBO":
+    # No choices may mean a list that the server fetches as it runs; of files it means none.
+    if info.choices or (info.kind == "COMBO" and name.endswith("_name")):
         return None if value in info.choices else _not_offered(name, value, info.choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

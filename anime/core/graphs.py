@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-# One node: {"class_type": str, "inputs": {name: value or [node id, slot]}, "_meta": {"title": str}}.
+# {"class_type": str, "inputs": {name: value or [node id, slot]}, "_meta": {"title": str}}
 # Its inputs are whatever the node's class takes, hence Any.
 Node: TypeAlias = dict[str, Any]
 Graph: TypeAlias = dict[str, Node]
@@ -21,7 +21,7 @@ def is_link(value: object) -> bool:
     """
     return (
         isinstance(value, list)
-        and len(value) == 2  # noqa: PLR2004  [node id, slot]
+        and len(value) == 2
         and isinstance(value[0], str)
         and isinstance(value[1], int)
     )

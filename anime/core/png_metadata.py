@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.core.seeds import MAX_SEED
-from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS
+from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Storable
 
 KEY = "anime"  # the PNG keyword, and the prefix of the EXIF string
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,8 +23,8 @@ _MAX_STAMP_CHARS = 512 * 1024  # two prompts of the longest, each character esca
 _MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one chunk; a graph of a thousand nodes is half a MB
 _MAX_TEXTS = 64
 
-_Short = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
-_Long = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+_Short = Annotated[str, Field(max_length=MAX_NAME_CHARS), Storable]
+_Long = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 
 
 class TakeStamp(BaseModel):
@@ -34,7 +34,7 @@ class TakeStamp(BaseModel):
 
     job_id: UUID
     prompt: _Long
-    seed: Annotated[str, Field(pattern=r"^\d{1,20}$")]
+    seed: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
     workflow: _Short
     workflow_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     attempt: Annotated[int, Field(ge=1)] = 1

@@ -108,13 +108,14 @@ def _check_targets(name: str, binding: Binding, graph: Graph) -> None:
         for target in bound.targets:
             node = _find_node(name, graph, target.node, f"inputs.{input_name}")
             _check_input(name, input_name, target, node)
-            owner = owners.setdefault((target.node, target.input), input_name)
-            if owner != input_name or bound.targets.count(target) > 1:
+            place = (target.node, target.input)
+            if place in owners:
                 raise InvalidWorkflow(
                     f'{name}.toml sets {target.input} of node "{target.node}" twice,'
-                    f" by inputs.{owner} and inputs.{input_name}.",
+                    f" by inputs.{owners[place]} and inputs.{input_name}.",
                     "Keep one of them.",
                 )
+            owners[place] = input_name
 
 
 def _check_input(name: str, input_name: str, target: Target, node: Node) -> None:

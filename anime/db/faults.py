@@ -18,6 +18,12 @@ from anime.db.address import name_of
 from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, InvalidRequest
 
 _NOT_MIGRATED = (postgres.UndefinedTable, postgres.UndefinedColumn, postgres.InvalidSchemaName)
+_BUSY = (
+    postgres.LockNotAvailable,
+    postgres.QueryCanceled,
+    postgres.DeadlockDetected,
+    postgres.SerializationFailure,
+)
 _REASON_CHARS = 300
 
 
@@ -33,7 +39,7 @@ def faults_explained(address: URL) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as fault:
-        explained = _explanation(fault, name_of(address))
+        explained = explanation_of(fault, address)
         if explained is None:
             raise
         raise explained from fault
@@ -41,11 +47,16 @@ def faults_explained(address: URL) -> Iterator[None]:
 
 def reason_of(fault: SQLAlchemyError) -> str:
     """What PostgreSQL said, in one line and without the statement."""
-    said = str(fault.orig if isinstance(fault, DBAPIError) else fault)
+    origin = fault.orig if isinstance(fault, DBAPIError) else fault
+    said = str(origin)
+    if isinstance(origin, postgres.Error) and origin.diag.message_primary:
+        said = f"{origin.diag.message_primary} {origin.diag.message_detail or ''}"
     return " ".join(said.split())[:_REASON_CHARS].rstrip(".")
 
 
-def _explanation(fault: SQLAlchemyError, name: str) -> AnimeError | None:
+def explanation_of(fault: SQLAlchemyError, address: URL) -> AnimeError | None:
+    """The error of ours that it amounts to; None for a bug."""
+    name = name_of(address)
     if isinstance(fault, PoolTimeout):
         return DatabaseUnavailable(
             f"No connection to {name} came free in time.",
@@ -62,6 +73,10 @@ def _explanation(fault: SQLAlchemyError, name: str) -> AnimeError | None:
         return ConfigurationError(
             f"This user may not do that in {name}: {reason_of(fault)}.",
             "Grant the right, or set ANIME_DATABASE_URL to a user who has it.",
+        )
+    if isinstance(fault.orig, _BUSY):
+        return DatabaseUnavailable(
+            f"Others hold what is needed in {name}: {reason_of(fault)}.", "Try again in a moment."
         )
     if isinstance(fault, OperationalError | InterfaceError):
         return DatabaseUnavailable(

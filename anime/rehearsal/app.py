@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
@@ -40,7 +39,6 @@ def build_app(config: RehearsalConfig) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        _prepare_folders(config)
         work = asyncio.create_task(worker.work())
         work.add_done_callback(_log_death)
         yield
@@ -119,12 +117,6 @@ async def _refuse(_request: Request, refusal: Exception) -> Response:
     if status == 405:
         return PlainTextResponse("405: Method Not Allowed", status_code=405)
     return empty_reply(status)
-
-
-def _prepare_folders(config: RehearsalConfig) -> None:
-    shutil.rmtree(config.folders["temp"], ignore_errors=True)
-    for folder in config.folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _log_death(work: asyncio.Task[None]) -> None:

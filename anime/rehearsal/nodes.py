@@ -27,7 +27,17 @@ WEBP_EFFORTS = {"default": 4, "fastest": 0, "slowest": 6}
 
 def node_catalogue(config: RehearsalConfig, input_files: Iterable[str] = ()) -> dict[str, NodeType]:
     """Every node class by name. `input_files` are the choices that LoadImage shows."""
-    types = (*_loaders(config), *_conditioning(), *_latents(), *_images(input_files), *_savers())
+    types = (
+        *_loaders(config),
+        *_conditioning(),
+        *_latents(),
+        _sampler(),
+        *_vae(),
+        *_images(input_files),
+        _blank(),
+        _scaler(),
+        *_savers(),
+    )
     return {node_type.name: node_type for node_type in types}
 
 
@@ -109,7 +119,22 @@ def _latents() -> tuple[NodeType, ...]:
             category="latent",
             display_name="Empty Latent Image",
         ),
-        _sampler(),
+        NodeType(
+            "LatentUpscaleBy",
+            (
+                NodeInput("samples", "LATENT"),
+                NodeInput("upscale_method", LATENT_RESIZE_METHODS),
+                _number("scale_by", 1.5, 0.01, 8.0, 0.01),
+            ),
+            ("LATENT",),
+            category="latent",
+            display_name="Upscale Latent By",
+        ),
+    )
+
+
+def _vae() -> tuple[NodeType, ...]:
+    return (
         NodeType(
             "VAEDecode",
             (NodeInput("samples", "LATENT"), NodeInput("vae", "VAE")),
@@ -123,17 +148,6 @@ def _latents() -> tuple[NodeType, ...]:
             ("LATENT",),
             category="latent",
             display_name="VAE Encode",
-        ),
-        NodeType(
-            "LatentUpscaleBy",
-            (
-                NodeInput("samples", "LATENT"),
-                NodeInput("upscale_method", LATENT_RESIZE_METHODS),
-                _number("scale_by", 1.5, 0.01, 8.0, 0.01),
-            ),
-            ("LATENT",),
-            category="latent",
-            display_name="Upscale Latent By",
         ),
     )
 
@@ -162,7 +176,6 @@ def _sampler() -> NodeType:
 
 
 def _images(input_files: Iterable[str]) -> tuple[NodeType, ...]:
-    color = {"default": 0, "min": 0, "max": 0xFFFFFF, "step": 1, "display": "color"}
     return (
         NodeType(
             "LoadImage",
@@ -170,15 +183,6 @@ def _images(input_files: Iterable[str]) -> tuple[NodeType, ...]:
             ("IMAGE", "MASK"),
             display_name="Load Image",
             checks_files=True,
-        ),
-        NodeType(
-            "EmptyImage",
-            (
-                *_size(512, 1, 1),
-                _integer("batch_size", 1, 1, 4096),
-                NodeInput("color", "INT", color),
-            ),
-            ("IMAGE",),
         ),
         NodeType(
             "ImageBatch",
@@ -192,18 +196,34 @@ def _images(input_files: Iterable[str]) -> tuple[NodeType, ...]:
             ("IMAGE",),
             display_name="Invert Image",
         ),
-        NodeType(
-            "ImageScale",
-            (
-                NodeInput("image", "IMAGE"),
-                NodeInput("upscale_method", RESIZE_METHODS),
-                *_size(512, 0, 1),
-                NodeInput("crop", ("disabled", "center")),
-            ),
-            ("IMAGE",),
-            category="image/upscaling",
-            display_name="Upscale Image",
+    )
+
+
+def _blank() -> NodeType:
+    color = {"default": 0, "min": 0, "max": 0xFFFFFF, "step": 1, "display": "color"}
+    return NodeType(
+        "EmptyImage",
+        (
+            *_size(512, 1, 1),
+            _integer("batch_size", 1, 1, 4096),
+            NodeInput("color", "INT", color),
         ),
+        ("IMAGE",),
+    )
+
+
+def _scaler() -> NodeType:
+    return NodeType(
+        "ImageScale",
+        (
+            NodeInput("image", "IMAGE"),
+            NodeInput("upscale_method", RESIZE_METHODS),
+            *_size(512, 0, 1),
+            NodeInput("crop", ("disabled", "center")),
+        ),
+        ("IMAGE",),
+        category="image/upscaling",
+        display_name="Upscale Image",
     )
 
 

@@ -133,9 +133,14 @@ class PromptRun:
 
     def _input_values(self, node_id: str) -> JsonObject:
         return {
-            name: self.results[value[0]].values[value[1]] if is_link(value) else value
+            name: self._linked_value(*value) if is_link(value) else value
             for name, value in self.graph[node_id]["inputs"].items()
         }
+
+    def _linked_value(self, source: str, slot: int) -> object:
+        """What a node gave; None where an input that nobody checks leads nowhere."""
+        values = self.results[source].values if source in self.results else ()
+        return values[slot] if slot < len(values) else None
 
     def _heed_interrupt(self) -> None:
         if self.stage.is_interrupted:
@@ -146,7 +151,7 @@ class PromptRun:
         node = self.graph[node_id]
         if node["class_type"] != "LoadImage":
             return ""
-        return content_hash(annotated_path(self.stage.config.folders, node["inputs"]["image"]))
+        return content_hash(annotated_path(self.stage.config.folders, str(node["inputs"]["image"])))
 
     def _show(self, node_id: str) -> None:
         ui = self.results[node_id].ui

@@ -1,12 +1,15 @@
 """The forms of ComfyUI's answers, and of its failures."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+
+logger = logging.getLogger(__name__)
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -35,7 +38,8 @@ def unforeseen(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+            logger.info("%s %s: %r", request.method, request.url.path, fault)
             return in_trouble()
 
     return answer

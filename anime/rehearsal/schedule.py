@@ -9,7 +9,8 @@ from anime.core.graphs import Graph, is_link
 
 def sources_of(graph: Graph, node_id: str) -> list[str]:
     """The nodes that a node's links come from, in the order of its inputs."""
-    return [value[0] for value in graph[node_id]["inputs"].values() if is_link(value)]
+    links = (value for value in graph[node_id]["inputs"].values() if is_link(value))
+    return [source for source, _slot in links if source in graph]
 
 
 def reachable_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
@@ -78,7 +79,9 @@ def signatures(
         if node_id not in known:
             node = graph[node_id]
             inputs = {
-                name: [signature(value[0]), value[1]] if is_link(value) else [value]
+                name: [signature(value[0]), value[1]]
+                if is_link(value) and value[0] in graph
+                else [value]
                 for name, value in sorted(node["inputs"].items())
             }
             text = json.dumps([node["class_type"], inputs, content_of(node_id)])

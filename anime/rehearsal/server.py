@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Generator
@@ -25,7 +26,7 @@ def run(config: RehearsalConfig) -> None:
     """Serve until SIGINT or SIGTERM, then end at once and without goodbye, as ComfyUI does.
 
     Raises:
-        ConfigurationError: the port is taken or the address is not this machine's.
+        ConfigurationError: the port is taken or the folders cannot be made.
     """
     asyncio.run(_serve_until_signalled(config))
 
@@ -43,22 +44,13 @@ async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
     """A server inside the running event loop; gives its base URL, without a trailing slash.
 
     Raises:
-        ConfigurationError: the port is taken or the address is not this machine's.
-        StackError: the server did not start, for example because its folders cannot be made.
+        ConfigurationError: the port is taken, the address is not this machine's, or the folders
+            cannot be made.
+        StackError: the server did not start.
     """
     listener = _listen(config)
-    server = _Server(
-        uvicorn.Config(
-            build_app(config),
-            ws="auto",
-            ws_ping_interval=None,
-            ws_per_message_deflate=False,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=1,
-        )
-    )
+    await asyncio.to_thread(_prepare_folders, config)
+    server = _Server(_uvicorn_config(config))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await _wait_until_started(server, task)
@@ -68,6 +60,20 @@ async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
         server.should_exit = True
         await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
         listener.close()
+
+
+def _uvicorn_config(config: RehearsalConfig) -> uvicorn.Config:
+    """ComfyUI sends no pings and does not compress what it sends."""
+    return uvicorn.Config(
+        build_app(config),
+        ws="auto",
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -80,7 +86,8 @@ class _Server(uvicorn.Server):
 
 def _listen(config: RehearsalConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio sets TCP_NODELAY only then; else replies take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((config.host, config.port))
@@ -93,12 +100,25 @@ def _listen(config: RehearsalConfig) -> socket.socket:
     return listener
 
 
+def _prepare_folders(config: RehearsalConfig) -> None:
+    """Make the folders, and empty temp/ as ComfyUI does when it starts."""
+    try:
+        shutil.rmtree(config.folders["temp"], ignore_errors=True)
+        for folder in config.folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise ConfigurationError(
+            f"The rehearsal server cannot make {fault.filename}: {fault.strerror}.",
+            "Choose a data folder that this user may write to.",
+        ) from fault
+
+
 async def _wait_until_started(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
     async with asyncio.timeout(START_TIMEOUT_SECONDS):
         while not server.started:
             if task.done():
                 raise StackError(
                     "The rehearsal server did not start.",
-                    "Look at the lines above; is its data folder writable?",
+                    "Look at the log lines above this one.",
                 ) from task.exception()
             await asyncio.sleep(LOOK_SECONDS)

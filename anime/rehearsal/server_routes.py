@@ -1,7 +1,7 @@
 """The routes about the server itself: statistics, node classes, models, features."""
 
+import os
 import platform
-import sys
 from collections.abc import Sequence
 
 import psutil
@@ -56,7 +56,7 @@ class ServerRoutes:
         """Memory of the machine and of the pretended GPU; says that it is a rehearsal."""
         memory = psutil.virtual_memory()
         system = {
-            "os": sys.platform,
+            "os": os.name,
             "ram_total": memory.total,
             "ram_free": memory.available,
             "comfyui_version": COMFYUI_VERSION,

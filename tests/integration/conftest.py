@@ -6,12 +6,12 @@ from itertools import count
 
 import pytest
 import pytest_asyncio
-from old_client import execute
 from sqlalchemy import make_url
 
 from anime.db.migrate import upgrade
 from anime.db.session import Database
 from anime.local.postgres import embedded_postgres
+from tests.integration.old_client import execute
 
 TEMPLATE = "migrated"
 _numbers = count(1)
@@ -35,6 +35,8 @@ async def _own_database(server: str, template: str) -> AsyncIterator[str]:
 async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """An embedded PostgreSQL, by the URL of a database that no test uses."""
     async with embedded_postgres(tmp_path_factory.mktemp("services")) as urls:
+        await execute(urls.database, "ALTER SYSTEM SET fsync = off")  # its data live for minutes
+        await execute(urls.database, "SELECT pg_reload_conf()")
         await execute(urls.database, f"CREATE DATABASE {TEMPLATE}")
         await upgrade(_with_database(urls.database, TEMPLATE))
         yield urls.database

@@ -30,6 +30,7 @@ class PrefectPeer:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses_runs: bool = False
     pool_status: str = "READY"
+    ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -45,6 +46,7 @@ class PrefectPeer:
             return JSONResponse({"detail": "no"}, 500)
         body = await request.json()
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
+        self.ordered.set()
         return JSONResponse(run, 201)
 
     async def work_pool(self, request: Request) -> JSONResponse:

@@ -4,11 +4,11 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-from comfyui_peer import Host, Peer
 
 from anime.comfyui.client import ComfyUIClient
 from anime.core.run_state import Running
 from anime.errors import ComfyUIError, ComfyUIUnreachable, ConfigurationError
+from tests.integration.comfyui_peer import Host, Peer
 
 GRAPH = {"1": {"class_type": "SaveImage", "inputs": {}}}
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-from comfyui_peer import Host, Peer
 
 from anime.comfyui import follow, listener
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Event, ExecutionSucceeded, HistoryEntry, NodeProgressed
 from anime.core.run_state import Finished
 from anime.errors import ComfyUIUnreachable, PromptLost, RenderStalled
+from tests.integration.comfyui_peer import Host, Peer
 
 Followed = list[Event | Finished[HistoryEntry]]
 LONG = 30.0

@@ -182,7 +182,9 @@ async def test_a_history_that_comes_late_is_waited_for(client: ComfyUIClient) ->
 async def test_a_running_prompt_is_cancelled_and_nobody_elses(client: ComfyUIClient) -> None:
     ours, waiting, theirs = uuid4(), uuid4(), uuid4()
     for prompt_id in (ours, waiting, theirs):
-        await client.submit(txt2img(str(prompt_id), steps=10), prompt_id=prompt_id, client_id="c")
+        await client.submit(
+            txt2img(str(prompt_id), steps=10), prompt_id=prompt_id, client_id=str(prompt_id)
+        )
     async with asyncio.timeout(5), aclosing(following(client, ours)) as events:
         await anext(events)
     assert await client.cancel(waiting, timeout_seconds=5) is Ending.REMOVED

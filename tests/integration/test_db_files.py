@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from old_client import execute
 
 from anime.db.repositories import FileRepository, NewFile, ProjectRepository
 from anime.db.session import Database
 from anime.errors import NotFound
 from anime.schemas import FileRecord
+from tests.integration.old_client import execute
 
 JOB = uuid4()
 OLD_INSERT = """
@@ -78,8 +78,8 @@ async def test_files_without_a_known_source_are_never_taken_for_one(database: Da
 
 
 async def test_the_same_source_of_another_job_is_another_file(database: Database) -> None:
-    shared = {"source_path": "fox_00001_.png"}
-    files = (picture(1, **shared), picture(1, job_id=uuid4(), **shared))
+    name = "fox_00001_.png"
+    files = (picture(1, source_path=name), picture(1, job_id=uuid4(), source_path=name))
     assert len(await record(database, *files)) == 2
 
 

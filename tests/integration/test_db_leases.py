@@ -340,9 +340,13 @@ async def test_what_a_lost_run_wrote_in_one_transaction_with_its_end_is_gone(
     await let_lapse(database, job_id)
     await take(database, job_id, RIVAL)
     stray = uuid4()
-    with pytest.raises(LeaseLost):
+
+    async def write_and_end() -> None:
         async with jobs_of(database) as jobs:
             await jobs.create(stray, GenerationRequest(prompt="x"), workflow="txt2img", seed=1)
             await jobs.complete(lost, output_path="/stale.png")
+
+    with pytest.raises(LeaseLost):
+        await write_and_end()
     with pytest.raises(NotFound):
         await snapshot(database, stray)

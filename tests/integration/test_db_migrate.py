@@ -1,20 +1,23 @@
 """Migrations run once, wholly or not at all, whoever starts them."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from old_client import execute
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from anime.db.migrate import check, revision, upgrade
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
+from tests.integration.old_client import execute
 
+ADVISORY_LOCK = 0x616E696D65
+IS_ANYBODY_WAITING = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+)
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
@@ -46,7 +49,23 @@ async def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 async def test_starters_at_the_same_moment_do_not_collide(empty_database_url: str) -> None:
-    await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
+    others = [start_alembic(empty_database_url, "upgrade", "head") for _ in range(2)]
+    await asyncio.gather(*(upgrade(empty_database_url) for _ in range(2)))
+    for other in others:
+        _, complaint = await asyncio.to_thread(other.communicate, timeout=60)
+        assert other.returncode == 0, complaint
+    assert await check(empty_database_url) == []
+
+
+async def test_a_migration_waits_for_the_one_under_way(empty_database_url: str) -> None:
+    async with Database(empty_database_url) as database:
+        async with database.session_scope() as session:
+            await session.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+            waiting = asyncio.create_task(upgrade(empty_database_url))
+            while not await session.scalar(text(IS_ANYBODY_WAITING)):
+                assert not waiting.done()
+            assert (await revision(empty_database_url))[0] is None
+        await waiting
     assert await check(empty_database_url) == []
 
 
@@ -66,7 +85,7 @@ async def test_a_difference_from_the_models_is_told(database_url: str) -> None:
 
 async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
     await execute(database_url, "UPDATE anime_api.alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigurationError, match="9999.*Update this program"):
+    with pytest.raises(ConfigurationError, match=r"9999.*Update this program"):
         await upgrade(database_url)
 
 
@@ -90,13 +109,16 @@ async def test_a_user_without_the_right_is_told_so(empty_database_url: str) -> N
 
 
 def test_developers_reach_the_same_migrations_through_alembic_ini(database_url: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "alembic", "-x", f"url={database_url}", "check"],
+    said, complaint = start_alembic(database_url, "check").communicate(timeout=60)
+    assert "No new upgrade operations detected" in said, complaint
+
+
+def start_alembic(url: str, *order: str) -> subprocess.Popen[str]:
+    """A process of its own, as another starter is."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "alembic", "-x", f"url={url}", *order],
         cwd=PROJECT_DIR,
-        env={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert "No new upgrade operations detected" in done.stdout, done.stderr

@@ -4,13 +4,14 @@ import asyncio
 import socket
 
 import pytest
-from old_client import execute
 from sqlalchemy import make_url, text
 
 from anime.db.address import name_of, parse_address
 from anime.db.migrate import upgrade
+from anime.db.repositories import ProjectRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable, is_retryable
+from tests.integration.old_client import execute
 
 PING = text("SELECT 1")
 
@@ -90,11 +91,14 @@ async def test_connections_that_the_server_ended_are_replaced(
 async def test_a_connection_that_is_lost_within_a_transaction_is_worth_a_retry(
     database: Database, database_url: str
 ) -> None:
-    with pytest.raises(DatabaseUnavailable) as lost:
+    async def lose_connection() -> None:
         async with database.session_scope() as session:
             pid = await session.scalar(text("SELECT pg_backend_pid()"))
             await execute(database_url, f"SELECT pg_terminate_backend({pid})")
             await session.execute(PING)
+
+    with pytest.raises(DatabaseUnavailable) as lost:
+        await lose_connection()
     assert is_retryable(lost.value)
 
 
@@ -110,12 +114,13 @@ async def test_a_pool_without_a_free_connection_says_so(
 
 
 async def test_a_block_that_raises_changes_nothing(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def write_and_raise() -> None:
         async with database.session_scope() as session:
-            await session.execute(
-                text("INSERT INTO anime_api.projects (slug, name) VALUES ('a', 'A')")
-            )
+            await ProjectRepository(session).get_or_create("Rain City")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_and_raise()
     async with database.session_scope() as session:
         assert await session.scalar(text("SELECT count(*) FROM anime_api.projects")) == 0
 

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
 from anime.core.job_status import JobStatus
 from anime.core.seeds import MAX_SEED, seed_of
@@ -17,6 +16,7 @@ from anime.intake import accept
 from anime.progress import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
+from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", seed=MAX_SEED, steps=4)
 

@@ -18,7 +18,7 @@ from anime import progress
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.local.valkey import embedded_valkey
 from anime.progress import ProgressPublisher, follow_job
-from anime.redis_keys import UPDATES_CHANNEL, job_hash, job_stream
+from anime.redis_keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_stream
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
@@ -93,8 +93,8 @@ async def test_announced_job_has_every_field_of_the_contract(
     }
     assert (hash_["id"], hash_["status"], hash_["progress"]) == (str(job_id), "queued", "0")
     assert json.loads(hash_["params"])["seed"] == 2**64 - 1
-    assert 0 < await redis.ttl(job_hash(job_id)) <= progress.JOB_TTL_SECONDS
-    assert 0 < await redis.ttl(job_stream(job_id)) <= progress.JOB_TTL_SECONDS
+    assert 0 < await redis.ttl(job_hash(job_id)) <= JOB_TTL_SECONDS
+    assert 0 < await redis.ttl(job_stream(job_id)) <= JOB_TTL_SECONDS
 
 
 async def test_events_are_published_as_json_with_a_number_each(
@@ -147,15 +147,14 @@ async def test_a_failure_leaves_its_error_in_the_hash(
     assert "out of memory" in (await redis.hget(job_hash(job_id), "error") or "")
 
 
-async def test_publishers_of_one_job_never_share_a_number(redis_url: str, redis: Redis) -> None:
+async def test_publishers_of_one_job_never_share_a_number(redis_url: str) -> None:
     job_id = uuid4()
     async with ProgressPublisher(redis_url) as one, ProgressPublisher(redis_url) as other:
         await asyncio.gather(
             *(each.publish(event(job_id, n)) for n in range(50) for each in (one, other))
         )
-    numbers = [
-        json.loads(fields["event"])["seq"] for _, fields in await redis.xrange(job_stream(job_id))
-    ]
+        await one.publish(event(job_id, 100, JobStatus.COMPLETED))
+    numbers = [each.seq for each in await all_of(redis_url, job_id, after_seq=0)][:100]
     assert numbers == list(range(1, 101))
 
 
@@ -271,3 +270,29 @@ async def test_following_goes_on_when_redis_lost_its_memory(
     await redis.flushall()
     await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
     assert [each.progress for each in await following] == [30, 100]
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_following_can_be_stopped_at_any_moment(redis_url: str, steps: int) -> None:
+    following = asyncio.create_task(all_of(redis_url, uuid4()))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    following.cancel()
+    done, _ = await asyncio.wait([following], timeout=1)
+    assert done
+    assert following.cancelled()
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+async def test_publishing_swallows_no_cancellation(redis_url: str, steps: int) -> None:
+    async def publish_for_ever(redis: ProgressPublisher) -> None:
+        while True:
+            await redis.publish(event(uuid4()))
+
+    async with ProgressPublisher(redis_url) as redis:
+        publishing = asyncio.create_task(publish_for_ever(redis))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        publishing.cancel()
+        done, _ = await asyncio.wait([publishing], timeout=1)
+        assert done

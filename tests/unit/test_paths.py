@@ -23,7 +23,20 @@ from anime.core.paths import (
 
 JOB = UUID("1b4e28ba-2fa1-4d2e-883f-0016d3cca427")
 DAY = date(2025, 12, 2)
-HOSTILE = ["", ".", "..", "../..", "/etc/passwd", "a/b", "\x00", "CON", "～", "-", "\ud800", "a\u202eb"]
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../..",
+    "/etc/passwd",
+    "a/b",
+    "\x00",
+    "CON",
+    "～",
+    "-",
+    "\ud800",
+    "a\u202eb",
+]
 
 
 @given(st.text(max_size=200))

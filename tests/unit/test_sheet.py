@@ -51,9 +51,7 @@ def test_a_sheet_of_nothing_is_still_a_sheet() -> None:
     assert min(sheet.size) > 0
 
 
-@given(
-    st.integers(1, 20), st.tuples(st.integers(8, 400), st.integers(8, 400)), st.integers(0, 30)
-)
+@given(st.integers(1, 20), st.tuples(st.integers(8, 400), st.integers(8, 400)), st.integers(0, 30))
 def test_pictures_lie_on_the_sheet_and_never_on_one_another(
     count: int, cell_size: tuple[int, int], gap_px: int
 ) -> None:

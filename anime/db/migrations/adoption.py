@@ -29,7 +29,8 @@ _CAST_OR_NULL = """
     CREATE OR REPLACE FUNCTION pg_temp.cast_or_null(value text, sample anyelement)
     RETURNS anyelement LANGUAGE plpgsql AS $$
     BEGIN
-        RETURN value;
+        sample := value;
+        RETURN sample;
     EXCEPTION WHEN data_exception THEN
         RETURN NULL;
     END $$
@@ -54,7 +55,8 @@ def adopt(table: str, columns: Sequence[Column], *, fill: Mapping[str, str]) -> 
 
     `fill` has SQL for columns that were empty and may not be.
     """
-    _loosen(table, {column.name for column in columns})
+    _drop_rules(table)
+    _loosen(table, columns)
     present = {column["name"]: column["type"] for column in _columns(table)}
     for column in columns:
         if column.name in present:
@@ -68,8 +70,8 @@ def adopt(table: str, columns: Sequence[Column], *, fill: Mapping[str, str]) -> 
     _log.info("%s.%s was adopted with its %s rows.", SCHEMA, table, rows)
 
 
-def _loosen(table: str, known: set[str]) -> None:
-    """Drop rules that would refuse our rows: only the primary key stays, and every index."""
+def _drop_rules(table: str) -> None:
+    """Drop what would refuse our rows; the primary key stays, and so does every other index."""
     rules = op.get_bind().scalars(
         sa.text(
             "SELECT conname FROM pg_constraint"
@@ -85,15 +87,22 @@ def _loosen(table: str, known: set[str]) -> None:
         if index["unique"] and index["name"]:
             op.drop_index(index["name"], table, schema=SCHEMA)
     _rename_indexes([i["name"] for i in indexes if i["name"] and not i["unique"]])
+
+
+def _loosen(table: str, columns: Sequence[Column]) -> None:
+    """Drop defaults, which may not fit our types, and what other columns demand of a new row."""
+    ours = {column.name for column in columns}
     key = _inspector().get_pk_constraint(table, schema=SCHEMA)["constrained_columns"]
     for column in _columns(table):
-        if column["name"] not in known and not column["nullable"] and column["name"] not in key:
-            op.alter_column(table, column["name"], schema=SCHEMA, nullable=True)
+        name = column["name"]
+        if name in ours - {columns[0].name}:
+            op.alter_column(table, name, schema=SCHEMA, server_default=None)
+        elif name not in ours and name not in key:
+            op.alter_column(table, name, schema=SCHEMA, nullable=True)
 
 
 def _convert(table: str, column: Column, present: sa.types.TypeEngine[Any]) -> None:
     """Give a column its type; values that cannot have it stay in a column beside it."""
-    op.execute(f"ALTER TABLE {_name(table)} ALTER {column.name} DROP DEFAULT")
     wanted = _sql_type(column.type)
     if _sql_type(present) == wanted:
         return

@@ -18,7 +18,7 @@ from anime.settings import get_settings, resolve_reference
 
 VERSION_TABLE = "alembic_version"
 ADVISORY_LOCK = 0x616E696D65  # "anime": one migration at a time in a database
-ADVISORY_LOCK_TIMEOUT = "120s"  # another starter migrates; it will be done soon
+ADVISORY_LOCK_TIMEOUT = "60s"  # another starter migrates; it will be done soon
 TABLE_LOCK_TIMEOUT = "10s"  # rather fail than make every query wait behind us
 
 

@@ -1,0 +1,50 @@
+"""Where a server is: its URL, checked, and fit to be shown."""
+
+import re
+from urllib.parse import quote
+
+import httpx
+from pydantic import HttpUrl, TypeAdapter, ValidationError
+
+from anime.errors import ConfigurationError
+
+
+def checked_address(url: str) -> str:
+    """The URL without a trailing slash.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        address = TypeAdapter(HttpUrl).validate_python(url)
+    except ValidationError as fault:
+        raise ConfigurationError(
+            f"{without_login(url)!r} is no address of a ComfyUI server.",
+            "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188.",
+        ) from fault
+    return str(address).rstrip("/")
+
+
+def without_login(url: str) -> str:
+    """The URL as logs and messages may show it.
+
+    >>> without_login("https://artist:secret@studio/comfy")
+    'https://studio/comfy'
+    """
+    return re.sub(r"//[^/]*@", "//", url)
+
+
+def login_of(url: str) -> tuple[str, str] | None:
+    """User and password in the URL, for a proxy that asks for them."""
+    parsed = httpx.URL(url)
+    return (parsed.username, parsed.password) if parsed.username else None
+
+
+def websocket_url(base_url: str, client_id: str) -> str:
+    """Where a client listens.
+
+    >>> websocket_url("https://studio/comfy", "a b")
+    'wss://studio/comfy/ws?clientId=a%20b'
+    """
+    address = base_url.replace("http", "ws", 1)
+    return f"{address}/ws?clientId={quote(client_id, safe='')}"

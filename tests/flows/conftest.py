@@ -1,0 +1,90 @@
+"""A whole studio for the flow tests: Prefect, PostgreSQL, Valkey, a rehearsal server."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from prefect.testing.utilities import prefect_test_harness
+
+from anime.db.repositories import FileRepository, JobRepository
+from anime.db.session import Database
+from anime.local.valkey import embedded_valkey
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving
+from anime.schemas import FileRecord, JobSnapshot
+from anime.settings import get_settings
+from tests.integration.conftest import database_url, postgres_url
+
+__all__ = ["database_url", "postgres_url"]
+
+
+@dataclass(frozen=True)
+class RehearsalStudio:
+    """Where everything of one test is."""
+
+    library: Path
+    comfyui_url: str
+    redis_url: str
+    database: Database
+
+    async def newest_job(self) -> JobSnapshot:
+        """The job written down last."""
+        async with self.database.session_scope() as session:
+            return (await JobRepository(session).newest(1))[0]
+
+    async def files(self) -> list[FileRecord]:
+        """All rows of files, the newest first."""
+        async with self.database.session_scope() as session:
+            return await FileRepository(session).newest(100)
+
+    def library_files(self) -> list[Path]:
+        """All finished files in the library."""
+        return sorted(
+            path
+            for path in self.library.rglob("*")
+            if path.is_file() and not path.relative_to(self.library).parts[0].startswith(".")
+        )
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A temporary Prefect server; it takes ten seconds to start, so all tests share it."""
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest_asyncio.fixture(scope="session")
+async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """An embedded Valkey."""
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest.fixture
+def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
+    """How the rehearsal server behaves; a test may override it."""
+    return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.0)
+
+
+@pytest_asyncio.fixture
+async def studio(
+    prefect_server: None,
+    redis_url: str,
+    database_url: str,
+    rehearsal_config: RehearsalConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[RehearsalStudio]:
+    """A studio with nothing in it, named by the environment as in production."""
+    library = tmp_path / "library"
+    library.mkdir()
+    async with serving(rehearsal_config) as comfyui_url, Database(database_url) as database:
+        monkeypatch.setenv("ANIME_COMFYUI_URL", comfyui_url)
+        monkeypatch.setenv("ANIME_DATABASE_URL", database_url)
+        monkeypatch.setenv("ANIME_REDIS_URL", redis_url)
+        monkeypatch.setenv("ANIME_LIBRARY_DIR", str(library))
+        monkeypatch.setenv("ANIME_TIMEZONE", "Asia/Tokyo")
+        get_settings.cache_clear()
+        yield RehearsalStudio(library, comfyui_url, redis_url, database)

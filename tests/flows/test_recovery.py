@@ -1,0 +1,164 @@
+"""What a generation survives, and what ends it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from anime.core.job_status import JobStatus
+from anime.core.paths import owner_of
+from anime.db.repositories import JobRepository
+from anime.errors import JobCancelled, LeaseLost
+from anime.local.ports import PortWish, resolve_ports
+from anime.progress import follow_job
+from anime.schemas import ProgressEvent
+from anime.settings import get_settings
+from flows.generate import generate
+from tests.flows.conftest import RehearsalStudio
+
+SLOW: dict[str, Any] = {"width": 128, "height": 128, "steps": 20}  # any fields of a request
+STEP_SECONDS = "0.1"
+
+
+class RehearsalProcess:
+    """A rehearsal server that can be killed, as ComfyUI can."""
+
+    def __init__(self, port: int, data_dir: Path) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._arguments = ["--port", str(port), "--data-dir", str(data_dir)]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "anime.cli.app", "rehearsal"),
+            *self._arguments,
+            *("--step-seconds", STEP_SECONDS),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(20), httpx.AsyncClient(base_url=self.url) as http:
+            while not await _answers(http):
+                await asyncio.sleep(0.05)
+
+    async def end(self, number: signal.Signals) -> None:
+        """Send it a signal and wait until it is gone."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+            await asyncio.wait_for(self._process.wait(), 10)
+
+
+async def _answers(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/system_stats")).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest_asyncio.fixture
+async def rehearsal(
+    studio: RehearsalStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RehearsalProcess]:
+    """The studio's server, in a process of its own, with steps one can see."""
+    [port] = resolve_ports([PortWish("ANIME_REHEARSAL_PORT", 0)])
+    server = RehearsalProcess(port, tmp_path / "killable")
+    await server.start()
+    monkeypatch.setenv("ANIME_COMFYUI_URL", server.url)
+    get_settings.cache_clear()
+    yield server
+    await server.end(signal.SIGTERM)
+
+
+async def first_event(studio: RehearsalStudio, job_id: UUID, percent: int) -> ProgressEvent:
+    """The first event at or above so many percent."""
+    async with asyncio.timeout(30):
+        async for event in follow_job(studio.redis_url, job_id):
+            if event.progress >= percent:
+                return event
+    raise AssertionError("the job ended without an event")
+
+
+async def test_a_killed_and_restarted_server_leaves_one_set_of_files(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    run = asyncio.create_task(generate(prompt="again", batch_size=2, job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 20)
+    await rehearsal.end(signal.SIGKILL)
+    await rehearsal.start()
+    paths = await asyncio.wait_for(run, 60)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 2)
+    assert [str(path) for path in studio.library_files()] == sorted(paths)
+    assert {file.file_path for file in await studio.files()} == set(paths)
+    assert [owner_of(path) for path in paths] == [job_id, job_id]
+
+
+async def test_progress_begins_anew_with_the_second_attempt_and_says_so(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    run = asyncio.create_task(generate(prompt="twice", job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 20)
+    await rehearsal.end(signal.SIGKILL)
+    await rehearsal.start()
+    await asyncio.wait_for(run, 60)
+    events = [event async for event in follow_job(studio.redis_url, job_id, after_seq=0)]
+    for attempt in (1, 2):
+        percents = [event.progress for event in events if event.attempt == attempt]
+        assert percents == sorted(percents)
+    assert {event.attempt for event in events} == {1, 2}
+
+
+async def test_a_cancelled_job_stops_in_comfyui_too(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    run = asyncio.create_task(generate(prompt="never mind", job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 10)
+    async with studio.database.session_scope() as session:
+        await JobRepository(session).request_cancel(job_id)
+    with pytest.raises(JobCancelled):
+        await asyncio.wait_for(run, 30)
+    assert (await studio.newest_job()).status is JobStatus.CANCELLED
+    assert studio.library_files() == []
+    async with httpx.AsyncClient(base_url=rehearsal.url) as http:
+        queue = (await http.get("/queue")).json()
+    assert queue == {"queue_running": [], "queue_pending": []}
+
+
+async def test_a_second_run_of_a_live_job_stands_back(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    first = asyncio.create_task(generate(prompt="mine", job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 10)
+    with pytest.raises(LeaseLost, match="belongs to run"):
+        await generate(prompt="mine", job_id=job_id, **SLOW)
+    [path] = await asyncio.wait_for(first, 60)
+    assert [str(path)] == [str(found) for found in studio.library_files()]
+    async with httpx.AsyncClient(base_url=rehearsal.url) as http:
+        assert len((await http.get("/history")).json()) == 1
+
+
+async def test_a_run_that_is_stopped_gives_the_job_back_and_the_next_goes_on(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    stopped = asyncio.create_task(generate(prompt="handed on", job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 10)
+    stopped.cancel()
+    await asyncio.wait([stopped], timeout=30)
+    [path] = await generate(prompt="handed on", job_id=job_id, **SLOW)
+    assert (await studio.newest_job()).attempt == 1
+    assert [str(found) for found in studio.library_files()] == [path]
+    async with httpx.AsyncClient(base_url=rehearsal.url) as http:
+        assert len((await http.get("/history")).json()) == 1

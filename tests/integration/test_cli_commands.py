@@ -1,0 +1,397 @@
+"""The commands as programs of their own: what they print where, and how they exit."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from anime.cli.app import main
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.session import Database
+from anime.local.valkey import embedded_valkey
+from anime.progress import ProgressPublisher
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving
+from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
+from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+
+WAIT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Runs `anime` with an environment of its own."""
+
+    variables: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, *words: str, **changes: str) -> Finished:
+        """Run it within this process, which is quicker."""
+        return await asyncio.to_thread(self._call, words, changes)
+
+    async def start(self, *words: str, **changes: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "anime.cli.app", *words),
+            env={**os.environ, **self.variables, **changes},
+            stdin=asyncio.subprocess.DEVNULL,
+            # A shell's background job hands on that Ctrl-C is to be ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    def _call(self, words: tuple[str, ...], changes: dict[str, str]) -> Finished:
+        with (
+            mock.patch.dict(os.environ, self.variables | changes),
+            mock.patch.object(sys, "argv", ["anime", *words]),
+            redirect_stdout(StringIO()) as out,
+            redirect_stderr(StringIO()) as err,
+            pytest.raises(SystemExit) as exit_,
+        ):
+            main()
+        return Finished(int(exit_.value.code or 0), out.getvalue(), err.getvalue())
+
+
+async def ended(process: asyncio.subprocess.Process) -> Finished:
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    return Finished(process.returncode, out.decode(), err.decode())
+
+
+@pytest_asyncio.fixture(scope="module")
+async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def comfyui_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    data = tmp_path_factory.mktemp("rehearsal")
+    async with serving(RehearsalConfig(data_dir=data, port=0)) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def prefect() -> AsyncIterator[PrefectPeer]:
+    async with running_prefect_peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def anime(
+    prefect: PrefectPeer, database_url: str, redis_url: str, comfyui_url: str, tmp_path: Path
+) -> Commands:
+    (tmp_path / "library").mkdir()
+    return Commands(
+        {
+            "ANIME_DATABASE_URL": database_url,
+            "ANIME_REDIS_URL": redis_url,
+            "ANIME_COMFYUI_URL": comfyui_url,
+            "ANIME_LIBRARY_DIR": str(tmp_path / "library"),
+            "PREFECT_API_URL": prefect.url,
+            "PREFECT_API_AUTH_STRING": AUTH,
+        }
+    )
+
+
+async def ordered_job(prefect: PrefectPeer) -> UUID:
+    await asyncio.wait_for(prefect.ordered.wait(), WAIT_SECONDS)
+    [key] = prefect.runs
+    return UUID(key)
+
+
+async def play_worker(job_id: UUID, database: Database, redis_url: str | None, path: Path) -> None:
+    """Do to a job what a run does to it."""
+    async with ProgressPublisher(redis_url) as publisher:
+        async with database.session_scope() as session:
+            lease = await JobRepository(session).lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        for percent in (25, 50, 75):
+            await publisher.publish(
+                ProgressEvent(
+                    job_id=job_id,
+                    status=JobStatus.PROCESSING,
+                    stage=Stage.RENDERING,
+                    progress=percent,
+                    message=f"step {percent // 5} of 20",
+                    timestamp=datetime.now(UTC),
+                )
+            )
+        async with database.session_scope() as session:
+            await FileRepository(session).record([file_of(job_id, path)])
+            await JobRepository(session).complete(lease, output_path=str(path))
+
+
+def file_of(job_id: UUID, path: Path) -> NewFile:
+    return NewFile(
+        filename=path.name,
+        file_type="image",
+        file_path=str(path),
+        file_size=12_345,
+        job_id=job_id,
+        source_path=path.name,
+        width=512,
+        height=768,
+    )
+
+
+async def all_jobs(database: Database) -> list[JobSnapshot]:
+    async with database.session_scope() as session:
+        return await JobRepository(session).newest(10)
+
+
+async def test_generate_prints_the_file_and_nothing_else_on_stdout(
+    anime: Commands, prefect: PrefectPeer, database: Database, redis_url: str
+) -> None:
+    process = await anime.start("generate", "a girl on a rooftop at dusk", "--seed", "7")
+    job_id = await ordered_job(prefect)
+    await play_worker(job_id, database, redis_url, Path("/library/dusk.png"))
+    done = await ended(process)
+    assert (done.code, done.out) == (0, "/library/dusk.png\n"), done.err
+    assert "rendering" in done.err
+    assert prefect.runs[str(job_id)]["parameters"]["seed"] == 7
+
+
+async def test_generate_needs_no_redis(
+    anime: Commands, prefect: PrefectPeer, database: Database
+) -> None:
+    process = await anime.start("generate", "rain", "--json", ANIME_REDIS_URL="")
+    job_id = await ordered_job(prefect)
+    await play_worker(job_id, database, None, Path("/library/rain.png"))
+    done = await ended(process)
+    result = json.loads(done.out)
+    assert done.code == 0
+    assert result["job"]["status"] == "completed"
+    assert [file["file_path"] for file in result["files"]] == ["/library/rain.png"]
+
+
+async def test_a_failed_generation_exits_with_1_and_says_why(
+    anime: Commands, prefect: PrefectPeer, database: Database
+) -> None:
+    process = await anime.start("generate", "rain")
+    job_id = await ordered_job(prefect)
+    async with database.session_scope() as session:
+        await JobRepository(session).fail_unleased(
+            job_id, FailureKind.OUT_OF_MEMORY, "The GPU is full. Take a smaller size."
+        )
+    done = await ended(process)
+    assert (done.code, done.out) == (1, "")
+    assert "Take a smaller size" in done.err
+    assert "Traceback" not in done.err
+
+
+async def test_ctrl_c_stops_watching_and_not_the_job(
+    anime: Commands, prefect: PrefectPeer, database: Database
+) -> None:
+    process = await anime.start("generate", "rain")
+    job_id = await ordered_job(prefect)
+    assert process.stderr is not None
+    await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)  # it watches now
+    process.send_signal(signal.SIGINT)
+    done = await ended(process)
+    assert done.code == 130
+    assert f"anime jobs {job_id}" in done.err
+    assert "Traceback" not in done.err
+    assert [job.status for job in await all_jobs(database)] == [JobStatus.QUEUED]
+
+
+async def test_a_picture_handed_in_lies_in_the_library_under_its_hash(
+    anime: Commands, prefect: PrefectPeer, tmp_path: Path
+) -> None:
+    picture = tmp_path / "Sketch.PNG"
+    picture.write_bytes(b"picture")
+    done = await anime.call("generate", "rain", "--image", str(picture), "--no-wait")
+    assert done.code == 0, done.err
+    parameters = prefect.runs[done.out.strip()]["parameters"]
+    assert parameters["workflow"] == "img2img"
+    name = parameters["inputs"]["image"]
+    assert name.startswith(".inputs/")
+    assert name.endswith(".png")
+    assert (tmp_path / "library" / name).read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ANIME_DATABASE_URL", "postgresql://nobody@127.0.0.1:9/nothing"),
+        ("ANIME_COMFYUI_URL", "http://127.0.0.1:9"),
+        ("PREFECT_API_URL", "http://127.0.0.1:9/api"),
+    ],
+)
+async def test_a_service_that_is_away_is_named_and_nothing_is_made(
+    anime: Commands, prefect: PrefectPeer, database: Database, variable: str, value: str
+) -> None:
+    done = await anime.call("generate", "rain", **{variable: value})
+    assert (done.code, done.out) == (1, "")
+    assert "127.0.0.1:9" in done.err
+    assert "→ " in done.err
+    assert len(done.err.splitlines()) <= 2, done.err
+    assert await all_jobs(database) == []
+    assert prefect.runs == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["generate", ""], "prompt"),
+        (["generate", "x" * 100_000], "prompt"),
+        (["generate", "rain", "--width", "0"], "width"),
+        (["generate", "rain", "--steps", "-1"], "steps"),
+        (["generate", "rain", "--seed", str(2**64)], "seed"),
+        (["generate", "rain", "--workflow", "nothing"], "txt2img"),
+        (["generate", "rain", "--input", "framez=3"], "framez"),
+        (["generate", "rain", "--image", "/nothing.png"], "/nothing.png"),
+        (["jobs", "not-an-id"], "not-an-id"),
+    ],
+)
+async def test_bad_input_is_a_sentence_and_exit_1(
+    anime: Commands, database: Database, words: list[str], named: str
+) -> None:
+    done = await anime.call(*words)
+    assert (done.code, done.out) == (1, "")
+    assert named in done.err
+    assert "Traceback" not in done.err
+    assert await all_jobs(database) == []
+
+
+async def test_jobs_and_files_list_what_there_is(
+    anime: Commands, database: Database, tmp_path: Path
+) -> None:
+    job_id, path = uuid4(), tmp_path / "library" / "rain.png"
+    order = GenerationRequest(prompt="[bold]rain[/] on 屋根", project="Neon City", seed=2**64 - 1)
+    async with database.session_scope() as session:
+        await JobRepository(session).create(job_id, order, workflow="txt2img", seed=2**64 - 1)
+        await FileRepository(session).record([file_of(job_id, path)])
+    table = await anime.call("jobs", "--project", "Neon City", "--status", "queued")
+    one = await anime.call("jobs", str(job_id))
+    as_json = await anime.call("jobs", "--json")
+    files = await anime.call("files", "--job", str(job_id))
+    assert str(job_id) in table.out
+    assert "[bold]rain[/] on 屋根" in table.out
+    assert str(2**64 - 1) in one.out
+    assert json.loads(as_json.out)[0]["seed"] == 2**64 - 1
+    assert str(path) in files.out
+    assert "512×768" in files.out
+
+
+async def test_migrate_says_from_where_to_where(anime: Commands, empty_database_url: str) -> None:
+    first = await anime.call("migrate", ANIME_DATABASE_URL=empty_database_url)
+    again = await anime.call("migrate", ANIME_DATABASE_URL=empty_database_url)
+    assert "from nothing to" in first.out
+    assert "up to date" in again.out
+
+
+async def test_doctor_is_content_with_a_studio_in_order(anime: Commands) -> None:
+    done = await anime.call("doctor", "--json")
+    findings = json.loads(done.out)
+    assert [finding for finding in findings if not finding["ok"]] == []
+    assert done.code == 0
+
+
+async def test_doctor_says_what_to_do_about_each_fault(
+    anime: Commands, prefect: PrefectPeer, empty_database_url: str, tmp_path: Path
+) -> None:
+    prefect.pool_status = "NOT_READY"
+    prefect.deployments.clear()
+    done = await anime.call(
+        "doctor",
+        ANIME_DATABASE_URL=empty_database_url,
+        ANIME_REDIS_URL=f"unix://{tmp_path}/nothing.sock",
+        ANIME_COMFYUI_URL="http://127.0.0.1:9",
+        ANIME_LIBRARY_DIR=str(tmp_path / "missing"),
+    )
+    assert done.code == 1
+    for todo in ("anime migrate", "ANIME_REDIS_URL", "ANIME_LIBRARY_DIR", "anime worker", "deploy"):
+        assert todo in done.out
+    assert done.out.count("FAIL") == done.out.count("→") == 6
+
+
+async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
+    done = await anime.call("env")
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f'{done.out}\nprintf %s "$PREFECT_API_AUTH_STRING"'),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await shell.communicate()
+    assert out.decode() == AUTH
+
+
+async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Path) -> None:
+    code = (
+        "import anime.settings, anime.cli.app as it\n"
+        "def broken(**_): raise RuntimeError('out of tea')\n"
+        "it.jobs.read_job_id = broken\n"
+        "it.main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "jobs", "x"),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    done = await ended(process)
+    assert done.code == 3
+    assert "Traceback" not in done.err
+    [log] = (tmp_path / "home" / "logs").glob("bug-*.log")
+    assert str(log) in done.err
+    assert "Python" in log.read_text()
+    assert "Traceback" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+async def test_help_and_lists_import_nothing_heavy() -> None:
+    code = (
+        "import sys, anime.cli.app\n"
+        "print(sorted({'prefect', 'fastapi', 'sqlalchemy', 'httpx', 'redis'} & set(sys.modules)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert (await ended(process)).out == "[]\n"
+
+
+async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Commands) -> None:
+    process = await anime.start("serve", ANIME_API_PORTS="0,0")
+    assert process.stderr is not None
+    urls: list[str] = []
+    while len(urls) < 2:
+        line = (await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)).decode()
+        urls += [word for word in line.split() if word.startswith("http://")]
+    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+        answers = [await client.get(f"{url}/health?prompt=rain") for url in urls]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    process.send_signal(signal.SIGTERM)
+    assert "rain" not in (await ended(process)).err
+
+
+async def test_serve_names_the_variable_of_a_port_that_is_taken(
+    anime: Commands, comfyui_url: str
+) -> None:
+    done = await anime.call("serve", ANIME_API_PORTS=comfyui_url.rpartition(":")[2])
+    assert done.code == 1
+    assert "ANIME_API_PORTS" in done.err

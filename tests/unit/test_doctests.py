@@ -1,0 +1,16 @@
+"""Every example in a docstring of the core is true."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import anime.core
+
+MODULES = [f"anime.core.{module.name}" for module in pkgutil.iter_modules(anime.core.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
