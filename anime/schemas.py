@@ -4,6 +4,7 @@ What users send refuses unknown fields; lengths and sizes have their units in th
 which the Prefect form and the OpenAPI page show.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -45,6 +46,19 @@ def _storable(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("is not valid Unicode (a lone surrogate); send UTF-8") from None
     return text
+
+
+def _texts_in(value: JsonValue) -> Iterator[str]:
+    """Every text in a JSON value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts_in(part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield key
+            yield from _texts_in(part)
 
 
 def _not_blank(text: str) -> str:
@@ -142,9 +156,9 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="after")
     def _storable_inputs(self) -> Self:
         for name, value in self.inputs.items():
-            if isinstance(value, str):
+            for text in _texts_in(value):
                 try:
-                    _storable(value)
+                    _storable(text)
                 except ValueError as fault:
                     raise ValueError(f"inputs.{name} {fault}") from None
         return self

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, ParamSpec, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
@@ -12,26 +13,27 @@ R = TypeVar("R")
 
 def takes_fields_of(
     model: type[BaseModel],
-    **more: Any,  # an annotation each, whatever its type
+    **more: str,
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Give a flow function the fields of a model as its keyword parameters.
 
     Prefect makes the form in its UI, the check of what comes in and `prefect deployment
     run -p` from a function's signature and its docstring. With this one they follow the
-    request model: a new field appears in all of them. `more` are further optional
-    parameters, name and annotation; they default to None.
+    request model: a new field appears in all of them. `more` are ids the flow takes besides,
+    name and description; they default to None.
     """
 
     def dress(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         parameters = [_parameter(name, field) for name, field in model.model_fields.items()]
         parameters += [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=UUID | None
             )
-            for name, annotation in more.items()
+            for name in more
         ]
         function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions accept it
-        lines = [f"    {name}: {field.description}" for name, field in model.model_fields.items()]
+        described = {name: field.description for name, field in model.model_fields.items()} | more
+        lines = [f"    {name}: {text}" for name, text in described.items()]
         function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
         return function
 

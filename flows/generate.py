@@ -1,7 +1,6 @@
 """One prompt → files in the library, rows in PostgreSQL."""
 
 from typing import Any
-from uuid import UUID
 
 from prefect import flow, runtime
 
@@ -25,7 +24,7 @@ def name_of_run() -> str:
 
 
 @flow(name="generate", flow_run_name=name_of_run)
-@takes_fields_of(GenerationRequest, job_id=UUID | None)
+@takes_fields_of(GenerationRequest, job_id="Job to go on with; left out, the run is a new job.")
 async def generate(**order: Any) -> list[str]:  # the request's fields, validated below
     """Render one prompt with ComfyUI and keep what it makes.
 

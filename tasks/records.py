@@ -6,7 +6,7 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from anime.core.job_status import Stage
+from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import (
     FileRepository,
     JobRepository,
@@ -15,7 +15,7 @@ from anime.db.repositories import (
     ProjectRepository,
 )
 from anime.db.session import Database
-from anime.errors import AnimeError
+from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.take import Take
 from tasks.files import PlacedFile
@@ -58,14 +58,18 @@ async def write_down(
     retry_condition_fn=worth_retrying,
 )
 async def take(database: Database, job_id: UUID, owner: UUID, seconds: float) -> Lease | None:
-    """A lease on the job; None when it has ended already.
+    """A lease on the job; None when it is completed already.
 
     Raises:
-        LeaseLost: another run holds it.
+        LeaseLost: another run holds it, or it has failed before.
         JobCancelled: it was cancelled.
     """
     async with database.session_scope() as session:
-        return await JobRepository(session).lease(job_id, owner, seconds=seconds)
+        lease = await JobRepository(session).lease(job_id, owner, seconds=seconds)
+    if lease is None:
+        async with database.session_scope() as session:
+            _refuse_unless_completed(await JobRepository(session).get(job_id))
+    return lease
 
 
 # Twice is harmless: the same attempt is written over itself, under the lease's fence.
@@ -161,3 +165,10 @@ async def files_of(database: Database, job_id: UUID) -> list[FileRecord]:
     """The files a job has made."""
     async with database.session_scope() as session:
         return await FileRepository(session).of_job(job_id)
+
+
+def _refuse_unless_completed(job: JobSnapshot) -> None:
+    if job.status is JobStatus.CANCELLED:
+        raise JobCancelled(f"Job {job.id} was cancelled.", "Generate it anew if it is wanted.")
+    if job.status is JobStatus.FAILED:
+        raise LeaseLost(f"Job {job.id} has failed before: {job.error}", "Generate it anew.")

@@ -2,11 +2,10 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from anime.cli.terminal import as_json, give, give_json, tell
+from anime.cli import generate_options as opt
+from anime.cli.terminal import as_json, give_json, give_lines, tell
 from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
@@ -15,49 +14,29 @@ if TYPE_CHECKING:
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw.")],
-    negative: Annotated[str | None, typer.Option(help="What to avoid.")] = None,
-    kind: Annotated[
-        GenerationType, typer.Option("--type", help="A still image, or a short animation.")
-    ] = GenerationType.IMAGE,
-    project: Annotated[str | None, typer.Option(help="Project the files belong to.")] = None,
-    character: Annotated[str | None, typer.Option(help="Character in the picture.")] = None,
-    shot: Annotated[str | None, typer.Option(help="Shot the take is for.")] = None,
-    workflow: Annotated[
-        str | None,
-        typer.Option(help="By default txt2img, img2img with --image, or animation for video."),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Checkpoint, as ComfyUI lists it.")] = None,
-    lora: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[:STRENGTH]", help="May be repeated.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels, a multiple of 8.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampler steps.")] = None,
-    cfg: Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="As ComfyUI lists it.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="As ComfyUI lists it.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="0 to 2^64-1; from the job's id if unset.")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures made in one go.")] = None,
-    required_vram_mb: Annotated[
-        int | None, typer.Option(help="Free VRAM needed, in MB; the workflow says if unset.")
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option(help="0 to 100; from 50 up it goes to the interactive queue.")
-    ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=VALUE", help="Any other input. May be repeated."),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="Picture to begin with; copied into the library.")
-    ] = None,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Print the job's id and leave.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print job and files as JSON.")] = False,
+    prompt: opt.Prompt,
+    negative: opt.Negative = None,
+    kind: opt.Kind = GenerationType.IMAGE,
+    project: opt.Project = None,
+    character: opt.Character = None,
+    shot: opt.Shot = None,
+    workflow: opt.Workflow = None,
+    model: opt.Model = None,
+    lora: opt.Loras = None,
+    width: opt.Width = None,
+    height: opt.Height = None,
+    steps: opt.Steps = None,
+    cfg: opt.Cfg = None,
+    sampler: opt.Sampler = None,
+    scheduler: opt.Scheduler = None,
+    seed: opt.Seed = None,
+    batch_size: opt.BatchSize = None,
+    required_vram_mb: opt.RequiredVramMb = None,
+    priority: opt.Priority = None,
+    inputs: opt.Inputs = None,
+    image: opt.Image = None,
+    no_wait: opt.NoWait = False,
+    json: opt.Json = False,
 ) -> None:
     """Render a prompt, show how far it is, and print the paths of the files."""
     from anime.cli.order import read_inputs, read_lora, read_order
@@ -66,37 +45,32 @@ def generate(
     if image is not None:
         check_picture(image)
     order = read_order(
-        {
-            "prompt": prompt,
-            "negative_prompt": negative,
-            "type": kind,
-            "project": project,
-            "character": character,
-            "shot": shot,
-            "workflow": workflow or _workflow_for(image, kind),
-            "model": model,
-            "loras": [read_lora(text) for text in lora or ()],
-            "width": width,
-            "height": height,
-            "steps": steps,
-            "cfg": cfg,
-            "sampler": sampler,
-            "scheduler": scheduler,
-            "seed": seed,
-            "batch_size": batch_size,
-            "required_vram_mb": required_vram_mb,
-            "priority": priority,
-            "inputs": read_inputs(inputs or ()),
-        }
+        prompt=prompt,
+        negative_prompt=negative,
+        type=kind,
+        project=project,
+        character=character,
+        shot=shot,
+        workflow=workflow or _workflow_for(image, kind),
+        model=model,
+        loras=[read_lora(text) for text in lora or ()],
+        width=width,
+        height=height,
+        steps=steps,
+        cfg=cfg,
+        sampler=sampler,
+        scheduler=scheduler,
+        seed=seed,
+        batch_size=batch_size,
+        required_vram_mb=required_vram_mb,
+        priority=priority,
+        inputs=read_inputs(inputs or ()),
     )
     job, files = asyncio.run(_render(order, image, waits=not no_wait))
     if json:
         give_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
-    elif no_wait:
-        give(str(job.id))
     else:
-        for file in files:
-            give(file.file_path)
+        give_lines([str(job.id)] if no_wait else [file.file_path for file in files])
     _raise_for(job)
 
 
@@ -156,8 +130,6 @@ def _raise_for(job: "JobSnapshot") -> None:
     from anime.errors import AnimeError, JobCancelled
 
     if job.status is JobStatus.FAILED:
-        raise AnimeError(
-            f"Generation {job.id} failed ({job.error_kind}): {job.error}",
-        )
+        raise AnimeError(f"Generation {job.id} failed ({job.error_kind}): {job.error}")
     if job.status is JobStatus.CANCELLED:
         raise JobCancelled(f"Generation {job.id} was cancelled.", "Ask for it again.")

@@ -12,7 +12,7 @@ from anime.field_faults import faults_of
 from anime.schemas import GenerationRequest, LoraChoice
 
 
-def read_order(fields: dict[str, Any]) -> GenerationRequest:  # values of any field, by name
+def read_order(**fields: Any) -> GenerationRequest:  # values of any field, by name
     """The request with those fields that were given.
 
     Raises:

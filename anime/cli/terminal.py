@@ -38,6 +38,12 @@ def give(line: str) -> None:
     typer.echo(line)
 
 
+def give_lines(lines: Iterable[str]) -> None:
+    """Write lines of the result on stdout."""
+    for line in lines:
+        give(line)
+
+
 def give_json(value: JsonValue) -> None:
     """Write the result as JSON on stdout."""
     give(json.dumps(value, indent=2, ensure_ascii=False))

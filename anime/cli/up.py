@@ -2,13 +2,12 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from anime.cli.terminal import give, tell
 
 if TYPE_CHECKING:
-    from anime.local.parts import PartStatus
     from anime.settings import Settings
     from anime.stack_record import StackRecord
 
@@ -40,16 +39,15 @@ async def _stay_up(settings: "Settings") -> None:
 
 
 async def _run_stack(settings: "Settings") -> None:
+    from anime.cli.parts_display import PartsDisplay
     from anime.local.stack import running_stack
 
     tell("Starting …")
-    async with running_stack(settings, report=_report) as record:
-        give(_welcome(record, settings))
-        await asyncio.Event().wait()
-
-
-def _report(status: "PartStatus") -> None:
-    tell(f"  {status.name:<12} {status}")
+    with closing(PartsDisplay()) as display:
+        async with running_stack(settings, report=display.show) as record:
+            display.close()  # what happens from now on is shown below the addresses
+            give(_welcome(record, settings))
+            await asyncio.Event().wait()
 
 
 def _welcome(record: "StackRecord", settings: "Settings") -> str:

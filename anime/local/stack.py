@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
+from anime.addresses import database_address
 from anime.local.child import run
 from anime.local.environment import child_environment, prefect_home, shared_values
 from anime.local.home import locked_home, prepare_home
@@ -148,7 +149,7 @@ class LocalStack:
 
         if self.settings.database_url is not None:
             async with self._step("migrations"):
-                await upgrade(self.settings.database_url.get_secret_value())
+                await upgrade(database_address(self.settings), timezone=self.settings.timezone)
         await self._supervisor.start(self._services().api())
 
     async def _run(self, part: Part) -> None:

@@ -13,16 +13,16 @@ from anime.errors import InvalidRequest
 
 
 def test_what_is_left_out_stays_unset() -> None:
-    request = read_order({"prompt": "rain", "width": None, "loras": [], "inputs": {}})
+    request = read_order(prompt="rain", width=None, loras=[], inputs={})
     assert request.model_fields_set == {"prompt"}
 
 
 def test_zero_is_a_value_and_not_left_out() -> None:
-    assert read_order({"prompt": "rain", "seed": 0, "cfg": 0.0}).seed == 0
+    assert read_order(prompt="rain", seed=0, cfg=0.0).seed == 0
 
 
 def test_the_largest_seed_is_taken() -> None:
-    assert read_order({"prompt": "rain", "seed": MAX_SEED}).seed == 2**64 - 1
+    assert read_order(prompt="rain", seed=MAX_SEED).seed == 2**64 - 1
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_each_bad_value_gets_a_sentence_that_names_it(
     fields: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_order({"prompt": "rain", **fields})
+        read_order(**{"prompt": "rain", **fields})
     assert sentence in refused.value.what
     assert len(refused.value.what) < 300
     assert refused.value.todo
@@ -55,7 +55,7 @@ def test_each_bad_value_gets_a_sentence_that_names_it(
 
 def test_all_bad_values_are_named_at_once() -> None:
     with pytest.raises(InvalidRequest, match=r"width: .*\. steps: "):
-        read_order({"prompt": "rain", "width": 1, "steps": 0})
+        read_order(prompt="rain", width=1, steps=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""What a person does with a running house, by every entrance."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.house.conftest import House
+
+PREFECT = (sys.executable, "-m", "prefect")
+
+
+async def test_generate_prints_the_file(house: House) -> None:
+    done = await house.anime("generate", "a girl on a rooftop at dusk", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+
+
+async def test_the_old_clients_request_works_verbatim_on_both_ports(house: House) -> None:
+    for url in _api_urls(house):
+        asked = await house.run(
+            *("curl", "-sS", "-X", "POST", f"{url}/api/anime/generate"),
+            *("-H", "Content-Type: application/json"),
+            *("-d", '{"prompt": "anime character", "type": "image"}'),
+        )
+        answer = json.loads(asked.stdout)
+        assert answer["status"] == "queued"
+        job = await house.job(answer["job_id"])
+        async with httpx.AsyncClient(base_url=url) as http:
+            status = await http.get(f"/api/anime/generation/{job['id']}/status")
+            picture = await http.get(f"/api/anime/files/{job['files'][0]['id']}/content")
+            small = await http.get(f"/api/anime/files/{job['files'][0]['id']}/thumbnail")
+        assert (status.json()["status"], status.json()["progress"]) == ("completed", 1.0)
+        assert status.json()["output_path"] == job["files"][0]["file_path"]
+        assert picture.content == Path(job["files"][0]["file_path"]).read_bytes()
+        assert small.headers["content-type"] == "image/webp"
+
+
+async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
+    by_command = await house.anime("generate", "the same", "--seed", "5", "--json")
+    known = house.record.settings
+    by_prefect = await house.run(
+        *PREFECT,
+        *("deployment", "run", "generate/generate", "-p", "prompt=the same", "-p", "seed=5"),
+        PREFECT_API_URL=known["prefect_api_url"],
+        PREFECT_API_AUTH_STRING=known["prefect_api_auth_string"],
+    )
+    assert by_prefect.returncode == 0, by_prefect.stderr
+    async with house.prefect() as prefect:
+        deployment = (await prefect.get("/deployments/name/generate/generate")).json()
+        run = await prefect.post(
+            f"/deployments/{deployment['id']}/create_flow_run",
+            json={"parameters": {"prompt": "the same", "seed": 5}},
+        )
+    by_api = await house.job(await _job_of_run(house, run.json()["id"]))
+    by_command_line = json.loads(by_command.stdout)
+    by_command_job = await house.job(by_command_line["job"]["id"])
+    assert _record(by_api) == _record(by_command_job)
+    listed = json.loads((await house.anime("jobs", "--json")).stdout)
+    assert len([job for job in listed if job["prompt"] == "the same"]) == 3
+    hashes = {_pixels(job) for job in (by_api, by_command_job)}
+    assert len(hashes) == 1, "one graph and one seed make one picture"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([""], "prompt"),
+        (["x" * 100_000], "prompt"),
+        (["fine", "--width", "0"], "width"),
+        (["fine", "--width", "10"], "width"),
+        (["fine", "--width", "1000000"], "width"),
+        (["fine", "--steps", "-3"], "steps"),
+        (["fine", "--seed", str(2**64)], "seed"),
+        (["fine", "--workflow", "nope"], "txt2img"),
+        (["fine", "--model", "nope.safetensors"], "rehearsal-sd15.safetensors"),
+        (["fine", "--sampler", "eulr"], "euler"),
+    ],
+)
+async def test_bad_input_is_a_sentence_and_exit_1(
+    house: House, arguments: list[str], said: str
+) -> None:
+    before = len(json.loads((await house.anime("files", "--json")).stdout))
+    done = await house.anime("generate", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert len(json.loads((await house.anime("files", "--json")).stdout)) == before
+
+
+async def test_doctor_finds_nothing_wrong(house: House) -> None:
+    done = await house.anime("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+
+
+async def test_the_form_in_prefect_has_every_field_described(house: House) -> None:
+    async with house.prefect() as prefect:
+        deployment = (await prefect.get("/deployments/name/generate/generate")).json()
+        blocks = (await prefect.post("/block_types/filter", json={})).json()
+    fields = deployment["parameter_openapi_schema"]["properties"]
+    assert {"prompt", "seed", "loras", "inputs"} <= set(fields)
+    assert [name for name, field in fields.items() if not field.get("description")] == []
+    assert {"comfyui-server", "studio-database", "progress-redis", "asset-library"} <= {
+        block["slug"] for block in blocks
+    }
+
+
+async def test_no_other_program_of_this_machine_gets_into_prefect(house: House) -> None:
+    async with httpx.AsyncClient(base_url=house.record.settings["prefect_api_url"]) as stranger:
+        assert (await stranger.post("/flow_runs/filter", json={})).status_code == 401
+
+
+async def test_a_rehearsal_server_killed_in_a_render_costs_no_file(house: House) -> None:
+    asked = await house.anime(
+        *("generate", "killed", "--steps", "150", "--batch-size", "2", "--no-wait")
+    )
+    job_id = asked.stdout.strip()
+    await _until_rendering(house, job_id)
+    psutil.Process(house.record.parts["rehearsal"].pid).kill()
+    job = await house.job(job_id)
+    assert (job["status"], job["attempt"]) == ("completed", 2)
+    assert len(job["files"]) == 2
+    assert all(Path(file["file_path"]).is_file() for file in job["files"])
+
+
+async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
+    house: House,
+) -> None:
+    before = json.loads((await house.anime("files", "--json")).stdout)
+    running = house.processes()
+    assert len(running) >= 5
+    assert await house.stop(signal.SIGINT) == 0
+    assert [pid for pid in running if psutil.pid_exists(pid)] == []
+    stopped = await house.anime("files")
+    assert stopped.returncode == 1
+    assert "anime up" in stopped.stderr
+    await house.start()
+    assert json.loads((await house.anime("files", "--json")).stdout) == before
+
+
+def _api_urls(house: House) -> list[str]:
+    """The API's address on each of its ports."""
+    pid = house.record.parts["api"].pid
+    ports = {
+        connection.laddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(ports) == 2
+    return [f"http://localhost:{port}" for port in sorted(ports)]
+
+
+async def _job_of_run(house: House, run_id: str) -> str:
+    """The job of a run made in Prefect has the run's id, once the run has written it down."""
+    async with asyncio.timeout(60):
+        while (await house.anime("jobs", run_id, "--json")).returncode != 0:
+            await asyncio.sleep(0.2)
+    return run_id
+
+
+async def _until_rendering(house: House, job_id: str) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            found: subprocess.CompletedProcess[str] = await house.anime("jobs", job_id, "--json")
+            job: Any = json.loads(found.stdout)
+            job = job[0] if isinstance(job, list) else job
+            if job["stage"] == "rendering" and job["progress"] > 0:
+                return
+            await asyncio.sleep(0.1)
+
+
+def _record(job: dict[str, Any]) -> dict[str, Any]:  # as `House.job` gives it
+    """What is the same for one request, however it came."""
+    same = ("type", "status", "progress", "prompt", "workflow", "seed", "attempt", "error")
+    details = job["files"][0]["metadata"]
+    return {
+        **{name: job[name] for name in same},
+        "keys": sorted(details),
+        "samplers": details["samplers"],
+        "model": details["model"],
+        "files": len(job["files"]),
+    }
+
+
+def _pixels(job: dict[str, Any]) -> bytes:  # as `House.job` gives it
+    from PIL import Image
+
+    with Image.open(job["files"][0]["file_path"]) as picture:
+        return picture.tobytes()
