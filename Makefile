@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: install  ## Start everything, render four pictures, show where they are, stop
-	@$(BIN)/python -m anime.demo
+	@$(BIN)/anime demo
 
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up

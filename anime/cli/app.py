@@ -3,6 +3,7 @@
 import typer
 
 from anime.cli import (
+    demo,
     doctor,
     env,
     files,
@@ -27,6 +28,7 @@ app.command()(up.up)
 app.command()(generate.generate)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)
 app.command()(migrate.migrate)

@@ -1,13 +1,16 @@
 """How far a job is, on a terminal or in a log. All of it goes to stderr."""
 
 import sys
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from anime.cli.terminal import tell
 from anime.core.job_status import JobStatus
 from anime.schemas import ProgressEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Display(Protocol):
@@ -42,79 +45,72 @@ def words_of(event: ProgressEvent) -> str:
     return (event.stage or event.status).replace("_", " ")
 
 
-class BarDisplay(AbstractContextManager["BarDisplay"]):
-    """A bar that moves: stage, percent, step, time taken and time to go."""
+def new_bars() -> "Progress":
+    """Room on stderr for bars: stage, percent, step, time taken and time to go."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            SpinnerColumn,
-            TaskProgressColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[title]}", markup=False),
+        TextColumn("{task.description:<13}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[message]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
+
+class BarDisplay:
+    """One bar among `bars`, which somebody else starts and stops."""
+
+    def __init__(self, bars: "Progress", title: str = "") -> None:
         self._forward = _Forward()
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<13}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[message]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._bar = self._progress.add_task("queued", total=100, message="")
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+        self._bars = bars
+        self._bar = bars.add_task("queued", total=100, message="", title=title)
 
     def show(self, event: ProgressEvent) -> None:
         """Move the bar; an event without a message keeps the last one."""
         if self._forward.allows(event):
-            self._progress.update(self._bar, completed=event.progress, description=words_of(event))
+            self._bars.update(self._bar, completed=event.progress, description=words_of(event))
             if event.message:
-                self._progress.update(self._bar, message=event.message)
+                self._bars.update(self._bar, message=event.message)
 
 
-class LineDisplay(AbstractContextManager["LineDisplay"]):
+class LineDisplay:
     """A line for each stage and each tenth of the way: for logs and pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "") -> None:
         self._forward = _Forward()
         self._said = ("", -1)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave; nothing is open."""
+        self._title = f"{title}  " if title else ""
 
     def show(self, event: ProgressEvent) -> None:
         """Write a line if the stage or the tenth is a new one."""
         now = (words_of(event), event.progress // 10)
         if self._forward.allows(event) and now != self._said:
             self._said = now
-            tell(f"{event.progress:3d} %  {now[0]}" + (f": {event.message}" * bool(event.message)))
+            message = f": {event.message}" if event.message else ""
+            tell(f"{self._title}{event.progress:3d} %  {now[0]}{message}")
 
 
-def open_display() -> BarDisplay | LineDisplay:
-    """A bar where somebody looks, lines elsewhere."""
-    return BarDisplay() if sys.stderr.isatty() else LineDisplay()
+@contextmanager
+def open_displays(titles: Sequence[str]) -> Iterator[list[Display]]:
+    """A display for each title: bars where somebody looks, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield [LineDisplay(title) for title in titles]
+        return
+    with new_bars() as bars:
+        yield [BarDisplay(bars, title) for title in titles]

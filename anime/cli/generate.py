@@ -113,11 +113,11 @@ async def _render(
 
 
 async def _watch(job: "JobSnapshot", database: "Database", redis_url: str | None) -> "JobSnapshot":
-    from anime.cli.display import open_display
+    from anime.cli.display import open_displays
     from anime.cli.watch import watch_job
 
     try:
-        with open_display() as display:
+        with open_displays([""]) as [display]:
             return await watch_job(job.id, database, redis_url, display)
     except asyncio.CancelledError:
         tell(f"The generation goes on. See it with: anime jobs {job.id}")

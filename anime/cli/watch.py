@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.cli.display import Display
+from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
@@ -32,7 +33,8 @@ async def watch_job(
     listener = asyncio.create_task(_listen(job_id, redis_url, display, ended))
     try:
         while not (job := await _patient_get(database, job_id)).status.is_final:
-            display.show(_event_of(job))
+            if job.stage is not None or job.status is not JobStatus.PROCESSING:
+                display.show(_event_of(job))  # the row's stage follows the run by a heartbeat
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), POLL_SECONDS)
                 ended.clear()

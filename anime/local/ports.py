@@ -69,3 +69,22 @@ def with_free_ports(settings: Settings) -> Settings:
     count = len(wishes)
     found = dict(zip(single, ports[count:], strict=True))
     return settings.model_copy(update={"api_ports": tuple(ports[:count]), **found})
+
+
+def without_taken_ports(settings: Settings) -> Settings:
+    """The settings with any free port in place of each that somebody else has."""
+
+    def free(port: int, host: str = "127.0.0.1") -> int:
+        try:
+            resolve_ports([PortWish("", port, host)])
+        except ConfigurationError:
+            return 0
+        return port
+
+    return settings.model_copy(
+        update={
+            "api_ports": tuple(free(port, settings.api_host) for port in settings.api_ports),
+            "prefect_port": free(settings.prefect_port),
+            "rehearsal_port": free(settings.rehearsal_port),
+        }
+    )

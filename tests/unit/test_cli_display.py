@@ -30,9 +30,9 @@ def event(
 
 
 def shown(events: list[ProgressEvent], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    with LineDisplay() as display:
-        for each in events:
-            display.show(each)
+    display = LineDisplay()
+    for each in events:
+        display.show(each)
     written = capsys.readouterr()
     assert written.out == ""
     return [line.strip() for line in written.err.splitlines()]

@@ -1,0 +1,133 @@
+"""`anime demo`: everything once, from an empty machine to a contact sheet."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anime.cli.terminal import give, give_table, tell
+from anime.errors import AnimeError
+from anime.schemas import FileRecord, GenerationRequest, GenerationType
+
+if TYPE_CHECKING:
+    from anime.schemas import JobSnapshot
+    from anime.settings import Settings
+
+_PROJECT = "Demo"
+ORDERS = {
+    "still     ": GenerationRequest(
+        prompt="a girl on a rooftop at dusk", character="Mira", project=_PROJECT, seed=7
+    ),
+    "two takes ": GenerationRequest(
+        prompt="snow falling on a quiet forest at night", project=_PROJECT, seed=21, batch_size=2
+    ),
+    "animation ": GenerationRequest(
+        prompt="cherry blossoms over a harbour town at dawn",
+        type=GenerationType.VIDEO,
+        project=_PROJECT,
+        seed=3,
+    ),
+}
+
+
+def demo() -> None:
+    """Start everything, render four frames, show where they are, and stop."""
+    from anime.settings import load_settings
+
+    asyncio.run(_demonstrate(load_settings()))
+
+
+async def _demonstrate(settings: "Settings") -> None:
+    async with _studio(settings) as studio:
+        tell("\nRendering three requests …")
+        files = await _render_all(studio)
+        sheet = await asyncio.to_thread(_draw_sheet, files, studio.library / "demo-sheet.png")
+        _show(files, sheet, studio)
+    tell("The stack has stopped; all data is kept. `make up` starts it again.")
+
+
+@asynccontextmanager
+async def _studio(settings: "Settings") -> AsyncIterator["Settings"]:
+    """The settings of the stack that runs, or of one that is started for the demo."""
+    from anime.cli.parts_display import PartsDisplay
+    from anime.local.ports import without_taken_ports
+    from anime.local.stack import running_stack
+    from anime.settings import load_settings
+    from anime.stack_record import read_record
+
+    if read_record(settings.home):
+        tell("Using the stack that runs already.")
+        yield settings
+        return
+    tell(f"Starting everything, with its data in {settings.home} …")
+    with closing(PartsDisplay()) as display:
+        async with running_stack(without_taken_ports(settings), report=display.show):
+            display.close()
+            yield load_settings(home=settings.home)
+
+
+async def _render_all(settings: "Settings") -> list[FileRecord]:
+    """The files of all orders, rendered side by side."""
+    from anime.addresses import database_address, redis_address
+    from anime.cli.display import open_displays
+    from anime.cli.watch import watch_job
+    from anime.db.repositories import FileRepository
+    from anime.db.session import Database
+    from anime.intake import accept
+    from anime.progress import ProgressPublisher
+
+    redis_url = redis_address(settings)
+    async with (
+        Database(database_address(settings)) as database,
+        ProgressPublisher(redis_url) as publisher,
+    ):
+        jobs = [
+            await accept(order, database=database, publisher=publisher, settings=settings)
+            for order in ORDERS.values()
+        ]
+        with open_displays(list(ORDERS)) as displays:
+            ended = await asyncio.gather(
+                *(
+                    watch_job(job.id, database, redis_url, display)
+                    for job, display in zip(jobs, displays, strict=True)
+                )
+            )
+        _raise_for_failures(ended)
+        async with database.session_scope() as session:
+            return [file for job in jobs for file in await FileRepository(session).of_job(job.id)]
+
+
+def _raise_for_failures(jobs: Sequence["JobSnapshot"]) -> None:
+    for job in jobs:
+        if job.error:
+            raise AnimeError(f"{job.prompt!r} was not rendered: {job.error}")
+
+
+def _draw_sheet(files: Sequence[FileRecord], target: Path) -> Path:
+    from anime.core.sheet import lay_out
+    from anime.pictures import draw_sheet
+
+    captions = [f"seed {file.metadata['seed']} · {file.metadata['prompt']}" for file in files]
+    draw_sheet(lay_out(captions), [Path(file.file_path) for file in files], target)
+    return target
+
+
+def _show(files: Sequence[FileRecord], sheet: Path, settings: "Settings") -> None:
+    """Print where everything is."""
+    give_table(
+        ("row", "kind", "size", "seed", "path"),
+        [
+            (
+                str(file.id),
+                file.file_type,
+                f"{file.width}×{file.height}",
+                str(file.metadata["seed"]),
+                file.file_path,
+            )
+            for file in files
+        ],
+    )
+    give(f"\nContact sheet  {sheet}")
+    give(f"Prefect UI     {(settings.prefect_api_url or '').removesuffix('/api')}")
+    give(f"Pictures       {settings.library}")
