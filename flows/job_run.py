@@ -99,7 +99,6 @@ async def job_of_this_run(order: Mapping[str, Any]) -> AsyncIterator[JobRun]:  #
         if lease is None:
             yield run
             return
-        await tag_run(request)
         async with _outcome_recorded(run, lease), _heartbeat(run, lease):
             yield run
 
@@ -132,18 +131,20 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     """Keep the lease and the row's progress fresh; end the work when the lease is lost."""
-    bar = await open_progress_bar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
+            # What people see in Prefect is made beside the work, which does not wait for it.
+            group.create_task(tag_run(run.request))
+            bar = group.create_task(open_progress_bar(run.job_id))
             heart = group.create_task(_beat(run, lease, bar))
             yield
             heart.cancel()
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
-    await bar.move(run.reporter.percent)
+    await bar.result().move(run.reporter.percent)
 
 
-async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
+async def _beat(run: JobRun, lease: Lease, bar: asyncio.Task[ProgressBar]) -> None:
     seconds = run.studio.database.lease_seconds
     while True:
         await asyncio.sleep(min(_BEAT_SECONDS, seconds / 4))
@@ -157,7 +158,7 @@ async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
                 )
         except DatabaseUnavailable as fault:
             _log.warning("The lease was not renewed, the render goes on: %s", fault)
-        await bar.move(run.reporter.percent)
+        await (await asyncio.shield(bar)).move(run.reporter.percent)
 
 
 async def _settle_failed(run: JobRun, lease: Lease, error: AnimeError) -> None:

@@ -22,15 +22,15 @@ _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fai
 
 
 class ProgressBar:
-    """The progress artifact of one run."""
+    """The progress artifact of one run; without an id there is none to move."""
 
-    def __init__(self, artifact_id: UUID) -> None:
+    def __init__(self, artifact_id: UUID | None) -> None:
         self._id = artifact_id
         self._shown = 0
 
     async def move(self, percent: int) -> None:
         """Show that much, if it is news."""
-        if percent == self._shown:
+        if self._id is None or percent == self._shown:
             return
         try:
             await aupdate_progress_artifact(self._id, progress=float(percent))
@@ -41,9 +41,15 @@ class ProgressBar:
 
 async def open_progress_bar(job_id: UUID) -> ProgressBar:
     """A bar at 0 %, on the page of the current run."""
-    artifact = await acreate_progress_artifact(
-        progress=0.0, key=f"progress-{_short(job_id)}", description="Sampler steps over all nodes"
-    )
+    try:
+        artifact = await acreate_progress_artifact(
+            progress=0.0,
+            key=f"progress-{_short(job_id)}",
+            description="Sampler steps over all nodes",
+        )
+    except _UNSHOWN as fault:
+        _log.warning("There is no progress bar in Prefect: %s", fault)
+        return ProgressBar(None)
     return ProgressBar(artifact)
 
 
@@ -52,11 +58,15 @@ async def tag_run(request: GenerationRequest) -> None:
     named = {"project": request.project, "character": request.character, "shot": request.shot}
     tags = {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
     run_id = runtime.flow_run.id
-    if run_id is not None:
+    if run_id is None:
+        return
+    try:
         async with get_client() as client:
             await client.update_flow_run(
                 UUID(str(run_id)), tags=tags | set(runtime.flow_run.tags or [])
             )
+    except _UNSHOWN as fault:
+        _log.warning("The run has no tags in Prefect: %s", fault)
 
 
 async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str) -> None:

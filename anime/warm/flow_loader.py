@@ -32,6 +32,11 @@ def load_flow(entrypoint: str | None) -> Flow[..., Any]:
         return _flows[entrypoint]
 
 
+def loaded(entrypoint: str | None) -> Flow[..., Any] | None:
+    """The flow, if it was imported before."""
+    return _flows.get(entrypoint or "")
+
+
 def load_ahead(entrypoints: Iterable[str]) -> None:
     """Import what can be imported, so that no run waits for it."""
     for entrypoint in entrypoints:

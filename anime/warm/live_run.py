@@ -18,7 +18,7 @@ from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
 from anime.warm.ending import Ending, RunControl, RunEnded, control_of_this_run
-from anime.warm.flow_loader import load_flow
+from anime.warm.flow_loader import load_flow, loaded
 from anime.warm.lane import Lane, LaneLost
 from anime.warm.owner import Owner
 from anime.warm.prefect_internals import run_cancellation_hooks
@@ -63,13 +63,13 @@ class LiveRun:
         """For how long the flow has been at work."""
         return time.monotonic() - self._began_at
 
-    async def serve(self, client: PrefectClient, me: Owner) -> None:
+    async def serve(self, entrypoint: str | None, client: PrefectClient, me: Owner) -> None:
         """Run the flow in the lane, and see that the run's last state says what happened."""
         self.is_claimed = True
         signing = asyncio.create_task(_sign(client, self.flow_run, me))
         error: BaseException | None = None
         try:
-            await self.lane.run(partial(self._work, await self._entrypoint(client)))
+            await self.lane.run(partial(self._work, entrypoint))
         except BaseException as fault:  # noqa: BLE001  whatever a flow raises ends here
             error = fault
         await signing
@@ -96,20 +96,18 @@ class LiveRun:
         _log.error("Run %s cannot be interrupted. It is left at\n%s", self.name, self.lane.stack())
         self.lane.abandon("The run hangs in a call that cannot be interrupted.")
 
-    async def _entrypoint(self, client: PrefectClient) -> str | None:
-        if self.flow_run.deployment_id is None:
-            return None
-        return (await client.read_deployment(self.flow_run.deployment_id)).entrypoint
-
     async def _work(self, entrypoint: str | None) -> None:
         """The run's life within its lane."""
         control_of_this_run.set(self.control)
-        self.flow = await asyncio.to_thread(load_flow, entrypoint)
+        flow = loaded(entrypoint)
+        if flow is None:
+            flow = await asyncio.to_thread(load_flow, entrypoint)
+        self.flow = flow
         if self.control.ending is not None:
             return
         self._began_at = time.monotonic()
-        run = partial(run_flow, self.flow, flow_run=self.flow_run, return_type="state")
-        outcome: object = run() if self.flow.isasync else await self.lane.in_thread(run)
+        run = partial(run_flow, flow, flow_run=self.flow_run, return_type="state")
+        outcome: object = run() if flow.isasync else await self.lane.in_thread(run)
         if isinstance(outcome, Awaitable):
             await outcome
 

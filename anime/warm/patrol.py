@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 
 from anime.warm.ending import Ending
+from anime.warm.prefect_internals import tell_of_suspension
 from anime.warm.rescue import rescue
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ class Patrol:
                 live.lane.interrupt(TimeoutError)
 
     def look_at_size(self) -> None:
-        """Begin anew when the worker has had its runs, or has grown too large."""
-        worker, settings = self._worker, self._worker.settings
-        if settings.worker_max_runs and worker.runs_taken >= settings.worker_max_runs:
-            worker.begin_anew(f"after {worker.runs_taken} runs")
+        """Begin anew when the worker has grown too large."""
+        most = self._worker.settings.worker_max_mb
         resident_mb = self._process.memory_info().rss // _MB
-        if settings.worker_max_mb and resident_mb >= settings.worker_max_mb:
-            worker.begin_anew(f"at {resident_mb} MB")
+        if most is not None and resident_mb >= most:
+            self._worker.begin_anew(f"at {resident_mb} MB")
 
     async def ask_for_news(self) -> None:
         """End the runs that were cancelled, ended or deleted behind our back."""
@@ -79,9 +78,13 @@ class Patrol:
         found = await self._worker.api.read_flow_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=mine)), limit=len(mine)
         )
-        wanted = {run.id for run in found if run.state and not _is_over(run.state)}
-        for run_id in set(mine) - wanted:
-            self._worker.roster.end(run_id, Ending.CANCELLED)
+        states = {run.id: run.state for run in found}
+        for run_id in mine:
+            state = states.get(run_id)
+            if state is None or _is_unwanted(state):
+                self._worker.roster.end(run_id, Ending.CANCELLED)
+            elif state.is_paused():
+                tell_of_suspension(run_id, state)
 
     async def rescue(self) -> None:
         """Give runs of dead workers anew, or settle their cancellation."""
@@ -99,8 +102,8 @@ _BLOCKED = (
 )
 
 
-def _is_over(state: State[Any]) -> bool:  # of any result
-    return state.is_final() or state.is_cancelling()
+def _is_unwanted(state: State[Any]) -> bool:  # of any result
+    return state.is_cancelling() or state.is_cancelled() or state.is_crashed()
 
 
 async def _tried(step: Callable[[], Awaitable[None]]) -> None:
