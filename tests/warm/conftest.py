@@ -188,8 +188,11 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
     pool = f"trial-{uuid4().hex[:8]}"
     with temporary_settings(told):
         async with get_client() as client:
+            template = base_job_template()
+            # The sample flows are no installed package; the studio's are, and need no folder.
+            template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
             await client.create_work_pool(
-                WorkPoolCreate(name=pool, type="anime-warm", base_job_template=base_job_template())
+                WorkPoolCreate(name=pool, type="anime-warm", base_job_template=template)
             )
             for name, priority in (("interactive", 1), ("batch", 10)):
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)
