@@ -8,7 +8,7 @@ from pathlib import Path
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
 from anime.core.ids import prompt_id_of
-from anime.core.paths import filename_prefix
+from anime.core.paths import INPUTS_FOLDER, filename_prefix
 from anime.core.png_metadata import TakeStamp, to_pnginfo
 from anime.core.run_state import Absent
 from anime.core.workflows import Template, build
@@ -28,7 +28,6 @@ from tasks.comfyui import (
 from tasks.records import begin_attempt
 
 _log = logging.getLogger(__name__)
-INPUTS_FOLDER = ".inputs"  # below the library: pictures people hand in for img2img
 
 
 @dataclass(frozen=True)
