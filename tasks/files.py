@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
-from anime.core.paths import kind_of, library_path, media_type_of
+from anime.core.paths import FileKind, kind_of, library_path, media_type_of
 from anime.errors import InvalidWorkflow
 from anime.library import Library
 from anime.pictures import PictureFacts, inspect_picture
@@ -31,7 +31,7 @@ class PlacedFile(BaseModel):
 
     path: Path
     source: str  # sub-folder and name in ComfyUI's output folder
-    kind: str
+    kind: FileKind
     media_type: str
     sha256: str
     size_bytes: int

@@ -125,7 +125,7 @@ async def record(
             [
                 NewFile(
                     filename=file.path.name,
-                    file_type=file.kind,
+                    file_type=file.kind.file_type,
                     file_path=str(file.path),
                     file_size=file.size_bytes,
                     project_id=project_id or None,

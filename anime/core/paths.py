@@ -46,6 +46,11 @@ class FileKind(StrEnum):
     VIDEOS = "videos"  # animated pictures, too
     AUDIO = "audio"
 
+    @property
+    def file_type(self) -> str:
+        """The word in the database: image, video or audio."""
+        return self.value.removesuffix("s")
+
 
 def slug_of(name: str) -> str:
     """The folder name of a project: lower-case ASCII letters, digits and hyphens, 60 at most.
