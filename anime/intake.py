@@ -49,6 +49,11 @@ async def accept(
         return await _order_run(prefect, deployment, job, request, database)
 
 
+def is_interactive(priority: int) -> bool:
+    """Whether somebody waits for a job of that priority."""
+    return priority >= INTERACTIVE_FROM
+
+
 async def check_order(request: GenerationRequest, settings: Settings) -> None:
     """Make sure that the workflow can take the request, as far as no server need be asked.
 
@@ -84,7 +89,7 @@ async def _order_run(
             deployment,
             request.model_dump(mode="json", exclude_defaults=True) | {"job_id": str(job.id)},
             key=str(job.id),
-            queue="interactive" if request.priority >= INTERACTIVE_FROM else "batch",
+            queue="interactive" if is_interactive(request.priority) else "batch",
         )
         async with database.session_scope() as session:
             await JobRepository(session).remember_flow_run(job.id, run_id)

@@ -22,51 +22,66 @@ _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fai
 
 
 class ProgressBar:
-    """The progress artifact of one run."""
+    """The progress artifact of one run, made when there is something to show."""
 
-    def __init__(self, artifact_id: UUID) -> None:
-        self._id = artifact_id
+    def __init__(self, job_id: UUID) -> None:
+        self._job_id = job_id
+        self._id: UUID | None = None
         self._shown = 0
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the page has the bar already."""
+        return self._id is not None
 
     async def move(self, percent: int) -> None:
         """Show that much, if it is news."""
         if percent == self._shown:
             return
         try:
-            await aupdate_progress_artifact(self._id, progress=float(percent))
+            await self._show(float(percent))
             self._shown = percent
         except _UNSHOWN as fault:
             _log.warning("The progress bar in Prefect did not move: %s", fault)
 
+    async def _show(self, percent: float) -> None:
+        if self._id is not None:
+            await aupdate_progress_artifact(self._id, progress=percent)
+            return
+        self._id = await acreate_progress_artifact(
+            progress=percent,
+            key=f"progress-{_short(self._job_id)}",
+            description="Sampler steps over all nodes",
+        )
 
-async def open_progress_bar(job_id: UUID) -> ProgressBar:
-    """A bar at 0 %, on the page of the current run."""
-    artifact = await acreate_progress_artifact(
-        progress=0.0, key=f"progress-{_short(job_id)}", description="Sampler steps over all nodes"
-    )
-    return ProgressBar(artifact)
+
+def tags_of(request: GenerationRequest) -> set[str]:
+    """What one filters runs by: project, character, shot, kind."""
+    named = {"project": request.project, "character": request.character, "shot": request.shot}
+    return {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
 
 
 async def tag_run(request: GenerationRequest) -> None:
-    """Tag the current flow run with what one filters by: project, character, shot, kind."""
-    named = {"project": request.project, "character": request.character, "shot": request.shot}
-    tags = {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
-    run_id = runtime.flow_run.id
-    if run_id is not None:
+    """Tag the current flow run with what one filters by, unless it was made with these tags."""
+    run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
+    wanted = tags_of(request)
+    if run_id is not None and not wanted <= tagged:
         async with get_client() as client:
-            await client.update_flow_run(
-                UUID(str(run_id)), tags=tags | set(runtime.flow_run.tags or [])
-            )
+            await client.update_flow_run(UUID(str(run_id)), tags=wanted | tagged)
 
 
-async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str) -> None:
-    """Put each picture, and a table of all, on the page of the current run."""
+async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
+    """Put each picture on the page of the current run."""
     for file in files:
         await acreate_image_artifact(
             image_url=f"{browser_url}/api/anime/files/{file.id}/content",
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
+
+
+async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
+    """Put a table of the files on the page of the current run."""
     await acreate_table_artifact(
         table=[
             {

@@ -4,12 +4,17 @@ from anime.db.repositories.files import FileRepository, NewFile
 from anime.db.repositories.jobs import JobRepository
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
+from anime.db.repositories.window import Claim, Place, WindowRepository, WindowState
 
 __all__ = [
+    "Claim",
     "FileRepository",
     "JobRepository",
     "Lease",
     "NewFile",
+    "Place",
     "ProjectKey",
     "ProjectRepository",
+    "WindowRepository",
+    "WindowState",
 ]
