@@ -44,16 +44,18 @@ _house: ContextVar[House | None] = ContextVar("house", default=None)
 
 
 @asynccontextmanager
-async def open_house(*, jobs_at_a_time: int = 1) -> AsyncIterator[House]:
-    """The house of the run around this one, or a new one for as long as the block lasts."""
+async def open_house(*, is_shared: bool = False) -> AsyncIterator[House]:
+    """The house of the run around this one, or a new one for as long as the block lasts.
+
+    A shared one is for many jobs at a time.
+    """
     around = _house.get()
     if around is not None:
         yield around
         return
     studio = await open_studio()
-    pool_size = max(studio.database.pool_size, jobs_at_a_time)
     async with (
-        studio.database.model_copy(update={"pool_size": pool_size}).client() as database,
+        studio.database.client() as database,
         studio.redis.client() as publisher,
         studio.comfyui.client() as comfy,
     ):
@@ -63,7 +65,7 @@ async def open_house(*, jobs_at_a_time: int = 1) -> AsyncIterator[House]:
             publisher=publisher,
             comfy=comfy,
             library=studio.library.client(),
-            is_shared=jobs_at_a_time > 1,
+            is_shared=is_shared,
         )
         token = _house.set(house)
         try:

@@ -15,8 +15,12 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
+from anime.core.batches import summary_of
+from anime.core.prompts import shorten
 from anime.schemas import FileRecord, GenerationRequest
+from tasks.batches import Outcome
 
+_PROMPT_CHARS = 80
 _log = logging.getLogger(__name__)
 _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fails no generation
 
@@ -24,8 +28,10 @@ _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fai
 class ProgressBar:
     """The progress artifact of one run, made when there is something to show."""
 
-    def __init__(self, job_id: UUID) -> None:
-        self._job_id = job_id
+    def __init__(self, of: UUID, description: str = "Sampler steps over all nodes") -> None:
+        """`of` is the id of what it measures: a job, or the run of a batch."""
+        self._key = f"progress-{_short(of)}"
+        self._description = description
         self._id: UUID | None = None
         self._shown = 0
 
@@ -49,9 +55,7 @@ class ProgressBar:
             await aupdate_progress_artifact(self._id, progress=percent)
             return
         self._id = await acreate_progress_artifact(
-            progress=percent,
-            key=f"progress-{_short(self._job_id)}",
-            description="Sampler steps over all nodes",
+            progress=percent, key=self._key, description=self._description
         )
 
 
@@ -95,6 +99,32 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
         ],
         key=f"files-{_short(job_id)}",
         description="What this run made",
+    )
+
+
+async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url: str) -> None:
+    """Put the contact sheet, and a table with a row for each generation, on the current page."""
+    key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
+    if sheet is not None:
+        await acreate_image_artifact(
+            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            key=f"sheet-{key}",
+            description="What the batch made",
+        )
+    await acreate_table_artifact(
+        table=[
+            {
+                "no": outcome.number,
+                "prompt": shorten(outcome.job.prompt, _PROMPT_CHARS),
+                "seed": str(outcome.job.seed),
+                "status": str(outcome.job.status),
+                "file or reason": " ".join(file.file_path for file in outcome.files)
+                or outcome.reason,
+            }
+            for outcome in outcomes
+        ],
+        key=f"batch-{key}",
+        description=summary_of([outcome.job.status for outcome in outcomes]),
     )
 
 
