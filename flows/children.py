@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from prefect import Flow, State, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 
-from anime.core.batches import BatchRequest, expand
+from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.errors import LeaseLost
 from blocks.connections import open_studio
 from flows.generate import generate
@@ -88,9 +88,7 @@ async def _render(job: BatchJob) -> BaseException | None:
 async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Stop what a cancelled batch has asked for and is not done."""
     del flow, state
-    asked = BatchRequest.model_validate(flow_run.parameters)
-    tries = range(1, asked.max_tries + 1)
-    job_ids = [child.job_id(n) for child in expand(asked) for n in tries]
+    job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
     studio = await open_studio()
     async with studio.database.client() as database, studio.comfyui.client() as comfy:
         await cancel_all(database, comfy, job_ids)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from anime.core.batches import kind_of
 from anime.core.graphs import Graph
 from anime.core.workflows import Template, build
 from anime.schemas import GenerationRequest
@@ -12,11 +13,6 @@ from flows.house import House
 from flows.job_run import JobRun
 from tasks.fitting import Fitting, fit
 from tasks.services import check_services
-
-# What the server need not know to say whether it can render a request.
-_FREE_FIELDS = frozenset(
-    {"prompt", "negative_prompt", "seed", "project", "character", "shot", "priority"}
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ async def _look_around(job: JobRun) -> None:
 
 
 async def _fitting_of(request: GenerationRequest, house: House) -> Fitting:
-    kind = request.model_dump_json(exclude=set(_FREE_FIELDS))
+    kind = kind_of(request)
     async with house.fitting:
         if kind not in house.fittings:
             house.fittings[kind] = await fit(

@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from anime.comfyui.client import ComfyUIClient
-from anime.core.batches import BatchRequest, Child, expand, try_to_go_on_with
+from anime.core.batches import BatchRequest, Child, jobs_of, possible_jobs_of
 from anime.core.job_status import JobStatus
 from anime.core.seeds import seed_of
 from anime.db.repositories import FileRepository, JobRepository, NewJob
@@ -60,23 +60,16 @@ async def write_down_batch(
     database: Database, batch: BatchRequest, flow_run_id: UUID | None
 ) -> list[BatchJob]:
     """The jobs of the batch, each with its row: done, under way, or new."""
-    children = expand(batch)
     async with database.session_scope() as session:
         jobs = JobRepository(session)
-        known = await jobs.statuses(
-            [child.job_id(n) for child in children for n in range(1, batch.max_tries + 1)]
-        )
-        chosen = {
-            child.job_id(try_to_go_on_with(child, known, batch.max_tries)): child
-            for child in children
+        known = await jobs.statuses(possible_jobs_of(batch))
+        chosen = jobs_of(batch, known)
+        new = {
+            job_id: _new(job_id, child, flow_run_id)
+            for job_id, child in chosen.items()
+            if job_id not in known
         }
-        await jobs.create_all(
-            {
-                job_id: _new(job_id, child, flow_run_id)
-                for job_id, child in chosen.items()
-                if job_id not in known
-            }
-        )
+        await jobs.create_all(new)
     return [
         BatchJob(child.number, job_id, child.request, known.get(job_id, JobStatus.QUEUED))
         for job_id, child in chosen.items()

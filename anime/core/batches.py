@@ -21,6 +21,7 @@ MAX_CHILDREN = 1_000
 MAX_TRIES = 10
 _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
+_FREE_FIELDS = {"prompt", "negative_prompt", "seed", "project", "character", "shot", "priority"}
 _GONE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -117,6 +118,25 @@ def expand(batch: BatchRequest) -> tuple[Child, ...]:
         seen[content] += 1
         children.append(Child(number, request, key))
     return tuple(children)
+
+
+def jobs_of(batch: BatchRequest, known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
+    """The job that stands for each child, given the states of those that are written down."""
+    return {
+        child.job_id(try_to_go_on_with(child, known, batch.max_tries)): child
+        for child in expand(batch)
+    }
+
+
+def possible_jobs_of(batch: BatchRequest) -> list[UUID]:
+    """The ids of all jobs that the batch may have, at any try."""
+    tries = range(1, batch.max_tries + 1)
+    return [child.job_id(attempt) for child in expand(batch) for attempt in tries]
+
+
+def kind_of(request: GenerationRequest) -> str:
+    """What decides whether a server can render a request: all but its words, seed and names."""
+    return request.model_dump_json(exclude=_FREE_FIELDS)
 
 
 def try_to_go_on_with(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> int:
