@@ -24,10 +24,11 @@ from anime.errors import (
 )
 from anime.library import Library
 from anime.schemas import GenerationRequest
-from blocks.connections import Studio, open_studio
-from tasks.artifacts import ProgressBar, open_progress_bar, tag_run
+from blocks.connections import Studio
+from flows.house import House, open_house
+from tasks.artifacts import ProgressBar, tag_run
 from tasks.progress import Reporter
-from tasks.records import record_failure, take, write_down
+from tasks.records import record_failure, take_job
 
 _log = logging.getLogger(__name__)
 _BEAT_SECONDS = 2.0
@@ -41,12 +42,29 @@ class JobRun:
     job_id: UUID
     request: GenerationRequest
     seed: int
-    studio: Studio
-    database: Database
-    comfy: ComfyUIClient
-    library: Library
+    house: House
     reporter: Reporter
     lease: Lease | None
+
+    @property
+    def studio(self) -> Studio:
+        """How the four systems are set up."""
+        return self.house.studio
+
+    @property
+    def database(self) -> Database:
+        """The record."""
+        return self.house.database
+
+    @property
+    def comfy(self) -> ComfyUIClient:
+        """The server that renders."""
+        return self.house.comfy
+
+    @property
+    def library(self) -> Library:
+        """Where the files go."""
+        return self.house.library
 
     @property
     def held(self) -> Lease:
@@ -68,40 +86,35 @@ async def job_of_this_run(order: Mapping[str, Any]) -> AsyncIterator[JobRun]:  #
     fields = dict(order)
     job_id = fields.pop("job_id", None) or run_id
     request = GenerationRequest.model_validate(fields)
-    studio = await open_studio()
-    async with (
-        studio.database.client() as database,
-        studio.redis.client() as publisher,
-        studio.comfyui.client() as comfy,
-    ):
-        seed = request.seed if request.seed is not None else seed_of(job_id)
-        snapshot = await write_down(
-            database,
-            job_id,
-            request,
-            workflow=request.workflow_name,
-            seed=seed,
-            flow_run_id=run_id,
-        )
-        await publisher.announce(snapshot, request)
-        lease = await take(database, job_id, run_id, studio.database.lease_seconds)
-        run = JobRun(
-            job_id=job_id,
-            request=request,
-            seed=seed,
-            studio=studio,
-            database=database,
-            comfy=comfy,
-            library=studio.library.client(),
-            reporter=Reporter(publisher, job_id),
-            lease=lease,
-        )
-        if lease is None:
+    async with open_house() as house:
+        run = await _take(house, job_id, request, run_id)
+        if run.lease is None:
             yield run
             return
         await tag_run(request)
-        async with _outcome_recorded(run, lease), _heartbeat(run, lease):
+        async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             yield run
+
+
+async def _take(house: House, job_id: UUID, request: GenerationRequest, run_id: UUID) -> JobRun:
+    seed = request.seed if request.seed is not None else seed_of(job_id)
+    found, lease = await take_job(
+        house.database,
+        job_id,
+        request,
+        seed=seed,
+        owner=run_id,
+        lease_seconds=house.studio.database.lease_seconds,
+    )
+    await house.publisher.announce(found, request)
+    return JobRun(
+        job_id=job_id,
+        request=request,
+        seed=seed,
+        house=house,
+        reporter=Reporter(house.publisher, job_id),
+        lease=lease,
+    )
 
 
 @asynccontextmanager
@@ -132,7 +145,7 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     """Keep the lease and the row's progress fresh; end the work when the lease is lost."""
-    bar = await open_progress_bar(run.job_id)
+    bar = ProgressBar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
             heart = group.create_task(_beat(run, lease, bar))
@@ -140,7 +153,8 @@ async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
             heart.cancel()
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
-    await bar.move(run.reporter.percent)
+    if bar.is_visible or not run.house.is_shared:  # of many short renders none needs a bar
+        await bar.move(run.reporter.percent)
 
 
 async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:

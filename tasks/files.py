@@ -40,17 +40,6 @@ class PlacedFile(BaseModel):
     frames: int | None = None
 
 
-# Not retried: a folder that cannot be written is for a person to mend.
-@task(name="check library", cache_policy=NO_CACHE)
-async def check_library(library: Library) -> None:
-    """Make sure, before any GPU time is spent, that the result can be kept.
-
-    Raises:
-        StorageError: the library is missing, not writable or full.
-    """
-    await library.check()
-
-
 # Twice is harmless: what lies in its place with the same content counts as placed.
 @task(
     name="organise",

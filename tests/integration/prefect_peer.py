@@ -26,7 +26,9 @@ class PrefectPeer:
     """What it was asked for, and how it answers. `runs` are by idempotency key."""
 
     url: str = ""
-    deployments: dict[str, UUID] = field(default_factory=lambda: {"generate/generate": uuid4()})
+    deployments: dict[str, UUID] = field(
+        default_factory=lambda: {name: uuid4() for name in ("generate/generate", "batch/batch")}
+    )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses_runs: bool = False
     pool_status: str = "READY"

@@ -322,7 +322,7 @@ async def test_doctor_says_what_to_do_about_each_fault(
     assert done.code == 1
     for todo in ("anime migrate", "ANIME_REDIS_URL", "ANIME_LIBRARY_DIR", "anime worker", "deploy"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 6
+    assert done.out.count("FAIL") == done.out.count("→") == 7
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
