@@ -10,6 +10,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from anime.db.repositories import FileRepository, JobRepository
 from anime.db.session import Database
+from anime.local.prefect_server import TUNING
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
@@ -49,9 +50,12 @@ class RehearsalStudio:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server; it takes ten seconds to start, so all tests share it."""
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
+    """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in TUNING.items():
+            environment.setenv(name, value)
+        with prefect_test_harness(server_startup_timeout=90):
+            yield
 
 
 @pytest.fixture
