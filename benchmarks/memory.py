@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.effort import Effort
-from benchmarks.footprint import family, resident_mb
+from benchmarks.footprint import family_mb, parts_mb, shared_mb
 from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio
 from benchmarks.through_api import render_through_api
@@ -21,13 +21,15 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     early = await _worker_mb(studio)
     await render_through_api(studio, effort.generations - first, RENDER_SECONDS)
     late = await _worker_mb(studio)
-    what = f"worker after {effort.generations} generations, MB"
+    many = f"after {effort.generations} generations, MB"
+    growth = Reach(MOST_GROWTH, by_ratio=True)
     return [
-        Row(what, late, early, Reach(MOST_GROWTH, by_ratio=True), f"against that after {first}")
+        Row(f"worker {many}", late, early, growth, f"beside it: the same after {first}"),
+        Row(f"whole stack {many}", sum(parts_mb(studio.house.record, shared_mb).values())),
     ]
 
 
 async def _worker_mb(studio: Studio) -> float:
     """What the worker holds once its last run has been put away."""
     await asyncio.sleep(SETTLE_SECONDS)
-    return resident_mb(family(studio.house.record.parts["worker"].pid))
+    return family_mb(studio.house.record.parts["worker"].pid, shared_mb)
