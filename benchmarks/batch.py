@@ -23,7 +23,6 @@ class Series:
     busy: float = 0.0
     wall: float = 0.0
     whole: float = 0.0
-    renders: int = 0
     gaps: int = 0
 
     def add(self, spans: list[Span], whole: float) -> None:
@@ -31,7 +30,6 @@ class Series:
         self.busy += busy_seconds(spans)
         self.wall += wall_seconds(spans)
         self.whole += whole
-        self.renders += len(spans)
         self.gaps += len(spans) - 1
 
     @property

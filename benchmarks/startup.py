@@ -1,14 +1,12 @@
 """`anime up`: how long until it is ready, and until it has stopped."""
 
-import tempfile
 import time
 from collections.abc import Awaitable
-from pathlib import Path
 
 from anime.local.house import House
 from benchmarks.effort import Effort
 from benchmarks.report import Reach, Row
-from benchmarks.studio import Studio, new_house
+from benchmarks.studio import Studio, new_house, scratch_folder
 
 MOST_SECONDS = 15
 
@@ -16,8 +14,8 @@ MOST_SECONDS = 15
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
     """First start, stop and second start of another house."""
     del studio, effort
-    with tempfile.TemporaryDirectory(prefix="anime-bench-") as folder:
-        house = new_house(Path(folder))
+    with scratch_folder() as folder:
+        house = new_house(folder)
         try:
             return await _rows(house)
         finally:

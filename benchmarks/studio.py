@@ -1,9 +1,10 @@
 """The studio under measurement: a house of its own, its clients, and equal work for both sides."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -115,11 +116,18 @@ def new_house(folder: Path) -> House:
     return House(folder, given)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder, deleted after the block; if that fails it stays, for its logs."""
+    folder = Path(tempfile.mkdtemp(prefix="anime-bench-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
 @asynccontextmanager
 async def open_studio() -> AsyncIterator[Studio]:
-    """A studio whose stack runs as long as the block lasts; nothing is left of it."""
-    with tempfile.TemporaryDirectory(prefix="anime-bench-") as name:
-        folder = Path(name)
+    """A studio whose stack runs as long as the block lasts."""
+    with scratch_folder() as folder:
         async with (
             running(new_house(folder)) as house,
             _client(house.record.parts["api"].url) as http,
