@@ -8,7 +8,6 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -36,30 +35,19 @@ class BareRender:
 
 
 class BareClient:
-    """One websocket to one server, open as long as the `async with` lasts."""
+    """A script's connections to one server, to be used in `async with`."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = checked_address(url)
         self._folder = folder
         self._client_id = uuid4().hex
         self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False)
-        self._socket: ClientConnection | None = None
-        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._open.enter_async_context(self._http)
-        self._socket = await self._open.enter_async_context(
-            connect(
-                websocket_url(self._url, self._client_id),
-                proxy=None,
-                compression=None,
-                max_size=FRAME_MAX_BYTES,
-            )
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
+        await self._http.aclose()
 
     async def render(self, graphs: Sequence[Graph], timeout_seconds: float) -> list[BareRender]:
         """The renders of these graphs, in their order, once all files are here.
@@ -71,13 +59,26 @@ class BareClient:
         ids = [str(uuid4()) for _ in graphs]
         sent: dict[str, float] = {}
         try:
-            async with asyncio.timeout(timeout_seconds), asyncio.TaskGroup() as group:
+            async with (
+                asyncio.timeout(timeout_seconds),
+                self._websocket() as socket,
+                asyncio.TaskGroup() as group,
+            ):
                 group.create_task(self._post_all(ids, graphs, sent))
-                fetches = await self._fetch_as_they_end(set(ids), group)
+                fetches = await self._fetch_as_they_end(socket, set(ids), group)
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         fetched = {prompt_id: fetch.result() for prompt_id, fetch in fetches.items()}
         return [BareRender(each, sent[each], *fetched[each]) for each in ids]
+
+    def _websocket(self) -> connect:
+        """One for a series: what nobody reads in between would stay in the server's memory."""
+        return connect(
+            websocket_url(self._url, self._client_id),
+            proxy=None,
+            compression=None,
+            max_size=FRAME_MAX_BYTES,
+        )
 
     async def _post_all(
         self, ids: Sequence[str], graphs: Sequence[Graph], sent: dict[str, float]
@@ -88,12 +89,12 @@ class BareClient:
             (await self._http.post("/prompt", json=order)).raise_for_status()
 
     async def _fetch_as_they_end(
-        self, waiting: set[str], group: asyncio.TaskGroup
+        self, socket: ClientConnection, waiting: set[str], group: asyncio.TaskGroup
     ) -> dict[str, asyncio.Task[tuple[float, tuple[Path, ...]]]]:
         """The fetches under way, once the last prompt has ended."""
         fetches = {}
         while waiting:
-            kind, about = await self._next_message()
+            kind, about = await _next_message(socket)
             prompt_id = about.get("prompt_id")
             if prompt_id not in waiting:
                 continue
@@ -104,15 +105,6 @@ class BareClient:
                 waiting.remove(prompt_id)
                 fetches[prompt_id] = group.create_task(self._fetch(prompt_id))
         return fetches
-
-    async def _next_message(self) -> tuple[str, dict[str, Any]]:
-        """Kind and content of the next text frame; previews are passed over."""
-        if self._socket is None:
-            raise ComfyUIError("The bare client is not connected.", "Use it in `async with`.")
-        while not isinstance(frame := await self._socket.recv(), str):
-            pass
-        message = json.loads(frame)
-        return message["type"], message.get("data") or {}
 
     async def _fetch(self, prompt_id: str) -> tuple[float, tuple[Path, ...]]:
         """When the last file of the prompt was here, and the files."""
@@ -134,3 +126,11 @@ class BareClient:
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+async def _next_message(socket: ClientConnection) -> tuple[str, dict[str, Any]]:
+    """Kind and content of the next text frame; previews are passed over."""
+    while not isinstance(frame := await socket.recv(), str):
+        pass
+    message = json.loads(frame)
+    return message["type"], message.get("data") or {}

@@ -64,9 +64,7 @@ async def test_it_keeps_comfyui_busy_and_tells_when_each_file_was_here(
         assert render.sent_at - 0.001 <= span.start < span.end <= render.fetched_at
 
 
-async def test_it_renders_series_after_series_over_one_websocket(
-    comfyui_url: str, tmp_path: Path
-) -> None:
+async def test_it_renders_one_series_after_another(comfyui_url: str, tmp_path: Path) -> None:
     async with BareClient(comfyui_url, tmp_path / "bare") as bare:
         first = await bare.render([graph(1)], TIMEOUT_SECONDS)
         second = await bare.render([graph(2)], TIMEOUT_SECONDS)
