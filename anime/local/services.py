@@ -66,6 +66,10 @@ class Services:
         # A render that ends within the time-out ends well.
         return replace(self._part("worker", "worker"), is_ready=is_ready, stop_timeout_seconds=15)
 
+    def migrations(self) -> Part:
+        """The program that brings our tables up to date, and ends."""
+        return self._part("migrations", "migrate")
+
     def prefect_setup(self) -> Part:
         """The program that makes work pool, queues and deployments, and ends."""
         command = (sys.executable, "-m", "anime.local.prefect_setup", str(self.project))
