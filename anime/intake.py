@@ -48,7 +48,9 @@ async def accept(
         if job.status is not JobStatus.QUEUED:
             return job
         await publisher.announce(job, request)
-        return await _order_run(prefect, deployment, job, request, database)
+        ordered = await _order_run(prefect, deployment, job, request, database)
+        await publisher.ring(settings.work_pool)
+        return ordered
 
 
 async def start_batch(

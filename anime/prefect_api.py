@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from anime.errors import PrefectUnavailable
 from anime.settings import Settings, resolve_reference
+from anime.tls import tls_context
 
 TIMEOUT_SECONDS = 5.0
 
@@ -42,6 +43,7 @@ class PrefectApi:
         self._http = httpx.AsyncClient(
             auth=(user, password) if auth_string else None,
             timeout=TIMEOUT_SECONDS,
+            verify=tls_context(),
             trust_env=False,  # no proxy stands between us and a server of the house
         )
 

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -23,6 +24,7 @@ from anime.redis_keys import (
     JOB_TTL_SECONDS,
     STREAM_MAX_EVENTS,
     UPDATES_CHANNEL,
+    doorbell,
     job_hash,
     job_stream,
 )
@@ -104,6 +106,12 @@ class ProgressPublisher:
             attempt=max(job.attempt, 1),
         )
         await self._send(event, once=_identity(job, request), first_only=True)
+
+    async def ring(self, work_pool: str) -> None:
+        """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _apart(_ring(self._redis, work_pool), TIMEOUT_SECONDS)
 
     async def _send(
         self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
@@ -205,6 +213,10 @@ def _connect(url: str, read_timeout_seconds: float) -> Redis:
         # Once more at once: a connection that the server closed while idle is no outage.
         retry=Retry(NoBackoff(), 1),
     )
+
+
+async def _ring(redis: Redis, work_pool: str) -> None:
+    await redis.publish(doorbell(work_pool), b"")
 
 
 async def _run(

@@ -21,3 +21,8 @@ def job_hash(job_id: UUID) -> str:
 def job_stream(job_id: UUID) -> str:
     """Stream: every event of the job, for replay; the field `event` is the published JSON."""
     return f"anime:job:{job_id}:events"
+
+
+def doorbell(work_pool: str) -> str:
+    """Channel: a run of that Prefect work pool was ordered; workers look for it at once."""
+    return f"anime:doorbell:{work_pool}"

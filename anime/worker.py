@@ -19,13 +19,13 @@ def worker_name() -> str:
 
 
 def run_worker(
-    settings: Settings, *, worker_type: str = "process", limit: int | None = None
+    settings: Settings, *, worker_type: str | None = None, limit: int | None = None
 ) -> NoReturn:
     """Replace this process by a worker on the pool of the settings.
 
     Args:
         settings: where Prefect is, and the pool.
-        worker_type: Prefect's name for how the runs are run.
+        worker_type: Prefect's name for how the runs are run; that of the settings if None.
         limit: runs at a time; that of the settings if None.
 
     Raises:
@@ -36,9 +36,13 @@ def run_worker(
             "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
         )
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
-    command += ["--type", worker_type, "--name", worker_name()]
+    command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]
     command += ["--limit", str(limit or settings.worker_limit)]
-    environment = child_environment(settings) | {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS)}
+    environment = child_environment(settings) | {
+        "PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS),
+        # Else each thread keeps a heap of its own, and what runs have freed stays scattered.
+        "MALLOC_ARENA_MAX": "2",
+    }
     # Prefect turns SIGTERM into SIGINT: a worker that inherits SIGINT as ignored never stops.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, environment)  # noqa: S606  one process to supervise, not two

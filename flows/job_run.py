@@ -91,7 +91,6 @@ async def job_of_this_run(order: Mapping[str, Any]) -> AsyncIterator[JobRun]:  #
         if run.lease is None:
             yield run
             return
-        await tag_run(request)
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             yield run
 
@@ -148,6 +147,8 @@ async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     bar = ProgressBar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
+            # What people filter by in Prefect is set beside the work, which does not wait for it.
+            group.create_task(tag_run(run.request))
             heart = group.create_task(_beat(run, lease, bar))
             yield
             heart.cancel()

@@ -69,9 +69,13 @@ async def tag_run(request: GenerationRequest) -> None:
     """Tag the current flow run with what one filters by, unless it was made with these tags."""
     run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
     wanted = tags_of(request)
-    if run_id is not None and not wanted <= tagged:
+    if run_id is None or wanted <= tagged:
+        return
+    try:
         async with get_client() as client:
             await client.update_flow_run(UUID(str(run_id)), tags=wanted | tagged)
+    except _UNSHOWN as fault:
+        _log.warning("The run has no tags in Prefect: %s", fault)
 
 
 async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:

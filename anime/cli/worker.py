@@ -7,8 +7,9 @@ import typer
 
 def worker(
     worker_type: Annotated[
-        str, typer.Option("--type", help="Prefect's name for how runs are run.")
-    ] = "process",
+        str | None,
+        typer.Option("--type", help="anime-warm or process; ANIME_WORKER_TYPE if unset."),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Generations at a time; ANIME_WORKER_LIMIT if unset.")
     ] = None,

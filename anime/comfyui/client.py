@@ -29,6 +29,7 @@ from anime.comfyui.requests import Request
 from anime.core.graphs import Graph
 from anime.core.run_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable
+from anime.tls import tls_context
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
@@ -58,6 +59,7 @@ class ComfyUIClient:
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            verify=tls_context(),
             trust_env=False,  # a proxy from the environment has no way to this machine's loopback
         )
 

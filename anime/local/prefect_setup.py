@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from prefect import __version__ as prefect_version
 from prefect.client.orchestration import PrefectClient, get_client
@@ -40,7 +41,7 @@ async def set_up_prefect(settings: Settings, project: Path) -> None:
     """
     await _wait_for_server(settings)
     async with get_client() as client:
-        await _ensure_pool(client, settings.work_pool)
+        await _ensure_pool(client, settings.work_pool, settings.worker_type)
         await _ensure_queues(client, settings.work_pool)
         state = private_folder(prefect_home(settings)) / "deployed"
         digest = _digest(settings, project)
@@ -62,16 +63,22 @@ async def _wait_for_server(settings: Settings) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _ensure_pool(client: PrefectClient, name: str) -> None:
-    template = ProcessWorker.get_default_base_job_template()
-    # Measured: 3 s from created to running instead of 6, as one interpreter starts, not three.
-    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> None:
+    """Create the pool, fit for both types of worker: one that exists serves the other type, too."""
     try:
         await client.create_work_pool(
-            WorkPoolCreate(name=name, type="process", base_job_template=template)
+            WorkPoolCreate(name=name, type=worker_type, base_job_template=base_job_template())
         )
     except ObjectAlreadyExists:
         return  # and stays as its owner set it up
+
+
+def base_job_template() -> dict[str, Any]:  # as Prefect defines it
+    """What a pool says of its jobs: that of the process worker, the warm one needs none of it."""
+    template = ProcessWorker.get_default_base_job_template()
+    # Measured: 3 s from created to running instead of 6, as one interpreter starts, not three.
+    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+    return template
 
 
 async def _ensure_queues(client: PrefectClient, pool: str) -> None:

@@ -12,6 +12,7 @@ from anime.worker import worker_name
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 SETUP_TIMEOUT_SECONDS = 240
+HAND_BACK_SECONDS = 20  # what a warm worker takes at most, after the grace, to give its runs back
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,11 @@ class Services:
                 within_seconds=age_seconds,
             )
 
-        # A render that ends within the time-out ends well.
-        return replace(self._part("worker", "worker"), is_ready=is_ready, stop_timeout_seconds=15)
+        return replace(
+            self._part("worker", "worker"),
+            is_ready=is_ready,
+            stop_timeout_seconds=self.settings.worker_grace_seconds + HAND_BACK_SECONDS,
+        )
 
     def migrations(self) -> Part:
         """The program that brings our tables up to date, and ends."""

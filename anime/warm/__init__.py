@@ -1,0 +1,1 @@
+"""The warm worker: flow runs inside one long-lived process, a thread each."""

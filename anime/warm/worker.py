@@ -1,0 +1,221 @@
+"""The worker type `anime-warm`: `prefect worker start --type anime-warm`, or `anime worker`.
+
+Prefect imports this module through the `prefect.collections` entry point at every start of its
+server and command line: what only a running worker needs is imported when it starts.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from typing import Any, Self
+from uuid import UUID
+
+import anyio.abc
+import httpx
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.workers.base import (
+    BaseJobConfiguration,
+    BaseVariables,
+    BaseWorker,
+    BaseWorkerResult,
+)
+
+from anime.settings import get_settings, resolve_reference
+from anime.warm.ending import Ending
+from anime.warm.flow_loader import load_ahead
+from anime.warm.live_run import LAST_SECONDS, LiveRun
+from anime.warm.owner import Owner
+from anime.warm.patrol import Patrol
+from anime.warm.prefect_internals import (
+    WorkerFoothold,
+    install_engines,
+    send_prints_to_logs,
+    send_what_is_left,
+)
+from anime.warm.roster import Roster
+
+
+class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerResult]):
+    """Runs flow runs in lanes of this process: deployments are imported once."""
+
+    type = "anime-warm"
+    job_configuration = BaseJobConfiguration
+    job_configuration_variables = BaseVariables
+    _description = "Run flows within one long-lived process, a thread each."
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # those of BaseWorker
+        super().__init__(*arguments, **named)
+        self.settings = get_settings()
+        self.me = Owner.me()
+        self.roster = Roster(self.limit or self.settings.worker_limit, on_room=self.wake)
+        self.runs_taken = 0
+        self._polling = asyncio.Lock()
+        self._rung = asyncio.Event()
+        self._background: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self._main: asyncio.Task[Any] | None = None  # whatever `start` gives
+        self._begins_anew = False
+
+    async def __aenter__(self) -> Self:
+        install_engines()
+        send_prints_to_logs()
+        await super().__aenter__()
+        self._main = asyncio.current_task()
+        self._listen_to_signals()
+        await self._load_deployments()
+        self.roster.warm_up()
+        self._background = [
+            asyncio.create_task(self._answer_rings()),
+            asyncio.create_task(Patrol(self).walk()),
+            asyncio.create_task(self._answer_door()),
+        ]
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:  # as every context manager gets it
+        self._stopping = self._stopping or asyncio.create_task(asyncio.sleep(0))
+        self.roster.end_all(Ending.HANDED_BACK)
+        await self.roster.until_idle(LAST_SECONDS)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self.roster.close()
+        try:
+            await super().__aexit__(*exc_info)
+        finally:
+            if self._begins_anew:
+                await send_what_is_left()
+                # For whoever keeps this process it is the same; its memory is that of a new one.
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> BaseWorkerResult:
+        """Part of the interface: serve a run that is claimed already."""
+        del configuration
+        if task_status is not None:
+            task_status.started(self.me.pid)
+        await self.roster.begin(flow_run, self._serve_claimed, ending=None)
+        return BaseWorkerResult(identifier=str(self.me), status_code=0)
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Take up the most urgent runs, as many as there is room for.
+
+        Called every second or so by Prefect, and at once by the doorbell and when a run ends.
+        """
+        self.note_poll()
+        async with self._polling:
+            if self._stopping or not self.roster.room or not self.knows_its_pool:
+                return []
+            try:
+                # The server still shows those that are being claimed this moment.
+                due = await self.scheduled_runs(self.roster.room + len(self.roster))
+            except ObjectNotFound:
+                return []  # the pool is made with the next heartbeat
+            except httpx.HTTPError as fault:
+                self.log.warning("Prefect gives no work: %s", fault or type(fault).__name__)
+                return []
+            fresh = [run for run in due if run.id not in self.roster][: self.roster.room]
+            for run in fresh:
+                self.watch_for_cancellation(run.id)
+                self.roster.begin(run, self._serve, ending=None)
+            return fresh
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._rung.set()
+
+    def cancel(self, run_id: UUID) -> None:
+        """Stop that run, if it is here."""
+        self.roster.end(run_id, Ending.CANCELLED)
+
+    def settle_cancellation(self, run: FlowRun) -> None:
+        """Do what is to be done for a cancelled run whose worker has died."""
+        self.roster.begin(run, self._serve_claimed, ending=Ending.CANCELLED)
+
+    def begin_anew(self, why: str) -> None:
+        """End the runs as `stop` does, then become a new worker."""
+        if self._stopping is None:
+            self.log.info("Beginning anew %s", why)
+            self._begins_anew = True
+            self.stop()
+
+    def stop(self) -> None:
+        """End once the runs have ended or had their grace. Asked again: at once."""
+        if self._stopping is not None:
+            self._begins_anew = False
+            self.roster.end_all(Ending.HANDED_BACK)
+            return
+        self._stopping = asyncio.create_task(self._stop(self.settings.worker_grace_seconds))
+
+    async def _stop(self, grace_seconds: float) -> None:
+        self.log.info("No new runs; %d under way have %g s to end", len(self.roster), grace_seconds)
+        await self.roster.until_idle(grace_seconds)
+        if self._main is not None:
+            self._main.cancel()  # what is left is handed back on the way out
+
+    async def _serve(self, live: LiveRun) -> None:
+        try:
+            # Asked side by side: nearly every claim is granted.
+            is_mine, entrypoint = await asyncio.gather(
+                self.claim(live.flow_run), self._entrypoint_of(live.flow_run)
+            )
+            if is_mine:
+                self._count()
+                await live.serve(entrypoint, self.api, self.me)
+        finally:
+            self.stop_watching(live.flow_run.id)
+
+    def _count(self) -> None:
+        """One run more; the last one before this worker is to begin anew, perhaps."""
+        self.runs_taken += 1
+        most = self.settings.worker_max_runs
+        if most is not None and self.runs_taken >= most:
+            self.begin_anew(f"after {self.runs_taken} runs")
+
+    async def _serve_claimed(self, live: LiveRun) -> None:
+        await live.serve(await self._entrypoint_of(live.flow_run), self.api, self.me)
+
+    async def _entrypoint_of(self, run: FlowRun) -> str | None:
+        """What to load for the run, as its deployment says now."""
+        if run.deployment_id is None:
+            return None
+        try:
+            return (await self.api.read_deployment(run.deployment_id)).entrypoint
+        except ObjectNotFound:
+            return None
+
+    async def _load_deployments(self) -> None:
+        """Import what this pool's deployments run, before the first run asks for it."""
+        pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[self.pool_name]))
+        try:
+            found = await self.api.read_deployments(work_pool_filter=pool)
+        except httpx.HTTPError as fault:
+            self.log.warning("No flow is loaded ahead: %s", fault or type(fault).__name__)
+            return
+        await asyncio.to_thread(load_ahead, {it.entrypoint for it in found if it.entrypoint})
+
+    async def _answer_rings(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            await self.get_and_submit_flow_runs()
+
+    async def _answer_door(self) -> None:
+        from anime.warm.doorbell import answer
+
+        url = self.settings.redis_url
+        if url is not None:
+            await answer(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+
+    def _listen_to_signals(self) -> None:
+        """Take SIGTERM and SIGINT from Prefect's command line, which ends without a goodbye."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self.stop)

@@ -1,0 +1,94 @@
+"""Generations under a warm worker that is cancelled, stopped or killed, and a server that is."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psutil
+
+from tests.house.conftest import House
+from tests.warm.conftest import Site
+
+SLOW = ("--steps", "150", "--width", "64", "--height", "64")  # 3 s of rendering
+
+
+async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
+    house: House, site: Site
+) -> None:
+    job = await _rendering(house, "never mind")
+    await site.cancel(UUID(job["flow_run_id"]))
+    assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Cancelled"
+    assert (await house.job(job["id"]))["status"] == "cancelled"
+    assert await _queue(house) == {"queue_running": [], "queue_pending": []}
+    assert (await house.job(job["id"]))["files"] == []
+
+
+async def test_a_killed_worker_costs_no_render(house: House, site: Site) -> None:
+    job = await _rendering(house, "killed")
+    psutil.Process(house.record.parts["worker"].pid).kill()
+    await _assert_completed_by_one_prompt(house, job["id"])
+    assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
+
+
+async def test_a_stopped_worker_costs_no_render(house: House, site: Site) -> None:
+    job = await _rendering(house, "stopped", "--steps", "900")
+    worker = psutil.Process(house.record.parts["worker"].pid)
+    worker.terminate()
+    worker.terminate()  # asked again: at once
+    await _assert_completed_by_one_prompt(house, job["id"])
+    assert (await site.run(UUID(job["flow_run_id"]))).run_count == 2
+
+
+async def test_runs_in_every_stage_survive_the_death_of_their_worker(house: House) -> None:
+    jobs = [await _ordered(house, f"one of many {number}", *SLOW) for number in range(6)]
+    await _until_stage(house, jobs[0], "rendering")
+    psutil.Process(house.record.parts["worker"].pid).send_signal(signal.SIGKILL)
+    for job_id in jobs:
+        await _assert_completed_by_one_prompt(house, job_id)
+
+
+async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, site: Site) -> None:
+    job = await _rendering(house, "server away")
+    psutil.Process(house.record.parts["prefect"].pid).kill()
+    await _assert_completed_by_one_prompt(house, job["id"])
+    assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
+
+
+async def _ordered(house: House, prompt: str, *options: str) -> str:
+    done = await house.anime("generate", prompt, "--no-wait", *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+async def _rendering(house: House, prompt: str, *options: str) -> dict[str, Any]:  # a job's JSON
+    job_id = await _ordered(house, prompt, *SLOW, *options)
+    return await _until_stage(house, job_id, "rendering")
+
+
+async def _until_stage(house: House, job_id: str, stage: str) -> dict[str, Any]:  # a job's JSON
+    url = f"{house.record.parts['api'].url}/api/anime/generation/{job_id}/status"
+    async with asyncio.timeout(60), httpx.AsyncClient() as http:
+        while (await http.get(url)).json()["stage"] != stage:
+            await asyncio.sleep(0.05)
+    found = json.loads((await house.anime("jobs", job_id, "--json")).stdout)
+    return dict(found[0] if isinstance(found, list) else found)
+
+
+async def _queue(house: House) -> Any:  # ComfyUI's JSON
+    async with httpx.AsyncClient(base_url=house.record.settings["comfyui_url"]) as http:
+        return (await http.get("/queue")).json()
+
+
+async def _assert_completed_by_one_prompt(house: House, job_id: str) -> None:
+    """One attempt, one prompt in ComfyUI's history, one file in its place."""
+    job = await house.job(job_id)
+    assert (job["status"], job["attempt"]) == ("completed", 1), job
+    assert [Path(file["file_path"]).is_file() for file in job["files"]] == [True]
+    async with httpx.AsyncClient(base_url=house.record.settings["comfyui_url"]) as http:
+        history = (await http.get("/history")).json()
+    sent = [entry for entry in history.values() if job["prompt"] in json.dumps(entry["prompt"])]
+    assert len(sent) == 1
