@@ -32,6 +32,7 @@ class Lane:
     """One lane. All methods but those with an underscore are for the worker's thread."""
 
     def __init__(self, number: int) -> None:
+        self.number = number
         self._loop = asyncio.new_event_loop()
         self._context: Context = copy_context()  # Prefect's settings come with it
         self._result: Future[Any] | None = None  # of whatever the run gives
@@ -96,7 +97,8 @@ class Lane:
 
     def stack(self) -> str:
         """The innermost lines of what the lane is doing, the last one last."""
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001  documented
+        thread = self._blocking_thread or self._thread.ident or 0
+        frame = sys._current_frames().get(thread)  # noqa: SLF001  documented
         return "".join(traceback.format_stack(frame)[-_STACK_LINES:]) if frame else ""
 
     async def in_thread(self, work: Callable[[], T]) -> T:

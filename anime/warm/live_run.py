@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import httpx
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -20,7 +19,6 @@ from prefect.logging.loggers import flow_run_logger
 from anime.warm.ending import Ending, RunControl, RunEnded, control_of_this_run
 from anime.warm.flow_loader import load_flow, loaded
 from anime.warm.lane import Lane, LaneLost
-from anime.warm.owner import Owner
 from anime.warm.prefect_internals import run_cancellation_hooks
 from anime.warm.states import crash, hand_back, settle_cancelled
 
@@ -63,16 +61,14 @@ class LiveRun:
         """For how long the flow has been at work."""
         return time.monotonic() - self._began_at
 
-    async def serve(self, entrypoint: str | None, client: PrefectClient, me: Owner) -> None:
+    async def serve(self, entrypoint: str | None, client: PrefectClient) -> None:
         """Run the flow in the lane, and see that the run's last state says what happened."""
         self.is_claimed = True
-        signing = asyncio.create_task(_sign(client, self.flow_run, me))
         error: BaseException | None = None
         try:
             await self.lane.run(partial(self._work, entrypoint))
         except BaseException as fault:  # noqa: BLE001  whatever a flow raises ends here
             error = fault
-        await signing
         try:
             await self._settle(client, error)
         except ObjectNotFound:
@@ -129,16 +125,11 @@ class LiveRun:
 
     async def _clean_up(self, run: FlowRun) -> None:
         """Do what the flow wants done on cancellation, when no engine of it is left."""
-        if self.flow is not None and run.state is not None and self.lane.is_usable:
-            await self.lane.run(partial(run_cancellation_hooks, self.flow, run, run.state))
-
-
-async def _sign(client: PrefectClient, run: FlowRun, me: Owner) -> None:
-    """Write down who has the run, for those who look for the runs of the dead."""
-    try:
-        await client.update_flow_run(run.id, infrastructure_pid=str(me))
-    except (httpx.HTTPError, ObjectNotFound) as fault:
-        _log.warning("Run %s does not say that it is here: %s", run.id, fault)
+        if self.flow is None or run.state is None:
+            return
+        if not self.lane.is_usable:  # the run was left in it
+            self.lane = Lane(self.lane.number)
+        await self.lane.run(partial(run_cancellation_hooks, self.flow, run, run.state))
 
 
 def _reason(error: BaseException | None) -> str:

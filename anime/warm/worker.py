@@ -162,13 +162,9 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
 
     async def _serve(self, live: LiveRun) -> None:
         try:
-            # Asked side by side: nearly every claim is granted.
-            is_mine, entrypoint = await asyncio.gather(
-                self.claim(live.flow_run), self._entrypoint_of(live.flow_run)
-            )
-            if is_mine:
+            if await self.claim(live.flow_run):
                 self._count()
-                await live.serve(entrypoint, self.api, self.me)
+                await self._serve_claimed(live)
         finally:
             self.stop_watching(live.flow_run.id)
 
@@ -180,7 +176,11 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             self.begin_anew(f"after {self.runs_taken} runs")
 
     async def _serve_claimed(self, live: LiveRun) -> None:
-        await live.serve(await self._entrypoint_of(live.flow_run), self.api, self.me)
+        # Signed before it runs: a run without a name on it would be nobody's if this worker died.
+        entrypoint, _ = await asyncio.gather(
+            self._entrypoint_of(live.flow_run), self._sign(live.flow_run)
+        )
+        await live.serve(entrypoint, self.api)
 
     async def _entrypoint_of(self, run: FlowRun) -> str | None:
         """What to load for the run, as its deployment says now."""
@@ -190,6 +190,9 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             return (await self.api.read_deployment(run.deployment_id)).entrypoint
         except ObjectNotFound:
             return None
+
+    async def _sign(self, run: FlowRun) -> None:
+        await self.api.update_flow_run(run.id, infrastructure_pid=str(self.me))
 
     async def _load_deployments(self) -> None:
         """Import what this pool's deployments run, before the first run asks for it."""

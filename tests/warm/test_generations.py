@@ -13,13 +13,13 @@ import psutil
 from tests.house.conftest import House
 from tests.warm.conftest import Site
 
-SLOW = ("--steps", "150", "--width", "64", "--height", "64")  # 3 s of rendering
+SLOW = 150  # sampler steps, 3 s of rendering
 
 
 async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
     house: House, site: Site
 ) -> None:
-    job = await _rendering(house, "never mind")
+    job = await _rendering(house, "never mind", steps=900)
     await site.cancel(UUID(job["flow_run_id"]))
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Cancelled"
     assert (await house.job(job["id"]))["status"] == "cancelled"
@@ -28,14 +28,14 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
 
 
 async def test_a_killed_worker_costs_no_render(house: House, site: Site) -> None:
-    job = await _rendering(house, "killed")
+    job = await _rendering(house, "killed", steps=500)
     psutil.Process(house.record.parts["worker"].pid).kill()
     await _assert_completed_by_one_prompt(house, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
 async def test_a_stopped_worker_costs_no_render(house: House, site: Site) -> None:
-    job = await _rendering(house, "stopped", "--steps", "900")
+    job = await _rendering(house, "stopped", steps=750)
     worker = psutil.Process(house.record.parts["worker"].pid)
     worker.terminate()
     worker.terminate()  # asked again: at once
@@ -44,7 +44,7 @@ async def test_a_stopped_worker_costs_no_render(house: House, site: Site) -> Non
 
 
 async def test_runs_in_every_stage_survive_the_death_of_their_worker(house: House) -> None:
-    jobs = [await _ordered(house, f"one of many {number}", *SLOW) for number in range(6)]
+    jobs = [await _ordered(house, f"one of many {number}") for number in range(6)]
     await _until_stage(house, jobs[0], "rendering")
     psutil.Process(house.record.parts["worker"].pid).send_signal(signal.SIGKILL)
     for job_id in jobs:
@@ -52,20 +52,23 @@ async def test_runs_in_every_stage_survive_the_death_of_their_worker(house: Hous
 
 
 async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, site: Site) -> None:
-    job = await _rendering(house, "server away")
+    job = await _rendering(house, "server away", steps=300)
     psutil.Process(house.record.parts["prefect"].pid).kill()
     await _assert_completed_by_one_prompt(house, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
-async def _ordered(house: House, prompt: str, *options: str) -> str:
-    done = await house.anime("generate", prompt, "--no-wait", *options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+async def _ordered(house: House, prompt: str, steps: int = SLOW) -> str:
+    order = {"prompt": prompt, "width": 64, "height": 64, "steps": steps}
+    async with httpx.AsyncClient(base_url=str(house.record.parts["api"].url)) as http:
+        answer = await http.post("/api/anime/generate", json=order)
+    return str(answer.raise_for_status().json()["job_id"])
 
 
-async def _rendering(house: House, prompt: str, *options: str) -> dict[str, Any]:  # a job's JSON
-    job_id = await _ordered(house, prompt, *SLOW, *options)
+async def _rendering(
+    house: House, prompt: str, steps: int = SLOW
+) -> dict[str, Any]:  # a job's JSON
+    job_id = await _ordered(house, prompt, steps)
     return await _until_stage(house, job_id, "rendering")
 
 
