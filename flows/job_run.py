@@ -12,6 +12,7 @@ from prefect import runtime
 
 from anime.comfyui.client import ComfyUIClient
 from anime.core.ids import prompt_id_of
+from anime.core.job_status import Stage
 from anime.core.seeds import seed_of
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
@@ -172,6 +173,11 @@ async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
                 )
         except DatabaseUnavailable as fault:
             _log.warning("The lease was not renewed, the render goes on: %s", fault)
+        except (LeaseLost, JobCancelled):
+            # While it is recorded the job may have ended just now, by this very run: whether the
+            # lease still holds is for the transaction that completes it to say.
+            if run.reporter.stage is not Stage.RECORDING:
+                raise
         await bar.move(run.reporter.percent)
 
 

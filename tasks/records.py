@@ -20,7 +20,7 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.take import Take
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.rules import PATIENT, worth_retrying
+from tasks.rules import PATIENT, patiently, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
@@ -58,22 +58,19 @@ async def take_job(
     return found, lease
 
 
-# Twice is harmless: the same attempt is written over itself, under the lease's fence.
-@task(
-    name="begin attempt",
-    cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
-    retry_condition_fn=worth_retrying,
-)
+# No task of its own: in a batch of hundreds it would cost as much as what it does.
 async def begin_attempt(
     database: Database, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
 ) -> None:
     """Write down, before anything is sent, under which id it will be."""
-    async with database.session_scope() as session:
-        await JobRepository(session).begin_attempt(
-            lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
-        )
+
+    async def write() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).begin_attempt(
+                lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
+            )
+
+    await patiently(write)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -11,13 +10,13 @@ from anime.db.repositories import Claim, Place, WindowRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
 from tasks.progress import Reporter
+from tasks.rules import patiently
 
 _log = logging.getLogger(__name__)
 
 _SHOWN_SECONDS = 20.0  # a place whose run shows no life for so long goes to the next
 _RENEW_SECONDS = 4.0
 _POLL_SECONDS = 1.0  # for when the bell is not heard
-_PATIENCE_SECONDS = 30.0  # how long the database may be away while a run waits
 _GOODBYE_SECONDS = 5.0
 
 
@@ -65,15 +64,11 @@ def _words(place: Place) -> str:
 
 
 async def _ask(database: Database, claim: Claim, size: int) -> Place:
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            async with database.session_scope() as session:
-                return await WindowRepository(session).ask(claim, size=size, seconds=_SHOWN_SECONDS)
-        except DatabaseUnavailable:
-            if time.monotonic() >= give_up_at:
-                raise
-            await asyncio.sleep(_POLL_SECONDS)
+    async def ask() -> Place:
+        async with database.session_scope() as session:
+            return await WindowRepository(session).ask(claim, size=size, seconds=_SHOWN_SECONDS)
+
+    return await patiently(ask)
 
 
 async def _keep(database: Database, claim: Claim) -> None:

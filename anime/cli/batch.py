@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import BaseModel
 
-from anime.cli.terminal import give, give_lines, tell
+from anime.cli.terminal import give, give_lines, shorten, tell
 from anime.schemas import FileRecord, JobSnapshot
 
 if TYPE_CHECKING:
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from anime.db.session import Database
     from anime.settings import Settings
 
+_TOLD = 5  # reasons on the terminal; `anime jobs` has all
+
 
 class BatchResult(BaseModel):
     """A batch as it stands: its run, and each of its jobs in order with all files."""
 
     name: str
     flow_run_id: UUID
+    generations: int  # asked for; a run that ended early has not written down all of them
     jobs: list[JobSnapshot]
     files: list[FileRecord]
 
@@ -67,6 +70,7 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
     return BatchResult(
         name=asked.name,
         flow_run_id=run_id,
+        generations=len(prompts),
         jobs=[jobs[job_id] for job_id in prompts if job_id in jobs],
         files=[file for job_id in prompts for file in files.get(job_id, ())],
     )
@@ -115,12 +119,15 @@ def _raise_for(result: BatchResult) -> None:
     from anime.core.job_status import JobStatus
     from anime.errors import BatchIncomplete
 
-    missing = [job for job in result.jobs if job.status is not JobStatus.COMPLETED]
-    if missing or not result.jobs:
+    unmade = [job for job in result.jobs if job.status is not JobStatus.COMPLETED]
+    unbegun = result.generations - len(result.jobs)
+    if unmade or unbegun:
+        counted = summary_of([job.status for job in result.jobs]) or "none completed"
         reasons = "".join(
-            f"\n  {job.prompt[:60]}: {job.error or job.status}" for job in missing[:5]
+            f"\n  {shorten(job.prompt)}: {job.error or job.status}" for job in unmade[:_TOLD]
         )
+        counted += f", {unbegun} not begun" * bool(unbegun)
         raise BatchIncomplete(
-            f"{summary_of([job.status for job in result.jobs]) or 'Nothing was begun'}.{reasons}",
+            f"Of {result.generations}: {counted}.{reasons}",
             "Give the same command again to render only what is missing.",
         )

@@ -13,7 +13,7 @@ from anime.db.repositories import Claim, Place, WindowRepository, WindowState
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, LeaseLost
 from anime.progress import ProgressPublisher
-from tasks import window
+from tasks import rules, window
 from tasks.progress import Reporter
 from tasks.window import place_in_flight
 
@@ -267,7 +267,7 @@ async def test_whoever_is_cancelled_while_it_waits_leaves_the_line(database: Dat
 async def test_a_database_that_stays_away_ends_the_wait_with_its_name(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(rules, "PATIENT", [0.0])
     async with Database("postgresql://nobody@127.0.0.1:9/none") as away:
         with pytest.raises(DatabaseUnavailable):
             async with place_in_flight(away, claim(), 1, reporter()):
