@@ -16,6 +16,7 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── BatchIncomplete           some generations of a batch have no picture
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
 └── ConfigurationError        a setting, a port or a program this machine lacks
@@ -145,6 +146,13 @@ class PrefectUnavailable(AnimeError):
 class NotFound(AnimeError):
     http_status = 404
     slug = "not-found"
+
+
+class BatchIncomplete(AnimeError):
+    """The others are done and kept: running the batch again renders only what is missing."""
+
+    http_status = 502
+    slug = "batch-incomplete"
 
 
 class LeaseLost(AnimeError):

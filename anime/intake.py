@@ -4,6 +4,7 @@ import asyncio
 import logging
 from uuid import UUID, uuid4
 
+from anime.core.batches import BatchRequest, expand, kind_of
 from anime.core.job_status import JobStatus
 from anime.core.seeds import seed_of
 from anime.core.workflows import build
@@ -17,6 +18,7 @@ from anime.settings import Settings
 from anime.templates import load_template
 
 DEPLOYMENT = "generate/generate"
+BATCH_DEPLOYMENT = "batch/batch"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,28 @@ async def accept(
         ordered = await _order_run(prefect, deployment, job, request, database)
         await publisher.ring(settings.work_pool)
         return ordered
+
+
+async def start_batch(
+    batch: BatchRequest, *, key: str, prefect: PrefectApi, settings: Settings
+) -> UUID:
+    """The id of a run that renders the batch; the same `key` again is the same run.
+
+    Raises:
+        InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
+        PrefectUnavailable: nobody would run it; nothing is made.
+    """
+    kinds = {kind_of(child.request): child for child in expand(batch)}
+    for child in kinds.values():
+        await check_order(child.request, settings)
+    deployment = await prefect.deployment_id(BATCH_DEPLOYMENT)
+    parameters = batch.model_dump(mode="json", exclude_unset=True)
+    return await prefect.start_run(deployment, parameters, key=key, queue="batch")
+
+
+def is_interactive(priority: int) -> bool:
+    """Whether somebody waits for a job of that priority."""
+    return priority >= INTERACTIVE_FROM
 
 
 async def check_order(request: GenerationRequest, settings: Settings) -> None:
@@ -86,7 +110,7 @@ async def _order_run(
             deployment,
             request.model_dump(mode="json", exclude_defaults=True) | {"job_id": str(job.id)},
             key=str(job.id),
-            queue="interactive" if request.priority >= INTERACTIVE_FROM else "batch",
+            queue="interactive" if is_interactive(request.priority) else "batch",
         )
         async with database.session_scope() as session:
             await JobRepository(session).remember_flow_run(job.id, run_id)

@@ -11,9 +11,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from anime.core.paths import next_name
 from anime.errors import StorageError
@@ -39,6 +41,29 @@ class Received:
     size_bytes: int
 
 
+class _Incoming:
+    """A temporary file that is being written."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self.path = path
+        self._stream = os.fdopen(descriptor, "wb")
+
+    def write(self, chunk: bytes) -> None:
+        """Append a piece."""
+        self._stream.write(chunk)
+
+    def close(self) -> None:
+        """Bring everything down to the disk."""
+        _flush_to_disk(self._stream)
+        self._stream.close()
+
+    def discard(self) -> None:
+        """Take the file away, whatever state it is in."""
+        with suppress(OSError):  # what is buffered may not fit on the disk
+            self._stream.close()
+        self.path.unlink(missing_ok=True)
+
+
 class Library:
     """A folder that finished files are put into."""
 
@@ -60,22 +85,18 @@ class Library:
         Raises:
             StorageError: the library cannot take it; nothing is left behind.
         """
+        incoming = await asyncio.to_thread(self._open_temporary)
         digest, size = hashlib.sha256(), 0
-        descriptor, name = await asyncio.to_thread(self._open_temporary)
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    size += len(chunk)
-                    await asyncio.to_thread(stream.write, chunk)
-                await asyncio.to_thread(_flush_to_disk, stream.fileno(), stream.flush)
-        except OSError as fault:
-            Path(name).unlink(missing_ok=True)
-            raise _storage_error(fault, self.root) from fault
+            async for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                await asyncio.to_thread(self._write, incoming, chunk)
+            await asyncio.to_thread(self._finish, incoming)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            await asyncio.to_thread(incoming.discard)
             raise
-        return Received(Path(name), digest.hexdigest(), size)
+        return Received(incoming.path, digest.hexdigest(), size)
 
     async def place(self, received: Received, target: PurePosixPath) -> Path:
         """Give a received file its place, or the next free name beside it.
@@ -93,9 +114,7 @@ class Library:
                 self.root.mkdir(parents=True, exist_ok=True)
             if not self.root.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "No such folder", str(self.root))
-            descriptor, name = self._open_temporary()
-            os.close(descriptor)
-            Path(name).unlink()
+            self._open_temporary().discard()
             free = shutil.disk_usage(self.root).free
         except OSError as fault:
             raise _storage_error(fault, self.root) from fault
@@ -105,14 +124,27 @@ class Library:
                 _ADVICE[errno.ENOSPC],
             )
 
-    def _open_temporary(self) -> tuple[int, str]:
+    def _open_temporary(self) -> "_Incoming":
         try:
             incoming = self.root / INCOMING
             if self._may_create:
                 incoming.mkdir(parents=True, exist_ok=True)
             elif not incoming.is_dir():
                 incoming.mkdir()  # not its parents: a lost mount must not be mistaken for new
-            return tempfile.mkstemp(dir=incoming)
+            descriptor, name = tempfile.mkstemp(dir=incoming)
+        except OSError as fault:
+            raise _storage_error(fault, self.root) from fault
+        return _Incoming(descriptor, Path(name))
+
+    def _write(self, incoming: "_Incoming", chunk: bytes) -> None:
+        try:
+            incoming.write(chunk)
+        except OSError as fault:
+            raise _storage_error(fault, self.root) from fault
+
+    def _finish(self, incoming: "_Incoming") -> None:
+        try:
+            incoming.close()
         except OSError as fault:
             raise _storage_error(fault, self.root) from fault
 
@@ -162,7 +194,7 @@ def _copy_exclusively(source: Path, target: Path) -> None:
         try:
             with source.open("rb") as original:
                 shutil.copyfileobj(original, copy)
-            _flush_to_disk(copy.fileno(), copy.flush)
+            _flush_to_disk(copy)
         except BaseException:
             target.unlink()
             raise
@@ -174,9 +206,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush_to_disk(descriptor: int, flush: Callable[[], object]) -> None:
-    flush()
-    os.fsync(descriptor)
+def _flush_to_disk(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

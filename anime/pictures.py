@@ -66,7 +66,7 @@ def draw_thumbnail(source: Path, target: Path) -> None:
 
 
 def draw_sheet(sheet: Sheet, pictures: Sequence[Path], target: Path) -> None:
-    """Write a contact sheet as PNG: a picture in each cell, its caption below.
+    """Write a contact sheet as PNG: a picture in each cell, its caption below; replaces the target.
 
     Raises:
         OSError: a picture cannot be read, or the target cannot be written.
@@ -80,4 +80,9 @@ def draw_sheet(sheet: Sheet, pictures: Sequence[Path], target: Path) -> None:
         paper.paste(fitted, cell.picture_at(fitted.size))
         pen.text(cell.caption_at, cell.caption, font=font, fill=_INK)
     target.parent.mkdir(parents=True, exist_ok=True)
-    paper.save(target, "PNG")
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        paper.save(temporary, "PNG")
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ Prefect's own client costs two seconds and 90 MB to import; whoever only starts 
 waited for, takes this one. https://docs.prefect.io/v3/api-ref/rest-api
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,19 @@ from anime.settings import Settings, resolve_reference
 from anime.tls import tls_context
 
 TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Prefect's word on a run; `type` is one of its capital words, such as RUNNING."""
+
+    type: str
+    message: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run is over, well or badly."""
+        return self.type in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class PrefectApi:
@@ -85,6 +99,14 @@ class PrefectApi:
             missing=f"has no deployment {deployment} any more",
         )
         return UUID(created["id"])
+
+    async def run_state(self, run_id: UUID) -> RunState:
+        """Where a run stands."""
+        found = await self._ask("GET", f"/flow_runs/{run_id}", missing=f"has no run {run_id}")
+        state = found.get("state") or {}
+        return RunState(
+            type=str(state.get("type", "PENDING")), message=str(state.get("message") or "")
+        )
 
     async def work_pool_status(self, name: str) -> str:
         """READY when a worker polls the pool, else NOT_READY or PAUSED."""

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60, ge=5, description="How long a job stays with a run that shows no life."
     )
+    in_flight: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Prompts a ComfyUI server has at a time: one runs, others wait.",
+    )
 
     database_url: SecretStr | None = Field(
         default=None, description="PostgreSQL; unset means the one `anime up` brings."
@@ -126,6 +132,10 @@ class Settings(BaseSettings):
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
         default=0.05, ge=0, description="Seconds the rehearsal server takes for a sampler step."
+    )
+
+    keep_runs_days: int = Field(
+        default=14, ge=1, description="Days after which Prefect's runs, logs and artifacts go."
     )
 
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")

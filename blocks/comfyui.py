@@ -53,6 +53,9 @@ class ComfyUIServer(Block):
     max_attempts: int = Field(
         default=3, ge=1, description="How often a prompt the server lost is sent in all."
     )
+    in_flight: int = Field(
+        default=2, ge=1, le=64, description="Prompts it has at a time: one runs, the rest wait."
+    )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -76,6 +79,7 @@ class ComfyUIServer(Block):
             default_model=settings.default_model,
             default_vram_mb=settings.min_vram_mb,
             max_attempts=settings.max_attempts,
+            in_flight=settings.in_flight,
         )
 
     def client(self) -> "ComfyUIClient":

@@ -9,10 +9,10 @@ from anime.schemas import GenerationRequest
 from flows.cancellation import stop_job
 from flows.form import takes_fields_of
 from flows.job_run import job_of_this_run
-from flows.render import prepare, render
-from tasks.artifacts import show_files
-from tasks.comfyui import reach
-from tasks.files import check_library, organise
+from flows.plan import prepare
+from flows.render import render
+from tasks.artifacts import show_files, show_pictures
+from tasks.files import organise
 from tasks.images import make_thumbnails
 from tasks.records import files_of, record
 from tasks.vram import check_vram
@@ -35,8 +35,6 @@ async def generate(**order: Any) -> list[str]:  # the request's fields, validate
         if job.lease is None:
             return [file.file_path for file in await files_of(job.database, job.job_id)]
         studio = job.studio
-        await check_library(job.library)
-        await reach(job.comfy, studio.comfyui, reporter=job.reporter)
         plan = await prepare(job)
         await check_vram(job.comfy, studio.comfyui, plan.need_mb, reporter=job.reporter)
         take = await render(job, plan)
@@ -53,5 +51,7 @@ async def generate(**order: Any) -> list[str]:  # the request's fields, validate
             job.database, job.held, take, placed, thumbnails=thumbnails, reporter=job.reporter
         )
         await job.reporter.completed([file.file_path for file in files])
-    await show_files(job.job_id, files, job.studio.library.browser_url)
+    await show_pictures(files, studio.library.browser_url)
+    if not job.house.is_shared:
+        await show_files(job.job_id, files)
     return [file.file_path for file in files]

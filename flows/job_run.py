@@ -12,6 +12,7 @@ from prefect import runtime
 
 from anime.comfyui.client import ComfyUIClient
 from anime.core.ids import prompt_id_of
+from anime.core.job_status import Stage
 from anime.core.seeds import seed_of
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
@@ -24,10 +25,11 @@ from anime.errors import (
 )
 from anime.library import Library
 from anime.schemas import GenerationRequest
-from blocks.connections import Studio, open_studio
-from tasks.artifacts import ProgressBar, open_progress_bar, tag_run
+from blocks.connections import Studio
+from flows.house import House, open_house
+from tasks.artifacts import ProgressBar, tag_run
 from tasks.progress import Reporter
-from tasks.records import record_failure, take, write_down
+from tasks.records import record_failure, take_job
 
 _log = logging.getLogger(__name__)
 _BEAT_SECONDS = 2.0
@@ -41,12 +43,29 @@ class JobRun:
     job_id: UUID
     request: GenerationRequest
     seed: int
-    studio: Studio
-    database: Database
-    comfy: ComfyUIClient
-    library: Library
+    house: House
     reporter: Reporter
     lease: Lease | None
+
+    @property
+    def studio(self) -> Studio:
+        """How the four systems are set up."""
+        return self.house.studio
+
+    @property
+    def database(self) -> Database:
+        """The record."""
+        return self.house.database
+
+    @property
+    def comfy(self) -> ComfyUIClient:
+        """The server that renders."""
+        return self.house.comfy
+
+    @property
+    def library(self) -> Library:
+        """Where the files go."""
+        return self.house.library
 
     @property
     def held(self) -> Lease:
@@ -68,39 +87,34 @@ async def job_of_this_run(order: Mapping[str, Any]) -> AsyncIterator[JobRun]:  #
     fields = dict(order)
     job_id = fields.pop("job_id", None) or run_id
     request = GenerationRequest.model_validate(fields)
-    studio = await open_studio()
-    async with (
-        studio.database.client() as database,
-        studio.redis.client() as publisher,
-        studio.comfyui.client() as comfy,
-    ):
-        seed = request.seed if request.seed is not None else seed_of(job_id)
-        snapshot = await write_down(
-            database,
-            job_id,
-            request,
-            workflow=request.workflow_name,
-            seed=seed,
-            flow_run_id=run_id,
-        )
-        await publisher.announce(snapshot, request)
-        lease = await take(database, job_id, run_id, studio.database.lease_seconds)
-        run = JobRun(
-            job_id=job_id,
-            request=request,
-            seed=seed,
-            studio=studio,
-            database=database,
-            comfy=comfy,
-            library=studio.library.client(),
-            reporter=Reporter(publisher, job_id),
-            lease=lease,
-        )
-        if lease is None:
+    async with open_house() as house:
+        run = await _take(house, job_id, request, run_id)
+        if run.lease is None:
             yield run
             return
-        async with _outcome_recorded(run, lease), _heartbeat(run, lease):
+        async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             yield run
+
+
+async def _take(house: House, job_id: UUID, request: GenerationRequest, run_id: UUID) -> JobRun:
+    seed = request.seed if request.seed is not None else seed_of(job_id)
+    found, lease = await take_job(
+        house.database,
+        job_id,
+        request,
+        seed=seed,
+        owner=run_id,
+        lease_seconds=house.studio.database.lease_seconds,
+    )
+    await house.publisher.announce(found, request)
+    return JobRun(
+        job_id=job_id,
+        request=request,
+        seed=seed,
+        house=house,
+        reporter=Reporter(house.publisher, job_id),
+        lease=lease,
+    )
 
 
 @asynccontextmanager
@@ -131,20 +145,21 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     """Keep the lease and the row's progress fresh; end the work when the lease is lost."""
+    bar = ProgressBar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
-            # What people see in Prefect is made beside the work, which does not wait for it.
+            # What people filter by in Prefect is set beside the work, which does not wait for it.
             group.create_task(tag_run(run.request))
-            bar = group.create_task(open_progress_bar(run.job_id))
             heart = group.create_task(_beat(run, lease, bar))
             yield
             heart.cancel()
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
-    await bar.result().move(run.reporter.percent)
+    if bar.is_visible or not run.house.is_shared:  # of many short renders none needs a bar
+        await bar.move(run.reporter.percent)
 
 
-async def _beat(run: JobRun, lease: Lease, bar: asyncio.Task[ProgressBar]) -> None:
+async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
     seconds = run.studio.database.lease_seconds
     while True:
         await asyncio.sleep(min(_BEAT_SECONDS, seconds / 4))
@@ -158,7 +173,12 @@ async def _beat(run: JobRun, lease: Lease, bar: asyncio.Task[ProgressBar]) -> No
                 )
         except DatabaseUnavailable as fault:
             _log.warning("The lease was not renewed, the render goes on: %s", fault)
-        await (await asyncio.shield(bar)).move(run.reporter.percent)
+        except (LeaseLost, JobCancelled):
+            # While it is recorded the job may have ended just now, by this very run: whether the
+            # lease still holds is for the transaction that completes it to say.
+            if run.reporter.stage is not Stage.RECORDING:
+                raise
+        await bar.move(run.reporter.percent)
 
 
 async def _settle_failed(run: JobRun, lease: Lease, error: AnimeError) -> None:

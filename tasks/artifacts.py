@@ -15,68 +15,81 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
+from anime.core.batches import summary_of
+from anime.core.prompts import shorten
 from anime.schemas import FileRecord, GenerationRequest
+from tasks.batches import Outcome
 
+_PROMPT_CHARS = 80
 _log = logging.getLogger(__name__)
 _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fails no generation
 
 
 class ProgressBar:
-    """The progress artifact of one run; without an id there is none to move."""
+    """The progress artifact of one run, made when there is something to show."""
 
-    def __init__(self, artifact_id: UUID | None) -> None:
-        self._id = artifact_id
+    def __init__(self, of: UUID, description: str = "Sampler steps over all nodes") -> None:
+        """`of` is the id of what it measures: a job, or the run of a batch."""
+        self._key = f"progress-{_short(of)}"
+        self._description = description
+        self._id: UUID | None = None
         self._shown = 0
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether the page has the bar already."""
+        return self._id is not None
 
     async def move(self, percent: int) -> None:
         """Show that much, if it is news."""
-        if self._id is None or percent == self._shown:
+        if percent == self._shown:
             return
         try:
-            await aupdate_progress_artifact(self._id, progress=float(percent))
+            await self._show(float(percent))
             self._shown = percent
         except _UNSHOWN as fault:
             _log.warning("The progress bar in Prefect did not move: %s", fault)
 
-
-async def open_progress_bar(job_id: UUID) -> ProgressBar:
-    """A bar at 0 %, on the page of the current run."""
-    try:
-        artifact = await acreate_progress_artifact(
-            progress=0.0,
-            key=f"progress-{_short(job_id)}",
-            description="Sampler steps over all nodes",
+    async def _show(self, percent: float) -> None:
+        if self._id is not None:
+            await aupdate_progress_artifact(self._id, progress=percent)
+            return
+        self._id = await acreate_progress_artifact(
+            progress=percent, key=self._key, description=self._description
         )
-    except _UNSHOWN as fault:
-        _log.warning("There is no progress bar in Prefect: %s", fault)
-        return ProgressBar(None)
-    return ProgressBar(artifact)
+
+
+def tags_of(request: GenerationRequest) -> set[str]:
+    """What one filters runs by: project, character, shot, kind."""
+    named = {"project": request.project, "character": request.character, "shot": request.shot}
+    return {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
 
 
 async def tag_run(request: GenerationRequest) -> None:
-    """Tag the current flow run with what one filters by: project, character, shot, kind."""
-    named = {"project": request.project, "character": request.character, "shot": request.shot}
-    tags = {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
-    run_id = runtime.flow_run.id
-    if run_id is None:
+    """Tag the current flow run with what one filters by, unless it was made with these tags."""
+    run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
+    wanted = tags_of(request)
+    if run_id is None or wanted <= tagged:
         return
     try:
         async with get_client() as client:
-            await client.update_flow_run(
-                UUID(str(run_id)), tags=tags | set(runtime.flow_run.tags or [])
-            )
+            await client.update_flow_run(UUID(str(run_id)), tags=wanted | tagged)
     except _UNSHOWN as fault:
         _log.warning("The run has no tags in Prefect: %s", fault)
 
 
-async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str) -> None:
-    """Put each picture, and a table of all, on the page of the current run."""
+async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
+    """Put each picture on the page of the current run."""
     for file in files:
         await acreate_image_artifact(
             image_url=f"{browser_url}/api/anime/files/{file.id}/content",
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
+
+
+async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
+    """Put a table of the files on the page of the current run."""
     await acreate_table_artifact(
         table=[
             {
@@ -90,6 +103,32 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord], browser_url: str
         ],
         key=f"files-{_short(job_id)}",
         description="What this run made",
+    )
+
+
+async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url: str) -> None:
+    """Put the contact sheet, and a table with a row for each generation, on the current page."""
+    key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
+    if sheet is not None:
+        await acreate_image_artifact(
+            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            key=f"sheet-{key}",
+            description="What the batch made",
+        )
+    await acreate_table_artifact(
+        table=[
+            {
+                "no": outcome.number,
+                "prompt": shorten(outcome.job.prompt, _PROMPT_CHARS),
+                "seed": str(outcome.job.seed),
+                "status": str(outcome.job.status),
+                "file or reason": " ".join(file.file_path for file in outcome.files)
+                or outcome.reason,
+            }
+            for outcome in outcomes
+        ],
+        key=f"batch-{key}",
+        description=summary_of([outcome.job.status for outcome in outcomes]),
     )
 
 

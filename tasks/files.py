@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
-from anime.core.paths import kind_of, library_path, media_type_of
+from anime.core.paths import FileKind, kind_of, library_path, media_type_of
 from anime.errors import InvalidWorkflow
 from anime.library import Library
 from anime.pictures import PictureFacts, inspect_picture
@@ -31,24 +31,13 @@ class PlacedFile(BaseModel):
 
     path: Path
     source: str  # sub-folder and name in ComfyUI's output folder
-    kind: str
+    kind: FileKind
     media_type: str
     sha256: str
     size_bytes: int
     width: int | None = None
     height: int | None = None
     frames: int | None = None
-
-
-# Not retried: a folder that cannot be written is for a person to mend.
-@task(name="check library", cache_policy=NO_CACHE)
-async def check_library(library: Library) -> None:
-    """Make sure, before any GPU time is spent, that the result can be kept.
-
-    Raises:
-        StorageError: the library is missing, not writable or full.
-    """
-    await library.check()
 
 
 # Twice is harmless: what lies in its place with the same content counts as placed.

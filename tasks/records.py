@@ -20,36 +20,10 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.take import Take
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.rules import PATIENT, worth_retrying
+from tasks.rules import PATIENT, patiently, worth_retrying
 
 
-# Twice is harmless: the row is inserted once, whoever writes it.
-@task(
-    name="write down job",
-    cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
-    retry_condition_fn=worth_retrying,
-)
-async def write_down(
-    database: Database,
-    job_id: UUID,
-    request: GenerationRequest,
-    *,
-    workflow: str,
-    seed: int,
-    flow_run_id: UUID | None,
-) -> JobSnapshot:
-    """The job's row, written now unless it is there already."""
-    async with database.session_scope() as session:
-        jobs = JobRepository(session)
-        await jobs.create(job_id, request, workflow=workflow, seed=seed)
-        if flow_run_id is not None:
-            await jobs.remember_flow_run(job_id, flow_run_id)
-        return await jobs.get(job_id)
-
-
-# Twice is harmless: the same owner gets its own lease again.
+# Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
     name="take job",
     cache_policy=NO_CACHE,
@@ -57,37 +31,46 @@ async def write_down(
     retry_delay_seconds=PATIENT,
     retry_condition_fn=worth_retrying,
 )
-async def take(database: Database, job_id: UUID, owner: UUID, seconds: float) -> Lease | None:
-    """A lease on the job; None when it is completed already.
+async def take_job(
+    database: Database,
+    job_id: UUID,
+    request: GenerationRequest,
+    *,
+    seed: int,
+    owner: UUID,
+    lease_seconds: float,
+) -> tuple[JobSnapshot, Lease | None]:
+    """The job as it was found or written down now, and a lease; None when it is completed.
 
     Raises:
         LeaseLost: another run holds it, or it has failed before.
         JobCancelled: it was cancelled.
     """
     async with database.session_scope() as session:
-        lease = await JobRepository(session).lease(job_id, owner, seconds=seconds)
+        jobs = JobRepository(session)
+        found = await jobs.create(job_id, request, workflow=request.workflow_name, seed=seed)
+        lease = await jobs.lease(job_id, owner, seconds=lease_seconds)
+        if lease is not None:
+            await jobs.remember_flow_run(job_id, owner)
     if lease is None:
         async with database.session_scope() as session:
             _refuse_unless_completed(await JobRepository(session).get(job_id))
-    return lease
+    return found, lease
 
 
-# Twice is harmless: the same attempt is written over itself, under the lease's fence.
-@task(
-    name="begin attempt",
-    cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
-    retry_condition_fn=worth_retrying,
-)
+# No task of its own: in a batch of hundreds it would cost as much as what it does.
 async def begin_attempt(
     database: Database, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
 ) -> None:
     """Write down, before anything is sent, under which id it will be."""
-    async with database.session_scope() as session:
-        await JobRepository(session).begin_attempt(
-            lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
-        )
+
+    async def write() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).begin_attempt(
+                lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
+            )
+
+    await patiently(write)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
@@ -125,7 +108,7 @@ async def record(
             [
                 NewFile(
                     filename=file.path.name,
-                    file_type=file.kind,
+                    file_type=file.kind.file_type,
                     file_path=str(file.path),
                     file_size=file.size_bytes,
                     project_id=project_id or None,

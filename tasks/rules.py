@@ -1,11 +1,15 @@
 """When a task is tried again."""
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
-from anime.errors import is_retryable
+from anime.errors import AnimeError, is_retryable
+
+T = TypeVar("T")
 
 # Seconds before each new try. A database or server that restarts is back within the sum.
 PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
@@ -21,3 +25,15 @@ async def worth_retrying(
     del task, task_run
     outcome = await state.aresult(raise_on_failure=False)
     return is_retryable(outcome)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What the call gives, tried again as a task is: for steps too small to be one."""
+    for delay in PATIENT:
+        try:
+            return await call()
+        except AnimeError as fault:
+            if not is_retryable(fault):
+                raise
+        await asyncio.sleep(delay)
+    return await call()

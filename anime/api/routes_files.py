@@ -17,7 +17,7 @@ from anime.schemas import FileRecord
 router = APIRouter(tags=["files"])
 
 FileId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
-_HEADERS = {
+PICTURE_HEADERS = {
     # Prefect's pages, on another port, show these files with <img>.
     "Cross-Origin-Resource-Policy": "cross-origin",
     # Whatever a file holds, it is a picture or nothing: no script of it ever runs here.
@@ -78,7 +78,7 @@ async def _inside(path: Path, row: FileRecord, studio: Studio) -> Path:
 
 def _send(path: Path, row: FileRecord, request: Request, *, variant: str) -> Response:
     """The file, or only that it has not changed."""
-    headers = dict(_HEADERS)
+    headers = dict(PICTURE_HEADERS)
     if row.sha256:
         headers["ETag"] = f'"{row.sha256}{variant}"'
         if headers["ETag"] in request.headers.get("If-None-Match", ""):

@@ -1,6 +1,5 @@
 """One application on several ports."""
 
-import errno
 import logging
 import socket
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ import uvicorn
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.listening import listening_socket
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
@@ -52,7 +52,7 @@ def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for port in ports:
-            opened.append(_listen(host, port))  # noqa: PERF401  what is open must be known
+            opened.append(listening_socket(host, port, variable="ANIME_API_PORTS"))  # noqa: PERF401  what is open must be known
     except ConfigurationError:
         for each in opened:
             each.close()
@@ -64,15 +64,3 @@ def address_of(listening: socket.socket) -> str:
     """The URL of a listening socket."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as fault:
-        why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror}"
-        raise ConfigurationError(
-            f"Port {port} on {host} (ANIME_API_PORTS) {why}.",
-            "Set ANIME_API_PORTS to other ports, or to 0 for any free one.",
-        ) from fault

@@ -3,6 +3,7 @@
 import typer
 
 from anime.cli import (
+    batch,
     demo,
     doctor,
     env,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(generate.generate)
+app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(demo.demo)

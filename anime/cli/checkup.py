@@ -8,10 +8,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.addresses import comfyui_addresses, database_address, redis_address
+from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.db.migrate import revision
+from anime.db.repositories import WindowRepository
+from anime.db.session import Database
 from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
-from anime.intake import DEPLOYMENT
+from anime.intake import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.library import Library
 from anime.prefect_api import PrefectApi
 from anime.settings import Settings
@@ -19,6 +22,7 @@ from anime.templates import list_templates
 
 TIMEOUT_SECONDS = 8.0
 MB = 2**20
+DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 
 
 class Finding(BaseModel):
@@ -38,6 +42,7 @@ async def check_up(settings: Settings) -> list[Finding]:
         _finding("database", _database(settings)),
         _finding("redis", _redis(settings)),
         *(_finding("comfyui", _comfyui(settings, url)) for url in servers),
+        *(_finding("window", _window(settings, url)) for url in servers),
         _finding("prefect", _prefect(settings)),
         _finding("deployment", _deployment(settings)),
         _finding("work pool", _work_pool(settings)),
@@ -108,6 +113,20 @@ async def _comfyui(settings: Settings, url: str) -> str:
     return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
 
 
+async def _window(settings: Settings, url: str) -> str:
+    server = without_login(checked_address(url or comfyui_addresses(settings)[0]))
+    async with (
+        Database(database_address(settings)) as database,
+        database.session_scope() as session,
+    ):
+        state = await WindowRepository(session).state(server)
+    since = f", the first since {state.oldest_wait:%H:%M:%S} UTC" if state.oldest_wait else ""
+    return (
+        f"{state.held} of {settings.in_flight} places at {server} taken, "
+        f"{state.waiting} waiting{since}"
+    )
+
+
 async def _prefect(settings: Settings) -> str:
     async with PrefectApi.from_settings(settings) as prefect:
         return f"{prefect.url} answers, version {await prefect.version()}"
@@ -115,7 +134,8 @@ async def _prefect(settings: Settings) -> str:
 
 async def _deployment(settings: Settings) -> str:
     async with PrefectApi.from_settings(settings) as prefect:
-        return f"{DEPLOYMENT} is {await prefect.deployment_id(DEPLOYMENT)}"
+        found = [f"{name} is {await prefect.deployment_id(name)}" for name in DEPLOYMENTS]
+        return ", ".join(found)
 
 
 async def _work_pool(settings: Settings) -> str:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
+from anime.core.paths import INPUTS_FOLDER
 from anime.errors import InvalidRequest
 from anime.library import Library, sha256_of
 from anime.settings import Settings
 
-INPUTS_FOLDER = ".inputs"  # below the library, where every worker can read
 KINDS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 CHUNK_BYTES = 1 << 20
 

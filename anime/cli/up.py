@@ -1,8 +1,12 @@
 """`anime up`: everything on this machine, until Ctrl-C."""
 
 import asyncio
+import os
+import shutil
 import signal
+import sys
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anime.cli.terminal import give, tell
@@ -65,6 +69,7 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
         "Library": str(found.library),
         "Logs": str(found.logs),
     }
+    anime = _as_typed()
     listed = [f"  {name:<10} {value}" for name, value in lines.items() if value]
     return "\n".join(
         [
@@ -73,12 +78,20 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
             "",
             "In another terminal:",
             *([f"  export ANIME_HOME={settings.home}"] if _is_elsewhere(settings) else []),
-            '  anime generate "a girl on a rooftop at dusk" --seed 7',
-            "  anime jobs",
+            f'  {anime} generate "a girl on a rooftop at dusk" --seed 7',
+            f"  {anime} jobs",
             "",
             "Ctrl-C stops everything.",
         ]
     )
+
+
+def _as_typed() -> str:
+    """The command as another terminal in this folder can type it."""
+    program = Path(sys.argv[0])
+    if shutil.which("anime") or program.name != "anime":
+        return "anime"
+    return os.path.relpath(program)
 
 
 def _is_elsewhere(settings: "Settings") -> bool:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 UNORGANIZED = "unorganized"  # the folder of what belongs to no project
+INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where every worker can read
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
@@ -44,6 +45,11 @@ class FileKind(StrEnum):
     IMAGES = "images"
     VIDEOS = "videos"  # animated pictures, too
     AUDIO = "audio"
+
+    @property
+    def file_type(self) -> str:
+        """The word in the database: image, video or audio."""
+        return self.value.removesuffix("s")
 
 
 def slug_of(name: str) -> str:

@@ -11,6 +11,7 @@ Point = tuple[int, int]  # from the left, from the top
 
 _LETTER_WIDTH = 0.55  # of its height, on average, in the font Pillow brings
 _LINE_HEIGHT = 1.5
+_FEW = 36  # pictures that are shown in full size
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ def lay_out(
         cells.append(Cell((left, top), cell_size, shorten(caption, letters), (left, top + height)))
     size = gap_px + across * pitch[0], gap_px + max(rows, 1) * pitch[1]
     return Sheet(size, across, rows, caption_px, tuple(cells))
+
+
+def cell_for(count: int) -> Size:
+    """The size of a picture's box, smaller on a sheet of many.
+
+    >>> cell_for(4), cell_for(100), cell_for(1000)
+    ((320, 320), (192, 192), (128, 128))
+    """
+    side = 320 if count <= _FEW else max(128, round(320 * math.sqrt(_FEW / count)))
+    return side, side
 
 
 def _squarest(count: int, pitch: Size) -> int:

@@ -141,6 +141,25 @@ class ProductionJob(Base):
     finished_at: Mapped[datetime | None]
 
 
+class RenderPlace(Base):
+    """A place among the prompts in flight at one ComfyUI server, held or waited for.
+
+    It belongs to its run for as long as the run shows life: past `expires_at` the row counts
+    for nothing. `asked_at` is the order of the line, `held_since` is empty while it waits.
+    """
+
+    __tablename__ = "render_places"
+    __table_args__ = (Index(None, "server", "held_since"),)
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    server: Mapped[str]
+    fence: Mapped[int] = mapped_column(BigInteger)  # of the job's lease: the older run yields
+    is_interactive: Mapped[bool]
+    asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    held_since: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+
+
 class AnimeFile(Base):
     """One file of the library.
 

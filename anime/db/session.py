@@ -9,8 +9,10 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from anime.db.address import parse_address
+from anime.db.doorbell import Doorbell
 from anime.db.faults import faults_explained
 
+PLACES_CHANNEL = "anime_render_places"  # NOTIFY: the id of a job that has got a place
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 30
@@ -35,6 +37,7 @@ class Database:
             connect_args=_connect_arguments(self.address),
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self.places = Doorbell(self.address, PLACES_CHANNEL)
 
     @asynccontextmanager
     async def session_scope(self) -> AsyncIterator[AsyncSession]:
@@ -50,6 +53,7 @@ class Database:
 
     async def dispose(self) -> None:
         """Close the connections that are not in use."""
+        await self.places.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:

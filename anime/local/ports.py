@@ -1,12 +1,11 @@
 """Ports: free ones found, taken ones named."""
 
-import errno
-import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from anime.errors import ConfigurationError
+from anime.listening import listening_socket
 from anime.settings import Settings
 
 
@@ -31,20 +30,8 @@ def resolve_ports(wishes: Iterable[PortWish]) -> list[int]:
 
 
 def _bind(held: ExitStack, wish: PortWish) -> int:
-    family = socket.AF_INET6 if ":" in wish.host else socket.AF_INET
-    candidate = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    # As the servers do: connections that linger from the last run are no hindrance.
-    candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        candidate.bind((wish.host, wish.port))
-        candidate.listen()
-    except OSError as fault:
-        why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror}"
-        todo = f"Set {wish.variable} to another port, or to 0 for any free one"
-        raise ConfigurationError(
-            f"Port {wish.port} on {wish.host} ({wish.variable}) {why}.", f"{todo}{wish.hint}."
-        ) from fault
-    return int(candidate.getsockname()[1])
+    candidate = listening_socket(wish.host, wish.port, variable=wish.variable, hint=wish.hint)
+    return int(held.enter_context(candidate).getsockname()[1])
 
 
 COMFYUI_HINT = "; if your ComfyUI runs there: ANIME_COMFYUI_URL=http://127.0.0.1:{port}"

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL
 
 from anime.local.home import prepare_home
 from anime.local.parts import Part
@@ -94,8 +94,8 @@ class EmbeddedPostgres:
         shutil.rmtree(self._cluster.base)
 
     def _url(self, driver: str, database: str) -> str:
-        folder = {"host": str(self._cluster.sockets)}
-        return URL.create(driver, ROLE, database=database, query=folder).render_as_string()
+        folder = quote(str(self._cluster.sockets), safe="")
+        return f"{driver}://{ROLE}@/{database}?host={folder}"
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[str, ...]]:
         return await psycopg.AsyncConnection.connect(

@@ -27,6 +27,9 @@ unix_socket_directories = {sockets}
 unix_socket_permissions = 0700
 max_connections = 100
 shared_buffers = 64MB
+# Four processes less: nothing here reads as much as would need readers, or is replicated.
+io_method = sync
+max_logical_replication_workers = 0
 timezone = 'UTC'
 log_timezone = 'UTC'
 """

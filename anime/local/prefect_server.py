@@ -12,8 +12,7 @@ from anime.settings import PROJECT_DIR, Settings
 
 HOST = "127.0.0.1"
 
-# Measured on PostgreSQL: writing task runs and events in batches halves the server's work for
-# a run; the rest of the waits are too long for renders of some seconds.
+# Each with its reason and its measured effect in docs/prefect-server.md.
 TUNING = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -22,6 +21,8 @@ TUNING = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
     "PREFECT_SERVER_TASKS_TAG_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P1D",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
 }
 
 

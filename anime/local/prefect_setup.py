@@ -104,7 +104,8 @@ def _digest(settings: Settings, project: Path) -> str:
     made_from = f"{settings.work_pool} {project} {prefect_version}"
     digest = hashlib.sha256(made_from.encode())
     sources = [project / "prefect.yaml", *sorted((project / "flows").rglob("*.py"))]
-    for path in [*sources, PROJECT_DIR / "anime" / "schemas.py"]:
+    forms = [PROJECT_DIR / "anime" / name for name in ("schemas.py", "core/batches.py")]
+    for path in [*sources, *forms]:
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 

@@ -70,6 +70,10 @@ class Services:
             stop_timeout_seconds=self.settings.worker_grace_seconds + HAND_BACK_SECONDS,
         )
 
+    def migrations(self) -> Part:
+        """The program that brings our tables up to date, and ends."""
+        return self._part("migrations", "migrate")
+
     def prefect_setup(self) -> Part:
         """The program that makes work pool, queues and deployments, and ends."""
         command = (sys.executable, "-m", "anime.local.prefect_setup", str(self.project))

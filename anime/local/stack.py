@@ -11,14 +11,12 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
-from anime.addresses import database_address
 from anime.local.child import run
 from anime.local.environment import child_environment, prefect_home, shared_values
 from anime.local.home import locked_home, prepare_home
 from anime.local.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.local.ports import with_free_ports
 from anime.local.postgres import prepare_postgres
-from anime.local.prefect_database import prefect_database
 from anime.local.prefect_server import prefect_api_url, prefect_server, server_auth_string
 from anime.local.services import ANIME, Services
 from anime.local.supervisor import Supervisor
@@ -81,6 +79,7 @@ class LocalStack:
         self._project = project
         self._cleanup = ExitStack()
         self._started_at: datetime | None = None
+        self._own_prefect_database: str | None = None
         supervisor.report = self._note
 
     async def start(self) -> StackRecord:
@@ -109,7 +108,7 @@ class LocalStack:
         await postgres.create_databases()
         self._use(database_url=SecretStr(postgres.urls.database))
         if self._given.prefect_database_url is None:
-            self._use(prefect_database_url=SecretStr(postgres.urls.prefect))
+            self._own_prefect_database = postgres.urls.prefect
 
     async def _start_valkey(self) -> None:
         if self._given.redis_url is not None:
@@ -134,22 +133,27 @@ class LocalStack:
     async def _start_prefect(self) -> None:
         services = self._services()
         if self._given.prefect_api_url is None:
-            database_url = await prefect_database(self.settings)
+            database_url = await self._prefect_database()
             server = prefect_server(self.settings, services.environment, database_url)
             await together(self._supervisor.start(server), self._run(services.prefect_setup()))
         else:
             await self._run(services.prefect_setup())
+
+    async def _prefect_database(self) -> str:
+        """The address of Prefect's database: the one we have made, or what the settings name."""
+        if self._own_prefect_database is not None:
+            return self._own_prefect_database
+        from anime.local.prefect_database import prefect_database  # with SQLAlchemy: 10 MB
+
+        return await prefect_database(self.settings)
 
     async def _start_rehearsal(self) -> None:
         if self._given.comfyui_url is None:
             await self._supervisor.start(self._services().rehearsal())
 
     async def _start_api(self) -> None:
-        from anime.db.migrate import upgrade
-
-        if self.settings.database_url is not None:
-            async with self._step("migrations"):
-                await upgrade(database_address(self.settings), timezone=self.settings.timezone)
+        # A program of its own, as Alembic and SQLAlchemy would stay here with 30 MB.
+        await self._run(self._services().migrations())
         await self._supervisor.start(self._services().api())
 
     async def _run(self, part: Part) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from anime.rehearsal import saving_nodes
 from anime.rehearsal.folders import annotated_path
 from anime.rehearsal.node_calls import Behaviour, NodeCall, NodeResult
-from anime.rehearsal.painter import Scene, paint
+from anime.rehearsal.painting.painter import Scene, paint
 from anime.rehearsal.values import Conditioning, Frame, Images, Latent, Model, flat_frame
 
 UNSAMPLED = (127, 127, 127)  # what an empty latent decodes to

@@ -5,13 +5,13 @@ import logging
 import os
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
 from anime.errors import ConfigurationError, StackError
+from anime.listening import listening_socket
 from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
 
@@ -48,7 +48,7 @@ async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
             cannot be made.
         StackError: the server did not start.
     """
-    listener = _listen(config)
+    listener = listening_socket(config.host, config.port, variable="ANIME_REHEARSAL_PORT")
     await asyncio.to_thread(_prepare_folders, config)
     server = _Server(_uvicorn_config(config))
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -82,22 +82,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-def _listen(config: RehearsalConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; else replies take 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.host, config.port))
-    except OSError as fault:
-        listener.close()
-        raise ConfigurationError(
-            f"The rehearsal server cannot listen on {config.host}:{config.port}: {fault.strerror}.",
-            "Set ANIME_REHEARSAL_PORT to a free port, or to 0 for any.",
-        ) from fault
-    return listener
 
 
 def _prepare_folders(config: RehearsalConfig) -> None:

@@ -10,14 +10,14 @@ from prefect.testing.utilities import prefect_test_harness
 
 from anime.db.repositories import FileRepository, JobRepository
 from anime.db.session import Database
-from anime.local.valkey import embedded_valkey
+from anime.local.prefect_server import TUNING
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
-from tests.integration.conftest import database_url, postgres_url
+from tests.services import database_url, postgres_url, redis_url
 
-__all__ = ["database_url", "postgres_url"]
+__all__ = ["database_url", "postgres_url", "redis_url"]
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,12 @@ class RehearsalStudio:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server; it takes ten seconds to start, so all tests share it."""
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
-@pytest_asyncio.fixture(scope="session")
-async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """An embedded Valkey."""
-    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
-        yield url
+    """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in TUNING.items():
+            environment.setenv(name, value)
+        with prefect_test_harness(server_startup_timeout=90):
+            yield
 
 
 @pytest.fixture

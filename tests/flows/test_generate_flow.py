@@ -49,6 +49,7 @@ async def test_a_prompt_becomes_a_file_and_a_completed_job(studio: RehearsalStud
     assert job.status is JobStatus.COMPLETED
     assert (job.progress, job.seed, job.output_path) == (100, 7, paths[0])
     assert (file.file_path, file.job_id, file.width, file.height) == (paths[0], job.id, 128, 128)
+    assert file.file_type == "image"
     assert file.file_size == Path(paths[0]).stat().st_size
 
 

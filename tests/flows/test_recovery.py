@@ -21,6 +21,7 @@ from anime.progress import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
 from flows.generate import generate
+from tasks.progress import Reporter
 from tests.flows.conftest import RehearsalStudio
 
 SLOW: dict[str, Any] = {"width": 128, "height": 128, "steps": 20}  # any fields of a request
@@ -162,3 +163,19 @@ async def test_a_run_that_is_stopped_gives_the_job_back_and_the_next_goes_on(
     assert [str(found) for found in studio.library_files()] == [path]
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:
         assert len((await http.get("/history")).json()) == 1
+
+
+async def test_a_heartbeat_just_after_the_last_transaction_does_no_harm(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow_goodbye(reporter: Reporter, paths: list[str]) -> None:
+        await asyncio.sleep(20 * beat_seconds)
+        await completed(reporter, paths)
+
+    completed, beat_seconds = Reporter.completed, 0.01
+    monkeypatch.setattr(Reporter, "completed", slow_goodbye)
+    monkeypatch.setattr("flows.job_run._BEAT_SECONDS", beat_seconds)
+    await generate(prompt="quick heart", width=64, height=64, steps=1)
+    job = await studio.newest_job()
+    events = [event async for event in follow_job(studio.redis_url, job.id)]
+    assert (job.status, events[-1].status) == (JobStatus.COMPLETED, JobStatus.COMPLETED)

@@ -49,8 +49,10 @@ async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
     by_prefect = await house.run(
         *PREFECT,
         *("deployment", "run", "generate/generate", "-p", "prompt=the same", "-p", "seed=5"),
-        PREFECT_API_URL=known["prefect_api_url"],
-        PREFECT_API_AUTH_STRING=known["prefect_api_auth_string"],
+        variables={
+            "PREFECT_API_URL": known["prefect_api_url"],
+            "PREFECT_API_AUTH_STRING": known["prefect_api_auth_string"],
+        },
     )
     assert by_prefect.returncode == 0, by_prefect.stderr
     async with house.prefect() as prefect:

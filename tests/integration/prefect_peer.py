@@ -26,9 +26,12 @@ class PrefectPeer:
     """What it was asked for, and how it answers. `runs` are by idempotency key."""
 
     url: str = ""
-    deployments: dict[str, UUID] = field(default_factory=lambda: {"generate/generate": uuid4()})
+    deployments: dict[str, UUID] = field(
+        default_factory=lambda: {name: uuid4() for name in ("generate/generate", "batch/batch")}
+    )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses_runs: bool = False
+    run_state: str = "RUNNING"
     pool_status: str = "READY"
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,6 +52,9 @@ class PrefectPeer:
         self.ordered.set()
         return JSONResponse(run, 201)
 
+    async def flow_run(self, request: Request) -> JSONResponse:
+        return JSONResponse({"id": request.path_params["id"], "state": {"type": self.run_state}})
+
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
 
@@ -61,6 +67,7 @@ class PrefectPeer:
                 Route(
                     "/api/deployments/{id}/create_flow_run", self.create_flow_run, methods=["POST"]
                 ),
+                Route("/api/flow_runs/{id}", self.flow_run),
                 Route("/api/work_pools/{name}", self.work_pool),
             ],
         )

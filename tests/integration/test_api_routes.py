@@ -340,3 +340,28 @@ async def test_a_file_that_is_gone_is_not_found(
     problem_of(await client.get(f"/api/anime/files/{row.id}/content"), 404)
     problem_of(await client.get("/api/anime/files/999999/content"), 404)
     assert (await client.get(f"/api/anime/files/{row.id}")).json()["filename"] == "gone.png"
+
+
+async def test_a_contact_sheet_can_be_shown_by_prefects_pages(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    sheet = settings.library / ".sheets" / "batch-rooftops-0123456789ab.png"
+    sheet.parent.mkdir()
+    sheet.write_bytes(PICTURE)
+    answer = await client.get(f"/api/anime/sheets/{sheet.name}")
+    assert (answer.status_code, answer.content) == (200, PICTURE)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+@pytest.mark.parametrize("name", ["missing.png", "..%2Fsecret.png", "link.png", "no-picture.txt"])
+async def test_no_other_file_is_sent_as_a_contact_sheet(
+    client: httpx.AsyncClient, settings: Settings, name: str
+) -> None:
+    (settings.library / ".sheets").mkdir()
+    (settings.library / "secret.png").write_bytes(PICTURE)
+    (settings.library / ".sheets" / "no-picture.txt").write_bytes(PICTURE)
+    (settings.library / ".sheets" / "link.png").symlink_to(settings.library / "secret.png")
+    answer = await client.get(f"/api/anime/sheets/{name}")
+    assert answer.status_code in {404, 422}
+    assert PICTURE not in answer.content

@@ -22,7 +22,6 @@ from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
-from anime.local.valkey import embedded_valkey
 from anime.progress import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
@@ -82,12 +81,6 @@ async def ended(process: asyncio.subprocess.Process) -> Finished:
             process.kill()
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())
-
-
-@pytest_asyncio.fixture(scope="module")
-async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
-        yield url
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -329,7 +322,7 @@ async def test_doctor_says_what_to_do_about_each_fault(
     assert done.code == 1
     for todo in ("anime migrate", "ANIME_REDIS_URL", "ANIME_LIBRARY_DIR", "anime worker", "deploy"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 6
+    assert done.out.count("FAIL") == done.out.count("→") == 7
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:

@@ -24,12 +24,6 @@ from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, Progre
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
 
 
-@pytest_asyncio.fixture(scope="module")
-async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
-        yield url
-
-
 @pytest_asyncio.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis_url, decode_responses=True) as client:

@@ -100,7 +100,7 @@ async def test_the_same_graph_gives_the_same_bytes_in_another_process(
         for n in (1, 2)
     )
     program = (
-        "import hashlib; from anime.rehearsal.painter import Scene, paint;"
+        "import hashlib; from anime.rehearsal.painting.painter import Scene, paint;"
         "scene = Scene('a girl at dusk', 42, 64, 64, model='rehearsal-sd15.safetensors',"
         " sampler='euler/normal', steps=3);"
         "print(hashlib.sha256(paint(scene).tobytes()).hexdigest())"

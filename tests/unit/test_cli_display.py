@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from anime.cli.display import LineDisplay
+from anime.cli.batch_display import BarsDisplay, open_batch_display
+from anime.cli.display import LineDisplay, new_bars
 from anime.core.job_status import JobStatus, Stage
 from anime.schemas import ProgressEvent
 
@@ -65,3 +66,36 @@ def test_a_new_attempt_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
         event(stage=Stage.SUBMITTING, progress=0, attempt=2),
     ]
     assert shown(events, capsys) == ["50 %  rendering", "0 %  submitting"]
+
+
+def test_of_a_batch_each_end_gets_one_line_and_other_jobs_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two, other = UUID(int=1), UUID(int=2), UUID(int=3)
+    with open_batch_display("rooftops", {one: "dusk", two: "dawn"}) as display:
+        for job_id, status in [
+            (one, JobStatus.PROCESSING),
+            (other, JobStatus.COMPLETED),
+            (one, JobStatus.COMPLETED),
+            (one, JobStatus.COMPLETED),
+            (two, JobStatus.FAILED),
+        ]:
+            display.show(event(status, message="why").model_copy(update={"job_id": job_id}))
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 2  completed  dusk",
+        "2 of 2, 1 without files  failed  dawn: why",
+    ]
+
+
+def test_a_batch_has_a_bar_for_the_whole_and_for_what_is_under_way() -> None:
+    one, two = UUID(int=1), UUID(int=2)
+    bars = new_bars()
+    display = BarsDisplay(bars, "rooftops", {one: "dusk", two: "dawn"})
+    display.show(event(stage=Stage.RENDERING, progress=40))
+    assert [(bar.fields["title"].strip(), bar.completed) for bar in bars.tasks] == [
+        ("rooftops", 0),
+        ("dusk", 40),
+    ]
+    display.show(event(JobStatus.COMPLETED, progress=100))
+    display.show(event(stage=Stage.RENDERING, progress=90))  # late: it has ended
+    assert [(bar.fields["title"], bar.completed) for bar in bars.tasks] == [("rooftops", 1)]

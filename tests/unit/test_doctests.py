@@ -1,4 +1,4 @@
-"""Every example in a docstring of the core is true."""
+"""Every example in a docstring of the core, and of what benchmarks count, is true."""
 
 import doctest
 import importlib
@@ -8,7 +8,10 @@ import pytest
 
 import anime.core
 
-MODULES = [f"anime.core.{module.name}" for module in pkgutil.iter_modules(anime.core.__path__)]
+MODULES = [
+    *(f"anime.core.{module.name}" for module in pkgutil.iter_modules(anime.core.__path__)),
+    "benchmarks.timing",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -15,6 +15,7 @@ import pytest
 from anime.settings import PROJECT_DIR
 
 OURS = frozenset({"flows", "tasks", "blocks", "anime"})
+ABOVE_ALL = ("benchmarks", "tests")
 ENTRY_POINTS = ("anime.api", "anime.cli", "anime.local", "anime.worker", "anime.demo")
 IMPURE = frozenset(
     {
@@ -81,6 +82,7 @@ def layer_faults(source: Source) -> list[str]:
     }[top]
     if source.is_below("anime.api"):
         above = ("flows", "tasks")
+    above = (*above, *ABOVE_ALL)
     return [name for name in source.imports() if any(within(name, package) for package in above)]
 
 
@@ -183,6 +185,7 @@ def test_a_flow_reads_as_a_table_of_contents() -> None:
         (layer_faults, "tasks.files", "from flows.generate import generate"),
         (layer_faults, "anime.core.paths", "import blocks.comfyui"),
         (layer_faults, "anime.api.app", "def route():\n    from flows import generate"),
+        (layer_faults, "anime.local.house", "from benchmarks.timing import percentile"),
         (core_faults, "anime.core.paths", "import os"),
         (core_faults, "anime.core.paths", "from uuid import uuid4"),
         (core_faults, "anime.core.paths", "import httpx"),

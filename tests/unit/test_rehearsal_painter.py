@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from anime.rehearsal.caption import text_width, wrap
-from anime.rehearsal.painter import Scene, paint
-from anime.rehearsal.sketch import seeded_dice
-from anime.rehearsal.wording import Figure, Place, Time, Weather, read_motif
+from anime.rehearsal.painting.caption import text_width, wrap
+from anime.rehearsal.painting.painter import Scene, paint
+from anime.rehearsal.painting.sketch import seeded_dice
+from anime.rehearsal.painting.wording import Figure, Place, Time, Weather, read_motif
 
 SCENE = Scene("a girl on a rooftop at dusk", 7, 96, 128, sampler="euler/normal")
 

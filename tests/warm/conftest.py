@@ -24,9 +24,10 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
+from anime.local.house import running
 from anime.local.prefect_setup import base_job_template
 from anime.settings import PROJECT_DIR
-from tests.house.conftest import House, running_house
+from tests.house.conftest import House, new_house
 
 PATIENCE_SECONDS = 60
 
@@ -173,7 +174,7 @@ class Site:
 @pytest_asyncio.fixture(scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One running house; its own worker has its own pool."""
-    async with running_house(tmp_path_factory.mktemp("warm-house")) as house:
+    async with running(new_house(tmp_path_factory.mktemp("warm-house"))) as house:
         yield house
 
 

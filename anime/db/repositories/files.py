@@ -1,6 +1,6 @@
 """The files of the library."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -82,6 +82,17 @@ class FileRepository:
         return await self._all(
             select(AnimeFile).where(AnimeFile.job_id == job_id).order_by(AnimeFile.id)
         )
+
+    async def of_jobs(self, job_ids: Collection[UUID]) -> dict[UUID, list[FileRecord]]:
+        """The files of each of those jobs that has made any, in the order they were recorded."""
+        files = await self._all(
+            select(AnimeFile).where(AnimeFile.job_id.in_(job_ids)).order_by(AnimeFile.id)
+        )
+        made: dict[UUID, list[FileRecord]] = {}
+        for file in files:
+            if file.job_id is not None:
+                made.setdefault(file.job_id, []).append(file)
+        return made
 
     async def newest(
         self, limit: int, project: str | None = None, job_id: UUID | None = None

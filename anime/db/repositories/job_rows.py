@@ -1,5 +1,6 @@
 """The rows of jobs: how they are read, and the one way in which they are changed."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.db.models import ProductionJob, Project
-from anime.db.repositories.leases import NOW
+from anime.db.repositories.leases import NOW, is_free
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
 
@@ -45,6 +46,25 @@ class JobRows:
         if project is not None:
             wanted.append(Project.slug == slug_of(project))
         return await self._snapshots(*wanted, limit=limit)
+
+    async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
+        """Those of the jobs that are written down, by id."""
+        found = await self._snapshots(ProductionJob.id.in_(job_ids))
+        return {job.id: job for job in found}
+
+    async def statuses(self, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
+        """The states of those of the jobs that are written down."""
+        rows = await self._session.execute(
+            select(ProductionJob.id, ProductionJob.status).where(ProductionJob.id.in_(job_ids))
+        )
+        return {row.id: row.status for row in rows}
+
+    async def is_held(self, job_id: UUID) -> bool:
+        """Whether a live run has the job."""
+        held = await self._session.scalar(
+            select(ProductionJob.id).where(ProductionJob.id == job_id, ~is_free())
+        )
+        return held is not None
 
     async def request_of(self, job_id: UUID) -> GenerationRequest:
         """What was asked for.

@@ -4,6 +4,8 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +31,16 @@ from anime.schemas import GenerationRequest, JobSnapshot
 _UNLEASED = {"lease_owner": None, "lease_expires_at": None}
 
 
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What the row of a job says from the beginning."""
+
+    request: GenerationRequest
+    workflow: str
+    seed: int
+    flow_run_id: UUID | None = None
+
+
 class JobRepository(JobRows):
     """The jobs in one transaction."""
 
@@ -36,25 +48,23 @@ class JobRepository(JobRows):
         self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
     ) -> JobSnapshot:
         """The job's row, written as `queued` unless it is there already."""
-        project_id = None
-        if request.project is not None:
-            project_id = (await ProjectRepository(self._session).get_or_create(request.project)).id
-        await self._session.execute(
-            insert(ProductionJob)
-            .values(
-                id=job_id,
-                project_id=project_id,
-                character=request.character,
-                shot=request.shot,
-                type=request.type,
-                workflow=workflow,
-                prompt=request.prompt,
-                params=request.model_dump(mode="json"),
-                seed=seed,
-            )
-            .on_conflict_do_nothing(index_elements=[ProductionJob.id])
-        )
+        await self.create_all({job_id: NewJob(request, workflow, seed)})
         return await self.get(job_id)
+
+    async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
+        """Rows for those jobs that have none, written as `queued`."""
+        projects = ProjectRepository(self._session)
+        # Sorted, so that two batches that share projects never wait for each other.
+        names = sorted({job.request.project for job in jobs.values() if job.request.project})
+        ids = {name: (await projects.get_or_create(name)).id for name in names}
+        rows = [
+            _row(job_id, job, ids.get(job.request.project or "")) for job_id, job in jobs.items()
+        ]
+        if rows:
+            await self._session.execute(
+                insert(ProductionJob).on_conflict_do_nothing(index_elements=[ProductionJob.id]),
+                rows,
+            )
 
     async def lease(self, job_id: UUID, owner: UUID, *, seconds: float) -> Lease | None:
         """The job, for that owner alone for so many seconds; None when it has ended.
@@ -78,7 +88,7 @@ class JobRepository(JobRows):
         )
         if job is not None:
             return lease_of(job, owner)
-        if await self._settle_cancellation(job_id, owner):
+        if await self.settle_cancellation(job_id, owner):
             return None
         job = await self._row(job_id)
         if job.status.is_final:
@@ -187,7 +197,7 @@ class JobRepository(JobRows):
         if await self._change(ProductionJob.id == job_id, flow_run_id=flow_run_id) is None:
             raise no_such_job(job_id)
 
-    async def _settle_cancellation(self, job_id: UUID, owner: UUID) -> bool:
+    async def settle_cancellation(self, job_id: UUID, owner: UUID | None = None) -> bool:
         """Whether a cancellation without a live run but the owner's was made final now."""
         is_stopping = ProductionJob.status == JobStatus.CANCELLING
         job = await self._change(
@@ -219,3 +229,19 @@ class JobRepository(JobRows):
             if (job.status, job.fence) != (then, lease.fence):  # else: our own, repeated
                 raise refusal(job)
         return await self.get(lease.job_id)
+
+
+def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]:  # by column
+    request = job.request
+    return {
+        "id": job_id,
+        "project_id": project_id,
+        "character": request.character,
+        "shot": request.shot,
+        "type": request.type,
+        "workflow": job.workflow,
+        "prompt": request.prompt,
+        "params": request.model_dump(mode="json"),
+        "seed": job.seed,
+        "flow_run_id": job.flow_run_id,
+    }

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-from anime.rehearsal.wording import Time
+from anime.rehearsal.painting.wording import Time
 
 Color: TypeAlias = tuple[int, int, int]
 

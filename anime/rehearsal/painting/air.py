@@ -4,9 +4,9 @@ from math import cos, sin, tau
 
 from PIL import Image, ImageDraw
 
-from anime.rehearsal.palette import Color
-from anime.rehearsal.sketch import SMOOTHING, Sketch
-from anime.rehearsal.wording import Weather
+from anime.rehearsal.painting.palette import Color
+from anime.rehearsal.painting.sketch import SMOOTHING, Sketch
+from anime.rehearsal.painting.wording import Weather
 
 PETAL: Color = (255, 196, 214)
 SNOWFLAKE: Color = (250, 252, 255)

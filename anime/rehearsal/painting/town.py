@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from anime.rehearsal.palette import Color, mix
-from anime.rehearsal.sketch import Point, Sketch, polygon_mask
-from anime.rehearsal.wording import Time
+from anime.rehearsal.painting.palette import Color, mix
+from anime.rehearsal.painting.sketch import Point, Sketch, polygon_mask
+from anime.rehearsal.painting.wording import Time
 
 LIT_SHARE = {Time.NIGHT: 0.55, Time.DUSK: 0.4, Time.DAWN: 0.18, Time.DAY: 0.0}
 

@@ -5,9 +5,9 @@ from math import pi, sin, tau
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from anime.rehearsal.palette import mix
-from anime.rehearsal.sketch import Sketch, gradient
-from anime.rehearsal.wording import Time
+from anime.rehearsal.painting.palette import mix
+from anime.rehearsal.painting.sketch import Sketch, gradient
+from anime.rehearsal.painting.wording import Time
 
 STARS_PER_PIXEL = 1 / 1400
 

@@ -6,9 +6,9 @@ from math import cos, pi, sin, tau
 
 from PIL import Image, ImageChops, ImageDraw
 
-from anime.rehearsal.palette import Color, mix
-from anime.rehearsal.sketch import Point, Sketch, polygon_mask, rim
-from anime.rehearsal.wording import Figure, Time
+from anime.rehearsal.painting.palette import Color, mix
+from anime.rehearsal.painting.sketch import Point, Sketch, polygon_mask, rim
+from anime.rehearsal.painting.wording import Figure, Time
 
 HEADS = 6.4  # a figure is so many heads tall
 SKIN: Color = (250, 222, 202)

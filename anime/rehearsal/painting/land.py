@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw
 
-from anime.rehearsal.palette import Color, mix
-from anime.rehearsal.sketch import Point, Sketch, curve, gradient, polygon_mask
+from anime.rehearsal.painting.palette import Color, mix
+from anime.rehearsal.painting.sketch import Point, Sketch, curve, gradient, polygon_mask
 
 # The height of a line, as a fraction from the top, at a fraction of the width.
 Line: TypeAlias = Callable[[float], float]

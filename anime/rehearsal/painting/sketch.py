@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from PIL import Image, ImageChops, ImageDraw
 
-from anime.rehearsal.palette import Color, Palette
+from anime.rehearsal.painting.palette import Color, Palette
 
 Point: TypeAlias = tuple[float, float]
 

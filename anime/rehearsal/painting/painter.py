@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from anime.rehearsal import air, figure, land, sky, town
-from anime.rehearsal.caption import write_caption
-from anime.rehearsal.palette import choose_palette
-from anime.rehearsal.sketch import Sketch, seeded_dice
-from anime.rehearsal.wording import Motif, Place, Weather, read_motif
+from anime.rehearsal.painting import air, figure, land, sky, town
+from anime.rehearsal.painting.caption import write_caption
+from anime.rehearsal.painting.palette import choose_palette
+from anime.rehearsal.painting.sketch import Sketch, seeded_dice
+from anime.rehearsal.painting.wording import Motif, Place, Weather, read_motif
 
 SMALLEST_SHEET = 320  # pixels of the longer side; smaller pictures are painted larger and reduced
 LARGEST_SHEET = 1280  # larger pictures are painted smaller and enlarged

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from anime.rehearsal.palette import Color
+from anime.rehearsal.painting.palette import Color
 
 MARK = "REHEARSAL"
 MOST_PANEL = 0.34  # of the height

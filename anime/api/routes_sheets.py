@@ -1,0 +1,26 @@
+"""Contact sheets, as Prefect's pages show them."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
+
+from anime.api.routes_files import PICTURE_HEADERS
+from anime.api.state import StudioDependency
+from anime.errors import NotFound
+
+router = APIRouter(tags=["files"])
+
+FOLDER = ".sheets"  # below the library
+SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.png$")]
+
+
+@router.get("/sheets/{name}", response_class=FileResponse)
+async def sheet(name: SheetName, studio: StudioDependency) -> Response:
+    """A contact sheet."""
+    folder = studio.settings.library.resolve() / FOLDER
+    real = (folder / name).resolve()
+    if not real.is_relative_to(folder) or not await asyncio.to_thread(real.is_file):
+        raise NotFound(f"There is no contact sheet {name}.", "It was deleted; run the batch again.")
+    return FileResponse(real, media_type="image/png", headers=PICTURE_HEADERS)

@@ -1,0 +1,133 @@
+"""`anime batch`: many generations from a file."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID, uuid4
+
+import typer
+from pydantic import BaseModel
+
+from anime.cli.terminal import give, give_lines, shorten, tell
+from anime.schemas import FileRecord, JobSnapshot
+
+if TYPE_CHECKING:
+    from anime.core.batches import BatchRequest
+    from anime.db.session import Database
+    from anime.settings import Settings
+
+_TOLD = 5  # reasons on the terminal; `anime jobs` has all
+
+
+class BatchResult(BaseModel):
+    """A batch as it stands: its run, and each of its jobs in order with all files."""
+
+    name: str
+    flow_run_id: UUID
+    generations: int  # asked for; a run that ended early has not written down all of them
+    jobs: list[JobSnapshot]
+    files: list[FileRecord]
+
+
+def batch(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to render.")],
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Print the id of the run and leave.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print jobs and files as JSON.")] = False,
+) -> None:
+    """Render many generations in one run; those that are done already are not done again."""
+    from anime.cli.batch_file import read_batch
+    from anime.settings import load_settings
+
+    asked = read_batch(file)
+    result = asyncio.run(_render(asked, load_settings(), waits=not no_wait))
+    if json:
+        give(result.model_dump_json(indent=2))
+    elif no_wait:
+        give(str(result.flow_run_id))
+    else:
+        give_lines(file.file_path for file in result.files)
+    if not no_wait:
+        _raise_for(result)
+
+
+async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
+    from anime.addresses import database_address
+    from anime.core.batches import jobs_of, possible_jobs_of
+    from anime.db.repositories import FileRepository, JobRepository
+    from anime.db.session import Database
+
+    async with Database(database_address(settings)) as database:
+        async with database.session_scope() as session:
+            known = await JobRepository(session).statuses(possible_jobs_of(asked))
+        children = jobs_of(asked, known)
+        prompts = {job_id: child.request.prompt for job_id, child in children.items()}
+        run_id = await _start_and_watch(asked, prompts, database, settings, waits=waits)
+        async with database.session_scope() as session:
+            jobs = await JobRepository(session).among(prompts)
+            files = await FileRepository(session).of_jobs(prompts)
+    return BatchResult(
+        name=asked.name,
+        flow_run_id=run_id,
+        generations=len(prompts),
+        jobs=[jobs[job_id] for job_id in prompts if job_id in jobs],
+        files=[file for job_id in prompts for file in files.get(job_id, ())],
+    )
+
+
+async def _start_and_watch(
+    asked: "BatchRequest",
+    prompts: dict[UUID, str],
+    database: "Database",
+    settings: "Settings",
+    *,
+    waits: bool,
+) -> UUID:
+    """The id of the run, which is over if it was waited for."""
+    from anime.addresses import redis_address
+    from anime.cli.batch_display import open_batch_display
+    from anime.cli.watch_batch import watch_batch
+    from anime.intake import start_batch
+    from anime.prefect_api import PrefectApi
+
+    async with PrefectApi.from_settings(settings) as prefect:
+        run_id = await start_batch(asked, key=str(uuid4()), prefect=prefect, settings=settings)
+        if not waits:
+            return run_id
+        try:
+            with open_batch_display(asked.name, prompts) as display:
+                state = await watch_batch(
+                    run_id,
+                    prompts,
+                    database=database,
+                    redis_url=redis_address(settings),
+                    prefect=prefect,
+                    display=display,
+                )
+        except asyncio.CancelledError:
+            tell(f"The batch goes on, as run {run_id} in Prefect.")
+            raise
+    if state.type in {"CRASHED", "CANCELLED"}:
+        tell(f"The run is {state.type.lower()}: {state.message}")
+    return run_id
+
+
+def _raise_for(result: BatchResult) -> None:
+    """Raise for a batch of which something is missing."""
+    from anime.core.batches import summary_of
+    from anime.core.job_status import JobStatus
+    from anime.errors import BatchIncomplete
+
+    unmade = [job for job in result.jobs if job.status is not JobStatus.COMPLETED]
+    unbegun = result.generations - len(result.jobs)
+    if unmade or unbegun:
+        counted = summary_of([job.status for job in result.jobs]) or "none completed"
+        reasons = "".join(
+            f"\n  {shorten(job.prompt)}: {job.error or job.status}" for job in unmade[:_TOLD]
+        )
+        counted += f", {unbegun} not begun" * bool(unbegun)
+        raise BatchIncomplete(
+            f"Of {result.generations}: {counted}.{reasons}",
+            "Give the same command again to render only what is missing.",
+        )

@@ -1,0 +1,76 @@
+"""A batch in a YAML file: read, checked, and faults named by their line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from anime.core.batches import BatchRequest
+from anime.errors import InvalidRequest
+from anime.field_faults import faults_of
+
+MAX_BYTES = 4_000_000
+_TODO = "docs/batches.md says what a batch may hold."
+
+
+def read_batch(path: Path) -> BatchRequest:
+    """The batch in the file; its name is that of the file where it says none.
+
+    Raises:
+        InvalidRequest: the file cannot be read or is no batch; the message names the lines.
+    """
+    text = _read(path)
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise InvalidRequest(f"{path.name} is no YAML: {_one_line(fault)}.", _TODO) from None
+    if not isinstance(fields, dict):
+        raise InvalidRequest(f"{path.name} holds no batch: it is no list of fields.", _TODO)
+    try:
+        return BatchRequest.model_validate({"name": path.stem, **fields})
+    except ValidationError as fault:
+        errors = fault.errors(include_input=False, include_url=False)
+        told = [
+            f"{path.name}{_line_of(tree, error['loc'])}: {said}"
+            for error, said in zip(errors, faults_of(errors), strict=True)
+        ]
+        raise InvalidRequest(" ".join(told), _TODO) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidRequest(f"{path} is larger than {MAX_BYTES:,} bytes.", "Split the batch.")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else "it is not UTF-8"
+        raise InvalidRequest(
+            f"{path} cannot be read: {reason}.", "Give a YAML file that you may read."
+        ) from None
+
+
+def _line_of(tree: yaml.Node | None, place: Sequence[int | str]) -> str:
+    """Where in the file a field stands, as ` line 7`; the nearest around it if it is missing."""
+    node = tree
+    for step in place:
+        child = _child_of(node, step)
+        if child is None:
+            break
+        node = child
+    return f" line {node.start_mark.line + 1}" if node is not None else ""
+
+
+def _child_of(node: yaml.Node | None, step: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        found: Any = node.value[step]  # PyYAML's lists are of any node
+        return found if isinstance(found, yaml.Node) else None
+    return None
+
+
+def _one_line(fault: yaml.YAMLError) -> str:
+    return " ".join(str(fault).split())

@@ -1,0 +1,190 @@
+"""A batch: many generations asked for at once, and which of them is which job.
+
+A job's id follows from the batch's name and from what the child asks for, not from its place in
+the list: a batch that was extended or sorted and is run again renders only what is new.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Annotated, Any, Self
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from anime.core.job_status import JobStatus
+from anime.schemas import GenerationRequest, Name, Priority, PromptText, Seed
+
+MAX_CHILDREN = 1_000
+MAX_TRIES = 10
+_BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
+_OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
+_FREE_FIELDS = {"prompt", "negative_prompt", "seed", "project", "character", "shot", "priority"}
+_GONE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class BatchRequest(BaseModel):
+    """Many generations: each prompt with each seed, and whole requests besides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name = Field(
+        description="Name of the batch. Run again under the same name, it renders what is missing."
+    )
+    prompts: list[PromptText] = Field(
+        default_factory=list, max_length=MAX_CHILDREN, description="What to draw, one each."
+    )
+    seeds: list[Seed] = Field(
+        default_factory=list,
+        max_length=MAX_CHILDREN,
+        description="Each prompt is rendered with each of these seeds.",
+    )
+    takes: Annotated[int, Field(ge=1, le=MAX_CHILDREN)] = Field(
+        default=1, description="Without seeds: how often each prompt is rendered."
+    )
+    requests: list[GenerationRequest] = Field(
+        default_factory=list, max_length=MAX_CHILDREN, description="Whole requests, one each."
+    )
+    common: dict[Name, JsonValue] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Fields of a generation that all share, such as width, model or project.",
+    )
+    priority: Priority = Field(
+        default=10, description="0 to 100; from 50 up its renders go before those of batches."
+    )
+    max_tries: Annotated[int, Field(ge=1, le=MAX_TRIES)] = Field(
+        default=3, description="How often one that fails is rendered, over all runs of the batch."
+    )
+
+    @model_validator(mode="after")
+    def _is_some_batch(self) -> Self:
+        if not self.prompts and not self.requests:
+            raise ValueError("has nothing to render; give prompts or requests")
+        if self.seeds and self.takes > 1:
+            raise ValueError("has both seeds and takes; takes are for prompts without seeds")
+        if self.seeds and not self.prompts:
+            raise ValueError("has seeds but no prompts they belong to")
+        asked = len(self.prompts) * max(len(self.seeds), self.takes) + len(self.requests)
+        if asked > MAX_CHILDREN:
+            raise ValueError(f"asks for {asked} generations; {MAX_CHILDREN} are the most")
+        return self
+
+    @model_validator(mode="after")
+    def _has_common_fields_of_a_request(self) -> Self:
+        for field, place in _OWN_FIELDS.items():
+            if field in self.common:
+                raise ValueError(f"has {field} among the common fields; say it under {place}")
+        try:
+            GenerationRequest.model_validate({"prompt": "any", **self.common})
+        except ValidationError as fault:
+            first = fault.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"has a common field {where}: {_reason(first)}") from None
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One generation of a batch. `number` counts from 1, in the batch's order."""
+
+    number: int
+    request: GenerationRequest
+    key: UUID
+
+    def job_id(self, attempt: int) -> UUID:
+        """The id of the job that renders it at that try, counted from 1.
+
+        A job that has failed is final, so a new try is a new job.
+        """
+        return uuid5(self.key, f"try-{attempt}")
+
+
+def expand(batch: BatchRequest) -> tuple[Child, ...]:
+    """The generations of the batch: prompts in order, each with every seed, then the requests.
+
+    >>> batch = BatchRequest(name="b", prompts=["a fox", "an owl"], seeds=[1, 2])
+    >>> [(child.request.prompt, child.request.seed) for child in expand(batch)]
+    [('a fox', 1), ('a fox', 2), ('an owl', 1), ('an owl', 2)]
+    """
+    home = uuid5(_BATCHES, batch.name)
+    seen: Counter[str] = Counter()
+    children = []
+    for number, request in enumerate(_requests_of(batch), start=1):
+        content = _content_of(request)
+        key = uuid5(home, f"{content}#{seen[content]}")
+        seen[content] += 1
+        children.append(Child(number, request, key))
+    return tuple(children)
+
+
+def jobs_of(batch: BatchRequest, known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
+    """The job that stands for each child, given the states of those that are written down."""
+    return {
+        child.job_id(try_to_go_on_with(child, known, batch.max_tries)): child
+        for child in expand(batch)
+    }
+
+
+def possible_jobs_of(batch: BatchRequest) -> list[UUID]:
+    """The ids of all jobs that the batch may have, at any try."""
+    tries = range(1, batch.max_tries + 1)
+    return [child.job_id(attempt) for child in expand(batch) for attempt in tries]
+
+
+def kind_of(request: GenerationRequest) -> str:
+    """What decides whether a server can render a request: all but its words, seed and names."""
+    return request.model_dump_json(exclude=_FREE_FIELDS)
+
+
+def try_to_go_on_with(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> int:
+    """The number of the try that stands for the child now: under way, done, new, or the last.
+
+    >>> child = expand(BatchRequest(name="b", prompts=["a fox"]))[0]
+    >>> try_to_go_on_with(child, {}, 3)
+    1
+    >>> try_to_go_on_with(child, {child.job_id(1): JobStatus.FAILED}, 3)
+    2
+    >>> try_to_go_on_with(child, {child.job_id(1): JobStatus.FAILED}, 1)
+    1
+    """
+    tries = range(1, max_tries + 1)
+    return next((n for n in tries if known.get(child.job_id(n)) not in _GONE), max_tries)
+
+
+def _requests_of(batch: BatchRequest) -> Iterator[GenerationRequest]:
+    shared = {"priority": batch.priority, **batch.common}
+    for prompt in batch.prompts:
+        for seed in batch.seeds or repeat(None, batch.takes):
+            yield GenerationRequest.model_validate({**shared, "prompt": prompt, "seed": seed})
+    for request in batch.requests:
+        own = request.model_dump(exclude_unset=True, exclude_none=True)
+        inputs = {**_inputs_of(shared), **request.inputs}
+        yield GenerationRequest.model_validate({**shared, **own, "inputs": inputs})
+
+
+def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    inputs = fields.get("inputs", {})
+    return inputs if isinstance(inputs, dict) else {}
+
+
+def _content_of(request: GenerationRequest) -> str:
+    """What is to be seen: a field that is added later, or another priority, changes no id."""
+    fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"priority"})
+    return json.dumps(fields, sort_keys=True)
+
+
+def _reason(error: Mapping[str, Any]) -> str:  # one of pydantic's
+    return "it is not known" if error["type"] == "extra_forbidden" else str(error["msg"])
+
+
+def summary_of(statuses: Sequence[JobStatus]) -> str:
+    """How a batch ended, in words.
+
+    >>> summary_of([JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.COMPLETED])
+    '2 completed, 1 failed'
+    """
+    counted = Counter(statuses)
+    return ", ".join(f"{counted[status]} {status}" for status in JobStatus if counted[status])

@@ -1,0 +1,79 @@
+"""python -m benchmarks [NAME …]: measure, print, write down."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, TypeAlias
+
+import typer
+
+from anime.cli.terminal import tell_error
+from anime.errors import AnimeError
+from benchmarks import batch, idle, latency, memory, report, startup, throughput
+from benchmarks.effort import FULL, Effort
+from benchmarks.report import Row
+from benchmarks.studio import Studio, open_studio
+
+Benchmark: TypeAlias = Callable[[Studio, Effort], Awaitable[list[Row]]]
+
+# In this order: idle before anything has run, memory last because it leaves the most behind.
+BENCHMARKS: dict[str, Benchmark] = {
+    "idle": idle.measure,
+    "latency": latency.measure,
+    "batch": batch.measure,
+    "throughput": throughput.measure,
+    "memory": memory.measure,
+    "startup": startup.measure,
+}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def benchmarks(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Of {', '.join(BENCHMARKS)}; all if none.")
+    ] = None,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="In the sizes of the goals.")] = False,
+    renders: Annotated[int | None, typer.Option(min=2, help="Renders in a batch.")] = None,
+    seconds: Annotated[
+        list[float] | None, typer.Option(min=0.05, help="Of one render in a batch; repeatable.")
+    ] = None,
+    runs: Annotated[int | None, typer.Option(min=8, help="Separate runs for throughput.")] = None,
+    generations: Annotated[int | None, typer.Option(min=10, help="For the memory.")] = None,
+) -> None:
+    """Measure our path beside a bare client of the same ComfyUI (ANIME_COMFYUI_URL, or ours)."""
+    chosen = [name for name in BENCHMARKS if name in (names or BENCHMARKS)]
+    if unknown := sorted(set(names or ()) - set(BENCHMARKS)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there is {', '.join(BENCHMARKS)}.")
+    usual = FULL if full else Effort()
+    effort = replace(
+        usual,
+        renders=renders or usual.renders,
+        seconds=tuple(seconds or usual.seconds),
+        runs=runs or usual.runs,
+        generations=generations or usual.generations,
+    )
+    asyncio.run(_measure(chosen, effort))
+
+
+async def _measure(names: Sequence[str], effort: Effort) -> None:
+    """Measure one after the other, and write down what there is even if one fails."""
+    found: dict[str, list[Row]] = {}
+    try:
+        async with open_studio() as studio:
+            for name in names:
+                found[name] = await BENCHMARKS[name](studio, effort)
+                report.show(name, found[name])
+    finally:
+        if found:
+            typer.echo(f"Written to {report.write(found, asdict(effort))}")
+
+
+if __name__ == "__main__":
+    try:
+        app(prog_name="python -m benchmarks")
+    except AnimeError as error:
+        tell_error(error)
+        sys.exit(1)

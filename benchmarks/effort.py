@@ -1,0 +1,20 @@
+"""How much is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """The sizes of the series. These take some ten minutes in all."""
+
+    renders: int = 40
+    seconds: tuple[float, ...] = (1.0, 0.25)
+    rounds: int = 2
+    requests: int = 12
+    runs: int = 60
+    stock_runs: int = 12
+    generations: int = 100
+
+
+# As the figures to reach are defined; about half an hour.
+FULL = Effort(renders=200, rounds=1, requests=30, runs=200, stock_runs=20, generations=1000)

@@ -1,0 +1,44 @@
+"""How much memory programs hold, their children included; in MB of a million bytes."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from anime.stack_record import StackRecord
+
+MB = 1_000_000
+
+
+def parts_mb(record: StackRecord, measure: Callable[[int], float]) -> dict[str, float]:
+    """What each part of a stack holds, and `anime up` itself."""
+    parts = {name: family_mb(part.pid, measure) for name, part in record.parts.items()}
+    return parts | {"anime up": measure(record.pid)}
+
+
+def family_mb(pid: int, measure: Callable[[int], float]) -> float:
+    """What the process and all it has started hold."""
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(pid).children(recursive=True)
+        return sum(map(measure, (pid, *(child.pid for child in children))))
+    return 0.0
+
+
+def resident_mb(pid: int) -> float:
+    """The resident set; 0 for a process that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return float(psutil.Process(pid).memory_info().rss) / MB
+    return 0.0
+
+
+def shared_mb(pid: int) -> float:
+    """The proportional set, in which a page counts once however many processes share it.
+
+    The resident set where the system does not tell: not Linux, or another user's process.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return resident_mb(pid)
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / MB

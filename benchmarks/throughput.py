@@ -1,0 +1,142 @@
+"""Many separate runs: our worker beside Prefect's stock process worker.
+
+Both stock sides run the same deployment in a pool of their own on the same Prefect server, one
+after the other: with everything as Prefect has it, and tuned as far as its settings go.
+"""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx
+
+from anime.errors import StackError
+from anime.local.house import ANIME
+from anime.settings import PROJECT_DIR, Settings
+from benchmarks.effort import Effort
+from benchmarks.report import Reach, Row
+from benchmarks.studio import Studio, seconds_allowed
+from benchmarks.through_api import render_through_api
+from benchmarks.timing import steady_rate
+
+RENDER_SECONDS = 0.1
+POOL = "bench-stock"
+LIMIT = int(Settings.model_fields["worker_limit"].default)  # runs at a time, on every side
+STOP_SECONDS = 60
+PREFECT = (sys.executable, "-m", "prefect")
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """A stock worker and its deployment."""
+
+    name: str
+    command: tuple[str, ...]
+    job_variables: Mapping[str, str] = field(default_factory=dict)
+
+
+DEFAULTS = Stock("defaults", (*PREFECT, "worker", "start", "--pool", POOL, "--limit", str(LIMIT)))
+# One interpreter a run instead of three, and asked for work each second instead of each tenth.
+TUNED = Stock(
+    "tuned",
+    (*ANIME, "worker", "--type", "process", "--limit", str(LIMIT)),
+    {"command": "python -m prefect.engine"},
+)
+
+
+async def measure(studio: Studio, effort: Effort) -> list[Row]:
+    """Runs per second on each side; the first wave, which waits for a poll, is not counted."""
+    await _make_pool(studio)
+    before = await _our_rate(studio, effort.runs // 2)
+    stock = [await _stock_rate(studio, each, effort.stock_runs) for each in (DEFAULTS, TUNED)]
+    after = await _our_rate(studio, effort.runs // 2)
+    note = f"{effort.runs} runs of ours, {effort.stock_runs} of each other"
+    return [
+        Row(
+            f"separate runs of {RENDER_SECONDS:g} s a second, stock worker {each.name}",
+            (before + after) / 2,
+            rate,
+            Reach(limit, at_least=True, by_ratio=True),
+            note,
+        )
+        for each, rate, limit in zip((DEFAULTS, TUNED), stock, (8, 4), strict=True)
+    ]
+
+
+async def _make_pool(studio: Studio) -> None:
+    create = (*PREFECT, "work-pool", "create", POOL, "--type", "process")
+    done = await studio.house.run(*create, variables=_address(studio))
+    if done.returncode:
+        raise StackError(f"The pool {POOL} cannot be made: {done.stderr}", "Read prefect.log.")
+
+
+async def _our_rate(studio: Studio, number: int) -> float:
+    """Runs per second of the worker `anime up` has started."""
+    ended = await render_through_api(studio, number, RENDER_SECONDS)
+    return steady_rate(list(ended.values()), LIMIT)
+
+
+async def _stock_rate(studio: Studio, stock: Stock, number: int) -> float:
+    """Runs per second of a stock worker that was there before they were ordered."""
+    async with studio.house.prefect() as prefect, _worker(studio, stock):
+        deployment = await _deploy(prefect, stock)
+        runs = [await _order(studio, prefect, deployment) for _ in range(number)]
+        ended = await studio.endings.of(runs, seconds_allowed(number, RENDER_SECONDS))
+    return steady_rate(list(ended.values()), LIMIT)
+
+
+async def _deploy(prefect: httpx.AsyncClient, stock: Stock) -> str:
+    """The id of a deployment like ours, in the pool of the stock worker."""
+    ours = (await prefect.get("/deployments/name/generate/generate")).raise_for_status().json()
+    same = ("flow_id", "entrypoint", "path", "pull_steps", "parameter_openapi_schema")
+    reply = await prefect.post(
+        "/deployments/",
+        json={
+            **{name: ours[name] for name in same},
+            "name": f"stock-{stock.name}",
+            "work_pool_name": POOL,
+            "job_variables": dict(stock.job_variables),
+        },
+    )
+    return str(reply.raise_for_status().json()["id"])
+
+
+async def _order(studio: Studio, prefect: httpx.AsyncClient, deployment: str) -> UUID:
+    """A new run, whose id its job will have."""
+    request = studio.request(RENDER_SECONDS).model_dump(mode="json", exclude_defaults=True)
+    reply = await prefect.post(
+        f"/deployments/{deployment}/create_flow_run", json={"parameters": request}
+    )
+    return UUID(reply.raise_for_status().json()["id"])
+
+
+@asynccontextmanager
+async def _worker(studio: Studio, stock: Stock) -> AsyncIterator[None]:
+    """The stock worker, running as long as the block lasts."""
+    environment = studio.house.environment | _address(studio) | {"ANIME_WORK_POOL": POOL}
+    with (studio.house.folder / f"worker-{stock.name}.log").open("wb") as log:
+        worker = await asyncio.to_thread(
+            subprocess.Popen,
+            list(stock.command),
+            env=environment,
+            cwd=PROJECT_DIR,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        await asyncio.to_thread(worker.wait, STOP_SECONDS)
+
+
+def _address(studio: Studio) -> dict[str, str]:
+    """Where Prefect is, for programs that know nothing of us."""
+    known = studio.house.record.settings
+    names = ("prefect_api_url", "prefect_api_auth_string")
+    return {name.upper(): known[name] for name in names if name in known}

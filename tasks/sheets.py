@@ -1,0 +1,44 @@
+"""Many pictures on one sheet."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from anime.core.paths import media_type_of, thumbnail_path
+from anime.core.sheet import cell_for, lay_out
+from anime.pictures import draw_sheet
+from anime.schemas import FileRecord
+
+SHEETS_FOLDER = ".sheets"  # below the library
+MAX_PICTURES = 400
+
+
+# Twice is harmless: the same sheet takes the place of itself.
+@task(name="draw contact sheet", cache_policy=NO_CACHE)
+async def draw_contact_sheet(
+    library: Path, name: str, pictures: Sequence[tuple[str, FileRecord]]
+) -> str | None:
+    """The name of a sheet in the library, a caption below each picture; None if there is none.
+
+    Pictures without a sheet are still pictures: a sheet that cannot be drawn is only logged. Of
+    very many pictures the first are shown; sound and films have no picture to show.
+    """
+    shown = [
+        (caption, library / thumbnail_path(file.sha256))
+        for caption, file in pictures
+        if file.sha256 and media_type_of(file.filename).startswith("image/")
+    ][:MAX_PICTURES]
+    if not shown:
+        return None
+    sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
+    target = library / SHEETS_FOLDER / name
+    try:
+        await asyncio.to_thread(draw_sheet, sheet, [path for _, path in shown], target)
+    except OSError as fault:
+        get_run_logger().warning("No contact sheet: %s", fault)
+        return None
+    return name

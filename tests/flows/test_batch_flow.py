@@ -1,0 +1,251 @@
+"""The flow `batch`: many jobs in one run, none of them rendered twice."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled
+
+from anime.core.batches import BatchRequest, expand, possible_jobs_of
+from anime.core.job_status import JobStatus
+from anime.db.repositories import JobRepository
+from anime.errors import BatchIncomplete
+from anime.rehearsal.config import RehearsalConfig
+from anime.schemas import JobSnapshot
+from anime.settings import PROJECT_DIR, get_settings
+from flows.batch import batch
+from flows.children import cancel_children
+from tests.flows.conftest import RehearsalStudio
+
+SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
+_ENDS_SECONDS = 60
+
+
+def order(name: str = "rooftops", **fields: Any) -> dict[str, Any]:  # any fields of a batch
+    return {"name": name, "common": SMALL, **fields}
+
+
+async def paths_of(**fields: Any) -> list[str]:  # any fields of a batch
+    return cast("list[str]", await batch(**fields))
+
+
+async def jobs_of(studio: RehearsalStudio) -> list[JobSnapshot]:
+    async with studio.database.session_scope() as session:
+        return await JobRepository(session).newest(100)
+
+
+async def prompts_rendered(studio: RehearsalStudio) -> int:
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        return len((await http.get("/history")).json())
+
+
+async def artifacts_of(run_id: UUID) -> dict[str, Any]:  # JSON of each kind
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        )
+    return {str(artifact.type): artifact.data for artifact in found}
+
+
+async def newest_batch_run() -> FlowRun:
+    async with get_client() as client:
+        runs = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=["batch"])),
+            limit=1,
+            sort=cast("Any", "EXPECTED_START_TIME_DESC"),  # an enum Prefect takes by its word
+        )
+    return runs[0]
+
+
+async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
+    studio: RehearsalStudio,
+) -> None:
+    paths = await paths_of(**order(prompts=["dusk", "dawn"], seeds=[1, 2], priority=7))
+    jobs = await jobs_of(studio)
+    assert sorted(Path(path) for path in paths) == studio.library_files()
+    assert {(job.prompt, job.seed) for job in jobs} == {
+        (prompt, seed) for prompt in ("dusk", "dawn") for seed in (1, 2)
+    }
+    assert {job.status for job in jobs} == {JobStatus.COMPLETED}
+    shown = await artifacts_of((await newest_batch_run()).id)
+    [sheet] = (studio.library / ".sheets").iterdir()
+    assert shown["image"].endswith(f"/api/anime/sheets/{sheet.name}")
+    assert shown["progress"] == 100
+    with Image.open(sheet) as drawn:
+        assert drawn.width > 600
+
+
+async def test_children_are_runs_of_generate_within_the_batch(studio: RehearsalStudio) -> None:
+    await batch(**order(prompts=["seen"], takes=2))
+    run = await newest_batch_run()
+    async with get_client() as client:
+        children = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id])
+            )
+        )
+    assert run.name == "rooftops"
+    assert {child.id for child in children} == {job.flow_run_id for job in await jobs_of(studio)}
+    assert all("image" in child.tags for child in children)
+
+
+async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
+    studio: RehearsalStudio,
+) -> None:
+    asked = order(prompts=list("abcde"), requests=[{"prompt": "f", "sampler": "eulr"}])
+    with pytest.raises(BatchIncomplete, match=r"5 completed, 1 failed\. 6: .*eulr"):
+        await batch(**asked)
+    assert len(studio.library_files()) == len(await studio.files()) == 5
+    shown = await artifacts_of((await newest_batch_run()).id)
+    rows = json.loads(shown["table"])
+    assert [row["prompt"] for row in rows] == list("abcdef")
+    assert [row["status"] for row in rows] == ["completed"] * 5 + ["failed"]
+    assert 'did you mean "euler"' in rows[5]["file or reason"]
+    assert rows[0]["file or reason"] in {str(path) for path in studio.library_files()}
+
+
+async def test_run_again_it_renders_only_what_is_missing(studio: RehearsalStudio) -> None:
+    sketch = {"prompt": "in ink", "workflow": "img2img", "inputs": {"image": ".inputs/sketch.png"}}
+    asked = {"name": "two goes", "prompts": ["a", "b"], "requests": [sketch]}
+    with pytest.raises(BatchIncomplete, match="is no picture in"):
+        await batch(**asked)
+    assert await prompts_rendered(studio) == 2
+    (studio.library / ".inputs").mkdir()
+    Image.new("RGB", (64, 64), "teal").save(studio.library / ".inputs" / "sketch.png")
+    paths = await paths_of(**asked)
+    assert await prompts_rendered(studio) == 3
+    assert sorted(Path(path) for path in paths) == studio.library_files()
+    statuses = sorted(str(job.status) for job in await jobs_of(studio))
+    assert statuses == ["completed", "completed", "completed", "failed"]
+    assert await paths_of(**asked) == paths
+    assert await prompts_rendered(studio) == 3
+
+
+async def test_a_batch_that_was_extended_renders_only_what_is_new(
+    studio: RehearsalStudio,
+) -> None:
+    first = await paths_of(**order(prompts=["a", "b"]))
+    both = await paths_of(**order(prompts=["new", "b", "a"]))
+    assert set(first) < set(both)
+    assert await prompts_rendered(studio) == 3
+
+
+async def test_what_has_failed_too_often_is_left_alone(studio: RehearsalStudio) -> None:
+    asked = order(requests=[{"prompt": "f", "sampler": "eulr"}], max_tries=2)
+    for _ in range(3):
+        with pytest.raises(BatchIncomplete):
+            await batch(**asked)
+    assert len(await jobs_of(studio)) == 2
+
+
+class TestWithRendersOneCanWatch:
+    """The rehearsal server takes a fifth of a second for a picture."""
+
+    @pytest.fixture
+    def rehearsal_config(self, tmp_path: Path) -> RehearsalConfig:
+        return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.1)
+
+    async def test_the_server_has_as_many_prompts_as_the_window_and_never_more(
+        self, studio: RehearsalStudio
+    ) -> None:
+        run = asyncio.create_task(paths_of(**order(prompts=["steady"], takes=10)))
+        seen = []
+        async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+            while not run.done():
+                queue = (await http.get("/queue")).json()
+                seen.append(len(queue["queue_running"]) + len(queue["queue_pending"]))
+                await asyncio.wait([run], timeout=0.02)
+        assert len(await run) == 10
+        assert max(seen) == get_settings().in_flight == 2
+
+    async def test_a_killed_batch_and_a_new_run_make_one_set_of_files(
+        self, studio: RehearsalStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
+        get_settings.cache_clear()
+        asked = order(name="killed", prompts=["on and on"], takes=8)
+        killed = await _start_elsewhere(asked, tmp_path)
+        try:
+            async with asyncio.timeout(_ENDS_SECONDS):
+                while len(await studio.files()) < 3:
+                    assert killed.returncode is None, (tmp_path / "batch.log").read_text()
+                    await asyncio.sleep(0.05)
+        finally:
+            killed.send_signal(signal.SIGKILL)
+            await killed.wait()
+        paths = await asyncio.wait_for(paths_of(**asked), _ENDS_SECONDS)
+        jobs = await jobs_of(studio)
+        assert {job.status for job in jobs} == {JobStatus.COMPLETED}
+        assert len(jobs) == len(set(paths)) == 8
+        assert sorted(Path(path) for path in paths) == studio.library_files()
+        assert {file.file_path for file in await studio.files()} == set(paths)
+        assert {job.attempt for job in jobs} == {1}
+
+    async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
+        self, studio: RehearsalStudio
+    ) -> None:
+        asked = order(name="never mind", prompts=["long"], takes=20)
+        run = asyncio.create_task(paths_of(**asked))
+        async with asyncio.timeout(_ENDS_SECONDS):
+            while not await studio.files():
+                await asyncio.sleep(0.05)
+        run.cancel()
+        await asyncio.wait([run], timeout=_ENDS_SECONDS)
+        flow_run = (await newest_batch_run()).model_copy(update={"parameters": asked})
+        await cancel_children(batch, flow_run, Cancelled())
+        statuses = {job.status for job in await jobs_of(studio)}
+        assert statuses == {JobStatus.COMPLETED, JobStatus.CANCELLED}
+        async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+            queue = (await http.get("/queue")).json()
+        assert queue == {"queue_running": [], "queue_pending": []}
+
+
+async def test_a_batch_before_its_first_job_can_be_cancelled(studio: RehearsalStudio) -> None:
+    asked = BatchRequest.model_validate(order(prompts=["a", "b"]))
+    async with studio.database.session_scope() as session:
+        for child in expand(asked):
+            await JobRepository(session).create(
+                child.job_id(1), child.request, workflow="txt2img", seed=1
+            )
+    flow_run = FlowRun(flow_id=possible_jobs_of(asked)[0], parameters=asked.model_dump())
+    await cancel_children(batch, flow_run, Cancelled())
+    assert {job.status for job in await jobs_of(studio)} == {JobStatus.CANCELLED}
+
+
+def test_the_form_in_prefect_has_every_field_with_its_description() -> None:
+    form = batch.parameters.properties
+    for name, field in BatchRequest.model_fields.items():
+        assert form[name]["description"] == field.description
+
+
+async def _start_elsewhere(asked: dict[str, Any], folder: Path) -> asyncio.subprocess.Process:
+    """The batch in a process of its own, which can be killed."""
+    code = "import asyncio, json, sys\nfrom flows.batch import batch\n"
+    code += "asyncio.run(batch(**json.loads(sys.argv[1])))"
+    with (folder / "batch.log").open("wb") as log:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, json.dumps(asked)),
+            env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+            cwd=PROJECT_DIR,
+            stdout=log,
+            stderr=log,
+        )

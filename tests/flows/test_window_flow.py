@@ -1,0 +1,120 @@
+"""A generation that waits for its place at ComfyUI."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from anime.core.job_status import JobStatus
+from anime.db.repositories import Claim, JobRepository, WindowRepository
+from anime.errors import JobCancelled
+from anime.progress import follow_job
+from anime.schemas import ProgressEvent
+from anime.settings import get_settings
+from flows.generate import generate
+from tests.flows.conftest import RehearsalStudio
+
+
+@pytest.fixture(autouse=True)
+def one_in_flight(studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANIME_IN_FLIGHT", "1")
+    get_settings.cache_clear()
+
+
+@asynccontextmanager
+async def full_window(studio: RehearsalStudio) -> AsyncIterator[None]:
+    """Somebody else's prompt is in flight for as long as the block lasts."""
+    other = Claim(server=studio.comfyui_url, job_id=uuid4(), fence=1, is_interactive=True)
+    async with studio.database.session_scope() as session:
+        await WindowRepository(session).ask(other, size=1, seconds=60)
+    yield
+    async with studio.database.session_scope() as session:
+        await WindowRepository(session).leave(other, size=1)
+
+
+async def first_event_saying(studio: RehearsalStudio, job_id: UUID, words: str) -> ProgressEvent:
+    async with asyncio.timeout(30):
+        async for event in follow_job(studio.redis_url, job_id):
+            if words in event.message:
+                return event
+    raise AssertionError(f"nobody said {words!r}")
+
+
+async def lease_of(studio: RehearsalStudio, job_id: UUID) -> datetime:
+    async with studio.database.session_scope() as session:
+        found = await session.scalar(
+            text("SELECT lease_expires_at FROM anime_api.production_jobs WHERE id = :id"),
+            {"id": job_id},
+        )
+    assert isinstance(found, datetime)
+    return found
+
+
+async def test_it_says_that_it_waits_keeps_its_lease_and_goes_on_when_it_can(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_STALL_TIMEOUT_SECONDS", "0.5")
+    monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
+    get_settings.cache_clear()
+    job_id = uuid4()
+    async with full_window(studio):
+        run = asyncio.ensure_future(generate(prompt="patience", job_id=job_id))
+        event = await first_event_saying(studio, job_id, "Waiting for a place at ComfyUI")
+        assert (event.status, event.stage) == (JobStatus.PROCESSING, "submitting")
+        first = await lease_of(studio, job_id)
+        async with asyncio.timeout(10):
+            while await lease_of(studio, job_id) <= first:
+                await asyncio.sleep(0.1)
+        assert not run.done()
+    await asyncio.wait_for(run, 30)
+    assert (await studio.newest_job()).status is JobStatus.COMPLETED
+
+
+async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
+    studio: RehearsalStudio,
+) -> None:
+    job_id = uuid4()
+    async with full_window(studio):
+        run = asyncio.ensure_future(generate(prompt="never mind", job_id=job_id))
+        await first_event_saying(studio, job_id, "next in line")
+        async with studio.database.session_scope() as session:
+            await JobRepository(session).request_cancel(job_id)
+        with pytest.raises(JobCancelled):
+            await asyncio.wait_for(run, 30)
+        async with studio.database.session_scope() as session:
+            state = await WindowRepository(session).state(studio.comfyui_url)
+        assert (state.held, state.waiting) == (1, 0)
+    assert (await studio.newest_job()).status is JobStatus.CANCELLED
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        assert (await http.get("/history")).json() == {}
+
+
+async def test_its_place_is_free_as_soon_as_the_render_has_ended(studio: RehearsalStudio) -> None:
+    await generate(prompt="in and out")
+    async with studio.database.session_scope() as session:
+        state = await WindowRepository(session).state(studio.comfyui_url)
+    assert (state.held, state.waiting) == (0, 0)
+
+
+async def test_without_redis_it_gets_its_place_all_the_same(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_REDIS_URL", "redis://127.0.0.1:9/1")
+    get_settings.cache_clear()
+    async with full_window(studio):
+        run = asyncio.ensure_future(generate(prompt="in silence"))
+        async with asyncio.timeout(30):
+            while not await _somebody_waits(studio):
+                await asyncio.sleep(0.05)
+    await asyncio.wait_for(run, 30)
+    assert (await studio.newest_job()).status is JobStatus.COMPLETED
+
+
+async def _somebody_waits(studio: RehearsalStudio) -> bool:
+    async with studio.database.session_scope() as session:
+        return (await WindowRepository(session).state(studio.comfyui_url)).waiting > 0

@@ -1,0 +1,217 @@
+"""`anime batch`: from a file to a run, and from its end to paths."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from anime.cli.batch_file import read_batch
+from anime.core.batches import BatchRequest, expand
+from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.repositories import FileRepository, JobRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest
+from anime.local.valkey import embedded_valkey
+from anime.progress import ProgressPublisher
+from anime.schemas import ProgressEvent
+from anime.updates import follow_updates
+from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.integration.test_cli_commands import Commands, ended, file_of
+
+WAIT_SECONDS = 30
+BATCH = """
+name: rooftops
+prompts:
+  - dusk over the city
+  - dawn over the city
+seeds: [7]
+"""
+
+
+@pytest_asyncio.fixture
+async def peer() -> AsyncIterator[PrefectPeer]:
+    async with running_prefect_peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def studio(peer: PrefectPeer, database_url: str) -> Commands:
+    """The commands of a studio with no Redis."""
+    return Commands(
+        {
+            "ANIME_DATABASE_URL": database_url,
+            "PREFECT_API_URL": peer.url,
+            "PREFECT_API_AUTH_STRING": AUTH,
+        }
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "rooftops.yaml"
+    path.write_text(BATCH)
+    return path
+
+
+def job_ids(file: Path) -> list[UUID]:
+    return [child.job_id(1) for child in expand(read_batch(file))]
+
+
+async def play(batch: BatchRequest, database: Database, *, failing: int | None = None) -> None:
+    """Do to the jobs of a batch what its run does to them."""
+    for child in expand(batch):
+        job_id = child.job_id(1)
+        async with database.session_scope() as session:
+            jobs = JobRepository(session)
+            await jobs.create(job_id, child.request, workflow="txt2img", seed=7)
+            lease = await jobs.lease(job_id, uuid4(), seconds=60)
+            assert lease is not None
+            if child.number == failing:
+                await jobs.fail(lease, FailureKind.NODE_ERROR, "The sampler raised.")
+            else:
+                path = Path(f"/library/{child.number}.png")
+                await FileRepository(session).record([file_of(job_id, path)])
+                await jobs.complete(lease, output_path=str(path))
+
+
+async def test_it_prints_the_files_in_order_and_says_what_ends_meanwhile(
+    studio: Commands, peer: PrefectPeer, database: Database, file: Path
+) -> None:
+    process = await studio.start("batch", str(file))
+    await asyncio.wait_for(peer.ordered.wait(), WAIT_SECONDS)
+    await play(read_batch(file), database)
+    peer.run_state = "COMPLETED"
+    done = await ended(process)
+    assert (done.code, done.out) == (0, "/library/1.png\n/library/2.png\n"), done.err
+    assert "2 of 2  completed" in done.err
+    [run] = peer.runs.values()
+    assert run["work_queue_name"] == "batch"
+    assert run["parameters"] == {
+        "name": "rooftops",
+        "prompts": ["dusk over the city", "dawn over the city"],
+        "seeds": [7],
+    }
+
+
+async def test_what_failed_is_told_and_the_exit_code_says_so(
+    studio: Commands, peer: PrefectPeer, database: Database, file: Path
+) -> None:
+    process = await studio.start("batch", str(file), "--json")
+    await asyncio.wait_for(peer.ordered.wait(), WAIT_SECONDS)
+    await play(read_batch(file), database, failing=2)
+    peer.run_state = "FAILED"
+    done = await ended(process)
+    assert done.code == 1
+    assert "Of 2: 1 completed, 1 failed." in done.err
+    assert "dawn over the city: The sampler raised." in done.err
+    result = json.loads(done.out)
+    assert [job["status"] for job in result["jobs"]] == ["completed", "failed"]
+    assert [found["file_path"] for found in result["files"]] == ["/library/1.png"]
+
+
+async def test_a_run_that_ends_before_it_begins_all_is_no_success(
+    studio: Commands, peer: PrefectPeer, database: Database, file: Path
+) -> None:
+    await play(read_batch(file), database, failing=2)  # by an earlier run: a new try is due
+    peer.run_state = "CRASHED"
+    done = await studio.call("batch", str(file))
+    assert done.code == 1
+    assert "The run is crashed" in done.err
+    assert "Of 2: 1 completed, 1 not begun." in done.err
+
+
+async def test_without_waiting_it_prints_the_run(
+    studio: Commands, peer: PrefectPeer, file: Path
+) -> None:
+    done = await studio.call("batch", str(file), "--no-wait")
+    [run] = peer.runs.values()
+    assert (done.code, done.out) == (0, f"{run['id']}\n"), done.err
+
+
+async def test_nothing_is_begun_for_a_workflow_that_does_not_exist(
+    studio: Commands, peer: PrefectPeer, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("prompts: [a]\ncommon: {workflow: txt2imgg}\n")
+    done = await studio.call("batch", str(file))
+    assert done.code == 1
+    assert 'Did you mean "txt2img"?' in done.err
+    assert peer.runs == {}
+
+
+def test_a_batch_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "night-market.yaml"
+    file.write_text("prompts: [a]\n")
+    assert read_batch(file).name == "night-market"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prompts:\n  - a\n  - ''\n", r"b.yaml line 3: prompts.1: is empty"),
+        ("prompts: [a]\nseed: [1]\n", r"b.yaml line 2: seed: is not known"),
+        (
+            "requests:\n  - prompt: a\n  - prompt: b\n    steps: 0\n",
+            r"b.yaml line 4: requests.1.steps: input should be greater than or equal to 1",
+        ),
+        ("requests:\n  - seed: 3\n", r"b.yaml line 2: requests.0.prompt: is missing"),
+        ("name: x\n", r"b.yaml line 1: the request: has nothing to render"),
+        ("prompts: [a\n", r"b.yaml is no YAML: .*line 2"),
+        ("- a\n- b\n", r"b.yaml holds no batch"),
+        ("", r"b.yaml holds no batch"),
+    ],
+)
+def test_a_fault_in_the_file_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidRequest, match=said):
+        read_batch(file)
+
+
+def test_a_file_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="No such file"):
+        read_batch(tmp_path / "missing.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidRequest, match="is not UTF-8"):
+        read_batch(tmp_path / "binary.yaml")
+
+
+async def test_updates_of_every_job_come_on_one_connection(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    async with (
+        embedded_valkey(tmp_path_factory.mktemp("valkey")) as url,
+        ProgressPublisher(url) as publisher,
+        asyncio.timeout(WAIT_SECONDS),
+    ):
+        ids = [uuid4(), uuid4()]
+        heard: list[UUID] = []
+
+        async def listen() -> None:
+            async for event in follow_updates(url):
+                heard.append(event.job_id)
+                if set(heard) == set(ids):
+                    return
+
+        listener = asyncio.create_task(listen())
+        while not listener.done():  # what is published before it listens is not told
+            for job_id in ids:
+                await publisher.publish(_event(job_id))
+            await asyncio.wait([listener], timeout=0.05)
+    assert set(heard) == set(ids)
+
+
+def _event(job_id: UUID) -> ProgressEvent:
+    return ProgressEvent(
+        job_id=job_id,
+        status=JobStatus.PROCESSING,
+        stage=Stage.RENDERING,
+        progress=10,
+        message="step 2 of 20",
+        timestamp=datetime.now(UTC),
+    )
