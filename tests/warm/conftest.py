@@ -25,8 +25,8 @@ from prefect.settings import (
 from prefect.states import Cancelling
 
 from anime.local.house import running
-from anime.local.prefect_setup import base_job_template
 from anime.settings import PROJECT_DIR
+from anime.warm.worker import WarmWorker
 from tests.house.conftest import House, new_house
 
 PATIENCE_SECONDS = 60
@@ -178,8 +178,14 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         yield house
 
 
+@pytest.fixture
+def pool_type(request: pytest.FixtureRequest) -> str:
+    """What kind of worker the pool was made for."""
+    return str(getattr(request, "param", "anime-warm"))
+
+
 @pytest_asyncio.fixture
-async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
     """A pool without a worker."""
     known = house.record.settings
     told = {
@@ -189,11 +195,11 @@ async def site(house: House, tmp_path: Path) -> AsyncIterator[Site]:
     pool = f"trial-{uuid4().hex[:8]}"
     with temporary_settings(told):
         async with get_client() as client:
-            template = base_job_template()
+            template = WarmWorker.get_default_base_job_template()
             # The sample flows are no installed package; the studio's are, and need no folder.
             template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
             await client.create_work_pool(
-                WorkPoolCreate(name=pool, type="anime-warm", base_job_template=template)
+                WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
             )
             for name, priority in (("interactive", 1), ("batch", 10)):
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import psutil
+import pytest
 
 from tests.house.conftest import House
 from tests.warm.conftest import Site
@@ -16,15 +17,20 @@ from tests.warm.conftest import Site
 SLOW = 150  # sampler steps, 3 s of rendering
 
 
+@pytest.mark.parametrize("kind", ["anime-warm", "process"])
 async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
-    house: House, site: Site
+    house: House, site: Site, kind: str
 ) -> None:
-    job = await _rendering(house, "never mind", steps=900)
-    await site.cancel(UUID(job["flow_run_id"]))
-    assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Cancelled"
-    assert (await house.job(job["id"]))["status"] == "cancelled"
+    await site.start_worker(kind=kind)
+    run_id = await site.order(
+        "flows.generate.generate", prompt="no", steps=900, width=64, height=64
+    )
+    await _until_stage(house, str(run_id), "rendering")
+    await site.cancel(run_id)
+    assert (await site.until(run_id)).state_name == "Cancelled"
+    job = await house.job(str(run_id))
+    assert (job["status"], job["files"]) == ("cancelled", [])
     assert await _queue(house) == {"queue_running": [], "queue_pending": []}
-    assert (await house.job(job["id"]))["files"] == []
 
 
 async def test_a_killed_worker_costs_no_render(house: House, site: Site) -> None:
@@ -75,7 +81,7 @@ async def _rendering(
 async def _until_stage(house: House, job_id: str, stage: str) -> dict[str, Any]:  # a job's JSON
     url = f"{house.record.parts['api'].url}/api/anime/generation/{job_id}/status"
     async with asyncio.timeout(60), httpx.AsyncClient() as http:
-        while (await http.get(url)).json()["stage"] != stage:
+        while (await http.get(url)).json().get("stage") != stage:
             await asyncio.sleep(0.05)
     found = json.loads((await house.anime("jobs", job_id, "--json")).stdout)
     return dict(found[0] if isinstance(found, list) else found)

@@ -126,6 +126,7 @@ async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: S
     assert {pid for _, pid, _ in begun} == {str(worker.process.pid) for worker in workers}
 
 
+@pytest.mark.parametrize("pool_type", ["anime-warm", "process"], indirect=True)
 @pytest.mark.parametrize("kind", ["anime-warm", "process"])
 async def test_both_types_of_worker_serve_the_same_pool_and_deployments(
     site: Site, kind: str
