@@ -21,7 +21,7 @@ from tasks.batches import BatchJob, cancel_all, wait_until_free
 _log = logging.getLogger(__name__)
 
 # Beside those in flight: some that get ready and some whose files are put away meanwhile.
-_BESIDE_WINDOW = 4
+_BESIDE_WINDOW = 6
 _BAR_SECONDS = 2.0
 
 

@@ -23,6 +23,27 @@ async def test_generate_prints_the_file(house: House) -> None:
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 
 
+async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
+    house: House, tmp_path: Path
+) -> None:
+    file = tmp_path / "rooftops.yaml"
+    file.write_text("prompts: [dusk, dawn]\nseeds: [1, 2]\ncommon: {width: 128, height: 128}\n")
+    first = await house.anime("batch", str(file))
+    assert first.returncode == 0, first.stderr
+    paths = first.stdout.split()
+    assert len({Path(path).read_bytes() for path in paths}) == 4
+    again = await house.anime("batch", str(file))
+    assert (again.returncode, again.stdout.split()) == (0, paths), again.stderr
+    async with house.prefect() as prefect:
+        shown = await prefect.post(
+            "/artifacts/filter", json={"artifacts": {"type": {"any_": ["image"]}}, "limit": 200}
+        )
+    sheets = [each["data"] for each in shown.json() if "/sheets/batch-rooftops" in each["data"]]
+    async with httpx.AsyncClient() as http:
+        seen = [await http.get(url) for url in sheets]
+    assert [answer.headers["content-type"] for answer in seen] == ["image/png"] * 2
+
+
 async def test_the_old_clients_request_works_verbatim_on_both_ports(house: House) -> None:
     for url in _api_urls(house):
         asked = await house.run(
