@@ -20,11 +20,14 @@ def name_of_sheet(batch: BatchRequest, run_id: UUID) -> str:
 
 def pictures_of(outcomes: Sequence[Outcome]) -> list[tuple[str, FileRecord]]:
     """Caption and file of all that was made, in the order of the batch."""
-    return [
-        (f"{outcome.number} · seed {outcome.job.seed} · {outcome.job.prompt}", file)
-        for outcome in outcomes
-        for file in outcome.files
-    ]
+    return [(_caption_of(outcome), file) for outcome in outcomes for file in outcome.files]
+
+
+def _caption_of(outcome: Outcome) -> str:
+    """Number, seed if one was asked for, and prompt: the table has all of it in full."""
+    seed = outcome.request.seed
+    words = [str(outcome.number), *([] if seed is None else [f"seed {seed}"]), outcome.job.prompt]
+    return " · ".join(words)
 
 
 def paths_of(outcomes: Sequence[Outcome]) -> list[str]:

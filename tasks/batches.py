@@ -39,6 +39,7 @@ class Outcome:
     """What became of one child."""
 
     number: int
+    request: GenerationRequest
     job: JobSnapshot
     files: tuple[FileRecord, ...]
 
@@ -91,7 +92,8 @@ async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[O
         jobs = await JobRepository(session).among(ids)
         files = await FileRepository(session).of_jobs(ids)
     return [
-        Outcome(job.number, jobs[job.job_id], tuple(files.get(job.job_id, ()))) for job in batch
+        Outcome(each.number, each.request, jobs[each.job_id], tuple(files.get(each.job_id, ())))
+        for each in batch
     ]
 
 

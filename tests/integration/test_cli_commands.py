@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
@@ -119,6 +120,13 @@ async def ordered_job(prefect: PrefectPeer) -> UUID:
     return UUID(key)
 
 
+async def somebody_watches(redis_url: str) -> None:
+    """Return as soon as a command waits for events: one that comes later sees only the end."""
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(WAIT_SECONDS):
+        while (await redis.info("clients"))["blocked_clients"] == 0:
+            await asyncio.sleep(0.02)
+
+
 async def play_worker(job_id: UUID, database: Database, redis_url: str | None, path: Path) -> None:
     """Do to a job what a run does to it."""
     async with ProgressPublisher(redis_url) as publisher:
@@ -164,6 +172,7 @@ async def test_generate_prints_the_file_and_nothing_else_on_stdout(
 ) -> None:
     process = await anime.start("generate", "a girl on a rooftop at dusk", "--seed", "7")
     job_id = await ordered_job(prefect)
+    await somebody_watches(redis_url)
     await play_worker(job_id, database, redis_url, Path("/library/dusk.png"))
     done = await ended(process)
     assert (done.code, done.out) == (0, "/library/dusk.png\n"), done.err
