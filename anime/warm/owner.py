@@ -33,7 +33,9 @@ class Owner:
         True
         """
         match (text or "").split("/"):
-            case [kind, host, pid, started] if kind == _KIND and pid.isdigit():
+            case [kind, host, pid, started] if (
+                kind == _KIND and pid.isdigit() and started.isdigit()
+            ):
                 return cls(host, int(pid), int(started))
         return None
 

@@ -53,6 +53,7 @@ class Patrol:
 
     def look_at_lanes(self) -> None:
         """Say which run blocks its loop, and where; end one that blocks past its time-out."""
+        self._told_of &= {live.flow_run.id for live in self._worker.roster}
         for live in self._worker.roster:
             seconds = live.lane.seconds_blocked()
             if seconds < BLOCKED_SECONDS:

@@ -83,6 +83,8 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             asyncio.create_task(Patrol(self).walk()),
             asyncio.create_task(self._answer_door()),
         ]
+        for task in self._background:
+            task.add_done_callback(self._look_why_it_ended)
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:  # as every context manager gets it
@@ -169,6 +171,12 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         await self.roster.until_idle(grace_seconds)
         if self._main is not None:
             self._main.cancel()  # what is left is handed back on the way out
+
+    def _look_why_it_ended(self, task: asyncio.Task[None]) -> None:
+        """A worker that has gone half deaf ends, for another one to begin whole."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("The worker stops after an error of its own", exc_info=error)
+            self.stop()
 
     async def _serve(self, live: LiveRun) -> None:
         try:

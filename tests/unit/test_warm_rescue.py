@@ -56,5 +56,13 @@ def test_an_owner_is_read_back_as_it_was_written() -> None:
 
 
 def test_what_other_workers_write_is_no_owner() -> None:
-    for text in (None, "", "4711", "host:4711", "anime-warm/host/x/1", "other/host/1/1"):
+    for text in (
+        None,
+        "",
+        "4711",
+        "host:4711",
+        "anime-warm/host/x/1",
+        "anime-warm/host/1/x",
+        "other/host/1/1",
+    ):
         assert Owner.parse(text) is None
