@@ -1,6 +1,7 @@
 """Warm workers as processes of their own, on pools of their own, beside a running house."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -100,6 +101,7 @@ class Site:
                     **self.house.environment,
                     **self.prefect_environment,
                     "PREFECT_WORKER_QUERY_SECONDS": "1",
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
                     **environment,
                 },
                 cwd=PROJECT_DIR,
