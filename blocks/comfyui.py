@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from anime.errors import ConfigurationError
+from anime.addresses import comfyui_addresses
 from anime.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,13 +64,8 @@ class ComfyUIServer(Block):
         Raises:
             ConfigurationError: it names none and no stack runs.
         """
-        if not settings.comfyui_urls:
-            raise ConfigurationError(
-                "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
-                "Set ANIME_COMFYUI_URL, or start everything with `anime up`.",
-            )
         return cls(
-            base_url=settings.comfyui_urls[0],
+            base_url=comfyui_addresses(settings)[0],
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from anime.errors import ConfigurationError
+from anime.addresses import database_address
 from anime.settings import Settings, resolve_reference
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ class StudioDatabase(Block):
         Raises:
             ConfigurationError: it names none and no stack runs.
         """
-        if settings.database_url is None:
-            raise ConfigurationError(
-                "No database is known: ANIME_DATABASE_URL is not set and no stack runs.",
-                "Set ANIME_DATABASE_URL, or start everything with `anime up`.",
-            )
-        return cls(url=settings.database_url, lease_seconds=settings.lease_seconds)
+        return cls(url=SecretStr(database_address(settings)), lease_seconds=settings.lease_seconds)
 
     def client(self) -> "Database":
         """A pool of connections, to be used in `async with`."""
