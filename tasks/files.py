@@ -8,15 +8,15 @@ from pathlib import Path, PurePosixPath
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
-from anime.core.paths import FileKind, kind_of, library_path, media_type_of
-from anime.errors import InvalidWorkflow
+from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, media_type_of
+from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
 from anime.library import Library
-from anime.pictures import PictureFacts, inspect_picture
+from anime.media import MediaFacts, examine
 from anime.take import Take
 from tasks.progress import Reporter
 from tasks.rules import PATIENT, worth_retrying
@@ -38,6 +38,12 @@ class PlacedFile(BaseModel):
     width: int | None = None
     height: int | None = None
     frames: int | None = None
+    duration_seconds: float | None = None
+
+    def measures(self) -> dict[str, JsonValue]:
+        """The size and length it has, as they are called in a recipe."""
+        named = {"width", "height", "frames", "duration_seconds"}
+        return self.model_dump(include=named, exclude_none=True)
 
 
 # Twice is harmless: what lies in its place with the same content counts as placed.
@@ -69,7 +75,7 @@ async def organise(
 
     Raises:
         InvalidWorkflow: the graph has saved nothing.
-        StorageError: the library cannot take a file, or a picture is not whole.
+        StorageError: the library cannot take a file, or one is not whole.
         ComfyUIUnreachable: the server went away; another try goes on.
     """
     outputs = take.entry.saved
@@ -93,34 +99,37 @@ async def _bring(
     project: str | None,
     day: date,
 ) -> PlacedFile:
-    kind = kind_of(output.filename, animated=output.animated)
-    target = library_path(project, kind, day, output.filename)
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
-    media_type = media_type_of(output.filename)
     try:
-        facts = await _facts(received.path, output.filename, media_type)
+        facts = await asyncio.to_thread(_facts, received.path, output.filename)
     except BaseException:
         received.path.unlink(missing_ok=True)
         raise
+    kind = FileKind.VIDEOS if output.animated else facts.kind
+    target = library_path(project, kind, day, output.filename)
     return PlacedFile(
         path=await library.place(received, target),
         source=str(PurePosixPath(output.subfolder) / output.filename),
         kind=kind,
-        media_type=media_type,
+        media_type=facts.media_type,
         sha256=received.sha256,
         size_bytes=received.size_bytes,
-        width=facts.width if facts else None,
-        height=facts.height if facts else None,
-        frames=facts.frames if facts else None,
+        width=facts.width,
+        height=facts.height,
+        frames=facts.frames,
+        duration_seconds=facts.duration_seconds,
     )
 
 
-async def _facts(path: Path, name: str, media_type: str) -> PictureFacts | None:
-    """Size and frames of a picture; None for video and audio."""
-    if not media_type.startswith("image/"):
-        return None
-    return await asyncio.to_thread(inspect_picture, path, name)
+def _facts(path: Path, name: str) -> MediaFacts:
+    """What the file is; what only its name says of one that is no media, such as a text."""
+    try:
+        return examine(path, name=name)
+    except UnusableFile as fault:
+        if fault.reason is not UnusableReason.NOT_MEDIA or media_type_of(name) != UNKNOWN_TYPE:
+            raise
+    return MediaFacts(media_type=UNKNOWN_TYPE, kind=kind_of(name))
 
 
 @asynccontextmanager
