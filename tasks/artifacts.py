@@ -17,6 +17,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
 from anime.core.prompts import shorten
+from anime.core.retention import RetentionReport
 from anime.schemas import FileRecord, GenerationRequest
 from tasks.batches import Outcome
 
@@ -129,6 +130,28 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
         ],
         key=f"batch-{key}",
         description=summary_of([outcome.job.status for outcome in outcomes]),
+    )
+
+
+async def show_retention(report: RetentionReport) -> None:
+    """Put a table of what became of old files on the page of the current run."""
+    tallies = {
+        "thumbnails": (report.thumbnails, "removed"),
+        **{f"quarantine {day}": (it, "removed") for day, it in report.removed.items()},
+        **{f"quarantine {day}": (it, "announced") for day, it in report.announced.items()},
+        "rejected takes": (report.archived, "archived"),
+    }
+    table: list[dict[str, object]] = [
+        {"what": what, "files": it.files, "bytes": it.size_bytes, "fate": fate}
+        for what, (it, fate) in tallies.items()
+    ]
+    table += [
+        {"what": line.path, "files": 1, "fate": line.target or line.reason} for line in report.takes
+    ]
+    await acreate_table_artifact(
+        table=table,
+        key="retention",
+        description="Would become of old files" if report.is_dry_run else "Became of old files",
     )
 
 

@@ -12,6 +12,7 @@ from anime.cli import (
     jobs,
     migrate,
     rehearsal,
+    retention,
     serve,
     up,
     worker,
@@ -30,6 +31,7 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(retention.retention)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)
