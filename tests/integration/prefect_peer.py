@@ -30,6 +30,7 @@ class PrefectPeer:
         default_factory=lambda: {name: uuid4() for name in ("generate/generate", "batch/batch")}
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked_for_runs: int = 0
     refuses_runs: bool = False
     run_state: str = "RUNNING"
     pool_status: str = "READY"
@@ -48,6 +49,7 @@ class PrefectPeer:
         if self.refuses_runs:
             return JSONResponse({"detail": "no"}, 500)
         body = await request.json()
+        self.asked_for_runs += 1
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
         return JSONResponse(run, 201)
