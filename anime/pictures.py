@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
+from anime.core.png_metadata import exif_texts, png_texts
 from anime.core.sheet import Sheet
 from anime.errors import StorageError
 
 THUMBNAIL_PX = 384
+_TEXT_BYTES = 16 * 1024 * 1024  # of a PNG: its texts come before its pixels
 _PAPER, _INK = (24, 22, 30), (232, 228, 238)
 _BOMBS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
@@ -45,6 +47,23 @@ def inspect_picture(path: Path, name: str) -> PictureFacts:
             f"{name} is not a whole picture: {fault}.",
             "Look at the disk of the ComfyUI server and run the generation again.",
         ) from fault
+
+
+def texts_in(path: Path) -> dict[str, str]:
+    """The texts ComfyUI wrote into a PNG or WEBP, by name; none for anything else.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        beginning = stream.read(_TEXT_BYTES)
+    if texts := png_texts(beginning):
+        return texts
+    try:
+        with Image.open(path) as picture:
+            return exif_texts(picture.getexif())
+    except (UnidentifiedImageError, SyntaxError, ValueError, *_BOMBS):
+        return {}
 
 
 def draw_thumbnail(source: Path, target: Path) -> None:

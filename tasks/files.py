@@ -14,9 +14,11 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
 from anime.core.paths import FileKind, kind_of, library_path, media_type_of
+from anime.core.png_metadata import read_stamp
 from anime.errors import InvalidWorkflow
 from anime.library import Library
-from anime.pictures import PictureFacts, inspect_picture
+from anime.origins import write_origin
+from anime.pictures import PictureFacts, inspect_picture, texts_in
 from anime.take import Take
 from tasks.progress import Reporter
 from tasks.rules import PATIENT, worth_retrying
@@ -80,8 +82,7 @@ async def organise(
         )
     await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
     return [
-        await _bring(comfy, library, output, output_dir, take.project, take.day(zone))
-        for output in outputs
+        await _bring(comfy, library, output, output_dir, take, take.day(zone)) for output in outputs
     ]
 
 
@@ -90,11 +91,11 @@ async def _bring(
     library: Library,
     output: OutputFile,
     output_dir: Path | None,
-    project: str | None,
+    take: Take,
     day: date,
 ) -> PlacedFile:
     kind = kind_of(output.filename, animated=output.animated)
-    target = library_path(project, kind, day, output.filename)
+    target = library_path(take.project, kind, day, output.filename)
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
     media_type = media_type_of(output.filename)
@@ -103,9 +104,14 @@ async def _bring(
     except BaseException:
         received.path.unlink(missing_ok=True)
         raise
+    source = str(PurePosixPath(output.subfolder) / output.filename)
+    path = await library.place(received, target)
+    if not await asyncio.to_thread(_is_stamped, path, media_type):
+        origin = take.origin(source)
+        await asyncio.to_thread(write_origin, library.root, received.sha256, origin)
     return PlacedFile(
-        path=await library.place(received, target),
-        source=str(PurePosixPath(output.subfolder) / output.filename),
+        path=path,
+        source=source,
         kind=kind,
         media_type=media_type,
         sha256=received.sha256,
@@ -121,6 +127,11 @@ async def _facts(path: Path, name: str, media_type: str) -> PictureFacts | None:
     if not media_type.startswith("image/"):
         return None
     return await asyncio.to_thread(inspect_picture, path, name)
+
+
+def _is_stamped(path: Path, media_type: str) -> bool:
+    """Whether the file itself says which job has made it."""
+    return media_type.startswith("image/") and read_stamp(texts_in(path)) is not None
 
 
 @asynccontextmanager
