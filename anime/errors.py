@@ -13,6 +13,7 @@ AnimeError
 │   ├── OutOfVram             a node ran out of memory
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
 ├── StorageError              the library cannot take or give a file
+│   └── UnusableFile          a file is empty, damaged, too large or nothing to look at
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
@@ -27,6 +28,7 @@ same call may succeed later (`retryable`), which failure kind a job gets from it
 and how HTTP answers (`http_status`, and `slug` for the problem type).
 """
 
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from anime.core.job_status import FailureKind
@@ -129,6 +131,27 @@ class StorageError(AnimeError):
     http_status = 507
     kind = FailureKind.STORAGE
     slug = "storage"
+
+
+class UnusableReason(StrEnum):
+    """Why a file is nothing for the library."""
+
+    EMPTY = "empty"
+    TRUNCATED = "truncated"  # it ends before it should; it may still be growing
+    UNDECODABLE = "undecodable"  # damaged, or forged
+    TOO_LARGE = "too_large"  # to be looked at safely: pixels, frames or bytes
+    NOT_MEDIA = "not_media"  # no picture, film or sound of a kind we know
+
+
+class UnusableFile(StorageError):
+    http_status = 422
+    slug = "unusable-file"
+
+    def __init__(
+        self, what: str, todo: str = "", *, reason: UnusableReason = UnusableReason.UNDECODABLE
+    ) -> None:
+        super().__init__(what, todo)
+        self.reason = reason
 
 
 class DatabaseUnavailable(AnimeError):

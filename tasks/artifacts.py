@@ -8,6 +8,7 @@ import httpx
 from prefect import runtime
 from prefect.artifacts import (
     acreate_image_artifact,
+    acreate_link_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
     aupdate_progress_artifact,
@@ -22,6 +23,7 @@ from anime.schemas import FileRecord, GenerationRequest
 from tasks.batches import Outcome
 
 _PROMPT_CHARS = 80
+_SHOWN_PAGES = 20
 _log = logging.getLogger(__name__)
 _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fails no generation
 
@@ -131,6 +133,20 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
         key=f"batch-{key}",
         description=summary_of([outcome.job.status for outcome in outcomes]),
     )
+
+
+async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
+    """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
+    key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
+    for number, name in enumerate(pages[:_SHOWN_PAGES], start=1):
+        url = f"{browser_url}/api/anime/sheets/{name}"
+        if name.endswith(".pdf"):
+            await acreate_link_artifact(link=url, link_text=name, key=f"sheet-{key}")
+        else:
+            description = f"Page {number} of {len(pages)}"
+            await acreate_image_artifact(
+                image_url=url, key=f"sheet-{key}-{number}", description=description
+            )
 
 
 async def show_retention(report: RetentionReport) -> None:

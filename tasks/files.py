@@ -13,10 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
-from anime.core.paths import FileKind, kind_of, library_path, media_type_of
-from anime.errors import InvalidWorkflow
+from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, media_type_of
+from anime.core.png_metadata import read_stamp
+from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
 from anime.library import Library
-from anime.pictures import PictureFacts, inspect_picture
+from anime.media import MediaFacts, examine
+from anime.origins import write_origin
 from anime.take import Take
 from tasks.progress import Reporter
 from tasks.rules import PATIENT, worth_retrying
@@ -38,6 +40,7 @@ class PlacedFile(BaseModel):
     width: int | None = None
     height: int | None = None
     frames: int | None = None
+    duration_seconds: float | None = None
 
 
 # Twice is harmless: what lies in its place with the same content counts as placed.
@@ -69,7 +72,7 @@ async def organise(
 
     Raises:
         InvalidWorkflow: the graph has saved nothing.
-        StorageError: the library cannot take a file, or a picture is not whole.
+        StorageError: the library cannot take a file, or one is not whole.
         ComfyUIUnreachable: the server went away; another try goes on.
     """
     outputs = take.entry.saved
@@ -80,8 +83,7 @@ async def organise(
         )
     await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
     return [
-        await _bring(comfy, library, output, output_dir, take.project, take.day(zone))
-        for output in outputs
+        await _bring(comfy, library, output, output_dir, take, take.day(zone)) for output in outputs
     ]
 
 
@@ -90,37 +92,45 @@ async def _bring(
     library: Library,
     output: OutputFile,
     output_dir: Path | None,
-    project: str | None,
+    take: Take,
     day: date,
 ) -> PlacedFile:
-    kind = kind_of(output.filename, animated=output.animated)
-    target = library_path(project, kind, day, output.filename)
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
-    media_type = media_type_of(output.filename)
     try:
-        facts = await _facts(received.path, output.filename, media_type)
+        facts = await asyncio.to_thread(_facts, received.path, output.filename)
     except BaseException:
         received.path.unlink(missing_ok=True)
         raise
+    kind = FileKind.VIDEOS if output.animated else facts.kind
+    target = library_path(take.project, kind, day, output.filename)
+    source = str(PurePosixPath(output.subfolder) / output.filename)
+    path = await library.place(received, target)
+    if read_stamp(facts.texts) is None:
+        origin = take.origin(source)
+        await asyncio.to_thread(write_origin, library.root, received.sha256, origin)
     return PlacedFile(
-        path=await library.place(received, target),
-        source=str(PurePosixPath(output.subfolder) / output.filename),
+        path=path,
+        source=source,
         kind=kind,
-        media_type=media_type,
+        media_type=facts.media_type,
         sha256=received.sha256,
         size_bytes=received.size_bytes,
-        width=facts.width if facts else None,
-        height=facts.height if facts else None,
-        frames=facts.frames if facts else None,
+        width=facts.width,
+        height=facts.height,
+        frames=facts.frames,
+        duration_seconds=facts.duration_seconds,
     )
 
 
-async def _facts(path: Path, name: str, media_type: str) -> PictureFacts | None:
-    """Size and frames of a picture; None for video and audio."""
-    if not media_type.startswith("image/"):
-        return None
-    return await asyncio.to_thread(inspect_picture, path, name)
+def _facts(path: Path, name: str) -> MediaFacts:
+    """What the file is; what only its name says of one that is no media, such as a text."""
+    try:
+        return examine(path, name=name)
+    except UnusableFile as fault:
+        if fault.reason is not UnusableReason.NOT_MEDIA or media_type_of(name) != UNKNOWN_TYPE:
+            raise
+    return MediaFacts(media_type=UNKNOWN_TYPE, kind=kind_of(name))
 
 
 @asynccontextmanager

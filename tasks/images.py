@@ -9,7 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from anime.core.paths import thumbnail_path
-from anime.pictures import draw_thumbnail
+from anime.errors import UnusableFile
+from anime.media.thumbnails import draw_thumbnail
 from tasks.files import PlacedFile
 
 
@@ -25,7 +26,7 @@ async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, 
         target = root / thumbnail_path(file.sha256)
         try:
             await asyncio.to_thread(draw_thumbnail, file.path, target)
-        except OSError as fault:
+        except (OSError, UnusableFile) as fault:
             get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
         else:
             made[file.sha256] = str(target)

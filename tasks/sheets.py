@@ -10,13 +10,16 @@ from prefect.logging import get_run_logger
 
 from anime.core.paths import media_type_of, thumbnail_path
 from anime.core.sheet import cell_for, lay_out
+from anime.core.sheet_pages import SHEETS_FOLDER
+from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import get_settings
 from anime.sheets.book import put_over
 from anime.sheets.lettering import Lettering
+from anime.sheets.making import SheetStyle, make_sheet
+from anime.sheets.order import SheetOrder, matching
 from anime.sheets.page import Shown, draw_page
 
-SHEETS_FOLDER = ".sheets"  # below the library
 MAX_PICTURES = 400
 
 
@@ -46,3 +49,19 @@ async def draw_contact_sheet(
         get_run_logger().warning("No contact sheet: %s", fault)
         return None
     return name
+
+
+# Twice is harmless: the same sheet takes the place of itself.
+@task(name="draw sheet of files", cache_policy=NO_CACHE)
+async def draw_sheet_of(
+    order: SheetOrder, name: str, *, database: Database, library: Path
+) -> list[str]:
+    """The names of the sheet's pages in the library; none where no file fits the order.
+
+    Raises:
+        StorageError: the library cannot take them.
+    """
+    style = SheetStyle(order.columns, get_settings().caption_font, replaces=True)
+    target = library / SHEETS_FOLDER / f"{name}.{order.format}"
+    pages = await make_sheet(matching(order, database), target, library=library, style=style)
+    return [page.name for page in pages]

@@ -14,6 +14,7 @@ from anime.cli import (
     rehearsal,
     retention,
     serve,
+    sheet,
     up,
     worker,
 )
@@ -31,6 +32,7 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(sheet.sheet)
 app.command()(retention.retention)
 app.command()(demo.demo)
 app.command()(doctor.doctor)

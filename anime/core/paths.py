@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from uuid import UUID
 
+UNKNOWN_TYPE = "application/octet-stream"
 UNORGANIZED = "unorganized"  # the folder of what belongs to no project
 INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where every worker can read
 _SLUG_MAX_BYTES = 60
@@ -93,7 +94,7 @@ def media_type_of(filename: str) -> str:
     >>> media_type_of("anime_00001_.PNG")
     'image/png'
     """
-    return _MEDIA_TYPES.get(PurePosixPath(filename).suffix.lower(), "application/octet-stream")
+    return _MEDIA_TYPES.get(PurePosixPath(filename).suffix.lower(), UNKNOWN_TYPE)
 
 
 def library_path(

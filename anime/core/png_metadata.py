@@ -12,16 +12,20 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from anime.core.foreign_json import read_json
 from anime.core.seeds import MAX_SEED
 from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Storable
 
+USER_COMMENT = 0x9286  # EXIF tag, in the Exif directory
 KEY = "anime"  # the PNG keyword, and the prefix of the EXIF string
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COMPRESSION = b"\x00\x00"  # of an iTXt: whether, and which
 _FRAME_BYTES = 12  # of a chunk: length, type, checksum
 _MAX_STAMP_CHARS = 512 * 1024  # two prompts of the longest, each character escaped
-_MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one chunk; a graph of a thousand nodes is half a MB
+MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one chunk; a graph of a thousand nodes is half a MB
 _MAX_TEXTS = 64
+_MAX_TEXTS_CHARS = 2 * MAX_TEXT_BYTES  # of one file
+_MAX_KEYWORD_CHARS = 79
 
 _Short = Annotated[str, Field(max_length=MAX_NAME_CHARS), Storable]
 _Long = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
@@ -65,36 +69,99 @@ def read_stamp(texts: Mapping[str, str]) -> TakeStamp | None:
 def png_texts(png: bytes) -> dict[str, str]:
     """The texts of a PNG by keyword, the first of each; the beginning of a file is enough.
 
-    Source: PNG specification, chunks tEXt (Latin-1) and iTXt (UTF-8).
+    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8).
     """
-    texts: dict[str, str] = {}
+    texts = PngTexts()
     for kind, body in _chunks(png):
-        pair = _DECODERS[kind](body) if kind in _DECODERS else None
-        if pair is not None and len(texts) < _MAX_TEXTS:
-            texts.setdefault(*pair)
-    return texts
+        texts.add(kind, bytes(body[: MAX_TEXT_BYTES + 1]))
+    return texts.found
+
+
+class PngTexts:
+    """The texts of a PNG as its chunks come: the first of each keyword, and only so many."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self._chars_left = _MAX_TEXTS_CHARS
+
+    def add(self, kind: bytes, body: bytes) -> None:
+        """Take the text of a chunk; other chunks, and texts that are too long, are left out."""
+        keyword = body[: _MAX_KEYWORD_CHARS + 1].partition(b"\x00")[0].decode("latin-1")
+        if kind not in _DECODERS or len(self.found) >= _MAX_TEXTS or keyword in self.found:
+            return
+        pair = _DECODERS[kind](body) if len(body) <= MAX_TEXT_BYTES else None
+        if pair is not None and len(pair[1]) <= self._chars_left:
+            self.found[pair[0]] = pair[1]
+            self._chars_left -= len(pair[1])
 
 
 def exif_texts(exif: Mapping[int, object]) -> dict[str, str]:
-    """The texts ComfyUI puts into a WEBP's EXIF as `name:{…}`, by name.
+    """The texts ComfyUI puts into a picture's EXIF as `name:{…}`, by name, and the user comment,
+    into which AUTOMATIC1111 writes its `parameters`.
 
     >>> exif_texts({0x0110: 'prompt:{"1": {}}', 0x0112: 1})
     {'prompt': '{"1": {}}'}
     """
     texts: dict[str, str] = {}
-    for value in exif.values():
-        if isinstance(value, str) and len(value) <= _MAX_TEXT_BYTES and len(texts) < _MAX_TEXTS:
-            name, colon, text = value.partition(":")
-            if colon and text.startswith(("{", "[")):
-                texts.setdefault(name, text.rstrip("\x00"))
+    for tag, value in exif.items():
+        pair = _comment(value) if tag == USER_COMMENT else _named(value)
+        if pair is not None and len(texts) < _MAX_TEXTS:
+            texts.setdefault(*pair)
     return texts
+
+
+def tag_texts(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a film or sound by name in lower case, as some containers shout them.
+
+    Some nodes save all texts as one JSON object in the tag `comment`: those come out singly.
+
+    >>> tag_texts({"PROMPT": "{}", "comment": '{"workflow": {"nodes": []}}'})["workflow"]
+    '{"nodes": []}'
+    """
+    texts: dict[str, str] = {}
+    for name, text in tags.items():
+        if len(texts) < _MAX_TEXTS and len(text) <= MAX_TEXT_BYTES:
+            texts.setdefault(name.lower(), text)
+    together = read_json(texts.get("comment", ""))
+    if isinstance(together, dict):
+        for name in ("prompt", "workflow", "parameters", KEY):
+            part = together.get(name)
+            if part is not None:
+                texts.setdefault(name, part if isinstance(part, str) else json.dumps(part))
+    return texts
+
+
+def _named(value: object) -> tuple[str, str] | None:
+    """A text in the form ComfyUI gives it."""
+    if not isinstance(value, str) or len(value) > MAX_TEXT_BYTES:
+        return None
+    name, colon, text = value.partition(":")
+    return (name, text.rstrip("\x00")) if colon and text.startswith(("{", "[")) else None
+
+
+def _comment(value: object) -> tuple[str, str] | None:
+    """A user comment: eight bytes name its encoding, and UTF-16 comes in either order of bytes."""
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace")
+    if not isinstance(value, bytes) or len(value) > MAX_TEXT_BYTES:
+        return None
+    encoding, body = value[:8].rstrip(b"\x00"), value[8:]
+    if encoding == b"UNICODE":
+        is_little = body[1::2].count(0) > body[::2].count(0)
+        text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
+    elif encoding in {b"ASCII", b""}:
+        text = body.decode("utf-8", "replace")
+    else:
+        text = value.decode("utf-8", "replace")
+    text = text.strip("\x00\ufeff ")
+    return ("parameters", text) if text else None
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Type and body of each whole chunk."""
-    if not png.startswith(_SIGNATURE):
+    if not png.startswith(PNG_SIGNATURE):
         return
-    view, at = memoryview(png), len(_SIGNATURE)
+    view, at = memoryview(png), len(PNG_SIGNATURE)
     while at + _FRAME_BYTES <= len(view):
         length = int.from_bytes(view[at : at + 4], "big")
         kind, body = bytes(view[at + 4 : at + 8]), view[at + 8 : at + 8 + length]
@@ -104,17 +171,18 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
         yield kind, body
 
 
-def _plain_text(body: memoryview) -> tuple[str, str] | None:
-    if len(body) > _MAX_TEXT_BYTES:
-        return None
-    keyword, separator, text = bytes(body).partition(b"\x00")
+def _plain_text(body: bytes) -> tuple[str, str] | None:
+    keyword, separator, text = body.partition(b"\x00")
     return (keyword.decode("latin-1"), text.decode("latin-1")) if separator else None
 
 
-def _international_text(body: memoryview) -> tuple[str, str] | None:
-    if len(body) > _MAX_TEXT_BYTES:
-        return None
-    keyword, _, rest = bytes(body).partition(b"\x00")
+def _packed_text(body: bytes) -> tuple[str, str] | None:
+    keyword, separator, rest = body.partition(b"\x00")
+    return (keyword.decode("latin-1"), _inflated(rest[1:]).decode("latin-1")) if separator else None
+
+
+def _international_text(body: bytes) -> tuple[str, str] | None:
+    keyword, _, rest = body.partition(b"\x00")
     if len(rest) < len(_COMPRESSION):
         return None
     _language, _, translated = rest[len(_COMPRESSION) :].partition(b"\x00")
@@ -131,10 +199,10 @@ def _inflated(text: bytes) -> bytes:
     """The decompressed text; empty when it is broken or would be too large."""
     inflater = zlib.decompressobj()
     try:
-        plain = inflater.decompress(text, _MAX_TEXT_BYTES)
+        plain = inflater.decompress(text, MAX_TEXT_BYTES)
     except zlib.error:
         return b""
     return plain if inflater.eof else b""
 
 
-_DECODERS = {b"tEXt": _plain_text, b"iTXt": _international_text}
+_DECODERS = {b"tEXt": _plain_text, b"zTXt": _packed_text, b"iTXt": _international_text}

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from anime.core.sheet import Size, cell_for
 from anime.schemas import FileRecord
 
+SHEETS_FOLDER = ".sheets"  # below the library: sheets without a place of their own
 CELL_PX = 256
 CAPTION_LINES = 3
 DEFAULT_COLUMNS = 6

@@ -24,9 +24,13 @@ class Book:
     Its pages have temporary names in the target's folder until `bind` gives them theirs.
     """
 
-    def __init__(self, target: Path) -> None:
-        """`target` ends in .png, for a file a page, or in .pdf, for one file."""
+    def __init__(self, target: Path, *, replaces: bool = False) -> None:
+        """`target` ends in .png, for a file a page, or in .pdf, for one file.
+
+        `replaces`: an earlier sheet of that name was of the same order, and gives way.
+        """
         self._target = target
+        self._replaces = replaces
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._pages = 0
 
@@ -83,10 +87,12 @@ class Book:
         """
         bound: list[Path] = []
         try:
-            for number in range(1, self._files + 1):
-                place = Path(page_path(self._target, number))
-                _place(self._draft(number), place)
-                bound.append(place)
+            for number, place in enumerate(self.paths, start=1):
+                if self._replaces:
+                    self._draft(number).replace(place)
+                else:
+                    _place(self._draft(number), place)
+                    bound.append(place)
         except OSError as fault:
             for place in bound:
                 place.unlink(missing_ok=True)
@@ -95,11 +101,13 @@ class Book:
                     f"{fault.filename2 or fault.filename} exists.", "Give another name."
                 ) from fault
             raise self._error(fault) from fault
-        return bound
+        return self.paths
 
     @property
-    def _files(self) -> int:
-        return min(self._pages, 1) if self._is_pdf else self._pages
+    def paths(self) -> list[Path]:
+        """Where the pages go."""
+        files = min(self._pages, 1) if self._is_pdf else self._pages
+        return [Path(page_path(self._target, number)) for number in range(1, files + 1)]
 
     @property
     def _is_pdf(self) -> bool:

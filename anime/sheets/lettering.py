@@ -1,34 +1,26 @@
 """Letters of captions: the font Pillow brings, and one of this machine's for other writings."""
 
 import logging
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from PIL import ImageFont
 
 _UNASSIGNED = "\U0010ffff"  # no font has it: what is drawn instead is the box
-_ELLIPSIS = "…"
-# As distributions and systems name their fonts for Japanese; Pillow knows the folders.
+_MISSING = "..."
+# As distributions and systems name their fonts, Japanese ones last; Pillow knows the folders.
 _KNOWN_FONTS = (
+    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "NotoSansCJKjp-Regular.otf", "NotoSansJP-Regular.otf"),
     *("NotoSansJP-Regular.ttf", "NotoSansJP[wght].ttf", "NotoSansCJK-VF.otf.ttc"),
     *("ipagp.ttf", "ipag.ttf", "IPAexGothic.ttf", "ipaexg.ttf", "fonts-japanese-gothic.ttf"),
-    *(
-        "TakaoPGothic.ttf",
-        "VL-PGothic-Regular.ttf",
-        "HaranoAjiGothic-Regular.otf",
-        "wqy-zenhei.ttc",
-    ),
+    *("TakaoPGothic.ttf", "VL-PGothic-Regular.ttf", "HaranoAjiGothic-Regular.otf"),
     *("DroidSansFallbackFull.ttf", "DroidSansFallback.ttf", "unifont.otf", "unifont.ttf"),
-    *(
-        "ヒラギノ角ゴシック W3.ttc",
-        "Hiragino Sans GB.ttc",
-        "YuGothM.ttc",
-        "meiryo.ttc",
-        "msgothic.ttc",
-    ),
+    *("wqy-zenhei.ttc", "ヒラギノ角ゴシック W3.ttc", "Hiragino Sans GB.ttc"),
+    *("YuGothM.ttc", "meiryo.ttc", "msgothic.ttc"),
 )
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -38,45 +30,60 @@ _log = logging.getLogger(__name__)
 class Lettering:
     """Chooses the font of each caption, of one height in pixels."""
 
-    def __init__(self, height_px: int, chosen: Path | None = None) -> None:
-        """`chosen` is the font file for what the font Pillow brings lacks."""
-        self._usual = ImageFont.load_default(height_px)
-        self._other = _font_file(chosen, height_px)
+    def __init__(
+        self,
+        height_px: int,
+        chosen: Path | None = None,
+        *,
+        names: Sequence[str] = _KNOWN_FONTS,
+    ) -> None:
+        """`chosen` is the font file for what the font Pillow brings lacks; `names` come next."""
+        self._height_px = height_px
+        self._fonts: list[Font] = [ImageFont.load_default(height_px)]
+        self._closed = [*([str(chosen)] if chosen else []), *names]
+        self._chosen = chosen
 
     def letter(self, text: str) -> tuple[str, Font]:
-        """The text, and the font to draw it with.
+        """The text, and the font to draw it with: the first that has all its letters.
 
-        Letters that no font here has are left out, a run of them shown as an ellipsis: a row of
-        boxes says no more.
+        Where none has, letters are left out, a run of them shown as dots: a row of boxes says
+        no more.
         """
-        if _covers(self._usual, text):
-            return text, self._usual
-        font: Font = self._other or self._usual
-        if _covers(font, text):
-            return text, font
+        letters = set(text) - {"\n"}
+        for font in self._in_turn():
+            if all(_has(font, letter) for letter in letters):
+                return text, font
         _say_what_is_missing()
-        kept = "".join(c if c == "\n" or _has(font, c) else _ELLIPSIS for c in text)
-        return re.sub(f"{_ELLIPSIS}+", _ELLIPSIS, kept), font
+        best = max(self._fonts, key=lambda font: sum(_has(font, letter) for letter in letters))
+        kept = ((_has(best, letter) or letter == "\n", letter) for letter in text)
+        runs = groupby(kept, key=itemgetter(0))
+        return "".join(
+            "".join(letter for _, letter in run) if is_kept else _MISSING for is_kept, run in runs
+        ), best
 
+    def _in_turn(self) -> Iterator[Font]:
+        """The fonts that are open, then the others, each opened when it is needed first."""
+        yield from list(self._fonts)
+        while self._closed:
+            font = self._open(self._closed.pop(0))
+            if font is not None:
+                self._fonts.append(font)
+                yield font
 
-def _font_file(chosen: Path | None, height_px: int) -> ImageFont.FreeTypeFont | None:
-    """The first font that can be opened: the chosen one, or one this machine is known to have."""
-    for name in [str(chosen)] if chosen else _KNOWN_FONTS:
+    def _open(self, name: str) -> Font | None:
         try:
-            return ImageFont.truetype(name, height_px)
+            return ImageFont.truetype(name, self._height_px)
         except (OSError, ValueError) as fault:
-            if chosen:
-                _log.warning("ANIME_CAPTION_FONT %s cannot be used: %s", chosen, fault)
-    return None
-
-
-def _covers(font: Font, text: str) -> bool:
-    return all(_has(font, letter) for letter in set(text) - {"\n"})
+            if name == str(self._chosen):
+                _log.warning("ANIME_CAPTION_FONT %s cannot be used: %s", name, fault)
+            return None
 
 
 def _has(font: Font, letter: str) -> bool:
     """Whether the font has more for the letter than its box."""
-    return letter.isspace() or _looks(font)(letter) != _looks(font)(_UNASSIGNED)
+    if letter.isspace():
+        return True
+    return letter.isprintable() and _looks(font)(letter) != _looks(font)(_UNASSIGNED)
 
 
 @cache

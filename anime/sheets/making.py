@@ -18,10 +18,14 @@ CAPTION_PX = 14
 
 @dataclass(frozen=True, slots=True)
 class SheetStyle:
-    """How the pages look. `columns` None: as it looks best; `font`: of other writings."""
+    """How the pages look. `columns` None: as it looks best; `font`: for other writings.
+
+    `replaces`: an earlier sheet of the same order gives way.
+    """
 
     columns: int | None = None
     font: Path | None = None
+    replaces: bool = False
 
 
 async def make_sheet(
@@ -34,7 +38,7 @@ async def make_sheet(
         StorageError: the folder cannot take it.
     """
     lettering = await asyncio.to_thread(Lettering, CAPTION_PX, style.font)
-    with Book(target) as book:
+    with Book(target, replaces=style.replaces) as book:
         async for page, is_only in _pages(files, pictures_per_page(style.columns)):
             await asyncio.to_thread(
                 _add, book, page, lettering, library=library, columns=style.columns, is_only=is_only

@@ -7,6 +7,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 
 from anime.core.sheet import LINE_HEIGHT, Cell, Sheet, Size
+from anime.errors import UnusableFile
+from anime.media.thumbnails import first_frame
 from anime.sheets.lettering import Lettering
 
 PAPER, INK, BOX, FAINT = (24, 22, 30), (232, 228, 238), (44, 41, 54), (150, 144, 165)
@@ -37,26 +39,11 @@ def draw_page(sheet: Sheet, shown: Sequence[Shown], lettering: Lettering) -> Ima
     return page
 
 
-def read_picture(path: Path, size: Size) -> Image.Image:
-    """The first frame, as large as fits into the size.
-
-    Raises:
-        OSError: there is none, or it is not whole.
-        ValueError: its header says what cannot be.
-    """
-    with Image.open(path) as picture:
-        picture.draft("RGB", size)  # a JPEG is decoded no larger than needed
-        fitted = ImageOps.contain(ImageOps.exif_transpose(picture).convert("RGBA"), size)
-    page = Image.new("RGB", fitted.size, BOX)
-    page.paste(fitted, mask=fitted)
-    return page
-
-
 def _first_readable(sources: Sequence[Path], size: Size) -> Image.Image | None:
     for path in sources:
         try:
-            return read_picture(path, size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return ImageOps.contain(first_frame(path), size)
+        except (OSError, UnusableFile):
             continue
     return None
 

@@ -101,3 +101,8 @@ async def talks(word: str) -> None:
         get_run_logger().info("%s logged %d", word, number)
         print(f"{word} printed {number}")  # noqa: T201
         await asyncio.sleep(0.01)
+
+
+@flow
+async def sweep() -> None:
+    """Stands in for the studio's own."""
