@@ -1,7 +1,7 @@
 """Letters of captions: the font Pillow brings, and one of this machine's for other writings."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
@@ -42,6 +42,7 @@ class Lettering:
         self._fonts: list[Font] = [ImageFont.load_default(height_px)]
         self._closed = [*([str(chosen)] if chosen else []), *names]
         self._chosen = chosen
+        self._known: dict[tuple[int, str], bool] = {}  # letters are the same ones, mostly
 
     def letter(self, text: str) -> tuple[str, Font]:
         """The text, and the font to draw it with: the first that has all its letters.
@@ -51,11 +52,11 @@ class Lettering:
         """
         letters = set(text) - {"\n"}
         for font in self._in_turn():
-            if all(_has(font, letter) for letter in letters):
+            if all(self._has(font, letter) for letter in letters):
                 return text, font
         _say_what_is_missing()
-        best = max(self._fonts, key=lambda font: sum(_has(font, letter) for letter in letters))
-        kept = ((_has(best, letter) or letter == "\n", letter) for letter in text)
+        best = max(self._fonts, key=lambda font: sum(self._has(font, letter) for letter in letters))
+        kept = ((self._has(best, letter) or letter == "\n", letter) for letter in text)
         runs = groupby(kept, key=itemgetter(0))
         return "".join(
             "".join(letter for _, letter in run) if is_kept else _MISSING for is_kept, run in runs
@@ -78,26 +79,21 @@ class Lettering:
                 _log.warning("ANIME_CAPTION_FONT %s cannot be used: %s", name, fault)
             return None
 
+    def _has(self, font: Font, letter: str) -> bool:
+        """Whether the font has more for the letter than its box."""
+        key = self._fonts.index(font), letter
+        if key not in self._known:
+            self._known[key] = letter.isspace() or (
+                letter.isprintable() and _shape(font, letter) != _shape(font, _UNASSIGNED)
+            )
+        return self._known[key]
 
-def _has(font: Font, letter: str) -> bool:
-    """Whether the font has more for the letter than its box."""
-    if letter.isspace():
-        return True
-    return letter.isprintable() and _looks(font)(letter) != _looks(font)(_UNASSIGNED)
 
-
-@cache
-def _looks(font: Font) -> Callable[[str], bytes]:
-    """The shape that a font gives to a letter, each drawn once."""
-
-    @cache
-    def look(letter: str) -> bytes:
-        try:
-            return bytes(font.getmask(letter))
-        except (OSError, UnicodeError, ValueError):
-            return b""
-
-    return look
+def _shape(font: Font, letter: str) -> bytes:
+    try:
+        return bytes(font.getmask(letter))
+    except (OSError, UnicodeError, ValueError):
+        return b""
 
 
 @cache

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 from anime.core.sheet import LINE_HEIGHT, Cell, Sheet, Size
 from anime.errors import UnusableFile
 from anime.media.thumbnails import first_frame
-from anime.sheets.lettering import Lettering
+from anime.sheets.lettering import Font, Lettering
 
 PAPER, INK, BOX, FAINT = (24, 22, 30), (232, 228, 238), (44, 41, 54), (150, 144, 165)
 UNREADABLE = "cannot be read"
@@ -35,6 +35,7 @@ def draw_page(sheet: Sheet, shown: Sequence[Shown], lettering: Lettering) -> Ima
         else:
             page.paste(picture, cell.picture_at(picture.size))
         text, font = lettering.letter(cell.caption)
+        text = "\n".join(_cut(line, font, cell.picture_size[0]) for line in text.split("\n"))
         pen.multiline_text(cell.caption_at, text, font=font, fill=INK, spacing=spacing)
     return page
 
@@ -46,6 +47,13 @@ def _first_readable(sources: Sequence[Path], size: Size) -> Image.Image | None:
         except (OSError, UnusableFile):
             continue
     return None
+
+
+def _cut(line: str, font: Font, width_px: int) -> str:
+    """The line without what would reach into the next cell: fonts differ in their widths."""
+    while line and font.getlength(line) > width_px:
+        line = line[:-1]
+    return line
 
 
 def _draw_words(pen: ImageDraw.ImageDraw, cell: Cell, words: str, lettering: Lettering) -> None:

@@ -16,6 +16,7 @@ QUEUE = "batch"
 ASK_SECONDS = 1.0  # between two questions whether a sweep has ended
 FOLLOW_SECONDS = 900.0  # then it is taken to have ended; the next news orders another one
 MAX_PAUSE_SECONDS = 300.0
+_NOT_SWEPT = "Nothing was swept"  # as flows/sweep.py says when another sweep is at work
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Lookout:
             except PrefectUnavailable as fault:
                 reason = str(fault)
             else:
-                if state.type == "COMPLETED":
+                if state.type == "COMPLETED" and not state.message.startswith(_NOT_SWEPT):
                     return
                 reason = f"The sweep is {state.type}. {state.message}"
             if not failures:
@@ -59,7 +60,9 @@ class Lookout:
         """How a new sweep ended; one that another worker has ordered with that key is ours, too."""
         async with PrefectApi.from_settings(self._settings) as prefect:
             deployment = await prefect.deployment_id(SWEEP)
-            run_id = await prefect.start_run(deployment, {}, key=key, queue=QUEUE)
+            run_id = await prefect.start_run(
+                deployment, {"folder": str(self._folder)}, key=key, queue=QUEUE
+            )
             give_up_at = time.monotonic() + FOLLOW_SECONDS
             while True:
                 state = await prefect.run_state(run_id)

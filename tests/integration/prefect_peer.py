@@ -33,6 +33,7 @@ class PrefectPeer:
     asked_for_runs: int = 0
     refuses_runs: bool = False
     run_state: str = "RUNNING"
+    run_message: str = ""
     pool_status: str = "READY"
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,7 +56,8 @@ class PrefectPeer:
         return JSONResponse(run, 201)
 
     async def flow_run(self, request: Request) -> JSONResponse:
-        return JSONResponse({"id": request.path_params["id"], "state": {"type": self.run_state}})
+        state = {"type": self.run_state, "message": self.run_message}
+        return JSONResponse({"id": request.path_params["id"], "state": state})
 
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})

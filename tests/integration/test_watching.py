@@ -191,6 +191,15 @@ async def test_a_sweep_that_fails_is_ordered_again(prefect: PrefectPeer, folder:
         prefect.run_state = "COMPLETED"
 
 
+async def test_a_sweep_that_gave_way_to_another_one_is_ordered_again(
+    prefect: PrefectPeer, folder: Path
+) -> None:
+    prefect.run_message = "Nothing was swept: another sweep is at work."
+    async with looking_out(prefect, folder):
+        await ordered(prefect, 2)
+    assert {run["parameters"]["folder"] for run in prefect.runs.values()} == {str(folder)}
+
+
 async def test_nothing_is_ordered_while_a_sweep_is_under_way(
     prefect: PrefectPeer, folder: Path
 ) -> None:

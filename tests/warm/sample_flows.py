@@ -104,5 +104,6 @@ async def talks(word: str) -> None:
 
 
 @flow
-async def sweep() -> None:
+async def sweep(folder: str) -> None:
     """Stands in for the studio's own."""
+    del folder
