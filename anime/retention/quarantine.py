@@ -6,6 +6,7 @@ All of it blocks: call it in a thread. Doing it twice is harmless.
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
@@ -73,8 +74,10 @@ def _remove(day: Path, journal: Journal, now: datetime) -> None:
             Path(root, name).unlink(missing_ok=True)
         for name in folders:
             inner = Path(root, name)
-            inner.unlink() if inner.is_symlink() else inner.rmdir()
-    day.rmdir()
+            with suppress(FileNotFoundError):  # another one was faster
+                inner.unlink() if inner.is_symlink() else inner.rmdir()
+    with suppress(FileNotFoundError):
+        day.rmdir()
 
 
 def _read_announced(folder: Path) -> dict[str, datetime]:
