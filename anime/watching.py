@@ -106,9 +106,8 @@ async def _watch(folder: Path, *, polls: bool | None) -> AsyncGenerator[None, No
             yield
             while True:
                 changes = await coming
-                if _is_another(changes, folders):
-                    return
-                if await asyncio.to_thread(_identity, folder) != at_first:
+                now = await asyncio.to_thread(_identity, folder)
+                if now != at_first or _is_another(changes, folders):
                     return
                 coming = asyncio.ensure_future(anext(batches))
                 if any(is_of_others(*change) for change in changes):
