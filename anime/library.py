@@ -167,7 +167,7 @@ def _link_beside(received: Received, wanted: Path) -> Path:
     while True:
         candidate = wanted if number == 1 else wanted.with_name(next_name(wanted.name, number))
         try:
-            _link_or_copy(received.path, candidate)
+            link_or_copy(received.path, candidate)
         except FileExistsError:
             if sha256_of(candidate) == received.sha256:
                 return candidate
@@ -176,8 +176,13 @@ def _link_beside(received: Received, wanted: Path) -> Path:
             return candidate
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Make the target without overwriting; a copy where the file system has no links."""
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make the target without overwriting; a copy where the file system has no links.
+
+    Raises:
+        FileExistsError: the target is there already.
+        OSError: it cannot be made.
+    """
     try:
         os.link(source, target)
     except FileExistsError:

@@ -33,12 +33,13 @@ from tzlocal import get_localzone
 
 from anime.errors import ConfigurationError
 from anime.stack_record import read_record
+from anime.upkeep_settings import UpkeepSettings
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(UpkeepSettings, BaseSettings):
     """Every setting, with its unit. The variable is the name in capitals after `ANIME_`."""
 
     model_config = SettingsConfigDict(
@@ -189,7 +190,9 @@ class Settings(BaseSettings):
                 TypeAdapter(HttpUrl).validate_python(url.strip())
         return value
 
-    @field_validator("home", "library_dir", "workflows_dir", "comfyui_output_dir")
+    @field_validator(
+        "home", "library_dir", "workflows_dir", "comfyui_output_dir", "archive_dir", "caption_font"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None

@@ -12,7 +12,9 @@ from anime.cli import (
     jobs,
     migrate,
     rehearsal,
+    retention,
     serve,
+    sheet,
     up,
     worker,
 )
@@ -30,6 +32,8 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(sheet.sheet)
+app.command()(retention.retention)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -82,6 +82,7 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             asyncio.create_task(self._answer_rings()),
             asyncio.create_task(Patrol(self).walk()),
             asyncio.create_task(self._answer_door()),
+            asyncio.create_task(self._look_out()),
         ]
         for task in self._background:
             task.add_done_callback(self._look_why_it_ended)
@@ -241,6 +242,17 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         url = self.settings.redis_url
         if url is not None:
             await answer(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+
+    async def _look_out(self) -> None:
+        folder = self.settings.comfyui_output_dir
+        if not self.settings.watch:
+            return
+        if folder is None:
+            self.log.warning("ANIME_WATCH has no folder to watch: set ANIME_COMFYUI_OUTPUT_DIR")
+            return
+        from anime.warm.lookout import Lookout
+
+        await Lookout(self.settings, folder).keep()
 
     def _listen_to_signals(self) -> None:
         """Take SIGTERM and SIGINT from Prefect's command line, which ends without a goodbye."""

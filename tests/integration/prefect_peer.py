@@ -30,8 +30,10 @@ class PrefectPeer:
         default_factory=lambda: {name: uuid4() for name in ("generate/generate", "batch/batch")}
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked_for_runs: int = 0
     refuses_runs: bool = False
     run_state: str = "RUNNING"
+    run_message: str = ""
     pool_status: str = "READY"
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,12 +50,14 @@ class PrefectPeer:
         if self.refuses_runs:
             return JSONResponse({"detail": "no"}, 500)
         body = await request.json()
+        self.asked_for_runs += 1
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
         return JSONResponse(run, 201)
 
     async def flow_run(self, request: Request) -> JSONResponse:
-        return JSONResponse({"id": request.path_params["id"], "state": {"type": self.run_state}})
+        state = {"type": self.run_state, "message": self.run_message}
+        return JSONResponse({"id": request.path_params["id"], "state": state})
 
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
