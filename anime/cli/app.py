@@ -11,9 +11,11 @@ from anime.cli import (
     generate,
     jobs,
     migrate,
+    rebuild,
     rehearsal,
     serve,
     up,
+    verify,
     worker,
 )
 from anime.cli.edge import run_command
@@ -30,6 +32,8 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(rebuild.rebuild)
+app.command()(verify.verify)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -215,6 +215,8 @@ class SearchableFile(Base):
     __table_args__ = (
         Index(None, "created_at", "file_id"),
         Index(None, "job_id"),
+        Index(None, "path_key"),
+        Index(None, "state", postgresql_where=text("state <> 'present'")),
         Index(None, "project_id", "created_at", "file_id"),
         Index(None, "kind", "created_at", "file_id"),
         Index(None, "character", "created_at", "file_id"),
@@ -232,4 +234,5 @@ class SearchableFile(Base):
     character: Mapped[str | None]
     model: Mapped[str | None]
     seed: Mapped[str | None]
+    path_key: Mapped[int | None] = mapped_column(BigInteger)  # hashtextextended(file_path, 0)
     terms: Mapped[str] = mapped_column(TSVECTOR)
