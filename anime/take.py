@@ -1,5 +1,6 @@
 """One attempt at a job that has ended well, and all that is known of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from uuid import UUID
@@ -10,6 +11,7 @@ from anime.comfyui.models import HistoryEntry
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
+from anime.core.recipe import recipe_of_graph
 from anime.origins import Origin
 from anime.schemas import GenerationRequest
 
@@ -71,15 +73,21 @@ class Take:
         return self.finished_at.astimezone(zone).date()
 
     def metadata(self) -> dict[str, JsonValue]:
-        """What the rows of this take's files keep beside their columns."""
-        facts: GraphFacts = facts_of(self.executed_graph)
+        """What the rows of this take's files keep beside their columns.
+
+        The keys of a `Recipe`, as in the row of any file, and what is known of ours only.
+        """
+        graph = self.executed_graph
+        facts: GraphFacts = facts_of(graph)
         return {
+            **recipe_of_graph(graph).metadata(),
+            **facts.model_dump(mode="json"),
+            "source": "anime",
             "prompt": self.request.prompt,
             "negative_prompt": self.request.negative_prompt,
             "seed": str(self.seed),
             "workflow": self.request.workflow_name,
-            "workflow_sha256": workflow_hash(self.executed_graph),
-            **facts.model_dump(mode="json"),
+            "workflow_sha256": workflow_hash(graph),
             "project": self.request.project,
             "character": self.request.character,
             "shot": self.request.shot,
@@ -87,13 +95,12 @@ class Take:
             "attempt": self.attempt,
             "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
             "timings": self.timings.model_dump(mode="json"),
-            "graph": self.executed_graph,
         }
 
-    def origin(self, source: str) -> Origin:
+    def origin(self, source: str, measures: Mapping[str, JsonValue]) -> Origin:
         """What is to be known of a file of this take that cannot carry our stamp itself.
 
-        `source` is its sub-folder and name in ComfyUI's output.
+        `source` is its sub-folder and name in ComfyUI's output, `measures` its size and length.
         """
         return Origin(
             job_id=self.job_id,
@@ -107,7 +114,7 @@ class Take:
             workflow=self.request.workflow_name,
             source_path=source,
             created_at=self.finished_at,
-            metadata=self.metadata(),
+            metadata={**self.metadata(), **measures},
         )
 
 

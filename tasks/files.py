@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -41,6 +41,11 @@ class PlacedFile(BaseModel):
     height: int | None = None
     frames: int | None = None
     duration_seconds: float | None = None
+
+    def measures(self) -> dict[str, JsonValue]:
+        """The size and length it has, as they are called in a recipe."""
+        named = {"width", "height", "frames", "duration_seconds"}
+        return self.model_dump(include=named, exclude_none=True)
 
 
 # Twice is harmless: what lies in its place with the same content counts as placed.
@@ -104,14 +109,9 @@ async def _bring(
         raise
     kind = FileKind.VIDEOS if output.animated else facts.kind
     target = library_path(take.project, kind, day, output.filename)
-    source = str(PurePosixPath(output.subfolder) / output.filename)
-    path = await library.place(received, target)
-    if read_stamp(facts.texts) is None:
-        origin = take.origin(source)
-        await asyncio.to_thread(write_origin, library.root, received.sha256, origin)
-    return PlacedFile(
-        path=path,
-        source=source,
+    placed = PlacedFile(
+        path=await library.place(received, target),
+        source=str(PurePosixPath(output.subfolder) / output.filename),
         kind=kind,
         media_type=facts.media_type,
         sha256=received.sha256,
@@ -121,6 +121,10 @@ async def _bring(
         frames=facts.frames,
         duration_seconds=facts.duration_seconds,
     )
+    if read_stamp(facts.texts) is None:
+        origin = take.origin(placed.source, placed.measures())
+        await asyncio.to_thread(write_origin, library.root, placed.sha256, origin)
+    return placed
 
 
 def _facts(path: Path, name: str) -> MediaFacts:

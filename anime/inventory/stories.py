@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from anime.core.graph_facts import facts_of
 from anime.core.ids import prompt_id_of
 from anime.core.paths import UNORGANIZED, FileKind, filename_prefix, kind_of, owner_of
 from anime.core.png_metadata import TakeStamp
@@ -111,15 +112,16 @@ def _source_of(look: Look, job_id: UUID | None) -> str | None:
 
 
 def _metadata_of(look: Look) -> dict[str, JsonValue]:
-    """What a row of the same file said: the recipe, and beside it by whom it was asked for."""
+    """What a row of the same file said: its recipe, and beside it who had asked for what."""
     recipe = look.recipe.metadata()
     if look.origin is not None and look.origin.metadata:
         return {**recipe, **look.origin.metadata}
     if look.stamp is None:
         return recipe
+    facts = facts_of(look.recipe.graph).model_dump(mode="json") if look.recipe.graph else {}
     beside = look.stamp.model_dump(mode="json", exclude=_BESIDE_RECIPE)
     prompt_id = prompt_id_of(look.stamp.job_id, look.stamp.attempt)
-    return {**recipe, **beside, "prompt_id": str(prompt_id)}
+    return {**facts, **recipe, **beside, "prompt_id": str(prompt_id)}
 
 
 def _job_story(look: Look, file: NewFile, project: str | None) -> EndedJob | None:

@@ -1,13 +1,18 @@
 """What the flows have made comes back when the database is lost."""
 
-from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import pytest
+
+from anime.core.job_status import FailureKind
 from anime.db.migrate import upgrade
-from anime.db.repositories import FileRepository
+from anime.db.repositories import JobRepository
+from anime.errors import StorageError
 from anime.inventory.rebuild import rebuild
 from anime.inventory.verify import verify
 from anime.origins import ORIGINS_FOLDER
+from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
 from flows.generate import generate
@@ -24,9 +29,12 @@ async def lose_the_database(url: str) -> None:
     await upgrade(url)
 
 
+GIVEN = {"id", "project_id", "created_at", "organized_at"}  # by the database, or anew
+
+
 def told(file: FileRecord) -> dict[str, object]:
     """What a row says of its file, but for what only the render knew."""
-    known = file.model_dump(exclude={"id", "project_id", "created_at", "organized_at", "metadata"})
+    known = file.model_dump(exclude=GIVEN | {"metadata"})
     said = {key: file.metadata[key] for key in file.metadata if key not in ONLY_IN_THE_ROW}
     return known | {"metadata": said}
 
@@ -34,6 +42,11 @@ def told(file: FileRecord) -> dict[str, object]:
 def asked(job: JobSnapshot) -> dict[str, object]:
     told = {"id", "type", "status", "project", "character", "prompt", "workflow", "seed"}
     return job.model_dump(include=told | {"attempt", "prompt_id", "output_path", "progress"})
+
+
+async def job_of(studio: RehearsalStudio, job_id: UUID) -> JobSnapshot:
+    async with studio.database.session_scope() as session:
+        return await JobRepository(session).get(job_id)
 
 
 async def test_after_a_lost_database_all_owners_seeds_and_prompts_come_back(
@@ -53,7 +66,7 @@ async def test_after_a_lost_database_all_owners_seeds_and_prompts_come_back(
     assert (report.files_added, report.jobs_added, report.projects_added) == (4, 3, 2)
     by_path = {file.file_path: told(file) for file in before}
     assert {file.file_path: told(file) for file in after} == by_path
-    assert [asked(await studio.job(job.id)) for job in jobs] == [asked(job) for job in jobs]
+    assert [asked(await job_of(studio, job.id)) for job in jobs] == [asked(job) for job in jobs]
     assert (await verify(studio.database, studio.library)).is_well
 
 
@@ -69,7 +82,31 @@ async def test_a_job_that_is_rebuilt_is_run_again_to_no_effect(
     assert len(await studio.files()) == 1
 
 
-async def test_what_the_server_did_not_stamp_has_its_origin_beside_it(
-    studio: RehearsalStudio, database_url: str
-) -> None:
-    ...
+class TestAServerThatWritesNothingIntoFiles:
+    """As video and sound are, which carry no stamp of ours."""
+
+    @pytest.fixture
+    def rehearsal_config(self, rehearsal_config: RehearsalConfig) -> RehearsalConfig:
+        return rehearsal_config.model_copy(update={"writes_metadata": False})
+
+    async def test_all_comes_back_from_the_origins_beside_the_files(
+        self, studio: RehearsalStudio, database_url: str
+    ) -> None:
+        await generate(prompt="petals", seed=9, project="東京", character="Aiko", **SMALL)
+        job, [before] = await studio.newest_job(), await studio.files()
+        await studio.database.dispose()
+        await lose_the_database(database_url)
+        await rebuild(studio.database, studio.library, zone=get_settings().zone)
+        [after] = await studio.files()
+        assert (studio.library / ORIGINS_FOLDER).is_dir()
+        assert after.model_dump(exclude=GIVEN) == before.model_dump(exclude=GIVEN)
+        assert after.created_at == before.created_at
+        assert asked(await studio.newest_job()) == asked(job)
+
+    async def test_a_library_that_cannot_take_an_origin_fails_the_job(
+        self, studio: RehearsalStudio
+    ) -> None:
+        (studio.library / ORIGINS_FOLDER).write_text("in the way")
+        with pytest.raises(StorageError, match="origin"):
+            await generate(prompt="petals", **SMALL)
+        assert (await studio.newest_job()).error_kind is FailureKind.STORAGE
