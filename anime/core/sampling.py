@@ -100,18 +100,18 @@ def _setting(graph: Graph, parts: list[Node], names: tuple[str, ...], kind: type
     """The first value of a kind under one of the names, written there or in a node linked to it."""
     for part in parts:
         for name in names:
-            found = _literal(part["inputs"].get(name), kind)
-            if found is None:
-                found = _constant(graph, part, name, kind)
+            value = part["inputs"].get(name)
+            is_linked = is_link(value)
+            found = _constant(graph, value[0], name, kind) if is_linked else _literal(value, kind)
             if found is not None:
                 return found
     return None
 
 
-def _constant(graph: Graph, node: Node, name: str, kind: type[T]) -> T | None:
+def _constant(graph: Graph, node_id: str, name: str, kind: type[T]) -> T | None:
     """The value that a link brings to an input, from a node that holds just a value."""
     names = (name, *_LITERALS)
-    sources = _upstream(graph, _links(node, name.__eq__), names.__contains__)
+    sources = _upstream(graph, [node_id], names.__contains__)
     for source in islice(sources, _MAX_CONSTANTS):
         for each in names:
             found = _literal(source["inputs"].get(each), kind)

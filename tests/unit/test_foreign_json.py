@@ -7,6 +7,10 @@ from hypothesis import strategies as st
 from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
 
 
+def deep(levels: int) -> object:
+    return [deep(levels - 1)] if levels > 1 else []
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -14,7 +18,9 @@ from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
         ("[NaN, Infinity, -Infinity, 1e999]", [None] * 4),
         ('["a\\u0000b", "\\ud800"]', ["a\ufffdb", "\ufffd"]),
         ('{"\\u0000": 1}', {"\ufffd": 1}),
-        ("[" + "9" * 4000 + "]", [None]),
+        ("[" * 64 + "]" * 64, deep(64)),
+        ('{"prompt": "}}]]((["}', {"prompt": "}}]]((["}),
+        ('["\\ud83c\\udf06", "\\uD55C"]', ["🌆", "한"]),
         ("[18446744073709551615]", [2**64 - 1]),
     ],
 )
@@ -24,7 +30,10 @@ def test_values_are_read_so_that_they_can_be_stored(text: str, value: object) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "word", '"text"', "7", "{", "[1,]", "[" * 100_000, "[" * 65 + "]" * 65],
+    [
+        *("", "word", '"text"', "7", "{", "[1,]", "[" * 100_000),
+        *("[" * 65 + "]" * 65, '{"[[": ' * 65 + "1" + "}" * 65, "[" + "9" * 9000 + "]"),
+    ],
 )
 def test_what_is_no_object_or_list_of_sane_depth_is_nothing(text: str) -> None:
     assert read_json(text) is None
