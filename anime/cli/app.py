@@ -11,8 +11,10 @@ from anime.cli import (
     generate,
     jobs,
     migrate,
+    quarantine,
     rehearsal,
     serve,
+    sweep,
     up,
     worker,
 )
@@ -30,6 +32,8 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(sweep.sweep)
+app.add_typer(quarantine.quarantine)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)
