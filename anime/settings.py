@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.sweep_plan import Mode
 from anime.errors import ConfigurationError
 from anime.stack_record import read_record
 
@@ -68,6 +69,15 @@ class Settings(BaseSettings):
     )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, when it is reachable from here."
+    )
+    sweep_dir: Path | None = Field(
+        default=None, description="Folder that sweeps look through; ComfyUI's output if unset."
+    )
+    sweep_mode: Mode = Field(
+        default=Mode.LINK, description="How swept files come into the library: link, copy or move."
+    )
+    sweep_settle_seconds: float = Field(
+        default=5, ge=0, description="Seconds for which a file has to rest before it is swept."
     )
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
@@ -189,7 +199,7 @@ class Settings(BaseSettings):
                 TypeAdapter(HttpUrl).validate_python(url.strip())
         return value
 
-    @field_validator("home", "library_dir", "workflows_dir", "comfyui_output_dir")
+    @field_validator("home", "library_dir", "workflows_dir", "comfyui_output_dir", "sweep_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
@@ -210,6 +220,11 @@ class Settings(BaseSettings):
     def library(self) -> Path:
         """Where finished files go."""
         return self.library_dir or self.home / "library"
+
+    @property
+    def swept_folder(self) -> Path | None:
+        """What sweeps look through; None where no folder of ComfyUI's is in reach."""
+        return self.sweep_dir or self.comfyui_output_dir
 
     @property
     def logs(self) -> Path:

@@ -11,9 +11,11 @@ from anime.cli import (
     generate,
     jobs,
     migrate,
+    quarantine,
     rebuild,
     rehearsal,
     serve,
+    sweep,
     up,
     verify,
     worker,
@@ -34,6 +36,8 @@ app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
+app.command()(sweep.sweep)
+app.add_typer(quarantine.quarantine)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

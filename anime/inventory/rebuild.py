@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.paths import thumbnail_path
 from anime.db.repositories import FileRow, InventoryRepository, Recovered
 from anime.db.session import Database
+from anime.db.single import SWEEP, only_one
+from anime.errors import StorageError
 from anime.inventory.looking import Look, Lookers, Unfit
 from anime.inventory.stories import story_of
 from anime.inventory.walk import LibraryFile, files_of
@@ -53,17 +55,28 @@ async def rebuild(
     Doing it twice is harmless: what has a row is not even opened.
 
     Raises:
-        StorageError: the library is not there.
+        StorageError: the library is not there, or a sweep is at it.
         DatabaseUnavailable: PostgreSQL went away; what was written stays.
     """
     report = RebuildReport(is_dry_run)
-    async with Lookers(library) as lookers:
+    # A sweep's files are in their place before they have rows: those are not ours to write.
+    async with only_one(database.address, SWEEP) as turn, Lookers(library) as lookers:
+        if turn is None:
+            raise _busy()
         rebuilder = _Rebuilder(database, library, zone, report)
         async for files in files_of(library, at_a_time=BATCH_FILES):
             news = await rebuilder.without_row(files)
-            await rebuilder.write(await lookers.look_into(news))
+            looks = await lookers.look_into(news)
+            await turn.confirm()
+            await rebuilder.write(looks)
             progress(report.files_seen)
     return report
+
+
+def _busy() -> StorageError:
+    return StorageError(
+        "A sweep or another rebuild is at the library just now.", "Try again when it is done."
+    )
 
 
 @dataclass
@@ -93,17 +106,15 @@ class _Rebuilder:
                 stories.append(self._story(look))
         if not stories:
             return
-        async with self.database.session_scope() as session:
-            await InventoryRepository(session).lock()
-            async with session.begin_nested() as trial:
-                await self._write(session, stories)
-                if self.report.is_dry_run:
-                    await trial.rollback()
+        async with self.database.session_scope() as session, session.begin_nested() as trial:
+            await self._write(session, stories)
+            if self.report.is_dry_run:
+                await trial.rollback()
 
     async def _write(self, session: AsyncSession, stories: Sequence[Recovered]) -> None:
         """Rows whose file went to another place are told where; the others are new."""
         inventory = InventoryRepository(session)
-        # Another rebuild may have been faster since these files were looked at.
+        # A generation may have written its rows since these files were looked at.
         recorded = await inventory.recorded([story.file.file_path for story in stories])
         stories = [story for story in stories if story.file.file_path not in recorded]
         hashes = {story.file.sha256 for story in stories if story.file.sha256}

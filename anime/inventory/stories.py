@@ -8,7 +8,15 @@ from pydantic import JsonValue
 
 from anime.core.graph_facts import facts_of
 from anime.core.ids import prompt_id_of
-from anime.core.paths import UNORGANIZED, FileKind, filename_prefix, kind_of, owner_of
+from anime.core.ownership import Claims, Known, KnownProject, Owner, Sidecar, owner_among
+from anime.core.paths import (
+    UNORGANIZED,
+    FileKind,
+    filename_prefix,
+    kind_of,
+    owner_of,
+    slug_of,
+)
 from anime.core.png_metadata import TakeStamp
 from anime.core.seeds import MAX_SEED
 from anime.db.repositories import EndedJob, NewFile, Recovered
@@ -19,6 +27,7 @@ from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 _BESIDE_RECIPE = {"job_id", "created_by"}  # of a stamp: a column, and of no use in a row
 _NS = 1_000_000_000
 _NOON = time(12)
+_NO_ROW_YET = UUID(int=0)
 
 
 def story_of(look: Look, *, zone: tzinfo, thumbnail_path: str | None) -> Recovered:
@@ -27,8 +36,7 @@ def story_of(look: Look, *, zone: tzinfo, thumbnail_path: str | None) -> Recover
     What it says itself counts before the origin beside it, and that before its name and folder.
     A job has a row only where prompt, seed and workflow are known: nothing is made up.
     """
-    job_id = _job_of(look)
-    project = _project_of(look)
+    owner = _owner_of(look)
     made_at = _made_at(look, zone)
     kind = _kind_of(look)
     file = NewFile(
@@ -36,8 +44,8 @@ def story_of(look: Look, *, zone: tzinfo, thumbnail_path: str | None) -> Recover
         file_type=kind.file_type,
         file_path=str(look.file.path),
         file_size=look.file.size_bytes,
-        job_id=job_id,
-        source_path=_source_of(look, job_id),
+        job_id=owner.job_id,
+        source_path=_source_of(look, owner.job_id),
         sha256=look.sha256,
         media_type=look.media_type,
         width=look.width,
@@ -48,24 +56,22 @@ def story_of(look: Look, *, zone: tzinfo, thumbnail_path: str | None) -> Recover
         created_at=made_at,
         organized_at=_moment(look.file.mtime_ns, zone),
     )
-    return Recovered(file, project, _job_story(look, file, project))
+    return Recovered(file, owner.project, _job_story(look, file, owner.project))
 
 
-def _job_of(look: Look) -> UUID | None:
-    if look.stamp is not None:
-        return look.stamp.job_id
-    return owner_of(str(look.file.place)) or (look.origin.job_id if look.origin else None)
+def _owner_of(look: Look) -> Owner:
+    """Whose the file is; of what says nothing itself, its folder names the project."""
+    folder = look.file.place.parts[0]
+    is_project = len(look.file.place.parts) > 1 and folder != UNORGANIZED
+    named = [KnownProject(_NO_ROW_YET, slug_of(folder), folder)] if is_project else []
+    sidecar = _sidecar_of(look.origin) if look.origin else None
+    return owner_among(Claims(str(look.file.place), look.stamp, sidecar), Known.of(named, []))
 
 
-def _project_of(look: Look) -> str | None:
-    """The name of the project, or the slug where only the folder tells."""
-    said = [look.stamp.project] if look.stamp else []
-    said += [look.origin.project, look.origin.project_slug] if look.origin else []
-    return next(filter(None, said), None) or _folder_of(look.file.place)
-
-
-def _folder_of(place: PurePosixPath) -> str | None:
-    return place.parts[0] if len(place.parts) > 1 and place.parts[0] != UNORGANIZED else None
+def _sidecar_of(origin: Origin) -> Sidecar:
+    return Sidecar.model_validate(
+        {"job_id": origin.job_id, "project": origin.project or origin.project_slug}
+    )
 
 
 def _kind_of(look: Look) -> FileKind:

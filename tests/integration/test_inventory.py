@@ -16,6 +16,7 @@ from anime.core.job_status import JobStatus
 from anime.core.png_metadata import TakeStamp, to_pnginfo
 from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
+from anime.db.single import SWEEP, only_one
 from anime.errors import StorageError
 from anime.inventory.rebuild import RebuildReport, rebuild
 from anime.inventory.verify import VerifyReport, verify
@@ -359,3 +360,14 @@ async def test_rows_of_older_programs_are_checked_as_far_as_they_can_be(
         "kept": "present",
         "gone": "missing",
     }
+
+
+async def test_a_rebuild_does_not_go_between_a_sweep_and_its_rows(
+    database: Database, library: Path
+) -> None:
+    take(library, uuid4())
+    async with only_one(database.address, SWEEP):
+        with pytest.raises(StorageError, match="sweep"):
+            await rebuilt(database, library)
+    assert await files(database) == []
+    assert (await rebuilt(database, library)).files_added == 1

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Select, Text, cast, func, literal, select, text, update
+from sqlalchemy import Select, Text, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -19,8 +19,6 @@ from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.files import NewFile, row_of
 from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import GenerationType
-
-_LOCK = 0x696E76656E74  # "invent": one batch of one inventory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,6 @@ class InventoryRepository:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-
-    async def lock(self) -> None:
-        """Be the only inventory that writes until the transaction ends."""
-        await self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
     async def recorded(self, paths: Sequence[str]) -> set[str]:
         """Those of the paths that have a row."""
