@@ -28,9 +28,11 @@ from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.sweeps import NewRow, SweepRepository, SweptLine
 from anime.db.session import Database
 from anime.errors import StorageError
+from anime.origins import write_origin
 from anime.sweep.placing import Placer, is_same
 from anime.sweep.reading import inode_of, json_text, path_of
 from anime.sweep.report import Tally
+from anime.sweep.telling import origin_to_keep
 from anime.sweep.walk import folder_key, look_again
 
 _log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class Carrier:
                 where = self._placer.place(step.seen, step.target, step.content.sha256)
                 if not isinstance(where, Reason):
                     places[str(step.target)] = where
+                    self._keep_origin(step, where)
                 return where
             case Quarantine():
                 return self._placer.put_aside(step)
@@ -115,6 +118,12 @@ class Carrier:
                 return step.reason
             case _:
                 return step.path
+
+    def _keep_origin(self, step: Organise, where: str) -> None:
+        made_at = self._calendar.made_at(step.seen.sighting.mtime_ns)
+        origin = origin_to_keep(step, where, made_at)
+        if origin is not None:
+            write_origin(self._library, step.content.sha256, origin)
 
     async def _write_down(self, done: Sequence[Done], known: Known) -> dict[str, int]:
         """Ids of the new rows, by path; one transaction with what is remembered of the sources."""
