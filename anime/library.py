@@ -30,6 +30,8 @@ _ADVICE = {
     errno.EPERM: "Give this user the right to write there, or change ANIME_LIBRARY_DIR.",
     errno.ENOENT: "Mount or create it, or point ANIME_LIBRARY_DIR to a folder that exists.",
 }
+# What a link answers where a copy may still do: another disk, or a file system without links.
+NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Library:
             self._open_temporary().discard()
             free = shutil.disk_usage(self.root).free
         except OSError as fault:
-            raise _storage_error(fault, self.root) from fault
+            raise storage_error(fault, self.root) from fault
         if free < MIN_FREE_BYTES:
             raise StorageError(
                 f"The library {self.root} has only {free // 2**20} MB left on its disk.",
@@ -133,20 +135,20 @@ class Library:
                 incoming.mkdir()  # not its parents: a lost mount must not be mistaken for new
             descriptor, name = tempfile.mkstemp(dir=incoming)
         except OSError as fault:
-            raise _storage_error(fault, self.root) from fault
+            raise storage_error(fault, self.root) from fault
         return _Incoming(descriptor, Path(name))
 
     def _write(self, incoming: "_Incoming", chunk: bytes) -> None:
         try:
             incoming.write(chunk)
         except OSError as fault:
-            raise _storage_error(fault, self.root) from fault
+            raise storage_error(fault, self.root) from fault
 
     def _finish(self, incoming: "_Incoming") -> None:
         try:
             incoming.close()
         except OSError as fault:
-            raise _storage_error(fault, self.root) from fault
+            raise storage_error(fault, self.root) from fault
 
     def _place(self, received: Received, target: PurePosixPath) -> Path:
         wanted = self.root / target
@@ -154,10 +156,10 @@ class Library:
             wanted.parent.mkdir(parents=True, exist_ok=True)
             received.path.chmod(0o644)
             placed = _link_beside(received, wanted)
-            _sync_folder(placed.parent)
+            sync_folder(placed.parent)
             received.path.unlink(missing_ok=True)
         except OSError as fault:
-            raise _storage_error(fault, wanted.parent) from fault
+            raise storage_error(fault, wanted.parent) from fault
         return placed
 
 
@@ -188,7 +190,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError as fault:
-        if fault.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
+        if fault.errno not in NO_LINKS:
             raise
         _copy_exclusively(source, target)
 
@@ -216,7 +218,7 @@ def _flush_to_disk(stream: BinaryIO) -> None:
     os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name in the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -225,7 +227,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _storage_error(fault: OSError, place: Path) -> StorageError:
+def storage_error(fault: OSError, place: Path) -> StorageError:
+    """What the operating system's refusal means for a person."""
     reason = os.strerror(fault.errno) if fault.errno else str(fault)
     advice = _ADVICE.get(fault.errno or 0, "Look at the disk and at ANIME_LIBRARY_DIR.")
     return StorageError(f"The library cannot write to {place}: {reason}.", advice)

@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.sweep_plan import Mode
 from anime.errors import ConfigurationError
 from anime.stack_record import read_record
 from anime.upkeep_settings import UpkeepSettings
@@ -69,6 +70,15 @@ class Settings(UpkeepSettings, BaseSettings):
     )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, when it is reachable from here."
+    )
+    sweep_dir: Path | None = Field(
+        default=None, description="Folder that sweeps look through; ComfyUI's output if unset."
+    )
+    sweep_mode: Mode = Field(
+        default=Mode.LINK, description="How swept files come into the library: link, copy or move."
+    )
+    sweep_settle_seconds: float = Field(
+        default=5, ge=0, description="Seconds for which a file has to rest before it is swept."
     )
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
@@ -191,7 +201,13 @@ class Settings(UpkeepSettings, BaseSettings):
         return value
 
     @field_validator(
-        "home", "library_dir", "workflows_dir", "comfyui_output_dir", "archive_dir", "caption_font"
+        "home",
+        "library_dir",
+        "workflows_dir",
+        "comfyui_output_dir",
+        "sweep_dir",
+        "archive_dir",
+        "caption_font",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -213,6 +229,11 @@ class Settings(UpkeepSettings, BaseSettings):
     def library(self) -> Path:
         """Where finished files go."""
         return self.library_dir or self.home / "library"
+
+    @property
+    def swept_folder(self) -> Path | None:
+        """What sweeps look through; None where no folder of ComfyUI's is in reach."""
+        return self.sweep_dir or self.comfyui_output_dir
 
     @property
     def logs(self) -> Path:

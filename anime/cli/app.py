@@ -11,11 +11,15 @@ from anime.cli import (
     generate,
     jobs,
     migrate,
+    quarantine,
+    rebuild,
     rehearsal,
     retention,
     serve,
     sheet,
+    sweep,
     up,
+    verify,
     worker,
 )
 from anime.cli.edge import run_command
@@ -34,6 +38,10 @@ app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(sheet.sheet)
 app.command()(retention.retention)
+app.command()(rebuild.rebuild)
+app.command()(verify.verify)
+app.command()(sweep.sweep)
+app.add_typer(quarantine.quarantine)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -38,6 +38,7 @@ _MEDIA_TYPES = {
     ".wav": "audio/wav",
     ".m4a": "audio/mp4",
 }
+MEDIA_SUFFIXES = frozenset(_MEDIA_TYPES)
 
 
 class FileKind(StrEnum):
@@ -117,7 +118,7 @@ def safe_filename(name: str) -> str:
     """
     base = re.split(r"[/\\]", name)[-1]
     shown = "".join("_" if c in _UNSAFE or not c.isprintable() else c for c in base)
-    visible = shown.strip(" ").lstrip(".").strip(" ")
+    visible = shown.lstrip(" .").rstrip(" ")
     suffix = PurePosixPath(visible).suffix
     if len(suffix.encode()) > _SUFFIX_MAX_BYTES:
         suffix = ""

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     Numeric,
     String,
@@ -27,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.core.sweep_plan import Outcome
 from anime.schemas import GenerationType
 
 SCHEMA = "anime_api"
@@ -178,9 +180,18 @@ class AnimeFile(Base):
             unique=True,
             postgresql_where=text("source_path IS NOT NULL"),
         ),
+        # What a sweep finds and no job has made is recorded once, however often it is swept.
+        Index(
+            "anime_files_source_path_sha256_key",
+            "source_path",
+            "sha256",
+            unique=True,
+            postgresql_where=text("job_id IS NULL AND source_path IS NOT NULL"),
+        ),
         Index(None, "created_at", "id"),
         Index(None, "job_id"),
         Index(None, "project_id"),
+        Index("anime_files_sha256_idx", "sha256", postgresql_where=text("sha256 IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -215,6 +226,8 @@ class SearchableFile(Base):
     __table_args__ = (
         Index(None, "created_at", "file_id"),
         Index(None, "job_id"),
+        Index(None, "path_key"),
+        Index(None, "state", postgresql_where=text("state <> 'present'")),
         Index(None, "project_id", "created_at", "file_id"),
         Index(None, "kind", "created_at", "file_id"),
         Index(None, "character", "created_at", "file_id"),
@@ -232,4 +245,25 @@ class SearchableFile(Base):
     character: Mapped[str | None]
     model: Mapped[str | None]
     seed: Mapped[str | None]
+    path_key: Mapped[int | None] = mapped_column(BigInteger)  # hashtextextended(file_path, 0)
     terms: Mapped[str] = mapped_column(TSVECTOR)
+
+
+class SweptFile(Base):
+    """A file outside the library that a sweep has seen, so that the next one can pass it by.
+
+    Names are bytes, as the file system has them; `folder` is a digest of the absolute path, as
+    a path can be longer than an index takes. A line counts while size and time are the same
+    and the source was meant to stay.
+    """
+
+    __tablename__ = "swept_files"
+
+    folder: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)  # BLAKE2, 16 bytes
+    name: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[Outcome] = mapped_column(_words(Outcome, "outcome"))
+    source_kept: Mapped[bool]
+    file_id: Mapped[int | None]  # of the content's row; no foreign key, like all that files have
+    swept_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

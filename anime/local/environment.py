@@ -12,6 +12,7 @@ SHARED_SETTINGS = (
     "database_url",
     "redis_url",
     "comfyui_url",
+    "sweep_dir",
     "prefect_api_url",
     "prefect_api_auth_string",
     "public_url",

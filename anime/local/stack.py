@@ -128,6 +128,8 @@ class LocalStack:
             )
         if settings.comfyui_url is None:
             self._use(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
+            if settings.swept_folder is None:
+                self._use(sweep_dir=settings.home / "rehearsal" / "output")
         self._use(public_url=settings.browser_url)
 
     async def _start_prefect(self) -> None:
@@ -174,7 +176,7 @@ class LocalStack:
             environment["PREFECT_HOME"] = str(prefect_home(self.settings))
         return Services(self.settings, environment, self._anime, self._project)
 
-    def _use(self, **values: str | SecretStr) -> None:
+    def _use(self, **values: str | Path | SecretStr) -> None:
         self.settings = self.settings.model_copy(update=values)
 
     def _note(self, status: PartStatus) -> None:

@@ -1,0 +1,205 @@
+"""What sweeps have seen, what they need to know, and what they write down, many rows at a time."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import and_, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.ownership import KnownJob, KnownProject
+from anime.core.sweep_plan import Kept, Outcome
+from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
+from anime.db.repositories.leases import NOW, is_free
+from anime.db.repositories.sweep_sql import (
+    COPY_LINES,
+    INSERT_FILES,
+    INSERT_SWEPT,
+    KNOWN_IN,
+    LINES_TABLE,
+    SET_APART,
+)
+
+# A job that no run holds and nobody has touched for so long has crashed for good: what it left
+# behind is organised. Until then its next run looks for its files itself.
+_ABANDONED = timedelta(hours=1)
+
+KnownLine = tuple[bytes, bytes, int, int]  # key of the folder, name, size, mtime in nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """The row of a file that a sweep has brought to its place. `recipe`, `origin`: JSON text."""
+
+    filename: str
+    file_path: str
+    file_type: str
+    media_type: str
+    source_path: str
+    created_at: datetime
+    project_id: UUID | None
+    job_id: UUID | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    recipe: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweptLine:
+    """What was done with one file: to be remembered, with its new row if it has one."""
+
+    folder: bytes  # key
+    name: bytes
+    size_bytes: int
+    mtime_ns: int
+    outcome: Outcome
+    source_kept: bool = True
+    sha256: str | None = None
+    file_id: int | None = None
+    row: NewRow | None = None
+
+
+class SweepRepository:
+    """A sweep's view of the database, in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def known_in(self, folders: Sequence[bytes]) -> set[KnownLine]:
+        """What is remembered of the files in those folders (by key)."""
+        connection = await self._driver()
+        async with connection.cursor(binary=True) as cursor:
+            try:
+                await cursor.execute(KNOWN_IN, (list(folders),))
+                return set(await cursor.fetchall())
+            except psycopg.Error as fault:
+                raise _as_sqlalchemy(fault) from fault
+
+    async def projects(self) -> list[KnownProject]:
+        """All projects."""
+        rows = await self._session.execute(select(Project.id, Project.slug, Project.name))
+        return [KnownProject(row.id, row.slug, row.name) for row in rows]
+
+    async def jobs(self, job_ids: Collection[UUID]) -> list[KnownJob]:
+        """Those of the jobs that are written down."""
+        if not job_ids:
+            return []
+        is_live = ~is_free() | and_(
+            ProductionJob.status.not_in(FINAL),
+            ProductionJob.updated_at > NOW - _ABANDONED,
+        )
+        rows = await self._session.execute(
+            select(ProductionJob.id, is_live.label("is_live"), Project)
+            .outerjoin(Project, Project.id == ProductionJob.project_id)
+            .where(ProductionJob.id.in_(job_ids))
+        )
+        return [
+            KnownJob(
+                row.id,
+                KnownProject(row.Project.id, row.Project.slug, row.Project.name)
+                if row.Project
+                else None,
+                row.is_live,
+            )
+            for row in rows
+        ]
+
+    async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], Kept]:
+        """The files that those jobs have written down, by job and source."""
+        if not job_ids:
+            return {}
+        rows = await self._session.execute(
+            _kept_columns().where(AnimeFile.job_id.in_(job_ids), AnimeFile.source_path.is_not(None))
+        )
+        return {(row.job_id, row.source_path): _kept(row) for row in rows}
+
+    async def kept(self, sha256s: Collection[str]) -> dict[str, list[Kept]]:
+        """The files with those contents, by content, the oldest first."""
+        if not sha256s:
+            return {}
+        rows = await self._session.execute(
+            _kept_columns().where(AnimeFile.sha256.in_(sha256s)).order_by(AnimeFile.id)
+        )
+        found: dict[str, list[Kept]] = defaultdict(list)
+        for row in rows:
+            found[row.sha256].append(_kept(row))
+        return found
+
+    async def write(self, lines: Sequence[SweptLine]) -> dict[str, int]:
+        """Ids of the rows, by path, of the new files among the lines; all lines are remembered.
+
+        Twice is harmless: a file's row is found again by job and source, or by source and
+        content. A line whose row another program holds with other content is left out, so that
+        the next sweep looks at it again.
+        """
+        await self._session.execute(text(LINES_TABLE))
+        await self._copy(COPY_LINES, (_values(number, line) for number, line in enumerate(lines)))
+        await self._session.execute(text(SET_APART))
+        ids: dict[str, int] = {}
+        for statement in INSERT_FILES:
+            rows = await self._session.execute(text(statement))
+            ids |= {row.file_path: row.id for row in rows}
+        await self._session.execute(text(INSERT_SWEPT))
+        return ids
+
+    async def _copy(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        connection = await self._driver()
+        try:
+            async with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+                for row in rows:
+                    await copy.write_row(row)
+        except psycopg.Error as fault:
+            raise _as_sqlalchemy(fault) from fault
+
+    async def _driver(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:  # rows of any shape
+        """The driver's own connection, in this transaction: for what SQLAlchemy has no word for."""
+        raw = await (await self._session.connection()).get_raw_connection()
+        connection = raw.driver_connection
+        assert isinstance(connection, psycopg.AsyncConnection)  # noqa: S101  of the URL's driver
+        return connection
+
+
+def _as_sqlalchemy(fault: psycopg.Error) -> DBAPIError:
+    """The same fault as SQLAlchemy reports it, so that the session explains it."""
+    explained = DBAPIError.instance(None, None, fault, psycopg.Error)
+    assert isinstance(explained, DBAPIError)  # noqa: S101  by the fault's class
+    return explained
+
+
+def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer than the query
+    return select(
+        AnimeFile.id,
+        AnimeFile.file_path,
+        AnimeFile.source_path,
+        AnimeFile.job_id,
+        AnimeFile.file_size,
+        AnimeFile.sha256,
+    )
+
+
+def _kept(row: Any) -> Kept:  # a Row of _kept_columns
+    return Kept(row.id, row.file_path or "", row.source_path, row.job_id, row.file_size)
+
+
+def _values(number: int, line: SweptLine) -> tuple[object, ...]:
+    """The columns of COPY_LINES."""
+    row = line.row
+    seen = (
+        *(number, line.folder, line.name, line.size_bytes, line.mtime_ns, line.outcome.value),
+        *(line.source_kept, line.file_id, line.sha256),
+    )
+    if row is None:
+        return (*seen, *(None,) * 13)
+    return (
+        *seen,
+        *(row.filename, row.file_path, row.file_type, row.media_type, row.source_path),
+        *(row.created_at, row.project_id, row.job_id, row.width, row.height, row.frames),
+        *(row.recipe, row.origin),
+    )

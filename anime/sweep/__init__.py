@@ -1,0 +1,1 @@
+"""The sweep: what lies in ComfyUI's output folder comes into the library, each file once."""

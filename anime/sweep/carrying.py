@@ -1,0 +1,214 @@
+"""Steps are carried out: files to their places, then rows, then the sources of a move."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from anime.core.ownership import Known
+from anime.core.sweep_plan import (
+    Calendar,
+    Content,
+    Duplicate,
+    Kept,
+    Leave,
+    Looked,
+    Mode,
+    Organise,
+    Quarantine,
+    Reason,
+    Remember,
+    Step,
+    storable,
+)
+from anime.db.repositories.projects import ProjectRepository
+from anime.db.repositories.sweeps import NewRow, SweepRepository, SweptLine
+from anime.db.session import Database
+from anime.errors import StorageError
+from anime.origins import write_origin
+from anime.sweep.placing import Placer, is_same
+from anime.sweep.reading import inode_of, json_text, path_of
+from anime.sweep.report import Tally
+from anime.sweep.telling import origin_to_keep
+from anime.sweep.walk import folder_key, look_again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was carried out. `where` is an absolute path in the library."""
+
+    step: Organise | Duplicate | Quarantine | Remember
+    where: str
+
+
+class Carrier:
+    """Carries out the steps of one sweep, batch by batch."""
+
+    def __init__(
+        self, database: Database, library: Path, mode: Mode, calendar: Calendar, tally: Tally
+    ) -> None:
+        self._database = database
+        self._library = library
+        self._mode = mode
+        self._calendar = calendar
+        self._tally = tally
+        self._placer = Placer(library, mode)
+
+    async def kept_among(self, looked: Sequence[Looked]) -> dict[str, Kept]:
+        """What the library has of those contents, by SHA-256, if the file is really there."""
+        hashes = {found.sha256 for _, found in looked if isinstance(found, Content)}
+        async with self._database.session_scope() as session:
+            rows = await SweepRepository(session).kept(hashes)
+        return await asyncio.to_thread(_present, rows)
+
+    async def carry_out(self, steps: Sequence[Step], known: Known) -> None:
+        """Do the steps and count them.
+
+        Raises:
+            StorageError: the library could not take a file. What is in its place by then has
+                its row.
+        """
+        done, fault = await asyncio.to_thread(self._place_all, steps)
+        ids = await self._write_down(done, known)
+        for each in done:
+            self._tally.add(each.step, each.where, ids.get(each.where))
+        if self._mode is Mode.MOVE:
+            await asyncio.to_thread(_remove_sources, done)
+        if fault is not None:
+            raise fault
+
+    def _place_all(self, steps: Sequence[Step]) -> tuple[list[Done], StorageError | None]:
+        """What is in its place, flushed to the disk; and what stopped it from being all."""
+        done: list[Done] = []
+        places: dict[str, str] = {}
+        fault: StorageError | None = None
+        for step in steps:
+            try:
+                where = self._place(step, places)
+            except StorageError as stopped:
+                fault = stopped
+                break
+            if isinstance(step, Leave) or isinstance(where, Reason):
+                reason = where if isinstance(where, Reason) else Reason.GONE
+                self._tally.add(Leave(step.seen, reason))
+            else:
+                done.append(Done(step, where))
+        self._placer.sync()
+        return done, fault
+
+    def _place(self, step: Step, places: dict[str, str]) -> str | Reason:
+        """Where the step's content is in the library now. `places`: by target, of this batch."""
+        match step:
+            case Organise():
+                where = self._placer.place(step.seen, step.target, step.content.sha256)
+                if not isinstance(where, Reason):
+                    places[str(step.target)] = where
+                    self._keep_origin(step, where)
+                return where
+            case Quarantine():
+                return self._placer.put_aside(step)
+            case Duplicate(file_id=None):
+                return places.get(step.path, Reason.GONE)
+            case Leave():
+                return step.reason
+            case _:
+                return step.path
+
+    def _keep_origin(self, step: Organise, where: str) -> None:
+        made_at = self._calendar.made_at(step.seen.sighting.mtime_ns)
+        origin = origin_to_keep(step, where, made_at)
+        if origin is not None:
+            write_origin(self._library, step.content.sha256, origin)
+
+    async def _write_down(self, done: Sequence[Done], known: Known) -> dict[str, int]:
+        """Ids of the new rows, by path; one transaction with what is remembered of the sources."""
+        if not done:
+            return {}
+        async with self._database.session_scope() as session:
+            projects = await self._projects(ProjectRepository(session), done, known)
+            lines = [self._line(each, projects) for each in done]
+            return await SweepRepository(session).write(lines)
+
+    async def _projects(
+        self, repository: ProjectRepository, done: Sequence[Done], known: Known
+    ) -> dict[str, UUID]:
+        """Ids of the projects that new files belong to, by slug; made where missing."""
+        owners = [each.step.owner for each in done if isinstance(each.step, Organise)]
+        names = {owner.slug: owner.project for owner in owners if owner.slug and owner.project}
+        return {
+            slug: project.id
+            if (project := known.slugs.get(slug))
+            else (await repository.get_or_create(name)).id
+            for slug, name in sorted(names.items())
+        }
+
+    def _line(self, done: Done, projects: Mapping[str, UUID]) -> SweptLine:
+        step, sighting = done.step, done.step.seen.sighting
+        content = step.content if isinstance(step, Organise | Duplicate | Remember) else None
+        return SweptLine(
+            folder=folder_key(sighting.folder),
+            name=sighting.name,
+            size_bytes=sighting.size_bytes,
+            mtime_ns=sighting.mtime_ns,
+            outcome=step.outcome,
+            source_kept=self._mode is not Mode.MOVE,
+            sha256=content.sha256 if content else None,
+            file_id=step.file_id if isinstance(step, Duplicate | Remember) else None,
+            row=self._row(step, done.where, projects) if isinstance(step, Organise) else None,
+        )
+
+    def _row(self, step: Organise, where: str, projects: Mapping[str, UUID]) -> NewRow:
+        content, owner = step.content, step.owner
+        return NewRow(
+            filename=os.path.basename(where),  # noqa: PTH119  10,000 times
+            file_path=where,
+            file_type=content.kind.file_type,
+            media_type=content.media_type,
+            source_path=storable(step.seen.path),
+            created_at=self._calendar.made_at(step.seen.sighting.mtime_ns),
+            project_id=projects.get(owner.slug) if owner.slug else None,
+            job_id=owner.job_id,
+            width=content.width,
+            height=content.height,
+            frames=content.frames,
+            recipe=content.recipe,
+            origin=json_text(dict(step.origin)),
+        )
+
+
+def _present(rows: Mapping[str, Sequence[Kept]]) -> dict[str, Kept]:
+    """The first of each content's files that is there, and what it is on the disk."""
+    present = {}
+    for sha256, files in rows.items():
+        for file in files:
+            try:
+                inode = inode_of(os.stat(file.path))  # noqa: PTH116  10,000 times
+            except (OSError, ValueError):
+                continue
+            present[sha256] = replace(file, inode=inode)
+            break
+    return present
+
+
+def _remove_sources(done: Sequence[Done]) -> None:
+    """Remove the sources of what is in the library, is written down, and is the same still."""
+    for each in done:
+        sighting, path = each.step.seen.sighting, path_of(each.step.seen.sighting)
+        if look_again(sighting) != sighting:
+            continue
+        try:
+            if is_same(each.where, str(path), _hash_of(each.step)):
+                path.unlink()
+        except OSError as fault:
+            _log.warning("Moved, but the source %s stays: %s", storable(str(path)), fault.strerror)
+
+
+def _hash_of(step: Organise | Duplicate | Quarantine | Remember) -> str | None:
+    if isinstance(step, Quarantine):
+        return step.unusable.sha256
+    return step.content.sha256 if step.content else None

@@ -1,0 +1,179 @@
+"""Files of other folders come into the library. All of it blocks: call it in a thread.
+
+The rules are those of `anime.library`: whole, under a name that was free, never over another.
+Doing it twice makes one file, as the same content at the target counts as placed.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from anime.core.paths import next_name
+from anime.core.sweep_plan import Mode, Quarantine, Reason, Seen, Sighting
+from anime.errors import StorageError
+from anime.library import NO_LINKS, link_or_copy, sha256_of, storage_error, sync_folder
+from anime.sweep.quarantine import slip_of, temporary_file, write_slip
+from anime.sweep.reading import inode_of, path_of
+from anime.sweep.walk import size_and_time
+
+_NUMBERED = 32  # names with a number before one with a hash: of a thousand namesakes each is tried
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Placer:
+    """Brings files into one library, in one mode, and flushes what it has touched."""
+
+    def __init__(self, root: Path, mode: Mode) -> None:
+        self._root = root
+        self._mode = mode
+        self._touched: set[Path] = set()
+        self._made: set[PurePosixPath] = set()
+
+    def place(self, seen: Seen, target: PurePosixPath, sha256: str | None) -> str | Reason:
+        """Where the file lies in the library now, or why it was left; the source stays.
+
+        Raises:
+            StorageError: the library cannot take it.
+        """
+        folder = self._folder(target.parent)
+        try:
+            for name in names_for(target.name, sha256):
+                placed = self._try(seen.sighting, f"{folder}/{name}", sha256)
+                if placed is not None:
+                    return placed
+        except OSError as fault:
+            raise storage_error(fault, folder) from fault
+        raise StorageError(
+            f"{target} and every name like it is taken in the library.",
+            "Look into that folder: nothing makes so many files of one name.",
+        )
+
+    def put_aside(self, step: Quarantine) -> str | Reason:
+        """Where the file lies in quarantine now, with a JSON file beside it that says why.
+
+        Raises:
+            StorageError: the library cannot take it.
+        """
+        placed = self.place(step.seen, step.target, step.unusable.sha256)
+        if not isinstance(placed, Reason):
+            try:
+                write_slip(self._root, slip_of(step, Path(placed)))
+            except OSError as fault:
+                raise storage_error(fault, Path(placed).parent) from fault
+        return placed
+
+    def sync(self) -> None:
+        """Make the new names survive a power cut.
+
+        Raises:
+            StorageError: the disk is gone.
+        """
+        while self._touched:
+            folder = self._touched.pop()
+            try:
+                sync_folder(folder)
+            except OSError as fault:
+                raise storage_error(fault, folder) from fault
+
+    def _folder(self, relative: PurePosixPath) -> Path:
+        """The folder below the root, made if missing; never the root: a lost mount is an error."""
+        folder = self._root / relative
+        if relative not in self._made:
+            try:
+                for part in (*reversed(relative.parents[:-1]), relative):
+                    (self._root / part).mkdir(exist_ok=True)
+            except OSError as fault:
+                raise storage_error(fault, self._root) from fault
+            self._made.add(relative)
+        self._touched.add(folder)
+        return folder
+
+    def _try(self, source: Sighting, target: str, sha256: str | None) -> str | Reason | None:
+        """The target, if the file is there now; None when another one is."""
+        origin = str(path_of(source))
+        try:
+            if self._mode is Mode.COPY or not _link(origin, target):
+                return _copy(self._root, origin, Path(target), sha256)
+        except FileExistsError:
+            return target if is_same(target, origin, sha256) else None
+        except FileNotFoundError:
+            if os.path.lexists(origin):
+                raise
+            return Reason.GONE
+        status = os.lstat(target)
+        if stat.S_ISREG(status.st_mode) and size_and_time(status) == source[2:]:
+            return target
+        os.unlink(target)  # noqa: PTH108  a link of our own, to what came in the file's place
+        return Reason.GONE
+
+
+def names_for(name: str, sha256: str | None) -> Iterator[str]:
+    """The names to try in turn: that one, with a number, at last with part of the hash.
+
+    >>> list(names_for("a.png", "ab" * 32))[::32]
+    ['a.png', 'a-abababababab.png']
+    """
+    yield name
+    yield from (next_name(name, number) for number in range(2, _NUMBERED + 1))
+    path = PurePosixPath(name)
+    yield f"{path.stem}-{(sha256 or 'x')[:12]}{path.suffix}"
+
+
+def _link(origin: str, target: str) -> bool:
+    """Whether the file has the other name now; False where there are no links."""
+    try:
+        os.link(origin, target)
+    except FileExistsError:
+        raise
+    except OSError as fault:
+        if fault.errno in NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def _copy(root: Path, origin: str, target: Path, sha256: str | None) -> str | Reason:
+    """The target, copied whole and flushed; a reason when the source is not what was read."""
+    with temporary_file(root) as temporary:
+        try:
+            source = os.open(origin, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return Reason.GONE
+        except OSError:
+            return Reason.UNREADABLE
+        with open(source, "rb") as content, temporary.open("wb") as copy:  # noqa: PTH123  a descriptor
+            found = _pour(content, copy)
+            status = os.fstat(source)
+        if sha256 is not None and found != sha256:
+            return Reason.GONE
+        temporary.chmod(0o644)
+        os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
+        link_or_copy(temporary, target)
+    return str(target)
+
+
+def _pour(content: BinaryIO, copy: BinaryIO) -> str:
+    """The SHA-256 of what was copied, down to the disk."""
+    digest = hashlib.sha256()
+    while chunk := content.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        copy.write(chunk)
+    copy.flush()
+    os.fsync(copy.fileno())
+    return digest.hexdigest()
+
+
+def is_same(target: str, origin: str, sha256: str | None) -> bool:
+    """Whether what has the name is the very file, or another one with its content."""
+    try:
+        there, here = os.lstat(target), os.lstat(origin)
+    except FileNotFoundError:
+        return False
+    if inode_of(there) == inode_of(here):
+        return True
+    if not stat.S_ISREG(there.st_mode) or there.st_size != here.st_size:
+        return False
+    return sha256 is not None and sha256_of(Path(target)) == sha256

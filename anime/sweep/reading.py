@@ -1,0 +1,87 @@
+"""Looking into one new file. It blocks, and hostile files may take the process down with them."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from anime.core.png_metadata import read_stamp
+from anime.core.sweep_plan import Content, Found, Reason, Sighting, Unusable
+from anime.errors import UnusableFile
+from anime.library import sha256_of
+from anime.media import examine
+from anime.sweep.walk import look_again
+
+
+def read_file(sighting: Sighting) -> Found:
+    """What is in the file, if it is all the while the one that was seen."""
+    path = path_of(sighting)
+    try:
+        examined = examine(path)
+        content = Content(
+            sha256=examined.sha256,
+            media_type=examined.media_type,
+            kind=examined.kind,
+            width=examined.width,
+            height=examined.height,
+            frames=examined.frames,
+            inode=inode_of(os.lstat(path)),
+            recipe=json_text(examined.recipe().model_dump(mode="json")),
+            stamp=read_stamp(examined.texts),
+        )
+    except UnusableFile as fault:
+        found: Found = Unusable(fault.reason.value, fault.what, _hash_of(path))
+    except PermissionError:
+        return Reason.UNREADABLE
+    except OSError:
+        return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
+    else:
+        found = content
+    return found if look_again(sighting) == sighting else Reason.GONE
+
+
+def read_files(sightings: Sequence[Sighting]) -> list[Found]:
+    """The same of several, in their order."""
+    return [read_file(sighting) for sighting in sightings]
+
+
+def path_of(sighting: Sighting) -> Path:
+    """Where the file lies."""
+    return Path(os.fsdecode(os.path.join(sighting.folder, sighting.name)))  # noqa: PTH118  bytes
+
+
+def inode_of(status: os.stat_result) -> tuple[int, int]:
+    """Device and number: two names with the same are one file."""
+    return status.st_dev, status.st_ino
+
+
+def json_text(value: JsonValue) -> str:
+    """The value as PostgreSQL takes it: without NUL, lone surrogates and numbers that are none."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_cleaned(value))
+    return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def _cleaned(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode()
+        case float() if value != value or abs(value) == float("inf"):
+            return None
+        case list():
+            return [_cleaned(part) for part in value]
+        case dict():
+            return {str(_cleaned(key)): _cleaned(part) for key, part in value.items()}
+        case _:
+            return value
+
+
+def _hash_of(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None

@@ -1,0 +1,200 @@
+"""A whole sweep: find, read, plan, place, write down; then the sources of a move go.
+
+Every step can be done twice. A batch's files are in their place before their rows are written,
+rows and remembrance are one transaction, and a source goes only after that: whenever a sweep
+dies, the next one finds what is done and completes the rest.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from anime.core.ownership import Known
+from anime.core.sweep_plan import (
+    Calendar,
+    Content,
+    Leave,
+    Looked,
+    Mode,
+    Planner,
+    Reason,
+    Remember,
+    Seen,
+    Sighting,
+    Step,
+    triage,
+)
+from anime.db.repositories.sweeps import SweepRepository
+from anime.db.session import Database
+from anime.db.single import SWEEP, Turn, only_one
+from anime.library import Library
+from anime.sweep.carrying import Carrier
+from anime.sweep.finding import Finding, find_new
+from anime.sweep.readers import Readers
+from anime.sweep.report import SweepReport, Tally, Watch
+from anime.sweep.walk import look_again, sidecar_in
+
+_BATCH = 500  # files
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOrder:
+    """What to sweep, and how. `show`: how many files the report lists."""
+
+    folder: Path
+    zone: tzinfo
+    mode: Mode = Mode.LINK
+    dry_run: bool = False
+    limit: int | None = None
+    settle_seconds: float = 5.0
+    show: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some files, read, with what is known of their owners."""
+
+    settled: Sequence[Remember | Leave]  # without being read
+    looked: Sequence[Looked]
+    known: Known
+
+
+async def sweep_folder(
+    order: SweepOrder, database: Database, library: Library, *, watch: Watch | None = None
+) -> SweepReport | None:
+    """What was found and done; None when another sweep is at it.
+
+    Raises:
+        ConfigurationError: the folder cannot be read.
+        StorageError: the library cannot take a file. What came before is kept and remembered.
+        DatabaseUnavailable: PostgreSQL went away; sweeping again goes on from there.
+    """
+    if order.dry_run:
+        return await _Sweep(order, database, library, None).run(watch)
+    async with only_one(database.address, SWEEP) as turn:
+        if turn is None:
+            return None
+        await library.check()
+        return await _Sweep(order, database, library, turn).run(watch)
+
+
+class _Sweep:
+    """One sweep under way. Without a turn it only plans."""
+
+    def __init__(
+        self, order: SweepOrder, database: Database, library: Library, turn: Turn | None
+    ) -> None:
+        self._order = order
+        self._database = database
+        self._root = os.fsencode(order.folder)
+        self._turn = turn
+        self._library = library.root
+        self._calendar = Calendar(order.zone, datetime.now(UTC))
+        self._report = SweepReport(folder=str(order.folder), dry_run=order.dry_run)
+        self._tally = Tally(self._report, order.show)
+        self._carrier = Carrier(database, library.root, order.mode, self._calendar, self._tally)
+
+    async def run(self, watch: Watch | None) -> SweepReport:
+        finding = await find_new(
+            self._database,
+            self._order.folder,
+            self._library,
+            settle_seconds=self._order.settle_seconds,
+            limit=self._order.limit,
+        )
+        self._report.seen = finding.seen
+        done = 0
+        async with Readers() as readers:
+            async for batch in self._batches(finding, readers):
+                await self._finish(batch)
+                done += len(batch.settled) + len(batch.looked)
+                if watch is not None:
+                    await watch(done, finding.count)
+        return self._report
+
+    async def _batches(self, finding: Finding, readers: Readers) -> AsyncIterator[Batch]:
+        """The files, read; while one batch is worked on, the next is being read."""
+        coming: asyncio.Task[Batch] | None = None
+        try:
+            async for sightings in self._settled(finding):
+                ready, coming = coming, asyncio.create_task(self._look(sightings, readers))
+                if ready is not None:
+                    yield await ready
+            if coming is not None:
+                yield await coming
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait([coming])
+
+    async def _settled(self, finding: Finding) -> AsyncIterator[Sequence[Sighting]]:
+        """The files that rest, batch by batch; those just written get a second look at the end."""
+        for at in range(0, len(finding.rested), _BATCH):
+            yield finding.rested[at : at + _BATCH]
+        if not finding.young:
+            return
+        await asyncio.sleep(self._order.settle_seconds)
+        for at in range(0, len(finding.young), _BATCH):
+            batch = finding.young[at : at + _BATCH]
+            rested = [sighting for sighting in batch if look_again(sighting) == sighting]
+            for sighting in set(batch) - set(rested):
+                self._tally.add(Leave(self._seen(sighting), Reason.GROWING))
+            yield rested
+
+    async def _look(self, sightings: Sequence[Sighting], readers: Readers) -> Batch:
+        """Read those of the files that have to be."""
+        files = await asyncio.to_thread(self._all_seen, sightings)
+        ids = {job_id for seen in files if (job_id := seen.claims.job()[0]) is not None}
+        async with self._database.session_scope() as session:
+            sweeps = SweepRepository(session)
+            known = Known.of(await sweeps.projects(), await sweeps.jobs(ids))
+            recorded = await sweeps.recorded(ids)
+        is_move = self._order.mode is Mode.MOVE  # what is to go is compared first
+        settled: list[Remember | Leave] = []
+        unread: list[Seen] = []
+        for seen in files:
+            step = triage(seen, known, recorded)
+            if step is None or (is_move and isinstance(step, Remember)):
+                unread.append(seen)
+            else:
+                settled.append(step)
+        found = await readers.read([seen.sighting for seen in unread])
+        looked = list(zip(unread, found, strict=True))
+        return Batch(settled, looked, await self._known_to(looked, known))
+
+    async def _known_to(self, looked: Sequence[Looked], known: Known) -> Known:
+        """The same, with the jobs that only the files themselves name."""
+        stamps = [found.stamp for _, found in looked if isinstance(found, Content)]
+        ids = {stamp.job_id for stamp in stamps if stamp} - set(known.jobs)
+        if not ids:
+            return known
+        async with self._database.session_scope() as session:
+            jobs = await SweepRepository(session).jobs(ids)
+        return Known(known.projects, {**known.jobs, **{job.id: job for job in jobs}}, known.slugs)
+
+    async def _finish(self, batch: Batch) -> None:
+        """Plan, and unless it is a dry run, do."""
+        kept = await self._carrier.kept_among(batch.looked)
+        planner = Planner(batch.known, kept, self._calendar)
+        steps: list[Step] = [*batch.settled, *planner.steps(batch.looked)]
+        if self._turn is None:
+            for step in steps:
+                self._tally.add(step)
+            return
+        await self._turn.confirm()
+        await self._carrier.carry_out(steps, batch.known)
+
+    def _all_seen(self, sightings: Sequence[Sighting]) -> list[Seen]:
+        sidecars = {folder: sidecar_in(folder) for folder in {each.folder for each in sightings}}
+        return [Seen(each, self._path(each), sidecars[each.folder]) for each in sightings]
+
+    def _seen(self, sighting: Sighting) -> Seen:
+        return Seen(sighting, self._path(sighting))
+
+    def _path(self, sighting: Sighting) -> str:
+        within = sighting.folder[len(self._root) :].lstrip(b"/")
+        path = within + b"/" + sighting.name if within else sighting.name
+        return path.decode("utf-8", "surrogateescape")

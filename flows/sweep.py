@@ -1,0 +1,69 @@
+"""What lies in ComfyUI's output folder comes into the library: scheduled, and on demand."""
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from anime.core.sweep_plan import Mode
+from anime.settings import get_settings
+from anime.sweep.run import SweepOrder
+from blocks.connections import Studio, open_studio
+from tasks.sheets import draw_contact_sheet
+from tasks.sweep import is_late, name_of_sheet, new_pictures, show_sweep, sweep_into_library
+
+NO_FOLDER = "Nothing was swept: ANIME_COMFYUI_OUTPUT_DIR does not say where ComfyUI's output is."
+LATE = "Nothing was swept: the next scheduled sweep is due already."
+NOT_ALONE = "Nothing was swept: another sweep is at work."
+
+
+@flow(name="sweep")
+async def sweep(
+    *,
+    folder: Path | None = None,
+    dry_run: bool = False,
+    mode: Mode | None = None,
+    limit: Annotated[int, Field(ge=1)] | None = None,
+) -> State[None]:
+    """Bring new pictures, films and sounds of a folder into the library, each to its owner.
+
+    Args:
+        folder: What to sweep, with all below it; ANIME_COMFYUI_OUTPUT_DIR if unset.
+        dry_run: Show what would be done, and do nothing.
+        mode: link, copy or move; ANIME_SWEEP_MODE if unset.
+        limit: New files at most; the next sweep goes on.
+    """
+    studio = await open_studio()
+    order = order_of(studio, folder, dry_run=dry_run, mode=mode, limit=limit)
+    if order is None or is_late():
+        return Completed(message=NO_FOLDER if order is None else LATE)
+    library = studio.library.client()
+    async with studio.database.client() as database:
+        report = await sweep_into_library(order, database, library)
+        if report is None:
+            return Completed(message=NOT_ALONE)
+        pictures = await new_pictures(report, database, library)
+        sheet = await draw_contact_sheet(library.root, name_of_sheet(), pictures)
+        await show_sweep(report, sheet, studio.library.browser_url)
+    return Completed(message=report.summary)
+
+
+def order_of(
+    studio: Studio, folder: Path | None, *, dry_run: bool, mode: Mode | None, limit: int | None
+) -> SweepOrder | None:
+    """What is to be swept; None when no folder is known."""
+    settings = get_settings()
+    wanted = folder or settings.sweep_dir or studio.comfyui.output_dir
+    if wanted is None:
+        return None
+    return SweepOrder(
+        folder=wanted.expanduser().absolute(),
+        zone=studio.library.zone,
+        mode=mode or settings.sweep_mode,
+        dry_run=dry_run,
+        limit=limit,
+        settle_seconds=settings.sweep_settle_seconds,
+    )

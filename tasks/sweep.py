@@ -1,0 +1,142 @@
+"""What lies in ComfyUI's output folder, into the library; and what a person sees of it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect import runtime, task
+from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from anime.core.paths import thumbnail_path
+from anime.core.sweep_plan import Outcome
+from anime.db.repositories import FileRepository
+from anime.db.session import Database
+from anime.errors import UnusableFile
+from anime.library import Library
+from anime.media.thumbnails import draw_thumbnail
+from anime.schemas import FileRecord
+from anime.sweep.report import SweepReport
+from anime.sweep.run import SweepOrder, sweep_folder
+from tasks.artifacts import ProgressBar
+from tasks.rules import PATIENT, worth_retrying
+
+INTERVAL = timedelta(minutes=15)  # of the schedule in prefect.yaml
+_ROWS = 200  # of the table
+_PICTURES = 60  # on the contact sheet
+
+
+def is_late() -> bool:
+    """Whether this run was due so long ago that the next one is, too.
+
+    After a night without a worker one sweep is enough. Runs that people start are never late.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or not run.auto_scheduled or run.expected_start_time is None:
+        return False
+    return datetime.now(UTC) - run.expected_start_time > INTERVAL
+
+
+# Twice is harmless: what is in the library and remembered is passed by, the rest goes on.
+@task(
+    name="sweep folder",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def sweep_into_library(
+    order: SweepOrder, database: Database, library: Library
+) -> SweepReport | None:
+    """What was found and done; None when another sweep is at work.
+
+    Raises:
+        ConfigurationError: the folder cannot be read.
+        StorageError: the library cannot take a file; what came before is kept.
+        DatabaseUnavailable: PostgreSQL went away.
+    """
+    bar = ProgressBar(_run_id(), "Files swept")
+
+    async def watch(done: int, total: int) -> None:
+        await bar.move(100 * done // max(total, 1))
+
+    report = await sweep_folder(order, database, library, watch=watch)
+    if report is not None:
+        get_run_logger().info(report.summary)
+    return report
+
+
+# Twice is harmless: it reads, and a thumbnail takes the place of itself.
+@task(name="read new pictures", cache_policy=NO_CACHE)
+async def new_pictures(
+    report: SweepReport, database: Database, library: Library
+) -> list[tuple[str, FileRecord]]:
+    """Caption and row of the first new pictures; each has a thumbnail then."""
+    new = [each for each in report.files if each.outcome is Outcome.ORGANISED]
+    async with database.session_scope() as session:
+        files = FileRepository(session)
+        found = [
+            (each.path, await files.get(each.file_id))
+            for each in new[:_PICTURES]
+            if each.file_id is not None
+        ]
+    return [pair for pair in found if await asyncio.to_thread(_has_thumbnail, pair[1], library)]
+
+
+def _has_thumbnail(file: FileRecord, library: Library) -> bool:
+    """Whether there is one now; films and sounds, and what cannot be drawn, have none."""
+    if file.file_type != "image" or not file.sha256:
+        return False
+    target = library.root / thumbnail_path(file.sha256)
+    try:
+        if not target.exists():
+            draw_thumbnail(library.root / file.file_path, target)
+    except (OSError, UnusableFile) as fault:
+        get_run_logger().warning("No thumbnail of %s: %s", file.filename, fault)
+        return False
+    return True
+
+
+# Twice is harmless: artifacts of one key are versions of each other.
+@task(name="show sweep", cache_policy=NO_CACHE)
+async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -> None:
+    """Put the contact sheet and a table of what went where on the page of the current run."""
+    key = _run_id().hex[:12]
+    if sheet is not None:
+        await acreate_image_artifact(
+            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            key=f"sheet-{key}",
+            description="New pictures",
+        )
+    await acreate_table_artifact(
+        table=_rows_of(report), key=f"sweep-{key}", description=report.summary
+    )
+
+
+def _rows_of(report: SweepReport) -> list[dict[str, str]]:
+    news: Sequence[Outcome] = [each for each in Outcome if each is not Outcome.KNOWN]
+    told = [file for file in report.files if file.outcome in news]
+    return [
+        {
+            "file": file.path,
+            "is": file.outcome.value,
+            "owner": file.owner,
+            "by": file.owner_by,
+            "where": file.where,
+        }
+        for file in told[:_ROWS]
+    ]
+
+
+def name_of_sheet() -> str:
+    """The file name of the run's contact sheet: each run has its own."""
+    return f"sweep-{_run_id().hex[:12]}.png"
+
+
+def _run_id() -> UUID:
+    """The current run's; that of nobody outside of one."""
+    return UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else UUID(int=0)

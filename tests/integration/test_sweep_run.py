@@ -1,0 +1,358 @@
+"""Sweeps of real files into a real database: each file once, with its owner, over no other."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from anime.core.job_status import FailureKind
+from anime.core.sweep_plan import Mode, Outcome
+from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.session import Database
+from anime.db.single import SWEEP, only_one
+from anime.errors import ConfigurationError, StorageError
+from anime.schemas import GenerationRequest
+from tests.integration.old_client import execute
+from tests.integration.sweep_stage import Stage, counts, outcomes, picture
+
+PROMPT = json.dumps(
+    {
+        "3": {
+            "class_type": "KSampler",
+            "inputs": {"seed": 5, "steps": 20, "positive": ["6", 0], "negative": ["6", 0]},
+        },
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse"}},
+    }
+)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, database: Database, database_url: str) -> Stage:
+    for name in ("output", "library"):
+        (tmp_path / name).mkdir()
+    return Stage(tmp_path / "output", tmp_path / "library", database, database_url)
+
+
+async def make_job(database: Database, *, project: str | None = None, is_live: bool = False) -> str:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        request = GenerationRequest(prompt="a fox", project=project)
+        await jobs.create(job_id, request, workflow="txt2img", seed=7)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        if not is_live:
+            await jobs.fail(lease, kind=FailureKind.LOST, message="The server went away.")
+    return str(job_id)
+
+
+async def test_a_new_picture_comes_into_the_library_with_its_row(stage: Stage) -> None:
+    source = stage.put("shots/fox.png", picture(1, prompt=PROMPT))
+    report = await stage.sweep()
+    assert counts(report) == {"organised": 1}
+    assert stage.files() == ["unorganized/images/20251202/fox.png"]
+    placed = stage.library / stage.files()[0]
+    assert source.samefile(placed)
+    [row] = await stage.rows("file_path, source_path, width, height, media_type, metadata")
+    assert row[:5] == (str(placed), "shots/fox.png", 8, 8, "image/png")
+    assert row[5]["prompt"] == "a lighthouse"
+    assert row[5]["seed"] == "5"
+    assert row[5]["owner_by"] == "none"
+
+
+async def test_a_second_sweep_changes_nothing(stage: Stage) -> None:
+    for number in range(5):
+        stage.put(f"{number}.png", picture(number))
+    await stage.sweep()
+    before = stage.files(), await stage.rows("*")
+    again = await stage.sweep()
+    assert (counts(again), again.seen) == ({}, 5)
+    assert (stage.files(), await stage.rows("*")) == before
+
+
+async def test_more_files_than_fit_one_batch_all_come_in(stage: Stage) -> None:
+    for number in range(1100):
+        stage.put(f"f{number % 7}/{number}.png", picture(number))
+    report = await stage.sweep()
+    assert counts(report) == {"organised": 1100}
+    assert len(stage.files()) == len(await stage.rows()) == 1100
+    assert counts(await stage.sweep()) == {}
+
+
+async def test_a_project_that_only_a_stamp_knows_is_made_by_its_slug(stage: Stage) -> None:
+    job_id = uuid4()
+    stage.put("a.png", picture(1, job_id=job_id, project="Neon City"))
+    stage.put("b.png", picture(2, job_id=job_id, project="neon city!"))
+    await stage.sweep()
+    assert stage.files() == [f"neon-city/images/20251202/{name}.png" for name in "ab"]
+    rows = await stage.rows("job_id, metadata->>'seed', project_id")
+    assert [row[:2] for row in rows] == [(job_id, str(2**64 - 1))] * 2
+    assert rows[0][2] == rows[1][2] is not None
+
+
+async def test_a_forged_stamp_makes_no_job(stage: Stage) -> None:
+    stage.put("a.png", picture(1, job_id=uuid4(), project="../../../etc/cron.d"))
+    await stage.sweep()
+    assert stage.files() == ["etc-cron-d/images/20251202/a.png"]
+    async with stage.database.session_scope() as session:
+        assert await JobRepository(session).newest(10) == []
+
+
+async def test_a_sidecar_in_the_folder_says_whose_its_files_are(stage: Stage) -> None:
+    job_id = str(uuid4())
+    stage.put("old/a.png", picture(1))
+    stage.put(
+        "old/job_metadata.json",
+        json.dumps({"job_id": job_id, "project_name": "Town", "prompt": "a well"}).encode(),
+    )
+    await stage.sweep()
+    [(path, job, prompt)] = await stage.rows("file_path, job_id::text, metadata->>'prompt'")
+    assert path == str(stage.library / "town/images/20251202/a.png")
+    assert (job, prompt) == (job_id, "a well")
+
+
+async def test_files_of_a_live_job_are_left_and_those_of_a_failed_one_brought_in(
+    stage: Stage,
+) -> None:
+    live = await make_job(stage.database, is_live=True)
+    failed = await make_job(stage.database, project="Town")
+    stage.put(f"jobs/{live}/1/anime_{live}_00001_.png", picture(1))
+    stage.put(f"jobs/{failed}/1/anime_{failed}_00001_.png", picture(2))
+    assert counts(await stage.sweep()) == {"organised": 1, "left": 1}
+    [(path, job_id)] = await stage.rows("file_path, job_id::text")
+    assert path == str(stage.library / f"town/images/20251202/anime_{failed}_00001_.png")
+    assert job_id == failed
+
+
+async def test_what_a_job_has_recorded_itself_is_only_remembered(stage: Stage) -> None:
+    job_id, content = await make_job(stage.database), picture(1)
+    source = f"jobs/{job_id}/1/x.png"
+    stage.put(source, content)
+    async with stage.database.session_scope() as session:
+        await FileRepository(session).record(
+            [
+                NewFile.model_validate(
+                    {
+                        "filename": "x.png",
+                        "file_type": "image",
+                        "file_path": "/elsewhere/x.png",
+                        "file_size": len(content),
+                        "job_id": job_id,
+                        "source_path": source,
+                    }
+                )
+            ]
+        )
+    assert counts(await stage.sweep()) == {"known": 1}
+    assert counts(await stage.sweep()) == {}
+    assert stage.files() == []
+    # The counter began anew, and the job's name is another picture's: that one is kept, too.
+    stage.put(source, picture(2) + b"  ")
+    assert counts(await stage.sweep()) == {"organised": 1}
+    rows = await stage.rows("source_path, file_path")
+    assert rows[0] == (source, "/elsewhere/x.png")
+    assert rows[1][0].startswith(f"{source}#")
+
+
+async def test_the_same_content_is_brought_in_once(stage: Stage) -> None:
+    stage.put("a.png", picture(1))
+    stage.put("b.png", picture(1))
+    assert counts(await stage.sweep()) == {"organised": 1, "duplicate": 1}
+    stage.put("c.png", picture(1))
+    assert counts(await stage.sweep()) == {"duplicate": 1}
+    assert len(stage.files()) == len(await stage.rows()) == 1
+    lines = "SELECT DISTINCT file_id FROM anime_api.swept_files"
+    [(file_id,)] = await stage.rows("id")
+    assert await execute(stage.database_url, lines) == [(file_id,)]
+
+
+async def test_pictures_of_one_name_all_keep_a_name_of_their_own(stage: Stage) -> None:
+    for number in range(40):
+        stage.put(f"shot_{number:02d}/ComfyUI_00001_.png", picture(number))
+    await stage.sweep()
+    names = {Path(name).name for name in stage.files()}
+    assert len(names) == len(await stage.rows()) == 40
+    assert {"ComfyUI_00001_.png", "ComfyUI_00001_-2.png"} <= names
+
+
+async def test_what_is_in_the_way_is_never_overwritten(stage: Stage) -> None:
+    target = stage.library / "unorganized/images/20251202/a.png"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"somebody else's")
+    stage.put("a.png", picture(1))
+    await stage.sweep()
+    assert target.read_bytes() == b"somebody else's"
+    assert "unorganized/images/20251202/a-2.png" in stage.files()
+
+
+async def test_files_that_nobody_can_use_are_put_aside_with_the_reason(stage: Stage) -> None:
+    stage.put("empty.png", b"")
+    stage.put("cut.png", picture(1)[:-20])
+    stage.put("sub/words.png", b"this is no picture at all" * 9)
+    report = await stage.sweep()
+    assert counts(report) == {"quarantined": 3}
+    put_aside = [name for name in stage.files() if name.startswith("quarantine/")]
+    assert len(put_aside) == 6
+    slips = [
+        json.loads((stage.library / name).read_bytes())
+        for name in put_aside
+        if name.endswith(".json")
+    ]
+    assert {slip["reason"] for slip in slips} >= {"empty"}
+    assert str(stage.output / "sub/words.png") in {slip["path"] for slip in slips}
+    assert (stage.output / "empty.png").exists()
+    assert await stage.rows() == []
+    assert counts(await stage.sweep()) == {}
+
+
+async def test_a_dry_run_shows_the_plan_and_does_nothing(stage: Stage) -> None:
+    stage.put("a.png", picture(1, job_id=uuid4(), project="Town"))
+    stage.put("empty.png", b"")
+    shown = await stage.sweep(dry_run=True)
+    assert outcomes(shown) == {"a.png": Outcome.ORGANISED, "empty.png": Outcome.QUARANTINED}
+    assert shown.files[0].where == "town/images/20251202/a.png"
+    assert (stage.files(), await stage.rows()) == ([], [])
+    assert list(stage.library.iterdir()) == []
+    done = await stage.sweep()
+    assert counts(done) == counts(shown)
+
+
+async def test_a_copy_is_a_file_of_its_own(stage: Stage) -> None:
+    source = stage.put("a.png", picture(1))
+    await stage.sweep(Mode.COPY)
+    placed = stage.library / "unorganized/images/20251202/a.png"
+    assert placed.read_bytes() == source.read_bytes()
+    assert not placed.samefile(source)
+    assert list((stage.library / ".incoming").iterdir()) == []
+
+
+async def test_a_move_removes_sources_once_they_are_in_the_library_and_written_down(
+    stage: Stage,
+) -> None:
+    stage.put("a.png", picture(1))
+    stage.put("twin.png", picture(1))
+    stage.put("empty.png", b"")
+    assert counts(await stage.sweep(Mode.MOVE)) == {
+        "organised": 1,
+        "duplicate": 1,
+        "quarantined": 1,
+    }
+    assert list(stage.output.iterdir()) == []
+    assert len(await stage.rows()) == 1
+    assert (stage.library / "unorganized/images/20251202/a.png").read_bytes() == picture(1)
+
+
+async def test_a_move_that_died_before_the_source_was_gone_is_completed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.put("a.png", picture(1))
+    with monkeypatch.context() as patched:
+        patched.setattr("anime.sweep.carrying._remove_sources", lambda done: None)
+        await stage.sweep(Mode.MOVE)
+    assert (stage.output / "a.png").exists()
+    before = await stage.rows("*")
+    await stage.sweep(Mode.MOVE)
+    assert list(stage.output.iterdir()) == []
+    assert await stage.rows("*") == before
+    assert stage.files() == ["unorganized/images/20251202/a.png"]
+
+
+async def test_a_sweep_that_died_before_the_rows_were_written_is_completed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        stage.put(f"{number}.png", picture(number))
+
+    async def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("anime.sweep.carrying.Carrier._write_down", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            await stage.sweep()
+    placed = stage.files()
+    assert (len(placed), await stage.rows()) == (3, [])
+    assert counts(await stage.sweep()) == {"organised": 3}
+    assert stage.files() == placed
+    assert len(await stage.rows()) == 3
+
+
+async def test_a_file_that_is_still_growing_is_left(stage: Stage) -> None:
+    path = stage.put("a.png", picture(1))
+    os.utime(path)
+
+    async def grow() -> None:
+        while True:
+            with path.open("ab") as stream:
+                stream.write(b"more")
+            await asyncio.sleep(0.02)
+
+    growing = asyncio.create_task(grow())
+    report = await stage.sweep(settle_seconds=0.3)
+    growing.cancel()
+    assert counts(report) == {"left": 1}
+    path.write_bytes(picture(1))
+    assert counts(await stage.sweep(settle_seconds=0.1)) == {"organised": 1}
+
+
+async def test_names_that_are_no_text_are_kept_apart_and_remembered(stage: Stage) -> None:
+    for number, name in enumerate([b"\xff\xfe.png", b"a\nb.png", b"\xe2\x80\xaegpj.png"]):
+        stage.put(name, picture(number))
+    assert counts(await stage.sweep()) == {"organised": 3}
+    assert counts(await stage.sweep()) == {}
+    assert all(name.isprintable() for name in stage.files())
+
+
+async def test_links_lead_nowhere(stage: Stage, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.png").write_bytes(picture(1))
+    (stage.output / "link.png").symlink_to(outside / "secret.png")
+    (stage.output / "folder").symlink_to(outside)
+    os.mkfifo(stage.output / "pipe.png")
+    report = await stage.sweep()
+    assert (report.seen, counts(report)) == (0, {})
+
+
+async def test_a_library_within_the_swept_folder_is_not_swept(stage: Stage) -> None:
+    inner = Stage(stage.output, stage.output / "library", stage.database, stage.database_url)
+    inner.library.mkdir()
+    stage.put("a.png", picture(1))
+    await inner.sweep()
+    assert (await inner.sweep()).seen == 1
+    with pytest.raises(ConfigurationError, match="in the library"):
+        await Stage(inner.library, inner.library, stage.database, stage.database_url).sweep()
+
+
+async def test_a_limit_is_how_many_new_files_one_sweep_takes(stage: Stage) -> None:
+    for number in range(5):
+        stage.put(f"{number}.png", picture(number))
+    assert counts(await stage.sweep(limit=2)) == {"organised": 2}
+    assert counts(await stage.sweep()) == {"organised": 3}
+
+
+async def test_while_one_sweeps_another_ends_at_once(stage: Stage) -> None:
+    stage.put("a.png", picture(1))
+    async with only_one(stage.database.address, SWEEP) as turn:
+        assert turn is not None
+        assert await stage.try_sweep() is None
+    assert counts(await stage.sweep()) == {"organised": 1}
+
+
+async def test_a_folder_that_is_not_there_is_a_clear_error(stage: Stage) -> None:
+    shutil.rmtree(stage.output)
+    with pytest.raises(ConfigurationError, match="cannot be swept"):
+        await stage.sweep()
+
+
+async def test_a_library_that_is_not_there_is_a_clear_error_and_stays_so(stage: Stage) -> None:
+    stage.put("a.png", picture(1))
+    shutil.rmtree(stage.library)
+    with pytest.raises(StorageError, match="cannot write"):
+        await stage.sweep()
+    assert not stage.library.exists()
+    assert (stage.output / "a.png").exists()
