@@ -10,6 +10,7 @@ from anime.comfyui.models import HistoryEntry
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
+from anime.core.recipe import recipe_of_graph
 from anime.schemas import GenerationRequest
 
 
@@ -70,15 +71,21 @@ class Take:
         return self.finished_at.astimezone(zone).date()
 
     def metadata(self) -> dict[str, JsonValue]:
-        """What the rows of this take's files keep beside their columns."""
-        facts: GraphFacts = facts_of(self.executed_graph)
+        """What the rows of this take's files keep beside their columns.
+
+        The keys of a `Recipe`, as in the row of any file, and what is known of ours only.
+        """
+        graph = self.executed_graph
+        facts: GraphFacts = facts_of(graph)
         return {
+            **recipe_of_graph(graph).metadata(),
+            **facts.model_dump(mode="json"),
+            "source": "anime",
             "prompt": self.request.prompt,
             "negative_prompt": self.request.negative_prompt,
             "seed": str(self.seed),
             "workflow": self.request.workflow_name,
-            "workflow_sha256": workflow_hash(self.executed_graph),
-            **facts.model_dump(mode="json"),
+            "workflow_sha256": workflow_hash(graph),
             "project": self.request.project,
             "character": self.request.character,
             "shot": self.request.shot,
@@ -86,7 +93,6 @@ class Take:
             "attempt": self.attempt,
             "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
             "timings": self.timings.model_dump(mode="json"),
-            "graph": self.executed_graph,
         }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -39,6 +39,11 @@ class PlacedFile(BaseModel):
     height: int | None = None
     frames: int | None = None
     duration_seconds: float | None = None
+
+    def measures(self) -> dict[str, JsonValue]:
+        """The size and length it has, as they are called in a recipe."""
+        named = {"width", "height", "frames", "duration_seconds"}
+        return self.model_dump(include=named, exclude_none=True)
 
 
 # Twice is harmless: what lies in its place with the same content counts as placed.

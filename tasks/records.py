@@ -120,7 +120,7 @@ async def record(
                     height=file.height,
                     frames=file.frames,
                     thumbnail_path=thumbnails.get(file.sha256),
-                    metadata=details,
+                    metadata=details | file.measures(),
                     created_at=take.finished_at,
                 )
                 for file in placed

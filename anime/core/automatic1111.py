@@ -7,13 +7,16 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anythi
 
 import json
 import re
+from itertools import islice
 
 from anime.core.sampling import LoraUse, Sampling
 
-_NEGATIVE = "Negative prompt:"
-_LORA = re.compile(r"<(?:lora|lyco):([^:<>]{1,500})(?::([^:<>]{1,40}))?[^<>]{0,200}>")
+_NEGATIVE = "\nNegative prompt:"
+_LORA = re.compile(r"<(?:lora|lyco):([^<>]{1,700})>")
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 _MAX_LORAS = 64
+_MAX_SETTINGS = 200
+_MAX_SETTINGS_CHARS = 20_000
 _QUOTED = json.JSONDecoder()
 
 
@@ -23,10 +26,10 @@ def parameters_of(text: str) -> Sampling | None:
     >>> parameters_of("a cat\nSteps: 20, Seed: 7, Size: 512x768").height
     768
     """
-    before, settings = _divide(text)
+    before, settings = _divide(text.replace("\r\n", "\n"))
     if settings is None:
         return None
-    prompt, _, negative = before.partition(_NEGATIVE)
+    prompt, _, negative = f"\n{before}".partition(_NEGATIVE)
     size = _SIZE.fullmatch(settings.get("Size", ""))
     return Sampling(
         prompt=prompt.strip() or None,
@@ -48,13 +51,13 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
     at = f"\n{text}".rfind("\nSteps: ")
     if at < 0:
         return text, None
-    return text[: max(0, at - 1)], _settings(text[at:].strip())
+    return text[: max(0, at - 1)], _settings(text[at : at + _MAX_SETTINGS_CHARS].strip())
 
 
 def _settings(line: str) -> dict[str, str]:
     """The comma separated settings by name; a value that holds a comma is quoted as in JSON."""
     found: dict[str, str] = {}
-    while line:
+    while line and len(found) < _MAX_SETTINGS:
         name, _, rest = line.partition(":")
         rest = rest.lstrip()
         value, line = _value(rest)
@@ -76,8 +79,9 @@ def _value(rest: str) -> tuple[str, str]:
 
 
 def _loras_in(prompt: str) -> tuple[LoraUse, ...]:
-    found = list(_LORA.finditer(prompt))[:_MAX_LORAS]
-    return tuple(LoraUse(name=each[1], strength=_number(each[2] or "1")) for each in found)
+    """The LoRAs that are called by name, and strength if it is not 1, and more after that."""
+    calls = (found[1].split(":") for found in islice(_LORA.finditer(prompt), _MAX_LORAS))
+    return tuple(LoraUse(name=call[0], strength=_number((*call, "1")[1])) for call in calls)
 
 
 def _whole(text: str | None) -> int | None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, computed_field
 
 from anime.core.graphs import Graph, Node, is_link, title_of
 
@@ -22,6 +22,12 @@ class LoraFact(_Fact):
     name: str
     strength_model: float | None = None
     strength_clip: float | None = None
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic documents it so
+    @property
+    def strength(self) -> float | None:
+        """The strength on the model, under the name it has in a recipe."""
+        return self.strength_model
 
 
 class SamplerFact(_Fact):

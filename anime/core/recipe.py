@@ -92,7 +92,8 @@ def recipe_of(texts: Mapping[str, str]) -> Recipe:
         "automatic1111": parameters,
     }
     heard = {source: said for source, said in witnesses.items() if said is not None}
-    return _recipe(reduce(Sampling.filled_by, heard.values(), Sampling())).model_copy(
+    said = reduce(Sampling.filled_by, heard.values()) if heard else Sampling()
+    return _recipe(said).model_copy(
         update={
             "source": next(iter(heard), None),
             "graph": graph,

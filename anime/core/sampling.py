@@ -5,6 +5,7 @@ seed, a LoRA that is bypassed. So everything here is reached from the sampler th
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anime.core.graphs import Graph, Node, is_link
 
 _MAX_SAMPLERS = 8  # that are compared: in a graph of many, the first are as good as any
-_PARTS = ("guider", "noise", "sampler", "sigmas")  # of a sampler put together from nodes
+_MAX_CONSTANTS = 16  # nodes between an input and the one that holds its value
 _MODELS = ("ckpt_name", "unet_name", "model_name")
 _TEXTS = ("text", "text_g", "text_l", "clip_l", "t5xxl", "prompt")
 _LITERALS = ("value", "text", "string", "prompt", "seed", "noise_seed", "int", "float", "number")
@@ -61,7 +62,7 @@ def sampling_of(graph: Graph) -> Sampling | None:
     sampler = _first_sampler(graph)
     if sampler is None:
         return None
-    parts = [sampler, *_linked(graph, sampler, _PARTS)]
+    parts = [sampler, *_upstream(graph, _links(sampler, _is_part), _is_part)]
     model, loras = _model_of(graph, parts)
     width, height = _canvas_of(graph, sampler)
     return Sampling(
@@ -83,8 +84,8 @@ def _first_sampler(graph: Graph) -> Node | None:
     """The sampler that works on no other one's picture: the one a second pass refines."""
     samplers = [node for node in graph.values() if _samples(node)][:_MAX_SAMPLERS]
     for sampler in samplers:
-        before = list(_upstream(graph, _links(sampler), lambda _: True))
-        if not any(other in before for other in samplers if other is not sampler):
+        before = {id(node) for node in _upstream(graph, _links(sampler), lambda _: True)}
+        if not any(id(other) in before for other in samplers if other is not sampler):
             return sampler
     return samplers[0] if samplers else None
 
@@ -99,18 +100,19 @@ def _setting(graph: Graph, parts: list[Node], names: tuple[str, ...], kind: type
     """The first value of a kind under one of the names, written there or in a node linked to it."""
     for part in parts:
         for name in names:
-            found = _literal(part["inputs"].get(name), kind)
-            if found is None:
-                found = _constant(graph, part, name, kind)
+            value = part["inputs"].get(name)
+            is_linked = is_link(value)
+            found = _constant(graph, value[0], name, kind) if is_linked else _literal(value, kind)
             if found is not None:
                 return found
     return None
 
 
-def _constant(graph: Graph, node: Node, name: str, kind: type[T]) -> T | None:
+def _constant(graph: Graph, node_id: str, name: str, kind: type[T]) -> T | None:
     """The value that a link brings to an input, from a node that holds just a value."""
     names = (name, *_LITERALS)
-    for source in _upstream(graph, _links(node, lambda each: each == name), names.__contains__):
+    sources = _upstream(graph, [node_id], names.__contains__)
+    for source in islice(sources, _MAX_CONSTANTS):
         for each in names:
             found = _literal(source["inputs"].get(each), kind)
             if found is not None:
@@ -136,23 +138,25 @@ def _text_of(graph: Graph, parts: list[Node], sides: tuple[str, ...]) -> str | N
     for part in parts:
         begin = _links(part, sides.__contains__)
         for node in _upstream(graph, begin, carries_text, stop_at=_SILENCED):
-            for name in _TEXTS:
-                text = _setting(graph, [node], (name,), str)
-                if text is not None:
-                    found.setdefault(text)
+            texts = (_setting(graph, [node], (name,), str) for name in (*_TEXTS, *sides))
+            found.update((text, None) for text in texts if text is not None)
     return "\n".join(found) if found else None
 
 
 def _model_of(graph: Graph, parts: list[Node]) -> tuple[str | None, tuple[LoraUse, ...]]:
     """The checkpoint a sampler draws with, and the LoRAs on the way, in the order they act."""
-    loras: list[LoraUse] = []
     for part in parts:
+        loras: list[LoraUse] = []
         for node in _upstream(graph, _links(part, _carries_model), _carries_model):
             loras += reversed(list(_loras_in(node)))
             model = _setting(graph, [node], _MODELS, str)
             if model is not None:
                 return model, tuple(reversed(loras))
-    return None, tuple(reversed(loras))
+    return None, ()
+
+
+def _is_part(name: str) -> bool:
+    return name in {"guider", "noise", "sampler", "sigmas"}
 
 
 def _carries_model(name: str) -> bool:
@@ -180,11 +184,6 @@ def _canvas_of(graph: Graph, sampler: Node) -> tuple[int | None, int | None]:
         if width is not None and height is not None:
             return width, height
     return None, None
-
-
-def _linked(graph: Graph, node: Node, names: tuple[str, ...]) -> list[Node]:
-    """The nodes that the inputs of these names are linked to."""
-    return [graph[each] for name in names for each in _links(node, name.__eq__) if each in graph]
 
 
 def _upstream(

@@ -40,7 +40,7 @@ _SOUND_ONLY = {
 }
 _WITH_PICTURES = {"audio/mp4": "video/mp4", "audio/ogg": "video/ogg"}
 _PATIENCE_SECONDS = 20.0  # for taking apart; what is not seen by then is believed
-_SPARE_SECONDS = 1.0  # by which containers err about their length, beside a twentieth of it
+_SPARE_SECONDS = 0.5  # by which containers err about their length, beside a twentieth of it
 
 _Stream: TypeAlias = VideoStream | AudioStream
 

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.errors import StorageError, UnusableReason
 from anime.media.facts import Examined, MediaFacts
+from anime.media.length import refuse_cut_short
 from anime.media.limits import unusable
 from anime.media.png import read_png
 
@@ -83,6 +84,7 @@ def _facts(content: BinaryIO, size: int, name: str) -> MediaFacts:
         raise unusable(UnusableReason.NOT_MEDIA, f"{name} is no picture, film or sound we know.")
     if media_type == "image/png":
         return read_png(content, name)
+    refuse_cut_short(content, size, name, media_type)
     if media_type.startswith("image/"):
         from anime.media.pictures import read_picture
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from anime.errors import UnusableFile, UnusableReason
+from anime.errors import StorageError, UnusableFile, UnusableReason
 
 # What Pillow calls a bomb: a quarter of a gigabyte once decoded, and a third more than 8192 x 8192,
 # the largest picture that can be ordered. So what passes here can be opened wherever Pillow is.
@@ -51,10 +51,14 @@ def decoding(name: str) -> Iterator[None]:
         yield
     except UnusableFile:
         raise
+    except MemoryError as fault:
+        raise StorageError(
+            f"{name} needs more memory than there is.", "Look at it again when less is going on."
+        ) from fault
     except Exception as fault:
         if isinstance(fault, OSError) and fault.errno is not None:
             raise
-        is_cut = "truncated" in str(fault).lower()
+        is_cut = any(sign in str(fault).lower() for sign in ("truncated", "end of file"))
         reason = UnusableReason.TRUNCATED if is_cut else UnusableReason.UNDECODABLE
         shown = str(fault).rstrip(".") or type(fault).__name__
         raise unusable(reason, f"{name} cannot be decoded: {shown}.") from fault

@@ -1,5 +1,6 @@
 """Pictures that Pillow decodes: JPEG, WEBP, GIF and AVIF."""
 
+from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import ExifTags, Image
@@ -70,6 +71,9 @@ def _play(picture: Image.Image, name: str) -> tuple[int, float]:
 
 
 def _texts(picture: Image.Image) -> dict[str, str]:
-    exif = picture.getexif()
-    comment = exif.get_ifd(ExifTags.IFD.Exif).get(USER_COMMENT)
-    return exif_texts({**exif, USER_COMMENT: comment})
+    """The texts in its EXIF; none where that is broken, as the picture may be whole."""
+    with suppress(Exception):  # Pillow's reader of EXIF raises whatever it trips over
+        exif = picture.getexif()
+        comment = exif.get_ifd(ExifTags.IFD.Exif).get(USER_COMMENT)
+        return exif_texts({**exif, USER_COMMENT: comment})
+    return {}

@@ -149,6 +149,7 @@ def test_a_graph_tells_its_model_loras_and_sampler() -> None:
         "name": "ink.safetensors",
         "strength_model": 0.8,
         "strength_clip": 1.0,
+        "strength": 0.8,
     }
     assert facts.samplers[0].model_dump() == {
         "node": "Sampler",
