@@ -179,7 +179,12 @@ def _link_beside(received: Received, wanted: Path) -> Path:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make the target without overwriting; a copy where the file system has no links."""
+    """Make the target without overwriting; a copy where the file system has no links.
+
+    Raises:
+        FileExistsError: the target is there already.
+        OSError: it cannot be made.
+    """
     try:
         os.link(source, target)
     except FileExistsError:

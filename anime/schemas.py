@@ -34,6 +34,14 @@ class GenerationType(StrEnum):
     VIDEO = "video"
 
 
+class MediaKind(StrEnum):
+    """What a file is to the eye and ear. Animated pictures are videos."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
 DEFAULT_WORKFLOWS = {GenerationType.IMAGE: "txt2img", GenerationType.VIDEO: "animation"}
 
 
@@ -210,6 +218,7 @@ class FileRecord(BaseModel):
     width: int | None = None
     height: int | None = None
     sha256: str | None = None
+    state: str = Field(default="present", description="Such as present, missing or altered.")
     created_at: datetime
     organized_at: datetime | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)  # the row's JSON, of any producer

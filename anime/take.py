@@ -11,6 +11,7 @@ from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
 from anime.core.recipe import recipe_of_graph
+from anime.origins import Origin
 from anime.schemas import GenerationRequest
 
 
@@ -94,6 +95,26 @@ class Take:
             "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
             "timings": self.timings.model_dump(mode="json"),
         }
+
+    def origin(self, source: str) -> Origin:
+        """What is to be known of a file of this take that cannot carry our stamp itself.
+
+        `source` is its sub-folder and name in ComfyUI's output.
+        """
+        return Origin(
+            job_id=self.job_id,
+            project=self.request.project,
+            project_slug=self.project,
+            character=self.request.character,
+            shot=self.request.shot,
+            prompt=self.request.prompt,
+            negative_prompt=self.request.negative_prompt,
+            seed=str(self.seed),
+            workflow=self.request.workflow_name,
+            source_path=source,
+            created_at=self.finished_at,
+            metadata=self.metadata(),
+        )
 
 
 def _utc(milliseconds: int | None) -> datetime | None:

@@ -14,9 +14,11 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
 from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, media_type_of
+from anime.core.png_metadata import read_stamp
 from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
 from anime.library import Library
 from anime.media import MediaFacts, examine
+from anime.origins import write_origin
 from anime.take import Take
 from tasks.progress import Reporter
 from tasks.rules import PATIENT, worth_retrying
@@ -86,8 +88,7 @@ async def organise(
         )
     await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
     return [
-        await _bring(comfy, library, output, output_dir, take.project, take.day(zone))
-        for output in outputs
+        await _bring(comfy, library, output, output_dir, take, take.day(zone)) for output in outputs
     ]
 
 
@@ -96,7 +97,7 @@ async def _bring(
     library: Library,
     output: OutputFile,
     output_dir: Path | None,
-    project: str | None,
+    take: Take,
     day: date,
 ) -> PlacedFile:
     async with _content(comfy, output, output_dir) as chunks:
@@ -107,10 +108,15 @@ async def _bring(
         received.path.unlink(missing_ok=True)
         raise
     kind = FileKind.VIDEOS if output.animated else facts.kind
-    target = library_path(project, kind, day, output.filename)
+    target = library_path(take.project, kind, day, output.filename)
+    source = str(PurePosixPath(output.subfolder) / output.filename)
+    path = await library.place(received, target)
+    if read_stamp(facts.texts) is None:
+        origin = take.origin(source)
+        await asyncio.to_thread(write_origin, library.root, received.sha256, origin)
     return PlacedFile(
-        path=await library.place(received, target),
-        source=str(PurePosixPath(output.subfolder) / output.filename),
+        path=path,
+        source=source,
         kind=kind,
         media_type=facts.media_type,
         sha256=received.sha256,

@@ -9,7 +9,13 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from anime.addresses import database_address, redis_address
-from anime.api import routes_files, routes_generation, routes_health, routes_sheets
+from anime.api import (
+    routes_file_search,
+    routes_files,
+    routes_generation,
+    routes_health,
+    routes_sheets,
+)
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
@@ -42,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes_health.router)
     app.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
     app.include_router(routes_generation.router, prefix=PREFIX)
+    app.include_router(routes_file_search.router, prefix=PREFIX)
     app.include_router(routes_files.router, prefix=PREFIX)
     app.include_router(routes_sheets.router, prefix=PREFIX)
     return app

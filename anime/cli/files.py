@@ -2,48 +2,89 @@
 
 import asyncio
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from anime.cli import files_options as opt
 from anime.cli.jobs import read_job_id
 from anime.cli.reading import database_session
-from anime.cli.terminal import as_json, give_json, give_table
+from anime.cli.terminal import give_json, give_table, tell
+from anime.core.dates import begin_of, end_of
+from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from anime.db.repositories import FilePage, FileQuery
     from anime.schemas import FileRecord
     from anime.settings import Settings
 
 
 def files(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
-    project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
-    job: Annotated[str | None, typer.Option(help="Only those of the job with this id.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, with all metadata.")] = False,
+    project: opt.Project = None,
+    character: opt.Character = None,
+    job: opt.Job = None,
+    kind: opt.Kind = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    text: opt.Text = None,
+    seed: opt.Seed = None,
+    model: opt.Model = None,
+    state: opt.State = None,
+    limit: opt.Limit = 20,
+    cursor: opt.Cursor = None,
+    json: opt.Json = False,
 ) -> None:
-    """List the newest files of the library."""
+    """List the files of the library that fit, newest first."""
     from anime.settings import load_settings
 
     settings = load_settings()
-    job_id = read_job_id(job) if job else None
-    found = asyncio.run(_newest(settings, limit, project, job_id))
+    query = _read_query(
+        project=project,
+        character=character,
+        job_id=read_job_id(job) if job else None,
+        kind=kind,
+        since=begin_of(since, settings.zone) if since else None,
+        until=end_of(until, settings.zone) if until else None,
+        text=text,
+        seed=seed,
+        model=model,
+        state=state,
+    )
+    page = asyncio.run(_search(settings, query, limit, cursor))
     if json:
-        give_json(as_json(found))
-    else:
-        give_table(
-            ("file", "kind", "size", "bytes", "made", "path"),
-            [_row(file, settings.zone) for file in found],
-        )
+        give_json(page.model_dump(mode="json"))
+        return
+    give_table(
+        ("file", "kind", "size", "bytes", "made", "state", "path"),
+        [_row(file, settings.zone) for file in page.files],
+    )
+    if page.next_cursor:
+        tell(f"More: --cursor {page.next_cursor}")
 
 
-async def _newest(
-    settings: "Settings", limit: int, project: str | None, job_id: UUID | None
-) -> "list[FileRecord]":
-    from anime.db.repositories import FileRepository
+def _read_query(**asked: Any) -> "FileQuery":  # values of any field, by name
+    """The query these options make.
+
+    Raises:
+        InvalidRequest: one of them holds what it may not.
+    """
+    from pydantic import ValidationError
+
+    from anime.db.repositories import FileQuery
+    from anime.field_faults import faults_of
+
+    try:
+        return FileQuery(**asked)
+    except ValidationError as fault:
+        said = " ".join(map(str, faults_of(fault.errors())))
+        raise InvalidRequest(said, "`anime files --help` lists the options.") from None
+
+
+async def _search(
+    settings: "Settings", query: "FileQuery", limit: int, cursor: str | None
+) -> "FilePage":
+    from anime.db.repositories import FileSearch
 
     async with database_session(settings) as session:
-        return await FileRepository(session).newest(limit, project=project, job_id=job_id)
+        return await FileSearch(session).page(query, limit=limit, cursor=cursor)
 
 
 def _row(file: "FileRecord", zone: tzinfo) -> tuple[str, ...]:
@@ -53,5 +94,6 @@ def _row(file: "FileRecord", zone: tzinfo) -> tuple[str, ...]:
         f"{file.width}×{file.height}" if file.width and file.height else "",
         f"{file.file_size:,}",
         f"{file.created_at.astimezone(zone):%Y-%m-%d %H:%M:%S}",
+        file.state,
         file.file_path,
     )

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from prefect.testing.utilities import prefect_test_harness
 
-from anime.db.repositories import FileRepository, JobRepository
+from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
 from anime.local.prefect_server import TUNING
 from anime.rehearsal.config import RehearsalConfig
@@ -37,7 +37,7 @@ class RehearsalStudio:
     async def files(self) -> list[FileRecord]:
         """All rows of files, the newest first."""
         async with self.database.session_scope() as session:
-            return await FileRepository(session).newest(100)
+            return (await FileSearch(session).page(FileQuery(), limit=100)).files
 
     def library_files(self) -> list[Path]:
         """All finished files in the library."""

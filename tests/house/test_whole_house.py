@@ -110,13 +110,13 @@ async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
 async def test_bad_input_is_a_sentence_and_exit_1(
     house: House, arguments: list[str], said: str
 ) -> None:
-    before = len(json.loads((await house.anime("files", "--json")).stdout))
+    before = len(json.loads((await house.anime("files", "--json")).stdout)["files"])
     done = await house.anime("generate", *arguments)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    assert len(json.loads((await house.anime("files", "--json")).stdout)) == before
+    assert len(json.loads((await house.anime("files", "--json")).stdout)["files"]) == before
 
 
 async def test_doctor_finds_nothing_wrong(house: House) -> None:

@@ -365,3 +365,36 @@ async def test_no_other_file_is_sent_as_a_contact_sheet(
     answer = await client.get(f"/api/anime/sheets/{name}")
     assert answer.status_code in {404, 422}
     assert PICTURE not in answer.content
+
+
+async def test_files_are_searched_a_page_at_a_time(
+    client: httpx.AsyncClient, database: Database, tmp_path: Path
+) -> None:
+    for number in range(3):
+        await write_file(database, tmp_path / f"{number}.png")
+    asked = {"kind": "image", "since": "2020-01-01", "limit": "2"}
+    first = (await client.get("/api/anime/files", params=asked)).json()
+    asked["cursor"] = first["next_cursor"]
+    second = (await client.get("/api/anime/files", params=asked)).json()
+    found = [file["filename"] for file in (*first["files"], *second["files"])]
+    assert found == ["2.png", "1.png", "0.png"]
+    assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"projet": "x"}, "projet"),
+        ({"kind": "picture"}, "kind"),
+        ({"since": "yesterday"}, "yesterday"),
+        ({"cursor": "forged"}, "no cursor"),
+        ({"text": "a\x00b"}, "text"),
+        ({"seed": str(2**64)}, "seed"),
+        ({"limit": "0"}, "limit"),
+    ],
+)
+async def test_a_search_that_cannot_be_is_refused_by_name(
+    client: httpx.AsyncClient, asked: dict[str, str], named: str
+) -> None:
+    problem = problem_of(await client.get("/api/anime/files", params=asked), 422)
+    assert named in problem["detail"]

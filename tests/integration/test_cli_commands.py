@@ -302,6 +302,24 @@ async def test_jobs_and_files_list_what_there_is(
     assert "512×768" in files.out
 
 
+async def test_files_are_found_page_by_page(
+    anime: Commands, database: Database, tmp_path: Path
+) -> None:
+    async with database.session_scope() as session:
+        found = [file_of(uuid4(), tmp_path / name) for name in ("a.png", "b.png")]
+        await FileRepository(session).record(found)
+    options = ("--kind", "image", "--since", "2020-01-01", "--limit", "1")
+    table = await anime.call("files", *options)
+    first = json.loads((await anime.call("files", *options, "--json")).out)
+    cursor = first["next_cursor"]
+    second = json.loads((await anime.call("files", *options, "--cursor", cursor, "--json")).out)
+    wrong = await anime.call("files", "--until", "soon")
+    assert f"--cursor {cursor}" in table.err
+    assert [page["files"][0]["filename"] for page in (first, second)] == ["b.png", "a.png"]
+    assert second["next_cursor"] is None
+    assert (wrong.code, "'soon' is no date" in wrong.err) == (1, True)
+
+
 async def test_migrate_says_from_where_to_where(anime: Commands, empty_database_url: str) -> None:
     first = await anime.call("migrate", ANIME_DATABASE_URL=empty_database_url)
     again = await anime.call("migrate", ANIME_DATABASE_URL=empty_database_url)

@@ -1,11 +1,10 @@
 """What is written down of a file, and how it is found again."""
 
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 
-from anime.db.repositories import FileRepository, NewFile, ProjectRepository
+from anime.db.repositories import FileQuery, FileRepository, FileSearch, NewFile
 from anime.db.session import Database
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -87,24 +86,6 @@ async def test_nothing_to_record_is_no_error(database: Database) -> None:
     assert await record(database) == []
 
 
-async def test_the_newest_files_come_first_and_by_project(database: Database) -> None:
-    async with database.session_scope() as session:
-        project = await ProjectRepository(session).get_or_create("Rain City")
-    age = datetime(2020, 1, 1, tzinfo=UTC)
-    await record(
-        database,
-        picture(1, project_id=project.id),
-        picture(2, created_at=age, project_id=project.id),
-        picture(3, job_id=uuid4()),
-    )
-    async with database.session_scope() as session:
-        files = FileRepository(session)
-        assert [f.filename[4] for f in await files.newest(9)] == ["3", "1", "2"]
-        assert [f.filename[4] for f in await files.newest(9, "rain city")] == ["1", "2"]
-        assert [f.filename[4] for f in await files.newest(1, "Rain City", JOB)] == ["1"]
-        assert await files.newest(9, "unheard of") == []
-
-
 async def test_an_unknown_file_is_not_found(database: Database) -> None:
     async with database.session_scope() as session:
         with pytest.raises(NotFound, match="There is no file 404"):
@@ -120,7 +101,7 @@ async def test_the_statements_of_old_programs_go_on_working(
     rows = await execute(database_url, newest)
     assert [row[1] for row in rows] == ["fox_1.png", "old.png"]
     async with database.session_scope() as session:
-        old = (await FileRepository(session).newest(5))[-1]
+        old = (await FileSearch(session).page(FileQuery(), limit=5)).files[-1]
     assert (old.filename, old.metadata, old.sha256) == ("old.png", {"seed": 3}, None)
 
 
@@ -131,6 +112,6 @@ async def test_a_row_that_old_programs_left_half_empty_can_be_read(
         database_url, "INSERT INTO anime_api.anime_files (metadata) VALUES (NULL), ('[1, 2]')"
     )
     async with database.session_scope() as session:
-        files = await FileRepository(session).newest(5)
+        files = (await FileSearch(session).page(FileQuery(), limit=5)).files
     assert [file.metadata for file in files] == [{"value": [1, 2]}, {}]
     assert {(file.filename, file.file_size) for file in files} == {("", 0)}

@@ -1,5 +1,7 @@
 """All SQL. A repository works in the transaction it is given and never commits."""
 
+from anime.db.repositories.file_query import FilePage, FileQuery
+from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
@@ -8,7 +10,10 @@ from anime.db.repositories.window import Claim, Place, WindowRepository, WindowS
 
 __all__ = [
     "Claim",
+    "FilePage",
+    "FileQuery",
     "FileRepository",
+    "FileSearch",
     "JobRepository",
     "Lease",
     "NewFile",

@@ -10,8 +10,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.paths import slug_of
-from anime.db.models import AnimeFile, Project
+from anime.db.models import AnimeFile
 from anime.errors import NotFound
 from anime.schemas import FileRecord
 
@@ -64,7 +63,7 @@ class FileRepository:
             _upsert([_row(file, now) for file in _latest(files)]).returning(AnimeFile),
             execution_options={"populate_existing": True},
         )
-        return sorted((_record(row) for row in rows), key=lambda record: record.id)
+        return sorted((record_of(row) for row in rows), key=lambda record: record.id)
 
     async def get(self, file_id: int) -> FileRecord:
         """That file.
@@ -75,7 +74,7 @@ class FileRepository:
         row = await self._session.get(AnimeFile, file_id)
         if row is None:
             raise NotFound(f"There is no file {file_id}.", "`anime files` lists the newest.")
-        return _record(row)
+        return record_of(row)
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
         """The files that job has made, in the order they were written down."""
@@ -94,24 +93,12 @@ class FileRepository:
                 made.setdefault(file.job_id, []).append(file)
         return made
 
-    async def newest(
-        self, limit: int, project: str | None = None, job_id: UUID | None = None
-    ) -> list[FileRecord]:
-        """The files written down last, newest first, of a project or a job if named."""
-        found = select(AnimeFile).order_by(AnimeFile.created_at.desc(), AnimeFile.id.desc())
-        if project is not None:
-            of_slug = select(Project.id).where(Project.slug == slug_of(project))
-            found = found.where(AnimeFile.project_id == of_slug.scalar_subquery())
-        if job_id is not None:
-            found = found.where(AnimeFile.job_id == job_id)
-        return await self._all(found.limit(limit))
-
     async def _all(
         self,
         statement: Select[Any],  # of AnimeFile; SQLAlchemy 2.0 and 2.1 type it differently
     ) -> list[FileRecord]:
         rows = await self._session.scalars(statement)
-        return [_record(row) for row in rows]
+        return [record_of(row) for row in rows]
 
 
 def _latest(files: Sequence[NewFile]) -> Iterable[NewFile]:
@@ -141,7 +128,7 @@ def _upsert(rows: list[dict[str, Any]]) -> Insert:  # as _row gives them
     )
 
 
-def _record(row: AnimeFile) -> FileRecord:
+def record_of(row: AnimeFile) -> FileRecord:
     """The row; what an older program left empty is empty text, 0 or nothing."""
     details = row.details if row.details is not None else {}
     return FileRecord(
@@ -155,6 +142,7 @@ def _record(row: AnimeFile) -> FileRecord:
         width=row.width,
         height=row.height,
         sha256=row.sha256,
+        state=row.state,
         created_at=row.created_at,
         organized_at=row.organized_at,
         metadata=details if isinstance(details, dict) else {"value": details},

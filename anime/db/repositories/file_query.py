@@ -1,0 +1,92 @@
+"""What is asked of a search, and where a page of its answer ends."""
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from anime.errors import InvalidRequest
+from anime.schemas import FileRecord, MediaKind, Name, Seed, Storable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_POSITION = struct.Struct(">qi")  # microseconds since 1970, id of the file
+
+StateWord = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
+SearchText = Annotated[str, Field(min_length=1, max_length=500), Storable]
+
+
+class FileQuery(BaseModel):
+    """Which files are wanted. What is left out does not matter; the rest must all hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: Name | None = Field(default=None, description="Name or slug of the project.")
+    character: Name | None = Field(default=None, description="Character, in any case.")
+    job_id: UUID | None = Field(default=None, description="Job that made them.")
+    kind: MediaKind | None = Field(default=None, description="image, video or audio.")
+    since: AwareDatetime | None = Field(default=None, description="Made at this moment or later.")
+    until: AwareDatetime | None = Field(default=None, description="Made before this moment.")
+    text: SearchText | None = Field(
+        default=None, description="Words that all stand in the prompt; `word*` is its beginning."
+    )
+    seed: Seed | None = Field(default=None, description="Seed of the generation.")
+    model: Name | None = Field(default=None, description="Checkpoint, in any case.")
+    state: StateWord | None = Field(default=None, description="Such as present or missing.")
+
+
+class FilePage(BaseModel):
+    """Some files, newest first, and where the next page begins."""
+
+    files: list[FileRecord]
+    next_cursor: str | None = Field(
+        default=None, description="Give it back as `cursor` for the next page; None at the end."
+    )
+
+
+class Position(NamedTuple):
+    """A place in the order of files: newest first, and by id among those of one moment."""
+
+    created_at: datetime
+    file_id: int
+
+
+def cursor_at(position: Position) -> str:
+    """The text that stands for a position; it says nothing to people, and stays valid."""
+    micros = (position.created_at - _EPOCH) // _MICROSECOND
+    packed = _POSITION.pack(micros, position.file_id)
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def position_of(cursor: str) -> Position:
+    """The position a cursor stands for.
+
+    Raises:
+        InvalidRequest: it is not one of ours.
+    """
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
+        micros, file_id = _POSITION.unpack(packed)
+        return Position(_EPOCH + micros * _MICROSECOND, file_id)
+    except (binascii.Error, struct.error, ValueError, OverflowError):
+        raise InvalidRequest(
+            f"{cursor[:40]!r} is no cursor.",
+            "Take next_cursor of the page before, unchanged, or leave it out to begin anew.",
+        ) from None
+
+
+def phrases_of(text: str) -> Iterator[tuple[str, bool]]:
+    """Each word asked for, and whether only its beginning is meant.
+
+    >>> list(phrases_of("neon  roof*"))
+    [('neon', False), ('roof', True)]
+    """
+    for word in text.split():
+        if beginning := word.rstrip("*"):
+            yield beginning, beginning != word

@@ -1,0 +1,84 @@
+"""Finding files: newest first, page by page, in a time that does not grow with the library.
+
+Two ways lead to a page. The walk goes back in time through the files that share one thing asked
+for, and looks at each: quick where many fit. The look-up takes from the index of terms the files
+that have all of it: quick where few fit. The walk goes first, and a bounded way, so that each is
+taken where it is quick (docs/decisions/0008).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Select, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.paths import slug_of
+from anime.db.models import AnimeFile, Project
+from anime.db.repositories.file_conditions import Wanted
+from anime.db.repositories.file_query import (
+    FilePage,
+    FileQuery,
+    Position,
+    cursor_at,
+    position_of,
+)
+from anime.db.repositories.files import record_of
+from anime.schemas import FileRecord
+
+# Plans depend on what is asked for: one made for any value would be wrong for most.
+_PLAN_FOR_THE_VALUES = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+
+class FileSearch:
+    """Searches in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def page(self, query: FileQuery, *, limit: int, cursor: str | None = None) -> FilePage:
+        """At most `limit` files that fit, newest first, from where the cursor's page ended.
+
+        Files that come in meanwhile neither repeat nor hide others.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+        """
+        after = position_of(cursor) if cursor else None
+        wanted = await self._wanted(query, after)
+        if wanted is None:
+            return FilePage(files=[])
+        await self._session.execute(_PLAN_FOR_THE_VALUES)
+        found = await self._positions(wanted, limit + 1)
+        page = found[:limit]
+        return FilePage(
+            files=await self._files([position.file_id for position in page]),
+            next_cursor=cursor_at(page[-1]) if len(found) > limit else None,
+        )
+
+    async def _wanted(self, query: FileQuery, after: Position | None) -> Wanted | None:
+        """The query with the project's id; None for a project that has no row."""
+        if query.project is None:
+            return Wanted(query, None, after)
+        of_slug = select(Project.id).where(Project.slug == slug_of(query.project))
+        project_id = await self._session.scalar(of_slug)
+        return Wanted(query, project_id, after) if project_id else None
+
+    async def _positions(self, wanted: Wanted, number: int) -> list[Position]:
+        """Where the first so many files are that fit."""
+        found = await self._all(wanted.walk(number))
+        if len(found) == number or wanted.is_simple:
+            return found
+        edge = await self._all(wanted.end_of_walk())
+        if not edge:
+            return found
+        return found + await self._all(wanted.look_up(edge[0], number - len(found)))
+
+    async def _all(self, statement: Select[tuple[datetime, int]]) -> list[Position]:
+        rows = await self._session.execute(statement)
+        return [Position(row.created_at, row.file_id) for row in rows]
+
+    async def _files(self, ids: Sequence[int]) -> list[FileRecord]:
+        """The files with those ids, in that order."""
+        rows = await self._session.scalars(select(AnimeFile).where(AnimeFile.id.in_(ids)))
+        by_id = {row.id: record_of(row) for row in rows}
+        return [by_id[file_id] for file_id in ids if file_id in by_id]
