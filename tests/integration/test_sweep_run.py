@@ -1,6 +1,7 @@
 """Sweeps of real files into a real database: each file once, with its owner, over no other."""
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
 from anime.db.single import SWEEP, only_one
 from anime.errors import ConfigurationError, StorageError
+from anime.origins import read_origin
 from anime.schemas import GenerationRequest
 from tests.integration.old_client import execute
 from tests.integration.sweep_stage import Stage, counts, outcomes, picture
@@ -113,6 +115,9 @@ async def test_a_sidecar_in_the_folder_says_whose_its_files_are(stage: Stage) ->
     [(path, job, prompt)] = await stage.rows("file_path, job_id::text, metadata->>'prompt'")
     assert path == str(stage.library / "town/images/20251202/a.png")
     assert (job, prompt) == (job_id, "a well")
+    origin = read_origin(stage.library, hashlib.sha256(picture(1)).hexdigest())
+    assert origin is not None
+    assert (str(origin.job_id), origin.project_slug, origin.prompt) == (job_id, "town", "a well")
 
 
 async def test_files_of_a_live_job_are_left_and_those_of_a_failed_one_brought_in(
