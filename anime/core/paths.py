@@ -14,6 +14,7 @@ INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where ever
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")  # safe as it is: by far the most
 _UNSAFE = frozenset('/\\:*?"<>|')
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OWNED_NAME = re.compile(rf"(?:^|/)anime_({_UUID})(?![0-9a-f-])[^/]*$", re.IGNORECASE)
@@ -106,8 +107,9 @@ def library_path(
     >>> str(library_path(None, FileKind.IMAGES, date(2025, 12, 2), "a.png"))
     'unorganized/images/20251202/a.png'
     """
-    folder = PurePosixPath(project_slug or UNORGANIZED) / kind.value / created.strftime("%Y%m%d")
-    return folder / safe_filename(filename)
+    day = f"{created.year:04}{created.month:02}{created.day:02}"
+    folder = f"{project_slug or UNORGANIZED}/{kind.value}/{day}"
+    return PurePosixPath(f"{folder}/{safe_filename(filename)}")
 
 
 def safe_filename(name: str) -> str:
@@ -117,6 +119,8 @@ def safe_filename(name: str) -> str:
     'pass_wd'
     """
     base = re.split(r"[/\\]", name)[-1]
+    if _PLAIN_NAME.fullmatch(base):
+        return base
     shown = "".join("_" if c in _UNSAFE or not c.isprintable() else c for c in base)
     visible = shown.lstrip(" .").rstrip(" ")
     suffix = PurePosixPath(visible).suffix

@@ -16,7 +16,7 @@ from anime.core.sweep_plan import Mode, Quarantine, Reason, Seen, Sighting
 from anime.errors import StorageError
 from anime.library import NO_LINKS, link_or_copy, sha256_of, storage_error, sync_folder
 from anime.sweep.quarantine import slip_of, temporary_file, write_slip
-from anime.sweep.reading import inode_of, path_of
+from anime.sweep.reading import inode_of, name_of
 from anime.sweep.walk import size_and_time
 
 _NUMBERED = 32  # names with a number before one with a hash: of a thousand namesakes each is tried
@@ -29,8 +29,8 @@ class Placer:
     def __init__(self, root: Path, mode: Mode) -> None:
         self._root = root
         self._mode = mode
-        self._touched: set[Path] = set()
-        self._made: set[PurePosixPath] = set()
+        self._touched: set[str] = set()
+        self._made: dict[str, str] = {}
 
     def place(self, seen: Seen, target: PurePosixPath, sha256: str | None) -> str | Reason:
         """Where the file lies in the library now, or why it was left; the source stays.
@@ -38,14 +38,16 @@ class Placer:
         Raises:
             StorageError: the library cannot take it.
         """
-        folder = self._folder(target.parent)
+        relative, _, wanted = str(target).rpartition("/")
+        folder = self._made.get(relative) or self._make(relative)
+        self._touched.add(folder)
         try:
-            for name in names_for(target.name, sha256):
+            for name in names_for(wanted, sha256):
                 placed = self._try(seen.sighting, f"{folder}/{name}", sha256)
                 if placed is not None:
                     return placed
         except OSError as fault:
-            raise storage_error(fault, folder) from fault
+            raise storage_error(fault, Path(folder)) from fault
         raise StorageError(
             f"{target} and every name like it is taken in the library.",
             "Look into that folder: nothing makes so many files of one name.",
@@ -72,28 +74,26 @@ class Placer:
             StorageError: the disk is gone.
         """
         while self._touched:
-            folder = self._touched.pop()
+            folder = Path(self._touched.pop())
             try:
                 sync_folder(folder)
             except OSError as fault:
                 raise storage_error(fault, folder) from fault
 
-    def _folder(self, relative: PurePosixPath) -> Path:
+    def _make(self, relative: str) -> str:
         """The folder below the root, made if missing; never the root: a lost mount is an error."""
-        folder = self._root / relative
-        if relative not in self._made:
-            try:
-                for part in (*reversed(relative.parents[:-1]), relative):
-                    (self._root / part).mkdir(exist_ok=True)
-            except OSError as fault:
-                raise storage_error(fault, self._root) from fault
-            self._made.add(relative)
-        self._touched.add(folder)
-        return folder
+        path = PurePosixPath(relative)
+        try:
+            for part in (*reversed(path.parents[:-1]), path):
+                (self._root / part).mkdir(exist_ok=True)
+        except OSError as fault:
+            raise storage_error(fault, self._root) from fault
+        self._made[relative] = str(self._root / path)
+        return self._made[relative]
 
     def _try(self, source: Sighting, target: str, sha256: str | None) -> str | Reason | None:
         """The target, if the file is there now; None when another one is."""
-        origin = str(path_of(source))
+        origin = name_of(source)
         try:
             if self._mode is Mode.COPY or not _link(origin, target):
                 return _copy(self._root, origin, Path(target), sha256)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from anime.core.png_metadata import read_stamp
+from anime.core.recipe import Recipe
 from anime.core.sweep_plan import Content, Found, Reason, Sighting, Unusable
 from anime.errors import UnusableFile
 from anime.library import sha256_of
@@ -28,7 +29,7 @@ def read_file(sighting: Sighting) -> Found:
             height=examined.height,
             frames=examined.frames,
             inode=inode_of(os.lstat(path)),
-            recipe=json_text(examined.recipe().model_dump(mode="json")),
+            recipe=recipe_text(examined.recipe()),
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
@@ -47,14 +48,28 @@ def read_files(sightings: Sequence[Sighting]) -> list[Found]:
     return [read_file(sighting) for sighting in sightings]
 
 
+def name_of(sighting: Sighting) -> str:
+    """Where the file lies, as a text that the file system takes."""
+    return os.fsdecode(sighting.folder + b"/" + sighting.name)
+
+
 def path_of(sighting: Sighting) -> Path:
     """Where the file lies."""
-    return Path(os.fsdecode(os.path.join(sighting.folder, sighting.name)))  # noqa: PTH118  bytes
+    return Path(name_of(sighting))
 
 
 def inode_of(status: os.stat_result) -> tuple[int, int]:
     """Device and number: two names with the same are one file."""
     return status.st_dev, status.st_ino
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The recipe as JSON; by pydantic's own writer, which takes a fifth of the time."""
+    try:
+        text = recipe.model_dump_json()
+    except ValueError:  # a text that is no Unicode
+        return json_text(recipe.model_dump(mode="json"))
+    return json_text(recipe.model_dump(mode="json")) if "\\u0000" in text else text
 
 
 def json_text(value: JsonValue) -> str:

@@ -1,7 +1,6 @@
 """What a sweep has found and done, as far as a person wants to see it."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import BaseModel, Field
@@ -70,12 +69,11 @@ class Tally:
 
     report: SweepReport
     show: int
-    counts: Counter[Outcome] = field(default_factory=Counter)
 
     def add(self, step: Step, where: str | None = None, file_id: int | None = None) -> None:
         """Count a step. `where` is the place it really got."""
-        self.counts[step.outcome] += 1
-        self.report.counts = dict(self.counts)
+        counts = self.report.counts
+        counts[step.outcome] = counts.get(step.outcome, 0) + 1
         if len(self.report.files) < self.show:
             self.report.files.append(shown(step, where, file_id))
 
