@@ -3,7 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -79,7 +79,8 @@ async def _until_final(redis: Redis, job_id: str) -> dict[str, str]:
     async with asyncio.timeout(90), redis.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe("anime:job:updates")
         while True:
-            seen = await redis.hgetall(f"anime:job:{job_id}")
+            found = await redis.hgetall(f"anime:job:{job_id}")
+            seen = cast("dict[str, str]", found)  # redis-py types every protocol
             if seen.get("status") in {"completed", "failed", "cancelled"}:
                 return seen
             await channel.get_message(timeout=1.0)

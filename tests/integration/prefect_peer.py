@@ -31,6 +31,7 @@ class PrefectPeer:
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses_runs: bool = False
+    refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
     run_state: str = "RUNNING"
     pool_status: str = "READY"
@@ -53,6 +54,8 @@ class PrefectPeer:
         if UUID(deployment) not in self.deployments.values():
             return JSONResponse({"detail": "Deployment not found"}, 404)
         body = {"deployment": deployment, **await request.json()}
+        if body["idempotency_key"] in self.refused_keys:
+            return JSONResponse({"detail": "no such parameter"}, 422)
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
         return JSONResponse(run, 201)

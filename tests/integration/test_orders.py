@@ -97,9 +97,11 @@ async def test_f56_with_prefect_down_a_job_is_taken_and_its_run_ordered_when_it_
     prefect.refuses_runs = True
     answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert await office.reconcile() == Reconciled()
+    known, prefect.deployments = prefect.deployments, {}
     with pytest.raises(PrefectUnavailable):
         await office.reconcile()
-    prefect.refuses_runs = False
+    prefect.refuses_runs, prefect.deployments = False, known
     assert await office.reconcile() == Reconciled(ordered=1)
     [job] = await office.jobs()
     assert str(job.flow_run_id) == prefect.runs[answer.json()["job_id"]]["id"]
@@ -142,6 +144,16 @@ async def test_a_deployment_that_was_made_anew_is_found_by_its_name(
         await office.desk.accept(REQUEST)
         await prefect.until_runs(2)
     assert [run["deployment"] for run in prefect.runs.values()][1] == str(renewed)
+
+
+async def test_an_order_that_prefect_refuses_holds_up_no_other(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    refused, sound = [await office.desk.intake.take_on(REQUEST) for _ in range(2)]
+    prefect.refused_keys.add(str(refused.id))
+    assert await office.reconcile() == Reconciled(ordered=1)
+    assert list(prefect.runs) == [str(sound.id)]
+    assert (await office.job(refused.id)).status is JobStatus.QUEUED
 
 
 async def test_only_one_process_at_a_time_looks_after_the_orders(
