@@ -19,6 +19,7 @@ from anime.api import (
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
+from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -35,8 +36,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
-            app.state.studio = Studio(settings, database, publisher)
+        async with (
+            Database(database_url) as database,
+            ProgressPublisher(redis_url) as publisher,
+            open_desk(settings, database, publisher) as desk,
+            staffed(desk, takes_old_queue=settings.takes_old_queue),
+        ):
+            app.state.studio = Studio(settings, database, publisher, desk)
             yield
 
     app = FastAPI(

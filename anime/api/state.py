@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.db.session import Database
+from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -17,6 +18,7 @@ class Studio:
     settings: Settings
     database: Database
     publisher: ProgressPublisher
+    desk: Desk
 
 
 def _studio(request: Request) -> Studio:

@@ -4,11 +4,13 @@ import typer
 
 from anime.cli import (
     batch,
+    cancel,
     demo,
     doctor,
     env,
     files,
     generate,
+    intake,
     jobs,
     migrate,
     quarantine,
@@ -34,6 +36,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
+app.command()(cancel.cancel)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(sheet.sheet)
@@ -48,6 +51,7 @@ app.command()(env.env)
 app.command()(migrate.migrate)
 app.command()(worker.worker)
 app.command()(serve.serve)
+app.command()(intake.intake)
 app.command()(rehearsal.rehearsal)
 
 

@@ -12,6 +12,7 @@ from anime.db.repositories.inventory import (
 )
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.orders import Order, OrderRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.window import Claim, Place, WindowRepository, WindowState
 
@@ -29,6 +30,8 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "Order",
+    "OrderRepository",
     "Place",
     "ProjectKey",
     "ProjectRepository",
