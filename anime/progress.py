@@ -15,8 +15,6 @@ from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
@@ -28,6 +26,7 @@ from anime.redis_keys import (
     job_hash,
     job_stream,
 )
+from anime.redis_link import connect_redis
 from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
 
 T = TypeVar("T")
@@ -70,7 +69,7 @@ class ProgressPublisher:
     """
 
     def __init__(self, redis_url: str | None) -> None:
-        self._redis = _connect(redis_url, TIMEOUT_SECONDS) if redis_url else None
+        self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
         self._script = self._redis.register_script(_PUBLISH) if self._redis else None
         self._silent_until = 0.0
         self._is_failing = False
@@ -142,7 +141,7 @@ async def follow_job(
     comes twice. While Redis is away this waits for it.
     """
     last = after_seq
-    async with _connect(redis_url, TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
+    async with connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
         while True:
             try:
                 events = await _apart(_next_events(redis, job_stream(job_id), last))
@@ -203,18 +202,6 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         task.cancel()
 
 
-def _connect(url: str, read_timeout_seconds: float) -> Redis:
-    return Redis.from_url(
-        url,
-        protocol=2,  # one shape of answers from every server
-        decode_responses=True,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        socket_timeout=read_timeout_seconds,
-        # Once more at once: a connection that the server closed while idle is no outage.
-        retry=Retry(NoBackoff(), 1),
-    )
-
-
 async def _ring(redis: Redis, work_pool: str) -> None:
     await redis.publish(doorbell(work_pool), b"")
 
@@ -257,11 +244,14 @@ def _snapshot(event: ProgressEvent) -> dict[str, str]:
         "stage": event.stage or "",
         "message": event.message,
         "updated_at": event.timestamp.isoformat(),
+        "attempt": str(event.attempt),
     }
     if event.result is not None:
         fields["result"] = json.dumps(event.result)
     if event.error is not None:
         fields["error"] = event.error
+    if event.error_kind is not None:
+        fields["error_kind"] = str(event.error_kind)
     return fields
 
 

@@ -125,6 +125,13 @@ class Settings(BaseSettings):
     api_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
         default=(8328, 8330), min_length=1, description="Ports of the API; 0 takes a free one."
     )
+    ws_port: Port = Field(
+        default=8765,
+        description="Port where clients of old find the WebSocket; 0 takes a free one.",
+    )
+    ws_url: str | None = Field(
+        default=None, description="The WebSocket's address as clients reach it."
+    )
     public_url: str | None = Field(
         default=None, description="The API's address as browsers reach it; used in Prefect's pages."
     )

@@ -9,10 +9,11 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from anime.addresses import database_address, redis_address
-from anime.api import routes_files, routes_generation, routes_health, routes_sheets
+from anime.api import routes_events, routes_files, routes_generation, routes_health, routes_sheets
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
+from anime.gateway.gateway import open_gateway
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -29,8 +30,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
+        async with (
+            Database(database_url) as database,
+            ProgressPublisher(redis_url) as publisher,
+            open_gateway(
+                redis_url, database, routes_events.canceller(database, publisher)
+            ) as gateway,
+        ):
             app.state.studio = Studio(settings, database, publisher)
+            app.state.gateway = gateway
             yield
 
     app = FastAPI(
@@ -44,6 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes_generation.router, prefix=PREFIX)
     app.include_router(routes_files.router, prefix=PREFIX)
     app.include_router(routes_sheets.router, prefix=PREFIX)
+    app.include_router(routes_events.router, prefix=PREFIX)
+    app.router.routes += routes_events.SOCKETS
     return app
 
 

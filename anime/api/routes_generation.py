@@ -86,11 +86,20 @@ async def _find(text: str, studio: Studio) -> JobSnapshot:
     Raises:
         NotFound: there is none, or the text is no id at all.
     """
+    job_id = job_id_in(text)
+    async with studio.database.session_scope() as session:
+        return await JobRepository(session).get(job_id)
+
+
+def job_id_in(text: str) -> UUID:
+    """The id that the text is.
+
+    Raises:
+        NotFound: it is none, so there is no such job.
+    """
     try:
-        job_id = UUID(text)
+        return UUID(text)
     except ValueError:
         raise NotFound(
             f"There is no job {text[:64]!r}.", "A job's id comes with the answer to its request."
         ) from None
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).get(job_id)
