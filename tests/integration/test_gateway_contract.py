@@ -1,22 +1,17 @@
 """The WebSocket as old clients know it, from a real server over real sockets."""
 
-import json
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.progress import ProgressPublisher
-from anime.redis_keys import job_hash, job_stream
 from anime.schemas import GenerationRequest
 from anime.settings import Settings, load_settings
 from tests.integration.gateway_peer import Api, OldClient, event, running_api
