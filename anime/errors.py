@@ -16,6 +16,10 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── AlreadyExists             the name is taken
+├── TokenMissing              the API asks for a token, and this is none of its own
+├── PageRefused               a page of an unknown origin wants to open a socket
+├── BodyTooLarge              a request is longer than the API takes
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
@@ -146,6 +150,26 @@ class PrefectUnavailable(AnimeError):
 class NotFound(AnimeError):
     http_status = 404
     slug = "not-found"
+
+
+class AlreadyExists(AnimeError):
+    http_status = 409
+    slug = "already-exists"
+
+
+class TokenMissing(AnimeError):
+    http_status = 401
+    slug = "token-missing"
+
+
+class PageRefused(AnimeError):
+    http_status = 403
+    slug = "page-refused"
+
+
+class BodyTooLarge(AnimeError):
+    http_status = 413
+    slug = "body-too-large"
 
 
 class BatchIncomplete(AnimeError):

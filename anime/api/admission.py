@@ -1,60 +1,43 @@
 """Who may open a WebSocket: what browsers do not check for us."""
 
-from http import HTTPStatus
-from typing import Protocol
-from urllib.parse import urlsplit
-
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Access(Protocol):
-    """What decides on tokens and pages."""
-
-    def is_allowed(self, token: str | None) -> bool:
-        """Whether that token opens the door; None stands for no token."""
-
-    def is_own_page(self, origin: str) -> bool:
-        """Whether a page of that origin may speak to us."""
+from anime.api.access import Access, bearer_in
+from anime.api.problems import TYPE_PREFIX, ProblemResponse
+from anime.errors import AnimeError, PageRefused, TokenMissing
 
 
-class LoopbackAccess:
-    """No token is asked for; pages of this machine only."""
-
-    def is_allowed(self, token: str | None) -> bool:
-        """True: who reaches us is on this machine."""
-        del token
-        return True
-
-    def is_own_page(self, origin: str) -> bool:
-        """Whether the page was loaded from this machine.
-
-        >>> LoopbackAccess().is_own_page("http://localhost:4200")
-        True
-        >>> LoopbackAccess().is_own_page("https://localhost.example.org")
-        False
-        """
-        return urlsplit(origin).hostname in LOOPBACK
-
-
-def token_of(connection: HTTPConnection) -> str | None:
-    """The token of the header `Authorization: Bearer …`, or of `?token=` as browsers send it."""
-    scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return connection.query_params.get("token")
-
-
-def refusal(connection: HTTPConnection, access: Access) -> tuple[HTTPStatus, str] | None:
-    """Why the connection is not to be opened; None when it may be.
+def refusal(connection: HTTPConnection, access: Access) -> Response | None:
+    """The answer to a connection that is not to be opened; None when it may be.
 
     Any page on the web may open a WebSocket to this machine in its visitor's browser. Only the
     origin, which no page can forge, tells ours from others; programs send none.
     """
-    if not access.is_allowed(token_of(connection)):
-        return HTTPStatus.UNAUTHORIZED, "Send a token: Authorization: Bearer …, or ?token=…"
-    origin = connection.headers.get("Origin")
-    if origin is not None and not access.is_own_page(origin):
-        return HTTPStatus.FORBIDDEN, f"Pages of {origin} may not connect."
+    try:
+        _admit(connection, access)
+    except AnimeError as error:
+        problem = {
+            "type": TYPE_PREFIX + error.slug,
+            "status": error.http_status,
+            "detail": error.what,
+            "todo": error.todo,
+        }
+        return ProblemResponse(problem, status_code=error.http_status)
     return None
+
+
+def _admit(connection: HTTPConnection, access: Access) -> None:
+    """Raises TokenMissing or PageRefused where the connection may not be opened."""
+    headers = connection.headers
+    token = bearer_in(headers.get("Authorization")) or connection.query_params.get("token")
+    if not access.is_allowed(token):
+        raise TokenMissing(
+            "The connection shows no token of this API.",
+            "Send Authorization: Bearer TOKEN, or from a browser ?token=TOKEN.",
+        )
+    if not access.is_known_origin(headers.get("Origin"), headers.get("Host")):
+        raise PageRefused(
+            f"Pages of {headers.get('Origin')} may not connect.",
+            "Add the origin to ANIME_API_CORS_ORIGINS.",
+        )

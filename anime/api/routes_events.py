@@ -7,12 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 from fastapi.responses import StreamingResponse
-from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from anime.api.admission import LoopbackAccess, refusal
+from anime.api.admission import refusal
 from anime.api.routes_generation import job_id_in
+from anime.api.state import Studio
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.gateway.connection import Connection
@@ -106,10 +106,10 @@ def _event(frame: str, seq: int) -> str:
 
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it goes."""
-    refused = refusal(socket, LoopbackAccess())
+    studio: Studio = socket.app.state.studio
+    refused = refusal(socket, studio.access)
     if refused is not None:
-        code, reason = refused
-        await socket.send_denial_response(PlainTextResponse(reason, code))
+        await socket.send_denial_response(refused)
         return
     await socket.accept()
     await Connection(socket, socket.app.state.gateway).serve()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from anime.api.access import Access
 from anime.db.session import Database
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
@@ -17,6 +18,7 @@ class Studio:
     settings: Settings
     database: Database
     publisher: ProgressPublisher
+    access: Access
 
 
 def _studio(request: Request) -> Studio:

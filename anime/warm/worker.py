@@ -26,7 +26,7 @@ from prefect.workers.base import (
 
 from anime.settings import get_settings, resolve_reference
 from anime.warm.ending import Ending
-from anime.warm.flow_loader import load_ahead
+from anime.warm.flow_loader import load_ahead, unheeded
 from anime.warm.live_run import LAST_SECONDS, LiveRun
 from anime.warm.owner import Owner
 from anime.warm.patrol import Patrol
@@ -220,6 +220,13 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         except httpx.HTTPError as fault:
             self.log.warning("No flow is loaded ahead: %s", fault or type(fault).__name__)
             return
+        for each in found:
+            if wishes := unheeded(each):
+                self.log.warning(
+                    "Deployment %s asks for %s, which needs a worker of type process: ignored here",
+                    each.name,
+                    ", ".join(wishes),
+                )
         await asyncio.to_thread(load_ahead, {it.entrypoint for it in found if it.entrypoint})
 
     async def _answer_rings(self) -> None:

@@ -93,7 +93,7 @@ class OldClient:
 
     async def progress_until(self, status: str) -> list[dict[str, Any]]:
         """What is told of jobs, up to the first event with that status."""
-        told = []
+        told: list[dict[str, Any]] = []
         while not told or told[-1]["status"] != status:
             message = await self.hear()
             assert message["type"] == "progress", message
@@ -103,7 +103,7 @@ class OldClient:
     async def told_before_pong(self) -> list[dict[str, Any]]:
         """Everything that was on its way."""
         await self.say(action="ping")
-        told = []
+        told: list[dict[str, Any]] = []
         while (message := await self.hear())["type"] != "pong":
             told.append(message)
         return told
