@@ -20,14 +20,16 @@ from redis.exceptions import RedisError
 
 from anime.redis_keys import (
     JOB_TTL_SECONDS,
+    PREVIEWS_CHANNEL,
     STREAM_MAX_EVENTS,
     UPDATES_CHANNEL,
     doorbell,
     job_hash,
     job_stream,
+    previews_wish,
 )
 from anime.redis_link import connect_redis
-from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
+from anime.schemas import GenerationRequest, JobSnapshot, Preview, ProgressEvent
 
 T = TypeVar("T")
 _Entries: TypeAlias = list[tuple[str, dict[str, str]]]
@@ -105,6 +107,20 @@ class ProgressPublisher:
             attempt=max(job.attempt, 1),
         )
         await self._send(event, once=_identity(job, request), first_only=True)
+
+    async def are_previews_wanted(self, job_id: UUID) -> bool:
+        """Whether somebody wants to see the job, or all jobs, now."""
+        wishes = previews_wish(job_id), previews_wish(None)
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                return bool(await _apart(_count(self._redis, *wishes), TIMEOUT_SECONDS))
+        return False
+
+    async def show(self, preview: Preview) -> None:
+        """Give the picture to those who look just now; it is kept nowhere."""
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
 
     async def ring(self, work_pool: str) -> None:
         """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
@@ -204,6 +220,14 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
 
 async def _ring(redis: Redis, work_pool: str) -> None:
     await redis.publish(doorbell(work_pool), b"")
+
+
+async def _count(redis: Redis, *keys: str) -> int:
+    return int(await redis.exists(*keys))
+
+
+async def _publish(redis: Redis, preview: Preview) -> None:
+    await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
 
 
 async def _run(

@@ -14,7 +14,6 @@ from redis.exceptions import RedisError
 
 from anime.errors import AnimeError
 from anime.gateway.hub import Hub
-from anime.gateway.messages import Preview
 from anime.gateway.records import Records
 from anime.redis_keys import (
     PREVIEWS_CHANNEL,
@@ -22,6 +21,7 @@ from anime.redis_keys import (
     UPDATES_CHANNEL,
     previews_wish,
 )
+from anime.schemas import Preview
 from anime.updates import event_in, follow_channels
 
 _log = logging.getLogger(__name__)

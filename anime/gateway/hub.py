@@ -7,9 +7,9 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.core.event_order import Trail
-from anime.gateway.messages import Preview, Update
+from anime.gateway.messages import Update, preview_frame
 from anime.gateway.subscription import Sink, Subscription
-from anime.schemas import ProgressEvent
+from anime.schemas import Preview, ProgressEvent
 
 TRAILS_KEPT = 10_000  # jobs whose order is known for those who watch all of them
 
@@ -71,7 +71,7 @@ class Hub:
 
     def show(self, preview: Preview) -> None:
         """Pass the picture to everybody who wants to see it."""
-        frame = preview.frame()
+        frame = preview_frame(preview)
         for subscription in self._by_job.get(preview.job_id, ()):
             subscription.show(frame)
         for watcher in self._watchers:

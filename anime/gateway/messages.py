@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from anime.errors import AnimeError, InvalidRequest
 from anime.field_faults import faults_of
-from anime.schemas import ProgressEvent
+from anime.schemas import Preview, ProgressEvent
 
 MESSAGE_MAX_CHARS = 4096
 EVERY_JOB: Literal["*"] = "*"
@@ -110,14 +110,7 @@ class Update:
         return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": told})
 
 
-class Preview(BaseModel):
-    """A picture of the work in progress, as the worker publishes it."""
-
-    job_id: UUID
-    media_type: str
-    image: str = Field(description="The picture's bytes in base64.")
-
-    def frame(self) -> str:
-        """The message to a client."""
-        shown = {"media_type": self.media_type, "image": self.image}
-        return json.dumps({"type": "preview", "job_id": str(self.job_id), "data": shown})
+def preview_frame(preview: Preview) -> str:
+    """A picture of the work in progress."""
+    shown = {"media_type": preview.media_type, "image": preview.image}
+    return json.dumps({"type": "preview", "job_id": str(preview.job_id), "data": shown})
