@@ -20,6 +20,8 @@ AnimeError
 ├── TokenMissing              the API asks for a token, and this is none of its own
 ├── PageRefused               a page of an unknown origin wants to open a socket
 ├── BodyTooLarge              a request is longer than the API takes
+├── QueueFull                 so many jobs wait that no more are taken on
+├── KeyReused                 the key or id of a request belongs to another one
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
@@ -170,6 +172,19 @@ class PageRefused(AnimeError):
 class BodyTooLarge(AnimeError):
     http_status = 413
     slug = "body-too-large"
+
+
+class QueueFull(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "queue-full"
+
+
+class KeyReused(AnimeError):
+    """Nothing is made of the second request; the first one's job stands."""
+
+    http_status = 409
+    slug = "idempotency-conflict"
 
 
 class BatchIncomplete(AnimeError):

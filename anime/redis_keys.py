@@ -9,6 +9,8 @@ UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each eve
 PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders somebody watches
 QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
 PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
+DEAD = "anime:job:dead"  # list, the newest first: JSON {id, reason, at} of ids that are no jobs
+DEAD_MOST = 10_000  # entries of that list; older ones are dropped
 
 JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
 PREVIEWS_TTL_SECONDS = 10  # of the wish for previews; whoever watches renews it

@@ -14,6 +14,7 @@ from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
 from anime.gateway.gateway import open_gateway
+from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -34,11 +35,11 @@ def create_app(settings: Settings) -> FastAPI:
         async with (
             Database(database_url) as database,
             ProgressPublisher(redis_url) as publisher,
-            open_gateway(
-                redis_url, database, routes_events.canceller(database, publisher)
-            ) as gateway,
+            open_desk(settings, database, publisher) as desk,
+            staffed(desk, takes_old_queue=settings.takes_old_queue),
+            open_gateway(redis_url, database, desk.cancel) as gateway,
         ):
-            app.state.studio = Studio(settings, database, publisher, access)
+            app.state.studio = Studio(settings, database, publisher, access, desk)
             app.state.gateway = gateway
             yield
 

@@ -13,15 +13,11 @@ from starlette.websockets import WebSocket
 from anime.api.admission import refusal
 from anime.api.routes_generation import job_id_in
 from anime.api.state import Studio
-from anime.db.repositories import JobRepository
-from anime.db.session import Database
 from anime.gateway.connection import Connection
-from anime.gateway.gateway import Canceller, Gateway
+from anime.gateway.gateway import Gateway
 from anime.gateway.messages import status_frame
 from anime.gateway.outbox import Outbox
 from anime.gateway.subscription import Subscription
-from anime.progress import ProgressPublisher
-from anime.schemas import JobSnapshot
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
 
@@ -116,14 +112,3 @@ async def serve_socket(socket: WebSocket) -> None:
 
 
 SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]
-
-
-def canceller(database: Database, publisher: ProgressPublisher) -> Canceller:
-    """Cancelling a job by its id."""
-    del publisher
-
-    async def cancel(job_id: UUID) -> JobSnapshot:
-        async with database.session_scope() as session:
-            return await JobRepository(session).request_cancel(job_id)
-
-    return cancel

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from anime.api.access import Access
 from anime.db.session import Database
+from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -19,6 +20,7 @@ class Studio:
     database: Database
     publisher: ProgressPublisher
     access: Access
+    desk: Desk
 
 
 def _studio(request: Request) -> Studio:

@@ -14,11 +14,10 @@ from anime.gateway.outbox import Outbox
 from anime.gateway.records import Records, Snapshot
 from anime.gateway.subscription import Subscription
 from anime.redis_link import connect_redis
-from anime.schemas import JobSnapshot
 
 READ_SECONDS = 1.0
 
-Canceller: TypeAlias = Callable[[UUID], Awaitable[JobSnapshot]]
+Canceller: TypeAlias = Callable[[UUID], Awaitable[object]]
 
 
 @dataclass(frozen=True)
