@@ -18,7 +18,10 @@ AnimeError
 ├── NotFound                  no such job, file or workflow
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API asks for a token, and this is none of its own
+├── UnknownHost               a request is meant for another machine
 ├── BodyTooLarge              a request is longer than the API takes
+├── RangeNotSatisfiable       a part of a file is wanted that it does not have
+├── RequestStalled            a request did not come in whole in time
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
@@ -161,9 +164,25 @@ class TokenMissing(AnimeError):
     slug = "token-missing"
 
 
+class UnknownHost(AnimeError):
+    http_status = 400
+    slug = "unknown-host"
+
+
 class BodyTooLarge(AnimeError):
     http_status = 413
     slug = "body-too-large"
+
+
+class RangeNotSatisfiable(AnimeError):
+    http_status = 416
+    slug = "range-not-satisfiable"
+
+
+class RequestStalled(AnimeError):
+    retryable = True
+    http_status = 408
+    slug = "request-stalled"
 
 
 class BatchIncomplete(AnimeError):
