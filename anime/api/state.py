@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.api.access import Access
+from anime.api.metrics import Metrics
+from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
@@ -21,9 +23,12 @@ class Studio:
     publisher: ProgressPublisher
     access: Access
     desk: Desk
+    thumbnails: Thumbnails
+    metrics: Metrics
 
 
-def _studio(request: Request) -> Studio:
+# Async, as FastAPI takes a thread for each call of one that is not.
+async def _studio(request: Request) -> Studio:
     studio: Studio = request.app.state.studio
     return studio
 
