@@ -16,13 +16,16 @@ STOP_SECONDS = 5  # how long a stop waits for requests under way
 _log = logging.getLogger(__name__)
 
 
-class _WithoutQuery(logging.Filter):
-    """Cuts the query off an access log's line: a search may hold the text of a prompt."""
+class WithoutQuery(logging.Filter):
+    """Cuts queries off what uvicorn logs: they may hold a token, or the text of a prompt."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and len(record.args) == 5:  # as uvicorn logs
-            client, method, path, version, status = record.args
-            record.args = (client, method, str(path).partition("?")[0], version, status)
+        """Every line is let through, without its query."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) and part.startswith("/") else part
+                for part in record.args
+            )
         return True
 
 
@@ -30,14 +33,16 @@ async def serve(settings: Settings) -> None:
     """Answer on every port of the settings until SIGINT or SIGTERM.
 
     Raises:
-        ConfigurationError: a port is taken, or no database is known.
+        ConfigurationError: a port is taken, no database is known, or others could reach the API
+            without a token.
     """
     app = create_app(settings)
     sockets = listen(settings.api_host, settings.api_ports)
     config = uvicorn.Config(
         app, log_level="info", server_header=False, timeout_graceful_shutdown=STOP_SECONDS
     )
-    logging.getLogger("uvicorn.access").addFilter(_WithoutQuery())
+    for name in ("uvicorn.access", "uvicorn.error"):  # the second has the lines on sockets
+        logging.getLogger(name).addFilter(WithoutQuery())
     for each in sockets:
         _log.info("The API listens on %s", address_of(each))
     await uvicorn.Server(config).serve(sockets=sockets)
