@@ -9,11 +9,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from anime.api import thumbnails
 from anime.core.paths import thumbnail_path
 from anime.db.repositories import FileRepository, NewFile
 from anime.db.session import Database
 from anime.library import sha256_of
+from anime.pictures import draw_thumbnail
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 
@@ -132,13 +132,12 @@ async def test_a_missing_thumbnail_is_drawn_once_however_many_ask(
     is_hashed: bool,
 ) -> None:
     drawn: list[Path] = []
-    draw = thumbnails.draw_thumbnail
 
     def counted(source: Path, target: Path) -> None:
         drawn.append(target)
-        draw(source, target)
+        draw_thumbnail(source, target)
 
-    monkeypatch.setattr(thumbnails, "draw_thumbnail", counted)
+    monkeypatch.setattr("anime.api.thumbnails.draw_thumbnail", counted)
     url = f"{await url_of(database, picture, is_hashed=is_hashed)}/thumbnail"
     answers = await asyncio.gather(*(api.get(url) for _ in range(8)))
     assert {answer.headers["content-type"] for answer in answers} == {"image/webp"}
