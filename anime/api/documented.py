@@ -31,6 +31,11 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
         "There is a project neon-city already.",
         "Use it, or choose another slug.",
     ),
+    408: (
+        "request-stalled",
+        "The body did not come in whole within 60 s.",
+        "Send it again.",
+    ),
     413: (
         "body-too-large",
         "The body has more than 1048576 bytes.",
@@ -115,6 +120,7 @@ def describe(app: FastAPI, *, needs_token: bool) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            _add_errors_of_bodies(made)
             parts = made.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
             if needs_token:
@@ -153,6 +159,14 @@ def _fault_in(detail: str) -> Fault:
     return Fault(field=field, message=message.rstrip("."))
 
 
+def _add_errors_of_bodies(document: dict[str, Any]) -> None:  # JSON of OpenAPI's many shapes
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                late = {str(status): _response(status) for status in (408, 413)}
+                operation["responses"].update(late)
+
+
 def _schemas() -> dict[str, Any]:  # JSON schemas
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs"), "Problem": schema}
@@ -170,5 +184,5 @@ def _names_in(dependant: Dependant) -> Iterator[str]:
         yield from _names_in(inner)
 
 
-# Whatever is asked for: no token, an unknown field, a bug, the database away.
-EVERYWHERE = problems(401, 422, 500, 503)
+# Whatever is asked for: another's name, no token, an unknown field, a bug, the database away.
+EVERYWHERE = problems(400, 401, 422, 500, 503)

@@ -5,7 +5,7 @@ Plain ASGI, outside of the routes: whatever route somebody adds is behind it.
 
 import asyncio
 import time
-from http import HTTPStatus
+from contextlib import suppress
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +24,8 @@ from anime.errors import (
 OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json"})
 OPEN_FOLDER = "/docs/"
 BODY_SECONDS = 60.0
+DISCARDED_BYTES = 64 * 2**20
+DISCARD_SECONDS = 5.0
 
 
 class KnownHost:
@@ -151,7 +153,24 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(error: AnimeError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the error. The rest of the body is thrown away first, if it is not endless.
+
+    A connection that is closed with bytes unread is reset, and the answer may be lost with it.
+    """
     response = problem_of(error, scope["path"])
-    if error.http_status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
-        response.headers["Connection"] = "close"  # what is left of the body is not read
+    if scope["type"] == "http" and _has_body(scope):
+        if "expect" not in Headers(scope=scope):  # else: it waits for our word before it sends
+            await _discard(receive)
+        response.headers["Connection"] = "close"
     await response(scope, receive, send)
+
+
+async def _discard(receive: Receive) -> None:
+    left = DISCARDED_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body", False):
+                    return
+                left -= len(message["body"])

@@ -47,7 +47,7 @@ async def characters(
     return Page(items=items, next_cursor=next_cursor)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(400, 404, 409, 413))
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
 async def create_character(
     new: NewCharacter, studio: StudioDependency, request: Request, response: Response
 ) -> CharacterRecord:
@@ -68,7 +68,7 @@ async def character_by_id(character_id: CharacterId, studio: StudioDependency) -
         return await CharacterRepository(session).get(_as_id(character_id))
 
 
-@router.patch("/{character_id}", responses=problems(400, 404, 413))
+@router.patch("/{character_id}", responses=problems(404))
 async def change_character(
     character_id: CharacterId, change: CharacterChange, studio: StudioDependency
 ) -> CharacterRecord:
@@ -92,7 +92,7 @@ async def versions(
 @router.post(
     "/{character_id}/versions",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(400, 404, 413),
+    responses=problems(404),
 )
 async def add_version(
     character_id: CharacterId, new: NewVersion, studio: StudioDependency

@@ -33,7 +33,7 @@ async def projects(
     return Page(items=items, next_cursor=next_cursor)
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(400, 409, 413))
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409))
 async def create_project(
     new: NewProject, studio: StudioDependency, request: Request, response: Response
 ) -> ProjectRecord:
@@ -50,7 +50,7 @@ async def project_by_id(project: ProjectName, studio: StudioDependency) -> Proje
     return await _find(project, studio)
 
 
-@router.patch("/{project}", responses=problems(400, 404, 413))
+@router.patch("/{project}", responses=problems(404))
 async def change_project(
     project: ProjectName, change: ProjectChange, studio: StudioDependency
 ) -> ProjectRecord:
@@ -62,7 +62,7 @@ async def change_project(
 @router.post(
     "/{project}/generate",
     status_code=status.HTTP_202_ACCEPTED,
-    responses=problems(400, 404, 409, 413, 429),
+    responses=problems(404, 409, 429),
 )
 async def generate_for_project(
     project: ProjectName,
