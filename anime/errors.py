@@ -17,8 +17,15 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── AlreadyExists             the name is taken
+├── TokenMissing              the API asks for a token, and this is none of its own
+├── PageRefused               a page of an unknown origin wants to open a socket
 ├── QueueFull                 so many jobs wait that no more are taken on
 ├── KeyReused                 the key or id of a request belongs to another one
+├── UnknownHost               a request is meant for another machine
+├── BodyTooLarge              a request is longer than the API takes
+├── RangeNotSatisfiable       a part of a file is wanted that it does not have
+├── RequestStalled            a request did not come in whole in time
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
@@ -173,6 +180,31 @@ class NotFound(AnimeError):
     slug = "not-found"
 
 
+class AlreadyExists(AnimeError):
+    http_status = 409
+    slug = "already-exists"
+
+
+class TokenMissing(AnimeError):
+    http_status = 401
+    slug = "token-missing"
+
+
+class PageRefused(AnimeError):
+    http_status = 403
+    slug = "page-refused"
+
+
+class UnknownHost(AnimeError):
+    http_status = 400
+    slug = "unknown-host"
+
+
+class BodyTooLarge(AnimeError):
+    http_status = 413
+    slug = "body-too-large"
+
+
 class QueueFull(AnimeError):
     retryable = True
     http_status = 429
@@ -184,6 +216,17 @@ class KeyReused(AnimeError):
 
     http_status = 409
     slug = "idempotency-conflict"
+
+
+class RangeNotSatisfiable(AnimeError):
+    http_status = 416
+    slug = "range-not-satisfiable"
+
+
+class RequestStalled(AnimeError):
+    retryable = True
+    http_status = 408
+    slug = "request-stalled"
 
 
 class BatchIncomplete(AnimeError):

@@ -82,6 +82,12 @@ def _multiple_of_eight(size: int) -> int:
     return size
 
 
+def _all_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for text in _texts_in(value):
+        _storable(text)
+    return value
+
+
 Storable = AfterValidator(_storable)
 PromptText = Annotated[
     str,
@@ -91,6 +97,7 @@ PromptText = Annotated[
 ]
 NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
+JsonObject = Annotated[dict[Name, JsonValue], Field(max_length=64), AfterValidator(_all_storable)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
@@ -252,3 +259,11 @@ class ProgressEvent(BaseModel):
     result: list[str] | None = Field(
         default=None, description="Paths of the files, with the terminal event."
     )
+
+
+class Preview(BaseModel):
+    """A picture of a render in progress, as published while somebody wants to see it."""
+
+    job_id: UUID
+    media_type: str
+    image: str = Field(description="The picture's bytes in base64.")

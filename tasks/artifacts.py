@@ -20,6 +20,8 @@ from anime.core.batches import summary_of
 from anime.core.prompts import shorten
 from anime.core.retention import RetentionReport
 from anime.schemas import FileRecord, GenerationRequest
+from anime.settings import get_settings
+from anime.tokens import picture_address
 from tasks.batches import Outcome
 
 _PROMPT_CHARS = 80
@@ -85,7 +87,7 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
     """Put each picture on the page of the current run."""
     for file in files:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/files/{file.id}/content",
+            image_url=_shown_at(f"/api/anime/files/{file.id}/content", browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -114,7 +116,7 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            image_url=_shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="What the batch made",
         )
@@ -139,7 +141,7 @@ async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
     """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     for number, name in enumerate(pages[:_SHOWN_PAGES], start=1):
-        url = f"{browser_url}/api/anime/sheets/{name}"
+        url = _shown_at(f"/api/anime/sheets/{name}", browser_url)
         if name.endswith(".pdf"):
             await acreate_link_artifact(link=url, link_text=name, key=f"sheet-{key}")
         else:
@@ -169,6 +171,11 @@ async def show_retention(report: RetentionReport) -> None:
         key="retention",
         description="Would become of old files" if report.is_dry_run else "Became of old files",
     )
+
+
+def _shown_at(path: str, browser_url: str) -> str:
+    """Where the page's <img> finds the picture; it cannot send a token."""
+    return picture_address(path, get_settings(), base_url=browser_url)
 
 
 def _short(job_id: UUID) -> str:

@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, Field
 
+from anime.api.documented import problems
 from anime.api.state import Studio, StudioDependency
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.repositories import JobRepository
@@ -55,7 +56,7 @@ async def generate(
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
 
 
-@router.get("/generation/{job_id}/status")
+@router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
     job = await _find(job_id, studio)
@@ -72,13 +73,13 @@ async def generation_status(job_id: str, studio: StudioDependency) -> Generation
     )
 
 
-@router.post("/generation/{job_id}/cancel")
+@router.post("/generation/{job_id}/cancel", responses=problems(404))
 async def cancel_generation(job_id: str, studio: StudioDependency) -> Cancellation:
     """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
-    return await studio.desk.cancel(_id_in(job_id))
+    return await studio.desk.cancel(job_id_in(job_id))
 
 
-@router.get("/jobs/{job_id}")
+@router.get("/jobs/{job_id}", responses=problems(404))
 async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
     return await _find(job_id, studio)
@@ -86,10 +87,10 @@ async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
 
 async def _find(text: str, studio: Studio) -> JobSnapshot:
     async with studio.database.session_scope() as session:
-        return await JobRepository(session).get(_id_in(text))
+        return await JobRepository(session).get(job_id_in(text))
 
 
-def _id_in(text: str) -> UUID:
+def job_id_in(text: str) -> UUID:
     """The job's id in an address.
 
     Raises:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from anime.api.access import Access
+from anime.api.metrics import Metrics
+from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
@@ -18,10 +21,14 @@ class Studio:
     settings: Settings
     database: Database
     publisher: ProgressPublisher
+    access: Access
     desk: Desk
+    thumbnails: Thumbnails
+    metrics: Metrics
 
 
-def _studio(request: Request) -> Studio:
+# Async, as FastAPI takes a thread for each call of one that is not.
+async def _studio(request: Request) -> Studio:
     studio: Studio = request.app.state.studio
     return studio
 

@@ -1,5 +1,6 @@
 """All SQL. A repository works in the transaction it is given and never commits."""
 
+from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
@@ -10,6 +11,7 @@ from anime.db.repositories.inventory import (
     InventoryRepository,
     Recovered,
 )
+from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.orders import Order, OrderRepository
@@ -18,6 +20,7 @@ from anime.db.repositories.window import Claim, Place, WindowRepository, WindowS
 
 __all__ = [
     "Added",
+    "CharacterRepository",
     "Claim",
     "EndedJob",
     "FilePage",
@@ -26,6 +29,8 @@ __all__ = [
     "FileRow",
     "FileSearch",
     "InventoryRepository",
+    "JobList",
+    "JobQuery",
     "JobRepository",
     "Lease",
     "NewFile",
