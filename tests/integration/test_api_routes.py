@@ -385,7 +385,7 @@ async def test_files_are_searched_a_page_at_a_time(
     first = (await client.get("/api/anime/files", params=asked)).json()
     asked["cursor"] = first["next_cursor"]
     second = (await client.get("/api/anime/files", params=asked)).json()
-    found = [file["filename"] for file in (*first["files"], *second["files"])]
+    found = [file["filename"] for file in (*first["items"], *second["items"])]
     assert found == ["2.png", "1.png", "0.png"]
     assert second["next_cursor"] is None
 
@@ -396,7 +396,7 @@ async def test_files_are_searched_a_page_at_a_time(
         ({"projet": "x"}, "projet"),
         ({"kind": "picture"}, "kind"),
         ({"since": "yesterday"}, "yesterday"),
-        ({"cursor": "forged"}, "no cursor"),
+        ({"cursor": "forged"}, "none of this list"),
         ({"text": "a\x00b"}, "text"),
         ({"seed": str(2**64)}, "seed"),
         ({"limit": "0"}, "limit"),
