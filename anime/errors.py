@@ -18,6 +18,9 @@ AnimeError
 ├── NotFound                  no such job, file or workflow
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API asks for a token, and this is none of its own
+├── PageRefused               a page of an unknown origin wants to open a socket
+├── QueueFull                 so many jobs wait that no more are taken on
+├── KeyReused                 the key or id of a request belongs to another one
 ├── UnknownHost               a request is meant for another machine
 ├── BodyTooLarge              a request is longer than the API takes
 ├── RangeNotSatisfiable       a part of a file is wanted that it does not have
@@ -164,6 +167,11 @@ class TokenMissing(AnimeError):
     slug = "token-missing"
 
 
+class PageRefused(AnimeError):
+    http_status = 403
+    slug = "page-refused"
+
+
 class UnknownHost(AnimeError):
     http_status = 400
     slug = "unknown-host"
@@ -172,6 +180,19 @@ class UnknownHost(AnimeError):
 class BodyTooLarge(AnimeError):
     http_status = 413
     slug = "body-too-large"
+
+
+class QueueFull(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "queue-full"
+
+
+class KeyReused(AnimeError):
+    """Nothing is made of the second request; the first one's job stands."""
+
+    http_status = 409
+    slug = "idempotency-conflict"
 
 
 class RangeNotSatisfiable(AnimeError):

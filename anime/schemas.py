@@ -179,6 +179,14 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Where to ask how far it is.")
 
 
+class Cancellation(BaseModel):
+    """What became of a job that was to be stopped."""
+
+    job_id: UUID
+    status: JobStatus
+    detail: str = Field(description="The same in words.")
+
+
 class JobSnapshot(BaseModel):
     """One job as the database knows it."""
 
@@ -194,6 +202,7 @@ class JobSnapshot(BaseModel):
     seed: int | None = None
     attempt: int
     prompt_id: UUID | None = None
+    comfyui_url: str | None = None
     flow_run_id: UUID | None = None
     output_path: str | None = None
     error_kind: FailureKind | None = None
@@ -241,3 +250,11 @@ class ProgressEvent(BaseModel):
     result: list[str] | None = Field(
         default=None, description="Paths of the files, with the terminal event."
     )
+
+
+class Preview(BaseModel):
+    """A picture of a render in progress, as published while somebody wants to see it."""
+
+    job_id: UUID
+    media_type: str
+    image: str = Field(description="The picture's bytes in base64.")

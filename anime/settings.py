@@ -130,6 +130,13 @@ class Settings(BaseSettings):
     api_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
         default=(8328, 8330), min_length=1, description="Ports of the API; 0 takes a free one."
     )
+    ws_port: Port = Field(
+        default=8765,
+        description="Port where clients of old find the WebSocket; 0 takes a free one.",
+    )
+    ws_url: str | None = Field(
+        default=None, description="The WebSocket's address as clients reach it."
+    )
     api_token: SecretStr | None = Field(
         default=None,
         description="Tokens that open the API, comma-separated; each may be a reference env:NAME.",
@@ -151,6 +158,16 @@ class Settings(BaseSettings):
 
     keep_runs_days: int = Field(
         default=14, ge=1, description="Days after which Prefect's runs, logs and artifacts go."
+    )
+
+    queue_limit: int = Field(
+        default=1000,
+        ge=1,
+        description="Jobs that may wait for their turn, those of batches aside; more are refused.",
+    )
+    takes_old_queue: bool = Field(
+        default=True,
+        description="Whether the API also takes jobs from Redis; false when `anime intake` does.",
     )
 
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")

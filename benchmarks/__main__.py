@@ -10,7 +10,7 @@ import typer
 
 from anime.cli.terminal import tell_error
 from anime.errors import AnimeError
-from benchmarks import batch, idle, latency, memory, report, startup, throughput
+from benchmarks import batch, events, idle, latency, memory, report, startup, throughput
 from benchmarks.effort import FULL, Effort
 from benchmarks.report import Row
 from benchmarks.studio import Studio, open_studio
@@ -21,6 +21,7 @@ Benchmark: TypeAlias = Callable[[Studio, Effort], Awaitable[list[Row]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle.measure,
     "latency": latency.measure,
+    "events": events.measure,
     "batch": batch.measure,
     "throughput": throughput.measure,
     "memory": memory.measure,

@@ -14,6 +14,7 @@ class Effort:
     runs: int = 60
     stock_runs: int = 12
     generations: int = 100
+    events: int = 200
 
 
 # As the figures to reach are defined; about half an hour.

@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from anime.addresses import database_address, redis_address
 from anime.api import (
     routes_characters,
+    routes_events,
     routes_files,
     routes_generation,
     routes_health,
@@ -26,6 +27,8 @@ from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
+from anime.gateway.gateway import open_gateway
+from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -33,6 +36,7 @@ PREFIX = "/api/anime"
 ROUTERS = (
     routes_generation.router,
     routes_jobs.router,
+    routes_events.router,
     routes_projects.router,
     routes_characters.router,
     routes_files.router,
@@ -51,9 +55,18 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
+        async with (
+            Database(database_url) as database,
+            ProgressPublisher(redis_url) as publisher,
+            open_desk(settings, database, publisher) as desk,
+            staffed(desk, takes_old_queue=settings.takes_old_queue),
+            open_gateway(redis_url, database, desk.cancel) as gateway,
+        ):
             thumbnails = Thumbnails(settings.library)
-            app.state.studio = Studio(settings, database, publisher, access, thumbnails, Metrics())
+            app.state.studio = Studio(
+                settings, database, publisher, access, desk, thumbnails, Metrics()
+            )
+            app.state.gateway = gateway
             yield
 
     app = FastAPI(
@@ -73,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.router.routes += routes_events.SOCKETS
     describe(app, needs_token=access.needs_token)
     return app
 

@@ -13,7 +13,7 @@ from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, ComfyUIUnreachable
-from anime.intake import DEPLOYMENT
+from anime.orders.runs import DEPLOYMENT
 from anime.prefect_api import PrefectApi
 from anime.settings import Settings
 

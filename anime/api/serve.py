@@ -1,17 +1,21 @@
-"""One application on several ports."""
+"""One application on several ports, the WebSocket's among them."""
 
 import logging
 import socket
 from collections.abc import Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.gateway.server_protocol import DroppingProtocol
 from anime.listening import listening_socket
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
+FRAME_MAX_BYTES = 64 * 1024  # a client that sends a larger one is told so by close code 1009
+PING_SECONDS = 20.0  # how often a WebSocket's peer is asked whether it lives, and may take
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +33,32 @@ class WithoutQuery(logging.Filter):
         return True
 
 
+class ApiServer(uvicorn.Server):
+    """Ends the streams of events before it waits for requests to end."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                ws=DroppingProtocol,
+                ws_max_size=FRAME_MAX_BYTES,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                # It takes 43 KB a client, and compresses each message for each of them anew.
+                ws_per_message_deflate=False,
+                log_level="info",
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; WebSockets get the close code 1012."""
+        self._app.state.gateway.end_streams()
+        await super().shutdown(sockets)
+
+
 async def serve(settings: Settings) -> None:
     """Answer on every port of the settings until SIGINT or SIGTERM.
 
@@ -37,18 +67,33 @@ async def serve(settings: Settings) -> None:
             without a token.
     """
     app = create_app(settings)
-    sockets = listen(settings.api_host, settings.api_ports)
-    config = uvicorn.Config(
-        app, log_level="info", server_header=False, timeout_graceful_shutdown=STOP_SECONDS
-    )
+    server = ApiServer(app)
     for name in ("uvicorn.access", "uvicorn.error"):  # the second has the lines on sockets
         logging.getLogger(name).addFilter(WithoutQuery())
+    sockets = listen_on_all(settings)
     for each in sockets:
         _log.info("The API listens on %s", address_of(each))
-    await uvicorn.Server(config).serve(sockets=sockets)
+    await server.serve(sockets=sockets)
 
 
-def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
+def listen_on_all(settings: Settings) -> list[socket.socket]:
+    """A listening socket for each of the API's ports, and last the WebSocket's.
+
+    Raises:
+        ConfigurationError: one is taken or not allowed; none is left open.
+    """
+    sockets = listen(settings.api_host, settings.api_ports)
+    try:
+        return sockets + listen(settings.api_host, [settings.ws_port], variable="ANIME_WS_PORT")
+    except ConfigurationError:
+        for each in sockets:
+            each.close()
+        raise
+
+
+def listen(
+    host: str, ports: Sequence[int], *, variable: str = "ANIME_API_PORTS"
+) -> list[socket.socket]:
     """A listening socket for each port; 0 stands for any free one.
 
     Raises:
@@ -57,7 +102,7 @@ def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for port in ports:
-            opened.append(listening_socket(host, port, variable="ANIME_API_PORTS"))  # noqa: PERF401  what is open must be known
+            opened.append(listening_socket(host, port, variable=variable))  # noqa: PERF401  what is open must be known
     except ConfigurationError:
         for each in opened:
             each.close()

@@ -9,6 +9,7 @@ from anime.api.access import Access
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
+from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -21,6 +22,7 @@ class Studio:
     database: Database
     publisher: ProgressPublisher
     access: Access
+    desk: Desk
     thumbnails: Thumbnails
     metrics: Metrics
 

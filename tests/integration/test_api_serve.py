@@ -84,7 +84,9 @@ async def _answers(http: httpx.AsyncClient) -> bool:
 @pytest_asyncio.fixture
 async def served(api_settings: Settings) -> AsyncIterator[Served]:
     port = free_port()
-    env = environment(api_settings, ANIME_API_PORTS=str(port), ANIME_API_TOKEN=TOKEN)
+    env = environment(
+        api_settings, ANIME_API_PORTS=str(port), ANIME_WS_PORT="0", ANIME_API_TOKEN=TOKEN
+    )
     async with serving_api(env, port) as api:
         yield api
 

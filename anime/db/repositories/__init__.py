@@ -5,6 +5,7 @@ from anime.db.repositories.files import FileRepository, NewFile
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.orders import Order, OrderRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.window import Claim, Place, WindowRepository, WindowState
 
@@ -18,6 +19,8 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "Order",
+    "OrderRepository",
     "Place",
     "ProjectKey",
     "ProjectRepository",

@@ -44,6 +44,10 @@ class ProjectRepository:
         assert found is not None  # noqa: S101  we, or whoever we waited for, have inserted it
         return ProjectKey(found, slug)
 
+    async def name_of(self, project_id: UUID) -> str | None:
+        """The name of that project; None when there is none."""
+        return await self._session.scalar(select(Project.name).where(Project.id == project_id))
+
     async def get(self, named: str) -> ProjectRecord:
         """The project with that id, slug or name; of two that fit, the one with the id.
 
