@@ -451,7 +451,7 @@ async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Comma
         line = (await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)).decode()
         urls += [word for word in line.split() if word.startswith("http://")]
     async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
-        answers = [await client.get(f"{url}/health?prompt=rain") for url in urls]
+        answers = [await client.get(f"{url}/api/anime/jobs?project=rain") for url in urls]
     assert [answer.status_code for answer in answers] == [200, 200]
     process.send_signal(signal.SIGTERM)
     assert "rain" not in (await ended(process)).err
