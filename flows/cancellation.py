@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 from uuid import UUID
 
 from prefect import Flow
@@ -28,15 +28,16 @@ _log = logging.getLogger(__name__)
 
 def ends_as_its_job(
     function: Callable[P, Awaitable[list[str]]],
-) -> Callable[P, Awaitable[list[str] | State[None]]]:
+) -> Callable[P, Awaitable[list[str]]]:
     """Let a run whose job was cancelled end as cancelled, not as failed."""
 
     @wraps(function)
-    async def run(*arguments: P.args, **named: P.kwargs) -> list[str] | State[None]:
+    async def run(*arguments: P.args, **named: P.kwargs) -> list[str]:
         try:
             return await function(*arguments, **named)
         except JobCancelled as reason:
-            return Cancelled(message=str(reason))
+            # Prefect takes a returned state as the run's: to a caller it raises CancelledRun.
+            return cast("list[str]", Cancelled(message=str(reason)))
 
     return run
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -21,7 +21,8 @@ from anime.progress import ProgressPublisher
 from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
 
-_GOODBYE_SECONDS = 5.0
+_GOODBYE_SECONDS = 0.5
+_GOODBYES = 10
 
 _log = logging.getLogger(__name__)
 
@@ -80,9 +81,22 @@ async def staffed(desk: Desk, *, takes_old_queue: bool) -> AsyncIterator[None]:
         yield
     finally:
         await desk.runs.finish()
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks, and again: redis-py can swallow a cancellation up to Python 3.11.
+
+    https://github.com/python/cpython/issues/86296
+    """
+    left = set(tasks)
+    for _ in range(_GOODBYES):
+        for task in left:
             task.cancel()
-        await asyncio.wait(tasks, timeout=_GOODBYE_SECONDS)
+        _, left = await asyncio.wait(left, timeout=_GOODBYE_SECONDS)
+        if not left:
+            return
+    _log.error("%d parts of the desk cannot be stopped", len(left))
 
 
 def _look_why_it_ended(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from anime.core.job_status import FailureKind
 from anime.db.repositories import JobRepository, Order, OrderRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, LeaseLost
+from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
 from anime.orders.runs import RunOrders
 from anime.orders.stopping import Stopper
 from anime.prefect_api import MOST_RUNS, RunState
@@ -19,6 +19,7 @@ BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0)  # after a failure; then as ever
 STEP_SECONDS = 45.0  # below the time-out of PostgreSQL for idle transactions
 YOUNG_SECONDS = 5.0  # a job so young is being ordered by whoever took it on
 MOST_ORDERS = 100  # that one step places
+MOST_STOPS = 5  # jobs whose prompts one step stops: each may take seconds
 MOST_LOOKED_AT = 5 * MOST_RUNS
 MAX_RUNS = 3  # that may die before they begin; then it is no accident
 
@@ -71,15 +72,13 @@ class Reconciler:
             turn = OrderRepository(session)
             if not await turn.is_my_turn():
                 return done
-            for job_id in await turn.cancellations_left(MOST_ORDERS):
+            for job_id in await turn.cancellations_left(MOST_STOPS):
                 done.cancelled += (await self._stopper.settle(job_id)).status.is_final
             await self._look_at_runs(await turn.with_run(limit=MOST_LOOKED_AT), done)
             if not self._runs.is_busy:
                 # A transaction sees what others have committed since it began.
                 missing = turn.without_run(older_than_seconds=young_seconds, limit=MOST_ORDERS)
-                for order in await missing:
-                    await self._runs.place(order)
-                    done.ordered += 1
+                await self._place(await missing, done)
         return done
 
     async def _wait(self) -> None:
@@ -92,6 +91,16 @@ class Reconciler:
             return
         lost.clear()
         await asyncio.sleep(YOUNG_SECONDS)
+
+    async def _place(self, orders: Sequence[Order], done: Reconciled) -> None:
+        for order in orders:
+            try:
+                await self._runs.place(order)
+            except PrefectUnavailable as fault:
+                await self._runs.look()  # or Prefect is away altogether
+                _log.warning("Job %s stays queued: %s", order.job_id, fault)
+            else:
+                done.ordered += 1
 
     async def _look_at_runs(self, orders: Sequence[Order], done: Reconciled) -> None:
         for first in range(0, len(orders), MOST_RUNS):

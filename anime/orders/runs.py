@@ -20,7 +20,6 @@ from anime.settings import Settings
 
 DEPLOYMENT = "generate/generate"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
-AT_A_TIME = 2  # Prefect takes no more in a second when asked by more
 MOST_IN_MIND = 1000  # orders; what is beyond is found in the database by the reconciler
 _GOODBYE_SECONDS = 3.0
 
@@ -114,18 +113,11 @@ class RunOrders:
         return run_id
 
     async def work(self) -> None:
-        """Place what was ordered soon, a few at a time, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_A_TIME):
-                group.create_task(self._work())
+        """Place what was ordered soon, until cancelled.
 
-    async def finish(self) -> None:
-        """Wait a moment for what is left to be placed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_SECONDS):
-                await self._in_mind.join()
-
-    async def _work(self) -> None:
+        One after the other: a burst of requests shall have the machine for its answers, and
+        Prefect takes runs faster than any GPU renders them.
+        """
         while True:
             order = await self._in_mind.get()
             try:
@@ -135,6 +127,12 @@ class RunOrders:
                 self._forget_all()
             finally:
                 self._in_mind.task_done()
+
+    async def finish(self) -> None:
+        """Wait a moment for what is left to be placed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._in_mind.join()
 
     def _forget_all(self) -> None:
         """Leave what is left to the reconciler, which tries less and less often."""

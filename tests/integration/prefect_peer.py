@@ -31,6 +31,8 @@ class PrefectPeer:
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses_runs: bool = False
+    refused_keys: set[str] = field(default_factory=set)
+    is_ill: bool = False  # it changes no state
     run_state: str = "RUNNING"
     pool_status: str = "READY"
     states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
@@ -48,7 +50,12 @@ class PrefectPeer:
     async def create_flow_run(self, request: Request) -> JSONResponse:
         if self.refuses_runs:
             return JSONResponse({"detail": "no"}, 500)
-        body = await request.json()
+        deployment = request.path_params["id"]
+        if UUID(deployment) not in self.deployments.values():
+            return JSONResponse({"detail": "Deployment not found"}, 404)
+        body = {"deployment": deployment, **await request.json()}
+        if body["idempotency_key"] in self.refused_keys:
+            return JSONResponse({"detail": "no such parameter"}, 422)
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
         return JSONResponse(run, 201)
@@ -63,6 +70,8 @@ class PrefectPeer:
         return JSONResponse([run for run in told if run["state"]["type"] in kinds])
 
     async def set_state(self, request: Request) -> JSONResponse:
+        if self.is_ill:
+            return JSONResponse({"detail": "no"}, 500)
         self.states[request.path_params["id"]] = (await request.json())["state"]["type"]
         return JSONResponse({"status": "ACCEPT"}, 201)
 

@@ -258,6 +258,27 @@ async def test_a_service_that_is_away_is_named_and_nothing_is_made(
     assert prefect.runs == {}
 
 
+async def test_cancel_stops_the_jobs_it_names_and_says_what_became_of_each(
+    anime: Commands, prefect: PrefectPeer
+) -> None:
+    first, second, other = [
+        (await anime.call("generate", "rain", "--no-wait")).out.strip() for _ in range(3)
+    ]
+    done = await anime.call("cancel", first, second)
+    again = await anime.call("cancel", first)
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [f"{first}  It is cancelled.", f"{second}  It is cancelled."],
+    )
+    assert (again.code, "nothing is changed" in again.out) == (0, True)
+    assert [prefect.state_of(job) for job in (first, second, other)] == [
+        "CANCELLED",
+        "CANCELLED",
+        "RUNNING",
+    ]
+    assert (await anime.call("cancel", str(uuid4()))).code == 1
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [

@@ -99,9 +99,11 @@ class OrderRepository:
         return changed.first() is not None
 
     async def cancellations_left(self, limit: int) -> list[UUID]:
-        """Jobs about to be cancelled that no live run is left to stop."""
+        """Jobs about to be cancelled that no live run is left to stop, any of them."""
         left = and_(ProductionJob.status == JobStatus.CANCELLING, is_free())
-        found = await self._session.scalars(select(ProductionJob.id).where(left).limit(limit))
+        # In no order, so that a few that do not stop hold up none of the others for good.
+        some = select(ProductionJob.id).where(left).order_by(func.random()).limit(limit)
+        found = await self._session.scalars(some)
         return list(found)
 
     async def _orders(self, *wanted: ColumnElement[bool], limit: int) -> list[Order]:
