@@ -40,7 +40,7 @@ class GenerationStatus(BaseModel):
     updated_at: str
 
 
-@router.post("/generate", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/generate", status_code=status.HTTP_202_ACCEPTED, responses=problems(409, 429))
 async def generate(
     order: GenerationRequest,
     studio: StudioDependency,
