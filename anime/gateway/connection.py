@@ -24,7 +24,7 @@ from anime.gateway.messages import (
 )
 from anime.gateway.outbox import Outbox
 from anime.gateway.pace import Pace
-from anime.gateway.server_protocol import drop
+from anime.gateway.server_protocol import line_of
 from anime.gateway.subscription import Subscription
 
 MOST_SUBSCRIPTIONS = 256  # of one client
@@ -37,13 +37,16 @@ class Connection:
     """A client from its first message to its last.
 
     Answers are sent by who reads: a client that does not take its answers is not read either.
-    Updates are sent by a task of their own, so that neither waits for the other.
+    Updates are written as they come. Those that the client cannot take yet are sent by a task
+    of their own, so that nobody waits for it.
     """
 
     def __init__(self, socket: WebSocket, gateway: Gateway) -> None:
         self._socket = socket
         self._gateway = gateway
+        self._line = line_of(socket)
         self._outbox = Outbox()
+        self._is_behind = False
         self._subscriptions: dict[UUID, Subscription] = {}
         self._pace = Pace(MESSAGES_PER_SECOND, BURST)
         self.wants_previews = False  # of all jobs
@@ -60,7 +63,9 @@ class Connection:
             await asyncio.wait([sending])
 
     def put(self, update: Update) -> None:
-        """Send an update soon."""
+        """Send an update now, or once the client has taken those before it."""
+        if not self._is_behind and self._outbox.is_empty and self._line.offer(update.wire):
+            return
         self._outbox.put(update)
         if self._outbox.is_overfull:
             self._drop()
@@ -152,7 +157,9 @@ class Connection:
     async def _send_updates(self) -> None:
         with suppress(WebSocketDisconnect):
             while (item := await self._outbox.take()) is not None:
+                self._is_behind = True
                 await self._send(item if isinstance(item, str) else item.frame)
+                self._is_behind = False
 
     async def _send(self, frame: str) -> None:
         """Raises WebSocketDisconnect: the client is gone, or took nothing for too long."""
@@ -166,7 +173,7 @@ class Connection:
             raise WebSocketDisconnect from fault
 
     def _drop(self) -> None:
-        drop(self._socket, TRY_AGAIN_LATER, "too slow; subscribe again with the last seq")
+        self._line.drop(TRY_AGAIN_LATER, "too slow; subscribe again with the last seq")
 
     def _leave(self) -> None:
         self._gateway.hub.remove_watcher(self)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from websockets.frames import Frame, Opcode
 
 from anime.errors import AnimeError, InvalidRequest
 from anime.field_faults import faults_of
@@ -108,6 +109,11 @@ class Update:
         told = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
         told["updated_at"] = self.event.timestamp.isoformat()
         return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": told})
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The message as it goes over a WebSocket."""
+        return Frame(Opcode.TEXT, self.frame.encode()).serialize(mask=False)
 
 
 def preview_frame(preview: Preview) -> str:
