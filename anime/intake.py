@@ -16,6 +16,7 @@ from anime.progress import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.templates import load_template
+from anime.webhooks.policy import check_webhook
 
 DEPLOYMENT = "generate/generate"
 BATCH_DEPLOYMENT = "batch/batch"
@@ -62,7 +63,10 @@ async def start_batch(
         InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
         PrefectUnavailable: nobody would run it; nothing is made.
     """
-    kinds = {kind_of(child.request): child for child in expand(batch)}
+    children = expand(batch)
+    for child in children:
+        check_webhook(child.request, settings)
+    kinds = {kind_of(child.request): child for child in children}
     for child in kinds.values():
         await check_order(child.request, settings)
     deployment = await prefect.deployment_id(BATCH_DEPLOYMENT)
@@ -79,8 +83,10 @@ async def check_order(request: GenerationRequest, settings: Settings) -> None:
     """Make sure that the workflow can take the request, as far as no server need be asked.
 
     Raises:
-        InvalidRequest: the workflow is missing or broken, or cannot take these values.
+        InvalidRequest: the workflow is missing or broken, or cannot take these values; or the
+            webhook could not be sent.
     """
+    check_webhook(request, settings)
     name, folder = request.workflow_name, settings.workflows_dir
     template = await asyncio.to_thread(load_template, name, folder)
     build(template, request, seed=request.seed or 0, filename_prefix="")

@@ -15,6 +15,7 @@ from anime.api.state import Studio
 from anime.db.session import Database
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
+from anime.webhooks.deliverer import delivering
 
 PREFIX = "/api/anime"
 
@@ -31,7 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def connections(app: FastAPI) -> AsyncIterator[None]:
         async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
             app.state.studio = Studio(settings, database, publisher)
-            yield
+            async with delivering(settings, database):
+                yield
 
     app = FastAPI(
         title="Anime production", version=version("anime-production"), lifespan=connections

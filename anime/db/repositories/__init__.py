@@ -1,5 +1,6 @@
 """All SQL. A repository works in the transaction it is given and never commits."""
 
+from anime.db.repositories.deliveries import Delivery, DeliveryRepository
 from anime.db.repositories.files import FileRepository, NewFile
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
@@ -8,6 +9,8 @@ from anime.db.repositories.window import Claim, Place, WindowRepository, WindowS
 
 __all__ = [
     "Claim",
+    "Delivery",
+    "DeliveryRepository",
     "FileRepository",
     "JobRepository",
     "Lease",

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.db.models import ProductionJob, Project
+from anime.db.repositories.deliveries import DeliveryRepository
 from anime.db.repositories.leases import NOW, is_free
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -87,12 +88,23 @@ class JobRows:
         guard: ColumnElement[bool],
         **changes: Any,  # values of any column, by name
     ) -> ProductionJob | None:
-        """The row after the change; None when the guard held it back."""
+        """The row after the change; None when the guard held it back.
+
+        A job that has ended by it, and is to be told of, goes into the outbox with it.
+        """
         statement = update(ProductionJob).where(guard).values(updated_at=NOW, **changes)
         found = await self._session.scalars(
             statement.returning(ProductionJob), execution_options=_FRESH
         )
-        return found.one_or_none()
+        job = found.one_or_none()
+        if job is not None and "status" in changes and job.status.is_final:
+            await self._tell_of(job)
+        return job
+
+    async def _tell_of(self, job: ProductionJob) -> None:
+        url = job.params.get("webhook_url")
+        if isinstance(url, str):  # a row of another program may hold anything
+            await DeliveryRepository(self._session).add(await self.get(job.id), url)
 
     async def _row(self, job_id: UUID) -> ProductionJob:
         job = await self._session.get(ProductionJob, job_id, populate_existing=True)
