@@ -10,6 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from anime.addresses import database_address, redis_address
 from anime.api import routes_files, routes_generation, routes_health, routes_sheets
+from anime.api.job_lookup import JobLookup
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
@@ -31,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
         async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
-            app.state.studio = Studio(settings, database, publisher)
+            app.state.studio = Studio(settings, database, JobLookup(database), publisher)
             async with delivering(settings, database):
                 yield
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from anime.api.state import Studio, StudioDependency
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import JobRepository
 from anime.errors import NotFound
 from anime.intake import accept
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
@@ -92,5 +91,4 @@ async def _find(text: str, studio: Studio) -> JobSnapshot:
         raise NotFound(
             f"There is no job {text[:64]!r}.", "A job's id comes with the answer to its request."
         ) from None
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).get(job_id)
+    return await studio.jobs.get(job_id)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from anime.api.job_lookup import JobLookup
 from anime.db.session import Database
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
@@ -16,10 +17,12 @@ class Studio:
 
     settings: Settings
     database: Database
+    jobs: JobLookup
     publisher: ProgressPublisher
 
 
-def _studio(request: Request) -> Studio:
+# async, as FastAPI runs any other dependency in a thread, which costs more than a route does.
+async def _studio(request: Request) -> Studio:
     studio: Studio = request.app.state.studio
     return studio
 
