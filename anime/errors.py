@@ -16,6 +16,8 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── QueueFull                 so many jobs wait that no more are taken on
+├── KeyReused                 the key or id of a request belongs to another one
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── DeliveryFailed            a webhook has not arrived
 ├── LeaseLost                 another run owns this job now
@@ -147,6 +149,19 @@ class PrefectUnavailable(AnimeError):
 class NotFound(AnimeError):
     http_status = 404
     slug = "not-found"
+
+
+class QueueFull(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "queue-full"
+
+
+class KeyReused(AnimeError):
+    """Nothing is made of the second request; the first one's job stands."""
+
+    http_status = 409
+    slug = "idempotency-conflict"
 
 
 class BatchIncomplete(AnimeError):

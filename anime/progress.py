@@ -42,13 +42,15 @@ BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-o
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
-# the id `seq-0`, so "what came after n" is one range read. What is final stays final.
+# the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
+# what is being stopped does not go on.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'first', tonumber(ARGV[6])
 local status = redis.call('HGET', hash, 'status')
 if status == 'completed' or status == 'failed' or status == 'cancelled' then return 0 end
+if status == 'cancelling' and string.find(event, '"status":"processing"', 1, true) then return 0 end
 for i = 7, 6 + 2 * once, 2 do redis.call('HSETNX', hash, ARGV[i], ARGV[i + 1]) end
 if first_only and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
 local seq = redis.call('HINCRBY', hash, 'seq', 1)

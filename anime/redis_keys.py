@@ -8,6 +8,8 @@ from uuid import UUID
 UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
 QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
 PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
+DEAD = "anime:job:dead"  # list, the newest first: JSON {id, reason, at} of ids that are no jobs
+DEAD_MOST = 10_000  # entries of that list; older ones are dropped
 
 JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
 STREAM_MAX_EVENTS = 2_000  # per job; older ones are dropped, each event being a full snapshot

@@ -200,6 +200,14 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Where to ask how far it is.")
 
 
+class Cancellation(BaseModel):
+    """What became of a job that was to be stopped."""
+
+    job_id: UUID
+    status: JobStatus
+    detail: str = Field(description="The same in words.")
+
+
 class JobSnapshot(BaseModel):
     """One job as the database knows it."""
 
@@ -215,6 +223,7 @@ class JobSnapshot(BaseModel):
     seed: int | None = None
     attempt: int
     prompt_id: UUID | None = None
+    comfyui_url: str | None = None
     flow_run_id: UUID | None = None
     output_path: str | None = None
     error_kind: FailureKind | None = None

@@ -144,9 +144,17 @@ class Settings(BaseSettings):
     keep_runs_days: int = Field(
         default=14, ge=1, description="Days after which Prefect's runs, logs and artifacts go."
     )
-
     keep_webhooks_days: int = Field(
         default=30, ge=2, description="Days after which what became of a webhook is forgotten."
+    )
+    queue_limit: int = Field(
+        default=1000,
+        ge=1,
+        description="Jobs that may wait for their turn, those of batches aside; more are refused.",
+    )
+    takes_old_queue: bool = Field(
+        default=True,
+        description="Whether the API also takes jobs from Redis; false when `anime intake` does.",
     )
 
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")

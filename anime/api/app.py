@@ -14,6 +14,7 @@ from anime.api.job_lookup import JobLookup
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
 from anime.db.session import Database
+from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 from anime.webhooks.deliverer import delivering
@@ -31,10 +32,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
-            app.state.studio = Studio(settings, database, JobLookup(database), publisher)
-            async with delivering(settings, database):
-                yield
+        async with (
+            Database(database_url) as database,
+            ProgressPublisher(redis_url) as publisher,
+            open_desk(settings, database, publisher) as desk,
+            staffed(desk, takes_old_queue=settings.takes_old_queue),
+            delivering(settings, database),
+        ):
+            app.state.studio = Studio(settings, database, JobLookup(database), publisher, desk)
+            yield
 
     app = FastAPI(
         title="Anime production", version=version("anime-production"), lifespan=connections

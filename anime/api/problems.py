@@ -16,6 +16,7 @@ from anime.field_faults import FieldFault, faults_of
 
 _log = logging.getLogger(__name__)
 
+_LATER = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 TYPE_PREFIX = "urn:anime:problem:"
 
 
@@ -39,7 +40,7 @@ async def _expected(request: Request, error: Exception) -> ProblemResponse:
         raise error
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("%s %s: %s", request.method, request.url.path, error)
-    headers = {"Retry-After": "5"} if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {"Retry-After": "5"} if error.http_status in _LATER else {}
     return _problem(
         request,
         error.http_status,

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from anime.api.job_lookup import JobLookup
 from anime.db.session import Database
+from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
 
@@ -19,6 +20,7 @@ class Studio:
     database: Database
     jobs: JobLookup
     publisher: ProgressPublisher
+    desk: Desk
 
 
 # async, as FastAPI runs any other dependency in a thread, which costs more than a route does.

@@ -4,11 +4,13 @@ import typer
 
 from anime.cli import (
     batch,
+    cancel,
     demo,
     doctor,
     env,
     files,
     generate,
+    intake,
     jobs,
     migrate,
     rehearsal,
@@ -28,6 +30,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
+app.command()(cancel.cancel)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(demo.demo)
@@ -36,6 +39,7 @@ app.command()(env.env)
 app.command()(migrate.migrate)
 app.command()(worker.worker)
 app.command()(serve.serve)
+app.command()(intake.intake)
 app.command()(rehearsal.rehearsal)
 
 

@@ -126,6 +126,8 @@ class ProductionJob(Base):
     prompt_id: Mapped[UUID | None]
     comfyui_url: Mapped[str | None]
     flow_run_id: Mapped[UUID | None]
+    run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs ordered
+    batch_run_id: Mapped[UUID | None]  # the batch that wrote it down, and renders it itself
 
     lease_owner: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]

@@ -33,6 +33,7 @@ class PrefectPeer:
     refuses_runs: bool = False
     run_state: str = "RUNNING"
     pool_status: str = "READY"
+    states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def version(self, request: Request) -> JSONResponse:
@@ -53,7 +54,31 @@ class PrefectPeer:
         return JSONResponse(run, 201)
 
     async def flow_run(self, request: Request) -> JSONResponse:
-        return JSONResponse({"id": request.path_params["id"], "state": {"type": self.run_state}})
+        return JSONResponse(self._told(request.path_params["id"]))
+
+    async def filtered(self, request: Request) -> JSONResponse:
+        wanted = (await request.json())["flow_runs"]
+        told = [self._told(run_id) for run_id in wanted["id"]["any_"]]
+        kinds = wanted["state"]["type"]["any_"]
+        return JSONResponse([run for run in told if run["state"]["type"] in kinds])
+
+    async def set_state(self, request: Request) -> JSONResponse:
+        self.states[request.path_params["id"]] = (await request.json())["state"]["type"]
+        return JSONResponse({"status": "ACCEPT"}, 201)
+
+    async def until_runs(self, number: int) -> None:
+        """Return when so many runs are ordered; within five seconds."""
+        async with asyncio.timeout(5):
+            while len(self.runs) < number:
+                self.ordered.clear()
+                await self.ordered.wait()
+
+    def state_of(self, job_id: object) -> str:
+        """The state of the job's first run."""
+        return self.states.get(self.runs[str(job_id)]["id"], self.run_state)
+
+    def _told(self, run_id: str) -> dict[str, Any]:
+        return {"id": run_id, "state": {"type": self.states.get(run_id, self.run_state)}}
 
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
@@ -67,7 +92,9 @@ class PrefectPeer:
                 Route(
                     "/api/deployments/{id}/create_flow_run", self.create_flow_run, methods=["POST"]
                 ),
+                Route("/api/flow_runs/filter", self.filtered, methods=["POST"]),
                 Route("/api/flow_runs/{id}", self.flow_run),
+                Route("/api/flow_runs/{id}/set_state", self.set_state, methods=["POST"]),
                 Route("/api/work_pools/{name}", self.work_pool),
             ],
         )

@@ -4,6 +4,7 @@ from anime.db.repositories.deliveries import Delivery, DeliveryRepository
 from anime.db.repositories.files import FileRepository, NewFile
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.orders import Order, OrderRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.window import Claim, Place, WindowRepository, WindowState
 
@@ -16,6 +17,8 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "Order",
+    "OrderRepository",
     "Place",
     "ProjectKey",
     "ProjectRepository",

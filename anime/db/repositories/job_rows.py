@@ -123,7 +123,7 @@ class JobRows:
             .limit(limit)
         )
         rows = await self._session.execute(statement, execution_options=_FRESH)
-        return [_snapshot(job, project) for job, project in rows]
+        return [snapshot_of(job, project) for job, project in rows]
 
 
 def no_such_job(job_id: UUID) -> NotFound:
@@ -131,7 +131,8 @@ def no_such_job(job_id: UUID) -> NotFound:
     return NotFound(f"There is no job {job_id}.", "`anime jobs` lists the newest.")
 
 
-def _snapshot(job: ProductionJob, project: str | None) -> JobSnapshot:
+def snapshot_of(job: ProductionJob, project: str | None) -> JobSnapshot:
+    """The job that the row describes, in the project of that name."""
     return JobSnapshot(
         id=job.id,
         type=job.type,
@@ -145,6 +146,7 @@ def _snapshot(job: ProductionJob, project: str | None) -> JobSnapshot:
         seed=job.seed,
         attempt=job.attempt,
         prompt_id=job.prompt_id,
+        comfyui_url=job.comfyui_url,
         flow_run_id=job.flow_run_id,
         output_path=job.output_path,
         error_kind=job.error_kind,

@@ -38,5 +38,9 @@ class ProjectRepository:
         assert found is not None  # noqa: S101  we, or whoever we waited for, have inserted it
         return ProjectKey(found, slug)
 
+    async def name_of(self, project_id: UUID) -> str | None:
+        """The name of that project; None when there is none."""
+        return await self._session.scalar(select(Project.name).where(Project.id == project_id))
+
     async def _find(self, slug: str) -> UUID | None:
         return await self._session.scalar(select(Project.id).where(Project.slug == slug))
