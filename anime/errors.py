@@ -16,6 +16,10 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── AlreadyExists             the name is taken
+├── TokenMissing              the API asks for a token, and this is none of its own
+├── PageRefused               a page of an unknown origin wants to open a socket
+├── BodyTooLarge              a request is longer than the API takes
 ├── QueueFull                 so many jobs wait that no more are taken on
 ├── KeyReused                 the key or id of a request belongs to another one
 ├── BatchIncomplete           some generations of a batch have no picture
@@ -149,6 +153,26 @@ class PrefectUnavailable(AnimeError):
 class NotFound(AnimeError):
     http_status = 404
     slug = "not-found"
+
+
+class AlreadyExists(AnimeError):
+    http_status = 409
+    slug = "already-exists"
+
+
+class TokenMissing(AnimeError):
+    http_status = 401
+    slug = "token-missing"
+
+
+class PageRefused(AnimeError):
+    http_status = 403
+    slug = "page-refused"
+
+
+class BodyTooLarge(AnimeError):
+    http_status = 413
+    slug = "body-too-large"
 
 
 class QueueFull(AnimeError):

@@ -271,3 +271,11 @@ class ProgressEvent(BaseModel):
     result: list[str] | None = Field(
         default=None, description="Paths of the files, with the terminal event."
     )
+
+
+class Preview(BaseModel):
+    """A picture of a render in progress, as published while somebody wants to see it."""
+
+    job_id: UUID
+    media_type: str
+    image: str = Field(description="The picture's bytes in base64.")

@@ -6,10 +6,12 @@ Order: what the code passes, the environment (`ANIME_…`), the record of a runn
 
 import ipaddress
 import os
+from collections.abc import Iterator
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -121,9 +123,29 @@ class Settings(BaseSettings):
         description="user:password of that Prefect server.",
     )
 
-    api_host: str = Field(default="127.0.0.1", description="Loopback address the API listens on.")
+    api_host: str = Field(
+        default="127.0.0.1",
+        description="Address the API listens on; any but a loopback one needs a token.",
+    )
     api_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
         default=(8328, 8330), min_length=1, description="Ports of the API; 0 takes a free one."
+    )
+    ws_port: Port = Field(
+        default=8765,
+        description="Port where clients of old find the WebSocket; 0 takes a free one.",
+    )
+    ws_url: str | None = Field(
+        default=None, description="The WebSocket's address as clients reach it."
+    )
+    api_token: SecretStr | None = Field(
+        default=None,
+        description="Tokens that open the API, comma-separated; each may be a reference env:NAME.",
+    )
+    api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may use the API, comma-separated."
+    )
+    api_max_body_bytes: int = Field(
+        default=2**20, ge=1024, description="Bytes that the body of a request may have."
     )
     public_url: str | None = Field(
         default=None, description="The API's address as browsers reach it; used in Prefect's pages."
@@ -182,12 +204,16 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("api_cors_origins", mode="before")
+    @classmethod
+    def _origins_from_text(cls, value: object) -> object:
+        return tuple(_origins_in(value)) if isinstance(value, str) else value
+
     @field_validator("api_host")
     @classmethod
-    def _loopback_only(cls, host: str) -> str:
-        """Nothing asks for a token yet, so nothing but this machine may reach the API."""
-        if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"{host} is reachable from outside; use 127.0.0.1, ::1 or localhost")
+    def _address_of_ours(cls, host: str) -> str:
+        if host != "localhost":
+            ipaddress.ip_address(host)
         return host
 
     @field_validator("timezone")
@@ -249,7 +275,18 @@ class Settings(BaseSettings):
     @property
     def browser_url(self) -> str:
         """The API's address as a browser reaches it, without a trailing slash."""
-        return (self.public_url or f"http://{self.api_host}:{self.api_ports[-1]}").rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104  compared, not listened on
+        authority = f"[{host}]" if ":" in host else host
+        return (self.public_url or f"http://{authority}:{self.api_ports[-1]}").rstrip("/")
+
+
+def _origins_in(text: str) -> Iterator[str]:
+    """Each origin in a comma-separated list, as browsers write it."""
+    for part in filter(None, (each.strip().rstrip("/").lower() for each in text.split(","))):
+        url = urlsplit(part)
+        if url.scheme not in {"http", "https"} or part != f"{url.scheme}://{url.netloc}":
+            raise ValueError(f"{part!r} is no origin such as https://studio.example:3000")
+        yield part
 
 
 class RunningStackSource(PydanticBaseSettingsSource):

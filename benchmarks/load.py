@@ -1,9 +1,9 @@
 """Load on an HTTP server from a process of its own, light enough not to be what is measured.
 
-    python -m benchmarks.load '{"host": "127.0.0.1", "port": 8330, "path": "/health", …}'
+    python -m benchmarks.load '{"url": "http://127.0.0.1:8330", "path": "/health", "seconds": 5}'
 
-prints a `Measured` as JSON. Only the standard library: httpx would take longer for a request
-than the server does.
+prints a `Measured` as JSON. Bare sockets, as httpx would take longer for a request than the
+server does.
 """
 
 import asyncio
@@ -11,9 +11,14 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
+from anime.errors import StackError
+
+TRIVIAL = "trivial"  # the argument of which this is the server instead
 TIMEOUT_SECONDS = 30.0  # of one answer
 
 
@@ -22,24 +27,28 @@ class Load:
     """What is asked, of whom, and how often.
 
     With a `rate` (requests per second) they are begun at even times, whether or not the ones
-    before are answered; without, each connection asks again as soon as it has its answer.
+    before are answered, on as many connections as that takes; without, each connection asks again
+    as soon as it has its answer.
     `{number}` in the body counts the requests.
     """
 
-    host: str
-    port: int
+    url: str
     path: str
     seconds: float
-    connections: int
+    connections: int = 8
     rate: float | None = None
     method: str = "GET"
     body: str = ""
 
-    @classmethod
-    def on(cls, url: str, path: str, **how: float | int | str) -> "Load":
-        """Such a load on the server at that URL."""
-        parts = urlsplit(url)
-        return cls(parts.hostname or "", parts.port or 80, path, **how)  # type: ignore[arg-type]  # by name
+    @property
+    def host(self) -> str:
+        """Whom to connect to."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.url).port or 80
 
     def request(self, number: int) -> bytes:
         """The request as it goes over the wire."""
@@ -65,6 +74,18 @@ class Measured:
         return len(self.answers_seconds) / self.elapsed_seconds
 
 
+def require_only(status: str, measured: Measured) -> None:
+    """Make sure that every answer had that status.
+
+    Raises:
+        StackError: another one had.
+    """
+    if measured.statuses.keys() != {status}:
+        raise StackError(
+            f"Not every answer was {status}: {measured.statuses}.", "See the API's log."
+        )
+
+
 async def measure_load(load: Load) -> Measured:
     """What a process of its own has measured."""
     process = await asyncio.create_subprocess_exec(
@@ -73,6 +94,21 @@ async def measure_load(load: Load) -> Measured:
     )
     said, _ = await process.communicate()
     return Measured(**json.loads(said))
+
+
+@asynccontextmanager
+async def trivial_server() -> AsyncIterator[str]:
+    """The URL of a server that answers at once, whatever it is asked: what the load can reach."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.load", TRIVIAL), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
+        port = int(await asyncio.wait_for(output.readline(), TIMEOUT_SECONDS))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        await process.wait()
 
 
 class _Connections:
@@ -161,7 +197,7 @@ class _Trivial(asyncio.Protocol):
 
 
 async def _main(argument: str) -> None:
-    if argument == "trivial":
+    if argument == TRIVIAL:
         server = await asyncio.get_running_loop().create_server(_Trivial, "127.0.0.1", 0)
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()

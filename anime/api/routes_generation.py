@@ -57,7 +57,7 @@ async def generate(
 @router.get("/generation/{job_id}/status")
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
-    job = await studio.jobs.get(_id_in(job_id))
+    job = await studio.jobs.get(job_id_in(job_id))
     return GenerationStatus(
         id=job.id,
         status=job.status,
@@ -74,16 +74,16 @@ async def generation_status(job_id: str, studio: StudioDependency) -> Generation
 @router.post("/generation/{job_id}/cancel")
 async def cancel_generation(job_id: str, studio: StudioDependency) -> Cancellation:
     """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
-    return await studio.desk.cancel(_id_in(job_id))
+    return await studio.desk.cancel(job_id_in(job_id))
 
 
 @router.get("/jobs/{job_id}")
 async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
-    return await studio.jobs.get(_id_in(job_id))
+    return await studio.jobs.get(job_id_in(job_id))
 
 
-def _id_in(text: str) -> UUID:
+def job_id_in(text: str) -> UUID:
     """The job's id in an address.
 
     Raises:

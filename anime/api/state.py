@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from anime.api.access import Access
 from anime.api.job_lookup import JobLookup
 from anime.db.session import Database
 from anime.orders.desk import Desk
@@ -20,6 +21,7 @@ class Studio:
     database: Database
     jobs: JobLookup
     publisher: ProgressPublisher
+    access: Access
     desk: Desk
 
 

@@ -128,7 +128,9 @@ class LocalStack:
             )
         if settings.comfyui_url is None:
             self._use(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
-        self._use(public_url=settings.browser_url)
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
+        self._use(public_url=settings.browser_url, ws_url=ws_url)
 
     async def _start_prefect(self) -> None:
         services = self._services()

@@ -19,6 +19,10 @@ from anime.schemas import GenerationRequest, JobSnapshot
 # A row may have been changed since this session saw it, by this session's own UPDATE, too.
 _FRESH = {"populate_existing": True}
 
+# What a snapshot says. Plain columns take half as long as a row of the ORM with its request.
+_NOT_TOLD = {"project_id", "shot", "params", "lease_owner", "lease_expires_at", "fence"}
+_TOLD = [column for column in ProductionJob.__table__.columns if column.name not in _NOT_TOLD]
+
 
 class JobRows:
     """The jobs of one transaction, read."""
@@ -116,14 +120,13 @@ class JobRows:
         self, *wanted: ColumnElement[bool], limit: int | None = None
     ) -> list[JobSnapshot]:
         statement = (
-            select(ProductionJob, Project.name)
+            select(*_TOLD, Project.name.label("project"))
             .outerjoin(Project, Project.id == ProductionJob.project_id)
             .where(*wanted)
             .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
             .limit(limit)
         )
-        rows = await self._session.execute(statement, execution_options=_FRESH)
-        return [snapshot_of(job, project) for job, project in rows]
+        return [snapshot_of(row, row.project) for row in await self._session.execute(statement)]
 
 
 def no_such_job(job_id: UUID) -> NotFound:
@@ -131,7 +134,10 @@ def no_such_job(job_id: UUID) -> NotFound:
     return NotFound(f"There is no job {job_id}.", "`anime jobs` lists the newest.")
 
 
-def snapshot_of(job: ProductionJob, project: str | None) -> JobSnapshot:
+def snapshot_of(
+    job: Any,  # a ProductionJob, or a row of _TOLD, which SQLAlchemy 2.0 and 2.1 type differently
+    project: str | None,
+) -> JobSnapshot:
     """The job that the row describes, in the project of that name."""
     return JobSnapshot(
         id=job.id,
