@@ -19,9 +19,12 @@ AnimeError
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API asks for a token, and this is none of its own
 ├── PageRefused               a page of an unknown origin wants to open a socket
-├── BodyTooLarge              a request is longer than the API takes
 ├── QueueFull                 so many jobs wait that no more are taken on
 ├── KeyReused                 the key or id of a request belongs to another one
+├── UnknownHost               a request is meant for another machine
+├── BodyTooLarge              a request is longer than the API takes
+├── RangeNotSatisfiable       a part of a file is wanted that it does not have
+├── RequestStalled            a request did not come in whole in time
 ├── BatchIncomplete           some generations of a batch have no picture
 ├── DeliveryFailed            a webhook has not arrived
 ├── LeaseLost                 another run owns this job now
@@ -170,6 +173,11 @@ class PageRefused(AnimeError):
     slug = "page-refused"
 
 
+class UnknownHost(AnimeError):
+    http_status = 400
+    slug = "unknown-host"
+
+
 class BodyTooLarge(AnimeError):
     http_status = 413
     slug = "body-too-large"
@@ -186,6 +194,17 @@ class KeyReused(AnimeError):
 
     http_status = 409
     slug = "idempotency-conflict"
+
+
+class RangeNotSatisfiable(AnimeError):
+    http_status = 416
+    slug = "range-not-satisfiable"
+
+
+class RequestStalled(AnimeError):
+    retryable = True
+    http_status = 408
+    slug = "request-stalled"
 
 
 class BatchIncomplete(AnimeError):

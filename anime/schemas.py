@@ -91,6 +91,12 @@ def _web_address(text: str) -> str:
     return str(url)
 
 
+def _all_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for text in _texts_in(value):
+        _storable(text)
+    return value
+
+
 _WEB_ADDRESS = TypeAdapter(HttpUrl)
 Storable = AfterValidator(_storable)
 PromptText = Annotated[
@@ -101,6 +107,7 @@ PromptText = Annotated[
 ]
 NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
+JsonObject = Annotated[dict[Name, JsonValue], Field(max_length=64), AfterValidator(_all_storable)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]
 Steps = Annotated[int, Field(ge=1, le=1000)]

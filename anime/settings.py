@@ -273,11 +273,17 @@ class Settings(BaseSettings):
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
 
     @property
+    def api_urls(self) -> tuple[str, ...]:
+        """The API's addresses, by port, as this machine reaches them."""
+        # What listens on every address is reached on loopback, too.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104
+        authority = f"[{host}]" if ":" in host else host
+        return tuple(f"http://{authority}:{port}" for port in self.api_ports)
+
+    @property
     def browser_url(self) -> str:
         """The API's address as a browser reaches it, without a trailing slash."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104  compared, not listened on
-        authority = f"[{host}]" if ":" in host else host
-        return (self.public_url or f"http://{authority}:{self.api_ports[-1]}").rstrip("/")
+        return (self.public_url or self.api_urls[-1]).rstrip("/")
 
 
 def _origins_in(text: str) -> Iterator[str]:

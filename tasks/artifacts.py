@@ -18,6 +18,8 @@ from prefect.exceptions import PrefectHTTPStatusError
 from anime.core.batches import summary_of
 from anime.core.prompts import shorten
 from anime.schemas import FileRecord, GenerationRequest
+from anime.settings import get_settings
+from anime.tokens import picture_address
 from tasks.batches import Outcome
 
 _PROMPT_CHARS = 80
@@ -82,7 +84,7 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
     """Put each picture on the page of the current run."""
     for file in files:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/files/{file.id}/content",
+            image_url=_shown_at(f"/api/anime/files/{file.id}/content", browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -111,7 +113,7 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            image_url=_shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="What the batch made",
         )
@@ -130,6 +132,11 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
         key=f"batch-{key}",
         description=summary_of([outcome.job.status for outcome in outcomes]),
     )
+
+
+def _shown_at(path: str, browser_url: str) -> str:
+    """Where the page's <img> finds the picture; it cannot send a token."""
+    return picture_address(path, get_settings(), base_url=browser_url)
 
 
 def _short(job_id: UUID) -> str:

@@ -4,7 +4,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from anime.api.access import Access, bearer_in
-from anime.api.problems import TYPE_PREFIX, ProblemResponse
+from anime.api.problems import problem_of
 from anime.errors import AnimeError, PageRefused, TokenMissing
 
 
@@ -17,13 +17,7 @@ def refusal(connection: HTTPConnection, access: Access) -> Response | None:
     try:
         _admit(connection, access)
     except AnimeError as error:
-        problem = {
-            "type": TYPE_PREFIX + error.slug,
-            "status": error.http_status,
-            "detail": error.what,
-            "todo": error.todo,
-        }
-        return ProblemResponse(problem, status_code=error.http_status)
+        return problem_of(error, connection.url.path)
     return None
 
 

@@ -11,6 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from anime.api.admission import refusal
+from anime.api.documented import problems
 from anime.api.routes_generation import job_id_in
 from anime.api.state import Studio
 from anime.gateway.connection import Connection
@@ -47,8 +48,13 @@ class EventStream(StreamingResponse):
 
 @router.get(
     "/jobs/{job_id}/events",
+    status_code=status.HTTP_200_OK,  # the class has no default, of which FastAPI would read it
     response_class=EventStream,
-    responses={204: {"description": "The job has ended, and `Last-Event-ID` was its end."}},
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The messages as they come."},
+        204: {"description": "The job has ended, and `Last-Event-ID` was its end."},
+        **problems(404),
+    },
 )
 async def job_events(
     job_id: str, gateway: GatewayDependency, last_event_id: LastEventId = None
@@ -108,7 +114,8 @@ async def serve_socket(socket: WebSocket) -> None:
         await socket.send_denial_response(refused)
         return
     await socket.accept()
-    await Connection(socket, socket.app.state.gateway).serve()
+    with studio.metrics.websocket_clients.track_inprogress():
+        await Connection(socket, socket.app.state.gateway).serve()
 
 
 SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]

@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, Field
 
+from anime.api.documented import problems
 from anime.api.state import StudioDependency
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
@@ -38,7 +39,7 @@ class GenerationStatus(BaseModel):
     updated_at: str
 
 
-@router.post("/generate", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/generate", status_code=status.HTTP_202_ACCEPTED, responses=problems(409, 429))
 async def generate(
     order: GenerationRequest,
     studio: StudioDependency,
@@ -54,7 +55,7 @@ async def generate(
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
 
 
-@router.get("/generation/{job_id}/status")
+@router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
     job = await studio.jobs.get(job_id_in(job_id))
@@ -71,13 +72,13 @@ async def generation_status(job_id: str, studio: StudioDependency) -> Generation
     )
 
 
-@router.post("/generation/{job_id}/cancel")
+@router.post("/generation/{job_id}/cancel", responses=problems(404))
 async def cancel_generation(job_id: str, studio: StudioDependency) -> Cancellation:
     """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
     return await studio.desk.cancel(job_id_in(job_id))
 
 
-@router.get("/jobs/{job_id}")
+@router.get("/jobs/{job_id}", responses=problems(404))
 async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
     return await studio.jobs.get(job_id_in(job_id))

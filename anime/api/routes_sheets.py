@@ -3,10 +3,11 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from anime.api.routes_files import PICTURE_HEADERS
+from anime.api.routes_files import SENT, signature_parameters
+from anime.api.sending import send_file
 from anime.api.state import StudioDependency
 from anime.errors import NotFound
 
@@ -16,11 +17,16 @@ FOLDER = ".sheets"  # below the library
 SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.png$")]
 
 
-@router.get("/sheets/{name}", response_class=FileResponse)
-async def sheet(name: SheetName, studio: StudioDependency) -> Response:
+@router.get(
+    "/sheets/{name}",
+    response_class=FileResponse,
+    responses=SENT,
+    dependencies=[Depends(signature_parameters)],
+)
+async def sheet(name: SheetName, request: Request, studio: StudioDependency) -> Response:
     """A contact sheet."""
     folder = studio.settings.library.resolve() / FOLDER
     real = (folder / name).resolve()
     if not real.is_relative_to(folder) or not await asyncio.to_thread(real.is_file):
         raise NotFound(f"There is no contact sheet {name}.", "It was deleted; run the batch again.")
-    return FileResponse(real, media_type="image/png", headers=PICTURE_HEADERS)
+    return send_file(real, request, media_type="image/png", filename=name)

@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 
 from anime.api.access import Access
 from anime.api.job_lookup import JobLookup
+from anime.api.metrics import Metrics
+from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.orders.desk import Desk
 from anime.progress import ProgressPublisher
@@ -23,9 +25,11 @@ class Studio:
     publisher: ProgressPublisher
     access: Access
     desk: Desk
+    thumbnails: Thumbnails
+    metrics: Metrics
 
 
-# async, as FastAPI runs any other dependency in a thread, which costs more than a route does.
+# Async, as FastAPI takes a thread for each call of one that is not.
 async def _studio(request: Request) -> Studio:
     studio: Studio = request.app.state.studio
     return studio

@@ -78,14 +78,19 @@ def _words(kind: type[StrEnum], name: str) -> Enum:
 
 
 class Project(Base):
-    """A production. Its slug is its folder in the library."""
+    """A production. Its slug is its folder in the library, and stays when the name changes."""
 
     __tablename__ = "projects"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    details: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, server_default=text("'{}'::jsonb")
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class ProductionJob(Base):

@@ -78,7 +78,7 @@ class Subscription:
         self.trail = Trail(seq=seq, told_at=told_at)
         news = [self.admit(Update(event)) for event in events]
         if snapshot.is_final and snapshot.event and not self.is_over:
-            if snapshot.seq != seq:
+            if snapshot.seq != seq or not snapshot.is_published:
                 news.append(Update(snapshot.event))
             self.trail = self.trail.after(snapshot.event)
         return [update for update in news if update is not None]

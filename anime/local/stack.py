@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
+from anime.api.access import Access
 from anime.local.child import run
 from anime.local.environment import child_environment, prefect_home, shared_values
 from anime.local.home import locked_home, prepare_home
@@ -45,9 +46,11 @@ async def running_stack(
         project: the folder of prefect.yaml.
 
     Raises:
-        ConfigurationError: a port, a folder or an address cannot be used.
+        ConfigurationError: a port, a folder or an address cannot be used, or others could reach
+            the API without a token.
         StackError: a part did not start, or died too often.
     """
+    Access.from_settings(settings)  # before anything starts: is the API open to everybody?
     prepare_home(settings.home)
     async with locked_home(settings.home) as lock:
         supervisor = Supervisor(inherited_fds=(lock,))

@@ -3,22 +3,26 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from anime.api.app import create_app
 from anime.api.serve import ApiServer, listen_on_all
 from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories import JobRepository
+from anime.db.session import Database
 from anime.gateway.gateway import Gateway
-from anime.schemas import ProgressEvent
-from anime.settings import Settings
+from anime.schemas import GenerationRequest, ProgressEvent
+from anime.settings import Settings, load_settings
 
 PATIENCE_SECONDS = 10
 
@@ -36,6 +40,26 @@ class Api:
     def gateway(self) -> Gateway:
         gateway: Gateway = self.app.state.gateway
         return gateway
+
+
+def gateway_settings(database_url: str, redis_url: str | None, **more: Any) -> Settings:
+    """Settings of an API on free ports."""
+    return load_settings(
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url) if redis_url else None,
+        api_ports=(0, 0),
+        ws_port=0,
+        takes_old_queue=False,
+        **more,
+    )
+
+
+async def recorded_job(database: Database) -> UUID:
+    """A job that has a row and no event."""
+    request = GenerationRequest(prompt="a girl on a rooftop", seed=7)
+    async with database.session_scope() as session:
+        job = await JobRepository(session).create(uuid4(), request, workflow="txt2img", seed=7)
+    return job.id
 
 
 @asynccontextmanager
@@ -63,8 +87,8 @@ async def running_api(settings: Settings) -> AsyncIterator[Api]:
 class OldClient:
     """Knows the contract and nothing else."""
 
-    def __init__(self, url: str) -> None:
-        self._opening = connect(url, proxy=None, ping_interval=None)
+    def __init__(self, url: str, **more: Any) -> None:
+        self._opening = connect(url, proxy=None, ping_interval=None, **more)
         self.socket: ClientConnection
 
     async def __aenter__(self) -> Self:
@@ -90,6 +114,15 @@ class OldClient:
         """The answer to a subscription."""
         await self.say(action="subscribe", job_id=job_id, **more)
         return await self.hear()
+
+    async def hear_close(self) -> tuple[int, str]:
+        """The code and reason with which the server closes, whatever came before."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with suppress(ConnectionClosed):
+                while True:
+                    await self.socket.recv()
+        await self.socket.wait_closed()
+        return self.socket.close_code or 0, self.socket.close_reason or ""
 
     async def progress_until(self, status: str) -> list[dict[str, Any]]:
         """What is told of jobs, up to the first event with that status."""

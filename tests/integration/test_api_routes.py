@@ -319,7 +319,7 @@ async def test_thumbnails_fall_back_to_the_file(
     url = f"/api/anime/files/{row.id}/thumbnail"
     full = await client.get(url)
     small = settings.library / thumbnail_path(SHA256)
-    small.parent.mkdir(parents=True)
+    small.parent.mkdir(parents=True, exist_ok=True)
     small.write_bytes(THUMBNAIL)
     answer = await client.get(url)
     assert (full.content, answer.content) == (PICTURE, THUMBNAIL)

@@ -378,7 +378,7 @@ async def test_help_and_lists_import_nothing_heavy() -> None:
 
 
 async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Commands) -> None:
-    process = await anime.start("serve", ANIME_API_PORTS="0,0")
+    process = await anime.start("serve", ANIME_API_PORTS="0,0", ANIME_WS_PORT="0")
     assert process.stderr is not None
     urls: list[str] = []
     while len(urls) < 2:
