@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -31,10 +32,17 @@ from anime.db.repositories import (
 from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
+from anime.webhooks import sender
 from anime.webhooks.deliverer import Deliverer
 from anime.webhooks.sender import Sender
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
-from tests.integration.webhook_peer import KEY, SECRET, WebhookPeer, running_webhook_peer
+from tests.integration.webhook_peer import (
+    KEY,
+    SECRET,
+    WebhookPeer,
+    new_certificate,
+    running_webhook_peer,
+)
 
 PROMPT = "a secret prompt"
 SOON = tuple(repeat(0.01, 20))
@@ -104,8 +112,8 @@ def has_failed(row: WebhookDelivery) -> bool:
 async def delivering(
     database: Database, *, delays: Sequence[float] = SOON, **options: Any
 ) -> AsyncIterator[None]:
-    async with Sender(KEY, **({"allow_private": True} | options)) as sender:
-        task = asyncio.create_task(Deliverer(database, sender, delays_seconds=delays).run())
+    async with Sender(KEY, **({"allow_private": True} | options)) as opened:
+        task = asyncio.create_task(Deliverer(database, opened, delays_seconds=delays).run())
         try:
             yield
         finally:
@@ -323,6 +331,37 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
         await settled(database, job_id, has_arrived)
     assert asked == ["studio.example"]
     assert received.headers["host"] == f"studio.example:{peer.port}"
+
+
+@pytest.mark.parametrize(
+    ("name", "arrives", "error"),
+    [("studio.example", True, ""), ("another.example", False, "CERTIFICATE_VERIFY_FAILED")],
+)
+async def test_over_tls_the_certificate_has_to_be_that_of_the_name(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    arrives: bool,
+    error: str,
+) -> None:
+    """Although it is an address that is connected to."""
+    certificate = new_certificate(tmp_path, name)
+    trusting = ssl.create_default_context(cafile=certificate.certificate)
+    monkeypatch.setattr(sender, "tls_context", lambda: trusting)
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+
+    async def at_home(host: str, port: int, **options: Any) -> Any:  # as asyncio gives them
+        home = "127.0.0.1" if host == "studio.example" else host
+        return await look_up(home, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", at_home)
+    async with running_webhook_peer(tls=certificate) as peer, delivering(database, delays=()):
+        job_id = await cancelled_job(database, f"https://studio.example:{peer.port}/hook")
+        row = await settled(database, job_id, has_arrived if arrives else has_failed)
+    assert bool(peer.received) is arrives
+    assert error in (row.last_error or "")
 
 
 async def test_a_redirect_is_not_followed(database: Database, peer: WebhookPeer) -> None:

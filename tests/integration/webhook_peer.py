@@ -9,9 +9,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -81,9 +87,38 @@ class WebhookPeer:
         return Response(status_code=204)
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that vouches for itself, and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def new_certificate(folder: Path, name: str) -> Certificate:
+    """One for a server of that name, valid today."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    today = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = Certificate(folder / "certificate.pem", folder / "key.pem")
+    files.certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
 @asynccontextmanager
-async def running_webhook_peer(port: int = 0) -> AsyncIterator[WebhookPeer]:
-    """The receiver on that port, or on a free one."""
+async def running_webhook_peer(
+    port: int = 0, *, tls: Certificate | None = None
+) -> AsyncIterator[WebhookPeer]:
+    """The receiver on that port, or on a free one; it speaks TLS if it is given a certificate."""
     [listening] = listen("127.0.0.1", [port])
     peer = WebhookPeer(listening.getsockname()[1])
     routes = [
@@ -92,7 +127,12 @@ async def running_webhook_peer(port: int = 0) -> AsyncIterator[WebhookPeer]:
         Route("/elsewhere", peer.other, methods=["POST", "GET"]),
     ]
     config = uvicorn.Config(
-        Starlette(routes=routes), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        Starlette(routes=routes),
+        log_level="error",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
