@@ -21,6 +21,7 @@ from anime.gateway.outbox import Outbox
 from anime.gateway.subscription import Subscription
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nobody may gather them
 
 router = APIRouter(tags=["events"])
 
@@ -38,17 +39,13 @@ LastEventId = Annotated[
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events, which nobody on the way may keep or gather."""
+    """Server-sent events."""
 
     media_type = "text/event-stream"
-
-    def __init__(self, content: AsyncIterator[str]) -> None:
-        super().__init__(content, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
 @router.get(
     "/jobs/{job_id}/events",
-    status_code=status.HTTP_200_OK,  # the class has no default, of which FastAPI would read it
     response_class=EventStream,
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "The messages as they come."},
@@ -65,7 +62,7 @@ async def job_events(
     if snapshot.is_final and last_event_id is not None and last_event_id >= snapshot.seq:
         # The one answer after which a browser's EventSource does not connect anew.
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return EventStream(_events(found, gateway, last_event_id))
+    return EventStream(_events(found, gateway, last_event_id), headers=STREAM_HEADERS)
 
 
 async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> AsyncIterator[str]:

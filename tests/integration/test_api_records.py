@@ -13,7 +13,6 @@ from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from tests.integration.api_client import problem_in
 from tests.integration.old_client import execute
-from tests.integration.prefect_peer import PrefectPeer
 
 PROJECTS, CHARACTERS, JOBS = ("/api/anime/projects", "/api/anime/characters", "/api/anime/jobs")
 
@@ -61,13 +60,13 @@ async def test_a_project_is_written_down_and_found_by_id_and_by_slug(
 
 
 async def test_a_project_with_a_folder_of_its_own_takes_what_is_made_for_it(
-    api: httpx.AsyncClient, prefect_peer: PrefectPeer
+    api: httpx.AsyncClient,
 ) -> None:
     await made(api, PROJECTS, {"name": "Neon City", "slug": "nc"})
     accepted = await made(api, f"{PROJECTS}/nc/generate", {"prompt": "rain"})
-    assert prefect_peer.runs[accepted["job_id"]]["parameters"]["project"] == "nc"
-    job = (await api.get(f"{JOBS}/{accepted['job_id']}")).json()
-    assert job["project"] == "Neon City"
+    [job] = await walked(api, JOBS, project="nc")
+    assert (job["id"], job["project"]) == (accepted["job_id"], "Neon City")
+    assert len(await walked(api, PROJECTS)) == 1
 
 
 async def test_a_second_project_with_the_same_folder_is_refused(api: httpx.AsyncClient) -> None:
@@ -115,15 +114,13 @@ async def test_an_unknown_project_is_not_found(api: httpx.AsyncClient, named: st
     problem_in(await api.post(f"{PROJECTS}/{named}/generate", json={"prompt": "rain"}), 404)
 
 
-async def test_a_request_for_another_project_is_refused(
-    api: httpx.AsyncClient, prefect_peer: PrefectPeer
-) -> None:
+async def test_a_request_for_another_project_is_refused(api: httpx.AsyncClient) -> None:
     await made(api, PROJECTS, {"name": "Neon City"})
     url = f"{PROJECTS}/neon-city/generate"
     problem_in(await api.post(url, json={"prompt": "rain", "project": "Other"}), 422)
-    assert prefect_peer.runs == {}
+    assert await walked(api, JOBS) == []
     await made(api, url, {"prompt": "rain", "project": "neon city"})
-    assert len(prefect_peer.runs) == 1
+    assert len(await walked(api, JOBS)) == 1
 
 
 async def test_the_history_of_a_project_is_its_jobs_newest_first(api: httpx.AsyncClient) -> None:
