@@ -27,6 +27,7 @@ AnimeError
 ├── RangeNotSatisfiable       a part of a file is wanted that it does not have
 ├── RequestStalled            a request did not come in whole in time
 ├── BatchIncomplete           some generations of a batch have no picture
+├── DeliveryFailed            a webhook has not arrived
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
 └── ConfigurationError        a setting, a port or a program this machine lacks
@@ -234,6 +235,18 @@ class BatchIncomplete(AnimeError):
 
     http_status = 502
     slug = "batch-incomplete"
+
+
+class DeliveryFailed(AnimeError):
+    """`is_final` when the receiver wants no more of it."""
+
+    retryable = True
+    http_status = 502
+    slug = "delivery-failed"
+
+    def __init__(self, what: str, todo: str = "", *, is_final: bool = False) -> None:
+        super().__init__(what, todo)
+        self.is_final = is_final
 
 
 class LeaseLost(AnimeError):

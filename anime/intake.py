@@ -15,6 +15,7 @@ from anime.prefect_api import PrefectApi
 from anime.progress import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
+from anime.webhooks.policy import check_webhook
 
 BATCH_DEPLOYMENT = "batch/batch"
 
@@ -59,7 +60,10 @@ async def start_batch(
         InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
         PrefectUnavailable: nobody would run it; nothing is made.
     """
-    kinds = {kind_of(child.request): child for child in expand(batch)}
+    children = expand(batch)
+    for child in children:
+        check_webhook(child.request, settings)
+    kinds = {kind_of(child.request): child for child in children}
     for child in kinds.values():
         await check_order(child.request, settings)
     deployment = await prefect.deployment_id(BATCH_DEPLOYMENT)

@@ -256,7 +256,7 @@ def _identity(job: JobSnapshot, request: GenerationRequest) -> dict[str, str]:
     return {
         "project_id": job.project or "",
         "type": job.type,
-        "params": request.model_dump_json(exclude_none=True),
+        "params": request.model_dump_json(exclude_none=True, exclude={"webhook_url"}),
         "created_at": job.created_at.isoformat(),
     }
 

@@ -16,7 +16,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    HttpUrl,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
@@ -25,6 +28,7 @@ from anime.core.seeds import MAX_SEED
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
+MAX_URL_CHARS = 2_000
 
 
 class GenerationType(StrEnum):
@@ -82,12 +86,26 @@ def _multiple_of_eight(size: int) -> int:
     return size
 
 
+def _web_address(text: str) -> str:
+    """The URL in its normal spelling, in which a host such as 0x7f.1 shows what it is."""
+    try:
+        url = _WEB_ADDRESS.validate_python(text)
+    except ValidationError as fault:
+        raise ValueError(f"is no address of a web server: {fault.errors()[0]['msg']}") from None
+    if url.username is not None or url.password is not None:
+        raise ValueError("holds a user name; webhooks are signed instead")
+    if len(str(url)) > MAX_URL_CHARS:
+        raise ValueError(f"is longer than {MAX_URL_CHARS} characters once it is spelled out")
+    return str(url)
+
+
 def _all_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for text in _texts_in(value):
         _storable(text)
     return value
 
 
+_WEB_ADDRESS = TypeAdapter(HttpUrl)
 Storable = AfterValidator(_storable)
 PromptText = Annotated[
     str,
@@ -105,6 +123,12 @@ Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 BatchSize = Annotated[int, Field(ge=1, le=64)]
 Priority = Annotated[int, Field(ge=0, le=100)]
+WebhookUrl = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri"}),
+    Storable,
+    AfterValidator(_web_address),
+]
 VramMb = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -156,6 +180,10 @@ class GenerationRequest(BaseModel):
     )
     required_vram_mb: VramMb | None = Field(
         default=None, description="Free VRAM needed, in MB; left out, the workflow says."
+    )
+    webhook_url: WebhookUrl | None = Field(
+        default=None,
+        description="http or https address that is told, signed, once the generation has ended.",
     )
     inputs: dict[Name, JsonValue] = Field(
         default_factory=dict,

@@ -161,6 +161,13 @@ class Settings(UpkeepSettings, BaseSettings):
     public_url: str | None = Field(
         default=None, description="The API's address as browsers reach it; used in Prefect's pages."
     )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs webhooks: whsec_ and base64 of 24 to 64 bytes; unset, none are sent.",
+    )
+    webhook_allow_private: bool = Field(
+        default=False, description="Whether webhooks may go to addresses of a private network."
+    )
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
@@ -170,7 +177,9 @@ class Settings(UpkeepSettings, BaseSettings):
     keep_runs_days: int = Field(
         default=14, ge=1, description="Days after which Prefect's runs, logs and artifacts go."
     )
-
+    keep_webhooks_days: int = Field(
+        default=30, ge=2, description="Days after which what became of a webhook is forgotten."
+    )
     queue_limit: int = Field(
         default=1000,
         ge=1,

@@ -23,6 +23,7 @@ from anime.api.access import Access
 from anime.api.docs_page import add_docs_page
 from anime.api.documented import EVERYWHERE, describe, only_documented_parameters
 from anime.api.gate import BodyLimit, KnownHost, TokenRequired
+from anime.api.job_lookup import JobLookup
 from anime.api.metrics import Metrics
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
@@ -32,6 +33,7 @@ from anime.gateway.gateway import open_gateway
 from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
+from anime.webhooks.deliverer import delivering
 
 PREFIX = "/api/anime"
 ROUTERS = (
@@ -62,11 +64,18 @@ def create_app(settings: Settings) -> FastAPI:
             ProgressPublisher(redis_url) as publisher,
             open_desk(settings, database, publisher) as desk,
             staffed(desk, takes_old_queue=settings.takes_old_queue),
+            delivering(settings, database),
             open_gateway(redis_url, database, desk.cancel) as gateway,
         ):
-            thumbnails = Thumbnails(settings.library)
             app.state.studio = Studio(
-                settings, database, publisher, access, desk, thumbnails, Metrics()
+                settings=settings,
+                database=database,
+                jobs=JobLookup(database),
+                publisher=publisher,
+                access=access,
+                desk=desk,
+                thumbnails=Thumbnails(settings.library),
+                metrics=Metrics(),
             )
             app.state.gateway = gateway
             yield

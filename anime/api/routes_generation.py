@@ -7,9 +7,8 @@ from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, Field
 
 from anime.api.documented import problems
-from anime.api.state import Studio, StudioDependency
+from anime.api.state import StudioDependency
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import JobRepository
 from anime.errors import NotFound
 from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
 
@@ -59,7 +58,7 @@ async def generate(
 @router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
-    job = await _find(job_id, studio)
+    job = await studio.jobs.get(job_id_in(job_id))
     return GenerationStatus(
         id=job.id,
         status=job.status,
@@ -82,12 +81,7 @@ async def cancel_generation(job_id: str, studio: StudioDependency) -> Cancellati
 @router.get("/jobs/{job_id}", responses=problems(404))
 async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
-    return await _find(job_id, studio)
-
-
-async def _find(text: str, studio: Studio) -> JobSnapshot:
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).get(job_id_in(text))
+    return await studio.jobs.get(job_id_in(job_id))
 
 
 def job_id_in(text: str) -> UUID:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.api.access import Access
+from anime.api.job_lookup import JobLookup
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
@@ -20,6 +21,7 @@ class Studio:
 
     settings: Settings
     database: Database
+    jobs: JobLookup
     publisher: ProgressPublisher
     access: Access
     desk: Desk

@@ -169,6 +169,29 @@ class RenderPlace(Base):
     expires_at: Mapped[datetime]
 
 
+class WebhookDelivery(Base):
+    """A message on a job that has ended, until it has arrived and for a while after.
+
+    `next_attempt_at` is empty when it has arrived or was given up.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("delivered_at IS NULL OR next_attempt_at IS NULL", name="delivered"),
+        Index(None, "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    job_id: Mapped[UUID] = mapped_column(unique=True)
+    url: Mapped[str]
+    body: Mapped[dict[str, Any]] = mapped_column(JSONB)  # a WebhookMessage
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    delivered_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class AnimeFile(Base):
     """One file of the library.
 

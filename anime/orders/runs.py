@@ -157,9 +157,11 @@ class RunOrders:
         return self._deployment
 
     async def _start_at(self, deployment: UUID, order: Order, request: GenerationRequest) -> UUID:
+        # The job's row knows whom to tell; such an address is not for all who look at runs.
+        fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"webhook_url"})
         return await self.api.start_run(
             deployment,
-            request.model_dump(mode="json", exclude_defaults=True) | {"job_id": str(order.job_id)},
+            fields | {"job_id": str(order.job_id)},
             key=order.key,
             queue="interactive" if is_interactive(request.priority) else "batch",
         )

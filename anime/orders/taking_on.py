@@ -15,6 +15,7 @@ from anime.progress import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.templates import load_template
+from anime.webhooks.policy import check_webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,10 @@ async def check_order(request: GenerationRequest, settings: Settings) -> None:
     """Make sure that the workflow can take the request, as far as no server need be asked.
 
     Raises:
-        InvalidRequest: the workflow is missing or broken, or cannot take these values.
+        InvalidRequest: the workflow is missing or broken, or cannot take these values; or the
+            webhook could not be sent.
     """
+    check_webhook(request, settings)
     name, folder = request.workflow_name, settings.workflows_dir
     template = await asyncio.to_thread(load_template, name, folder)
     build(template, request, seed=request.seed or 0, filename_prefix="")

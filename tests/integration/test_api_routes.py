@@ -249,7 +249,7 @@ async def test_a_bug_tells_nothing_of_itself(
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(JobRepository, "get", broken)
+    monkeypatch.setattr(JobRepository, "among", broken)
     async for client in opened(settings, raise_app_exceptions=False):
         answer = await client.get(f"/api/anime/generation/{uuid4()}/status")
         assert problem_of(answer, 500)["type"] == "urn:anime:problem:internal"

@@ -1,6 +1,7 @@
 """All SQL. A repository works in the transaction it is given and never commits."""
 
 from anime.db.repositories.characters import CharacterRepository
+from anime.db.repositories.deliveries import Delivery, DeliveryRepository
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
@@ -22,6 +23,8 @@ __all__ = [
     "Added",
     "CharacterRepository",
     "Claim",
+    "Delivery",
+    "DeliveryRepository",
     "EndedJob",
     "FilePage",
     "FileQuery",
