@@ -26,8 +26,8 @@ demo: install  ## Start everything, render four pictures, show where they are, s
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test
-	@$(BIN)/python -m pytest
+test: install  ## Run every test, two at a time
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 check: install  ## What each commit must pass: ruff, mypy, unit tests
 	@$(BIN)/ruff check .

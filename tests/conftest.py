@@ -8,6 +8,24 @@ import pytest
 
 from anime.settings import get_settings
 
+TESTS = Path(__file__).parent
+# The tests of each of these share one running stack or server; those that take longest begin.
+SHARING = ("warm", "house", "flows", "faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that share something run in one process, one after the other; others by file."""
+    items.sort(key=_turn)
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        group = folder if folder in SHARING else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(TESTS).parts[0]
+    return SHARING.index(folder) if folder in SHARING else len(SHARING)
+
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

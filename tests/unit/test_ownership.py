@@ -19,9 +19,9 @@ from anime.core.ownership import (
 )
 from anime.core.png_metadata import TakeStamp
 
-NEON = KnownProject(uuid4(), "neon-city", "Neon City")
-TOWN = KnownProject(uuid4(), "town", "Town")
-JOB, OTHER_JOB = uuid4(), uuid4()
+NEON = KnownProject(UUID(int=1), "neon-city", "Neon City")
+TOWN = KnownProject(UUID(int=2), "town", "Town")
+JOB, OTHER_JOB = UUID(int=3), UUID(int=4)
 
 
 def known(*jobs: KnownJob) -> Known:
@@ -74,7 +74,9 @@ def test_a_project_is_found_by_uuid_or_slug_in_the_path(path: str) -> None:
     assert (owner.job_id, owner.slug, owner.evidence) == (None, "neon-city", Evidence.NAME)
 
 
-@pytest.mark.parametrize("path", ["x.png", "a/neon.png", "my-neon-city.png", f"{uuid4()}/x.png"])
+@pytest.mark.parametrize(
+    "path", ["x.png", "a/neon.png", "my-neon-city.png", f"{UUID(int=5)}/x.png"]
+)
 def test_what_names_nobody_is_nobodys(path: str) -> None:
     owner = owner_among(Claims(path), known())
     assert (owner.job_id, owner.slug, owner.evidence) == (None, None, Evidence.NONE)
