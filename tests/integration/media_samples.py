@@ -34,7 +34,6 @@ SOUNDS = {
     "sound.m4a": "aac",
 }
 _QUIET = bytes(value & 0x3D for value in range(256))  # no NaN, whatever the samples are
-_KEEP_ALL_TAGS = {"movflags": "use_metadata_tags"}
 
 
 def picture(shade: int = 0) -> Image.Image:
@@ -70,7 +69,7 @@ def draw_with_comment(path: Path, comment: bytes) -> Path:
 
 def film(path: Path, video: str, sound: str | None, texts: Mapping[str, str] = TEXTS) -> Path:
     """Save a film of one and a half seconds."""
-    with av.open(str(path), "w", options=_KEEP_ALL_TAGS) as clip:
+    with av.open(str(path), "w", options=_options(path)) as clip:
         clip.metadata.update(texts)
         stream = clip.add_stream(video, rate=FPS)
         assert isinstance(stream, VideoStream)
@@ -89,7 +88,7 @@ def film(path: Path, video: str, sound: str | None, texts: Mapping[str, str] = T
 
 def sound(path: Path, codec: str, texts: Mapping[str, str] = TEXTS) -> Path:
     """Save a sound of one and a half seconds."""
-    with av.open(str(path), "w", options=_KEEP_ALL_TAGS if path.suffix == ".m4a" else {}) as clip:
+    with av.open(str(path), "w", options=_options(path)) as clip:
         clip.metadata.update(texts)
         _play(clip, _track(clip, codec))
     return path
@@ -100,6 +99,12 @@ def make(folder: Path, name: str) -> Path:
     if name in FILMS:
         return film(folder / name, *FILMS[name])
     return sound(folder / name, SOUNDS[name])
+
+
+def _options(path: Path) -> dict[str, str]:
+    """What makes the MP4 family keep tags of any name, as ComfyUI has it."""
+    is_of_family = path.suffix in {".mp4", ".mov", ".m4a"}
+    return {"movflags": "use_metadata_tags"} if is_of_family else {}
 
 
 def _track(clip: OutputContainer, codec: str) -> AudioStream:

@@ -11,7 +11,9 @@ from anime.core.paths import FileKind
 from anime.errors import StorageError, UnusableFile, UnusableReason
 from anime.media import examine
 from anime.media.clips import read_clip
+from anime.media.examination import _refuse_changing as refuse_changing
 from anime.media.thumbnails import draw_thumbnail
+from tasks.files import _facts as facts_of_output
 from tests.integration.media_samples import (
     FILMS,
     FRAMES,
@@ -189,6 +191,30 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, name: 
     with pytest.raises(StorageError, match="cannot be read") as caught:
         examine(tmp_path / name, name="the picture")
     assert not isinstance(caught.value, UnusableFile)
+
+
+def test_a_file_that_grows_while_it_is_read_is_left_for_later(tmp_path: Path) -> None:
+    path = draw(tmp_path / "a.png")
+    before = path.stat()
+    with path.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(StorageError, match=r"a\.png changed while it was read\. Wait until"):
+        refuse_changing(before, path.stat(), "a.png")
+
+
+@pytest.mark.parametrize("name", ["story.txt", "scene.glb"])
+def test_what_a_workflow_saves_beside_pictures_is_kept_untouched(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "received"
+    path.write_bytes(b"once upon a time")
+    facts = facts_of_output(path, name)
+    assert (facts.media_type, facts.width) == ("application/octet-stream", None)
+
+
+def test_a_picture_that_is_none_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "received"
+    path.write_bytes(b"once upon a time")
+    with pytest.raises(UnusableFile, match=r"a\.png is no picture, film or sound"):
+        facts_of_output(path, "a.png")
 
 
 class FailingDisk(BytesIO):
