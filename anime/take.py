@@ -1,5 +1,6 @@
 """One attempt at a job that has ended well, and all that is known of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from uuid import UUID
@@ -96,10 +97,10 @@ class Take:
             "timings": self.timings.model_dump(mode="json"),
         }
 
-    def origin(self, source: str) -> Origin:
+    def origin(self, source: str, measures: Mapping[str, JsonValue]) -> Origin:
         """What is to be known of a file of this take that cannot carry our stamp itself.
 
-        `source` is its sub-folder and name in ComfyUI's output.
+        `source` is its sub-folder and name in ComfyUI's output, `measures` its size and length.
         """
         return Origin(
             job_id=self.job_id,
@@ -113,7 +114,7 @@ class Take:
             workflow=self.request.workflow_name,
             source_path=source,
             created_at=self.finished_at,
-            metadata=self.metadata(),
+            metadata={**self.metadata(), **measures},
         )
 
 

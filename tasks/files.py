@@ -109,14 +109,9 @@ async def _bring(
         raise
     kind = FileKind.VIDEOS if output.animated else facts.kind
     target = library_path(take.project, kind, day, output.filename)
-    source = str(PurePosixPath(output.subfolder) / output.filename)
-    path = await library.place(received, target)
-    if read_stamp(facts.texts) is None:
-        origin = take.origin(source)
-        await asyncio.to_thread(write_origin, library.root, received.sha256, origin)
-    return PlacedFile(
-        path=path,
-        source=source,
+    placed = PlacedFile(
+        path=await library.place(received, target),
+        source=str(PurePosixPath(output.subfolder) / output.filename),
         kind=kind,
         media_type=facts.media_type,
         sha256=received.sha256,
@@ -126,6 +121,10 @@ async def _bring(
         frames=facts.frames,
         duration_seconds=facts.duration_seconds,
     )
+    if read_stamp(facts.texts) is None:
+        origin = take.origin(placed.source, placed.measures())
+        await asyncio.to_thread(write_origin, library.root, placed.sha256, origin)
+    return placed
 
 
 def _facts(path: Path, name: str) -> MediaFacts:

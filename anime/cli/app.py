@@ -12,10 +12,12 @@ from anime.cli import (
     jobs,
     migrate,
     quarantine,
+    rebuild,
     rehearsal,
     serve,
     sweep,
     up,
+    verify,
     worker,
 )
 from anime.cli.edge import run_command
@@ -32,6 +34,8 @@ app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(rebuild.rebuild)
+app.command()(verify.verify)
 app.command()(sweep.sweep)
 app.add_typer(quarantine.quarantine)
 app.command()(demo.demo)

@@ -215,6 +215,40 @@ class AnimeFile(Base):
     thumbnail_path: Mapped[str | None]
 
 
+class SearchableFile(Base):
+    """What a search looks at of a file. Triggers on `anime_files` keep it; nobody else writes.
+
+    `terms` has the words of the prompt and, as `project:…`, `kind:…`, `state:…`, `character:…`
+    and `model:…`, what a file is found by besides; such texts are in lower case.
+    """
+
+    __tablename__ = "searchable_files"
+    __table_args__ = (
+        Index(None, "created_at", "file_id"),
+        Index(None, "job_id"),
+        Index(None, "path_key"),
+        Index(None, "state", postgresql_where=text("state <> 'present'")),
+        Index(None, "project_id", "created_at", "file_id"),
+        Index(None, "kind", "created_at", "file_id"),
+        Index(None, "character", "created_at", "file_id"),
+        Index(None, "model", "created_at", "file_id"),
+        Index(None, "seed", "created_at", "file_id"),
+        Index(None, "terms", postgresql_using="gin"),
+    )
+
+    file_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    created_at: Mapped[datetime]
+    project_id: Mapped[UUID | None]
+    job_id: Mapped[UUID | None]
+    kind: Mapped[str | None]
+    state: Mapped[str]
+    character: Mapped[str | None]
+    model: Mapped[str | None]
+    seed: Mapped[str | None]
+    path_key: Mapped[int | None] = mapped_column(BigInteger)  # hashtextextended(file_path, 0)
+    terms: Mapped[str] = mapped_column(TSVECTOR)
+
+
 class SweptFile(Base):
     """A file outside the library that a sweep has seen, so that the next one can pass it by.
 
@@ -233,34 +267,3 @@ class SweptFile(Base):
     source_kept: Mapped[bool]
     file_id: Mapped[int | None]  # of the content's row; no foreign key, like all that files have
     swept_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-
-
-class SearchableFile(Base):
-    """What a search looks at of a file. Triggers on `anime_files` keep it; nobody else writes.
-
-    `terms` has the words of the prompt and, as `project:…`, `kind:…`, `state:…`, `character:…`
-    and `model:…`, what a file is found by besides; such texts are in lower case.
-    """
-
-    __tablename__ = "searchable_files"
-    __table_args__ = (
-        Index(None, "created_at", "file_id"),
-        Index(None, "job_id"),
-        Index(None, "project_id", "created_at", "file_id"),
-        Index(None, "kind", "created_at", "file_id"),
-        Index(None, "character", "created_at", "file_id"),
-        Index(None, "model", "created_at", "file_id"),
-        Index(None, "seed", "created_at", "file_id"),
-        Index(None, "terms", postgresql_using="gin"),
-    )
-
-    file_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    created_at: Mapped[datetime]
-    project_id: Mapped[UUID | None]
-    job_id: Mapped[UUID | None]
-    kind: Mapped[str | None]
-    state: Mapped[str]
-    character: Mapped[str | None]
-    model: Mapped[str | None]
-    seed: Mapped[str | None]
-    terms: Mapped[str] = mapped_column(TSVECTOR)

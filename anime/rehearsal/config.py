@@ -19,6 +19,9 @@ class RehearsalConfig(BaseModel):
     load_seconds: float = Field(default=0.0, ge=0, description="Seconds a checkpoint loads for.")
     vram_total_mb: int = Field(default=24_576, gt=0, description="Size of the pretended GPU in MB.")
     previews: bool = Field(default=False, description="Send a preview picture after each step.")
+    writes_metadata: bool = Field(
+        default=True, description="Write graph and stamp into files; ComfyUI may be told not to."
+    )
     checkpoints: tuple[str, ...] = Field(
         default=("rehearsal-sd15.safetensors", "rehearsal-sdxl.safetensors"),
         description="Names of the checkpoints on offer.",

@@ -126,7 +126,7 @@ class PromptRun:
             self._heed_interrupt()
 
         extra = self.extra_data.get("extra_pnginfo") or {}
-        metadata = Metadata(self.graph, extra)
+        metadata = Metadata(self.graph, extra, is_written=self.stage.config.writes_metadata)
         return NodeCall(
             self._input_values(node_id), self.stage.config, self.stage.gpu, metadata, on_step
         )

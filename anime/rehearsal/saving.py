@@ -28,9 +28,12 @@ class Metadata:
 
     graph: Graph
     extra_pnginfo: JsonObject
+    is_written: bool = True
 
     def texts(self) -> dict[str, str]:
         """The texts by key: the graph as `prompt`, then all of extra_pnginfo, each as JSON."""
+        if not self.is_written:
+            return {}
         extra = {str(key): json.dumps(value) for key, value in self.extra_pnginfo.items()}
         return {"prompt": json.dumps(self.graph), **extra}
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
     Calendar,
@@ -30,10 +28,11 @@ from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.sweeps import NewRow, SweepRepository, SweptLine
 from anime.db.session import Database
 from anime.errors import StorageError
-from anime.origins import Origin, write_origin
+from anime.origins import write_origin
 from anime.sweep.placing import Placer, is_same
 from anime.sweep.reading import inode_of, json_text, path_of
 from anime.sweep.report import Tally
+from anime.sweep.telling import origin_to_keep
 from anime.sweep.walk import folder_key, look_again
 
 _log = logging.getLogger(__name__)
@@ -109,7 +108,7 @@ class Carrier:
                 where = self._placer.place(step.seen, step.target, step.content.sha256)
                 if not isinstance(where, Reason):
                     places[str(step.target)] = where
-                    self._write_origin(step)
+                    self._keep_origin(step, where)
                 return where
             case Quarantine():
                 return self._placer.put_aside(step)
@@ -120,24 +119,11 @@ class Carrier:
             case _:
                 return step.path
 
-    def _write_origin(self, step: Organise) -> None:
-        """What a rebuilt database could not learn from the file; nothing for one that says it."""
-        if not step.needs_origin:
-            return
-        story = {
-            **step.origin,
-            "job_id": step.owner.job_id,
-            "project": step.owner.project,
-            "project_slug": step.owner.slug,
-            "source_path": storable(step.seen.path),
-            "created_at": self._calendar.made_at(step.seen.sighting.mtime_ns),
-            "metadata": dict(step.origin),
-        }
-        try:
-            origin = Origin.model_validate(story)
-        except ValidationError:  # a seed that is no number: the rest may count
-            origin = Origin.model_validate(story | {"seed": None})
-        write_origin(self._library, step.content.sha256, origin)
+    def _keep_origin(self, step: Organise, where: str) -> None:
+        made_at = self._calendar.made_at(step.seen.sighting.mtime_ns)
+        origin = origin_to_keep(step, where, made_at)
+        if origin is not None:
+            write_origin(self._library, step.content.sha256, origin)
 
     async def _write_down(self, done: Sequence[Done], known: Known) -> dict[str, int]:
         """Ids of the new rows, by path; one transaction with what is remembered of the sources."""

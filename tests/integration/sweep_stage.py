@@ -16,6 +16,7 @@ from anime.core.png_metadata import TakeStamp
 from anime.core.sweep_plan import Mode, Outcome
 from anime.db.session import Database
 from anime.library import Library
+from anime.origins import ORIGINS_FOLDER
 from anime.sweep.report import SweepReport
 from anime.sweep.run import SweepOrder, sweep_folder
 from tests.integration.old_client import execute
@@ -62,11 +63,11 @@ class Stage:
         )
 
     def files(self) -> list[str]:
-        """All that is in the library, but what is not whole yet."""
+        """All that is in the library, but what is not whole yet, and the origins beside files."""
         return sorted(
             str(path.relative_to(self.library))
             for path in self.library.rglob("*")
-            if path.is_file()
+            if path.is_file() and ORIGINS_FOLDER not in path.parts
         )
 
 

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from PIL import Image
 from redis.asyncio import Redis
 
 from anime.cli.app import main
@@ -318,6 +319,32 @@ async def test_files_are_found_page_by_page(
     assert [page["files"][0]["filename"] for page in (first, second)] == ["b.png", "a.png"]
     assert second["next_cursor"] is None
     assert (wrong.code, "'soon' is no date" in wrong.err) == (1, True)
+
+
+async def test_rebuild_and_verify_say_what_they_find(
+    anime: Commands, database: Database, tmp_path: Path
+) -> None:
+    library = tmp_path / "shelf"
+    path = library / "neon-city" / "images" / "20260412" / "a.png"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8), "teal").save(path)
+    there = {"ANIME_LIBRARY_DIR": str(library)}
+    without = await anime.call("verify", **there)
+    planned = await anime.call("rebuild", "--dry-run", **there)
+    done = json.loads((await anime.call("rebuild", "--json", **there)).out)
+    well = await anime.call("verify", "--quick", "--json", **there)
+    path.rename(tmp_path / "a.png")
+    (library / "notes.txt").touch()
+    missing = await anime.call("verify", **there)
+    (library / "notes.txt").unlink()
+    lost = await anime.call("rebuild", ANIME_LIBRARY_DIR=str(tmp_path / "nowhere"))
+    assert (without.code, str(path) in without.out) == (1, True)
+    assert "anime rebuild" in without.err
+    assert "would be written" in planned.out
+    assert (done["files_added"], done["projects_added"]) == (1, 1)
+    assert (well.code, json.loads(well.out)["present"]) == (0, 1)
+    assert (missing.code, "notes.txt" in missing.out, str(path) in missing.out) == (1, True, True)
+    assert (lost.code, "There is no library" in lost.err) == (1, True)
 
 
 async def test_migrate_says_from_where_to_where(anime: Commands, empty_database_url: str) -> None:

@@ -60,7 +60,7 @@ class FileRepository:
             return []
         now = datetime.now(UTC)
         rows = await self._session.scalars(
-            _upsert([_row(file, now) for file in _latest(files)]).returning(AnimeFile),
+            _upsert([row_of(file, now) for file in _latest(files)]).returning(AnimeFile),
             execution_options={"populate_existing": True},
         )
         return sorted((record_of(row) for row in rows), key=lambda record: record.id)
@@ -110,7 +110,8 @@ def _latest(files: Sequence[NewFile]) -> Iterable[NewFile]:
     return dict(zip(identities, files, strict=True)).values()
 
 
-def _row(file: NewFile, now: datetime) -> dict[str, Any]:  # values of any column, by attribute
+def row_of(file: NewFile, now: datetime) -> dict[str, Any]:  # values of any column
+    """The file's values by attribute of AnimeFile; it was made and came in now, if none says."""
     values = file.model_dump(exclude={"metadata"})
     values["details"] = file.metadata
     values["created_at"] = file.created_at or now
@@ -118,7 +119,7 @@ def _row(file: NewFile, now: datetime) -> dict[str, Any]:  # values of any colum
     return values
 
 
-def _upsert(rows: list[dict[str, Any]]) -> Insert:  # as _row gives them
+def _upsert(rows: list[dict[str, Any]]) -> Insert:  # as row_of gives them
     statement = insert(AnimeFile).values(rows)
     new = statement.excluded
     return statement.on_conflict_do_update(

@@ -53,10 +53,11 @@ PHRASE_OF = """
 # Programs of any kind write `metadata`: what is not of the expected type is not searched for.
 COPY = """
     INSERT INTO anime_api.searchable_files AS known (
-        file_id, created_at, project_id, job_id, kind, state, character, model, seed, terms
+        file_id, created_at, project_id, job_id, kind, state, character, model, seed, path_key,
+        terms
     )
     SELECT file.id, file.created_at, file.project_id, file.job_id, file.file_type, file.state,
-        fact.character, fact.model, fact.seed,
+        fact.character, fact.model, fact.seed, hashtextextended(file.file_path, 0),
         to_tsvector('pg_catalog.simple', coalesce(anime_api.spelled(fact.prompt), ''))
             || array_to_tsvector(array_remove(ARRAY[
                 'project:' || file.project_id, 'kind:' || left(lower(file.file_type), 200),
@@ -80,7 +81,7 @@ COPY = """
         created_at = excluded.created_at, project_id = excluded.project_id,
         job_id = excluded.job_id, kind = excluded.kind, state = excluded.state,
         character = excluded.character, model = excluded.model, seed = excluded.seed,
-        terms = excluded.terms
+        path_key = excluded.path_key, terms = excluded.terms
 """
 MISSING = """
     WHERE NOT EXISTS (
@@ -131,6 +132,7 @@ def _create_table() -> None:
         sa.Column("character", sa.Text()),
         sa.Column("model", sa.Text()),
         sa.Column("seed", sa.Text()),
+        sa.Column("path_key", sa.BigInteger()),
         sa.Column("terms", postgresql.TSVECTOR(), nullable=False),
         schema=SCHEMA,
     )
@@ -139,6 +141,10 @@ def _create_table() -> None:
 def _create_indexes() -> None:
     op.create_index(None, TABLE, ["created_at", "file_id"], schema=SCHEMA)
     op.create_index(None, TABLE, ["job_id"], schema=SCHEMA)
+    op.create_index(None, TABLE, ["path_key"], schema=SCHEMA)
+    op.create_index(
+        None, TABLE, ["state"], schema=SCHEMA, postgresql_where=sa.text("state <> 'present'")
+    )
     for column in SEARCHED:
         op.create_index(None, TABLE, [column, "created_at", "file_id"], schema=SCHEMA)
     op.create_index(

@@ -1,0 +1,68 @@
+"""`anime verify`: the rows of files held against the files."""
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anime.cli.edge import EXPECTED
+from anime.cli.terminal import counting, give_json, give_table, tell
+
+if TYPE_CHECKING:
+    from anime.inventory.verify import VerifyReport
+    from anime.settings import Settings
+
+
+def verify(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read only files whose size or time is another.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find files that are missing, altered or moved, and files without a row; 1 if any is wrong."""
+    from anime.settings import load_settings
+
+    report = asyncio.run(_verify(load_settings(), is_quick=quick))
+    if json:
+        give_json(asdict(report))
+    else:
+        _give(report)
+    if not report.is_well:
+        raise typer.Exit(EXPECTED)
+
+
+async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
+    from anime.addresses import database_address
+    from anime.db.session import Database
+    from anime.inventory.verify import verify as verify_rows
+
+    async with Database(database_address(settings)) as database:
+        with counting("rows checked") as progress:
+            return await verify_rows(
+                database, settings.library, is_quick=is_quick, progress=progress
+            )
+
+
+def _give(report: "VerifyReport") -> None:
+    """The counts, what is wrong one by one, and what to do about it."""
+    give_table(
+        ("files", ""),
+        [
+            (name.replace("_", " "), f"{count:,}")
+            for name, count in asdict(report).items()
+            if isinstance(count, int)
+        ],
+    )
+    wrong = [
+        *(("missing", path) for path in report.missing_files),
+        *(("altered", path) for path in report.altered_files),
+        *(("without row", path) for path in report.files_without_row),
+        *((f"now {new}", old) for old, new in report.relinked_files.items()),
+    ]
+    if wrong:
+        give_table(("state", "path"), wrong)
+    if report.without_row:
+        tell("→ `anime rebuild` writes the rows of files that have none.")
+    if report.missing or report.altered:
+        tell("→ Bring missing and altered files back from a backup, and verify again.")

@@ -1,0 +1,233 @@
+"""The record held against the library: which files have rows, which rows have lost their file."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import Select, Text, cast, func, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+
+from anime.core.file_state import FileState
+from anime.core.job_status import JobStatus
+from anime.core.paths import slug_of
+from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
+from anime.db.repositories.files import NewFile, row_of
+from anime.db.repositories.projects import ProjectRepository
+from anime.schemas import GenerationType
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """What a row says of where its file lies and what is in it."""
+
+    id: int
+    path: str
+    size_bytes: int | None
+    sha256: str | None
+    state: str
+    organized_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that has ended well. `params` is a GenerationRequest, as far as it is known."""
+
+    id: UUID
+    type: GenerationType
+    workflow: str
+    prompt: str
+    seed: int
+    params: Mapping[str, JsonValue]
+    attempt: int
+    prompt_id: UUID
+    output_path: str
+    ended_at: datetime
+    character: str | None = None
+    shot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A file that has no row, with its project (a name) and job, whether they have rows or not."""
+
+    file: NewFile
+    project: str | None
+    job: EndedJob | None
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """How many rows were written."""
+
+    files: int = 0
+    jobs: int = 0
+    projects: int = 0
+
+
+class InventoryRepository:
+    """The record in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def recorded(self, paths: Sequence[str]) -> set[str]:
+        """Those of the paths that have a row."""
+        asked = cast(literal(list(paths), ARRAY(Text)), ARRAY(Text))
+        keys = select(func.hashtextextended(func.unnest(asked), 0))
+        rows = await self._session.scalars(
+            select(AnimeFile.file_path)
+            .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
+            .where(SearchableFile.path_key.in_(keys), AnimeFile.file_path.in_(paths))
+        )
+        return {path for path in rows if path is not None}
+
+    async def rows_of_content(self, sha256s: Collection[str]) -> list[FileRow]:
+        """The rows of files with one of those contents, the oldest first."""
+        return await self._rows(_rows().where(AnimeFile.sha256.in_(sha256s)))
+
+    async def rows_after(self, file_id: int, *, limit: int) -> list[FileRow]:
+        """The next rows by id, of files that should lie somewhere."""
+        return await self._rows(
+            _rows()
+            .where(
+                AnimeFile.id > file_id,
+                AnimeFile.file_path.is_not(None),
+                AnimeFile.state.in_(list(FileState)),
+            )
+            .limit(limit)
+        )
+
+    async def missing_of_sizes(self, sizes: Collection[int]) -> list[FileRow]:
+        """The rows of missing files of one of those sizes (bytes) whose content is known."""
+        return await self._rows(
+            _rows()
+            .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
+            .where(
+                SearchableFile.state == FileState.MISSING.value,
+                AnimeFile.file_size.in_(sizes),
+                AnimeFile.sha256.is_not(None),
+            )
+        )
+
+    async def mark(self, file_ids: Collection[int], state: FileState) -> None:
+        """Say of those files what has become of them."""
+        if file_ids:
+            await self._session.execute(
+                update(AnimeFile).where(AnimeFile.id.in_(file_ids)).values(state=state.value)
+            )
+
+    async def relink(self, file_id: int, path: str, filename: str) -> None:
+        """Say of a missing file where it lies now."""
+        await self._session.execute(
+            update(AnimeFile)
+            .where(AnimeFile.id == file_id)
+            .values(file_path=path, filename=filename, state=FileState.PRESENT.value)
+        )
+
+    async def add(self, recovered: Sequence[Recovered]) -> Added:
+        """Write the rows that are missing; what is there already is left as it is.
+
+        A second file of one job and source (a copy) has a row of its own, without the source.
+        """
+        before = await self._project_ids(recovered, creates=False)
+        ids = await self._project_ids(recovered, creates=True)
+        jobs = await self._add_jobs(recovered, ids)
+        rows = [
+            row_of(
+                each.file.model_copy(update={"project_id": _id_in(ids, each)}), datetime.now(UTC)
+            )
+            for each in recovered
+        ]
+        written = await self._add_files(rows)
+        copies = [row | {"source_path": None} for row in rows if row["file_path"] not in written]
+        written |= await self._add_files(copies)
+        return Added(len(written), jobs, len(ids) - len(before))
+
+    async def _project_ids(
+        self, recovered: Sequence[Recovered], *, creates: bool
+    ) -> dict[str, UUID]:
+        """Ids by slug. A project that was called by its slug gets the name that is known now."""
+        names = {slug_of(each.project): each.project for each in recovered if each.project}
+        for name in names.values() if creates else ():
+            await ProjectRepository(self._session).get_or_create(name)
+        named = {slug: name for slug, name in names.items() if name != slug}
+        for slug, name in named.items() if creates else ():
+            await self._session.execute(
+                update(Project).where(Project.slug == slug, Project.name == slug).values(name=name)
+            )
+        rows = await self._session.execute(
+            select(Project.slug, Project.id).where(Project.slug.in_(names))
+        )
+        return {row.slug: row.id for row in rows}
+
+    async def _add_jobs(self, recovered: Sequence[Recovered], ids: Mapping[str, UUID]) -> int:
+        rows = {
+            each.job.id: _job_row(each.job, _id_in(ids, each))
+            for each in reversed(recovered)  # the first file of a job is what it has put out
+            if each.job
+        }
+        if not rows:
+            return 0
+        added = await self._session.scalars(
+            insert(ProductionJob)
+            .values(list(rows.values()))
+            .on_conflict_do_nothing()
+            .returning(ProductionJob.id)
+        )
+        return len(added.all())
+
+    async def _add_files(self, rows: Sequence[dict[str, Any]]) -> set[str]:  # as row_of gives them
+        """The paths of those that had no row."""
+        if not rows:
+            return set()
+        added = await self._session.scalars(
+            insert(AnimeFile)
+            .values(list(rows))
+            .on_conflict_do_nothing()
+            .returning(AnimeFile.file_path)
+        )
+        return {path for path in added if path is not None}
+
+    async def _rows(self, statement: Select[Any]) -> list[FileRow]:  # of AnimeFile
+        rows: Iterable[AnimeFile] = await self._session.scalars(statement.order_by(AnimeFile.id))
+        return [
+            FileRow(
+                row.id, row.file_path or "", row.file_size, row.sha256, row.state, row.organized_at
+            )
+            for row in rows
+        ]
+
+
+def _rows() -> Select[Any]:  # SQLAlchemy 2.0 and 2.1 type it differently
+    return select(AnimeFile).options(defer(AnimeFile.details))  # graphs of many kilobytes
+
+
+def _id_in(ids: Mapping[str, UUID], recovered: Recovered) -> UUID | None:
+    return ids[slug_of(recovered.project)] if recovered.project else None
+
+
+def _job_row(job: EndedJob, project_id: UUID | None) -> dict[str, Any]:  # values by column
+    return {
+        "id": job.id,
+        "project_id": project_id,
+        "character": job.character,
+        "shot": job.shot,
+        "type": job.type,
+        "workflow": job.workflow,
+        "prompt": job.prompt,
+        "params": dict(job.params),
+        "seed": job.seed,
+        "status": JobStatus.COMPLETED,
+        "progress": 100,
+        "attempt": job.attempt,
+        "prompt_id": job.prompt_id,
+        "output_path": job.output_path,
+        "created_at": job.ended_at,
+        "updated_at": job.ended_at,
+        "finished_at": job.ended_at,
+    }

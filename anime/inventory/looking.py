@@ -1,0 +1,121 @@
+"""Looking into files of the library, several at once."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from anime.core.paths import FileKind, media_type_of, owner_of
+from anime.core.png_metadata import TakeStamp, read_stamp
+from anime.core.recipe import Recipe
+from anime.errors import StorageError, UnusableFile, UnusableReason
+from anime.inventory.walk import LibraryFile
+from anime.library import sha256_of
+from anime.media import examine
+from anime.origins import Origin, read_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a file is, and all that tells where it comes from."""
+
+    file: LibraryFile
+    sha256: str
+    media_type: str
+    kind: FileKind | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    stamp: TakeStamp | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A file that gets no row, and why in a sentence."""
+
+    file: LibraryFile
+    why: str
+
+
+class Lookers:
+    """Threads that look, one a core: hashing and decoding let go of the interpreter."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = library
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "look")
+
+    async def look_into(self, files: Sequence[LibraryFile]) -> list[Look | Unfit]:
+        """What is in each file, in their order."""
+        loop = asyncio.get_running_loop()
+        looks = [
+            loop.run_in_executor(self._threads, look_into, self._library, file) for file in files
+        ]
+        return await asyncio.gather(*looks)
+
+    async def hash(self, files: Sequence[Path]) -> list[str | None]:
+        """The SHA-256 of each file in their order; None where it cannot be read."""
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(
+            *(loop.run_in_executor(self._threads, _hash, file) for file in files)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+
+def look_into(library: Path, file: LibraryFile) -> Look | Unfit:
+    """What the file is and where it comes from. It blocks."""
+    try:
+        look = _examined(file)
+        origin = read_origin(library, look.sha256, owner=owner_of(str(file.place)))
+    except (StorageError, OSError) as fault:
+        return Unfit(file, getattr(fault, "what", str(fault)))
+    if look.kind is None and origin is None:
+        return Unfit(file, f"{file.path.name} is no picture, film or sound, and nobody's output.")
+    return replace(look, origin=origin)
+
+
+def _examined(file: LibraryFile) -> Look:
+    """What the file itself says; of one that is no media, only its hash.
+
+    Raises:
+        StorageError: it cannot be read, or it is media and not whole.
+    """
+    try:
+        found = examine(file.path, name=str(file.place))
+    except UnusableFile as fault:
+        if fault.reason is not UnusableReason.NOT_MEDIA:
+            raise
+        return Look(file, sha256_of(file.path), media_type_of(file.path.name))
+    return Look(
+        file,
+        found.sha256,
+        found.media_type,
+        found.kind,
+        width=found.width,
+        height=found.height,
+        frames=found.frames,
+        recipe=found.recipe(),
+        stamp=read_stamp(found.texts),
+    )
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
