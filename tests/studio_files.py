@@ -256,7 +256,9 @@ def _clip(studio: _Studio, suffix: str, codec: str) -> bytes:
 def _noise(studio: _Studio, samples: int, form: str) -> Iterator[av.AudioFrame]:
     for number in range(4):
         frame = av.AudioFrame(format=form, layout="mono", samples=samples)
-        quiet = bytes(value & 0x3D for value in studio.random.randbytes(frame.planes[0].buffer_size))
+        quiet = bytes(
+            value & 0x3D for value in studio.random.randbytes(frame.planes[0].buffer_size)
+        )
         frame.planes[0].update(quiet)
         frame.sample_rate, frame.pts = 48_000, number * samples
         frame.time_base = Fraction(1, 48_000)
