@@ -104,6 +104,7 @@ class Kept:
     source_path: str | None = None
     job_id: UUID | None = None
     size_bytes: int | None = None
+    sha256: str | None = None
     inode: tuple[int, int] | None = None
 
 

@@ -159,6 +159,7 @@ class Carrier:
             source_kept=self._mode is not Mode.MOVE,
             sha256=content.sha256 if content else None,
             file_id=step.file_id if isinstance(step, Duplicate | Remember) else None,
+            where=done.where if content and not isinstance(step, Remember) else None,
             row=self._row(step, done.where, projects) if isinstance(step, Organise) else None,
         )
 

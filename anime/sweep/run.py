@@ -8,7 +8,7 @@ dies, the next one finds what is done and completes the rest.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
@@ -72,6 +72,7 @@ async def sweep_folder(
         StorageError: the library cannot take a file. What came before is kept and remembered.
         DatabaseUnavailable: PostgreSQL went away; sweeping again goes on from there.
     """
+    order = replace(order, folder=order.folder.resolve())  # of one folder, one name
     if order.dry_run:
         return await _Sweep(order, database, library, None).run(watch)
     async with only_one(database.address, SWEEP) as turn:
@@ -139,7 +140,8 @@ class _Sweep:
         await asyncio.sleep(self._order.settle_seconds)
         for at in range(0, len(finding.young), _BATCH):
             batch = finding.young[at : at + _BATCH]
-            rested = [sighting for sighting in batch if look_again(sighting) == sighting]
+            now = await asyncio.to_thread(lambda some: [look_again(each) for each in some], batch)
+            rested = [seen for seen, again in zip(batch, now, strict=True) if seen == again]
             for sighting in set(batch) - set(rested):
                 self._tally.add(Leave(self._seen(sighting), Reason.GROWING))
             yield rested

@@ -2,13 +2,18 @@
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
+import wave
+import zlib
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from PIL import Image
 
 from anime.core.job_status import FailureKind
 from anime.core.sweep_plan import Mode, Outcome
@@ -361,3 +366,90 @@ async def test_a_library_that_is_not_there_is_a_clear_error_and_stays_so(stage: 
         await stage.sweep()
     assert not stage.library.exists()
     assert (stage.output / "a.png").exists()
+
+
+async def test_two_names_that_read_alike_as_text_both_come_in(stage: Stage) -> None:
+    job_id = await make_job(stage.database)
+    stage.put(f"jobs/{job_id}/1/\\xff.png".encode(), picture(1))
+    stage.put(f"jobs/{job_id}/1/".encode() + b"\xff.png", picture(2))
+    await stage.sweep()
+    await stage.sweep()
+    rows = await stage.rows("sha256, file_path")
+    assert len(rows) == len({path for _, path in rows}) == 2
+    assert counts(await stage.sweep()) == {}
+
+
+async def test_a_library_behind_a_link_within_the_folder_is_not_swept(
+    stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(stage.output)
+    linked = Stage(tmp_path / "link", stage.output / "library", stage.database, stage.database_url)
+    linked.library.mkdir()
+    linked.put("a.png", picture(1))
+    await linked.sweep()
+    assert (await linked.sweep()).seen == 1
+
+
+async def test_jpeg_film_and_sound_come_in_by_what_they_are(stage: Stage) -> None:
+    stage.put("still.jpg", encoded("JPEG"))
+    stage.put("loop.webp", encoded("WEBP", frames=3))
+    stage.put("loop.gif", encoded("GIF", frames=3))
+    stage.put("tone.wav", tone())
+    assert counts(await stage.sweep()) == {"organised": 4}
+    assert [name.split("/")[1] for name in stage.files() if name.startswith("unorganized")] == [
+        "audio",
+        "images",
+        "videos",
+        "videos",
+    ]
+    assert await stage.rows("file_type, frames") is not None
+
+
+async def test_a_picture_of_too_many_pixels_is_put_aside_unopened(stage: Stage) -> None:
+    content = bytearray(picture(1))
+    content[16:24] = (50_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    stage.put("bomb.png", bytes(content))
+    assert counts(await stage.sweep()) == {"quarantined": 1}
+
+
+async def test_a_reader_that_crashes_costs_one_file(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.sweep.readers.FEW", 0)
+    monkeypatch.setattr("anime.sweep.readers._COMMAND", (sys.executable, "-c", CRASHING))
+    for number in range(30):
+        stage.put(f"{number:02d}.png", picture(number))
+    stage.put("killer.png", picture(99))
+    assert counts(await stage.sweep()) == {"organised": 30, "quarantined": 1}
+
+
+CRASHING = """
+import os, sys
+import anime.sweep.reader as reader
+read = reader.read_files
+def read_or_die(sightings):
+    if any(sighting.name == b"killer.png" for sighting in sightings):
+        os._exit(11)
+    return read(sightings)
+reader.read_files = read_or_die
+reader.answer_all(sys.stdin.buffer, sys.stdout.buffer)
+"""
+
+
+def encoded(form: str, *, frames: int = 1) -> bytes:
+    pictures = [Image.new("RGB", (16, 16), (40 * number, 9, 9)) for number in range(frames)]
+    stream = io.BytesIO()
+    more = {"save_all": True, "append_images": pictures[1:]} if frames > 1 else {}
+    pictures[0].save(stream, form, **more)
+    return stream.getvalue()
+
+
+def tone() -> bytes:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(range(256)) * 20)
+    return stream.getvalue()

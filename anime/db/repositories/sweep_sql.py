@@ -10,33 +10,30 @@ KNOWN_IN = f"""
     WHERE folder = ANY(%s) AND source_kept
 """.encode()  # noqa: S608  the name of the schema is a constant of ours
 
-LINES_TABLE = """
-    CREATE TEMPORARY TABLE IF NOT EXISTS sweep_lines (
-        number integer, folder bytea, name bytea, size_bytes bigint, mtime_ns bigint,
-        outcome text, source_kept boolean, file_id integer, sha256 text,
+# A table that has just grown has no statistics yet, and the planner would rather read all of it
+# for each batch than look five hundred rows up.
+BY_INDEX = "SET LOCAL enable_seqscan = off"
+
+ROWS_TABLE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS sweep_rows (
         filename text, file_path text, file_type text, media_type text, source_path text,
-        created_at timestamptz, project_id uuid, job_id uuid,
-        width integer, height integer, frames integer, recipe jsonb, origin jsonb
+        created_at timestamptz, project_id uuid, job_id uuid, width integer, height integer,
+        frames integer, recipe jsonb, origin jsonb, file_size bigint, sha256 text
     ) ON COMMIT DELETE ROWS
 """
 
-COPY_LINES = "COPY sweep_lines FROM STDIN"
+COPY_ROWS = "COPY sweep_rows FROM STDIN"
 
-# A job's counter can begin anew once its files were moved away: the same name, another picture.
-SET_APART = f"""
-    UPDATE sweep_lines AS line SET source_path = line.source_path || '#' || left(line.sha256, 12)
-    FROM {SCHEMA}.anime_files AS file
-    WHERE file.job_id = line.job_id AND file.source_path = line.source_path
-        AND file.sha256 IS DISTINCT FROM line.sha256
-"""  # noqa: S608
-
+# Two names of a batch may read alike as text, which one statement could not insert: the second
+# one's line is left out, and the next sweep sets it apart.
 _INSERT = """
     INSERT INTO {schema}.anime_files AS file
         (filename, file_path, file_type, media_type, source_path, created_at, project_id, job_id,
          width, height, frames, metadata, file_size, sha256, organized_at)
-    SELECT filename, file_path, file_type, media_type, source_path, created_at, project_id, job_id,
-        width, height, frames, recipe || origin, size_bytes, sha256, clock_timestamp()
-    FROM sweep_lines WHERE file_path IS NOT NULL AND job_id IS {is_of_job} NULL ORDER BY number
+    SELECT DISTINCT ON ({identity})
+        filename, file_path, file_type, media_type, source_path, created_at, project_id, job_id,
+        width, height, frames, recipe || origin, file_size, sha256, clock_timestamp()
+    FROM sweep_rows WHERE job_id IS {is_of_job} NULL ORDER BY {identity}
     ON CONFLICT ({identity}) WHERE {condition}
     DO UPDATE SET file_path = excluded.file_path, filename = excluded.filename, state = 'present',
         organized_at = excluded.organized_at
@@ -59,19 +56,19 @@ INSERT_FILES = (
     ),
 )
 
+LINES_TABLE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS sweep_lines (
+        folder bytea, name bytea, size_bytes bigint, mtime_ns bigint, outcome text,
+        source_kept boolean, file_id integer
+    ) ON COMMIT DELETE ROWS
+"""
+
+COPY_LINES = "COPY sweep_lines FROM STDIN"
+
 INSERT_SWEPT = f"""
     INSERT INTO {SCHEMA}.swept_files AS seen
         (folder, name, size_bytes, mtime_ns, outcome, source_kept, file_id)
-    SELECT line.folder, line.name, line.size_bytes, line.mtime_ns, line.outcome, line.source_kept,
-        coalesce(line.file_id, row.id)
-    FROM sweep_lines AS line
-    LEFT JOIN LATERAL (
-        SELECT min(file.id) AS id FROM {SCHEMA}.anime_files AS file
-        WHERE file.sha256 = line.sha256
-            AND (line.file_path IS NULL OR (file.source_path = line.source_path
-                AND file.job_id IS NOT DISTINCT FROM line.job_id))
-    ) AS row ON line.file_id IS NULL
-    WHERE line.file_path IS NULL OR row.id IS NOT NULL
+    SELECT folder, name, size_bytes, mtime_ns, outcome, source_kept, file_id FROM sweep_lines
     ON CONFLICT (folder, name) DO UPDATE SET size_bytes = excluded.size_bytes,
         mtime_ns = excluded.mtime_ns, outcome = excluded.outcome,
         source_kept = excluded.source_kept, file_id = excluded.file_id,

@@ -1,7 +1,7 @@
 """What sweeps have seen, what they need to know, and what they write down, many rows at a time."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,12 +17,14 @@ from anime.core.sweep_plan import Kept, Outcome
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.sweep_sql import (
+    BY_INDEX,
     COPY_LINES,
+    COPY_ROWS,
     INSERT_FILES,
     INSERT_SWEPT,
     KNOWN_IN,
     LINES_TABLE,
-    SET_APART,
+    ROWS_TABLE,
 )
 
 # A job that no run holds and nobody has touched for so long has crashed for good: what it left
@@ -64,6 +66,7 @@ class SweptLine:
     sha256: str | None = None
     file_id: int | None = None
     row: NewRow | None = None
+    where: str | None = None  # path of the row that is to be its file's, if that has no id yet
 
 
 class SweepRepository:
@@ -115,6 +118,7 @@ class SweepRepository:
         """The files that those jobs have written down, by job and source."""
         if not job_ids:
             return {}
+        await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
             _kept_columns().where(AnimeFile.job_id.in_(job_ids), AnimeFile.source_path.is_not(None))
         )
@@ -124,6 +128,7 @@ class SweepRepository:
         """The files with those contents, by content, the oldest first."""
         if not sha256s:
             return {}
+        await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
             _kept_columns().where(AnimeFile.sha256.in_(sha256s)).order_by(AnimeFile.id)
         )
@@ -139,14 +144,29 @@ class SweepRepository:
         content. A line whose row another program holds with other content is left out, so that
         the next sweep looks at it again.
         """
+        ids = await self._insert([line for line in lines if line.row is not None])
+        remembered = []
+        for line in lines:
+            file_id = line.file_id or ids.get(line.where or "")
+            if line.where is None or file_id is not None:
+                remembered.append((*_source(line), file_id))
         await self._session.execute(text(LINES_TABLE))
-        await self._copy(COPY_LINES, (_values(number, line) for number, line in enumerate(lines)))
-        await self._session.execute(text(SET_APART))
+        await self._copy(COPY_LINES, remembered)
+        await self._session.execute(text(INSERT_SWEPT))
+        return ids
+
+    async def _insert(self, lines: Sequence[SweptLine]) -> dict[str, int]:
+        """Ids of the rows, by path. A line that its row's identity denies it has none."""
+        if not lines:
+            return {}
+        jobs = {line.row.job_id for line in lines if line.row and line.row.job_id}
+        recorded = await self.recorded(jobs)
+        await self._session.execute(text(ROWS_TABLE))
+        await self._copy(COPY_ROWS, (_values(line, recorded) for line in lines))
         ids: dict[str, int] = {}
         for statement in INSERT_FILES:
             rows = await self._session.execute(text(statement))
             ids |= {row.file_path: row.id for row in rows}
-        await self._session.execute(text(INSERT_SWEPT))
         return ids
 
     async def _copy(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
@@ -185,21 +205,30 @@ def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer t
 
 
 def _kept(row: Any) -> Kept:  # a Row of _kept_columns
-    return Kept(row.id, row.file_path or "", row.source_path, row.job_id, row.file_size)
+    return Kept(row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256)
 
 
-def _values(number: int, line: SweptLine) -> tuple[object, ...]:
-    """The columns of COPY_LINES."""
-    row = line.row
-    seen = (
-        *(number, line.folder, line.name, line.size_bytes, line.mtime_ns, line.outcome.value),
-        *(line.source_kept, line.file_id, line.sha256),
-    )
-    if row is None:
-        return (*seen, *(None,) * 13)
+def _source(line: SweptLine) -> tuple[object, ...]:
+    """The columns of COPY_LINES but the last."""
     return (
-        *seen,
-        *(row.filename, row.file_path, row.file_type, row.media_type, row.source_path),
+        *(line.folder, line.name, line.size_bytes, line.mtime_ns, line.outcome.value),
+        line.source_kept,
+    )
+
+
+def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], Kept]) -> tuple[object, ...]:
+    """The columns of COPY_ROWS.
+
+    A job's counter can begin anew once its files were moved away: the same name, another
+    picture. Such a one is set apart by its content.
+    """
+    row = line.row
+    assert row is not None  # noqa: S101  the caller has chosen
+    before = recorded.get((row.job_id, row.source_path)) if row.job_id else None
+    apart = before is not None and before.sha256 != line.sha256
+    source_path = f"{row.source_path}#{(line.sha256 or '')[:12]}" if apart else row.source_path
+    return (
+        *(row.filename, row.file_path, row.file_type, row.media_type, source_path),
         *(row.created_at, row.project_id, row.job_id, row.width, row.height, row.frames),
-        *(row.recipe, row.origin),
+        *(row.recipe, row.origin, line.size_bytes, line.sha256),
     )
