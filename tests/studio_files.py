@@ -46,7 +46,7 @@ class _Studio:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
-        self.random = Random(seed)  # noqa: S311  to be the same again is what it is for
+        self.random = Random(seed)
         self.made: list[Made] = []
 
     def add(self, path: str, kind: str, content: bytes, **told: object) -> None:

@@ -98,4 +98,4 @@ async def test_owners_seeds_prompts_and_counts_survive_a_second_sweep_and_a_lost
         "left": 0,
     }
     assert len(await stage.rows()) == len(first)
-    assert {path for path in on_disk(stage.output)} >= {file.path for file in made}
+    assert set(on_disk(stage.output)) >= {file.path for file in made}

@@ -1,0 +1,119 @@
+"""Programs that the tests start, and that may die: a sweep, a placer, another user's sweep.
+
+They are forked from a process that has everything loaded, which takes milliseconds instead of
+seconds. `Steps` counts whatever changes the disk or the database, as Python and SQLAlchemy
+announce it before it is done.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, event
+
+from anime.core.sweep_plan import Mode, Seen, Sighting
+from anime.db.session import Database
+from anime.errors import AnimeError
+from anime.library import Library
+from anime.sweep.placing import Placer
+from anime.sweep.run import SweepOrder, sweep_folder
+
+NOBODY = 65534  # user and group without rights, on every Unix
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload([__name__])
+_CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@dataclass
+class Steps:
+    """Counts what is about to change below a folder or in the database; dies before one of it."""
+
+    folder: str
+    deadly: int
+    taken: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Be told of every step from now on, for as long as this process lives."""
+        sys.addaudithook(self._on_disk)
+        event.listen(Engine, "before_cursor_execute", self._on_statement)
+        event.listen(Engine, "commit", lambda _: self._step("commit"))
+
+    def _on_disk(self, name: str, about: tuple[object, ...]) -> None:
+        is_writing = name == "open" and isinstance(about[2], int) and bool(about[2] & _WRITING)
+        if (is_writing or name in _CHANGING) and os.fspath(self.folder) in str(about[:2]):
+            self._step(name)
+
+    def _on_statement(self, _: object, __: object, statement: str, *___: object) -> None:
+        self._step(statement.split(maxsplit=1)[0])
+
+    def _step(self, name: str) -> None:
+        if len(self.taken) == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.taken.append(name)
+
+
+def sweep_dying(folder: Path, url: str, mode: Mode, deadly: int, told: Path) -> None:
+    """A real sweep that is killed before that step; the steps of one that lives are written."""
+    steps = Steps(str(folder), deadly)
+    steps.watch()
+    asyncio.run(_sweep(folder / "output", folder / "library", url, mode))
+    taken = list(steps.taken)
+    told.write_text("\n".join(taken))
+
+
+def sweep_as_nobody(folder: Path, url: str, told: Path) -> None:
+    """A sweep of a user without rights; what it says at its end is written."""
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    sweep_and_tell(folder, url, told)
+
+
+def sweep_and_tell(folder: Path, url: str, told: Path) -> None:
+    """A sweep; what it says at its end is written."""
+    try:
+        said = asyncio.run(_sweep(folder / "output", folder / "library", url, Mode.COPY))
+    except AnimeError as error:
+        said = f"{type(error).__name__}: {error.what}"
+    told.write_text(said)
+
+
+def place_at_once(ready: Barrier, source: Path, library: Path, target: str, sha256: str) -> None:
+    """Place a file at the very moment at which the others do."""
+    status = source.stat()
+    folder, name = os.fsencode(source.parent), os.fsencode(source.name)
+    seen = Seen(Sighting(folder, name, status.st_size, status.st_mtime_ns), source.name)
+    mode = Mode.COPY if int(source.stem) % 2 else Mode.LINK
+    placer = Placer(library, mode)
+    ready.wait(30)
+    placer.place(seen, Path(target), sha256)  # type: ignore[arg-type]  # a Path is a PurePosixPath
+    placer.sync()
+
+
+def started(target: object, *arguments: object) -> ForkServerProcess:
+    """The process, running."""
+    process = FORKS.Process(target=target, args=arguments)  # type: ignore[arg-type]  # any callable
+    process.start()
+    return process
+
+
+async def ended(process: ForkServerProcess) -> int:
+    """Its exit status; negative, the signal that has killed it."""
+    await asyncio.to_thread(process.join, 60)
+    assert process.exitcode is not None, "it does not end"
+    return process.exitcode
+
+
+async def _sweep(output: Path, library: Path, url: str, mode: Mode) -> str:
+    order = SweepOrder(output, ZoneInfo("Asia/Tokyo"), mode, settle_seconds=0)
+    async with Database(url) as database:
+        report = await sweep_folder(order, database, Library(library))
+    return report.summary if report else "another sweep is at work"
