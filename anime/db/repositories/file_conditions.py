@@ -6,7 +6,18 @@ from functools import reduce
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, cast, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import aliased
 from sqlalchemy.orm.util import AliasedClass
@@ -21,6 +32,7 @@ _IN_LOWER_CASE = ("kind", "state", "character", "model")
 _TAGGED = {"project_id": "project"} | {name: name for name in _IN_LOWER_CASE}
 
 _Searched = type[SearchableFile] | AliasedClass[SearchableFile]
+_functions = getattr(func, SCHEMA)
 _Places = Select[tuple[datetime, int]]
 _Terms = ColumnElement[Any]  # a tsquery, which Python has no type for
 
@@ -58,38 +70,43 @@ class Wanted:
         return self._along(_places(SearchableFile)).offset(WALKED_FILES - 1).limit(1)
 
     def look_up(self, walked_to: Position, number: int) -> _Places:
-        """The first so many that fit, after where the walk has ended.
+        """The first so many that fit, after where the walk has ended, week by week.
 
-        They are taken from the index of terms before they are put in order: PostgreSQL would
-        else go on walking wherever it takes the words for common ones.
+        Each week is asked of the index of terms until there are enough. OFFSET 0 is a fence:
+        PostgreSQL would else go through all files wherever it takes the words for common, and
+        through a second index wherever there is one.
         """
-        fits = [self._has(SearchableFile, name) for name in self._values]
-        if terms := [*self._phrases(), *self._tags()]:
-            fits.append(SearchableFile.terms.op("@@")(reduce(_and, terms)))
-        fitting = (
-            _places(SearchableFile)
-            .where(*fits, *self._in_time(walked_to))
-            .cte("fitting")
-            .prefix_with("MATERIALIZED")
-        )
-        return _newest_first(select(fitting.c.created_at, fitting.c.file_id), fitting.c).limit(
-            number
-        )
+        since = literal(self._query.since, DateTime(timezone=True))
+        until = literal(walked_to.created_at, DateTime(timezone=True))
+        weeks = _functions.weeks_of_files(since, until).table_valued("week").render_derived()
+        of_week = cast(literal("'week:") + cast(weeks.c.week, Text) + literal("'"), TSQUERY)
+        words = [*self._phrases()]
+        terms = reduce(_and, [*words, *self._tags(), of_week])
+        of_terms = select(SearchableFile).where(SearchableFile.terms.op("@@")(terms))
+        near = aliased(SearchableFile, of_terms.correlate(weeks).offset(literal(0)).subquery())
+        fits = [*(self._has(near, name) for name in self._values), *self._in_time(near, walked_to)]
+        if words:  # a text of mere punctuation is found nowhere, here as on the walk
+            fits.append(func.numnode(reduce(_and, words)) > 0)
+        first = _newest_first(_places(near).where(*fits), near).limit(number).lateral()
+        # In the order of the weeks, as a nested loop keeps it: sorting would ask all of them.
+        return select(first).select_from(weeks.join(first, true())).limit(number)
 
     def _along(self, statement: Select[Any]) -> Select[Any]:  # of what, the caller knows
         """The files that have the leading value, newest first, after the position."""
         leading = [self._has(SearchableFile, self._leader)] if self._leader else []
-        nearest = statement.where(*leading, *self._in_time(self._after))
+        nearest = statement.where(*leading, *self._in_time(SearchableFile, self._after))
         return _newest_first(nearest, SearchableFile)
 
-    def _in_time(self, after: Position | None) -> Iterator[ColumnElement[bool]]:
-        created_at = SearchableFile.created_at
+    def _in_time(
+        self, searched: _Searched, after: Position | None
+    ) -> Iterator[ColumnElement[bool]]:
+        created_at = searched.created_at
         if self._query.since is not None:
             yield created_at >= self._query.since
         if self._query.until is not None:
             yield created_at < self._query.until
         if after is not None:
-            yield tuple_(created_at, SearchableFile.file_id) < tuple_(*map(literal, after))
+            yield tuple_(created_at, searched.file_id) < tuple_(*map(literal, after))
 
     def _has(self, searched: _Searched, name: str) -> ColumnElement[bool]:
         """That the column has the value asked for."""
@@ -99,9 +116,8 @@ class Wanted:
 
     def _phrases(self) -> Iterator[_Terms]:
         """Each word of the text; letters that stand without a blank stand so in the prompt."""
-        phrase_of = getattr(func, SCHEMA).phrase_of
         for word, is_beginning in phrases_of(self._query.text or ""):
-            yield phrase_of(word, is_beginning, type_=TSQUERY)
+            yield _functions.phrase_of(word, is_beginning, type_=TSQUERY)
 
     def _tags(self) -> Iterator[_Terms]:
         """What the terms say of the columns."""

@@ -26,7 +26,11 @@ from anime.db.repositories.files import record_of
 from anime.schemas import FileRecord
 
 # Plans depend on what is asked for: one made for any value would be wrong for most.
-_PLAN_FOR_THE_VALUES = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# Compiling a plan takes longer than to carry it out.
+_PLAN_FOR_THE_VALUES = text(
+    "SELECT set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " set_config('jit', 'off', true)"
+)
 
 
 class FileSearch:

@@ -174,10 +174,8 @@ class InventoryRepository:
         if not rows:
             return 0
         added = await self._session.scalars(
-            insert(ProductionJob)
-            .values(list(rows.values()))
-            .on_conflict_do_nothing()
-            .returning(ProductionJob.id)
+            insert(ProductionJob).on_conflict_do_nothing().returning(ProductionJob.id),
+            list(rows.values()),
         )
         return len(added.all())
 
@@ -186,10 +184,7 @@ class InventoryRepository:
         if not rows:
             return set()
         added = await self._session.scalars(
-            insert(AnimeFile)
-            .values(list(rows))
-            .on_conflict_do_nothing()
-            .returning(AnimeFile.file_path)
+            insert(AnimeFile).on_conflict_do_nothing().returning(AnimeFile.file_path), list(rows)
         )
         return {path for path in added if path is not None}
 
