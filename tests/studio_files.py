@@ -12,6 +12,7 @@ from random import Random
 from uuid import UUID
 
 import av
+from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -223,8 +224,7 @@ def _animation(studio: _Studio, form: str, **more: object) -> bytes:
 
 def _saved(picture: Image.Image, form: str, **how: object) -> bytes:
     stream = io.BytesIO()
-    # What `save` takes differs from format to format.
-    picture.save(stream, form, **how)  # type: ignore[arg-type]
+    picture.save(stream, form, **how)
     return stream.getvalue()
 
 
@@ -247,6 +247,7 @@ def _clip(studio: _Studio, suffix: str, codec: str) -> bytes:
     stream = io.BytesIO()
     with av.open(stream, "w", format=suffix) as clip:
         track = clip.add_stream(codec, rate=48_000, layout="mono")
+        assert isinstance(track, AudioStream)
         for frame in _noise(studio, track.codec_context.frame_size or 1024, track.format.name):
             clip.mux(track.encode(frame))
         clip.mux(track.encode(None))

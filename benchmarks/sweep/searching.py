@@ -116,8 +116,11 @@ def _kinds(random: Random, rows: int) -> dict[str, Callable[[], Asked]]:
         "by project and word": lambda: {"project": project(), "text": rare()},
         "by project and dates": lambda: {"project": project(), "until": moment()},
         "by everything": lambda: {
-            "project": project(), "kind": "video", "text": common(),
-            "model": f"model-{random.randrange(21)}", "until": moment(),
+            "project": project(),
+            "kind": "video",
+            "text": common(),
+            "model": f"model-{random.randrange(21)}",
+            "until": moment(),
         },
     }
 

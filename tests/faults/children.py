@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, make_url
 
 from anime.core.sweep_plan import Mode, Seen, Sighting
 from anime.db.session import Database
@@ -25,7 +25,6 @@ from anime.library import Library
 from anime.sweep.placing import Placer
 from anime.sweep.run import SweepOrder, sweep_folder
 
-NOBODY = 65534  # user and group without rights, on every Unix
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
 _CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
@@ -61,15 +60,17 @@ def sweep_dying(folder: Path, url: str, mode: Mode, deadly: int, told: Path) -> 
     steps = Steps(str(folder), deadly)
     steps.watch()
     asyncio.run(_sweep(folder / "output", folder / "library", url, mode))
-    taken = list(steps.taken)
-    told.write_text("\n".join(taken))
+    told.write_text("\n".join(steps.taken))
 
 
-def sweep_as_nobody(folder: Path, url: str, told: Path) -> None:
+def sweep_as_ordinary_user(folder: Path, url: str, told: Path) -> None:
     """A sweep of a user without rights; what it says at its end is written."""
+    # What Python loads late is loaded now: that user may not be able to read our interpreter.
+    asyncio.run(_sweep(folder / "output", folder / "library", url, Mode.COPY, dry_run=True))
+    user, group = ordinary_user(url)
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(group)
+    os.setuid(user)
     sweep_and_tell(folder, url, told)
 
 
@@ -94,6 +95,12 @@ def place_at_once(ready: Barrier, source: Path, library: Path, target: str, sha2
     placer.sync()
 
 
+def ordinary_user(url: str) -> tuple[int, int]:
+    """User and group PostgreSQL runs as under root: nobody else without rights may talk to it."""
+    status = Path(str(make_url(url).query["host"])).stat()
+    return status.st_uid, status.st_gid
+
+
 def started(target: object, *arguments: object) -> ForkServerProcess:
     """The process, running."""
     process = FORKS.Process(target=target, args=arguments)  # type: ignore[arg-type]  # any callable
@@ -108,8 +115,11 @@ async def ended(process: ForkServerProcess) -> int:
     return process.exitcode
 
 
-async def _sweep(output: Path, library: Path, url: str, mode: Mode) -> str:
-    order = SweepOrder(output, ZoneInfo("Asia/Tokyo"), mode, settle_seconds=0)
+async def _sweep(
+    output: Path, library: Path, url: str, mode: Mode, *, dry_run: bool = False
+) -> str:
+    zone = ZoneInfo("Asia/Tokyo")
+    order = SweepOrder(output, zone, mode, dry_run=dry_run, settle_seconds=0)
     async with Database(url) as database:
         report = await sweep_folder(order, database, Library(library))
     return report.summary if report else "another sweep is at work"

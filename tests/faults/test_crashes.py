@@ -66,7 +66,9 @@ async def check(stage: Stage, mode: Mode, when: str) -> None:
     assert hashes(stage.library) == sorted(USABLE), when
     aside = [Path(name).name for name in stage.files() if name.startswith("quarantine/")]
     assert aside == ["empty.png", "empty.png.json"], when
-    assert len(list(stage.output.rglob("*.png"))) == (0 if mode is Mode.MOVE else len(CONTENTS)), when
+    assert len(list(stage.output.rglob("*.png"))) == (0 if mode is Mode.MOVE else len(CONTENTS)), (
+        when
+    )
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def folders(tmp_path: Path) -> Iterator[Iterator[Path]]:
             yield folder
             shutil.rmtree(folder, ignore_errors=True)
 
-    yield each()
+    return each()
 
 
 @pytest.mark.parametrize("mode", list(Mode))
