@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench fix lock clean
+.PHONY: help install demo up test check bench bench-api fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: install  ## What each commit must pass: ruff, mypy, unit tests
 
 bench: install  ## Measure us beside a bare client; one: make bench NAME=batch
 	@$(BIN)/python -m benchmarks $(NAME)
+
+bench-api: install  ## Measure the API: submits, status, events to many clients
+	@$(BIN)/python -m benchmarks status events submit
 
 fix: install  ## Let ruff format and mend what it can
 	@$(BIN)/ruff check --fix .

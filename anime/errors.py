@@ -17,7 +17,17 @@ AnimeError
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 ├── NotFound                  no such job, file or workflow
+├── AlreadyExists             the name is taken
+├── TokenMissing              the API asks for a token, and this is none of its own
+├── PageRefused               a page of an unknown origin wants to open a socket
+├── QueueFull                 so many jobs wait that no more are taken on
+├── KeyReused                 the key or id of a request belongs to another one
+├── UnknownHost               a request is meant for another machine
+├── BodyTooLarge              a request is longer than the API takes
+├── RangeNotSatisfiable       a part of a file is wanted that it does not have
+├── RequestStalled            a request did not come in whole in time
 ├── BatchIncomplete           some generations of a batch have no picture
+├── DeliveryFailed            a webhook has not arrived
 ├── LeaseLost                 another run owns this job now
 ├── JobCancelled              the job was cancelled while the run was under way
 └── ConfigurationError        a setting, a port or a program this machine lacks
@@ -171,11 +181,72 @@ class NotFound(AnimeError):
     slug = "not-found"
 
 
+class AlreadyExists(AnimeError):
+    http_status = 409
+    slug = "already-exists"
+
+
+class TokenMissing(AnimeError):
+    http_status = 401
+    slug = "token-missing"
+
+
+class PageRefused(AnimeError):
+    http_status = 403
+    slug = "page-refused"
+
+
+class UnknownHost(AnimeError):
+    http_status = 400
+    slug = "unknown-host"
+
+
+class BodyTooLarge(AnimeError):
+    http_status = 413
+    slug = "body-too-large"
+
+
+class QueueFull(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "queue-full"
+
+
+class KeyReused(AnimeError):
+    """Nothing is made of the second request; the first one's job stands."""
+
+    http_status = 409
+    slug = "idempotency-conflict"
+
+
+class RangeNotSatisfiable(AnimeError):
+    http_status = 416
+    slug = "range-not-satisfiable"
+
+
+class RequestStalled(AnimeError):
+    retryable = True
+    http_status = 408
+    slug = "request-stalled"
+
+
 class BatchIncomplete(AnimeError):
     """The others are done and kept: running the batch again renders only what is missing."""
 
     http_status = 502
     slug = "batch-incomplete"
+
+
+class DeliveryFailed(AnimeError):
+    """`is_final` when the receiver wants no more of it."""
+
+    retryable = True
+    http_status = 502
+    slug = "delivery-failed"
+
+    def __init__(self, what: str, todo: str = "", *, is_final: bool = False) -> None:
+        super().__init__(what, todo)
+        self.is_final = is_final
 
 
 class LeaseLost(AnimeError):

@@ -4,6 +4,7 @@ Prefect's own client costs two seconds and 90 MB to import; whoever only starts 
 waited for, takes this one. https://docs.prefect.io/v3/api-ref/rest-api
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -18,6 +19,8 @@ from anime.settings import Settings, resolve_reference
 from anime.tls import tls_context
 
 TIMEOUT_SECONDS = 5.0
+MOST_RUNS = 200  # that Prefect tells of in one answer
+_FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class RunState:
     @property
     def is_final(self) -> bool:
         """Whether the run is over, well or badly."""
-        return self.type in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        return self.type in _FINAL
 
 
 class PrefectApi:
@@ -103,10 +106,25 @@ class PrefectApi:
     async def run_state(self, run_id: UUID) -> RunState:
         """Where a run stands."""
         found = await self._ask("GET", f"/flow_runs/{run_id}", missing=f"has no run {run_id}")
-        state = found.get("state") or {}
-        return RunState(
-            type=str(state.get("type", "PENDING")), message=str(state.get("message") or "")
-        )
+        return _state_of(found)
+
+    async def ended_runs(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
+        """How those of the runs have ended that have; at most 200 are asked for."""
+        wanted: dict[str, JsonValue] = {
+            "id": {"any_": [str(run_id) for run_id in run_ids]},
+            "state": {"type": {"any_": [*_FINAL]}},
+        }
+        body: dict[str, JsonValue] = {"flow_runs": wanted, "limit": MOST_RUNS}
+        found = await self._ask("POST", "/flow_runs/filter", body=body)
+        return {UUID(run["id"]): _state_of(run) for run in found}
+
+    async def cancel_run(self, run_id: UUID, why: str) -> None:
+        """Give the run the state Cancelled, unless it has ended. Twice is harmless."""
+        if (await self.run_state(run_id)).is_final:
+            return
+        state: JsonValue = {"type": "CANCELLED", "name": "Cancelled", "message": why}
+        path = f"/flow_runs/{run_id}/set_state"
+        await self._ask("POST", path, body={"state": state, "force": True})
 
     async def work_pool_status(self, name: str) -> str:
         """READY when a worker polls the pool, else NOT_READY or PAUSED."""
@@ -152,3 +170,8 @@ class PrefectApi:
             f"Prefect at {self.url} refused with {answer.status_code}: {answer.text[:300]}",
             "See the log of the Prefect server.",
         )
+
+
+def _state_of(run: Mapping[str, Any]) -> RunState:  # JSON of Prefect
+    state = run.get("state") or {}
+    return RunState(type=str(state.get("type", "PENDING")), message=str(state.get("message") or ""))

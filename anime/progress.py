@@ -15,20 +15,21 @@ from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from anime.redis_keys import (
     JOB_TTL_SECONDS,
+    PREVIEWS_CHANNEL,
     STREAM_MAX_EVENTS,
     UPDATES_CHANNEL,
     doorbell,
     job_hash,
     job_stream,
+    previews_wish,
 )
-from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
+from anime.redis_link import connect_redis
+from anime.schemas import GenerationRequest, JobSnapshot, Preview, ProgressEvent
 
 T = TypeVar("T")
 _Entries: TypeAlias = list[tuple[str, dict[str, str]]]
@@ -42,13 +43,15 @@ BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-o
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
-# the id `seq-0`, so "what came after n" is one range read. What is final stays final.
+# the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
+# what is being stopped does not go on.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'first', tonumber(ARGV[6])
 local status = redis.call('HGET', hash, 'status')
 if status == 'completed' or status == 'failed' or status == 'cancelled' then return 0 end
+if status == 'cancelling' and string.find(event, '"status":"processing"', 1, true) then return 0 end
 for i = 7, 6 + 2 * once, 2 do redis.call('HSETNX', hash, ARGV[i], ARGV[i + 1]) end
 if first_only and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
 local seq = redis.call('HINCRBY', hash, 'seq', 1)
@@ -70,7 +73,7 @@ class ProgressPublisher:
     """
 
     def __init__(self, redis_url: str | None) -> None:
-        self._redis = _connect(redis_url, TIMEOUT_SECONDS) if redis_url else None
+        self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
         self._script = self._redis.register_script(_PUBLISH) if self._redis else None
         self._silent_until = 0.0
         self._is_failing = False
@@ -107,6 +110,20 @@ class ProgressPublisher:
         )
         await self._send(event, once=_identity(job, request), first_only=True)
 
+    async def are_previews_wanted(self, job_id: UUID) -> bool:
+        """Whether somebody wants to see the job, or all jobs, now."""
+        wishes = previews_wish(job_id), previews_wish(None)
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                return bool(await _apart(_count(self._redis, *wishes), TIMEOUT_SECONDS))
+        return False
+
+    async def show(self, preview: Preview) -> None:
+        """Give the picture to those who look just now; it is kept nowhere."""
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
+
     async def ring(self, work_pool: str) -> None:
         """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
         if self._redis is not None and time.monotonic() >= self._silent_until:
@@ -142,7 +159,7 @@ async def follow_job(
     comes twice. While Redis is away this waits for it.
     """
     last = after_seq
-    async with _connect(redis_url, TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
+    async with connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
         while True:
             try:
                 events = await _apart(_next_events(redis, job_stream(job_id), last))
@@ -203,20 +220,16 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         task.cancel()
 
 
-def _connect(url: str, read_timeout_seconds: float) -> Redis:
-    return Redis.from_url(
-        url,
-        protocol=2,  # one shape of answers from every server
-        decode_responses=True,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        socket_timeout=read_timeout_seconds,
-        # Once more at once: a connection that the server closed while idle is no outage.
-        retry=Retry(NoBackoff(), 1),
-    )
-
-
 async def _ring(redis: Redis, work_pool: str) -> None:
     await redis.publish(doorbell(work_pool), b"")
+
+
+async def _count(redis: Redis, *keys: str) -> int:
+    return int(await redis.exists(*keys))
+
+
+async def _publish(redis: Redis, preview: Preview) -> None:
+    await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
 
 
 async def _run(
@@ -243,7 +256,7 @@ def _identity(job: JobSnapshot, request: GenerationRequest) -> dict[str, str]:
     return {
         "project_id": job.project or "",
         "type": job.type,
-        "params": request.model_dump_json(exclude_none=True),
+        "params": request.model_dump_json(exclude_none=True, exclude={"webhook_url"}),
         "created_at": job.created_at.isoformat(),
     }
 
@@ -257,11 +270,14 @@ def _snapshot(event: ProgressEvent) -> dict[str, str]:
         "stage": event.stage or "",
         "message": event.message,
         "updated_at": event.timestamp.isoformat(),
+        "attempt": str(event.attempt),
     }
     if event.result is not None:
         fields["result"] = json.dumps(event.result)
     if event.error is not None:
         fields["error"] = event.error
+    if event.error_kind is not None:
+        fields["error_kind"] = str(event.error_kind)
     return fields
 
 

@@ -6,10 +6,14 @@ The names are those of the services this system replaces: other programs read th
 from uuid import UUID
 
 UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
+PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders somebody watches
 QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
 PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
+DEAD = "anime:job:dead"  # list, the newest first: JSON {id, reason, at} of ids that are no jobs
+DEAD_MOST = 10_000  # entries of that list; older ones are dropped
 
 JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
+PREVIEWS_TTL_SECONDS = 10  # of the wish for previews; whoever watches renews it
 STREAM_MAX_EVENTS = 2_000  # per job; older ones are dropped, each event being a full snapshot
 
 
@@ -21,6 +25,11 @@ def job_hash(job_id: UUID) -> str:
 def job_stream(job_id: UUID) -> str:
     """Stream: every event of the job, for replay; the field `event` is the published JSON."""
     return f"anime:job:{job_id}:events"
+
+
+def previews_wish(job_id: UUID | None) -> str:
+    """Key: there while somebody wants to see the job's previews; None means those of all jobs."""
+    return f"anime:job:{job_id or '*'}:previews"
 
 
 def doorbell(work_pool: str) -> str:

@@ -16,7 +16,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    HttpUrl,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
@@ -25,6 +28,7 @@ from anime.core.seeds import MAX_SEED
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
+MAX_URL_CHARS = 2_000
 
 
 class GenerationType(StrEnum):
@@ -82,6 +86,26 @@ def _multiple_of_eight(size: int) -> int:
     return size
 
 
+def _web_address(text: str) -> str:
+    """The URL in its normal spelling, in which a host such as 0x7f.1 shows what it is."""
+    try:
+        url = _WEB_ADDRESS.validate_python(text)
+    except ValidationError as fault:
+        raise ValueError(f"is no address of a web server: {fault.errors()[0]['msg']}") from None
+    if url.username is not None or url.password is not None:
+        raise ValueError("holds a user name; webhooks are signed instead")
+    if len(str(url)) > MAX_URL_CHARS:
+        raise ValueError(f"is longer than {MAX_URL_CHARS} characters once it is spelled out")
+    return str(url)
+
+
+def _all_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for text in _texts_in(value):
+        _storable(text)
+    return value
+
+
+_WEB_ADDRESS = TypeAdapter(HttpUrl)
 Storable = AfterValidator(_storable)
 PromptText = Annotated[
     str,
@@ -91,6 +115,7 @@ PromptText = Annotated[
 ]
 NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
+JsonObject = Annotated[dict[Name, JsonValue], Field(max_length=64), AfterValidator(_all_storable)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]
 Steps = Annotated[int, Field(ge=1, le=1000)]
@@ -98,6 +123,12 @@ Cfg = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 BatchSize = Annotated[int, Field(ge=1, le=64)]
 Priority = Annotated[int, Field(ge=0, le=100)]
+WebhookUrl = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_URL_CHARS, json_schema_extra={"format": "uri"}),
+    Storable,
+    AfterValidator(_web_address),
+]
 VramMb = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -150,6 +181,10 @@ class GenerationRequest(BaseModel):
     required_vram_mb: VramMb | None = Field(
         default=None, description="Free VRAM needed, in MB; left out, the workflow says."
     )
+    webhook_url: WebhookUrl | None = Field(
+        default=None,
+        description="http or https address that is told, signed, once the generation has ended.",
+    )
     inputs: dict[Name, JsonValue] = Field(
         default_factory=dict,
         max_length=64,
@@ -180,6 +215,14 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Where to ask how far it is.")
 
 
+class Cancellation(BaseModel):
+    """What became of a job that was to be stopped."""
+
+    job_id: UUID
+    status: JobStatus
+    detail: str = Field(description="The same in words.")
+
+
 class JobSnapshot(BaseModel):
     """One job as the database knows it."""
 
@@ -195,6 +238,7 @@ class JobSnapshot(BaseModel):
     seed: int | None = None
     attempt: int
     prompt_id: UUID | None = None
+    comfyui_url: str | None = None
     flow_run_id: UUID | None = None
     output_path: str | None = None
     error_kind: FailureKind | None = None
@@ -243,3 +287,11 @@ class ProgressEvent(BaseModel):
     result: list[str] | None = Field(
         default=None, description="Paths of the files, with the terminal event."
     )
+
+
+class Preview(BaseModel):
+    """A picture of a render in progress, as published while somebody wants to see it."""
+
+    job_id: UUID
+    media_type: str
+    image: str = Field(description="The picture's bytes in base64.")

@@ -1,6 +1,7 @@
 """The workflow templates in a folder: NAME.json with NAME.toml beside it."""
 
 import difflib
+from functools import lru_cache
 from pathlib import Path
 
 from anime.core.template_format import parse_template
@@ -23,7 +24,7 @@ def load_template(name: str, folder: Path) -> Template:
             f'There is no workflow "{name}" in {folder}.',
             f"{hint}The workflows are: {', '.join(names) or 'none'}.",
         )
-    return parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
+    return _template(name, folder, _stamp(folder / f"{name}.json"), _stamp(folder / f"{name}.toml"))
 
 
 def list_templates(folder: Path) -> tuple[Template, ...]:
@@ -48,6 +49,22 @@ def template_names(folder: Path) -> tuple[str, ...]:
             f"The workflow folder {folder} cannot be read: {fault.strerror}.",
             "Point ANIME_WORKFLOWS_DIR to the folder with your workflows.",
         ) from fault
+
+
+@lru_cache(maxsize=64)
+def _template(name: str, folder: Path, *stamps: tuple[int, ...]) -> Template:
+    """The template, parsed once for as long as its files have those stamps."""
+    del stamps
+    return parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What differs once the file was changed; nothing for one that cannot be looked at."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 def _read(path: Path) -> str:

@@ -1,21 +1,26 @@
-"""Everybody's progress on one connection: for whoever watches many jobs at a time."""
+"""What is published on Redis, on one connection: for whoever watches many jobs at a time."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 from anime.redis_keys import UPDATES_CHANNEL
+from anime.redis_link import connect_redis
 from anime.schemas import ProgressEvent
 
 _log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 1.0
-RETRY_SECONDS = 2.0
-SILENCE_SECONDS = 5.0  # one read waits no longer
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+SILENCE_SECONDS = 5.0  # then the server is asked whether it is there; below every idle time-out
+
+
+async def _nothing() -> None:
+    """For those who do not ask to be told."""
 
 
 async def follow_updates(redis_url: str) -> AsyncGenerator[ProgressEvent, None]:
@@ -23,34 +28,69 @@ async def follow_updates(redis_url: str) -> AsyncGenerator[ProgressEvent, None]:
 
     While Redis is away this waits for it: what is published meanwhile is lost.
     """
+    async for _, text in follow_channels(redis_url, UPDATES_CHANNEL):
+        if event := event_in(text):
+            yield event
+
+
+async def follow_channels(
+    redis_url: str,
+    *channels: str,
+    subscribed: Callable[[], Awaitable[None]] = _nothing,
+    lost: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[tuple[str, str], None]:
+    """Channel and text of every message, without end.
+
+    `subscribed` is awaited each time the subscription has come to stand, before the first
+    message from then on is given: the moment to catch up with what was missed. `lost` is called
+    when it broke.
+    """
+    failures = 0
     while True:
         try:
-            async for event in _listen(redis_url):
-                yield event
+            async for message in _listen(redis_url, channels, subscribed):
+                failures = 0
+                yield message
         except (RedisError, OSError, TimeoutError) as fault:
             _log.debug("Redis does not answer: %s", fault)
-        await asyncio.sleep(RETRY_SECONDS)
+        lost()
+        await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+        failures += 1
 
 
-async def _listen(redis_url: str) -> AsyncGenerator[ProgressEvent, None]:
+async def _listen(
+    redis_url: str, channels: tuple[str, ...], subscribed: Callable[[], Awaitable[None]]
+) -> AsyncGenerator[tuple[str, str], None]:
     async with (
-        Redis.from_url(
-            redis_url,
-            protocol=2,
-            decode_responses=True,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            socket_timeout=TIMEOUT_SECONDS + SILENCE_SECONDS,
-        ) as redis,
-        redis.pubsub(ignore_subscribe_messages=True) as channel,
+        connect_redis(redis_url, read_seconds=2 * SILENCE_SECONDS) as redis,
+        redis.pubsub() as subscription,
     ):
-        await channel.subscribe(UPDATES_CHANNEL)
+        await subscription.subscribe(*channels)
         while True:
-            message = await channel.get_message(timeout=SILENCE_SECONDS)
-            if message is not None and (event := _event_of(message["data"])):
-                yield event
+            message = await _next_message(subscription)
+            # redis-py also mends a broken connection by itself, and only this tells of it.
+            if message["type"] == "subscribe" and message["channel"] == channels[-1]:
+                await subscribed()
+            if message["type"] == "message":
+                yield message["channel"], message["data"]
 
 
-def _event_of(text: str) -> ProgressEvent | None:
+async def _next_message(subscription: PubSub) -> Mapping[str, Any]:  # as redis-py gives it
+    """The next message of any type; the server is asked for one when it is silent.
+
+    Raises:
+        TimeoutError: not even then did it say anything.
+    """
+    message: Mapping[str, Any] | None = await subscription.get_message(timeout=SILENCE_SECONDS)
+    if message is None:
+        await subscription.ping()
+        message = await subscription.get_message(timeout=SILENCE_SECONDS)
+    if message is None:
+        raise TimeoutError(f"silent for {2 * SILENCE_SECONDS:g} s")
+    return message
+
+
+def event_in(text: str) -> ProgressEvent | None:
     """The event; None for what another program has published there."""
     try:
         return ProgressEvent.model_validate_json(text)

@@ -29,12 +29,13 @@ def run_worker(
         limit: runs at a time; that of the settings if None.
 
     Raises:
-        ConfigurationError: no Prefect server is known.
+        ConfigurationError: no Prefect server is known, or it could not watch as it is told to.
     """
     if settings.prefect_api_url is None:
         raise ConfigurationError(
             "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
         )
+    _check_watch(settings, worker_type or settings.worker_type)
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
     command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]
     command += ["--limit", str(limit or settings.worker_limit)]
@@ -46,3 +47,19 @@ def run_worker(
     # Prefect turns SIGTERM into SIGINT: a worker that inherits SIGINT as ignored never stops.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, environment)  # noqa: S606  one process to supervise, not two
+
+
+def _check_watch(settings: Settings, worker_type: str) -> None:
+    """Refuse to become a worker that would not watch although it is told to."""
+    if not settings.watch:
+        return
+    if worker_type != "anime-warm":
+        raise ConfigurationError(
+            f"A worker of type {worker_type} cannot watch for new files.",
+            "Leave out --watch and ANIME_WATCH, or take the type anime-warm.",
+        )
+    if settings.comfyui_output_dir is None:
+        raise ConfigurationError(
+            "There is no folder to watch for new files.",
+            "Set ANIME_COMFYUI_OUTPUT_DIR, or leave out --watch and ANIME_WATCH.",
+        )

@@ -10,7 +10,18 @@ import typer
 
 from anime.cli.terminal import tell_error
 from anime.errors import AnimeError
-from benchmarks import batch, idle, latency, memory, report, startup, throughput
+from benchmarks import (
+    batch,
+    events,
+    idle,
+    latency,
+    memory,
+    report,
+    startup,
+    status,
+    submit,
+    throughput,
+)
 from benchmarks.effort import FULL, Effort
 from benchmarks.report import Row
 from benchmarks.studio import Studio, open_studio
@@ -21,10 +32,13 @@ Benchmark: TypeAlias = Callable[[Studio, Effort], Awaitable[list[Row]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle.measure,
     "latency": latency.measure,
+    "status": status.measure,
+    "events": events.measure,
     "batch": batch.measure,
     "throughput": throughput.measure,
     "memory": memory.measure,
     "startup": startup.measure,
+    "submit": submit.measure,
 }
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -14,6 +14,9 @@ class Effort:
     runs: int = 60
     stock_runs: int = 12
     generations: int = 100
+    events: int = 200
+    submits: int = 500
+    status_seconds: float = 5.0
 
 
 # As the figures to reach are defined; about half an hour.

@@ -26,7 +26,7 @@ from benchmarks.timing import steady_rate
 RENDER_SECONDS = 0.1
 POOL = "bench-stock"
 LIMIT = int(Settings.model_fields["worker_limit"].default)  # runs at a time, on every side
-STOP_SECONDS = 60
+STOP_SECONDS = 20
 PREFECT = (sys.executable, "-m", "prefect")
 
 
@@ -131,7 +131,19 @@ async def _worker(studio: Studio, stock: Stock) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        worker.terminate()
+        await _end(worker)
+
+
+async def _end(worker: "subprocess.Popen[bytes]") -> None:
+    """Stop a worker that has nothing left to do.
+
+    Prefect turns SIGTERM into SIGINT, which a process started in the background may ignore.
+    """
+    worker.terminate()
+    try:
+        await asyncio.to_thread(worker.wait, STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
         await asyncio.to_thread(worker.wait, STOP_SECONDS)
 
 

@@ -8,18 +8,22 @@ from pydantic import Field
 
 from anime.settings import get_settings
 from flows.house import open_house
-from tasks.upkeep import prune_places, prune_runs
+from tasks.upkeep import prune_deliveries, prune_places, prune_runs
 
 
 @flow(name="cleanup")
 async def cleanup(keep_days: Annotated[float, Field(ge=0)] | None = None) -> dict[str, int]:
-    """Remove old runs with their logs and artifacts, and lapsed places at ComfyUI.
+    """Remove old runs with their logs and artifacts, lapsed places at ComfyUI and old webhooks.
 
     Args:
         keep_days: Days since a run's end for which it is kept; ANIME_KEEP_RUNS_DAYS if unset.
     """
-    days = get_settings().keep_runs_days if keep_days is None else keep_days
+    settings = get_settings()
+    days = settings.keep_runs_days if keep_days is None else keep_days
     removed = await prune_runs(datetime.now(UTC) - timedelta(days=days))
     async with open_house() as house:
         removed["places"] = await prune_places(house.database)
+        removed["deliveries"] = await prune_deliveries(
+            house.database, timedelta(days=settings.keep_webhooks_days)
+        )
     return removed

@@ -6,7 +6,7 @@ from prefect import flow, runtime
 
 from anime.core.prompts import run_name
 from anime.schemas import GenerationRequest
-from flows.cancellation import stop_job
+from flows.cancellation import ends_as_its_job, stop_job
 from flows.form import takes_fields_of
 from flows.job_run import job_of_this_run
 from flows.plan import prepare
@@ -25,6 +25,7 @@ def name_of_run() -> str:
 
 
 @flow(name="generate", flow_run_name=name_of_run, on_cancellation=[stop_job])
+@ends_as_its_job
 @takes_fields_of(GenerationRequest, job_id="Job to go on with; left out, the run is a new job.")
 async def generate(**order: Any) -> list[str]:  # the request's fields, validated below
     """Render one prompt with ComfyUI and keep what it makes.

@@ -10,10 +10,12 @@ from uuid import UUID, uuid4
 
 from prefect import runtime
 
+from anime.comfyui.cancellation import Ending
 from anime.comfyui.client import ComfyUIClient
 from anime.core.ids import prompt_id_of
 from anime.core.job_status import Stage
 from anime.core.seeds import seed_of
+from anime.db.doorbell import STOP
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
 from anime.errors import (
@@ -34,6 +36,8 @@ from tasks.records import record_failure, take_job
 _log = logging.getLogger(__name__)
 _BEAT_SECONDS = 2.0
 _GOODBYE_SECONDS = 5.0
+_STOP_SECONDS = 60.0  # a node that hears of no interrupt comes to an end of its own
+_BEYOND_RECALL = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # what is made by then is kept
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,10 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     except LeaseLost:
         raise  # the job goes on in the run that holds it now
     except JobCancelled:
-        await _stop_render(run)
-        await _settle_cancelled(run, lease)
+        if await _stop_render(run):
+            await _settle_cancelled(run, lease)
+        else:
+            await _give_back(run, lease)  # for the reconciler, which goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)
@@ -144,7 +150,7 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
-    """Keep the lease and the row's progress fresh; end the work when the lease is lost."""
+    """Keep the lease and the row's progress fresh; end the work when the job is not to go on."""
     bar = ProgressBar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
@@ -160,25 +166,37 @@ async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
 
 
 async def _beat(run: JobRun, lease: Lease, bar: ProgressBar) -> None:
-    seconds = run.studio.database.lease_seconds
-    while True:
-        await asyncio.sleep(min(_BEAT_SECONDS, seconds / 4))
-        try:
+    beat_seconds = min(_BEAT_SECONDS, run.studio.database.lease_seconds / 4)
+    with run.database.bells.bell_of(f"{STOP}{run.job_id}") as bell:
+        while True:
+            try:
+                async with asyncio.timeout(beat_seconds):
+                    await bell.wait()
+                bell.clear()
+            except TimeoutError:
+                await bar.move(run.reporter.percent)
+            try:
+                await _renew(run, lease)
+            except DatabaseUnavailable as fault:
+                _log.warning("The lease was not renewed, the render goes on: %s", fault)
+
+
+async def _renew(run: JobRun, lease: Lease) -> None:
+    """Keep the job. Raises LeaseLost or JobCancelled when it is not to go on."""
+    reporter, seconds = run.reporter, run.studio.database.lease_seconds
+    try:
+        async with run.database.session_scope() as session:
+            await JobRepository(session).renew(
+                lease, seconds=seconds, stage=reporter.stage, progress=reporter.percent
+            )
+    except (LeaseLost, JobCancelled):
+        # The picture is there, and the job may have ended just now, by this very run: whether the
+        # lease still holds is for the transaction that completes it to say.
+        if reporter.stage not in _BEYOND_RECALL:
+            raise
+        with suppress(LeaseLost):
             async with run.database.session_scope() as session:
-                await JobRepository(session).renew(
-                    lease,
-                    seconds=seconds,
-                    stage=run.reporter.stage,
-                    progress=run.reporter.percent,
-                )
-        except DatabaseUnavailable as fault:
-            _log.warning("The lease was not renewed, the render goes on: %s", fault)
-        except (LeaseLost, JobCancelled):
-            # While it is recorded the job may have ended just now, by this very run: whether the
-            # lease still holds is for the transaction that completes it to say.
-            if run.reporter.stage is not Stage.RECORDING:
-                raise
-        await bar.move(run.reporter.percent)
+                await JobRepository(session).hold(lease, seconds=seconds)
 
 
 async def _settle_failed(run: JobRun, lease: Lease, error: AnimeError) -> None:
@@ -197,12 +215,15 @@ async def _settle_cancelled(run: JobRun, lease: Lease) -> None:
     await run.reporter.cancelled()
 
 
-async def _stop_render(run: JobRun) -> None:
+async def _stop_render(run: JobRun) -> bool:
+    """Whether ComfyUI no longer works on the job; a server that does not answer does not."""
     prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
     try:
-        await run.comfy.cancel(prompt_id, timeout_seconds=_GOODBYE_SECONDS)
+        ending = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
+        return True
+    return ending is not Ending.STILL_RUNNING
 
 
 async def _give_back(run: JobRun, lease: Lease) -> None:

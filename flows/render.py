@@ -11,7 +11,7 @@ from anime.core.png_metadata import TakeStamp, to_pnginfo
 from anime.core.run_state import Absent
 from anime.db.repositories import Claim
 from anime.errors import PromptLost
-from anime.intake import is_interactive
+from anime.orders.runs import is_interactive
 from anime.take import Take
 from flows.job_run import JobRun
 from flows.plan import Plan

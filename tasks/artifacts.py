@@ -8,6 +8,7 @@ import httpx
 from prefect import runtime
 from prefect.artifacts import (
     acreate_image_artifact,
+    acreate_link_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
     aupdate_progress_artifact,
@@ -17,10 +18,14 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
 from anime.core.prompts import shorten
+from anime.core.retention import RetentionReport
 from anime.schemas import FileRecord, GenerationRequest
+from anime.settings import get_settings
+from anime.tokens import picture_address
 from tasks.batches import Outcome
 
 _PROMPT_CHARS = 80
+_SHOWN_PAGES = 20
 _log = logging.getLogger(__name__)
 _UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fails no generation
 
@@ -82,7 +87,7 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
     """Put each picture on the page of the current run."""
     for file in files:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/files/{file.id}/content",
+            image_url=_shown_at(f"/api/anime/files/{file.id}/content", browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -111,7 +116,7 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            image_url=_shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="What the batch made",
         )
@@ -130,6 +135,47 @@ async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url
         key=f"batch-{key}",
         description=summary_of([outcome.job.status for outcome in outcomes]),
     )
+
+
+async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
+    """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
+    key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
+    for number, name in enumerate(pages[:_SHOWN_PAGES], start=1):
+        url = _shown_at(f"/api/anime/sheets/{name}", browser_url)
+        if name.endswith(".pdf"):
+            await acreate_link_artifact(link=url, link_text=name, key=f"sheet-{key}")
+        else:
+            description = f"Page {number} of {len(pages)}"
+            await acreate_image_artifact(
+                image_url=url, key=f"sheet-{key}-{number}", description=description
+            )
+
+
+async def show_retention(report: RetentionReport) -> None:
+    """Put a table of what became of old files on the page of the current run."""
+    tallies = {
+        "thumbnails": (report.thumbnails, "removed"),
+        **{f"quarantine {day}": (it, "removed") for day, it in report.removed.items()},
+        **{f"quarantine {day}": (it, "announced") for day, it in report.announced.items()},
+        "rejected takes": (report.archived, "archived"),
+    }
+    table: list[dict[str, object]] = [
+        {"what": what, "files": it.files, "bytes": it.size_bytes, "fate": fate}
+        for what, (it, fate) in tallies.items()
+    ]
+    table += [
+        {"what": line.path, "files": 1, "fate": line.target or line.reason} for line in report.takes
+    ]
+    await acreate_table_artifact(
+        table=table,
+        key="retention",
+        description="Would become of old files" if report.is_dry_run else "Became of old files",
+    )
+
+
+def _shown_at(path: str, browser_url: str) -> str:
+    """Where the page's <img> finds the picture; it cannot send a token."""
+    return picture_address(path, get_settings(), base_url=browser_url)
 
 
 def _short(job_id: UUID) -> str:

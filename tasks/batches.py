@@ -122,7 +122,7 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
                 await comfy.cancel(job.prompt_id, timeout_seconds=_GOODBYE_SECONDS)
 
 
-def _new(job_id: UUID, child: Child, flow_run_id: UUID | None) -> NewJob:
+def _new(job_id: UUID, child: Child, batch_run_id: UUID | None) -> NewJob:
     request = child.request
     seed = request.seed if request.seed is not None else seed_of(job_id)
-    return NewJob(request, request.workflow_name, seed, flow_run_id)
+    return NewJob(request, request.workflow_name, seed, batch_run_id)

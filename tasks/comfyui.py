@@ -14,6 +14,7 @@ from anime.comfyui.models import (
     HistoryEntry,
     NodeProgressed,
     NodesCached,
+    PreviewFrame,
     ProgressStates,
 )
 from anime.core.graphs import Graph
@@ -88,6 +89,9 @@ async def poll_completion(
             if not event.entry.succeeded:
                 raise failure_of(event.entry, graph)
             return event.entry
+        if isinstance(event, PreviewFrame):
+            await reporter.previewing(event)
+            continue
         meter = _measured(meter, event)
         await reporter.rendering(meter)
     raise AssertionError("follow() ends with Finished or an error")

@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from anime.comfyui.models import PreviewFrame
 from anime.core.job_status import JobStatus, Stage
 from anime.core.progress import ProgressMeter
 from anime.errors import AnimeError
 from anime.progress import ProgressPublisher
 from anime.schemas import ProgressEvent
+from tasks.previews import PreviewRelay
 
 
 class Reporter:
@@ -23,10 +25,13 @@ class Reporter:
         self.attempt = 1
         self.stage = Stage.CHECKING_VRAM
         self.percent = 0
+        self._previews = PreviewRelay(publisher, job_id)
+        self._rendered: tuple[int, str] | None = None
 
     def begin(self, attempt: int) -> None:
         """Count from nothing: a new attempt renders everything anew."""
         self.attempt, self.percent = attempt, 0
+        self._rendered = None
 
     async def enter(self, stage: Stage, message: str) -> None:
         """Say that the job has reached a stage, or what it waits for there."""
@@ -34,9 +39,16 @@ class Reporter:
         await self._publish(JobStatus.PROCESSING, message)
 
     async def rendering(self, meter: ProgressMeter) -> None:
-        """Say how many sampler steps are done."""
+        """Say how many sampler steps are done; nothing if it was said already."""
         self.percent = max(self.percent, meter.percent)
-        await self.enter(Stage.RENDERING, meter.describe())
+        told = self.percent, meter.describe()
+        if told != self._rendered:  # ComfyUI tells each step twice
+            self._rendered = told
+            await self.enter(Stage.RENDERING, meter.describe())
+
+    async def previewing(self, frame: PreviewFrame) -> None:
+        """Show the picture so far to who looks."""
+        await self._previews.pass_on(frame)
 
     async def completed(self, paths: list[str]) -> None:
         """Say that the files are in the library and in the database."""

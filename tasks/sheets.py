@@ -10,10 +10,16 @@ from prefect.logging import get_run_logger
 
 from anime.core.paths import media_type_of, thumbnail_path
 from anime.core.sheet import cell_for, lay_out
-from anime.pictures import draw_sheet
+from anime.core.sheet_pages import SHEETS_FOLDER
+from anime.db.session import Database
 from anime.schemas import FileRecord
+from anime.settings import get_settings
+from anime.sheets.book import put_over
+from anime.sheets.lettering import Lettering
+from anime.sheets.making import SheetStyle, make_sheet
+from anime.sheets.order import SheetOrder, matching
+from anime.sheets.page import Shown, draw_page
 
-SHEETS_FOLDER = ".sheets"  # below the library
 MAX_PICTURES = 400
 
 
@@ -28,17 +34,34 @@ async def draw_contact_sheet(
     very many pictures the first are shown; sound and films have no picture to show.
     """
     shown = [
-        (caption, library / thumbnail_path(file.sha256))
+        (caption, Shown((library / thumbnail_path(file.sha256),)))
         for caption, file in pictures
         if file.sha256 and media_type_of(file.filename).startswith("image/")
     ][:MAX_PICTURES]
     if not shown:
         return None
     sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
-    target = library / SHEETS_FOLDER / name
+    lettering = Lettering(sheet.caption_px, get_settings().caption_font)
     try:
-        await asyncio.to_thread(draw_sheet, sheet, [path for _, path in shown], target)
+        page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], lettering)
+        await asyncio.to_thread(put_over, page, library / SHEETS_FOLDER / name)
     except OSError as fault:
         get_run_logger().warning("No contact sheet: %s", fault)
         return None
     return name
+
+
+# Twice is harmless: the same sheet takes the place of itself.
+@task(name="draw sheet of files", cache_policy=NO_CACHE)
+async def draw_sheet_of(
+    order: SheetOrder, name: str, *, database: Database, library: Path
+) -> list[str]:
+    """The names of the sheet's pages in the library; none where no file fits the order.
+
+    Raises:
+        StorageError: the library cannot take them.
+    """
+    style = SheetStyle(order.columns, get_settings().caption_font, replaces=True)
+    target = library / SHEETS_FOLDER / f"{name}.{order.format}"
+    pages = await make_sheet(matching(order, database), target, library=library, style=style)
+    return [page.name for page in pages]

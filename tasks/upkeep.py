@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from prefect import task
@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from anime.db.repositories import WindowRepository
+from anime.db.repositories import DeliveryRepository, WindowRepository
 from anime.db.session import Database
 from tasks.rules import BRIEF
 
@@ -61,6 +61,14 @@ async def prune_places(database: Database) -> int:
     """How many places at ComfyUI were removed whose runs died long ago."""
     async with database.session_scope() as session:
         return await WindowRepository(session).prune(older_than_seconds=_LAPSED_SECONDS)
+
+
+# Twice is harmless: what is gone is not found again.
+@task(name="prune webhooks", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+async def prune_deliveries(database: Database, older_than: timedelta) -> int:
+    """How many rows were removed that say what became of a webhook."""
+    async with database.session_scope() as session:
+        return await DeliveryRepository(session).prune(older_than=older_than)
 
 
 def _ended(before: datetime) -> FlowRunFilter:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from anime.core.job_status import Stage
+from anime.db.doorbell import PLACE
 from anime.db.repositories import Claim, Place, WindowRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
@@ -46,7 +47,7 @@ async def place_in_flight(
 
 
 async def _wait_for_place(database: Database, claim: Claim, size: int, reporter: Reporter) -> None:
-    with database.places.bell_of(str(claim.job_id)) as bell:
+    with database.bells.bell_of(f"{PLACE}{claim.job_id}") as bell:
         said = None
         while not (place := await _ask(database, claim, size)).is_held:
             if place.ahead != said:

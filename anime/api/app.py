@@ -3,58 +3,115 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from anime.addresses import database_address, redis_address
 from anime.api import (
+    routes_characters,
+    routes_events,
     routes_file_search,
     routes_files,
     routes_generation,
     routes_health,
+    routes_jobs,
+    routes_projects,
     routes_sheets,
 )
+from anime.api.access import Access
+from anime.api.docs_page import add_docs_page
+from anime.api.documented import EVERYWHERE, describe, only_documented_parameters
+from anime.api.gate import BodyLimit, KnownHost, TokenRequired
+from anime.api.job_lookup import JobLookup
+from anime.api.metrics import Metrics
 from anime.api.problems import add_problem_handlers
 from anime.api.state import Studio
+from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
+from anime.gateway.gateway import open_gateway
+from anime.orders.desk import open_desk, staffed
 from anime.progress import ProgressPublisher
 from anime.settings import Settings
+from anime.webhooks.deliverer import delivering
 
 PREFIX = "/api/anime"
+ROUTERS = (
+    routes_generation.router,
+    routes_jobs.router,
+    routes_events.router,
+    routes_projects.router,
+    routes_characters.router,
+    routes_file_search.router,
+    routes_files.router,
+    routes_sheets.router,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The application, whose connections open when it starts and close when it stops.
 
     Raises:
-        ConfigurationError: no database is known.
+        ConfigurationError: no database is known, or others could reach the API without a token.
     """
+    access = Access.from_settings(settings)
     database_url, redis_url = database_address(settings), redis_address(settings)
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
-        async with Database(database_url) as database, ProgressPublisher(redis_url) as publisher:
-            app.state.studio = Studio(settings, database, publisher)
+        async with (
+            Database(database_url) as database,
+            ProgressPublisher(redis_url) as publisher,
+            open_desk(settings, database, publisher) as desk,
+            staffed(desk, takes_old_queue=settings.takes_old_queue),
+            delivering(settings, database),
+            open_gateway(redis_url, database, desk.cancel) as gateway,
+        ):
+            app.state.studio = Studio(
+                settings=settings,
+                database=database,
+                jobs=JobLookup(database),
+                publisher=publisher,
+                access=access,
+                desk=desk,
+                thumbnails=Thumbnails(settings.library),
+                metrics=Metrics(),
+            )
+            app.state.gateway = gateway
             yield
 
     app = FastAPI(
-        title="Anime production", version=version("anime-production"), lifespan=connections
+        title="Anime production",
+        version=version("anime-production"),
+        summary="A prompt becomes a picture in the library.",
+        lifespan=connections,
+        docs_url=None,  # a page of our own, which needs no network
+        redoc_url=None,
+        dependencies=[Depends(only_documented_parameters)],
+        responses=EVERYWHERE,
     )
-    # A page on the web could otherwise have its own name point here and read the answers.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_own_names(settings))
+    _add_gates(app, settings, access)
     add_problem_handlers(app)
+    add_docs_page(app)
     app.include_router(routes_health.router)
     app.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
-    app.include_router(routes_generation.router, prefix=PREFIX)
-    app.include_router(routes_file_search.router, prefix=PREFIX)
-    app.include_router(routes_files.router, prefix=PREFIX)
-    app.include_router(routes_sheets.router, prefix=PREFIX)
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    app.router.routes += routes_events.SOCKETS
+    describe(app, needs_token=access.needs_token)
     return app
 
 
-def _own_names(settings: Settings) -> list[str]:
-    """The names under which this machine, or the proxy before it, is asked for."""
-    public = urlsplit(settings.browser_url).hostname
-    return ["localhost", "127.0.0.1", "[::1]", "::1", settings.api_host, public or "localhost"]
+def _add_gates(app: FastAPI, settings: Settings, access: Access) -> None:
+    """What each request passes before it comes to a route; the last one added is the first."""
+    app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
+    app.add_middleware(TokenRequired, access=access)
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["ETag", "Location", "Retry-After"],
+        )
+    app.add_middleware(KnownHost, access=access)

@@ -17,6 +17,11 @@ from anime.field_faults import FieldFault, faults_of
 _log = logging.getLogger(__name__)
 
 TYPE_PREFIX = "urn:anime:problem:"
+_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "5"},
+}
 
 
 class ProblemResponse(JSONResponse):
@@ -39,14 +44,18 @@ async def _expected(request: Request, error: Exception) -> ProblemResponse:
         raise error
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("%s %s: %s", request.method, request.url.path, error)
-    headers = {"Retry-After": "5"} if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return problem_of(error, request.url.path)
+
+
+def problem_of(error: AnimeError, path: str) -> ProblemResponse:
+    """The document about an error of ours, at that path."""
     return _problem(
-        request,
+        path,
         error.http_status,
         slug=error.slug,
         detail=error.what,
         todo=error.todo,
-        headers=headers,
+        headers=_HEADERS.get(HTTPStatus(error.http_status)),
     )
 
 
@@ -56,7 +65,7 @@ async def _invalid(request: Request, error: Exception) -> ProblemResponse:
         raise error
     faults = faults_of(error.errors(), skip=1)  # the first place is "body", "query" or "path"
     return _problem(
-        request,
+        request.url.path,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         slug="invalid-request",
         detail=" ".join(map(str, faults)),
@@ -71,7 +80,7 @@ async def _of_http(request: Request, error: Exception) -> ProblemResponse:
         raise error
     status = HTTPStatus(error.status_code)
     return _problem(
-        request,
+        request.url.path,
         status,
         slug=status.phrase.lower().replace(" ", "-"),
         detail=f"{request.method} {request.url.path}: {error.detail}.",
@@ -84,7 +93,7 @@ async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     """Nothing of the error itself: the log has it (the server writes it there)."""
     _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
     return _problem(
-        request,
+        request.url.path,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         slug="internal",
         detail="Something unexpected went wrong here.",
@@ -93,7 +102,7 @@ async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _problem(
-    request: Request,
+    path: str,
     status: int,
     *,
     slug: str,
@@ -108,7 +117,7 @@ def _problem(
         "status": int(status),
         "detail": detail,
         "todo": todo,
-        "instance": request.url.path,
+        "instance": path,
     }
     if errors is not None:
         document["errors"] = jsonable_encoder(errors)

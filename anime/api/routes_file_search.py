@@ -4,23 +4,22 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from anime.api.paging import Page, Paging
 from anime.api.state import StudioDependency
 from anime.core.dates import begin_of, end_of
-from anime.db.repositories import FilePage, FileQuery, FileSearch
+from anime.db.repositories import FileQuery, FileSearch
 from anime.db.repositories.file_query import SearchText, StateWord
-from anime.schemas import MediaKind, Name, Seed
+from anime.schemas import FileRecord, MediaKind, Name, Seed
 
 router = APIRouter(tags=["files"])
 
 _ZONE = "a day in the studio's time zone such as 2026-04-12, or a moment"
 
 
-class FileSearchParameters(BaseModel):
+class FileSearchParameters(Paging):
     """What a search may ask for; all that is given must hold."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project: Name | None = Field(default=None, description="Name or slug of the project.")
     character: Name | None = Field(default=None, description="Character, in any case.")
@@ -34,16 +33,12 @@ class FileSearchParameters(BaseModel):
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
     model: Name | None = Field(default=None, description="Checkpoint, in any case.")
     state: StateWord | None = Field(default=None, description="Such as present or missing.")
-    limit: int = Field(default=50, ge=1, le=1000, description="How many files at most.")
-    cursor: str | None = Field(
-        default=None, max_length=100, description="`next_cursor` of the page before."
-    )
 
 
 @router.get("/files")
 async def find_files(
     asked: Annotated[FileSearchParameters, Query()], studio: StudioDependency
-) -> FilePage:
+) -> Page[FileRecord]:
     """The files that fit, newest first, a page at a time."""
     zone = studio.settings.zone
     query = FileQuery(
@@ -54,4 +49,5 @@ async def find_files(
         until=end_of(asked.until, zone) if asked.until else None,
     )
     async with studio.database.session_scope() as session:
-        return await FileSearch(session).page(query, limit=asked.limit, cursor=asked.cursor)
+        found = await FileSearch(session).page(query, limit=asked.limit, cursor=asked.cursor)
+    return Page(items=found.files, next_cursor=found.next_cursor)

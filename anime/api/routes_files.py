@@ -2,14 +2,16 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
+from anime.api.documented import problems
+from anime.api.sending import send_file
 from anime.api.state import Studio, StudioDependency
-from anime.core.paths import media_type_of, thumbnail_path
+from anime.core.paths import media_type_of
 from anime.db.repositories import FileRepository
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -17,39 +19,61 @@ from anime.schemas import FileRecord
 router = APIRouter(tags=["files"])
 
 FileId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
-PICTURE_HEADERS = {
-    # Prefect's pages, on another port, show these files with <img>.
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    # Whatever a file holds, it is a picture or nothing: no script of it ever runs here.
-    "Content-Security-Policy": "sandbox",
-    "X-Content-Type-Options": "nosniff",
-    # A row's file does not change, but a re-made thumbnail may: ask, and get 304.
-    "Cache-Control": "private, no-cache",
+SENT: dict[int | str, dict[str, Any]] = {  # as FastAPI types it
+    200: {"content": {"image/png": {}, "video/mp4": {}}, "description": "The file."},
+    206: {"description": "The part of it that Range asks for."},
+    304: {"description": "It has not changed since."},
+    **problems(404, 416),
 }
 
 
-@router.get("/files/{file_id}")
+async def signature_parameters(
+    expires: Annotated[
+        int | None, Query(description="Of a signed address: seconds since the UTC epoch.")
+    ] = None,
+    signature: Annotated[
+        str | None, Query(max_length=64, description="Of a signed address, instead of a token.")
+    ] = None,
+) -> None:
+    """What a signed address has in its query. It was looked at before any route was."""
+
+
+@router.get("/files/{file_id}", responses=problems(404))
 async def file_by_id(file_id: FileId, studio: StudioDependency) -> FileRecord:
     """What is known of one file."""
     return await _row(file_id, studio)
 
 
-@router.get("/files/{file_id}/content", response_class=FileResponse)
+@router.head("/files/{file_id}/content", include_in_schema=False)
+@router.get(
+    "/files/{file_id}/content",
+    response_class=FileResponse,
+    responses=SENT,
+    dependencies=[Depends(signature_parameters)],
+)
 async def content(file_id: FileId, request: Request, studio: StudioDependency) -> Response:
-    """The file itself."""
+    """The file itself, or the part of it that Range asks for."""
     row = await _row(file_id, studio)
-    return _send(await _inside(Path(row.file_path), row, studio), row, request, variant="")
+    path = await _inside(Path(row.file_path), row, studio)
+    return _send(path, row, request, etag=row.sha256)
 
 
-@router.get("/files/{file_id}/thumbnail", response_class=FileResponse)
+@router.head("/files/{file_id}/thumbnail", include_in_schema=False)
+@router.get(
+    "/files/{file_id}/thumbnail",
+    response_class=FileResponse,
+    responses=SENT,
+    dependencies=[Depends(signature_parameters)],
+)
 async def thumbnail(file_id: FileId, request: Request, studio: StudioDependency) -> Response:
-    """A small picture of the file; the file itself where there is none."""
+    """A small picture of the file; the file itself where none can be drawn."""
     row = await _row(file_id, studio)
-    if row.sha256:
-        small = studio.settings.library / thumbnail_path(row.sha256)
-        if await asyncio.to_thread(small.is_file):
-            return _send(await _inside(small, row, studio), row, request, variant="-small")
-    return _send(await _inside(Path(row.file_path), row, studio), row, request, variant="")
+    path = await _inside(Path(row.file_path), row, studio)
+    small = await studio.thumbnails.find(path, row.sha256)
+    if small is None:
+        return _send(path, row, request, etag=row.sha256)
+    etag = f"{small.stem}-small"
+    return _send(await _inside(small, row, studio), row, request, etag=etag)
 
 
 async def _row(file_id: int, studio: Studio) -> FileRecord:
@@ -76,18 +100,11 @@ async def _inside(path: Path, row: FileRecord, studio: Studio) -> Path:
     return real
 
 
-def _send(path: Path, row: FileRecord, request: Request, *, variant: str) -> Response:
-    """The file, or only that it has not changed."""
-    headers = dict(PICTURE_HEADERS)
-    if row.sha256:
-        headers["ETag"] = f'"{row.sha256}{variant}"'
-        if headers["ETag"] in request.headers.get("If-None-Match", ""):
-            return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    kind = media_type_of(path.name)
-    return FileResponse(
+def _send(path: Path, row: FileRecord, request: Request, *, etag: str | None) -> Response:
+    return send_file(
         path,
-        media_type=kind,
+        request,
+        media_type=media_type_of(path.name),
         filename=Path(row.filename).stem + path.suffix,
-        content_disposition_type="inline",
-        headers=headers,
+        etag=etag,
     )

@@ -6,19 +6,22 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import APIRouter, Header, Request, Response, status
 from pydantic import BaseModel, Field
 
-from anime.api.state import Studio, StudioDependency
+from anime.api.documented import problems
+from anime.api.state import StudioDependency
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import JobRepository
 from anime.errors import NotFound
-from anime.intake import accept
-from anime.schemas import Accepted, GenerationRequest, JobSnapshot
+from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
 
 router = APIRouter(tags=["generation"])
 
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="The same key gives the same job."),
+    Header(
+        min_length=1,
+        max_length=255,
+        description="The same key gives the same job; with another request it is refused.",
+    ),
 ]
 
 
@@ -36,7 +39,7 @@ class GenerationStatus(BaseModel):
     updated_at: str
 
 
-@router.post("/generate", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/generate", status_code=status.HTTP_202_ACCEPTED, responses=problems(409, 429))
 async def generate(
     order: GenerationRequest,
     studio: StudioDependency,
@@ -45,22 +48,17 @@ async def generate(
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Take a request on; the picture comes later."""
-    job = await accept(
-        order,
-        job_id=uuid5(_KEYS, idempotency_key) if idempotency_key else None,
-        database=studio.database,
-        publisher=studio.publisher,
-        settings=studio.settings,
-    )
+    job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
+    job = await studio.desk.accept(order, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
 
 
-@router.get("/generation/{job_id}/status")
+@router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
-    job = await _find(job_id, studio)
+    job = await studio.jobs.get(job_id_in(job_id))
     return GenerationStatus(
         id=job.id,
         status=job.status,
@@ -74,23 +72,27 @@ async def generation_status(job_id: str, studio: StudioDependency) -> Generation
     )
 
 
-@router.get("/jobs/{job_id}")
+@router.post("/generation/{job_id}/cancel", responses=problems(404))
+async def cancel_generation(job_id: str, studio: StudioDependency) -> Cancellation:
+    """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
+    return await studio.desk.cancel(job_id_in(job_id))
+
+
+@router.get("/jobs/{job_id}", responses=problems(404))
 async def job_by_id(job_id: str, studio: StudioDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
-    return await _find(job_id, studio)
+    return await studio.jobs.get(job_id_in(job_id))
 
 
-async def _find(text: str, studio: Studio) -> JobSnapshot:
-    """The job of that id.
+def job_id_in(text: str) -> UUID:
+    """The job's id in an address.
 
     Raises:
-        NotFound: there is none, or the text is no id at all.
+        NotFound: the text is no id at all.
     """
     try:
-        job_id = UUID(text)
+        return UUID(text)
     except ValueError:
         raise NotFound(
             f"There is no job {text[:64]!r}.", "A job's id comes with the answer to its request."
         ) from None
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).get(job_id)

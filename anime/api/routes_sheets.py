@@ -3,24 +3,32 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from anime.api.routes_files import PICTURE_HEADERS
+from anime.api.routes_files import SENT, signature_parameters
+from anime.api.sending import send_file
 from anime.api.state import StudioDependency
+from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.errors import NotFound
 
 router = APIRouter(tags=["files"])
 
-FOLDER = ".sheets"  # below the library
-SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.png$")]
+
+SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$")]
 
 
-@router.get("/sheets/{name}", response_class=FileResponse)
-async def sheet(name: SheetName, studio: StudioDependency) -> Response:
+@router.get(
+    "/sheets/{name}",
+    response_class=FileResponse,
+    responses=SENT,
+    dependencies=[Depends(signature_parameters)],
+)
+async def sheet(name: SheetName, request: Request, studio: StudioDependency) -> Response:
     """A contact sheet."""
-    folder = studio.settings.library.resolve() / FOLDER
+    folder = studio.settings.library.resolve() / SHEETS_FOLDER
     real = (folder / name).resolve()
     if not real.is_relative_to(folder) or not await asyncio.to_thread(real.is_file):
-        raise NotFound(f"There is no contact sheet {name}.", "It was deleted; run the batch again.")
-    return FileResponse(real, media_type="image/png", headers=PICTURE_HEADERS)
+        raise NotFound(f"There is no contact sheet {name}.", "It was deleted; draw it again.")
+    kind = "application/pdf" if real.suffix == ".pdf" else "image/png"
+    return send_file(real, request, media_type=kind, filename=name)

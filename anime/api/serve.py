@@ -1,49 +1,99 @@
-"""One application on several ports."""
+"""One application on several ports, the WebSocket's among them."""
 
 import logging
 import socket
 from collections.abc import Sequence
 
 import uvicorn
+from fastapi import FastAPI
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.gateway.server_protocol import DroppingProtocol
 from anime.listening import listening_socket
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
+FRAME_MAX_BYTES = 64 * 1024  # a client that sends a larger one is told so by close code 1009
+PING_SECONDS = 20.0  # how often a WebSocket's peer is asked whether it lives, and may take
 
 _log = logging.getLogger(__name__)
 
 
-class _WithoutQuery(logging.Filter):
-    """Cuts the query off an access log's line: a search may hold the text of a prompt."""
+class WithoutQuery(logging.Filter):
+    """Cuts queries off what uvicorn logs: they may hold a token, or the text of a prompt."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and len(record.args) == 5:  # as uvicorn logs
-            client, method, path, version, status = record.args
-            record.args = (client, method, str(path).partition("?")[0], version, status)
+        """Every line is let through, without its query."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                part.partition("?")[0] if isinstance(part, str) and part.startswith("/") else part
+                for part in record.args
+            )
         return True
+
+
+class ApiServer(uvicorn.Server):
+    """Ends the streams of events before it waits for requests to end."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                ws=DroppingProtocol,
+                ws_max_size=FRAME_MAX_BYTES,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                # It takes 43 KB a client, and compresses each message for each of them anew.
+                ws_per_message_deflate=False,
+                log_level="info",
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; WebSockets get the close code 1012."""
+        self._app.state.gateway.end_streams()
+        await super().shutdown(sockets)
 
 
 async def serve(settings: Settings) -> None:
     """Answer on every port of the settings until SIGINT or SIGTERM.
 
     Raises:
-        ConfigurationError: a port is taken, or no database is known.
+        ConfigurationError: a port is taken, no database is known, or others could reach the API
+            without a token.
     """
     app = create_app(settings)
-    sockets = listen(settings.api_host, settings.api_ports)
-    config = uvicorn.Config(
-        app, log_level="info", server_header=False, timeout_graceful_shutdown=STOP_SECONDS
-    )
-    logging.getLogger("uvicorn.access").addFilter(_WithoutQuery())
+    server = ApiServer(app)
+    for name in ("uvicorn.access", "uvicorn.error"):  # the second has the lines on sockets
+        logging.getLogger(name).addFilter(WithoutQuery())
+    sockets = listen_on_all(settings)
     for each in sockets:
         _log.info("The API listens on %s", address_of(each))
-    await uvicorn.Server(config).serve(sockets=sockets)
+    await server.serve(sockets=sockets)
 
 
-def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
+def listen_on_all(settings: Settings) -> list[socket.socket]:
+    """A listening socket for each of the API's ports, and last the WebSocket's.
+
+    Raises:
+        ConfigurationError: one is taken or not allowed; none is left open.
+    """
+    sockets = listen(settings.api_host, settings.api_ports)
+    try:
+        return sockets + listen(settings.api_host, [settings.ws_port], variable="ANIME_WS_PORT")
+    except ConfigurationError:
+        for each in sockets:
+            each.close()
+        raise
+
+
+def listen(
+    host: str, ports: Sequence[int], *, variable: str = "ANIME_API_PORTS"
+) -> list[socket.socket]:
     """A listening socket for each port; 0 stands for any free one.
 
     Raises:
@@ -52,7 +102,7 @@ def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
     opened: list[socket.socket] = []
     try:
         for port in ports:
-            opened.append(listening_socket(host, port, variable="ANIME_API_PORTS"))  # noqa: PERF401  what is open must be known
+            opened.append(listening_socket(host, port, variable=variable))  # noqa: PERF401  what is open must be known
     except ConfigurationError:
         for each in opened:
             each.close()

@@ -4,17 +4,21 @@ import typer
 
 from anime.cli import (
     batch,
+    cancel,
     demo,
     doctor,
     env,
     files,
     generate,
+    intake,
     jobs,
     migrate,
     quarantine,
     rebuild,
     rehearsal,
+    retention,
     serve,
+    sheet,
     sweep,
     up,
     verify,
@@ -32,8 +36,11 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
+app.command()(cancel.cancel)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(sheet.sheet)
+app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
@@ -44,6 +51,7 @@ app.command()(env.env)
 app.command()(migrate.migrate)
 app.command()(worker.worker)
 app.command()(serve.serve)
+app.command()(intake.intake)
 app.command()(rehearsal.rehearsal)
 
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import BaseModel
 
-from anime.cli.terminal import give, give_lines, shorten, tell
+from anime.cli.terminal import give, give_lines, tell
+from anime.core.prompts import shorten
 from anime.schemas import FileRecord, JobSnapshot
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from anime.cli.display import new_bars, words_of
-from anime.cli.terminal import shorten, tell
+from anime.cli.terminal import tell
 from anime.core.job_status import JobStatus
+from anime.core.prompts import shorten
 from anime.schemas import ProgressEvent
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from anime.db.migrate import revision
 from anime.db.repositories import WindowRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
-from anime.intake import BATCH_DEPLOYMENT, DEPLOYMENT
+from anime.intake import BATCH_DEPLOYMENT
 from anime.library import Library
+from anime.orders.runs import DEPLOYMENT
 from anime.prefect_api import PrefectApi
 from anime.settings import Settings
 from anime.templates import list_templates

@@ -106,10 +106,14 @@ def _raise_for_failures(jobs: Sequence["JobSnapshot"]) -> None:
 
 def _draw_sheet(files: Sequence[FileRecord], target: Path) -> Path:
     from anime.core.sheet import lay_out
-    from anime.pictures import draw_sheet
+    from anime.sheets.book import put_over
+    from anime.sheets.lettering import Lettering
+    from anime.sheets.page import Shown, draw_page
 
     captions = [f"seed {file.metadata['seed']} · {file.metadata['prompt']}" for file in files]
-    draw_sheet(lay_out(captions), [Path(file.file_path) for file in files], target)
+    sheet = lay_out(captions)
+    shown = [Shown((Path(file.file_path),)) for file in files]
+    put_over(draw_page(sheet, shown, Lettering(sheet.caption_px)), target)
     return target
 
 

@@ -34,6 +34,7 @@ def generate(
     required_vram_mb: opt.RequiredVramMb = None,
     priority: opt.Priority = None,
     inputs: opt.Inputs = None,
+    webhook_url: opt.WebhookUrl = None,
     image: opt.Image = None,
     no_wait: opt.NoWait = False,
     json: opt.Json = False,
@@ -64,6 +65,7 @@ def generate(
         batch_size=batch_size,
         required_vram_mb=required_vram_mb,
         priority=priority,
+        webhook_url=webhook_url,
         inputs=read_inputs(inputs or ()),
     )
     job, files = asyncio.run(_render(order, image, waits=not no_wait))

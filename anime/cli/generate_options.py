@@ -42,6 +42,9 @@ Inputs: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=VALUE", help="Any other input. May be repeated."),
 ]
+WebhookUrl: TypeAlias = Annotated[
+    str | None, typer.Option(help="Address that is told, signed, once it has ended.")
+]
 Image: TypeAlias = Annotated[
     Path | None, typer.Option(help="Picture to begin with; copied into the library.")
 ]

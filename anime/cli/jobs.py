@@ -8,8 +8,9 @@ from uuid import UUID
 import typer
 
 from anime.cli.reading import database_session
-from anime.cli.terminal import as_json, give_json, give_table, shorten
+from anime.cli.terminal import as_json, give_json, give_table
 from anime.core.job_status import JobStatus
+from anime.core.prompts import shorten
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:

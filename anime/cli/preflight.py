@@ -4,7 +4,7 @@ from anime.addresses import comfyui_addresses
 from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.intake import check_order
+from anime.orders.taking_on import check_order
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
 

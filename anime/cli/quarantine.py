@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from anime.cli.terminal import as_json, give, give_json, give_table, shorten, tell
+from anime.cli.terminal import as_json, give, give_json, give_table, tell
+from anime.core.prompts import shorten
 
 quarantine = typer.Typer(
     name="quarantine", help="Files that sweeps have put aside.", no_args_is_help=True

@@ -82,13 +82,3 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
-
-
-def shorten(text: str, length: int = 48) -> str:
-    """The text in one line, cut to a length.
-
-    >>> shorten("a girl on a rooftop", 10)
-    'a girl on…'
-    """
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

@@ -65,6 +65,7 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
         "Prefect": (found.prefect_api_url or "").removesuffix("/api"),
         "  sign in": auth.get_secret_value() if auth else "",
         "API": f"{api}/docs",
+        "WebSocket": found.ws_url or "",
         "ComfyUI": f"{found.comfyui_url or ''}" + " (rehearsal)" * ("rehearsal" in record.parts),
         "Library": str(found.library),
         "Logs": str(found.logs),

@@ -13,9 +13,17 @@ def worker(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Generations at a time; ANIME_WORKER_LIMIT if unset.")
     ] = None,
+    watch: Annotated[
+        bool | None,
+        typer.Option(
+            "--watch/--no-watch",
+            help="Have new files in ANIME_COMFYUI_OUTPUT_DIR swept at once; ANIME_WATCH if unset.",
+        ),
+    ] = None,
 ) -> None:
     """Become a Prefect worker on the pool ANIME_WORK_POOL."""
     from anime.settings import load_settings
     from anime.worker import run_worker
 
-    run_worker(load_settings(), worker_type=worker_type, limit=limit)
+    given = {} if watch is None else {"watch": watch}
+    run_worker(load_settings(**given), worker_type=worker_type, limit=limit)

@@ -21,7 +21,9 @@ MAX_CHILDREN = 1_000
 MAX_TRIES = 10
 _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
-_FREE_FIELDS = {"prompt", "negative_prompt", "seed", "project", "character", "shot", "priority"}
+_UNSEEN_FIELDS = {"priority", "webhook_url"}
+_NAME_FIELDS = {"project", "character", "shot"}
+_FREE_FIELDS = {"prompt", "negative_prompt", "seed"} | _NAME_FIELDS | _UNSEEN_FIELDS
 _GONE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -171,8 +173,8 @@ def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
 
 
 def _content_of(request: GenerationRequest) -> str:
-    """What is to be seen: a field that is added later, or another priority, changes no id."""
-    fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"priority"})
+    """What is to be seen: a field added later, another priority or webhook changes no id."""
+    fields = request.model_dump(mode="json", exclude_defaults=True, exclude=_UNSEEN_FIELDS)
     return json.dumps(fields, sort_keys=True)
 
 

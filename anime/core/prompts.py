@@ -4,7 +4,7 @@ _RUN_NAME_PROMPT_CHARS = 48
 _ELLIPSIS = "…"
 
 
-def shorten(prompt: str, length: int) -> str:
+def shorten(prompt: str, length: int = 48) -> str:
     """The prompt on one line, cut between words to `length` characters at most.
 
     >>> shorten("a girl on a rooftop at dusk", 16)

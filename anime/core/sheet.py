@@ -1,6 +1,7 @@
 """Where the pictures and captions of a contact sheet go. All lengths are in pixels."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,13 @@ Size = tuple[int, int]  # width, height
 Point = tuple[int, int]  # from the left, from the top
 
 _LETTER_WIDTH = 0.55  # of its height, on average, in the font Pillow brings
-_LINE_HEIGHT = 1.5
+LINE_HEIGHT = 1.5  # of the letters, from one line to the next
 _FEW = 36  # pictures that are shown in full size
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The box of one picture and the caption under it."""
+    """The box of one picture and the caption under it, whose lines are apart by newlines."""
 
     at: Point
     picture_size: Size
@@ -51,21 +52,38 @@ def lay_out(
 ) -> Sheet:
     """A sheet with one cell for each caption, row by row; as square as it can be by default.
 
-    Captions are cut to the width of their cell; `caption_px` is the height of their letters.
+    Each line of a caption is cut to the width of its cell; `caption_px` is the height of letters.
     """
     width, height = cell_size
-    line = math.ceil(caption_px * _LINE_HEIGHT)
-    pitch = width + gap_px, height + line + gap_px
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    line = math.ceil(caption_px * LINE_HEIGHT)
+    pitch = width + gap_px, height + lines * line + gap_px
     across = columns or _squarest(len(captions), pitch)
     rows = math.ceil(len(captions) / across)
-    letters = int(width / (caption_px * _LETTER_WIDTH))
     cells = []
     for number, caption in enumerate(captions):
         row, column = divmod(number, across)
         left, top = gap_px + column * pitch[0], gap_px + row * pitch[1]
-        cells.append(Cell((left, top), cell_size, shorten(caption, letters), (left, top + height)))
+        fitting = "\n".join(fit(words, width / caption_px) for words in caption.split("\n"))
+        cells.append(Cell((left, top), cell_size, fitting, (left, top + height)))
     size = gap_px + across * pitch[0], gap_px + max(rows, 1) * pitch[1]
     return Sheet(size, across, rows, caption_px, tuple(cells))
+
+
+def fit(text: str, room: float) -> str:
+    """The text on one line, cut to the room, which is counted in heights of a letter.
+
+    >>> fit("a girl on a rooftop", 6), fit("屋根の上の少女", 6)
+    ('a girl on…', '屋根の上の…')
+    """
+    line = shorten(text, len(text))
+    taken, letters = 0.0, 0
+    for letter in line:
+        taken += 1.0 if unicodedata.east_asian_width(letter) in "WF" else _LETTER_WIDTH
+        if taken > room:
+            break
+        letters += 1
+    return shorten(line, letters)
 
 
 def cell_for(count: int) -> Size:

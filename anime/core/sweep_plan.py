@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from anime.core.ownership import Claims, Known, Owner, Sidecar, owner_among
-from anime.core.paths import MEDIA_SUFFIXES, FileKind, library_path, owner_of, safe_filename
+from anime.core.paths import MEDIA_SUFFIXES, FileKind, library_path, safe_filename
 from anime.core.png_metadata import TakeStamp
 
 QUARANTINE = "quarantine"  # the folder, below the library
@@ -118,13 +118,6 @@ class Organise:
     owner: Owner
     origin: Mapping[str, JsonValue]
     outcome = Outcome.ORGANISED
-
-    @property
-    def needs_origin(self) -> bool:
-        """Whether its owner or recipe could not be read back from content, name and place."""
-        if self.content.stamp is not None:
-            return False
-        return self.seen.sidecar is not None or self.owner.job_id != owner_of(self.target.name)
 
 
 @dataclass(frozen=True, slots=True)

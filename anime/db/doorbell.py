@@ -14,6 +14,10 @@ from sqlalchemy import URL
 
 _log = logging.getLogger(__name__)
 
+# What is called out, before the job's id.
+PLACE = "place "  # the job has got a place at ComfyUI
+STOP = "stop "  # somebody asked to stop the job
+
 CONNECT_TIMEOUT_SECONDS = 5
 RETRY_SECONDS = 5.0
 

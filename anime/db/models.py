@@ -80,14 +80,19 @@ def _words(kind: type[StrEnum], name: str) -> Enum:
 
 
 class Project(Base):
-    """A production. Its slug is its folder in the library."""
+    """A production. Its slug is its folder in the library, and stays when the name changes."""
 
     __tablename__ = "projects"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
     slug: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    details: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, server_default=text("'{}'::jsonb")
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class ProductionJob(Base):
@@ -128,6 +133,8 @@ class ProductionJob(Base):
     prompt_id: Mapped[UUID | None]
     comfyui_url: Mapped[str | None]
     flow_run_id: Mapped[UUID | None]
+    run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs ordered
+    batch_run_id: Mapped[UUID | None]  # the batch that wrote it down, and renders it itself
 
     lease_owner: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
@@ -160,6 +167,29 @@ class RenderPlace(Base):
     asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     held_since: Mapped[datetime | None]
     expires_at: Mapped[datetime]
+
+
+class WebhookDelivery(Base):
+    """A message on a job that has ended, until it has arrived and for a while after.
+
+    `next_attempt_at` is empty when it has arrived or was given up.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("delivered_at IS NULL OR next_attempt_at IS NULL", name="delivered"),
+        Index(None, "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    job_id: Mapped[UUID] = mapped_column(unique=True)
+    url: Mapped[str]
+    body: Mapped[dict[str, Any]] = mapped_column(JSONB)  # a WebhookMessage
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    delivered_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class AnimeFile(Base):

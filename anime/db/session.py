@@ -12,7 +12,7 @@ from anime.db.address import parse_address
 from anime.db.doorbell import Doorbell
 from anime.db.faults import faults_explained
 
-PLACES_CHANNEL = "anime_render_places"  # NOTIFY: the id of a job that has got a place
+BELLS_CHANNEL = "anime_bells"  # NOTIFY: a word of `bells`, for the run of that job
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 30
@@ -37,7 +37,7 @@ class Database:
             connect_args=_connect_arguments(self.address),
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
-        self.places = Doorbell(self.address, PLACES_CHANNEL)
+        self.bells = Doorbell(self.address, BELLS_CHANNEL)
 
     @asynccontextmanager
     async def session_scope(self) -> AsyncIterator[AsyncSession]:
@@ -53,7 +53,7 @@ class Database:
 
     async def dispose(self) -> None:
         """Close the connections that are not in use."""
-        await self.places.close()
+        await self.bells.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ SHARED_SETTINGS = (
     "prefect_api_url",
     "prefect_api_auth_string",
     "public_url",
+    "ws_url",
 )
 LOOPBACK = "127.0.0.1,localhost,::1"
 

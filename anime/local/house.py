@@ -27,7 +27,12 @@ from anime.settings import PROJECT_DIR
 from anime.stack_record import StackRecord, read_record
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
-ANY_PORT = {"ANIME_API_PORTS": "0,0", "ANIME_PREFECT_PORT": "0", "ANIME_REHEARSAL_PORT": "0"}
+ANY_PORT = {
+    "ANIME_API_PORTS": "0,0",
+    "ANIME_WS_PORT": "0",
+    "ANIME_PREFECT_PORT": "0",
+    "ANIME_REHEARSAL_PORT": "0",
+}
 READY_SECONDS = 120
 STOP_SECONDS = 60
 COMMAND_SECONDS = 60

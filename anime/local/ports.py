@@ -44,7 +44,7 @@ def with_free_ports(settings: Settings) -> Settings:
         ConfigurationError: one is taken or not allowed; the message names its variable.
     """
     wishes = [PortWish("ANIME_API_PORTS", port, settings.api_host) for port in settings.api_ports]
-    single = {}
+    single = {"ws_port": PortWish("ANIME_WS_PORT", settings.ws_port, settings.api_host)}
     if settings.prefect_api_url is None:
         single["prefect_port"] = PortWish("ANIME_PREFECT_PORT", settings.prefect_port)
     if settings.comfyui_url is None:
@@ -71,6 +71,7 @@ def without_taken_ports(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "api_ports": tuple(free(port, settings.api_host) for port in settings.api_ports),
+            "ws_port": free(settings.ws_port, settings.api_host),
             "prefect_port": free(settings.prefect_port),
             "rehearsal_port": free(settings.rehearsal_port),
         }

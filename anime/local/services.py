@@ -30,9 +30,7 @@ class Services:
 
     def api(self) -> Part:
         """The HTTP API, on all its ports."""
-        host = self.settings.api_host
-        authority = f"[{host}]" if ":" in host else host
-        urls = [f"http://{authority}:{port}" for port in self.settings.api_ports]
+        urls = self.settings.api_urls
 
         async def is_ready(_: float) -> bool:
             # Any answer will do: while Prefect starts, it says that Prefect is missing.

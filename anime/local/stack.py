@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
+from anime.api.access import Access
 from anime.local.child import run
 from anime.local.environment import child_environment, prefect_home, shared_values
 from anime.local.home import locked_home, prepare_home
@@ -45,9 +46,11 @@ async def running_stack(
         project: the folder of prefect.yaml.
 
     Raises:
-        ConfigurationError: a port, a folder or an address cannot be used.
+        ConfigurationError: a port, a folder or an address cannot be used, or others could reach
+            the API without a token.
         StackError: a part did not start, or died too often.
     """
+    Access.from_settings(settings)  # before anything starts: is the API open to everybody?
     prepare_home(settings.home)
     async with locked_home(settings.home) as lock:
         supervisor = Supervisor(inherited_fds=(lock,))
@@ -130,7 +133,9 @@ class LocalStack:
             self._use(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
             if settings.swept_folder is None:
                 self._use(sweep_dir=settings.home / "rehearsal" / "output")
-        self._use(public_url=settings.browser_url)
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
+        self._use(public_url=settings.browser_url, ws_url=ws_url)
 
     async def _start_prefect(self) -> None:
         services = self._services()

@@ -18,7 +18,7 @@ def draw_thumbnail(source: Path, target: Path) -> None:
         UnusableFile: the source has nothing to show, or cannot be decoded.
         OSError: the source cannot be read, or the target cannot be written.
     """
-    small = _first_frame(source)
+    small = first_frame(source)
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(f".{os.getpid()}.tmp")
@@ -29,7 +29,15 @@ def draw_thumbnail(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _first_frame(source: Path) -> Image.Image:
+def first_frame(source: Path) -> Image.Image:
+    """What a picture or film shows first; of a sound its cover.
+
+    A JPEG may come smaller than it is, though no smaller than a thumbnail.
+
+    Raises:
+        UnusableFile: the source has nothing to show, or cannot be decoded.
+        OSError: the source cannot be read.
+    """
     with source.open("rb") as stream:
         media_type = media_type_by_content(stream.read(HEAD_BYTES)) or ""
         stream.seek(0)

@@ -2,10 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prefect import Flow
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.flows import load_flow_from_entrypoint
 
 from anime.errors import ConfigurationError
@@ -13,6 +14,7 @@ from anime.errors import ConfigurationError
 _log = logging.getLogger(__name__)
 _flows: dict[str, Flow[..., Any]] = {}
 _importing = threading.Lock()
+_PLACE = "prefect.deployments.steps.set_working_directory"  # what Prefect adds by itself
 
 
 def load_flow(entrypoint: str | None) -> Flow[..., Any]:
@@ -44,3 +46,11 @@ def load_ahead(entrypoints: Iterable[str]) -> None:
             load_flow(entrypoint)
         except Exception as fault:  # noqa: BLE001  a stranger's module may raise anything
             _log.warning("%s cannot be loaded; its runs will crash: %s", entrypoint, fault)
+
+
+def unheeded(deployment: DeploymentResponse) -> list[str]:
+    """What the deployment asks for and only a process of its own could give each run."""
+    steps: Sequence[Mapping[str, Any]] = deployment.pull_steps or []  # of any library
+    asked = [name for step in steps for name in step if name != _PLACE]
+    variables: Mapping[str, Any] = deployment.job_variables or {}  # of any worker type
+    return asked + [name for name in ("env", "command", "working_dir") if variables.get(name)]

@@ -26,7 +26,7 @@ from prefect.workers.base import (
 
 from anime.settings import get_settings, resolve_reference
 from anime.warm.ending import Ending
-from anime.warm.flow_loader import load_ahead
+from anime.warm.flow_loader import load_ahead, unheeded
 from anime.warm.live_run import LAST_SECONDS, LiveRun
 from anime.warm.owner import Owner
 from anime.warm.patrol import Patrol
@@ -82,6 +82,7 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             asyncio.create_task(self._answer_rings()),
             asyncio.create_task(Patrol(self).walk()),
             asyncio.create_task(self._answer_door()),
+            asyncio.create_task(self._look_out()),
         ]
         for task in self._background:
             task.add_done_callback(self._look_why_it_ended)
@@ -220,6 +221,13 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         except httpx.HTTPError as fault:
             self.log.warning("No flow is loaded ahead: %s", fault or type(fault).__name__)
             return
+        for each in found:
+            if wishes := unheeded(each):
+                self.log.warning(
+                    "Deployment %s asks for %s, which needs a worker of type process: ignored here",
+                    each.name,
+                    ", ".join(wishes),
+                )
         await asyncio.to_thread(load_ahead, {it.entrypoint for it in found if it.entrypoint})
 
     async def _answer_rings(self) -> None:
@@ -234,6 +242,17 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         url = self.settings.redis_url
         if url is not None:
             await answer(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+
+    async def _look_out(self) -> None:
+        folder = self.settings.comfyui_output_dir
+        if not self.settings.watch:
+            return
+        if folder is None:
+            self.log.warning("ANIME_WATCH has no folder to watch: set ANIME_COMFYUI_OUTPUT_DIR")
+            return
+        from anime.warm.lookout import Lookout
+
+        await Lookout(self.settings, folder).keep()
 
     def _listen_to_signals(self) -> None:
         """Take SIGTERM and SIGINT from Prefect's command line, which ends without a goodbye."""

@@ -130,7 +130,7 @@ async def test_f46_a_projects_name_leads_nowhere(
         '{"job_id": 5}',
         '{"job_id": "x", "seed": -1}',
         "null",
-        "\ud800\u0001",
+        "\x01",
     ],
 )
 async def test_f46_metadata_that_is_no_stamp_says_nothing(stage: Stage, text: str) -> None:

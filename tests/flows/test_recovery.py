@@ -11,11 +11,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from prefect.exceptions import CancelledRun
 
 from anime.core.job_status import JobStatus
 from anime.core.paths import owner_of
 from anime.db.repositories import JobRepository
-from anime.errors import JobCancelled, LeaseLost
+from anime.errors import LeaseLost
 from anime.local.ports import PortWish, resolve_ports
 from anime.progress import follow_job
 from anime.schemas import ProgressEvent
@@ -127,7 +128,7 @@ async def test_a_cancelled_job_stops_in_comfyui_too(
     await first_event(studio, job_id, 10)
     async with studio.database.session_scope() as session:
         await JobRepository(session).request_cancel(job_id)
-    with pytest.raises(JobCancelled):
+    with pytest.raises(CancelledRun, match="was cancelled"):
         await asyncio.wait_for(run, 30)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
     assert studio.library_files() == []

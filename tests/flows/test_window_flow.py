@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
 from anime.core.job_status import JobStatus
 from anime.db.repositories import Claim, JobRepository, WindowRepository
-from anime.errors import JobCancelled
 from anime.progress import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
@@ -84,7 +84,7 @@ async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
         await first_event_saying(studio, job_id, "next in line")
         async with studio.database.session_scope() as session:
             await JobRepository(session).request_cancel(job_id)
-        with pytest.raises(JobCancelled):
+        with pytest.raises(CancelledRun, match="was cancelled"):
             await asyncio.wait_for(run, 30)
         async with studio.database.session_scope() as session:
             state = await WindowRepository(session).state(studio.comfyui_url)

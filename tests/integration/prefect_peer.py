@@ -30,9 +30,14 @@ class PrefectPeer:
         default_factory=lambda: {name: uuid4() for name in ("generate/generate", "batch/batch")}
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    asked_for_runs: int = 0
     refuses_runs: bool = False
+    refused_keys: set[str] = field(default_factory=set)
+    is_ill: bool = False  # it changes no state
     run_state: str = "RUNNING"
+    run_message: str = ""
     pool_status: str = "READY"
+    states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def version(self, request: Request) -> JSONResponse:
@@ -47,13 +52,46 @@ class PrefectPeer:
     async def create_flow_run(self, request: Request) -> JSONResponse:
         if self.refuses_runs:
             return JSONResponse({"detail": "no"}, 500)
-        body = await request.json()
+        self.asked_for_runs += 1
+        deployment = request.path_params["id"]
+        if UUID(deployment) not in self.deployments.values():
+            return JSONResponse({"detail": "Deployment not found"}, 404)
+        body = {"deployment": deployment, **await request.json()}
+        if body["idempotency_key"] in self.refused_keys:
+            return JSONResponse({"detail": "no such parameter"}, 422)
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
         return JSONResponse(run, 201)
 
     async def flow_run(self, request: Request) -> JSONResponse:
-        return JSONResponse({"id": request.path_params["id"], "state": {"type": self.run_state}})
+        return JSONResponse(self._told(request.path_params["id"]))
+
+    async def filtered(self, request: Request) -> JSONResponse:
+        wanted = (await request.json())["flow_runs"]
+        told = [self._told(run_id) for run_id in wanted["id"]["any_"]]
+        kinds = wanted["state"]["type"]["any_"]
+        return JSONResponse([run for run in told if run["state"]["type"] in kinds])
+
+    async def set_state(self, request: Request) -> JSONResponse:
+        if self.is_ill:
+            return JSONResponse({"detail": "no"}, 500)
+        self.states[request.path_params["id"]] = (await request.json())["state"]["type"]
+        return JSONResponse({"status": "ACCEPT"}, 201)
+
+    async def until_runs(self, number: int) -> None:
+        """Return when so many runs are ordered; within five seconds."""
+        async with asyncio.timeout(5):
+            while len(self.runs) < number:
+                self.ordered.clear()
+                await self.ordered.wait()
+
+    def state_of(self, job_id: object) -> str:
+        """The state of the job's first run."""
+        return self.states.get(self.runs[str(job_id)]["id"], self.run_state)
+
+    def _told(self, run_id: str) -> dict[str, Any]:
+        kind = self.states.get(run_id, self.run_state)
+        return {"id": run_id, "state": {"type": kind, "message": self.run_message}}
 
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
@@ -67,7 +105,9 @@ class PrefectPeer:
                 Route(
                     "/api/deployments/{id}/create_flow_run", self.create_flow_run, methods=["POST"]
                 ),
+                Route("/api/flow_runs/filter", self.filtered, methods=["POST"]),
                 Route("/api/flow_runs/{id}", self.flow_run),
+                Route("/api/flow_runs/{id}/set_state", self.set_state, methods=["POST"]),
                 Route("/api/work_pools/{name}", self.work_pool),
             ],
         )

@@ -92,6 +92,7 @@ async def test_the_old_request_works_verbatim(
     assert answer.status_code == 202
     accepted = answer.json()
     assert accepted["status"] == "queued"
+    await prefect.until_runs(1)
     assert list(prefect.runs) == [accepted["job_id"]]
     status = (await client.get(accepted["status_url"])).json()
     assert status.keys() >= {"id", "status", "progress", "stage", "output_path", "error"}
@@ -114,7 +115,22 @@ async def test_the_same_idempotency_key_gives_the_same_job(
     ]
     first, again, other = (answer.json()["job_id"] for answer in answers)
     assert first == again != other
-    assert len(prefect.runs) == 2
+    await prefect.until_runs(2)
+    assert set(prefect.runs) == {first, other}
+
+
+async def test_the_same_key_with_another_request_is_refused(
+    client: httpx.AsyncClient, prefect: PrefectPeer
+) -> None:
+    key = {"Idempotency-Key": "take 7"}
+    first = await client.post("/api/anime/generate", json={"prompt": "rain"}, headers=key)
+    same = {"type": "image", "prompt": "rain", "priority": 50}  # what it is by default, spelled out
+    again = await client.post("/api/anime/generate", json=same, headers=key)
+    other = await client.post("/api/anime/generate", json={"prompt": "snow"}, headers=key)
+    assert again.json() == first.json()
+    assert problem_of(other, 409)["type"] == "urn:anime:problem:idempotency-conflict"
+    await prefect.until_runs(1)
+    assert [run["parameters"]["prompt"] for run in prefect.runs.values()] == ["rain"]
 
 
 async def test_progress_is_a_share_of_one(client: httpx.AsyncClient, database: Database) -> None:
@@ -203,16 +219,9 @@ async def test_an_unknown_workflow_is_refused_with_those_that_exist(
     assert "txt2img" in problem["todo"]
 
 
-async def test_a_dead_prefect_is_503_and_nothing_is_made(
-    client: httpx.AsyncClient, prefect: PrefectPeer, database: Database
-) -> None:
-    prefect.deployments.clear()
-    answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
-    problem = problem_of(answer, 503)
-    assert problem["type"] == "urn:anime:problem:prefect-unavailable"
-    assert int(answer.headers["retry-after"]) > 0
-    async with database.session_scope() as session:
-        assert await JobRepository(session).newest(1) == []
+@pytest.mark.parametrize("job_id", [str(uuid4()), "not-a-uuid"])
+async def test_an_unknown_job_cannot_be_cancelled(client: httpx.AsyncClient, job_id: str) -> None:
+    problem_of(await client.post(f"/api/anime/generation/{job_id}/cancel"), 404)
 
 
 async def test_a_dead_database_is_503_and_health_is_not_impressed(settings: Settings) -> None:
@@ -240,7 +249,7 @@ async def test_a_bug_tells_nothing_of_itself(
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(JobRepository, "get", broken)
+    monkeypatch.setattr(JobRepository, "among", broken)
     async for client in opened(settings, raise_app_exceptions=False):
         answer = await client.get(f"/api/anime/generation/{uuid4()}/status")
         assert problem_of(answer, 500)["type"] == "urn:anime:problem:internal"
@@ -310,7 +319,7 @@ async def test_thumbnails_fall_back_to_the_file(
     url = f"/api/anime/files/{row.id}/thumbnail"
     full = await client.get(url)
     small = settings.library / thumbnail_path(SHA256)
-    small.parent.mkdir(parents=True)
+    small.parent.mkdir(parents=True, exist_ok=True)
     small.write_bytes(THUMBNAIL)
     answer = await client.get(url)
     assert (full.content, answer.content) == (PICTURE, THUMBNAIL)
@@ -376,7 +385,7 @@ async def test_files_are_searched_a_page_at_a_time(
     first = (await client.get("/api/anime/files", params=asked)).json()
     asked["cursor"] = first["next_cursor"]
     second = (await client.get("/api/anime/files", params=asked)).json()
-    found = [file["filename"] for file in (*first["files"], *second["files"])]
+    found = [file["filename"] for file in (*first["items"], *second["items"])]
     assert found == ["2.png", "1.png", "0.png"]
     assert second["next_cursor"] is None
 
@@ -387,7 +396,7 @@ async def test_files_are_searched_a_page_at_a_time(
         ({"projet": "x"}, "projet"),
         ({"kind": "picture"}, "kind"),
         ({"since": "yesterday"}, "yesterday"),
-        ({"cursor": "forged"}, "no cursor"),
+        ({"cursor": "forged"}, "none of this list"),
         ({"text": "a\x00b"}, "text"),
         ({"seed": str(2**64)}, "seed"),
         ({"limit": "0"}, "limit"),

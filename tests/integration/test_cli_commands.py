@@ -259,6 +259,27 @@ async def test_a_service_that_is_away_is_named_and_nothing_is_made(
     assert prefect.runs == {}
 
 
+async def test_cancel_stops_the_jobs_it_names_and_says_what_became_of_each(
+    anime: Commands, prefect: PrefectPeer
+) -> None:
+    first, second, other = [
+        (await anime.call("generate", "rain", "--no-wait")).out.strip() for _ in range(3)
+    ]
+    done = await anime.call("cancel", first, second)
+    again = await anime.call("cancel", first)
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [f"{first}  It is cancelled.", f"{second}  It is cancelled."],
+    )
+    assert (again.code, "nothing is changed" in again.out) == (0, True)
+    assert [prefect.state_of(job) for job in (first, second, other)] == [
+        "CANCELLED",
+        "CANCELLED",
+        "RUNNING",
+    ]
+    assert (await anime.call("cancel", str(uuid4()))).code == 1
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -423,14 +444,14 @@ async def test_help_and_lists_import_nothing_heavy() -> None:
 
 
 async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Commands) -> None:
-    process = await anime.start("serve", ANIME_API_PORTS="0,0")
+    process = await anime.start("serve", ANIME_API_PORTS="0,0", ANIME_WS_PORT="0")
     assert process.stderr is not None
     urls: list[str] = []
     while len(urls) < 2:
         line = (await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)).decode()
         urls += [word for word in line.split() if word.startswith("http://")]
     async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
-        answers = [await client.get(f"{url}/health?prompt=rain") for url in urls]
+        answers = [await client.get(f"{url}/api/anime/jobs?project=rain") for url in urls]
     assert [answer.status_code for answer in answers] == [200, 200]
     process.send_signal(signal.SIGTERM)
     assert "rain" not in (await ended(process)).err

@@ -71,7 +71,7 @@ async def test_a_migration_waits_for_the_one_under_way(empty_database_url: str) 
 
 async def test_tables_of_others_are_left_alone(database_url: str) -> None:
     await execute(database_url, "CREATE TABLE public.alembic_version (version_num TEXT)")
-    await execute(database_url, "CREATE TABLE anime_api.characters (id SERIAL)")
+    await execute(database_url, "CREATE TABLE anime_api.wardrobe (id SERIAL)")
     await upgrade(database_url)
     assert await check(database_url) == []
     assert await execute(database_url, "SELECT * FROM public.alembic_version") == []

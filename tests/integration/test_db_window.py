@@ -223,7 +223,7 @@ async def test_without_the_bell_whoever_waits_asks_by_itself(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(window, "_POLL_SECONDS", 0.05)
-    monkeypatch.setattr(type(database.places), "_listen", _hears_nothing)
+    monkeypatch.setattr(type(database.bells), "_listen", _hears_nothing)
     holder, waiting = claim(), claim()
     await ask(database, holder, size=1)
     entered = asyncio.Event()

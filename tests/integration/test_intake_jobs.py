@@ -11,7 +11,7 @@ from anime.core.job_status import JobStatus
 from anime.core.seeds import MAX_SEED, seed_of
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.errors import InvalidRequest, PrefectUnavailable
+from anime.errors import InvalidRequest, KeyReused, PrefectUnavailable
 from anime.intake import accept
 from anime.progress import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -66,10 +66,10 @@ async def test_the_same_job_id_again_is_the_same_job(
 ) -> None:
     job_id = uuid4()
     first = await take_on(REQUEST, database, settings, job_id)
-    other = GenerationRequest(prompt="something else")
-    second = await take_on(other, database, settings, job_id)
+    second = await take_on(REQUEST, database, settings, job_id)
+    with pytest.raises(KeyReused, match=str(job_id)):
+        await take_on(GenerationRequest(prompt="something else"), database, settings, job_id)
     assert first.id == second.id == job_id
-    assert second.prompt == REQUEST.prompt
     assert len(prefect.runs) == len(await all_jobs(database)) == 1
 
 

@@ -108,21 +108,21 @@ def test_a_path_too_long_for_a_socket_is_replaced_by_a_private_one(tmp_path: Pat
 
 
 def test_port_0_becomes_a_free_one_and_all_differ() -> None:
-    given = Settings(api_ports=(0, 0), prefect_port=0, rehearsal_port=0)
+    given = Settings(api_ports=(0, 0), ws_port=0, prefect_port=0, rehearsal_port=0)
     found = with_free_ports(given)
-    ports = {*found.api_ports, found.prefect_port, found.rehearsal_port}
-    assert len(ports) == 4
+    ports = {*found.api_ports, found.ws_port, found.prefect_port, found.rehearsal_port}
+    assert len(ports) == 5
     assert 0 not in ports
 
 
 def test_a_taken_port_is_named_with_its_variable(taken_port: int) -> None:
-    given = Settings(api_ports=(0,), prefect_port=taken_port, rehearsal_port=0)
+    given = Settings(api_ports=(0,), ws_port=0, prefect_port=taken_port, rehearsal_port=0)
     with pytest.raises(ConfigurationError, match=rf"{taken_port}.*ANIME_PREFECT_PORT.*is taken"):
         with_free_ports(given)
 
 
 def test_where_comfyui_may_run_the_way_to_use_it_is_told(taken_port: int) -> None:
-    given = Settings(api_ports=(0,), prefect_port=0, rehearsal_port=taken_port)
+    given = Settings(api_ports=(0,), ws_port=0, prefect_port=0, rehearsal_port=taken_port)
     with pytest.raises(
         ConfigurationError, match=f"ANIME_COMFYUI_URL=http://127.0.0.1:{taken_port}"
     ):
@@ -132,6 +132,7 @@ def test_where_comfyui_may_run_the_way_to_use_it_is_told(taken_port: int) -> Non
 def test_ports_of_what_is_not_started_are_not_looked_at(taken_port: int) -> None:
     given = Settings(
         api_ports=(0,),
+        ws_port=0,
         prefect_port=taken_port,
         rehearsal_port=taken_port,
         prefect_api_url="http://prefect.local/api",

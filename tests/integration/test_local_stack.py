@@ -71,7 +71,9 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings(home=tmp_path / "home", api_ports=(0, 0), prefect_port=0, rehearsal_port=0)
+    return load_settings(
+        home=tmp_path / "home", api_ports=(0, 0), ws_port=0, prefect_port=0, rehearsal_port=0
+    )
 
 
 @pytest.fixture

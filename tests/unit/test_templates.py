@@ -181,6 +181,16 @@ def test_a_workflow_of_ones_own_is_two_files_in_any_folder(tmp_path: Path) -> No
     assert load_template("my-look", tmp_path).binding.title == "Text to image"
 
 
+def test_a_workflow_that_was_changed_is_read_anew(tmp_path: Path) -> None:
+    for suffix in (".json", ".toml"):
+        (tmp_path / f"mine{suffix}").write_text((SHIPPED / f"txt2img{suffix}").read_text())
+    first, again = load_template("mine", tmp_path), load_template("mine", tmp_path)
+    binding = tmp_path / "mine.toml"
+    binding.write_text(binding.read_text().replace("Text to image", "Another title"))
+    assert first is again
+    assert load_template("mine", tmp_path).binding.title == "Another title"
+
+
 def test_the_binding_file_in_the_documentation_is_a_good_one() -> None:
     text = (PROJECT_DIR / "docs" / "workflows.md").read_text(encoding="utf-8")
     example = text.partition("```toml\n")[2].partition("```")[0]

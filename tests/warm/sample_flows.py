@@ -101,3 +101,9 @@ async def talks(word: str) -> None:
         get_run_logger().info("%s logged %d", word, number)
         print(f"{word} printed {number}")  # noqa: T201
         await asyncio.sleep(0.01)
+
+
+@flow
+async def sweep(folder: str) -> None:
+    """Stands in for the studio's own."""
+    del folder

@@ -64,6 +64,20 @@ async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, sit
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
+async def test_a_prefect_server_that_is_restarted_under_a_batch_costs_no_render(
+    house: House,
+) -> None:
+    order = {"prompts": [f"batch {n} of the night" for n in range(14)], "name": "night"}
+    file = house.folder / "night.yaml"
+    file.write_text(json.dumps({**order, "common": {"steps": 40, "width": 64, "height": 64}}))
+    batch = asyncio.create_task(house.anime("batch", str(file), "--json", timeout_seconds=90))
+    await _until_rendered(house, "of the night", at_least=2)
+    psutil.Process(house.record.parts["prefect"].pid).kill()
+    done = await batch
+    assert done.returncode == 0, done.stderr
+    assert len(await _rendered(house, "of the night")) == 14
+
+
 async def _ordered(house: House, prompt: str, steps: int = SLOW) -> str:
     order = {"prompt": prompt, "width": 64, "height": 64, "steps": steps}
     async with httpx.AsyncClient(base_url=str(house.record.parts["api"].url)) as http:
@@ -97,7 +111,17 @@ async def _assert_completed_by_one_prompt(house: House, job_id: str) -> None:
     job = await house.job(job_id)
     assert (job["status"], job["attempt"]) == ("completed", 1), job
     assert [Path(file["file_path"]).is_file() for file in job["files"]] == [True]
+    assert len(await _rendered(house, job["prompt"])) == 1
+
+
+async def _until_rendered(house: House, prompt: str, *, at_least: int) -> None:
+    async with asyncio.timeout(60):
+        while len(await _rendered(house, prompt)) < at_least:
+            await asyncio.sleep(0.05)
+
+
+async def _rendered(house: House, prompt: str) -> list[str]:
+    """Ids in ComfyUI's history of what was rendered for prompts with these words."""
     async with httpx.AsyncClient(base_url=house.record.settings["comfyui_url"]) as http:
         history = (await http.get("/history")).json()
-    sent = [entry for entry in history.values() if job["prompt"] in json.dumps(entry["prompt"])]
-    assert len(sent) == 1
+    return [key for key, entry in history.items() if prompt in json.dumps(entry["prompt"])]

@@ -70,26 +70,26 @@ class Wanted:
         return self._along(_places(SearchableFile)).offset(WALKED_FILES - 1).limit(1)
 
     def look_up(self, walked_to: Position, number: int) -> _Places:
-        """The first so many that fit, after where the walk has ended, week by week.
+        """The first so many that fit, after where the walk has ended, month by month.
 
-        Each week is asked of the index of terms until there are enough. OFFSET 0 is a fence:
-        PostgreSQL would else go through all files wherever it takes the words for common, and
-        through a second index wherever there is one.
+        Each month (of four weeks) is asked of the index of terms until there are enough.
+        OFFSET 0 is a fence: PostgreSQL would else go through all files wherever it takes the
+        words for common, and through a second index wherever there is one.
         """
         since = literal(self._query.since, DateTime(timezone=True))
         until = literal(walked_to.created_at, DateTime(timezone=True))
-        weeks = _functions.weeks_of_files(since, until).table_valued("week").render_derived()
-        of_week = cast(literal("'week:") + cast(weeks.c.week, Text) + literal("'"), TSQUERY)
+        months = _functions.months_of_files(since, until).table_valued("month").render_derived()
+        of_month = cast(literal("'month:") + cast(months.c.month, Text) + literal("'"), TSQUERY)
         words = [*self._phrases()]
-        terms = reduce(_and, [*words, *self._tags(), of_week])
+        terms = reduce(_and, [*words, *self._tags(), of_month])
         of_terms = select(SearchableFile).where(SearchableFile.terms.op("@@")(terms))
-        near = aliased(SearchableFile, of_terms.correlate(weeks).offset(literal(0)).subquery())
+        near = aliased(SearchableFile, of_terms.correlate(months).offset(literal(0)).subquery())
         fits = [*(self._has(near, name) for name in self._values), *self._in_time(near, walked_to)]
         if words:  # a text of mere punctuation is found nowhere, here as on the walk
             fits.append(func.numnode(reduce(_and, words)) > 0)
         first = _newest_first(_places(near).where(*fits), near).limit(number).lateral()
-        # In the order of the weeks, as a nested loop keeps it: sorting would ask all of them.
-        return select(first).select_from(weeks.join(first, true())).limit(number)
+        # In the order of the months, as a nested loop keeps it: sorting would ask all of them.
+        return select(first).select_from(months.join(first, true())).limit(number)
 
     def _along(self, statement: Select[Any]) -> Select[Any]:  # of what, the caller knows
         """The files that have the leading value, newest first, after the position."""

@@ -1,21 +1,13 @@
-"""What is asked of a search, and where a page of its answer ends."""
+"""What is asked of a search, and the shape of its answer."""
 
-import base64
-import binascii
-import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from anime.errors import InvalidRequest
 from anime.schemas import FileRecord, MediaKind, Name, Seed, Storable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_POSITION = struct.Struct(">qi")  # microseconds since 1970, id of the file
 
 StateWord = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
 SearchText = Annotated[str, Field(min_length=1, max_length=500), Storable]
@@ -54,31 +46,6 @@ class Position(NamedTuple):
 
     created_at: datetime
     file_id: int
-
-
-def cursor_at(position: Position) -> str:
-    """The text that stands for a position; it says nothing to people, and stays valid."""
-    micros = (position.created_at - _EPOCH) // _MICROSECOND
-    packed = _POSITION.pack(micros, position.file_id)
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
-
-
-def position_of(cursor: str) -> Position:
-    """The position a cursor stands for.
-
-    Raises:
-        InvalidRequest: it is not one of ours.
-    """
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
-        micros, file_id = _POSITION.unpack(packed)
-        return Position(_EPOCH + micros * _MICROSECOND, file_id)
-    except (binascii.Error, struct.error, ValueError, OverflowError):
-        raise InvalidRequest(
-            f"{cursor[:40]!r} is no cursor.",
-            "Take next_cursor of the page before, unchanged, or leave it out to begin anew.",
-        ) from None
 
 
 def phrases_of(text: str) -> Iterator[tuple[str, bool]]:

@@ -14,14 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.paths import slug_of
 from anime.db.models import AnimeFile, Project
+from anime.db.repositories.cursor import Cut, cut_at, page_of
 from anime.db.repositories.file_conditions import Wanted
-from anime.db.repositories.file_query import (
-    FilePage,
-    FileQuery,
-    Position,
-    cursor_at,
-    position_of,
-)
+from anime.db.repositories.file_query import FilePage, FileQuery, Position
 from anime.db.repositories.files import record_of
 from anime.schemas import FileRecord
 
@@ -47,17 +42,15 @@ class FileSearch:
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
-        after = position_of(cursor) if cursor else None
+        after = Position(*cut_at(cursor, _file_id)) if cursor else None
         wanted = await self._wanted(query, after)
         if wanted is None:
             return FilePage(files=[])
         await self._session.execute(_PLAN_FOR_THE_VALUES)
         found = await self._positions(wanted, limit + 1)
-        page = found[:limit]
-        return FilePage(
-            files=await self._files([position.file_id for position in page]),
-            next_cursor=cursor_at(page[-1]) if len(found) > limit else None,
-        )
+        page, next_cursor = page_of(found, limit, lambda position: Cut(*position))
+        files = await self._files([position.file_id for position in page])
+        return FilePage(files=files, next_cursor=next_cursor)
 
     async def _wanted(self, query: FileQuery, after: Position | None) -> Wanted | None:
         """The query with the project's id; None for a project that has no row."""
@@ -86,3 +79,11 @@ class FileSearch:
         rows = await self._session.scalars(select(AnimeFile).where(AnimeFile.id.in_(ids)))
         by_id = {row.id: record_of(row) for row in rows}
         return [by_id[file_id] for file_id in ids if file_id in by_id]
+
+
+def _file_id(text: str) -> int:
+    """The id of a file. Raises ValueError for what PostgreSQL's integer cannot hold."""
+    file_id = int(text)
+    if not 0 < file_id < 2**31:
+        raise ValueError(f"{file_id} is no file's id")
+    return file_id

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, func
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.doorbell import STOP
 from anime.db.models import ProductionJob
-from anime.db.repositories.job_rows import JobRows, no_such_job
+from anime.db.repositories.job_rows import JobRows, no_such_job, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
     Lease,
@@ -26,6 +27,7 @@ from anime.db.repositories.leases import (
     until,
 )
 from anime.db.repositories.projects import ProjectRepository
+from anime.db.session import BELLS_CHANNEL
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _UNLEASED = {"lease_owner": None, "lease_expires_at": None}
@@ -38,7 +40,7 @@ class NewJob:
     request: GenerationRequest
     workflow: str
     seed: int
-    flow_run_id: UUID | None = None
+    batch_run_id: UUID | None = None
 
 
 class JobRepository(JobRows):
@@ -48,7 +50,23 @@ class JobRepository(JobRows):
         self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
     ) -> JobSnapshot:
         """The job's row, written as `queued` unless it is there already."""
-        await self.create_all({job_id: NewJob(request, workflow, seed)})
+        new = await self.insert(job_id, NewJob(request, workflow, seed))
+        return new or await self.get(job_id)
+
+    async def insert(self, job_id: UUID, job: NewJob) -> JobSnapshot | None:
+        """The job, written down as `queued`; None when its id is taken."""
+        name = job.request.project
+        project_id = (
+            (await ProjectRepository(self._session).get_or_create(name)).id if name else None
+        )
+        row = await self._session.scalar(
+            insert(ProductionJob)
+            .values(_row(job_id, job, project_id))
+            .on_conflict_do_nothing(index_elements=[ProductionJob.id])
+            .returning(ProductionJob)
+        )
+        if row is None or project_id is None:
+            return row and snapshot_of(row, None)
         return await self.get(job_id)
 
     async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
@@ -118,6 +136,15 @@ class JobRepository(JobRows):
             changes["progress"] = func.greatest(ProductionJob.progress, progress)
         await self._while_processing(lease, **changes)
 
+    async def hold(self, lease: Lease, *, seconds: float) -> None:
+        """Keep the job for so many seconds from now, even while somebody asks to stop it.
+
+        Raises:
+            LeaseLost: another run has taken the job, or it has ended.
+        """
+        if await self._change(is_held_by(lease), lease_expires_at=until(seconds)) is None:
+            raise refusal(await self._row(lease.job_id))
+
     async def begin_attempt(
         self, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
     ) -> Lease:
@@ -170,6 +197,7 @@ class JobRepository(JobRows):
             status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
             finished_at=case((is_queued, NOW)),
         )
+        await self._session.execute(select(func.pg_notify(BELLS_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
@@ -193,7 +221,7 @@ class JobRepository(JobRows):
         return await self.get(job_id)
 
     async def remember_flow_run(self, job_id: UUID, flow_run_id: UUID) -> None:
-        """Write down which Prefect run works on the job."""
+        """Write down which Prefect run works on the job now."""
         if await self._change(ProductionJob.id == job_id, flow_run_id=flow_run_id) is None:
             raise no_such_job(job_id)
 
@@ -243,5 +271,6 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
         "prompt": request.prompt,
         "params": request.model_dump(mode="json"),
         "seed": job.seed,
-        "flow_run_id": job.flow_run_id,
+        "flow_run_id": job.batch_run_id,
+        "batch_run_id": job.batch_run_id,
     }

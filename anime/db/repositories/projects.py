@@ -3,12 +3,18 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slug_of
 from anime.db.models import Project
+from anime.db.repositories.cursor import Cut, cut_at, page_of
+from anime.db.repositories.leases import NOW
+from anime.errors import AlreadyExists, NotFound
+
+_SHOWN_CHARS = 64
 
 
 class ProjectKey(NamedTuple):
@@ -38,5 +44,98 @@ class ProjectRepository:
         assert found is not None  # noqa: S101  we, or whoever we waited for, have inserted it
         return ProjectKey(found, slug)
 
+    async def name_of(self, project_id: UUID) -> str | None:
+        """The name of that project; None when there is none."""
+        return await self._session.scalar(select(Project.name).where(Project.id == project_id))
+
+    async def get(self, named: str) -> ProjectRecord:
+        """The project with that id, slug or name; of two that fit, the one with the id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        wanted = Project.slug == slug_of(named)
+        if (project_id := _as_id(named)) is not None:
+            wanted = or_(wanted, Project.id == project_id)
+        rows = (await self._session.scalars(select(Project).where(wanted))).all()
+        if not rows:
+            raise NotFound(
+                f"There is no project {named[:_SHOWN_CHARS]!r}.",
+                "`GET /api/anime/projects` lists them; a generation makes the one it names.",
+            )
+        return _record(next((row for row in rows if row.id == project_id), rows[0]))
+
+    async def create(self, new: NewProject) -> ProjectRecord:
+        """The project, written down.
+
+        Raises:
+            AlreadyExists: another one has its slug.
+        """
+        slug = new.slug or slug_of(new.name)
+        row = await self._session.scalar(
+            insert(Project)
+            .values(slug=slug, name=new.name, description=new.description, details=new.metadata)
+            .on_conflict_do_nothing(index_elements=[Project.slug])
+            .returning(Project)
+        )
+        if row is None:
+            raise AlreadyExists(
+                f"There is a project {slug} already.", "Use it, or choose another slug."
+            )
+        return _record(row)
+
+    async def change(self, named: str, change: ProjectChange) -> ProjectRecord:
+        """The project as it is after the change.
+
+        Raises:
+            NotFound: there is none.
+        """
+        project = await self.get(named)
+        values = change.model_dump(exclude_none=True)
+        if "metadata" in values:
+            values["details"] = values.pop("metadata")
+        row = await self._session.scalar(
+            update(Project)
+            .where(Project.id == project.id)
+            .values(updated_at=NOW, **values)
+            .returning(Project),
+            execution_options={"populate_existing": True},
+        )
+        return _record(row) if row is not None else project
+
+    async def page(
+        self, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[ProjectRecord], str | None]:
+        """At most `limit` projects, newest first, and the cursor of the next page.
+
+        Raises:
+            InvalidRequest: the cursor is not one of this list.
+        """
+        found = select(Project).order_by(Project.created_at.desc(), Project.id.desc())
+        if cursor is not None:
+            after = cut_at(cursor, UUID)
+            found = found.where(tuple_(Project.created_at, Project.id) < after)
+        rows = await self._session.scalars(found.limit(limit + 1))
+        return page_of([_record(row) for row in rows], limit, lambda p: Cut(p.created_at, p.id))
+
     async def _find(self, slug: str) -> UUID | None:
         return await self._session.scalar(select(Project.id).where(Project.slug == slug))
+
+
+def _as_id(named: str) -> UUID | None:
+    try:
+        return UUID(named)
+    except ValueError:
+        return None
+
+
+def _record(row: Project) -> ProjectRecord:
+    return ProjectRecord(
+        id=row.id,
+        slug=row.slug,
+        name=row.name,
+        description=row.description,
+        metadata=row.details,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

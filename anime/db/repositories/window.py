@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, func, or_,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.db.doorbell import PLACE
 from anime.db.models import RenderPlace
 from anime.db.repositories.leases import NOW, until
-from anime.db.session import PLACES_CHANNEL
+from anime.db.session import BELLS_CHANNEL
 from anime.errors import LeaseLost
 
 _LOCK_SPACE = 8328  # of PostgreSQL's advisory locks: those of ours
@@ -157,7 +158,7 @@ class WindowRepository:
             .cte("admitted")
         )
         await self._session.execute(
-            select(func.pg_notify(PLACES_CHANNEL, cast(admitted.c.job_id, Text)))
+            select(func.pg_notify(BELLS_CHANNEL, PLACE + cast(admitted.c.job_id, Text)))
         )
 
     async def _place_of(self, claim: Claim) -> Place:

@@ -50,24 +50,25 @@ PHRASE_OF = """
     $$
 """
 
-# The weeks, as in the terms, that have files; the newest first. One look at the index for each.
-WEEKS_OF_FILES = """
-    CREATE FUNCTION anime_api.weeks_of_files(since timestamptz, until timestamptz)
+# The months (of four weeks, as in the terms) that have files, the newest first: one look at the
+# index for each.
+MONTHS_OF_FILES = """
+    CREATE FUNCTION anime_api.months_of_files(since timestamptz, until timestamptz)
     RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
     AS $$
-    DECLARE week bigint;
+    DECLARE month bigint;
     BEGIN
         LOOP
             SELECT created_at INTO until FROM anime_api.searchable_files
             WHERE created_at <= until AND created_at > '-infinity'
             ORDER BY created_at DESC LIMIT 1;
             EXIT WHEN NOT FOUND OR until < since;
-            week := floor(extract(epoch FROM until) / 604800);
-            RETURN NEXT week;
-            until := to_timestamp(week * 604800) - interval '1 microsecond';
+            month := floor(extract(epoch FROM until) / 2419200);
+            RETURN NEXT month;
+            until := to_timestamp(month * 2419200) - interval '1 microsecond';
         END LOOP;
     END
     $$
@@ -86,8 +87,8 @@ COPY = """
                 'project:' || file.project_id, 'kind:' || left(lower(file.file_type), 200),
                 'state:' || left(lower(file.state), 200), 'character:' || fact.character,
                 'model:' || fact.model,
-                CASE WHEN isfinite(file.created_at) THEN 'week:'
-                    || CAST(floor(extract(epoch FROM file.created_at) / 604800) AS bigint) END
+                CASE WHEN isfinite(file.created_at) THEN 'month:'
+                    || CAST(floor(extract(epoch FROM file.created_at) / 2419200) AS bigint) END
             ], NULL))
     FROM {source} AS file
     CROSS JOIN LATERAL (
@@ -129,7 +130,7 @@ def upgrade() -> None:
     op.execute(SPELLED)
     op.execute(PHRASE_OF)
     _create_table()
-    op.execute(WEEKS_OF_FILES)
+    op.execute(MONTHS_OF_FILES)
     op.execute(COPY.format(source="anime_api.anime_files", condition=""))
     _create_indexes()
     _create_triggers()
@@ -141,7 +142,7 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER searchable_after_{name} ON anime_api.anime_files")
     for name in ("make_searchable", "forget_searchable", "forget_all_searchable"):
         op.execute(f"DROP FUNCTION anime_api.{name}()")
-    op.execute("DROP FUNCTION anime_api.weeks_of_files(timestamptz, timestamptz)")
+    op.execute("DROP FUNCTION anime_api.months_of_files(timestamptz, timestamptz)")
     op.drop_table(TABLE, schema=SCHEMA)
     op.execute("DROP FUNCTION anime_api.phrase_of(text, boolean)")
     op.execute("DROP FUNCTION anime_api.spelled(text)")

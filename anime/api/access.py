@@ -1,0 +1,120 @@
+"""Who may ask: those who show a token, pages of known origins, and signed addresses."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlsplit
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings
+from anime.tokens import api_tokens, is_same, signature_of
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of this process, for HTTP and for sockets."""
+
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    origins: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset(LOOPBACK_NAMES)
+    own_ports: frozenset[int] = frozenset()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The rules that the settings give.
+
+        Raises:
+            ConfigurationError: everybody could reach the API and none would need a token, or a
+                token refers to nothing.
+        """
+        tokens = api_tokens(settings)
+        if not tokens and not _is_loopback(settings.api_host):
+            raise ConfigurationError(
+                f"ANIME_API_HOST={settings.api_host} lets other machines in, and they would need "
+                "no token: ANIME_API_TOKEN is not set.",
+                "Set ANIME_API_TOKEN to a long random text, or ANIME_API_HOST to 127.0.0.1.",
+            )
+        public = urlsplit(settings.browser_url).hostname
+        names = (*LOOPBACK_NAMES, settings.api_host.lower(), public or "localhost")
+        return cls(
+            tokens=tokens,
+            origins=frozenset(settings.api_cors_origins),
+            own_names=frozenset(names),
+            own_ports=frozenset(settings.api_ports),
+        )
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a request without a token is refused."""
+        return bool(self.tokens)
+
+    def is_allowed(self, token: str | None) -> bool:
+        """Whether whoever shows that token may ask. Where none is set, everybody may."""
+        if not self.tokens:
+            return True
+        # All are looked at: how long it takes does not tell which one it was.
+        matches = [is_same(token or "", known) for known in self.tokens]
+        return any(matches)
+
+    def is_known_origin(self, origin: str | None, host: str | None) -> bool:
+        """Whether a page of that origin may open a socket, or a program that is no page (None).
+
+        `host` is the request's own Host header. A page that we have sent ourselves may, from
+        any of our ports; others only when the settings list them.
+        """
+        if origin is None or origin.lower() in self.origins:
+            return True
+        page = urlsplit(origin.lower())
+        if host is not None and page.netloc == host.lower() and self.is_own_name(host):
+            return True
+        try:
+            return page.hostname in self.own_names and page.port in self.own_ports
+        except ValueError:  # what stands for its port is no number
+            return False
+
+    def is_own_name(self, host: str) -> bool:
+        """Whether a Host header names this machine, or the proxy before it.
+
+        With a token every name will do: a page on the web that has its own name point here has
+        no token, and reads nothing.
+        """
+        return self.needs_token or _name_in(host) in self.own_names
+
+    def is_signed(self, path: str, query: Mapping[str, str], *, now: float) -> bool:
+        """Whether the query shows that the path may be read until some time after `now`.
+
+        `now` is in seconds since the UTC epoch.
+        """
+        expires, signature = query.get("expires", ""), query.get("signature", "")
+        if not (expires.isascii() and expires.isdigit() and len(expires) < 12):
+            return False
+        if int(expires) < now:
+            return False
+        known = [signature_of(path, int(expires), token) for token in self.tokens]
+        matches = [is_same(signature, each) for each in known]
+        return any(matches)
+
+
+def bearer_in(authorization: str | None) -> str | None:
+    """The token in an Authorization header.
+
+    >>> bearer_in("Bearer abc")
+    'abc'
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _name_in(host: str) -> str | None:
+    """The name in a Host header, without its port and brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # a bracket too many
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback

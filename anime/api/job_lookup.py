@@ -1,0 +1,53 @@
+"""Jobs by their ids, for many clients that ask at the same time.
+
+A query costs a millisecond, however many ids it names: whoever asks while one is under way shares
+the next with all others who do. It begins after they have asked, so none gets an old answer.
+"""
+
+import asyncio
+from uuid import UUID
+
+from anime.db.repositories import JobRepository
+from anime.db.repositories.job_rows import no_such_job
+from anime.db.session import Database
+from anime.schemas import JobSnapshot
+
+
+class JobLookup:
+    """One query at a time for all who wait; for one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wanted: dict[UUID, asyncio.Future[JobSnapshot | None]] = {}
+        self._query: asyncio.Task[None] | None = None
+
+    async def get(self, job_id: UUID) -> JobSnapshot:
+        """The job as it is now.
+
+        Raises:
+            NotFound: there is none with that id.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        if job_id not in self._wanted:
+            self._wanted[job_id] = asyncio.get_running_loop().create_future()
+        answer = self._wanted[job_id]
+        if self._query is None or self._query.done():
+            self._query = asyncio.create_task(self._answer_all())
+        job = await asyncio.shield(answer)  # a client that leaves takes nobody's answer along
+        if job is None:
+            raise no_such_job(job_id)
+        return job
+
+    async def _answer_all(self) -> None:
+        while self._wanted:
+            wanted, self._wanted = self._wanted, {}
+            try:
+                async with self._database.session_scope() as session:
+                    found = await JobRepository(session).among(wanted.keys())
+            except Exception as fault:  # noqa: BLE001  raised by each who asked
+                for answer in wanted.values():
+                    answer.set_exception(fault)
+                    answer.exception()  # seen, even if all who asked have left
+            else:
+                for job_id, answer in wanted.items():
+                    answer.set_result(found.get(job_id))

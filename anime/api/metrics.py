@@ -1,0 +1,124 @@
+"""What `/metrics` shows, for Prometheus.
+
+Renders happen in other processes: what is known of jobs and files is read from their rows when
+somebody asks, and kept for some seconds. Counts are those of the database; histograms count the
+jobs that were completed while this process ran, as every process's counters begin at zero.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+
+from anime.comfyui.address import checked_address, without_login
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.models import SystemStats
+from anime.core.job_status import JobStatus
+from anime.db.repositories.figures import FigureRepository, JobCount, JobTimes
+from anime.db.session import Database
+from anime.errors import AnimeError
+
+KEPT_SECONDS = 5.0
+COMFYUI_SECONDS = 2.0
+# A row may be committed after one with a later time: look back, and count nothing twice.
+LOOK_BACK = timedelta(seconds=60)
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Metrics:
+    """The figures of one process. `websocket_clients` is set by those who hold the sockets."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._fresh_until = 0.0
+        self._refreshing = asyncio.Lock()
+        self._since: datetime | None = None
+        self._counted: set[UUID] = set()
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(name, meaning, labels, registry=registry)
+
+        def seconds(name: str, meaning: str) -> Histogram:
+            return Histogram(name, meaning, registry=registry, buckets=_SECONDS)
+
+        self.websocket_clients = gauge("anime_websocket_clients", "Sockets open in this process.")
+        self._jobs = gauge("anime_jobs", "Jobs by state and kind of failure.", "status", "kind")
+        self._queue = gauge("anime_queue_depth", "Jobs that no run has taken yet.")
+        self._files = gauge("anime_files_organised", "Files put into the library.")
+        self._database = gauge("anime_database_up", "1 if the figures could be read.")
+        self._comfyui = gauge("anime_comfyui_up", "1 if the server answers.", "server")
+        self._vram = gauge("anime_vram_free_bytes", "Free VRAM.", "server", "device")
+        self._waits = seconds("anime_job_wait_seconds", "From the request until a run took it.")
+        self._renders = seconds("anime_render_seconds", "At ComfyUI, by its own word.")
+        self._overheads = seconds(
+            "anime_overhead_seconds", "What the run took beside the render, waiting in line too."
+        )
+
+    async def shown(self, database: Database, servers: Iterable[str]) -> bytes:
+        """The figures in Prometheus' text format, at most some seconds old."""
+        async with self._refreshing:
+            if time.monotonic() >= self._fresh_until:
+                await asyncio.gather(
+                    self._read_database(database), *(self._ask(url) for url in servers)
+                )
+                self._fresh_until = time.monotonic() + KEPT_SECONDS
+        return generate_latest(self._registry)
+
+    async def _read_database(self, database: Database) -> None:
+        try:
+            async with database.session_scope() as session:
+                figures = FigureRepository(session)
+                now = await figures.now()
+                self._count_jobs(await figures.jobs())
+                self._files.set(await figures.files_organised())
+                self._count_times(await figures.completed_since(self._since or now))
+                self._since = self._since or now
+            self._since = max(self._since, now - LOOK_BACK)
+        except AnimeError:
+            self._database.set(0)
+        else:
+            self._database.set(1)
+
+    def _count_jobs(self, counts: Iterable[JobCount]) -> None:
+        self._jobs.clear()
+        for status in JobStatus:
+            if status is not JobStatus.FAILED:
+                self._jobs.labels(status, "").set(0)
+        self._queue.set(0)
+        for count in counts:
+            self._jobs.labels(count.status, count.error_kind or "").set(count.jobs)
+            if count.status is JobStatus.QUEUED:
+                self._queue.set(count.jobs)
+
+    def _count_times(self, times: Iterable[JobTimes]) -> None:
+        latest = {each.job_id: each for each in times}
+        for job_id in latest.keys() - self._counted:
+            each = latest[job_id]
+            self._waits.observe(each.waited)
+            if each.rendered is not None and each.overhead is not None:
+                self._renders.observe(each.rendered)
+                self._overheads.observe(each.overhead)
+        self._counted = set(latest)
+
+    async def _ask(self, url: str) -> None:
+        server = without_login(checked_address(url))
+        try:
+            stats = await _stats(url)
+        except (AnimeError, TimeoutError):
+            self._comfyui.labels(server).set(0)
+            return
+        self._comfyui.labels(server).set(1)
+        for device in stats.devices:
+            self._vram.labels(server, device.name).set(device.vram_free)
+
+
+async def _stats(url: str) -> SystemStats:
+    async with (
+        asyncio.timeout(COMFYUI_SECONDS),
+        ComfyUIClient(url, timeout_seconds=COMFYUI_SECONDS) as comfyui,
+    ):
+        return await comfyui.system_stats()

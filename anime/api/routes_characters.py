@@ -1,0 +1,127 @@
+"""Characters, and the versions of how they are drawn."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response, status
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.api.documented import problems
+from anime.api.paging import Page, Paging
+from anime.api.state import StudioDependency
+from anime.catalogue import (
+    CharacterChange,
+    CharacterRecord,
+    CharacterVersion,
+    NewCharacter,
+    NewVersion,
+)
+from anime.db.repositories import CharacterRepository, ProjectRepository
+from anime.db.repositories.characters import no_such_character
+from anime.schemas import Name
+
+router = APIRouter(prefix="/characters", tags=["characters"])
+
+CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
+
+
+class WantedCharacters(Paging):
+    """Which characters, and which page of them."""
+
+    project: Name | None = Field(default=None, description="Id, slug or name of the project.")
+
+
+@router.get("", responses=problems(404))
+async def characters(
+    wanted: Annotated[WantedCharacters, Query()], studio: StudioDependency
+) -> Page[CharacterRecord]:
+    """The characters, newest first, each with its canonical version."""
+    async with studio.database.session_scope() as session:
+        items, next_cursor = await CharacterRepository(session).page(
+            limit=wanted.limit,
+            cursor=wanted.cursor,
+            project_id=await _project_id(wanted.project, session),
+        )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
+async def create_character(
+    new: NewCharacter, studio: StudioDependency, request: Request, response: Response
+) -> CharacterRecord:
+    """Write a character down."""
+    async with studio.database.session_scope() as session:
+        project_id = await _project_id(new.project, session)
+        character = await CharacterRepository(session).create(new, project_id)
+    response.headers["Location"] = request.app.url_path_for(
+        "character_by_id", character_id=str(character.id)
+    )
+    return character
+
+
+@router.get("/{character_id}", responses=problems(404))
+async def character_by_id(character_id: CharacterId, studio: StudioDependency) -> CharacterRecord:
+    """One character, with its canonical version."""
+    async with studio.database.session_scope() as session:
+        return await CharacterRepository(session).get(_as_id(character_id))
+
+
+@router.patch("/{character_id}", responses=problems(404))
+async def change_character(
+    character_id: CharacterId, change: CharacterChange, studio: StudioDependency
+) -> CharacterRecord:
+    """Change what is said of a character. How they are drawn is a new version."""
+    async with studio.database.session_scope() as session:
+        return await CharacterRepository(session).change(_as_id(character_id), change)
+
+
+@router.get("/{character_id}/versions", responses=problems(404))
+async def versions(
+    character_id: CharacterId, paging: Annotated[Paging, Query()], studio: StudioDependency
+) -> Page[CharacterVersion]:
+    """The versions of a character, newest first."""
+    async with studio.database.session_scope() as session:
+        items, next_cursor = await CharacterRepository(session).versions(
+            _as_id(character_id), limit=paging.limit, cursor=paging.cursor
+        )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post(
+    "/{character_id}/versions",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(404),
+)
+async def add_version(
+    character_id: CharacterId, new: NewVersion, studio: StudioDependency
+) -> CharacterVersion:
+    """Write down how a character is drawn from now on."""
+    async with studio.database.session_scope() as session:
+        return await CharacterRepository(session).add_version(_as_id(character_id), new)
+
+
+@router.put("/{character_id}/versions/{number}/canonical", responses=problems(404))
+async def make_canonical(
+    character_id: CharacterId, number: VersionNumber, studio: StudioDependency
+) -> CharacterVersion:
+    """Make that version the one that counts; the one that did no longer does."""
+    async with studio.database.session_scope() as session:
+        return await CharacterRepository(session).make_canonical(_as_id(character_id), number)
+
+
+def _as_id(text: str) -> UUID:
+    """The id in an address.
+
+    Raises:
+        NotFound: it is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise no_such_character(text) from None
+
+
+async def _project_id(named: str | None, session: AsyncSession) -> UUID | None:
+    return (await ProjectRepository(session).get(named)).id if named is not None else None

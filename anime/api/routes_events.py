@@ -1,0 +1,118 @@
+"""What happens to jobs, as it happens: WebSocket and server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request, Response, status
+from fastapi.responses import StreamingResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from anime.api.admission import refusal
+from anime.api.documented import problems
+from anime.api.routes_generation import job_id_in
+from anime.api.state import Studio
+from anime.gateway.connection import Connection
+from anime.gateway.gateway import Gateway
+from anime.gateway.messages import status_frame
+from anime.gateway.outbox import Outbox
+from anime.gateway.subscription import Subscription
+
+KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nobody may gather them
+
+router = APIRouter(tags=["events"])
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDependency = Annotated[Gateway, Depends(_gateway)]
+LastEventId = Annotated[
+    int | None,
+    Header(ge=0, lt=2**63, description="The last `id` seen: what followed it is told again."),
+]
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventStream,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The messages as they come."},
+        204: {"description": "The job has ended, and `Last-Event-ID` was its end."},
+        **problems(404),
+    },
+)
+async def job_events(
+    job_id: str, gateway: GatewayDependency, last_event_id: LastEventId = None
+) -> Response:
+    """The job as it stands, then each of its events up to the last one."""
+    found = job_id_in(job_id)
+    snapshot = await gateway.records.snapshot(found)
+    if snapshot.is_final and last_event_id is not None and last_event_id >= snapshot.seq:
+        # The one answer after which a browser's EventSource does not connect anew.
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
+    return EventStream(_events(found, gateway, last_event_id), headers=STREAM_HEADERS)
+
+
+async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> AsyncIterator[str]:
+    """The same messages as on a WebSocket, each with its number as `id`."""
+    outbox = Outbox()
+    subscription = Subscription(job_id, outbox)
+    gateway.streams.add(outbox)
+    try:
+        snapshot, missed = await gateway.follow(subscription, after_seq)
+        known = snapshot.seq if after_seq is None else after_seq
+        yield _event(status_frame(job_id, snapshot.about), known)
+        for update in missed:
+            yield _event(update.frame, update.event.seq)
+        gateway.go_live(subscription)
+        async for text in _live_events(subscription, outbox):
+            yield text
+    finally:
+        gateway.hub.remove(subscription)
+        gateway.streams.discard(outbox)
+
+
+async def _live_events(subscription: Subscription, outbox: Outbox) -> AsyncIterator[str]:
+    while not (subscription.is_over and outbox.is_empty):
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                item = await outbox.take()
+        except TimeoutError:
+            yield ": still here\n\n"
+            continue
+        if item is None:
+            return
+        if not isinstance(item, str):
+            yield _event(item.frame, item.event.seq)
+
+
+def _event(frame: str, seq: int) -> str:
+    """Without a number where the database told it: the last one stays the last one."""
+    return f"id: {seq}\ndata: {frame}\n\n" if seq else f"data: {frame}\n\n"
+
+
+async def serve_socket(socket: WebSocket) -> None:
+    """Serve a WebSocket client until it goes."""
+    studio: Studio = socket.app.state.studio
+    refused = refusal(socket, studio.access)
+    if refused is not None:
+        await socket.send_denial_response(refused)
+        return
+    await socket.accept()
+    with studio.metrics.websocket_clients.track_inprogress():
+        await Connection(socket, socket.app.state.gateway).serve()
+
+
+SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]

@@ -1,0 +1,101 @@
+"""Projects, and what is generated for them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response, status
+
+from anime.api.documented import problems
+from anime.api.paging import Page, Paging
+from anime.api.routes_generation import IdempotencyKey, generate
+from anime.api.state import Studio, StudioDependency
+from anime.catalogue import NewProject, ProjectChange, ProjectRecord
+from anime.core.paths import slug_of
+from anime.db.repositories import JobList, JobQuery, ProjectRepository
+from anime.errors import InvalidRequest
+from anime.schemas import Accepted, GenerationRequest, JobSnapshot
+
+router = APIRouter(prefix="/projects", tags=["projects"])
+
+ProjectName = Annotated[
+    str, Path(min_length=1, max_length=120, description="Id or slug.", examples=["neon-city"])
+]
+
+
+@router.get("")
+async def projects(
+    paging: Annotated[Paging, Query()], studio: StudioDependency
+) -> Page[ProjectRecord]:
+    """All projects, newest first."""
+    async with studio.database.session_scope() as session:
+        items, next_cursor = await ProjectRepository(session).page(
+            limit=paging.limit, cursor=paging.cursor
+        )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409))
+async def create_project(
+    new: NewProject, studio: StudioDependency, request: Request, response: Response
+) -> ProjectRecord:
+    """Write a project down. A generation makes the one it names, too."""
+    async with studio.database.session_scope() as session:
+        project = await ProjectRepository(session).create(new)
+    response.headers["Location"] = request.app.url_path_for("project_by_id", project=project.slug)
+    return project
+
+
+@router.get("/{project}", responses=problems(404))
+async def project_by_id(project: ProjectName, studio: StudioDependency) -> ProjectRecord:
+    """One project."""
+    return await _find(project, studio)
+
+
+@router.patch("/{project}", responses=problems(404))
+async def change_project(
+    project: ProjectName, change: ProjectChange, studio: StudioDependency
+) -> ProjectRecord:
+    """Change what is said of a project; its slug and its folder stay."""
+    async with studio.database.session_scope() as session:
+        return await ProjectRepository(session).change(project, change)
+
+
+@router.post(
+    "/{project}/generate",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=problems(404, 409, 429),
+)
+async def generate_for_project(
+    project: ProjectName,
+    order: GenerationRequest,
+    studio: StudioDependency,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Accepted:
+    """Take a request on, for this project."""
+    found = await _find(project, studio)
+    if order.project is not None and slug_of(order.project) != found.slug:
+        raise InvalidRequest(
+            f"project: the request is for {order.project!r}, the address for {found.slug}.",
+            "Leave project out of the body.",
+        )
+    ours = order.model_copy(update={"project": found.slug})
+    return await generate(ours, studio, request, response, idempotency_key)
+
+
+@router.get("/{project}/history", responses=problems(404))
+async def history(
+    project: ProjectName, paging: Annotated[Paging, Query()], studio: StudioDependency
+) -> Page[JobSnapshot]:
+    """The jobs of this project, newest first."""
+    found = await _find(project, studio)
+    async with studio.database.session_scope() as session:
+        items, next_cursor = await JobList(session).page(
+            JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
+        )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+async def _find(project: str, studio: Studio) -> ProjectRecord:
+    async with studio.database.session_scope() as session:
+        return await ProjectRepository(session).get(project)

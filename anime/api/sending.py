@@ -1,0 +1,96 @@
+"""Sending files: whole, in parts, or only the word that they have not changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import Request, Response
+from fastapi.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from anime.api.problems import problem_of
+from anime.errors import RangeNotSatisfiable
+
+PICTURE_HEADERS = {
+    # Prefect's pages, on another port, show these files with <img>.
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    # Whatever a file holds, it is a picture or nothing: no script of it ever runs here.
+    "Content-Security-Policy": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+    # A row's file does not change, but a re-made thumbnail may: ask, and get 304.
+    "Cache-Control": "private, no-cache",
+}
+_KEPT_UNCHANGED = ("etag", "last-modified", "cache-control", "cross-origin-resource-policy")
+
+
+def send_file(
+    path: Path,
+    request: Request,
+    *,
+    media_type: str,
+    filename: str,
+    etag: str | None = None,
+) -> Response:
+    """The file or the part asked for; 304 where the browser has it already.
+
+    Without an `etag` one is made of the file's size and time.
+    """
+    response = _LibraryFile(
+        path,
+        media_type=media_type,
+        filename=filename,
+        content_disposition_type="inline",
+        stat_result=path.stat(),
+        headers=PICTURE_HEADERS | ({"ETag": f'"{etag}"'} if etag else {}),
+    )
+    if is_unchanged(request.headers, response.headers):
+        headers = {name: response.headers[name] for name in _KEPT_UNCHANGED}
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return response
+
+
+def is_unchanged(asked: Mapping[str, str], has: Mapping[str, str]) -> bool:
+    """Whether the browser has what would be sent, by the headers of both (RFC 9110, 13.2.2)."""
+    if (tags := asked.get("if-none-match")) is not None:
+        known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+        return "*" in known or has["etag"] in known
+    since = _moment(asked.get("if-modified-since"))
+    changed = _moment(has.get("last-modified"))
+    return since is not None and changed is not None and changed <= since
+
+
+class _LibraryFile(FileResponse):
+    """A file whose refusals are problem documents, too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file or a part of it; 416 for a part that it does not have."""
+        is_refused = False
+
+        async def send_or_refuse(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] == "http.response.start":
+                is_refused = message["status"] >= HTTPStatus.BAD_REQUEST
+            if not is_refused:
+                await send(message)
+
+        await super().__call__(scope, receive, send_or_refuse)
+        if is_refused:
+            length = self.headers["content-length"]
+            problem = problem_of(
+                RangeNotSatisfiable(
+                    f"The file has {length} bytes, and not those that Range asks for.",
+                    "Ask as bytes=FIRST-LAST, counting from 0.",
+                ),
+                scope["path"],
+            )
+            problem.headers["Content-Range"] = f"bytes */{length}"
+            await problem(scope, receive, send)
+
+
+def _moment(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None

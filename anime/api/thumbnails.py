@@ -1,0 +1,62 @@
+"""Small pictures, drawn when somebody first wants to see them."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from anime.core.paths import media_type_of, thumbnail_path
+from anime.library import sha256_of
+from anime.media.thumbnails import draw_thumbnail
+
+DRAWN_AT_ONCE = 2  # each takes a core and the picture's pixels of memory
+WAIT_SECONDS = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+class Thumbnails:
+    """The thumbnails of a library, for one event loop."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = library
+        self._free = asyncio.Semaphore(DRAWN_AT_ONCE)
+        self._under_way: dict[Path, asyncio.Task[bool]] = {}
+
+    async def find(self, source: Path, sha256: str | None) -> Path | None:
+        """The thumbnail of a file with that content, drawn if missing; None where there is none.
+
+        Many may ask for one at a time: it is drawn once.
+        """
+        if sha256 is None and not _is_picture(source):
+            return None
+        if sha256 is None:  # a row of an older program
+            sha256 = await asyncio.to_thread(sha256_of, source)
+        target = self._library / thumbnail_path(sha256)
+        if await asyncio.to_thread(target.is_file):
+            return target
+        if not _is_picture(source):
+            return None
+        return target if await self._drawn(source, target) else None
+
+    async def _drawn(self, source: Path, target: Path) -> bool:
+        drawing = self._under_way.get(target)
+        if drawing is None:
+            drawing = asyncio.create_task(self._draw(source, target))
+            self._under_way[target] = drawing
+            drawing.add_done_callback(lambda _: self._under_way.pop(target, None))
+        # Whoever stops waiting does not stop it: others wait, and a thread cannot be stopped.
+        done, _ = await asyncio.wait([drawing], timeout=WAIT_SECONDS)
+        return bool(done) and drawing.result()
+
+    async def _draw(self, source: Path, target: Path) -> bool:
+        async with self._free:
+            try:
+                await asyncio.to_thread(draw_thumbnail, source, target)
+            except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
+                _log.info("No thumbnail of %s: %s", source.name, fault)
+                return False
+            return True
+
+
+def _is_picture(path: Path) -> bool:
+    return media_type_of(path.name).startswith("image/")

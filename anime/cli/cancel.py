@@ -1,0 +1,41 @@
+"""`anime cancel`: stop jobs, and nothing else."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from anime.cli.jobs import read_job_id
+from anime.cli.terminal import as_json, give_json, give_lines
+
+if TYPE_CHECKING:
+    from anime.schemas import Cancellation
+
+
+def cancel(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Stop jobs that wait or are rendered; one that has ended stays as it is."""
+    ended = asyncio.run(_cancel([read_job_id(text) for text in job_ids]))
+    if json:
+        give_json(as_json(ended))
+    else:
+        give_lines([f"{each.job_id}  {each.detail}" for each in ended])
+
+
+async def _cancel(job_ids: list[UUID]) -> "list[Cancellation]":
+    from anime.addresses import database_address, redis_address
+    from anime.db.session import Database
+    from anime.orders.desk import open_desk
+    from anime.progress import ProgressPublisher
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    async with (
+        Database(database_address(settings)) as database,
+        ProgressPublisher(redis_address(settings)) as publisher,
+        open_desk(settings, database, publisher) as desk,
+    ):
+        return [await desk.cancel(job_id) for job_id in job_ids]

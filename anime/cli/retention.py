@@ -1,0 +1,77 @@
+"""`anime retention`: what is old in the library, and what becomes of it."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anime.cli.terminal import give, give_json, give_table
+
+if TYPE_CHECKING:
+    from anime.core.retention import RetentionReport, Tally
+    from anime.settings import Settings
+
+_OFF = (
+    "Nothing is ever old: set ANIME_KEEP_THUMBNAILS_DAYS, ANIME_KEEP_QUARANTINE_DAYS or "
+    "ANIME_KEEP_REJECTED_DAYS."
+)
+
+
+def retention(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run/--apply", help="Only show it, or do it, too.")
+    ] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is old: thumbnails, quarantine and rejected takes; with --apply it goes."""
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    report = asyncio.run(_tidy(settings, is_dry_run=dry_run))
+    if json:
+        give_json(report.model_dump(mode="json"))
+        return
+    give_table(("what", "files", "MB", "what becomes of it"), rows_of(report))
+    for line in report.takes:
+        give(f"{line.path} → {line.target or line.reason}")
+
+
+async def _tidy(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
+    from datetime import datetime
+
+    from anime.addresses import database_address
+    from anime.core.retention import RetentionReport
+    from anime.db.session import Database
+    from anime.errors import ConfigurationError
+    from anime.retention.tidying import Retention
+
+    plan = Retention.from_settings(settings)
+    if plan.keep.is_off:
+        raise ConfigurationError("Retention is off.", _OFF)
+    report, now = RetentionReport(is_dry_run=is_dry_run), datetime.now(settings.zone)
+    await plan.thumbnails(report, now)
+    await plan.quarantine(report, now)
+    if plan.keep.rejected:
+        async with Database(database_address(settings)) as database:
+            await plan.takes(report, now, database)
+    return report
+
+
+def rows_of(report: "RetentionReport") -> list[tuple[str, ...]]:
+    """A line for each kind of old file, and each day of quarantine."""
+    removed = "would be removed" if report.is_dry_run else "removed"
+    archived = "would be archived" if report.is_dry_run else "archived"
+    rows = [_row("thumbnails", report.thumbnails, removed)]
+    rows += [_row(f"quarantine {day}", it, removed) for day, it in report.removed.items()]
+    rows += [
+        _row(f"quarantine {day}", it, "announced: removed by a run tomorrow or later")
+        for day, it in report.announced.items()
+    ]
+    rows.append(_row("rejected takes", report.archived, archived))
+    if report.left:
+        rows.append(("rejected takes", f"{report.left:,}", "", "left, each for a reason"))
+    return rows
+
+
+def _row(what: str, tally: "Tally", fate: str) -> tuple[str, ...]:
+    return what, f"{tally.files:,}", f"{tally.size_bytes / 2**20:,.1f}", fate

@@ -1,0 +1,110 @@
+"""`anime sheet`: files of the library on a contact sheet."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from anime.cli import files_options as opt
+from anime.cli.jobs import read_job_id
+from anime.cli.terminal import give_json, give_lines
+from anime.core.dates import begin_of, end_of
+from anime.errors import InvalidRequest, NotFound
+
+if TYPE_CHECKING:
+    from anime.settings import Settings
+    from anime.sheets.order import SheetOrder
+
+
+def sheet(
+    project: opt.Project = None,
+    character: opt.Character = None,
+    job: opt.Job = None,
+    kind: opt.Kind = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    text: opt.Text = None,
+    seed: opt.Seed = None,
+    model: opt.Model = None,
+    state: opt.State = None,
+    limit: Annotated[int, typer.Option(help="How many files at most, newest first.")] = 200,
+    columns: Annotated[
+        int | None, typer.Option(help="Pictures side by side; as it looks best if unset.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png|.pdf", help="In the library's .sheets if unset."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
+) -> None:
+    """Draw a contact sheet of the files that fit, and print the paths of its pages."""
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    order = _read_order(
+        project=project,
+        character=character,
+        job_id=read_job_id(job) if job else None,
+        kind=kind,
+        since=begin_of(since, settings.zone) if since else None,
+        until=end_of(until, settings.zone) if until else None,
+        text=text,
+        seed=seed,
+        model=model,
+        state=state,
+        limit=limit,
+        columns=columns,
+    )
+    pages = asyncio.run(_draw(order, output or _default_output(settings), settings))
+    if json:
+        give_json([str(page) for page in pages])
+    else:
+        give_lines(str(page) for page in pages)
+
+
+def _read_order(**asked: Any) -> "SheetOrder":  # values of any field, by name
+    """The order these options make.
+
+    Raises:
+        InvalidRequest: one of them holds what it may not.
+    """
+    from pydantic import ValidationError
+
+    from anime.field_faults import faults_of
+    from anime.sheets.order import SheetOrder
+
+    try:
+        return SheetOrder(**asked)
+    except ValidationError as fault:
+        said = " ".join(map(str, faults_of(fault.errors())))
+        raise InvalidRequest(said, "`anime sheet --help` lists the options.") from None
+
+
+def _default_output(settings: "Settings") -> Path:
+    """A name in the library that says when it was."""
+    from anime.core.sheet_pages import SHEETS_FOLDER
+
+    return (
+        settings.library
+        / SHEETS_FOLDER
+        / f"sheet-{datetime.now(settings.zone):%Y%m%d-%H%M%S-%f}.png"
+    )
+
+
+async def _draw(order: "SheetOrder", output: Path, settings: "Settings") -> list[Path]:
+    from anime.addresses import database_address
+    from anime.db.session import Database
+    from anime.sheets.making import SheetStyle, make_sheet
+    from anime.sheets.order import matching
+
+    target = output.expanduser().absolute()
+    style = SheetStyle(order.columns, settings.caption_font)
+    async with Database(database_address(settings)) as database:
+        pages = await make_sheet(
+            matching(order, database), target, library=settings.library, style=style
+        )
+    if not pages:
+        raise NotFound("No file fits, so there is no sheet.", "`anime files` lists what there is.")
+    return pages

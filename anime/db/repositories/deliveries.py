@@ -1,0 +1,110 @@
+"""The outbox of webhooks: what is to be told about jobs that have ended, and how that went.
+
+A row is written in the transaction that ends its job, so that neither is there without the other.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.webhooks import message_of
+from anime.db.models import WebhookDelivery
+from anime.db.repositories.files import FileRepository
+from anime.db.repositories.leases import NOW, until
+from anime.schemas import JobSnapshot
+
+DELIVERIES_CHANNEL = "anime_webhook_deliveries"  # NOTIFY: a delivery is due
+DUE = "due"
+_MAX_ERROR_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that this process is to send now. `attempt` counts from 1."""
+
+    id: UUID
+    job_id: UUID
+    url: str
+    body: dict[str, JsonValue]
+    attempt: int
+
+
+class DeliveryRepository:
+    """The deliveries in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, job: JobSnapshot, url: str) -> None:
+        """Write down that the end of the job is to be told there, and ring. One job, one row."""
+        files = await FileRepository(self._session).of_job(job.id)
+        body = message_of(job, files, moment=job.updated_at)
+        await self._session.execute(
+            insert(WebhookDelivery)
+            .values(job_id=job.id, url=url, body=body)
+            .on_conflict_do_nothing(index_elements=[WebhookDelivery.job_id])
+        )
+        await self._session.execute(select(func.pg_notify(DELIVERIES_CHANNEL, DUE)))
+
+    async def claim(self, limit: int, *, seconds: float) -> list[Delivery]:
+        """Up to so many deliveries that are due, for the caller alone for so many seconds.
+
+        Whoever dies with one leaves it: it is due again after that time.
+        """
+        due = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.next_attempt_at <= NOW)
+            .order_by(WebhookDelivery.next_attempt_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        rows = await self._session.scalars(
+            update(WebhookDelivery)
+            .where(WebhookDelivery.id == due.c.id)
+            .values(attempts=WebhookDelivery.attempts + 1, next_attempt_at=until(seconds))
+            .returning(WebhookDelivery),
+            execution_options={"synchronize_session": False},
+        )
+        return [Delivery(row.id, row.job_id, row.url, row.body, row.attempts) for row in rows]
+
+    async def delivered(self, delivery: Delivery) -> None:
+        """Write down that it has arrived. Another claimant's try is none the worse for it."""
+        await self._end(delivery, delivered_at=NOW, last_error=None, next_attempt_at=None)
+
+    async def failed(self, delivery: Delivery, error: str, *, retry_seconds: float | None) -> None:
+        """Write down why it has not arrived, and when to try again; None gives it up."""
+        again = None if retry_seconds is None else until(retry_seconds)
+        await self._end(delivery, last_error=error[:_MAX_ERROR_CHARS], next_attempt_at=again)
+
+    async def seconds_to_next(self) -> float | None:
+        """How long until the next delivery is due, below 0 if it is already; None without any."""
+        wait = await self._session.scalar(
+            select(func.extract("epoch", func.min(WebhookDelivery.next_attempt_at) - NOW)).where(
+                WebhookDelivery.next_attempt_at.is_not(None)
+            )
+        )
+        return None if wait is None else float(wait)
+
+    async def prune(self, *, older_than: timedelta) -> int:
+        """How many rows were removed: those written so long ago, delivered or not."""
+        gone = await self._session.scalars(
+            delete(WebhookDelivery)
+            .where(WebhookDelivery.created_at < NOW - older_than)
+            .returning(WebhookDelivery.id)
+        )
+        return len(gone.all())
+
+    async def _end(self, delivery: Delivery, **changes: Any) -> None:  # values of any column
+        """Change the row unless somebody else has claimed it since."""
+        await self._session.execute(
+            update(WebhookDelivery)
+            .where(WebhookDelivery.id == delivery.id, WebhookDelivery.attempts == delivery.attempt)
+            .values(**changes)
+        )

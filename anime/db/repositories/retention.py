@@ -1,0 +1,63 @@
+"""Files that somebody has rejected, and where they go."""
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.retention import RejectedTake
+from anime.db.models import AnimeFile, Project
+
+REJECTED, ARCHIVED = "rejected", "archived"  # states of a file
+
+
+class RetentionRepository:
+    """The rejected files in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def rejected(self, before: datetime, *, after_id: int, limit: int) -> list[RejectedTake]:
+        """Those made before, by id; the next ones come with the last id of these."""
+        rows = await self._session.execute(
+            select(AnimeFile, Project.slug)
+            .outerjoin(Project, Project.id == AnimeFile.project_id)
+            .where(
+                AnimeFile.state == REJECTED,
+                AnimeFile.created_at < before,
+                AnimeFile.id > after_id,
+            )
+            .order_by(AnimeFile.id)
+            .limit(limit)
+        )
+        return [
+            RejectedTake(file.id, file.file_path or "", file.sha256, file.job_id, slug)
+            for file, slug in rows
+        ]
+
+    async def archive(self, take: RejectedTake, path: str) -> bool:
+        """Whether the row now says that the file is archived at that path.
+
+        It does not if somebody has changed its state or moved it meanwhile. Doing it twice is
+        harmless.
+        """
+        changed = await self._session.scalar(
+            update(AnimeFile)
+            .where(
+                AnimeFile.id == take.file_id,
+                AnimeFile.state == REJECTED,
+                AnimeFile.file_path == take.path,
+            )
+            .values(state=ARCHIVED, file_path=path)
+            .returning(AnimeFile.id)
+        )
+        return changed is not None or await self.is_archived_at(take.file_id, path)
+
+    async def is_archived_at(self, file_id: int, path: str) -> bool:
+        """Whether the row says so."""
+        found = await self._session.scalar(
+            select(AnimeFile.id).where(
+                AnimeFile.id == file_id, AnimeFile.state == ARCHIVED, AnimeFile.file_path == path
+            )
+        )
+        return found is not None

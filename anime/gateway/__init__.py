@@ -1,0 +1,1 @@
+"""Progress to whoever watches: WebSocket and server-sent events over one Redis subscription."""

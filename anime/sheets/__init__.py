@@ -1,0 +1,1 @@
+"""Contact sheets as files: lettering, pages, PNG and PDF."""

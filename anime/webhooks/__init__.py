@@ -1,0 +1,1 @@
+"""Telling other systems that a generation has ended, at least once."""

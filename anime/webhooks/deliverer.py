@@ -1,0 +1,125 @@
+"""What brings the outbox to the receivers: a loop in each serving process, sharing the work."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from anime.core.webhooks import DELAYS_SECONDS, delay_seconds
+from anime.db.doorbell import Doorbell
+from anime.db.repositories import Delivery, DeliveryRepository
+from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
+from anime.db.session import Database
+from anime.errors import DatabaseUnavailable, DeliveryFailed
+from anime.settings import Settings
+from anime.webhooks.policy import signing_key
+from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
+
+AT_A_TIME = 8
+CLAIM_SECONDS = 4 * TIMEOUT_SECONDS  # a dead process's deliveries are due again after it
+POLL_SECONDS = 30.0  # a ring may be lost
+_MIN_WAIT_SECONDS = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def delivering(settings: Settings, database: Database) -> AsyncIterator[None]:
+    """Deliver webhooks as long as the block lasts; do nothing where no secret is set.
+
+    Raises:
+        ConfigurationError: the secret is none, or refers to what is not set.
+    """
+    key = signing_key(settings)
+    if key is None:
+        yield
+        return
+    async with Sender(key, allow_private=settings.webhook_allow_private) as sender:
+        task = asyncio.create_task(Deliverer(database, sender).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+class Deliverer:
+    """Sends what is due, several at a time, and writes down how it went."""
+
+    def __init__(
+        self,
+        database: Database,
+        sender: Sender,
+        *,
+        delays_seconds: Sequence[float] = DELAYS_SECONDS,
+        claim_seconds: float = CLAIM_SECONDS,
+    ) -> None:
+        self._database, self._sender = database, sender
+        self._delays_seconds, self._claim_seconds = delays_seconds, claim_seconds
+        self._under_way = 0
+
+    async def run(self) -> None:
+        """Deliver without end. What is under way when this is cancelled is sent again later."""
+        doorbell = Doorbell(self._database.address, DELIVERIES_CHANNEL)
+        try:
+            with doorbell.bell_of(DUE) as bell:
+                async with asyncio.TaskGroup() as group:
+                    while True:
+                        bell.clear()
+                        wait_seconds = await self._begin_due(group, bell)
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(bell.wait(), wait_seconds)
+        finally:
+            await doorbell.close()
+
+    async def _begin_due(self, group: asyncio.TaskGroup, bell: asyncio.Event) -> float:
+        """How long to wait for a ring, once everything has begun that is due and has room."""
+        room = AT_A_TIME - self._under_way
+        if not room:
+            return POLL_SECONDS  # one that ends rings
+        try:
+            async with self._database.session_scope() as session:
+                deliveries = DeliveryRepository(session)
+                due = await deliveries.claim(room, seconds=self._claim_seconds)
+                next_seconds = await deliveries.seconds_to_next()
+        except DatabaseUnavailable as fault:
+            _log.debug("No webhooks for now: %s", fault)
+            return POLL_SECONDS
+        for delivery in due:
+            self._under_way += 1
+            group.create_task(self._deliver(delivery, bell))
+        if next_seconds is None or len(due) == room:
+            return POLL_SECONDS
+        return min(max(next_seconds, _MIN_WAIT_SECONDS), POLL_SECONDS)
+
+    async def _deliver(self, delivery: Delivery, bell: asyncio.Event) -> None:
+        try:
+            await self._try_once(delivery)
+        except DatabaseUnavailable as fault:  # the claim lapses, and it is sent once more
+            _log.warning("Webhook %s: its outcome is not written down: %s", delivery.id, fault)
+        except Exception:  # noqa: BLE001  one that meets a bug must not end the others
+            _log.exception("Webhook %s met an unexpected error", delivery.id)
+        finally:
+            self._under_way -= 1
+            bell.set()
+
+    async def _try_once(self, delivery: Delivery) -> None:
+        try:
+            await self._sender.send(delivery)
+        except DeliveryFailed as fault:
+            await self._put_off(delivery, fault)
+            return
+        async with self._database.session_scope() as session:
+            await DeliveryRepository(session).delivered(delivery)
+        _log.info("Webhook %s of job %s has arrived", delivery.id, delivery.job_id)
+
+    async def _put_off(self, delivery: Delivery, fault: DeliveryFailed) -> None:
+        chance = random.random()  # noqa: S311  spreads repeats; nobody gains by guessing it
+        wait = delay_seconds(delivery.attempt, chance, self._delays_seconds)
+        if fault.is_final:
+            wait = None
+        async with self._database.session_scope() as session:
+            await DeliveryRepository(session).failed(delivery, str(fault), retry_seconds=wait)
+        then = "is given up" if wait is None else f"is tried again in {wait:.0f} s"
+        _log.warning("Webhook %s of job %s %s: %s", delivery.id, delivery.job_id, then, fault)

@@ -1,0 +1,111 @@
+"""Many WebSocket clients in a process of their own: python -m benchmarks.watchers URL COUNT JOB.
+
+It says "ready" once all have the answer to their subscription, and when its standard input ends
+prints when what arrived, as JSON. The clients do as little as can be: what they cost would be
+measured as the server's.
+"""
+
+import asyncio
+import json
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from urllib.parse import SplitResult, urlsplit
+
+CONNECT_AT_ONCE = 50
+TIMEOUT_SECONDS = 60
+_HANDSHAKE = (
+    "GET / HTTP/1.1\r\nHost: {netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+_TEXT, _MASKED = 0x81, 0x80
+
+
+class Watcher(asyncio.Protocol):
+    """One client. What comes is kept with its time and read when all is over."""
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self._chunks: list[tuple[float, bytes]] = []
+        self._transport: asyncio.Transport | None = None
+        self.upgraded = asyncio.Event()
+        self.answered = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def send(self, content: bytes) -> None:
+        """Send the bytes as they are."""
+        if self._transport is not None:
+            self._transport.write(content)
+
+    def subscribe(self) -> None:
+        """Ask for the job."""
+        text = json.dumps({"action": "subscribe", "job_id": self._job_id}).encode()
+        no_mask = bytes(4)  # of zeros: the text as it is
+        self.send(bytes((_TEXT, _MASKED | len(text))) + no_mask + text)
+
+    def data_received(self, chunk: bytes) -> None:
+        """The first chunk is the handshake's answer, the second that of the subscription."""
+        if not self.upgraded.is_set():
+            self.upgraded.set()
+            return
+        self._chunks.append((time.time(), chunk))
+        self.answered.set()
+
+    def arrivals(self) -> Iterator[tuple[int, float]]:
+        """The number of each event, and the milliseconds it was on its way."""
+        rest = b""
+        for at, chunk in self._chunks:
+            rest += chunk
+            while (frame := _first_frame(rest)) is not None:
+                text, rest = frame
+                message = json.loads(text)
+                if message["type"] == "progress":
+                    sent_at = datetime.fromisoformat(message["data"]["updated_at"]).timestamp()
+                    yield message["data"]["seq"], (at - sent_at) * 1000
+
+
+def _first_frame(content: bytes) -> tuple[bytes, bytes] | None:
+    """The first frame's payload and what follows it; None while it is not there in full."""
+    if len(content) < 4:
+        return None
+    length, start = content[1], 2
+    if length == 126:
+        (length,), start = struct.unpack_from(">H", content, 2), 4
+    end = start + length
+    return (content[start:end], content[end:]) if len(content) >= end else None
+
+
+async def watch(url: str, count: int, job_id: str) -> None:
+    """Open the clients, wait for the end of the input, print what they got."""
+    address = urlsplit(url)
+    watchers: list[Watcher] = []
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while len(watchers) < count:
+            few = min(CONNECT_AT_ONCE, count - len(watchers))
+            watchers += await asyncio.gather(*(_opened(address, job_id) for _ in range(few)))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    arrivals = [list(watcher.arrivals()) for watcher in watchers]
+    sys.stdout.write(json.dumps(arrivals))
+
+
+async def _opened(address: SplitResult, job_id: str) -> Watcher:
+    watcher = Watcher(job_id)
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: watcher, str(address.hostname), int(address.port or 80))
+    watcher.send(_HANDSHAKE.format(netloc=address.netloc).encode())
+    await watcher.upgraded.wait()
+    watcher.subscribe()
+    await watcher.answered.wait()
+    return watcher
+
+
+if __name__ == "__main__":
+    asyncio.run(watch(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -1,0 +1,31 @@
+"""Old thumbnails, quarantine and rejected takes go, if the settings say after how many days."""
+
+from datetime import datetime
+
+from prefect import flow
+
+from anime.core.retention import RetentionReport
+from anime.retention.tidying import Retention
+from anime.settings import get_settings
+from flows.house import open_house
+from tasks.artifacts import show_retention
+from tasks.retention import archive_takes, tidy_library
+
+
+@flow(name="retention")
+async def retention(*, dry_run: bool = False) -> RetentionReport:
+    """Tidy the library as ANIME_KEEP_…_DAYS say; does nothing while none of them is set.
+
+    Args:
+        dry_run: Only show what would become of what.
+    """
+    report = RetentionReport(is_dry_run=dry_run)
+    if Retention.from_settings(get_settings()).keep.is_off:
+        return report
+    async with open_house() as house:
+        plan = Retention.from_settings(get_settings(), house.library.root)
+        now = datetime.now(house.studio.library.zone)
+        report = await tidy_library(plan, report, now)
+        report = await archive_takes(plan, report, now, database=house.database)
+    await show_retention(report)
+    return report

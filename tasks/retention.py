@@ -1,0 +1,39 @@
+"""What is old in the library goes."""
+
+from datetime import datetime
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from anime.core.retention import RetentionReport
+from anime.db.session import Database
+from anime.retention.tidying import Retention
+from tasks.rules import BRIEF, worth_retrying
+
+
+# Twice is harmless: what is gone is not found again, and what was announced keeps its day.
+@task(name="tidy library", cache_policy=NO_CACHE)
+async def tidy_library(
+    retention: Retention, report: RetentionReport, now: datetime
+) -> RetentionReport:
+    """The report, with what became of thumbnails and quarantine."""
+    await retention.thumbnails(report, now)
+    await retention.quarantine(report, now)
+    return report
+
+
+# Twice is harmless: each step finds what is done, see anime/retention/archive.py.
+@task(
+    name="archive rejected takes",
+    cache_policy=NO_CACHE,
+    retries=len(BRIEF),
+    retry_delay_seconds=BRIEF,
+    retry_condition_fn=worth_retrying,
+)
+async def archive_takes(
+    retention: Retention, report: RetentionReport, now: datetime, *, database: Database
+) -> RetentionReport:
+    """The report, with what became of rejected takes."""
+    told = report.model_copy(deep=True)  # a retry begins with what the first try was given
+    await retention.takes(told, now, database)
+    return told

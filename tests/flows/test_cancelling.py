@@ -1,0 +1,150 @@
+"""Cancelling one generation: the same end everywhere, and nobody else is touched."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from prefect import State
+from redis.asyncio import Redis
+
+from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories import JobRepository, Lease
+from anime.orders.desk import Desk, open_desk
+from anime.progress import ProgressPublisher, follow_job
+from anime.redis_keys import job_hash
+from anime.rehearsal.config import RehearsalConfig
+from anime.schemas import GenerationRequest, JobSnapshot
+from anime.settings import get_settings
+from flows.generate import generate
+from tasks.progress import Reporter
+from tests.flows.conftest import RehearsalStudio
+
+LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 1000}  # any fields of a request
+BRIEF: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}
+
+
+@pytest.fixture
+def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
+    """A server whose long renders take half a minute."""
+    return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.03)
+
+
+@pytest_asyncio.fixture
+async def desk(studio: RehearsalStudio) -> AsyncIterator[Desk]:
+    async with (
+        ProgressPublisher(studio.redis_url) as publisher,
+        open_desk(get_settings(), studio.database, publisher) as desk,
+    ):
+        yield desk
+
+
+async def ended(**order: Any) -> State[Any]:  # fields of a request
+    """The last state of a run."""
+    state = await generate(**order, return_state=True)
+    return cast("State[Any]", state)  # return_state decides, which the signature cannot say
+
+
+async def job_of(studio: RehearsalStudio, job_id: UUID) -> JobSnapshot:
+    async with studio.database.session_scope() as session:
+        return await JobRepository(session).get(job_id)
+
+
+async def until_rendering(studio: RehearsalStudio, job_id: UUID) -> None:
+    async with asyncio.timeout(30):
+        async for event in follow_job(studio.redis_url, job_id):
+            if event.progress:
+                return
+
+
+async def prompts(studio: RehearsalStudio) -> tuple[list[Any], dict[str, Any]]:
+    """What ComfyUI has in its queue, and its history."""
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        queue = (await http.get("/queue")).json()
+        history = (await http.get("/history")).json()
+    return queue["queue_running"] + queue["queue_pending"], history
+
+
+async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
+    studio: RehearsalStudio, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.job_run._BEAT_SECONDS", 60.0)  # so that only the bell can tell
+    doomed, neighbour = uuid4(), uuid4()
+    run = asyncio.create_task(ended(prompt="no", job_id=doomed, **LONG))
+    await until_rendering(studio, doomed)
+    beside = asyncio.create_task(generate(prompt="yes", job_id=neighbour, **BRIEF))
+    stopping = await desk.cancel(doomed)
+    again = await desk.cancel(doomed)
+    state = await asyncio.wait_for(run, 10)
+    assert (stopping.status, again.status) == (JobStatus.CANCELLING, JobStatus.CANCELLING)
+    assert state.name == "Cancelled"
+    assert (await job_of(studio, doomed)).status is JobStatus.CANCELLED
+    async with Redis.from_url(studio.redis_url, decode_responses=True) as redis:
+        assert (await redis.hget(job_hash(doomed), "status")) == "cancelled"
+    events = [event.status async for event in follow_job(studio.redis_url, doomed, after_seq=0)]
+    assert events[-2:] == ["cancelling", "cancelled"]
+    assert len(await asyncio.wait_for(beside, 30)) == 1
+    queue, history = await prompts(studio)
+    assert (queue, len(history)) == ([], 2)
+    assert [entry["status"]["completed"] for entry in history.values()] == [False, True]
+    late = await desk.cancel(neighbour)
+    assert (late.status, late.detail) == (
+        JobStatus.COMPLETED,
+        "It was completed before; nothing is changed.",
+    )
+
+
+async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_picture_is_recorded(
+    studio: RehearsalStudio, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, is_held = uuid4(), asyncio.Event()
+    enter, hold = Reporter.enter, JobRepository.hold
+
+    async def cancelled_on_entering(reporter: Reporter, stage: Stage, message: str) -> None:
+        await enter(reporter, stage, message)
+        if stage is Stage.ORGANIZING:
+            await desk.cancel(job_id)
+            await is_held.wait()  # the run has heard of it
+
+    async def told(jobs: JobRepository, lease: Lease, *, seconds: float) -> None:
+        await hold(jobs, lease, seconds=seconds)
+        is_held.set()
+
+    monkeypatch.setattr(Reporter, "enter", cancelled_on_entering)
+    monkeypatch.setattr(JobRepository, "hold", told)
+    paths = await asyncio.wait_for(generate(prompt="too late", job_id=job_id, **BRIEF), 30)
+    assert (await job_of(studio, job_id)).status is JobStatus.COMPLETED
+    assert [str(path) for path in studio.library_files()] == paths
+    assert [file.file_path for file in await studio.files()] == paths
+
+
+async def test_a_run_that_comes_for_a_job_cancelled_while_it_waited_ends_as_cancelled(
+    studio: RehearsalStudio, desk: Desk
+) -> None:
+    job = await desk.intake.take_on(GenerationRequest(prompt="never"))
+    assert (await desk.cancel(job.id)).status is JobStatus.CANCELLED
+    state = await ended(prompt="never", job_id=job.id)
+    assert state.name == "Cancelled"
+    assert await prompts(studio) == ([], {})
+
+
+async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
+    studio: RehearsalStudio, desk: Desk
+) -> None:
+    job_id = uuid4()
+    run = asyncio.create_task(generate(prompt="orphan", job_id=job_id, **LONG))
+    await until_rendering(studio, job_id)
+    run.cancel()  # it gives the job back, and leaves its prompt to whoever goes on with it
+    await asyncio.wait([run], timeout=10)
+    async with studio.database.session_scope() as session:
+        stopping = await JobRepository(session).request_cancel(job_id)
+    assert stopping.status is JobStatus.CANCELLING
+    done = await desk.reconciler().step()
+    assert done.cancelled == 1
+    assert (await job_of(studio, job_id)).status is JobStatus.CANCELLED
+    queue, history = await prompts(studio)
+    assert (queue, [entry["status"]["completed"] for entry in history.values()]) == ([], [False])

@@ -1,0 +1,44 @@
+"""Pictures of a render in progress reach Redis while somebody looks, and only then."""
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from anime.redis_keys import PREVIEWS_CHANNEL, previews_wish
+from anime.rehearsal.config import RehearsalConfig
+from anime.schemas import Preview
+from flows.generate import generate
+from tests.flows.conftest import RehearsalStudio
+
+
+@pytest.fixture
+def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
+    return RehearsalConfig(
+        data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.05, previews=True
+    )
+
+
+async def test_previews_are_published_at_the_pace_of_a_viewer_while_there_is_one(
+    studio: RehearsalStudio,
+) -> None:
+    watched, unwatched = uuid4(), uuid4()
+    async with (
+        Redis.from_url(studio.redis_url, decode_responses=True, protocol=2) as redis,
+        redis.pubsub() as channel,
+    ):
+        await channel.subscribe(PREVIEWS_CHANNEL)
+        assert (await channel.get_message(timeout=2))["type"] == "subscribe"
+        await redis.set(previews_wish(watched), "1", ex=60)
+        for job_id in (unwatched, watched):
+            await asyncio.wait_for(
+                generate(prompt="haze", width=64, height=64, steps=12, job_id=job_id), 60
+            )
+        shown = []
+        while (message := await channel.get_message(timeout=0.2)) is not None:
+            shown.append(Preview.model_validate_json(message["data"]))
+    assert {each.job_id for each in shown} == {watched}
+    assert 1 <= len(shown) <= 4  # of twelve frames in less than two seconds
+    assert {each.media_type for each in shown} == {"image/jpeg"}

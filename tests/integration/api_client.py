@@ -1,0 +1,63 @@
+"""The API in process, on a real database and library: fixtures of the tests of its routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from anime.api.app import create_app
+from anime.settings import Settings, load_settings
+from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+
+BASE_URL = "http://localhost:8330"
+
+
+@pytest_asyncio.fixture
+async def prefect_peer() -> AsyncIterator[PrefectPeer]:
+    """A stand-in for Prefect's server."""
+    async with running_prefect_peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def api_settings(prefect_peer: PrefectPeer, database_url: str, tmp_path: Path) -> Settings:
+    """Settings of an API that asks for no token."""
+    (tmp_path / "library").mkdir()
+    return load_settings(
+        prefect_api_url=prefect_peer.url,
+        prefect_api_auth_string=AUTH,
+        database_url=database_url,
+        library_dir=tmp_path / "library",
+    )
+
+
+@pytest_asyncio.fixture
+async def api(api_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API."""
+    async with opened_api(api_settings) as client:
+        yield client
+
+
+@asynccontextmanager
+async def opened_api(settings: Settings, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API of these settings, with the changes named."""
+    app = create_app(settings.model_copy(update=changes))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE_URL) as client,
+    ):
+        yield client
+
+
+def problem_in(answer: httpx.Response, status: int) -> dict[str, Any]:  # JSON
+    """The problem document of an answer, which must be a whole one of that status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()  # JSON
+    assert problem.keys() >= {"type", "title", "status", "detail", "todo", "instance"}
+    assert problem["status"] == status
+    return problem

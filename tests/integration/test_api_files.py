@@ -1,0 +1,171 @@
+"""Files of the library over HTTP: in parts, unchanged, small, gone."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from anime.core.paths import thumbnail_path
+from anime.db.repositories import FileRepository, NewFile
+from anime.db.session import Database
+from anime.library import sha256_of
+from anime.media.thumbnails import draw_thumbnail
+from anime.settings import Settings
+from tests.integration.api_client import problem_in
+
+CONTENT = bytes(range(256)) * 4
+
+
+@pytest.fixture
+def clip(api_settings: Settings) -> Path:
+    path = api_settings.library / "clip.mp4"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def picture(api_settings: Settings) -> Path:
+    path = api_settings.library / "rain.png"
+    Image.new("RGB", (800, 400), "navy").save(path)
+    return path
+
+
+async def url_of(database: Database, path: Path, *, is_hashed: bool = True) -> str:
+    new = NewFile(
+        filename=path.name,
+        file_type="image",
+        file_path=str(path),
+        file_size=path.stat().st_size,
+        sha256=sha256_of(path) if is_hashed else None,
+    )
+    async with database.session_scope() as session:
+        [row] = await FileRepository(session).record([new])
+    return f"/api/anime/files/{row.id}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("bytes=0-9", CONTENT[:10]),
+        ("bytes=1000-", CONTENT[1000:]),
+        ("bytes=-5", CONTENT[-5:]),
+        ("bytes=1020-99999", CONTENT[1020:]),
+    ],
+)
+async def test_a_part_is_sent_as_it_is_asked_for(
+    api: httpx.AsyncClient, database: Database, clip: Path, asked: str, sent: bytes
+) -> None:
+    url = await url_of(database, clip)
+    answer = await api.get(f"{url}/content", headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (206, sent)
+    assert answer.headers["content-range"].endswith("/1024")
+
+
+@pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=5000-6000", "bytes=9-2", "lines=1-2"])
+async def test_a_part_that_is_not_there_is_refused_with_the_length(
+    api: httpx.AsyncClient, database: Database, clip: Path, asked: str
+) -> None:
+    url = await url_of(database, clip)
+    answer = await api.get(f"{url}/content", headers={"Range": asked})
+    assert "1024 bytes" in problem_in(answer, 416)["detail"]
+    assert answer.headers["content-range"] == "bytes */1024"
+
+
+async def test_a_download_goes_on_only_if_the_file_is_the_same(
+    api: httpx.AsyncClient, database: Database, clip: Path
+) -> None:
+    url = f"{await url_of(database, clip)}/content"
+    whole = await api.get(url)
+    assert whole.headers["accept-ranges"] == "bytes"
+    part = {"Range": "bytes=1000-"}
+    for mark in ("etag", "last-modified"):
+        again = await api.get(url, headers=part | {"If-Range": whole.headers[mark]})
+        assert (again.status_code, again.content) == (206, CONTENT[1000:])
+    other = await api.get(url, headers=part | {"If-Range": '"another"'})
+    assert (other.status_code, other.content) == (200, CONTENT)
+
+
+@pytest.mark.parametrize("is_hashed", [True, False])
+async def test_what_the_browser_has_is_not_sent_again(
+    api: httpx.AsyncClient, database: Database, clip: Path, is_hashed: bool
+) -> None:
+    url = f"{await url_of(database, clip, is_hashed=is_hashed)}/content"
+    whole = await api.get(url)
+    tag, changed = whole.headers["etag"], whole.headers["last-modified"]
+    for known in (
+        {"If-None-Match": tag},
+        {"If-None-Match": f'"x", W/{tag}'},
+        {"If-None-Match": "*"},
+        {"If-Modified-Since": changed},
+        {"If-Modified-Since": format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)},
+    ):
+        answer = await api.get(url, headers=known)
+        assert (answer.status_code, answer.content) == (304, b""), known
+        assert answer.headers["etag"] == tag
+    for unknown in (
+        {"If-None-Match": '"x"', "If-Modified-Since": changed},  # the tag counts
+        {"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {"If-Modified-Since": "yesterday"},
+    ):
+        assert (await api.get(url, headers=unknown)).content == CONTENT, unknown
+
+
+async def test_one_may_ask_for_the_headers_alone(
+    api: httpx.AsyncClient, database: Database, clip: Path
+) -> None:
+    answer = await api.head(f"{await url_of(database, clip)}/content")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == "1024"
+
+
+@pytest.mark.parametrize("is_hashed", [True, False])
+async def test_a_missing_thumbnail_is_drawn_once_however_many_ask(
+    api: httpx.AsyncClient,
+    api_settings: Settings,
+    database: Database,
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_hashed: bool,
+) -> None:
+    drawn: list[Path] = []
+
+    def counted(source: Path, target: Path) -> None:
+        drawn.append(target)
+        draw_thumbnail(source, target)
+
+    monkeypatch.setattr("anime.api.thumbnails.draw_thumbnail", counted)
+    url = f"{await url_of(database, picture, is_hashed=is_hashed)}/thumbnail"
+    answers = await asyncio.gather(*(api.get(url) for _ in range(8)))
+    assert {answer.headers["content-type"] for answer in answers} == {"image/webp"}
+    kept = api_settings.library / thumbnail_path(sha256_of(picture))
+    assert drawn == [kept]
+    assert {answer.content for answer in answers} == {kept.read_bytes()}
+    with Image.open(kept) as small:
+        assert small.size == (384, 192)
+    known = {"If-None-Match": answers[0].headers["etag"]}
+    assert (await api.get(url, headers=known)).status_code == 304
+    assert drawn == [kept]
+
+
+async def test_what_cannot_be_drawn_is_sent_itself(
+    api: httpx.AsyncClient, api_settings: Settings, database: Database, clip: Path
+) -> None:
+    broken = api_settings.library / "broken.png"
+    broken.write_bytes(CONTENT)
+    for path in (clip, broken):
+        answer = await api.get(f"{await url_of(database, path)}/thumbnail")
+        assert (answer.status_code, answer.content) == (200, CONTENT)
+
+
+async def test_a_file_that_is_gone_is_not_found(
+    api: httpx.AsyncClient, database: Database, picture: Path
+) -> None:
+    url = await url_of(database, picture)
+    picture.unlink()
+    for variant in ("content", "thumbnail"):
+        assert picture.name in problem_in(await api.get(f"{url}/{variant}"), 404)["detail"]
+    assert (await api.get(url)).json()["filename"] == picture.name

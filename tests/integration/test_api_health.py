@@ -1,0 +1,212 @@
+"""Whether the studio is ready, and its figures, with services that are there and that are not."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from anime.api import metrics, readiness
+from anime.core.job_status import FailureKind
+from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.session import Database
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving
+from anime.settings import Settings
+from tests.integration.api_client import opened_api
+from tests.integration.prefect_peer import PrefectPeer
+
+NOWHERE = "http://127.0.0.1:9"
+NO_DATABASE = SecretStr("postgresql://nobody@127.0.0.1:9/nothing")
+Figures = dict[tuple[str, ...], float]  # by name and the values of its labels, sorted by label
+
+
+@pytest_asyncio.fixture
+async def whole(api_settings: Settings, redis_url: str, tmp_path: Path) -> AsyncIterator[Settings]:
+    """Settings of a studio of which every part answers."""
+    async with serving(RehearsalConfig(data_dir=tmp_path / "comfyui", port=0)) as url:
+        yield api_settings.model_copy(
+            update={"redis_url": SecretStr(redis_url), "comfyui_url": url}
+        )
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """A server that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def test_a_whole_studio_is_ready(whole: Settings) -> None:
+    async with opened_api(whole) as api:
+        answer = await api.get("/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    states = {name: each["state"] for name, each in answer.json()["dependencies"].items()}
+    assert states == {
+        "database": "up",
+        "redis": "up",
+        "comfyui": "up",
+        "prefect": "up",
+        "vault": "not configured",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing", "status"),
+    [
+        ({"database_url": NO_DATABASE}, "database", 503),
+        ({"comfyui_url": NOWHERE}, "comfyui", 503),
+        ({"comfyui_url": None}, "comfyui", 503),
+        ({"prefect_api_url": f"{NOWHERE}/api"}, "prefect", 503),
+        ({"redis_url": SecretStr("redis://127.0.0.1:9")}, "redis", 200),
+    ],
+)
+async def test_what_is_missing_is_named_with_its_error(
+    whole: Settings, changes: dict[str, object], missing: str, status: int
+) -> None:
+    async with opened_api(whole, **changes) as api:
+        answer = await api.get("/ready")
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) is (status == 503)
+    found = answer.json()["dependencies"]
+    assert [name for name, each in found.items() if each["state"] == "down"] == [missing]
+    assert found[missing]["error"]
+    assert found[missing]["todo"]
+
+
+async def test_one_comfyui_of_several_is_enough(whole: Settings) -> None:
+    async with opened_api(whole, comfyui_url=f"{NOWHERE},{whole.comfyui_url}") as api:
+        assert (await api.get("/ready")).json()["dependencies"]["comfyui"]["state"] == "up"
+
+
+async def test_what_never_answers_keeps_nobody_waiting(
+    whole: Settings, silent_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.3)
+    silent = {
+        "comfyui_url": silent_url,
+        "prefect_api_url": f"{silent_url}/api",
+        "redis_url": SecretStr(silent_url.replace("http", "redis")),
+    }
+    began = time.monotonic()
+    async with opened_api(whole, **silent) as api:
+        found = (await api.get("/ready")).json()["dependencies"]
+    assert time.monotonic() - began < 3  # all were asked at once
+    down = {name for name, each in found.items() if each["state"] == "down"}
+    assert down == {"comfyui", "prefect", "redis"}
+    assert all(found[name]["error"] for name in down)
+
+
+async def figures(api: httpx.AsyncClient) -> Figures:
+    answer = await api.get("/metrics")
+    assert answer.status_code == 200
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+async def completed(database: Database, job_id: UUID, *, render_seconds: float) -> None:
+    """Bring a queued job to its end, with a file that says how long the render took."""
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        new = NewFile(
+            filename="1.png",
+            file_type="image",
+            file_path="/1.png",
+            file_size=1,
+            job_id=job_id,
+            metadata={"timings": {"render_seconds": render_seconds}},
+        )
+        await FileRepository(session).record([new])
+        await jobs.complete(lease, output_path="/1.png")
+
+
+async def test_jobs_are_counted_by_state_and_kind_of_failure(
+    whole: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "KEPT_SECONDS", 0)
+    async with opened_api(whole) as api:
+        assert (await figures(api))["anime_queue_depth",] == 0
+        order = {"prompt": "rain"}
+        ids = [(await api.post("/api/anime/generate", json=order)).json()["job_id"] for _ in "123"]
+        async with database.session_scope() as session:
+            await JobRepository(session).fail_unleased(UUID(ids[0]), FailureKind.LOST, "Nobody.")
+        shown = await figures(api)
+    assert shown["anime_queue_depth",] == 2
+    assert shown["anime_jobs", "", "queued"] == 2
+    assert shown["anime_jobs", "lost", "failed"] == 1
+    assert shown["anime_jobs", "", "completed"] == 0
+    assert shown["anime_websocket_clients",] == 0
+    assert shown["anime_database_up",] == 1
+
+
+async def test_each_render_is_counted_once_from_when_the_process_looks(
+    whole: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "KEPT_SECONDS", 0)
+    async with opened_api(whole) as api:
+        order = {"prompt": "rain"}
+        ids = [(await api.post("/api/anime/generate", json=order)).json()["job_id"] for _ in "123"]
+        await completed(database, UUID(ids[0]), render_seconds=9)  # before anybody looked
+        assert (await figures(api))["anime_render_seconds_count",] == 0
+        await completed(database, UUID(ids[1]), render_seconds=2)
+        await completed(database, UUID(ids[2]), render_seconds=3)
+        for _ in range(3):
+            shown = await figures(api)
+            assert shown["anime_render_seconds_count",] == 2
+            assert shown["anime_render_seconds_sum",] == 5
+            assert shown["anime_overhead_seconds_count",] == 2
+            assert shown["anime_job_wait_seconds_count",] == 2
+    assert shown["anime_files_organised",] == 3
+
+
+async def test_the_servers_and_their_memory_are_shown(whole: Settings) -> None:
+    async with opened_api(whole, comfyui_url=f"{NOWHERE},{whole.comfyui_url}") as api:
+        shown = await figures(api)
+    assert shown["anime_comfyui_up", whole.comfyui_url or ""] == 1
+    assert shown["anime_comfyui_up", NOWHERE] == 0
+    [free] = [value for (name, *_), value in shown.items() if name == "anime_vram_free_bytes"]
+    assert free > 0
+
+
+async def test_without_a_database_the_figures_say_so(whole: Settings) -> None:
+    async with opened_api(whole, database_url=NO_DATABASE) as api:
+        shown = await figures(api)
+    assert shown["anime_database_up",] == 0
+    assert shown["anime_comfyui_up", whole.comfyui_url or ""] == 1
+
+
+async def test_many_who_look_ask_the_services_once(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = metrics._stats
+
+    async def counted(url: str) -> object:
+        asked.append(url)
+        return await ask(url)
+
+    monkeypatch.setattr(metrics, "_stats", counted)
+    async with opened_api(whole) as api:
+        await asyncio.gather(*(figures(api) for _ in range(10)))
+    assert asked == [whole.comfyui_url]
+
+
+async def test_prefect_without_our_deployment_is_not_ready(
+    whole: Settings, prefect_peer: PrefectPeer
+) -> None:
+    prefect_peer.deployments.clear()
+    async with opened_api(whole) as api:
+        found = (await api.get("/ready")).json()["dependencies"]
+    assert "deploy" in found["prefect"]["todo"]

@@ -1,0 +1,170 @@
+"""`anime serve` as a program: how it refuses to start, what it logs, how it stops."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+from sqlalchemy import make_url
+
+from anime.listening import listening_socket
+from anime.settings import Settings
+from tests.integration.api_client import problem_in
+
+START_SECONDS = 30
+TOKEN = "a-token-nobody-may-see"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class Served:
+    """A running `anime serve`."""
+
+    process: Process
+    http: httpx.AsyncClient
+
+    async def stopped(self) -> tuple[int | None, str]:
+        """Its exit code and its log, once it has ended."""
+        async with asyncio.timeout(START_SECONDS):
+            log, _ = await self.process.communicate()
+        return self.process.returncode, log.decode()
+
+
+def environment(settings: Settings, **more: str) -> Mapping[str, str]:
+    assert settings.database_url is not None
+    return os.environ | {
+        "ANIME_DATABASE_URL": settings.database_url.get_secret_value(),
+        "ANIME_LIBRARY_DIR": str(settings.library),
+        **more,
+    }
+
+
+async def start(env: Mapping[str, str]) -> Process:
+    command = (sys.executable, "-m", "anime.cli.app", "serve")
+    return await asyncio.create_subprocess_exec(*command, env=env, stdout=PIPE, stderr=STDOUT)
+
+
+def free_port() -> int:
+    with listening_socket("127.0.0.1", 0, variable="ANIME_API_PORTS") as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def serving_api(env: Mapping[str, str], port: int) -> AsyncIterator[Served]:
+    process = await start(env)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            async with asyncio.timeout(START_SECONDS):
+                while not await _answers(http):
+                    assert process.returncode is None, "it has ended"
+                    await asyncio.sleep(0.05)
+            yield Served(process, http)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _answers(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/health")).is_success
+    except httpx.TransportError:
+        return False
+
+
+@pytest_asyncio.fixture
+async def served(api_settings: Settings) -> AsyncIterator[Served]:
+    port = free_port()
+    env = environment(
+        api_settings, ANIME_API_PORTS=str(port), ANIME_WS_PORT="0", ANIME_API_TOKEN=TOKEN
+    )
+    async with serving_api(env, port) as api:
+        yield api
+
+
+async def in_pieces(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 65536):
+        yield b" " * 65536
+
+
+async def test_a_request_under_way_is_answered_before_it_stops(
+    served: Served, database_url: str
+) -> None:
+    """And what it logs of all this holds neither the token nor what was searched for."""
+    address = make_url(database_url).set(drivername="postgresql")
+    url = address.render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(url) as holding:
+        await holding.execute("LOCK anime_api.production_jobs IN ACCESS EXCLUSIVE MODE")
+        query = {"character": "secret heroine"}
+        waiting = asyncio.create_task(
+            served.http.get("/api/anime/jobs", params=query, headers=BEARER)
+        )
+        async with asyncio.timeout(10):
+            while not await _someone_waits(url):
+                await asyncio.sleep(0.02)
+        served.process.send_signal(signal.SIGTERM)
+        await _refuses_new_connections(served)
+        assert not waiting.done()
+        await holding.rollback()
+    assert (await waiting).json() == {"items": [], "next_cursor": None}
+    code, log = await served.stopped()
+    assert code == -signal.SIGTERM, log  # uvicorn ends by the signal, once all is done
+    assert "GET /api/anime/jobs" in log
+    assert "heroine" not in log
+    assert TOKEN not in log
+
+
+async def _someone_waits(url: str) -> bool:
+    async with await psycopg.AsyncConnection.connect(url) as looking:
+        cursor = await looking.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            " AND relation = 'anime_api.production_jobs'::regclass"
+        )
+        row = await cursor.fetchone()
+    return row is not None and row[0] > 0
+
+
+async def _refuses_new_connections(served: Served) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            async with httpx.AsyncClient(base_url=served.http.base_url) as other:
+                if not await _answers(other):
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_bodies_that_are_too_long_are_refused_over_a_socket(served: Served) -> None:
+    headers = BEARER | {"Content-Type": "application/json"}
+    for body in (in_pieces(2**21), b" " * 2**21):
+        answer = await served.http.post("/api/anime/generate", content=body, headers=headers)
+        problem_in(answer, 413)
+    problem_in(await served.http.post("/api/anime/generate", content=in_pieces(2**21)), 401)
+    problem_in(await served.http.get("/api/anime/jobs", params={"token": TOKEN}), 401)
+    served.process.send_signal(signal.SIGTERM)
+    _, log = await served.stopped()
+    assert "401" in log
+    assert TOKEN not in log
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+async def test_it_does_not_start_where_everybody_could_come_in(
+    api_settings: Settings, command: str
+) -> None:
+    env = environment(api_settings, ANIME_API_HOST="0.0.0.0", ANIME_API_PORTS="0")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "anime.cli.app", command), env=env, stdout=PIPE, stderr=STDOUT
+    )
+    async with asyncio.timeout(START_SECONDS):
+        said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert "ANIME_API_TOKEN" in said.decode()
+    assert "Traceback" not in said.decode()

@@ -1,0 +1,61 @@
+"""Many who ask for jobs at the same time share a query, and each gets the right answer."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+
+from anime.api.job_lookup import JobLookup
+from anime.core.job_status import JobStatus
+from anime.db.repositories import JobRepository
+from anime.db.session import Database
+from anime.errors import DatabaseUnavailable, NotFound
+from anime.schemas import GenerationRequest
+
+
+async def new_job(database: Database) -> UUID:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        request = GenerationRequest(prompt="rain")
+        await JobRepository(session).create(job_id, request, workflow="txt2img", seed=7)
+    return job_id
+
+
+async def test_each_gets_the_job_it_asked_for_and_an_unknown_one_is_not_found(
+    database: Database,
+) -> None:
+    jobs = [await new_job(database) for _ in range(5)]
+    lookup, unknown = JobLookup(database), uuid4()
+    asked = [*jobs, *jobs, unknown]
+    answers = await asyncio.gather(*map(lookup.get, asked), return_exceptions=True)
+    *found, missing = answers
+    assert [job.id for job in found if not isinstance(job, BaseException)] == [*jobs, *jobs]
+    assert isinstance(missing, NotFound)
+    assert str(unknown) in str(missing)
+
+
+async def test_an_answer_is_never_older_than_its_question(database: Database) -> None:
+    job_id = await new_job(database)
+    lookup = JobLookup(database)
+    under_way = asyncio.create_task(lookup.get(job_id))
+    async with database.session_scope() as session:
+        await JobRepository(session).request_cancel(job_id)
+    assert (await lookup.get(job_id)).status is JobStatus.CANCELLED
+    assert (await under_way).id == job_id
+
+
+async def test_one_who_leaves_takes_nobody_elses_answer_along(database: Database) -> None:
+    job_id = await new_job(database)
+    lookup = JobLookup(database)
+    leaving, staying = (asyncio.create_task(lookup.get(job_id)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).id == job_id
+
+
+async def test_without_a_database_everybody_is_told() -> None:
+    lookup = JobLookup(Database("postgresql://nobody@127.0.0.1:9/nothing"))
+    answers = await asyncio.gather(lookup.get(uuid4()), lookup.get(uuid4()), return_exceptions=True)
+    assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
+    with pytest.raises(DatabaseUnavailable):
+        await lookup.get(uuid4())
