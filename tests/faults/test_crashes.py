@@ -72,7 +72,7 @@ async def check(stage: Stage, mode: Mode, when: str) -> None:
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Iterator[Iterator[Path]]:
+def folders(tmp_path: Path) -> Iterator[Path]:
     """New folders, one after the other; each is gone when the next one is asked for."""
 
     def each() -> Iterator[Path]:
