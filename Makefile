@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench bench-api fix lock clean
+.PHONY: help install demo up test check bench bench-api bench-sweep fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: install  ## Measure us beside a bare client; one: make bench NAME=batch
 
 bench-api: install  ## Measure the API: submits, status, events to many clients
 	@$(BIN)/python -m benchmarks status events submit
+
+bench-sweep: install  ## Measure sweeps beside a bare script and find, and every kind of search
+	@$(BIN)/python -m benchmarks.sweep
 
 fix: install  ## Let ruff format and mend what it can
 	@$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from anime.errors import StorageError
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
+_ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
     errno.ENOSPC: "Free some space there, or point ANIME_LIBRARY_DIR to another disk.",
     errno.EDQUOT: "Free some of your quota there, or point ANIME_LIBRARY_DIR elsewhere.",
@@ -81,6 +83,10 @@ class Library:
         """
         await asyncio.to_thread(self._check)
 
+    async def tidy(self) -> int:
+        """How many temporary files were taken away that a killed program has left, a day ago."""
+        return await asyncio.to_thread(self._tidy)
+
     async def receive(self, chunks: AsyncIterable[bytes]) -> Received:
         """Write a stream to a temporary file, hashing it on the way, down to the disk.
 
@@ -125,6 +131,15 @@ class Library:
                 f"The library {self.root} has only {free // 2**20} MB left on its disk.",
                 _ADVICE[errno.ENOSPC],
             )
+
+    def _tidy(self) -> int:
+        gone = 0
+        for path in (self.root / INCOMING).glob("*"):
+            with suppress(OSError):  # another one was faster, or it is no file
+                if time.time() - path.lstat().st_ctime > _ABANDONED_SECONDS:
+                    path.unlink()
+                    gone += 1
+        return gone
 
     def _open_temporary(self) -> "_Incoming":
         try:

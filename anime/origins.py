@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from anime.errors import StorageError
-from anime.library import link_or_copy
+from anime.library import INCOMING, link_or_copy
 
 ORIGINS_FOLDER = ".origins"  # of the library
 MAX_ORIGIN_BYTES = 16 * 1024 * 1024  # several graphs of a thousand nodes
@@ -117,7 +117,9 @@ def _read(path: Path) -> Origin | None:
 
 def _write(target: Path, origin: Origin, settle: Callable[[Path, Path], None]) -> Path:
     """Write it whole under a temporary name, then give it its own."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+    incoming = target.parents[2] / INCOMING  # where what a killed program leaves is swept out
+    incoming.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=incoming)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from anime.core.png_metadata import read_stamp
 from anime.core.recipe import Recipe
 from anime.core.sweep_plan import Content, Found, Reason, Sighting, Unusable
-from anime.errors import UnusableFile
+from anime.errors import StorageError, UnusableFile
 from anime.library import sha256_of
 from anime.media import examine
 from anime.sweep.walk import look_again
@@ -34,9 +34,7 @@ def read_file(sighting: Sighting) -> Found:
         )
     except UnusableFile as fault:
         found: Found = Unusable(fault.reason.value, fault.what, _hash_of(path))
-    except PermissionError:
-        return Reason.UNREADABLE
-    except OSError:
+    except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
     else:
         found = content

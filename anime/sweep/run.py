@@ -79,6 +79,7 @@ async def sweep_folder(
         if turn is None:
             return None
         await library.check()
+        await library.tidy()
         return await _Sweep(order, database, library, turn).run(watch)
 
 

@@ -49,9 +49,9 @@ class Stage:
 
     async def try_sweep(self, mode: Mode = Mode.LINK, **more: Any) -> SweepReport | None:
         """A sweep; None if another one is at work."""
-        order = {"settle_seconds": 1.0, **more}
+        order = {"settle_seconds": 1.0, "zone": ZoneInfo("Asia/Tokyo"), **more}
         return await sweep_folder(
-            SweepOrder(folder=self.output, zone=ZoneInfo("Asia/Tokyo"), mode=mode, **order),
+            SweepOrder(folder=self.output, mode=mode, **order),
             self.database,
             Library(self.library),
         )

@@ -155,3 +155,13 @@ def test_a_read_only_disk_is_said_so(small_disk: Path) -> None:
     with pytest.raises(StorageError, match="Read-only file system") as caught:
         asyncio.run(Library(small_disk).check())
     assert "writable" in caught.value.todo
+
+
+async def test_what_killed_programs_left_half_written_is_taken_away_a_day_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path)
+    received = await library.receive(chunks_of(b"picture"))
+    assert (await library.tidy(), leftovers(tmp_path)) == (0, [received.path])
+    monkeypatch.setattr("anime.library._ABANDONED_SECONDS", -1.0)
+    assert (await library.tidy(), leftovers(tmp_path)) == (1, [])

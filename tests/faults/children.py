@@ -1,0 +1,125 @@
+"""Programs that the tests start, and that may die: a sweep, a placer, another user's sweep.
+
+They are forked from a process that has everything loaded, which takes milliseconds instead of
+seconds. `Steps` counts whatever changes the disk, and each commit, as Python and SQLAlchemy
+announce them before they are done: between two of them, being killed makes no difference.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, event, make_url
+
+from anime.core.sweep_plan import Mode, Seen, Sighting
+from anime.db.session import Database
+from anime.errors import AnimeError
+from anime.library import Library
+from anime.sweep.placing import Placer
+from anime.sweep.run import SweepOrder, sweep_folder
+
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload([__name__])
+_CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@dataclass
+class Steps:
+    """Counts changes below a folder and commits before they happen; dies before one of them."""
+
+    folder: str
+    deadly: int
+    taken: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Be told of every step from now on, for as long as this process lives."""
+        sys.addaudithook(self._on_disk)
+        event.listen(Engine, "commit", lambda _: self._step("commit"))
+
+    def _on_disk(self, name: str, about: tuple[object, ...]) -> None:
+        is_writing = name == "open" and isinstance(about[2], int) and bool(about[2] & _WRITING)
+        if (is_writing or name in _CHANGING) and os.fspath(self.folder) in str(about[:2]):
+            self._step(name)
+
+    def _step(self, name: str) -> None:
+        if len(self.taken) == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.taken.append(name)
+
+
+def sweep_dying(folder: Path, url: str, mode: Mode, deadly: int, told: Path) -> None:
+    """A real sweep that is killed before that step; the steps of one that lives are written."""
+    steps = Steps(str(folder), deadly)
+    steps.watch()
+    asyncio.run(_sweep(folder / "output", folder / "library", url, mode))
+    told.write_text("\n".join(steps.taken))
+
+
+def sweep_as_ordinary_user(folder: Path, url: str, told: Path) -> None:
+    """A sweep of a user without rights; what it says at its end is written."""
+    # What Python loads late is loaded now: that user may not be able to read our interpreter.
+    asyncio.run(_sweep(folder / "output", folder / "library", url, Mode.COPY, dry_run=True))
+    user, group = ordinary_user(url)
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+    sweep_and_tell(folder, url, told)
+
+
+def sweep_and_tell(folder: Path, url: str, told: Path) -> None:
+    """A sweep; what it says at its end is written."""
+    try:
+        said = asyncio.run(_sweep(folder / "output", folder / "library", url, Mode.COPY))
+    except AnimeError as error:
+        said = f"{type(error).__name__}: {error.what}"
+    told.write_text(said)
+
+
+def place_at_once(ready: Barrier, source: Path, library: Path, target: str, sha256: str) -> None:
+    """Place a file at the very moment at which the others do."""
+    status = source.stat()
+    folder, name = os.fsencode(source.parent), os.fsencode(source.name)
+    seen = Seen(Sighting(folder, name, status.st_size, status.st_mtime_ns), source.name)
+    mode = Mode.COPY if int(source.stem) % 2 else Mode.LINK
+    placer = Placer(library, mode)
+    ready.wait(30)
+    placer.place(seen, Path(target), sha256)  # type: ignore[arg-type]  # a Path is a PurePosixPath
+    placer.sync()
+
+
+def ordinary_user(url: str) -> tuple[int, int]:
+    """User and group PostgreSQL runs as under root: nobody else without rights may talk to it."""
+    status = Path(str(make_url(url).query["host"])).stat()
+    return status.st_uid, status.st_gid
+
+
+def started(target: object, *arguments: object) -> ForkServerProcess:
+    """The process, running."""
+    process = FORKS.Process(target=target, args=arguments)  # type: ignore[arg-type]  # any callable
+    process.start()
+    return process
+
+
+async def ended(process: ForkServerProcess) -> int:
+    """Its exit status; negative, the signal that has killed it."""
+    await asyncio.to_thread(process.join, 60)
+    assert process.exitcode is not None, "it does not end"
+    return process.exitcode
+
+
+async def _sweep(
+    output: Path, library: Path, url: str, mode: Mode, *, dry_run: bool = False
+) -> str:
+    zone = ZoneInfo("Asia/Tokyo")
+    order = SweepOrder(output, zone, mode, dry_run=dry_run, settle_seconds=0)
+    async with Database(url) as database:
+        report = await sweep_folder(order, database, Library(library))
+    return report.summary if report else "another sweep is at work"
