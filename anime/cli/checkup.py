@@ -224,8 +224,7 @@ async def _sweeps(settings: Settings) -> str:
             f"{folder}, which sweeps look through, is not there or cannot be read.",
             "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
         )
-    news = "watched for new files" if settings.watch else "not watched in between (ANIME_WATCH)"
-    return f"of {folder}, by {settings.sweep_mode}, {news}"
+    return f"of {folder}, by {settings.sweep_mode}{', watched as well' * settings.watch}"
 
 
 async def _workflows(settings: Settings) -> str:
