@@ -58,8 +58,8 @@ def _check_watch(settings: Settings, worker_type: str) -> None:
             f"A worker of type {worker_type} cannot watch for new files.",
             "Leave out --watch and ANIME_WATCH, or take the type anime-warm.",
         )
-    if settings.comfyui_output_dir is None:
+    if settings.swept_folder is None:
         raise ConfigurationError(
             "There is no folder to watch for new files.",
-            "Set ANIME_COMFYUI_OUTPUT_DIR, or leave out --watch and ANIME_WATCH.",
+            "Set ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR, or leave out --watch.",
         )

@@ -1,11 +1,15 @@
 """The checks of `anime doctor`: each returns what it found, or raises what is wrong."""
 
 import asyncio
+import os
 from collections.abc import Awaitable
 
+import httpx
 from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from anime.addresses import comfyui_addresses, database_address, redis_address
 from anime.comfyui.address import checked_address, without_login
@@ -13,17 +17,26 @@ from anime.comfyui.client import ComfyUIClient
 from anime.db.migrate import revision
 from anime.db.repositories import WindowRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
+from anime.errors import (
+    AnimeError,
+    ConfigurationError,
+    DatabaseUnavailable,
+    PrefectUnavailable,
+    StorageError,
+)
 from anime.intake import BATCH_DEPLOYMENT
 from anime.library import Library
 from anime.orders.runs import DEPLOYMENT
 from anime.prefect_api import PrefectApi
 from anime.settings import Settings
 from anime.templates import list_templates
+from anime.tokens import api_tokens
+from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
 MB = 2**20
 DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
+UNKNOWN = "none is known to run; `anime up` and `anime serve` start it"
 
 
 class Finding(BaseModel):
@@ -47,7 +60,11 @@ async def check_up(settings: Settings) -> list[Finding]:
         _finding("prefect", _prefect(settings)),
         _finding("deployment", _deployment(settings)),
         _finding("work pool", _work_pool(settings)),
+        _finding("api", _api(settings)),
+        _finding("websocket", _websocket(settings)),
+        _finding("webhooks", _webhooks(settings)),
         _finding("library", _library(settings)),
+        _finding("sweeps", _sweeps(settings)),
         _finding("workflows", _workflows(settings)),
     )
 
@@ -156,6 +173,58 @@ async def _library(settings: Settings) -> str:
     may_create = settings.library_dir is None
     await Library(settings.library, may_create=may_create).check()
     return f"{settings.library} can be written"
+
+
+async def _api(settings: Settings) -> str:
+    if settings.public_url is None:
+        return UNKNOWN
+    url = settings.browser_url
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS / 2) as http:
+            (await http.get(f"{url}/health")).raise_for_status()
+    except httpx.HTTPError as fault:
+        raise ConfigurationError(
+            f"The API does not answer at {url}: {fault or type(fault).__name__}.",
+            "Start it with `anime serve`, or correct ANIME_PUBLIC_URL.",
+        ) from fault
+    return f"{url} answers, {'with a token' if api_tokens(settings) else 'to this machine only'}"
+
+
+async def _websocket(settings: Settings) -> str:
+    if settings.ws_url is None:
+        return UNKNOWN
+    tokens = api_tokens(settings)
+    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
+    try:
+        opening = connect(settings.ws_url, additional_headers=headers, proxy=None)
+        async with asyncio.timeout(TIMEOUT_SECONDS / 2), opening as socket:
+            await socket.send('{"action": "ping"}')
+            await socket.recv()
+    except (OSError, TimeoutError, WebSocketException) as fault:
+        raise ConfigurationError(
+            f"No WebSocket opens at {settings.ws_url}: {fault or type(fault).__name__}.",
+            "Start the API with `anime serve`, or correct ANIME_WS_URL.",
+        ) from fault
+    return f"{settings.ws_url} answers"
+
+
+async def _webhooks(settings: Settings) -> str:
+    if signing_key(settings) is None:
+        return "off: ANIME_WEBHOOK_SECRET is not set"
+    where = "private networks, too" if settings.webhook_allow_private else "public addresses only"
+    return f"signed, to {where}"
+
+
+async def _sweeps(settings: Settings) -> str:
+    folder = settings.swept_folder
+    if folder is None:
+        return "of no folder: ANIME_COMFYUI_OUTPUT_DIR is not set"
+    if not await asyncio.to_thread(os.access, folder, os.R_OK | os.X_OK):
+        raise StorageError(
+            f"{folder}, which sweeps look through, is not there or cannot be read.",
+            "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
+        )
+    return f"of {folder}, by {settings.sweep_mode}{', watched as well' * settings.watch}"
 
 
 async def _workflows(settings: Settings) -> str:

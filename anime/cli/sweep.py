@@ -20,7 +20,9 @@ _SHOWN = 10_000  # files; the counts are of all
 def sweep(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="ANIME_COMFYUI_OUTPUT_DIR if left out.", show_default=False),
+        typer.Argument(
+            help="ComfyUI's output, or ANIME_SWEEP_DIR, if left out.", show_default=False
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")

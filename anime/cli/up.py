@@ -66,8 +66,10 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
         "  sign in": auth.get_secret_value() if auth else "",
         "API": f"{api}/docs",
         "WebSocket": found.ws_url or "",
+        "Webhooks": "signed, for generations with a webhook_url" if found.webhook_secret else "",
         "ComfyUI": f"{found.comfyui_url or ''}" + " (rehearsal)" * ("rehearsal" in record.parts),
         "Library": str(found.library),
+        "Swept": _sweeps(found),
         "Logs": str(found.logs),
     }
     anime = _as_typed()
@@ -85,6 +87,14 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
             "Ctrl-C stops everything.",
         ]
     )
+
+
+def _sweeps(settings: "Settings") -> str:
+    """Which folder is swept, and when."""
+    if settings.swept_folder is None:
+        return ""
+    when = "within seconds" if settings.watch else "every 15 minutes"
+    return f"{settings.swept_folder}, {when}"
 
 
 def _as_typed() -> str:

@@ -17,7 +17,7 @@ def worker(
         bool | None,
         typer.Option(
             "--watch/--no-watch",
-            help="Have new files in ANIME_COMFYUI_OUTPUT_DIR swept at once; ANIME_WATCH if unset.",
+            help="Have new files in the swept folder brought in at once; ANIME_WATCH if unset.",
         ),
     ] = None,
 ) -> None:

@@ -244,11 +244,11 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
             await answer(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
 
     async def _look_out(self) -> None:
-        folder = self.settings.comfyui_output_dir
+        folder = self.settings.swept_folder
         if not self.settings.watch:
             return
         if folder is None:
-            self.log.warning("ANIME_WATCH has no folder to watch: set ANIME_COMFYUI_OUTPUT_DIR")
+            self.log.warning("ANIME_WATCH has no folder to watch: set ANIME_SWEEP_DIR")
             return
         from anime.warm.lookout import Lookout
 

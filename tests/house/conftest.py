@@ -5,21 +5,43 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from anime.local.house import House as LocalHouse
 from anime.local.house import running
 
-JOB_SECONDS = 60
+JOB_SECONDS = 90
 STEP_SECONDS = "0.02"
+FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass
 class House(LocalHouse):
-    """A house whose jobs are asked for at the command line."""
+    """A house whose jobs are asked for at the command line, over HTTP and in Redis."""
+
+    @property
+    def ws_url(self) -> str:
+        """Where clients of old find the WebSocket."""
+        return self.record.settings["ws_url"]
+
+    @property
+    def output(self) -> Path:
+        """The output folder of the rehearsal server, which sweeps look through."""
+        return Path(self.record.settings["sweep_dir"])
+
+    def api(self) -> httpx.AsyncClient:
+        """A client of the house's API."""
+        return httpx.AsyncClient(base_url=str(self.record.parts["api"].url), timeout=30)
+
+    def redis(self) -> Redis:
+        """A client of the house's Redis."""
+        url = self.record.settings["redis_url"]
+        return Redis.from_url(url, decode_responses=True, protocol=2)
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
         """A job that has ended, with its files, as `anime` prints them."""
@@ -27,19 +49,54 @@ class House(LocalHouse):
             while True:
                 job = json.loads((await self.anime("jobs", job_id, "--json")).stdout)
                 job = job[0] if isinstance(job, list) else job
-                if job["status"] in {"completed", "failed", "cancelled"}:
+                if job["status"] in FINAL:
                     files = (await self.anime("files", "--job", job_id, "--json")).stdout
-                    return {**job, "files": json.loads(files)}
+                    return {**job, "files": json.loads(files)["files"]}
                 await asyncio.sleep(0.2)
+
+    async def hash_of_ended(self, job_id: str) -> dict[str, str]:
+        """The job's hash in Redis when it says that the job has ended."""
+        async with (
+            asyncio.timeout(JOB_SECONDS),
+            self.redis() as redis,
+            redis.pubsub(ignore_subscribe_messages=True) as channel,
+        ):
+            await channel.subscribe("anime:job:updates")
+            while True:
+                found = await redis.hgetall(f"anime:job:{job_id}")
+                seen = cast("dict[str, str]", found)  # redis-py types every protocol
+                if seen.get("status") in FINAL:
+                    return seen
+                await channel.get_message(timeout=1.0)
+
+    async def ended_run(self, run_id: str) -> Any:  # Prefect's JSON
+        """The run in Prefect, once it has ended."""
+        async with asyncio.timeout(JOB_SECONDS), self.prefect() as prefect:
+            while True:
+                run = (await prefect.get(f"/flow_runs/{run_id}")).json()
+                if run["state_type"] in {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}:
+                    return run
+                await asyncio.sleep(0.2)
+
+    async def until_rendering(self, job_id: str) -> None:
+        """Return when ComfyUI has begun with the job."""
+        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
+            while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] == 0:
+                await asyncio.sleep(0.1)
 
 
 @pytest_asyncio.fixture(scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house for all tests that only use it."""
-    async with running(new_house(tmp_path_factory.mktemp("house"))) as house:
+    """One running house for all tests that only use it; it watches for new files."""
+    watching = {
+        "ANIME_WATCH": "true",
+        "ANIME_WATCH_SECONDS": "2",
+        "ANIME_SWEEP_SETTLE_SECONDS": "1",
+    }
+    async with running(new_house(tmp_path_factory.mktemp("house"), **watching)) as house:
         yield house
 
 
-def new_house(folder: Path) -> House:
-    """A house in that folder, not yet started."""
-    return House(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS})
+def new_house(folder: Path, **given: str) -> House:
+    """A house in that folder, not yet started; with these variables in its terminals."""
+    return House(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **given})

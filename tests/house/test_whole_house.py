@@ -3,10 +3,10 @@
 import asyncio
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -146,7 +146,7 @@ async def test_a_rehearsal_server_killed_in_a_render_costs_no_file(house: House)
         *("generate", "killed", "--steps", "150", "--batch-size", "2", "--no-wait")
     )
     job_id = asked.stdout.strip()
-    await _until_rendering(house, job_id)
+    await house.until_rendering(job_id)
     psutil.Process(house.record.parts["rehearsal"].pid).kill()
     job = await house.job(job_id)
     assert (job["status"], job["attempt"]) == ("completed", 2)
@@ -172,13 +172,14 @@ async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
 def _api_urls(house: House) -> list[str]:
     """The API's address on each of its ports."""
     pid = house.record.parts["api"].pid
-    ports = {
+    ports: set[int | None] = {
         connection.laddr.port
         for connection in psutil.Process(pid).net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
+    ports.discard(urlsplit(house.ws_url).port)
     assert len(ports) == 2
-    return [f"http://localhost:{port}" for port in sorted(ports)]
+    return [f"http://localhost:{port}" for port in ports]
 
 
 async def _job_of_run(house: House, run_id: str) -> str:
@@ -187,17 +188,6 @@ async def _job_of_run(house: House, run_id: str) -> str:
         while (await house.anime("jobs", run_id, "--json")).returncode != 0:
             await asyncio.sleep(0.2)
     return run_id
-
-
-async def _until_rendering(house: House, job_id: str) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            found: subprocess.CompletedProcess[str] = await house.anime("jobs", job_id, "--json")
-            job: Any = json.loads(found.stdout)
-            job = job[0] if isinstance(job, list) else job
-            if job["stage"] == "rendering" and job["progress"] > 0:
-                return
-            await asyncio.sleep(0.1)
 
 
 def _record(job: dict[str, Any]) -> dict[str, Any]:  # as `House.job` gives it

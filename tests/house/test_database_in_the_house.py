@@ -1,0 +1,45 @@
+"""A running house whose PostgreSQL, which is Prefect's as well, is killed under it."""
+
+import asyncio
+from uuid import uuid4
+
+import httpx
+import psutil
+
+from tests.house.conftest import House
+
+ORDER = {"width": 64, "height": 64}
+
+
+async def test_f50_a_database_killed_in_a_render_costs_no_picture_and_no_order(
+    house: House,
+) -> None:
+    async with house.api() as api:
+        asked = await api.post("/api/anime/generate", json=ORDER | {"prompt": "ebb", "steps": 150})
+        job_id = asked.json()["job_id"]
+        await house.until_rendering(job_id)
+        psutil.Process(house.record.parts["postgresql"].pid).kill()
+        answers = await _order_until_one_is_taken(api)
+        rendered = await house.job(job_id)
+        taken = await house.job(answers[-1].json()["job_id"])
+        jobs = (await api.get("/api/anime/jobs", params={"limit": 200})).json()["items"]
+    assert (rendered["status"], rendered["attempt"], len(rendered["files"])) == ("completed", 1, 1)
+    assert taken["status"] == "completed"
+    refused = answers[:-1]
+    assert refused, "nobody has noticed"
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {
+        (503, "5")
+    }
+    assert [job["id"] for job in jobs if job["prompt"] == "flood"] == [taken["id"]]
+
+
+async def _order_until_one_is_taken(api: httpx.AsyncClient) -> list[httpx.Response]:
+    """All the answers; the last one is 202."""
+    answers: list[httpx.Response] = []
+    order = ORDER | {"prompt": "flood", "steps": 2}
+    async with asyncio.timeout(60):
+        while not answers or answers[-1].status_code != 202:
+            key = {"Idempotency-Key": str(uuid4())}
+            answers.append(await api.post("/api/anime/generate", json=order, headers=key))
+            await asyncio.sleep(0.05)
+    return answers

@@ -1,0 +1,38 @@
+"""docs/failure-modes.md claims no test that is not there, and no number is left out."""
+
+import re
+
+import pytest
+
+from anime.settings import PROJECT_DIR
+
+PAGE = (PROJECT_DIR / "docs" / "failure-modes.md").read_text()
+NUMBERS = {
+    *(*range(1, 8), *range(10, 18), *range(20, 28), *range(30, 33), *range(40, 50)),
+    *(*range(50, 57), *range(60, 63), *range(70, 72), *range(80, 82)),
+}
+
+
+@pytest.fixture(scope="module")
+def all_tests() -> set[str]:
+    """The names of all tests there are."""
+    return {
+        name
+        for path in (PROJECT_DIR / "tests").rglob("test_*.py")
+        for name in re.findall(r"^\s*(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+
+
+def test_every_test_that_is_named_exists(all_tests: set[str]) -> None:
+    assert set(re.findall(r"`(test_\w+)`", PAGE)) - all_tests == set()
+
+
+def test_every_number_is_covered_or_has_its_reason() -> None:
+    heads = re.findall(r"^\| (F\d\d(?:, F\d\d)*) \|", PAGE, re.MULTILINE)
+    told = {int(number) for head in heads for number in re.findall(r"\d\d", head)}
+    assert told == NUMBERS
+
+
+def test_every_number_that_has_tests_of_its_own_names_one(all_tests: set[str]) -> None:
+    numbered = {name[:8] for name in all_tests if re.match(r"test_f\d\d_", name)}
+    assert numbered == {name[:8] for name in re.findall(r"`(test_f\d\d_\w+)`", PAGE)}
