@@ -42,7 +42,7 @@ class JobLookup:
         while self._wanted:
             wanted, self._wanted = self._wanted, {}
             try:
-                async with self._database.session_scope() as session:
+                async with self._database.reading() as session:
                     found = await JobRepository(session).among(wanted.keys())
             except Exception as fault:  # noqa: BLE001  raised by each who asked
                 for answer in wanted.values():

@@ -18,11 +18,11 @@ LEASH = Path(__file__).with_name("leash.py")
 async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Process:
     """The started program, leader of its own session and process group."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
-    leash = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(part.stop_signal)))
+    numbers = (os.getpid(), int(part.stop_signal), part.niceness)
+    leash = (sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), owner)
     with open_log(part.log) as log:
         return await asyncio.create_subprocess_exec(
             *leash,
-            owner,
             *part.command,
             stdin=DEVNULL,
             stdout=log,

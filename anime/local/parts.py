@@ -16,6 +16,9 @@ class Account:
     gid: int
 
 
+# Of what works behind an answer: the API, and the stores it asks, have the processor first.
+BEHIND = 5
+
 # Whether the part is ready, asked some seconds after its program was started.
 Probe = Callable[[float], Awaitable[bool]]
 
@@ -41,6 +44,7 @@ class Part:
     stop_signal: Signals = SIGTERM
     start_timeout_seconds: float = 90
     stop_timeout_seconds: float = 10
+    niceness: int = 0
 
 
 class PartState(StrEnum):

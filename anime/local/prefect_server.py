@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from anime.local.environment import prefect_home
 from anime.local.home import kept_secret, private_folder
-from anime.local.parts import Part
+from anime.local.parts import BEHIND, Part
 from anime.local.probes import is_healthy
 from anime.settings import PROJECT_DIR, Settings
 
@@ -69,4 +69,5 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
         folder=PROJECT_DIR,
         is_ready=lambda _: is_healthy(f"{settings.prefect_api_url}/health"),
         url=f"http://{HOST}:{settings.prefect_port}",
+        niceness=BEHIND,  # a burst of requests leaves it a run to make for each
     )

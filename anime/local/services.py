@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anime.local.parts import Part
+from anime.local.parts import BEHIND, Part
 from anime.local.probes import answers, is_healthy, worker_polls
 from anime.settings import PROJECT_DIR, Settings
 from anime.worker import worker_name
@@ -66,6 +66,7 @@ class Services:
             self._part("worker", "worker"),
             is_ready=is_ready,
             stop_timeout_seconds=self.settings.worker_grace_seconds + HAND_BACK_SECONDS,
+            niceness=BEHIND,
         )
 
     def migrations(self) -> Part:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,10 @@ from anime.settings import Settings
 DEPLOYMENT = "generate/generate"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
 MOST_IN_MIND = 1000  # orders; what is beyond is found in the database by the reconciler
+BURST_ORDERS = 4  # that wait: more than people at their desks send in the same moment
+BURST_SECONDS = 0.1  # so long after a request the next is taken to be on its way
+REST_SHARE = 3.0  # in a burst: how much longer than placing an order the pause after it is
+MOST_REST_SECONDS = 0.5
 _GOODBYE_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
@@ -47,6 +52,7 @@ class RunOrders:
         self._api: PrefectApi | None = None
         self._deployment: UUID | None = None
         self._in_mind: asyncio.Queue[Order] = asyncio.Queue(MOST_IN_MIND)
+        self._last_came_at = 0.0  # by time.monotonic()
         self.has_lost_some = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -87,6 +93,7 @@ class RunOrders:
 
     def soon(self, order: Order) -> None:
         """Place the order behind the caller's back."""
+        self._last_came_at = time.monotonic()
         try:
             self._in_mind.put_nowait(order)
         except asyncio.QueueFull:
@@ -115,11 +122,13 @@ class RunOrders:
     async def work(self) -> None:
         """Place what was ordered soon, until cancelled.
 
-        One after the other: a burst of requests shall have the machine for its answers, and
-        Prefect takes runs faster than any GPU renders them.
+        One after the other, and with a rest after each while requests come in: a run costs
+        Prefect ten times what its answer costs us. The first of a burst goes at once, and what is
+        placed meanwhile is still more than a GPU renders.
         """
         while True:
             order = await self._in_mind.get()
+            began = time.monotonic()
             try:
                 await self.place(order)
             except AnimeError as fault:
@@ -127,6 +136,13 @@ class RunOrders:
                 self._forget_all()
             finally:
                 self._in_mind.task_done()
+            await self._rest(time.monotonic() - began)
+
+    async def _rest(self, placing_seconds: float) -> None:
+        """Wait, after an order that took so long, if a burst of requests is coming in."""
+        is_coming = time.monotonic() - self._last_came_at < BURST_SECONDS
+        if is_coming and self._in_mind.qsize() >= BURST_ORDERS:
+            await asyncio.sleep(min(REST_SHARE * placing_seconds, MOST_REST_SECONDS))
 
     async def finish(self) -> None:
         """Wait a moment for what is left to be placed."""

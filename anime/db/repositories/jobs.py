@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.doorbell import STOP
 from anime.db.models import ProductionJob
-from anime.db.repositories.job_rows import JobRows, no_such_job, snapshot_of
+from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
     Lease,
@@ -30,6 +30,8 @@ from anime.db.repositories.projects import ProjectRepository
 from anime.db.session import BELLS_CHANNEL
 from anime.schemas import GenerationRequest, JobSnapshot
 
+# Put together once; without the ORM it takes a third of the time.
+_INSERT = insert(JOBS).on_conflict_do_nothing(index_elements=[ProductionJob.id]).returning(*TOLD)
 _UNLEASED = {"lease_owner": None, "lease_expires_at": None}
 
 
@@ -59,15 +61,11 @@ class JobRepository(JobRows):
         project_id = (
             (await ProjectRepository(self._session).get_or_create(name)).id if name else None
         )
-        row = await self._session.scalar(
-            insert(ProductionJob)
-            .values(_row(job_id, job, project_id))
-            .on_conflict_do_nothing(index_elements=[ProductionJob.id])
-            .returning(ProductionJob)
-        )
-        if row is None or project_id is None:
-            return row and snapshot_of(row, None)
-        return await self.get(job_id)
+        inserted = await self._session.execute(_INSERT, _row(job_id, job, project_id))
+        row = inserted.one_or_none()
+        if row is None:
+            return None
+        return snapshot_of(row, None) if project_id is None else await self.get(job_id)
 
     async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
         """Rows for those jobs that have none, written as `queued`."""

@@ -78,12 +78,13 @@ class OrderRepository:
     async def remember_run(self, order: Order, run_id: UUID) -> JobStatus | None:
         """The job's state, and its run written down while it still waits; None without a job."""
         is_same = ProductionJob.run_number == order.run_number
-        await self._session.execute(
+        status = await self._session.scalar(
             update(ProductionJob)
             .where(_waits(), ProductionJob.id == order.job_id, is_same)
             .values(flow_run_id=run_id, updated_at=NOW)
+            .returning(ProductionJob.status)
         )
-        return await self._session.scalar(
+        return status or await self._session.scalar(
             select(ProductionJob.status).where(ProductionJob.id == order.job_id)
         )
 
