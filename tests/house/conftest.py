@@ -1,7 +1,6 @@
 """The whole house as a person runs it: `anime up` in a process of its own."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +43,14 @@ class House(LocalHouse):
         return Redis.from_url(url, decode_responses=True, protocol=2)
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
-        """A job that has ended, with its files, as `anime` prints them."""
-        async with asyncio.timeout(JOB_SECONDS):
+        """A job that has ended, with its files."""
+        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
             while True:
-                job = json.loads((await self.anime("jobs", job_id, "--json")).stdout)
-                job = job[0] if isinstance(job, list) else job
+                job = (await api.get(f"/api/anime/jobs/{job_id}")).raise_for_status().json()
                 if job["status"] in FINAL:
-                    files = (await self.anime("files", "--job", job_id, "--json")).stdout
-                    return {**job, "files": json.loads(files)["files"]}
-                await asyncio.sleep(0.2)
+                    found = await api.get("/api/anime/files", params={"job": job_id})
+                    return {**job, "files": found.raise_for_status().json()["items"]}
+                await asyncio.sleep(0.1)
 
     async def hash_of_ended(self, job_id: str) -> dict[str, str]:
         """The job's hash in Redis when it says that the job has ended."""

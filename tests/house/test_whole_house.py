@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,9 +185,9 @@ def _api_urls(house: House) -> list[str]:
 
 async def _job_of_run(house: House, run_id: str) -> str:
     """The job of a run made in Prefect has the run's id, once the run has written it down."""
-    async with asyncio.timeout(60):
-        while (await house.anime("jobs", run_id, "--json")).returncode != 0:
-            await asyncio.sleep(0.2)
+    async with asyncio.timeout(60), house.api() as api:
+        while (await api.get(f"/api/anime/jobs/{run_id}")).status_code != HTTPStatus.OK:
+            await asyncio.sleep(0.1)
     return run_id
 
 

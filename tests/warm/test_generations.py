@@ -80,8 +80,8 @@ async def test_a_prefect_server_that_is_restarted_under_a_batch_costs_no_render(
 
 async def _ordered(house: House, prompt: str, steps: int = SLOW) -> str:
     order = {"prompt": prompt, "width": 64, "height": 64, "steps": steps}
-    async with httpx.AsyncClient(base_url=str(house.record.parts["api"].url)) as http:
-        answer = await http.post("/api/anime/generate", json=order)
+    async with house.api() as api:
+        answer = await api.post("/api/anime/generate", json=order)
     return str(answer.raise_for_status().json()["job_id"])
 
 
@@ -93,12 +93,10 @@ async def _rendering(
 
 
 async def _until_stage(house: House, job_id: str, stage: str) -> dict[str, Any]:  # a job's JSON
-    url = f"{house.record.parts['api'].url}/api/anime/generation/{job_id}/status"
-    async with asyncio.timeout(60), httpx.AsyncClient() as http:
-        while (await http.get(url)).json().get("stage") != stage:
+    async with asyncio.timeout(60), house.api() as api:
+        while (job := (await api.get(f"/api/anime/jobs/{job_id}")).json()).get("stage") != stage:
             await asyncio.sleep(0.05)
-    found = json.loads((await house.anime("jobs", job_id, "--json")).stdout)
-    return dict(found[0] if isinstance(found, list) else found)
+    return dict(job)
 
 
 async def _queue(house: House) -> Any:  # ComfyUI's JSON
