@@ -133,10 +133,11 @@ class SweepRepository:
             return {}
         await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
-            _kept_columns().where(is_among(AnimeFile.sha256, sha256s)).order_by(AnimeFile.id)
+            _kept_columns().where(is_among(AnimeFile.sha256, sha256s))
         )
         found: dict[str, list[Kept]] = defaultdict(list)
-        for row in rows:
+        # Sorted here: asked to, the planner may read the whole table in the order of its ids.
+        for row in sorted(rows, key=lambda row: row.id):
             found[row.sha256].append(_kept(row))
         return found
 
