@@ -23,7 +23,7 @@ def read_json(text: str) -> JsonValue:
     if len(text) > MAX_JSON_CHARS or not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        value: JsonValue = json.loads(text, parse_float=_finite, parse_constant=_nothing)
+        value: JsonValue = _DECODER.decode(text)
         return value if _is_harmless(text) else _storable(value, _MAX_DEPTH)
     except (ValueError, RecursionError):
         return None
@@ -75,3 +75,7 @@ def _finite(digits: str) -> float | None:
 
 def _nothing(_word: str) -> None:
     return None
+
+
+# Made once: `json.loads` would make one for each text.
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_nothing)

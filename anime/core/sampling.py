@@ -83,7 +83,7 @@ def sampling_of(graph: Graph) -> Sampling | None:
 def _first_sampler(graph: Graph) -> Node | None:
     """The sampler that works on no other one's picture: the one a second pass refines."""
     samplers = [node for node in graph.values() if _samples(node)][:_MAX_SAMPLERS]
-    for sampler in samplers:
+    for sampler in samplers if len(samplers) > 1 else ():
         before = {id(node) for node in _upstream(graph, _links(sampler), lambda _: True)}
         if not any(id(other) in before for other in samplers if other is not sampler):
             return sampler
@@ -101,6 +101,8 @@ def _setting(graph: Graph, parts: list[Node], names: tuple[str, ...], kind: type
     for part in parts:
         for name in names:
             value = part["inputs"].get(name)
+            if value is None:
+                continue  # as of most nodes and names: a sweep asks this of every file
             is_linked = is_link(value)
             found = _constant(graph, value[0], name, kind) if is_linked else _literal(value, kind)
             if found is not None:
@@ -207,4 +209,4 @@ def _upstream(
 
 def _links(node: Node, follow: Callable[[str], bool] = lambda _: True) -> list[str]:
     """The ids of the nodes that a node's inputs are linked to."""
-    return [value[0] for name, value in node["inputs"].items() if is_link(value) and follow(name)]
+    return [value[0] for name, value in node["inputs"].items() if follow(name) and is_link(value)]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from sqlalchemy import Select, Text, cast, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -17,6 +17,7 @@ from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.files import NewFile, row_of
+from anime.db.repositories.many_rows import insert_missing, is_among
 from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import GenerationType
 
@@ -82,13 +83,13 @@ class InventoryRepository:
         rows = await self._session.scalars(
             select(AnimeFile.file_path)
             .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
-            .where(SearchableFile.path_key.in_(keys), AnimeFile.file_path.in_(paths))
+            .where(SearchableFile.path_key.in_(keys), is_among(AnimeFile.file_path, paths))
         )
         return {path for path in rows if path is not None}
 
     async def rows_of_content(self, sha256s: Collection[str]) -> list[FileRow]:
         """The rows of files with one of those contents, the oldest first."""
-        return await self._rows(_rows().where(AnimeFile.sha256.in_(sha256s)))
+        return await self._rows(_rows().where(is_among(AnimeFile.sha256, sha256s)))
 
     async def rows_after(self, file_id: int, *, limit: int) -> list[FileRow]:
         """The next rows by id, of files that should lie somewhere."""
@@ -171,22 +172,14 @@ class InventoryRepository:
             for each in reversed(recovered)  # the first file of a job is what it has put out
             if each.job
         }
-        if not rows:
-            return 0
-        added = await self._session.scalars(
-            insert(ProductionJob).on_conflict_do_nothing().returning(ProductionJob.id),
-            list(rows.values()),
+        added = await insert_missing(
+            self._session, ProductionJob, list(rows.values()), returning="id"
         )
-        return len(added.all())
+        return len(added)
 
     async def _add_files(self, rows: Sequence[dict[str, Any]]) -> set[str]:  # as row_of gives them
         """The paths of those that had no row."""
-        if not rows:
-            return set()
-        added = await self._session.scalars(
-            insert(AnimeFile).on_conflict_do_nothing().returning(AnimeFile.file_path), list(rows)
-        )
-        return {path for path in added if path is not None}
+        return set(await insert_missing(self._session, AnimeFile, rows, returning="file_path"))
 
     async def _rows(self, statement: Select[Any]) -> list[FileRow]:  # of AnimeFile
         rows: Iterable[AnimeFile] = await self._session.scalars(statement.order_by(AnimeFile.id))

@@ -7,7 +7,7 @@ from anime.db.models import SCHEMA
 
 KNOWN_IN = f"""
     SELECT folder, name, size_bytes, mtime_ns FROM {SCHEMA}.swept_files
-    WHERE folder = ANY(%s) AND source_kept
+    WHERE folder = ANY(%b) AND source_kept
 """.encode()  # noqa: S608  the name of the schema is a constant of ours
 
 # A table that has just grown has no statistics yet, and the planner would rather read all of it

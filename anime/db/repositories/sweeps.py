@@ -16,6 +16,7 @@ from anime.core.ownership import KnownJob, KnownProject
 from anime.core.sweep_plan import Kept, Outcome
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
 from anime.db.repositories.leases import NOW, is_free
+from anime.db.repositories.many_rows import is_among
 from anime.db.repositories.sweep_sql import (
     BY_INDEX,
     COPY_LINES,
@@ -101,7 +102,7 @@ class SweepRepository:
         rows = await self._session.execute(
             select(ProductionJob.id, is_live.label("is_live"), Project)
             .outerjoin(Project, Project.id == ProductionJob.project_id)
-            .where(ProductionJob.id.in_(job_ids))
+            .where(is_among(ProductionJob.id, job_ids))
         )
         return [
             KnownJob(
@@ -120,7 +121,9 @@ class SweepRepository:
             return {}
         await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
-            _kept_columns().where(AnimeFile.job_id.in_(job_ids), AnimeFile.source_path.is_not(None))
+            _kept_columns().where(
+                is_among(AnimeFile.job_id, job_ids), AnimeFile.source_path.is_not(None)
+            )
         )
         return {(row.job_id, row.source_path): _kept(row) for row in rows}
 
@@ -130,10 +133,11 @@ class SweepRepository:
             return {}
         await self._session.execute(text(BY_INDEX))
         rows = await self._session.execute(
-            _kept_columns().where(AnimeFile.sha256.in_(sha256s)).order_by(AnimeFile.id)
+            _kept_columns().where(is_among(AnimeFile.sha256, sha256s))
         )
         found: dict[str, list[Kept]] = defaultdict(list)
-        for row in rows:
+        # Sorted here: asked to, the planner may read the whole table in the order of its ids.
+        for row in sorted(rows, key=lambda row: row.id):
             found[row.sha256].append(_kept(row))
         return found
 
