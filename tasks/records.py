@@ -20,7 +20,7 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.take import Take
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.rules import PATIENT, patiently, worth_retrying
+from tasks.rules import LASTING, PATIENT, patiently, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
@@ -77,8 +77,8 @@ async def begin_attempt(
 @task(
     name="record",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(LASTING),
+    retry_delay_seconds=LASTING,
     retry_condition_fn=worth_retrying,
 )
 async def record(
@@ -134,8 +134,8 @@ async def record(
 @task(
     name="record failure",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(LASTING),
+    retry_delay_seconds=LASTING,
     retry_condition_fn=worth_retrying,
 )
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:

@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 # Seconds before each new try. A database or server that restarts is back within the sum.
 PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
+# For how a job has ended: ten minutes, as nothing is left to be done but to write it down.
+LASTING = PATIENT + [30.0] * 19
 BRIEF = [0.5, 1.0, 2.0]
 
 

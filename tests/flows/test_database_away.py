@@ -26,6 +26,10 @@ from tests.own_postgres import OwnPostgres, own_postgres
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 OUTAGE_SECONDS = 0.5
+CUT_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
+)
 Mishap = Callable[[UUID], Awaitable[None]]
 
 
@@ -189,20 +193,15 @@ async def test_f50_a_server_without_a_free_connection_is_waited_for(
 
 async def every_connection(url: str) -> list[psycopg.AsyncConnection[Any]]:
     """All connections that the server has, those of others cut."""
-    taken: list[psycopg.AsyncConnection[Any]] = []
-    is_alone = False
-    while True:
-        try:
-            taken.append(await connect(url))
-        except psycopg.OperationalError:
-            if is_alone:
-                return taken
-            await taken[0].execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> ALL(%s)",
-                [[connection.info.backend_pid for connection in taken]],
-            )
-            is_alone = True
+    taken = [await connect(url)]
+    [most] = await (await taken[0].execute("SHOW max_connections")).fetchone() or [0]
+    async with asyncio.timeout(20):
+        while len(taken) < int(most):
+            try:
+                taken.append(await connect(url))
+            except psycopg.OperationalError:
+                await taken[0].execute(CUT_OTHERS, [[each.info.backend_pid for each in taken]])
+    return taken
 
 
 async def test_f50_a_transaction_that_could_not_be_serialized_is_done_again(

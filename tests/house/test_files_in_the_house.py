@@ -82,8 +82,8 @@ async def test_a_sweep_ordered_in_prefect_brings_a_foreign_picture_in_and_shows_
             json={"artifacts": {"flow_run_id": {"any_": [run["id"]]}}},
         )
     assert run["state"]["message"].startswith("1 organised"), run["state"]
-    [row] = await search(house, text="heron reeds")
-    assert row["metadata"]["seed"] == "42" if "metadata" in row else row["file_path"]
+    [row] = await search(house, text="heron reeds", seed="42")
+    assert Path(row["file_path"]).is_file()
     kinds = {artifact["type"]: artifact["data"] for artifact in shown.json()}
     assert {"progress", "table", "image"} <= set(kinds)
     assert "heron.png" in kinds["table"]

@@ -123,6 +123,16 @@ async def test_bad_input_is_a_sentence_and_exit_1(
 async def test_doctor_finds_nothing_wrong(house: House) -> None:
     done = await house.anime("doctor", "--json")
     assert done.returncode == 0, done.stdout
+    told = {finding["system"]: finding["detail"] for finding in json.loads(done.stdout)}
+    assert house.ws_url in told["websocket"]
+    assert str(house.output) in told["sweeps"]
+
+
+async def test_the_start_tells_where_everything_is(house: House) -> None:
+    told = [line.split()[:2] for line in house.log.splitlines()]
+    assert ["WebSocket", house.ws_url] in told
+    assert ["Swept", f"{house.output},"] in told
+    assert ["API", f"{house.record.parts['api'].url}/docs"] in told
 
 
 async def test_the_form_in_prefect_has_every_field_described(house: House) -> None:

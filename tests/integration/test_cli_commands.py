@@ -393,11 +393,17 @@ async def test_doctor_says_what_to_do_about_each_fault(
         ANIME_REDIS_URL=f"unix://{tmp_path}/nothing.sock",
         ANIME_COMFYUI_URL="http://127.0.0.1:9",
         ANIME_LIBRARY_DIR=str(tmp_path / "missing"),
+        ANIME_PUBLIC_URL="http://127.0.0.1:9",
+        ANIME_WS_URL="ws://127.0.0.1:9",
+        ANIME_WEBHOOK_SECRET="none",
+        ANIME_SWEEP_DIR=str(tmp_path / "nothing"),
     )
     assert done.code == 1
     for todo in ("anime migrate", "ANIME_REDIS_URL", "ANIME_LIBRARY_DIR", "anime worker", "deploy"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 7
+    for todo in ("ANIME_PUBLIC_URL", "ANIME_WS_URL", "whsec_", "ANIME_SWEEP_DIR"):
+        assert todo in done.out
+    assert done.out.count("FAIL") == done.out.count("→") == 11
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
