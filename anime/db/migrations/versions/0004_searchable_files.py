@@ -137,7 +137,7 @@ REPLACE = """
         path_key = excluded.path_key, terms = excluded.terms
 """
 
-BATCH_FILES = 5000  # a second; as long may a program wait that changes one of these files
+BATCH_FILES = 2000  # half a second; as long may a program wait that changes one of these files
 END_OF_BATCH = """
     SELECT max(id) FROM (
         SELECT id FROM anime_api.anime_files WHERE id > :begin ORDER BY id LIMIT :files
