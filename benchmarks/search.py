@@ -73,6 +73,8 @@ FILES = """
         FROM generate_series(1, 25) WHERE n > 0
     ) AS prompt
 """
+# Older than all others: what is searched stays as it was made.
+A_FILE = "INSERT INTO anime_api.anime_files (filename, created_at) VALUES ('a', '2022-12-01Z')"
 SIZE = "SELECT pg_relation_size(CAST(%s AS regclass)) / 1e6"
 WITHOUT_TRIGGERS = "ALTER TABLE anime_api.anime_files {} TRIGGER USER"
 Asked = Mapping[str, Any]  # fields of a query, of as many types
@@ -154,7 +156,7 @@ async def _migrated(url: str) -> list[Row]:
     async with await _connect(url) as connection:
         while not migration.done():
             asked = time.perf_counter()
-            await connection.execute("INSERT INTO anime_api.anime_files (filename) VALUES ('new')")
+            await connection.execute(A_FILE)
             waits.append(time.perf_counter() - asked)
             await asyncio.sleep(0.05)
         await migration
