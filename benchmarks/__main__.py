@@ -17,6 +17,7 @@ from benchmarks import (
     latency,
     memory,
     report,
+    search,
     startup,
     status,
     submit,
@@ -40,13 +41,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.measure,
     "submit": submit.measure,
 }
+# Needs no studio and many minutes: only where it is named.
+OF_ROWS: dict[str, Callable[[int], Awaitable[list[Row]]]] = {"search": search.measure}
+NAMES = ", ".join(BENCHMARKS | OF_ROWS)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def benchmarks(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join(BENCHMARKS)}; all if none.")
+        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but search if none.")
     ] = None,
     *,
     full: Annotated[bool, typer.Option("--full", help="In the sizes of the goals.")] = False,
@@ -56,11 +60,12 @@ def benchmarks(
     ] = None,
     runs: Annotated[int | None, typer.Option(min=8, help="Separate runs for throughput.")] = None,
     generations: Annotated[int | None, typer.Option(min=10, help="For the memory.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1000, help="Of files, for the search.")] = None,
 ) -> None:
     """Measure our path beside a bare client of the same ComfyUI (ANIME_COMFYUI_URL, or ours)."""
-    chosen = [name for name in BENCHMARKS if name in (names or BENCHMARKS)]
-    if unknown := sorted(set(names or ()) - set(BENCHMARKS)):
-        raise typer.BadParameter(f"{', '.join(unknown)}: there is {', '.join(BENCHMARKS)}.")
+    chosen = [name for name in BENCHMARKS | OF_ROWS if name in (names or BENCHMARKS)]
+    if unknown := sorted(set(names or ()) - set(chosen)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: there is {NAMES}.")
     usual = FULL if full else Effort()
     effort = replace(
         usual,
@@ -68,6 +73,7 @@ def benchmarks(
         seconds=tuple(seconds or usual.seconds),
         runs=runs or usual.runs,
         generations=generations or usual.generations,
+        rows=rows or usual.rows,
     )
     asyncio.run(_measure(chosen, effort))
 
@@ -76,10 +82,14 @@ async def _measure(names: Sequence[str], effort: Effort) -> None:
     """Measure one after the other, and write down what there is even if one fails."""
     found: dict[str, list[Row]] = {}
     try:
-        async with open_studio() as studio:
-            for name in names:
-                found[name] = await BENCHMARKS[name](studio, effort)
-                report.show(name, found[name])
+        for name in [name for name in names if name in OF_ROWS]:
+            found[name] = await OF_ROWS[name](effort.rows)
+            report.show(name, found[name])
+        if in_studio := [name for name in names if name in BENCHMARKS]:
+            async with open_studio() as studio:
+                for name in in_studio:
+                    found[name] = await BENCHMARKS[name](studio, effort)
+                    report.show(name, found[name])
     finally:
         if found:
             typer.echo(f"Written to {report.write(found, asdict(effort))}")

@@ -17,6 +17,7 @@ class Effort:
     events: int = 200
     submits: int = 500
     status_seconds: float = 5.0
+    rows: int = 1_000_000
 
 
 # As the figures to reach are defined; about half an hour.

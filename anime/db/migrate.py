@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 _alembic = Lock()
 
 
-async def upgrade(database_url: str, *, timezone: str | None = None) -> None:
-    """Bring the database to the newest revision, wholly or not at all.
+async def upgrade(database_url: str, *, timezone: str | None = None, to: str = "head") -> None:
+    """Bring the database to the newest revision, or to the one named, wholly or not at all.
 
     Two that start at once wait for each other. `timezone` is the IANA name of the zone of times
     that older services wrote down without one; the server's if left out.
@@ -42,7 +42,7 @@ async def upgrade(database_url: str, *, timezone: str | None = None) -> None:
     """
     address = parse_address(database_url)
     try:
-        await asyncio.to_thread(_run, address, command.upgrade, "head", timezone=timezone)
+        await asyncio.to_thread(_run, address, command.upgrade, to, timezone=timezone)
     except CommandError as fault:
         raise ConfigurationError(
             f"The revision of {name_of(address)} is unknown here: {fault}.",

@@ -249,7 +249,8 @@ class SearchableFile(Base):
     """What a search looks at of a file. Triggers on `anime_files` keep it; nobody else writes.
 
     `terms` has the words of the prompt and, as `project:…`, `kind:…`, `state:…`, `character:…`
-    and `model:…`, what a file is found by besides; such texts are in lower case.
+    and `model:…`, what a file is found by besides; such texts are in lower case. The index over
+    them, `searchable_files_terms_idx`, is on a function of revision 0004.
     """
 
     __tablename__ = "searchable_files"
@@ -263,7 +264,6 @@ class SearchableFile(Base):
         Index(None, "character", "created_at", "file_id"),
         Index(None, "model", "created_at", "file_id"),
         Index(None, "seed", "created_at", "file_id"),
-        Index(None, "terms", postgresql_using="gin"),
     )
 
     file_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

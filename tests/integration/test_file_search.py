@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from alembic import command
+from sqlalchemy import text
 
 from anime.db import migrate
 from anime.db.address import parse_address
@@ -135,6 +136,9 @@ CASES: list[tuple[dict[str, Any], str]] = [  # fields of a query, and names of f
     ({"text": "の"}, "rain loop"),
     ({"text": "kind:image"}, ""),
     ({"text": "!!! *"}, ""),
+    ({"text": "*"}, "rain loop song"),
+    ({"job_id": JOB, "seed": 7}, "rain"),
+    ({"text": "夜の* neon", "character": "aiko", "until": NOON + timedelta(days=30)}, "rain"),
     ({"text": "neon", "kind": "image", "character": "aiko", "seed": 7}, "rain"),
     ({"text": "neon", "until": NOON}, "loop song"),
 ]
@@ -224,17 +228,56 @@ async def test_what_is_changed_or_deleted_is_found_so(
     assert await names(database, text="fox") == await names(database, text="owl") == []
 
 
+OLD_ROWS = (
+    "INSERT INTO anime_api.anime_files (filename, metadata) VALUES "
+    "('fox', '{\"prompt\": \"a fox\"}'), ('odd', '[7]'), ('owl', '{\"prompt\": \"an owl\"}')"
+)
+CHANGE_THE_FOX = (
+    'UPDATE anime_api.anime_files SET metadata = \'{"prompt": "a badger"}\''
+    " WHERE filename = 'fox'"
+)
+FORGET_THE_OWL = "DELETE FROM anime_api.anime_files WHERE filename = 'owl'"
+IS_ANYBODY_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+
+
+async def before_the_search(url: str) -> None:
+    """A database of the revision before it, with files."""
+    await asyncio.to_thread(migrate._run, parse_address(url), command.upgrade, "0003")
+    await execute(url, OLD_ROWS)
+
+
 async def test_rows_from_before_the_search_are_found_after_the_migration(
     empty_database_url: str,
 ) -> None:
-    address = parse_address(empty_database_url)
-    await asyncio.to_thread(migrate._run, address, command.upgrade, "0002")
-    await execute(
-        empty_database_url,
-        "INSERT INTO anime_api.anime_files (filename, metadata) VALUES "
-        "('fox', '{\"prompt\": \"a fox\"}'), ('odd', '[7]')",
-    )
+    await before_the_search(empty_database_url)
     await migrate.upgrade(empty_database_url)
     async with Database(empty_database_url) as database:
         assert await names(database, text="fox") == ["fox"]
+        assert await names(database) == ["owl", "odd", "fox"]
+
+
+async def test_what_is_written_until_the_triggers_are_there_is_found_as_it_is(
+    empty_database_url: str,
+) -> None:
+    await before_the_search(empty_database_url)
+    async with Database(empty_database_url) as database:
+        async with database.session_scope() as other:
+            await other.execute(text(CHANGE_THE_FOX))
+            await other.execute(text(FORGET_THE_OWL))
+            migration = asyncio.create_task(migrate.upgrade(empty_database_url))
+            while not await other.scalar(text(IS_ANYBODY_WAITING)):
+                assert not migration.done()
+        await migration
+        assert await names(database, text="badger") == ["fox"]
         assert await names(database) == ["odd", "fox"]
+
+
+async def test_a_migration_that_was_cut_short_begins_anew(empty_database_url: str) -> None:
+    await before_the_search(empty_database_url)
+    address = parse_address(empty_database_url)
+    await asyncio.to_thread(migrate._run, address, command.upgrade, "0004")
+    await execute(empty_database_url, "DELETE FROM anime_api.searchable_files")
+    await execute(empty_database_url, "UPDATE anime_api.alembic_version SET version_num = '0003'")
+    await migrate.upgrade(empty_database_url)
+    async with Database(empty_database_url) as database:
+        assert len(await names(database)) == 3

@@ -48,7 +48,10 @@ def is_compared(
 
 
 def migrate(connection: Connection) -> None:
-    """Run what Alembic was called for, in one transaction: wholly or not at all."""
+    """Run what Alembic was called for, in one transaction: wholly or not at all.
+
+    A revision that goes through millions of rows commits what came before it, then batches.
+    """
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -66,22 +69,25 @@ def migrate(connection: Connection) -> None:
 
 
 def _prepare(connection: Connection) -> None:
-    """Be the only migration, in the studio's time zone, with a schema to work in."""
+    """Be the only migration, in the studio's time zone, with a schema to work in.
+
+    For as long as the connection lasts: a migration may commit between its steps.
+    """
     settings = {"lock_timeout": ADVISORY_LOCK_TIMEOUT, "statement_timeout": "0"}
     if zone := _argument("timezone"):
         settings["TimeZone"] = zone
-    _set_locally(connection, settings)
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-    _set_locally(connection, {"lock_timeout": TABLE_LOCK_TIMEOUT})
+    _set(connection, settings)
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    _set(connection, {"lock_timeout": TABLE_LOCK_TIMEOUT})
     # Not IF NOT EXISTS: that asks for the right to create schemas even where this one exists.
     if connection.scalar(text("SELECT to_regnamespace(:name) IS NULL"), {"name": SCHEMA}):
         connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
 
 
-def _set_locally(connection: Connection, settings: dict[str, str]) -> None:
+def _set(connection: Connection, settings: dict[str, str]) -> None:
     for name, value in settings.items():
         connection.execute(
-            text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value}
+            text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
         )
 
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm.util import AliasedClass
 from anime.db.models import SCHEMA, SearchableFile
 from anime.db.repositories.file_query import FileQuery, Position, phrases_of
 
-WALKED_FILES = 4000  # some ten milliseconds
+WALKED_FILES = 1000  # a page of 50 where one in twenty fits; some milliseconds
 # Each has an index in the order of time. The rarer a value tends to be, the earlier.
 _LEADING = ("job_id", "seed", "project_id", "character", "model", "kind")
 _IN_LOWER_CASE = ("kind", "state", "character", "model")
@@ -34,6 +34,7 @@ _TAGGED = {"project_id": "project"} | {name: name for name in _IN_LOWER_CASE}
 _Searched = type[SearchableFile] | AliasedClass[SearchableFile]
 _functions = getattr(func, SCHEMA)
 _Places = Select[tuple[datetime, int]]
+_Span = ColumnElement[int]
 _Terms = ColumnElement[Any]  # a tsquery, which Python has no type for
 
 
@@ -50,46 +51,41 @@ class Wanted:
         self._leader = next((name for name in _LEADING if name in self._values), None)
 
     @property
-    def is_simple(self) -> bool:
-        """Whether the leading value is all that is asked for, so that each file walked by fits."""
-        return self._query.text is None and self._values.keys() <= {self._leader}
+    def is_walked(self) -> bool:
+        """Whether the walk alone finds all: the index of terms could tell no more."""
+        return self._words is None and not _TAGGED.keys() & self._values.keys() - {self._leader}
 
     def walk(self, number: int) -> _Places:
         """The first so many that fit, among the nearest that have the leading value."""
-        if self.is_simple:
-            return self._along(_places(SearchableFile)).limit(number)
+        if self.is_walked:
+            fits = self._fits(SearchableFile)
+            return self._along(_places(SearchableFile)).where(*fits).limit(number)
         nearest = self._along(select(SearchableFile)).limit(WALKED_FILES)
         near = aliased(SearchableFile, nearest.subquery())
-        fits = [self._has(near, name) for name in self._values]
-        if phrases := [*self._phrases()]:
-            fits.append(near.terms.op("@@")(reduce(_and, phrases)))
-        return _newest_first(_places(near).where(*fits), near).limit(number)
+        return _newest_first(_places(near).where(*self._fits(near)), near).limit(number)
 
     def end_of_walk(self) -> _Places:
         """The last position the walk looks at; nothing where it has seen all there are."""
         return self._along(_places(SearchableFile)).offset(WALKED_FILES - 1).limit(1)
 
     def look_up(self, walked_to: Position, number: int) -> _Places:
-        """The first so many that fit, after where the walk has ended, month by month.
+        """The first so many that fit, after where the walk has ended, span by span.
 
-        Each month (of four weeks) is asked of the index of terms until there are enough.
+        Each span (of two weeks) is asked of the index of terms until there are enough.
         OFFSET 0 is a fence: PostgreSQL would else go through all files wherever it takes the
         words for common, and through a second index wherever there is one.
         """
         since = literal(self._query.since, DateTime(timezone=True))
         until = literal(walked_to.created_at, DateTime(timezone=True))
-        months = _functions.months_of_files(since, until).table_valued("month").render_derived()
-        of_month = cast(literal("'month:") + cast(months.c.month, Text) + literal("'"), TSQUERY)
-        words = [*self._phrases()]
-        terms = reduce(_and, [*words, *self._tags(), of_month])
-        of_terms = select(SearchableFile).where(SearchableFile.terms.op("@@")(terms))
-        near = aliased(SearchableFile, of_terms.correlate(months).offset(literal(0)).subquery())
-        fits = [*(self._has(near, name) for name in self._values), *self._in_time(near, walked_to)]
-        if words:  # a text of mere punctuation is found nowhere, here as on the walk
-            fits.append(func.numnode(reduce(_and, words)) > 0)
+        spans = _functions.spans_of_files(since, until).table_valued("span").render_derived()
+        terms = reduce(_and, [*self._words_of(spans.c.span), *self._tags_of(spans.c.span)])
+        indexed = _functions.terms_of_span(SearchableFile.terms, SearchableFile.created_at)
+        of_terms = select(SearchableFile).where(indexed.op("@@")(terms))
+        near = aliased(SearchableFile, of_terms.correlate(spans).offset(literal(0)).subquery())
+        fits = [*self._fits(near), *self._in_time(near, walked_to)]
         first = _newest_first(_places(near).where(*fits), near).limit(number).lateral()
-        # In the order of the months, as a nested loop keeps it: sorting would ask all of them.
-        return select(first).select_from(months.join(first, true())).limit(number)
+        # In the order of the spans, as a nested loop keeps it: sorting would ask all of them.
+        return select(first).select_from(spans.join(first, true())).limit(number)
 
     def _along(self, statement: Select[Any]) -> Select[Any]:  # of what, the caller knows
         """The files that have the leading value, newest first, after the position."""
@@ -114,17 +110,34 @@ class Wanted:
         column: ColumnElement[Any] = getattr(searched, name)  # of any type, as its value
         return column == (func.lower(value) if name in _IN_LOWER_CASE else value)
 
-    def _phrases(self) -> Iterator[_Terms]:
-        """Each word of the text; letters that stand without a blank stand so in the prompt."""
-        for word, is_beginning in phrases_of(self._query.text or ""):
-            yield _functions.phrase_of(word, is_beginning, type_=TSQUERY)
+    def _fits(self, searched: _Searched) -> Iterator[ColumnElement[bool]]:
+        """What must hold of a file, wherever it stands in time."""
+        for name in self._values:
+            yield self._has(searched, name)
+        if self._words is not None:
+            yield searched.terms.op("@@")(self._words)
 
-    def _tags(self) -> Iterator[_Terms]:
-        """What the terms say of the columns."""
+    @property
+    def _words(self) -> _Terms | None:
+        """The words of the text; letters that stand without a blank stand so in the prompt."""
+        phrases = [
+            _functions.phrase_of(word, is_beginning, type_=TSQUERY)
+            for word, is_beginning in phrases_of(self._query.text or "")
+        ]
+        return reduce(_and, phrases) if phrases else None
+
+    def _words_of(self, span: _Span) -> Iterator[_Terms]:
+        """What the index says of the words."""
+        if self._words is not None:
+            yield _functions.words_of_span(self._words, span, type_=TSQUERY)
+
+    def _tags_of(self, span: _Span) -> Iterator[_Terms]:
+        """What the index says of the columns."""
         for name, tag in _TAGGED.items():
             if name in self._values:
                 quoted = f"{tag}:{self._values[name]}".replace("\\", "\\\\").replace("'", "''")
-                yield cast(func.lower(f"'{quoted}'"), TSQUERY)
+                of_span = literal("'") + cast(span, Text) + func.lower(f"/{quoted}'")
+                yield cast(of_span, TSQUERY)
 
 
 def _places(searched: _Searched) -> _Places:

@@ -63,7 +63,7 @@ class FileSearch:
     async def _positions(self, wanted: Wanted, number: int) -> list[Position]:
         """Where the first so many files are that fit."""
         found = await self._all(wanted.walk(number))
-        if len(found) == number or wanted.is_simple:
+        if len(found) == number or wanted.is_walked:
             return found
         edge = await self._all(wanted.end_of_walk())
         if not edge:

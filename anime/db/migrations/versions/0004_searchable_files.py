@@ -1,8 +1,8 @@
 """What a search looks at of each file, in a narrow table of its own, kept up by triggers.
 
-The files' table is locked only at the end, for as long as it takes to make the triggers and
-to catch up with what was written meanwhile: old programs go on writing while the rows that
-there are already become searchable.
+The files' table is locked only for as long as it takes to make the triggers. Then the rows that
+there are become searchable batch by batch, each a transaction: old programs go on writing. An
+upgrade that is cut short leaves the former revision; the next one begins anew.
 
 Revision: 0004
 """
@@ -50,25 +50,52 @@ PHRASE_OF = """
     $$
 """
 
-# The months (of four weeks, as in the terms) that have files, the newest first: one look at the
-# index for each.
-MONTHS_OF_FILES = """
-    CREATE FUNCTION anime_api.months_of_files(since timestamptz, until timestamptz)
+# What the index holds: each term with the span of two weeks that the file was made in, so that a
+# look into one span costs what this span has, however common the terms are in all the others.
+TERMS_OF_SPAN = """
+    CREATE FUNCTION anime_api.terms_of_span(terms tsvector, created_at timestamptz)
+    RETURNS tsvector
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1000
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+        SELECT array_to_tsvector(ARRAY(
+            SELECT floor(extract(epoch FROM created_at) / 1209600) || '/' || left(term, 500)
+            FROM unnest(tsvector_to_array(terms)) AS term
+        ))
+    $$
+"""
+
+# Words that a file of that span has to have; whether they stand side by side is not asked.
+WORDS_OF_SPAN = r"""
+    CREATE FUNCTION anime_api.words_of_span(words tsquery, span bigint) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+        SELECT CAST(regexp_replace(
+            regexp_replace(CAST(words AS text), '<[-0-9]+>', '&', 'g'),
+            '''([^'']+)''', '''' || span || '/\1''', 'g'
+        ) AS tsquery)
+    $$
+"""
+
+# The spans that have files, the newest first: one look at the index for each.
+SPANS_OF_FILES = """
+    CREATE FUNCTION anime_api.spans_of_files(since timestamptz, until timestamptz)
     RETURNS SETOF bigint
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog, pg_temp
     SET plan_cache_mode = force_generic_plan
     AS $$
-    DECLARE month bigint;
+    DECLARE span bigint;
     BEGIN
         LOOP
             SELECT created_at INTO until FROM anime_api.searchable_files
             WHERE created_at <= until AND created_at > '-infinity'
             ORDER BY created_at DESC LIMIT 1;
             EXIT WHEN NOT FOUND OR until < since;
-            month := floor(extract(epoch FROM until) / 2419200);
-            RETURN NEXT month;
-            until := to_timestamp(month * 2419200) - interval '1 microsecond';
+            span := floor(extract(epoch FROM until) / 1209600);
+            RETURN NEXT span;
+            until := to_timestamp(span * 1209600) - interval '1 microsecond';
         END LOOP;
     END
     $$
@@ -86,9 +113,7 @@ COPY = """
             || array_to_tsvector(array_remove(ARRAY[
                 'project:' || file.project_id, 'kind:' || left(lower(file.file_type), 200),
                 'state:' || left(lower(file.state), 200), 'character:' || fact.character,
-                'model:' || fact.model,
-                CASE WHEN isfinite(file.created_at) THEN 'month:'
-                    || CAST(floor(extract(epoch FROM file.created_at) / 2419200) AS bigint) END
+                'model:' || fact.model
             ], NULL))
     FROM {source} AS file
     CROSS JOIN LATERAL (
@@ -102,17 +127,27 @@ COPY = """
             CASE WHEN jsonb_typeof(file.metadata -> 'seed') IN ('string', 'number')
                 THEN left(file.metadata ->> 'seed', 40) END AS seed
     ) AS fact
-    {condition}
-    ON CONFLICT (file_id) DO UPDATE SET
+    ON CONFLICT (file_id) DO {if_known}
+"""
+REPLACE = """
+    UPDATE SET
         created_at = excluded.created_at, project_id = excluded.project_id,
         job_id = excluded.job_id, kind = excluded.kind, state = excluded.state,
         character = excluded.character, model = excluded.model, seed = excluded.seed,
         path_key = excluded.path_key, terms = excluded.terms
 """
-MISSING = """
-    WHERE NOT EXISTS (
-        SELECT FROM anime_api.searchable_files AS known WHERE known.file_id = file.id
-    )
+
+BATCH_FILES = 2000  # half a second; as long may a program wait that changes one of these files
+END_OF_BATCH = """
+    SELECT max(id) FROM (
+        SELECT id FROM anime_api.anime_files WHERE id > :begin ORDER BY id LIMIT :files
+    ) AS batch
+"""
+FILES_OF_BATCH = "(SELECT * FROM anime_api.anime_files WHERE id > :begin AND id <= :end)"
+# Those that were deleted while their batch was copied.
+FORGET_ORPHANS = """
+    DELETE FROM anime_api.searchable_files AS known
+    WHERE NOT EXISTS (SELECT FROM anime_api.anime_files WHERE id = known.file_id)
 """
 
 # Whoever may write files need not have rights on our table: the functions have them.
@@ -124,28 +159,52 @@ FUNCTION = """
 FORGET = """
     DELETE FROM anime_api.searchable_files USING gone WHERE file_id = gone.id
 """
+TRIGGER_FUNCTIONS = {
+    "make_searchable": COPY.format(source="changed", if_known=REPLACE),
+    "forget_searchable": FORGET,
+    "forget_all_searchable": "DELETE FROM anime_api.searchable_files",
+}
 
 
 def upgrade() -> None:
-    op.execute(SPELLED)
-    op.execute(PHRASE_OF)
+    downgrade()  # what an upgrade that was cut short has left
+    for function in (SPELLED, PHRASE_OF, TERMS_OF_SPAN, WORDS_OF_SPAN):
+        op.execute(function)
     _create_table()
-    op.execute(MONTHS_OF_FILES)
-    op.execute(COPY.format(source="anime_api.anime_files", condition=""))
+    op.execute(SPANS_OF_FILES)
     _create_indexes()
     _create_triggers()
-    op.execute(COPY.format(source="anime_api.anime_files", condition=MISSING))
+    with op.get_context().autocommit_block():  # commits, and so unlocks, all until here
+        _copy_in_batches(op.get_bind())
+        op.execute(FORGET_ORPHANS)
+        op.execute("ANALYZE anime_api.searchable_files")
 
 
 def downgrade() -> None:
-    for name in ("insert", "update", "delete", "truncate"):
-        op.execute(f"DROP TRIGGER searchable_after_{name} ON anime_api.anime_files")
-    for name in ("make_searchable", "forget_searchable", "forget_all_searchable"):
-        op.execute(f"DROP FUNCTION anime_api.{name}()")
-    op.execute("DROP FUNCTION anime_api.months_of_files(timestamptz, timestamptz)")
-    op.drop_table(TABLE, schema=SCHEMA)
-    op.execute("DROP FUNCTION anime_api.phrase_of(text, boolean)")
-    op.execute("DROP FUNCTION anime_api.spelled(text)")
+    for name in TRIGGER_FUNCTIONS:
+        op.execute(f"DROP FUNCTION IF EXISTS anime_api.{name}() CASCADE")
+    op.execute("DROP FUNCTION IF EXISTS anime_api.spans_of_files(timestamptz, timestamptz)")
+    op.execute("DROP TABLE IF EXISTS anime_api.searchable_files")
+    for signature in (
+        "words_of_span(tsquery, bigint)",
+        "terms_of_span(tsvector, timestamptz)",
+        "phrase_of(text, boolean)",
+        "spelled(text)",
+    ):
+        op.execute(f"DROP FUNCTION IF EXISTS anime_api.{signature}")
+
+
+def _copy_in_batches(connection: sa.Connection) -> None:
+    """Make the files searchable that are not; the triggers have seen to newer ones."""
+    copy = sa.text(COPY.format(source=FILES_OF_BATCH, if_known="NOTHING"))
+    begin = -(2**31)
+    while True:
+        limits = {"begin": begin, "files": BATCH_FILES}
+        end = connection.scalar(sa.text(END_OF_BATCH), limits)
+        if end is None:
+            return
+        connection.execute(copy, {"begin": begin, "end": end})
+        begin = end
 
 
 def _create_table() -> None:
@@ -175,23 +234,15 @@ def _create_indexes() -> None:
     )
     for column in SEARCHED:
         op.create_index(None, TABLE, [column, "created_at", "file_id"], schema=SCHEMA)
-    op.create_index(
-        None,
-        TABLE,
-        ["terms"],
-        schema=SCHEMA,
-        postgresql_using="gin",
-        postgresql_with={"gin_pending_list_limit": 512},  # kB; every search reads them all
+    op.execute(
+        f"CREATE INDEX searchable_files_terms_idx ON {SCHEMA}.{TABLE}"
+        " USING gin (anime_api.terms_of_span(terms, created_at))"
+        " WITH (gin_pending_list_limit = 512)"  # kB; every search reads them all
     )
 
 
 def _create_triggers() -> None:
-    make = COPY.format(source="changed", condition="")
-    for name, body in (
-        ("make_searchable", make),
-        ("forget_searchable", FORGET),
-        ("forget_all_searchable", "DELETE FROM anime_api.searchable_files"),
-    ):
+    for name, body in TRIGGER_FUNCTIONS.items():
         op.execute(FUNCTION.format(name=name, body=body))
     for event, rows, function in (
         ("insert", "REFERENCING NEW TABLE AS changed", "make_searchable"),
