@@ -44,7 +44,7 @@ def _give_way(niceness: int) -> None:
     os.nice(niceness)
     # Where Linux shares the processor among sessions, a process is nice only within its own.
     # https://man7.org/linux/man-pages/man7/sched.7.html
-    with suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123  pathlib takes 10 ms to import
+    with suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123  pathlib would have to be imported
         autogroup.write(str(niceness))
 
 

@@ -123,8 +123,8 @@ class RunOrders:
         """Place what was ordered soon, until cancelled.
 
         One after the other, and with a rest after each while requests come in: a run costs
-        Prefect ten times what its answer costs us. The first of a burst goes at once, and what is
-        placed meanwhile is still more than a GPU renders.
+        Prefect several times what its answer costs us. The first of a burst goes at once, and what
+        is placed meanwhile is still more than a GPU renders.
         """
         while True:
             order = await self._in_mind.get()

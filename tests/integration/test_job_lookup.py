@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from anime.api.job_lookup import JobLookup
 from anime.core.job_status import JobStatus
@@ -59,3 +60,12 @@ async def test_without_a_database_everybody_is_told() -> None:
     assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
     with pytest.raises(DatabaseUnavailable):
         await lookup.get(uuid4())
+
+
+async def test_what_is_read_by_itself_leaves_no_transaction_open(database: Database) -> None:
+    async with database.reading() as session:
+        began = await session.scalar(text("SELECT transaction_timestamp()"))
+        assert await session.scalar(text("SELECT transaction_timestamp()")) > began
+    async with database.session_scope() as session:
+        began = await session.scalar(text("SELECT transaction_timestamp()"))
+        assert await session.scalar(text("SELECT transaction_timestamp()")) == began

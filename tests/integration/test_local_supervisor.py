@@ -131,6 +131,18 @@ async def test_a_part_that_is_never_ready_is_stopped_again(
 
 
 @pytest.mark.usefixtures("quick_restarts")
+async def test_a_part_that_works_behind_gives_way(watched: Watched, tmp_path: Path) -> None:
+    await watched.supervisor.start(
+        program(
+            tmp_path,
+            "print('on', flush=True); " + SLEEPS,
+            niceness=5,
+            is_ready=log_says(tmp_path / "part.log", "on"),
+        )
+    )
+    assert psutil.Process(watched.pid("part")).nice() == psutil.Process().nice() + 5
+
+
 async def test_a_killed_part_is_started_anew(watched: Watched, tmp_path: Path) -> None:
     await watched.supervisor.start(program(tmp_path, SLEEPS))
     first = watched.pid("part")
