@@ -132,13 +132,14 @@ async def measure(rows: int) -> list[Row]:
     with scratch_folder() as folder:
         async with embedded_postgres(folder) as urls:
             await upgrade(urls.database, to=BEFORE_THE_SEARCH)
-            await _fill(urls.database, rows)
+            await fill(urls.database, rows)
             found = await _migrated(urls.database)
-            found += await _searched(urls.database)
+            found += await searched(urls.database)
             return found + await _swept(urls.database, rows)
 
 
-async def _fill(url: str, rows: int) -> None:
+async def fill(url: str, rows: int) -> None:
+    """Write so many rows, and have them tidied up."""
     async with await _connect(url) as connection:
         await connection.execute(PROJECTS)
         await connection.execute("SELECT setseed(0.5)")
@@ -146,6 +147,13 @@ async def _fill(url: str, rows: int) -> None:
             last = min(rows, first + BATCH_ROWS - 1)
             await connection.execute(FILES, {"first": first, "last": last, "rows": rows + 1})
         await connection.execute("VACUUM ANALYZE")
+
+
+async def add(url: str, rows: int, more: int) -> None:
+    """Write so many more, the newest, and leave them as they are."""
+    ids = {"first": rows + 1, "last": rows + more, "rows": rows + more + 1}
+    async with await _connect(url) as connection:
+        await connection.execute(FILES, ids)
 
 
 async def _migrated(url: str) -> list[Row]:
@@ -173,13 +181,14 @@ async def _migrated(url: str) -> list[Row]:
     ]
 
 
-async def _searched(url: str) -> list[Row]:
+async def searched(url: str, when: str = "") -> list[Row]:
+    """How long the slow ones of each kind of search take."""
     random = Random(1)  # noqa: S311  the same searches in each run, and no secret
     async with Database(url, pool_size=1) as database:
         await _seconds(database, {})  # connects and prepares
         return [
             Row(
-                f"{kind}, p95, ms",
+                f"{kind}{when}, p95, ms",
                 percentile([await _seconds(database, asks(random)) for _ in range(SEARCHES)], 95)
                 * 1000,
                 None,

@@ -18,9 +18,9 @@ from anime.errors import AnimeError
 from anime.local.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
+from benchmarks.search import add, fill, searched
 from benchmarks.sweep.bare import BareDatabase
 from benchmarks.sweep.effort import SweepEffort
-from benchmarks.sweep.searching import fill, measure_searches
 from benchmarks.sweep.sweeping import Yard, measure_again, measure_known, measure_new, memory_rows
 
 MOST_CHANGE = 1.2  # of a sweep's time by rows that it has nothing to do with
@@ -70,21 +70,19 @@ async def _measure(folder: Path, effort: SweepEffort, show: Show) -> None:
 
 async def _measure_among_rows(yard: Yard, effort: SweepEffort, *, before: float) -> list[Row]:
     """Searches and the sweep that finds nothing, with very many rows, and with fresh ones."""
-    await asyncio.to_thread(fill, yard.bare, 1, effort.rows)
-    await asyncio.to_thread(yard.bare.run, "VACUUM ANALYZE", is_apart=True)
+    await fill(yard.url, effort.rows)
     many = f"{effort.rows:,} rows"
     again, after = await measure_again(yard, effort, f" beside {many}")
     rows = [
         again,
         Row("the same, beside without them, s", after, before, Reach(MOST_CHANGE, by_ratio=True)),
-        *await measure_searches(yard.url, effort, ""),
+        *await searched(yard.url),
     ]
-    last = effort.rows + effort.late_rows
-    await asyncio.to_thread(fill, yard.bare, effort.rows + 1, last)
+    await add(yard.url, effort.rows, effort.late_rows)
     late = f", {effort.late_rows:,} rows later"
     again, later = await measure_again(yard, effort, late)
     change = Row("the same, beside before, s", later, after, Reach(MOST_CHANGE, by_ratio=True))
-    return [*rows, again, change, *await measure_searches(yard.url, effort, late)]
+    return [*rows, again, change, *await searched(yard.url, late)]
 
 
 if __name__ == "__main__":
