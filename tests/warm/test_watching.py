@@ -41,7 +41,7 @@ async def test_a_new_file_is_swept_within_seconds(site: Site, tmp_path: Path) ->
     output = tmp_path / "output"
     deployment = await sweep_deployment(site)
     worker = await site.start_worker(
-        ANIME_WATCH="true", ANIME_COMFYUI_OUTPUT_DIR=str(output), ANIME_WATCH_SECONDS="1"
+        ANIME_WATCH="true", ANIME_SWEEP_DIR=str(output), ANIME_WATCH_SECONDS="1"
     )
     output.mkdir()  # a folder may come later than the worker
     await until_ordered(site, deployment, 1)
