@@ -62,7 +62,7 @@ def _below(library: Path, place: PurePosixPath) -> Iterator[LibraryFile]:
         with os.scandir(library / place) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as fault:
-        _log.warning("The folder %s cannot be listed: %s", library / place, fault)
+        _log.warning("The folder %r cannot be listed: %s", str(library / place), fault.strerror)
         return
     for entry in listed:
         inner = place / entry.name

@@ -84,7 +84,7 @@ class OldQueue:
         except (RedisError, OSError):
             raise  # it stays where it is
         except Exception as bug:  # noqa: BLE001  one odd entry must not hold up all others
-            _log.exception("Unexpected error with entry %.64s of the queue", entry)
+            _log.exception("Unexpected error with entry %.64r of the queue", entry)
             surprise = AnimeError(f"Unexpected {type(bug).__name__}.", "See the log of the API.")
             await self._bury(redis, entry, surprise)
         else:
@@ -99,7 +99,7 @@ class OldQueue:
                 if not is_retryable(fault):
                     raise
                 if not has_said:
-                    _log.warning("Entry %.64s waits: %s", entry, fault)
+                    _log.warning("Entry %.64r waits: %s", entry, fault)
                 has_said = True
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -128,7 +128,7 @@ class OldQueue:
 
     async def _bury(self, redis: Redis, entry: str, fault: AnimeError) -> None:
         """Put the entry among the dead with the reason, and say so to who watches it."""
-        _log.warning("Entry %.64s of the queue cannot become a job: %s", entry, fault)
+        _log.warning("Entry %.64r of the queue cannot become a job: %s", entry, fault)
         if not isinstance(fault, KeyReused):  # its hash is that of a healthy job
             await self._mark_failed(entry, fault)
         now = datetime.now(UTC).isoformat()

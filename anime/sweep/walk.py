@@ -59,7 +59,7 @@ def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
         except OSError as fault:
             if path == root:
                 raise
-            _log.warning("Not swept: %s: %s", os.fsdecode(path), fault.strerror)
+            _log.warning("Not swept: %r: %s", os.fsdecode(path), fault.strerror)
             continue
         yield folder
         pending.extend(sorted((each for each in below if each != without), reverse=True))

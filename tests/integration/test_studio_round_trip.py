@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from anime.db.session import Database
 from anime.inventory.rebuild import rebuild
 from tests import studio_files
 from tests.integration.old_client import execute
+from tests.integration.rehearsal_peer import opened, txt2img
 from tests.integration.sweep_stage import Stage, counts
-from tests.studio_files import PROJECT, PROJECT_ID, PROJECT_SLUG, Made, make_studio
+from tests.studio_files import FIRST_MADE, PROJECT, PROJECT_ID, PROJECT_SLUG, Made, make_studio
 
+RENDERED = 6
+PROMPT = "a girl at dusk"  # of `txt2img`
 TOLD = """
     SELECT file.file_path, file.sha256, file.job_id, project.slug, file.file_type,
         file.metadata ->> 'prompt', file.metadata ->> 'seed', file.width, file.height, file.frames
@@ -58,6 +62,18 @@ def expected(made: list[Made]) -> dict[str, tuple[object, ...]]:
     }
 
 
+async def rendered(stage: Stage) -> dict[str, tuple[object, ...]]:
+    """The same of pictures that a rehearsal server leaves in the folder: a graph, and no owner."""
+    async with opened(stage.output.parent) as server:
+        for seed in range(RENDERED):
+            await server.run(txt2img(prefix="rehearsal/x", seed=seed))
+    told: dict[str, tuple[object, ...]] = {}
+    for seed, path in enumerate(sorted((stage.output / "rehearsal").iterdir())):
+        os.utime(path, (FIRST_MADE, FIRST_MADE))
+        told[hashlib.sha256(path.read_bytes()).hexdigest()] = (None, None, PROMPT, str(seed))
+    return told
+
+
 def found(rows: list[tuple[Any, ...]]) -> dict[str, tuple[object, ...]]:
     """The same of what has one."""
     return {sha256: (job, slug, text, seed) for _, sha256, job, slug, _, text, seed, *_ in rows}
@@ -74,12 +90,13 @@ def test_a_seed_always_makes_the_same_studio(
 async def test_owners_seeds_prompts_and_counts_survive_a_second_sweep_and_a_lost_database(
     stage: Stage,
 ) -> None:
-    made = await asyncio.to_thread(make_studio, stage.output)
-    assert len(made) >= 500
+    made, others = await asyncio.to_thread(make_studio, stage.output), await rendered(stage)
+    assert (len(made) >= 500, len(others)) == (True, RENDERED)
     report = await stage.sweep()
-    assert counts(report) == Counter(file.outcome for file in made if file.outcome)
+    outcomes = Counter(file.outcome for file in made if file.outcome)
+    assert counts(report) == outcomes + Counter(organised=RENDERED)
     first = await execute(stage.database_url, TOLD)
-    assert found(first) == expected(made)
+    assert found(first) == expected(made) | others
 
     rows, files = await stage.rows("xmin, *"), on_disk(stage.library)
     assert counts(await stage.sweep()) == {}
