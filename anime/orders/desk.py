@@ -21,6 +21,8 @@ from anime.progress import ProgressPublisher
 from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
 
+# While runs are under way Prefect lets an order wait; one at a time, workers would wait with it.
+ORDERS_AT_A_TIME = 3
 _GOODBYE_SECONDS = 0.5
 _GOODBYES = 10
 
@@ -70,7 +72,8 @@ async def staffed(desk: Desk, *, takes_old_queue: bool) -> AsyncIterator[None]:
 
     `takes_old_queue`: jobs that other programs put into Redis are taken on, too.
     """
-    work = [desk.runs.work(), desk.reconciler().keep_on()]
+    work = [desk.runs.work() for _ in range(ORDERS_AT_A_TIME)]
+    work.append(desk.reconciler().keep_on())
     url = redis_address(desk.intake.settings)
     if takes_old_queue and url is not None:
         work.append(OldQueue(url, desk).consume())

@@ -122,7 +122,7 @@ class RunOrders:
     async def work(self) -> None:
         """Place what was ordered soon, until cancelled.
 
-        One after the other, and with a rest after each while requests come in: a run costs
+        With a rest after each while requests come in: a run costs
         Prefect several times what its answer costs us. The first of a burst goes at once, and what
         is placed meanwhile is still more than a GPU renders.
         """

@@ -12,8 +12,6 @@ from PIL.PngImagePlugin import PngInfo
 from tests.house.conftest import JOB_SECONDS, House
 
 WATCH_SECONDS = 15
-# Where the watch does not look: what is in it comes with a sweep that somebody asks for.
-UNWATCHED = Path("jobs", "by hand")
 
 
 async def search(house: House, **wanted: str) -> list[dict[str, Any]]:
@@ -56,26 +54,27 @@ async def test_a_sheet_of_a_project_is_drawn(house: House, tmp_path: Path) -> No
         assert min(drawn.size) > 100
 
 
-async def test_a_sweep_first_tells_its_plan_and_then_does_it(house: House) -> None:
-    put(house.output / UNWATCHED, "moth.png", "a moth at the window", seed=41)
-    planned = json.loads((await house.anime("sweep", "--dry-run", "--json")).stdout)
+async def test_a_sweep_first_tells_its_plan_and_then_does_it(house: House, tmp_path: Path) -> None:
+    put(tmp_path, "moth.png", "a moth at the window", seed=41)
+    planned = json.loads((await house.anime("sweep", str(tmp_path), "--dry-run", "--json")).stdout)
     assert planned["counts"]["organised"] == 1
     assert await search(house, text="moth window") == []
-    done = json.loads((await house.anime("sweep", "--json")).stdout)
+    done = json.loads((await house.anime("sweep", str(tmp_path), "--json")).stdout)
     assert done["counts"]["organised"] == 1
     [row] = await search(house, text="moth window", seed="41")
     assert Path(row["file_path"]).is_file()
-    again = json.loads((await house.anime("sweep", "--json")).stdout)
+    again = json.loads((await house.anime("sweep", str(tmp_path), "--json")).stdout)
     assert "organised" not in again["counts"]
 
 
 async def test_a_sweep_ordered_in_prefect_brings_a_foreign_picture_in_and_shows_it(
-    house: House,
+    house: House, tmp_path: Path
 ) -> None:
-    put(house.output / UNWATCHED, "heron.png", "a heron in the reeds", seed=42)
+    put(tmp_path, "heron.png", "a heron in the reeds", seed=42)
+    order = {"parameters": {"folder": str(tmp_path)}}
     async with house.prefect() as prefect:
         deployment = (await prefect.get("/deployments/name/sweep/sweep")).json()
-        ordered = await prefect.post(f"/deployments/{deployment['id']}/create_flow_run", json={})
+        ordered = await prefect.post(f"/deployments/{deployment['id']}/create_flow_run", json=order)
         run = await house.ended_run(ordered.json()["id"])
         shown = await prefect.post(
             "/artifacts/filter",
