@@ -2,14 +2,13 @@
 
 import asyncio
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anime.cli import files_options as opt
 from anime.cli.jobs import read_job_id
 from anime.cli.reading import database_session
 from anime.cli.terminal import give_json, give_table, tell
 from anime.core.dates import begin_of, end_of
-from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from anime.db.repositories import FilePage, FileQuery
@@ -33,10 +32,13 @@ def files(
     json: opt.Json = False,
 ) -> None:
     """List the files of the library that fit, newest first."""
+    from anime.db.repositories import FileQuery
     from anime.settings import load_settings
 
     settings = load_settings()
-    query = _read_query(
+    query = opt.read(
+        FileQuery,
+        "files",
         project=project,
         character=character,
         job_id=read_job_id(job) if job else None,
@@ -58,24 +60,6 @@ def files(
     )
     if page.next_cursor:
         tell(f"More: --cursor {page.next_cursor}")
-
-
-def _read_query(**asked: Any) -> "FileQuery":  # values of any field, by name
-    """The query these options make.
-
-    Raises:
-        InvalidRequest: one of them holds what it may not.
-    """
-    from pydantic import ValidationError
-
-    from anime.db.repositories import FileQuery
-    from anime.field_faults import faults_of
-
-    try:
-        return FileQuery(**asked)
-    except ValidationError as fault:
-        said = " ".join(map(str, faults_of(fault.errors())))
-        raise InvalidRequest(said, "`anime files --help` lists the options.") from None
 
 
 async def _search(

@@ -1,10 +1,15 @@
-"""The options of `anime files`. What each may be is checked once, by FileQuery."""
+"""The options of `anime files` and `anime sheet`. What each may be, the model they make checks."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
+from anime.errors import InvalidRequest
+from anime.field_faults import faults_of
 from anime.schemas import MediaKind
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 Project: TypeAlias = Annotated[str | None, typer.Option(help="Name or slug of the project.")]
 Character: TypeAlias = Annotated[str | None, typer.Option(help="Character, in any case.")]
@@ -27,3 +32,21 @@ Cursor: TypeAlias = Annotated[
     str | None, typer.Option(help="Where to go on, as the page before has said.")
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, with all metadata.")]
+
+
+def read(
+    asked_for: type[Asked],
+    command: str,
+    /,
+    **asked: Any,  # values of any field, by name
+) -> Asked:
+    """What the options of that command ask for.
+
+    Raises:
+        InvalidRequest: one of them holds what it may not.
+    """
+    try:
+        return asked_for(**asked)
+    except ValidationError as fault:
+        said = " ".join(map(str, faults_of(fault.errors())))
+        raise InvalidRequest(said, f"`anime {command} --help` lists the options.") from None

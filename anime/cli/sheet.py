@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from anime.cli import files_options as opt
 from anime.cli.jobs import read_job_id
 from anime.cli.terminal import give_json, give_lines
 from anime.core.dates import begin_of, end_of
-from anime.errors import InvalidRequest, NotFound
+from anime.errors import NotFound
 
 if TYPE_CHECKING:
     from anime.settings import Settings
@@ -41,9 +41,12 @@ def sheet(
 ) -> None:
     """Draw a contact sheet of the files that fit, and print the paths of its pages."""
     from anime.settings import load_settings
+    from anime.sheets.order import SheetOrder
 
     settings = load_settings()
-    order = _read_order(
+    order = opt.read(
+        SheetOrder,
+        "sheet",
         project=project,
         character=character,
         job_id=read_job_id(job) if job else None,
@@ -62,24 +65,6 @@ def sheet(
         give_json([str(page) for page in pages])
     else:
         give_lines(str(page) for page in pages)
-
-
-def _read_order(**asked: Any) -> "SheetOrder":  # values of any field, by name
-    """The order these options make.
-
-    Raises:
-        InvalidRequest: one of them holds what it may not.
-    """
-    from pydantic import ValidationError
-
-    from anime.field_faults import faults_of
-    from anime.sheets.order import SheetOrder
-
-    try:
-        return SheetOrder(**asked)
-    except ValidationError as fault:
-        said = " ".join(map(str, faults_of(fault.errors())))
-        raise InvalidRequest(said, "`anime sheet --help` lists the options.") from None
 
 
 def _default_output(settings: "Settings") -> Path:

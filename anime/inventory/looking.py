@@ -1,7 +1,6 @@
 """Looking into files of the library, several at once."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import Self
 from anime.core.paths import FileKind, media_type_of, owner_of
 from anime.core.png_metadata import TakeStamp, read_stamp
 from anime.core.recipe import Recipe
+from anime.cores import usable_cores
 from anime.errors import StorageError, UnusableFile, UnusableReason
 from anime.inventory.walk import LibraryFile
 from anime.library import sha256_of
@@ -50,7 +50,7 @@ class Lookers:
 
     def __init__(self, library: Path) -> None:
         self._library = library
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "look")
+        self._threads = ThreadPoolExecutor(usable_cores(), "look")
 
     async def look_into(self, files: Sequence[LibraryFile]) -> list[Look | Unfit]:
         """What is in each file, in their order."""

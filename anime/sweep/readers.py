@@ -7,7 +7,6 @@ and would load the sweep's main program (often all of Prefect) into each of them
 """
 
 import asyncio
-import os
 import pickle
 import struct
 import sys
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from anime.core.sweep_plan import Found, Sighting, Unusable
+from anime.cores import usable_cores
 from anime.sweep.reading import read_files
 
 FEW = 24  # files that are read in this process: a program of its own takes a third of a second
@@ -35,7 +35,7 @@ class Readers:
     """Readers that start when there is much to read; an asynchronous context manager."""
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or len(os.sched_getaffinity(0))
+        self._count = count or usable_cores()
         self._idle: asyncio.Queue[_Reader] = asyncio.Queue()
         self._readers: list[_Reader] = []
 
