@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx
 from pydantic import JsonValue
 
+from anime.core.run_labels import RunLabel
 from anime.errors import PrefectUnavailable
 from anime.settings import Settings, resolve_reference
 from anime.tls import tls_context
@@ -92,13 +93,31 @@ class PrefectApi:
         return UUID(found["id"])
 
     async def start_run(
-        self, deployment: UUID, parameters: dict[str, JsonValue], *, key: str, queue: str
+        self,
+        deployment: UUID,
+        parameters: dict[str, JsonValue],
+        *,
+        key: str,
+        queue: str,
+        label: RunLabel | None = None,
     ) -> UUID:
-        """The id of a new run, or of the run that was started with the same key before."""
+        """The id of a new run, or of the run that was started with the same key before.
+
+        The parameters are taken to be right: Prefect would check them against the deployment's
+        schema in 20 ms of its time, and the flow does so anyway.
+        """
+        body: dict[str, JsonValue] = {
+            "parameters": parameters,
+            "enforce_parameter_schema": False,
+            "idempotency_key": key,
+            "work_queue_name": queue,
+        }
+        if label is not None:
+            body |= {"name": label.name, "tags": [*sorted(label.tags)]}
         created = await self._ask(
             "POST",
             f"/deployments/{deployment}/create_flow_run",
-            body={"parameters": parameters, "idempotency_key": key, "work_queue_name": queue},
+            body=body,
             missing=f"has no deployment {deployment} any more",
         )
         return UUID(created["id"])

@@ -11,11 +11,12 @@ from prefect import Flow, State, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 
 from anime.core.batches import BatchRequest, possible_jobs_of
+from anime.core.run_labels import label_of
 from anime.errors import LeaseLost
 from blocks.connections import open_studio
 from flows.generate import generate
 from flows.house import House
-from tasks.artifacts import ProgressBar, tags_of
+from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, wait_until_free
 
 _log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ async def _render_in_turn(
 async def _render(job: BatchJob) -> BaseException | None:
     """Why the run of that job failed; None when it did not."""
     order = job.request.model_dump(mode="json", exclude_defaults=True)
-    with tags(*tags_of(job.request)):
+    with tags(*label_of(job.request).tags):
         ended = await generate(job_id=job.job_id, **order, return_state=True)
     state = cast("State[Any]", ended)  # return_state decides, which the signature cannot say
     outcome = await state.aresult(raise_on_failure=False)

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
 
-from anime.core.prompts import run_name
 from anime.schemas import GenerationRequest
 from flows.cancellation import ends_as_its_job, stop_job
 from flows.form import takes_fields_of
@@ -18,13 +17,7 @@ from tasks.records import files_of, record
 from tasks.vram import check_vram
 
 
-def name_of_run() -> str:
-    """Project, character and the beginning of the prompt."""
-    asked = runtime.flow_run.parameters
-    return run_name(asked.get("project"), asked.get("character"), str(asked.get("prompt", "")))
-
-
-@flow(name="generate", flow_run_name=name_of_run, on_cancellation=[stop_job])
+@flow(name="generate", on_cancellation=[stop_job])
 @ends_as_its_job
 @takes_fields_of(GenerationRequest, job_id="Job to go on with; left out, the run is a new job.")
 async def generate(**order: Any) -> list[str]:  # the request's fields, validated below

@@ -29,7 +29,7 @@ from anime.library import Library
 from anime.schemas import GenerationRequest
 from blocks.connections import Studio
 from flows.house import House, open_house
-from tasks.artifacts import ProgressBar, tag_run
+from tasks.artifacts import ProgressBar, label_run
 from tasks.progress import Reporter
 from tasks.records import record_failure, take_job
 
@@ -154,8 +154,8 @@ async def _heartbeat(run: JobRun, lease: Lease) -> AsyncIterator[None]:
     bar = ProgressBar(run.job_id)
     try:
         async with asyncio.TaskGroup() as group:
-            # What people filter by in Prefect is set beside the work, which does not wait for it.
-            group.create_task(tag_run(run.request))
+            # What people know the run by is set beside the work, which does not wait for it.
+            group.create_task(label_run(run.request))
             heart = group.create_task(_beat(run, lease, bar))
             yield
             heart.cancel()

@@ -19,6 +19,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from anime.core.batches import summary_of
 from anime.core.prompts import shorten
 from anime.core.retention import RetentionReport
+from anime.core.run_labels import label_of
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
 from anime.tokens import picture_address
@@ -64,23 +65,19 @@ class ProgressBar:
         )
 
 
-def tags_of(request: GenerationRequest) -> set[str]:
-    """What one filters runs by: project, character, shot, kind."""
-    named = {"project": request.project, "character": request.character, "shot": request.shot}
-    return {f"{key}:{value}" for key, value in named.items() if value} | {str(request.type)}
-
-
-async def tag_run(request: GenerationRequest) -> None:
-    """Tag the current flow run with what one filters by, unless it was made with these tags."""
+async def label_run(request: GenerationRequest) -> None:
+    """Name and tag the current flow run after what it renders, unless it was made so."""
     run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
-    wanted = tags_of(request)
-    if run_id is None or wanted <= tagged:
+    label = label_of(request)
+    if run_id is None or (label.name == runtime.flow_run.name and label.tags <= tagged):
         return
     try:
         async with get_client() as client:
-            await client.update_flow_run(UUID(str(run_id)), tags=wanted | tagged)
+            await client.update_flow_run(
+                UUID(str(run_id)), name=label.name, tags=label.tags | tagged
+            )
     except _UNSHOWN as fault:
-        _log.warning("The run has no tags in Prefect: %s", fault)
+        _log.warning("The run has no name and tags in Prefect: %s", fault)
 
 
 async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:

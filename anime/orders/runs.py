@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from anime.core.job_status import FailureKind, JobStatus
+from anime.core.run_labels import label_of
 from anime.db.repositories import JobRepository, Order, OrderRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
@@ -180,6 +181,7 @@ class RunOrders:
             fields | {"job_id": str(order.job_id)},
             key=order.key,
             queue="interactive" if is_interactive(request.priority) else "batch",
+            label=label_of(request),
         )
 
     async def _fail(self, order: Order, fault: ValidationError) -> None:

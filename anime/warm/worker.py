@@ -26,12 +26,14 @@ from prefect.workers.base import (
 
 from anime.settings import get_settings, resolve_reference
 from anime.warm.ending import Ending
+from anime.warm.entrypoints import Entrypoints
 from anime.warm.flow_loader import load_ahead, unheeded
 from anime.warm.live_run import LAST_SECONDS, LiveRun
 from anime.warm.owner import Owner
 from anime.warm.patrol import Patrol
 from anime.warm.prefect_internals import (
     WorkerFoothold,
+    ask_seldom_for_result_storage,
     install_engines,
     send_prints_to_logs,
     send_what_is_left,
@@ -53,6 +55,7 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
         self.me = Owner.me()
         self.roster = Roster(self.limit or self.settings.worker_limit, on_room=self.wake)
         self.runs_taken = 0
+        self._entrypoints = Entrypoints()
         self._polling = asyncio.Lock()
         self._rung = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
@@ -72,6 +75,7 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
 
     async def __aenter__(self) -> Self:
         install_engines()
+        ask_seldom_for_result_storage()
         send_prints_to_logs()
         await super().__aenter__()
         self._main = asyncio.current_task()
@@ -197,18 +201,9 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
     async def _serve_claimed(self, live: LiveRun) -> None:
         # Signed before it runs: a run without a name on it would be nobody's if this worker died.
         entrypoint, _ = await asyncio.gather(
-            self._entrypoint_of(live.flow_run), self._sign(live.flow_run)
+            self._entrypoints.of(live.flow_run.deployment_id, self.api), self._sign(live.flow_run)
         )
         await live.serve(entrypoint, self.api)
-
-    async def _entrypoint_of(self, run: FlowRun) -> str | None:
-        """What to load for the run, as its deployment says now."""
-        if run.deployment_id is None:
-            return None
-        try:
-            return (await self.api.read_deployment(run.deployment_id)).entrypoint
-        except ObjectNotFound:
-            return None
 
     async def _sign(self, run: FlowRun) -> None:
         await self.api.update_flow_run(run.id, infrastructure_pid=str(self.me))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.prompts import run_name, shorten
+from anime.core.prompts import shorten
 
 
 def test_a_short_prompt_stays_as_it_is() -> None:
@@ -34,13 +34,3 @@ def test_the_result_is_never_longer_than_asked(prompt: str, length: int) -> None
 @given(st.text(max_size=200), st.integers(0, 60))
 def test_the_result_is_always_one_printable_line(prompt: str, length: int) -> None:
     assert shorten(prompt, length).isprintable()
-
-
-def test_a_run_is_named_by_project_character_and_prompt() -> None:
-    prompt = "a girl on a rooftop at dusk, city lights, light rain, wide shot"
-    name = run_name("neon-city", "Mira", prompt)
-    assert name == "neon-city / Mira / a girl on a rooftop at dusk, city lights, light…"
-
-
-def test_a_run_without_project_and_character_is_named_by_its_prompt() -> None:
-    assert run_name(None, None, "a cat") == "a cat"

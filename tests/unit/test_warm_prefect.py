@@ -4,13 +4,15 @@ When one of these fails after an upgrade, read what Prefect changed, mend
 anime/warm/prefect_internals.py, and only then raise the bound in pyproject.toml.
 """
 
+import asyncio
 import inspect
 import tomllib
 from importlib.metadata import version
+from uuid import uuid4
 
 import prefect
 import pytest
-from prefect import _flow_run_suspension, flow_engine
+from prefect import _flow_run_suspension, flow_engine, results
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext
@@ -86,6 +88,20 @@ def test_suspension_is_still_observed_by_the_function_we_replace() -> None:
         flow_engine.BaseFlowRunEngine.setup_flow_run_suspension_request
     )
     assert callable(_flow_run_suspension.mark_flow_run_suspension_requested)
+
+
+def test_runs_still_ask_for_the_result_storage_through_the_functions_we_replace() -> None:
+    asked = "_read_server_default_result_storage_block_id()"
+    for name in ("_get_default_result_storage", "_get_default_persist_result"):
+        assert asked in source(getattr(results, name))
+    for name in ("_aget_default_result_storage", "_aget_default_persist_result"):
+        assert f"await _a{asked[1:]}" in source(getattr(results, name))
+
+
+def test_the_result_storage_is_asked_for_once_for_many_runs() -> None:
+    answers = iter([uuid4(), uuid4()])
+    storage = prefect_internals.ResultStorageId(lambda: next(answers))
+    assert storage() == storage() == asyncio.run(storage.in_loop())
 
 
 def test_the_rest_is_there() -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from anime.warm.entrypoints import Entrypoints
 from tests.warm.conftest import Site
 
 EACH_TALKS_LINES = 40
@@ -72,6 +73,23 @@ async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(site
     assert ends == ["Failed", "Crashed", "Completed"]
     assert (await site.until(good)).state_name == "Completed"
     assert worker.process.poll() is None
+
+
+async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> None:
+    flow_id = await site.client.create_flow_from_name("renamed")
+
+    async def deploy(entrypoint: str) -> UUID:
+        return await site.client.create_deployment(
+            flow_id, "renamed", entrypoint=entrypoint, work_pool_name=site.pool
+        )
+
+    trusting, doubting = Entrypoints(believed_seconds=60), Entrypoints(believed_seconds=0)
+    for entrypoint in ("module.old", "module.new"):
+        deployment = await deploy(entrypoint)
+        assert await trusting.of(deployment, site.client) == "module.old"
+        assert await doubting.of(deployment, site.client) == entrypoint
+    await site.client.delete_deployment(deployment)
+    assert await doubting.of(deployment, site.client) is None
 
 
 async def test_an_entrypoint_that_cannot_be_imported_crashes_its_run_with_the_reason(
