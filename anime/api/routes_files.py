@@ -26,7 +26,10 @@ def sent(*media_types: str) -> dict[int | str, dict[str, Any]]:  # as FastAPI ty
     content: dict[str, dict[str, str]] = {media_type: {} for media_type in media_types}
     return {
         200: {"content": content, "description": "The file."},
-        206: {"content": content, "description": "The part of it that Range asks for."},
+        206: {
+            "content": content | {"multipart/byteranges": {}},
+            "description": "The part of it that Range asks for; several, one after another.",
+        },
         304: {"description": "It has not changed since."},
         **problems(404, 416),
     }

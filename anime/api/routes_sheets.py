@@ -18,6 +18,7 @@ router = APIRouter(tags=["files"])
 SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$")]
 
 
+@router.head("/sheets/{name}", include_in_schema=False)
 @router.get(
     "/sheets/{name}",
     response_class=FileResponse,

@@ -1,10 +1,12 @@
 """What a request must pass before a route sees it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
+from anime.api import gate
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
 from anime.settings import Settings
@@ -133,6 +135,24 @@ async def test_a_body_that_is_too_long_is_refused(api_settings: Settings, is_chu
         answer = await api.post("/api/anime/generate", content=whole, headers=headers)
         assert answer.status_code == 202
         assert len((await api.get(JOBS)).json()["items"]) == 1
+
+
+async def test_a_body_that_does_not_come_in_is_given_up(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(gate, "DISCARD_SECONDS", 0.1)
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        await asyncio.Event().wait()
+
+    headers = {"Content-Type": "application/json"}
+    async with asyncio.timeout(5):
+        answer = await api.post("/api/anime/generate", content=stalled(), headers=headers)
+    assert problem_in(answer, 408)["type"] == "urn:anime:problem:request-stalled"
+    assert answer.headers["connection"] == "close"
+    assert (await api.get(JOBS)).json()["items"] == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The HTTP routes against a real database and library, in process."""
 
+import asyncio
 import json
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -72,6 +73,24 @@ async def test_the_same_idempotency_key_gives_the_same_job(
     assert first == again != other
     await prefect_peer.until_runs(2)
     assert set(prefect_peer.runs) == {first, other}
+
+
+async def test_requests_under_one_key_at_once_make_one_job(
+    api: httpx.AsyncClient, prefect_peer: PrefectPeer
+) -> None:
+    prompts, key = ("rain", "snow") * 5, {"Idempotency-Key": "take 7"}
+    answers = await asyncio.gather(
+        *(
+            api.post("/api/anime/generate", json={"prompt": prompt}, headers=key)
+            for prompt in prompts
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [202] * 5 + [409] * 5
+    [job] = (await api.get("/api/anime/jobs")).json()["items"]
+    taken = {answer.json()["job_id"] for answer in answers if answer.is_success}
+    assert taken == {job["id"]}
+    await prefect_peer.until_runs(1)
+    assert list(prefect_peer.runs) == [job["id"]]
 
 
 async def test_the_same_key_with_another_request_is_refused(
@@ -314,6 +333,7 @@ async def test_a_contact_sheet_can_be_shown_by_prefects_pages(
     sheet.write_bytes(PICTURE)
     answer = await api.get(f"/api/anime/sheets/{sheet.name}")
     assert (answer.status_code, answer.content) == (200, PICTURE)
+    assert (await api.head(f"/api/anime/sheets/{sheet.name}")).headers["etag"]
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 

@@ -21,7 +21,6 @@ SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
-    "status_code_conformance",
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
