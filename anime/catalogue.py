@@ -40,10 +40,7 @@ Metadata = Annotated[JsonObject, Field(description="Anything else, as JSON; repl
 class NewProject(BaseModel):
     """A project to be."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"name": "Neon City", "description": "Pilot, 24 min."}]},
-    )
+    model_config = ConfigDict(extra="forbid")
 
     name: Title = Field(description="What people call it.")
     slug: Slug | None = Field(
@@ -56,9 +53,7 @@ class NewProject(BaseModel):
 class ProjectChange(BaseModel):
     """What is to change of a project; what is left out, or null, stays."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"description": "Pilot, 22 min."}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
     name: Title | None = None
     description: Description | None = None
@@ -80,10 +75,7 @@ class ProjectRecord(BaseModel):
 class NewCharacter(BaseModel):
     """A character to be."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"name": "Mei", "project": "neon-city"}]},
-    )
+    model_config = ConfigDict(extra="forbid")
 
     name: Title = Field(description="What people call them; once in a project.")
     project: Name | None = Field(
@@ -96,9 +88,7 @@ class NewCharacter(BaseModel):
 class CharacterChange(BaseModel):
     """What is to change of a character; what is left out, or null, stays."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"description": "Has a red scarf."}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
     description: Description | None = None
     metadata: Metadata | None = None
@@ -107,12 +97,7 @@ class CharacterChange(BaseModel):
 class NewVersion(BaseModel):
     """How a character is drawn from now on. A version is never changed, only followed by one."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"prompt": "1girl, silver hair, red scarf", "is_canonical": True}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     prompt: PromptText = Field(description="What describes them in a prompt.")
     negative_prompt: NegativeText | None = Field(default=None, description="What they never are.")

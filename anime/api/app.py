@@ -22,6 +22,7 @@ from anime.api import (
 from anime.api.access import Access
 from anime.api.docs_page import add_docs_page
 from anime.api.documented import EVERYWHERE, describe, only_documented_parameters
+from anime.api.examples import examples
 from anime.api.gate import BodyLimit, KnownHost, TokenRequired
 from anime.api.job_lookup import JobLookup
 from anime.api.metrics import Metrics
@@ -98,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS
-    describe(app, needs_token=access.needs_token)
+    describe(app, needs_token=access.needs_token, examples=examples())
     return app
 
 

@@ -1,6 +1,7 @@
 """What the OpenAPI document says of errors, and what it is made the measure of."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.api.problems import TYPE_PREFIX
 
@@ -108,8 +109,10 @@ async def only_documented_parameters(request: Request) -> None:
         )
 
 
-def describe(app: FastAPI, *, needs_token: bool) -> None:
-    """Make the application's OpenAPI document say which errors there are, and how to get in."""
+def describe(
+    app: FastAPI, *, needs_token: bool, examples: Mapping[type[BaseModel], JsonValue]
+) -> None:
+    """Make the application's OpenAPI document say more: errors, how to get in, and examples."""
 
     def document() -> dict[str, Any]:  # JSON of OpenAPI's many shapes
         if not app.openapi_schema:
@@ -123,6 +126,8 @@ def describe(app: FastAPI, *, needs_token: bool) -> None:
             _add_errors_of_bodies(made)
             parts = made.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
+            for model, example in examples.items():
+                parts["schemas"][_component_of(model)]["examples"] = [example]
             if needs_token:
                 parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 made["security"] = [{"token": []}]
@@ -170,6 +175,11 @@ def _add_errors_of_bodies(document: dict[str, Any]) -> None:  # JSON of OpenAPI'
 def _schemas() -> dict[str, Any]:  # JSON schemas
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs"), "Problem": schema}
+
+
+def _component_of(model: type[BaseModel]) -> str:
+    """The name FastAPI gives a model's schema: `Page[X]` is `Page_X_` there."""
+    return re.sub(r"[^A-Za-z0-9.\-_]", "_", model.__name__)
 
 
 def _names_in(dependant: Dependant) -> Iterator[str]:

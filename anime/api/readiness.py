@@ -1,8 +1,10 @@
-"""Whether what the studio stands on is there, each part asked on its own."""
+"""Whether the API lives and what it stands on is there, each part asked on its own."""
 
 import asyncio
 from collections.abc import Awaitable
 from enum import StrEnum
+from importlib.metadata import version
+from typing import Literal
 
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
@@ -19,6 +21,14 @@ from anime.settings import Settings
 
 TIMEOUT_SECONDS = 3.0
 NEEDED = ("database", "comfyui", "prefect")  # without one of them no picture is made
+
+
+class Health(BaseModel):
+    """An answer is all it takes: nothing else is asked."""
+
+    status: Literal["healthy"] = "healthy"
+    service: Literal["anime-production"] = "anime-production"
+    version: str = version("anime-production")
 
 
 class State(StrEnum):
@@ -41,7 +51,7 @@ class Dependency(BaseModel):
 class Readiness(BaseModel):
     """Whether pictures can be made now."""
 
-    status: str = Field(description="`ready` or `not ready`.", examples=["ready"])
+    status: str = Field(description="`ready` or `not ready`.")
     dependencies: dict[str, Dependency]
 
 

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from anime.api.admission import refusal
 from anime.api.documented import problems
+from anime.api.examples import EVENTS
 from anime.api.routes_generation import job_id_in
 from anime.api.state import Studio
 from anime.gateway.connection import Connection
@@ -48,7 +49,10 @@ class EventStream(StreamingResponse):
     "/jobs/{job_id}/events",
     response_class=EventStream,
     responses={
-        200: {"content": {"text/event-stream": {}}, "description": "The messages as they come."},
+        200: {
+            "content": {"text/event-stream": {"example": EVENTS}},
+            "description": "The messages as they come.",
+        },
         204: {"description": "The job has ended, and `Last-Event-ID` was its end."},
         **problems(404),
     },

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from anime.api.documented import problems
 from anime.api.sending import send_file
 from anime.api.state import Studio, StudioDependency
-from anime.core.paths import media_type_of
+from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -19,12 +19,24 @@ from anime.schemas import FileRecord
 router = APIRouter(tags=["files"])
 
 FileId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
-SENT: dict[int | str, dict[str, Any]] = {  # as FastAPI types it
-    200: {"content": {"image/png": {}, "video/mp4": {}}, "description": "The file."},
-    206: {"description": "The part of it that Range asks for."},
-    304: {"description": "It has not changed since."},
-    **problems(404, 416),
-}
+
+
+def sent(*media_types: str) -> dict[int | str, dict[str, Any]]:  # as FastAPI types it
+    """The `responses` of a route that sends files of these types."""
+    content: dict[str, dict[str, str]] = {media_type: {} for media_type in media_types}
+    return {
+        200: {"content": content, "description": "The file."},
+        206: {
+            "content": content | {"multipart/byteranges": {}},
+            "description": "The part of it that Range asks for; several, one after another.",
+        },
+        304: {"description": "It has not changed since."},
+        **problems(404, 416),
+    }
+
+
+# Those of anime.core.paths; a thumbnail may be the file itself.
+OF_THE_LIBRARY = sent("image/*", "video/*", "audio/*", UNKNOWN_TYPE)
 
 
 async def signature_parameters(
@@ -48,7 +60,7 @@ async def file_by_id(file_id: FileId, studio: StudioDependency) -> FileRecord:
 @router.get(
     "/files/{file_id}/content",
     response_class=FileResponse,
-    responses=SENT,
+    responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
 async def content(file_id: FileId, request: Request, studio: StudioDependency) -> Response:
@@ -62,7 +74,7 @@ async def content(file_id: FileId, request: Request, studio: StudioDependency) -
 @router.get(
     "/files/{file_id}/thumbnail",
     response_class=FileResponse,
-    responses=SENT,
+    responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
 async def thumbnail(file_id: FileId, request: Request, studio: StudioDependency) -> Response:

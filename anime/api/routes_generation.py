@@ -1,6 +1,6 @@
 """Asking for a generation, and how far it is."""
 
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import APIRouter, Header, Request, Response, status
@@ -38,6 +38,21 @@ class GenerationStatus(BaseModel):
     attempt: int
     updated_at: str
 
+    @classmethod
+    def of(cls, job: JobSnapshot) -> Self:
+        """The same as in the job's record, with progress as a share of one."""
+        return cls(
+            id=job.id,
+            status=job.status,
+            progress=job.progress / 100,
+            stage=job.stage,
+            output_path=job.output_path,
+            error=job.error,
+            error_kind=job.error_kind,
+            attempt=job.attempt,
+            updated_at=job.updated_at.isoformat(),
+        )
+
 
 @router.post("/generate", status_code=status.HTTP_202_ACCEPTED, responses=problems(409, 429))
 async def generate(
@@ -58,18 +73,7 @@ async def generate(
 @router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, studio: StudioDependency) -> GenerationStatus:
     """How far a generation is."""
-    job = await studio.jobs.get(job_id_in(job_id))
-    return GenerationStatus(
-        id=job.id,
-        status=job.status,
-        progress=job.progress / 100,
-        stage=job.stage,
-        output_path=job.output_path,
-        error=job.error,
-        error_kind=job.error_kind,
-        attempt=job.attempt,
-        updated_at=job.updated_at.isoformat(),
-    )
+    return GenerationStatus.of(await studio.jobs.get(job_id_in(job_id)))
 
 
 @router.post("/generation/{job_id}/cancel", responses=problems(404))

@@ -1,24 +1,13 @@
 """Whether the API lives, what it stands on, and its figures."""
 
-from importlib.metadata import version
-from typing import Literal
-
 from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
 
-from anime.api.readiness import Readiness, readiness
+from anime.api.examples import METRICS, NOT_READY
+from anime.api.readiness import Health, Readiness, readiness
 from anime.api.state import StudioDependency
 
 router = APIRouter(tags=["health"])
-
-
-class Health(BaseModel):
-    """An answer is all it takes: nothing else is asked."""
-
-    status: Literal["healthy"] = "healthy"
-    service: Literal["anime-production"] = "anime-production"
-    version: str = version("anime-production")
 
 
 @router.get("/health")
@@ -28,7 +17,14 @@ async def health() -> Health:
 
 
 @router.get(
-    "/ready", responses={503: {"model": Readiness, "description": "Something needed is away."}}
+    "/ready",
+    responses={
+        503: {
+            "model": Readiness,
+            "content": {"application/json": {"example": NOT_READY.model_dump(mode="json")}},
+            "description": "Something needed is away.",
+        }
+    },
 )
 async def ready(studio: StudioDependency, response: Response) -> Readiness:
     """How each dependency was found: 503 when one is away without which no picture is made."""
@@ -42,7 +38,12 @@ async def ready(studio: StudioDependency, response: Response) -> Readiness:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "In Prometheus' format."}},
+    responses={
+        200: {
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": METRICS}},
+            "description": "In Prometheus' format.",
+        }
+    },
 )
 async def metrics(studio: StudioDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""

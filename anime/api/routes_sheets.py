@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from anime.api.routes_files import SENT, signature_parameters
+from anime.api.routes_files import sent, signature_parameters
 from anime.api.sending import send_file
 from anime.api.state import StudioDependency
 from anime.core.sheet_pages import SHEETS_FOLDER
@@ -18,10 +18,11 @@ router = APIRouter(tags=["files"])
 SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$")]
 
 
+@router.head("/sheets/{name}", include_in_schema=False)
 @router.get(
     "/sheets/{name}",
     response_class=FileResponse,
-    responses=SENT,
+    responses=sent("image/png", "application/pdf"),
     dependencies=[Depends(signature_parameters)],
 )
 async def sheet(name: SheetName, request: Request, studio: StudioDependency) -> Response:

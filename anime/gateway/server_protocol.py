@@ -3,11 +3,14 @@
 Dropping who does not read, and writing one frame to many without a task's turn for each.
 """
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.websockets import WebSocket
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 EXTENSION = "anime.line"
 LINGER_SECONDS = 2.0  # for the last words to a peer that may be listening after all
@@ -37,6 +40,16 @@ class DroppingProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if hasattr(self, "scope"):  # else the handshake was refused
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # typed for uvicorn's own
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Send what the application says.
+
+        uvicorn takes a refusal with a document of its own for a handshake that was forgotten, and
+        logs each as an error.
+        """
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
     def offer(self, frame: bytes) -> bool:
         """As `Line` says. Without compression a frame is the same for everybody."""

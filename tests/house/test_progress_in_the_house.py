@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import psutil
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.house.conftest import JOB_SECONDS, House
 
@@ -111,3 +115,29 @@ async def read_with_curl(house: House, url: str, header: str) -> list[dict[str, 
     assert done.returncode == 0, done.stderr
     lines = (line for line in done.stdout.splitlines() if line.startswith("data: "))
     return [json.loads(line.removeprefix("data: ")) for line in lines]
+
+
+async def test_an_api_that_is_stopped_closes_its_sockets_and_its_job_goes_on(house: House) -> None:
+    async with house.api() as api:
+        job_id = await order(api, steps=150)
+    async with connect(house.ws_url, proxy=None) as socket:
+        await say(socket, action="subscribe", job_id=job_id)
+        while (await hear(socket))["data"].get("stage") != "rendering":
+            pass
+        psutil.Process(house.record.parts["api"].pid).terminate()
+        with pytest.raises(ConnectionClosed):
+            await hear_to_the_end(socket, job_id)
+        assert socket.close_code == 1012
+    assert (await house.hash_of_ended(job_id))["status"] == "completed"
+    await until_it_answers(house)
+    job = await house.job(job_id)
+    assert (job["status"], job["attempt"], len(job["files"])) == ("completed", 1, 1)
+
+
+async def until_it_answers(house: House) -> None:
+    async with asyncio.timeout(JOB_SECONDS), house.api() as api:
+        while True:
+            with suppress(httpx.TransportError):
+                await api.get("/health")
+                return
+            await asyncio.sleep(0.1)

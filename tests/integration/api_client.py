@@ -1,6 +1,6 @@
 """The API in process, on a real database and library: fixtures of the tests of its routes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,15 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
+from pydantic import SecretStr
 
 from anime.api.app import create_app
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
 BASE_URL = "http://localhost:8330"
+TOKENS = {"api_token": SecretStr("first, second")}
 
 
 @pytest_asyncio.fixture
@@ -43,13 +46,23 @@ async def api(api_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def opened_api(settings: Settings, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API of these settings, with the changes named."""
-    app = create_app(settings.model_copy(update=changes))
+async def client_of(app: FastAPI, *, raises_bugs: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, which runs as long as the block.
+
+    `raises_bugs`: what no handler expects is raised here, too, instead of only answered with 500.
+    """
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=raises_bugs)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE_URL) as client,
+        httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client,
     ):
+        yield client
+
+
+@asynccontextmanager
+async def opened_api(settings: Settings, **changes: object) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API of these settings, with the changes named."""
+    async with client_of(create_app(settings.model_copy(update=changes))) as client:
         yield client
 
 
@@ -60,4 +73,12 @@ def problem_in(answer: httpx.Response, status: int) -> dict[str, Any]:  # JSON
     problem: dict[str, Any] = answer.json()  # JSON
     assert problem.keys() >= {"type", "title", "status", "detail", "todo", "instance"}
     assert problem["status"] == status
+    assert "Traceback" not in answer.text
     return problem
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:  # JSON
+    """Method, path and description of everything an OpenAPI document offers."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation

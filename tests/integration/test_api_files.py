@@ -65,6 +65,18 @@ async def test_a_part_is_sent_as_it_is_asked_for(
     assert answer.headers["content-range"].endswith("/1024")
 
 
+async def test_several_parts_come_one_after_another(
+    api: httpx.AsyncClient, database: Database, clip: Path
+) -> None:
+    url = await url_of(database, clip)
+    answer = await api.get(f"{url}/content", headers={"Range": "bytes=0-9,1000-1003"})
+    kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+    assert (answer.status_code, kind) == (206, "multipart/byteranges")
+    parts = answer.content.split(f"--{boundary}".encode())
+    contents = [part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts[1:-1]]
+    assert contents == [CONTENT[:10], CONTENT[1000:1004]]
+
+
 @pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=5000-6000", "bytes=9-2", "lines=1-2"])
 async def test_a_part_that_is_not_there_is_refused_with_the_length(
     api: httpx.AsyncClient, database: Database, clip: Path, asked: str

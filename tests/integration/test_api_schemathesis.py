@@ -21,14 +21,14 @@ SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
-    "status_code_conformance",
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
+    "unsupported_method",
 )
 # Events have no end while their job has none; 503 of /ready is what it is there for.
 LEFT_OUT = "(/events|/ready)$"
-PHASES = ("coverage", "fuzzing")
+PHASES = ("examples", "coverage", "fuzzing")
 SEED = 8330
 MAX_EXAMPLES = 5  # of one operation in one phase
 RUN_SECONDS = 100  # ten on two quiet cores

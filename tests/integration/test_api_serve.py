@@ -14,6 +14,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from anime.listening import listening_socket
 from anime.settings import Settings
@@ -153,6 +155,25 @@ async def test_bodies_that_are_too_long_are_refused_over_a_socket(served: Served
     _, log = await served.stopped()
     assert "401" in log
     assert TOKEN not in log
+
+
+async def test_the_log_of_sockets_holds_no_token_and_calls_a_refusal_no_error(
+    served: Served,
+) -> None:
+    url = str(served.http.base_url).replace("http", "ws") + "/ws"
+    async with connect(f"{url}?token={TOKEN}", proxy=None) as socket:
+        await socket.send('{"action": "ping"}')
+        assert "pong" in str(await socket.recv())
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"{url}?token={TOKEN}-of-yesterday", proxy=None):
+            pass
+    assert refused.value.response.status_code == 401
+    served.process.send_signal(signal.SIGTERM)
+    _, log = await served.stopped()
+    assert '"WebSocket /ws" [accepted]' in log
+    assert '"WebSocket /ws" 401' in log
+    assert TOKEN not in log
+    assert "ERROR" not in log
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])

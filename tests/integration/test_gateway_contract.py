@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -20,6 +22,7 @@ from anime.progress import ProgressPublisher
 from anime.redis_keys import PREVIEWS_CHANNEL, job_hash, previews_wish
 from anime.settings import Settings
 from tests.integration.gateway_peer import (
+    PATIENCE_SECONDS,
     Api,
     OldClient,
     event,
@@ -263,6 +266,27 @@ async def test_pages_from_elsewhere_may_not_connect_and_ours_may(api: Api) -> No
         async with OldClient(api.ws_url, origin="https://example.org"):
             pass
     assert refused.value.response.status_code == 403
+
+
+async def test_a_name_that_is_not_this_machines_opens_no_socket(api: Api) -> None:
+    """A page whose own name points here has the origin of that name, and sends it as Host."""
+    port = urlsplit(api.ws_url).port
+    name = f"rebound.example:{port}"
+    with pytest.raises(InvalidStatus) as refused:
+        async with OldClient(f"ws://{name}/", origin=f"http://{name}", host="127.0.0.1", port=port):
+            pass
+    assert refused.value.response.status_code == 400
+
+
+async def test_open_sockets_are_counted(api: Api) -> None:
+    async with httpx.AsyncClient(base_url=api.http_url, trust_env=False) as http:
+        async with OldClient(api.ws_url) as one, OldClient(api.ws_url) as other:
+            for client in (one, other):
+                assert await client.told_before_pong() == []
+            assert "anime_websocket_clients 2.0" in (await http.get("/metrics")).text
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "anime_websocket_clients 0.0" not in (await http.get("/metrics")).text:
+                await asyncio.sleep(0.02)
 
 
 async def test_with_a_token_nobody_connects_without_it(database_url: str, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 import struct
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ import pytest_asyncio
 
 from anime.core.job_status import JobStatus
 from anime.gateway import connection
+from anime.gateway.messages import PONG
 from anime.progress import ProgressPublisher
 from tests.integration.gateway_peer import (
     PATIENCE_SECONDS,
@@ -66,11 +68,18 @@ def hostile_text(chance: random.Random) -> bytes:
     return json.dumps(message).encode()
 
 
-def hostile_frame(chance: random.Random) -> bytes:
+def whole_frame(content: bytes) -> bytes:
+    """A text frame as it should be, whatever is in it."""
+    content = content.decode(errors="replace").encode()
+    length = len(content)
+    head = struct.pack(">BB", 0x81, 0x80 | length) if length < 126 else b""
+    return (head or struct.pack(">BBH", 0x81, 0xFE, length)) + bytes(4) + content
+
+
+def broken_frame(content: bytes, chance: random.Random) -> bytes:
     """A frame as it may be, mostly; some break the protocol, some lie about their length."""
     opcode = chance.choice([1] * 12 + [2, 2, 0, 8, 9, 10, 3, 11])
     first = opcode | (0x80 if chance.random() < 0.95 else 0) | chance.choice([0] * 20 + [0x40])
-    content = hostile_text(chance)
     if opcode >= 8:
         content = content[:125]
     length = len(content) if chance.random() < 0.98 else chance.randrange(2**63)
@@ -84,33 +93,47 @@ def hostile_frame(chance: random.Random) -> bytes:
     return head + (bytes(4) if masked else b"") + content
 
 
-async def attack(api: Api, seed: int) -> None:
-    """One connection's frames; the server may close it at any of them."""
-    chance = random.Random(seed)
+async def attack(api: Api, seed: int) -> int:
+    """How many frames of one connection were answered with an error.
+
+    Of every second one each frame is whole, as uvicorn throws away what came in together with a
+    broken one. The server may close the others at any frame.
+    """
+    chance, is_whole = random.Random(seed), seed % 2 == 0
     address = urlsplit(api.ws_url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(HANDSHAKE)
-    writer.write(b"".join(hostile_frame(chance) for _ in range(FRAMES // CONNECTIONS)))
-    if chance.random() < 0.5:
+    await reader.readuntil(b"\r\n\r\n")  # what comes before it is read by nobody
+    texts = [hostile_text(chance) for _ in range(FRAMES // CONNECTIONS)]
+    if is_whole:
+        writer.writelines([*map(whole_frame, texts), whole_frame(b'{"action": "ping"}')])
+    else:
+        writer.writelines([broken_frame(text, chance) for text in texts])
+    if chance.random() < 0.25:
         writer.transport.abort()
-        return
-    writer.write_eof()
-    while await reader.read(65536):
-        pass
+        return 0
+    if not is_whole:
+        writer.write_eof()
+    said = b""
+    while PONG.encode() not in said and (more := await reader.read(65536)):
+        said += more
     writer.close()
+    return said.count(b'{"type": "error"')
 
 
 async def test_hostile_frames_leave_the_server_answering_and_nothing_behind(
     api: Api, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connection, "MESSAGES_PER_SECOND", 100_000)
-    job_id = uuid4()
+    logging.getLogger("uvicorn.error").addHandler(caplog.handler)  # it hands on to nobody
+    job_id, refused = uuid4(), 0
     async with ProgressPublisher(redis_url) as publisher, OldClient(api.ws_url) as client:
         await publisher.publish(event(job_id, 10))
         await client.subscribe(job_id)
         for first in range(0, CONNECTIONS, 25):
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await asyncio.gather(*(attack(api, first + n) for n in range(25)))
+                refused += sum(await asyncio.gather(*(attack(api, first + n) for n in range(25))))
+        assert refused > FRAMES / 4
         await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
         assert (await client.progress_until("completed"))[-1]["seq"] == 2
         async with asyncio.timeout(PATIENCE_SECONDS):

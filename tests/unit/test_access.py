@@ -23,6 +23,8 @@ def test_where_no_token_is_set_everybody_may_ask() -> None:
 def test_an_address_that_others_reach_needs_a_token(host: str) -> None:
     with pytest.raises(ConfigurationError, match="ANIME_API_TOKEN"):
         access(api_host=host)
+    with pytest.raises(ConfigurationError, match="ANIME_API_TOKEN"):
+        access(" , ", api_host=host)
     assert access("a-token", api_host=host).needs_token
 
 

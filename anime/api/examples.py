@@ -1,0 +1,236 @@
+"""What `/docs` shows of every request and answer: a studio of one project and one character.
+
+Each example is an instance of what it stands for, so none can say what the API would not.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from pydantic import BaseModel, JsonValue
+
+from anime.api.paging import Page
+from anime.api.readiness import Dependency, Health, Readiness, State
+from anime.api.routes_generation import GenerationStatus
+from anime.catalogue import (
+    CharacterChange,
+    CharacterRecord,
+    CharacterVersion,
+    NewCharacter,
+    NewProject,
+    NewVersion,
+    ProjectChange,
+    ProjectRecord,
+)
+from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories.cursor import Cut, cursor_at
+from anime.gateway.messages import Update, status_frame
+from anime.schemas import (
+    Accepted,
+    Cancellation,
+    FileRecord,
+    GenerationRequest,
+    GenerationType,
+    JobSnapshot,
+    LoraChoice,
+    ProgressEvent,
+)
+
+ORDERED = datetime(2026, 4, 12, 9, 30, tzinfo=UTC)
+BEGUN, DONE = ORDERED + timedelta(seconds=1), ORDERED + timedelta(seconds=19)
+JOB_ID = UUID("24041f5c-6f0e-4c39-9d4b-5a1f0c7e8330")
+SEED = 4_242_424_242
+LOOK = "1girl, silver hair, red scarf"
+NEVER = "extra fingers, watermark"
+MEI_LORA = LoraChoice(name="mei-v2.safetensors", strength=0.8)
+FILENAME = f"anime_{JOB_ID}_00001_.png"
+PATH = f"/srv/anime-projects/neon-city/images/20260412/{FILENAME}"
+
+# What /docs fills its form with: it names no file, so that any ComfyUI can render it.
+ORDER = GenerationRequest(
+    prompt=f"{LOOK}, on a rooftop at dusk, neon signs in the rain",
+    type=GenerationType.IMAGE,
+    negative_prompt=NEVER,
+    project="neon-city",
+    character="Mei",
+    shot="e01-012",
+    width=832,
+    height=512,
+    steps=28,
+    cfg=6.5,
+    sampler="dpmpp_2m",
+    scheduler="karras",
+    seed=SEED,
+)
+PROJECT = ProjectRecord(
+    id=UUID("b7f30c52-1d3a-4b0e-8a55-8f6c2f1e9d01"),
+    slug="neon-city",
+    name="Neon City",
+    description="Pilot, 24 min.",
+    metadata={"episodes": 12},
+    created_at=ORDERED - timedelta(days=3),
+    updated_at=ORDERED - timedelta(days=3),
+)
+_MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
+VERSION = CharacterVersion(
+    id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
+    character_id=_MEI_ID,
+    number=2,
+    prompt=LOOK,
+    negative_prompt=NEVER,
+    loras=[MEI_LORA],
+    seed=SEED,
+    notes="The scarf came with episode 2.",
+    is_canonical=True,
+    created_at=ORDERED - timedelta(days=1),
+)
+CHARACTER = CharacterRecord(
+    id=_MEI_ID,
+    slug="mei",
+    name="Mei",
+    project_id=PROJECT.id,
+    description="A courier, 17.",
+    metadata={"voice": "alto"},
+    canonical=VERSION,
+    created_at=ORDERED - timedelta(days=2),
+    updated_at=ORDERED - timedelta(days=1),
+)
+JOB = JobSnapshot(
+    id=JOB_ID,
+    type=ORDER.type,
+    status=JobStatus.COMPLETED,
+    progress=100,
+    project=PROJECT.name,
+    character=ORDER.character,
+    prompt=ORDER.prompt,
+    workflow=ORDER.workflow_name,
+    seed=ORDER.seed,
+    attempt=1,
+    prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
+    comfyui_url="http://127.0.0.1:8188",
+    flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
+    output_path=PATH,
+    created_at=ORDERED,
+    updated_at=DONE,
+    started_at=BEGUN,
+    finished_at=DONE,
+)
+RENDERING = JOB.model_copy(
+    update={
+        "status": JobStatus.PROCESSING,
+        "stage": Stage.RENDERING,
+        "progress": 45,
+        "output_path": None,
+        "updated_at": BEGUN + timedelta(seconds=8),
+    }
+)
+FILE = FileRecord(
+    id=1207,
+    filename=FILENAME,
+    file_type="image",
+    file_path=PATH,
+    file_size=812_344,
+    job_id=JOB.id,
+    project_id=PROJECT.id,
+    width=ORDER.width,
+    height=ORDER.height,
+    sha256="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
+    created_at=DONE,
+    organized_at=DONE + timedelta(seconds=1),
+    metadata={
+        "source": "anime",
+        "prompt": ORDER.prompt,
+        "negative_prompt": ORDER.negative_prompt,
+        "seed": str(ORDER.seed),
+        "model": "ink-xl.safetensors",
+        "sampler": ORDER.sampler,
+        "scheduler": ORDER.scheduler,
+        "steps": ORDER.steps,
+        "cfg": ORDER.cfg,
+        "workflow": ORDER.workflow_name,
+    },
+)
+_UP = Dependency(state=State.UP, is_needed=True)
+_DEPENDENCIES = {
+    "database": _UP,
+    "redis": Dependency(state=State.UP, is_needed=False),
+    "comfyui": _UP,
+    "prefect": _UP,
+    "vault": Dependency(state=State.NOT_CONFIGURED, is_needed=False),
+}
+_NO_COMFYUI = Dependency(
+    state=State.DOWN,
+    is_needed=True,
+    error="ComfyUI at http://127.0.0.1:8188 does not answer: connection refused.",
+    todo="Start it, or correct ANIME_COMFYUI_URL.",
+)
+READY = Readiness(status="ready", dependencies=_DEPENDENCIES)
+NOT_READY = Readiness(status="not ready", dependencies=_DEPENDENCIES | {"comfyui": _NO_COMFYUI})
+
+
+def _after(last: JobSnapshot | CharacterVersion | FileRecord) -> str:
+    return cursor_at(Cut(last.created_at, last.id))
+
+
+BODIES: tuple[BaseModel, ...] = (
+    ORDER,
+    NewProject(name=PROJECT.name, description=PROJECT.description),
+    ProjectChange(description="Pilot, 22 min."),
+    NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
+    CharacterChange(description=CHARACTER.description),
+    NewVersion(prompt=LOOK, negative_prompt=NEVER, loras=[MEI_LORA], seed=SEED, is_canonical=True),
+)
+ANSWERS: tuple[BaseModel, ...] = (
+    Accepted(
+        job_id=JOB.id,
+        status=JobStatus.QUEUED,
+        status_url=f"/api/anime/generation/{JOB.id}/status",
+    ),
+    GenerationStatus.of(RENDERING),
+    Cancellation(job_id=JOB.id, status=JobStatus.CANCELLING, detail="It is being stopped."),
+    JOB,
+    PROJECT,
+    CHARACTER,
+    VERSION,
+    FILE,
+    Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
+    Page[ProjectRecord](items=[PROJECT], next_cursor=None),
+    Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
+    Page[CharacterVersion](items=[VERSION], next_cursor=_after(VERSION)),
+    Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
+    Health(),
+    READY,
+)
+
+
+def _event(seq: int, frame: str) -> str:
+    return f"id: {seq}\ndata: {frame}\n\n"
+
+
+_TOLD = ProgressEvent(
+    job_id=RENDERING.id,
+    status=RENDERING.status,
+    stage=RENDERING.stage,
+    progress=50,
+    message="Sampler: step 14 of 28",
+    timestamp=RENDERING.updated_at,
+    seq=5,
+)
+EVENTS = _event(
+    4, status_frame(JOB.id, {"id": str(JOB.id), "status": "processing", "progress": 45, "seq": 4})
+) + _event(5, Update(_TOLD).frame)
+METRICS = """\
+# HELP anime_queue_depth Jobs that no run has taken yet.
+# TYPE anime_queue_depth gauge
+anime_queue_depth 3.0
+# HELP anime_comfyui_up 1 if the server answers.
+# TYPE anime_comfyui_up gauge
+anime_comfyui_up{server="http://127.0.0.1:8188"} 1.0
+"""
+
+
+def examples() -> dict[type[BaseModel], JsonValue]:
+    """An example of each request, without what may be left out, and of each whole answer."""
+    bodies: dict[type[BaseModel], JsonValue] = {
+        type(each): each.model_dump(mode="json", exclude_unset=True) for each in BODIES
+    }
+    return bodies | {type(each): each.model_dump(mode="json") for each in ANSWERS}
