@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -77,6 +77,18 @@ def json_text(value: JsonValue) -> str:
     except ValueError:
         return json.dumps(_cleaned(value))
     return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def with_fields(text: str, fields: Mapping[str, JsonValue]) -> str:
+    """The text of a JSON object with further fields; PostgreSQL keeps the last of a name.
+
+    >>> with_fields('{"seed": "5"}', {"owner_by": "name"})
+    '{"seed": "5", "owner_by": "name"}'
+    """
+    if not fields:
+        return text
+    more = json_text(dict(fields))
+    return more if text == "{}" else f"{text[:-1]}, {more[1:]}"
 
 
 def _cleaned(value: JsonValue) -> JsonValue:
