@@ -5,7 +5,7 @@ rows and remembrance are one transaction, and a source goes only after that: whe
 dies, the next one finds what is done and completes the rest.
 
 Three batches are under way at a time: one is read, one planned and placed, and PostgreSQL writes
-down a third. One after the other, they would leave each core idle for half of the time.
+down a third. One after the other, they would leave two cores idle for a quarter of the time.
 """
 
 import asyncio
