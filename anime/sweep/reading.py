@@ -15,6 +15,8 @@ from anime.library import sha256_of
 from anime.media import examine
 from anime.sweep.walk import look_again
 
+_ENCODER = json.JSONEncoder(allow_nan=False)  # made once: `json.dumps` would make one each time
+
 
 def read_file(sighting: Sighting) -> Found:
     """What is in the file, if it is all the while the one that was seen."""
@@ -73,7 +75,7 @@ def recipe_text(recipe: Recipe) -> str:
 def json_text(value: JsonValue) -> str:
     """The value as PostgreSQL takes it: without NUL, lone surrogates and numbers that are none."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = _ENCODER.encode(value)
     except ValueError:
         return json.dumps(_cleaned(value))
     return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
