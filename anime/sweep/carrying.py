@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -30,8 +30,8 @@ from anime.db.session import Database
 from anime.errors import StorageError
 from anime.origins import write_origin
 from anime.sweep.placing import Placer, is_same
-from anime.sweep.reading import inode_of, json_text, path_of
-from anime.sweep.report import Tally
+from anime.sweep.reading import inode_of, path_of, with_fields
+from anime.sweep.report import Told
 from anime.sweep.telling import origin_to_keep
 from anime.sweep.walk import folder_key, look_again
 
@@ -46,18 +46,33 @@ class Done:
     where: str
 
 
-class Carrier:
-    """Carries out the steps of one sweep, batch by batch."""
+@dataclass(slots=True)
+class Placed:
+    """What is in its place, flushed to the disk; what was left; what stopped it from being all."""
 
-    def __init__(
-        self, database: Database, library: Path, mode: Mode, calendar: Calendar, tally: Tally
-    ) -> None:
+    done: list[Done] = field(default_factory=list)
+    left: list[Leave] = field(default_factory=list)
+    fault: StorageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What became of each step, and what stopped it from being all."""
+
+    told: Sequence[Told]
+    fault: StorageError | None = None
+
+
+class Carrier:
+    """Carries out the steps of one sweep, batch by batch; of two batches at once, if need be."""
+
+    def __init__(self, database: Database, library: Path, mode: Mode, calendar: Calendar) -> None:
         self._database = database
         self._library = library
         self._mode = mode
         self._calendar = calendar
-        self._tally = tally
         self._placer = Placer(library, mode)
+        self._turn_to_place = asyncio.Lock()
 
     async def kept_among(self, looked: Sequence[Looked]) -> dict[str, Kept]:
         """What the library has of those contents, by SHA-256, if the file is really there."""
@@ -66,40 +81,33 @@ class Carrier:
             rows = await SweepRepository(session).kept(hashes)
         return await asyncio.to_thread(_present, rows)
 
-    async def carry_out(self, steps: Sequence[Step], known: Known) -> None:
-        """Do the steps and count them.
-
-        Raises:
-            StorageError: the library could not take a file. What is in its place by then has
-                its row.
-        """
-        done, fault = await asyncio.to_thread(self._place_all, steps)
-        ids = await self._write_down(done, known)
-        for each in done:
-            self._tally.add(each.step, each.where, ids.get(each.where))
+    async def carry_out(self, steps: Sequence[Step], known: Known) -> Carried:
+        """Do the steps, as far as the library takes their files; what is in place has its row."""
+        async with self._turn_to_place:  # or one would take what the other has yet to flush
+            placed = await asyncio.to_thread(self._place_all, steps)
+        ids = await self._write_down(placed.done, known)
         if self._mode is Mode.MOVE:
-            await asyncio.to_thread(_remove_sources, done)
-        if fault is not None:
-            raise fault
+            await asyncio.to_thread(_remove_sources, placed.done)
+        left: list[Told] = [(step, None, None) for step in placed.left]
+        done = [(each.step, each.where, ids.get(each.where)) for each in placed.done]
+        return Carried([*left, *done], placed.fault)
 
-    def _place_all(self, steps: Sequence[Step]) -> tuple[list[Done], StorageError | None]:
-        """What is in its place, flushed to the disk; and what stopped it from being all."""
-        done: list[Done] = []
+    def _place_all(self, steps: Sequence[Step]) -> Placed:
+        placed = Placed()
         places: dict[str, str] = {}
-        fault: StorageError | None = None
         for step in steps:
             try:
                 where = self._place(step, places)
             except StorageError as stopped:
-                fault = stopped
+                placed.fault = stopped
                 break
             if isinstance(step, Leave) or isinstance(where, Reason):
                 reason = where if isinstance(where, Reason) else Reason.GONE
-                self._tally.add(Leave(step.seen, reason))
+                placed.left.append(Leave(step.seen, reason))
             else:
-                done.append(Done(step, where))
+                placed.done.append(Done(step, where))
         self._placer.sync()
-        return done, fault
+        return placed
 
     def _place(self, step: Step, places: dict[str, str]) -> str | Reason:
         """Where the step's content is in the library now. `places`: by target, of this batch."""
@@ -177,8 +185,7 @@ class Carrier:
             width=content.width,
             height=content.height,
             frames=content.frames,
-            recipe=content.recipe,
-            origin=json_text(dict(step.origin)),
+            metadata=with_fields(content.recipe, step.origin),
         )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -14,6 +14,8 @@ from anime.errors import StorageError, UnusableFile
 from anime.library import sha256_of
 from anime.media import examine
 from anime.sweep.walk import look_again
+
+_ENCODER = json.JSONEncoder(allow_nan=False)  # made once: `json.dumps` would make one each time
 
 
 def read_file(sighting: Sighting) -> Found:
@@ -73,10 +75,22 @@ def recipe_text(recipe: Recipe) -> str:
 def json_text(value: JsonValue) -> str:
     """The value as PostgreSQL takes it: without NUL, lone surrogates and numbers that are none."""
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = _ENCODER.encode(value)
     except ValueError:
         return json.dumps(_cleaned(value))
     return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def with_fields(text: str, fields: Mapping[str, JsonValue]) -> str:
+    """The text of a JSON object with further fields; PostgreSQL keeps the last of a name.
+
+    >>> with_fields('{"seed": "5"}', {"owner_by": "name"})
+    '{"seed": "5", "owner_by": "name"}'
+    """
+    if not fields:
+        return text
+    more = json_text(dict(fields))
+    return more if text == "{}" else f"{text[:-1]}, {more[1:]}"
 
 
 def _cleaned(value: JsonValue) -> JsonValue:

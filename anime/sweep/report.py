@@ -25,6 +25,9 @@ _WORDS = {
 }
 
 
+Told = tuple[Step, str | None, int | None]  # a step, the place its file really got, id of its row
+
+
 class SweptFile(BaseModel):
     """One file, and what was done with it or is to be."""
 

@@ -17,7 +17,7 @@ from anime.core.sweep_plan import Mode, Outcome
 from anime.db.session import Database
 from anime.library import Library
 from anime.origins import ORIGINS_FOLDER
-from anime.sweep.report import SweepReport
+from anime.sweep.report import SweepReport, Watch
 from anime.sweep.run import SweepOrder, sweep_folder
 from tests.integration.old_client import execute
 
@@ -47,13 +47,20 @@ class Stage:
         assert report is not None
         return report
 
-    async def try_sweep(self, mode: Mode = Mode.LINK, **more: Any) -> SweepReport | None:
+    async def try_sweep(
+        self,
+        mode: Mode = Mode.LINK,
+        *,
+        watch: Watch | None = None,
+        **more: Any,  # of SweepOrder
+    ) -> SweepReport | None:
         """A sweep; None if another one is at work."""
         order = {"settle_seconds": 1.0, "zone": ZoneInfo("Asia/Tokyo"), **more}
         return await sweep_folder(
             SweepOrder(folder=self.output, mode=mode, **order),
             self.database,
             Library(self.library),
+            watch=watch,
         )
 
     async def rows(self, columns: str = "file_path, job_id") -> list[tuple[Any, ...]]:

@@ -281,3 +281,29 @@ async def test_a_migration_that_was_cut_short_begins_anew(empty_database_url: st
     await migrate.upgrade(empty_database_url)
     async with Database(empty_database_url) as database:
         assert len(await names(database)) == 3
+
+
+SPELLINGS = """
+    SELECT array_agg(CAST(to_tsvector('pg_catalog.simple', anime_api.spelled(given)) AS text)),
+        array_agg(CAST(anime_api.phrase_of(given, true) AS text)),
+        array_agg(CAST(anime_api.terms_of_span(
+            to_tsvector('pg_catalog.simple', given) || array_to_tsvector(ARRAY[repeat('x', 900)]),
+            CAST(day AS timestamptz)
+        ) AS text))
+    FROM (VALUES
+        ('1girl, solo;  (masterpiece:1.2), <lora:ink_v2:0.8>', '2026-04-12'),
+        (E'A\\tB\\nC\\x7fD e-mail@example.org http://a.b/c?d=e', '1931-01-01'),
+        ('ＦＵＬＬ　ｗｉｄｔｈ、夜の街。ｶﾀｶﾅ and Ünïcode—dashes…', '1970-01-14 23:59:59.999999+00'),
+        ('', '2026-04-12'), (',.;', '2026-04-12'), ('ﬁne ligatures', '2026-04-12')
+    ) AS given_at (given, day)
+"""
+
+
+async def test_the_quicker_functions_find_the_terms_that_the_index_has(
+    empty_database_url: str,
+) -> None:
+    await migrate.upgrade(empty_database_url, to="0007")
+    before = await execute(empty_database_url, SPELLINGS)
+    await migrate.upgrade(empty_database_url, to="0008")
+    assert await execute(empty_database_url, SPELLINGS) == before
+    assert "2026" not in str(before[0][2])  # terms are of spans

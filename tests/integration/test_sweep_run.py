@@ -453,3 +453,35 @@ def tone() -> bytes:
         sound.setframerate(8000)
         sound.writeframes(bytes(range(256)) * 20)
     return stream.getvalue()
+
+
+async def test_a_content_that_comes_again_in_the_next_batch_is_a_duplicate(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.sweep.run._BATCH", 1)
+    for number in range(12):
+        stage.put(f"{number:02}.png", picture(1))
+    assert counts(await stage.sweep()) == {"organised": 1, "duplicate": 11}
+    remembered = "SELECT DISTINCT file_id FROM anime_api.swept_files"
+    assert await execute(stage.database_url, remembered) == await stage.rows("id")
+    assert len(stage.files()) == 1
+    assert counts(await stage.sweep()) == {}
+
+
+async def test_when_a_sweep_ends_early_the_batch_that_was_begun_is_whole(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.sweep.run._BATCH", 1)
+    for number in range(8):
+        stage.put(f"{number}.png", picture(number))
+
+    async def stop(done: int, total: int) -> None:
+        if (done, total) == (2, 8):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        await stage.try_sweep(watch=stop)
+    placed, rows = stage.files(), await stage.rows("file_path")
+    assert 2 <= len(placed) < 8
+    assert sorted(str(Path(path).relative_to(stage.library)) for (path,) in rows) == placed
+    assert counts(await stage.sweep()) == {"organised": 8 - len(placed)}

@@ -26,6 +26,7 @@ from anime.db.repositories.sweep_sql import (
     KNOWN_IN,
     LINES_TABLE,
     ROWS_TABLE,
+    ROWS_UNPACKED,
 )
 
 # A job that no run holds and nobody has touched for so long has crashed for good: what it left
@@ -37,7 +38,7 @@ KnownLine = tuple[bytes, bytes, int, int]  # key of the folder, name, size, mtim
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """The row of a file that a sweep has brought to its place. `recipe`, `origin`: JSON text."""
+    """The row of a file that a sweep has brought to its place. `metadata` is JSON text."""
 
     filename: str
     file_path: str
@@ -50,8 +51,7 @@ class NewRow:
     width: int | None
     height: int | None
     frames: int | None
-    recipe: str
-    origin: str
+    metadata: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,7 @@ class SweepRepository:
         jobs = {line.row.job_id for line in lines if line.row and line.row.job_id}
         recorded = await self.recorded(jobs)
         await self._session.execute(text(ROWS_TABLE))
+        await self._session.execute(text(ROWS_UNPACKED))
         await self._copy(COPY_ROWS, (_values(line, recorded) for line in lines))
         ids: dict[str, int] = {}
         for statement in INSERT_FILES:
@@ -234,5 +235,5 @@ def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], Kept]) -> tuple
     return (
         *(row.filename, row.file_path, row.file_type, row.media_type, source_path),
         *(row.created_at, row.project_id, row.job_id, row.width, row.height, row.frames),
-        *(row.recipe, row.origin, line.size_bytes, line.sha256),
+        *(row.metadata, line.size_bytes, line.sha256),
     )
