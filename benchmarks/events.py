@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -16,61 +17,100 @@ from anime.schemas import ProgressEvent
 from anime.settings import PROJECT_DIR
 from benchmarks.effort import Effort
 from benchmarks.footprint import family_mb, shared_mb
+from benchmarks.relay import relay_to
 from benchmarks.report import Reach, Row
-from benchmarks.studio import Studio
+from benchmarks.studio import STEP_SECONDS, Studio, seconds_allowed
 from benchmarks.timing import percentile
 
 CLIENTS = 200
-PAUSE_SECONDS = 0.05  # between two events: a fast sampler's step
 IDLE_CLIENTS = 1000
 SETTLE_SECONDS = 2
 TIMEOUT_SECONDS = 60
-_WARM_UP = 10  # events that are not counted
+_WARM_UP = 100  # steps during which the clients connect
+_STEP = re.compile(r"step (\d+) of")  # as a job's message says it
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """How long an event is on its way, and the memory of a thousand clients."""
-    record = studio.house.record
-    url, api = record.settings["ws_url"], record.parts["api"].pid
-    async with ProgressPublisher(record.settings["redis_url"]) as publisher:
-        arrivals = await _told(url, publisher, effort.events)
-        before = family_mb(api, shared_mb)
-        job_id = uuid4()
-        await publisher.publish(_event(job_id, 0))
-        async with _watchers(url, IDLE_CLIENTS, job_id):
-            await asyncio.sleep(SETTLE_SECONDS)
-            idle = family_mb(api, shared_mb)
-    by_event = defaultdict(list)
-    for seq, milliseconds in (each for client in arrivals for each in client):
-        if seq > _WARM_UP:
-            by_event[seq].append(milliseconds)
-    if any(len(each) != CLIENTS for each in by_event.values()):
-        raise StackError("Not every client was told of every event.", "See the log of the API.")
-    last = [max(each) for each in by_event.values()]
-    every = [each for some in by_event.values() for each in some]
-    path = f"published → {CLIENTS} clients"
+    """How long a sampler's step is on its way, and the memory of a thousand clients."""
+    delays = await _delays(studio, effort.events)
+    last = [max(each) for each in delays]
+    every = [each for some in delays for each in some]
+    path = f"ComfyUI's frame → {CLIENTS} clients"
     return [
         Row(f"{path}: each of them, p50, ms", percentile(every, 50)),
         Row(f"{path}: each of them, p95, ms", percentile(every, 95), reach=Reach(30)),
         Row(f"{path}: the last one, p50, ms", percentile(last, 50)),
         Row(f"{path}: the last one, p95, ms", percentile(last, 95), reach=Reach(30)),
-        Row(f"{IDLE_CLIENTS} idle clients, MB", idle - before, reach=Reach(150)),
+        Row(f"{IDLE_CLIENTS} idle clients, MB", await _idle_mb(studio), reach=Reach(150)),
     ]
 
 
-async def _told(
-    url: str, publisher: ProgressPublisher, events: int
-) -> list[list[tuple[int, float]]]:
-    """For each client the number of each event and its milliseconds."""
-    job_id = uuid4()
-    await publisher.publish(_event(job_id, 0))
-    async with _watchers(url, CLIENTS, job_id) as watchers:
-        for number in range(_WARM_UP + events):
-            await publisher.publish(_event(job_id, number * 99 // (_WARM_UP + events)))
-            await asyncio.sleep(PAUSE_SECONDS)
-        output, _ = await asyncio.wait_for(watchers.communicate(b""), TIMEOUT_SECONDS)
-    arrivals: list[list[tuple[int, float]]] = json.loads(output)
-    return arrivals
+async def _delays(studio: Studio, events: int) -> list[list[float]]:
+    """For each step of a render, the milliseconds until each client knew of it.
+
+    Raises:
+        StackError: not every client was told of every step.
+    """
+    record = studio.house.record
+    seconds = (_WARM_UP + events) * STEP_SECONDS
+    async with relay_to(record.settings["comfyui_url"]) as relay, _comfyui_at(studio, relay.url):
+        job = await studio.submit(studio.request(seconds))
+        async with _watchers(record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
+            first = max(relay.told_at, default=0) + 1
+            await studio.endings.of([job.job_id], seconds_allowed(1, seconds))
+            output, _ = await asyncio.wait_for(watchers.communicate(b""), TIMEOUT_SECONDS)
+    known_at: defaultdict[int, list[float]] = defaultdict(list)
+    for message, at in (event for client in json.loads(output) for event in client):
+        if found := _STEP.search(message):
+            known_at[int(found[1])].append(at)
+    counted = [step for step in relay.told_at if step > first]
+    if len(counted) < events or any(len(known_at[step]) != CLIENTS for step in counted):
+        raise StackError("Not every client was told of every step.", "See the log of the API.")
+    return [[(at - relay.told_at[step]) * 1000 for at in known_at[step]] for step in counted]
+
+
+@asynccontextmanager
+async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
+    """Runs that begin within the block reach ComfyUI there: a block in Prefect says so."""
+    async with studio.house.prefect() as prefect:
+        kind = (await prefect.get("/block_types/slug/comfyui-server")).raise_for_status().json()
+        wanted = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
+        found = await prefect.post("/block_schemas/filter", json=wanted)
+        block = await prefect.post(
+            "/block_documents/",
+            json={
+                "name": "studio",
+                "data": {"base_url": url},
+                "block_type_id": kind["id"],
+                "block_schema_id": found.raise_for_status().json()[0]["id"],
+            },
+        )
+        made = f"/block_documents/{block.raise_for_status().json()['id']}"
+        try:
+            yield
+        finally:
+            (await prefect.delete(made)).raise_for_status()
+
+
+async def _idle_mb(studio: Studio) -> float:
+    """What the API's process grows by with clients that only wait."""
+    record, job_id = studio.house.record, uuid4()
+    api = record.parts["api"].pid
+    before = family_mb(api, shared_mb)
+    async with ProgressPublisher(record.settings["redis_url"]) as publisher:
+        await publisher.publish(
+            ProgressEvent(
+                job_id=job_id,
+                status=JobStatus.PROCESSING,
+                stage=Stage.RENDERING,
+                progress=0,
+                message="KSampler: step 1 of 20",
+                timestamp=datetime.now(UTC),
+            )
+        )
+    async with _watchers(record.settings["ws_url"], IDLE_CLIENTS, job_id):
+        await asyncio.sleep(SETTLE_SECONDS)
+        return family_mb(api, shared_mb) - before
 
 
 @asynccontextmanager
@@ -93,14 +133,3 @@ async def _watchers(
         if process.returncode is None:
             process.kill()
         await process.wait()
-
-
-def _event(job_id: UUID, percent: int) -> ProgressEvent:
-    return ProgressEvent(
-        job_id=job_id,
-        status=JobStatus.PROCESSING,
-        stage=Stage.RENDERING,
-        progress=percent,
-        message="Sampler: step 12 of 20",
-        timestamp=datetime.now(UTC),
-    )

@@ -7,12 +7,12 @@ measured as the server's.
 
 import asyncio
 import json
-import struct
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
+
+from benchmarks.relay import first_frame
 
 CONNECT_AT_ONCE = 50
 TIMEOUT_SECONDS = 60
@@ -57,28 +57,16 @@ class Watcher(asyncio.Protocol):
         self._chunks.append((time.time(), chunk))
         self.answered.set()
 
-    def arrivals(self) -> Iterator[tuple[int, float]]:
-        """The number of each event, and the milliseconds it was on its way."""
+    def arrivals(self) -> Iterator[tuple[str, float]]:
+        """What each event said, and when it came, in seconds since the epoch."""
         rest = b""
         for at, chunk in self._chunks:
             rest += chunk
-            while (frame := _first_frame(rest)) is not None:
-                text, rest = frame
+            while (frame := first_frame(rest)) is not None:
+                _, text, rest = frame
                 message = json.loads(text)
                 if message["type"] == "progress":
-                    sent_at = datetime.fromisoformat(message["data"]["updated_at"]).timestamp()
-                    yield message["data"]["seq"], (at - sent_at) * 1000
-
-
-def _first_frame(content: bytes) -> tuple[bytes, bytes] | None:
-    """The first frame's payload and what follows it; None while it is not there in full."""
-    if len(content) < 4:
-        return None
-    length, start = content[1], 2
-    if length == 126:
-        (length,), start = struct.unpack_from(">H", content, 2), 4
-    end = start + length
-    return (content[start:end], content[end:]) if len(content) >= end else None
+                    yield message["data"]["message"], at
 
 
 async def watch(url: str, count: int, job_id: str) -> None:
