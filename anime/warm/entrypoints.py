@@ -10,7 +10,7 @@ BELIEVED_SECONDS = 5.0
 
 
 class Entrypoints:
-    """Deployments' entrypoints; of many runs that begin together one asks for it."""
+    """Deployments' entrypoints, asked for every few seconds instead of for every run."""
 
     def __init__(self, believed_seconds: float = BELIEVED_SECONDS) -> None:
         """After `believed_seconds` the server is asked again: it may be deployed anew."""

@@ -55,7 +55,7 @@ class Lane:
         self._result = result = Future[T]()
         if not self._thread.is_alive():
             raise LaneLost("The lane had ended before.")
-        self._loop.call_soon_threadsafe(self._begin, work, result, context=self._context)
+        self._loop.call_soon_threadsafe(self._begin, work, result)
         return await asyncio.wrap_future(result)
 
     def cancel(self) -> None:
@@ -68,7 +68,7 @@ class Lane:
     def interrupt(self, error: type[BaseException]) -> None:
         """Throw the error into whatever the run is doing, as its loop does not turn."""
         thread = self._blocking_thread or self._thread.ident
-        if thread is not None:
+        if thread is not None and self._thread.is_alive():  # else another may have its id
             _throw(thread, error)
 
     def abandon(self, why: str) -> None:
@@ -123,9 +123,9 @@ class Lane:
             self.abandon("The lane ended under its run.")
 
     async def _live(self) -> None:
+        self._home = asyncio.current_task()
         async with warm_client():
             self._context = copy_context()
-            self._home = asyncio.current_task()
             await self._stop.wait()
 
     def _begin(self, work: Callable[[], Awaitable[T]], result: "Future[T]") -> None:
@@ -139,7 +139,8 @@ class Lane:
             with suppress(InvalidStateError):  # it was abandoned meanwhile
                 deliver()
 
-        self._task = self._loop.create_task(done())
+        # A copy: until the lane has its client, the context is the one its thread is in.
+        self._task = self._loop.create_task(done(), context=self._context.copy())
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -73,15 +73,17 @@ class LiveRun:
             await self._settle(client, error)
         except ObjectNotFound:
             _log.info("Run %s was deleted while it ran", self.name)
-        finally:
-            if self._pressing is not None:
-                self._pressing.cancel()
 
     def end(self, ending: Ending) -> None:
         """Ask the run to end, and insist. The first reason counts."""
         if self.control.ending is None:
             self.control.ending = ending
             self._pressing = asyncio.create_task(self._press())
+
+    def leave_lane(self) -> None:
+        """Insist no longer: the lane is the next run's now."""
+        if self._pressing is not None:
+            self._pressing.cancel()
 
     async def _press(self) -> None:
         self.lane.cancel()
@@ -129,7 +131,10 @@ class LiveRun:
             return
         if not self.lane.is_usable:  # the run was left in it
             self.lane = Lane(self.lane.number)
-        await self.lane.run(partial(run_cancellation_hooks, self.flow, run, run.state))
+        try:
+            await self.lane.run(partial(run_cancellation_hooks, self.flow, run, run.state))
+        except (LaneLost, RunEnded):
+            _log.error("The cancellation hooks of run %s came to no end", self.name)
 
 
 def _reason(error: BaseException | None) -> str:

@@ -11,6 +11,7 @@ import httpx
 import psutil
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
 
 from anime.warm.ending import Ending
 from anime.warm.prefect_internals import tell_of_suspension
@@ -111,5 +112,7 @@ async def _tried(step: Callable[[], Awaitable[None]]) -> None:
     """Do it; the server may be away, and the next round comes."""
     try:
         await step()
+    except ObjectNotFound as gone:
+        _log.info("A run was deleted meanwhile, the others are seen to later: %s", gone)
     except httpx.HTTPError as fault:
         _log.warning("Prefect does not answer: %s", fault or type(fault).__name__)

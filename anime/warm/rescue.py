@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
 
 from anime.warm.owner import Owner
 from anime.warm.states import crash, hand_back
@@ -58,7 +59,7 @@ def fate_of(run: Sighting) -> Fate:
     """
     is_unclaimed = (
         not run.is_owned
-        and run.state is StateType.PENDING
+        and run.state in {StateType.PENDING, StateType.CANCELLING}
         and run.seconds_in_state > UNCLAIMED_SECONDS
     )
     if not run.owner_is_gone and not is_unclaimed:
@@ -111,8 +112,11 @@ def _seen(run: FlowRun, me: Owner) -> Sighting:
 
 
 async def _is_unchanged(client: PrefectClient, run: FlowRun) -> bool:
-    """Whether nobody else has just taken it up."""
-    fresh = await client.read_flow_run(run.id)
+    """Whether nobody else has just taken it up, or deleted it."""
+    try:
+        fresh = await client.read_flow_run(run.id)
+    except ObjectNotFound:
+        return False
     return (fresh.state_id, fresh.infrastructure_pid) == (run.state_id, run.infrastructure_pid)
 
 

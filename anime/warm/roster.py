@@ -49,7 +49,8 @@ class Roster:
     ) -> asyncio.Task[None]:
         """Give the run a lane and have it served there."""
         live = self._runs[run.id] = LiveRun(run, self._free_lane())
-        live.control.ending = ending
+        if ending is not None:
+            live.end(ending)
         task = asyncio.create_task(self._serve(live, serve))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -65,8 +66,8 @@ class Roster:
         for live in self:
             live.end(ending)
 
-    async def until_idle(self, seconds: float) -> None:
-        """Wait until no run is left, at most so long."""
+    async def until_idle(self, seconds: float | None) -> None:
+        """Wait until no run is left, at most so long; without an end if None."""
         if self._serving:
             await asyncio.wait(self._serving, timeout=seconds)
 
@@ -81,6 +82,7 @@ class Roster:
         except Exception:  # noqa: BLE001  the other runs go on
             _log.exception("Run %s is given up by this worker", live.name)
         finally:
+            live.leave_lane()
             del self._runs[live.flow_run.id]
             if live.lane.is_usable:
                 self._free.append(live.lane)

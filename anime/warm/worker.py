@@ -94,6 +94,8 @@ class WarmWorker(WorkerFoothold, BaseWorker[BaseJobConfiguration, BaseVariables,
 
     async def __aexit__(self, *exc_info: Any) -> None:  # as every context manager gets it
         self._stopping = self._stopping or asyncio.create_task(asyncio.sleep(0))
+        if exc_info[0] is None:  # --run-once: nobody wants it to stop, it has no more to do
+            await self.roster.until_idle(None)
         self.roster.end_all(Ending.HANDED_BACK)
         await self.roster.until_idle(LAST_SECONDS)
         for task in self._background:

@@ -105,7 +105,7 @@ async def test_children_are_runs_of_generate_within_the_batch(studio: RehearsalS
         )
     assert run.name == "rooftops"
     assert {child.id for child in children} == {job.flow_run_id for job in await jobs_of(studio)}
-    assert all("image" in child.tags for child in children)
+    assert {(child.name, *child.tags) for child in children} == {("seen", "image")}
 
 
 async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(

@@ -165,17 +165,30 @@ async def test_only_one_process_at_a_time_looks_after_the_orders(
     assert sorted(each.ordered for each in done) == [0, 1]
 
 
-async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
+async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_the_flow(
     office: Office, prefect: PrefectPeer
 ) -> None:
+    asked = REQUEST.model_copy(update={"project": "Neon", "shot": "s01"})
+    job = await office.desk.intake.take_on(asked)
+    await office.reconcile()
+    run = prefect.runs[str(job.id)]
+    assert run["name"] == f"Neon / {REQUEST.prompt}"
+    assert run["tags"] == ["image", "project:Neon", "shot:s01"]
+    assert run["enforce_parameter_schema"] is False
+
+
+@pytest.mark.parametrize("ends", ["CRASHED", "FAILED"])
+async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
+    office: Office, prefect: PrefectPeer, ends: str
+) -> None:
     job = await office.desk.intake.take_on(REQUEST)
-    prefect.run_state = "CRASHED"
+    prefect.run_state, prefect.run_message = ends, "no such parameter: shade"
     steps = [await office.reconcile() for _ in range(MAX_RUNS + 1)]
     assert [step.ordered for step in steps] == [1] * MAX_RUNS + [0]
     assert list(prefect.runs) == [str(job.id), f"{job.id}:2", f"{job.id}:3"]
     ended = await office.job(job.id)
     assert (ended.status, ended.error_kind) == (JobStatus.FAILED, FailureKind.INTERNAL)
-    assert "crashed" in (ended.error or "")
+    assert f"{ends.lower()}: no such parameter: shade" in (ended.error or "")
 
 
 async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(

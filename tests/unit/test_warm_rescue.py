@@ -50,6 +50,14 @@ def test_a_cancellation_nobody_can_confirm_is_settled() -> None:
     assert fate_of(sighting(StateType.CANCELLING, starts=MAX_STARTS)) is Fate.CANCELLED
 
 
+def test_a_cancellation_of_a_run_nobody_signed_is_settled_once_nobody_can_be_about_to() -> None:
+    for seconds, fate in ((-1, Fate.LEFT_ALONE), (1, Fate.CANCELLED)):
+        seen = sighting(
+            StateType.CANCELLING, owned=False, gone=False, seconds=UNCLAIMED_SECONDS + seconds
+        )
+        assert fate_of(seen) is fate
+
+
 def test_an_owner_is_read_back_as_it_was_written() -> None:
     owner = Owner("host-a", 17, 1_700_000_000_000)
     assert Owner.parse(str(owner)) == owner

@@ -86,16 +86,16 @@ class Site:
                 await asyncio.sleep(0.02)
 
     async def start_worker(
-        self, *, limit: int = 4, kind: str = "anime-warm", **environment: str
+        self, *more: str, limit: int = 4, kind: str = "anime-warm", **environment: str
     ) -> WorkerProcess:
-        """A worker that polls."""
+        """A worker that polls; `more` options of its command, and environment."""
         log = self.folder / f"worker-{len(self.workers)}.log"
         with log.open("wb") as output:
             process = await asyncio.to_thread(
                 subprocess.Popen,
                 [
                     *(sys.executable, "-m", "prefect", "worker", "start"),
-                    *("--pool", self.pool, "--type", kind, "--limit", str(limit)),
+                    *("--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
                 ],
                 env={
                     **self.house.environment,

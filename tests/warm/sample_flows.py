@@ -51,6 +51,15 @@ async def spins(path: str) -> None:
         pass
 
 
+async def hanging_hook(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    del flow, flow_run, state
+    await asyncio.sleep(3600)
+
+
+@flow(on_cancellation=[hanging_hook])
+async def hangs_when_cancelled() -> None: ...
+
+
 @flow(timeout_seconds=1)
 async def is_too_slow() -> None:
     await asyncio.sleep(60)

@@ -11,8 +11,9 @@ import httpx
 import psutil
 import pytest
 
+from anime.core.job_status import Stage
 from tests.house.conftest import House
-from tests.warm.conftest import Site
+from tests.warm.conftest import Site, WorkerProcess
 
 SLOW = 150  # sampler steps, 3 s of rendering
 
@@ -27,7 +28,8 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
     )
     await _until_stage(house, str(run_id), "rendering")
     await site.cancel(run_id)
-    assert (await site.until(run_id)).state_name == "Cancelled"
+    run = await site.until(run_id)
+    assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
     job = await house.job(str(run_id))
     assert (job["status"], job["files"]) == ("cancelled", [])
     assert await _queue(house) == {"queue_running": [], "queue_pending": []}
@@ -57,6 +59,35 @@ async def test_runs_in_every_stage_survive_the_death_of_their_worker(house: Hous
         await _assert_completed_by_one_prompt(house, job_id)
 
 
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+async def test_runs_at_each_stage_go_on_under_the_next_worker(
+    house: House, site: Site, ending: signal.Signals
+) -> None:
+    worker = await _worker_with_room_for_all(site)
+    runs = await _one_run_at_each_stage(site, ending.name)
+    waiting = await site.order("sleeps", path=site.path)
+    await worker.end(ending)
+    await _worker_with_room_for_all(site)
+    for stage, run_id in zip(Stage, runs, strict=True):
+        # Written down and not yet sent: that attempt is one which the server knows nothing of.
+        attempts = 2 if stage is Stage.SUBMITTING else 1
+        await _assert_completed_by_one_prompt(house, str(run_id), attempts=attempts)
+    counts = [run.run_count for run in await site.until_all([*runs, waiting], "Completed")]
+    assert counts == [2] * len(Stage) + [1]
+
+
+async def test_runs_at_each_stage_can_be_cancelled(house: House, site: Site) -> None:
+    await _worker_with_room_for_all(site)
+    runs = await _one_run_at_each_stage(site, "cancelled")
+    for run_id in runs:
+        await site.cancel(run_id)
+    assert {run.state_name for run in await site.until_all(runs)} == {"Cancelled"}
+    assert {(await house.job(str(run_id)))["status"] for run_id in runs} == {"cancelled"}
+    assert await _queue(house) == {"queue_running": [], "queue_pending": []}
+    after = await site.until(await site.order("sleeps", path=site.path))
+    assert after.state_name == "Completed"
+
+
 async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, site: Site) -> None:
     job = await _rendering(house, "server away", steps=300)
     psutil.Process(house.record.parts["prefect"].pid).kill()
@@ -76,6 +107,27 @@ async def test_a_prefect_server_that_is_restarted_under_a_batch_costs_no_render(
     done = await batch
     assert done.returncode == 0, done.stderr
     assert len(await _rendered(house, "of the night")) == 14
+
+
+async def _worker_with_room_for_all(site: Site) -> WorkerProcess:
+    return await site.start_worker(
+        limit=len(Stage), ANIME_IN_FLIGHT=str(len(Stage)), ANIME_WORKER_GRACE_SECONDS="0.2"
+    )
+
+
+async def _one_run_at_each_stage(site: Site, word: str) -> list[UUID]:
+    """Runs, each of which stays at another stage until it is begun anew."""
+    runs = [
+        await site.order(
+            "tests.warm.stage_flows.stays",
+            stage=str(stage),
+            path=site.path,
+            prompt=f"{word} at {stage}",
+        )
+        for stage in Stage
+    ]
+    await site.until_noted("stays", len(Stage))
+    return runs
 
 
 async def _ordered(house: House, prompt: str, steps: int = SLOW) -> str:
@@ -104,10 +156,10 @@ async def _queue(house: House) -> Any:  # ComfyUI's JSON
         return (await http.get("/queue")).json()
 
 
-async def _assert_completed_by_one_prompt(house: House, job_id: str) -> None:
-    """One attempt, one prompt in ComfyUI's history, one file in its place."""
+async def _assert_completed_by_one_prompt(house: House, job_id: str, *, attempts: int = 1) -> None:
+    """So many attempts, one prompt in ComfyUI's history, one file in its place."""
     job = await house.job(job_id)
-    assert (job["status"], job["attempt"]) == ("completed", 1), job
+    assert (job["status"], job["attempt"]) == ("completed", attempts), job
     assert [Path(file["file_path"]).is_file() for file in job["files"]] == [True]
     assert len(await _rendered(house, job["prompt"])) == 1
 

@@ -5,7 +5,9 @@ from uuid import UUID
 
 import pytest
 
+from anime.redis_keys import doorbell
 from anime.warm.entrypoints import Entrypoints
+from tests.house.conftest import House
 from tests.warm.conftest import Site
 
 EACH_TALKS_LINES = 40
@@ -22,12 +24,48 @@ async def test_sync_and_async_flows_end_completed_in_one_process(site: Site) -> 
     assert {pid for _, pid, _ in site.notes("end")} == {str(worker.process.pid)}
 
 
-async def test_a_run_begins_within_the_second_although_only_polled_for(site: Site) -> None:
-    await site.start_worker(ANIME_REDIS_URL="")
+async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) -> None:
+    await site.start_worker(ANIME_REDIS_URL="redis://127.0.0.1:9/1")
     run = await site.until(await site.order("sleeps", path=site.path))
     assert run.start_time is not None
     assert run.expected_start_time is not None
     assert (run.start_time - run.expected_start_time).total_seconds() < 4
+
+
+async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
+    site: Site, house: House
+) -> None:
+    await site.start_worker(PREFECT_WORKER_QUERY_SECONDS="120")
+    async with house.redis() as redis, asyncio.timeout(30):
+        while (await redis.pubsub_numsub(doorbell(site.pool)))[0][1] == 0:
+            await asyncio.sleep(0.05)
+        for number in range(1, 4):  # a worker looks by itself when it starts, and when a run ends
+            await site.order("sleeps", path=site.path, seconds=120)
+            await redis.publish(doorbell(site.pool), "")
+            await site.until_noted("begin", number)
+    assert site.notes("end") == []
+
+
+async def test_a_worker_told_to_run_once_ends_when_its_runs_have_ended(site: Site) -> None:
+    orders = [await site.order("sleeps", path=site.path, seconds=1) for _ in range(2)]
+    worker = await site.start_worker("--run-once")
+    assert await asyncio.to_thread(worker.process.wait, 40) == 0
+    assert [(await site.run(run_id)).state_name for run_id in orders] == ["Completed"] * 2
+
+
+async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_does_not_fit(
+    site: Site,
+) -> None:
+    await site.start_worker()
+    orders = {
+        "steps": await site.order("flows.generate.generate", prompt="a fox", steps=-3),
+        "shade": await site.order("flows.generate.generate", prompt="a fox", shade="teal"),
+    }
+    for name, order in orders.items():
+        run = await site.until(order)
+        assert run.state is not None
+        assert run.state.is_failed() or run.state.is_crashed()
+        assert name in str(run.state.message)
 
 
 async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
