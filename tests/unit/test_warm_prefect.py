@@ -18,8 +18,11 @@ from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
+from prefect.settings import Settings
+from prefect.settings.legacy import _get_settings_fields
 from prefect.workers.base import BaseWorker
 
+from anime.local.prefect_server import TUNING
 from anime.settings import PROJECT_DIR
 from anime.warm import prefect_internals
 from anime.warm.worker import WarmWorker
@@ -114,6 +117,10 @@ def test_the_rest_is_there() -> None:
     assert "ctx.client.loop" in source(AsyncClientContext.get_or_create)
     assert inspect.iscoroutinefunction(APILogHandler.aflush)
     assert "timeout" in inspect.signature(EventsWorker.drain_all).parameters
+
+
+def test_prefect_still_knows_every_setting_that_we_give_its_server() -> None:
+    assert set(TUNING) - set(_get_settings_fields(Settings)) == set()
 
 
 def test_the_bound_in_pyproject_holds_back_what_was_not_looked_at() -> None:

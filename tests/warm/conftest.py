@@ -175,8 +175,9 @@ class Site:
 
 @pytest_asyncio.fixture(scope="session")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house; its own worker has its own pool."""
-    async with running(new_house(tmp_path_factory.mktemp("warm-house"))) as house:
+    """One running house; its own worker has its own pool. A dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("warm-house")
+    async with running(new_house(folder, ANIME_LEASE_SECONDS="15")) as house:
         yield house
 
 

@@ -66,6 +66,12 @@ async def is_too_slow() -> None:
 
 
 @flow(timeout_seconds=1)
+async def spins_beyond_its_time() -> None:
+    while True:
+        pass
+
+
+@flow(timeout_seconds=1)
 def is_too_slow_in_a_thread() -> None:
     while True:
         time.sleep(0.02)

@@ -95,18 +95,18 @@ async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, sit
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
-async def test_a_prefect_server_that_is_restarted_under_a_batch_costs_no_render(
-    house: House,
-) -> None:
-    order = {"prompts": [f"batch {n} of the night" for n in range(14)], "name": "night"}
-    file = house.folder / "night.yaml"
+@pytest.mark.parametrize("part", ["prefect", "worker"])
+async def test_a_part_that_is_killed_under_a_batch_costs_no_render(house: House, part: str) -> None:
+    told = f"of the {part}'s night"
+    order = {"prompts": [f"batch {n} {told}" for n in range(14)], "name": part}
+    file = house.folder / f"{part}.yaml"
     file.write_text(json.dumps({**order, "common": {"steps": 40, "width": 64, "height": 64}}))
     batch = asyncio.create_task(house.anime("batch", str(file), "--json", timeout_seconds=90))
-    await _until_rendered(house, "of the night", at_least=2)
-    psutil.Process(house.record.parts["prefect"].pid).kill()
+    await _until_rendered(house, told, at_least=2)
+    psutil.Process(house.record.parts[part].pid).kill()
     done = await batch
     assert done.returncode == 0, done.stderr
-    assert len(await _rendered(house, "of the night")) == 14
+    assert len(await _rendered(house, told)) == 14
 
 
 async def _worker_with_room_for_all(site: Site) -> WorkerProcess:

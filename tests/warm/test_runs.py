@@ -85,6 +85,14 @@ async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
     assert [run for run, *_ in site.notes("begin")][:2] == [str(first), str(urgent)]
 
 
+async def test_a_worker_for_one_queue_leaves_the_others_alone(site: Site) -> None:
+    await site.start_worker("--work-queue", "interactive")
+    batch = await site.order("sleeps", path=site.path)
+    for _ in range(2):
+        await site.until(await site.order("sleeps", "interactive", path=site.path), "Completed")
+    assert (await site.run(batch)).state_name == "Scheduled"
+
+
 async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(site: Site) -> None:
     await site.start_worker(limit=3)
     words = ["dusk", "dawn", "noon"]
@@ -97,10 +105,11 @@ async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(site: Site) -> No
         assert {line.split()[0] for line in said} == {word}
 
 
-async def test_a_timeout_ends_a_run_of_either_kind(site: Site) -> None:
+async def test_a_timeout_ends_a_run_of_any_kind_and_one_that_blocks_its_loop(site: Site) -> None:
     await site.start_worker()
-    orders = [await site.order(flow) for flow in ("is_too_slow", "is_too_slow_in_a_thread")]
-    assert [run.state_name for run in await site.until_all(orders)] == ["TimedOut"] * 2
+    flows = ("is_too_slow", "is_too_slow_in_a_thread", "spins_beyond_its_time")
+    orders = [await site.order(flow) for flow in flows]
+    assert [run.state_name for run in await site.until_all(orders)] == ["TimedOut"] * 3
 
 
 async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(site: Site) -> None:
