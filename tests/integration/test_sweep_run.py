@@ -29,6 +29,8 @@ from anime.inventory.rebuild import rebuild
 from anime.origins import read_origin
 from anime.schemas import GenerationRequest
 from anime.sweep.carrying import Carrier, Placed
+from anime.sweep.quarantine import quarantined
+from anime.sweep.restoring import restore_file
 from tests.integration.old_client import execute
 from tests.integration.sweep_stage import Stage, counts, outcomes, picture
 
@@ -608,6 +610,20 @@ async def test_a_sweep_that_is_cancelled_twice_ends_what_it_has_begun_before_its
     assert placed == len(await stage.rows())
     assert placed in {1, 2}  # batches were begun
     assert counts(await stage.sweep()) == {"organised": 4 - placed}
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_of_many_empty_files_of_one_name_each_comes_back_to_where_it_was(
+    stage: Stage, mode: Mode
+) -> None:
+    paths = [stage.put(f"{number:02}/x.png", b"") for number in range(40)]
+    assert counts(await stage.sweep(mode)) == {"quarantined": 40}
+    slips = quarantined(stage.library)
+    assert sorted(slip.path for slip in slips) == [str(path) for path in paths]
+    for slip in slips:
+        assert await restore_file(stage.database_url, stage.library, slip.name) == slip.path
+    assert all(path.is_file() for path in paths)
+    assert quarantined(stage.library) == []
 
 
 END_TURN = """
