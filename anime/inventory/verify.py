@@ -90,6 +90,8 @@ class _Verifier:
             self._count(row, state)
             if state.value != row.state:
                 changed[state].append(row.id)
+        if changed[FileState.MISSING]:  # or has the mount gone since we began?
+            await asyncio.to_thread(require_library, self.library)
         async with self.database.session_scope() as session:
             for state, ids in changed.items():
                 await InventoryRepository(session).mark(ids, state)

@@ -24,13 +24,15 @@ from anime.core.sweep_plan import (
     Step,
     storable,
 )
+from anime.db.repositories.inventory import InventoryRepository
 from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.sweeps import NewRow, SweepRepository, SweptLine
 from anime.db.session import Database
+from anime.db.single import Turn
 from anime.errors import StorageError
 from anime.origins import write_origin
 from anime.sweep.placing import Placer, is_same
-from anime.sweep.reading import inode_of, path_of, with_fields
+from anime.sweep.reading import inode_of, name_of, path_of, with_fields
 from anime.sweep.report import Told
 from anime.sweep.telling import origin_to_keep
 from anime.sweep.walk import folder_key, look_again
@@ -72,7 +74,7 @@ class Carrier:
         self._mode = mode
         self._calendar = calendar
         self._placer = Placer(library, mode)
-        self._turn_to_place = asyncio.Lock()
+        self._placing = asyncio.Lock()
 
     async def kept_among(self, looked: Sequence[Looked]) -> dict[str, Kept]:
         """What the library has of those contents, by SHA-256, if the file is really there."""
@@ -81,20 +83,25 @@ class Carrier:
             rows = await SweepRepository(session).kept(hashes)
         return await asyncio.to_thread(_present, rows)
 
-    async def carry_out(self, steps: Sequence[Step], known: Known) -> Carried:
-        """Do the steps, as far as the library takes their files; what is in place has its row."""
-        async with self._turn_to_place:  # or one would take what the other has yet to flush
+    async def carry_out(self, steps: Sequence[Step], known: Known, turn: Turn) -> Carried:
+        """Do the steps, as far as the library takes their files; what is in place has its row.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL went away, and our turn perhaps with it.
+        """
+        async with self._placing:  # or one would take what the other has yet to flush
+            await turn.confirm()
             placed = await asyncio.to_thread(self._place_all, steps)
         ids = await self._write_down(placed.done, known)
         if self._mode is Mode.MOVE:
-            await asyncio.to_thread(_remove_sources, placed.done)
+            await asyncio.to_thread(_remove_sources, await self._superfluous(placed.done, ids))
         left: list[Told] = [(step, None, None) for step in placed.left]
         done = [(each.step, each.where, ids.get(each.where)) for each in placed.done]
         return Carried([*left, *done], placed.fault)
 
     def _place_all(self, steps: Sequence[Step]) -> Placed:
         placed = Placed()
-        places: dict[str, str] = {}
+        places: dict[str, str] = {}  # by content: several may have wanted one target
         for step in steps:
             try:
                 where = self._place(step, places)
@@ -110,18 +117,18 @@ class Carrier:
         return placed
 
     def _place(self, step: Step, places: dict[str, str]) -> str | Reason:
-        """Where the step's content is in the library now. `places`: by target, of this batch."""
+        """Where the step's content is in the library now. `places`: by SHA-256, of this batch."""
         match step:
             case Organise():
                 where = self._placer.place(step.seen, step.target, step.content.sha256)
                 if not isinstance(where, Reason):
-                    places[str(step.target)] = where
+                    places[step.content.sha256] = where
                     self._keep_origin(step, where)
                 return where
             case Quarantine():
                 return self._placer.put_aside(step)
             case Duplicate(file_id=None):
-                return places.get(step.path, Reason.GONE)
+                return places.get(step.content.sha256, Reason.GONE)
             case Leave():
                 return step.reason
             case _:
@@ -141,6 +148,19 @@ class Carrier:
             projects = await self._projects(ProjectRepository(session), done, known)
             lines = [self._line(each, projects) for each in done]
             return await SweepRepository(session).write(lines)
+
+    async def _superfluous(self, done: Sequence[Done], ids: Mapping[str, int]) -> list[Done]:
+        """Those whose source may go: what has its row by now, and is not the file of one itself.
+
+        A row is denied to a file whose name reads as another one's; and whoever sweeps a former
+        library sweeps the very files that the rows are of.
+        """
+        written = [each for each in done if each.where in ids or not _needs_row(each.step)]
+        sources = [storable(name_of(each.step.seen.sighting)) for each in written]
+        async with self._database.session_scope() as session:
+            of_rows = await InventoryRepository(session).recorded(sources)
+        pairs = zip(sources, written, strict=True)
+        return [each for source, each in pairs if source not in of_rows]
 
     async def _projects(
         self, repository: ProjectRepository, done: Sequence[Done], known: Known
@@ -210,10 +230,21 @@ def _remove_sources(done: Sequence[Done]) -> None:
         if look_again(sighting) != sighting:
             continue
         try:
-            if is_same(each.where, str(path), _hash_of(each.step)):
+            if is_same(each.where, str(path), _hash_of(each.step)) and not _is_one(each, path):
                 path.unlink()
         except OSError as fault:
             _log.warning("Moved, but the source %s stays: %s", storable(str(path)), fault.strerror)
+
+
+def _is_one(done: Done, source: Path) -> bool:
+    """Whether both are one and the same name, by whatever way it is reached."""
+    where = Path(done.where)
+    return where.name == source.name and where.parent.samefile(source.parent)
+
+
+def _needs_row(step: Step) -> bool:
+    """Whether it is only written down once a row of its batch is."""
+    return isinstance(step, Organise) or (isinstance(step, Duplicate) and step.file_id is None)
 
 
 def _hash_of(step: Organise | Duplicate | Quarantine | Remember) -> str | None:

@@ -15,7 +15,7 @@ from anime.core.paths import next_name
 from anime.core.sweep_plan import Mode, Quarantine, Reason, Seen, Sighting
 from anime.errors import StorageError
 from anime.library import NO_LINKS, link_or_copy, sha256_of, storage_error, sync_folder
-from anime.sweep.quarantine import slip_of, temporary_file, write_slip
+from anime.sweep.quarantine import origin_of, slip_beside, slip_of, temporary_file, write_slip
 from anime.sweep.reading import inode_of, name_of
 from anime.sweep.walk import size_and_time
 
@@ -32,8 +32,12 @@ class Placer:
         self._touched: set[str] = set()
         self._made: dict[str, str] = {}
 
-    def place(self, seen: Seen, target: PurePosixPath, sha256: str | None) -> str | Reason:
+    def place(
+        self, seen: Seen, target: PurePosixPath, sha256: str | None, *, aside: str | None = None
+    ) -> str | Reason:
         """Where the file lies in the library now, or why it was left; the source stays.
+
+        `aside`, of a file that goes to quarantine: where it was, as its slip will say.
 
         Raises:
             StorageError: the library cannot take it.
@@ -41,8 +45,11 @@ class Placer:
         relative, _, wanted = str(target).rpartition("/")
         folder = self._made.get(relative) or self._make(relative)
         self._touched.add(folder)
+        mark = sha256 if aside is None else hashlib.sha256(aside.encode()).hexdigest()
         try:
-            for name in names_for(wanted, sha256):
+            for name in names_for(wanted, mark):
+                if aside is not None and slip_beside(Path(folder, name)) not in {None, aside}:
+                    continue  # of several empty files each comes back to where it was
                 placed = self._try(seen.sighting, f"{folder}/{name}", sha256)
                 if placed is not None:
                     return placed
@@ -59,7 +66,8 @@ class Placer:
         Raises:
             StorageError: the library cannot take it.
         """
-        placed = self.place(step.seen, step.target, step.unusable.sha256)
+        origin = origin_of(step.seen.sighting).hex()
+        placed = self.place(step.seen, step.target, step.unusable.sha256, aside=origin)
         if not isinstance(placed, Reason):
             try:
                 write_slip(self._root, slip_of(step, Path(placed)))

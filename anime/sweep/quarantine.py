@@ -40,7 +40,7 @@ class Slip(BaseModel):
 def slip_of(step: Quarantine, placed: Path) -> Slip:
     """The slip of a file that was put aside under that path."""
     sighting = step.seen.sighting
-    original = os.path.join(sighting.folder, sighting.name)  # noqa: PTH118  bytes
+    original = origin_of(sighting)
     return Slip(
         name=f"{placed.parent.name}/{placed.name}",
         reason=step.unusable.reason,
@@ -51,6 +51,19 @@ def slip_of(step: Quarantine, placed: Path) -> Slip:
         sha256=step.unusable.sha256,
         put_aside_at=step.at,
     )
+
+
+def origin_of(sighting: Sighting) -> bytes:
+    """Where the file was seen."""
+    return os.path.join(sighting.folder, sighting.name)  # noqa: PTH118  bytes
+
+
+def slip_beside(path: Path) -> str | None:
+    """Where the quarantined file of that path was, in hex; None when no slip says so."""
+    try:
+        return Slip.model_validate_json(Path(f"{path}.json").read_bytes()).path_hex
+    except (OSError, ValidationError):
+        return None
 
 
 def write_slip(root: Path, slip: Slip) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -158,9 +158,8 @@ class _Sweep:
                     yield await _next_of(under_way)
             while under_way:
                 yield await _next_of(under_way)
-        finally:  # what was begun is brought to its end: nothing is placed once our turn is over
-            begun = [finishing for _, finishing in under_way]
-            await asyncio.gather(*begun, return_exceptions=True)  # the first fault is the cause
+        finally:  # nothing is placed once our turn is over
+            await _to_their_end([finishing for _, finishing in under_way])
 
     async def _batches(self, finding: Finding, readers: Readers) -> AsyncGenerator[Batch, None]:
         """The files, read; while one batch is worked on, the next is being read."""
@@ -230,8 +229,7 @@ class _Sweep:
         steps: list[Step] = [*batch.settled, *planner.steps(batch.looked)]
         if self._turn is None:
             return Carried([(step, None, None) for step in steps])
-        await self._turn.confirm()
-        return await self._carrier.carry_out(steps, batch.known)
+        return await self._carrier.carry_out(steps, batch.known, self._turn)
 
     def _all_seen(self, sightings: Sequence[Sighting]) -> list[Seen]:
         sidecars = {folder: sidecar_in(folder) for folder in {each.folder for each in sightings}}
@@ -252,3 +250,11 @@ async def _next_of(under_way: _UnderWay) -> tuple[Batch, Carried]:
     await asyncio.wait([finishing])
     under_way.popleft()
     return batch, finishing.result()
+
+
+async def _to_their_end(begun: Sequence[asyncio.Task[Carried]]) -> None:
+    """Wait for what was begun. Whoever asks us to stop once more has to wait as well."""
+    while under_way := [each for each in begun if not each.done()]:
+        with suppress(asyncio.CancelledError):  # what ends us is on its way already
+            await asyncio.wait(under_way)
+    await asyncio.gather(*begun, return_exceptions=True)  # the first fault was the cause

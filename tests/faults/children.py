@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, event, make_url
@@ -22,11 +23,13 @@ from anime.core.sweep_plan import Mode, Seen, Sighting
 from anime.db.session import Database
 from anime.errors import AnimeError
 from anime.library import Library
+from anime.sweep import run
 from anime.sweep.placing import Placer
 from anime.sweep.run import SweepOrder, sweep_folder
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
+MANY = 500
 _CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -55,11 +58,17 @@ class Steps:
         self.taken.append(name)
 
 
-def sweep_dying(folder: Path, url: str, mode: Mode, deadly: int, told: Path) -> None:
-    """A real sweep that is killed before that step; the steps of one that lives are written."""
+def sweep_dying(
+    folder: Path, url: str, mode: Mode, deadly: int, told: Path, *, at_once: int = MANY
+) -> None:
+    """A real sweep that is killed before that step; the steps of one that lives are written.
+
+    `at_once` is how many files are in a batch, of which it has two in hand.
+    """
     steps = Steps(str(folder), deadly)
     steps.watch()
-    asyncio.run(_sweep(folder / "output", folder / "library", url, mode))
+    with patch.object(run, "_BATCH", at_once):
+        asyncio.run(_sweep(folder / "output", folder / "library", url, mode))
     told.write_text("\n".join(steps.taken))
 
 
@@ -101,9 +110,9 @@ def ordinary_user(url: str) -> tuple[int, int]:
     return status.st_uid, status.st_gid
 
 
-def started(target: object, *arguments: object) -> ForkServerProcess:
+def started(target: object, *arguments: object, **named: object) -> ForkServerProcess:
     """The process, running."""
-    process = FORKS.Process(target=target, args=arguments)  # type: ignore[arg-type]  # any callable
+    process = FORKS.Process(target=target, args=arguments, kwargs=named)  # type: ignore[arg-type]  # any callable
     process.start()
     return process
 

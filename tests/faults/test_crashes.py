@@ -13,12 +13,13 @@ import pytest
 
 from anime.core.sweep_plan import Mode
 from anime.sweep.report import SweepReport
-from tests.faults.children import ended, started, sweep_dying
+from tests.faults.children import MANY, ended, started, sweep_dying
 from tests.integration.old_client import execute
 from tests.integration.sweep_stage import Stage, picture
 
 PATIENCE_SECONDS = 10
 NEVER = 1_000_000
+ONE = 1  # file in a batch: two are in hand whenever it dies
 EMPTY = "TRUNCATE anime_api.anime_files, anime_api.swept_files, anime_api.projects CASCADE"
 JOB = uuid4()
 CONTENTS = {
@@ -28,6 +29,7 @@ CONTENTS = {
     "empty.png": b"",
 }
 USABLE = {hashlib.sha256(content).hexdigest() for content in CONTENTS.values() if content}
+PROMPTS = {"a fox in the rain", "a well"}  # of the stamp and of the sidecar
 
 
 def scene(folder: Path, stage: Stage) -> Stage:
@@ -61,6 +63,7 @@ async def check(stage: Stage, mode: Mode, when: str) -> None:
     rows = await stage.rows("sha256, file_path, metadata->>'prompt'")
     assert {sha256 for sha256, *_ in rows} == USABLE, when
     assert len(rows) == len(USABLE), when
+    assert {prompt for *_, prompt in rows} == PROMPTS, when
     for sha256, path, _ in rows:
         assert hashlib.sha256(Path(path).read_bytes()).hexdigest() == sha256, when
     assert hashes(stage.library) == sorted(USABLE), when
@@ -84,13 +87,14 @@ def folders(tmp_path: Path) -> Iterator[Path]:
     return each()
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(("mode", "at_once"), [*((mode, MANY) for mode in Mode), (Mode.MOVE, ONE)])
 async def test_f43_a_sweep_killed_before_any_step_is_completed_by_the_next(
-    stage: Stage, folders: Iterator[Path], tmp_path: Path, mode: Mode
+    stage: Stage, folders: Iterator[Path], tmp_path: Path, mode: Mode, at_once: int
 ) -> None:
     told = tmp_path / "steps.txt"
     whole = scene(next(folders), stage)
-    alive = started(sweep_dying, whole.output.parent, stage.database_url, mode, NEVER, told)
+    where = (whole.output.parent, stage.database_url)
+    alive = started(sweep_dying, *where, mode, NEVER, told, at_once=at_once)
     assert await ended(alive) == 0
     steps = told.read_text().split("\n")
     assert {"open", "os.link", "commit"} <= set(steps)
@@ -99,7 +103,8 @@ async def test_f43_a_sweep_killed_before_any_step_is_completed_by_the_next(
         await execute(stage.database_url, EMPTY)
         cut = scene(next(folders), stage)
         folder = cut.output.parent
-        dying = started(sweep_dying, folder, stage.database_url, mode, number, told)
+        where = (folder, stage.database_url)
+        dying = started(sweep_dying, *where, mode, number, told, at_once=at_once)
         assert await ended(dying) == -signal.SIGKILL, f"{number}: {name}"
         await complete(cut, mode)
         await check(cut, mode, f"killed before step {number}: {name}")

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from anime.core.paths import slug_of
 from anime.core.sweep_plan import Mode, Reason
 from anime.db.repositories import JobRepository
 from tests.integration.old_client import execute
@@ -115,9 +116,8 @@ async def test_f46_a_projects_name_leads_nowhere(
     assert set(tmp_path.iterdir()) == before
     depths = {len(Path(name).parts) for name in stage.files()}
     assert (len(stage.files()), depths) == (len(TRAVERSALS), {4})
-    slugs = [
-        slug for (slug,) in await execute(stage.database_url, "SELECT slug FROM anime_api.projects")
-    ]
+    slugs = [slug for (slug,) in await execute(stage.database_url, SLUGS)]
+    assert set(slugs) == {slug_of(name) for name in TRAVERSALS}
     assert all(slug.replace("-", "").isalnum() and slug.isascii() for slug in slugs)
 
 

@@ -266,6 +266,24 @@ async def test_a_library_that_is_not_there_is_no_empty_one(
     assert [file.state for file in await files(database)] == ["present"]
 
 
+async def test_a_library_that_is_lost_while_it_is_verified_misses_no_file(
+    database: Database, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.inventory.verify._BATCH_ROWS", 1)
+    for number in range(3):
+        take(library, uuid4(), number)
+    await rebuilt(database, library)
+
+    def lose(checked: int) -> None:
+        if checked == 1:
+            library.rename(library.with_name("elsewhere"))
+            library.mkdir()  # of a mount, the empty folder below it remains
+
+    with pytest.raises(StorageError, match="There is no library"):
+        await verify(database, library, progress=lose)
+    assert [file.state for file in await files(database)] == ["present"] * 3
+
+
 async def test_a_library_as_it_was_recorded_is_well(database: Database, library: Path) -> None:
     take(library, uuid4())
     await rebuilt(database, library)

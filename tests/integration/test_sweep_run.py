@@ -9,20 +9,28 @@ import shutil
 import sys
 import wave
 import zlib
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from threading import Event
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
 
 from anime.core.job_status import FailureKind
-from anime.core.sweep_plan import Mode, Outcome
+from anime.core.sweep_plan import Kept, Looked, Mode, Outcome, Step
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
 from anime.db.single import SWEEP, only_one
-from anime.errors import ConfigurationError, StorageError
+from anime.errors import ConfigurationError, DatabaseUnavailable, StorageError
+from anime.inventory.rebuild import rebuild
 from anime.origins import read_origin
 from anime.schemas import GenerationRequest
+from anime.sweep.carrying import Carrier, Placed
+from anime.sweep.quarantine import quarantined
+from anime.sweep.restoring import restore_file
 from tests.integration.old_client import execute
 from tests.integration.sweep_stage import Stage, counts, outcomes, picture
 
@@ -485,3 +493,140 @@ async def test_when_a_sweep_ends_early_the_batch_that_was_begun_is_whole(
     assert 2 <= len(placed) < 8
     assert sorted(str(Path(path).relative_to(stage.library)) for (path,) in rows) == placed
     assert counts(await stage.sweep()) == {"organised": 8 - len(placed)}
+
+
+async def test_a_twin_is_remembered_with_the_row_of_its_content_and_no_namesakes(
+    stage: Stage,
+) -> None:
+    stage.put("a/x.png", picture(1))
+    stage.put("b/x.png", picture(2))
+    stage.put("c/x.png", picture(1))
+    assert counts(await stage.sweep()) == {"organised": 2, "duplicate": 1}
+    twins = """
+        SELECT file.sha256, count(*) FROM anime_api.swept_files AS swept
+        JOIN anime_api.anime_files AS file ON file.id = swept.file_id GROUP BY 1
+    """
+    hashes = [hashlib.sha256(picture(number)).hexdigest() for number in (1, 2)]
+    assert dict(await execute(stage.database_url, twins)) == dict(zip(hashes, (2, 1), strict=True))
+
+
+async def test_a_move_keeps_the_source_of_what_has_no_row_yet(stage: Stage) -> None:
+    job_id = await make_job(stage.database)
+    contents = {b"\\xff.png": picture(1), b"\xff.png": picture(2)}  # as text, one name
+    for name, content in contents.items():
+        stage.put(f"jobs/{job_id}/1/".encode() + name, content)
+    await stage.sweep(Mode.MOVE)
+    left = {path.read_bytes() for path in stage.output.rglob("*.png")}
+    hashes = {sha256 for (sha256,) in await stage.rows("sha256")}
+    assert {hashlib.sha256(content).hexdigest() for content in left} | hashes == {
+        hashlib.sha256(content).hexdigest() for content in contents.values()
+    }
+    await stage.sweep(Mode.MOVE)
+    assert list(stage.output.rglob("*.png")) == []
+    assert len(await stage.rows()) == len(stage.files()) == 2
+
+
+async def test_a_move_out_of_a_former_library_takes_no_rows_only_file(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.put("a.png", picture(1))
+    await stage.sweep(Mode.MOVE)
+    [before] = await stage.rows("file_path")
+    new = Stage(stage.library, tmp_path / "new", stage.database, stage.database_url)
+    new.library.mkdir()
+    await new.sweep(Mode.MOVE)
+    [(path,)] = await stage.rows("file_path")
+    assert (path,) == before
+    assert Path(path).read_bytes() == picture(1)
+    (tmp_path / "other way").symlink_to(stage.library)
+    through = Stage(tmp_path / "other way", new.library, stage.database, stage.database_url)
+    await through.sweep(Mode.MOVE)
+    assert Path(path).read_bytes() == picture(1)
+
+
+async def test_a_move_out_of_a_former_library_leaves_each_row_its_file(
+    stage: Stage, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.png"):
+        stage.put(name, picture(1))
+    await rebuild(stage.database, stage.output, zone=ZoneInfo("Asia/Tokyo"))  # a row for each twin
+    assert len(await stage.rows()) == 2
+    await stage.sweep(Mode.MOVE)
+    assert all(Path(path).is_file() for (path,) in await stage.rows("file_path"))
+
+
+async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_turn(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.sweep.run._BATCH", 1)
+    for number in range(3):
+        stage.put(f"{number}.png", picture(number))
+    planned, begun = Event(), count(1)
+    kept_among, place_all = Carrier.kept_among, Carrier._place_all
+
+    async def plan(carrier: Carrier, looked: Sequence[Looked]) -> dict[str, Kept]:
+        kept = await kept_among(carrier, looked)
+        if next(begun) == 2:
+            asyncio.get_running_loop().call_soon(planned.set)
+        return kept
+
+    def lose_turn_and_place(carrier: Carrier, steps: Sequence[Step]) -> Placed:
+        assert planned.wait(30)
+        asyncio.run(execute(stage.database_url, END_TURN))
+        return place_all(carrier, steps)
+
+    monkeypatch.setattr(Carrier, "kept_among", plan)
+    monkeypatch.setattr(Carrier, "_place_all", lose_turn_and_place)
+    with pytest.raises(DatabaseUnavailable):
+        await stage.sweep()
+    assert len(stage.files()) == len(await stage.rows()) == 1
+
+
+async def test_a_sweep_that_is_cancelled_twice_ends_what_it_has_begun_before_its_turn_is_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.sweep.run._BATCH", 1)
+    for number in range(4):
+        stage.put(f"{number}.png", picture(number))
+    entered, goes_on, place_all = asyncio.Event(), Event(), Carrier._place_all
+    loop = asyncio.get_running_loop()
+
+    def place(carrier: Carrier, steps: Sequence[Step]) -> Placed:
+        loop.call_soon_threadsafe(entered.set)
+        assert goes_on.wait(30)
+        return place_all(carrier, steps)
+
+    monkeypatch.setattr(Carrier, "_place_all", place)
+    sweeping = asyncio.create_task(stage.sweep())
+    await entered.wait()
+    for _ in range(2):
+        sweeping.cancel()
+        await asyncio.wait([sweeping], timeout=0.05)
+    assert await stage.try_sweep() is None
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+    placed = len(stage.files())
+    assert placed == len(await stage.rows())
+    assert placed in {1, 2}  # batches were begun
+    assert counts(await stage.sweep()) == {"organised": 4 - placed}
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_of_many_empty_files_of_one_name_each_comes_back_to_where_it_was(
+    stage: Stage, mode: Mode
+) -> None:
+    paths = [stage.put(f"{number:02}/x.png", b"") for number in range(40)]
+    assert counts(await stage.sweep(mode)) == {"quarantined": 40}
+    slips = quarantined(stage.library)
+    assert sorted(slip.path for slip in slips) == [str(path) for path in paths]
+    for slip in slips:
+        assert await restore_file(stage.database_url, stage.library, slip.name) == slip.path
+    assert all(path.is_file() for path in paths)
+    assert quarantined(stage.library) == []
+
+
+END_TURN = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database
+    WHERE locktype = 'advisory' AND datname = current_database()
+"""
