@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
@@ -11,11 +11,9 @@ from uuid import UUID
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
     Calendar,
-    Content,
     Duplicate,
     Kept,
     Leave,
-    Looked,
     Mode,
     Organise,
     Quarantine,
@@ -76,9 +74,8 @@ class Carrier:
         self._placer = Placer(library, mode)
         self._placing = asyncio.Lock()
 
-    async def kept_among(self, looked: Sequence[Looked]) -> dict[str, Kept]:
+    async def kept_among(self, hashes: Collection[str]) -> dict[str, Kept]:
         """What the library has of those contents, by SHA-256, if the file is really there."""
-        hashes = {found.sha256 for _, found in looked if isinstance(found, Content)}
         async with self._database.session_scope() as session:
             rows = await SweepRepository(session).kept(hashes)
         return await asyncio.to_thread(_present, rows)

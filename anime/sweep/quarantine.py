@@ -60,10 +60,8 @@ def origin_of(sighting: Sighting) -> bytes:
 
 def slip_beside(path: Path) -> str | None:
     """Where the quarantined file of that path was, in hex; None when no slip says so."""
-    try:
-        return Slip.model_validate_json(Path(f"{path}.json").read_bytes()).path_hex
-    except (OSError, ValidationError):
-        return None
+    slip = _read_slip(Path(f"{path}.json"))
+    return None if slip is None else slip.path_hex
 
 
 def write_slip(root: Path, slip: Slip) -> None:
@@ -99,8 +97,7 @@ def quarantined(root: Path) -> list[Slip]:
     """All slips, the newest first; what is no slip of ours is passed over."""
     slips = []
     for path in (root / QUARANTINE).glob("*/*.json"):
-        with suppress(OSError, ValidationError):
-            slip = Slip.model_validate_json(path.read_bytes())
+        if (slip := _read_slip(path)) is not None:
             # The path counts, not what a file says: a name from outside must not lead outside.
             name = f"{path.parent.name}/{path.stem}"
             slips.append(slip.model_copy(update={"name": name}))
@@ -139,6 +136,13 @@ def let_go(root: Path, slip: Slip) -> None:
         _slip_path(root, slip.name).unlink(missing_ok=True)
     except OSError as fault:
         raise storage_error(fault, path.parent) from fault
+
+
+def _read_slip(path: Path) -> Slip | None:
+    """The slip in that file; None when it cannot be read or is none of ours."""
+    with suppress(OSError, ValidationError):
+        return Slip.model_validate_json(path.read_bytes())
+    return None
 
 
 def _slip_path(root: Path, name: str) -> Path:

@@ -224,7 +224,7 @@ class _Sweep:
 
     async def _finish(self, batch: Batch) -> Carried:
         """Plan, and unless it is a dry run, do."""
-        kept = await self._carrier.kept_among(batch.looked)
+        kept = await self._carrier.kept_among(batch.hashes)
         planner = Planner(batch.known, kept, self._calendar)
         steps: list[Step] = [*batch.settled, *planner.steps(batch.looked)]
         if self._turn is None:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import wave
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from anime.core.job_status import FailureKind
-from anime.core.sweep_plan import Kept, Looked, Mode, Outcome, Step
+from anime.core.sweep_plan import Kept, Mode, Outcome, Step
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
 from anime.db.single import SWEEP, only_one
@@ -564,8 +564,8 @@ async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_tur
     planned, begun = Event(), count(1)
     kept_among, place_all = Carrier.kept_among, Carrier._place_all
 
-    async def plan(carrier: Carrier, looked: Sequence[Looked]) -> dict[str, Kept]:
-        kept = await kept_among(carrier, looked)
+    async def plan(carrier: Carrier, hashes: Collection[str]) -> dict[str, Kept]:
+        kept = await kept_among(carrier, hashes)
         if next(begun) == 2:
             asyncio.get_running_loop().call_soon(planned.set)
         return kept
