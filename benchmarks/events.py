@@ -51,7 +51,7 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
     Raises:
         StackError: not every client was told of every step.
     """
-    record = studio.house.record
+    record = studio.stack.record
     seconds = (_WARM_UP + events) * STEP_SECONDS
     async with relay_to(record.settings["comfyui_url"]) as relay, _comfyui_at(studio, relay.url):
         job = await studio.submit(studio.request(seconds))
@@ -72,7 +72,7 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
 @asynccontextmanager
 async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
     """Runs that begin within the block reach ComfyUI there: a block in Prefect says so."""
-    async with studio.house.prefect() as prefect:
+    async with studio.stack.prefect() as prefect:
         kind = (await prefect.get("/block_types/slug/comfyui-server")).raise_for_status().json()
         wanted = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
         found = await prefect.post("/block_schemas/filter", json=wanted)
@@ -94,7 +94,7 @@ async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
 
 async def _idle_mb(studio: Studio) -> float:
     """What the API's process grows by with clients that only wait."""
-    record, job_id = studio.house.record, uuid4()
+    record, job_id = studio.stack.record, uuid4()
     api = record.parts["api"].pid
     before = family_mb(api, shared_mb)
     async with ProgressPublisher(record.settings["redis_url"]) as publisher:

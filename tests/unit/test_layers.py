@@ -185,7 +185,7 @@ def test_a_flow_reads_as_a_table_of_contents() -> None:
         (layer_faults, "tasks.files", "from flows.generate import generate"),
         (layer_faults, "anime.core.paths", "import blocks.comfyui"),
         (layer_faults, "anime.api.app", "def route():\n    from flows import generate"),
-        (layer_faults, "anime.local.house", "from benchmarks.timing import percentile"),
+        (layer_faults, "anime.local.stack", "from benchmarks.timing import percentile"),
         (core_faults, "anime.core.paths", "import os"),
         (core_faults, "anime.core.paths", "from uuid import uuid4"),
         (core_faults, "anime.core.paths", "import httpx"),

@@ -1,4 +1,4 @@
-"""Warm workers as processes of their own, on pools of their own, beside a running house."""
+"""Warm workers as processes of their own, on pools of their own, beside a running stack."""
 
 import asyncio
 import os
@@ -25,10 +25,10 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
-from anime.local.house import running
 from anime.settings import PROJECT_DIR
 from anime.warm.worker import WarmWorker
-from tests.house.conftest import House, new_house
+from tests.stack.conftest import StackUnderTest, new_stack
+from tests.support.stack import running
 
 PATIENCE_SECONDS = 60
 
@@ -62,7 +62,7 @@ class Site:
 
     pool: str
     client: PrefectClient
-    house: House
+    stack: StackUnderTest
     folder: Path
     deployments: dict[str, UUID] = field(default_factory=dict)
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Site:
                     *("--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
                 ],
                 env={
-                    **self.house.environment,
+                    **self.stack.environment,
                     **self.prefect_environment,
                     "PREFECT_WORKER_QUERY_SECONDS": "1",
                     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
@@ -116,7 +116,7 @@ class Site:
 
     @property
     def prefect_environment(self) -> dict[str, str]:
-        known = self.house.record.settings
+        known = self.stack.record.settings
         return {
             "PREFECT_API_URL": known["prefect_api_url"],
             "PREFECT_API_AUTH_STRING": known["prefect_api_auth_string"],
@@ -174,11 +174,11 @@ class Site:
 
 
 @pytest_asyncio.fixture(scope="session")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house; its own worker has its own pool. A dead run's job is soon free."""
-    folder = tmp_path_factory.mktemp("warm-house")
-    async with running(new_house(folder, ANIME_LEASE_SECONDS="15")) as house:
-        yield house
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack; its own worker has its own pool. A dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("warm-stack")
+    async with running(new_stack(folder, ANIME_LEASE_SECONDS="15")) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -188,9 +188,9 @@ def pool_type(request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(stack: StackUnderTest, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
     """A pool without a worker."""
-    known = house.record.settings
+    known = stack.record.settings
     told = {
         PREFECT_API_URL: known["prefect_api_url"],
         PREFECT_API_AUTH_STRING: known["prefect_api_auth_string"],
@@ -206,7 +206,7 @@ async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Si
             )
             for name, priority in (("interactive", 1), ("batch", 10)):
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)
-            site = Site(pool, client, house, tmp_path)
+            site = Site(pool, client, stack, tmp_path)
             try:
                 yield site
             finally:

@@ -7,7 +7,7 @@ import pytest
 
 from anime.redis_keys import doorbell
 from anime.warm.entrypoints import Entrypoints
-from tests.house.conftest import House
+from tests.stack.conftest import StackUnderTest
 from tests.warm.conftest import Site
 
 EACH_TALKS_LINES = 40
@@ -33,10 +33,10 @@ async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) 
 
 
 async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
-    site: Site, house: House
+    site: Site, stack: StackUnderTest
 ) -> None:
     await site.start_worker(PREFECT_WORKER_QUERY_SECONDS="120")
-    async with house.redis() as redis, asyncio.timeout(30):
+    async with stack.redis() as redis, asyncio.timeout(30):
         while (await redis.pubsub_numsub(doorbell(site.pool)))[0][1] == 0:
             await asyncio.sleep(0.05)
         for number in range(1, 4):  # a worker looks by itself when it starts, and when a run ends

@@ -39,8 +39,8 @@ COMMAND_SECONDS = 60
 
 
 @dataclass
-class House:
-    """A folder, what its terminals have set, and the stack that may run there."""
+class RunningStack:
+    """The stack of one folder, and what terminals there have set; up between start and stop."""
 
     folder: Path
     given: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class House:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a terminal of this house has set: no address of anything, any free port."""
+        """What a terminal of this stack has set: no address of anything, any free port."""
         bare = {
             name: value
             for name, value in os.environ.items()
@@ -118,7 +118,7 @@ class House:
         variables: Mapping[str, str] = MappingProxyType({}),
         timeout_seconds: float = COMMAND_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program in a terminal of this house, with these variables, too."""
+        """Run a program in a terminal of this stack, with these variables, too."""
         return await asyncio.to_thread(
             subprocess.run,
             list(command),
@@ -137,7 +137,7 @@ class House:
         return await self.run(*ANIME, *arguments, timeout_seconds=timeout_seconds)
 
     def prefect(self) -> httpx.AsyncClient:
-        """A client of the house's Prefect server."""
+        """A client of the stack's Prefect server."""
         known = self.record.settings
         return httpx.AsyncClient(
             base_url=known["prefect_api_url"],
@@ -176,14 +176,14 @@ class House:
         )
 
 
-HouseT = TypeVar("HouseT", bound=House)
+StackT = TypeVar("StackT", bound=RunningStack)
 
 
 @asynccontextmanager
-async def running(house: HouseT) -> AsyncIterator[HouseT]:
-    """The house with its stack up; its data are deleted in the end."""
+async def running(stack: StackT) -> AsyncIterator[StackT]:
+    """The stack, up; its data are deleted in the end."""
     try:
-        await house.start()
-        yield house
+        await stack.start()
+        yield stack
     finally:
-        await house.discard()
+        await stack.discard()

@@ -1,4 +1,4 @@
-"""The whole house as a person runs it: `anime up` in a process of its own."""
+"""The whole stack as a person runs it: `anime up` in a process of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from anime.local.house import House as LocalHouse
-from anime.local.house import running
+from tests.support.stack import RunningStack, running
 
 JOB_SECONDS = 90
 STEP_SECONDS = "0.02"
@@ -20,8 +19,8 @@ FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass
-class House(LocalHouse):
-    """A house whose jobs are asked for at the command line, over HTTP and in Redis."""
+class StackUnderTest(RunningStack):
+    """A stack whose jobs are asked for at the command line, over HTTP and in Redis."""
 
     @property
     def ws_url(self) -> str:
@@ -34,11 +33,11 @@ class House(LocalHouse):
         return Path(self.record.settings["sweep_dir"])
 
     def api(self) -> httpx.AsyncClient:
-        """A client of the house's API."""
+        """A client of the stack's API."""
         return httpx.AsyncClient(base_url=str(self.record.parts["api"].url), timeout=30)
 
     def redis(self) -> Redis:
-        """A client of the house's Redis."""
+        """A client of the stack's Redis."""
         url = self.record.settings["redis_url"]
         return Redis.from_url(url, decode_responses=True, protocol=2)
 
@@ -84,17 +83,17 @@ class House(LocalHouse):
 
 
 @pytest_asyncio.fixture(scope="session")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house for all tests that only use it; it watches for new files."""
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files."""
     watching = {
         "ANIME_WATCH": "true",
         "ANIME_WATCH_SECONDS": "2",
         "ANIME_SWEEP_SETTLE_SECONDS": "1",
     }
-    async with running(new_house(tmp_path_factory.mktemp("house"), **watching)) as house:
-        yield house
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **watching)) as stack:
+        yield stack
 
 
-def new_house(folder: Path, **given: str) -> House:
-    """A house in that folder, not yet started; with these variables in its terminals."""
-    return House(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **given})
+def new_stack(folder: Path, **given: str) -> StackUnderTest:
+    """A stack in that folder, not yet started; with these variables in its terminals."""
+    return StackUnderTest(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **given})
