@@ -8,8 +8,9 @@ import pytest
 
 from anime.settings import get_settings
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.support.reaper import pytest_configure
 
-__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_xdist_make_scheduler"]
 
 
 @pytest.hookimpl(wrapper=True)
