@@ -58,7 +58,8 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
         async with _watchers(record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
             first = max(relay.told_at, default=0) + 1
             await studio.endings.of([job.job_id], seconds_allowed(1, seconds))
-            output, _ = await asyncio.wait_for(watchers.communicate(b""), TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                output, _ = await watchers.communicate(b"")
     known_at: defaultdict[int, list[float]] = defaultdict(list)
     for message, at in (event for client in json.loads(output) for event in client):
         if found := _STEP.search(message):
@@ -126,7 +127,9 @@ async def _watchers(
     )
     try:
         output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
-        if await asyncio.wait_for(output.readline(), TIMEOUT_SECONDS) != b"ready\n":
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            first = await output.readline()
+        if first != b"ready\n":
             raise StackError(f"{count} clients could not connect to {url}.")
         yield process
     finally:

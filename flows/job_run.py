@@ -144,7 +144,8 @@ async def _outcome_recorded(run: JobRun, lease: Lease) -> AsyncIterator[None]:
         raise
     except BaseException:
         with suppress(Exception):
-            await asyncio.wait_for(asyncio.shield(_give_back(run, lease)), _GOODBYE_SECONDS)
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await asyncio.shield(_give_back(run, lease))
         raise
 
 

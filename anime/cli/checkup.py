@@ -71,7 +71,8 @@ async def check_up(settings: Settings) -> list[Finding]:
 
 async def _finding(system: str, check: Awaitable[str]) -> Finding:
     try:
-        detail = await asyncio.wait_for(check, TIMEOUT_SECONDS)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            detail = await check
     except AnimeError as error:
         return Finding(system=system, ok=False, detail=error.what, todo=error.todo)
     except TimeoutError:

@@ -40,7 +40,8 @@ async def stop(process: Process, part: Part) -> None:
         with suppress(ProcessLookupError):
             process.send_signal(part.stop_signal)
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), part.stop_timeout_seconds)
+            async with asyncio.timeout(part.stop_timeout_seconds):
+                await process.wait()
     kill_family(process.pid)
     await process.wait()
 
@@ -53,7 +54,8 @@ async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
     """
     process = await launch(part, inherited_fds)
     try:
-        returncode = await asyncio.wait_for(process.wait(), part.start_timeout_seconds)
+        async with asyncio.timeout(part.start_timeout_seconds):
+            returncode = await process.wait()
     except TimeoutError:
         raise part_error(part, "took too long") from None
     finally:

@@ -69,7 +69,8 @@ class Deliverer:
                         bell.clear()
                         wait_seconds = await self._begin_due(group, bell)
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(bell.wait(), wait_seconds)
+                            async with asyncio.timeout(wait_seconds):
+                                await bell.wait()
         finally:
             await doorbell.close()
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from itertools import repeat
 from pathlib import Path
@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
+from anime.db.doorbell import Doorbell
 from anime.db.models import WebhookDelivery
 from anime.db.repositories import (
     DeliveryRepository,
@@ -45,6 +46,7 @@ from tests.integration.webhook_peer import (
 )
 
 PROMPT = "a secret prompt"
+HUNG_SECONDS = 20
 SOON = tuple(repeat(0.01, 20))
 # A process that claims what is due and is killed before it knows how that went.
 DELIVER = """
@@ -294,6 +296,31 @@ async def test_two_processes_share_the_work_and_send_nothing_twice(
         for job_id in jobs:
             await settled(database, job_id, has_arrived)
     assert sorted(each.message["data"]["id"] for each in peer.received) == sorted(map(str, jobs))
+
+
+async def test_a_deliverer_that_is_stopped_as_a_delivery_ends_stops(
+    database: Database, peer: WebhookPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`asyncio.wait_for` would lose the cancellation on Python 3.11, and a stop would hang."""
+
+    class Bell(asyncio.Event):
+        def set(self) -> None:
+            super().set()
+            if peer.received:
+                running.cancel()
+
+    @contextmanager
+    def bell_of(_: object, name: str) -> Iterator[asyncio.Event]:
+        yield bell
+
+    bell = Bell()
+    monkeypatch.setattr(Doorbell, "bell_of", bell_of)
+    await cancelled_job(database, peer.url)
+    async with Sender(KEY, allow_private=True) as opened:
+        running = asyncio.create_task(Deliverer(database, opened).run())
+        stopped, _ = await asyncio.wait([running], timeout=HUNG_SECONDS)
+    assert stopped == {running}
+    assert running.cancelled()
 
 
 @pytest.mark.parametrize(
