@@ -54,7 +54,8 @@ def prefect_server() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in TUNING.items():
             environment.setenv(name, value)
-        with prefect_test_harness(server_startup_timeout=90):
+        environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing is sent anywhere
+        with prefect_test_harness(server_startup_timeout=HUNG_SECONDS):
             yield
 
 
