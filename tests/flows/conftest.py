@@ -16,6 +16,7 @@ from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
 from tests.services import database_url, postgres_url, redis_url
+from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["database_url", "postgres_url", "redis_url"]
 
@@ -48,7 +49,7 @@ class RehearsalStudio:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
     with pytest.MonkeyPatch.context() as environment:

@@ -82,7 +82,7 @@ class StackUnderTest(RunningStack):
                 await asyncio.sleep(0.1)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack for all tests that only use it; it watches for new files."""
     watching = {

@@ -111,13 +111,13 @@ async def test_every_entrance_leads_to_the_same_record(stack: StackUnderTest) ->
 async def test_bad_input_is_a_sentence_and_exit_1(
     stack: StackUnderTest, arguments: list[str], said: str
 ) -> None:
-    before = len(json.loads((await stack.anime("files", "--json")).stdout)["files"])
+    before = await _newest_ids(stack)
     done = await stack.anime("generate", *arguments)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    assert len(json.loads((await stack.anime("files", "--json")).stdout)["files"]) == before
+    assert await _newest_ids(stack) == before
 
 
 async def test_doctor_finds_nothing_wrong(stack: StackUnderTest) -> None:
@@ -191,6 +191,13 @@ def _api_urls(stack: StackUnderTest) -> list[str]:
     ports.discard(urlsplit(stack.ws_url).port)
     assert len(ports) == 2
     return [f"http://localhost:{port}" for port in ports]
+
+
+async def _newest_ids(stack: StackUnderTest) -> list[str]:
+    """Of the newest jobs and files."""
+    async with stack.api() as api:
+        pages = [await api.get(path) for path in ("/api/anime/jobs", "/api/anime/files")]
+    return [item["id"] for page in pages for item in page.raise_for_status().json()["items"]]
 
 
 async def _job_of_run(stack: StackUnderTest, run_id: str) -> str:

@@ -173,7 +173,7 @@ class Site:
                 await asyncio.sleep(0.2)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack; its own worker has its own pool. A dead run's job is soon free."""
     folder = tmp_path_factory.mktemp("warm-stack")
