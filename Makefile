@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench bench-api bench-sweep fix lock clean
+.PHONY: help install demo up test check lint bench bench-api bench-sweep fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,13 +27,15 @@ up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
 test: install  ## Run every test, two at a time
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2
 
-check: install  ## What each commit must pass: ruff, mypy, unit tests
+check: lint  ## What each commit must pass: lint, and the unit tests
+	@$(BIN)/python -m pytest tests/unit -q
+
+lint: install  ## What is seen without running anything: ruff, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/unit -q
 
 bench: install  ## Measure us beside a bare client; one: make bench NAME=batch
 	@$(BIN)/python -m benchmarks $(NAME)

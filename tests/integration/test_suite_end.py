@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from anime.settings import PROJECT_DIR
+from tests.support.waiting import HUNG_SECONDS
 
-PATIENCE_SECONDS = 100
 WORKERS = 2
 # As a server that will not stop: deaf, in a session of its own, with a child that is no better.
 SERVER = """
@@ -51,7 +51,7 @@ class SampleSuite:
     def left(self, *workers: int) -> list[psutil.Process]:
         """What of these workers' servers still runs, after all the time there is."""
         servers = [server for worker in workers for server in self.servers[worker]]
-        return psutil.wait_procs(servers, PATIENCE_SECONDS)[1]
+        return psutil.wait_procs(servers, HUNG_SECONDS)[1]
 
 
 @pytest_asyncio.fixture
@@ -82,7 +82,7 @@ async def suite(tmp_path: Path) -> AsyncIterator[SampleSuite]:
 
 async def _servers(started: Path) -> dict[int, list[psutil.Process]]:
     """Two processes for each worker, once all are started."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while not started.exists() or len(started.read_text().splitlines()) < 2 * WORKERS:
             await asyncio.sleep(0.05)
     servers: dict[int, list[psutil.Process]] = {}
@@ -105,7 +105,7 @@ async def test_no_signal_to_pytest_leaves_anything_running(
     suite.process.send_signal(number)
     assert await asyncio.to_thread(suite.left, *suite.servers) == []
     workers = [psutil.Process(pid) for pid in suite.servers if psutil.pid_exists(pid)]
-    assert psutil.wait_procs(workers, PATIENCE_SECONDS)[1] == []
+    assert psutil.wait_procs(workers, HUNG_SECONDS)[1] == []
 
 
 async def test_what_a_killed_worker_has_started_ends_while_the_suite_goes_on(

@@ -8,8 +8,8 @@ import pytest
 
 from anime.settings import PROJECT_DIR
 from tests.scheduling import SHARING
+from tests.support.waiting import HUNG_SECONDS
 
-RUN_SECONDS = 300
 TESTS = 6  # in each file
 # Each test says where it ran, and waits for nothing: whoever is free takes the next group.
 SAMPLE = f"""
@@ -50,7 +50,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=RUN_SECONDS,
+        timeout=HUNG_SECONDS,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
