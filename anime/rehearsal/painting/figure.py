@@ -25,7 +25,7 @@ SHADE = {Time.DAY: 0.22, Time.DAWN: 0.4, Time.DUSK: 0.58, Time.NIGHT: 0.66}
 
 
 @dataclass(frozen=True)
-class Part:
+class BodyPart:
     """One coloured piece: polygons in heads, x from the middle of the body, y up from the feet."""
 
     color: Color
@@ -49,7 +49,7 @@ def paint_figure(sketch: Sketch, who: Figure, time: Time, ground: float, tall: f
 
 
 def _paint_parts(
-    sketch: Sketch, parts: Sequence[Part], feet: Point, head: float, shade: float
+    sketch: Sketch, parts: Sequence[BodyPart], feet: Point, head: float, shade: float
 ) -> None:
     """Colour the parts one over the other, then let the light catch the outline of all."""
     size = round(head * 7), round(head * (HEADS + 1.2))
@@ -79,7 +79,7 @@ def _paint_shadow(sketch: Sketch, x: float, ground: float, head: float) -> None:
     sketch.canvas.paste(mix(sketch.palette.near, (0, 0, 0), 0.4), corner, mask.reduce(2))
 
 
-def _girl(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[Part, ...]:
+def _girl(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[BodyPart, ...]:
     flap = wind * (0.16 + sketch.sway(0.07, 0.1))
     skirt = (
         (-0.36, 3.75),
@@ -91,16 +91,16 @@ def _girl(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[Part,
         (-0.78 + min(0.0, flap), 2.62),
     )
     return (
-        Part(SKIN, (_leg(-0.22, 2.8), _leg(0.22, 2.8), *_arms(0.13), _neck())),
-        Part((52, 46, 66), (_sock(-0.22), _sock(0.22), _shoe(-0.22), _shoe(0.22))),
-        Part(cloth, (skirt,)),
-        Part(WHITE, (_torso(0.56, 0.37), *_sleeves(0.15))),
-        Part(cloth, (((-0.5, 5.15), (0.5, 5.15), (0.42, 4.72), (-0.42, 4.72)),)),
-        Part(hair, (_oval(0, 5.88, 0.53, 0.6), *_long_hair(wind, sketch))),
+        BodyPart(SKIN, (_leg(-0.22, 2.8), _leg(0.22, 2.8), *_arms(0.13), _neck())),
+        BodyPart((52, 46, 66), (_sock(-0.22), _sock(0.22), _shoe(-0.22), _shoe(0.22))),
+        BodyPart(cloth, (skirt,)),
+        BodyPart(WHITE, (_torso(0.56, 0.37), *_sleeves(0.15))),
+        BodyPart(cloth, (((-0.5, 5.15), (0.5, 5.15), (0.42, 4.72), (-0.42, 4.72)),)),
+        BodyPart(hair, (_oval(0, 5.88, 0.53, 0.6), *_long_hair(wind, sketch))),
     )
 
 
-def _boy(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[Part, ...]:
+def _boy(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[BodyPart, ...]:
     flap = wind * (0.12 + sketch.sway(0.05, 0.1))
     coat = (
         (-0.5, 5.22),
@@ -114,11 +114,11 @@ def _boy(hair: Color, cloth: Color, wind: float, sketch: Sketch) -> tuple[Part, 
         (-0.66, 5.0),
     )
     return (
-        Part((50, 50, 72), (_trouser(-0.25), _trouser(0.25))),
-        Part((70, 62, 70), (_shoe(-0.25), _shoe(0.25))),
-        Part(SKIN, (*_arms(0.16), _neck())),
-        Part(cloth, (coat, *_sleeves(0.2, low=3.35))),
-        Part(hair, (_oval(0, 5.93, 0.52, 0.5), *_short_hair(wind, sketch))),
+        BodyPart((50, 50, 72), (_trouser(-0.25), _trouser(0.25))),
+        BodyPart((70, 62, 70), (_shoe(-0.25), _shoe(0.25))),
+        BodyPart(SKIN, (*_arms(0.16), _neck())),
+        BodyPart(cloth, (coat, *_sleeves(0.2, low=3.35))),
+        BodyPart(hair, (_oval(0, 5.93, 0.52, 0.5), *_short_hair(wind, sketch))),
     )
 
 
