@@ -36,11 +36,18 @@ class JobService:
     canceller: JobCanceller
     lookup: JobLookup
 
+    async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
+        """The job, inserted and announced, without a run yet. Raises as `Admission.admit`."""
+        job = await self.admission.admit(request, job_id=job_id)
+        if job.status is JobStatus.QUEUED:
+            await self.publisher.announce(job, request)
+        return job
+
     async def submit(
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
         """The job, whose run is dispatched behind the answer. Raises as `Admission.admit`."""
-        job = await self._admit(request, job_id)
+        job = await self.admit(request, job_id=job_id)
         if _needs_run(job):
             self.dispatcher.dispatch_soon(Dispatch.of(job, request))
         return job
@@ -56,7 +63,7 @@ class JobService:
             PrefectUnavailable: nobody would run it; nothing is made.
         """
         await self.dispatcher.check()
-        job = await self._admit(request, job_id)
+        job = await self.admit(request, job_id=job_id)
         if not _needs_run(job):
             return job
         try:
@@ -94,12 +101,6 @@ class JobService:
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Raises as `JobCanceller.cancel`."""
         return await self.canceller.cancel(job_id)
-
-    async def _admit(self, request: GenerationRequest, job_id: UUID | None) -> JobSnapshot:
-        job = await self.admission.admit(request, job_id=job_id)
-        if job.status is JobStatus.QUEUED:
-            await self.publisher.announce(job, request)
-        return job
 
 
 @asynccontextmanager

@@ -128,7 +128,7 @@ async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_pictur
 async def test_a_run_that_comes_for_a_job_cancelled_while_it_waited_ends_as_cancelled(
     studio: RehearsalStudio, job_service: JobService
 ) -> None:
-    job = await job_service.admission.admit(GenerationRequest(prompt="never"))
+    job = await job_service.admit(GenerationRequest(prompt="never"))
     assert (await job_service.cancel(job.id)).status is JobStatus.CANCELLED
     state = await ended(prompt="never", job_id=job.id)
     assert state.name == "Cancelled"

@@ -86,7 +86,7 @@ async def test_the_jobs_of_a_batch_take_no_room_and_are_left_to_it(
         new = {uuid4(): NewJob(REQUEST, "txt2img", 1, run) for _ in range(5)}
         await JobRepository(session).create_all(new)
     prefect.states[str(run)] = "CRASHED"
-    await office.service.admission.admit(REQUEST)
+    await office.service.admit(REQUEST)
     assert await office.reconcile() == ReconcileCounts(dispatched=1)
     assert len(prefect.runs) == 1
 
@@ -127,7 +127,7 @@ async def test_f56_with_the_database_down_it_is_503_and_no_run_is_ordered(
 async def test_a_process_that_starts_orders_what_another_left(
     office: Office, prefect: PrefectPeer, database_url: str
 ) -> None:
-    left = await office.service.admission.admit(REQUEST)
+    left = await office.service.admit(REQUEST)
     await execute(database_url, "UPDATE anime_api.production_jobs SET created_at = '2026-01-01Z'")
     async with background_work(office.service, takes_redis_queue=False):
         await prefect.until_runs(1)
@@ -149,7 +149,7 @@ async def test_a_deployment_that_was_made_anew_is_found_by_its_name(
 async def test_an_order_that_prefect_refuses_holds_up_no_other(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    refused, sound = [await office.service.admission.admit(REQUEST) for _ in range(2)]
+    refused, sound = [await office.service.admit(REQUEST) for _ in range(2)]
     prefect.refused_keys.add(str(refused.id))
     assert await office.reconcile() == ReconcileCounts(dispatched=1)
     assert list(prefect.runs) == [str(sound.id)]
@@ -159,7 +159,7 @@ async def test_an_order_that_prefect_refuses_holds_up_no_other(
 async def test_only_one_process_at_a_time_looks_after_the_orders(
     office: Office, database_url: str, redis_url: str, prefect: PrefectPeer
 ) -> None:
-    await office.service.admission.admit(REQUEST)
+    await office.service.admit(REQUEST)
     async with open_office(database_url, redis_url, prefect) as other:
         done = await asyncio.gather(office.reconcile(), other.reconcile())
     assert sorted(each.dispatched for each in done) == [0, 1]
@@ -169,7 +169,7 @@ async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_th
     office: Office, prefect: PrefectPeer
 ) -> None:
     asked = REQUEST.model_copy(update={"project": "Neon", "shot": "s01"})
-    job = await office.service.admission.admit(asked)
+    job = await office.service.admit(asked)
     await office.reconcile()
     run = prefect.runs[str(job.id)]
     assert run["name"] == f"Neon / {REQUEST.prompt}"
@@ -181,7 +181,7 @@ async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_th
 async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
     office: Office, prefect: PrefectPeer, ends: str
 ) -> None:
-    job = await office.service.admission.admit(REQUEST)
+    job = await office.service.admit(REQUEST)
     prefect.run_state, prefect.run_message = ends, "no such parameter: shade"
     steps = [await office.reconcile() for _ in range(MAX_RUNS + 1)]
     assert [step.dispatched for step in steps] == [1] * MAX_RUNS + [0]
@@ -194,7 +194,7 @@ async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
 async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    jobs = [await office.service.admission.admit(REQUEST) for _ in range(2)]
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
     await office.reconcile()
     prefect.states[prefect.runs[str(jobs[0].id)]["id"]] = "CANCELLED"
     assert await office.reconcile() == ReconcileCounts(cancelled=1)
@@ -204,7 +204,7 @@ async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(
 async def test_f30_a_job_that_waits_never_starts_and_only_its_own_run_is_cancelled(
     client: httpx.AsyncClient, office: Office, prefect: PrefectPeer
 ) -> None:
-    jobs = [await office.service.admission.admit(REQUEST) for _ in range(2)]
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
     await office.reconcile()
     address = f"/api/anime/generation/{jobs[0].id}/cancel"
     answers = [(await client.post(address)).json() for _ in range(2)]
@@ -230,7 +230,7 @@ async def test_f30_a_job_cancelled_while_its_run_is_ordered_leaves_no_run(
 async def test_f30_with_prefect_down_a_job_is_cancelled_all_the_same(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    job = await office.service.admission.admit(REQUEST)
+    job = await office.service.admit(REQUEST)
     await office.reconcile()
     prefect.is_ill = True
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
@@ -252,7 +252,7 @@ async def test_one_job_of_a_batch_can_be_cancelled_and_the_batch_goes_on(
 async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled(
     office: Office, redis_url: str
 ) -> None:
-    job = await office.service.admission.admit(REQUEST)
+    job = await office.service.admit(REQUEST)
     lease = await office.begin(job.id, uuid4())
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLING
     assert await office.reconcile() == ReconcileCounts()
