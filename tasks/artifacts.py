@@ -17,9 +17,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
-from anime.core.prompts import shorten
+from anime.core.labels import label_of, shorten
 from anime.core.retention import RetentionReport
-from anime.core.run_labels import label_of
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
 from anime.settings.tokens import picture_address

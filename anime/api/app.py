@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
             delivering(settings, database),
             open_gateway(redis_url, database, jobs.cancel) as gateway,
         ):
-            app.state.studio = AppState(
+            app.state.anime = AppState(
                 settings=settings,
                 database=database,
                 jobs=jobs,

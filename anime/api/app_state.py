@@ -29,8 +29,8 @@ class AppState:
 
 # Async, as FastAPI takes a thread for each call of one that is not.
 async def _app_state(request: Request) -> AppState:
-    studio: AppState = request.app.state.studio
-    return studio
+    state: AppState = request.app.state.anime
+    return state
 
 
 StateDependency = Annotated[AppState, Depends(_app_state)]

@@ -18,8 +18,8 @@ class JobListParameters(JobQuery, Paging):
 
 @router.get("/jobs")
 async def jobs(
-    wanted: Annotated[JobListParameters, Query()], studio: StateDependency
+    wanted: Annotated[JobListParameters, Query()], state: StateDependency
 ) -> Page[JobSnapshot]:
     """The jobs that fit, newest first."""
-    items, next_cursor = await studio.jobs.page(wanted, limit=wanted.limit, cursor=wanted.cursor)
+    items, next_cursor = await state.jobs.page(wanted, limit=wanted.limit, cursor=wanted.cursor)
     return Page(items=items, next_cursor=next_cursor)

@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from anime.cli.terminal import print_lines, print_note, print_result
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.schemas import FileRecord, JobSnapshot
 
 if TYPE_CHECKING:

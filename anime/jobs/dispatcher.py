@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from anime.core.batches import BatchRequest
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable

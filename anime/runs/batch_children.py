@@ -11,7 +11,7 @@ from prefect import Flow, State, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 
 from anime.core.batches import BatchRequest, possible_jobs_of
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
 from anime.errors import LeaseLost
 from anime.runs.connections import Connections
 from blocks.connections import open_studio

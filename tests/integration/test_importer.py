@@ -20,9 +20,8 @@ import pytest
 from PIL import Image
 
 from anime.assets.importer.apply import ImportApplier, PlacedImport
-from anime.assets.importer.restore import restore_file
 from anime.assets.provenance import read_provenance
-from anime.assets.quarantine import quarantined
+from anime.assets.quarantine import quarantined, restore_file
 from anime.assets.rebuild import rebuild
 from anime.core.job_status import FailureKind
 from anime.core.sweep_plan import ImportOutcome, KnownContent, Mode, Step

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from anime.core.ids import MAX_SEED, seed_of
 from anime.core.job_status import JobStatus
-from anime.core.seeds import MAX_SEED, seed_of
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, PrefectUnavailable

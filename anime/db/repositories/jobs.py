@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.core.seeds import seed_of
 from anime.db.models import ProductionJob
 from anime.db.notifications import STOP
 from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
