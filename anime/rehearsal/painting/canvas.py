@@ -47,7 +47,7 @@ class Canvas:
         return amount * sin(tau * (self.phase + offset))
 
     def glow(self, at: Point, reach: Point, color: Color, strength: float) -> None:
-        """Spread a colour around a point, less and less of it; far above a strength of 1 a disc."""
+        """Let a colour fade out around a point. A strength far above 1 makes a sharp disc."""
         size = max(1, round(2 * reach[0])), max(1, round(2 * reach[1]))
         mask = _falloff(round(strength, 2)).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
         self.image.paste(color, (round(at[0] - reach[0]), round(at[1] - reach[1])), mask)

@@ -54,8 +54,8 @@ def write_caption(picture: Image.Image, prompt: str, facts: str) -> None:
 
 
 def _draw_panel(pen: ImageDraw.ImageDraw, at: Point, wide: float, lines: list[Line]) -> None:
-    (left, y), inset = at, 0.6 * lines[0][2]
-    box = (left, y, left + wide, y + _panel_height(lines))
+    (left, y), inset = at, round(0.6 * lines[0][2])
+    box = (left, round(y), round(left + wide), round(y + _panel_height(lines)))
     pen.rounded_rectangle(box, radius=inset, fill=(12, 14, 26, 160), outline=(*QUIET, 110))
     for text, color, size in lines:
         x, y = left + inset, y + size * LINE_PITCH

@@ -12,7 +12,7 @@ from anime.rehearsal.painting.canvas import HORIZON, Canvas, Point, Shape, gradi
 from anime.rehearsal.painting.motif import Color, Scenery, Weather, mix
 from anime.rehearsal.painting.sky import GLITTER, paint_particles
 
-# The shapes of something, and how far on the next one is. It is drawn at a foot, larger if near.
+# What stands at a point, the larger the nearer (0 to 1): its shapes, and the room that it takes.
 Standing: TypeAlias = tuple[list[Shape], float]
 Stand: TypeAlias = Callable[[Canvas, Random, Point, float], Standing]
 
@@ -30,8 +30,8 @@ def paint_land(canvas: Canvas) -> None:
     else:
         behind: Stand | None = {Scenery.FOREST: _fir, Scenery.CITY: _house}.get(scenery)
         for near in (0.25, 0.5, 0.75):
-            rise = 0.01 if behind else 0.045
-            shapes = _paint_row(canvas, near, HORIZON - 0.03 + 0.24 * near, rise, behind)
+            base, rise = HORIZON - 0.03 + 0.24 * near, 0.01 if behind else 0.045
+            shapes = _paint_row(canvas, near, base, rise, behind)
             if behind is _house:
                 _paint_windows(canvas, shapes[1:], near)
     canvas.glow(canvas.light_at, (canvas.unit * 0.9,) * 2, canvas.palette.horizon, 0.22)
@@ -84,9 +84,8 @@ def _house(canvas: Canvas, random: Random, foot: Point, near: float) -> Standing
     wide = canvas.unit * (random.uniform(0.06, 0.13) + 0.04 * near)
     tall = canvas.height * (0.07 + 0.23 * random.random() ** 1.8) * (1.1 - 0.25 * near)
     (left, bottom), top, right = foot, foot[1] - tall, foot[0] + wide
-    return [[(left, bottom), (left, top), (right, top), (right, bottom)]], wide * random.uniform(
-        0.92, 1.15
-    )
+    front = [(left, bottom), (left, top), (right, top), (right, bottom)]
+    return [front], wide * random.uniform(0.92, 1.15)
 
 
 def _grass(canvas: Canvas, random: Random, foot: Point, near: float) -> Standing:
@@ -106,9 +105,9 @@ def _railing(canvas: Canvas, _random: Random, foot: Point, near: float) -> Stand
 
 def _paint_windows(canvas: Canvas, houses: list[Shape], near: float) -> None:
     """Windows on the fronts of houses, lit when it gets dark."""
-    palette, random, pen = canvas.palette, canvas.random("windows"), ImageDraw.Draw(canvas.image)
-    color = mix(palette.far, palette.near, near)
-    lit, dark = mix(WINDOW, color, 0.2), mix(color, palette.horizon, 0.16)
+    random, pen = canvas.random(f"windows{near}"), ImageDraw.Draw(canvas.image)
+    color = mix(canvas.palette.far, canvas.palette.near, near)
+    lit, dark = mix(WINDOW, color, 0.2), mix(color, canvas.palette.horizon, 0.16)
     pitch = max(3, round(canvas.unit * 0.014))
     for _, (left, top), (right, _), _ in houses:
         for y in range(round(top) + pitch, round(canvas.height * GROUND), round(pitch * 1.5)):

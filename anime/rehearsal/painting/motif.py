@@ -9,7 +9,6 @@ from typing import TypeAlias, TypeVar
 
 Color: TypeAlias = tuple[int, int, int]
 Choice = TypeVar("Choice", bound=StrEnum)
-
 ANYBODY = " character person student portrait protagonist traveller"
 
 
@@ -28,7 +27,10 @@ class Scenery(StrEnum):
     HILLS = "hill hills mountain mountains meadow field valley village plain castle"
     FOREST = "forest woods wood trees tree jungle pine grove"
     SEA = "sea ocean beach harbour harbor coast island lake ship shore waves"
-    CITY = "city street town tokyo skyline downtown neon station cafe rooftop roof terrace balcony"
+    CITY = (
+        "city street town tokyo skyline downtown cyberpunk neon station cafe "
+        "rooftop roof terrace balcony"
+    )
 
 
 class Weather(StrEnum):
@@ -70,7 +72,7 @@ def read_motif(prompt: str, random: Random) -> Motif:
 
 
 def _choose(words: Iterable[str], choices: type[Choice], random: Random) -> Choice | None:
-    """A choice that the first word asks for that asks for any."""
+    """The choice of the first word that asks for one; between two of them chance decides."""
     asked = ([choice for choice in choices if word in choice.split()] for word in words)
     return next((random.choice(meant) for meant in asked if meant), None)
 

@@ -8,9 +8,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from anime.rehearsal.painting.canvas import HORIZON, Canvas, Shape, gradient, oval
 from anime.rehearsal.painting.motif import Color, TimeOfDay, Weather, mix
 
-CLOUDS = 4
 PUFFS = 44  # the balls a cloud is heaped of
-CRATERS = (-0.025, 0.012, 0.026), (0.022, -0.024, 0.02), (0.018, 0.034, 0.018)  # of a moon
+# The moon's: how far right and down from its middle, and how large, as shares of the shorter side.
+CRATERS = (-0.025, 0.012, 0.026), (0.022, -0.024, 0.02), (0.018, 0.034, 0.018)
 DISC = 40.0  # the strength of a glow with a sharp edge
 
 
@@ -64,8 +64,8 @@ def paint_sky(canvas: Canvas) -> None:
     for x, y, size in CRATERS if canvas.motif.time is TimeOfDay.NIGHT else ():
         spot = canvas.light_at[0] + x * canvas.unit, canvas.light_at[1] + y * canvas.unit
         canvas.glow(spot, (canvas.unit * size,) * 2, palette.cloud, 0.8)
-    for index in range(CLOUDS):
-        _paint_cloud(canvas, near=(index + 1) / CLOUDS)
+    for near in (0.25, 0.5, 0.75, 1.0):
+        _paint_cloud(canvas, near)
 
 
 def _paint_cloud(canvas: Canvas, near: float) -> None:
