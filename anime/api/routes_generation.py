@@ -64,7 +64,7 @@ async def generate(
 ) -> Accepted:
     """Take a request on; the picture comes later."""
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
-    job = await studio.job_service.accept(order, job_id=job_id)
+    job = await studio.jobs.submit(order, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
@@ -79,7 +79,7 @@ async def generation_status(job_id: str, studio: StateDependency) -> GenerationS
 @router.post("/generation/{job_id}/cancel", responses=problems(404))
 async def cancel_generation(job_id: str, studio: StateDependency) -> Cancellation:
     """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
-    return await studio.job_service.cancel(job_id_in(job_id))
+    return await studio.jobs.cancel(job_id_in(job_id))
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))

@@ -10,7 +10,7 @@ from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slug_of
-from anime.db.repositories import JobList, JobQuery, ProjectRepository
+from anime.db.repositories import JobQuery, ProjectRepository
 from anime.errors import InvalidRequest
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
 
@@ -89,10 +89,9 @@ async def history(
 ) -> Page[JobSnapshot]:
     """The jobs of this project, newest first."""
     found = await _find(project, studio)
-    async with studio.database.session_scope() as session:
-        items, next_cursor = await JobList(session).page(
-            JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
-        )
+    items, next_cursor = await studio.jobs.page(
+        JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
+    )
     return Page(items=items, next_cursor=next_cursor)
 
 

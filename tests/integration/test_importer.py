@@ -292,7 +292,7 @@ async def test_a_sweep_that_died_before_the_rows_were_written_is_completed(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("anime.assets.importer.apply.Carrier._write_down", die)
+        patched.setattr("anime.assets.importer.apply.ImportApplier._write_down", die)
         with pytest.raises(RuntimeError, match="killed"):
             await stage.sweep()
     placed = stage.files()
