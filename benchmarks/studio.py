@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 import httpx
 
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.workflow_templates import load_template
 from anime.core.graphs import Graph
 from anime.core.ids import prompt_id_of
-from anime.core.workflows import Template, build
+from anime.core.workflow_build import Template, build
 from anime.errors import StackError
 from anime.schemas import Accepted, GenerationRequest
 from anime.settings import load_settings
-from anime.templates import load_template
 from benchmarks.bare_client import BareClient
 from benchmarks.endings import Endings, heard_endings
 from benchmarks.timing import Span, render_span

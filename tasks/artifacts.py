@@ -17,13 +17,12 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
-from anime.core.prompts import shorten
+from anime.core.labels import label_of, shorten
 from anime.core.retention import RetentionReport
-from anime.core.run_labels import label_of
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
-from anime.tokens import picture_address
-from tasks.batches import Outcome
+from anime.settings.tokens import picture_address
+from tasks.batches import BatchOutcome
 
 _PROMPT_CHARS = 80
 _SHOWN_PAGES = 20
@@ -108,7 +107,7 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
     )
 
 
-async def show_batch(outcomes: Sequence[Outcome], sheet: str | None, browser_url: str) -> None:
+async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browser_url: str) -> None:
     """Put the contact sheet, and a table with a row for each generation, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:

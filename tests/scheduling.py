@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # The tests of each of these folders share one running stack or server; the longest come first.
-SHARING = ("warm", "stack", "flows", "faults")
+SHARING = ("worker", "stack", "flows", "faults")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,16 +10,16 @@ from fastapi.responses import StreamingResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from anime.api.admission import refusal
-from anime.api.documented import problems
+from anime.api.access import refusal
+from anime.api.app_state import AppState
+from anime.api.error_documentation import problems
 from anime.api.examples import EVENTS
 from anime.api.routes_generation import job_id_in
-from anime.api.state import Studio
-from anime.gateway.connection import Connection
-from anime.gateway.gateway import Gateway
-from anime.gateway.messages import status_frame
-from anime.gateway.outbox import Outbox
-from anime.gateway.subscription import Subscription
+from anime.progress.gateway import Gateway
+from anime.progress.send_buffer import SendBuffer
+from anime.progress.subscription import Subscription
+from anime.progress.websocket_connection import WebSocketConnection
+from anime.progress.websocket_messages import status_frame
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nobody may gather them
@@ -71,7 +71,7 @@ async def job_events(
 
 async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> AsyncIterator[str]:
     """The same messages as on a WebSocket, each with its number as `id`."""
-    outbox = Outbox()
+    outbox = SendBuffer()
     subscription = Subscription(job_id, outbox)
     gateway.streams.add(outbox)
     try:
@@ -88,7 +88,7 @@ async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> Asyn
         gateway.streams.discard(outbox)
 
 
-async def _live_events(subscription: Subscription, outbox: Outbox) -> AsyncIterator[str]:
+async def _live_events(subscription: Subscription, outbox: SendBuffer) -> AsyncIterator[str]:
     while not (subscription.is_over and outbox.is_empty):
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -109,14 +109,14 @@ def _event(frame: str, seq: int) -> str:
 
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it goes."""
-    studio: Studio = socket.app.state.studio
-    refused = refusal(socket, studio.access)
+    state: AppState = socket.app.state.anime
+    refused = refusal(socket, state.access)
     if refused is not None:
         await socket.send_denial_response(refused)
         return
     await socket.accept()
-    with studio.metrics.websocket_clients.track_inprogress():
-        await Connection(socket, socket.app.state.gateway).serve()
+    with state.metrics.websocket_clients.track_inprogress():
+        await WebSocketConnection(socket, socket.app.state.gateway).serve()
 
 
 SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]

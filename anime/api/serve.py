@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
-from anime.gateway.server_protocol import DroppingProtocol
-from anime.listening import listening_socket
+from anime.net.sockets import listening_socket
+from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
@@ -40,7 +40,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                ws=DroppingProtocol,
+                ws=DroppingWebSocketProtocol,
                 ws_max_size=FRAME_MAX_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

@@ -21,8 +21,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
-from anime.db.doorbell import Doorbell
 from anime.db.models import WebhookDelivery
+from anime.db.notifications import NotificationListener
 from anime.db.repositories import (
     DeliveryRepository,
     FileRepository,
@@ -310,11 +310,11 @@ async def test_a_deliverer_that_is_stopped_as_a_delivery_ends_stops(
                 running.cancel()
 
     @contextmanager
-    def bell_of(_: object, name: str) -> Iterator[asyncio.Event]:
+    def listening_to(_: object, name: str) -> Iterator[asyncio.Event]:
         yield bell
 
     bell = Bell()
-    monkeypatch.setattr(Doorbell, "bell_of", bell_of)
+    monkeypatch.setattr(NotificationListener, "listening_to", listening_to)
     await cancelled_job(database, peer.url)
     async with Sender(KEY, allow_private=True) as opened:
         running = asyncio.create_task(Deliverer(database, opened).run())

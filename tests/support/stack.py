@@ -20,11 +20,11 @@ import httpx
 import psutil
 
 from anime.errors import StackError
-from anime.local.logs import log_tail
-from anime.local.postgres import prepare_postgres
-from anime.local.probes import basic_auth
 from anime.settings import PROJECT_DIR
-from anime.stack_record import StackRecord, read_record
+from anime.settings.stack_record import StackRecord, read_record
+from anime.stack.logs import log_tail
+from anime.stack.postgres import prepare_postgres
+from anime.stack.probes import basic_auth
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 ANY_PORT = {

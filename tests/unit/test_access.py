@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from anime.api.access import Access, bearer_in
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
-from anime.tokens import picture_address, signature_of
+from anime.settings.tokens import picture_address, signature_of
 
 
 def access(tokens: str | None = None, **values: object) -> Access:

@@ -6,15 +6,16 @@ Nothing is read first and written later.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.doorbell import STOP
 from anime.db.models import ProductionJob
+from anime.db.notifications import STOP
 from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
@@ -27,7 +28,7 @@ from anime.db.repositories.leases import (
     until,
 )
 from anime.db.repositories.projects import ProjectRepository
-from anime.db.session import BELLS_CHANNEL
+from anime.db.session import NOTIFY_CHANNEL
 from anime.schemas import GenerationRequest, JobSnapshot
 
 # Put together once, and without the ORM: each request that is taken on waits for it.
@@ -43,6 +44,12 @@ class NewJob:
     workflow: str
     seed: int
     batch_run_id: UUID | None = None
+
+    @classmethod
+    def of(cls, job_id: UUID, request: GenerationRequest, batch_run_id: UUID | None = None) -> Self:
+        """The row of a request, with a seed that follows from the id where none is given."""
+        seed = request.seed if request.seed is not None else seed_of(job_id)
+        return cls(request, request.workflow_name, seed, batch_run_id)
 
 
 class JobRepository(JobRows):
@@ -195,7 +202,7 @@ class JobRepository(JobRows):
             status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
             finished_at=case((is_queued, NOW)),
         )
-        await self._session.execute(select(func.pg_notify(BELLS_CHANNEL, f"{STOP}{job_id}")))
+        await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:

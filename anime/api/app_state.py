@@ -1,0 +1,36 @@
+"""What the routes work with, made once when the application starts."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from anime.api.access import Access
+from anime.api.metrics import Metrics
+from anime.api.thumbnails import Thumbnails
+from anime.db.session import Database
+from anime.jobs.service import JobService
+from anime.progress.publisher import ProgressPublisher
+from anime.settings import Settings
+
+
+@dataclass(frozen=True)
+class AppState:
+    """The settings and the open connections of this process."""
+
+    settings: Settings
+    database: Database
+    jobs: JobService
+    publisher: ProgressPublisher
+    access: Access
+    thumbnails: Thumbnails
+    metrics: Metrics
+
+
+# Async, as FastAPI takes a thread for each call of one that is not.
+async def _app_state(request: Request) -> AppState:
+    state: AppState = request.app.state.anime
+    return state
+
+
+StateDependency = Annotated[AppState, Depends(_app_state)]

@@ -1,0 +1,139 @@
+"""The one way in: jobs are submitted, looked up and cancelled here, whoever asks."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from anime.core.batches import BatchRequest, expand, kind_of
+from anime.core.job_status import JobStatus
+from anime.db.repositories import Dispatch, JobList, JobQuery
+from anime.db.session import Database
+from anime.errors import DatabaseUnavailable, PrefectUnavailable
+from anime.jobs.admission import Admission, QueueLimit
+from anime.jobs.cancellation import JobCanceller
+from anime.jobs.dispatcher import RunDispatcher
+from anime.jobs.lookup import JobLookup
+from anime.progress.publisher import ProgressPublisher
+from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
+from anime.settings import Settings
+from anime.settings.addresses import database_address, redis_address
+from anime.webhooks.policy import check_webhook
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobService:
+    """What the API, the command line, the Redis list and batches submit their jobs to."""
+
+    settings: Settings
+    database: Database
+    publisher: ProgressPublisher
+    admission: Admission
+    dispatcher: RunDispatcher
+    canceller: JobCanceller
+    lookup: JobLookup
+
+    async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
+        """The job, inserted and announced, without a run yet. Raises as `Admission.admit`."""
+        job = await self.admission.admit(request, job_id=job_id)
+        if job.status is JobStatus.QUEUED:
+            await self.publisher.announce(job, request)
+        return job
+
+    async def submit(
+        self, request: GenerationRequest, *, job_id: UUID | None = None
+    ) -> JobSnapshot:
+        """The job, whose run is dispatched behind the answer. Raises as `Admission.admit`."""
+        job = await self.admit(request, job_id=job_id)
+        if _needs_run(job):
+            self.dispatcher.dispatch_soon(Dispatch.of(job, request))
+        return job
+
+    async def submit_and_dispatch(
+        self, request: GenerationRequest, *, job_id: UUID | None = None
+    ) -> JobSnapshot:
+        """The job as it stands once its run is dispatched, for whoever waits at a terminal.
+
+        Raises as `Admission.admit`, and:
+
+        Raises:
+            PrefectUnavailable: nobody would run it; nothing is made.
+        """
+        await self.dispatcher.check()
+        job = await self.admit(request, job_id=job_id)
+        if not _needs_run(job):
+            return job
+        try:
+            run_id = await self.dispatcher.dispatch(Dispatch.of(job, request))
+        except (PrefectUnavailable, DatabaseUnavailable) as fault:
+            _log.error("Job %s stays queued until the API dispatches its run: %s", job.id, fault)
+            return job
+        return job.model_copy(update={"flow_run_id": run_id})
+
+    async def submit_batch(self, batch: BatchRequest, *, key: str) -> UUID:
+        """The id of a run that renders the batch; the same `key` again is the same run.
+
+        Raises:
+            InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
+            PrefectUnavailable: nobody would run it; nothing is made.
+        """
+        children = expand(batch)
+        for child in children:
+            check_webhook(child.request, self.settings)
+        for child in {kind_of(child.request): child for child in children}.values():
+            await self.admission.check(child.request)
+        return await self.dispatcher.dispatch_batch(batch, key=key)
+
+    async def get(self, job_id: UUID) -> JobSnapshot:
+        """The job as it is now. Raises as `JobLookup.get`."""
+        return await self.lookup.get(job_id)
+
+    async def page(
+        self, query: JobQuery, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[JobSnapshot], str | None]:
+        """The jobs that fit, newest first, and the cursor of the next page. Raises as `JobList`."""
+        async with self.database.session_scope() as session:
+            return await JobList(session).page(query, limit=limit, cursor=cursor)
+
+    async def cancel(self, job_id: UUID) -> Cancellation:
+        """What became of the job. Raises as `JobCanceller.cancel`."""
+        return await self.canceller.cancel(job_id)
+
+
+@asynccontextmanager
+async def open_job_service(
+    settings: Settings, database: Database, publisher: ProgressPublisher
+) -> AsyncIterator[JobService]:
+    """A service that does nothing by itself; `background.background_work` does the rest."""
+    async with RunDispatcher(settings, database, publisher) as dispatcher:
+        yield JobService(
+            settings=settings,
+            database=database,
+            publisher=publisher,
+            admission=Admission(settings, database, QueueLimit(settings.queue_limit)),
+            dispatcher=dispatcher,
+            canceller=JobCanceller(settings, database, publisher, dispatcher),
+            lookup=JobLookup(database),
+        )
+
+
+@asynccontextmanager
+async def connect_job_service(settings: Settings) -> AsyncIterator[JobService]:
+    """A service with connections of its own, for a command.
+
+    Raises:
+        ConfigurationError: no database is known.
+    """
+    async with (
+        Database(database_address(settings)) as database,
+        ProgressPublisher(redis_address(settings)) as publisher,
+        open_job_service(settings, database, publisher) as service,
+    ):
+        yield service
+
+
+def _needs_run(job: JobSnapshot) -> bool:
+    return job.status is JobStatus.QUEUED and job.flow_run_id is None

@@ -1,0 +1,83 @@
+"""What `anime up` writes down for others, and the settings that come from there."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import psutil
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+
+class PartRecord(BaseModel):
+    """One running part: its process, its address and its log."""
+
+    pid: int
+    url: str | None = None
+    log: Path | None = None
+
+
+class StackRecord(BaseModel):
+    """The running stack."""
+
+    pid: int
+    pid_started: float = Field(description="Start time of that process, seconds since the epoch.")
+    started_at: AwareDatetime
+    parts: dict[str, PartRecord]
+    settings: dict[str, str] = Field(
+        description="Values that Settings takes when the environment names none."
+    )
+
+    def is_alive(self) -> bool:
+        """Whether the process that wrote the record still runs (and is not a namesake)."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.pid_started) < 1
+        except psutil.NoSuchProcess:
+            return False
+
+
+def record_path(home: Path) -> Path:
+    """Where the record of the stack of that home lies."""
+    return home / "run" / "stack.json"
+
+
+def read_record(home: Path) -> StackRecord | None:
+    """The record of the stack that runs at `home`; None when none runs there."""
+    try:
+        record = StackRecord.model_validate_json(record_path(home).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return record if record.is_alive() else None
+
+
+def write_record(home: Path, record: StackRecord) -> None:
+    """Put the record in place, whole or not at all, for the owner's eyes only."""
+    target = record_path(home)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = target.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(record.model_dump_json(indent=2))
+    temporary.replace(target)
+
+
+def remove_record(home: Path) -> None:
+    """Take the record away; it is no error when there is none."""
+    record_path(home).unlink(missing_ok=True)
+
+
+class RunningStackSource(PydanticBaseSettingsSource):
+    """What the stack that runs at `home` wrote down: its database, Redis, ComfyUI, Prefect."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Part of the interface; the whole record is read at once instead."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The record's values by field name; empty when no stack runs there."""
+        home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
+        record = read_record(Path(home).expanduser().absolute())
+        return dict(record.settings) if record else {}
