@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from anime.api.serve import address_of, listen
+from tests.support.waiting import SOON_SECONDS
 
 AUTH = "anime:a password"
 MOST_RUNS = 200  # in one answer
@@ -134,8 +135,8 @@ class PrefectPeer:
         return any(run["id"] == run_id for run in self.runs.values())
 
     async def until_runs(self, number: int) -> None:
-        """Return when so many runs are ordered; within five seconds."""
-        async with asyncio.timeout(5):
+        """Return when so many runs are ordered."""
+        async with asyncio.timeout(SOON_SECONDS):
             while len(self.runs) < number:
                 self.ordered.clear()
                 await self.ordered.wait()

@@ -20,8 +20,8 @@ from websockets.exceptions import InvalidStatus
 from anime.net.sockets import listening_socket
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
+from tests.support.waiting import HUNG_SECONDS
 
-START_SECONDS = 30
 TOKEN = "a-token-nobody-may-see"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -35,7 +35,7 @@ class Served:
 
     async def stopped(self) -> tuple[int | None, str]:
         """Its exit code and its log, once it has ended."""
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             log, _ = await self.process.communicate()
         return self.process.returncode, log.decode()
 
@@ -65,7 +65,7 @@ async def serving_api(env: Mapping[str, str], port: int) -> AsyncIterator[Served
     process = await start(env)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 while not await _answers(http):
                     assert process.returncode is None, "it has ended"
                     await asyncio.sleep(0.05)
@@ -110,7 +110,7 @@ async def test_a_request_under_way_is_answered_before_it_stops(
         waiting = asyncio.create_task(
             served.http.get("/api/anime/jobs", params=query, headers=BEARER)
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not await _someone_waits(url):
                 await asyncio.sleep(0.02)
         served.process.send_signal(signal.SIGTERM)
@@ -136,7 +136,7 @@ async def _someone_waits(url: str) -> bool:
 
 
 async def _refuses_new_connections(served: Served) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         while True:
             async with httpx.AsyncClient(base_url=served.http.base_url) as other:
                 if not await _answers(other):
@@ -184,7 +184,7 @@ async def test_it_does_not_start_where_everybody_could_come_in(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "anime.cli.app", command), env=env, stdout=PIPE, stderr=STDOUT
     )
-    async with asyncio.timeout(START_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         said, _ = await process.communicate()
     assert process.returncode == 1
     assert "ANIME_API_TOKEN" in said.decode()

@@ -29,6 +29,7 @@ from anime.errors import NotFound, OutOfVram, PromptInterrupted, PromptRejected
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
+from tests.support.waiting import SOON_SECONDS
 
 Followed = list[Event | Finished[HistoryEntry]]
 
@@ -175,7 +176,7 @@ async def test_a_node_out_of_memory_ends_the_prompt_and_is_named(client: ComfyUI
 
 @configured(faults=Faults(history_delay_seconds=0.2))
 async def test_a_history_that_comes_late_is_waited_for(client: ComfyUIClient) -> None:
-    assert entry_of(await asyncio.wait_for(rendered(client, txt2img()), 5)).succeeded
+    assert entry_of(await asyncio.wait_for(rendered(client, txt2img()), SOON_SECONDS)).succeeded
 
 
 @configured(step_seconds=0.2)

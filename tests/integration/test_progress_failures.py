@@ -23,7 +23,6 @@ from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
 from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
-    PATIENCE_SECONDS,
     Api,
     OldClient,
     event,
@@ -31,6 +30,7 @@ from tests.integration.progress_peer import (
     recorded_job,
     running_api,
 )
+from tests.support.waiting import SOON_SECONDS
 
 COMPLETED, CANCELLED = JobStatus.COMPLETED, JobStatus.CANCELLED
 
@@ -107,7 +107,7 @@ async def test_f51_a_redis_that_restarts_costs_no_end(
         await watcher.subscribe("*")
         await publisher.publish(event(job_id, 20))
         assert (await client.hear())["data"]["progress"] == 20
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(SOON_SECONDS):
         while api.gateway.feed.is_live.is_set():
             await asyncio.sleep(0.01)
     async with embedded_valkey(tmp_path) as url:
@@ -187,7 +187,7 @@ async def test_f52_a_server_that_falls_silent_is_left_for_a_new_connection(
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     listening = asyncio.create_task(anext(updates.subscribe_channels(url, "any")))
-    async with server, asyncio.timeout(PATIENCE_SECONDS):
+    async with server, asyncio.timeout(SOON_SECONDS):
         for _ in range(2):
             await connections.get()
         while not listening.done():
@@ -224,13 +224,13 @@ async def test_f54_a_client_that_reads_nothing_is_dropped_and_nobody_waits_for_i
     await publisher.publish(event(job_id, 0))
     async with OldClient(api.ws_url) as fast, DeafClient(api, job_id):
         await fast.subscribe(job_id)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while len(api.gateway.hub._by_job[job_id]) < 2:
                 await asyncio.sleep(0.01)
         for percent in range(1, 90):
             await publisher.publish(event(job_id, percent, message="x" * 100_000))
             assert (await fast.hear(1))["data"]["progress"] == percent
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while len(api.server.server_state.connections) > 1:
                 await asyncio.sleep(0.02)
         assert len(api.gateway.hub._by_job[job_id]) == 1
@@ -272,7 +272,7 @@ async def test_f54_clients_that_vanish_leave_nothing_behind(
         await client.subscribe("*")
         client.socket.transport.abort()
         await publisher.publish(event(job_id, 1))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(SOON_SECONDS):
         while api.server.server_state.connections or len(asyncio.all_tasks()) > before:
             await asyncio.sleep(0.01)
     assert not list(api.gateway.hub.known_up_to())

@@ -19,6 +19,7 @@ from anime.stack.parts import Part
 from anime.stack.probes import basic_auth
 from anime.stack.stack import running_stack
 from anime.stack.supervisor import Supervisor
+from tests.support.waiting import HUNG_SECONDS
 
 PROGRAM = """
 import asyncio, sys
@@ -90,7 +91,7 @@ async def run_hello(record: StackRecord) -> str:
     known = record.settings
     auth = basic_auth(known["prefect_api_auth_string"])
     api = httpx.AsyncClient(base_url=known["prefect_api_url"], auth=auth)
-    async with api, asyncio.timeout(60):
+    async with api, asyncio.timeout(HUNG_SECONDS):
         deployment = (await api.get("/deployments/name/hello/hello")).json()["id"]
         made = await api.post(f"/deployments/{deployment}/create_flow_run", json={})
         while True:
@@ -128,7 +129,7 @@ async def test_the_stack_runs_a_deployment_keeps_strangers_out_and_leaves_nothin
 
 
 async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:
-    async with asyncio.timeout(20), module._cancelled_with(supervisor):
+    async with asyncio.timeout(HUNG_SECONDS), module._cancelled_with(supervisor):
         await supervisor.start(part)
         await asyncio.Event().wait()
 

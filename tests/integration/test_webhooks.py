@@ -33,7 +33,7 @@ from anime.db.repositories import (
 from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
-from anime.webhooks import sender
+from anime.webhooks import deliverer, sender
 from anime.webhooks.deliverer import Deliverer
 from anime.webhooks.sender import Sender
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
@@ -44,9 +44,9 @@ from tests.integration.webhook_peer import (
     new_certificate,
     running_webhook_peer,
 )
+from tests.support.waiting import HUNG_SECONDS
 
 PROMPT = "a secret prompt"
-HUNG_SECONDS = 20
 SOON = tuple(repeat(0.01, 20))
 # A process that claims what is due and is killed before it knows how that went.
 DELIVER = """
@@ -61,6 +61,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is told by a notification; looking by itself must not come to a test's help."""
+    monkeypatch.setattr(deliverer, "POLL_SECONDS", 3600.0)
 
 
 @pytest_asyncio.fixture
@@ -94,7 +100,7 @@ async def settled(
     database: Database, job_id: UUID, is_so: Callable[[WebhookDelivery], bool]
 ) -> WebhookDelivery:
     """The row, once it says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         while True:
             row = await row_of(database, job_id)
             if row is not None and is_so(row):

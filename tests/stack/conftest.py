@@ -12,8 +12,8 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from tests.support.stack import RunningStack, running
+from tests.support.waiting import HUNG_SECONDS
 
-JOB_SECONDS = 90
 STEP_SECONDS = "0.02"
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
@@ -43,7 +43,7 @@ class StackUnderTest(RunningStack):
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
         """A job that has ended, with its files."""
-        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
+        async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
             while True:
                 job = (await api.get(f"/api/anime/jobs/{job_id}")).raise_for_status().json()
                 if job["status"] in FINAL:
@@ -54,7 +54,7 @@ class StackUnderTest(RunningStack):
     async def hash_of_ended(self, job_id: str) -> dict[str, str]:
         """The job's hash in Redis when it says that the job has ended."""
         async with (
-            asyncio.timeout(JOB_SECONDS),
+            asyncio.timeout(HUNG_SECONDS),
             self.redis() as redis,
             redis.pubsub(ignore_subscribe_messages=True) as channel,
         ):
@@ -68,7 +68,7 @@ class StackUnderTest(RunningStack):
 
     async def ended_run(self, run_id: str) -> Any:  # Prefect's JSON
         """The run in Prefect, once it has ended."""
-        async with asyncio.timeout(JOB_SECONDS), self.prefect() as prefect:
+        async with asyncio.timeout(HUNG_SECONDS), self.prefect() as prefect:
             while True:
                 run = (await prefect.get(f"/flow_runs/{run_id}")).json()
                 if run["state_type"] in {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}:
@@ -77,7 +77,7 @@ class StackUnderTest(RunningStack):
 
     async def until_rendering(self, job_id: str) -> None:
         """Return when ComfyUI has begun with the job."""
-        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
+        async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
             while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] == 0:
                 await asyncio.sleep(0.1)
 

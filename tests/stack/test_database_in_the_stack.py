@@ -7,6 +7,7 @@ import httpx
 import psutil
 
 from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 ORDER = {"width": 64, "height": 64}
 
@@ -37,7 +38,7 @@ async def _order_until_one_is_taken(api: httpx.AsyncClient) -> list[httpx.Respon
     """All the answers; the last one is 202."""
     answers: list[httpx.Response] = []
     order = ORDER | {"prompt": "flood", "steps": 2}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         while not answers or answers[-1].status_code != 202:
             key = {"Idempotency-Key": str(uuid4())}
             answers.append(await api.post("/api/anime/generate", json=order, headers=key))

@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.stack.conftest import JOB_SECONDS, StackUnderTest
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 WATCH_SECONDS = 15
 
@@ -134,5 +135,5 @@ def put(folder: Path, name: str, prompt: str, *, seed: int, is_new: bool = False
 
 async def verify(stack: StackUnderTest) -> dict[str, Any]:
     """What `anime verify` prints, and how it exits."""
-    done = await stack.anime("verify", "--json", timeout_seconds=JOB_SECONDS)
+    done = await stack.anime("verify", "--json", timeout_seconds=HUNG_SECONDS)
     return {**json.loads(done.stdout), "exit": done.returncode}

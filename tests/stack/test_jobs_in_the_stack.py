@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 Cancel = Callable[[StackUnderTest, str], Awaitable[str]]
 
@@ -48,7 +49,7 @@ async def _cancel_over_http(stack: StackUnderTest, job_id: str) -> str:
 
 
 async def _cancel_over_the_socket(stack: StackUnderTest, job_id: str) -> str:
-    async with connect(stack.ws_url, proxy=None) as socket, asyncio.timeout(10):
+    async with connect(stack.ws_url, proxy=None) as socket, asyncio.timeout(HUNG_SECONDS):
         await socket.send(json.dumps({"action": "cancel", "job_id": job_id}))
         return str(json.loads(await socket.recv())["data"]["status"])
 

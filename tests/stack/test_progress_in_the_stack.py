@@ -11,7 +11,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.stack.conftest import JOB_SECONDS, StackUnderTest
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 ORDER = {"prompt": "waves", "width": 64, "height": 64, "steps": 60}
 
@@ -26,7 +27,7 @@ async def say(socket: ClientConnection, **message: object) -> None:
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(JOB_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         message: dict[str, Any] = json.loads(await socket.recv())
     return message
 
@@ -113,7 +114,7 @@ async def test_curl_reads_the_same_events_and_goes_on_where_it_was(stack: StackU
 
 async def read_with_curl(stack: StackUnderTest, url: str, header: str) -> list[dict[str, Any]]:
     """All that the stream tells until it ends by itself."""
-    done = await stack.run("curl", "-sSN", "-H", header, url, timeout_seconds=JOB_SECONDS)
+    done = await stack.run("curl", "-sSN", "-H", header, url, timeout_seconds=HUNG_SECONDS)
     assert done.returncode == 0, done.stderr
     lines = (line for line in done.stdout.splitlines() if line.startswith("data: "))
     return [json.loads(line.removeprefix("data: ")) for line in lines]
@@ -139,7 +140,7 @@ async def test_an_api_that_is_stopped_closes_its_sockets_and_its_job_goes_on(
 
 
 async def until_it_answers(stack: StackUnderTest) -> None:
-    async with asyncio.timeout(JOB_SECONDS), stack.api() as api:
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while True:
             with suppress(httpx.TransportError):
                 await api.get("/health")

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 PREFECT = (sys.executable, "-m", "prefect")
 
@@ -202,7 +203,7 @@ async def _newest_ids(stack: StackUnderTest) -> list[str]:
 
 async def _job_of_run(stack: StackUnderTest, run_id: str) -> str:
     """The job of a run made in Prefect has the run's id, once the run has written it down."""
-    async with asyncio.timeout(60), stack.api() as api:
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (await api.get(f"/api/anime/jobs/{run_id}")).status_code != HTTPStatus.OK:
             await asyncio.sleep(0.1)
     return run_id

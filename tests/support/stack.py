@@ -25,6 +25,7 @@ from anime.settings.stack_record import StackRecord, read_record
 from anime.stack.logs import log_tail
 from anime.stack.postgres import prepare_postgres
 from anime.stack.probes import basic_auth
+from tests.support.waiting import HUNG_SECONDS
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 ANY_PORT = {
@@ -33,9 +34,6 @@ ANY_PORT = {
     "ANIME_PREFECT_PORT": "0",
     "ANIME_REHEARSAL_PORT": "0",
 }
-READY_SECONDS = 120
-STOP_SECONDS = 60
-COMMAND_SECONDS = 60
 
 
 @dataclass
@@ -100,7 +98,7 @@ class RunningStack:
                 start_new_session=True,
             )
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 await self._until_ready(self.process)
         except TimeoutError:
             raise self._error("was not ready in time") from None
@@ -110,13 +108,13 @@ class RunningStack:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+        return await asyncio.to_thread(self.process.wait, HUNG_SECONDS)
 
     async def run(
         self,
         *command: str,
         variables: Mapping[str, str] = MappingProxyType({}),
-        timeout_seconds: float = COMMAND_SECONDS,
+        timeout_seconds: float = HUNG_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in a terminal of this stack, with these variables, too."""
         return await asyncio.to_thread(
@@ -131,7 +129,7 @@ class RunningStack:
         )
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS
+        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run an `anime` command."""
         return await self.run(*ANIME, *arguments, timeout_seconds=timeout_seconds)

@@ -29,8 +29,7 @@ from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
 from tests.stack.conftest import StackUnderTest, new_stack
 from tests.support.stack import running
-
-PATIENCE_SECONDS = 60
+from tests.support.waiting import HUNG_SECONDS
 
 
 @dataclass
@@ -47,10 +46,10 @@ class WorkerProcess:
     async def end(self, number: signal.Signals) -> int:
         """Send the signal and wait; the exit status."""
         self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, 40)
+        return await asyncio.to_thread(self.process.wait, HUNG_SECONDS)
 
     async def until_it_says(self, words: str, times: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while self.log.count(words) < times:
                 assert self.process.poll() is None, self.log
                 await asyncio.sleep(0.05)
@@ -81,7 +80,7 @@ class Site:
         return [line.split()[1:] for line in lines if line.startswith(f"{word} ")]
 
     async def until_noted(self, word: str, times: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while len(self.notes(word)) < times:
                 await asyncio.sleep(0.02)
 
@@ -148,7 +147,7 @@ class Site:
 
     async def until(self, run_id: UUID, *states: str) -> FlowRun:
         """The run, once its state has one of these names; any final one if none is given."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 run = await self.run(run_id)
                 if run.state and (run.state.name in states if states else run.state.is_final()):
@@ -165,7 +164,7 @@ class Site:
     async def logs(self, run_id: UUID, *, at_least: int) -> list[str]:
         """What the API has of the run's log, once it has so many lines."""
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 lines = [log.message for log in await self.client.read_logs(wanted, limit=200)]
                 if len(lines) >= at_least:

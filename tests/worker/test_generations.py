@@ -13,6 +13,7 @@ import pytest
 
 from anime.core.job_status import Stage
 from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
 
 SLOW = 150  # sampler steps, 3 s of rendering
@@ -151,7 +152,7 @@ async def _rendering(
 async def _until_stage(
     stack: StackUnderTest, job_id: str, stage: str
 ) -> dict[str, Any]:  # a job's JSON
-    async with asyncio.timeout(60), stack.api() as api:
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (job := (await api.get(f"/api/anime/jobs/{job_id}")).json()).get("stage") != stage:
             await asyncio.sleep(0.05)
     return dict(job)
@@ -173,7 +174,7 @@ async def _assert_completed_by_one_prompt(
 
 
 async def _until_rendered(stack: StackUnderTest, prompt: str, *, at_least: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         while len(await _rendered(stack, prompt)) < at_least:
             await asyncio.sleep(0.05)
 
