@@ -89,7 +89,7 @@ def log_says(path: Path, word: str) -> Callable[[float], Awaitable[bool]]:
 
 async def until_gone(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        await asyncio.to_thread(psutil.Process(pid).wait, 10)
+        await asyncio.to_thread(psutil.Process(pid).wait, HUNG_SECONDS)
 
 
 async def test_a_part_is_ready_when_its_probe_says_so(watched: Watched, tmp_path: Path) -> None:
