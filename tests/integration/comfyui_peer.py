@@ -43,7 +43,11 @@ class Peer:
         self.history[name] = {
             "prompt": [0, name, {}, {}, []],
             "outputs": {"2": {"images": [{"filename": f"{name}.png"}]}},
-            "status": {"status_str": status, "messages": [[last, {"timestamp": 2}]]},
+            "status": {
+                "status_str": status,
+                "completed": not interrupted,
+                "messages": [[last, {"timestamp": 2}]],
+            },
         }
 
     async def send(self, kind: str, **content: Any) -> None:
@@ -65,6 +69,9 @@ class Peer:
     async def _prompt(self, request: Request) -> Response:
         sent = await request.json()
         self.posts.append(("/prompt", sent))
+        if not sent.get("prompt"):
+            problem = {"type": "no_prompt", "message": "No prompt provided", "details": ""}
+            return JSONResponse({"error": problem, "node_errors": {}}, 400)
         self.start(sent["prompt_id"])
         self.submitted.set()
         if not self.answers_submit:
@@ -102,6 +109,9 @@ class Peer:
             await websocket.close()
             return
         await websocket.accept()
+        waiting = {"exec_info": {"queue_remaining": len(self.running) + len(self.pending)}}
+        sid = websocket.query_params["clientId"]
+        await websocket.send_json({"type": "status", "data": {"status": waiting, "sid": sid}})
         self.sockets.append(websocket)
         self.connected.set()
         try:

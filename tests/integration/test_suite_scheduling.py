@@ -58,6 +58,10 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     return [(worker, str(Path(file).relative_to(folder))) for worker, file in map(str.split, lines)]
 
 
+def test_the_folders_that_share_a_stack_are_there() -> None:
+    assert [name for name in SHARING if not (PROJECT_DIR / "tests" / name).is_dir()] == []
+
+
 def test_each_test_runs_once(ran: list[tuple[str, str]]) -> None:
     assert sorted(file for _, file in ran) == sorted(FILES * TESTS)
 
