@@ -202,8 +202,9 @@ class TestWithRendersOneCanWatch:
         assert {job.attempt for job in jobs} == {1}
 
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
-        self, studio: RehearsalStudio
+        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
         asked = parameters(name="never mind", prompts=["long"], takes=20)
         run = asyncio.create_task(paths_of(**asked))
         async with asyncio.timeout(HUNG_SECONDS):

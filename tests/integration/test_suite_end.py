@@ -28,6 +28,12 @@ with open(os.environ["STARTED"], "a") as started:
     started.write(f"{sys.argv[1]} {os.getpid()}\\n")
 time.sleep(3600)
 """
+# A shell that starts `make test &` has SIGINT ignored; here a terminal starts it.
+PYTEST = """
+import signal, sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 SAMPLE = f"""
 import os, subprocess, sys, time, pytest
 
@@ -59,7 +65,7 @@ async def suite(tmp_path: Path) -> AsyncIterator[SampleSuite]:
     for name in "ab":
         (tmp_path / f"test_{name}.py").write_text(SAMPLE)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", "-p", "xdist", "-p", "tests.scheduling"),
+        *(sys.executable, "-c", PYTEST, "-p", "xdist", "-p", "tests.scheduling"),
         *("-p", "tests.support.reaper", "-p", "no:cacheprovider"),
         *("--numprocesses", str(WORKERS), "--rootdir", str(tmp_path), str(tmp_path)),
         env={

@@ -1,6 +1,7 @@
 """What a warm worker does with runs, good and bad."""
 
 import asyncio
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -78,10 +79,11 @@ async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
 
 async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
     await site.start_worker(limit=1)
-    first = await site.order("sleeps", path=site.path, seconds=1.5)
+    first = await site.order("ends_when_told", path=site.path)
     await site.until_noted("begin")
     batch = [await site.order("sleeps", path=site.path) for _ in range(3)]
     urgent = await site.order("sleeps", "interactive", path=site.path)
+    Path(f"{site.path}-told").touch()
     await site.until_all([first, *batch, urgent])
     assert [run for run, *_ in site.notes("begin")][:2] == [str(first), str(urgent)]
 
