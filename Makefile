@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests mostly wait for the programs they start: more than two keep two processors busy.
+PROCESSES ?= 3
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -26,8 +28,8 @@ demo: install  ## Start everything, render four pictures, show where they are, s
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test, two at a time
-	@$(BIN)/python -m pytest --numprocesses 2
+test: install  ## Run every test, three at a time; more: make test PROCESSES=4
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 check: lint  ## What each commit must pass: lint, and the unit tests
 	@$(BIN)/python -m pytest tests/unit -q

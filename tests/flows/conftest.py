@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from prefect.testing.utilities import prefect_test_harness
 
 from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
@@ -52,6 +51,9 @@ class RehearsalStudio:
 @pytest.fixture(scope="package")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
+    # Two seconds of a processor, which the processes that run other tests need not spend.
+    from prefect.testing.utilities import prefect_test_harness
+
     with pytest.MonkeyPatch.context() as environment:
         for name, value in TUNING.items():
             environment.setenv(name, value)
