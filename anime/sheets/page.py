@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from anime.core.sheet import LINE_HEIGHT, Cell, Sheet, Size
 from anime.errors import UnusableFile
 from anime.media.thumbnails import first_frame
-from anime.sheets.lettering import Font, Lettering
+from anime.sheets.lettering import Lettering
 
 PAPER, INK, BOX, FAINT = (24, 22, 30), (232, 228, 238), (44, 41, 54), (150, 144, 165)
 UNREADABLE = "cannot be read"
@@ -49,7 +49,7 @@ def _first_readable(sources: Sequence[Path], size: Size) -> Image.Image | None:
     return None
 
 
-def _cut(line: str, font: Font, width_px: int) -> str:
+def _cut(line: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     """The line without what would reach into the next cell: fonts differ in their widths."""
     while line and font.getlength(line) > width_px:
         line = line[:-1]
