@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from anime.cli.terminal import tell_error
+from anime.cli.terminal import print_error
 from anime.errors import AnimeError
 from benchmarks import (
     batch,
@@ -99,5 +99,5 @@ if __name__ == "__main__":
     try:
         app(prog_name="python -m benchmarks")
     except AnimeError as error:
-        tell_error(error)
+        print_error(error)
         sys.exit(1)

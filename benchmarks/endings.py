@@ -12,7 +12,7 @@ from redis.asyncio.client import PubSub
 
 from anime.core.job_status import JobStatus
 from anime.errors import StackError
-from anime.redis_keys import UPDATES_CHANNEL
+from anime.progress.keys import UPDATES_CHANNEL
 from anime.schemas import ProgressEvent
 
 TIMEOUT_SECONDS = 5.0

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from anime.core.job_status import JobStatus, Stage
 from anime.errors import StackError
-from anime.progress import ProgressPublisher
+from anime.progress.publisher import ProgressPublisher
 from anime.schemas import ProgressEvent
 from anime.settings import PROJECT_DIR
 from benchmarks.effort import Effort

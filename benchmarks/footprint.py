@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from anime.stack_record import StackRecord
+from anime.settings.stack_record import StackRecord
 
 MB = 1_000_000
 

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from anime.db.migrate import upgrade
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.session import Database
-from anime.local.postgres import embedded_postgres
+from anime.stack.postgres import embedded_postgres
 from benchmarks.report import Reach, Row
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable
 
-from anime.local.house import House
+from anime.stack.house import RunningStack
 from benchmarks.effort import Effort
 from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio, new_house, scratch_folder
@@ -22,7 +22,7 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
             await house.discard()
 
 
-async def _rows(house: House) -> list[Row]:
+async def _rows(house: RunningStack) -> list[Row]:
     first = await _seconds(house.start())
     stop = await _seconds(house.stop())
     second = await _seconds(house.start())

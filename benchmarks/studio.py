@@ -13,14 +13,14 @@ from uuid import UUID, uuid4
 import httpx
 
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.workflow_templates import load_template
 from anime.core.graphs import Graph
 from anime.core.ids import prompt_id_of
-from anime.core.workflows import Template, build
+from anime.core.workflow_build import Template, build
 from anime.errors import StackError
-from anime.local.house import House, running
 from anime.schemas import Accepted, GenerationRequest
 from anime.settings import load_settings
-from anime.templates import load_template
+from anime.stack.house import RunningStack, running
 from benchmarks.bare_client import BareClient
 from benchmarks.endings import Endings, heard_endings
 from benchmarks.timing import Span, render_span
@@ -43,7 +43,7 @@ class Submitted:
 class Studio:
     """A running house, and what a benchmark asks it with. `seeds` never give one twice."""
 
-    house: House
+    house: RunningStack
     http: httpx.AsyncClient
     comfyui: httpx.AsyncClient
     bare: BareClient
@@ -107,13 +107,13 @@ class Studio:
         return {key: span for key, span in spans.items() if span}
 
 
-def new_house(folder: Path) -> House:
+def new_house(folder: Path) -> RunningStack:
     """A house in that folder, not yet started, on the ComfyUI of the environment or its own."""
     settings = load_settings(home=folder)  # no stack of the caller's answers from there
     given = {"ANIME_REHEARSAL_STEP_SECONDS": str(STEP_SECONDS)}
     if settings.comfyui_url:
         given["ANIME_COMFYUI_URL"] = settings.comfyui_urls[0]
-    return House(folder, given)
+    return RunningStack(folder, given)
 
 
 @contextmanager

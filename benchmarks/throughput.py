@@ -15,8 +15,8 @@ from uuid import UUID
 import httpx
 
 from anime.errors import StackError
-from anime.local.house import ANIME
 from anime.settings import PROJECT_DIR, Settings
+from anime.stack.house import ANIME
 from benchmarks.effort import Effort
 from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio, seconds_allowed

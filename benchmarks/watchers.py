@@ -57,7 +57,7 @@ class Watcher(asyncio.Protocol):
         self._chunks.append((time.time(), chunk))
         self.answered.set()
 
-    def arrivals(self) -> Iterator[tuple[str, float]]:
+    def watch_folder(self) -> Iterator[tuple[str, float]]:
         """What each event said, and when it came, in seconds since the epoch."""
         rest = b""
         for at, chunk in self._chunks:
@@ -80,8 +80,8 @@ async def watch(url: str, count: int, job_id: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
-    arrivals = [list(watcher.arrivals()) for watcher in watchers]
-    sys.stdout.write(json.dumps(arrivals))
+    watch_folder = [list(watcher.watch_folder()) for watcher in watchers]
+    sys.stdout.write(json.dumps(watch_folder))
 
 
 async def _opened(address: SplitResult, job_id: str) -> Watcher:

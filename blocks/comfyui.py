@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from anime.addresses import comfyui_addresses
 from anime.settings import Settings
+from anime.settings.addresses import comfyui_addresses
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient

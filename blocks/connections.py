@@ -17,7 +17,7 @@ BLOCK_NAME = "studio"
 
 
 @dataclass(frozen=True)
-class Studio:
+class StudioBlocks:
     """The four systems a generation touches."""
 
     comfyui: ComfyUIServer
@@ -38,7 +38,7 @@ class FromSettings(Protocol):
 B = TypeVar("B", bound=FromSettings)
 
 
-async def open_studio(settings: Settings | None = None) -> Studio:
+async def open_studio(settings: Settings | None = None) -> StudioBlocks:
     """The studio's connections: blocks saved under the name `studio`, else the environment.
 
     A block made in the Prefect UI under that name takes the place of the settings.
@@ -51,7 +51,7 @@ async def open_studio(settings: Settings | None = None) -> Studio:
         _saved_or_set(ProgressRedis, settings, saved),
         _saved_or_set(AssetLibrary, settings, saved),
     )
-    return Studio(comfyui=comfyui, database=database, redis=redis, library=library)
+    return StudioBlocks(comfyui=comfyui, database=database, redis=redis, library=library)
 
 
 async def _saved_types() -> set[str]:

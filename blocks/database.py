@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from anime.addresses import database_address
 from anime.settings import Settings, resolve_reference
+from anime.settings.addresses import database_address
 
 if TYPE_CHECKING:
     from anime.db.session import Database

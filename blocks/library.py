@@ -12,7 +12,7 @@ from tzlocal import get_localzone
 from anime.settings import Settings
 
 if TYPE_CHECKING:
-    from anime.library import Library
+    from anime.assets.store import AssetStore
 
 
 class AssetLibrary(Block):
@@ -49,8 +49,8 @@ class AssetLibrary(Block):
         """The studio's time zone."""
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
 
-    def client(self) -> "Library":
+    def client(self) -> "AssetStore":
         """The library as a place to put files into."""
-        from anime.library import Library
+        from anime.assets.store import AssetStore
 
-        return Library(self.root, may_create=self.may_create)
+        return AssetStore(self.root, may_create=self.may_create)

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from anime.settings import Settings, resolve_reference
 
 if TYPE_CHECKING:
-    from anime.progress import ProgressPublisher
+    from anime.progress.publisher import ProgressPublisher
 
 
 class ProgressRedis(Block):
@@ -31,7 +31,7 @@ class ProgressRedis(Block):
 
     def client(self) -> "ProgressPublisher":
         """A publisher that never fails a generation, to be used in `async with`."""
-        from anime.progress import ProgressPublisher
+        from anime.progress.publisher import ProgressPublisher
 
         return ProgressPublisher(
             resolve_reference(self.url.get_secret_value()) if self.url else None

@@ -6,9 +6,9 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from anime.runs.connections import open_connections
 from anime.settings import get_settings
-from flows.house import open_house
-from tasks.upkeep import prune_deliveries, prune_places, prune_runs
+from tasks.cleanup import prune_deliveries, prune_runs, prune_slots
 
 
 @flow(name="cleanup")
@@ -21,9 +21,9 @@ async def cleanup(keep_days: Annotated[float, Field(ge=0)] | None = None) -> dic
     settings = get_settings()
     days = settings.keep_runs_days if keep_days is None else keep_days
     removed = await prune_runs(datetime.now(UTC) - timedelta(days=days))
-    async with open_house() as house:
-        removed["places"] = await prune_places(house.database)
+    async with open_connections() as connections:
+        removed["places"] = await prune_slots(connections.database)
         removed["deliveries"] = await prune_deliveries(
-            house.database, timedelta(days=settings.keep_webhooks_days)
+            connections.database, timedelta(days=settings.keep_webhooks_days)
         )
     return removed

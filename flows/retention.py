@@ -4,12 +4,12 @@ from datetime import datetime
 
 from prefect import flow
 
+from anime.assets.retention.run import Retention
 from anime.core.retention import RetentionReport
-from anime.retention.tidying import Retention
+from anime.runs.connections import open_connections
 from anime.settings import get_settings
-from flows.house import open_house
 from tasks.artifacts import show_retention
-from tasks.retention import archive_takes, tidy_library
+from tasks.retention import archive_takes, run_retention
 
 
 @flow(name="retention")
@@ -22,10 +22,10 @@ async def retention(*, dry_run: bool = False) -> RetentionReport:
     report = RetentionReport(is_dry_run=dry_run)
     if Retention.from_settings(get_settings()).keep.is_off:
         return report
-    async with open_house() as house:
-        plan = Retention.from_settings(get_settings(), house.library.root)
-        now = datetime.now(house.studio.library.zone)
-        report = await tidy_library(plan, report, now)
-        report = await archive_takes(plan, report, now, database=house.database)
+    async with open_connections() as connections:
+        plan = Retention.from_settings(get_settings(), connections.library.root)
+        now = datetime.now(connections.studio.library.zone)
+        report = await run_retention(plan, report, now)
+        report = await archive_takes(plan, report, now, database=connections.database)
     await show_retention(report)
     return report

@@ -8,10 +8,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
+from anime.assets.importer.run import SweepRequest
 from anime.core.sweep_plan import Mode
 from anime.settings import get_settings
-from anime.sweep.run import SweepOrder
-from blocks.connections import Studio, open_studio
+from blocks.connections import StudioBlocks, open_studio
 from tasks.sheets import draw_contact_sheet
 from tasks.sweep import is_late, name_of_sheet, new_pictures, show_sweep, sweep_into_library
 
@@ -37,12 +37,12 @@ async def sweep(
         limit: New files at most; the next sweep goes on.
     """
     studio = await open_studio()
-    order = order_of(studio, folder, dry_run=dry_run, mode=mode, limit=limit)
-    if order is None or is_late():
-        return Completed(message=NO_FOLDER if order is None else LATE)
+    parameters = order_of(studio, folder, dry_run=dry_run, mode=mode, limit=limit)
+    if parameters is None or is_late():
+        return Completed(message=NO_FOLDER if parameters is None else LATE)
     library = studio.library.client()
     async with studio.database.client() as database:
-        report = await sweep_into_library(order, database, library)
+        report = await sweep_into_library(parameters, database, library)
         if report is None:
             return Completed(message=NOT_ALONE)
         pictures = await new_pictures(report, database, library)
@@ -52,14 +52,19 @@ async def sweep(
 
 
 def order_of(
-    studio: Studio, folder: Path | None, *, dry_run: bool, mode: Mode | None, limit: int | None
-) -> SweepOrder | None:
+    studio: StudioBlocks,
+    folder: Path | None,
+    *,
+    dry_run: bool,
+    mode: Mode | None,
+    limit: int | None,
+) -> SweepRequest | None:
     """What is to be swept; None when no folder is known."""
     settings = get_settings()
     wanted = folder or settings.sweep_dir or studio.comfyui.output_dir
     if wanted is None:
         return None
-    return SweepOrder(
+    return SweepRequest(
         folder=wanted.expanduser().absolute(),
         zone=studio.library.zone,
         mode=mode or settings.sweep_mode,

@@ -18,10 +18,10 @@ from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import ComfyUIError
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from tasks.rules import PATIENT, worth_retrying
+from tasks.retries import PATIENT, worth_retrying
 
 _LOOK_SECONDS = 1.0
-_GOODBYE_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class BatchJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchOutcome:
     """What became of one child."""
 
     number: int
@@ -57,7 +57,7 @@ class Outcome:
     retry_delay_seconds=PATIENT,
     retry_condition_fn=worth_retrying,
 )
-async def write_down_batch(
+async def create_batch_jobs(
     database: Database, batch: BatchRequest, flow_run_id: UUID | None
 ) -> list[BatchJob]:
     """The jobs of the batch, each with its row: done, under way, or new."""
@@ -85,14 +85,16 @@ async def write_down_batch(
     retry_delay_seconds=PATIENT,
     retry_condition_fn=worth_retrying,
 )
-async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[Outcome]:
+async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
     """What became of each job of the batch, in its order."""
     ids = [job.job_id for job in batch]
     async with database.session_scope() as session:
         jobs = await JobRepository(session).among(ids)
         files = await FileRepository(session).of_jobs(ids)
     return [
-        Outcome(each.number, each.request, jobs[each.job_id], tuple(files.get(each.job_id, ())))
+        BatchOutcome(
+            each.number, each.request, jobs[each.job_id], tuple(files.get(each.job_id, ()))
+        )
         for each in batch
     ]
 
@@ -119,7 +121,7 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
     for job in going:
         if job.prompt_id is not None:
             with suppress(ComfyUIError):
-                await comfy.cancel(job.prompt_id, timeout_seconds=_GOODBYE_SECONDS)
+                await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
 
 
 def _new(job_id: UUID, child: Child, batch_run_id: UUID | None) -> NewJob:

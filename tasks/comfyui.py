@@ -20,11 +20,11 @@ from anime.comfyui.models import (
 from anime.core.graphs import Graph
 from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
-from anime.core.progress import ProgressMeter
-from anime.core.run_state import Absent, Finished
+from anime.core.progress_meter import ProgressMeter
+from anime.core.prompt_state import Absent, Finished
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.rules import PATIENT, worth_retrying
+from tasks.retries import PATIENT, worth_retrying
 
 
 # Twice is harmless: it looks for the prompt id in queue and history before it sends.

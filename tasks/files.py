@@ -10,18 +10,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from anime.assets.inspection import MediaFacts, inspect_file
+from anime.assets.provenance import write_provenance
+from anime.assets.render_result import RenderResult
+from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
 from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, media_type_of
 from anime.core.png_metadata import read_stamp
 from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
-from anime.library import Library
-from anime.media import MediaFacts, examine
-from anime.origins import write_origin
-from anime.take import Take
 from tasks.progress import Reporter
-from tasks.rules import PATIENT, worth_retrying
+from tasks.retries import PATIENT, worth_retrying
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -58,8 +58,8 @@ class PlacedFile(BaseModel):
 )
 async def organise(
     comfy: ComfyUIClient,
-    library: Library,
-    take: Take,
+    library: AssetStore,
+    result: RenderResult,
     *,
     output_dir: Path | None,
     zone: tzinfo,
@@ -70,7 +70,7 @@ async def organise(
     Args:
         comfy: The server that has them.
         library: Where they go.
-        take: What is known of the render.
+        result: What is known of the render.
         output_dir: ComfyUI's output folder, where it can be read here.
         zone: The studio's time zone, whose days name the folders.
         reporter: Told what goes on.
@@ -80,7 +80,7 @@ async def organise(
         StorageError: the library cannot take a file, or one is not whole.
         ComfyUIUnreachable: the server went away; another try goes on.
     """
-    outputs = take.entry.saved
+    outputs = result.entry.saved
     if not outputs:
         raise InvalidWorkflow(
             "The workflow ran and saved no file.",
@@ -88,16 +88,17 @@ async def organise(
         )
     await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
     return [
-        await _bring(comfy, library, output, output_dir, take, take.day(zone)) for output in outputs
+        await _bring(comfy, library, output, output_dir, result, result.day(zone))
+        for output in outputs
     ]
 
 
 async def _bring(
     comfy: ComfyUIClient,
-    library: Library,
+    library: AssetStore,
     output: OutputFile,
     output_dir: Path | None,
-    take: Take,
+    result: RenderResult,
     day: date,
 ) -> PlacedFile:
     async with _content(comfy, output, output_dir) as chunks:
@@ -108,7 +109,7 @@ async def _bring(
         received.path.unlink(missing_ok=True)
         raise
     kind = FileKind.VIDEOS if output.animated else facts.kind
-    target = library_path(take.project, kind, day, output.filename)
+    target = library_path(result.project, kind, day, output.filename)
     placed = PlacedFile(
         path=await library.place(received, target),
         source=str(PurePosixPath(output.subfolder) / output.filename),
@@ -122,15 +123,15 @@ async def _bring(
         duration_seconds=facts.duration_seconds,
     )
     if read_stamp(facts.texts) is None:
-        origin = take.origin(placed.source, placed.measures())
-        await asyncio.to_thread(write_origin, library.root, placed.sha256, origin)
+        origin = result.origin(placed.source, placed.measures())
+        await asyncio.to_thread(write_provenance, library.root, placed.sha256, origin)
     return placed
 
 
 def _facts(path: Path, name: str) -> MediaFacts:
     """What the file is; what only its name says of one that is no media, such as a text."""
     try:
-        return examine(path, name=name)
+        return inspect_file(path, name=name)
     except UnusableFile as fault:
         if fault.reason is not UnusableReason.NOT_MEDIA or media_type_of(name) != UNKNOWN_TYPE:
             raise

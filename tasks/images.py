@@ -8,9 +8,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import thumbnail_path
 from anime.errors import UnusableFile
-from anime.media.thumbnails import draw_thumbnail
 from tasks.files import PlacedFile
 
 

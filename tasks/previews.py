@@ -5,7 +5,7 @@ import time
 from uuid import UUID
 
 from anime.comfyui.models import PreviewFrame
-from anime.progress import ProgressPublisher
+from anime.progress.publisher import ProgressPublisher
 from anime.schemas import Preview
 
 ASK_SECONDS = 1.0  # how often it is asked whether somebody looks

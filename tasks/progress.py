@@ -5,9 +5,9 @@ from uuid import UUID
 
 from anime.comfyui.models import PreviewFrame
 from anime.core.job_status import JobStatus, Stage
-from anime.core.progress import ProgressMeter
+from anime.core.progress_meter import ProgressMeter
 from anime.errors import AnimeError
-from anime.progress import ProgressPublisher
+from anime.progress.publisher import ProgressPublisher
 from anime.schemas import ProgressEvent
 from tasks.previews import PreviewRelay
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from anime.assets.render_result import RenderResult
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import (
     FileRepository,
@@ -17,10 +18,9 @@ from anime.db.repositories import (
 from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from anime.take import Take
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.rules import LASTING, PATIENT, patiently, worth_retrying
+from tasks.retries import LASTING, PATIENT, patiently, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
@@ -84,7 +84,7 @@ async def begin_attempt(
 async def record(
     database: Database,
     lease: Lease,
-    take: Take,
+    result: RenderResult,
     placed: Sequence[PlacedFile],
     *,
     thumbnails: Mapping[str, str],
@@ -95,13 +95,13 @@ async def record(
     Args:
         database: Where they are written.
         lease: The run's right to write to the job.
-        take: What is known of the render.
+        result: What is known of the render.
         placed: The files in the library.
         thumbnails: Path of the thumbnail, by SHA-256 of the file.
         reporter: Told that it happens.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
-    project, details = take.request.project, take.metadata()
+    project, details = result.request.project, result.metadata()
     async with database.session_scope() as session:
         project_id = project and (await ProjectRepository(session).get_or_create(project)).id
         rows = await FileRepository(session).record(
@@ -112,7 +112,7 @@ async def record(
                     file_path=str(file.path),
                     file_size=file.size_bytes,
                     project_id=project_id or None,
-                    job_id=take.job_id,
+                    job_id=result.job_id,
                     source_path=file.source,
                     sha256=file.sha256,
                     media_type=file.media_type,
@@ -121,7 +121,7 @@ async def record(
                     frames=file.frames,
                     thumbnail_path=thumbnails.get(file.sha256),
                     metadata=details | file.measures(),
-                    created_at=take.finished_at,
+                    created_at=result.finished_at,
                 )
                 for file in placed
             ]

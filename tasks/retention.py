@@ -5,15 +5,15 @@ from datetime import datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from anime.assets.retention.run import Retention
 from anime.core.retention import RetentionReport
 from anime.db.session import Database
-from anime.retention.tidying import Retention
-from tasks.rules import BRIEF, worth_retrying
+from tasks.retries import BRIEF, worth_retrying
 
 
 # Twice is harmless: what is gone is not found again, and what was announced keeps its day.
 @task(name="tidy library", cache_policy=NO_CACHE)
-async def tidy_library(
+async def run_retention(
     retention: Retention, report: RetentionReport, now: datetime
 ) -> RetentionReport:
     """The report, with what became of thumbnails and quarantine."""
@@ -22,7 +22,7 @@ async def tidy_library(
     return report
 
 
-# Twice is harmless: each step finds what is done, see anime/retention/archive.py.
+# Twice is harmless: each step finds what is done, see anime/assets/archive.py.
 @task(
     name="archive rejected takes",
     cache_policy=NO_CACHE,

@@ -6,10 +6,10 @@ import time
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.core.job_status import Stage
 from anime.errors import ComfyUIUnreachable
-from anime.library import Library
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
 
@@ -20,7 +20,7 @@ _KNOCK_SECONDS = 1.0
 # person to mend.
 @task(name="check services", cache_policy=NO_CACHE)
 async def check_services(
-    library: Library, comfy: ComfyUIClient, server: ComfyUIServer, *, reporter: Reporter
+    library: AssetStore, comfy: ComfyUIClient, server: ComfyUIServer, *, reporter: Reporter
 ) -> str:
     """The version of ComfyUI, once it answers; the library can take files.
 

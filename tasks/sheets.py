@@ -8,17 +8,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from anime.assets.contact_sheet.fonts import CaptionFonts
+from anime.assets.contact_sheet.make import SheetStyle, make_sheet
+from anime.assets.contact_sheet.page import SheetPicture, draw_page
+from anime.assets.contact_sheet.request import SheetRequest, matching
+from anime.assets.contact_sheet.writer import replace_file
 from anime.core.paths import media_type_of, thumbnail_path
-from anime.core.sheet import cell_for, lay_out
+from anime.core.sheet_layout import cell_for, lay_out
 from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import get_settings
-from anime.sheets.book import put_over
-from anime.sheets.lettering import Lettering
-from anime.sheets.making import SheetStyle, make_sheet
-from anime.sheets.order import SheetOrder, matching
-from anime.sheets.page import Shown, draw_page
 
 MAX_PICTURES = 400
 
@@ -34,17 +34,17 @@ async def draw_contact_sheet(
     very many pictures the first are shown; sound and films have no picture to show.
     """
     shown = [
-        (caption, Shown((library / thumbnail_path(file.sha256),)))
+        (caption, SheetPicture((library / thumbnail_path(file.sha256),)))
         for caption, file in pictures
         if file.sha256 and media_type_of(file.filename).startswith("image/")
     ][:MAX_PICTURES]
     if not shown:
         return None
     sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
-    lettering = Lettering(sheet.caption_px, get_settings().caption_font)
+    lettering = CaptionFonts(sheet.caption_px, get_settings().caption_font)
     try:
         page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], lettering)
-        await asyncio.to_thread(put_over, page, library / SHEETS_FOLDER / name)
+        await asyncio.to_thread(replace_file, page, library / SHEETS_FOLDER / name)
     except OSError as fault:
         get_run_logger().warning("No contact sheet: %s", fault)
         return None
@@ -54,7 +54,7 @@ async def draw_contact_sheet(
 # Twice is harmless: the same sheet takes the place of itself.
 @task(name="draw sheet of files", cache_policy=NO_CACHE)
 async def draw_sheet_of(
-    order: SheetOrder, name: str, *, database: Database, library: Path
+    order: SheetRequest, name: str, *, database: Database, library: Path
 ) -> list[str]:
     """The names of the sheet's pages in the library; none where no file fits the order.
 

@@ -11,18 +11,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
+from anime.assets.importer.report import SweepReport
+from anime.assets.importer.run import SweepRequest, sweep_folder
+from anime.assets.store import AssetStore
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import thumbnail_path
-from anime.core.sweep_plan import Outcome
+from anime.core.sweep_plan import ImportOutcome
 from anime.db.repositories import FileRepository
 from anime.db.session import Database
 from anime.errors import UnusableFile
-from anime.library import Library
-from anime.media.thumbnails import draw_thumbnail
 from anime.schemas import FileRecord
-from anime.sweep.report import SweepReport
-from anime.sweep.run import SweepOrder, sweep_folder
 from tasks.artifacts import ProgressBar
-from tasks.rules import PATIENT, worth_retrying
+from tasks.retries import PATIENT, worth_retrying
 
 INTERVAL = timedelta(minutes=15)  # of the schedule in prefect.yaml
 _ROWS = 200  # of the table
@@ -50,7 +50,7 @@ def is_late() -> bool:
     retry_condition_fn=worth_retrying,
 )
 async def sweep_into_library(
-    order: SweepOrder, database: Database, library: Library
+    order: SweepRequest, database: Database, library: AssetStore
 ) -> SweepReport | None:
     """What was found and done; None when another sweep is at work.
 
@@ -73,10 +73,10 @@ async def sweep_into_library(
 # Twice is harmless: it reads, and a thumbnail takes the place of itself.
 @task(name="read new pictures", cache_policy=NO_CACHE)
 async def new_pictures(
-    report: SweepReport, database: Database, library: Library
+    report: SweepReport, database: Database, library: AssetStore
 ) -> list[tuple[str, FileRecord]]:
     """Caption and row of the first new pictures; each has a thumbnail then."""
-    new = [each for each in report.files if each.outcome is Outcome.ORGANISED]
+    new = [each for each in report.files if each.outcome is ImportOutcome.ORGANISED]
     async with database.session_scope() as session:
         files = FileRepository(session)
         found = [
@@ -87,7 +87,7 @@ async def new_pictures(
     return [pair for pair in found if await asyncio.to_thread(_has_thumbnail, pair[1], library)]
 
 
-def _has_thumbnail(file: FileRecord, library: Library) -> bool:
+def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
     """Whether there is one now; films and sounds, and what cannot be drawn, have none."""
     if file.file_type != "image" or not file.sha256:
         return False
@@ -108,7 +108,7 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
     key = _run_id().hex[:12]
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            image_url=f"{browser_url}/api/anime/assets/contact_sheet/{sheet}",
             key=f"sheet-{key}",
             description="New pictures",
         )
@@ -118,7 +118,9 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
 
 
 def _rows_of(report: SweepReport) -> list[dict[str, str]]:
-    news: Sequence[Outcome] = [each for each in Outcome if each is not Outcome.KNOWN]
+    news: Sequence[ImportOutcome] = [
+        each for each in ImportOutcome if each is not ImportOutcome.KNOWN
+    ]
     told = [file for file in report.files if file.outcome in news]
     return [
         {

@@ -11,13 +11,13 @@ from prefect.logging import get_run_logger
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Device
+from anime.comfyui.nvml import GpuMemory, read_gpu
 from anime.core.job_status import Stage
 from anime.core.vram import VramReading, VramVerdict, assess, recheck_delay
 from anime.errors import InsufficientVram
-from anime.nvml import GpuMemory, read_gpu
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.rules import BRIEF, worth_retrying
+from tasks.retries import BRIEF, worth_retrying
 
 _MB = 1024 * 1024
 _SAME_CARD = 0.05  # totals of one card differ by what driver and server each call total

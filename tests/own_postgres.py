@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anime.db.migrate import upgrade
-from anime.local.home import prepare_home
-from anime.local.parts import ignore_status
-from anime.local.postgres import EmbeddedPostgres, prepare_postgres
-from anime.local.supervisor import KeptPart
+from anime.stack.home import prepare_home
+from anime.stack.parts import ignore_status
+from anime.stack.postgres import EmbeddedPostgres, prepare_postgres
+from anime.stack.supervisor import SupervisedPart
 
 
 class OwnPostgres:
@@ -16,7 +16,7 @@ class OwnPostgres:
 
     def __init__(self, postgres: EmbeddedPostgres, logs: Path) -> None:
         self.url = postgres.urls.database
-        self._kept = KeptPart(postgres.part(logs), ignore_status, ())
+        self._kept = SupervisedPart(postgres.part(logs), ignore_status, ())
         self.is_up = False
 
     async def start(self) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy import make_url
 
 from anime.db.migrate import upgrade
 from anime.db.session import Database
-from anime.local.postgres import embedded_postgres
-from anime.local.valkey import embedded_valkey
+from anime.stack.postgres import embedded_postgres
+from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
 
 TEMPLATE = "migrated"

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 
 EACH = 34  # files of every kind
 FIRST_MADE = 1_764_600_000  # seconds since the epoch: 2 December 2025 in Tokyo, before dawn
@@ -85,7 +85,7 @@ def make_studio(folder: Path, seed: int = 1) -> list[Made]:
 
 def _stamped(studio: _Studio, number: int) -> None:
     job_id, (prompt, seed) = studio.uuid(), studio.facts()
-    stamp = TakeStamp(
+    stamp = FileStamp(
         job_id=job_id,
         prompt=prompt,
         seed=seed,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from anime.errors import ConfigurationError
 from anime.settings import Settings
-from anime.tokens import api_tokens, is_same, is_signed_address
+from anime.settings.tokens import api_tokens, is_same, is_signed_address
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from anime.addresses import database_address, redis_address
 from anime.api import (
     routes_characters,
     routes_events,
@@ -20,20 +19,21 @@ from anime.api import (
     routes_sheets,
 )
 from anime.api.access import Access
+from anime.api.app_state import AppState
 from anime.api.docs_page import add_docs_page
-from anime.api.documented import EVERYWHERE, describe, only_documented_parameters
+from anime.api.error_documentation import EVERYWHERE, describe, only_documented_parameters
 from anime.api.examples import examples
-from anime.api.gate import BodyLimit, KnownHost, TokenRequired
 from anime.api.job_lookup import JobLookup
 from anime.api.metrics import Metrics
+from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.problems import add_problem_handlers
-from anime.api.state import Studio
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
-from anime.gateway.gateway import open_gateway
-from anime.orders.desk import open_desk, staffed
-from anime.progress import ProgressPublisher
+from anime.jobs.service import background_work, open_job_service
+from anime.progress.gateway import open_gateway
+from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
+from anime.settings.addresses import database_address, redis_address
 from anime.webhooks.deliverer import delivering
 
 PREFIX = "/api/anime"
@@ -63,18 +63,18 @@ def create_app(settings: Settings) -> FastAPI:
         async with (
             Database(database_url) as database,
             ProgressPublisher(redis_url) as publisher,
-            open_desk(settings, database, publisher) as desk,
-            staffed(desk, takes_old_queue=settings.takes_old_queue),
+            open_job_service(settings, database, publisher) as job_service,
+            background_work(job_service, takes_old_queue=settings.takes_old_queue),
             delivering(settings, database),
-            open_gateway(redis_url, database, desk.cancel) as gateway,
+            open_gateway(redis_url, database, job_service.cancel) as gateway,
         ):
-            app.state.studio = Studio(
+            app.state.studio = AppState(
                 settings=settings,
                 database=database,
                 jobs=JobLookup(database),
                 publisher=publisher,
                 access=access,
-                desk=desk,
+                job_service=job_service,
                 thumbnails=Thumbnails(settings.library),
                 metrics=Metrics(),
             )
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_gates(app: FastAPI, settings: Settings, access: Access) -> None:
     """What each request passes before it comes to a route; the last one added is the first."""
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
-    app.add_middleware(TokenRequired, access=access)
+    app.add_middleware(TokenCheck, access=access)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -115,4 +115,4 @@ def _add_gates(app: FastAPI, settings: Settings, access: Access) -> None:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["ETag", "Location", "Retry-After"],
         )
-    app.add_middleware(KnownHost, access=access)
+    app.add_middleware(HostCheck, access=access)

@@ -11,10 +11,10 @@ from pydantic import BaseModel, JsonValue
 from anime.api.paging import Page
 from anime.api.readiness import Dependency, Health, Readiness, State
 from anime.api.routes_generation import GenerationStatus
-from anime.catalogue import (
+from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
-    CharacterVersion,
+    CharacterVersionRecord,
     NewCharacter,
     NewProject,
     NewVersion,
@@ -22,8 +22,8 @@ from anime.catalogue import (
     ProjectRecord,
 )
 from anime.core.job_status import JobStatus, Stage
-from anime.db.repositories.cursor import Cut, cursor_at
-from anime.gateway.messages import Update, status_frame
+from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
     Accepted,
     Cancellation,
@@ -71,7 +71,7 @@ PROJECT = ProjectRecord(
     updated_at=ORDERED - timedelta(days=3),
 )
 _MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
-VERSION = CharacterVersion(
+VERSION = CharacterVersionRecord(
     id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
     character_id=_MEI_ID,
     number=2,
@@ -167,8 +167,8 @@ READY = Readiness(status="ready", dependencies=_DEPENDENCIES)
 NOT_READY = Readiness(status="not ready", dependencies=_DEPENDENCIES | {"comfyui": _NO_COMFYUI})
 
 
-def _after(last: JobSnapshot | CharacterVersion | FileRecord) -> str:
-    return cursor_at(Cut(last.created_at, last.id))
+def _after(last: JobSnapshot | CharacterVersionRecord | FileRecord) -> str:
+    return cursor_at(PageCut(last.created_at, last.id))
 
 
 BODIES: tuple[BaseModel, ...] = (
@@ -195,7 +195,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
-    Page[CharacterVersion](items=[VERSION], next_cursor=_after(VERSION)),
+    Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
     Health(),
     READY,

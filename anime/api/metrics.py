@@ -17,7 +17,7 @@ from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
 from anime.core.job_status import JobStatus
-from anime.db.repositories.figures import FigureRepository, JobCount, JobTimes
+from anime.db.repositories.metrics import JobCount, JobTimes, MetricsRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
 
@@ -71,7 +71,7 @@ class Metrics:
     async def _read_database(self, database: Database) -> None:
         try:
             async with database.session_scope() as session:
-                figures = FigureRepository(session)
+                figures = MetricsRepository(session)
                 now = await figures.now()
                 self._count_jobs(await figures.jobs())
                 self._files.set(await figures.files_organised())

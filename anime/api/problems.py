@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from anime.core.field_errors import FieldError, field_errors_of
 from anime.errors import AnimeError
-from anime.field_faults import FieldFault, faults_of
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ async def _invalid(request: Request, error: Exception) -> ProblemResponse:
     """Each field of the request that cannot be taken, with the reason."""
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = faults_of(error.errors(), skip=1)  # the first place is "body", "query" or "path"
+    faults = field_errors_of(error.errors(), skip=1)  # the first place is "body", "query" or "path"
     return _problem(
         request.url.path,
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -108,7 +108,7 @@ def _problem(
     slug: str,
     detail: str,
     todo: str,
-    errors: list[FieldFault] | None = None,
+    errors: list[FieldError] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
     document: dict[str, Any] = {  # strings, the status, and the list of fields

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from anime.addresses import comfyui_addresses, redis_address
 from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, ComfyUIUnreachable
-from anime.orders.runs import DEPLOYMENT
-from anime.prefect_api import PrefectApi
+from anime.jobs.dispatcher import DEPLOYMENT
+from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
+from anime.settings.addresses import comfyui_addresses, redis_address
 
 TIMEOUT_SECONDS = 3.0
 NEEDED = ("database", "comfyui", "prefect")  # without one of them no picture is made

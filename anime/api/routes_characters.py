@@ -7,13 +7,13 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.api.documented import problems
+from anime.api.app_state import StateDependency
+from anime.api.error_documentation import problems
 from anime.api.paging import Page, Paging
-from anime.api.state import StudioDependency
-from anime.catalogue import (
+from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
-    CharacterVersion,
+    CharacterVersionRecord,
     NewCharacter,
     NewVersion,
 )
@@ -27,7 +27,7 @@ CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
 
 
-class WantedCharacters(Paging):
+class CharacterListParameters(Paging):
     """Which characters, and which page of them."""
 
     project: Name | None = Field(default=None, description="Id, slug or name of the project.")
@@ -35,7 +35,7 @@ class WantedCharacters(Paging):
 
 @router.get("", responses=problems(404))
 async def characters(
-    wanted: Annotated[WantedCharacters, Query()], studio: StudioDependency
+    wanted: Annotated[CharacterListParameters, Query()], studio: StateDependency
 ) -> Page[CharacterRecord]:
     """The characters, newest first, each with its canonical version."""
     async with studio.database.session_scope() as session:
@@ -49,7 +49,7 @@ async def characters(
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
 async def create_character(
-    new: NewCharacter, studio: StudioDependency, request: Request, response: Response
+    new: NewCharacter, studio: StateDependency, request: Request, response: Response
 ) -> CharacterRecord:
     """Write a character down."""
     async with studio.database.session_scope() as session:
@@ -62,7 +62,7 @@ async def create_character(
 
 
 @router.get("/{character_id}", responses=problems(404))
-async def character_by_id(character_id: CharacterId, studio: StudioDependency) -> CharacterRecord:
+async def character_by_id(character_id: CharacterId, studio: StateDependency) -> CharacterRecord:
     """One character, with its canonical version."""
     async with studio.database.session_scope() as session:
         return await CharacterRepository(session).get(_as_id(character_id))
@@ -70,7 +70,7 @@ async def character_by_id(character_id: CharacterId, studio: StudioDependency) -
 
 @router.patch("/{character_id}", responses=problems(404))
 async def change_character(
-    character_id: CharacterId, change: CharacterChange, studio: StudioDependency
+    character_id: CharacterId, change: CharacterChange, studio: StateDependency
 ) -> CharacterRecord:
     """Change what is said of a character. How they are drawn is a new version."""
     async with studio.database.session_scope() as session:
@@ -79,8 +79,8 @@ async def change_character(
 
 @router.get("/{character_id}/versions", responses=problems(404))
 async def versions(
-    character_id: CharacterId, paging: Annotated[Paging, Query()], studio: StudioDependency
-) -> Page[CharacterVersion]:
+    character_id: CharacterId, paging: Annotated[Paging, Query()], studio: StateDependency
+) -> Page[CharacterVersionRecord]:
     """The versions of a character, newest first."""
     async with studio.database.session_scope() as session:
         items, next_cursor = await CharacterRepository(session).versions(
@@ -95,8 +95,8 @@ async def versions(
     responses=problems(404),
 )
 async def add_version(
-    character_id: CharacterId, new: NewVersion, studio: StudioDependency
-) -> CharacterVersion:
+    character_id: CharacterId, new: NewVersion, studio: StateDependency
+) -> CharacterVersionRecord:
     """Write down how a character is drawn from now on."""
     async with studio.database.session_scope() as session:
         return await CharacterRepository(session).add_version(_as_id(character_id), new)
@@ -104,8 +104,8 @@ async def add_version(
 
 @router.put("/{character_id}/versions/{number}/canonical", responses=problems(404))
 async def make_canonical(
-    character_id: CharacterId, number: VersionNumber, studio: StudioDependency
-) -> CharacterVersion:
+    character_id: CharacterId, number: VersionNumber, studio: StateDependency
+) -> CharacterVersionRecord:
     """Make that version the one that counts; the one that did no longer does."""
     async with studio.database.session_scope() as session:
         return await CharacterRepository(session).make_canonical(_as_id(character_id), number)

@@ -9,16 +9,16 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from anime.api.admission import refusal
-from anime.api.documented import problems
+from anime.api.app_state import AppState
+from anime.api.error_documentation import problems
 from anime.api.examples import EVENTS
 from anime.api.routes_generation import job_id_in
-from anime.api.state import Studio
-from anime.gateway.connection import Connection
-from anime.gateway.gateway import Gateway
-from anime.gateway.messages import Update, status_frame
-from anime.gateway.outbox import Outbox
-from anime.gateway.subscription import Subscription
+from anime.api.socket_admission import refusal
+from anime.progress.gateway import Gateway
+from anime.progress.send_buffer import SendBuffer
+from anime.progress.subscription import Subscription
+from anime.progress.websocket_connection import WebSocketConnection
+from anime.progress.websocket_messages import Update, status_frame
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
 
@@ -69,7 +69,7 @@ async def _events(
     job_id: UUID, gateway: Gateway, after_seq: int | None
 ) -> AsyncIterator[ServerSentEvent]:
     """The same messages as on a WebSocket, each with its number as `id`."""
-    outbox = Outbox()
+    outbox = SendBuffer()
     subscription = Subscription(job_id, outbox)
     gateway.streams.add(outbox)
     try:
@@ -97,14 +97,14 @@ def _event(frame: str, seq: int) -> ServerSentEvent:
 
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it goes."""
-    studio: Studio = socket.app.state.studio
+    studio: AppState = socket.app.state.studio
     refused = refusal(socket, studio.access)
     if refused is not None:
         await socket.send_denial_response(refused)
         return
     await socket.accept()
     with studio.metrics.websocket_clients.track_inprogress():
-        await Connection(socket, socket.app.state.gateway).serve()
+        await WebSocketConnection(socket, socket.app.state.gateway).serve()
 
 
 SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from anime.api.app_state import StateDependency
 from anime.api.paging import Page, Paging
-from anime.api.state import StudioDependency
 from anime.core.dates import begin_of, end_of
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.repositories.file_query import SearchText, StateWord
@@ -37,7 +37,7 @@ class FileSearchParameters(Paging):
 
 @router.get("/files")
 async def find_files(
-    asked: Annotated[FileSearchParameters, Query()], studio: StudioDependency
+    asked: Annotated[FileSearchParameters, Query()], studio: StateDependency
 ) -> Page[FileRecord]:
     """The files that fit, newest first, a page at a time."""
     zone = studio.settings.zone

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
-from anime.api.documented import problems
-from anime.api.sending import send_file
-from anime.api.state import Studio, StudioDependency
+from anime.api.app_state import AppState, StateDependency
+from anime.api.error_documentation import problems
+from anime.api.file_responses import send_file
 from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
 from anime.errors import NotFound
@@ -51,7 +51,7 @@ async def signature_parameters(
 
 
 @router.get("/files/{file_id}", responses=problems(404))
-async def file_by_id(file_id: FileId, studio: StudioDependency) -> FileRecord:
+async def file_by_id(file_id: FileId, studio: StateDependency) -> FileRecord:
     """What is known of one file."""
     return await _row(file_id, studio)
 
@@ -63,7 +63,7 @@ async def file_by_id(file_id: FileId, studio: StudioDependency) -> FileRecord:
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def content(file_id: FileId, request: Request, studio: StudioDependency) -> Response:
+async def content(file_id: FileId, request: Request, studio: StateDependency) -> Response:
     """The file itself, or the part of it that Range asks for."""
     row = await _row(file_id, studio)
     path = await _inside(Path(row.file_path), row, studio)
@@ -77,7 +77,7 @@ async def content(file_id: FileId, request: Request, studio: StudioDependency) -
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def thumbnail(file_id: FileId, request: Request, studio: StudioDependency) -> Response:
+async def thumbnail(file_id: FileId, request: Request, studio: StateDependency) -> Response:
     """A small picture of the file; the file itself where none can be drawn."""
     row = await _row(file_id, studio)
     path = await _inside(Path(row.file_path), row, studio)
@@ -88,12 +88,12 @@ async def thumbnail(file_id: FileId, request: Request, studio: StudioDependency)
     return _send(await _inside(small, row, studio), row, request, etag=etag)
 
 
-async def _row(file_id: int, studio: Studio) -> FileRecord:
+async def _row(file_id: int, studio: AppState) -> FileRecord:
     async with studio.database.session_scope() as session:
         return await FileRepository(session).get(file_id)
 
 
-async def _inside(path: Path, row: FileRecord, studio: Studio) -> Path:
+async def _inside(path: Path, row: FileRecord, studio: AppState) -> Path:
     """The path with every link followed, which must still lie in the library.
 
     Raises:

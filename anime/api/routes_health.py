@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from anime.api.app_state import StateDependency
 from anime.api.examples import METRICS, NOT_READY
 from anime.api.readiness import Health, Readiness, readiness
-from anime.api.state import StudioDependency
 
 router = APIRouter(tags=["health"])
 
@@ -26,7 +26,7 @@ async def health() -> Health:
         }
     },
 )
-async def ready(studio: StudioDependency, response: Response) -> Readiness:
+async def ready(studio: StateDependency, response: Response) -> Readiness:
     """How each dependency was found: 503 when one is away without which no picture is made."""
     found = await readiness(studio.settings, studio.database)
     if found.status != "ready":
@@ -45,7 +45,7 @@ async def ready(studio: StudioDependency, response: Response) -> Readiness:
         }
     },
 )
-async def metrics(studio: StudioDependency) -> Response:
+async def metrics(studio: StateDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""
     figures = await studio.metrics.shown(studio.database, studio.settings.comfyui_urls)
     return Response(figures, media_type=CONTENT_TYPE_LATEST)

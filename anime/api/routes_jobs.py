@@ -4,21 +4,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from anime.api.app_state import StateDependency
 from anime.api.paging import Page, Paging
-from anime.api.state import StudioDependency
 from anime.db.repositories import JobList, JobQuery
 from anime.schemas import JobSnapshot
 
 router = APIRouter(tags=["jobs"])
 
 
-class WantedJobs(JobQuery, Paging):
+class JobListParameters(JobQuery, Paging):
     """Which jobs, and which page of them."""
 
 
 @router.get("/jobs")
 async def jobs(
-    wanted: Annotated[WantedJobs, Query()], studio: StudioDependency
+    wanted: Annotated[JobListParameters, Query()], studio: StateDependency
 ) -> Page[JobSnapshot]:
     """The jobs that fit, newest first."""
     async with studio.database.session_scope() as session:

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
-from anime.api.documented import problems
+from anime.api.app_state import AppState, StateDependency
+from anime.api.error_documentation import problems
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
-from anime.api.state import Studio, StudioDependency
-from anime.catalogue import NewProject, ProjectChange, ProjectRecord
+from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slug_of
 from anime.db.repositories import JobList, JobQuery, ProjectRepository
 from anime.errors import InvalidRequest
@@ -23,7 +23,7 @@ ProjectName = Annotated[
 
 @router.get("")
 async def projects(
-    paging: Annotated[Paging, Query()], studio: StudioDependency
+    paging: Annotated[Paging, Query()], studio: StateDependency
 ) -> Page[ProjectRecord]:
     """All projects, newest first."""
     async with studio.database.session_scope() as session:
@@ -35,7 +35,7 @@ async def projects(
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409))
 async def create_project(
-    new: NewProject, studio: StudioDependency, request: Request, response: Response
+    new: NewProject, studio: StateDependency, request: Request, response: Response
 ) -> ProjectRecord:
     """Write a project down. A generation makes the one it names, too."""
     async with studio.database.session_scope() as session:
@@ -45,14 +45,14 @@ async def create_project(
 
 
 @router.get("/{project}", responses=problems(404))
-async def project_by_id(project: ProjectName, studio: StudioDependency) -> ProjectRecord:
+async def project_by_id(project: ProjectName, studio: StateDependency) -> ProjectRecord:
     """One project."""
     return await _find(project, studio)
 
 
 @router.patch("/{project}", responses=problems(404))
 async def change_project(
-    project: ProjectName, change: ProjectChange, studio: StudioDependency
+    project: ProjectName, change: ProjectChange, studio: StateDependency
 ) -> ProjectRecord:
     """Change what is said of a project; its slug and its folder stay."""
     async with studio.database.session_scope() as session:
@@ -67,7 +67,7 @@ async def change_project(
 async def generate_for_project(
     project: ProjectName,
     order: GenerationRequest,
-    studio: StudioDependency,
+    studio: StateDependency,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -85,7 +85,7 @@ async def generate_for_project(
 
 @router.get("/{project}/history", responses=problems(404))
 async def history(
-    project: ProjectName, paging: Annotated[Paging, Query()], studio: StudioDependency
+    project: ProjectName, paging: Annotated[Paging, Query()], studio: StateDependency
 ) -> Page[JobSnapshot]:
     """The jobs of this project, newest first."""
     found = await _find(project, studio)
@@ -96,6 +96,6 @@ async def history(
     return Page(items=items, next_cursor=next_cursor)
 
 
-async def _find(project: str, studio: Studio) -> ProjectRecord:
+async def _find(project: str, studio: AppState) -> ProjectRecord:
     async with studio.database.session_scope() as session:
         return await ProjectRepository(session).get(project)

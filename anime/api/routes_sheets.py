@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import FileResponse
 
+from anime.api.app_state import StateDependency
+from anime.api.file_responses import send_file
 from anime.api.routes_files import sent, signature_parameters
-from anime.api.sending import send_file
-from anime.api.state import StudioDependency
 from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.errors import NotFound
 
@@ -25,7 +25,7 @@ SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$"
     responses=sent("image/png", "application/pdf"),
     dependencies=[Depends(signature_parameters)],
 )
-async def sheet(name: SheetName, request: Request, studio: StudioDependency) -> Response:
+async def sheet(name: SheetName, request: Request, studio: StateDependency) -> Response:
     """A contact sheet."""
     folder = studio.settings.library.resolve() / SHEETS_FOLDER
     real = (folder / name).resolve()

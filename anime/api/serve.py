@@ -10,8 +10,8 @@ from sse_starlette.sse import AppStatus
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
-from anime.gateway.server_protocol import DroppingProtocol
-from anime.listening import listening_socket
+from anime.net.listening import listening_socket
+from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
@@ -41,7 +41,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                ws=DroppingProtocol,
+                ws=DroppingWebSocketProtocol,
                 ws_max_size=FRAME_MAX_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

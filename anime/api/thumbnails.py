@@ -4,9 +4,9 @@ import asyncio
 import logging
 from pathlib import Path
 
+from anime.assets.store import sha256_of
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import media_type_of, thumbnail_path
-from anime.library import sha256_of
-from anime.media.thumbnails import draw_thumbnail
 
 DRAWN_AT_ONCE = 2  # each takes a core and the picture's pixels of memory
 WAIT_SECONDS = 20.0

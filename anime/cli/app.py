@@ -24,7 +24,7 @@ from anime.cli import (
     verify,
     worker,
 )
-from anime.cli.edge import run_command
+from anime.cli.error_boundary import run_command
 
 app = typer.Typer(
     name="anime",

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import BaseModel
 
-from anime.cli.terminal import give, give_lines, tell
+from anime.cli.terminal import print_lines, print_note, print_result
 from anime.core.prompts import shorten
 from anime.schemas import FileRecord, JobSnapshot
 
@@ -44,20 +44,20 @@ def batch(
     asked = read_batch(file)
     result = asyncio.run(_render(asked, load_settings(), waits=not no_wait))
     if json:
-        give(result.model_dump_json(indent=2))
+        print_result(result.model_dump_json(indent=2))
     elif no_wait:
-        give(str(result.flow_run_id))
+        print_result(str(result.flow_run_id))
     else:
-        give_lines(file.file_path for file in result.files)
+        print_lines(file.file_path for file in result.files)
     if not no_wait:
         _raise_for(result)
 
 
 async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
-    from anime.addresses import database_address
     from anime.core.batches import jobs_of, possible_jobs_of
     from anime.db.repositories import FileRepository, JobRepository
     from anime.db.session import Database
+    from anime.settings.addresses import database_address
 
     async with Database(database_address(settings)) as database:
         async with database.session_scope() as session:
@@ -86,11 +86,11 @@ async def _start_and_watch(
     waits: bool,
 ) -> UUID:
     """The id of the run, which is over if it was waited for."""
-    from anime.addresses import redis_address
     from anime.cli.batch_display import open_batch_display
     from anime.cli.watch_batch import watch_batch
-    from anime.intake import start_batch
-    from anime.prefect_api import PrefectApi
+    from anime.jobs.intake import start_batch
+    from anime.net.prefect_api import PrefectApi
+    from anime.settings.addresses import redis_address
 
     async with PrefectApi.from_settings(settings) as prefect:
         run_id = await start_batch(asked, key=str(uuid4()), prefect=prefect, settings=settings)
@@ -107,10 +107,10 @@ async def _start_and_watch(
                     display=display,
                 )
         except asyncio.CancelledError:
-            tell(f"The batch goes on, as run {run_id} in Prefect.")
+            print_note(f"The batch goes on, as run {run_id} in Prefect.")
             raise
     if state.type in {"CRASHED", "CANCELLED"}:
-        tell(f"The run is {state.type.lower()}: {state.message}")
+        print_note(f"The run is {state.type.lower()}: {state.message}")
     return run_id
 
 

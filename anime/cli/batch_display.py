@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from anime.cli.display import new_bars, words_of
-from anime.cli.terminal import tell
+from anime.cli.terminal import print_note
 from anime.core.job_status import JobStatus
 from anime.core.prompts import shorten
 from anime.schemas import ProgressEvent
@@ -93,7 +93,7 @@ class EndsDisplay:
         if self._ended.takes(event) and event.status.is_final:
             title = self._ended.titles[event.job_id]
             why = f": {event.message}" if event.status is not JobStatus.COMPLETED else ""
-            tell(f"{self._ended.words}  {event.status}  {title}{why}")
+            print_note(f"{self._ended.words}  {event.status}  {title}{why}")
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from anime.core.batches import BatchRequest
+from anime.core.field_errors import field_errors_of
 from anime.errors import InvalidRequest
-from anime.field_faults import faults_of
 
 MAX_BYTES = 4_000_000
 _TODO = "docs/batches.md says what a batch may hold."
@@ -35,7 +35,7 @@ def read_batch(path: Path) -> BatchRequest:
         errors = fault.errors(include_input=False, include_url=False)
         told = [
             f"{path.name}{_line_of(tree, error['loc'])}: {said}"
-            for error, said in zip(errors, faults_of(errors), strict=True)
+            for error, said in zip(errors, field_errors_of(errors), strict=True)
         ]
         raise InvalidRequest(" ".join(told), _TODO) from None
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from anime.cli.jobs import read_job_id
-from anime.cli.terminal import as_json, give_json, give_lines
+from anime.cli.terminal import as_json, print_json, print_lines
 
 if TYPE_CHECKING:
     from anime.schemas import Cancellation
@@ -20,22 +20,22 @@ def cancel(
     """Stop jobs that wait or are rendered; one that has ended stays as it is."""
     ended = asyncio.run(_cancel([read_job_id(text) for text in job_ids]))
     if json:
-        give_json(as_json(ended))
+        print_json(as_json(ended))
     else:
-        give_lines([f"{each.job_id}  {each.detail}" for each in ended])
+        print_lines([f"{each.job_id}  {each.detail}" for each in ended])
 
 
 async def _cancel(job_ids: list[UUID]) -> "list[Cancellation]":
-    from anime.addresses import database_address, redis_address
     from anime.db.session import Database
-    from anime.orders.desk import open_desk
-    from anime.progress import ProgressPublisher
+    from anime.jobs.service import open_job_service
+    from anime.progress.publisher import ProgressPublisher
     from anime.settings import load_settings
+    from anime.settings.addresses import database_address, redis_address
 
     settings = load_settings()
     async with (
         Database(database_address(settings)) as database,
         ProgressPublisher(redis_address(settings)) as publisher,
-        open_desk(settings, database, publisher) as desk,
+        open_job_service(settings, database, publisher) as job_service,
     ):
-        return [await desk.cancel(job_id) for job_id in job_ids]
+        return [await job_service.cancel(job_id) for job_id in job_ids]

@@ -11,11 +11,12 @@ from redis.exceptions import RedisError
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from anime.addresses import comfyui_addresses, database_address, redis_address
+from anime.assets.store import AssetStore
 from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.workflow_templates import list_templates
 from anime.db.migrate import revision
-from anime.db.repositories import WindowRepository
+from anime.db.repositories import SlotRepository
 from anime.db.session import Database
 from anime.errors import (
     AnimeError,
@@ -24,13 +25,12 @@ from anime.errors import (
     PrefectUnavailable,
     StorageError,
 )
-from anime.intake import BATCH_DEPLOYMENT
-from anime.library import Library
-from anime.orders.runs import DEPLOYMENT
-from anime.prefect_api import PrefectApi
+from anime.jobs.dispatcher import DEPLOYMENT
+from anime.jobs.intake import BATCH_DEPLOYMENT
+from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
-from anime.templates import list_templates
-from anime.tokens import api_tokens
+from anime.settings.addresses import comfyui_addresses, database_address, redis_address
+from anime.settings.tokens import api_tokens
 from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
@@ -39,7 +39,7 @@ DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 UNKNOWN = "none is known to run; `anime up` and `anime serve` start it"
 
 
-class Finding(BaseModel):
+class CheckResult(BaseModel):
     """What one check found; `todo` is empty when all is well."""
 
     system: str
@@ -48,7 +48,7 @@ class Finding(BaseModel):
     todo: str = ""
 
 
-async def check_up(settings: Settings) -> list[Finding]:
+async def check_up(settings: Settings) -> list[CheckResult]:
     """One finding a system, in the order in which one would mend them."""
     servers = settings.comfyui_urls or ("",)
     return await asyncio.gather(
@@ -69,19 +69,19 @@ async def check_up(settings: Settings) -> list[Finding]:
     )
 
 
-async def _finding(system: str, check: Awaitable[str]) -> Finding:
+async def _finding(system: str, check: Awaitable[str]) -> CheckResult:
     try:
         detail = await asyncio.wait_for(check, TIMEOUT_SECONDS)
     except AnimeError as error:
-        return Finding(system=system, ok=False, detail=error.what, todo=error.todo)
+        return CheckResult(system=system, ok=False, detail=error.what, todo=error.todo)
     except TimeoutError:
-        return Finding(
+        return CheckResult(
             system=system,
             ok=False,
             detail=f"No answer within {TIMEOUT_SECONDS:g} s.",
             todo="Look whether it is overloaded, or its address wrong.",
         )
-    return Finding(system=system, ok=True, detail=detail)
+    return CheckResult(system=system, ok=True, detail=detail)
 
 
 async def _settings(settings: Settings) -> str:
@@ -137,7 +137,7 @@ async def _window(settings: Settings, url: str) -> str:
         Database(database_address(settings)) as database,
         database.session_scope() as session,
     ):
-        state = await WindowRepository(session).state(server)
+        state = await SlotRepository(session).state(server)
     since = f", the first since {state.oldest_wait:%H:%M:%S} UTC" if state.oldest_wait else ""
     return (
         f"{state.held} of {settings.in_flight} places at {server} taken, "
@@ -171,7 +171,7 @@ async def _work_pool(settings: Settings) -> str:
 
 async def _library(settings: Settings) -> str:
     may_create = settings.library_dir is None
-    await Library(settings.library, may_create=may_create).check()
+    await AssetStore(settings.library, may_create=may_create).check()
     return f"{settings.library} can be written"
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anime.cli.terminal import give, give_table, tell
+from anime.cli.terminal import print_note, print_result, print_table
 from anime.errors import AnimeError
 from anime.schemas import FileRecord, GenerationRequest, GenerationType
 
@@ -39,28 +39,28 @@ def demo() -> None:
 
 
 async def _demonstrate(settings: "Settings") -> None:
-    async with _studio(settings) as studio:
-        tell("\nRendering three requests …")
+    async with _app_state(settings) as studio:
+        print_note("\nRendering three requests …")
         files = await _render_all(studio)
         sheet = await asyncio.to_thread(_draw_sheet, files, studio.library / "demo-sheet.png")
         _show(files, sheet, studio)
-    tell("The stack has stopped; all data is kept. `make up` starts it again.")
+    print_note("The stack has stopped; all data is kept. `make up` starts it again.")
 
 
 @asynccontextmanager
-async def _studio(settings: "Settings") -> AsyncIterator["Settings"]:
+async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
     """The settings of the stack that runs, or of one that is started for the demo."""
     from anime.cli.parts_display import PartsDisplay
-    from anime.local.ports import without_taken_ports
-    from anime.local.stack import running_stack
     from anime.settings import load_settings
-    from anime.stack_record import read_record
+    from anime.settings.stack_record import read_record
+    from anime.stack.ports import without_taken_ports
+    from anime.stack.stack import running_stack
 
     if read_record(settings.home):
-        tell("Using the stack that runs already.")
+        print_note("Using the stack that runs already.")
         yield settings
         return
-    tell(f"Starting everything, with its data in {settings.home} …")
+    print_note(f"Starting everything, with its data in {settings.home} …")
     with closing(PartsDisplay()) as display:
         async with running_stack(without_taken_ports(settings), report=display.show):
             display.close()
@@ -69,13 +69,13 @@ async def _studio(settings: "Settings") -> AsyncIterator["Settings"]:
 
 async def _render_all(settings: "Settings") -> list[FileRecord]:
     """The files of all orders, rendered side by side."""
-    from anime.addresses import database_address, redis_address
     from anime.cli.display import open_displays
-    from anime.cli.watch import watch_job
+    from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
     from anime.db.session import Database
-    from anime.intake import accept
-    from anime.progress import ProgressPublisher
+    from anime.jobs.intake import accept
+    from anime.progress.publisher import ProgressPublisher
+    from anime.settings.addresses import database_address, redis_address
 
     redis_url = redis_address(settings)
     async with (
@@ -83,8 +83,8 @@ async def _render_all(settings: "Settings") -> list[FileRecord]:
         ProgressPublisher(redis_url) as publisher,
     ):
         jobs = [
-            await accept(order, database=database, publisher=publisher, settings=settings)
-            for order in ORDERS.values()
+            await accept(request, database=database, publisher=publisher, settings=settings)
+            for request in ORDERS.values()
         ]
         with open_displays(list(ORDERS)) as displays:
             ended = await asyncio.gather(
@@ -105,21 +105,21 @@ def _raise_for_failures(jobs: Sequence["JobSnapshot"]) -> None:
 
 
 def _draw_sheet(files: Sequence[FileRecord], target: Path) -> Path:
-    from anime.core.sheet import lay_out
-    from anime.sheets.book import put_over
-    from anime.sheets.lettering import Lettering
-    from anime.sheets.page import Shown, draw_page
+    from anime.assets.contact_sheet.fonts import CaptionFonts
+    from anime.assets.contact_sheet.page import SheetPicture, draw_page
+    from anime.assets.contact_sheet.writer import replace_file
+    from anime.core.sheet_layout import lay_out
 
     captions = [f"seed {file.metadata['seed']} · {file.metadata['prompt']}" for file in files]
     sheet = lay_out(captions)
-    shown = [Shown((Path(file.file_path),)) for file in files]
-    put_over(draw_page(sheet, shown, Lettering(sheet.caption_px)), target)
+    shown = [SheetPicture((Path(file.file_path),)) for file in files]
+    replace_file(draw_page(sheet, shown, CaptionFonts(sheet.caption_px)), target)
     return target
 
 
 def _show(files: Sequence[FileRecord], sheet: Path, settings: "Settings") -> None:
     """Print where everything is."""
-    give_table(
+    print_table(
         ("row", "kind", "size", "seed", "path"),
         [
             (
@@ -132,6 +132,6 @@ def _show(files: Sequence[FileRecord], sheet: Path, settings: "Settings") -> Non
             for file in files
         ],
     )
-    give(f"\nContact sheet  {sheet}")
-    give(f"Prefect UI     {(settings.prefect_api_url or '').removesuffix('/api')}")
-    give(f"Pictures       {settings.library}")
+    print_result(f"\nContact sheet  {sheet}")
+    print_result(f"Prefect UI     {(settings.prefect_api_url or '').removesuffix('/api')}")
+    print_result(f"Pictures       {settings.library}")

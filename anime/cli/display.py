@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from anime.cli.terminal import tell
+from anime.cli.terminal import print_note
 from anime.core.job_status import JobStatus
 from anime.schemas import ProgressEvent
 
@@ -103,7 +103,7 @@ class LineDisplay:
         if self._forward.allows(event) and now != self._said:
             self._said = now
             message = f": {event.message}" if event.message else ""
-            tell(f"{self._title}{event.progress:3d} %  {now[0]}{message}")
+            print_note(f"{self._title}{event.progress:3d} %  {now[0]}{message}")
 
 
 @contextmanager

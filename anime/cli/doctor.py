@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anime.cli.terminal import give, give_json, tell
+from anime.cli.terminal import print_json, print_note, print_result
 
 
 def doctor(
@@ -17,15 +17,15 @@ def doctor(
 
     findings = asyncio.run(check_up(load_settings()))
     if json:
-        give_json([finding.model_dump(mode="json") for finding in findings])
+        print_json([finding.model_dump(mode="json") for finding in findings])
     else:
         width = max(len(finding.system) for finding in findings)
         for finding in findings:
             mark = typer.style("ok  ", fg="green") if finding.ok else typer.style("FAIL", fg="red")
-            give(f"{mark}  {finding.system:<{width}}  {finding.detail}")
+            print_result(f"{mark}  {finding.system:<{width}}  {finding.detail}")
             if finding.todo:
-                give(f"      {'':<{width}}  → {finding.todo}")
+                print_result(f"      {'':<{width}}  → {finding.todo}")
     failed = sum(not finding.ok for finding in findings)
     if failed:
-        tell(f"{failed} of {len(findings)} checks failed.")
+        print_note(f"{failed} of {len(findings)} checks failed.")
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 import shlex
 
-from anime.cli.terminal import give
+from anime.cli.terminal import print_result
 from anime.errors import ConfigurationError
 
 _ALWAYS = ("ANIME_HOME",)
@@ -19,8 +19,8 @@ _SHOWN = (
 
 def env() -> None:
     """Print `export` lines, so that `prefect` and `psql` find the stack: eval "$(anime env)"."""
-    from anime.local.environment import settings_environment
     from anime.settings import load_settings
+    from anime.stack.environment import settings_environment
 
     known = settings_environment(load_settings())
     if "PREFECT_API_URL" not in known and "ANIME_DATABASE_URL" not in known:
@@ -31,4 +31,4 @@ def env() -> None:
         if name in known:
             # SQLAlchemy's way to name a driver is nothing psql would understand.
             value = known[name].replace("postgresql+psycopg:", "postgresql:", 1)
-            give(f"export {name}={shlex.quote(value)}")
+            print_result(f"export {name}={shlex.quote(value)}")

@@ -5,9 +5,9 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from anime.cli import files_options as opt
+from anime.cli.database import database_session
 from anime.cli.jobs import read_job_id
-from anime.cli.reading import database_session
-from anime.cli.terminal import give_json, give_table, tell
+from anime.cli.terminal import print_json, print_note, print_table
 from anime.core.dates import begin_of, end_of
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def files(
     )
     page = asyncio.run(_search(settings, query, limit, cursor))
     if json:
-        give_json(page.model_dump(mode="json"))
+        print_json(page.model_dump(mode="json"))
         return
-    give_table(
+    print_table(
         ("file", "kind", "size", "bytes", "made", "state", "path"),
         [_row(file, settings.zone) for file in page.files],
     )
     if page.next_cursor:
-        tell(f"More: --cursor {page.next_cursor}")
+        print_note(f"More: --cursor {page.next_cursor}")
 
 
 async def _search(

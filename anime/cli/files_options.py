@@ -5,8 +5,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
+from anime.core.field_errors import field_errors_of
 from anime.errors import InvalidRequest
-from anime.field_faults import faults_of
 from anime.schemas import MediaKind
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -48,5 +48,5 @@ def read(
     try:
         return asked_for(**asked)
     except ValidationError as fault:
-        said = " ".join(map(str, faults_of(fault.errors())))
+        said = " ".join(map(str, field_errors_of(fault.errors())))
         raise InvalidRequest(said, f"`anime {command} --help` lists the options.") from None

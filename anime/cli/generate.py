@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anime.cli import generate_options as opt
-from anime.cli.terminal import as_json, give_json, give_lines, tell
+from anime.cli.terminal import as_json, print_json, print_lines, print_note
 from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def generate(
     json: opt.Json = False,
 ) -> None:
     """Render a prompt, show how far it is, and print the paths of the files."""
-    from anime.cli.order import read_inputs, read_lora, read_order
-    from anime.cli.picture import check_picture
+    from anime.cli.input_picture import check_picture
+    from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 
     if image is not None:
         check_picture(image)
-    order = read_order(
+    request = parse_request(
         prompt=prompt,
         negative_prompt=negative,
         type=kind,
@@ -54,7 +54,7 @@ def generate(
         shot=shot,
         workflow=workflow or _workflow_for(image, kind),
         model=model,
-        loras=[read_lora(text) for text in lora or ()],
+        loras=[parse_lora(text) for text in lora or ()],
         width=width,
         height=height,
         steps=steps,
@@ -66,13 +66,13 @@ def generate(
         required_vram_mb=required_vram_mb,
         priority=priority,
         webhook_url=webhook_url,
-        inputs=read_inputs(inputs or ()),
+        inputs=parse_inputs(inputs or ()),
     )
-    job, files = asyncio.run(_render(order, image, waits=not no_wait))
+    job, files = asyncio.run(_render(request, image, waits=not no_wait))
     if json:
-        give_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
+        print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
     else:
-        give_lines([str(job.id)] if no_wait else [file.file_path for file in files])
+        print_lines([str(job.id)] if no_wait else [file.file_path for file in files])
     _raise_for(job)
 
 
@@ -82,17 +82,17 @@ def _workflow_for(image: Path | None, kind: GenerationType) -> str | None:
 
 
 async def _render(
-    order: GenerationRequest, image: Path | None, *, waits: bool
+    request: GenerationRequest, image: Path | None, *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job, and its files if waited for."""
-    from anime.addresses import database_address, redis_address
-    from anime.cli.picture import hand_in, name_in_library
+    from anime.cli.input_picture import name_in_library, store_input_picture
     from anime.cli.preflight import check_services
     from anime.db.repositories import FileRepository
     from anime.db.session import Database
-    from anime.intake import accept
-    from anime.progress import ProgressPublisher
+    from anime.jobs.intake import accept
+    from anime.progress.publisher import ProgressPublisher
     from anime.settings import load_settings
+    from anime.settings.addresses import database_address, redis_address
 
     settings = load_settings()
     redis_url = redis_address(settings)
@@ -102,11 +102,11 @@ async def _render(
     ):
         if image is not None:
             name = await name_in_library(image)
-            order = order.model_copy(update={"inputs": {**order.inputs, "image": name}})
-        await check_services(order, database, settings)
+            request = request.model_copy(update={"inputs": {**request.inputs, "image": name}})
+        await check_services(request, database, settings)
         if image is not None:
-            await hand_in(image, name, settings)
-        job = await accept(order, database=database, publisher=publisher, settings=settings)
+            await store_input_picture(image, name, settings)
+        job = await accept(request, database=database, publisher=publisher, settings=settings)
         if not waits:
             return job, []
         job = await _watch(job, database, redis_url)
@@ -116,13 +116,13 @@ async def _render(
 
 async def _watch(job: "JobSnapshot", database: "Database", redis_url: str | None) -> "JobSnapshot":
     from anime.cli.display import open_displays
-    from anime.cli.watch import watch_job
+    from anime.cli.watch_job import watch_job
 
     try:
         with open_displays([""]) as [display]:
             return await watch_job(job.id, database, redis_url, display)
     except asyncio.CancelledError:
-        tell(f"The generation goes on. See it with: anime jobs {job.id}")
+        print_note(f"The generation goes on. See it with: anime jobs {job.id}")
         raise
 
 

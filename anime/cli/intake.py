@@ -12,12 +12,12 @@ def intake() -> None:
 
 
 async def _take() -> None:
-    from anime.addresses import database_address, redis_address
     from anime.db.session import Database
     from anime.errors import ConfigurationError
-    from anime.orders.desk import open_desk, staffed
-    from anime.progress import ProgressPublisher
+    from anime.jobs.service import background_work, open_job_service
+    from anime.progress.publisher import ProgressPublisher
     from anime.settings import load_settings
+    from anime.settings.addresses import database_address, redis_address
 
     settings = load_settings()
     redis_url = redis_address(settings)
@@ -29,8 +29,8 @@ async def _take() -> None:
     async with (
         Database(database_address(settings)) as database,
         ProgressPublisher(redis_url) as publisher,
-        open_desk(settings, database, publisher) as desk,
-        staffed(desk, takes_old_queue=True),
+        open_job_service(settings, database, publisher) as job_service,
+        background_work(job_service, takes_old_queue=True),
     ):
         await _until_told_to_stop()
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import typer
 
-from anime.cli.reading import database_session
-from anime.cli.terminal import as_json, give_json, give_table
+from anime.cli.database import database_session
+from anime.cli.terminal import as_json, print_json, print_table
 from anime.core.job_status import JobStatus
 from anime.core.prompts import shorten
 from anime.errors import InvalidRequest
@@ -31,13 +31,13 @@ def jobs(
     settings = load_settings()
     if job_id is not None:
         job = asyncio.run(_one(settings, read_job_id(job_id)))
-        give_json(job.model_dump(mode="json")) if json else _give_one(job)
+        print_json(job.model_dump(mode="json")) if json else _give_one(job)
         return
     found = asyncio.run(_newest(settings, limit, status, project))
     if json:
-        give_json(as_json(found))
+        print_json(as_json(found))
     else:
-        give_table(
+        print_table(
             ("job", "status", "%", "project", "workflow", "created", "prompt"),
             [_row(job, settings.zone) for job in found],
         )
@@ -87,4 +87,4 @@ def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
 
 def _give_one(job: "JobSnapshot") -> None:
     facts = job.model_dump(mode="json", exclude_none=True)
-    give_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])
+    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])

@@ -2,16 +2,16 @@
 
 import asyncio
 
-from anime.cli.terminal import give
+from anime.cli.terminal import print_result
 
 
 def migrate() -> None:
     """Apply the migrations that the database lacks; an existing anime_files table is adopted."""
-    from anime.addresses import database_address
     from anime.settings import load_settings
+    from anime.settings.addresses import database_address
 
     settings = load_settings()
-    give(asyncio.run(_migrate(database_address(settings), settings.timezone)))
+    print_result(asyncio.run(_migrate(database_address(settings), settings.timezone)))
 
 
 async def _migrate(url: str, timezone: str | None) -> str:

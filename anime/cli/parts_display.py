@@ -3,8 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
-from anime.cli.terminal import tell
-from anime.local.parts import PartState, PartStatus
+from anime.cli.terminal import print_note
+from anime.stack.parts import PartState, PartStatus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +28,7 @@ class PartsDisplay:
     def show(self, status: PartStatus) -> None:
         """Show a part's new state."""
         if not sys.stderr.isatty():
-            tell(f"  {status.name:<12} {status}")
+            print_note(f"  {status.name:<12} {status}")
             return
         self._parts[status.name] = status
         self._opened().update(self._table())

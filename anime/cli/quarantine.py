@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from anime.cli.terminal import as_json, give, give_json, give_table, tell
+from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
 from anime.core.prompts import shorten
 
 quarantine = typer.Typer(
@@ -18,17 +18,19 @@ def list_all(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what is in quarantine and why, the newest first."""
+    from anime.assets.quarantine import quarantined
     from anime.settings import load_settings
-    from anime.sweep.quarantine import quarantined
 
     slips = quarantined(load_settings().library)
     if json:
-        give_json(as_json(slips))
+        print_json(as_json(slips))
     elif slips:
-        rows = [(slip.name, slip.reason, shorten(slip.what, 60), slip.path) for slip in slips]
-        give_table(("name", "reason", "what", "came from"), rows)
+        rows = [
+            (record.name, record.reason, shorten(record.what, 60), record.path) for record in slips
+        ]
+        print_table(("name", "reason", "what", "came from"), rows)
     else:
-        tell("Nothing is in quarantine.")
+        print_note("Nothing is in quarantine.")
 
 
 @quarantine.command()
@@ -36,9 +38,9 @@ def restore(
     name: Annotated[str, typer.Argument(help="Name, as `anime quarantine list` shows it.")],
 ) -> None:
     """Bring a file back to where it was; sweeps leave it alone there, until it changes."""
-    from anime.addresses import database_address
+    from anime.assets.importer.restore import restore_file
     from anime.settings import load_settings
-    from anime.sweep.restoring import restore_file
+    from anime.settings.addresses import database_address
 
     settings = load_settings()
-    give(asyncio.run(restore_file(database_address(settings), settings.library, name)))
+    print_result(asyncio.run(restore_file(database_address(settings), settings.library, name)))

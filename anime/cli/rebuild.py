@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.terminal import counting, give_json, give_table, tell
+from anime.cli.terminal import counting, print_json, print_note, print_table
 
 if TYPE_CHECKING:
-    from anime.inventory.rebuild import RebuildReport
+    from anime.assets.rebuild import RebuildReport
     from anime.settings import Settings
 
 
@@ -22,9 +22,9 @@ def rebuild(
 
     report = asyncio.run(_rebuild(load_settings(), is_dry_run=dry_run))
     if json:
-        give_json(asdict(report))
+        print_json(asdict(report))
         return
-    give_table(
+    print_table(
         ("rows", "would be written" if dry_run else "written"),
         [
             ("files", f"{report.files_added:,}"),
@@ -33,17 +33,17 @@ def rebuild(
             ("projects", f"{report.projects_added:,}"),
         ],
     )
-    tell(f"{report.files_seen:,} files seen, {report.files_known:,} of them had rows.")
+    print_note(f"{report.files_seen:,} files seen, {report.files_known:,} of them had rows.")
     for path, why in report.unfit.items():
-        tell(f"{path}: {why}")
+        print_note(f"{path}: {why}")
     if report.files_unfit > len(report.unfit):
-        tell(f"… and {report.files_unfit - len(report.unfit):,} more that get no row.")
+        print_note(f"… and {report.files_unfit - len(report.unfit):,} more that get no row.")
 
 
 async def _rebuild(settings: "Settings", *, is_dry_run: bool) -> "RebuildReport":
-    from anime.addresses import database_address
+    from anime.assets.rebuild import rebuild as rebuild_rows
     from anime.db.session import Database
-    from anime.inventory.rebuild import rebuild as rebuild_rows
+    from anime.settings.addresses import database_address
 
     async with Database(database_address(settings)) as database:
         with counting("files seen") as progress:

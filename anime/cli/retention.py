@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.terminal import give, give_json, give_table
+from anime.cli.terminal import print_json, print_result, print_table
 
 if TYPE_CHECKING:
-    from anime.core.retention import RetentionReport, Tally
+    from anime.core.retention import RetentionReport, RetentionTally
     from anime.settings import Settings
 
 _OFF = (
@@ -29,21 +29,21 @@ def retention(
     settings = load_settings()
     report = asyncio.run(_tidy(settings, is_dry_run=dry_run))
     if json:
-        give_json(report.model_dump(mode="json"))
+        print_json(report.model_dump(mode="json"))
         return
-    give_table(("what", "files", "MB", "what becomes of it"), rows_of(report))
+    print_table(("what", "files", "MB", "what becomes of it"), rows_of(report))
     for line in report.takes:
-        give(f"{line.path} → {line.target or line.reason}")
+        print_result(f"{line.path} → {line.target or line.reason}")
 
 
 async def _tidy(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
     from datetime import datetime
 
-    from anime.addresses import database_address
+    from anime.assets.retention.run import Retention
     from anime.core.retention import RetentionReport
     from anime.db.session import Database
     from anime.errors import ConfigurationError
-    from anime.retention.tidying import Retention
+    from anime.settings.addresses import database_address
 
     plan = Retention.from_settings(settings)
     if plan.keep.is_off:
@@ -73,5 +73,5 @@ def rows_of(report: "RetentionReport") -> list[tuple[str, ...]]:
     return rows
 
 
-def _row(what: str, tally: "Tally", fate: str) -> tuple[str, ...]:
+def _row(what: str, tally: "RetentionTally", fate: str) -> tuple[str, ...]:
     return what, f"{tally.files:,}", f"{tally.size_bytes / 2**20:,.1f}", fate

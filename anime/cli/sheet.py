@@ -9,13 +9,13 @@ import typer
 
 from anime.cli import files_options as opt
 from anime.cli.jobs import read_job_id
-from anime.cli.terminal import give_json, give_lines
+from anime.cli.terminal import print_json, print_lines
 from anime.core.dates import begin_of, end_of
 from anime.errors import NotFound
 
 if TYPE_CHECKING:
+    from anime.assets.contact_sheet.request import SheetRequest
     from anime.settings import Settings
-    from anime.sheets.order import SheetOrder
 
 
 def sheet(
@@ -40,12 +40,12 @@ def sheet(
     json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
     """Draw a contact sheet of the files that fit, and print the paths of its pages."""
+    from anime.assets.contact_sheet.request import SheetRequest
     from anime.settings import load_settings
-    from anime.sheets.order import SheetOrder
 
     settings = load_settings()
-    order = opt.read(
-        SheetOrder,
+    request = opt.read(
+        SheetRequest,
         "sheet",
         project=project,
         character=character,
@@ -60,11 +60,11 @@ def sheet(
         limit=limit,
         columns=columns,
     )
-    pages = asyncio.run(_draw(order, output or _default_output(settings), settings))
+    pages = asyncio.run(_draw(request, output or _default_output(settings), settings))
     if json:
-        give_json([str(page) for page in pages])
+        print_json([str(page) for page in pages])
     else:
-        give_lines(str(page) for page in pages)
+        print_lines(str(page) for page in pages)
 
 
 def _default_output(settings: "Settings") -> Path:
@@ -78,17 +78,17 @@ def _default_output(settings: "Settings") -> Path:
     )
 
 
-async def _draw(order: "SheetOrder", output: Path, settings: "Settings") -> list[Path]:
-    from anime.addresses import database_address
+async def _draw(request: "SheetRequest", output: Path, settings: "Settings") -> list[Path]:
+    from anime.assets.contact_sheet.make import SheetStyle, make_sheet
+    from anime.assets.contact_sheet.request import matching
     from anime.db.session import Database
-    from anime.sheets.making import SheetStyle, make_sheet
-    from anime.sheets.order import matching
+    from anime.settings.addresses import database_address
 
     target = output.expanduser().absolute()
-    style = SheetStyle(order.columns, settings.caption_font)
+    style = SheetStyle(request.columns, settings.caption_font)
     async with Database(database_address(settings)) as database:
         pages = await make_sheet(
-            matching(order, database), target, library=settings.library, style=style
+            matching(request, database), target, library=settings.library, style=style
         )
     if not pages:
         raise NotFound("No file fits, so there is no sheet.", "`anime files` lists what there is.")

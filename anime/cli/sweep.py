@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.terminal import as_json, give, give_json, give_table, tell
-from anime.core.sweep_plan import Mode, Outcome
+from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
+from anime.core.sweep_plan import ImportOutcome, Mode
 
 if TYPE_CHECKING:
+    from anime.assets.importer.report import SweepReport
+    from anime.assets.importer.run import SweepRequest
     from anime.settings import Settings
-    from anime.sweep.report import SweepReport
-    from anime.sweep.run import SweepOrder
 
 _SHOWN = 10_000  # files; the counts are of all
 
@@ -34,9 +34,9 @@ def sweep(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Bring new pictures, films and sounds of a folder into the library, each to its owner."""
+    from anime.assets.importer.run import SweepRequest
     from anime.errors import ConfigurationError
     from anime.settings import load_settings
-    from anime.sweep.run import SweepOrder
 
     settings = load_settings()
     wanted = folder or settings.swept_folder
@@ -45,7 +45,7 @@ def sweep(
             "No folder to sweep is known: ANIME_COMFYUI_OUTPUT_DIR is not set.",
             "Set it to ComfyUI's output folder, or name a folder: anime sweep FOLDER.",
         )
-    order = SweepOrder(
+    request = SweepRequest(
         folder=wanted.expanduser().absolute(),
         zone=settings.zone,
         mode=mode or settings.sweep_mode,
@@ -54,33 +54,33 @@ def sweep(
         settle_seconds=settings.sweep_settle_seconds,
         show=_SHOWN,
     )
-    report = asyncio.run(_sweep(settings, order))
+    report = asyncio.run(_sweep(settings, request))
     if report is None:
-        tell("Another sweep is at work: nothing was done here.")
+        print_note("Another sweep is at work: nothing was done here.")
     elif json:
-        give_json(as_json([report])[0])
+        print_json(as_json([report])[0])
     else:
         _show(report)
 
 
-async def _sweep(settings: "Settings", order: "SweepOrder") -> "SweepReport | None":
-    from anime.addresses import database_address
+async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport | None":
+    from anime.assets.importer.run import sweep_folder
+    from anime.assets.store import AssetStore
     from anime.db.session import Database
-    from anime.library import Library
-    from anime.sweep.run import sweep_folder
+    from anime.settings.addresses import database_address
 
-    library = Library(settings.library, may_create=settings.library_dir is None)
+    library = AssetStore(settings.library, may_create=settings.library_dir is None)
     async with Database(database_address(settings)) as database:
-        return await sweep_folder(order, database, library)
+        return await sweep_folder(request, database, library)
 
 
 def _show(report: "SweepReport") -> None:
-    told = [file for file in report.files if file.outcome is not Outcome.KNOWN]
+    told = [file for file in report.files if file.outcome is not ImportOutcome.KNOWN]
     if told:
-        give_table(
+        print_table(
             ("file", "is", "owner", "by", "where"),
             [(file.path, file.outcome, file.owner, file.owner_by, file.where) for file in told],
         )
     if sum(report.counts.values()) > len(report.files):
-        tell(f"The first {len(report.files):,} are listed.")
-    give(report.summary)
+        print_note(f"The first {len(report.files):,} are listed.")
+    print_result(report.summary)

@@ -20,34 +20,34 @@ if TYPE_CHECKING:
 WIDTH_OF_A_FILE = 240  # columns of a table that goes into a file or a pipe
 
 
-def tell(line: str) -> None:
+def print_note(line: str) -> None:
     """Write a line on stderr."""
     typer.echo(line, err=True)
 
 
-def tell_error(error: AnimeError) -> None:
+def print_error(error: AnimeError) -> None:
     """Write on stderr what failed and, on the next line, what to do."""
     if isinstance(error, StackError) and error.log_tail:
-        tell(error.log_tail.rstrip())
+        print_note(error.log_tail.rstrip())
     typer.secho(error.what, err=True, fg="red")
     if error.todo:
-        tell(f"→ {error.todo}")
+        print_note(f"→ {error.todo}")
 
 
-def give(line: str) -> None:
+def print_result(line: str) -> None:
     """Write a line of the result on stdout."""
     typer.echo(line)
 
 
-def give_lines(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Write lines of the result on stdout."""
     for line in lines:
-        give(line)
+        print_result(line)
 
 
-def give_json(value: JsonValue) -> None:
+def print_json(value: JsonValue) -> None:
     """Write the result as JSON on stdout."""
-    give(json.dumps(value, indent=2, ensure_ascii=False))
+    print_result(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def as_json(models: Iterable[BaseModel]) -> list[JsonValue]:
@@ -55,7 +55,7 @@ def as_json(models: Iterable[BaseModel]) -> list[JsonValue]:
     return [model.model_dump(mode="json") for model in models]
 
 
-def give_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table on stdout; what is in the cells is text, never markup."""
     from rich.table import Table
     from rich.text import Text

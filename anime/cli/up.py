@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anime.cli.terminal import give, tell
+from anime.cli.terminal import print_note, print_result
 
 if TYPE_CHECKING:
     from anime.settings import Settings
-    from anime.stack_record import StackRecord
+    from anime.settings.stack_record import StackRecord
 
 
 def up() -> None:
@@ -33,24 +33,24 @@ async def _stay_up(settings: "Settings") -> None:
         if len(asked) == 1:
             stack.cancel()
         else:
-            tell("Stopping already; a few seconds more …")
+            print_note("Stopping already; a few seconds more …")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     with suppress(asyncio.CancelledError):
         await stack
-    tell("Stopped. All data is kept.")
+    print_note("Stopped. All data is kept.")
 
 
 async def _run_stack(settings: "Settings") -> None:
     from anime.cli.parts_display import PartsDisplay
-    from anime.local.stack import running_stack
+    from anime.stack.stack import running_stack
 
-    tell("Starting …")
+    print_note("Starting …")
     with closing(PartsDisplay()) as display:
         async with running_stack(settings, report=display.show) as record:
             display.close()  # what happens from now on is shown below the addresses
-            give(_welcome(record, settings))
+            print_result(_welcome(record, settings))
             await asyncio.Event().wait()
 
 

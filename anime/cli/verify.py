@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.edge import EXPECTED
-from anime.cli.terminal import counting, give_json, give_table, tell
+from anime.cli.error_boundary import EXPECTED
+from anime.cli.terminal import counting, print_json, print_note, print_table
 
 if TYPE_CHECKING:
-    from anime.inventory.verify import VerifyReport
+    from anime.assets.verify import VerifyReport
     from anime.settings import Settings
 
 
@@ -25,7 +25,7 @@ def verify(
 
     report = asyncio.run(_verify(load_settings(), is_quick=quick))
     if json:
-        give_json(asdict(report))
+        print_json(asdict(report))
     else:
         _give(report)
     if not report.is_well:
@@ -33,9 +33,9 @@ def verify(
 
 
 async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
-    from anime.addresses import database_address
+    from anime.assets.verify import verify as verify_rows
     from anime.db.session import Database
-    from anime.inventory.verify import verify as verify_rows
+    from anime.settings.addresses import database_address
 
     async with Database(database_address(settings)) as database:
         with counting("rows checked") as progress:
@@ -46,7 +46,7 @@ async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
 
 def _give(report: "VerifyReport") -> None:
     """The counts, what is wrong one by one, and what to do about it."""
-    give_table(
+    print_table(
         ("files", ""),
         [
             (name.replace("_", " "), f"{count:,}")
@@ -61,8 +61,8 @@ def _give(report: "VerifyReport") -> None:
         *((f"now {new}", old) for old, new in report.relinked_files.items()),
     ]
     if wrong:
-        give_table(("state", "path"), wrong)
+        print_table(("state", "path"), wrong)
     if report.without_row:
-        tell("→ `anime rebuild` writes the rows of files that have none.")
+        print_note("→ `anime rebuild` writes the rows of files that have none.")
     if report.missing or report.altered:
-        tell("→ Bring missing and altered files back from a backup, and verify again.")
+        print_note("→ Bring missing and altered files back from a backup, and verify again.")

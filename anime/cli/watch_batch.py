@@ -11,9 +11,9 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
-from anime.prefect_api import PrefectApi, RunState
+from anime.net.prefect_api import PrefectApi, RunState
+from anime.progress.updates import subscribe_updates
 from anime.schemas import JobSnapshot, ProgressEvent
-from anime.updates import follow_updates
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0  # how long database or Prefect may be away while somebody watches
@@ -56,7 +56,7 @@ async def watch_batch(
 
 async def _listen(redis_url: str | None, display: BatchDisplay) -> None:
     if redis_url is not None:
-        async for event in follow_updates(redis_url):
+        async for event in subscribe_updates(redis_url):
             display.show(event)
 
 

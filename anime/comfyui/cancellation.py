@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
-from anime.core.run_state import Absent, Finished, Pending, Running
+from anime.core.prompt_state import Absent, Finished, Pending, Running
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ASK_AGAIN_SECONDS = 0.1
 
 
-class Ending(StrEnum):
+class CancelResult(StrEnum):
     """What became of a prompt that was to be stopped."""
 
     REMOVED = "removed"  # it never ran, or the server no longer knows it
@@ -24,7 +24,9 @@ class Ending(StrEnum):
     STILL_RUNNING = "still_running"  # it did not stop in the time given
 
 
-async def cancel(client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: float) -> Ending:
+async def cancel(
+    client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: float
+) -> CancelResult:
     """How the prompt ended, asked until it has.
 
     ComfyUI says 200 to every delete and interrupt, heeded or not: an interrupt acts between
@@ -37,7 +39,7 @@ async def cancel(client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: f
             while True:
                 match await client.find(prompt_id):
                     case Absent():
-                        return Ending.REMOVED
+                        return CancelResult.REMOVED
                     case Finished(entry):
                         return _ending_of(entry)
                     case Pending():
@@ -46,10 +48,10 @@ async def cancel(client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: f
                         await client.interrupt(prompt_id)
                         await asyncio.sleep(ASK_AGAIN_SECONDS)
     except TimeoutError:
-        return Ending.STILL_RUNNING
+        return CancelResult.STILL_RUNNING
 
 
-def _ending_of(entry: HistoryEntry) -> Ending:
+def _ending_of(entry: HistoryEntry) -> CancelResult:
     if entry.is_interrupted:
-        return Ending.INTERRUPTED
-    return Ending.COMPLETED if entry.succeeded else Ending.FAILED
+        return CancelResult.INTERRUPTED
+    return CancelResult.COMPLETED if entry.succeeded else CancelResult.FAILED

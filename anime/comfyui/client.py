@@ -9,11 +9,10 @@ from uuid import UUID
 import httpx
 from pydantic import JsonValue
 
-from anime.comfyui import follow as following
 from anime.comfyui import protocol, requests
+from anime.comfyui import tracker as following
 from anime.comfyui.address import checked_address, login_of, websocket_url, without_login
-from anime.comfyui.cancellation import Ending, cancel
-from anime.comfyui.follow import Patience
+from anime.comfyui.cancellation import CancelResult, cancel
 from anime.comfyui.models import (
     Event,
     HistoryEntry,
@@ -26,10 +25,11 @@ from anime.comfyui.models import (
 from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
+from anime.comfyui.tracker import TrackerTimeouts
 from anime.core.graphs import Graph
-from anime.core.run_state import Absent, Finished, Pending, Running, Sighting
+from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable
-from anime.tls import tls_context
+from anime.net.tls import tls_context
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
@@ -121,7 +121,7 @@ class ComfyUIClient:
         return submission
 
     async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
-        """Where the prompt is. Absent proves no loss: see `anime.core.run_state`.
+        """Where the prompt is. Absent proves no loss: see `anime.core.prompt_state`.
 
         The queue is asked first: a prompt that ends between the questions is in the history.
         """
@@ -162,7 +162,7 @@ class ComfyUIClient:
             RenderStalled: no progress for too long; it was cancelled there.
             ComfyUIUnreachable: no answer for too long.
         """
-        patience = Patience(
+        patience = TrackerTimeouts(
             poll=poll_seconds,
             stall=stall_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
@@ -179,7 +179,7 @@ class ComfyUIClient:
         """Take the prompt out of the queue, if it waits there. It leaves no history."""
         await self._tell(requests.delete_request(str(prompt_id)))
 
-    async def cancel(self, prompt_id: UUID, *, timeout_seconds: float) -> Ending:
+    async def cancel(self, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
         """How the prompt ended after being told to stop, asked until it has."""
         return await cancel(self, prompt_id, timeout_seconds=timeout_seconds)
 

@@ -13,13 +13,13 @@ MEDIA_KEYS = ("images", "gifs", "videos", "video", "audio")
 MOVING_KEYS = frozenset({"gifs", "videos", "video"})
 
 
-class Received(BaseModel):
+class ComfyUIModel(BaseModel):
     """Anything the server sends."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
-class Submission(Received):
+class Submission(ComfyUIModel):
     """The server took the prompt. `problems`: outputs it left out, one readable line each."""
 
     prompt_id: str
@@ -27,7 +27,7 @@ class Submission(Received):
     problems: tuple[str, ...] = ()
 
 
-class QueuedPrompt(Received):
+class QueuedPrompt(ComfyUIModel):
     """One prompt in the queue; lower numbers run first."""
 
     number: float
@@ -39,7 +39,7 @@ class QueuedPrompt(Received):
         return (math.inf if math.isnan(self.number) else self.number, self.prompt_id)
 
 
-class QueueSnapshot(Received):
+class QueueSnapshot(ComfyUIModel):
     """The queue in the order in which it will run."""
 
     running: tuple[QueuedPrompt, ...] = ()
@@ -55,7 +55,7 @@ class QueueSnapshot(Received):
         return any(prompt.prompt_id == prompt_id for prompt in self.running)
 
 
-class OutputFile(Received):
+class OutputFile(ComfyUIModel):
     """One file a node wrote, as /view wants it named.
 
     `key` is the word under which the node listed it: images, gifs, videos, video or audio.
@@ -75,7 +75,7 @@ class OutputFile(Received):
         return self.type == "temp"
 
 
-class ExecutionFailure(Received):
+class ExecutionFailure(ComfyUIModel):
     """What a node raised; `executed` are the nodes that had ended before."""
 
     node_id: str = ""
@@ -85,7 +85,7 @@ class ExecutionFailure(Received):
     executed: tuple[str, ...] = ()
 
 
-class HistoryEntry(Received):
+class HistoryEntry(ComfyUIModel):
     """How a prompt ended.
 
     `failure` is set when a node raised, `is_interrupted` when somebody stopped it; a failed
@@ -110,7 +110,7 @@ class HistoryEntry(Received):
         return tuple(output for output in self.outputs if not output.is_temporary)
 
 
-class Device(Received):
+class Device(ComfyUIModel):
     """One device ComfyUI computes on; sizes in bytes. With --cpu they are the main memory's."""
 
     name: str = ""
@@ -122,7 +122,7 @@ class Device(Received):
     torch_vram_free: int = 0
 
 
-class SystemStats(Received):
+class SystemStats(ComfyUIModel):
     """The server and its devices; sizes in bytes."""
 
     comfyui_version: str = Field(
@@ -138,7 +138,7 @@ class SystemStats(Received):
     devices: tuple[Device, ...] = ()
 
 
-class InputInfo(Received):
+class InputInfo(ComfyUIModel):
     """What an input takes. `choices` is empty unless `kind` is COMBO."""
 
     kind: str
@@ -148,7 +148,7 @@ class InputInfo(Received):
     max: float | int | None = None
 
 
-class NodeInfo(Received):
+class NodeInfo(ComfyUIModel):
     """A node class as the server knows it."""
 
     name: str
@@ -163,7 +163,7 @@ class NodeInfo(Received):
         return self.required | self.optional
 
 
-class Event(Received):
+class Event(ComfyUIModel):
     """A frame of the websocket. `prompt_id` is None where the server names no prompt."""
 
     prompt_id: str | None = None
@@ -205,7 +205,7 @@ class NodeProgressed(Event):
     max: float
 
 
-class NodeProgress(Received):
+class NodeProgress(ComfyUIModel):
     """How far a node is; `state` is pending, running, finished or error."""
 
     value: float = 0

@@ -125,8 +125,7 @@ def expand(batch: BatchRequest) -> tuple[Child, ...]:
 def jobs_of(batch: BatchRequest, known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
     """The job that stands for each child, given the states of those that are written down."""
     return {
-        child.job_id(try_to_go_on_with(child, known, batch.max_tries)): child
-        for child in expand(batch)
+        child.job_id(try_to_resume(child, known, batch.max_tries)): child for child in expand(batch)
     }
 
 
@@ -141,15 +140,15 @@ def kind_of(request: GenerationRequest) -> str:
     return request.model_dump_json(exclude=_FREE_FIELDS)
 
 
-def try_to_go_on_with(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> int:
+def try_to_resume(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> int:
     """The number of the try that stands for the child now: under way, done, new, or the last.
 
     >>> child = expand(BatchRequest(name="b", prompts=["a fox"]))[0]
-    >>> try_to_go_on_with(child, {}, 3)
+    >>> try_to_resume(child, {}, 3)
     1
-    >>> try_to_go_on_with(child, {child.job_id(1): JobStatus.FAILED}, 3)
+    >>> try_to_resume(child, {child.job_id(1): JobStatus.FAILED}, 3)
     2
-    >>> try_to_go_on_with(child, {child.job_id(1): JobStatus.FAILED}, 1)
+    >>> try_to_resume(child, {child.job_id(1): JobStatus.FAILED}, 1)
     1
     """
     tries = range(1, max_tries + 1)

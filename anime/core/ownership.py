@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from anime.core.paths import owner_of, slug_of
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS
 
 SIDECAR = "job_metadata.json"  # older services wrote one into a job's folder
@@ -125,7 +125,7 @@ class Claims:
     """All that speaks of a file's owner. `path` is relative to the swept folder."""
 
     path: str
-    stamp: TakeStamp | None = None
+    stamp: FileStamp | None = None
     sidecar: Sidecar | None = None
 
     def job(self) -> tuple[UUID | None, Evidence]:
@@ -140,7 +140,7 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class AssetOwner:
     """Whose a file is. `project` is a name; of one without a row, it is still to be made."""
 
     job_id: UUID | None = None
@@ -153,7 +153,7 @@ class Owner:
         return slug_of(self.project) if self.project else None
 
 
-def owner_among(claims: Claims, known: Known) -> Owner:
+def owner_among(claims: Claims, known: Known) -> AssetOwner:
     """Whose the file is.
 
     A job that has a row says itself which project it belongs to; of any other, the file's own
@@ -164,9 +164,9 @@ def owner_among(claims: Claims, known: Known) -> Owner:
     """
     job_id, by = claims.job()
     if job_id is not None and (job := known.jobs.get(job_id)) is not None:
-        return Owner(job_id, job.project.slug if job.project else None, by)
+        return AssetOwner(job_id, job.project.slug if job.project else None, by)
     project, found_by = _project_of(claims, known)
-    return Owner(job_id, project, found_by if job_id is None else by)
+    return AssetOwner(job_id, project, found_by if job_id is None else by)
 
 
 def read_sidecar(text: bytes) -> Sidecar | None:

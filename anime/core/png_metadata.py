@@ -31,7 +31,7 @@ _Short = Annotated[str, Field(max_length=MAX_NAME_CHARS), Storable]
 _Long = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 
 
-class TakeStamp(BaseModel):
+class FileStamp(BaseModel):
     """Origin of one picture. The seed is decimal text: readers in other languages round it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,18 +49,18 @@ class TakeStamp(BaseModel):
     created_by: _Short = "anime-production"
 
 
-def to_pnginfo(stamp: TakeStamp) -> dict[str, JsonValue]:
+def to_pnginfo(stamp: FileStamp) -> dict[str, JsonValue]:
     """The value for `extra_pnginfo`: ComfyUI writes each key as a text of its own."""
     return {KEY: stamp.model_dump(mode="json")}
 
 
-def read_stamp(texts: Mapping[str, str]) -> TakeStamp | None:
+def read_stamp(texts: Mapping[str, str]) -> FileStamp | None:
     """The stamp among a picture's texts; None when there is none that holds up."""
     text = texts.get(KEY, "")
     if not text or len(text) > _MAX_STAMP_CHARS:
         return None
     try:
-        stamp = TakeStamp.model_validate(json.loads(text))
+        stamp = FileStamp.model_validate(json.loads(text))
     except (ValueError, RecursionError):  # ValidationError and JSONDecodeError are ValueErrors
         return None
     return stamp if int(stamp.seed) <= MAX_SEED else None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anime.core.automatic1111 import parameters_of
 from anime.core.foreign_json import read_json, storable_text
 from anime.core.graphs import Graph
-from anime.core.png_metadata import TakeStamp, read_stamp
+from anime.core.png_metadata import FileStamp, read_stamp
 from anime.core.sampling import LoraUse, Sampling, sampling_of
 from anime.core.seeds import MAX_SEED
 
@@ -128,7 +128,7 @@ def graph_in(text: str) -> Graph | None:
     return graph
 
 
-def _stamped(stamp: TakeStamp) -> Sampling:
+def _stamped(stamp: FileStamp) -> Sampling:
     return Sampling(
         prompt=stamp.prompt, negative_prompt=stamp.negative_prompt, seed=int(stamp.seed)
     )

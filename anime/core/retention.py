@@ -78,7 +78,7 @@ class AnnounceDay:
     aside: QuarantineDay
 
 
-class Tally(BaseModel):
+class RetentionTally(BaseModel):
     """How many files, and how large they are together."""
 
     files: int = 0
@@ -103,12 +103,14 @@ class RetentionReport(BaseModel):
     """What was done, or in a dry run would be."""
 
     is_dry_run: bool
-    thumbnails: Tally = Field(default_factory=Tally, description="Removed.")
-    removed: dict[str, Tally] = Field(default_factory=dict, description="Quarantine, by day.")
-    announced: dict[str, Tally] = Field(
+    thumbnails: RetentionTally = Field(default_factory=RetentionTally, description="Removed.")
+    removed: dict[str, RetentionTally] = Field(
+        default_factory=dict, description="Quarantine, by day."
+    )
+    announced: dict[str, RetentionTally] = Field(
         default_factory=dict, description="Quarantine that the next run removes, by day."
     )
-    archived: Tally = Field(default_factory=Tally, description="Rejected takes.")
+    archived: RetentionTally = Field(default_factory=RetentionTally, description="Rejected takes.")
     left: int = Field(default=0, description="Rejected takes that stay, each for a reason.")
     takes: list[TakeLine] = Field(default_factory=list, description="The first rejected takes.")
 

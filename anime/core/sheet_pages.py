@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from anime.core.sheet import Size, cell_for
+from anime.core.sheet_layout import Size, cell_for
 from anime.schemas import FileRecord
 
 SHEETS_FOLDER = ".sheets"  # below the library: sheets without a place of their own
@@ -18,7 +18,7 @@ _COLUMN_PX = CELL_PX + 16
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SheetPage:
     """How the pictures of one page stand. `columns` None: as square as can be."""
 
     cell_size: Size
@@ -35,11 +35,11 @@ def pictures_per_page(columns: int | None) -> int:
     return across * max(1, round(across * _COLUMN_PX * _A4 / _ROW_PX))
 
 
-def page_for(count: int, columns: int | None, *, is_only: bool) -> Page:
+def page_for(count: int, columns: int | None, *, is_only: bool) -> SheetPage:
     """How so many pictures stand; few of them on the only page may be large."""
     if columns is None and is_only:
-        return Page(cell_for(count), None)
-    return Page((CELL_PX, CELL_PX), columns or DEFAULT_COLUMNS)
+        return SheetPage(cell_for(count), None)
+    return SheetPage((CELL_PX, CELL_PX), columns or DEFAULT_COLUMNS)
 
 
 def page_path(first: PurePath, number: int) -> PurePath:

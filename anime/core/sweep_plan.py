@@ -10,9 +10,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from anime.core.ownership import Claims, Known, Owner, Sidecar, owner_among
+from anime.core.ownership import AssetOwner, Claims, Known, Sidecar, owner_among
 from anime.core.paths import MEDIA_SUFFIXES, FileKind, library_path, safe_filename
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 
 QUARANTINE = "quarantine"  # the folder, below the library
 _MEDIA_SUFFIXES = tuple(suffix.encode() for suffix in MEDIA_SUFFIXES)
@@ -20,7 +20,7 @@ _NS = 1_000_000_000
 _NOT_IN_ROW = {"job_id", "project_id", "created_by"}  # columns of the row, or of no use there
 
 
-class Sighting(NamedTuple):
+class ScannedFile(NamedTuple):
     """A file as its folder lists it; equal to what the database remembers of it."""
 
     folder: bytes  # absolute
@@ -37,7 +37,7 @@ class Mode(StrEnum):
     MOVE = "move"  # as link, and then the source is removed
 
 
-class Outcome(StrEnum):
+class ImportOutcome(StrEnum):
     """What was done with a file, or is to be."""
 
     ORGANISED = "organised"  # it is in the library and has a row
@@ -69,7 +69,7 @@ class Content:
     frames: int | None
     inode: tuple[int, int]
     recipe: str = "{}"
-    stamp: TakeStamp | None = None
+    stamp: FileStamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImportCandidate:
     """A new file. `path` is relative to the swept folder; bytes that are no UTF-8 are escaped."""
 
-    sighting: Sighting
+    sighting: ScannedFile
     path: str
     sidecar: Sidecar | None = None
 
@@ -96,7 +96,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KnownContent:
     """A file that the library has, with its row."""
 
     id: int
@@ -112,59 +112,59 @@ class Kept:
 class Organise:
     """Bring it to `target`, relative to the library, and write it down."""
 
-    seen: Seen
+    seen: ImportCandidate
     target: PurePosixPath
     content: Content
-    owner: Owner
+    owner: AssetOwner
     origin: Mapping[str, JsonValue]
-    outcome = Outcome.ORGANISED
+    outcome = ImportOutcome.ORGANISED
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
     """Remember that the same content is at `path` already, or will be after this batch."""
 
-    seen: Seen
+    seen: ImportCandidate
     path: str
     content: Content
     file_id: int | None
-    outcome = Outcome.DUPLICATE
+    outcome = ImportOutcome.DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
     """Put it aside at `target`, relative to the library, with the reason beside it."""
 
-    seen: Seen
+    seen: ImportCandidate
     target: PurePosixPath
     unusable: Unusable
     at: datetime
-    outcome = Outcome.QUARANTINED
+    outcome = ImportOutcome.QUARANTINED
 
 
 @dataclass(frozen=True, slots=True)
 class Remember:
     """Its row is there: only remember that it was seen."""
 
-    seen: Seen
+    seen: ImportCandidate
     path: str
     file_id: int
     content: Content | None = None  # unless it was not even read
-    outcome = Outcome.KNOWN
+    outcome = ImportOutcome.KNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
     """Do nothing; the next sweep looks again."""
 
-    seen: Seen
+    seen: ImportCandidate
     reason: Reason
-    outcome = Outcome.LEFT
+    outcome = ImportOutcome.LEFT
 
 
 Step = Organise | Duplicate | Quarantine | Remember | Leave
 Found = Content | Unusable | Reason
-Looked = tuple[Seen, Found]
+Looked = tuple[ImportCandidate, Found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def storable(path: str) -> str:
 
 
 def triage(
-    seen: Seen, known: Known, recorded: Mapping[tuple[UUID, str], Kept]
+    seen: ImportCandidate, known: Known, recorded: Mapping[tuple[UUID, str], KnownContent]
 ) -> Remember | Leave | None:
     """What to do without reading the file; None when it has to be read.
 
@@ -229,7 +229,7 @@ class Planner:
     """What is known while one batch is planned; `kept` is what the library has, by SHA-256."""
 
     known: Known
-    kept: Mapping[str, Kept]
+    kept: Mapping[str, KnownContent]
     calendar: Calendar
 
     def steps(self, looked: Sequence[Looked]) -> list[Step]:
@@ -249,7 +249,7 @@ class Planner:
             steps.append(step)
         return steps
 
-    def step(self, seen: Seen, found: Found) -> Step:
+    def step(self, seen: ImportCandidate, found: Found) -> Step:
         """What is to become of one file."""
         match found:
             case Reason():
@@ -263,7 +263,7 @@ class Planner:
             return Remember(seen, kept.path, kept.id, found)
         return Duplicate(seen, kept.path, found, kept.id)
 
-    def _organise(self, seen: Seen, content: Content) -> Organise:
+    def _organise(self, seen: ImportCandidate, content: Content) -> Organise:
         owner = owner_among(Claims(seen.path, content.stamp, seen.sidecar), self.known)
         day = self.calendar.made_at(seen.sighting.mtime_ns).date()
         return Organise(
@@ -274,13 +274,13 @@ class Planner:
             origin_of(owner, content.stamp, seen.sidecar),
         )
 
-    def _aside(self, seen: Seen) -> PurePosixPath:
+    def _aside(self, seen: ImportCandidate) -> PurePosixPath:
         day = self.calendar.today.strftime("%Y%m%d")
         return PurePosixPath(QUARANTINE) / day / safe_filename(seen.path)
 
 
 def origin_of(
-    owner: Owner, stamp: TakeStamp | None, sidecar: Sidecar | None
+    owner: AssetOwner, stamp: FileStamp | None, sidecar: Sidecar | None
 ) -> dict[str, JsonValue]:
     """What the file's row says beside its recipe: asked for by whom, and what tells so."""
     said = stamp or sidecar

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from anime.core.bindings import Binding, Target
 from anime.core.graphs import Graph, Node, is_link, title_of
-from anime.core.workflows import Template
+from anime.core.workflow_build import Template
 from anime.errors import InvalidWorkflow
 
 _EXPORT = "Open it in ComfyUI and export it with 'Save (API Format)' / 'Export (API)'."

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from anime.db.address import name_of, parse_address
-from anime.db.faults import explanation_of, reason_of
+from anime.db.error_messages import explanation_of, reason_of
 from anime.db.models import SCHEMA
 from anime.db.session import CONNECT_TIMEOUT_SECONDS
 from anime.errors import ConfigurationError, DatabaseUnavailable

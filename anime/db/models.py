@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.core.sweep_plan import Outcome
+from anime.core.sweep_plan import ImportOutcome
 from anime.schemas import GenerationType
 
 SCHEMA = "anime_api"
@@ -150,7 +150,7 @@ class ProductionJob(Base):
     finished_at: Mapped[datetime | None]
 
 
-class RenderPlace(Base):
+class RenderSlot(Base):
     """A place among the prompts in flight at one ComfyUI server, held or waited for.
 
     It belongs to its run for as long as the run shows life: past `expires_at` the row counts
@@ -293,7 +293,7 @@ class SweptFile(Base):
     name: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    outcome: Mapped[Outcome] = mapped_column(_words(Outcome, "outcome"))
+    outcome: Mapped[ImportOutcome] = mapped_column(_words(ImportOutcome, "outcome"))
     source_kept: Mapped[bool]
     file_id: Mapped[int | None]  # of the content's row; no foreign key, like all that files have
     swept_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -9,11 +9,11 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from anime.db.address import parse_address
-from anime.db.doorbell import Doorbell
-from anime.db.faults import faults_explained
+from anime.db.error_messages import errors_explained
 from anime.db.liveness import replace_dead_connections
+from anime.db.notifications import NotificationListener
 
-BELLS_CHANNEL = "anime_bells"  # NOTIFY: a word of `bells`, for the run of that job
+NOTIFY_CHANNEL = "anime_bells"  # NOTIFY: a word of `notifications`, for the run of that job
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 30
@@ -40,7 +40,7 @@ class Database:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._readers = async_sessionmaker(single, expire_on_commit=False)
-        self.bells = Doorbell(self.address, BELLS_CHANNEL)
+        self.notifications = NotificationListener(self.address, NOTIFY_CHANNEL)
 
     @asynccontextmanager
     async def session_scope(self) -> AsyncIterator[AsyncSession]:
@@ -50,7 +50,7 @@ class Database:
             DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
             InvalidRequest: a value that it cannot hold was written.
         """
-        with faults_explained(self.address):
+        with errors_explained(self.address):
             async with self._sessions.begin() as session:
                 yield session
 
@@ -61,13 +61,13 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
         """
-        with faults_explained(self.address):
+        with errors_explained(self.address):
             async with self._readers() as session:
                 yield session
 
     async def dispose(self) -> None:
         """Close the connections that are not in use."""
-        await self.bells.close()
+        await self.notifications.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Router, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anime.rehearsal.config import RehearsalConfig
-from anime.rehearsal.events import Connection, message
+from anime.rehearsal.events import EventClient, message
 from anime.rehearsal.file_routes import FileRoutes
 from anime.rehearsal.guard import Guard
 from anime.rehearsal.prompt_routes import PromptRoutes
@@ -34,7 +34,7 @@ def build_app(config: RehearsalConfig) -> Starlette:
         *PromptRoutes(worker).routes(),
         *FileRoutes(config.folders).routes(),
         *ServerRoutes(worker).routes(),
-        WebSocketRoute("/ws", EventStream(worker).serve),
+        WebSocketRoute("/ws", RehearsalSocket(worker).serve),
     )
 
     @asynccontextmanager
@@ -56,7 +56,7 @@ def build_app(config: RehearsalConfig) -> Starlette:
     return app
 
 
-class EventStream:
+class RehearsalSocket:
     """The websocket endpoint."""
 
     def __init__(self, worker: Worker) -> None:
@@ -65,7 +65,7 @@ class EventStream:
     async def serve(self, socket: WebSocket) -> None:
         """Send a client what is for it until it goes."""
         await socket.accept()
-        connection = Connection(socket.query_params.get("clientId") or uuid4().hex)
+        connection = EventClient(socket.query_params.get("clientId") or uuid4().hex)
         self._greet(connection)
         sending = asyncio.create_task(_send_all(socket, connection))
         try:
@@ -74,7 +74,7 @@ class EventStream:
             self._worker.sockets.leave(connection.client_id)
             sending.cancel()
 
-    def _greet(self, connection: Connection) -> None:
+    def _greet(self, connection: EventClient) -> None:
         """Queue the first message, and which node of the client's prompt runs if one does."""
         self._worker.sockets.join(connection)
         about = {"status": self._worker.status(), "sid": connection.client_id}
@@ -84,7 +84,7 @@ class EventStream:
             connection.outbox.put_nowait(message("executing", {"node": stage.node_id}))
 
 
-async def _send_all(socket: WebSocket, connection: Connection) -> None:
+async def _send_all(socket: WebSocket, connection: EventClient) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):  # the client went while we wrote
         while True:
             frame = await connection.outbox.get()
@@ -94,7 +94,7 @@ async def _send_all(socket: WebSocket, connection: Connection) -> None:
                 await socket.send_text(frame)
 
 
-async def _receive_all(socket: WebSocket, connection: Connection) -> None:
+async def _receive_all(socket: WebSocket, connection: EventClient) -> None:
     """Read until the client goes; only its first message counts."""
     is_first = True
     while (received := await socket.receive())["type"] != "websocket.disconnect":
@@ -103,7 +103,7 @@ async def _receive_all(socket: WebSocket, connection: Connection) -> None:
         is_first = False
 
 
-def _note_features(text: str, connection: Connection) -> None:
+def _note_features(text: str, connection: EventClient) -> None:
     with suppress(ValueError, AttributeError):  # junk is ignored
         said = json.loads(text)
         if said.get("type") == "feature_flags":

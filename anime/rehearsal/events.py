@@ -18,7 +18,7 @@ JPEG = 1  # image type of event PREVIEW
 
 
 @dataclass
-class Connection:
+class EventClient:
     """One open websocket. What is put into `outbox` is sent in that order."""
 
     client_id: str
@@ -30,9 +30,9 @@ class Sockets:
     """The open websockets by client id."""
 
     def __init__(self) -> None:
-        self._by_client: dict[str, Connection] = {}
+        self._by_client: dict[str, EventClient] = {}
 
-    def join(self, connection: Connection) -> None:
+    def join(self, connection: EventClient) -> None:
         """From now on the connection gets what is for its client id."""
         self._by_client[connection.client_id] = connection
 
@@ -60,7 +60,7 @@ class Sockets:
         for connection in self._receivers(client_id):
             connection.outbox.put_nowait(frame)
 
-    def _receivers(self, client_id: str | None) -> list[Connection]:
+    def _receivers(self, client_id: str | None) -> list[EventClient]:
         if client_id is None:
             return list(self._by_client.values())
         return [self._by_client[client_id]] if client_id in self._by_client else []

@@ -15,7 +15,7 @@ from anime.rehearsal.node_types import JsonObject
 # number, prompt id, graph, extra data, output nodes to run: exactly what GET /queue shows.
 QueueItem: TypeAlias = tuple[float, str, Graph, JsonObject, list[str]]
 
-MOST_REMEMBERED = 10_001  # entries of history; ComfyUI means 10,000 and keeps one more
+MAX_REMEMBERED = 10_001  # entries of history; ComfyUI means 10,000 and keeps one more
 
 
 class PromptQueue:
@@ -92,7 +92,7 @@ class History:
     def add(self, prompt_id: str, entry: JsonObject) -> None:
         """Remember how a prompt ended; an id seen before is replaced where it stood."""
         self._entries[prompt_id] = entry
-        if len(self._entries) > MOST_REMEMBERED:
+        if len(self._entries) > MAX_REMEMBERED:
             del self._entries[next(iter(self._entries))]
 
     def of(self, prompt_id: str) -> JsonObject:

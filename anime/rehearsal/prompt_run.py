@@ -26,12 +26,12 @@ from anime.rehearsal.values import Frame
 logger = logging.getLogger(__name__)
 
 
-class PromptInterrupted(Exception):
+class RehearsalInterrupted(Exception):
     """POST /interrupt was noticed."""
 
 
 @dataclass
-class Stage:
+class RehearsalStage:
     """What all prompts of a server share, and what is known of the running one."""
 
     config: RehearsalConfig
@@ -48,7 +48,7 @@ class Stage:
 class PromptRun:
     """One prompt being executed."""
 
-    def __init__(self, item: QueueItem, stage: Stage) -> None:
+    def __init__(self, item: QueueItem, stage: RehearsalStage) -> None:
         _number, self.prompt_id, self.graph, self.extra_data, self.outputs = item
         self.item = item
         self.stage = stage
@@ -90,7 +90,7 @@ class PromptRun:
                 continue
             try:
                 self.results[node_id] = await self._run_node(node_id)
-            except PromptInterrupted:
+            except RehearsalInterrupted:
                 self._announce("execution_interrupted", **self._where(node_id))
                 return False
             except Exception as fault:  # noqa: BLE001  whatever a node raises goes to the client
@@ -145,7 +145,7 @@ class PromptRun:
     def _heed_interrupt(self) -> None:
         if self.stage.is_interrupted:
             self.stage.is_interrupted = False
-            raise PromptInterrupted
+            raise RehearsalInterrupted
 
     def _content_of(self, node_id: str) -> str:
         node = self.graph[node_id]

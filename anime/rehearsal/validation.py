@@ -11,7 +11,7 @@ from typing import Any
 from anime.core.graphs import Graph
 from anime.rehearsal.node_types import JsonObject, NodeInput, NodeType
 
-MOST_CHOICES_LISTED = 20
+MAX_CHOICES_LISTED = 20
 LINK_LENGTH = 2  # [node id, output slot]
 CONVERSIONS: dict[str, Callable[[Any], object]] = {  # of whatever the client sent
     "INT": int,
@@ -242,7 +242,7 @@ def _choice_fault(wanted: NodeInput, value: object) -> JsonObject | None:
     if isinstance(wanted.kind, str) or value in wanted.kind:
         return None
     choices = list(wanted.kind)
-    is_long = len(choices) > MOST_CHOICES_LISTED
+    is_long = len(choices) > MAX_CHOICES_LISTED
     listed = f"(list of length {len(choices)})" if is_long else str(choices)
     return error(
         "value_not_in_list",

@@ -9,7 +9,7 @@ from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.nodes import node_catalogue
 from anime.rehearsal.prompt_queue import History, PromptQueue, QueueItem
-from anime.rehearsal.prompt_run import PromptRun, Stage
+from anime.rehearsal.prompt_run import PromptRun, RehearsalStage
 
 
 class Worker:
@@ -19,7 +19,9 @@ class Worker:
         self.config = config
         self.types: dict[str, NodeType] = node_catalogue(config)
         self.sockets = Sockets()
-        self.stage = Stage(config, self.sockets, Gpu(config.vram_total_mb, config.load_seconds))
+        self.stage = RehearsalStage(
+            config, self.sockets, Gpu(config.vram_total_mb, config.load_seconds)
+        )
         self.queue = PromptQueue(self._broadcast_status)
         self.history = History()
         self._unload_models = False

@@ -7,7 +7,7 @@ import platformdirs
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from anime.stack_record import read_record
+from anime.settings.stack_record import read_record
 
 
 class RunningStackSource(PydanticBaseSettingsSource):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from anime.core.webhooks import DELAYS_SECONDS, delay_seconds
-from anime.db.doorbell import Doorbell
+from anime.db.notifications import NotificationListener
 from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
@@ -61,19 +61,19 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver without end. What is under way when this is cancelled is sent again later."""
-        doorbell = Doorbell(self._database.address, DELIVERIES_CHANNEL)
+        worker_channel = NotificationListener(self._database.address, DELIVERIES_CHANNEL)
         try:
-            with doorbell.bell_of(DUE) as bell:
+            with worker_channel.listening_to(DUE) as notified:
                 async with asyncio.TaskGroup() as group:
                     while True:
-                        bell.clear()
-                        wait_seconds = await self._begin_due(group, bell)
+                        notified.clear()
+                        wait_seconds = await self._begin_due(group, notified)
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(bell.wait(), wait_seconds)
+                            await asyncio.wait_for(notified.wait(), wait_seconds)
         finally:
-            await doorbell.close()
+            await worker_channel.close()
 
-    async def _begin_due(self, group: asyncio.TaskGroup, bell: asyncio.Event) -> float:
+    async def _begin_due(self, group: asyncio.TaskGroup, notified: asyncio.Event) -> float:
         """How long to wait for a ring, once everything has begun that is due and has room."""
         room = AT_A_TIME - self._under_way
         if not room:
@@ -88,12 +88,12 @@ class Deliverer:
             return POLL_SECONDS
         for delivery in due:
             self._under_way += 1
-            group.create_task(self._deliver(delivery, bell))
+            group.create_task(self._deliver(delivery, notified))
         if next_seconds is None or len(due) == room:
             return POLL_SECONDS
         return min(max(next_seconds, _MIN_WAIT_SECONDS), POLL_SECONDS)
 
-    async def _deliver(self, delivery: Delivery, bell: asyncio.Event) -> None:
+    async def _deliver(self, delivery: Delivery, notified: asyncio.Event) -> None:
         try:
             await self._try_once(delivery)
         except DatabaseUnavailable as fault:  # the claim lapses, and it is sent once more
@@ -102,7 +102,7 @@ class Deliverer:
             _log.exception("Webhook %s met an unexpected error", delivery.id)
         finally:
             self._under_way -= 1
-            bell.set()
+            notified.set()
 
     async def _try_once(self, delivery: Delivery) -> None:
         try:

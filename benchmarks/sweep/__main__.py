@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 from sqlalchemy import make_url
 
-from anime.cli.terminal import tell_error
+from anime.cli.terminal import print_error
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError
-from anime.local.postgres import embedded_postgres
+from anime.stack.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
 from benchmarks.search import add, fill, searched
@@ -89,5 +89,5 @@ if __name__ == "__main__":
     try:
         app(prog_name="python -m benchmarks.sweep")
     except AnimeError as error:
-        tell_error(error)
+        print_error(error)
         sys.exit(1)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from anime.assets.importer.run import SweepRequest, sweep_folder
+from anime.assets.store import AssetStore
 from anime.db.session import Database
 from anime.errors import StackError
-from anime.library import Library
 from anime.settings import PROJECT_DIR
-from anime.sweep.run import SweepOrder, sweep_folder
 from benchmarks.footprint import family_mb, resident_mb
 
 _LOOK_SECONDS = 0.1  # between two looks at the memory
@@ -68,8 +68,8 @@ async def _peak_mb(pid: int, ending: "asyncio.Task[tuple[bytes, bytes]]") -> flo
 async def _sweep(folder: Path, library: Path, url: str) -> None:
     began = time.perf_counter()
     async with Database(url) as database:
-        order = SweepOrder(folder=folder, zone=ZoneInfo("Asia/Tokyo"), settle_seconds=0)
-        report = await sweep_folder(order, database, Library(library))
+        order = SweepRequest(folder=folder, zone=ZoneInfo("Asia/Tokyo"), settle_seconds=0)
+        report = await sweep_folder(order, database, AssetStore(library))
     assert report is not None  # noqa: S101  nobody else sweeps here
     seconds = time.perf_counter() - began
     counts = {outcome.value: count for outcome, count in report.counts.items()}

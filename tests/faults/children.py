@@ -19,13 +19,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, event, make_url
 
-from anime.core.sweep_plan import Mode, Seen, Sighting
+from anime.assets.importer import run
+from anime.assets.importer.place import ImportPlacer
+from anime.assets.importer.run import SweepRequest, sweep_folder
+from anime.assets.store import AssetStore
+from anime.core.sweep_plan import ImportCandidate, Mode, ScannedFile
 from anime.db.session import Database
 from anime.errors import AnimeError
-from anime.library import Library
-from anime.sweep import run
-from anime.sweep.placing import Placer
-from anime.sweep.run import SweepOrder, sweep_folder
 
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -96,9 +96,11 @@ def place_at_once(ready: Barrier, source: Path, library: Path, target: str, sha2
     """Place a file at the very moment at which the others do."""
     status = source.stat()
     folder, name = os.fsencode(source.parent), os.fsencode(source.name)
-    seen = Seen(Sighting(folder, name, status.st_size, status.st_mtime_ns), source.name)
+    seen = ImportCandidate(
+        ScannedFile(folder, name, status.st_size, status.st_mtime_ns), source.name
+    )
     mode = Mode.COPY if int(source.stem) % 2 else Mode.LINK
-    placer = Placer(library, mode)
+    placer = ImportPlacer(library, mode)
     ready.wait(30)
     placer.place(seen, Path(target), sha256)  # type: ignore[arg-type]  # a Path is a PurePosixPath
     placer.sync()
@@ -128,7 +130,7 @@ async def _sweep(
     output: Path, library: Path, url: str, mode: Mode, *, dry_run: bool = False
 ) -> str:
     zone = ZoneInfo("Asia/Tokyo")
-    order = SweepOrder(output, zone, mode, dry_run=dry_run, settle_seconds=0)
+    order = SweepRequest(output, zone, mode, dry_run=dry_run, settle_seconds=0)
     async with Database(url) as database:
-        report = await sweep_folder(order, database, Library(library))
+        report = await sweep_folder(order, database, AssetStore(library))
     return report.summary if report else "another sweep is at work"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anime.db.session import Database
-from tests.integration.sweep_stage import Stage
+from tests.integration.import_folder import Stage
 from tests.services import database, database_url, postgres_url
 
 __all__ = ["database", "database_url", "postgres_url"]

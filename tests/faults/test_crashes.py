@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
+from anime.assets.importer.report import SweepReport
 from anime.core.sweep_plan import Mode
-from anime.sweep.report import SweepReport
 from tests.faults.children import MANY, ended, started, sweep_dying
+from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
-from tests.integration.sweep_stage import Stage, picture
 
 PATIENCE_SECONDS = 10
 NEVER = 1_000_000

@@ -13,8 +13,8 @@ import pytest
 from anime.core.paths import slug_of
 from anime.core.sweep_plan import Mode, Reason
 from anime.db.repositories import JobRepository
+from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute
-from tests.integration.sweep_stage import Stage, counts, picture
 
 HUGE_PX = 50_000
 SLUGS = "SELECT slug FROM anime_api.projects"

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from anime import library as libraries
+from anime.assets import store as libraries
 from anime.core.sweep_plan import Mode
 from anime.errors import StorageError
 from tests.faults.children import (
@@ -18,7 +18,7 @@ from tests.faults.children import (
     sweep_as_ordinary_user,
 )
 from tests.faults.disks import another_disk, mount, only_root, small_disk
-from tests.integration.sweep_stage import Stage, counts, picture
+from tests.integration.import_folder import Stage, counts, picture
 
 MEGABYTE = 1024 * 1024
 
@@ -124,14 +124,14 @@ async def test_f44_a_library_that_vanishes_under_way_keeps_the_sources(
 ) -> None:
     for number in range(3):
         stage.put(f"{number}.png", picture(number))
-    check = libraries.Library.check
+    check = libraries.AssetStore.check
 
-    async def check_and_lose(library: libraries.Library) -> None:
+    async def check_and_lose(library: libraries.AssetStore) -> None:
         await check(library)
         shutil.rmtree(library.root)
 
     with monkeypatch.context() as patched:
-        patched.setattr(libraries.Library, "check", check_and_lose)
+        patched.setattr(libraries.AssetStore, "check", check_and_lose)
         with pytest.raises(StorageError, match="cannot write"):
             await stage.sweep(mode)
     assert not stage.library.exists()

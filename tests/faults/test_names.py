@@ -7,7 +7,7 @@ from random import Random
 
 from anime.core.sweep_plan import Mode
 from tests.faults.children import FORKS, ended, place_at_once, started
-from tests.integration.sweep_stage import MADE, Stage, counts, picture
+from tests.integration.import_folder import MADE, Stage, counts, picture
 
 RIVALS = 16
 HOSTILE = 300

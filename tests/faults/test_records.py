@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
-from anime.core.sweep_plan import Mode, Outcome
+from anime.assets.importer.walk import folder_key
+from anime.assets.verify import verify
+from anime.core.sweep_plan import ImportOutcome, Mode
 from anime.db.repositories.sweeps import SweepRepository, SweptLine
-from anime.inventory.verify import verify
-from anime.sweep.walk import folder_key
-from tests.integration.sweep_stage import Stage, counts, picture
+from tests.integration.import_folder import Stage, counts, picture
 
 MANY = 20_000
 NEW = 30
@@ -104,7 +104,7 @@ async def remember(stage: Stage, paths: list[Path]) -> None:
         status, folder = path.stat(), folder_key(os.fsencode(path.parent))
         name = os.fsencode(path.name)
         size, when = status.st_size, status.st_mtime_ns
-        lines.append(SweptLine(folder, name, size, when, Outcome.RESTORED))
+        lines.append(SweptLine(folder, name, size, when, ImportOutcome.RESTORED))
     async with stage.database.session_scope() as session:
         await SweepRepository(session).write(lines)
 

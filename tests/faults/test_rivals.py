@@ -10,15 +10,15 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from anime.assets.rebuild import rebuild
+from anime.assets.store import AssetStore
 from anime.core.job_status import JobStatus
 from anime.core.sweep_plan import Mode
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.errors import StorageError
-from anime.inventory.rebuild import rebuild
-from anime.library import Library
 from anime.schemas import GenerationRequest
 from tests.faults.children import ended, started, sweep_dying
-from tests.integration.sweep_stage import Stage, counts, picture
+from tests.integration.import_folder import Stage, counts, picture
 
 OUTPUTS = 12
 NEVER = 1_000_000
@@ -30,7 +30,7 @@ async def content_of(path: Path) -> AsyncIterator[bytes]:
 
 async def take_in(stage: Stage, job_id: UUID, source: str) -> NewFile:
     """One output brought in as a job does it."""
-    library = Library(stage.library)
+    library = AssetStore(stage.library)
     received = await library.receive(content_of(stage.output / source))
     target = PurePosixPath("unorganized/images/20251202", Path(source).name)
     placed = await library.place(received, target)

@@ -10,11 +10,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
-from anime.local.prefect_server import TUNING
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
+from anime.stack.prefect_server import TUNING
 from tests.services import database_url, postgres_url, redis_url
 
 __all__ = ["database_url", "postgres_url", "redis_url"]

@@ -30,17 +30,17 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.errors import BatchIncomplete
 from anime.rehearsal.config import RehearsalConfig
+from anime.runs.batch_children import cancel_children
 from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
-from flows.children import cancel_children
 from tests.flows.conftest import RehearsalStudio
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 _ENDS_SECONDS = 60
 
 
-def order(name: str = "rooftops", **fields: Any) -> dict[str, Any]:  # any fields of a batch
+def parameters(name: str = "rooftops", **fields: Any) -> dict[str, Any]:  # any fields of a batch
     return {"name": name, "common": SMALL} | fields
 
 
@@ -79,7 +79,7 @@ async def newest_batch_run() -> FlowRun:
 async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
     studio: RehearsalStudio,
 ) -> None:
-    paths = await paths_of(**order(prompts=["dusk", "dawn"], seeds=[1, 2], priority=7))
+    paths = await paths_of(**parameters(prompts=["dusk", "dawn"], seeds=[1, 2], priority=7))
     jobs = await jobs_of(studio)
     assert sorted(Path(path) for path in paths) == studio.library_files()
     assert {(job.prompt, job.seed) for job in jobs} == {
@@ -88,14 +88,14 @@ async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
     assert {job.status for job in jobs} == {JobStatus.COMPLETED}
     shown = await artifacts_of((await newest_batch_run()).id)
     [sheet] = (studio.library / ".sheets").iterdir()
-    assert shown["image"].endswith(f"/api/anime/sheets/{sheet.name}")
+    assert shown["image"].endswith(f"/api/anime/assets/contact_sheet/{sheet.name}")
     assert shown["progress"] == 100
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
 
 
 async def test_children_are_runs_of_generate_within_the_batch(studio: RehearsalStudio) -> None:
-    await batch(**order(prompts=["seen"], takes=2))
+    await batch(**parameters(prompts=["seen"], takes=2))
     run = await newest_batch_run()
     async with get_client() as client:
         children = await client.read_flow_runs(
@@ -111,7 +111,7 @@ async def test_children_are_runs_of_generate_within_the_batch(studio: RehearsalS
 async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
     studio: RehearsalStudio,
 ) -> None:
-    asked = order(prompts=list("abcde"), requests=[{"prompt": "f", "sampler": "eulr"}])
+    asked = parameters(prompts=list("abcde"), requests=[{"prompt": "f", "sampler": "eulr"}])
     with pytest.raises(BatchIncomplete, match=r"5 completed, 1 failed\. 6: .*eulr"):
         await batch(**asked)
     assert len(studio.library_files()) == len(await studio.files()) == 5
@@ -143,14 +143,14 @@ async def test_run_again_it_renders_only_what_is_missing(studio: RehearsalStudio
 async def test_a_batch_that_was_extended_renders_only_what_is_new(
     studio: RehearsalStudio,
 ) -> None:
-    first = await paths_of(**order(prompts=["a", "b"]))
-    both = await paths_of(**order(prompts=["new", "b", "a"]))
+    first = await paths_of(**parameters(prompts=["a", "b"]))
+    both = await paths_of(**parameters(prompts=["new", "b", "a"]))
     assert set(first) < set(both)
     assert await prompts_rendered(studio) == 3
 
 
 async def test_what_has_failed_too_often_is_left_alone(studio: RehearsalStudio) -> None:
-    asked = order(requests=[{"prompt": "f", "sampler": "eulr"}], max_tries=2)
+    asked = parameters(requests=[{"prompt": "f", "sampler": "eulr"}], max_tries=2)
     for _ in range(3):
         with pytest.raises(BatchIncomplete):
             await batch(**asked)
@@ -168,7 +168,7 @@ class TestWithRendersOneCanWatch:
         self, studio: RehearsalStudio
     ) -> None:
         long = {**SMALL, "steps": 10}  # than it takes a busy machine to send the next
-        run = asyncio.create_task(paths_of(**order(prompts=["steady"], takes=5, common=long)))
+        run = asyncio.create_task(paths_of(**parameters(prompts=["steady"], takes=5, common=long)))
         seen = []
         async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
             while not run.done():
@@ -183,7 +183,7 @@ class TestWithRendersOneCanWatch:
     ) -> None:
         monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
         get_settings.cache_clear()
-        asked = order(name="killed", prompts=["on and on"], takes=8)
+        asked = parameters(name="killed", prompts=["on and on"], takes=8)
         killed = await _start_elsewhere(asked, tmp_path)
         try:
             async with asyncio.timeout(_ENDS_SECONDS):
@@ -204,7 +204,7 @@ class TestWithRendersOneCanWatch:
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
         self, studio: RehearsalStudio
     ) -> None:
-        asked = order(name="never mind", prompts=["long"], takes=20)
+        asked = parameters(name="never mind", prompts=["long"], takes=20)
         run = asyncio.create_task(paths_of(**asked))
         async with asyncio.timeout(_ENDS_SECONDS):
             while not await studio.files():
@@ -221,7 +221,7 @@ class TestWithRendersOneCanWatch:
 
 
 async def test_a_batch_before_its_first_job_can_be_cancelled(studio: RehearsalStudio) -> None:
-    asked = BatchRequest.model_validate(order(prompts=["a", "b"]))
+    asked = BatchRequest.model_validate(parameters(prompts=["a", "b"]))
     async with studio.database.session_scope() as session:
         for child in expand(asked):
             await JobRepository(session).create(

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository, Lease
-from anime.orders.desk import Desk, open_desk
-from anime.progress import ProgressPublisher, follow_job
-from anime.redis_keys import job_hash
+from anime.jobs.service import JobService, open_job_service
+from anime.progress.keys import job_hash
+from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import get_settings
@@ -35,17 +35,17 @@ def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
 
 
 @pytest_asyncio.fixture
-async def desk(studio: RehearsalStudio) -> AsyncIterator[Desk]:
+async def job_service(studio: RehearsalStudio) -> AsyncIterator[JobService]:
     async with (
         ProgressPublisher(studio.redis_url) as publisher,
-        open_desk(get_settings(), studio.database, publisher) as desk,
+        open_job_service(get_settings(), studio.database, publisher) as job_service,
     ):
-        yield desk
+        yield job_service
 
 
-async def ended(**order: Any) -> State[Any]:  # fields of a request
+async def ended(**parameters: Any) -> State[Any]:  # fields of a request
     """The last state of a run."""
-    state = await generate(**order, return_state=True)
+    state = await generate(**parameters, return_state=True)
     return cast("State[Any]", state)  # return_state decides, which the signature cannot say
 
 
@@ -70,15 +70,17 @@ async def prompts(studio: RehearsalStudio) -> tuple[list[Any], dict[str, Any]]:
 
 
 async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
-    studio: RehearsalStudio, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    studio: RehearsalStudio, job_service: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.job_run._BEAT_SECONDS", 60.0)  # so that only the bell can tell
+    monkeypatch.setattr(
+        "anime.runs.execution._BEAT_SECONDS", 60.0
+    )  # so that only the bell can tell
     doomed, neighbour = uuid4(), uuid4()
     run = asyncio.create_task(ended(prompt="no", job_id=doomed, **LONG))
     await until_rendering(studio, doomed)
     beside = asyncio.create_task(generate(prompt="yes", job_id=neighbour, **BRIEF))
-    stopping = await desk.cancel(doomed)
-    again = await desk.cancel(doomed)
+    stopping = await job_service.cancel(doomed)
+    again = await job_service.cancel(doomed)
     state = await asyncio.wait_for(run, 10)
     assert (stopping.status, again.status) == (JobStatus.CANCELLING, JobStatus.CANCELLING)
     assert state.name == "Cancelled"
@@ -91,7 +93,7 @@ async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
     queue, history = await prompts(studio)
     assert (queue, len(history)) == ([], 2)
     assert [entry["status"]["completed"] for entry in history.values()] == [False, True]
-    late = await desk.cancel(neighbour)
+    late = await job_service.cancel(neighbour)
     assert (late.status, late.detail) == (
         JobStatus.COMPLETED,
         "It was completed before; nothing is changed.",
@@ -99,7 +101,7 @@ async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
 
 
 async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_picture_is_recorded(
-    studio: RehearsalStudio, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    studio: RehearsalStudio, job_service: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id, is_held = uuid4(), asyncio.Event()
     enter, hold = Reporter.enter, JobRepository.hold
@@ -107,7 +109,7 @@ async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_pictur
     async def cancelled_on_entering(reporter: Reporter, stage: Stage, message: str) -> None:
         await enter(reporter, stage, message)
         if stage is Stage.ORGANIZING:
-            await desk.cancel(job_id)
+            await job_service.cancel(job_id)
             await is_held.wait()  # the run has heard of it
 
     async def told(jobs: JobRepository, lease: Lease, *, seconds: float) -> None:
@@ -123,17 +125,17 @@ async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_pictur
 
 
 async def test_a_run_that_comes_for_a_job_cancelled_while_it_waited_ends_as_cancelled(
-    studio: RehearsalStudio, desk: Desk
+    studio: RehearsalStudio, job_service: JobService
 ) -> None:
-    job = await desk.intake.take_on(GenerationRequest(prompt="never"))
-    assert (await desk.cancel(job.id)).status is JobStatus.CANCELLED
+    job = await job_service.intake.take_on(GenerationRequest(prompt="never"))
+    assert (await job_service.cancel(job.id)).status is JobStatus.CANCELLED
     state = await ended(prompt="never", job_id=job.id)
     assert state.name == "Cancelled"
     assert await prompts(studio) == ([], {})
 
 
 async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
-    studio: RehearsalStudio, desk: Desk
+    studio: RehearsalStudio, job_service: JobService
 ) -> None:
     job_id = uuid4()
     run = asyncio.create_task(generate(prompt="orphan", job_id=job_id, **LONG))
@@ -143,7 +145,7 @@ async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
     async with studio.database.session_scope() as session:
         stopping = await JobRepository(session).request_cancel(job_id)
     assert stopping.status is JobStatus.CANCELLING
-    done = await desk.reconciler().step()
+    done = await job_service.reconciler().step()
     assert done.cancelled == 1
     assert (await job_of(studio, job_id)).status is JobStatus.CANCELLED
     queue, history = await prompts(studio)

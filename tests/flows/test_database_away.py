@@ -13,15 +13,15 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
 
+from anime.assets.rebuild import rebuild
 from anime.core.job_status import JobStatus, Stage
 from anime.errors import DatabaseUnavailable
-from anime.inventory.rebuild import rebuild
 from flows.generate import generate
 from tasks.progress import Reporter
 from tasks.records import record, record_failure
 from tests.flows.conftest import RehearsalStudio
-from tests.integration.gateway_peer import gateway_settings, running_api
 from tests.integration.old_client import execute
+from tests.integration.progress_peer import gateway_settings, running_api
 from tests.own_postgres import OwnPostgres, own_postgres
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
@@ -156,7 +156,9 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
     steps.at(Stage.RECORDING, go_away)
     with monkeypatch.context() as impatient:
         impatient.setattr("flows.generate.record", record.with_options(retries=0))
-        impatient.setattr("flows.job_run.record_failure", record_failure.with_options(retries=0))
+        impatient.setattr(
+            "anime.runs.execution.record_failure", record_failure.with_options(retries=0)
+        )
         with pytest.raises(DatabaseUnavailable):
             await generate(prompt="a long outage", job_id=job_id, **SMALL)
     [path] = studio.library_files()
@@ -218,7 +220,7 @@ async def test_f50_a_transaction_that_could_not_be_serialized_is_done_again(
         tasks.append(asyncio.create_task(commit_once_waited_for(rival)))
 
     job_id, tasks = uuid4(), list[asyncio.Task[None]]()
-    monkeypatch.setattr("flows.job_run._BEAT_SECONDS", 60.0)  # nobody else writes to the job
+    monkeypatch.setattr("anime.runs.execution._BEAT_SECONDS", 60.0)  # nobody else writes to the job
     steps.at(Stage.RECORDING, write_first)
     async with isolated(postgres.url, "repeatable read"):
         await generate(prompt="two writers", job_id=job_id, **SMALL)
@@ -257,7 +259,7 @@ async def commit_once_waited_for(rival: psycopg.AsyncConnection[Any]) -> None:
 async def test_f50_while_the_database_is_away_the_api_says_so_and_nothing_is_half_made(
     postgres: OwnPostgres, redis_url: str
 ) -> None:
-    jobs, order = "/api/anime/jobs", {"prompt": "afterwards"}
+    jobs, parameters = "/api/anime/jobs", {"prompt": "afterwards"}
     async with (
         running_api(gateway_settings(postgres.url, redis_url)) as api,
         httpx.AsyncClient(base_url=api.http_url, trust_env=False) as client,
@@ -265,7 +267,7 @@ async def test_f50_while_the_database_is_away_the_api_says_so_and_nothing_is_hal
         before = (await client.get(jobs)).json()
         await postgres.stop()
         answers = [
-            await client.post("/api/anime/generate", json=order),
+            await client.post("/api/anime/generate", json=parameters),
             await client.post("/api/anime/projects", json={"name": "Half Made"}),
             await client.post(f"/api/anime/generation/{uuid4()}/cancel"),
             await client.get(f"/api/anime/generation/{uuid4()}/status"),
@@ -276,7 +278,7 @@ async def test_f50_while_the_database_is_away_the_api_says_so_and_nothing_is_hal
         await postgres.start()
         assert (await client.get(jobs)).json() == before
         projects = (await client.get("/api/anime/projects")).json()["items"]
-        taken = await client.post("/api/anime/generate", json=order)
+        taken = await client.post("/api/anime/generate", json=parameters)
         status = await client.get(f"/api/anime/generation/{taken.json()['job_id']}/status")
     assert [answer.status_code for answer in answers] == [503] * len(answers)
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)

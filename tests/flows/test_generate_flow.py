@@ -25,7 +25,7 @@ from anime.errors import (
     PromptRejected,
     StorageError,
 )
-from anime.redis_keys import job_hash, job_stream
+from anime.progress.keys import job_hash, job_stream
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.settings import get_settings
@@ -38,8 +38,8 @@ SMALL: dict[str, Any] = {"width": 128, "height": 128, "steps": 3}  # any fields 
 _Entries: TypeAlias = list[tuple[str, dict[str, str]]]  # redis-py types every protocol
 
 
-async def paths_of(**order: Any) -> list[str]:  # any fields of a request
-    return cast("list[str]", await generate(**order))
+async def paths_of(**parameters: Any) -> list[str]:  # any fields of a request
+    return cast("list[str]", await generate(**parameters))
 
 
 async def test_a_prompt_becomes_a_file_and_a_completed_job(studio: RehearsalStudio) -> None:
@@ -155,10 +155,10 @@ async def test_a_run_shows_a_bar_the_pictures_and_a_table(studio: RehearsalStudi
     ],
 )
 async def test_what_cannot_be_rendered_fails_at_once_and_says_why(
-    studio: RehearsalStudio, order: dict[str, Any], error: type[Exception], said: str
+    studio: RehearsalStudio, parameters: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        await generate(prompt="impossible", **order)
+        await generate(prompt="impossible", **parameters)
     job = await studio.newest_job()
     assert (job.status, job.error_kind) == (JobStatus.FAILED, FailureKind.INVALID_WORKFLOW)
     assert said in str(job.error)

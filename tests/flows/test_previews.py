@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from anime.redis_keys import PREVIEWS_CHANNEL, previews_wish
+from anime.progress.keys import PREVIEWS_CHANNEL, preview_request_key
 from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import Preview
 from flows.generate import generate
@@ -31,7 +31,7 @@ async def test_previews_are_published_at_the_pace_of_a_viewer_while_there_is_one
     ):
         await channel.subscribe(PREVIEWS_CHANNEL)
         assert (await channel.get_message(timeout=2))["type"] == "subscribe"
-        await redis.set(previews_wish(watched), "1", ex=60)
+        await redis.set(preview_request_key(watched), "1", ex=60)
         for job_id in (unwatched, watched):
             await asyncio.wait_for(
                 generate(prompt="haze", width=64, height=64, steps=12, job_id=job_id), 60

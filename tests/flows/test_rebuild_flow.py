@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
+from anime.assets.provenance import ORIGINS_FOLDER
+from anime.assets.rebuild import rebuild
+from anime.assets.verify import verify
 from anime.core.job_status import FailureKind
 from anime.db.migrate import upgrade
 from anime.db.repositories import JobRepository
 from anime.errors import StorageError
-from anime.inventory.rebuild import rebuild
-from anime.inventory.verify import verify
-from anime.origins import ORIGINS_FOLDER
 from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings

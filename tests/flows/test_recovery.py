@@ -17,10 +17,10 @@ from anime.core.job_status import JobStatus
 from anime.core.paths import owner_of
 from anime.db.repositories import JobRepository
 from anime.errors import LeaseLost
-from anime.local.ports import PortWish, resolve_ports
-from anime.progress import follow_job
+from anime.progress.publisher import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
+from anime.stack.ports import PortRequest, resolve_ports
 from flows.generate import generate
 from tasks.progress import Reporter
 from tests.flows.conftest import RehearsalStudio
@@ -70,7 +70,7 @@ async def rehearsal(
     studio: RehearsalStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RehearsalProcess]:
     """The studio's server, in a process of its own, with steps one can see."""
-    [port] = resolve_ports([PortWish("ANIME_REHEARSAL_PORT", 0)])
+    [port] = resolve_ports([PortRequest("ANIME_REHEARSAL_PORT", 0)])
     server = RehearsalProcess(port, tmp_path / "killable")
     await server.start()
     monkeypatch.setenv("ANIME_COMFYUI_URL", server.url)
@@ -175,7 +175,7 @@ async def test_a_heartbeat_just_after_the_last_transaction_does_no_harm(
 
     completed, beat_seconds = Reporter.completed, 0.01
     monkeypatch.setattr(Reporter, "completed", slow_goodbye)
-    monkeypatch.setattr("flows.job_run._BEAT_SECONDS", beat_seconds)
+    monkeypatch.setattr("anime.runs.execution._BEAT_SECONDS", beat_seconds)
     await generate(prompt="quick heart", width=64, height=64, steps=1)
     job = await studio.newest_job()
     events = [event async for event in follow_job(studio.redis_url, job.id)]

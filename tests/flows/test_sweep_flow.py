@@ -17,13 +17,13 @@ from prefect.client.schemas.filters import (
 )
 from prefect.context import FlowRunContext
 
-from anime.db.single import SWEEP, only_one
+from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.settings import get_settings
 from flows.generate import generate
 from flows.sweep import NO_FOLDER, NOT_ALONE, sweep
 from tasks.sweep import INTERVAL, is_late
 from tests.flows.conftest import RehearsalStudio
-from tests.integration.sweep_stage import picture
+from tests.integration.import_folder import picture
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_a_run_shows_a_bar_a_table_and_a_sheet_of_the_new_pictures(
     assert rows["0.png"]["where"] in {str(path) for path in studio.library_files()}
     assert rows["empty.png"]["is"] == "quarantined"
     [sheet] = (studio.library / ".sheets").iterdir()
-    assert artifacts["image"].endswith(f"/api/anime/sheets/{sheet.name}")
+    assert artifacts["image"].endswith(f"/api/anime/assets/contact_sheet/{sheet.name}")
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
 
@@ -102,7 +102,7 @@ async def test_the_second_of_two_at_once_ends_at_once(
     studio: RehearsalStudio, output: Path
 ) -> None:
     (output / "a.png").write_bytes(picture(1))
-    async with only_one(studio.database.address, SWEEP):
+    async with advisory_lock(studio.database.address, SWEEP):
         assert await swept() == NOT_ALONE
     assert await studio.files() == []
 

@@ -12,8 +12,8 @@ from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
 from anime.core.job_status import JobStatus
-from anime.db.repositories import Claim, JobRepository, WindowRepository
-from anime.progress import follow_job
+from anime.db.repositories import JobRepository, SlotRepository, SlotRequest
+from anime.progress.publisher import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
 from flows.generate import generate
@@ -29,12 +29,12 @@ def one_in_flight(studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch) -> N
 @asynccontextmanager
 async def full_window(studio: RehearsalStudio) -> AsyncIterator[None]:
     """Somebody else's prompt is in flight for as long as the block lasts."""
-    other = Claim(server=studio.comfyui_url, job_id=uuid4(), fence=1, is_interactive=True)
+    other = SlotRequest(server=studio.comfyui_url, job_id=uuid4(), fence=1, is_interactive=True)
     async with studio.database.session_scope() as session:
-        await WindowRepository(session).ask(other, size=1, seconds=60)
+        await SlotRepository(session).ask(other, size=1, seconds=60)
     yield
     async with studio.database.session_scope() as session:
-        await WindowRepository(session).leave(other, size=1)
+        await SlotRepository(session).leave(other, size=1)
 
 
 async def first_event_saying(studio: RehearsalStudio, job_id: UUID, words: str) -> ProgressEvent:
@@ -87,7 +87,7 @@ async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
         with pytest.raises(CancelledRun, match="was cancelled"):
             await asyncio.wait_for(run, 30)
         async with studio.database.session_scope() as session:
-            state = await WindowRepository(session).state(studio.comfyui_url)
+            state = await SlotRepository(session).state(studio.comfyui_url)
         assert (state.held, state.waiting) == (1, 0)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
     async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
@@ -97,7 +97,7 @@ async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
 async def test_its_place_is_free_as_soon_as_the_render_has_ended(studio: RehearsalStudio) -> None:
     await generate(prompt="in and out")
     async with studio.database.session_scope() as session:
-        state = await WindowRepository(session).state(studio.comfyui_url)
+        state = await SlotRepository(session).state(studio.comfyui_url)
     assert (state.held, state.waiting) == (0, 0)
 
 
@@ -117,4 +117,4 @@ async def test_without_redis_it_gets_its_place_all_the_same(
 
 async def _somebody_waits(studio: RehearsalStudio) -> bool:
     async with studio.database.session_scope() as session:
-        return (await WindowRepository(session).state(studio.comfyui_url)).waiting > 0
+        return (await SlotRepository(session).state(studio.comfyui_url)).waiting > 0

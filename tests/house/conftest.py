@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from anime.local.house import House as LocalHouse
-from anime.local.house import running
+from anime.stack.house import RunningStack as LocalHouse
+from anime.stack.house import running
 
 JOB_SECONDS = 90
 STEP_SECONDS = "0.02"

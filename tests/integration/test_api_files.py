@@ -9,11 +9,11 @@ import httpx
 import pytest
 from PIL import Image
 
+from anime.assets.store import sha256_of
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import thumbnail_path
 from anime.db.repositories import FileRepository, NewFile
 from anime.db.session import Database
-from anime.library import sha256_of
-from anime.media.thumbnails import draw_thumbnail
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 

@@ -19,11 +19,11 @@ from sqlalchemy import make_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from anime.listening import listening_socket
-from anime.progress import ProgressPublisher
+from anime.net.listening import listening_socket
+from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
-from tests.integration.gateway_peer import event
+from tests.integration.progress_peer import event
 
 START_SECONDS = 30
 EVENTS_BEHIND = 150
@@ -131,8 +131,8 @@ async def test_a_request_under_way_is_answered_before_it_stops(
 
 
 async def _someone_waits(url: str) -> bool:
-    async with await psycopg.AsyncConnection.connect(url) as looking:
-        cursor = await looking.execute(
+    async with await psycopg.AsyncConnection.connect(url) as check_lock:
+        cursor = await check_lock.execute(
             "SELECT count(*) FROM pg_locks WHERE NOT granted"
             " AND relation = 'anime_api.production_jobs'::regclass"
         )

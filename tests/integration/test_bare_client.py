@@ -8,15 +8,15 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from anime.comfyui.workflow_templates import load_template
 from anime.core.graphs import Graph
-from anime.core.workflows import build
+from anime.core.workflow_build import build
 from anime.errors import ComfyUIError
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
-from anime.templates import load_template
 from benchmarks.bare_client import BareClient
 from benchmarks.timing import busy_seconds, render_span, wall_seconds
 

@@ -16,10 +16,10 @@ from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.repositories import FileRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest
-from anime.local.valkey import embedded_valkey
-from anime.progress import ProgressPublisher
+from anime.progress.publisher import ProgressPublisher
+from anime.progress.updates import subscribe_updates
 from anime.schemas import ProgressEvent
-from anime.updates import follow_updates
+from anime.stack.valkey import embedded_valkey
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_commands import Commands, ended, file_of
 
@@ -193,7 +193,7 @@ async def test_updates_of_every_job_come_on_one_connection(
         heard: list[UUID] = []
 
         async def listen() -> None:
-            async for event in follow_updates(url):
+            async for event in subscribe_updates(url):
                 heard.append(event.job_id)
                 if set(heard) == set(ids):
                     return

@@ -24,7 +24,7 @@ from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
-from anime.progress import ProgressPublisher
+from anime.progress.publisher import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent

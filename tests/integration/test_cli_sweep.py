@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from anime.cli.app import app
 from anime.errors import ConfigurationError, NotFound
 from anime.settings import get_settings
-from tests.integration.sweep_stage import picture
+from tests.integration.import_folder import picture
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_a_quarantined_file_comes_back_and_is_left_alone_there(output: Path) -> 
     broken.write_bytes(b"half a picture")
     anime("sweep", "--mode", "move")
     assert not broken.exists()
-    [slip] = json.loads(anime("quarantine", "list", "--json").stdout)
-    assert slip["path"] == str(broken)
-    restored = anime("quarantine", "restore", slip["name"])
+    [record] = json.loads(anime("quarantine", "list", "--json").stdout)
+    assert record["path"] == str(broken)
+    restored = anime("quarantine", "restore", record["name"])
     assert restored.stdout.strip() == str(broken)
     assert broken.read_bytes() == b"half a picture"
     assert json.loads(anime("quarantine", "list", "--json").stdout) == []

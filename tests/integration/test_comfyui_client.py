@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from anime.comfyui.client import ComfyUIClient
-from anime.core.run_state import Running
+from anime.core.prompt_state import Running
 from anime.errors import ComfyUIError, ComfyUIUnreachable, ConfigurationError
 from tests.integration.comfyui_peer import Host, Peer
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from PIL import Image
 
-from anime.comfyui.cancellation import Ending
+from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.failures import failure_of
 from anime.comfyui.models import (
@@ -24,7 +24,7 @@ from anime.comfyui.models import (
     PreviewFrame,
 )
 from anime.core.graphs import Graph
-from anime.core.run_state import Absent, Finished
+from anime.core.prompt_state import Absent, Finished
 from anime.errors import NotFound, OutOfVram, PromptInterrupted, PromptRejected
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
@@ -187,13 +187,16 @@ async def test_a_running_prompt_is_cancelled_and_nobody_elses(client: ComfyUICli
         )
     async with asyncio.timeout(5), aclosing(following(client, ours)) as events:
         await anext(events)
-    assert await client.cancel(waiting, timeout_seconds=5) is Ending.REMOVED
-    assert await client.cancel(ours, timeout_seconds=5) is Ending.INTERRUPTED
+    assert await client.cancel(waiting, timeout_seconds=5) is CancelResult.REMOVED
+    assert await client.cancel(ours, timeout_seconds=5) is CancelResult.INTERRUPTED
     found = await client.find(ours)
     assert isinstance(found, Finished)
     assert isinstance(failure_of(found.entry), PromptInterrupted)
     assert await client.find(waiting) == Absent()
-    assert await client.cancel(theirs, timeout_seconds=5) in {Ending.INTERRUPTED, Ending.REMOVED}
+    assert await client.cancel(theirs, timeout_seconds=5) in {
+        CancelResult.INTERRUPTED,
+        CancelResult.REMOVED,
+    }
 
 
 @configured(previews=True)

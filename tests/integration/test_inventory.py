@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from anime.assets.provenance import Provenance, write_provenance
+from anime.assets.rebuild import RebuildReport, rebuild
+from anime.assets.store import sha256_of
+from anime.assets.verify import VerifyReport, verify
 from anime.core.job_status import JobStatus
-from anime.core.png_metadata import TakeStamp, to_pnginfo
+from anime.core.png_metadata import FileStamp, to_pnginfo
+from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
-from anime.db.single import SWEEP, only_one
 from anime.errors import StorageError
-from anime.inventory.rebuild import RebuildReport, rebuild
-from anime.inventory.verify import VerifyReport, verify
-from anime.library import sha256_of
-from anime.origins import Origin, write_origin
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import PROJECT_DIR
 from tests.integration.old_client import execute
@@ -46,7 +46,7 @@ def picture(
     library: Path,
     place: str,
     *,
-    stamp: TakeStamp | None = None,
+    stamp: FileStamp | None = None,
     colour: str = "teal",
     made: datetime = MADE,
 ) -> Path:
@@ -63,7 +63,7 @@ def picture(
     return path
 
 
-def stamp_of(job_id: UUID, **more: Any) -> TakeStamp:  # fields of a stamp
+def stamp_of(job_id: UUID, **more: Any) -> FileStamp:  # fields of a stamp
     known = {
         "prompt": "雪の森",
         "seed": str(2**64 - 1),
@@ -73,7 +73,7 @@ def stamp_of(job_id: UUID, **more: Any) -> TakeStamp:  # fields of a stamp
         "character": "Aiko",
         "attempt": 2,
     }
-    return TakeStamp.model_validate(known | {"job_id": job_id} | more)
+    return FileStamp.model_validate(known | {"job_id": job_id} | more)
 
 
 def take(library: Path, job_id: UUID, number: int = 1, **more: Any) -> Path:  # of picture
@@ -154,7 +154,7 @@ async def test_what_no_file_can_carry_comes_back_from_the_origin_beside_it(
     path = library / "neon-city" / "videos" / "20251202" / name
     path.parent.mkdir(parents=True)
     path.write_text("not media at all")
-    origin = Origin(
+    origin = Provenance(
         job_id=job_id,
         project="Neon City",
         project_slug="neon-city",
@@ -165,7 +165,7 @@ async def test_what_no_file_can_carry_comes_back_from_the_origin_beside_it(
         created_at=made,
         metadata={"prompt": "petals", "seed": "7", "attempt": 3, "timings": {}},
     )
-    write_origin(library, sha256_of(path), origin)
+    write_provenance(library, sha256_of(path), origin)
     await rebuilt(database, library)
     [file], owner = await files(database, text="petals", kind="video"), await job(database, job_id)
     assert (file.job_id, file.created_at) == (job_id, made)
@@ -242,7 +242,7 @@ async def test_a_copy_of_a_jobs_file_has_a_row_of_its_own(
 async def test_many_files_come_back_in_many_batches(
     database: Database, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.inventory.rebuild.BATCH_FILES", 7)
+    monkeypatch.setattr("anime.assets.rebuild.BATCH_FILES", 7)
     jobs = [uuid4() for _ in range(20)]
     for number, job_id in enumerate(jobs):
         take(library, job_id, colour=f"rgb({number}, 0, 0)")
@@ -269,7 +269,7 @@ async def test_a_library_that_is_not_there_is_no_empty_one(
 async def test_a_library_that_is_lost_while_it_is_verified_misses_no_file(
     database: Database, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.inventory.verify._BATCH_ROWS", 1)
+    monkeypatch.setattr("anime.assets.verify._BATCH_ROWS", 1)
     for number in range(3):
         take(library, uuid4(), number)
     await rebuilt(database, library)
@@ -384,7 +384,7 @@ async def test_a_rebuild_does_not_go_between_a_sweep_and_its_rows(
     database: Database, library: Path
 ) -> None:
     take(library, uuid4())
-    async with only_one(database.address, SWEEP):
+    async with advisory_lock(database.address, SWEEP):
         with pytest.raises(StorageError, match="sweep"):
             await rebuilt(database, library)
     assert await files(database) == []

@@ -14,12 +14,12 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from anime import progress
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.local.valkey import embedded_valkey
-from anime.progress import ProgressPublisher, follow_job
-from anime.redis_keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_stream
+from anime.progress import publisher as progress
+from anime.progress.keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_stream
+from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
+from anime.stack.valkey import embedded_valkey
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
 
@@ -162,7 +162,7 @@ async def test_redis_away_costs_one_short_wait_and_one_line(
 ) -> None:
     async with ProgressPublisher(f"unix://{tmp_path}/nothing.sock") as publisher:
         began = time.monotonic()
-        with caplog.at_level(logging.WARNING, logger="anime.progress"):
+        with caplog.at_level(logging.WARNING, logger="anime.progress.publisher"):
             for percent in range(100):
                 await publisher.publish(event(uuid4(), percent))
     assert time.monotonic() - began < 1

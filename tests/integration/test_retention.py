@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 
+from anime.assets.archive import MANIFEST
+from anime.assets.retention.journal import Journal
+from anime.assets.retention.run import Retention
+from anime.assets.retention.source import Source
+from anime.assets.store import sha256_of
 from anime.core.retention import KeepDays, RetentionReport
 from anime.db.repositories import FileRepository, NewFile, ProjectRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
-from anime.library import sha256_of
-from anime.retention.archive import MANIFEST
-from anime.retention.journal import Journal
-from anime.retention.source import Source
-from anime.retention.tidying import Retention
 from anime.schemas import FileRecord
 from tests.integration.old_client import execute
 
@@ -256,10 +256,10 @@ async def test_a_run_that_dies_between_two_steps_is_completed_by_the_next(
     path = old_file(library / "rain/a.png")
     file_id = await reject(database, database_url, path)
     step = {
-        "place": "anime.retention.archive.Archive._place",
-        "write_down": "anime.retention.archive.Archive._write_down",
+        "place": "anime.assets.archive.Archive._place",
+        "write_down": "anime.assets.archive.Archive._write_down",
         "row": "anime.db.repositories.retention.RetentionRepository.archive",
-        "remove": "anime.retention.source.Source.remove",
+        "remove": "anime.assets.retention.source.Source.remove",
     }[at]
 
     def die(*_: object, **__: object) -> None:

@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from anime.assets.rebuild import rebuild
 from anime.db.migrate import upgrade
 from anime.db.session import Database
-from anime.inventory.rebuild import rebuild
 from tests import studio_files
+from tests.integration.import_folder import Stage, counts
 from tests.integration.old_client import execute
 from tests.integration.rehearsal_peer import opened, txt2img
-from tests.integration.sweep_stage import Stage, counts
 from tests.studio_files import FIRST_MADE, PROJECT, PROJECT_ID, PROJECT_SLUG, Made, make_studio
 
 RENDERED = 6

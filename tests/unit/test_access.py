@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from anime.api.access import Access, bearer_in
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
-from anime.tokens import picture_address, signed_address
+from anime.settings.tokens import picture_address, signed_address
 
 
 def access(tokens: str | None = None, **values: object) -> Access:

@@ -1,6 +1,6 @@
 """Fifteen facts that clients of ComfyUI get wrong, and that ours gets right.
 
-Those that need a real socket (10, 11, 15) are in tests/integration/test_comfyui_follow.py.
+Those that need a real socket (10, 11, 15) are in tests/integration/test_comfyui_tracker.py.
 """
 
 import json
@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from anime.comfyui import cancellation, protocol, requests
-from anime.comfyui.cancellation import Ending
+from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.failures import failure_of
 from anime.comfyui.frames import decode_frame
 from anime.comfyui.models import HistoryEntry
 from anime.comfyui.protocol import Reply
-from anime.core.run_state import Absent, Finished, Pending, Running
+from anime.core.prompt_state import Absent, Finished, Pending, Running
 from anime.errors import NodeFailed, PromptInterrupted, PromptRejected
 
 SAMPLES = Path(__file__).parent / "samples" / "comfyui"
@@ -178,25 +178,28 @@ async def test_fact_13_an_interrupt_is_repeated_until_the_history_has_it(
     running = {**EMPTY_QUEUE, "queue_running": [OURS]}
     script = Script(queue=[running, running, EMPTY_QUEUE], history=[sample("history_interrupted")])
     ending = await client_of(script).cancel(PROMPT_ID, timeout_seconds=1)
-    assert ending is Ending.INTERRUPTED
+    assert ending is CancelResult.INTERRUPTED
     assert script.sent == [{"prompt_id": str(PROMPT_ID)}] * 2
 
 
 async def test_fact_13_an_interrupt_lost_in_the_last_node_leaves_a_completed_prompt() -> None:
     running = {**EMPTY_QUEUE, "queue_running": [OURS]}
     script = Script(queue=[running, EMPTY_QUEUE], history=[sample("history_success")])
-    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=1) is Ending.COMPLETED
+    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=1) is CancelResult.COMPLETED
 
 
 async def test_fact_13_a_prompt_that_never_stops_is_said_to_be_running_still() -> None:
     script = Script(queue=[{**EMPTY_QUEUE, "queue_running": [OURS]}])
-    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=0.05) is Ending.STILL_RUNNING
+    assert (
+        await client_of(script).cancel(PROMPT_ID, timeout_seconds=0.05)
+        is CancelResult.STILL_RUNNING
+    )
 
 
 async def test_fact_14_a_deleted_prompt_is_removed_only_when_it_is_seen_to_be_gone() -> None:
     pending = {"queue_running": [OTHERS], "queue_pending": [OURS]}
     script = Script(queue=[pending, pending, EMPTY_QUEUE], history=[{}])
-    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=1) is Ending.REMOVED
+    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=1) is CancelResult.REMOVED
     assert script.sent == [{"delete": [str(PROMPT_ID)]}] * 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from anime.db.repositories.cursor import Cut, cursor_at, cut_at, page_of
+from anime.db.repositories.cursor import PageCut, cursor_at, cut_at, page_of
 from anime.errors import InvalidRequest
 
 MOMENTS = some.datetimes(
@@ -19,12 +19,12 @@ MOMENTS = some.datetimes(
 
 @given(MOMENTS, some.uuids())
 def test_a_cursor_keeps_the_moment_to_the_microsecond_and_the_id(at: datetime, id_: UUID) -> None:
-    assert cut_at(cursor_at(Cut(at, id_)), UUID) == (at, id_)
+    assert cut_at(cursor_at(PageCut(at, id_)), UUID) == (at, id_)
 
 
 @given(MOMENTS, some.integers(min_value=1, max_value=2**31 - 1))
 def test_ids_may_be_numbers(at: datetime, id_: int) -> None:
-    assert cut_at(cursor_at(Cut(at, id_)), int) == (at, id_)
+    assert cut_at(cursor_at(PageCut(at, id_)), int) == (at, id_)
 
 
 @given(some.text(max_size=60))
@@ -42,7 +42,7 @@ def test_what_is_no_cursor_is_named(text: str) -> None:
 
 
 def test_the_last_page_has_no_next_one() -> None:
-    rows = [Cut(datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=n), n) for n in range(3)]
+    rows = [PageCut(datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=n), n) for n in range(3)]
     page, cursor = page_of(rows, 2, lambda row: row)
     assert page == rows[:2]
     assert cursor == cursor_at(rows[1])

@@ -16,7 +16,7 @@ from anime.settings import PROJECT_DIR
 
 OURS = frozenset({"flows", "tasks", "blocks", "anime"})
 ABOVE_ALL = ("benchmarks", "tests")
-ENTRY_POINTS = ("anime.api", "anime.cli", "anime.local", "anime.worker", "anime.demo")
+ENTRY_POINTS = ("anime.api", "anime.cli", "anime.stack", "anime.worker.start", "anime.demo")
 IMPURE = frozenset(
     {
         *("asyncio", "concurrent", "ctypes", "fileinput", "ftplib", "getpass", "glob", "http"),
@@ -163,8 +163,8 @@ def test_the_core_does_no_io_and_knows_neither_time_nor_chance() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    # anime.local hands its own environment on to the programs it starts.
-    assert faults(environment_faults, but=("anime.settings", "anime.local")) == []
+    # anime.stack hands its own environment on to the programs it starts.
+    assert faults(environment_faults, but=("anime.settings", "anime.stack")) == []
 
 
 def test_one_module_commits() -> None:
@@ -185,7 +185,7 @@ def test_a_flow_reads_as_a_table_of_contents() -> None:
         (layer_faults, "tasks.files", "from flows.generate import generate"),
         (layer_faults, "anime.core.paths", "import blocks.comfyui"),
         (layer_faults, "anime.api.app", "def route():\n    from flows import generate"),
-        (layer_faults, "anime.local.house", "from benchmarks.timing import percentile"),
+        (layer_faults, "anime.stack.house", "from benchmarks.timing import percentile"),
         (core_faults, "anime.core.paths", "import os"),
         (core_faults, "anime.core.paths", "from uuid import uuid4"),
         (core_faults, "anime.core.paths", "import httpx"),

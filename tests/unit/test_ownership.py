@@ -17,7 +17,7 @@ from anime.core.ownership import (
     owner_among,
     read_sidecar,
 )
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 
 NEON = KnownProject(UUID(int=1), "neon-city", "Neon City")
 TOWN = KnownProject(UUID(int=2), "town", "Town")
@@ -28,8 +28,8 @@ def known(*jobs: KnownJob) -> Known:
     return Known.of([NEON, TOWN], list(jobs))
 
 
-def stamp(job_id: UUID = JOB, project: str | None = None) -> TakeStamp:
-    return TakeStamp(
+def stamp(job_id: UUID = JOB, project: str | None = None) -> FileStamp:
+    return FileStamp(
         job_id=job_id,
         prompt="a fox",
         seed="7",

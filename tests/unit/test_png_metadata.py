@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from anime.core.png_metadata import TakeStamp, exif_texts, png_texts, read_stamp, to_pnginfo
+from anime.core.png_metadata import FileStamp, exif_texts, png_texts, read_stamp, to_pnginfo
 from anime.core.seeds import MAX_SEED
 
-STAMP = TakeStamp(
+STAMP = FileStamp(
     job_id=UUID("1b4e28ba-2fa1-4d2e-883f-0016d3cca427"),
     project="東京 2077",
     character="Mira",
@@ -24,7 +24,7 @@ STAMP = TakeStamp(
 )
 
 
-def as_comfyui_writes_it(stamp: TakeStamp) -> dict[str, str]:
+def as_comfyui_writes_it(stamp: FileStamp) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in to_pnginfo(stamp).items()}
 
 

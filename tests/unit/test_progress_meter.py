@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime.core.graphs import Graph, Node
-from anime.core.progress import ProgressMeter
+from anime.core.progress_meter import ProgressMeter
 
 
 def node(title: str, **inputs: object) -> Node:

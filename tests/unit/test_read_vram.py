@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from anime.comfyui.client import ComfyUIClient
-from anime.nvml import GpuMemory, read_gpu
+from anime.comfyui.nvml import GpuMemory, read_gpu
 from tasks import vram
 from tasks.vram import read_vram
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from anime.core.graphs import Graph
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 from anime.core.recipe import Recipe, graph_in, recipe_of, recipe_of_graph
 from anime.core.sampling import LoraUse
 from anime.core.seeds import MAX_SEED
@@ -17,7 +17,7 @@ SHAPE = {
     *("prompt", "negative_prompt", "seed", "model", "loras", "sampler", "scheduler", "steps"),
     *("cfg", "width", "height", "frames", "duration_seconds", "source"),
 }
-STAMP = TakeStamp(
+STAMP = FileStamp(
     job_id=UUID("1b4e28ba-2fa1-4d2e-883f-0016d3cca427"),
     prompt="as it was ordered",
     seed=str(MAX_SEED),

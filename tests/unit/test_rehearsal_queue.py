@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from anime.rehearsal.events import Connection, Sockets
-from anime.rehearsal.prompt_queue import MOST_REMEMBERED, History, PromptQueue
+from anime.rehearsal.events import EventClient, Sockets
+from anime.rehearsal.prompt_queue import MAX_REMEMBERED, History, PromptQueue
 from anime.rehearsal.schedule import execution_order, signatures
 
 CHAIN: dict[str, dict[str, Any]] = {
@@ -102,10 +102,10 @@ def test_history_pages_from_the_oldest_and_without_offset_from_the_newest() -> N
 
 def test_history_forgets_the_oldest() -> None:
     history = History()
-    for number in range(MOST_REMEMBERED + 1):
+    for number in range(MAX_REMEMBERED + 1):
         history.add(str(number), {})
     assert history.of("0") == {}
-    assert len(history.page(None, -1)) == MOST_REMEMBERED
+    assert len(history.page(None, -1)) == MAX_REMEMBERED
 
 
 def test_nodes_run_in_the_order_of_comfyui() -> None:
@@ -137,7 +137,7 @@ def test_a_signature_depends_on_inputs_and_not_on_ids() -> None:
     assert first["5"] == second["21"] != second["22"]
 
 
-def received(connection: Connection) -> list[str]:
+def received(connection: EventClient) -> list[str]:
     kinds = []
     while not connection.outbox.empty():
         frame = connection.outbox.get_nowait()
@@ -147,7 +147,7 @@ def received(connection: Connection) -> list[str]:
 
 
 def test_a_message_goes_to_one_client_or_to_all() -> None:
-    sockets, one, two = Sockets(), Connection("one"), Connection("two")
+    sockets, one, two = Sockets(), EventClient("one"), EventClient("two")
     sockets.join(one)
     sockets.join(two)
     sockets.send("executing", {}, "one")
@@ -157,7 +157,7 @@ def test_a_message_goes_to_one_client_or_to_all() -> None:
 
 
 def test_a_second_socket_of_a_client_goes_silent_when_the_first_closes() -> None:
-    sockets, older, newer = Sockets(), Connection("me"), Connection("me")
+    sockets, older, newer = Sockets(), EventClient("me"), EventClient("me")
     sockets.join(older)
     sockets.join(newer)
     sockets.send("status", {}, None)
@@ -168,7 +168,7 @@ def test_a_second_socket_of_a_client_goes_silent_when_the_first_closes() -> None
 
 
 def test_previews_name_their_node_only_to_who_asked() -> None:
-    sockets, plain, asking = Sockets(), Connection("plain"), Connection("asking")
+    sockets, plain, asking = Sockets(), EventClient("plain"), EventClient("asking")
     asking.wants_preview_metadata = True
     sockets.join(plain)
     sockets.join(asking)

@@ -169,12 +169,12 @@ def test_one_valid_output_is_enough() -> None:
 
 
 def test_a_cycle_is_refused_without_saying_where() -> None:
-    ring = {
+    notify_worker = {
         "1": node("ImageInvert", image=["2", 0]),
         "2": node("ImageInvert", image=["1", 0]),
         "3": save("2", 0),
     }
-    verdict = judge(ring)
+    verdict = judge(notify_worker)
     assert verdict.error is not None
     assert verdict.error["type"] == "prompt_outputs_failed_validation"
     assert verdict.node_errors == {}

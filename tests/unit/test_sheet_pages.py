@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.sheet import fit, lay_out
+from anime.core.sheet_layout import fit, lay_out
 from anime.core.sheet_pages import caption_of, page_for, page_path, pictures_per_page
 from anime.schemas import FileRecord
 

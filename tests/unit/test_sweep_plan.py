@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 from anime.core.ownership import Known, KnownJob, Sidecar
 from anime.core.paths import FileKind
-from anime.core.png_metadata import TakeStamp
+from anime.core.png_metadata import FileStamp
 from anime.core.sweep_plan import (
     Calendar,
     Content,
     Duplicate,
-    Kept,
+    ImportCandidate,
+    KnownContent,
     Leave,
     Organise,
     Planner,
     Quarantine,
     Reason,
     Remember,
-    Seen,
-    Sighting,
+    ScannedFile,
     Unusable,
     is_candidate,
     storable,
@@ -52,19 +52,19 @@ HOSTILE = st.one_of(
 )
 
 
-def seen(path: str = "x.png", *, size: int = 9, sidecar: Sidecar | None = None) -> Seen:
+def seen(path: str = "x.png", *, size: int = 9, sidecar: Sidecar | None = None) -> ImportCandidate:
     folder, _, name = path.rpartition("/")
-    sighting = Sighting(
+    sighting = ScannedFile(
         f"/out/{folder}".encode(errors="surrogateescape"),
         name.encode(errors="surrogateescape"),
         size,
         MADE,
     )
-    return Seen(sighting, path, sidecar)
+    return ImportCandidate(sighting, path, sidecar)
 
 
 def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str = "") -> Content:
-    stamp = job_id and TakeStamp(
+    stamp = job_id and FileStamp(
         job_id=job_id,
         prompt="a fox",
         seed="7",
@@ -75,7 +75,7 @@ def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str
     return Content(sha256, "image/png", FileKind.IMAGES, 8, 8, 1, (1, 7), "{}", stamp or None)
 
 
-def planner(kept: dict[str, Kept] | None = None) -> Planner:
+def planner(kept: dict[str, KnownContent] | None = None) -> Planner:
     return Planner(Known(), kept or {}, CALENDAR)
 
 
@@ -96,13 +96,16 @@ def test_of_several_files_with_one_content_the_first_is_organised() -> None:
 
 
 def test_what_the_library_has_already_is_a_duplicate_unless_it_is_the_very_file() -> None:
-    sha256, kept = "ab" * 32, Kept(5, "/library/a.png", source_path="old/a.png", inode=(1, 3))
+    sha256, kept = (
+        "ab" * 32,
+        KnownContent(5, "/library/a.png", source_path="old/a.png", inode=(1, 3)),
+    )
     step = planner({sha256: kept}).step(seen(), content(sha256))
     assert isinstance(step, Duplicate)
     assert step.file_id == 5
-    linked = Kept(5, "/library/a.png", inode=(1, 7))
+    linked = KnownContent(5, "/library/a.png", inode=(1, 7))
     assert isinstance(planner({sha256: linked}).step(seen(), content(sha256)), Remember)
-    recorded = Kept(5, "/library/a.png", source_path="x.png")
+    recorded = KnownContent(5, "/library/a.png", source_path="x.png")
     assert isinstance(planner({sha256: recorded}).step(seen(), content(sha256)), Remember)
 
 
@@ -125,7 +128,7 @@ def test_files_of_a_live_job_are_left_to_it_and_those_of_a_dead_one_are_not() ->
 
 def test_what_a_job_has_recorded_is_remembered_without_being_read_if_its_size_is_the_same() -> None:
     path = f"jobs/{JOB}/1/x.png"
-    recorded = {(JOB, path): Kept(5, "/library/x.png", path, JOB, size_bytes=9)}
+    recorded = {(JOB, path): KnownContent(5, "/library/x.png", path, JOB, size_bytes=9)}
     assert triage(seen(path), Known(), recorded) == Remember(seen(path), "/library/x.png", 5)
     assert triage(seen(path, size=10), Known(), recorded) is None
 
@@ -148,7 +151,9 @@ def test_so_is_every_target_of_ten_thousand_hostile_names() -> None:
 
 def assert_targets_are_legal(folder: bytes, name: bytes, project: str, mtime_ns: int) -> None:
     path = (folder + b"/" + name).decode(errors="surrogateescape")
-    file = Seen(Sighting(b"/out/" + folder, name, 9, mtime_ns), path, Sidecar(project=project))
+    file = ImportCandidate(
+        ScannedFile(b"/out/" + folder, name, 9, mtime_ns), path, Sidecar(project=project)
+    )
     for step in (
         planner().step(file, content()),
         planner().step(file, Unusable("empty", "It is empty.")),

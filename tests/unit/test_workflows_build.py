@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from anime.core.graphs import Graph, is_link
 from anime.core.seeds import MAX_SEED
 from anime.core.template_format import parse_template
-from anime.core.workflows import Template, build, choose_model
+from anime.core.workflow_build import Template, build, choose_model
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
 

@@ -3,8 +3,8 @@
 import json
 
 from anime.comfyui.models import InputInfo, NodeInfo
-from anime.core.graph_check import check_graph, nearest_first
 from anime.core.graph_facts import facts_of, workflow_hash
+from anime.core.graph_validation import check_graph, nearest_first
 from anime.core.graphs import Graph
 from anime.core.seeds import MAX_SEED
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.schema import SchemaItem
 
 from anime.db.address import parse_address
-from anime.db.cast_models import Base  # and with it every table
+from anime.db.character_models import Base  # and with it every table
 from anime.db.models import SCHEMA
 from anime.errors import ConfigurationError
 from anime.settings import get_settings, resolve_reference

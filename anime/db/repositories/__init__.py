@@ -2,6 +2,7 @@
 
 from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.deliveries import Delivery, DeliveryRepository
+from anime.db.repositories.dispatches import Dispatch, DispatchRepository
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
@@ -15,16 +16,16 @@ from anime.db.repositories.inventory import (
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
-from anime.db.repositories.orders import Order, OrderRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
-from anime.db.repositories.window import Claim, Place, WindowRepository, WindowState
+from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
 
 __all__ = [
     "Added",
     "CharacterRepository",
-    "Claim",
     "Delivery",
     "DeliveryRepository",
+    "Dispatch",
+    "DispatchRepository",
     "EndedJob",
     "FilePage",
     "FileQuery",
@@ -38,12 +39,11 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
-    "Order",
-    "OrderRepository",
-    "Place",
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
-    "WindowRepository",
-    "WindowState",
+    "Slot",
+    "SlotRepository",
+    "SlotRequest",
+    "SlotUsage",
 ]

@@ -7,17 +7,17 @@ from sqlalchemy import and_, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.catalogue import (
+from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
-    CharacterVersion,
+    CharacterVersionRecord,
     NewCharacter,
     NewVersion,
 )
 from anime.core.paths import slug_of
-from anime.db.cast_models import Character
-from anime.db.cast_models import CharacterVersion as VersionRow
-from anime.db.repositories.cursor import Cut, cut_at, page_of
+from anime.db.character_models import Character
+from anime.db.character_models import CharacterVersion as VersionRow
+from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.leases import NOW
 from anime.errors import AlreadyExists, NotFound
 from anime.schemas import LoraChoice
@@ -93,9 +93,9 @@ class CharacterRepository:
         if cursor is not None:
             found = found.where(tuple_(Character.created_at, Character.id) < cut_at(cursor, UUID))
         records = await self._records(found.limit(limit + 1))
-        return page_of(records, limit, lambda record: Cut(record.created_at, record.id))
+        return page_of(records, limit, lambda record: PageCut(record.created_at, record.id))
 
-    async def add_version(self, character_id: UUID, new: NewVersion) -> CharacterVersion:
+    async def add_version(self, character_id: UUID, new: NewVersion) -> CharacterVersionRecord:
         """The version, written down under the next number; the first one is canonical.
 
         Raises:
@@ -118,7 +118,7 @@ class CharacterRepository:
         assert row is not None  # noqa: S101  what is inserted is returned
         return _version(row)
 
-    async def make_canonical(self, character_id: UUID, number: int) -> CharacterVersion:
+    async def make_canonical(self, character_id: UUID, number: int) -> CharacterVersionRecord:
         """The version, which alone counts from now on. Doing it twice is harmless.
 
         Raises:
@@ -142,7 +142,7 @@ class CharacterRepository:
 
     async def versions(
         self, character_id: UUID, *, limit: int, cursor: str | None = None
-    ) -> tuple[list[CharacterVersion], str | None]:
+    ) -> tuple[list[CharacterVersionRecord], str | None]:
         """At most `limit` versions, newest first, and the cursor of the next page.
 
         Raises:
@@ -158,7 +158,9 @@ class CharacterRepository:
         if cursor is not None:
             found = found.where(tuple_(VersionRow.created_at, VersionRow.id) < cut_at(cursor, UUID))
         rows = await self._session.scalars(found.limit(limit + 1))
-        return page_of([_version(row) for row in rows], limit, lambda v: Cut(v.created_at, v.id))
+        return page_of(
+            [_version(row) for row in rows], limit, lambda v: PageCut(v.created_at, v.id)
+        )
 
     async def _lock(self, character_id: UUID) -> int:
         """The number of the last version; nobody else adds one until this transaction ends."""
@@ -212,8 +214,8 @@ def _record(row: Character, canonical: VersionRow | None) -> CharacterRecord:
     )
 
 
-def _version(row: VersionRow) -> CharacterVersion:
-    return CharacterVersion(
+def _version(row: VersionRow) -> CharacterVersionRecord:
+    return CharacterVersionRecord(
         id=row.id,
         character_id=row.character_id,
         number=row.number,

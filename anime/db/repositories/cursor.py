@@ -19,17 +19,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Cut(NamedTuple):
+class PageCut(NamedTuple):
     """What a row is sorted by: when it was made, then its id (a UUID or a number)."""
 
     created_at: datetime
     id: UUID | int
 
 
-def cursor_at(cut: Cut) -> str:
+def cursor_at(cut: PageCut) -> str:
     """The text that stands for a row's place; it says nothing to people, and stays valid.
 
-    >>> cursor_at(Cut(datetime(2026, 1, 2, tzinfo=UTC), 7))
+    >>> cursor_at(PageCut(datetime(2026, 1, 2, tzinfo=UTC), 7))
     'MTc2NzMxMjAwMDAwMDAwMC43'
     """
     micros = (cut.created_at - _EPOCH) // _MICROSECOND
@@ -55,7 +55,7 @@ def cut_at(cursor: str, read_id: Callable[[str], Id]) -> tuple[datetime, Id]:
 
 
 def page_of(
-    found: Sequence[Item], limit: int, cut: Callable[[Item], Cut]
+    found: Sequence[Item], limit: int, cut: Callable[[Item], PageCut]
 ) -> tuple[list[Item], str | None]:
     """The first `limit` rows, and the cursor of the next page; None at the end.
 

@@ -38,7 +38,7 @@ _Span = ColumnElement[int]
 _Terms = ColumnElement[Any]  # a tsquery, which Python has no type for
 
 
-class Wanted:
+class FileConditions:
     """A query whose project is known by its id, from a position on."""
 
     def __init__(self, query: FileQuery, project_id: UUID | None, after: Position | None) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.paths import slug_of
 from anime.db.models import AnimeFile, Project
-from anime.db.repositories.cursor import Cut, cut_at, page_of
-from anime.db.repositories.file_conditions import Wanted
+from anime.db.repositories.cursor import PageCut, cut_at, page_of
+from anime.db.repositories.file_conditions import FileConditions
 from anime.db.repositories.file_query import FilePage, FileQuery, Position
 from anime.db.repositories.files import record_of
 from anime.schemas import FileRecord
@@ -48,19 +48,19 @@ class FileSearch:
             return FilePage(files=[])
         await self._session.execute(_PLAN_FOR_THE_VALUES)
         found = await self._positions(wanted, limit + 1)
-        page, next_cursor = page_of(found, limit, lambda position: Cut(*position))
+        page, next_cursor = page_of(found, limit, lambda position: PageCut(*position))
         files = await self._files([position.file_id for position in page])
         return FilePage(files=files, next_cursor=next_cursor)
 
-    async def _wanted(self, query: FileQuery, after: Position | None) -> Wanted | None:
+    async def _wanted(self, query: FileQuery, after: Position | None) -> FileConditions | None:
         """The query with the project's id; None for a project that has no row."""
         if query.project is None:
-            return Wanted(query, None, after)
+            return FileConditions(query, None, after)
         of_slug = select(Project.id).where(Project.slug == slug_of(query.project))
         project_id = await self._session.scalar(of_slug)
-        return Wanted(query, project_id, after) if project_id else None
+        return FileConditions(query, project_id, after) if project_id else None
 
-    async def _positions(self, wanted: Wanted, number: int) -> list[Position]:
+    async def _positions(self, wanted: FileConditions, number: int) -> list[Position]:
         """Where the first so many files are that fit."""
         found = await self._all(wanted.walk(number))
         if len(found) == number or wanted.is_walked:

@@ -16,8 +16,8 @@ from anime.core.file_state import FileState
 from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
+from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import NewFile, row_of
-from anime.db.repositories.many_rows import insert_missing, is_among
 from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import GenerationType
 

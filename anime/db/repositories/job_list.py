@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, tuple_
 from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.db.models import ProductionJob, Project
-from anime.db.repositories.cursor import Cut, cut_at, page_of
+from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.job_rows import JobRows
 from anime.schemas import GenerationType, JobSnapshot, Name
 
@@ -40,7 +40,7 @@ class JobList(JobRows):
             after = cut_at(cursor, UUID)
             wanted.append(tuple_(ProductionJob.created_at, ProductionJob.id) < after)
         found = await self._snapshots(*wanted, limit=limit + 1)
-        return page_of(found, limit, lambda job: Cut(job.created_at, job.id))
+        return page_of(found, limit, lambda job: PageCut(job.created_at, job.id))
 
 
 def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:

@@ -13,8 +13,8 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.doorbell import STOP
 from anime.db.models import ProductionJob
+from anime.db.notifications import STOP
 from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
@@ -27,7 +27,7 @@ from anime.db.repositories.leases import (
     until,
 )
 from anime.db.repositories.projects import ProjectRepository
-from anime.db.session import BELLS_CHANNEL
+from anime.db.session import NOTIFY_CHANNEL
 from anime.schemas import GenerationRequest, JobSnapshot
 
 # Put together once, and without the ORM: each request that is taken on waits for it.
@@ -195,7 +195,7 @@ class JobRepository(JobRows):
             status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
             finished_at=case((is_queued, NOW)),
         )
-        await self._session.execute(select(func.pg_notify(BELLS_CHANNEL, f"{STOP}{job_id}")))
+        await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:

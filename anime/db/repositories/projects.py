@@ -7,10 +7,10 @@ from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.catalogue import NewProject, ProjectChange, ProjectRecord
+from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slug_of
 from anime.db.models import Project
-from anime.db.repositories.cursor import Cut, cut_at, page_of
+from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.leases import NOW
 from anime.errors import AlreadyExists, NotFound
 
@@ -116,7 +116,7 @@ class ProjectRepository:
             after = cut_at(cursor, UUID)
             found = found.where(tuple_(Project.created_at, Project.id) < after)
         rows = await self._session.scalars(found.limit(limit + 1))
-        return page_of([_record(row) for row in rows], limit, lambda p: Cut(p.created_at, p.id))
+        return page_of([_record(row) for row in rows], limit, lambda p: PageCut(p.created_at, p.id))
 
     async def _find(self, slug: str) -> UUID | None:
         return await self._session.scalar(select(Project.id).where(Project.slug == slug))

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.ownership import KnownJob, KnownProject
-from anime.core.sweep_plan import Kept, Outcome
+from anime.core.sweep_plan import ImportOutcome, KnownContent
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
+from anime.db.repositories.bulk import is_among
 from anime.db.repositories.leases import NOW, is_free
-from anime.db.repositories.many_rows import is_among
 from anime.db.repositories.sweep_sql import (
     BY_INDEX,
     COPY_LINES,
@@ -62,7 +62,7 @@ class SweptLine:
     name: bytes
     size_bytes: int
     mtime_ns: int
-    outcome: Outcome
+    outcome: ImportOutcome
     source_kept: bool = True
     sha256: str | None = None
     file_id: int | None = None
@@ -115,7 +115,7 @@ class SweepRepository:
             for row in rows
         ]
 
-    async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], Kept]:
+    async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], KnownContent]:
         """The files that those jobs have written down, by job and source."""
         if not job_ids:
             return {}
@@ -127,7 +127,7 @@ class SweepRepository:
         )
         return {(row.job_id, row.source_path): _kept(row) for row in rows}
 
-    async def kept(self, sha256s: Collection[str]) -> dict[str, list[Kept]]:
+    async def kept(self, sha256s: Collection[str]) -> dict[str, list[KnownContent]]:
         """The files with those contents, by content, the oldest first."""
         if not sha256s:
             return {}
@@ -135,7 +135,7 @@ class SweepRepository:
         rows = await self._session.execute(
             _kept_columns().where(is_among(AnimeFile.sha256, sha256s))
         )
-        found: dict[str, list[Kept]] = defaultdict(list)
+        found: dict[str, list[KnownContent]] = defaultdict(list)
         # Sorted here: asked to, the planner may read the whole table in the order of its ids.
         for row in sorted(rows, key=lambda row: row.id):
             found[row.sha256].append(_kept(row))
@@ -209,8 +209,10 @@ def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer t
     )
 
 
-def _kept(row: Any) -> Kept:  # a Row of _kept_columns
-    return Kept(row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256)
+def _kept(row: Any) -> KnownContent:  # a Row of _kept_columns
+    return KnownContent(
+        row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256
+    )
 
 
 def _source(line: SweptLine) -> tuple[object, ...]:
@@ -221,7 +223,9 @@ def _source(line: SweptLine) -> tuple[object, ...]:
     )
 
 
-def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], Kept]) -> tuple[object, ...]:
+def _values(
+    line: SweptLine, recorded: Mapping[tuple[UUID, str], KnownContent]
+) -> tuple[object, ...]:
     """The columns of COPY_ROWS.
 
     A job's counter can begin anew once its files were moved away: the same name, another

@@ -1,0 +1,38 @@
+"""What the routes work with, made once when the application starts."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from anime.api.access import Access
+from anime.api.job_lookup import JobLookup
+from anime.api.metrics import Metrics
+from anime.api.thumbnails import Thumbnails
+from anime.db.session import Database
+from anime.jobs.service import JobService
+from anime.progress.publisher import ProgressPublisher
+from anime.settings import Settings
+
+
+@dataclass(frozen=True)
+class AppState:
+    """The settings and the open connections of this process."""
+
+    settings: Settings
+    database: Database
+    jobs: JobLookup
+    publisher: ProgressPublisher
+    access: Access
+    job_service: JobService
+    thumbnails: Thumbnails
+    metrics: Metrics
+
+
+# Async, as FastAPI takes a thread for each call of one that is not.
+async def _app_state(request: Request) -> AppState:
+    studio: AppState = request.app.state.studio
+    return studio
+
+
+StateDependency = Annotated[AppState, Depends(_app_state)]

@@ -1,0 +1,1 @@
+"""The library and its files: stored, inspected, imported, verified, archived."""

@@ -1,0 +1,177 @@
+"""Rejected takes move to the archive: copied, verified, written down, then removed.
+
+In this order: the file has its place in the archive, the manifest has its line, the row points
+there, the source is removed. One take after the other, so only the manifest's last line can be
+unfinished; the next run finishes it. Every step finds what is done.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from anime.assets.retention.journal import Journal
+from anime.assets.retention.source import Source, look_at
+from anime.assets.store import INCOMING, AssetStore, StoredFile, sha256_of
+from anime.core.retention import (
+    ArchiveTake,
+    LeaveTake,
+    RejectedTake,
+    RetentionReport,
+    TakeLine,
+    plan_take,
+)
+from anime.db.repositories.retention import RetentionRepository
+from anime.db.session import Database
+from anime.errors import ConfigurationError
+
+MANIFEST = "manifest.jsonl"
+_AT_ONCE = 200  # rows read together
+
+
+class Archive:
+    """A folder outside of the library, with a manifest."""
+
+    def __init__(self, root: Path, library: Path, database: Database) -> None:
+        if root.resolve().is_relative_to(library.resolve()):
+            raise ConfigurationError(
+                f"The archive {root} lies within the library.",
+                "Point ANIME_ARCHIVE_DIR to a folder outside of it.",
+            )
+        self._files = AssetStore(root)
+        self._library = library
+        self._database = database
+        self._manifest = Journal(root / MANIFEST)
+
+    async def take_in(self, before: datetime, now: datetime, report: RetentionReport) -> None:
+        """Archive what was rejected and made before. A dry run, by the report, only counts.
+
+        Raises:
+            StorageError: the archive is missing or full; what is not archived yet stays.
+        """
+        if report.is_dry_run:
+            async for take in self._rejected(before):
+                step = plan_take(take, self._library)
+                report.note_take(_line_of(step), await asyncio.to_thread(_size_of, take.path))
+            return
+        await self._files.check()
+        with self._manifest:
+            await self._finish_last()
+            async for take in self._rejected(before):
+                step = plan_take(take, self._library)
+                line, size_bytes = await self._carry_out(step, now)
+                report.note_take(line, size_bytes)
+
+    async def _rejected(self, before: datetime) -> AsyncIterator[RejectedTake]:
+        last = 0
+        while True:
+            async with self._database.session_scope() as session:
+                found = await RetentionRepository(session).rejected(
+                    before, after_id=last, limit=_AT_ONCE
+                )
+            for take in found:
+                yield take
+            if len(found) < _AT_ONCE:
+                return
+            last = found[-1].file_id
+
+    async def _carry_out(
+        self, step: ArchiveTake | LeaveTake, now: datetime
+    ) -> tuple[TakeLine, int]:
+        """What became of it, and its size if it was archived."""
+        if isinstance(step, LeaveTake):
+            return _line_of(step), 0
+        source = await asyncio.to_thread(look_at, step.take, self._library)
+        if isinstance(source, str):
+            return _line_of(LeaveTake(step.take, source)), 0
+        placed = await self._place(source, step.target)
+        await asyncio.to_thread(self._write_down, step.take, source, placed, now)
+        async with self._database.session_scope() as session:
+            is_ours = await RetentionRepository(session).archive(step.take, str(placed))
+        if not is_ours:
+            await asyncio.to_thread(self._withdraw, step.take, placed, now)
+            return _line_of(LeaveTake(step.take, "Somebody has changed its row meanwhile.")), 0
+        await asyncio.to_thread(source.remove)
+        target = placed.relative_to(self._files.root)
+        return TakeLine(file_id=step.take.file_id, path=step.take.path, target=str(target)), (
+            source.size_bytes
+        )
+
+    async def _place(self, source: Source, target: PurePosixPath) -> Path:
+        """Where the file is in the archive now, with the same content."""
+        received = await asyncio.to_thread(self._link, source)
+        if received is None:
+            received = await self._files.receive(source.chunks())
+        if received.sha256 != source.sha256:
+            received.path.unlink(missing_ok=True)
+            raise source.changed()
+        placed = await self._files.place(received, target)
+        if await asyncio.to_thread(sha256_of, placed) != source.sha256:
+            raise source.changed()
+        return placed
+
+    def _link(self, source: Source) -> StoredFile | None:
+        """A second name in the archive; None on another disk."""
+        name = self._files.root / INCOMING / uuid4().hex
+        try:
+            os.link(source.path, name, follow_symlinks=False)
+        except OSError:
+            return None
+        return StoredFile(name, source.sha256, source.size_bytes)
+
+    def _write_down(self, take: RejectedTake, source: Source, placed: Path, now: datetime) -> None:
+        line = {
+            "event": "archived",
+            "file_id": take.file_id,
+            "path": str(placed.relative_to(self._files.root)),
+            "from": take.path,
+            "sha256": source.sha256,
+            "size_bytes": source.size_bytes,
+            "job_id": str(take.job_id) if take.job_id else None,
+            "project": take.project,
+        }
+        known = self._manifest.last()
+        if {**known, "at": None} != {**line, "at": None}:  # a run that died has written it
+            self._manifest.write({**line, "at": now.isoformat()})
+
+    def _withdraw(self, take: RejectedTake, placed: Path, now: datetime) -> None:
+        """Write down that the file in the archive is only a copy: the row is not for it."""
+        path = str(placed.relative_to(self._files.root))
+        self._manifest.write(
+            {"event": "withdrawn", "file_id": take.file_id, "path": path, "at": now.isoformat()}
+        )
+
+    async def _finish_last(self) -> None:
+        """Remove the source of the last take, if a run died before it did."""
+        line = await asyncio.to_thread(self._manifest.last)
+        if line.get("event") != "archived":
+            return
+        placed = self._files.root / str(line["path"])
+        async with self._database.session_scope() as session:
+            is_archived = await RetentionRepository(session).is_archived_at(
+                int(line["file_id"]), str(placed)
+            )
+        if not is_archived or not await asyncio.to_thread(placed.is_file):
+            return
+        take = RejectedTake(
+            int(line["file_id"]), str(line["from"]), str(line["sha256"]), None, None
+        )
+        source = await asyncio.to_thread(look_at, take, self._library)
+        if isinstance(source, Source):
+            await asyncio.to_thread(source.remove)
+
+
+def _line_of(step: ArchiveTake | LeaveTake) -> TakeLine:
+    take = step.take
+    if isinstance(step, LeaveTake):
+        return TakeLine(file_id=take.file_id, path=take.path, reason=step.reason)
+    return TakeLine(file_id=take.file_id, path=take.path, target=str(step.target))
+
+
+def _size_of(path: str) -> int:
+    try:
+        return Path(path).lstat().st_size
+    except OSError:
+        return 0

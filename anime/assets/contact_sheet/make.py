@@ -1,0 +1,93 @@
+"""A contact sheet of files as they come: a page is drawn when its pictures are there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anime.assets.contact_sheet.fonts import CaptionFonts
+from anime.assets.contact_sheet.page import UNREADABLE, SheetPicture, draw_page
+from anime.assets.contact_sheet.writer import SheetWriter
+from anime.core.paths import FileKind, media_type_of, thumbnail_path
+from anime.core.sheet_layout import lay_out
+from anime.core.sheet_pages import caption_of, page_for, pictures_per_page
+from anime.schemas import FileRecord
+
+CAPTION_PX = 14
+
+
+@dataclass(frozen=True, slots=True)
+class SheetStyle:
+    """How the pages look. `columns` None: as it looks best; `font`: for other writings.
+
+    `replaces`: an earlier sheet of the same order gives way.
+    """
+
+    columns: int | None = None
+    font: Path | None = None
+    replaces: bool = False
+
+
+async def make_sheet(
+    files: AsyncIterator[FileRecord], target: Path, *, library: Path, style: SheetStyle
+) -> list[Path]:
+    """The paths of the pages, in order; none where there are no files.
+
+    Raises:
+        InvalidRequest: the target is no PNG or PDF, or exists.
+        StorageError: the folder cannot take it.
+    """
+    lettering = await asyncio.to_thread(CaptionFonts, CAPTION_PX, style.font)
+    with SheetWriter(target, replaces=style.replaces) as book:
+        async for page, is_only in _pages(files, pictures_per_page(style.columns)):
+            await asyncio.to_thread(
+                _add, book, page, lettering, library=library, columns=style.columns, is_only=is_only
+            )
+        return await asyncio.to_thread(book.bind)
+
+
+async def _pages(
+    files: AsyncIterator[FileRecord], most: int
+) -> AsyncIterator[tuple[list[FileRecord], bool]]:
+    """The files of each page, and whether there is no other page."""
+    page: list[FileRecord] = []
+    is_only = True
+    async for file in files:
+        if len(page) == most:
+            is_only = False
+            yield page, is_only
+            page = []
+        page.append(file)
+    if page:
+        yield page, is_only
+
+
+def _add(
+    book: SheetWriter,
+    files: Sequence[FileRecord],
+    lettering: CaptionFonts,
+    *,
+    library: Path,
+    columns: int | None,
+    is_only: bool,
+) -> None:
+    page = page_for(len(files), columns, is_only=is_only)
+    sheet = lay_out(
+        [caption_of(file) for file in files],
+        cell_size=page.cell_size,
+        columns=page.columns,
+        caption_px=CAPTION_PX,
+    )
+    book.add(draw_page(sheet, [shown_of(file, library) for file in files], lettering))
+
+
+def shown_of(file: FileRecord, library: Path) -> SheetPicture:
+    """What stands for a file: its thumbnail, else its own first frame, else a word."""
+    if file.file_type == FileKind.AUDIO.file_type:
+        return SheetPicture((), "sound")
+    sources = [library / thumbnail_path(file.sha256)] if file.sha256 else []
+    own = (library / file.file_path).resolve()
+    if own.is_relative_to(library.resolve()):  # a row may name any file of this machine
+        sources.append(own)
+    is_film = media_type_of(file.filename).startswith("video/")
+    return SheetPicture(tuple(sources), "film" if is_film else UNREADABLE)

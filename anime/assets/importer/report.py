@@ -1,0 +1,105 @@
+"""What a sweep has found and done, as far as a person wants to see it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import BaseModel, Field
+
+from anime.core.sweep_plan import (
+    Duplicate,
+    ImportOutcome,
+    Leave,
+    Organise,
+    Quarantine,
+    Remember,
+    Step,
+    storable,
+)
+
+_WORDS = {
+    ImportOutcome.ORGANISED: "organised",
+    ImportOutcome.DUPLICATE: "duplicates",
+    ImportOutcome.QUARANTINED: "quarantined",
+    ImportOutcome.KNOWN: "already in the library",
+    ImportOutcome.LEFT: "left for later",
+}
+
+
+Told = tuple[Step, str | None, int | None]  # a step, the place its file really got, id of its row
+
+
+class SweptFileReport(BaseModel):
+    """One file, and what was done with it or is to be."""
+
+    path: str = Field(description="Within the swept folder.")
+    outcome: ImportOutcome
+    where: str = Field(description="Where it is in the library, or why it is not.")
+    owner: str = Field(default="", description="Project and job, as far as known.")
+    owner_by: str = Field(default="", description="What says so.")
+    file_id: int | None = Field(default=None, description="Id of its row, if it got one.")
+
+
+class SweepReport(BaseModel):
+    """A whole sweep. Of very many files the first are listed; the counts are of all."""
+
+    folder: str
+    dry_run: bool
+    counts: dict[ImportOutcome, int] = Field(default_factory=dict)
+    seen: int = Field(default=0, description="Files in the folder that may be media.")
+    files: list[SweptFileReport] = Field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        parts = [
+            f"{self.counts[each]:,} {_WORDS[each]}" for each in _WORDS if self.counts.get(each)
+        ]
+        begin = "Would be: " if self.dry_run else ""
+        return f"{begin}{', '.join(parts) or 'nothing new'} ({self.seen:,} files in {self.folder})"
+
+
+class SweepObserver(Protocol):
+    """Told how far a sweep is."""
+
+    async def __call__(self, done: int, total: int) -> None:
+        """So many of the new files are done."""
+        ...
+
+
+@dataclass
+class SweepTally:
+    """Counts steps, and keeps the first of them to be shown."""
+
+    report: SweepReport
+    show: int
+
+    def add(self, step: Step, where: str | None = None, file_id: int | None = None) -> None:
+        """Count a step. `where` is the place it really got."""
+        counts = self.report.counts
+        counts[step.outcome] = counts.get(step.outcome, 0) + 1
+        if len(self.report.files) < self.show:
+            self.report.files.append(shown(step, where, file_id))
+
+
+def shown(step: Step, where: str | None = None, file_id: int | None = None) -> SweptFileReport:
+    """The step in words."""
+    owner = by = ""
+    match step:
+        case Organise():
+            place = str(step.target)
+            by = step.owner.evidence.value
+            owner = " ".join(filter(None, (step.owner.slug, str(step.owner.job_id or ""))))
+        case Duplicate() | Remember():
+            place = step.path
+        case Quarantine():
+            place = f"{step.target}: {step.unusable.what}"
+        case Leave():
+            place = step.reason.value
+    return SweptFileReport(
+        path=storable(step.seen.path),
+        outcome=step.outcome,
+        where=where or place,
+        owner=owner,
+        owner_by=by,
+        file_id=file_id,
+    )

@@ -1,0 +1,96 @@
+"""The new files of a folder: all that are there, without those that are remembered."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anime.assets.importer.walk import Folder, is_rested, walk
+from anime.core.sweep_plan import ScannedFile
+from anime.db.repositories.sweeps import SweepRepository
+from anime.db.session import Database
+from anime.errors import ConfigurationError
+
+AT_MOST = 100_000  # new files in one sweep; the next one goes on
+_FILES, _FOLDERS = 20_000, 2_000  # about which one question to the database is
+
+
+@dataclass
+class ScanResult:
+    """New files, apart by whether they were just written."""
+
+    seen: int = 0
+    rested: list[ScannedFile] = field(default_factory=list)
+    young: list[ScannedFile] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many are new."""
+        return len(self.rested) + len(self.young)
+
+
+async def find_new(
+    database: Database, root: Path, library: Path, *, settle_seconds: float, limit: int | None
+) -> ScanResult:
+    """What is in the folder and not remembered.
+
+    Raises:
+        ConfigurationError: the folder cannot be read, or is in the library.
+    """
+    refuse_library(root, library)
+    finding = ScanResult()
+    groups = _groups(walk(os.fsencode(root), without=os.fsencode(library.resolve())))
+    while (group := await asyncio.to_thread(_next, groups, root)) is not None:
+        async with database.session_scope() as session:
+            known = await SweepRepository(session).known_in([folder.key for folder in group])
+        for folder in group:
+            finding.seen += len(folder.files)
+            for sighting in folder.sightings(known):
+                rested = is_rested(sighting, settle_seconds)
+                (finding.rested if rested else finding.young).append(sighting)
+        if finding.count >= (limit or AT_MOST):
+            break
+    return _cut(finding, limit or AT_MOST)
+
+
+def refuse_library(root: Path, library: Path) -> None:
+    """Make sure that the folder is not the library itself, or in it.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    if root.resolve().is_relative_to(library.resolve()):
+        raise ConfigurationError(
+            f"{root} is in the library: what is there is organised already.",
+            "Sweep ComfyUI's output folder; for rows that are missing, `anime rebuild`.",
+        )
+
+
+def _groups(folders: Iterator[Folder]) -> Iterator[Sequence[Folder]]:
+    group: list[Folder] = []
+    count = 0
+    for folder in folders:
+        group.append(folder)
+        count += len(folder.files)
+        if count >= _FILES or len(group) >= _FOLDERS:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group
+
+
+def _next(groups: Iterator[Sequence[Folder]], root: Path) -> Sequence[Folder] | None:
+    try:
+        return next(groups, None)
+    except OSError as fault:
+        raise ConfigurationError(
+            f"The folder {root} cannot be swept: {fault.strerror}.",
+            "Correct ANIME_COMFYUI_OUTPUT_DIR, or name another folder.",
+        ) from fault
+
+
+def _cut(finding: ScanResult, limit: int) -> ScanResult:
+    """Those that come first, the rested ones before the young."""
+    rested = finding.rested[:limit]
+    return ScanResult(finding.seen, rested, finding.young[: limit - len(rested)])

@@ -1,0 +1,124 @@
+"""What lies in a folder and below it. All of it blocks: call it in a thread.
+
+In bytes throughout: a name need not be text, and a hundred thousand of them are read faster.
+"""
+
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
+from anime.core.sweep_plan import ScannedFile, is_candidate
+
+Listed = tuple[bytes, int, int]  # name, size in bytes, mtime in nanoseconds
+_BIGINT = 2**63 - 1  # some file systems know later times, PostgreSQL does not
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One folder and the files in it that may be media. `path` is absolute."""
+
+    path: bytes
+    files: Sequence[Listed]
+
+    @property
+    def key(self) -> bytes:
+        """What the database knows the folder by."""
+        return folder_key(self.path)
+
+    def sightings(self, known: set[tuple[bytes, bytes, int, int]]) -> list[ScannedFile]:
+        """The files that are not among the known ones, as (key, name, size, mtime)."""
+        key = self.key
+        return [ScannedFile(self.path, *file) for file in self.files if (key, *file) not in known]
+
+
+def folder_key(path: bytes) -> bytes:
+    """A digest of the path, 16 bytes."""
+    return hashlib.blake2b(path, digest_size=16).digest()
+
+
+def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
+    """Every folder below the root, the root first; links are not followed.
+
+    `without` is left out with all below it. A folder that cannot be listed is logged and left
+    out, unless it is the root.
+
+    Raises:
+        OSError: the root cannot be listed.
+    """
+    pending = [root]
+    while pending:
+        path = pending.pop()
+        try:
+            folder, below = _list(path)
+        except OSError as fault:
+            if path == root:
+                raise
+            _log.warning("Not swept: %r: %s", os.fsdecode(path), fault.strerror)
+            continue
+        yield folder
+        pending.extend(sorted((each for each in below if each != without), reverse=True))
+
+
+def _list(path: bytes) -> tuple[Folder, list[bytes]]:
+    files: list[Listed] = []
+    below: list[bytes] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not name.startswith(b"."):
+                    below.append(entry.path)
+            elif is_candidate(name) and (found := _seen(entry)) is not None:
+                files.append((name, *found))
+    return Folder(path, files), below
+
+
+def _seen(entry: "os.DirEntry[bytes]") -> tuple[int, int] | None:
+    """Size and time of a regular file; None for anything else, and for what has gone."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return size_and_time(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def size_and_time(status: os.stat_result) -> tuple[int, int]:
+    """Bytes, and nanoseconds as far as the database can count them."""
+    return status.st_size, max(-_BIGINT, min(_BIGINT, status.st_mtime_ns))
+
+
+def look_again(sighting: ScannedFile) -> ScannedFile | None:
+    """The file as it is now; None when it has gone or is no regular file any more."""
+    try:
+        status = os.lstat(os.path.join(sighting.folder, sighting.name))  # noqa: PTH118  bytes
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ScannedFile(sighting.folder, sighting.name, *size_and_time(status))
+
+
+def is_rested(sighting: ScannedFile, settle_seconds: float) -> bool:
+    """Whether the file was last written long enough ago; a time to come says nothing."""
+    age_seconds = time.time() - sighting.mtime_ns / 1e9
+    return settle_seconds <= 0 or age_seconds >= settle_seconds
+
+
+def sidecar_in(folder: bytes) -> Sidecar | None:
+    """What a `job_metadata.json` in that folder says; None when there is none to be read."""
+    path = os.path.join(folder, SIDECAR.encode())  # noqa: PTH118  bytes
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as stream:  # noqa: PTH123  a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        text = stream.read(MAX_SIDECAR_BYTES + 1)
+    return read_sidecar(text) if len(text) <= MAX_SIDECAR_BYTES else None

@@ -1,0 +1,162 @@
+"""Whether a PNG is whole, and what it says; its pixels stay packed.
+
+Every chunk carries a checksum, so a file that was cut or damaged on the way is found out
+without inflating it, in a twentieth of the time that decoding takes.
+Source: PNG specification, third edition.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from anime.assets.inspection.facts import MediaFacts
+from anime.assets.inspection.limits import MAX_FRAMES, refuse_too_large, unusable
+from anime.core.paths import FileKind
+from anime.core.png_metadata import MAX_TEXT_BYTES, PNG_SIGNATURE, PngTexts
+from anime.errors import UnusableReason
+
+_BLOCK_BYTES = 1024 * 1024
+_MAX_CHUNK_BYTES = 2**31 - 1
+_MAX_CHUNKS = 1_000_000  # a gigabyte in the smallest pieces that encoders make
+_BEGIN = struct.Struct(">I4s")
+_HEADER = struct.Struct(">IIBBBBB")
+_FRAME = struct.Struct(">20xHH2x")
+_CHECKSUM_BYTES = 4
+_BIT_DEPTHS = {
+    0: {1, 2, 4, 8, 16},
+    2: {8, 16},
+    3: {1, 2, 4, 8},
+    4: {8, 16},
+    6: {8, 16},
+}  # by colour type
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_SHORT = frozenset({b"IHDR", b"acTL", b"fcTL"})
+
+
+def read_png(stream: BinaryIO, name: str) -> MediaFacts:
+    """The facts of a PNG or APNG; the stream stands at its beginning and is read to IEND.
+
+    What comes after IEND is no matter, as every decoder ignores it.
+
+    Raises:
+        UnusableFile: it is cut short, damaged, forged or too large; `name` is in the message.
+    """
+    stream.read(len(PNG_SIGNATURE))
+    chunks = _Chunks(stream, name)
+    width, height = _size(chunks, name)
+    texts, animation, has_pixels = PngTexts(), _Animation(), False
+    for kind, body in chunks:
+        if kind == b"IDAT":
+            has_pixels = True
+        elif kind in _TEXTS:
+            texts.add(kind, body)
+        else:
+            animation.add(kind, body)
+    if not has_pixels:
+        raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without pixels.")
+    animation.refuse_endless(name)
+    return MediaFacts(
+        media_type="image/apng" if animation.plays else "image/png",
+        kind=FileKind.VIDEOS if animation.plays else FileKind.IMAGES,
+        width=width,
+        height=height,
+        frames=animation.frames if animation.plays else 1,
+        duration_seconds=animation.seconds if animation.plays else None,
+        texts=texts.found,
+    )
+
+
+def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
+    """Width and height by a header that holds up."""
+    kind, body = next(iter(chunks), (b"", b""))
+    if kind != b"IHDR" or len(body) != _HEADER.size:
+        raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without a header.")
+    width, height, depth, colour, compression, filtering, interlace = _HEADER.unpack(body)
+    refuse_too_large(name, width, height)
+    known = depth in _BIT_DEPTHS.get(colour, ()) and interlace in {0, 1}
+    if not known or compression or filtering:
+        raise unusable(UnusableReason.UNDECODABLE, f"{name} has a PNG header that means nothing.")
+    return width, height
+
+
+@dataclass(slots=True)
+class _Animation:
+    """The frames there really are, whatever acTL claims, and how long they are shown."""
+
+    is_declared: bool = False
+    frames: int = 0
+    seconds: float = 0.0
+
+    @property
+    def plays(self) -> bool:
+        return self.is_declared and self.frames > 1
+
+    def add(self, kind: bytes, body: bytes) -> None:
+        if kind == b"acTL":
+            self.is_declared = True
+        elif kind == b"fcTL" and len(body) == _FRAME.size:
+            numerator, denominator = _FRAME.unpack(body)
+            self.frames += 1
+            self.seconds += numerator / (denominator or 100)
+
+    def refuse_endless(self, name: str) -> None:
+        if self.frames > MAX_FRAMES:
+            raise unusable(UnusableReason.TOO_LARGE, f"{name} has {self.frames} frames.")
+
+
+class _Chunks:
+    """Type and body of each chunk up to IEND, its checksum verified.
+
+    Bodies that are not needed are empty, and never in memory as a whole.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._read = stream.read
+        self._name = name
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for _ in range(_MAX_CHUNKS):
+            length, kind = self._begin()
+            body = self._wanted(kind, length)
+            if kind == b"IEND":
+                return
+            yield kind, body
+        raise unusable(UnusableReason.TOO_LARGE, f"{self._name} has over {_MAX_CHUNKS} chunks.")
+
+    def _begin(self) -> tuple[int, bytes]:
+        begin = self._read(_BEGIN.size)
+        if len(begin) < _BEGIN.size:
+            raise self._cut_short()
+        length, kind = _BEGIN.unpack(begin)
+        if length > _MAX_CHUNK_BYTES or not kind.isalpha():
+            raise self._damaged(kind)
+        return length, kind
+
+    def _wanted(self, kind: bytes, length: int) -> bytes:
+        """The body of a chunk worth reading; else nothing. Both are checked."""
+        is_text = kind in _TEXTS and length <= MAX_TEXT_BYTES
+        is_wanted = is_text or (kind in _SHORT and length <= _HEADER.size + _FRAME.size)
+        checksum, left, body = zlib.crc32(kind), length, b""
+        while left:
+            body = self._read(min(left, length if is_wanted else _BLOCK_BYTES))
+            if not body:
+                raise self._cut_short()
+            checksum = zlib.crc32(body, checksum)
+            left -= len(body)
+        expected = self._read(_CHECKSUM_BYTES)
+        if len(expected) < _CHECKSUM_BYTES:
+            raise self._cut_short()
+        if int.from_bytes(expected, "big") != checksum:
+            raise self._damaged(kind)
+        return body if is_wanted and len(body) == length else b""
+
+    def _cut_short(self) -> Exception:
+        return unusable(UnusableReason.TRUNCATED, f"{self._name} is a PNG that ends too early.")
+
+    def _damaged(self, kind: bytes) -> Exception:
+        shown = kind.decode("ascii", "backslashreplace")
+        return unusable(
+            UnusableReason.UNDECODABLE, f"{self._name} is a PNG with a damaged chunk {shown}."
+        )

@@ -1,0 +1,96 @@
+"""One look into a file: hash and facts come from the same bytes. It blocks: call it in a thread."""
+
+import hashlib
+import os
+import stat
+from dataclasses import fields
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from anime.assets.inspection.container_length import refuse_cut_short
+from anime.assets.inspection.facts import Inspection, MediaFacts
+from anime.assets.inspection.limits import unusable
+from anime.assets.inspection.png import read_png
+from anime.core.media_types import HEAD_BYTES, media_type_by_content
+from anime.errors import StorageError, UnusableReason
+
+_IN_MEMORY_BYTES = 16 * 1024 * 1024  # larger files are hashed in passing, and not held
+_BLOCK_BYTES = 1024 * 1024
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe without a writer would block
+_FACTS = tuple(field.name for field in fields(MediaFacts))
+
+
+def inspect_file(path: Path, *, name: str | None = None) -> Inspection:
+    """What the file is: its content decides, not its name.
+
+    Args:
+        path: The file; a link is followed.
+        name: What messages call it, where its path is not what people know it by.
+
+    Raises:
+        UnusableFile: it is empty, cut short, damaged, too large, or no media; `reason` says which.
+        StorageError: it cannot be read, or changes while it is.
+    """
+    shown = path.name if name is None else name
+    try:
+        with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
+            return _examine(stream, shown)
+    except (OSError, ValueError) as fault:  # ValueError: a path with a NUL byte
+        raise StorageError(
+            f"{shown} cannot be read: {getattr(fault, 'strerror', None) or fault}.",
+            "Look at the disk it is on and at the rights of this user.",
+        ) from fault
+
+
+def _examine(stream: BufferedReader, name: str) -> Inspection:
+    before = os.fstat(stream.fileno())
+    if not stat.S_ISREG(before.st_mode):
+        raise unusable(UnusableReason.NOT_MEDIA, f"{name} is not a file.")
+    if not before.st_size:
+        raise unusable(UnusableReason.EMPTY, f"{name} is empty.")
+    sha256, content = _hashed(stream, before.st_size)
+    _refuse_changing(before, os.fstat(stream.fileno()), name)
+    facts = _facts(content, before.st_size, name)
+    return Inspection(
+        sha256=sha256,
+        size_bytes=before.st_size,
+        **{field: getattr(facts, field) for field in _FACTS},
+    )
+
+
+def _hashed(stream: BufferedReader, size: int) -> tuple[str, BinaryIO]:
+    """The hash of the whole file, and its content to be read from the beginning."""
+    if size > _IN_MEMORY_BYTES:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        stream.seek(0)
+        return sha256, stream
+    content = stream.read(size)
+    return hashlib.sha256(content).hexdigest(), BytesIO(content)
+
+
+def _refuse_changing(before: os.stat_result, after: os.stat_result, name: str) -> None:
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise StorageError(
+            f"{name} changed while it was read.", "Wait until it is written, and look again."
+        )
+
+
+def _facts(content: BinaryIO, size: int, name: str) -> MediaFacts:
+    head = content.read(HEAD_BYTES)
+    content.seek(0)
+    media_type = media_type_by_content(head)
+    if media_type is None:
+        raise unusable(UnusableReason.NOT_MEDIA, f"{name} is no picture, film or sound we know.")
+    if media_type == "image/png":
+        return read_png(content, name)
+    refuse_cut_short(content, size, name, media_type)
+    if media_type.startswith("image/"):
+        from anime.assets.inspection.pictures import read_picture
+
+        return read_picture(content, name, media_type, size=size)
+    from anime.assets.inspection.clips import (
+        read_clip,  # FFmpeg is large: only where there is a clip
+    )
+
+    return read_clip(content, name, media_type)

@@ -1,0 +1,140 @@
+"""Where a file comes from, written beside it where the file itself cannot say.
+
+A picture carries our stamp in its own bytes; most video and audio cannot. Their origin lies in
+the library under the hash of their content, so that it is found however they are renamed, and
+the database can be made anew from files alone. All of it blocks: call it in a thread.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from anime.assets.store import INCOMING, link_or_copy
+from anime.errors import StorageError
+
+ORIGINS_FOLDER = ".origins"  # of the library
+MAX_ORIGIN_BYTES = 16 * 1024 * 1024  # several graphs of a thousand nodes
+_log = logging.getLogger(__name__)
+
+
+class Provenance(BaseModel):
+    """What is known of how a file came about, as far as anything is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    job_id: UUID | None = None
+    project: str | None = Field(default=None, description="Name, as people write it.")
+    project_slug: str | None = Field(default=None, description="Its folder in the library.")
+    character: str | None = None
+    shot: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    seed: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(
+        default=None, description="Decimal text: readers in other languages round numbers."
+    )
+    workflow: str | None = Field(default=None, description="Name of the workflow template.")
+    source_path: str | None = Field(
+        default=None, description="Sub-folder and name in ComfyUI's output."
+    )
+    created_at: AwareDatetime | None = None
+    metadata: dict[str, JsonValue] = Field(
+        default_factory=dict, description="What the file's row has in `metadata`."
+    )
+
+    @property
+    def owner(self) -> str:
+        """Whose it is, in a word that can be part of a file name."""
+        return str(self.job_id or self.project_slug or "nobody")
+
+
+def write_provenance(library_root: Path, sha256: str, origin: Provenance) -> Path:
+    """The sidecar, in its place and on the disk; that of the same owner is replaced.
+
+    Two jobs that made the same bytes have a sidecar each: the second one's names its owner.
+
+    Raises:
+        StorageError: the library cannot take it; what was there is untouched.
+    """
+    common = _path(library_root, sha256)
+    try:
+        common.parent.parent.mkdir(exist_ok=True)  # not its parents: a lost mount is not new
+        common.parent.mkdir(exist_ok=True)
+        if not common.exists():
+            try:
+                return _write(common, origin, link_or_copy)
+            except FileExistsError:  # somebody was faster
+                pass
+        kept = _read(common)
+        is_ours = kept is None or kept.owner == origin.owner
+        target = common if is_ours else _path(library_root, sha256, origin.owner)
+        return _write(target, origin, os.replace)
+    except OSError as fault:
+        raise _storage_error(fault, common, "written") from fault
+
+
+def read_provenance(
+    library_root: Path, sha256: str, *, owner: UUID | str | None = None
+) -> Provenance | None:
+    """The origin of the content with that hash; None where none is written or it is damaged.
+
+    Where several made the same content: that of the owner, else of whoever was first.
+
+    Raises:
+        StorageError: the library cannot give it.
+    """
+    common = _path(library_root, sha256)
+    own = (_path(library_root, sha256, str(owner)),) if owner else ()
+    try:
+        found = (_read(path) for path in (*own, common))
+        return next((origin for origin in found if origin is not None), None)
+    except OSError as fault:
+        raise _storage_error(fault, common, "read") from fault
+
+
+def _path(library_root: Path, sha256: str, owner: str | None = None) -> Path:
+    name = f"{sha256}-{owner}.json" if owner else f"{sha256}.json"
+    return library_root / ORIGINS_FOLDER / sha256[:2] / name
+
+
+def _read(path: Path) -> Provenance | None:
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(MAX_ORIGIN_BYTES)  # cut off, it is no JSON any more
+    except FileNotFoundError:
+        return None
+    try:
+        return Provenance.model_validate_json(text)
+    except ValueError as fault:  # a ValidationError is one
+        _log.warning("The origin %s cannot be read: %s", path, fault)
+        return None
+
+
+def _write(target: Path, origin: Provenance, settle: Callable[[Path, Path], None]) -> Path:
+    """Write it whole under a temporary name, then give it its own."""
+    incoming = target.parents[2] / INCOMING  # where what a killed program leaves is swept out
+    incoming.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=incoming)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(origin.model_dump_json(exclude_none=True).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        settle(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _storage_error(fault: OSError, path: Path, done: str) -> StorageError:
+    return StorageError(
+        f"The origin {path} cannot be {done}: {os.strerror(fault.errno or 0)}.",
+        "Look at the disk and the rights of the library (ANIME_LIBRARY_DIR).",
+    )

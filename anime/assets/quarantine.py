@@ -1,0 +1,177 @@
+"""Files that nobody can use, put aside with the reason; and how one comes back.
+
+    quarantine/20251202/broken.png         the file, unchanged
+    quarantine/20251202/broken.png.json    why it is there, and where it was
+
+Nothing is deleted by a sweep. All of it blocks: call it in a thread.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from anime.assets.importer.walk import size_and_time
+from anime.assets.store import INCOMING, link_or_copy, sha256_of, storage_error, sync_folder
+from anime.core.paths import next_name
+from anime.core.sweep_plan import QUARANTINE, Quarantine, ScannedFile
+from anime.errors import NotFound
+
+
+class QuarantineRecord(BaseModel):
+    """What the JSON beside a quarantined file says."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(description="Name in the quarantine.")
+    reason: str = Field(description="One word.")
+    what: str = Field(description="The sentence for a person.")
+    path: str = Field(description="Where it was; bytes that are no UTF-8 are spelled out.")
+    path_hex: str = Field(description="The same, byte for byte.")
+    size_bytes: int
+    sha256: str | None = None
+    put_aside_at: AwareDatetime
+
+
+def record_of_quarantined(step: Quarantine, placed: Path) -> QuarantineRecord:
+    """The slip of a file that was put aside under that path."""
+    sighting = step.seen.sighting
+    original = origin_of(sighting)
+    return QuarantineRecord(
+        name=f"{placed.parent.name}/{placed.name}",
+        reason=step.unusable.reason,
+        what=step.unusable.what,
+        path=original.decode("utf-8", "backslashreplace"),
+        path_hex=original.hex(),
+        size_bytes=sighting.size_bytes,
+        sha256=step.unusable.sha256,
+        put_aside_at=step.at,
+    )
+
+
+def origin_of(sighting: ScannedFile) -> bytes:
+    """Where the file was seen."""
+    return os.path.join(sighting.folder, sighting.name)  # noqa: PTH118  bytes
+
+
+def record_beside(path: Path) -> str | None:
+    """Where the quarantined file of that path was, in hex; None when no slip says so."""
+    record = _read_record(Path(f"{path}.json"))
+    return None if record is None else record.path_hex
+
+
+def write_record(root: Path, record: QuarantineRecord) -> None:
+    """Put the slip beside its file, whole; one that an earlier try has written stays.
+
+    Raises:
+        OSError: the disk cannot take it.
+    """
+    with temporary_file(root) as temporary:
+        with temporary.open("w") as stream:
+            stream.write(record.model_dump_json(indent=2))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        with suppress(FileExistsError):
+            link_or_copy(temporary, _record_path(root, record.name))
+
+
+@contextmanager
+def temporary_file(root: Path) -> Iterator[Path]:
+    """An empty file in the library's folder for what is not whole yet; gone with the block."""
+    incoming = root / INCOMING
+    incoming.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=incoming)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def quarantined(root: Path) -> list[QuarantineRecord]:
+    """All slips, the newest first; what is no slip of ours is passed over."""
+    slips = []
+    for path in (root / QUARANTINE).glob("*/*.json"):
+        if (record := _read_record(path)) is not None:
+            # The path counts, not what a file says: a name from outside must not lead outside.
+            name = f"{path.parent.name}/{path.stem}"
+            slips.append(record.model_copy(update={"name": name}))
+    return sorted(slips, key=lambda record: record.put_aside_at, reverse=True)
+
+
+def bring_back(root: Path, name: str) -> tuple[QuarantineRecord, ScannedFile]:
+    """The file of that name is where it was, or beside it; it is in quarantine, too.
+
+    Raises:
+        NotFound: there is none of that name, or there are several.
+        StorageError: its folder cannot take it.
+    """
+    record = _record_of_name(root, name)
+    wanted = Path(os.fsdecode(bytes.fromhex(record.path_hex)))
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        placed = _link_beside(root / QUARANTINE / record.name, wanted)
+        sync_folder(placed.parent)
+        status = placed.lstat()
+    except OSError as fault:
+        raise storage_error(fault, wanted.parent) from fault
+    folder, name_bytes = os.fsencode(placed.parent), os.fsencode(placed.name)
+    return record, ScannedFile(folder, name_bytes, *size_and_time(status))
+
+
+def let_go(root: Path, record: QuarantineRecord) -> None:
+    """Take a file that was brought back out of the quarantine; doing it twice is harmless.
+
+    Raises:
+        StorageError: the library cannot be changed.
+    """
+    path = root / QUARANTINE / record.name
+    try:
+        path.unlink(missing_ok=True)
+        _record_path(root, record.name).unlink(missing_ok=True)
+    except OSError as fault:
+        raise storage_error(fault, path.parent) from fault
+
+
+def _read_record(path: Path) -> QuarantineRecord | None:
+    """The slip in that file; None when it cannot be read or is none of ours."""
+    with suppress(OSError, ValidationError):
+        return QuarantineRecord.model_validate_json(path.read_bytes())
+    return None
+
+
+def _record_path(root: Path, name: str) -> Path:
+    return root / QUARANTINE / f"{name}.json"
+
+
+def _record_of_name(root: Path, name: str) -> QuarantineRecord:
+    slips = quarantined(root)
+    found = [record for record in slips if name in {record.name, PurePosixPath(record.name).name}]
+    if len(found) != 1:
+        several = ", ".join(record.name for record in found[:5])
+        raise NotFound(
+            f"{name} is the name of several files in quarantine: {several}."
+            if found
+            else f"There is no {name} in quarantine.",
+            "`anime quarantine list` has the names; give DAY/NAME.",
+        )
+    return found[0]
+
+
+def _link_beside(source: Path, wanted: Path) -> Path:
+    """Give the file the wanted name, or the first free one after it; never over another."""
+    for number in count(1):
+        target = wanted if number == 1 else wanted.with_name(next_name(wanted.name, number))
+        try:
+            link_or_copy(source, target)
+        except FileExistsError:
+            if target.is_file() and sha256_of(target) == sha256_of(source):
+                return target
+        else:
+            return target
+    raise AssertionError  # numbers do not end

@@ -1,0 +1,122 @@
+"""One attempt at a job that has ended well, and all that is known of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from anime.assets.provenance import Provenance
+from anime.comfyui.models import HistoryEntry
+from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
+from anime.core.graphs import Graph
+from anime.core.paths import slug_of
+from anime.core.recipe import recipe_of_graph
+from anime.schemas import GenerationRequest
+
+
+class Timings(BaseModel):
+    """When what happened, in UTC, and how long the GPU was at it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    render_seconds: float | None
+
+
+@dataclass(frozen=True)
+class RenderResult:
+    """What ComfyUI made for one attempt."""
+
+    job_id: UUID
+    request: GenerationRequest
+    seed: int
+    attempt: int
+    prompt_id: UUID
+    graph: Graph
+    entry: HistoryEntry
+    comfyui_url: str
+    comfyui_version: str
+    submitted_at: datetime
+
+    @property
+    def project(self) -> str | None:
+        """Slug of the project; None for none."""
+        return slug_of(self.request.project) if self.request.project else None
+
+    @property
+    def executed_graph(self) -> Graph:
+        """The graph as the server says it ran: its values as coerced there."""
+        return self.entry.graph or self.graph
+
+    @property
+    def timings(self) -> Timings:
+        """From our clock and from the server's messages (milliseconds since the epoch)."""
+        started, finished = self.entry.started_ms, self.entry.ended_ms
+        return Timings(
+            submitted_at=self.submitted_at,
+            started_at=_utc(started),
+            finished_at=_utc(finished),
+            render_seconds=(finished - started) / 1000 if started and finished else None,
+        )
+
+    @property
+    def finished_at(self) -> datetime:
+        """When the files were made: the server's word, else the time we sent the prompt."""
+        return self.timings.finished_at or self.submitted_at
+
+    def day(self, zone: tzinfo) -> date:
+        """The day the files were made, in the studio's time zone."""
+        return self.finished_at.astimezone(zone).date()
+
+    def metadata(self) -> dict[str, JsonValue]:
+        """What the rows of this take's files keep beside their columns.
+
+        The keys of a `Recipe`, as in the row of any file, and what is known of ours only.
+        """
+        graph = self.executed_graph
+        facts: GraphFacts = facts_of(graph)
+        return {
+            **recipe_of_graph(graph).metadata(),
+            **facts.model_dump(mode="json"),
+            "source": "anime",
+            "prompt": self.request.prompt,
+            "negative_prompt": self.request.negative_prompt,
+            "seed": str(self.seed),
+            "workflow": self.request.workflow_name,
+            "workflow_sha256": workflow_hash(graph),
+            "project": self.request.project,
+            "character": self.request.character,
+            "shot": self.request.shot,
+            "prompt_id": str(self.prompt_id),
+            "attempt": self.attempt,
+            "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
+            "timings": self.timings.model_dump(mode="json"),
+        }
+
+    def origin(self, source: str, measures: Mapping[str, JsonValue]) -> Provenance:
+        """What is to be known of a file of this take that cannot carry our stamp itself.
+
+        `source` is its sub-folder and name in ComfyUI's output, `measures` its size and length.
+        """
+        return Provenance(
+            job_id=self.job_id,
+            project=self.request.project,
+            project_slug=self.project,
+            character=self.request.character,
+            shot=self.request.shot,
+            prompt=self.request.prompt,
+            negative_prompt=self.request.negative_prompt,
+            seed=str(self.seed),
+            workflow=self.request.workflow_name,
+            source_path=source,
+            created_at=self.finished_at,
+            metadata={**self.metadata(), **measures},
+        )
+
+
+def _utc(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None

@@ -1,0 +1,53 @@
+"""Small pictures of large ones. It blocks: call it in a thread."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from anime.assets.inspection.limits import decoding, refuse_too_large
+from anime.core.media_types import HEAD_BYTES, media_type_by_content
+
+THUMBNAIL_PX = 384
+
+
+def draw_thumbnail(source: Path, target: Path) -> None:
+    """Write the first frame, at most 384 pixels wide and high, as WEBP; replaces the target.
+
+    Raises:
+        UnusableFile: the source has nothing to show, or cannot be decoded.
+        OSError: the source cannot be read, or the target cannot be written.
+    """
+    small = first_frame(source)
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        small.save(temporary, "WEBP", quality=82)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def first_frame(source: Path) -> Image.Image:
+    """What a picture or film shows first; of a sound its cover.
+
+    A JPEG may come smaller than it is, though no smaller than a thumbnail.
+
+    Raises:
+        UnusableFile: the source has nothing to show, or cannot be decoded.
+        OSError: the source cannot be read.
+    """
+    with source.open("rb") as stream:
+        media_type = media_type_by_content(stream.read(HEAD_BYTES)) or ""
+        stream.seek(0)
+        if not media_type.startswith("image/"):
+            from anime.assets.inspection.clips import (
+                first_picture,  # FFmpeg is large: only for films
+            )
+
+            return first_picture(stream, source.name, media_type)
+        with decoding(source.name), Image.open(stream) as picture:
+            refuse_too_large(source.name, *picture.size)
+            picture.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+            return picture.convert("RGB")

@@ -1,0 +1,192 @@
+"""The rows of files held against the files: what is missing, altered, moved, or has no row."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anime.assets.inventory.inspection_pool import InspectionPool
+from anime.assets.inventory.walk import LibraryFile, files_of, require_library
+from anime.assets.rebuild import MAX_LISTED, Progress
+from anime.core.file_state import FileState
+from anime.db.repositories import FileRow, InventoryRepository
+from anime.db.session import Database
+
+_BATCH_ROWS = 1000
+_TOUCHED_SECONDS = 2.0  # clocks and file systems are not finer than that
+
+
+@dataclass
+class VerifyReport:
+    """What a verification has found. The lists are cut where there is too much to list."""
+
+    checked: int = 0
+    present: int = 0
+    missing: int = 0
+    altered: int = 0
+    returned: int = 0  # were missing or altered, and are as they were
+    relinked: int = 0  # lie elsewhere in the library, and their rows say so now
+    without_row: int = 0
+    missing_files: list[str] = field(default_factory=list)
+    altered_files: list[str] = field(default_factory=list)
+    relinked_files: dict[str, str] = field(default_factory=dict)  # new path by old one
+    files_without_row: list[str] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every row has its file and every file its row."""
+        return not (self.missing or self.altered or self.without_row)
+
+
+async def verify(
+    database: Database,
+    library: Path,
+    *,
+    is_quick: bool = False,
+    progress: Progress = lambda _: None,
+) -> VerifyReport:
+    """Every row held against its file, and every file against the rows. No row is deleted.
+
+    A row gets the state its file is in; one whose file lies elsewhere in the library, with the
+    same content, is told where. Quick: only files of another size, or that were written after
+    they came in, are read.
+
+    Raises:
+        StorageError: the library is not there: nothing is called missing because of that.
+        DatabaseUnavailable: PostgreSQL went away; what was found out by then is written.
+    """
+    await asyncio.to_thread(require_library, library)
+    report = VerifyReport()
+    async with InspectionPool(library) as lookers:
+        verifier = _Verifier(database, library, lookers, report)
+        after = 0
+        while rows := await verifier.rows_after(after):
+            await verifier.check(rows, is_quick=is_quick)
+            after = rows[-1].id
+            progress(report.checked)
+        async for files in files_of(library, at_a_time=_BATCH_ROWS):
+            await verifier.find_rows_for(files)
+    return report
+
+
+@dataclass
+class _Verifier:
+    """Holds batches against each other and counts what comes out."""
+
+    database: Database
+    library: Path
+    lookers: InspectionPool
+    report: VerifyReport
+
+    async def rows_after(self, file_id: int) -> list[FileRow]:
+        async with self.database.session_scope() as session:
+            return await InventoryRepository(session).rows_after(file_id, limit=_BATCH_ROWS)
+
+    async def check(self, rows: Sequence[FileRow], *, is_quick: bool) -> None:
+        """Give each row the state its file is in."""
+        changed: dict[FileState, list[int]] = {state: [] for state in FileState}
+        for row, state in zip(rows, await self._states(rows, is_quick=is_quick), strict=True):
+            self._count(row, state)
+            if state.value != row.state:
+                changed[state].append(row.id)
+        if changed[FileState.MISSING]:  # or has the mount gone since we began?
+            await asyncio.to_thread(require_library, self.library)
+        async with self.database.session_scope() as session:
+            for state, ids in changed.items():
+                await InventoryRepository(session).mark(ids, state)
+
+    async def find_rows_for(self, files: Sequence[LibraryFile]) -> None:
+        """Tell rows of missing files where these lie now; list the files that have no row."""
+        async with self.database.session_scope() as session:
+            inventory = InventoryRepository(session)
+            recorded = await inventory.recorded([str(file.path) for file in files])
+            strays = [file for file in files if str(file.path) not in recorded]
+            lost = await inventory.missing_of_sizes({file.size_bytes for file in strays})
+        sizes = {row.size_bytes for row in lost}
+        likely = [file for file in strays if file.size_bytes in sizes]
+        hashes = await self.lookers.hash([file.path for file in likely])
+        found = dict(zip(likely, hashes, strict=True))
+        for file in strays:
+            row = _taken(lost, found.get(file))
+            if row is None:
+                self.report.without_row += 1
+                _list(self.report.files_without_row, str(file.path))
+            else:
+                await self._relink(row, file)
+
+    async def _relink(self, row: FileRow, file: LibraryFile) -> None:
+        async with self.database.session_scope() as session:
+            await InventoryRepository(session).relink(row.id, str(file.path), file.path.name)
+        report = self.report
+        report.relinked += 1
+        report.missing -= 1
+        if row.path in report.missing_files:
+            report.missing_files.remove(row.path)
+        if len(report.relinked_files) < MAX_LISTED:
+            report.relinked_files[row.path] = str(file.path)
+
+    async def _states(self, rows: Sequence[FileRow], *, is_quick: bool) -> list[FileState]:
+        """The state of each row's file, in their order."""
+        paths = [self.library / row.path for row in rows]
+        found = await asyncio.to_thread(lambda: [*map(_at_a_glance, rows, paths)])
+        unread = [
+            number
+            for number, (row, glance) in enumerate(zip(rows, found, strict=True))
+            if glance.state is FileState.PRESENT
+            and row.sha256
+            and (glance.is_touched or not is_quick)
+        ]
+        states = [glance.state for glance in found]
+        hashes = await self.lookers.hash([paths[number] for number in unread])
+        for number, sha256 in zip(unread, hashes, strict=True):
+            if sha256 != rows[number].sha256:
+                states[number] = FileState.ALTERED
+        return states
+
+    def _count(self, row: FileRow, state: FileState) -> None:
+        report = self.report
+        report.checked += 1
+        match state:
+            case FileState.PRESENT:
+                report.present += 1
+                report.returned += row.state != FileState.PRESENT.value
+            case FileState.MISSING:
+                report.missing += 1
+                _list(report.missing_files, row.path)
+            case FileState.ALTERED:
+                report.altered += 1
+                _list(report.altered_files, row.path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glance:
+    """What is known of a file without reading it."""
+
+    state: FileState
+    is_touched: bool = False  # it was written after its row was
+
+
+def _at_a_glance(row: FileRow, path: Path) -> _Glance:
+    try:
+        status = os.stat(path)  # noqa: PTH116  a name with a NUL is no OSError to pathlib
+    except (OSError, ValueError):
+        return _Glance(FileState.MISSING)
+    if row.size_bytes is not None and status.st_size != row.size_bytes:
+        return _Glance(FileState.ALTERED)
+    at = row.organized_at
+    return _Glance(
+        FileState.PRESENT,
+        is_touched=at is None or status.st_mtime > at.timestamp() + _TOUCHED_SECONDS,
+    )
+
+
+def _taken(rows: list[FileRow], sha256: str | None) -> FileRow | None:
+    """The first row with that content, taken out: one file is one row's."""
+    number = next((n for n, row in enumerate(rows) if sha256 and row.sha256 == sha256), None)
+    return None if number is None else rows.pop(number)
+
+
+def _list(names: list[str], name: str) -> None:
+    if len(names) < MAX_LISTED:
+        names.append(name)

@@ -1,0 +1,78 @@
+"""From the words of `anime generate` to a request."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from anime.core.field_errors import field_errors_of
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest, LoraChoice
+
+
+def parse_request(**fields: Any) -> GenerationRequest:  # values of any field, by name
+    """The request with those fields that were given.
+
+    Raises:
+        InvalidRequest: a sentence for each field that cannot be taken.
+    """
+    given = {name: value for name, value in fields.items() if value not in (None, [], {})}
+    try:
+        return GenerationRequest.model_validate(given)
+    except ValidationError as fault:
+        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
+        raise InvalidRequest(
+            " ".join(map(str, faults)), "`anime generate --help` says what each one takes."
+        ) from None
+
+
+def parse_lora(text: str) -> LoraChoice:
+    """The LoRA in `NAME` or `NAME:STRENGTH`.
+
+    >>> parse_lora("ink.safetensors:0.7").strength
+    0.7
+    """
+    name, _, strength = text.rpartition(":")
+    number = _number(strength) if name else None
+    fields = {"name": text} if number is None else {"name": name, "strength": number}
+    try:
+        return LoraChoice.model_validate(fields)
+    except ValidationError as fault:
+        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
+        raise InvalidRequest(
+            f"--lora {text[:80]}: {' '.join(map(str, faults))}",
+            "Give it as NAME or NAME:STRENGTH, such as ink.safetensors:0.7.",
+        ) from None
+
+
+def parse_inputs(texts: Iterable[str]) -> dict[str, JsonValue]:
+    """The inputs in `NAME=VALUE` each; a value that is JSON is that, any other is text.
+
+    >>> parse_inputs(["frames=16", "style=ink"])
+    {'frames': 16, 'style': 'ink'}
+    """
+    inputs: dict[str, JsonValue] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise InvalidRequest(f"--input {text[:80]} has no value.", "Give it as NAME=VALUE.")
+        inputs[name] = _json_or_text(value)
+    return inputs
+
+
+def _json_or_text(text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text, parse_constant=str)
+    except ValueError:
+        return text
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,45 @@
+"""What pydantic found wrong with what a person or a program sent, in sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_WORDS = {
+    "extra_forbidden": "is not known",
+    "missing": "is missing",
+    "json_invalid": "is no valid JSON",
+    "string_too_short": "is empty",
+}
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field that cannot be taken, and why."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}."
+
+
+def field_errors_of(errors: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[FieldError]:
+    """The faults in pydantic's list of errors, whose places begin `skip` levels down.
+
+    The value itself is left out: it may be a prompt of any length.
+
+    >>> str(field_errors_of([{"type": "missing", "loc": ("prompt",), "msg": "Field required"}])[0])
+    'prompt: is missing.'
+    """
+    return [FieldError(_field(error, skip), _message(error)) for error in errors]
+
+
+def _field(error: Mapping[str, Any], skip: int) -> str:
+    if error["type"] == "json_invalid":  # its place is a position in the text
+        return "the request"
+    return ".".join(map(str, error["loc"][skip:])) or "the request"
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    said = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
+    return _WORDS.get(error["type"], said[:1].lower() + said[1:])

@@ -1,0 +1,69 @@
+"""PostgreSQL's NOTIFY: whoever waits for a row is woken instead of asking again and again.
+
+Only a doorbell: a ring may be lost (a restarted server, a pooler that does not pass it on), so
+whoever waits asks now and then all the same.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from psycopg import AsyncConnection, Error
+from sqlalchemy import URL
+
+_log = logging.getLogger(__name__)
+
+# What is called out, before the job's id.
+SLOT = "place "  # the job has got a place at ComfyUI
+STOP = "stop "  # somebody asked to stop the job
+
+CONNECT_TIMEOUT_SECONDS = 5
+RETRY_SECONDS = 5.0
+
+
+class NotificationListener:
+    """Listens on one channel, from the first who waits until `close`; for one event loop."""
+
+    def __init__(self, address: URL, channel: str) -> None:
+        self._conninfo = address.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._channel = channel
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listening_to(self, name: str) -> Iterator[asyncio.Event]:
+        """An event that is set each time the name is called out on the channel."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen())
+        notified = self._waiting[name] = asyncio.Event()
+        try:
+            yield notified
+        finally:
+            del self._waiting[name]
+
+    async def close(self) -> None:
+        """End the connection, at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(Error, OSError, TimeoutError):
+                await self._hear_one_connection()
+            _log.debug("No rings from PostgreSQL for now: those who wait ask by themselves")
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hear_one_connection(self) -> None:
+        """Return or raise when the connection is lost."""
+        async with await AsyncConnection.connect(
+            self._conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        ) as connection:
+            await connection.execute(f'LISTEN "{self._channel}"'.encode())
+            for notified in self._waiting.values():
+                notified.set()  # what rang before is not heard any more: look once
+            async for call in connection.notifies():
+                if call.payload in self._waiting:
+                    self._waiting[call.payload].set()

@@ -1,1 +1,0 @@
-"""Progress to whoever watches: WebSocket and server-sent events over one Redis subscription."""

@@ -1,0 +1,1 @@
+"""A job from its request to its end: submitted, dispatched, reconciled, cancelled."""

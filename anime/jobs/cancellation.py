@@ -1,0 +1,132 @@
+"""Cancelling exactly one job: the same end in PostgreSQL, Redis, Prefect and ComfyUI."""
+
+import logging
+from datetime import UTC, datetime
+from uuid import UUID
+
+from anime.comfyui.address import checked_address, without_login
+from anime.comfyui.cancellation import CancelResult
+from anime.comfyui.client import ComfyUIClient
+from anime.core.job_status import JobStatus
+from anime.db.repositories import DispatchRepository, JobRepository
+from anime.db.session import Database
+from anime.errors import ComfyUIError, PrefectUnavailable
+from anime.jobs.dispatcher import RunDispatcher
+from anime.progress.publisher import ProgressPublisher
+from anime.schemas import Cancellation, JobSnapshot, ProgressEvent
+from anime.settings import Settings
+
+STOP_SECONDS = 3.0
+_MESSAGES = {
+    JobStatus.CANCELLING: "Stopping",
+    JobStatus.CANCELLED: "Cancelled",
+    JobStatus.FAILED: "Failed",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class JobCanceller:
+    """Stops jobs, wherever they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        publisher: ProgressPublisher,
+        runs: RunDispatcher,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._publisher = publisher
+        self._runs = runs
+
+    async def cancel(self, job_id: UUID) -> Cancellation:
+        """What became of the job. Twice is harmless, and no other job is touched.
+
+        One that waits is cancelled here and now. One that a live run has is stopped by that run,
+        which hears of it at once. One whose run has died is stopped from here.
+
+        Raises:
+            NotFound: there is no such job.
+            DatabaseUnavailable: nothing is changed.
+        """
+        async with self._database.session_scope() as session:
+            jobs = JobRepository(session)
+            before = await jobs.get(job_id)
+            job = await jobs.request_cancel(job_id)
+            has_run = await jobs.is_held(job_id)
+        if job.status is JobStatus.CANCELLING and not has_run:
+            job = await self.settle(job_id)
+        elif job.status is not before.status:
+            await self.tell(job)
+        if job.status is JobStatus.CANCELLED:
+            await self._end_run(job_id)
+        return Cancellation(job_id=job_id, status=job.status, detail=_words(before, job))
+
+    async def settle(self, job_id: UUID) -> JobSnapshot:
+        """The job, cancelled if ComfyUI has stopped its prompt and no live run has it."""
+        async with self._database.session_scope() as session:
+            job = await JobRepository(session).get(job_id)
+        if not await self._has_stopped(job):
+            return job
+        async with self._database.session_scope() as session:
+            jobs = JobRepository(session)
+            is_settled = await jobs.settle_cancellation(job_id)
+            job = await jobs.get(job_id)
+        if is_settled:
+            await self.tell(job)
+            await self._end_run(job_id)
+        return job
+
+    async def tell(self, job: JobSnapshot) -> None:
+        """Publish how the job stands."""
+        await self._publisher.publish(
+            ProgressEvent(
+                job_id=job.id,
+                status=job.status,
+                progress=job.progress,
+                message=_MESSAGES.get(job.status, str(job.status)),
+                timestamp=datetime.now(UTC),
+                attempt=job.attempt,
+                error_kind=job.error_kind,
+                error=job.error,
+            )
+        )
+
+    async def _end_run(self, job_id: UUID) -> None:
+        """Cancel the job's run in Prefect. A worker that takes it up all the same finds it so."""
+        try:
+            async with self._database.session_scope() as session:
+                dispatch = await DispatchRepository(session).order_of(job_id)
+            if dispatch is not None and dispatch.run_id is not None:
+                await self._runs.api.cancel_run(dispatch.run_id, "Its job was cancelled.")
+        except PrefectUnavailable as fault:
+            _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
+
+    async def _has_stopped(self, job: JobSnapshot) -> bool:
+        """Whether ComfyUI no longer works on the job; one that does not answer does not."""
+        if job.prompt_id is None or job.comfyui_url is None:
+            return True
+        try:
+            async with ComfyUIClient(self._with_login(job.comfyui_url)) as comfy:
+                ending = await comfy.cancel(job.prompt_id, timeout_seconds=STOP_SECONDS)
+        except ComfyUIError as fault:
+            _log.warning("Whether prompt %s has stopped is unknown: %s", job.prompt_id, fault)
+            return True
+        return ending is not CancelResult.STILL_RUNNING
+
+    def _with_login(self, url: str) -> str:
+        """The server's address as the settings have it: a row holds none with a password."""
+        known = self._settings.comfyui_urls
+        return next((each for each in known if without_login(checked_address(each)) == url), url)
+
+
+def _words(before: JobSnapshot, job: JobSnapshot) -> str:
+    if before.status.is_final:
+        return f"It was {before.status} before; nothing is changed."
+    if job.status is JobStatus.CANCELLED:
+        return "It is cancelled."
+    if job.status is JobStatus.CANCELLING:
+        return "It is being stopped."
+    return f"It has ended meanwhile: it is {job.status}."

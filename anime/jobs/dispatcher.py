@@ -1,0 +1,196 @@
+"""Runs in Prefect for jobs that are written down: ordered at once, or behind the answer."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from anime.core.job_status import FailureKind, JobStatus
+from anime.core.run_labels import label_of
+from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
+from anime.db.session import Database
+from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
+from anime.net.prefect_api import PrefectApi
+from anime.progress.publisher import ProgressPublisher
+from anime.schemas import GenerationRequest
+from anime.settings import Settings
+
+DEPLOYMENT = "generate/generate"
+INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
+MAX_QUEUED = 1000  # orders; what is beyond is found in the database by the reconciler
+BURST_ORDERS = 4  # that wait: more than people at their desks send in the same moment
+BURST_SECONDS = 0.1  # so long after a request the next is taken to be on its way
+REST_SHARE = 3.0  # in a burst: how much longer than placing an order the pause after it is
+MAX_PAUSE_SECONDS_IN_BURST = 0.5
+_SHUTDOWN_SECONDS = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+def is_interactive(priority: int) -> bool:
+    """Whether somebody waits for a job of that priority."""
+    return priority >= INTERACTIVE_FROM
+
+
+class RunDispatcher:
+    """Orders runs over one connection that stays open. To be used in `async with`.
+
+    An order may be lost here at any moment: its job's row has no run then, and the reconciler
+    orders it. It may also come twice: Prefect knows it by its key.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, publisher: ProgressPublisher
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._publisher = publisher
+        self._api: PrefectApi | None = None
+        self._deployment: UUID | None = None
+        self._in_mind: asyncio.Queue[Dispatch] = asyncio.Queue(MAX_QUEUED)
+        self._last_came_at = 0.0  # by time.monotonic()
+        self.has_lost_some = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._api is not None:
+            await self._api.__aexit__(kind, error, trace)
+
+    @property
+    def api(self) -> PrefectApi:
+        """The Prefect server.
+
+        Raises:
+            PrefectUnavailable: none is known.
+        """
+        if self._api is None:
+            self._api = PrefectApi.from_settings(self._settings)
+        return self._api
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether orders are left that were to be placed soon."""
+        return not self._in_mind.empty()
+
+    async def look(self) -> None:
+        """Make sure that Prefect could take an order now.
+
+        Raises:
+            PrefectUnavailable: it could not.
+        """
+        self._deployment = await self.api.deployment_id(DEPLOYMENT)
+
+    def soon(self, dispatch: Dispatch) -> None:
+        """Place the order behind the caller's back."""
+        self._last_came_at = time.monotonic()
+        try:
+            self._in_mind.put_nowait(dispatch)
+        except asyncio.QueueFull:
+            self.has_lost_some.set()
+
+    async def place(self, dispatch: Dispatch) -> UUID | None:
+        """The id of the order's run; None when the job can never run, which its row says then.
+
+        Raises:
+            PrefectUnavailable: there is no run yet.
+            DatabaseUnavailable: there is one, which is not written down.
+        """
+        try:
+            request = dispatch.request
+        except ValidationError as fault:
+            await self._fail(dispatch, fault)
+            return None
+        run_id = await self._start(dispatch, request)
+        await self._publisher.notify_worker(self._settings.work_pool)
+        async with self._database.session_scope() as session:
+            status = await DispatchRepository(session).remember_run(dispatch, run_id)
+        if status is JobStatus.CANCELLED:
+            await self.api.cancel_run(run_id, "Its job was cancelled.")
+        return run_id
+
+    async def work(self) -> None:
+        """Place what was ordered soon, until cancelled.
+
+        With a rest after each while requests come in: a run costs
+        Prefect several times what its answer costs us. The first of a burst goes at once, and what
+        is placed meanwhile is still more than a GPU renders.
+        """
+        while True:
+            dispatch = await self._in_mind.get()
+            began = time.monotonic()
+            try:
+                await self.place(dispatch)
+            except AnimeError as fault:
+                _log.warning("Job %s stays queued, it has no run yet: %s", dispatch.job_id, fault)
+                self._forget_all()
+            finally:
+                self._in_mind.task_done()
+            await self._rest(time.monotonic() - began)
+
+    async def _rest(self, placing_seconds: float) -> None:
+        """Wait, after an order that took so long, if a burst of requests is coming in."""
+        is_coming = time.monotonic() - self._last_came_at < BURST_SECONDS
+        if is_coming and self._in_mind.qsize() >= BURST_ORDERS:
+            await asyncio.sleep(min(REST_SHARE * placing_seconds, MAX_PAUSE_SECONDS_IN_BURST))
+
+    async def finish(self) -> None:
+        """Wait a moment for what is left to be placed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await self._in_mind.join()
+
+    def _forget_all(self) -> None:
+        """Leave what is left to the reconciler, which tries less and less often."""
+        while not self._in_mind.empty():
+            self._in_mind.get_nowait()
+            self._in_mind.task_done()
+        self.has_lost_some.set()
+
+    async def _start(self, dispatch: Dispatch, request: GenerationRequest) -> UUID:
+        try:
+            return await self._start_at(await self._deployment_id(), dispatch, request)
+        except PrefectUnavailable:
+            if self._deployment is None:
+                raise
+        # What we knew may be old: the deployment was made anew, the server closed the connection.
+        self._deployment = None
+        return await self._start_at(await self._deployment_id(), dispatch, request)
+
+    async def _deployment_id(self) -> UUID:
+        if self._deployment is None:
+            self._deployment = await self.api.deployment_id(DEPLOYMENT)
+        return self._deployment
+
+    async def _start_at(
+        self, deployment: UUID, dispatch: Dispatch, request: GenerationRequest
+    ) -> UUID:
+        # The job's row knows whom to tell; such an address is not for all who look at runs.
+        fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"webhook_url"})
+        return await self.api.start_run(
+            deployment,
+            fields | {"job_id": str(dispatch.job_id)},
+            key=dispatch.key,
+            queue="interactive" if is_interactive(request.priority) else "batch",
+            label=label_of(request),
+        )
+
+    async def _fail(self, dispatch: Dispatch, fault: ValidationError) -> None:
+        error = InvalidRequest(
+            f"The request cannot be read: {fault.errors()[0]['msg']}.", "Generate it anew."
+        )
+        with suppress(LeaseLost):  # somebody can read it after all
+            async with self._database.session_scope() as session:
+                jobs = JobRepository(session)
+                await jobs.fail_unleased(dispatch.job_id, FailureKind.INVALID_WORKFLOW, str(error))

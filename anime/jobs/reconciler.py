@@ -1,0 +1,143 @@
+"""Bringing jobs and their runs together again, after whatever was down is back."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+
+from anime.core.job_status import FailureKind
+from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
+from anime.db.session import Database
+from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
+from anime.jobs.cancellation import JobCanceller
+from anime.jobs.dispatcher import RunDispatcher
+from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
+
+EVERY_SECONDS = 15.0
+BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)  # after a failure; then as ever
+STEP_SECONDS = 45.0  # below the time-out of PostgreSQL for idle transactions
+YOUNG_SECONDS = 5.0  # a job so young is being ordered by whoever took it on
+MAX_DISPATCHES = 100  # that one step places
+MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
+MAX_RUNS_CHECKED = 5 * RUNS_PER_REQUEST
+MAX_RUNS = 3  # that may die before they begin; then it is no accident
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ReconcileCounts:
+    """What one step has done, in jobs."""
+
+    ordered: int = 0
+    cancelled: int = 0
+    given_up: int = 0
+
+
+class Reconciler:
+    """Looks after the orders. Of several processes one at a time does."""
+
+    def __init__(self, database: Database, runs: RunDispatcher, canceller: JobCanceller) -> None:
+        self._database = database
+        self._runs = runs
+        self._stopper = canceller
+
+    async def run_forever(self) -> None:
+        """Take a step now and then, until cancelled."""
+        delays = _delays()
+        while True:
+            try:
+                async with asyncio.timeout(STEP_SECONDS):
+                    done = await self.step()
+            except (AnimeError, TimeoutError) as fault:
+                delay = next(delays)
+                _log.warning("Orders are looked after again in %.0f s: %s", delay, fault)
+                await asyncio.sleep(delay)
+                continue
+            if done != ReconcileCounts():
+                _log.info("Reconciled: %s", done)
+            delays = _delays()
+            await self._wait()
+
+    async def step(self, *, young_seconds: float = YOUNG_SECONDS) -> ReconcileCounts:
+        """What was done; nothing while another process does it.
+
+        Raises:
+            PrefectUnavailable: what needs Prefect is left for the next step.
+            DatabaseUnavailable: all is.
+        """
+        done = ReconcileCounts()
+        async with self._database.session_scope() as session:
+            turn = DispatchRepository(session)
+            if not await turn.try_lock():
+                return done
+            for job_id in await turn.cancellations_left(MAX_CANCELS):
+                done.cancelled += (await self._stopper.settle(job_id)).status.is_final
+            await self._look_at_runs(await turn.with_run(limit=MAX_RUNS_CHECKED), done)
+            if not self._runs.is_busy:
+                # A transaction sees what others have committed since it began.
+                missing = turn.without_run(older_than_seconds=young_seconds, limit=MAX_DISPATCHES)
+                await self._place(await missing, done)
+        return done
+
+    async def _wait(self) -> None:
+        """Until it is time again, or an order is known to be lost."""
+        lost = self._runs.has_lost_some
+        try:
+            async with asyncio.timeout(EVERY_SECONDS):
+                await lost.wait()
+        except TimeoutError:
+            return
+        lost.clear()
+        await asyncio.sleep(YOUNG_SECONDS)
+
+    async def _place(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
+        for dispatch in dispatches:
+            try:
+                await self._runs.place(dispatch)
+            except PrefectUnavailable as fault:
+                await self._runs.look()  # or Prefect is away altogether
+                _log.warning("Job %s stays queued: %s", dispatch.job_id, fault)
+            else:
+                done.ordered += 1
+
+    async def _look_at_runs(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
+        for first in range(0, len(dispatches), RUNS_PER_REQUEST):
+            page = {
+                dispatch.run_id: dispatch
+                for dispatch in dispatches[first : first + RUNS_PER_REQUEST]
+            }
+            known = [run_id for run_id in page if run_id is not None]
+            for run_id, state in (await self._runs.api.ended_runs(known)).items():
+                await self._follow(page[run_id], state, done)
+
+    async def _follow(self, dispatch: Dispatch, state: RunState, done: ReconcileCounts) -> None:
+        """Let the job be what its run has become: the run ended, and the job never began."""
+        if state.type == "CANCELLED":
+            await self._stopper.cancel(dispatch.job_id)
+            done.cancelled += 1
+        elif dispatch.run_number < MAX_RUNS:
+            async with self._database.session_scope() as session:
+                await DispatchRepository(session).forget_run(dispatch)
+        else:
+            await self._give_up(dispatch, state)
+            done.given_up += 1
+
+    async def _give_up(self, dispatch: Dispatch, state: RunState) -> None:
+        why = (
+            f"{dispatch.run_number} runs in Prefect ended before the job began; "
+            f"the last one is {state.type.lower()}: {state.message[:300] or 'no reason given'}. "
+            "See the worker's log, then generate it anew."
+        )
+        try:
+            async with self._database.session_scope() as session:
+                jobs = JobRepository(session)
+                job = await jobs.fail_unleased(dispatch.job_id, FailureKind.INTERNAL, why)
+        except LeaseLost:  # a run has begun it after all
+            return
+        await self._stopper.tell(job)
+
+
+def _delays() -> chain[float]:
+    return chain(BACKOFF_SECONDS, repeat(EVERY_SECONDS))

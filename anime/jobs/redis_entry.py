@@ -1,0 +1,67 @@
+"""What other programs write into Redis for a job, read as a request."""
+
+import json
+from collections.abc import Mapping
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from anime.core.field_errors import field_errors_of
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest
+
+_NO_PROJECT = frozenset({"", "None", "null"})  # as programs write an id they do not have
+_TODO = "Write the hash anew and push the id again."
+
+
+def job_id_of(entry: str) -> UUID:
+    """The id of the job in an entry of the queue.
+
+    It is also the name of the hash that its owner watches, so that another spelling will not do.
+
+    Raises:
+        InvalidRequest: it is no UUID in lower case with hyphens.
+    """
+    try:
+        job_id = UUID(entry)
+    except ValueError:
+        job_id = None
+    if job_id is None or str(job_id) != entry:
+        raise InvalidRequest(
+            f"The id {entry[:64]!r} is no UUID in lower case with hyphens.", "Take such an id."
+        )
+    return job_id
+
+
+def project_id_of(fields: Mapping[str, str]) -> UUID | str | None:
+    """The project's id, or its name where it is no id; None without a project."""
+    text = fields.get("project_id", "")
+    if text in _NO_PROJECT:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return text
+
+
+def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequest:
+    """What the hash asks for, in that project.
+
+    Raises:
+        InvalidRequest: a sentence for each field that cannot be taken.
+    """
+    if "params" not in fields:
+        raise InvalidRequest("There is no hash with params for this id.", _TODO)
+    try:
+        params = json.loads(fields["params"])
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        raise InvalidRequest("Its params are no JSON object.", _TODO)
+    own = {"type": fields.get("type") or "image", "project": project}
+    given = params | {name: value for name, value in own.items() if value is not None}
+    try:
+        return GenerationRequest.model_validate(given)
+    except ValidationError as fault:
+        faults = field_errors_of(fault.errors(include_input=False, include_url=False))
+        raise InvalidRequest(" ".join(map(str, faults)), _TODO) from None

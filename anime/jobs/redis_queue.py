@@ -1,0 +1,164 @@
+"""Jobs that other programs put into Redis: taken at least once, and made exactly once.
+
+An id moves from the queue into `anime:job:processing` and leaves it when its job is written
+down. Whatever stays there, of this consumer or of one that died, is taken on again: the same
+id is the same job. So two consumers at a time do no harm either.
+"""
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from anime.core.job_status import FailureKind, JobStatus
+from anime.db.repositories import ProjectRepository
+from anime.errors import AnimeError, InvalidRequest, KeyReused, is_retryable
+from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
+from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
+from anime.schemas import ProgressEvent
+
+if TYPE_CHECKING:
+    from anime.jobs.service import JobService
+
+BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
+ANSWER_SECONDS = 5.0
+AGAIN_SECONDS = 2.0  # after Redis or PostgreSQL was away, or while too many jobs wait
+
+# In one step, so that of two consumers one buries it: the other finds nothing to remove.
+_BURY = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[2])
+redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
+return 1
+"""
+
+_log = logging.getLogger(__name__)
+
+
+class RedisQueueConsumer:
+    """The consumer of the queue, for one desk."""
+
+    def __init__(self, redis_url: str, job_service: "JobService") -> None:
+        self._url = redis_url
+        self._desk = job_service
+
+    async def consume(self) -> None:
+        """Take what comes, until cancelled; Redis and PostgreSQL may come and go."""
+        is_failing = False
+        while True:
+            try:
+                async with _connect(self._url) as redis:
+                    await redis.ping()
+                    is_failing = False
+                    await self._consume(redis)
+            except (RedisError, OSError) as fault:
+                if not is_failing:
+                    _log.warning("Redis gives no jobs for now: %s", fault)
+                is_failing = True
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _consume(self, redis: Redis) -> None:
+        while True:
+            left = await redis.lrange(PROCESSING, 0, -1)
+            for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
+                await self.take_on(redis, entry)
+            while (taken := await self._next(redis)) is not None:
+                await self.take_on(redis, taken)
+
+    async def _next(self, redis: Redis) -> str | None:
+        """The id that has waited longest, in `processing` now; None when none comes for a while."""
+        moved = await redis.blmove(QUEUE, PROCESSING, BLOCK_SECONDS, "RIGHT", "LEFT")
+        return cast("str | None", moved)
+
+    async def take_on(self, redis: Redis, entry: str) -> None:
+        """Make the entry a job or bury it; while that cannot be, wait."""
+        try:
+            await self._accept_in_the_end(redis, entry)
+        except AnimeError as fault:
+            await self._move_to_dead_letters(redis, entry, fault)
+        except (RedisError, OSError):
+            raise  # it stays where it is
+        except Exception as bug:  # noqa: BLE001  one odd entry must not hold up all others
+            _log.exception("Unexpected error with entry %.64r of the queue", entry)
+            surprise = AnimeError(f"Unexpected {type(bug).__name__}.", "See the log of the API.")
+            await self._move_to_dead_letters(redis, entry, surprise)
+        else:
+            await redis.lrem(PROCESSING, 1, entry)
+
+    async def _accept_in_the_end(self, redis: Redis, entry: str) -> None:
+        has_said = False
+        while True:
+            try:
+                return await self._accept(redis, entry)
+            except AnimeError as fault:
+                if not is_retryable(fault):
+                    raise
+                if not has_said:
+                    _log.warning("Entry %.64r waits: %s", entry, fault)
+                has_said = True
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _accept(self, redis: Redis, entry: str) -> None:
+        job_id = job_id_of(entry)
+        try:
+            fields = cast("dict[str, str]", await redis.hgetall(job_hash(job_id)))
+        except ResponseError as fault:
+            raise InvalidRequest(
+                f"{job_hash(job_id)} is no hash.", "Write it anew and push the id again."
+            ) from fault
+        request = request_of(fields, await self._project_of(fields))
+        await self._desk.accept(request, job_id=job_id)
+
+    async def _project_of(self, fields: dict[str, str]) -> str | None:
+        project = project_id_of(fields)
+        if not isinstance(project, UUID):
+            return project
+        async with self._desk.intake.database.session_scope() as session:
+            name = await ProjectRepository(session).name_of(project)
+        if name is None:
+            raise InvalidRequest(
+                f"There is no project {project}.", "Create it, or give its name as project_id."
+            )
+        return name
+
+    async def _move_to_dead_letters(self, redis: Redis, entry: str, fault: AnimeError) -> None:
+        """Put the entry among the dead with the reason, and say so to who watches it."""
+        _log.warning("Entry %.64r of the queue cannot become a job: %s", entry, fault)
+        if not isinstance(fault, KeyReused):  # its hash is that of a healthy job
+            await self._mark_failed(entry, fault)
+        now = datetime.now(UTC).isoformat()
+        words = json.dumps({"id": entry, "reason": str(fault), "at": now})
+        await redis.eval(_BURY, 2, PROCESSING, DEAD_LETTERS, entry, words, MAX_DEAD_LETTERS)
+
+    async def _mark_failed(self, entry: str, fault: AnimeError) -> None:
+        try:
+            job_id = job_id_of(entry)
+        except InvalidRequest:
+            return  # nothing of ours has such a name
+        await self._desk.intake.publisher.publish(
+            ProgressEvent(
+                job_id=job_id,
+                status=JobStatus.FAILED,
+                progress=0,
+                message=fault.what,
+                timestamp=datetime.now(UTC),
+                error_kind=FailureKind.INVALID_WORKFLOW,
+                error=str(fault),
+            )
+        )
+
+
+def _connect(url: str) -> Redis:
+    return Redis.from_url(
+        url,
+        protocol=2,  # one shape of answers from every server
+        decode_responses=True,
+        encoding_errors="surrogateescape",  # an id of any bytes is found again to be removed
+        socket_connect_timeout=ANSWER_SECONDS,
+        socket_timeout=BLOCK_SECONDS + ANSWER_SECONDS,
+    )

@@ -1,0 +1,1 @@
+"""How other programs are reached: TLS, listening sockets, Prefect's API."""

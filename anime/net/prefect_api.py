@@ -1,0 +1,196 @@
+"""The few calls of Prefect's REST API that make a job run.
+
+Prefect's own client costs two seconds and 90 MB to import; whoever only starts runs, and is
+waited for, takes this one. https://docs.prefect.io/v3/api-ref/rest-api
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+from pydantic import JsonValue
+
+from anime.core.run_labels import RunLabel
+from anime.errors import PrefectUnavailable
+from anime.net.tls import tls_context
+from anime.settings import Settings, resolve_reference
+
+TIMEOUT_SECONDS = 5.0
+RUNS_PER_REQUEST = 200  # that Prefect tells of in one answer
+_FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Prefect's word on a run; `type` is one of its capital words, such as RUNNING."""
+
+    type: str
+    message: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run is over, well or badly."""
+        return self.type in _FINAL
+
+
+class PrefectApi:
+    """A Prefect server, to be used in `async with`."""
+
+    def __init__(self, url: str, auth_string: str | None = None) -> None:
+        """`url` ends in /api; `auth_string` is user:password."""
+        user, _, password = (auth_string or "").partition(":")
+        self.url = url.rstrip("/")
+        self._http = httpx.AsyncClient(
+            auth=(user, password) if auth_string else None,
+            timeout=TIMEOUT_SECONDS,
+            verify=tls_context(),
+            trust_env=False,  # no proxy stands between us and a server of the house
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The server the environment names.
+
+        Raises:
+            PrefectUnavailable: it names none and no stack runs.
+        """
+        if settings.prefect_api_url is None:
+            raise PrefectUnavailable(
+                "No Prefect server is known: PREFECT_API_URL is not set and no stack runs.",
+                "Start everything with `anime up`, or set PREFECT_API_URL.",
+            )
+        secret = settings.prefect_api_auth_string
+        auth_string = resolve_reference(secret.get_secret_value()) if secret else None
+        return cls(settings.prefect_api_url, auth_string)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+
+    async def version(self) -> str:
+        """The server's version."""
+        return str(await self._ask("GET", "/admin/version"))
+
+    async def deployment_id(self, name: str) -> UUID:
+        """The id of a deployment, named as `flow/deployment`."""
+        found = await self._ask(
+            "GET",
+            f"/deployments/name/{name}",
+            missing=f"has no deployment {name}",
+            todo="Run `prefect --no-prompt deploy --all` in the project, or start `anime up`.",
+        )
+        return UUID(found["id"])
+
+    async def start_run(
+        self,
+        deployment: UUID,
+        parameters: dict[str, JsonValue],
+        *,
+        key: str,
+        queue: str,
+        label: RunLabel | None = None,
+    ) -> UUID:
+        """The id of a new run, or of the run that was started with the same key before.
+
+        The parameters are taken to be right: Prefect would check them against the deployment's
+        schema in 20 ms of its time, and the flow does so anyway.
+        """
+        body: dict[str, JsonValue] = {
+            "parameters": parameters,
+            "enforce_parameter_schema": False,
+            "idempotency_key": key,
+            "work_queue_name": queue,
+        }
+        if label is not None:
+            body |= {"name": label.name, "tags": [*sorted(label.tags)]}
+        created = await self._ask(
+            "POST",
+            f"/deployments/{deployment}/create_flow_run",
+            body=body,
+            missing=f"has no deployment {deployment} any more",
+        )
+        return UUID(created["id"])
+
+    async def run_state(self, run_id: UUID) -> RunState:
+        """Where a run stands."""
+        found = await self._ask("GET", f"/flow_runs/{run_id}", missing=f"has no run {run_id}")
+        return _state_of(found)
+
+    async def ended_runs(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
+        """How those of the runs have ended that have; at most 200 are asked for."""
+        wanted: dict[str, JsonValue] = {
+            "id": {"any_": [str(run_id) for run_id in run_ids]},
+            "state": {"type": {"any_": [*_FINAL]}},
+        }
+        body: dict[str, JsonValue] = {"flow_runs": wanted, "limit": RUNS_PER_REQUEST}
+        found = await self._ask("POST", "/flow_runs/filter", body=body)
+        return {UUID(run["id"]): _state_of(run) for run in found}
+
+    async def cancel_run(self, run_id: UUID, why: str) -> None:
+        """Give the run the state Cancelled, unless it has ended. Twice is harmless."""
+        if (await self.run_state(run_id)).is_final:
+            return
+        state: JsonValue = {"type": "CANCELLED", "name": "Cancelled", "message": why}
+        path = f"/flow_runs/{run_id}/set_state"
+        await self._ask("POST", path, body={"state": state, "force": True})
+
+    async def work_pool_status(self, name: str) -> str:
+        """READY when a worker polls the pool, else NOT_READY or PAUSED."""
+        found = await self._ask(
+            "GET",
+            f"/work_pools/{name}",
+            missing=f"has no work pool {name}",
+            todo=f"Run `prefect work-pool create {name} --type anime-warm`, or start `anime up`.",
+        )
+        return str(found["status"])
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, JsonValue] | None = None,
+        missing: str = "does not know this address",
+        todo: str = "Correct PREFECT_API_URL: it ends in /api.",
+    ) -> Any:  # JSON of Prefect's many shapes
+        try:
+            answer = await self._http.request(method, f"{self.url}{path}", json=body)
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                raise PrefectUnavailable(f"Prefect at {self.url} {missing}.", todo)
+            answer.raise_for_status()
+            return answer.json()
+        except httpx.HTTPStatusError as fault:
+            raise self._refused(fault.response) from fault
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
+            reason = str(fault) or type(fault).__name__
+            raise PrefectUnavailable(
+                f"Prefect at {self.url} does not answer: {reason}.",
+                "Start it with `anime up`, or correct PREFECT_API_URL.",
+            ) from fault
+
+    def _refused(self, answer: httpx.Response) -> PrefectUnavailable:
+        if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return PrefectUnavailable(
+                f"Prefect at {self.url} does not let us in ({answer.status_code}).",
+                "Set PREFECT_API_AUTH_STRING to its user:password.",
+            )
+        return PrefectUnavailable(
+            f"Prefect at {self.url} refused with {answer.status_code}: {answer.text[:300]}",
+            "See the log of the Prefect server.",
+        )
+
+
+def _state_of(run: Mapping[str, Any]) -> RunState:  # JSON of Prefect
+    state = run.get("state") or {}
+    return RunState(type=str(state.get("type", "PENDING")), message=str(state.get("message") or ""))

@@ -1,1 +1,0 @@
-"""From a request to a Prefect run, and back: taking on, ordering, cancelling, reconciling."""

@@ -1,0 +1,39 @@
+"""Every Redis key, channel and lifetime this project uses.
+
+The names are those of the services this system replaces: other programs read them.
+"""
+
+from uuid import UUID
+
+UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
+PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders somebody watches
+QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
+PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
+DEAD_LETTERS = (
+    "anime:job:dead"  # list, the newest first: JSON {id, reason, at} of ids that are no jobs
+)
+MAX_DEAD_LETTERS = 10_000  # entries of that list; older ones are dropped
+
+JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
+PREVIEWS_TTL_SECONDS = 10  # of the wish for previews; whoever watches renews it
+STREAM_MAX_EVENTS = 2_000  # per job; older ones are dropped, each event being a full snapshot
+
+
+def job_hash(job_id: UUID) -> str:
+    """Hash: the job's latest snapshot."""
+    return f"anime:job:{job_id}"
+
+
+def job_stream(job_id: UUID) -> str:
+    """Stream: every event of the job, for replay; the field `event` is the published JSON."""
+    return f"anime:job:{job_id}:events"
+
+
+def preview_request_key(job_id: UUID | None) -> str:
+    """Key: there while somebody wants to see the job's previews; None means those of all jobs."""
+    return f"anime:job:{job_id or '*'}:previews"
+
+
+def worker_channel(work_pool: str) -> str:
+    """Channel: a run of that Prefect work pool was ordered; workers look for it at once."""
+    return f"anime:doorbell:{work_pool}"

@@ -1,0 +1,285 @@
+"""The Redis side of progress: publishing what happens to a job, and following it.
+
+Redis is a doorbell. Whoever publishes is never failed or held up by it, and whoever follows
+gets full snapshots, so that a lost one does no harm. PostgreSQL says what is true.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Self, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from anime.progress.keys import (
+    JOB_TTL_SECONDS,
+    PREVIEWS_CHANNEL,
+    STREAM_MAX_EVENTS,
+    UPDATES_CHANNEL,
+    job_hash,
+    job_stream,
+    preview_request_key,
+    worker_channel,
+)
+from anime.progress.redis_connection import connect_redis
+from anime.schemas import GenerationRequest, JobSnapshot, Preview, ProgressEvent
+
+T = TypeVar("T")
+_Entries: TypeAlias = list[tuple[str, dict[str, str]]]
+_Streams: TypeAlias = list[tuple[str, _Entries]]
+
+_log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 1.0
+SILENCE_SECONDS = 5.0  # after a failure: one late event is bearable, a second each is not
+BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-out on the way
+
+# One script, one round trip, nothing in between: two publishers of one job (who accepts it and
+# who runs it) can neither share a number nor overtake each other. Entries of the stream have
+# the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
+# what is being stopped does not go on.
+_PUBLISH = """
+local hash, stream = KEYS[1], KEYS[2]
+local channel, lifetime, max_events, event, first_only, once =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'first', tonumber(ARGV[6])
+local status = redis.call('HGET', hash, 'status')
+if status == 'completed' or status == 'failed' or status == 'cancelled' then return 0 end
+if status == 'cancelling' and string.find(event, '"status":"processing"', 1, true) then return 0 end
+for i = 7, 6 + 2 * once, 2 do redis.call('HSETNX', hash, ARGV[i], ARGV[i + 1]) end
+if first_only and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
+local seq = redis.call('HINCRBY', hash, 'seq', 1)
+if seq == 1 then redis.call('DEL', stream) end
+event = '{"seq":' .. seq .. ',' .. string.sub(event, 2)
+for i = 7 + 2 * once, #ARGV, 2 do redis.call('HSET', hash, ARGV[i], ARGV[i + 1]) end
+redis.call('XADD', stream, 'MAXLEN', '~', max_events, seq .. '-0', 'event', event)
+redis.call('EXPIRE', hash, lifetime)
+redis.call('EXPIRE', stream, lifetime)
+redis.call('PUBLISH', channel, event)
+return seq
+"""
+
+
+class ProgressPublisher:
+    """Tells everybody who watches. Never raises, and never waits long for Redis.
+
+    Without a URL it does nothing.
+    """
+
+    def __init__(self, redis_url: str | None) -> None:
+        self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
+        self._script = self._redis.register_script(_PUBLISH) if self._redis else None
+        self._silent_until = 0.0
+        self._is_failing = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    async def publish(self, event: ProgressEvent) -> None:
+        """Number the event, keep it as the job's latest snapshot, and tell who listens."""
+        await self._send(event, once={"created_at": event.timestamp.isoformat()})
+
+    async def announce(self, job: JobSnapshot, request: GenerationRequest) -> None:
+        """Write down what the job is and publish its first event, unless a run has begun it."""
+        event = ProgressEvent(
+            job_id=job.id,
+            status=job.status,
+            progress=job.progress,
+            message="Waiting for a worker",
+            timestamp=job.updated_at,
+            attempt=max(job.attempt, 1),
+        )
+        await self._send(event, once=_identity(job, request), first_only=True)
+
+    async def are_previews_wanted(self, job_id: UUID) -> bool:
+        """Whether somebody wants to see the job, or all jobs, now."""
+        wishes = preview_request_key(job_id), preview_request_key(None)
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                return bool(await _apart(_count(self._redis, *wishes), TIMEOUT_SECONDS))
+        return False
+
+    async def show(self, preview: Preview) -> None:
+        """Give the picture to those who look just now; it is kept nowhere."""
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
+
+    async def notify_worker(self, work_pool: str) -> None:
+        """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
+        if self._redis is not None and time.monotonic() >= self._silent_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _apart(_ring(self._redis, work_pool), TIMEOUT_SECONDS)
+
+    async def _send(
+        self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
+    ) -> None:
+        if self._script is None or time.monotonic() < self._silent_until:
+            return
+        try:
+            sending = _run(self._script, event, once=once, first_only=first_only)
+            await _apart(sending, TIMEOUT_SECONDS)
+        except (RedisError, OSError, TimeoutError) as fault:
+            self._silent_until = time.monotonic() + SILENCE_SECONDS
+            if not self._is_failing:
+                _log.warning("Redis takes no progress, the work goes on without it: %s", fault)
+            self._is_failing = True
+        else:
+            if self._is_failing:
+                _log.info("Redis takes progress again")
+            self._is_failing = False
+
+
+async def follow_job(
+    redis_url: str, job_id: UUID, *, after_seq: int | None = None
+) -> AsyncGenerator[ProgressEvent, None]:
+    """The job's latest snapshot, then each event as it comes, up to the terminal one.
+
+    With `after_seq`, every event after that one instead, as far as Redis keeps them. Reading
+    and waiting are the same command on the job's stream: nothing falls in between and nothing
+    comes twice. While Redis is away this waits for it.
+    """
+    last = after_seq
+    async with connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
+        while True:
+            try:
+                events = await _apart(_next_events(redis, job_stream(job_id), last))
+            except (RedisError, OSError, TimeoutError) as fault:
+                _log.debug("Redis does not answer: %s", fault)
+                await asyncio.sleep(TIMEOUT_SECONDS)
+                continue
+            for event in events:
+                if last is None or event.seq != last:
+                    yield event
+                if event.status.is_final:
+                    return
+                last = event.seq
+
+
+async def _next_events(redis: Redis, stream: str, last: int | None) -> list[ProgressEvent]:
+    """What follows event `last`; without one, the newest event.
+
+    The newest also comes when nothing followed for a while: it may be that `last` was the end
+    of the job, or that Redis lost its memory and counts from one again.
+    """
+    news = await _wait_for_events(redis, stream, last) if last is not None else []
+    if news:
+        return news
+    entries = cast(
+        "_Entries", await redis.xrevrange(stream, count=1)
+    )  # redis-py types every protocol
+    newest = [_event_of(fields) for _, fields in entries]
+    if last is None:
+        return newest or await _wait_for_events(redis, stream, 0)
+    return [event for event in newest if event.seq <= last]
+
+
+async def _wait_for_events(redis: Redis, stream: str, last: int) -> list[ProgressEvent]:
+    reply = await redis.xread({stream: f"{last}-0"}, block=int(BLOCK_SECONDS * 1000))
+    streams = cast("_Streams", reply or [])  # redis-py types every protocol
+    return [_event_of(fields) for _, entries in streams for _, fields in entries]
+
+
+async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
+    """The result of the work, done in a task of its own.
+
+    redis-py waits with `asyncio.wait_for`, which up to Python 3.11 can swallow a cancellation.
+    It must not swallow that of a generation, nor of our time-out.
+    https://github.com/python/cpython/issues/86296
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may
+    try:
+        done, _ = await asyncio.wait([task], timeout=timeout_seconds)
+        if not done:
+            raise TimeoutError(f"no answer within {timeout_seconds:g} s")
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def _ring(redis: Redis, work_pool: str) -> None:
+    await redis.publish(worker_channel(work_pool), b"")
+
+
+async def _count(redis: Redis, *keys: str) -> int:
+    return int(await redis.exists(*keys))
+
+
+async def _publish(redis: Redis, preview: Preview) -> None:
+    await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
+
+
+async def _run(
+    script: AsyncScript, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool
+) -> None:
+    fields = _snapshot(event)
+    await script(
+        keys=[job_hash(event.job_id), job_stream(event.job_id)],
+        args=[
+            UPDATES_CHANNEL,
+            JOB_TTL_SECONDS,
+            STREAM_MAX_EVENTS,
+            event.model_dump_json(exclude={"seq"}),
+            "first" if first_only else "any",
+            len(once),
+            *(part for field in once.items() for part in field),
+            *(part for field in fields.items() for part in field),
+        ],
+    )
+
+
+def _identity(job: JobSnapshot, request: GenerationRequest) -> dict[str, str]:
+    """The fields of the hash that say what the job is. They never change."""
+    return {
+        "project_id": job.project or "",
+        "type": job.type,
+        "params": request.model_dump_json(exclude_none=True, exclude={"webhook_url"}),
+        "created_at": job.created_at.isoformat(),
+    }
+
+
+def _snapshot(event: ProgressEvent) -> dict[str, str]:
+    """The fields of the hash that say how far the job is."""
+    fields = {
+        "id": str(event.job_id),
+        "status": str(event.status),
+        "progress": str(event.progress),
+        "stage": event.stage or "",
+        "message": event.message,
+        "updated_at": event.timestamp.isoformat(),
+        "attempt": str(event.attempt),
+    }
+    if event.result is not None:
+        fields["result"] = json.dumps(event.result)
+    if event.error is not None:
+        fields["error"] = event.error
+    if event.error_kind is not None:
+        fields["error_kind"] = str(event.error_kind)
+    return fields
+
+
+def _event_of(fields: Mapping[str, str]) -> ProgressEvent:
+    return ProgressEvent.model_validate_json(fields["event"])

@@ -1,0 +1,114 @@
+"""The one subscription of this process to Redis, and what mends its gaps."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from itertools import islice
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from anime.errors import AnimeError
+from anime.progress.hub import Hub
+from anime.progress.job_snapshots import JobSnapshots
+from anime.progress.keys import (
+    PREVIEWS_CHANNEL,
+    PREVIEWS_TTL_SECONDS,
+    UPDATES_CHANNEL,
+    preview_request_key,
+)
+from anime.progress.updates import event_in, subscribe_channels
+from anime.schemas import Preview
+
+_log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0  # a job silent for so long is looked up: its end may not have been published
+LOOK_AT_ONCE = 500  # rows in one query
+RENEW_SECONDS = PREVIEWS_TTL_SECONDS / 3
+STOP_SECONDS = 1.0
+
+
+class RedisFeed:
+    """Tells a hub what happens, from `async with` on. Without Redis, what the rows say."""
+
+    def __init__(
+        self, hub: Hub, records: JobSnapshots, *, redis: Redis | None, redis_url: str | None
+    ) -> None:
+        self._hub = hub
+        self._records = records
+        self._redis = redis
+        self._redis_url = redis_url
+        self._tasks: list[asyncio.Task[None]] = []
+        self.is_live = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        if self._redis_url is not None:
+            self._tasks.append(asyncio.create_task(self._listen(self._redis_url)))
+            self._tasks.append(asyncio.create_task(self._renew_preview_requests()))
+        self._tasks.append(asyncio.create_task(self._look_up()))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:  # again, as up to Python 3.11 redis-py can swallow the first
+                task.cancel()
+            await asyncio.wait(pending, timeout=STOP_SECONDS)
+
+    async def request_previews(self, job_id: UUID | None) -> None:
+        """Let workers know for some seconds that somebody wants to see the job; None means all."""
+        if self._redis is not None:
+            with suppress(RedisError, OSError, TimeoutError):
+                await self._redis.set(preview_request_key(job_id), "1", ex=PREVIEWS_TTL_SECONDS)
+
+    async def _listen(self, redis_url: str) -> None:
+        messages = subscribe_channels(
+            redis_url,
+            *(PREVIEWS_CHANNEL, UPDATES_CHANNEL),
+            subscribed=self._catch_up,
+            lost=self.is_live.clear,
+        )
+        async for channel, text in messages:
+            if channel == PREVIEWS_CHANNEL:
+                with suppress(ValidationError):
+                    self._hub.show(Preview.model_validate_json(text))
+            elif event := event_in(text):
+                self._hub.tell(event)
+
+    async def _catch_up(self) -> None:
+        """Tell what was published while nobody listened. What is told twice is told once."""
+        for job_id, seq in tuple(self._hub.known_up_to()):
+            events = await self._records.events_after(job_id, seq) if seq else []
+            # Nothing after it: perhaps Redis lost its memory, and counts from one again.
+            for event in events or await self._records.newest_event(job_id):
+                self._hub.tell(event)
+        self.is_live.set()
+
+    async def _look_up(self) -> None:
+        """Each few seconds tell how silent jobs have ended, or without Redis how far they are."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            silent = iter(self._hub.silent(LOOK_SECONDS))
+            while job_ids := list(islice(silent, LOOK_AT_ONCE)):
+                try:
+                    events = await self._records.recorded_events(job_ids)
+                except AnimeError as fault:
+                    _log.debug("Silent jobs cannot be looked up: %s", fault)
+                    break
+                for event in events:
+                    if event.status.is_final or not self.is_live.is_set():
+                        self._hub.tell(event)
+
+    async def _renew_preview_requests(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            for job_id in self._hub.requested_previews():
+                await self.request_previews(job_id)

@@ -1,0 +1,95 @@
+"""One listener's interest in one job: what has to reach it, in order and once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+from uuid import UUID
+
+from anime.core.event_sequence import EventSequence
+from anime.progress.job_snapshots import Snapshot
+from anime.progress.websocket_messages import Update
+from anime.schemas import ProgressEvent
+
+MAX_HELD = 256  # updates while a listener is brought up to date; then the latest alone
+
+
+class Sink(Protocol):
+    """Where what is for a listener goes. Nothing here waits."""
+
+    def put(self, update: Update) -> None:
+        """Take an update."""
+
+    def show(self, job_id: UUID, preview: str) -> None:
+        """Take the frame of a preview."""
+
+
+class Subscription:
+    """Holds what comes live until the listener knows what came before."""
+
+    def __init__(self, job_id: UUID, sink: Sink, *, previews: bool = False) -> None:
+        self.job_id = job_id
+        self.previews = previews
+        self.trail = EventSequence()
+        self._sink = sink
+        self._held: list[Update] | None = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job's end has been told: nothing follows."""
+        return self.trail.is_final
+
+    def deliver(self, update: Update) -> None:
+        """Pass the update on if it is news, or hold it for `go_live`."""
+        if self._held is not None:
+            self._hold(self._held, update)
+        elif (news := self.admit(update)) is not None:
+            self._sink.put(news)
+
+    def show(self, preview: str) -> None:
+        """Pass a preview on, if it was asked for."""
+        if self.previews:
+            self._sink.show(self.job_id, preview)
+
+    def admit(self, update: Update) -> Update | None:
+        """The update as it may be told, which counts as told from now on; None if it is no news."""
+        event = update.event
+        if not self.trail.follows(event):
+            return None
+        told = self.trail.in_order(event)
+        self.trail = self.trail.after(told)
+        return update if told is event else Update(told)
+
+    def start_from(self, snapshot: Snapshot) -> None:
+        """Count what the snapshot says as told."""
+        if snapshot.event is None:
+            return
+        self.trail = EventSequence().after(snapshot.event)
+        if not snapshot.is_published:  # the clock was the database's, not that of who publishes
+            self.trail = replace(self.trail, told_at=None)
+
+    def catch_up(
+        self, seq: int, snapshot: Snapshot, events: Sequence[ProgressEvent]
+    ) -> list[Update]:
+        """What has to be told to a listener that knows everything up to number `seq`.
+
+        `events` are those after it. Without the last of them, what the snapshot says of the end.
+        """
+        told_at = snapshot.event.timestamp if snapshot.event else None
+        self.trail = EventSequence(seq=seq, told_at=told_at)
+        news = [self.admit(Update(event)) for event in events]
+        if snapshot.is_final and snapshot.event and not self.is_over:
+            if snapshot.seq != seq or not snapshot.is_published:
+                news.append(Update(snapshot.event))
+            self.trail = self.trail.after(snapshot.event)
+        return [update for update in news if update is not None]
+
+    def go_live(self) -> None:
+        """Pass on what was held, and from now on everything at once."""
+        held, self._held = self._held or [], None
+        for update in held:
+            self.deliver(update)
+
+    def _hold(self, held: list[Update], update: Update) -> None:
+        if len(held) >= MAX_HELD:
+            held.clear()
+        held.append(update)

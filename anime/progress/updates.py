@@ -1,0 +1,98 @@
+"""What is published on Redis, on one connection: for whoever watches many jobs at a time."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from anime.progress.keys import UPDATES_CHANNEL
+from anime.progress.redis_connection import connect_redis
+from anime.schemas import ProgressEvent
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
+SILENCE_SECONDS = 5.0  # then the server is asked whether it is there; below every idle time-out
+
+
+async def _nothing() -> None:
+    """For those who do not ask to be told."""
+
+
+async def subscribe_updates(redis_url: str) -> AsyncGenerator[ProgressEvent, None]:
+    """Every event of any job as it is published, without end; what came before is not told.
+
+    While Redis is away this waits for it: what is published meanwhile is lost.
+    """
+    async for _, text in subscribe_channels(redis_url, UPDATES_CHANNEL):
+        if event := event_in(text):
+            yield event
+
+
+async def subscribe_channels(
+    redis_url: str,
+    *channels: str,
+    subscribed: Callable[[], Awaitable[None]] = _nothing,
+    lost: Callable[[], None] = lambda: None,
+) -> AsyncGenerator[tuple[str, str], None]:
+    """Channel and text of every message, without end.
+
+    `subscribed` is awaited each time the subscription has come to stand, before the first
+    message from then on is given: the moment to catch up with what was missed. `lost` is called
+    when it broke.
+    """
+    failures = 0
+    while True:
+        try:
+            async for message in _listen(redis_url, channels, subscribed):
+                failures = 0
+                yield message
+        except (RedisError, OSError, TimeoutError) as fault:
+            _log.debug("Redis does not answer: %s", fault)
+        lost()
+        await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+        failures += 1
+
+
+async def _listen(
+    redis_url: str, channels: tuple[str, ...], subscribed: Callable[[], Awaitable[None]]
+) -> AsyncGenerator[tuple[str, str], None]:
+    async with (
+        connect_redis(redis_url, read_seconds=2 * SILENCE_SECONDS) as redis,
+        redis.pubsub() as subscription,
+    ):
+        await subscription.subscribe(*channels)
+        while True:
+            message = await _next_message(subscription)
+            # redis-py also mends a broken connection by itself, and only this tells of it.
+            if message["type"] == "subscribe" and message["channel"] == channels[-1]:
+                await subscribed()
+            if message["type"] == "message":
+                yield message["channel"], message["data"]
+
+
+async def _next_message(subscription: PubSub) -> Mapping[str, Any]:  # as redis-py gives it
+    """The next message of any type; the server is asked for one when it is silent.
+
+    Raises:
+        TimeoutError: not even then did it say anything.
+    """
+    message: Mapping[str, Any] | None = await subscription.get_message(timeout=SILENCE_SECONDS)
+    if message is None:
+        await subscription.ping()
+        message = await subscription.get_message(timeout=SILENCE_SECONDS)
+    if message is None:
+        raise TimeoutError(f"silent for {2 * SILENCE_SECONDS:g} s")
+    return message
+
+
+def event_in(text: str) -> ProgressEvent | None:
+    """The event; None for what another program has published there."""
+    try:
+        return ProgressEvent.model_validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,122 @@
+"""The words of the WebSocket: what clients send, and what they are sent. No I/O."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Literal, TypeAlias
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from websockets.frames import Frame, Opcode
+
+from anime.core.field_errors import field_errors_of
+from anime.errors import AnimeError, InvalidRequest
+from anime.schemas import Preview, ProgressEvent
+
+MESSAGE_MAX_CHARS = 4096
+EVERY_JOB: Literal["*"] = "*"
+PONG = '{"type": "pong"}'
+PROBLEM_TYPE = "urn:anime:problem:"  # as in the problem documents over HTTP
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Subscribe(_Message):
+    """Tell me of this job, or of all."""
+
+    action: Literal["subscribe"]
+    job_id: UUID | Literal["*"]
+    seq: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    previews: bool = False
+
+
+class Unsubscribe(_Message):
+    """Tell me no more of it."""
+
+    action: Literal["unsubscribe"]
+    job_id: UUID | Literal["*"]
+
+
+class Cancel(_Message):
+    """Stop this job."""
+
+    action: Literal["cancel"]
+    job_id: UUID
+
+
+class Ping(_Message):
+    """Answer me."""
+
+    action: Literal["ping"]
+
+
+Action: TypeAlias = Annotated[
+    Subscribe | Unsubscribe | Cancel | Ping, Field(discriminator="action")
+]
+_ACTIONS: TypeAdapter[Action] = TypeAdapter(Action)
+_TODO = (
+    'Send a JSON object such as {"action": "subscribe", "job_id": "…"}; docs/api.md has them all.'
+)
+
+
+def read_action(text: str | None) -> Action:
+    """What a client asks for; None stands for a binary message.
+
+    Raises:
+        InvalidRequest: it cannot be read; the message says what is wrong with it.
+    """
+    if text is None:
+        raise InvalidRequest("Binary messages are not understood.", _TODO)
+    if len(text) > MESSAGE_MAX_CHARS:
+        raise InvalidRequest(f"The message is longer than {MESSAGE_MAX_CHARS} characters.", _TODO)
+    try:
+        return _ACTIONS.validate_json(text)
+    except ValidationError as fault:
+        raise InvalidRequest(_what_is_wrong(fault), _TODO) from None
+
+
+def _what_is_wrong(fault: ValidationError) -> str:
+    """In words, without what was sent: it may be of any kind."""
+    first = fault.errors()[0]
+    if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        return "action: must be subscribe, unsubscribe, cancel or ping."
+    return " ".join(map(str, field_errors_of(fault.errors(), skip=1)[:5]))
+
+
+def status_frame(job_id: UUID | str, about: Mapping[str, str | int]) -> str:
+    """The answer to a subscription: the job as it stands; for all jobs, nothing."""
+    return json.dumps({"type": "status", "job_id": str(job_id), "data": about})
+
+
+def error_frame(error: AnimeError, job_id: UUID | str | None = None) -> str:
+    """What cannot be done, as a problem document says it."""
+    problem = {"type": PROBLEM_TYPE + error.slug, "detail": error.what, "todo": error.todo}
+    return json.dumps({"type": "error", "job_id": str(job_id) if job_id else None, "data": problem})
+
+
+@dataclass(frozen=True)
+class Update:
+    """An event on its way to many listeners, written out once for all of them."""
+
+    event: ProgressEvent
+
+    @cached_property
+    def frame(self) -> str:
+        """The message to a client."""
+        told = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
+        told["updated_at"] = self.event.timestamp.isoformat()
+        return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": told})
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The message as it goes over a WebSocket."""
+        return Frame(Opcode.TEXT, self.frame.encode()).serialize(mask=False)
+
+
+def preview_frame(preview: Preview) -> str:
+    """A picture of the work in progress."""
+    shown = {"media_type": preview.media_type, "image": preview.image}
+    return json.dumps({"type": "preview", "job_id": str(preview.job_id), "data": shown})

@@ -1,0 +1,1 @@
+"""What a flow run does with a job: lease, heartbeat, preflight, render, outcome."""

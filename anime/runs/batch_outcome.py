@@ -1,0 +1,51 @@
+"""What becomes of a batch at its end."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from anime.core.batches import BatchRequest, summary_of
+from anime.core.job_status import JobStatus
+from anime.core.paths import slug_of
+from anime.errors import BatchIncomplete
+from anime.schemas import FileRecord
+from tasks.batches import BatchOutcome
+
+_TOLD = 3  # reasons in the message of a batch; the table has all
+
+
+def name_of_sheet(batch: BatchRequest, run_id: UUID) -> str:
+    """The file name of a run's contact sheet: each run has its own."""
+    return f"batch-{slug_of(batch.name)}-{run_id.hex[:12]}.png"
+
+
+def pictures_of(outcomes: Sequence[BatchOutcome]) -> list[tuple[str, FileRecord]]:
+    """Caption and file of all that was made, in the order of the batch."""
+    return [(_caption_of(outcome), file) for outcome in outcomes for file in outcome.files]
+
+
+def _caption_of(outcome: BatchOutcome) -> str:
+    """Number, seed if one was asked for, and prompt: the table has all of it in full."""
+    seed = outcome.request.seed
+    words = [str(outcome.number), *([] if seed is None else [f"seed {seed}"]), outcome.job.prompt]
+    return " · ".join(words)
+
+
+def paths_of(outcomes: Sequence[BatchOutcome]) -> list[str]:
+    """Where all that was made lies."""
+    return [file.file_path for outcome in outcomes for file in outcome.files]
+
+
+def raise_unless_complete(outcomes: Sequence[BatchOutcome]) -> None:
+    """Make sure that every job has its files.
+
+    Raises:
+        BatchIncomplete: some have none; the message says how many, and why the first few.
+    """
+    missing = [each for each in outcomes if each.job.status is not JobStatus.COMPLETED]
+    if not missing:
+        return
+    reasons = "; ".join(f"{each.number}: {each.reason}" for each in missing[:_TOLD])
+    raise BatchIncomplete(
+        f"{summary_of([each.job.status for each in outcomes])}. {reasons}",
+        "The table has all reasons; run the batch again to render only what is missing.",
+    )

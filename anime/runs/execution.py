@@ -1,0 +1,235 @@
+"""One run's hold on one job: its lease, its heartbeat, and what becomes of an error."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect import runtime
+
+from anime.assets.store import AssetStore
+from anime.comfyui.cancellation import CancelResult
+from anime.comfyui.client import ComfyUIClient
+from anime.core.ids import prompt_id_of
+from anime.core.job_status import Stage
+from anime.core.seeds import seed_of
+from anime.db.notifications import STOP
+from anime.db.repositories import JobRepository, Lease
+from anime.db.session import Database
+from anime.errors import (
+    AnimeError,
+    ComfyUIError,
+    DatabaseUnavailable,
+    JobCancelled,
+    LeaseLost,
+)
+from anime.runs.connections import Connections, open_connections
+from anime.schemas import GenerationRequest
+from blocks.connections import StudioBlocks
+from tasks.artifacts import ProgressBar, label_run
+from tasks.progress import Reporter
+from tasks.records import record_failure, take_job
+
+_log = logging.getLogger(__name__)
+_HEARTBEAT_SECONDS = 2.0
+_SHUTDOWN_SECONDS = 5.0
+_STOP_SECONDS = 60.0  # a node that hears of no interrupt comes to an end of its own
+_BEYOND_RECALL = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # what is made by then is kept
+
+
+@dataclass(frozen=True)
+class JobExecution:
+    """What a run works with. `lease` is None when the job has ended before."""
+
+    job_id: UUID
+    request: GenerationRequest
+    seed: int
+    connections: Connections
+    reporter: Reporter
+    lease: Lease | None
+
+    @property
+    def studio(self) -> StudioBlocks:
+        """How the four systems are set up."""
+        return self.connections.studio
+
+    @property
+    def database(self) -> Database:
+        """The record."""
+        return self.connections.database
+
+    @property
+    def comfy(self) -> ComfyUIClient:
+        """The server that renders."""
+        return self.connections.comfy
+
+    @property
+    def library(self) -> AssetStore:
+        """Where the files go."""
+        return self.connections.library
+
+    @property
+    def held(self) -> Lease:
+        """The lease of a run that has work to do."""
+        if self.lease is None:
+            raise LeaseLost(f"Job {self.job_id} has ended already.", "Nothing is left to do.")
+        return self.lease
+
+
+@asynccontextmanager
+async def execute_job(
+    parameters: Mapping[str, Any],
+) -> AsyncIterator[JobExecution]:  # flow parameters
+    """Hold the job this flow run is for: written down, leased, and told what becomes of it.
+
+    A run that names no job (from the Prefect UI or API) is a job of its own id. Errors are
+    recorded and raised on; when the run itself is stopped, the lease is given back so that
+    another run can go on at once.
+    """
+    run_id = UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
+    fields = dict(parameters)
+    job_id = fields.pop("job_id", None) or run_id
+    request = GenerationRequest.model_validate(fields)
+    async with open_connections() as connections:
+        run = await _take(connections, job_id, request, run_id)
+        if run.lease is None:
+            yield run
+            return
+        async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
+            yield run
+
+
+async def _take(
+    connections: Connections, job_id: UUID, request: GenerationRequest, run_id: UUID
+) -> JobExecution:
+    seed = request.seed if request.seed is not None else seed_of(job_id)
+    found, lease = await take_job(
+        connections.database,
+        job_id,
+        request,
+        seed=seed,
+        owner=run_id,
+        lease_seconds=connections.studio.database.lease_seconds,
+    )
+    await connections.publisher.announce(found, request)
+    return JobExecution(
+        job_id=job_id,
+        request=request,
+        seed=seed,
+        connections=connections,
+        reporter=Reporter(connections.publisher, job_id),
+        lease=lease,
+    )
+
+
+@asynccontextmanager
+async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
+    """Write down why the run ends before its work is done, whatever ends it."""
+    try:
+        yield
+    except LeaseLost:
+        raise  # the job goes on in the run that holds it now
+    except JobCancelled:
+        if await _stop_render(run):
+            await _settle_cancelled(run, lease)
+        else:
+            await _give_back(run, lease)  # for the reconciler, which goes on stopping it
+        raise
+    except AnimeError as error:
+        await _settle_failed(run, lease, error)
+        raise
+    except Exception as bug:
+        _log.exception("Unexpected error in job %s", run.job_id)
+        surprise = f"Unexpected {type(bug).__name__}: {bug}."
+        await _settle_failed(run, lease, AnimeError(surprise, "See the run's log in Prefect."))
+        raise
+    except BaseException:
+        with suppress(Exception):
+            await asyncio.wait_for(asyncio.shield(_give_back(run, lease)), _SHUTDOWN_SECONDS)
+        raise
+
+
+@asynccontextmanager
+async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
+    """Keep the lease and the row's progress fresh; end the work when the job is not to go on."""
+    bar = ProgressBar(run.job_id)
+    try:
+        async with asyncio.TaskGroup() as group:
+            # What people know the run by is set beside the work, which does not wait for it.
+            group.create_task(label_run(run.request))
+            heart = group.create_task(_beat_regularly(run, lease, bar))
+            yield
+            heart.cancel()
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    if bar.is_visible or not run.connections.is_shared:  # of many short renders none needs a bar
+        await bar.move(run.reporter.percent)
+
+
+async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> None:
+    beat_seconds = min(_HEARTBEAT_SECONDS, run.studio.database.lease_seconds / 4)
+    with run.database.notifications.listening_to(f"{STOP}{run.job_id}") as notified:
+        while True:
+            try:
+                async with asyncio.timeout(beat_seconds):
+                    await notified.wait()
+                notified.clear()
+            except TimeoutError:
+                await bar.move(run.reporter.percent)
+            try:
+                await _renew(run, lease)
+            except DatabaseUnavailable as fault:
+                _log.warning("The lease was not renewed, the render goes on: %s", fault)
+
+
+async def _renew(run: JobExecution, lease: Lease) -> None:
+    """Keep the job. Raises LeaseLost or JobCancelled when it is not to go on."""
+    reporter, seconds = run.reporter, run.studio.database.lease_seconds
+    try:
+        async with run.database.session_scope() as session:
+            await JobRepository(session).renew(
+                lease, seconds=seconds, stage=reporter.stage, progress=reporter.percent
+            )
+    except (LeaseLost, JobCancelled):
+        # The picture is there, and the job may have ended just now, by this very run: whether the
+        # lease still holds is for the transaction that completes it to say.
+        if reporter.stage not in _BEYOND_RECALL:
+            raise
+        with suppress(LeaseLost):
+            async with run.database.session_scope() as session:
+                await JobRepository(session).hold(lease, seconds=seconds)
+
+
+async def _settle_failed(run: JobExecution, lease: Lease, error: AnimeError) -> None:
+    """Record the failure, then say so; without the database the lease lapses instead."""
+    try:
+        await record_failure(run.database, lease, error)
+    except (DatabaseUnavailable, LeaseLost) as fault:
+        _log.warning("The failure of job %s is not recorded: %s", run.job_id, fault)
+        return
+    await run.reporter.failed(error)
+
+
+async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
+    async with run.database.session_scope() as session:
+        await JobRepository(session).cancelled(lease)
+    await run.reporter.cancelled()
+
+
+async def _stop_render(run: JobExecution) -> bool:
+    """Whether ComfyUI no longer works on the job; a server that does not answer does not."""
+    prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
+    try:
+        ending = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
+    except ComfyUIError as fault:
+        _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
+        return True
+    return ending is not CancelResult.STILL_RUNNING
+
+
+async def _give_back(run: JobExecution, lease: Lease) -> None:
+    async with run.database.session_scope() as session:
+        await JobRepository(session).release(lease)

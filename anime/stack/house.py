@@ -1,0 +1,189 @@
+"""The stack as a person runs it, on a folder of its own: for tests and benchmarks.
+
+Nothing of the caller's studio is touched: no address of anything is handed on, the ports are
+free ones, and the data are deleted in the end.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+import httpx
+import psutil
+
+from anime.errors import StackError
+from anime.settings import PROJECT_DIR
+from anime.settings.stack_record import StackRecord, read_record
+from anime.stack.logs import log_tail
+from anime.stack.postgres import prepare_postgres
+from anime.stack.probes import basic_auth
+
+ANIME = (sys.executable, "-m", "anime.cli.app")
+ANY_PORT = {
+    "ANIME_API_PORTS": "0,0",
+    "ANIME_WS_PORT": "0",
+    "ANIME_PREFECT_PORT": "0",
+    "ANIME_REHEARSAL_PORT": "0",
+}
+READY_SECONDS = 120
+STOP_SECONDS = 60
+COMMAND_SECONDS = 60
+
+
+@dataclass
+class RunningStack:
+    """A folder, what its terminals have set, and the stack that may run there."""
+
+    folder: Path
+    given: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def home(self) -> Path:
+        """The data folder."""
+        return self.folder / "home"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a terminal of this house has set: no address of anything, any free port."""
+        bare = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ANIME_", "PREFECT_"))
+        }
+        own = {"ANIME_HOME": str(self.home), "PREFECT_HOME": str(self.folder / "prefect")}
+        return {**bare, **ANY_PORT, **own, **self.given}
+
+    @property
+    def record(self) -> StackRecord:
+        """What the running stack wrote down.
+
+        Raises:
+            StackError: none runs here.
+        """
+        record = read_record(self.home)
+        if record is None:
+            raise StackError(f"No stack runs at {self.home}.", f"Read {self.log_file}.")
+        return record
+
+    @property
+    def log_file(self) -> Path:
+        """Where `anime up` writes what it says."""
+        return self.folder / "up.log"
+
+    @property
+    def log(self) -> str:
+        """What `anime up` has said."""
+        return self.log_file.read_text()
+
+    async def start(self) -> None:
+        """Run `anime up` until it is ready.
+
+        Raises:
+            StackError: it ended instead, or took too long.
+        """
+        with self.log_file.open("wb") as log:
+            self.process = await asyncio.to_thread(
+                subprocess.Popen,
+                [*ANIME, "up"],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._until_ready(self.process)
+        except TimeoutError:
+            raise self._error("was not ready in time") from None
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Press Ctrl-C and wait; the exit status."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+
+    async def run(
+        self,
+        *command: str,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        timeout_seconds: float = COMMAND_SECONDS,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in a terminal of this house, with these variables, too."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            list(command),
+            env={**self.environment, **variables},
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+
+    async def anime(
+        self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run an `anime` command."""
+        return await self.run(*ANIME, *arguments, timeout_seconds=timeout_seconds)
+
+    def prefect(self) -> httpx.AsyncClient:
+        """A client of the house's Prefect server."""
+        known = self.record.settings
+        return httpx.AsyncClient(
+            base_url=known["prefect_api_url"],
+            auth=basic_auth(known["prefect_api_auth_string"]),
+            timeout=30,
+            trust_env=False,
+        )
+
+    def processes(self) -> set[int]:
+        """The pids of everything that `anime up` has started and that still runs."""
+        if self.process is None:
+            return set()
+        try:
+            return {
+                child.pid for child in psutil.Process(self.process.pid).children(recursive=True)
+            }
+        except psutil.NoSuchProcess:
+            return set()
+
+    async def discard(self) -> None:
+        """Stop what runs and delete the database; the rest lies in the folder."""
+        if self.process is not None and self.process.poll() is None:
+            await self.stop()
+        if self.home.exists():  # as root the database lies outside of it
+            (await asyncio.to_thread(prepare_postgres, self.home)).discard()
+
+    async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        while read_record(self.home) is None:
+            if process.poll() is not None:
+                raise self._error("ended before it was ready")
+            await asyncio.sleep(0.05)
+
+    def _error(self, what: str) -> StackError:
+        return StackError(
+            f"`anime up` {what}.", f"Read {self.log_file}.", log_tail=log_tail(self.log_file)
+        )
+
+
+HouseT = TypeVar("HouseT", bound=RunningStack)
+
+
+@asynccontextmanager
+async def running(house: HouseT) -> AsyncIterator[HouseT]:
+    """The house with its stack up; its data are deleted in the end."""
+    try:
+        await house.start()
+        yield house
+    finally:
+        await house.discard()

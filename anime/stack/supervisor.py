@@ -1,0 +1,165 @@
+"""Keeps the parts of the stack running: ordered start, restarts with back-off, ordered stop."""
+
+import asyncio
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+
+from anime.errors import StackError
+from anime.stack.concurrently import together
+from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
+from anime.stack.process import describe_exit, kill_family, launch, part_error, stop
+
+PROBE_EVERY_SECONDS = 0.1
+PROBE_TIMEOUT_SECONDS = 5.0
+RESTARTS = 3
+RESTARTS_WITHIN_SECONDS = 60.0
+FIRST_DELAY_SECONDS = 0.5
+
+
+def restart_delay(deaths: Sequence[float], now: float) -> float | None:
+    """Seconds to wait before the next start; None when the part died too often of late.
+
+    >>> restart_delay([100.0], now=100.0), restart_delay([40.0, 100.0], now=100.5)
+    (0.5, 0.5)
+    """
+    recent = sum(now - death < RESTARTS_WITHIN_SECONDS for death in deaths)
+    return FIRST_DELAY_SECONDS * 2 ** (recent - 1) if recent <= RESTARTS else None
+
+
+class SupervisedPart:
+    """One part: its process of the moment, and the task that starts it anew."""
+
+    def __init__(self, part: Part, report: Report, inherited_fds: tuple[int, ...]) -> None:
+        self.part = part
+        self.process: Process | None = None
+        self._report = report
+        self._inherited_fds = inherited_fds
+
+    @property
+    def pid(self) -> int:
+        """The process id of the moment.
+
+        Raises:
+            StackError: the part was never started.
+        """
+        if self.process is None:
+            raise StackError(f"{self.part.name} was not started.", "Start it first.")
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start the program and wait until it is ready.
+
+        Raises:
+            StackError: it ended first, or was not ready in time (and is stopped again).
+        """
+        began = time.monotonic()
+        self.say(PartState.STARTING)
+        try:
+            self.process = await launch(self.part, self._inherited_fds)
+        except OSError as fault:
+            raise part_error(self.part, f"cannot be started: {fault.strerror}") from fault
+        try:
+            async with asyncio.timeout(self.part.start_timeout_seconds):
+                await self._until_ready(self.process, began)
+        except TimeoutError:
+            await stop(self.process, self.part)
+            raise part_error(self.part, "was not ready in time") from None
+        self.say(PartState.READY, time.monotonic() - began)
+
+    async def keep(self) -> StackError:
+        """The reason to give up, after the restarts are used up."""
+        deaths: list[float] = []
+        while True:
+            reason = await self._ended()
+            deaths.append(time.monotonic())
+            delay = restart_delay(deaths, deaths[-1])
+            if delay is None:
+                self.say(PartState.LOST, detail=reason)
+                return part_error(self.part, f"died again and again ({reason})")
+            self.say(PartState.DIED, detail=f"{reason}; starting anew in {delay:g} s")
+            await asyncio.sleep(delay)
+            try:
+                await self.start()
+            except StackError:
+                continue  # counted as one more death
+
+    async def stop(self) -> None:
+        """End the program, if it was started."""
+        if self.process is None:
+            return
+        began = time.monotonic()
+        self.say(PartState.STOPPING)
+        await stop(self.process, self.part)
+        self.say(PartState.STOPPED, time.monotonic() - began)
+
+    def say(self, state: PartState, seconds: float = 0.0, detail: str = "") -> None:
+        """Report the state of this part."""
+        self._report(PartStatus(self.part.name, state, seconds, detail))
+
+    async def _until_ready(self, process: Process, began: float) -> None:
+        while process.returncode is None:
+            try:
+                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                    if await self.part.is_ready(time.monotonic() - began):
+                        return
+            except TimeoutError:
+                continue
+            await asyncio.sleep(PROBE_EVERY_SECONDS)
+        raise part_error(self.part, f"did not start ({await self._ended()})")
+
+    async def _ended(self) -> str:
+        """How the program ended, in words. What it had started is gone then, too."""
+        if self.process is None:
+            return "never started"
+        returncode = await self.process.wait()
+        kill_family(self.process.pid)
+        return describe_exit(returncode)
+
+
+class Supervisor:
+    """All parts. `failure` is set once a part is given up; stopping is then up to the owner."""
+
+    def __init__(
+        self, report: Report = ignore_status, *, inherited_fds: tuple[int, ...] = ()
+    ) -> None:
+        self.failure: StackError | None = None
+        self.report = report
+        self.inherited_fds = inherited_fds
+        self._stages: list[list[SupervisedPart]] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Call the listener when a part is given up."""
+        self._listeners.append(listener)
+
+    async def start(self, *parts: Part) -> None:
+        """Start these parts side by side, as one stage, and wait until all are ready.
+
+        Raises:
+            StackError: one of them did not become ready. The others may run: call `stop`.
+        """
+        stage = [SupervisedPart(part, self.report, self.inherited_fds) for part in parts]
+        self._stages.append(stage)
+        await together(*(kept.start() for kept in stage))
+        self._keepers += [asyncio.create_task(self._keep(kept)) for kept in stage]
+
+    async def stop(self) -> None:
+        """Stop the stages, the last one first; when this returns nothing is left."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(kept.stop() for kept in stage))
+        self._stages.clear()
+        self._keepers.clear()
+
+    def running(self) -> dict[str, SupervisedPart]:
+        """The parts by name."""
+        return {kept.part.name: kept for stage in self._stages for kept in stage}
+
+    async def _keep(self, kept: SupervisedPart) -> None:
+        self.failure = await kept.keep()
+        for listener in self._listeners:
+            listener()

@@ -1,0 +1,38 @@
+"""Hears at once that a run was ordered; polling is what can be relied on."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from anime.progress.keys import worker_channel
+
+_log = logging.getLogger(__name__)
+LISTEN_SECONDS = 20.0  # one wait; below every idle time-out on the way
+SILENCE_SECONDS = 5.0  # after a failure
+
+
+async def answer(redis_url: str, pool: str, on_ring: Callable[[], None]) -> None:
+    """Call `on_ring` whenever a run of that pool is ordered, until cancelled."""
+    is_failing = False
+    while True:
+        try:
+            async with Redis.from_url(redis_url, socket_connect_timeout=2.0) as redis:
+                await _listen(redis, pool, on_ring)
+        except (RedisError, OSError) as fault:
+            if not is_failing:
+                _log.warning("No doorbell, runs are found by polling only: %s", fault)
+            is_failing = True
+            await asyncio.sleep(SILENCE_SECONDS)
+
+
+async def _listen(redis: "Redis", pool: str, on_ring: Callable[[], None]) -> None:
+    async with redis.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(worker_channel(pool))
+        while True:
+            message = await channel.get_message(timeout=LISTEN_SECONDS)
+            if cast("object", message) is not None:
+                on_ring()

@@ -1,0 +1,65 @@
+"""Becomes the Prefect worker that runs the deployments."""
+
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from anime.errors import ConfigurationError
+from anime.settings import Settings
+from anime.stack.environment import child_environment
+
+POLL_SECONDS = 1  # Prefect's 10 would be most of the time of a short render
+
+
+def worker_name() -> str:
+    """The worker's name in Prefect: one row for each host, however often it is started."""
+    return socket.gethostname()
+
+
+def run_worker(
+    settings: Settings, *, worker_type: str | None = None, limit: int | None = None
+) -> NoReturn:
+    """Replace this process by a worker on the pool of the settings.
+
+    Args:
+        settings: where Prefect is, and the pool.
+        worker_type: Prefect's name for how the runs are run; that of the settings if None.
+        limit: runs at a time; that of the settings if None.
+
+    Raises:
+        ConfigurationError: no Prefect server is known, or it could not watch as it is told to.
+    """
+    if settings.prefect_api_url is None:
+        raise ConfigurationError(
+            "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
+        )
+    _check_watch(settings, worker_type or settings.worker_type)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
+    command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]
+    command += ["--limit", str(limit or settings.worker_limit)]
+    environment = child_environment(settings) | {
+        "PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS),
+        # Else each thread keeps a heap of its own, and what runs have freed stays scattered.
+        "MALLOC_ARENA_MAX": "2",
+    }
+    # Prefect turns SIGTERM into SIGINT: a worker that inherits SIGINT as ignored never stops.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execve(sys.executable, command, environment)  # noqa: S606  one process to supervise, not two
+
+
+def _check_watch(settings: Settings, worker_type: str) -> None:
+    """Refuse to become a worker that would not watch although it is told to."""
+    if not settings.watch:
+        return
+    if worker_type != "anime-warm":
+        raise ConfigurationError(
+            f"A worker of type {worker_type} cannot watch for new files.",
+            "Leave out --watch and ANIME_WATCH, or take the type anime-warm.",
+        )
+    if settings.swept_folder is None:
+        raise ConfigurationError(
+            "There is no folder to watch for new files.",
+            "Set ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR, or leave out --watch.",
+        )

@@ -1,0 +1,98 @@
+"""What is removed when it is old: rows of Prefect's, through its API, and lapsed ones of ours."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+
+from anime.db.repositories import DeliveryRepository, SlotRepository
+from anime.db.session import Database
+from tasks.retries import BRIEF
+
+_AT_ONCE = 50  # runs; a server busy with renders is not to be held up for long
+_MOST = 1_000  # times that many in one night; the next night goes on
+_LAPSED_SECONDS = 3600.0
+
+
+# Twice is harmless: what is gone is not found again.
+@task(
+    name="prune runs",
+    cache_policy=NO_CACHE,
+    retries=len(BRIEF),
+    retry_delay_seconds=BRIEF,
+)
+async def prune_runs(ended_before: datetime) -> dict[str, int]:
+    """How many runs and artifacts were removed: of runs that ended before, well or badly.
+
+    Prefect removes a run's task runs with it and its logs soon after. It does not remove a run's
+    artifacts, so they go first.
+    """
+    removed = {"runs": 0, "artifacts": 0}
+    async with get_client() as client:
+        for _ in range(_MOST):
+            runs = await client.read_flow_runs(flow_run_filter=_ended(ended_before), limit=_AT_ONCE)
+            if not runs:
+                break
+            ids = [run.id for run in runs]
+            removed["artifacts"] += await _remove_artifacts(client, ids)
+            removed["runs"] += await _remove_runs(client, ids)
+    get_run_logger().info("Removed %(runs)d runs and %(artifacts)d artifacts", removed)
+    return removed
+
+
+# Twice is harmless: what is gone is not found again.
+@task(name="prune places", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+async def prune_slots(database: Database) -> int:
+    """How many places at ComfyUI were removed whose runs died long ago."""
+    async with database.session_scope() as session:
+        return await SlotRepository(session).prune(older_than_seconds=_LAPSED_SECONDS)
+
+
+# Twice is harmless: what is gone is not found again.
+@task(name="prune webhooks", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+async def prune_deliveries(database: Database, older_than: timedelta) -> int:
+    """How many rows were removed that say what became of a webhook."""
+    async with database.session_scope() as session:
+        return await DeliveryRepository(session).prune(older_than=older_than)
+
+
+def _ended(before: datetime) -> FlowRunFilter:
+    return FlowRunFilter(
+        end_time=FlowRunFilterEndTime(before_=before),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
+    )
+
+
+async def _remove_artifacts(client: PrefectClient, run_ids: Sequence[UUID]) -> int:
+    removed = 0
+    of_runs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=list(run_ids)))
+    while artifacts := await client.read_artifacts(artifact_filter=of_runs, limit=_AT_ONCE):
+        for artifact in artifacts:
+            with suppress(ObjectNotFound):  # somebody was faster
+                await client.delete_artifact(artifact.id)
+                removed += 1
+    return removed
+
+
+async def _remove_runs(client: PrefectClient, run_ids: Sequence[UUID]) -> int:
+    removed = 0
+    for run_id in run_ids:
+        with suppress(ObjectNotFound):  # somebody was faster
+            await client.delete_flow_run(run_id)
+            removed += 1
+    return removed

@@ -1,0 +1,125 @@
+"""Making a request fit the server: pictures uploaded, checkpoint found, graph checked."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from anime.comfyui.client import ComfyUIClient
+from anime.core.graph_validation import check_graph
+from anime.core.graphs import Graph
+from anime.core.paths import INPUTS_FOLDER
+from anime.core.workflow_build import Template, build, choose_model
+from anime.errors import InvalidRequest, PromptRejected
+from anime.schemas import GenerationRequest
+from tasks.retries import PATIENT, worth_retrying
+
+
+@dataclass(frozen=True)
+class PreparedTemplate:
+    """How requests of one kind are rendered on one server.
+
+    `model` takes the place of the template's own, if set; `uploaded` are the names of handed-in
+    pictures on the server, by input.
+    """
+
+    template: Template
+    model: str | None
+    uploaded: dict[str, str]
+
+
+# Twice is harmless: it reads, and an uploaded picture is named by its content.
+@task(
+    name="prepare graph",
+    cache_policy=NO_CACHE,
+    retries=len(PATIENT),
+    retry_delay_seconds=PATIENT,
+    retry_condition_fn=worth_retrying,
+)
+async def fit(
+    comfy: ComfyUIClient,
+    template: Template,
+    request: GenerationRequest,
+    *,
+    library: Path,
+    default_model: str | None,
+) -> PreparedTemplate:
+    """How this server renders such a request: it has every node, model and sampler for it.
+
+    Args:
+        comfy: The server.
+        template: The workflow asked for.
+        request: What is to be rendered.
+        library: The folder that handed-in pictures lie in.
+        default_model: Checkpoint of the studio, where neither request nor template has one.
+
+    Raises:
+        InvalidRequest: the template cannot take the request, or a picture is missing.
+        PromptRejected: the server lacks something; the message names it and what it has.
+    """
+    uploaded = await _upload(comfy, await asyncio.to_thread(_pictures_of, request, library))
+    request = request.model_copy(update={"inputs": request.inputs | uploaded})
+    model = await _find_checkpoint(comfy, template, request, default_model)
+    graph = build(
+        template, request, seed=request.seed or 0, filename_prefix="", default_model=model
+    )
+    await _check(comfy, graph)
+    return PreparedTemplate(template, model, uploaded)
+
+
+def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
+    """The inputs that name a picture handed in through the library."""
+    folder = (library / INPUTS_FOLDER).resolve()
+    pictures: dict[str, Path] = {}
+    for name, value in request.inputs.items():
+        if isinstance(value, str) and value.startswith(f"{INPUTS_FOLDER}/"):
+            path = (library / value).resolve()
+            if not path.is_relative_to(folder) or not path.is_file():
+                raise InvalidRequest(
+                    f"Input {name}: {value} is no picture in {folder}.",
+                    "Hand it in again, as with `anime generate --image FILE`.",
+                )
+            pictures[name] = path
+    return pictures
+
+
+async def _upload(comfy: ComfyUIClient, pictures: dict[str, Path]) -> dict[str, str]:
+    """The names under which the server now knows these pictures, by input."""
+    return {
+        name: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
+        for name, path in pictures.items()
+    }
+
+
+async def _find_checkpoint(
+    comfy: ComfyUIClient, template: Template, request: GenerationRequest, default: str | None
+) -> str | None:
+    """The checkpoint to take in place of the template's own; None to keep that.
+
+    A template is made on one machine and rendered on another: where the request names no model
+    and the server lacks the template's, the studio's default or the first one there is taken.
+    """
+    bound = template.inputs.get("model")
+    if bound is None:
+        return None
+    loader = str(template.graph[template.node_id(bound.node)]["class_type"])
+    known = (await comfy.object_info({loader})).get(loader)
+    choices = known.inputs[bound.input].choices if known and bound.input in known.inputs else ()
+    model = choose_model(template, request, [str(choice) for choice in choices], default)
+    if model is not None:
+        get_run_logger().info("Taking checkpoint %s: the template's is not on the server", model)
+    return model
+
+
+async def _check(comfy: ComfyUIClient, graph: Graph) -> None:
+    nodes = await comfy.object_info({str(node["class_type"]) for node in graph.values()})
+    problems = tuple(str(problem) for problem in check_graph(graph, nodes))
+    if problems:
+        raise PromptRejected(
+            f"{comfy.base_url} cannot run this: {' '.join(problems)}",
+            "Change the request, or install what is missing on the server.",
+            problems=problems,
+        )

@@ -1,0 +1,69 @@
+"""A desk for orders on a real database and Redis, with Prefect's stand-in behind it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from anime.db.repositories import JobRepository, Lease
+from anime.db.session import Database
+from anime.jobs.reconciler import ReconcileCounts
+from anime.jobs.service import JobService, open_job_service
+from anime.progress.publisher import ProgressPublisher
+from anime.schemas import GenerationRequest, JobSnapshot
+from anime.settings import Settings, load_settings
+from tests.integration.prefect_peer import AUTH, PrefectPeer
+
+REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", steps=4)
+
+
+@dataclass(frozen=True)
+class Office:
+    """The desk, and what a test looks into."""
+
+    job_service: JobService
+    database: Database
+    settings: Settings
+
+    async def job(self, job_id: UUID) -> JobSnapshot:
+        """The job as its row has it."""
+        async with self.database.session_scope() as session:
+            return await JobRepository(session).get(job_id)
+
+    async def jobs(self) -> list[JobSnapshot]:
+        """All jobs, the newest first."""
+        async with self.database.session_scope() as session:
+            return await JobRepository(session).newest(100)
+
+    async def begin(self, job_id: UUID, run: UUID, *, seconds: float = 60) -> Lease:
+        """What a run does first: it takes the job."""
+        async with self.database.session_scope() as session:
+            lease = await JobRepository(session).lease(job_id, run, seconds=seconds)
+        assert lease is not None
+        return lease
+
+    async def reconcile(self) -> ReconcileCounts:
+        """One step, for which no job is too young."""
+        return await self.job_service.reconciler().step(young_seconds=0)
+
+
+@asynccontextmanager
+async def open_office(
+    database_url: str, redis_url: str, prefect: PrefectPeer, **given: object
+) -> AsyncIterator[Office]:
+    """An office in which nothing happens by itself."""
+    settings = load_settings(
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        prefect_api_url=prefect.url,
+        prefect_api_auth_string=AUTH,
+        **given,
+    )
+    async with (
+        Database(database_url) as database,
+        ProgressPublisher(redis_url) as publisher,
+        open_job_service(settings, database, publisher) as job_service,
+    ):
+        yield Office(job_service, database, settings)

@@ -1,0 +1,167 @@
+"""The library on a real file system: whole files, never overwritten, clear errors."""
+
+import asyncio
+import errno
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from anime.assets.store import INCOMING, AssetStore, sha256_of
+from anime.errors import StorageError
+
+TARGET = PurePosixPath("unorganized/images/20260101/a.png")
+
+
+async def chunks_of(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def broken_stream() -> AsyncIterator[bytes]:
+    yield b"half a "
+    raise ConnectionError("the server went away")
+
+
+def leftovers(root: Path) -> list[Path]:
+    return list((root / INCOMING).iterdir())
+
+
+async def test_a_stream_comes_in_whole_and_hashed(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path)
+    received = await library.receive(chunks_of(b"pic", b"ture"))
+    placed = await library.place(received, TARGET)
+    assert placed == tmp_path / TARGET
+    assert placed.read_bytes() == b"picture"
+    assert received.sha256 == sha256(b"picture").hexdigest() == sha256_of(placed)
+    assert received.size_bytes == 7
+    assert leftovers(tmp_path) == []
+
+
+async def test_another_picture_of_the_same_name_gets_the_next_name(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path)
+    names = [
+        (await library.place(await library.receive(chunks_of(content)), TARGET)).name
+        for content in (b"one", b"two", b"three")
+    ]
+    assert names == ["a.png", "a-2.png", "a-3.png"]
+    assert (tmp_path / TARGET).read_bytes() == b"one"
+
+
+async def test_the_same_picture_twice_is_one_file(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path)
+    first = await library.place(await library.receive(chunks_of(b"one")), TARGET)
+    again = await library.place(await library.receive(chunks_of(b"one")), TARGET)
+    assert first == again
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [first]
+
+
+async def test_a_stream_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path)
+    with pytest.raises(ConnectionError):
+        await library.receive(broken_stream())
+    assert leftovers(tmp_path) == []
+
+
+async def test_a_missing_library_is_named_and_not_made(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path / "unmounted")
+    with pytest.raises(StorageError, match="unmounted") as caught:
+        await library.check()
+    assert "ANIME_LIBRARY_DIR" in caught.value.todo
+    with pytest.raises(StorageError):
+        await library.receive(chunks_of(b"picture"))
+    assert not (tmp_path / "unmounted").exists()
+
+
+async def test_our_own_default_library_is_made(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path / "data" / "library", may_create=True)
+    await library.check()
+    assert (tmp_path / "data" / "library").is_dir()
+
+
+async def test_a_file_where_a_folder_should_be_is_a_storage_error(tmp_path: Path) -> None:
+    library = AssetStore(tmp_path)
+    (tmp_path / "unorganized").write_text("in the way")
+    received = await library.receive(chunks_of(b"picture"))
+    with pytest.raises(StorageError, match="unorganized"):
+        await library.place(received, TARGET)
+    assert received.path.read_bytes() == b"picture"
+
+
+async def test_where_links_are_refused_the_file_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)  # as on exFAT and some network mounts
+    library = AssetStore(tmp_path)
+    first = await library.place(await library.receive(chunks_of(b"one")), TARGET)
+    second = await library.place(await library.receive(chunks_of(b"two")), TARGET)
+    assert (first.read_bytes(), second.read_bytes()) == (b"one", b"two")
+    assert leftovers(tmp_path) == []
+
+
+def _place_from_a_process(root: str, number: int) -> str:
+    async def place() -> str:
+        library = AssetStore(Path(root))
+        received = await library.receive(chunks_of(b"%d" % number))
+        return str(await library.place(received, TARGET))
+
+    return asyncio.run(place())
+
+
+def test_many_processes_with_one_name_lose_no_file(tmp_path: Path) -> None:
+    count = 16
+    (tmp_path / INCOMING).mkdir()
+    with ProcessPoolExecutor(max_workers=4) as pool:
+        placed = set(pool.map(_place_from_a_process, [str(tmp_path)] * count, range(count)))
+    assert len(placed) == count
+    assert {Path(path).read_bytes() for path in placed} == {b"%d" % n for n in range(count)}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte of its own; needs root."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "anime-test", str(mount)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a file system")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+async def test_a_full_disk_is_said_before_and_leaves_nothing_after(small_disk: Path) -> None:
+    library = AssetStore(small_disk)
+    with pytest.raises(StorageError, match="MB left"):
+        await library.check()
+    with pytest.raises(StorageError, match="No space left") as caught:
+        await library.receive(chunks_of(*[b"x" * 1024 * 256] * 8))
+    assert "Free some space" in caught.value.todo
+    assert leftovers(small_disk) == []
+
+
+def test_a_read_only_disk_is_said_so(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(StorageError, match="Read-only file system") as caught:
+        asyncio.run(AssetStore(small_disk).check())
+    assert "writable" in caught.value.todo
+
+
+async def test_what_killed_programs_left_half_written_is_taken_away_a_day_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = AssetStore(tmp_path)
+    received = await library.receive(chunks_of(b"picture"))
+    assert (await library.tidy(), leftovers(tmp_path)) == (0, [received.path])
+    monkeypatch.setattr("anime.assets.store._ABANDONED_SECONDS", -1.0)
+    assert (await library.tidy(), leftovers(tmp_path)) == (1, [])

@@ -1,0 +1,276 @@
+"""How the client follows a prompt when the server is not at its best."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from anime.comfyui import event_listener, tracker
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.models import Event, ExecutionSucceeded, HistoryEntry, NodeProgressed
+from anime.core.prompt_state import Finished
+from anime.errors import ComfyUIUnreachable, PromptLost, RenderStalled
+from tests.integration.comfyui_peer import Host, Peer
+
+Followed = list[Event | Finished[HistoryEntry]]
+LONG = 30.0
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+async def peer(host: Host) -> AsyncIterator[Peer]:
+    async with host.up(Peer()) as peer:
+        yield peer
+
+
+@pytest.fixture
+async def client(host: Host) -> AsyncIterator[ComfyUIClient]:
+    async with ComfyUIClient(host.url, timeout_seconds=5) as client:
+        yield client
+
+
+@pytest.fixture
+def prompt_id() -> UUID:
+    return uuid4()
+
+
+async def followed(
+    client: ComfyUIClient,
+    prompt_id: UUID,
+    *,
+    poll: float = LONG,
+    stall: float = LONG,
+    unreachable: float = LONG,
+) -> Followed:
+    return [
+        event
+        async for event in client.follow(
+            prompt_id,
+            "client",
+            poll_seconds=poll,
+            stall_timeout_seconds=stall,
+            unreachable_timeout_seconds=unreachable,
+        )
+    ]
+
+
+def entry_of(events: Followed) -> HistoryEntry:
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last.entry
+
+
+async def test_a_prompt_that_ended_before_we_connected_is_found_in_the_history(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.finish(prompt_id)
+    assert entry_of(await followed(client, prompt_id)).succeeded
+
+
+@pytest.mark.parametrize("looks_needed", [0, 3])
+async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, looks_needed: int
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id))
+    await peer.connected.wait()
+    peer.history_looks_needed = looks_needed
+    await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+    peer.finish(prompt_id)
+    ended_at = time.monotonic()
+    await peer.send("execution_success", prompt_id=str(prompt_id), timestamp=1)
+    events = await following
+    assert time.monotonic() - ended_at < 5  # 5 ms on an idle machine; a poll would take 30 s
+    assert [type(event) for event in events] == [NodeProgressed, ExecutionSucceeded, Finished]
+
+
+async def test_events_of_other_prompts_are_not_ours(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id))
+    await peer.connected.wait()
+    await peer.send("progress", value=1, max=3, node="3", prompt_id="somebody-elses")
+    await peer.send("progress_state", prompt_id="somebody-elses", nodes={})
+    await peer.send("executing", node=None, prompt_id="somebody-elses")
+    peer.finish(prompt_id)
+    await peer.send("executing", node=None, prompt_id=str(prompt_id))
+    assert {event.prompt_id for event in (await following)[:-1] if isinstance(event, Event)} == {
+        str(prompt_id)
+    }
+
+
+async def test_fact_11_a_node_named_without_a_prompt_is_a_hint_to_look(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id))
+    await peer.connected.wait()
+    await asyncio.sleep(0.1)
+    peer.finish(prompt_id)
+    await peer.send("executing", node="3")
+    assert [type(event) for event in await asyncio.wait_for(following, 2)] == [Finished]
+
+
+async def test_a_refused_websocket_costs_only_progress(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.refuses_websockets = True
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05))
+    await asyncio.sleep(0.2)
+    peer.finish(prompt_id)
+    assert entry_of(await asyncio.wait_for(following, 2)).succeeded
+
+
+async def test_fact_10_a_silent_websocket_is_replaced_after_the_old_one_is_closed(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(event_listener, "BACKOFF_SECONDS", (0.05,))
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id))
+    await peer.connected.wait()
+    peer.connected.clear()
+    await asyncio.wait_for(peer.connected.wait(), 2)
+    assert len(peer.sockets) == 1
+    peer.finish(prompt_id)
+    await peer.send("execution_success", prompt_id=str(prompt_id))
+    assert entry_of(await asyncio.wait_for(following, 2)).succeeded
+
+
+async def test_fact_15_a_server_that_restarts_in_mid_run_has_lost_the_prompt(
+    client: ComfyUIClient, host: Host, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker, "LOST_GRACE_SECONDS", 0.2)
+    async with host.up(Peer()) as peer:
+        peer.start(prompt_id)
+        following = asyncio.create_task(followed(client, prompt_id, poll=0.05))
+        await peer.connected.wait()
+    await asyncio.sleep(0.2)
+    assert not following.done()
+    async with host.up(Peer()):
+        with pytest.raises(PromptLost, match="it restarted"):
+            await asyncio.wait_for(following, 3)
+
+
+async def test_a_server_that_comes_back_in_time_is_followed_on_a_new_websocket(
+    client: ComfyUIClient, host: Host, prompt_id: UUID
+) -> None:
+    peer = Peer()
+    peer.start(prompt_id)
+    async with host.up(peer):
+        following = asyncio.create_task(followed(client, prompt_id, poll=0.05))
+        await peer.connected.wait()
+    peer.sockets.clear()
+    peer.connected.clear()
+    await asyncio.sleep(0.1)
+    async with host.up(peer):
+        await asyncio.wait_for(peer.connected.wait(), 5)
+        await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+        peer.finish(prompt_id)
+        events = await asyncio.wait_for(following, 3)
+    assert entry_of(events).succeeded
+
+
+async def test_a_server_that_stays_away_is_unreachable(
+    client: ComfyUIClient, host: Host, prompt_id: UUID
+) -> None:
+    async with host.up(Peer()) as peer:
+        peer.start(prompt_id)
+        following = asyncio.create_task(followed(client, prompt_id, poll=0.05, unreachable=0.3))
+        await peer.connected.wait()
+    with pytest.raises(ComfyUIUnreachable, match=f"{host.url} has not answered") as caught:
+        await asyncio.wait_for(following, 3)
+    assert caught.value.retryable
+
+
+async def test_a_server_that_hangs_is_unreachable(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    peer.reply_delay_seconds = LONG
+    with pytest.raises(ComfyUIUnreachable):
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, unreachable=0.3), 3)
+
+
+async def test_a_slow_server_is_followed_to_the_end(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.reply_delay_seconds = 0.3
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, unreachable=1))
+    await peer.connected.wait()
+    await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+    peer.finish(prompt_id)
+    events = await asyncio.wait_for(following, 5)
+    assert isinstance(events[0], NodeProgressed)
+    assert entry_of(events).succeeded
+
+
+async def test_a_prompt_without_progress_is_cancelled_and_stalled(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    with pytest.raises(RenderStalled, match="no progress"):
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.3), 3)
+    assert ("/interrupt", str(prompt_id)) in peer.posts
+    assert not peer.running
+
+
+async def test_every_event_of_the_prompt_puts_a_stall_off(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.3))
+    await peer.connected.wait()
+    for step in range(6):
+        await peer.send("progress", value=step, max=6, node="3", prompt_id=str(prompt_id))
+        await asyncio.sleep(0.1)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_waiting_behind_another_prompt_is_no_stall(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start("somebody-elses")
+    peer.pending = [str(prompt_id)]
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.2))
+    await asyncio.sleep(0.6)
+    assert not following.done()
+    peer.pending.clear()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_fact_01_waiting_while_nothing_runs_is_a_stall_that_blames_the_worker(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.pending = [str(prompt_id)]
+    with pytest.raises(RenderStalled, match="whose worker has died"):
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.2), 3)
+    assert not peer.pending
+
+
+async def test_ending_early_leaves_no_websocket_and_takes_no_time(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id))
+    await peer.connected.wait()
+    for _ in range(200):
+        await peer.send("status", status={"exec_info": {"queue_remaining": 1}})
+    started = time.monotonic()
+    following.cancel()
+    await asyncio.wait([following])
+    assert time.monotonic() - started < 0.1
+    await asyncio.wait_for(peer.disconnected.wait(), 2)
+    assert not peer.sockets

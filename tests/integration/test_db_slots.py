@@ -1,0 +1,272 @@
+"""The window of prompts in flight: never more than its size, fair, and back after a death."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from anime.db.repositories import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.session import Database
+from anime.errors import DatabaseUnavailable, LeaseLost
+from anime.progress.publisher import ProgressPublisher
+from tasks import retries, slots
+from tasks.progress import Reporter
+from tasks.slots import hold_slot
+
+SERVER, OTHER = "http://gpu-a:8188", "http://gpu-b:8188"
+SIZE = 2
+SECONDS = 20.0
+
+
+def claim(*, server: str = SERVER, interactive: bool = False, fence: int = 1) -> SlotRequest:
+    return SlotRequest(server=server, job_id=uuid4(), fence=fence, is_interactive=interactive)
+
+
+@asynccontextmanager
+async def window_of(database: Database) -> AsyncIterator[SlotRepository]:
+    async with database.session_scope() as session:
+        yield SlotRepository(session)
+
+
+async def ask(database: Database, claim: SlotRequest, size: int = SIZE) -> Slot:
+    async with window_of(database) as places:
+        return await places.ask(claim, size=size, seconds=SECONDS)
+
+
+async def leave(database: Database, claim: SlotRequest, size: int = SIZE) -> None:
+    async with window_of(database) as places:
+        await places.leave(claim, size=size)
+
+
+async def lapse(database: Database, job_id: UUID, seconds: int = 1) -> None:
+    async with database.session_scope() as session:
+        await session.execute(
+            text(
+                "UPDATE anime_api.render_places SET expires_at ="
+                " clock_timestamp() - make_interval(secs => :seconds) WHERE job_id = :id"
+            ),
+            {"id": job_id, "seconds": seconds},
+        )
+
+
+async def state(database: Database, server: str = SERVER) -> SlotUsage:
+    async with window_of(database) as places:
+        return await places.state(server)
+
+
+def reporter() -> Reporter:
+    return Reporter(ProgressPublisher(None), uuid4())
+
+
+async def test_so_many_get_a_place_and_the_next_ones_stand_in_line(database: Database) -> None:
+    claims = [claim() for _ in range(5)]
+    got = [await ask(database, each) for each in claims]
+    assert got == [
+        Slot(is_held=True),
+        Slot(is_held=True),
+        Slot(is_held=False, ahead=0),
+        Slot(is_held=False, ahead=1),
+        Slot(is_held=False, ahead=2),
+    ]
+    assert await state(database) == SlotUsage(2, 3, (await state(database)).oldest_wait)
+
+
+async def test_a_place_that_is_left_goes_to_who_asked_first(database: Database) -> None:
+    holder, first, second = claim(), claim(), claim()
+    for each in (holder, first, second):
+        await ask(database, each, size=1)
+    await leave(database, holder, size=1)
+    assert (await ask(database, second, size=1)) == Slot(is_held=False, ahead=0)
+    assert (await ask(database, first, size=1)).is_held
+
+
+async def test_interactive_jobs_go_before_those_of_batches_that_asked_earlier(
+    database: Database,
+) -> None:
+    holder, batch, person = claim(), claim(), claim(interactive=True)
+    for each in (holder, batch, person):
+        await ask(database, each, size=1)
+    assert (await ask(database, batch, size=1)).ahead == 1
+    await leave(database, holder, size=1)
+    assert (await ask(database, person, size=1)).is_held
+    assert not (await ask(database, batch, size=1)).is_held
+
+
+async def test_each_server_has_a_window_of_its_own(database: Database) -> None:
+    assert (await ask(database, claim(), size=1)).is_held
+    assert (await ask(database, claim(server=OTHER), size=1)).is_held
+    assert (await state(database)).held == (await state(database, OTHER)).held == 1
+
+
+async def test_asking_again_changes_neither_place_nor_line(database: Database) -> None:
+    holder, first, second = claim(), claim(), claim()
+    for each in (holder, first, second, first, holder):
+        await ask(database, each, size=1)
+    assert (await ask(database, holder, size=1)).is_held
+    assert (await ask(database, first, size=1)).ahead == 0
+    assert (await ask(database, second, size=1)).ahead == 1
+
+
+async def test_the_place_of_a_killed_holder_goes_on_when_it_lapses(database: Database) -> None:
+    killed, waiting = claim(), claim()
+    await ask(database, killed, size=1)
+    assert not (await ask(database, waiting, size=1)).is_held
+    await lapse(database, killed.job_id)
+    assert (await ask(database, waiting, size=1)).is_held
+    assert slots._SHOWN_SECONDS + slots._POLL_SECONDS < 60
+
+
+async def test_a_killed_waiter_holds_nobody_up(database: Database) -> None:
+    holder, killed, waiting = claim(), claim(), claim()
+    for each in (holder, killed, waiting):
+        await ask(database, each, size=1)
+    await lapse(database, killed.job_id)
+    await leave(database, holder, size=1)
+    assert (await ask(database, waiting, size=1)).is_held
+
+
+async def test_a_holder_that_shows_life_keeps_its_place(database: Database) -> None:
+    holder, waiting = claim(), claim()
+    await ask(database, holder, size=1)
+    await lapse(database, holder.job_id)
+    async with window_of(database) as places:
+        await places.renew(holder, seconds=SECONDS)
+    assert not (await ask(database, waiting, size=1)).is_held
+
+
+async def test_the_next_run_of_a_job_has_the_place_of_the_one_before(database: Database) -> None:
+    before, waiting = claim(), claim()
+    await ask(database, before, size=1)
+    await ask(database, waiting, size=1)
+    after = replace(before, fence=2)
+    assert (await ask(database, after, size=1)).is_held
+    with pytest.raises(LeaseLost):
+        await ask(database, before, size=1)
+    await leave(database, before, size=1)  # too late to take it away from the later run
+    assert (await ask(database, after, size=1)).is_held
+
+
+async def test_a_job_that_goes_to_another_server_stands_in_line_there(database: Database) -> None:
+    here, there = claim(), claim(server=OTHER)
+    await ask(database, here, size=1)
+    await ask(database, there, size=1)
+    moved = replace(here, server=OTHER, fence=2)
+    assert not (await ask(database, moved, size=1)).is_held
+    assert (await state(database)).held == 0
+
+
+async def test_only_what_lapsed_long_ago_is_pruned(database: Database) -> None:
+    old, new, alive = claim(), claim(), claim()
+    for each in (old, new, alive):
+        await ask(database, each, size=3)
+    await lapse(database, old.job_id, seconds=7200)
+    await lapse(database, new.job_id, seconds=60)
+    async with window_of(database) as places:
+        assert await places.prune(older_than_seconds=3600) == 1
+
+
+async def test_fifty_at_once_never_exceed_the_window_and_all_get_their_turn(
+    database: Database, database_url: str
+) -> None:
+    inside, most, turns = 0, 0, 0
+    both_places_are_taken = asyncio.Barrier(SIZE)
+
+    async def take_a_turn(pool: Database) -> None:
+        nonlocal inside, most, turns
+        async with hold_slot(pool, claim(), SIZE, reporter()):
+            inside += 1
+            most = max(most, inside)
+            await both_places_are_taken.wait()
+            turns += 1
+            inside -= 1
+
+    async with asyncio.timeout(60), Database(database_url) as elsewhere:
+        await asyncio.gather(*(take_a_turn(pool) for pool in (database, elsewhere) * 25))
+    assert (turns, most) == (50, SIZE)
+    assert await state(database) == SlotUsage(0, 0, None)
+
+
+async def test_whoever_waits_is_woken_and_need_not_ask(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_POLL_SECONDS", 60.0)
+    holder, waiting = claim(), claim()
+    said: list[str] = []
+
+    class Listening(Reporter):
+        async def enter(self, stage: object, message: str) -> None:
+            said.append(message)
+            waits.set()
+
+    waits = asyncio.Event()
+    await ask(database, holder, size=1)
+
+    async def wait() -> None:
+        async with hold_slot(database, waiting, 1, Listening(ProgressPublisher(None), uuid4())):
+            pass
+
+    task = asyncio.create_task(wait())
+    async with asyncio.timeout(10):
+        await waits.wait()
+        await leave(database, holder, size=1)
+        await task
+    assert said == ["Waiting for a place at ComfyUI, next in line"]
+
+
+async def test_without_the_bell_whoever_waits_asks_by_itself(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(type(database.notifications), "_listen", _hears_nothing)
+    holder, waiting = claim(), claim()
+    await ask(database, holder, size=1)
+    entered = asyncio.Event()
+
+    async def wait() -> None:
+        async with hold_slot(database, waiting, 1, reporter()):
+            entered.set()
+
+    task = asyncio.create_task(wait())
+    async with asyncio.timeout(10):
+        while (await state(database)).waiting == 0:
+            await asyncio.sleep(0.01)
+        assert not entered.is_set()
+        await leave(database, holder, size=1)
+        await task
+    assert entered.is_set()
+
+
+async def _hears_nothing(worker_channel: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_whoever_is_cancelled_while_it_waits_leaves_the_line(database: Database) -> None:
+    holder, waiting = claim(), claim()
+    await ask(database, holder, size=1)
+
+    async def wait() -> None:
+        async with hold_slot(database, waiting, 1, reporter()):
+            raise AssertionError("the window is full")
+
+    task = asyncio.create_task(wait())
+    async with asyncio.timeout(10):
+        while (await state(database)).waiting == 0:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+    assert (await state(database)).waiting == 0
+
+
+async def test_a_database_that_stays_away_ends_the_wait_with_its_name(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "PATIENT", [0.0])
+    async with Database("postgresql://nobody@127.0.0.1:9/none") as away:
+        with pytest.raises(DatabaseUnavailable):
+            async with hold_slot(away, claim(), 1, reporter()):
+                raise AssertionError("nobody gave a place")

@@ -1,0 +1,106 @@
+"""Which events a listener is told, whatever order they come in."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anime.core.event_sequence import EventSequence
+from anime.core.job_status import JobStatus
+from anime.schemas import ProgressEvent
+
+JOB = UUID(int=7)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def event(
+    seq: int,
+    progress: int = 0,
+    *,
+    attempt: int = 1,
+    status: JobStatus = JobStatus.PROCESSING,
+    second: int | None = None,
+) -> ProgressEvent:
+    at = NOON + timedelta(seconds=seq if second is None else second)
+    return ProgressEvent(
+        job_id=JOB,
+        status=status,
+        progress=progress,
+        message="",
+        timestamp=at,
+        attempt=attempt,
+        seq=seq,
+    )
+
+
+def told(*events: ProgressEvent) -> list[ProgressEvent]:
+    """What a listener hears of these, in this order."""
+    trail, heard = EventSequence(), []
+    for each in events:
+        if trail.follows(each):
+            heard.append(trail.in_order(each))
+            trail = trail.after(heard[-1])
+    return heard
+
+
+def test_an_event_that_was_told_is_not_told_again() -> None:
+    assert [each.seq for each in told(event(1), event(2), event(2), event(1))] == [1, 2]
+
+
+def test_a_late_event_is_not_told() -> None:
+    assert [each.seq for each in told(event(1), event(3), event(2))] == [1, 3]
+
+
+def test_nothing_follows_the_end() -> None:
+    end = event(2, 100, status=JobStatus.COMPLETED)
+    assert told(event(1), end, event(3), event(4, status=JobStatus.CANCELLED))[-1] == end
+
+
+def test_progress_stands_rather_than_goes_back() -> None:
+    assert [each.progress for each in told(event(1, 40), event(2, 30), event(3, 50))] == [
+        *(40, 40, 50)
+    ]
+
+
+def test_a_new_attempt_begins_anew_and_the_old_one_is_over() -> None:
+    heard = told(event(1, 60), event(2, 5, attempt=2), event(3, 70, attempt=1))
+    assert [(each.attempt, each.progress) for each in heard] == [(1, 60), (2, 5)]
+
+
+def test_a_count_that_begins_anew_is_followed() -> None:
+    heard = told(event(30, 30), event(1, 40, second=31), event(2, 50, second=32))
+    assert [each.seq for each in heard] == [30, 1, 2]
+
+
+def test_an_event_without_a_number_leaves_the_count_as_it_is() -> None:
+    heard = told(event(5, 10), event(0, 20, second=6), event(5, 10), event(6, 30, second=7))
+    assert [each.seq for each in heard] == [5, 0, 6]
+
+
+def test_the_end_is_told_even_without_a_number_and_by_a_slow_clock() -> None:
+    heard = told(event(5, 10), event(0, 100, status=JobStatus.COMPLETED, second=1))
+    assert heard[-1].status is JobStatus.COMPLETED
+
+
+events = st.builds(
+    event,
+    st.integers(0, 20),
+    st.integers(0, 100),
+    attempt=st.integers(1, 3),
+    status=st.sampled_from(JobStatus),
+    second=st.integers(0, 20),
+)
+
+
+@given(st.lists(events, max_size=30))
+def test_whatever_comes_attempts_and_progress_only_grow_and_the_end_is_last(
+    some: list[ProgressEvent],
+) -> None:
+    heard = told(*some)
+    going_on = [(each.attempt, each.progress) for each in heard if not each.status.is_final]
+    assert going_on == sorted(going_on)
+    assert [each.status.is_final for each in heard[:-1]] == [False] * (
+        len(heard) - 1 if heard else 0
+    )
+    assert any(each.status.is_final for each in heard) == any(each.status.is_final for each in some)

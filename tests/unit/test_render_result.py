@@ -1,0 +1,56 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+from anime.assets.render_result import RenderResult
+from anime.comfyui.models import HistoryEntry
+from anime.core.recipe import Recipe
+from anime.schemas import GenerationRequest
+
+GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15"}},
+    "2": {
+        "class_type": "LoraLoader",
+        "inputs": {"lora_name": "ink", "strength_model": 0.5, "model": ["1", 0]},
+    },
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 7,
+            "steps": 4,
+            "cfg": 7,
+            "sampler_name": "euler",
+            "model": ["2", 0],
+            "positive": ["4", 0],
+        },
+    },
+    "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "snow, from a template"}},
+}
+TAKE = RenderResult(
+    job_id=UUID(int=7),
+    request=GenerationRequest(prompt="snow", project="Neon City"),
+    seed=2**64 - 1,
+    attempt=1,
+    prompt_id=UUID(int=8),
+    graph=GRAPH,
+    entry=HistoryEntry(prompt_id=str(UUID(int=8)), succeeded=True),
+    comfyui_url="http://comfyui",
+    comfyui_version="0.3.64",
+    submitted_at=datetime(2026, 11, 22, tzinfo=UTC),
+)
+
+
+def test_a_take_is_told_in_the_shape_of_every_file() -> None:
+    told = TAKE.metadata()
+    assert set(Recipe().metadata()) <= set(told)
+    assert (told["model"], told["sampler"], told["steps"]) == ("sd15", "euler", 4)
+    assert (told["source"], told["graph"]) == ("anime", GRAPH)
+
+
+def test_what_was_ordered_counts_before_what_the_graph_says() -> None:
+    told = TAKE.metadata()
+    assert (told["prompt"], told["seed"]) == ("snow", str(2**64 - 1))
+
+
+def test_loras_keep_the_keys_they_had() -> None:
+    lora = {"name": "ink", "strength": 0.5, "strength_model": 0.5, "strength_clip": None}
+    assert TAKE.metadata()["loras"] == [lora]

@@ -1,0 +1,83 @@
+"""Messages, queues and pace of the gateway, without any connection."""
+
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import pytest
+
+from anime.errors import InvalidRequest
+from anime.progress.send_buffer import MOST_JOBS, UPDATES_KEPT, SendBuffer
+from anime.progress.websocket_messages import Subscribe, Update, read_action
+from tests.unit.test_event_sequence import JOB, event
+
+
+def update(seq: int, job_id: UUID = JOB) -> Update:
+    return Update(event(seq).model_copy(update={"job_id": job_id}))
+
+
+async def taken(outbox: SendBuffer) -> list[Update | str]:
+    """Everything in it."""
+    outbox.close()
+    found: list[Update | str] = []
+    while (item := await outbox.take()) is not None:
+        found.append(item)
+    return found
+
+
+def test_a_subscription_is_read_with_all_it_may_say() -> None:
+    text = json.dumps({"action": "subscribe", "job_id": str(JOB), "seq": 3, "previews": True})
+    assert read_action(text) == Subscribe(action="subscribe", job_id=JOB, seq=3, previews=True)
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, "null", '"subscribe"', '{"action": 7}', "\x00"])
+def test_what_is_no_action_says_what_is_wrong_and_not_what_was_sent(text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_action(text)
+    assert len(refused.value.what) < 200
+
+
+def test_an_event_is_written_out_once() -> None:
+    each = update(3)
+    assert each.frame is each.frame
+    assert json.loads(each.frame)["data"]["seq"] == 3
+
+
+async def test_an_outbox_keeps_the_order() -> None:
+    outbox = SendBuffer()
+    sent = [update(seq) for seq in range(UPDATES_KEPT)]
+    for each in sent:
+        outbox.put(each)
+    assert await taken(outbox) == sent
+
+
+async def test_a_full_outbox_keeps_the_latest_of_each_job_in_order() -> None:
+    outbox, other = SendBuffer(), uuid4()
+    outbox.put(update(1, other))
+    for seq in range(UPDATES_KEPT):
+        outbox.put(update(seq))
+    found = await taken(outbox)
+    assert [each.event.seq for each in found if isinstance(each, Update)] == [1, UPDATES_KEPT - 1]
+
+
+async def test_an_outbox_is_overfull_when_not_even_that_helps() -> None:
+    outbox = SendBuffer()
+    for _ in range(MOST_JOBS + 1):
+        outbox.put(update(1, uuid4()))
+    assert outbox.is_overfull
+
+
+async def test_of_previews_only_the_newest_waits_and_updates_go_first() -> None:
+    outbox = SendBuffer()
+    for picture in ("early", "late"):
+        outbox.show(JOB, picture)
+    outbox.put(update(1))
+    assert await taken(outbox) == [update(1), "late"]
+
+
+async def test_taking_waits_for_what_is_put_later() -> None:
+    outbox = SendBuffer()
+    taking = asyncio.create_task(outbox.take())
+    await asyncio.sleep(0)
+    outbox.put(update(1))
+    assert await taking == update(1)

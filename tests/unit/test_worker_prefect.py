@@ -1,0 +1,129 @@
+"""Prefect still has inside what the warm worker takes from there.
+
+When one of these fails after an upgrade, read what Prefect changed, mend
+anime/worker/prefect_internals.py, and only then raise the bound in pyproject.toml.
+"""
+
+import asyncio
+import inspect
+import tomllib
+from importlib.metadata import version
+from uuid import uuid4
+
+import prefect
+import pytest
+from prefect import _flow_run_suspension, flow_engine, results
+from prefect._internal.observers import FlowRunCancellingObserver
+from prefect.client.orchestration import PrefectClient
+from prefect.context import AsyncClientContext
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogHandler
+from prefect.settings import Settings
+from prefect.settings.legacy import _get_settings_fields
+from prefect.workers.base import BaseWorker
+
+from anime.settings import PROJECT_DIR
+from anime.stack.prefect_server import TUNING
+from anime.worker import prefect_internals
+from anime.worker.warm_worker import WarmWorker
+
+HELD = (
+    "_client",
+    "_work_pool_name",
+    "_work_queues",
+    "_limit",
+    "_last_polled_time",
+    "_has_successfully_synced",
+    "_cancelling_observer",
+    "_logger",
+)
+
+
+def source(thing: object) -> str:
+    return inspect.getsource(thing)  # type: ignore[arg-type]  # classes, functions, modules
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_the_base_worker_still_sets_the_attribute(name: str) -> None:
+    assert f"self.{name}: " in source(BaseWorker) or f"self.{name} = " in source(BaseWorker)
+    assert name in prefect_internals.PrefectWorkerHooks.__annotations__
+
+
+def test_the_worker_is_registered_under_its_type() -> None:
+    assert BaseWorker.get_worker_class_from_type("anime-warm") is WarmWorker
+
+
+def test_a_cancellation_still_ends_in_our_method() -> None:
+    assert "self._cancel_run, flow_run_id" in source(BaseWorker._setup_cancellation_observer)
+    assert WarmWorker._cancel_run is prefect_internals.PrefectWorkerHooks._cancel_run
+    for name in ("add_in_flight_flow_run_id", "remove_in_flight_flow_run_id"):
+        assert list(inspect.signature(getattr(FlowRunCancellingObserver, name)).parameters) == [
+            "self",
+            "flow_run_id",
+        ]
+
+
+def test_start_still_polls_through_the_public_method_and_enters_the_worker() -> None:
+    started = source(BaseWorker.start)
+    assert "workload=self.get_and_submit_flow_runs" in started
+    assert "async with self as worker" in started
+
+
+@pytest.mark.parametrize("engine", ["AsyncFlowRunEngine", "FlowRunEngine"])
+def test_the_engines_still_end_runs_where_we_step_in(engine: str) -> None:
+    stock = getattr(flow_engine, engine)
+    while stock.__module__ != "prefect.flow_engine":
+        stock = stock.__mro__[1]
+    for name in ("handle_crash", "handle_exception", "handle_cancellation"):
+        assert callable(getattr(stock, name))
+    assert "self.handle_crash(exc)" in source(stock.initialize_run)
+    assert "self.handle_exception(exc)" in source(stock.run_context)
+    runner = flow_engine.run_flow_async if engine.startswith("Async") else flow_engine.run_flow_sync
+    assert f"{engine}[P, R](" in source(runner), "they are looked up when a flow runs"
+
+
+def test_a_sync_engines_heartbeat_can_still_be_left_out() -> None:
+    assert "if heartbeat_seconds is None" in source(flow_engine._send_heartbeats)
+
+
+def test_suspension_is_still_observed_by_the_function_we_replace() -> None:
+    assert "observe_flow_run_suspension(" in source(
+        flow_engine.BaseFlowRunEngine.setup_flow_run_suspension_request
+    )
+    assert callable(_flow_run_suspension.mark_flow_run_suspension_requested)
+
+
+def test_runs_still_ask_for_the_result_storage_through_the_functions_we_replace() -> None:
+    asked = "_read_server_default_result_storage_block_id()"
+    for name in ("_get_default_result_storage", "_get_default_persist_result"):
+        assert asked in source(getattr(results, name))
+    for name in ("_aget_default_result_storage", "_aget_default_persist_result"):
+        assert f"await _a{asked[1:]}" in source(getattr(results, name))
+
+
+def test_the_result_storage_is_asked_for_once_for_many_runs() -> None:
+    answers = iter([uuid4(), uuid4()])
+    storage = prefect_internals.ResultStorageId(lambda: next(answers))
+    assert storage() == storage() == asyncio.run(storage.in_loop())
+
+
+def test_the_rest_is_there() -> None:
+    assert list(inspect.signature(PrefectClient.request).parameters)[:4] == [
+        "self",
+        "method",
+        "path",
+        "params",
+    ]
+    assert "ctx.client.loop" in source(AsyncClientContext.get_or_create)
+    assert inspect.iscoroutinefunction(APILogHandler.aflush)
+    assert "timeout" in inspect.signature(EventsWorker.drain_all).parameters
+
+
+def test_prefect_still_knows_every_setting_that_we_give_its_server() -> None:
+    assert set(TUNING) - set(_get_settings_fields(Settings)) == set()
+
+
+def test_the_bound_in_pyproject_holds_back_what_was_not_looked_at() -> None:
+    project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
+    assert "prefect>=3.8.8,<3.10" in project["project"]["dependencies"]
+    assert version("prefect").split(".")[:2] in (["3", "8"], ["3", "9"]), prefect.__version__

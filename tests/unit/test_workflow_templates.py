@@ -1,0 +1,199 @@
+"""The shipped workflows, and folders of workflows in every state."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from anime.comfyui.models import NodeInfo
+from anime.comfyui.protocol import Reply, decode_object_info
+from anime.comfyui.workflow_templates import list_templates, load_template, template_names
+from anime.core.bindings import Binding
+from anime.core.graph_validation import check_graph
+from anime.core.graphs import is_link, title_of
+from anime.core.workflow_build import build
+from anime.errors import InvalidRequest, InvalidWorkflow
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.node_types import NodeType
+from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.validation import judge_graph
+from anime.schemas import GenerationRequest, GenerationType, LoraChoice
+from anime.settings import PROJECT_DIR
+
+SHIPPED = PROJECT_DIR / "workflows"
+
+
+def test_three_workflows_are_shipped() -> None:
+    assert [template.name for template in list_templates(SHIPPED)] == [
+        "animation",
+        "img2img",
+        "txt2img",
+    ]
+
+
+@pytest.mark.parametrize("kind", list(GenerationType))
+def test_each_type_of_generation_has_a_workflow_of_its_own(kind: GenerationType) -> None:
+    request = GenerationRequest(prompt="a cat", type=kind)
+    assert load_template(request.workflow_name, SHIPPED).output is kind
+
+
+@pytest.mark.parametrize("name", ["animation", "img2img", "txt2img"])
+def test_a_shipped_workflow_describes_itself_and_takes_loras(name: str) -> None:
+    template = load_template(name, SHIPPED)
+    assert template.binding.title
+    assert template.binding.description.endswith(".")
+    assert template.binding.loras is not None
+    for bound in template.inputs.values():
+        assert bound.description or bound.kind != "image"
+
+
+@pytest.mark.parametrize("name", ["animation", "img2img", "txt2img"])
+def test_a_shipped_graph_has_no_loose_link_and_a_title_for_each_node(name: str) -> None:
+    graph = load_template(name, SHIPPED).graph
+    titles = [title_of(node) for node in graph.values()]
+    assert len(set(titles)) == len(titles)
+    for node in graph.values():
+        assert node["_meta"]["title"] != node["class_type"]
+        assert all(value[0] in graph for value in node["inputs"].values() if is_link(value))
+
+
+def test_txt2img_takes_every_field_of_a_request() -> None:
+    request = GenerationRequest(
+        prompt="a girl on a rooftop",
+        negative_prompt="blurry",
+        model="xl.safetensors",
+        width=1024,
+        height=768,
+        steps=30,
+        cfg=5.5,
+        sampler="dpmpp_2m",
+        scheduler="karras",
+        seed=2**64 - 1,
+        batch_size=4,
+    )
+    template = load_template("txt2img", SHIPPED)
+    graph = build(template, request, seed=2**64 - 1, filename_prefix="jobs/1/1/anime_1")
+    by_title = {title_of(node): node["inputs"] for node in graph.values()}
+    assert by_title["Positive prompt"]["text"] == "a girl on a rooftop"
+    assert by_title["Negative prompt"]["text"] == "blurry"
+    assert by_title["Checkpoint"]["ckpt_name"] == "xl.safetensors"
+    assert by_title["Canvas"] == {"width": 1024, "height": 768, "batch_size": 4}
+    sampler = {name: value for name, value in by_title["Sampler"].items() if not is_link(value)}
+    assert sampler == {
+        "seed": 2**64 - 1,
+        "steps": 30,
+        "cfg": 5.5,
+        "sampler_name": "dpmpp_2m",
+        "scheduler": "karras",
+        "denoise": 1.0,
+    }
+    assert by_title["Save"]["filename_prefix"] == "jobs/1/1/anime_1"
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [("animation", {"frames": 4}), ("img2img", {"image": "start.png"}), ("txt2img", {})],
+)
+def test_the_rehearsal_server_has_all_that_the_shipped_workflows_ask_for(
+    name: str, inputs: dict[str, JsonValue]
+) -> None:
+    nodes = node_catalogue(RehearsalConfig(data_dir=Path("nowhere")), ["start.png"])
+    request = GenerationRequest(
+        prompt="a cat", inputs=inputs, loras=[LoraChoice(name="rehearsal-ink.safetensors")]
+    )
+    graph = build(load_template(name, SHIPPED), request, seed=2**64 - 1, filename_prefix="x")
+    assert check_graph(graph, {known: info_of(node) for known, node in nodes.items()}) == ()
+    verdict = judge_graph(graph, nodes, lambda file: file == "start.png")
+    assert verdict.error is None
+    assert verdict.node_errors == {}
+    assert len(verdict.outputs) == 1
+
+
+def info_of(node: NodeType) -> NodeInfo:
+    body = json.dumps({node.name: node.describe()}).encode()
+    info = decode_object_info(Reply(200, "application/json", body), node.name)
+    assert info is not None
+    return info
+
+
+def test_img2img_asks_for_its_picture() -> None:
+    template = load_template("img2img", SHIPPED)
+    with pytest.raises(InvalidRequest, match=r"inputs\.image"):
+        build(template, GenerationRequest(prompt="a cat"), seed=1, filename_prefix="x")
+
+
+def test_an_animation_takes_frames_and_speed() -> None:
+    request = GenerationRequest(prompt="a cat", type="video", inputs={"frames": 12, "fps": 8})
+    graph = build(load_template("animation", SHIPPED), request, seed=1, filename_prefix="x")
+    by_title = {title_of(node): node["inputs"] for node in graph.values()}
+    assert by_title["Canvas"]["batch_size"] == 12
+    assert by_title["Save"]["fps"] == 8
+
+
+@pytest.mark.parametrize("name", ["txt2imgg", "", "../workflows/txt2img", "/etc/passwd", "README"])
+def test_an_unknown_workflow_is_answered_with_the_names_there_are(name: str) -> None:
+    with pytest.raises(InvalidWorkflow, match="animation, img2img, txt2img"):
+        load_template(name, SHIPPED)
+
+
+def test_a_misspelt_workflow_is_answered_with_the_nearest() -> None:
+    with pytest.raises(InvalidWorkflow, match='Did you mean "txt2img"'):
+        load_template("text2img", SHIPPED)
+
+
+def test_a_folder_without_workflows_says_so(tmp_path: Path) -> None:
+    assert template_names(tmp_path) == ()
+    with pytest.raises(InvalidWorkflow, match="The workflows are: none"):
+        load_template("txt2img", tmp_path)
+
+
+def test_a_missing_folder_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(InvalidWorkflow, match="ANIME_WORKFLOWS_DIR"):
+        template_names(tmp_path / "gone")
+
+
+def test_a_binding_without_its_graph_says_which_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    with pytest.raises(InvalidWorkflow, match=r"mine\.json is missing"):
+        load_template("mine", tmp_path)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    (tmp_path / "mine.json").write_bytes(b"\x80\x81")
+    with pytest.raises(InvalidWorkflow, match=r"mine\.json is not UTF-8"):
+        load_template("mine", tmp_path)
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("")
+    (tmp_path / "mine.json").mkdir()
+    with pytest.raises(InvalidWorkflow, match=r"mine\.json cannot be read"):
+        load_template("mine", tmp_path)
+
+
+def test_a_workflow_of_ones_own_is_two_files_in_any_folder(tmp_path: Path) -> None:
+    for suffix in (".json", ".toml"):
+        text = (SHIPPED / f"txt2img{suffix}").read_text()
+        (tmp_path / f"my-look{suffix}").write_text(f"\ufeff{text}", encoding="utf-8")
+    assert load_template("my-look", tmp_path).binding.title == "Text to image"
+
+
+def test_a_workflow_that_was_changed_is_read_anew(tmp_path: Path) -> None:
+    for suffix in (".json", ".toml"):
+        (tmp_path / f"mine{suffix}").write_text((SHIPPED / f"txt2img{suffix}").read_text())
+    first, again = load_template("mine", tmp_path), load_template("mine", tmp_path)
+    binding = tmp_path / "mine.toml"
+    binding.write_text(binding.read_text().replace("Text to image", "Another title"))
+    assert first is again
+    assert load_template("mine", tmp_path).binding.title == "Another title"
+
+
+def test_the_binding_file_in_the_documentation_is_a_good_one() -> None:
+    text = (PROJECT_DIR / "docs" / "workflows.md").read_text(encoding="utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    binding = Binding.model_validate(tomllib.loads(example))
+    assert binding.inputs["glow"].maximum == 2.0
+    assert len(binding.inputs["seed"].targets) == 2

@@ -1,0 +1,217 @@
+"""Warm workers as processes of their own, on pools of their own, beside a running house."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    temporary_settings,
+)
+from prefect.states import Cancelling
+
+from anime.settings import PROJECT_DIR
+from anime.stack.house import running
+from anime.worker.warm_worker import WarmWorker
+from tests.house.conftest import House, new_house
+
+PATIENCE_SECONDS = 60
+
+
+@dataclass
+class WorkerProcess:
+    """`prefect worker start` on one pool."""
+
+    process: "subprocess.Popen[bytes]"
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send the signal and wait; the exit status."""
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait, 40)
+
+    async def until_it_says(self, words: str, times: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.log.count(words) < times:
+                assert self.process.poll() is None, self.log
+                await asyncio.sleep(0.05)
+
+
+@dataclass
+class Site:
+    """A pool with our queues, the sample flows deployed to it, and its workers."""
+
+    pool: str
+    client: PrefectClient
+    house: House
+    folder: Path
+    deployments: dict[str, UUID] = field(default_factory=dict)
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Where sample flows write down what they do."""
+        return str(self.folder / "notes")
+
+    def notes(self, word: str) -> list[list[str]]:
+        """Their lines that begin with the word: run id, pid, time."""
+        try:
+            lines = Path(self.path).read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [line.split()[1:] for line in lines if line.startswith(f"{word} ")]
+
+    async def until_noted(self, word: str, times: int = 1) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self.notes(word)) < times:
+                await asyncio.sleep(0.02)
+
+    async def start_worker(
+        self, *more: str, limit: int = 4, kind: str = "anime-warm", **environment: str
+    ) -> WorkerProcess:
+        """A worker that polls; `more` options of its command, and environment."""
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as output:
+            process = await asyncio.to_thread(
+                subprocess.Popen,
+                [
+                    *(sys.executable, "-m", "prefect", "worker", "start"),
+                    *("--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
+                ],
+                env={
+                    **self.house.environment,
+                    **self.prefect_environment,
+                    "PREFECT_WORKER_QUERY_SECONDS": "1",
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
+                    **environment,
+                },
+                cwd=PROJECT_DIR,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        worker = WorkerProcess(process, log)
+        self.workers.append(worker)
+        await worker.until_it_says("started!")
+        return worker
+
+    @property
+    def prefect_environment(self) -> dict[str, str]:
+        known = self.house.record.settings
+        return {
+            "PREFECT_API_URL": known["prefect_api_url"],
+            "PREFECT_API_AUTH_STRING": known["prefect_api_auth_string"],
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+
+    async def order(self, flow: str, queue: str = "batch", **parameters: object) -> UUID:
+        """The id of a new run of a sample flow."""
+        if flow not in self.deployments:
+            self.deployments[flow] = await self._deploy(flow)
+        run = await self.client.create_flow_run_from_deployment(
+            self.deployments[flow], parameters=parameters, work_queue_name=queue
+        )
+        return run.id
+
+    async def _deploy(self, flow: str) -> UUID:
+        entrypoint = f"tests.worker.sample_flows.{flow}" if "." not in flow else flow
+        name = flow.rpartition(".")[2]
+        if "." in flow:
+            flow_id = await self.client.create_flow_from_name(name)
+        else:
+            flow_id = await self.client.create_flow(load_flow_from_entrypoint(entrypoint))
+        return await self.client.create_deployment(
+            flow_id, self.pool, entrypoint=entrypoint, work_pool_name=self.pool
+        )
+
+    async def run(self, run_id: UUID) -> FlowRun:
+        return await self.client.read_flow_run(run_id)
+
+    async def until(self, run_id: UUID, *states: str) -> FlowRun:
+        """The run, once its state has one of these names; any final one if none is given."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                run = await self.run(run_id)
+                if run.state and (run.state.name in states if states else run.state.is_final()):
+                    return run
+                await asyncio.sleep(0.1)
+
+    async def until_all(self, run_ids: Sequence[UUID], *states: str) -> list[FlowRun]:
+        return [await self.until(run_id, *states) for run_id in run_ids]
+
+    async def cancel(self, run_id: UUID) -> None:
+        """Press Cancel in the UI."""
+        await self.client.set_flow_run_state(run_id, Cancelling())
+
+    async def logs(self, run_id: UUID, *, at_least: int) -> list[str]:
+        """What the API has of the run's log, once it has so many lines."""
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                lines = [log.message for log in await self.client.read_logs(wanted, limit=200)]
+                if len(lines) >= at_least:
+                    return lines
+                await asyncio.sleep(0.2)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One running house; its own worker has its own pool. A dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("warm-house")
+    async with running(new_house(folder, ANIME_LEASE_SECONDS="15")) as house:
+        yield house
+
+
+@pytest.fixture
+def pool_type(request: pytest.FixtureRequest) -> str:
+    """What kind of worker the pool was made for."""
+    return str(getattr(request, "param", "anime-warm"))
+
+
+@pytest_asyncio.fixture
+async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
+    """A pool without a worker."""
+    known = house.record.settings
+    told = {
+        PREFECT_API_URL: known["prefect_api_url"],
+        PREFECT_API_AUTH_STRING: known["prefect_api_auth_string"],
+    }
+    pool = f"trial-{uuid4().hex[:8]}"
+    with temporary_settings(told):
+        async with get_client() as client:
+            template = WarmWorker.get_default_base_job_template()
+            # The sample flows are no installed package; the studio's are, and need no folder.
+            template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
+            await client.create_work_pool(
+                WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
+            )
+            for name, priority in (("interactive", 1), ("batch", 10)):
+                await client.create_work_queue(name, priority=priority, work_pool_name=pool)
+            site = Site(pool, client, house, tmp_path)
+            try:
+                yield site
+            finally:
+                for worker in site.workers:
+                    if worker.process.poll() is None:
+                        worker.process.kill()
+                        worker.process.wait(10)
+                await client.delete_work_pool(pool)

@@ -1,0 +1,107 @@
+"""Lanes that go from run to run, and runs that do not let go of theirs."""
+
+import asyncio
+from functools import partial
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling, Running
+
+from anime.worker import orphans
+from anime.worker.live_run import LiveRun
+from anime.worker.loop_thread import LoopThread
+from anime.worker.process_identity import ProcessIdentity
+from anime.worker.run_control import EndReason
+from anime.worker.run_pool import RunPool
+from tests.worker.conftest import Site
+
+PATIENCE_SECONDS = 10
+HANGS = "hangs_when_cancelled"
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anime.worker.live_run.GOODBYE_SECONDS", 0.3)
+    monkeypatch.setattr("anime.worker.live_run.INTERRUPT_SECONDS", 0.3)
+
+
+@pytest.fixture
+def run_pool(site: Site) -> RunPool:
+    """One lane, known to the site's Prefect."""
+    del site  # whose settings the lane takes over
+    return RunPool(1, on_room=lambda: None)
+
+
+async def say(word: str, *, after_seconds: float = 0) -> str:
+    await asyncio.sleep(after_seconds)
+    return word
+
+
+async def test_a_lane_that_was_just_made_is_ready_for_one_run_after_another(site: Site) -> None:
+    del site
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        loop_thread = LoopThread(1)
+        for word in ("first", "second"):
+            assert await loop_thread.run(partial(say, word)) == word
+        await asyncio.sleep(1)  # by then it has its client
+        assert await loop_thread.run(partial(say, "third")) == "third"
+    assert loop_thread.is_usable
+    loop_thread.close()
+
+
+async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_in_its_lane(
+    site: Site, run_pool: RunPool
+) -> None:
+    said: list[str] = []
+
+    async def is_refused(live: LiveRun) -> None:
+        live.end(EndReason.CANCELLED)
+
+    async def works(live: LiveRun) -> None:
+        said.append(await live.loop_thread.run(partial(say, "unharmed", after_seconds=1.5)))
+
+    for serve in (is_refused, works):
+        run = await site.run(await site.order("sleeps", path=site.path))
+        await run_pool.begin(run, serve, ending=None)
+    run_pool.close()
+    assert said == ["unharmed"]
+
+
+async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
+    site: Site, run_pool: RunPool
+) -> None:
+    run = await _cancelling(site)
+
+    async def serve(live: LiveRun) -> None:
+        await live.serve(f"tests.worker.sample_flows.{HANGS}", site.client)
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await run_pool.begin(run, serve, ending=EndReason.CANCELLED)
+    run_pool.close()
+    assert (await site.run(run.id)).state_name == "Cancelled"
+    assert run_pool.room == 1
+
+
+async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, lost = await _cancelling(site), await _cancelling(site)
+    await site.client.delete_flow_run(gone.id)
+
+    async def found_before(*_: object) -> list[FlowRun]:
+        return [gone, lost]
+
+    monkeypatch.setattr(orphans, "_under_way", found_before)
+    me = ProcessIdentity.me()
+    left = await orphans.rescue(site.client, site.pool, frozenset[UUID](), me)
+    assert [run.id for run in left] == [lost.id]
+
+
+async def _cancelling(site: Site) -> FlowRun:
+    """A run of this process, which it has lost; somebody has cancelled it."""
+    run_id = await site.order(HANGS)
+    await site.client.update_flow_run(run_id, infrastructure_pid=str(ProcessIdentity.me()))
+    await site.client.set_flow_run_state(run_id, Running(), force=True)
+    await site.client.set_flow_run_state(run_id, Cancelling())
+    return await site.run(run_id)

@@ -1,0 +1,211 @@
+"""What a warm worker does with runs, good and bad."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from anime.progress.keys import worker_channel
+from anime.worker.entrypoints import Entrypoints
+from tests.house.conftest import House
+from tests.worker.conftest import Site
+
+EACH_TALKS_LINES = 40
+
+
+async def test_sync_and_async_flows_end_completed_in_one_process(site: Site) -> None:
+    worker = await site.start_worker()
+    orders = [
+        await site.order(flow, path=site.path)
+        for flow in ("sleeps", "sleeps_in_a_thread", "sleeps", "sleeps_in_a_thread")
+    ]
+    runs = await site.until_all(orders)
+    assert [run.state_name for run in runs] == ["Completed"] * 4
+    assert {pid for _, pid, _ in site.notes("end")} == {str(worker.process.pid)}
+
+
+async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) -> None:
+    await site.start_worker(ANIME_REDIS_URL="redis://127.0.0.1:9/1")
+    run = await site.until(await site.order("sleeps", path=site.path))
+    assert run.start_time is not None
+    assert run.expected_start_time is not None
+    assert (run.start_time - run.expected_start_time).total_seconds() < 4
+
+
+async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
+    site: Site, house: House
+) -> None:
+    await site.start_worker(PREFECT_WORKER_QUERY_SECONDS="120")
+    async with house.redis() as redis, asyncio.timeout(30):
+        while (await redis.pubsub_numsub(worker_channel(site.pool)))[0][1] == 0:
+            await asyncio.sleep(0.05)
+        for number in range(1, 4):  # a worker looks by itself when it starts, and when a run ends
+            await site.order("sleeps", path=site.path, seconds=120)
+            await redis.publish(worker_channel(site.pool), "")
+            await site.until_noted("begin", number)
+    assert site.notes("end") == []
+
+
+async def test_a_worker_told_to_run_once_ends_when_its_runs_have_ended(site: Site) -> None:
+    orders = [await site.order("sleeps", path=site.path, seconds=1) for _ in range(2)]
+    worker = await site.start_worker("--run-once")
+    assert await asyncio.to_thread(worker.process.wait, 40) == 0
+    assert [(await site.run(run_id)).state_name for run_id in orders] == ["Completed"] * 2
+
+
+async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_does_not_fit(
+    site: Site,
+) -> None:
+    await site.start_worker()
+    orders = {
+        "steps": await site.order("flows.generate.generate", prompt="a fox", steps=-3),
+        "shade": await site.order("flows.generate.generate", prompt="a fox", shade="teal"),
+    }
+    for name, order in orders.items():
+        run = await site.until(order)
+        assert run.state is not None
+        assert run.state.is_failed() or run.state.is_crashed()
+        assert name in str(run.state.message)
+
+
+async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
+    await site.start_worker(limit=2)
+    orders = [await site.order("sleeps", path=site.path, seconds=0.4) for _ in range(6)]
+    await site.until_all(orders)
+    assert _most_at_once(site) == 2
+
+
+async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
+    await site.start_worker(limit=1)
+    first = await site.order("sleeps", path=site.path, seconds=1.5)
+    await site.until_noted("begin")
+    batch = [await site.order("sleeps", path=site.path) for _ in range(3)]
+    urgent = await site.order("sleeps", "interactive", path=site.path)
+    await site.until_all([first, *batch, urgent])
+    assert [run for run, *_ in site.notes("begin")][:2] == [str(first), str(urgent)]
+
+
+async def test_a_worker_for_one_queue_leaves_the_others_alone(site: Site) -> None:
+    await site.start_worker("--work-queue", "interactive")
+    batch = await site.order("sleeps", path=site.path)
+    for _ in range(2):
+        await site.until(await site.order("sleeps", "interactive", path=site.path), "Completed")
+    assert (await site.run(batch)).state_name == "Scheduled"
+
+
+async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(site: Site) -> None:
+    await site.start_worker(limit=3)
+    words = ["dusk", "dawn", "noon"]
+    orders = {word: await site.order("talks", word=word) for word in words}
+    await site.until_all(list(orders.values()), "Completed")
+    for word, run_id in orders.items():
+        lines = await site.logs(run_id, at_least=EACH_TALKS_LINES)
+        said = [line for line in lines if " logged " in line or " printed " in line]
+        assert len(said) == EACH_TALKS_LINES
+        assert {line.split()[0] for line in said} == {word}
+
+
+async def test_a_timeout_ends_a_run_of_any_kind_and_one_that_blocks_its_loop(site: Site) -> None:
+    await site.start_worker()
+    flows = ("is_too_slow", "is_too_slow_in_a_thread", "spins_beyond_its_time")
+    orders = [await site.order(flow) for flow in flows]
+    assert [run.state_name for run in await site.until_all(orders)] == ["TimedOut"] * 3
+
+
+async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(site: Site) -> None:
+    worker = await site.start_worker(limit=5)
+    good = await site.order("sleeps", path=site.path, seconds=2.0)
+    bad = [await site.order(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
+    ends = [run.state_name for run in await site.until_all(bad)]
+    assert ends == ["Failed", "Crashed", "Completed"]
+    assert (await site.until(good)).state_name == "Completed"
+    assert worker.process.poll() is None
+
+
+async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> None:
+    flow_id = await site.client.create_flow_from_name("renamed")
+
+    async def deploy(entrypoint: str) -> UUID:
+        return await site.client.create_deployment(
+            flow_id, "renamed", entrypoint=entrypoint, work_pool_name=site.pool
+        )
+
+    trusting, doubting = Entrypoints(believed_seconds=60), Entrypoints(believed_seconds=0)
+    for entrypoint in ("module.old", "module.new"):
+        deployment = await deploy(entrypoint)
+        assert await trusting.of(deployment, site.client) == "module.old"
+        assert await doubting.of(deployment, site.client) == entrypoint
+    await site.client.delete_deployment(deployment)
+    assert await doubting.of(deployment, site.client) is None
+
+
+async def test_an_entrypoint_that_cannot_be_imported_crashes_its_run_with_the_reason(
+    site: Site,
+) -> None:
+    await site.start_worker()
+    broken = await site.until(await site.order("tests.worker.broken_flow.flow"))
+    assert broken.state is not None
+    assert broken.state.name == "Crashed"
+    assert "left_out_of_the_requirements" in str(broken.state.message)
+    good = await site.until(await site.order("sleeps", path=site.path))
+    assert good.state_name == "Completed"
+
+
+async def test_a_run_that_blocks_its_loop_is_named_in_the_log_and_holds_nobody_up(
+    site: Site,
+) -> None:
+    worker = await site.start_worker()
+    spinning = await site.order("spins", path=site.path)
+    await site.until_noted("begin")
+    good = await site.until(await site.order("sleeps", path=site.path))
+    assert good.state_name == "Completed"
+    await worker.until_it_says("has blocked its event loop")
+    assert str(spinning) in worker.log
+    assert "sample_flows.py" in worker.log
+
+
+async def test_a_worker_that_grew_too_large_begins_anew_and_goes_on(site: Site) -> None:
+    worker = await site.start_worker(ANIME_WORKER_MAX_MB="400")
+    hog = await site.order("hogs", megabytes=500)
+    assert (await site.until(hog)).state_name == "Completed"
+    await worker.until_it_says("started!", times=2)
+    after = await site.until(await site.order("sleeps", path=site.path))
+    assert after.state_name == "Completed"
+    assert worker.process.poll() is None
+
+
+async def test_a_worker_begins_anew_after_so_many_runs_and_loses_none(site: Site) -> None:
+    worker = await site.start_worker(limit=2, ANIME_WORKER_MAX_RUNS="3")
+    orders = [await site.order("sleeps", path=site.path, seconds=0.3) for _ in range(6)]
+    runs = await site.until_all(orders)
+    assert {(run.state_name, run.run_count) for run in runs} == {("Completed", 1)}
+    assert worker.log.count("started!") >= 2
+
+
+async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: Site) -> None:
+    workers = await asyncio.gather(site.start_worker(limit=2), site.start_worker(limit=2))
+    orders = [await site.order("sleeps", path=site.path, seconds=0.4) for _ in range(10)]
+    await site.until_all(orders, "Completed")
+    begun = site.notes("begin")
+    assert sorted(UUID(run) for run, *_ in begun) == sorted(orders)
+    assert {pid for _, pid, _ in begun} == {str(worker.process.pid) for worker in workers}
+
+
+@pytest.mark.parametrize("pool_type", ["anime-warm", "process"], indirect=True)
+@pytest.mark.parametrize("kind", ["anime-warm", "process"])
+async def test_both_types_of_worker_serve_the_same_pool_and_deployments(
+    site: Site, kind: str
+) -> None:
+    await site.start_worker(kind=kind)
+    run = await site.until(await site.order("sleeps", path=site.path))
+    assert run.state_name == "Completed"
+
+
+def _most_at_once(site: Site) -> int:
+    changes = [(float(at), 1) for *_, at in site.notes("begin")]
+    changes += [(float(at), -1) for *_, at in site.notes("end")]
+    now = most = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
