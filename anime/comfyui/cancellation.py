@@ -7,11 +7,10 @@ from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
 from anime.core.prompt_state import Absent, Finished, Pending, Running
+from anime.retry_policies import PROMPT_INTERRUPT
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
-
-ASK_AGAIN_SECONDS = 0.1
 
 
 class CancelResult(StrEnum):
@@ -46,7 +45,7 @@ async def cancel(
                         await client.delete_queued(prompt_id)
                     case Running():
                         await client.interrupt(prompt_id)
-                        await asyncio.sleep(ASK_AGAIN_SECONDS)
+                        await PROMPT_INTERRUPT.wait()
     except TimeoutError:
         return CancelResult.STILL_RUNNING
 

@@ -4,17 +4,17 @@ import asyncio
 import time
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from anime.errors import StackError
+from anime.retry_policies import PART_RESTART
 from anime.stack.concurrently import together
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.stack.process import describe_exit, kill_family, launch, part_error, stop
 
 PROBE_EVERY_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 5.0
-RESTARTS = 3
 RESTARTS_WITHIN_SECONDS = 60.0
-FIRST_DELAY_SECONDS = 0.5
 
 
 def restart_delay(deaths: Sequence[float], now: float) -> float | None:
@@ -24,7 +24,7 @@ def restart_delay(deaths: Sequence[float], now: float) -> float | None:
     (0.5, 0.5)
     """
     recent = sum(now - death < RESTARTS_WITHIN_SECONDS for death in deaths)
-    return FIRST_DELAY_SECONDS * 2 ** (recent - 1) if recent <= RESTARTS else None
+    return next(islice(PART_RESTART.delays(), recent - 1, None), None)
 
 
 class SupervisedPart:
