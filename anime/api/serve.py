@@ -10,7 +10,7 @@ from sse_starlette.sse import AppStatus
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 
