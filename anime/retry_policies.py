@@ -90,6 +90,9 @@ JOB_OUTCOME = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
 # next look does it.
 SHORT_TASK = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
 
+# Asks whether ComfyUI is there before a render, for as long as its block allows. It reads.
+COMFYUI_CHECK = RetryPolicy(first_seconds=1, longest_seconds=1)
+
 # Looks whether a workflow's VRAM has become free, for as long as the settings allow. It reads.
 VRAM_CHECK = RetryPolicy(first_seconds=1, longest_seconds=30)
 
