@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.run_labels import label_of
+from anime.core.work_queues import WorkQueue
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
@@ -35,6 +36,10 @@ _log = logging.getLogger(__name__)
 def is_interactive(priority: int) -> bool:
     """Whether somebody waits for a job of that priority."""
     return priority >= INTERACTIVE_FROM
+
+
+def _queue_of(request: GenerationRequest) -> WorkQueue:
+    return WorkQueue.INTERACTIVE if is_interactive(request.priority) else WorkQueue.BATCH
 
 
 class RunDispatcher:
@@ -182,7 +187,7 @@ class RunDispatcher:
             deployment,
             fields | {"job_id": str(dispatch.job_id)},
             key=dispatch.key,
-            queue="interactive" if is_interactive(request.priority) else "batch",
+            queue=_queue_of(request),
             label=label_of(request),
         )
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from anime.core.batches import BatchRequest, expand, kind_of
 from anime.core.job_status import JobStatus
+from anime.core.work_queues import WorkQueue
 from anime.db.repositories import Dispatch
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
@@ -68,4 +69,4 @@ async def start_batch(
         await check_request(child.request, settings)
     deployment = await prefect.deployment_id(BATCH_DEPLOYMENT)
     parameters = batch.model_dump(mode="json", exclude_unset=True)
-    return await prefect.start_run(deployment, parameters, key=key, queue="batch")
+    return await prefect.start_run(deployment, parameters, key=key, queue=WorkQueue.BATCH)

@@ -15,6 +15,7 @@ from prefect.exceptions import ObjectNotFound
 
 from anime.worker.orphans import rescue
 from anime.worker.prefect_internals import tell_of_suspension
+from anime.worker.process_identity import remove_old_locks
 from anime.worker.run_control import EndReason
 
 if TYPE_CHECKING:
@@ -91,9 +92,11 @@ class MaintenanceLoop:
     async def rescue(self) -> None:
         """Give runs of dead workers anew, or settle their cancellation."""
         worker = self._worker
-        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me)
+        home = worker.settings.home
+        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me, home)
         for run in left:
             worker.settle_cancellation(run)
+        remove_old_locks(home)
         worker.wake()
 
 
