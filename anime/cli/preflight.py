@@ -6,7 +6,7 @@ from anime.db.session import Database
 from anime.jobs.submission import check_request
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
-from anime.settings.addresses import comfyui_addresses
+from anime.settings.addresses import job_server
 
 TIMEOUT_SECONDS = 5.0
 
@@ -22,7 +22,5 @@ async def check_services(
     await check_request(request, settings)
     async with database.session_scope() as session:
         await JobRepository(session).newest(1)  # reads a table: answers, and is migrated
-    async with ComfyUIClient(
-        comfyui_addresses(settings)[0], timeout_seconds=TIMEOUT_SECONDS
-    ) as comfyui:
+    async with ComfyUIClient(job_server(settings), timeout_seconds=TIMEOUT_SECONDS) as comfyui:
         await comfyui.system_stats()

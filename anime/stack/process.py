@@ -12,7 +12,7 @@ from pathlib import Path
 from anime.errors import StackError
 from anime.stack.logs import LogPipe, log_tail
 from anime.stack.parts import Part
-from anime.stack.progress import StartProgress
+from anime.stack.start_progress import StartProgress
 
 LOOK_EVERY_SECONDS = 0.1
 LOG_SECONDS = 2.0  # for the last lines of a program that has ended

@@ -9,7 +9,7 @@ from anime.errors import StackError
 from anime.stack.concurrently import together
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.stack.process import Child, describe_exit, give_way, launch, part_error, stop
-from anime.stack.progress import StartProgress
+from anime.stack.start_progress import StartProgress
 
 PROBE_EVERY_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 5.0
