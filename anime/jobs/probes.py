@@ -15,8 +15,7 @@ from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories.revisions import NEWEST_REVISION, RevisionRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
-from anime.jobs.dispatcher import DEPLOYMENT
-from anime.jobs.intake import BATCH_DEPLOYMENT
+from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
 from anime.settings.addresses import redis_address

@@ -1,4 +1,4 @@
-"""One started program: on the leash, in a session of its own, with its log."""
+"""One started program: it ends with its parent, in a session of its own, with its log."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from anime.stack.start_progress import StartProgress
 
 LOOK_EVERY_SECONDS = 0.1
 LOG_SECONDS = 2.0  # for the last lines of a program that has ended
-LEASH = Path(__file__).with_name("leash.py")
+PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Child:
     """The started program."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
     numbers = (os.getpid(), int(part.stop_signal))
-    leash = (sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), owner)
+    watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
     with closing(LogPipe(part.log)) as log:
         process = await asyncio.create_subprocess_exec(
-            *leash,
+            *watch,
             *part.command,
             stdin=DEVNULL,
             stdout=log.write_end,

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
 from anime.errors import StackError
-from anime.stack.concurrently import together
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.stack.process import Child, describe_exit, give_way, launch, part_error, stop
 from anime.stack.start_progress import StartProgress
@@ -171,3 +170,13 @@ class Supervisor:
         self.failure = await kept.keep()
         for listener in self._listeners:
             listener()
+
+
+async def together(*work: Coroutine[object, object, object]) -> None:
+    """Do all of it side by side; the first error cancels the rest and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in work:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -27,8 +27,7 @@ from prefect.workers.base import (
 from anime.core.work_queues import queue_named
 from anime.settings import get_settings, resolve_reference
 from anime.worker.due_runs import DueRuns
-from anime.worker.entrypoints import Entrypoints
-from anime.worker.flow_loader import load_ahead, unheeded
+from anime.worker.flow_loader import Entrypoints, load_ahead, unheeded
 from anime.worker.live_run import LAST_SECONDS, LiveRun
 from anime.worker.maintenance import MaintenanceLoop
 from anime.worker.prefect_internals import (
