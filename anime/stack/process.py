@@ -20,7 +20,7 @@ PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class PartProcess:
     """A started program, leader of its own session and process group."""
 
     process: Process
@@ -44,7 +44,7 @@ class Child:
         return returncode
 
 
-async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Child:
+async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess:
     """The started program."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
     numbers = (os.getpid(), int(part.stop_signal))
@@ -61,10 +61,10 @@ async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Child:
             start_new_session=True,
             pass_fds=inherited_fds,
         )
-        return Child(process, log)
+        return PartProcess(process, log)
 
 
-async def stop(child: Child, part: Part) -> None:
+async def stop(child: PartProcess, part: Part) -> None:
     """End the program and all it started: asked first, then by force."""
     if child.returncode is None:
         with suppress(ProcessLookupError):

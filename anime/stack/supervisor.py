@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from anime.errors import StackError
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
-from anime.stack.process import Child, describe_exit, give_way, launch, part_error, stop
+from anime.stack.process import PartProcess, describe_exit, give_way, launch, part_error, stop
 from anime.stack.start_progress import StartProgress
 
 PROBE_EVERY_SECONDS = 0.1
@@ -32,7 +32,7 @@ class SupervisedPart:
 
     def __init__(self, part: Part, report: Report, inherited_fds: tuple[int, ...]) -> None:
         self.part = part
-        self.child: Child | None = None
+        self.child: PartProcess | None = None
         self._report = report
         self._inherited_fds = inherited_fds
 
@@ -96,7 +96,7 @@ class SupervisedPart:
         """Report the state of this part."""
         self._report(PartStatus(self.part.name, state, seconds, detail))
 
-    async def _is_ready_in_time(self, child: Child, progress: StartProgress) -> bool:
+    async def _is_ready_in_time(self, child: PartProcess, progress: StartProgress) -> bool:
         """Whether the part became ready; waited for longer while it gets on, which is said once."""
         is_said = False
         while child.returncode is None:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from anime.stack.home import locked_home, prepare_home
 from anime.settings.stack_record import StackRecord, write_record
-from anime.worker.process_identity import Owner
+from anime.worker.process_identity import ProcessIdentity
 
 async def main(home):
     prepare_home(home)
@@ -31,7 +31,7 @@ async def main(home):
         write_record(home, StackRecord(
             pid=os.getpid(), started_at=datetime.now(UTC), parts={}, settings={"redis_url": "x"}
         ))
-        print(Owner.me(home), flush=True)
+        print(ProcessIdentity.me(home), flush=True)
         await asyncio.sleep(3600)
 
 asyncio.run(main(Path(sys.argv[1])))
