@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 
-MAINTENANCE_SLOTS = 2  # a sweep of hours, and the cleanup beside it
+MAINTENANCE_LIMIT = 2  # a sweep of hours, and the cleanup beside it
 
 
 class WorkQueue(StrEnum):
-    """A queue of the pool. A worker keeps slots of its own for each."""
+    """A queue of the pool. A worker has a limit of its own for each."""
 
     INTERACTIVE = "interactive"  # somebody waits for it
     MAINTENANCE = "maintenance"  # sweeps, cleanup, retention: short, and on time
@@ -17,21 +17,21 @@ class WorkQueue(StrEnum):
 PRIORITIES = {WorkQueue.INTERACTIVE: 1, WorkQueue.MAINTENANCE: 5, WorkQueue.BATCH: 10}
 
 
-def slots_of_worker(limit: int) -> dict[WorkQueue, int]:
+def limits_of_worker(limit: int) -> dict[WorkQueue, int]:
     """How many runs of each queue a worker has at a time, whatever runs in the others.
 
-    >>> slots_of_worker(1)[WorkQueue.INTERACTIVE]
+    >>> limits_of_worker(1)[WorkQueue.INTERACTIVE]
     1
     """
     return {
         WorkQueue.INTERACTIVE: limit,
-        WorkQueue.MAINTENANCE: MAINTENANCE_SLOTS,
+        WorkQueue.MAINTENANCE: MAINTENANCE_LIMIT,
         WorkQueue.BATCH: limit,
     }
 
 
 def queue_named(name: str | None) -> WorkQueue:
-    """The queue of that name; one we do not know has the slots of batches.
+    """The queue of that name; one we do not know shares the limit of batches.
 
     >>> queue_named("interactive").value, queue_named("default").value
     ('interactive', 'batch')

@@ -1,4 +1,4 @@
-"""Which runs that are due a worker begins: no queue waits for the slots of another."""
+"""Which runs that are due a worker begins: no queue waits for another."""
 
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -22,7 +22,7 @@ class DueRuns:
         self._asked_at: float | None = None  # by time.monotonic()
 
     def forget(self) -> None:
-        """Ask anew for the pool's queues."""
+        """Ask again for the pool's queues."""
         self._asked_at = None
 
     async def runs(
@@ -35,7 +35,7 @@ class DueRuns:
             httpx.HTTPError: the server does not answer.
         """
         names = await self._names_of(worker)
-        for _ in WorkQueue:  # each turn fills a queue's slots, or is the last
+        for _ in WorkQueue:  # each turn fills a queue's limit, or is the last
             open_queues = [queue for queue in WorkQueue if run_pool.room(queue)]
             wanted = {name for name in names.values() if queue_named(name) in open_queues}
             if not wanted:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
-from anime.core.work_queues import WorkQueue, slots_of_worker
+from anime.core.work_queues import WorkQueue, limits_of_worker
 from anime.worker.live_run import LiveRun
 from anime.worker.loop_thread import LoopThread
 from anime.worker.run_control import EndReason
@@ -21,7 +21,7 @@ class RunPool:
     def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
         """`limit` bounds the runs of each queue; `on_room` is called when a run has ended."""
         self._limit = limit
-        self._slots = slots_of_worker(limit)
+        self._limits = limits_of_worker(limit)
         self._on_room = on_room
         self._runs: dict[UUID, LiveRun] = {}
         self._serving: set[asyncio.Task[None]] = set()
@@ -40,10 +40,10 @@ class RunPool:
     def room(self, queue: WorkQueue) -> int:
         """How many more runs of that queue may begin now."""
         taken = sum(live.queue is queue for live in self._runs.values())
-        return max(self._slots[queue] - taken, 0)
+        return max(self._limits[queue] - taken, 0)
 
     def warm_up(self) -> None:
-        """Make the lanes for those who wait; others are made when they are needed."""
+        """Make the threads for those who wait; others are made when they are needed."""
         self._free += [self._new_thread() for _ in range(self._limit)]
 
     def begin(
@@ -54,7 +54,7 @@ class RunPool:
         queue: WorkQueue,
         ending: EndReason | None = None,
     ) -> asyncio.Task[None]:
-        """Give the run a lane and have it served there; it takes a slot of its queue."""
+        """Give the run a thread and have it served there; it counts for its queue."""
         live = self._runs[run.id] = LiveRun(run, self._idle_thread(), queue)
         if ending is not None:
             live.end(ending)

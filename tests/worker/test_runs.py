@@ -86,7 +86,7 @@ async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 4])
-async def test_batches_in_every_slot_of_theirs_hold_up_neither_people_nor_maintenance(
+async def test_as_many_batches_as_there_may_be_hold_up_neither_people_nor_maintenance(
     site: Site, limit: int
 ) -> None:
     await site.start_worker(limit=limit)
