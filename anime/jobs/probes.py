@@ -5,6 +5,7 @@ A check returns what it found in a sentence, or raises what is wrong and what to
 
 import asyncio
 from collections.abc import Awaitable
+from pathlib import Path
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -23,6 +24,7 @@ from anime.settings.addresses import redis_address
 CONNECT_SECONDS = 2.0
 DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 MB = 2**20
+_libraries_asked: dict[Path, asyncio.Task[None]] = {}
 
 
 class CheckResult(BaseModel):
@@ -128,7 +130,12 @@ async def check_work_pool(settings: Settings) -> str:
 
 
 async def check_library(settings: Settings) -> str:
-    """The library can take a file."""
-    may_create = settings.library_dir is None
-    await AssetStore(settings.library, may_create=may_create).check()
-    return f"{settings.library} can be written"
+    """The library can take a file. A mount that hangs is asked once, however many want to know."""
+    folder = settings.library
+    check = _libraries_asked.get(folder)
+    if check is None:
+        store = AssetStore(folder, may_create=settings.library_dir is None)
+        check = _libraries_asked[folder] = asyncio.create_task(store.check())
+        check.add_done_callback(lambda _: _libraries_asked.pop(folder))
+    await asyncio.shield(check)
+    return f"{folder} can be written"

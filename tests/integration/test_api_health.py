@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from anime.api import metrics, readiness
+from anime.assets.store import AssetStore
 from anime.cli.checkup import check_up
 from anime.core.job_status import FailureKind
 from anime.db.migrate import revision
@@ -126,6 +128,29 @@ async def test_a_database_that_takes_no_job_is_not_ready(
         answer = await api.get("/ready")
     assert answer.status_code == 503
     assert todo in answer.json()["dependencies"]["database"]["todo"]
+
+
+async def test_a_library_that_hangs_holds_one_thread_however_often_it_is_asked_for(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    mounted = threading.Event()
+
+    def hang(store: AssetStore) -> None:
+        asked.append(store.root)
+        mounted.wait(60)
+
+    monkeypatch.setattr(AssetStore, "_check", hang)
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.3)
+    async with opened_api(whole) as api:
+        for _ in range(3):
+            found = (await api.get("/ready")).json()["dependencies"]
+            assert found["library"]["state"] == "down"
+        assert asked == [whole.library]
+        mounted.set()
+        monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 30)
+        found = (await api.get("/ready")).json()["dependencies"]
+        assert found["library"]["state"] == "up"
 
 
 async def test_doctor_says_of_each_fault_what_the_api_says(
