@@ -25,6 +25,7 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
+from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
 from tests.stack.conftest import StackUnderTest, new_stack
@@ -203,7 +204,7 @@ async def site(stack: StackUnderTest, pool_type: str, tmp_path: Path) -> AsyncIt
             await client.create_work_pool(
                 WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
             )
-            for name, priority in (("interactive", 1), ("batch", 10)):
+            for name, priority in PRIORITIES.items():
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)
             site = Site(pool, client, stack, tmp_path)
             try:
