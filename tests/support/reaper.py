@@ -1,8 +1,8 @@
 """Nothing that tests start outlives them, however pytest or one of its workers ends.
 
 Each process of pytest marks its environment, which all that it starts inherits, and has a reaper:
-a child that waits for its end and then kills whatever carries the mark. A parent
-death signal would reach only the children, and those of a thread already when the thread ends.
+a child that waits for its end and then kills whatever carries the mark. A parent-death signal
+would reach only the children, and those of a thread already when the thread ends.
 
     python -m tests.support.reaper OWNER_PID MARK
 """
@@ -30,6 +30,7 @@ def pytest_configure() -> None:
         [sys.executable, __file__, str(os.getpid()), os.environ[MARK]],
         env={name: value for name, value in os.environ.items() if name != MARK},
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the tests alone
     )
     _reapers.append(reaper)  # nobody waits for it: it outlives this process
