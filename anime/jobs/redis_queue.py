@@ -2,13 +2,16 @@
 
 An id moves from the queue into `anime:job:processing` and leaves it when its job is written
 down. Whatever stays there, of this consumer or of one that died, is taken on again: the same
-id is the same job. So two consumers at a time do no harm either.
+id is the same job. So two consumers at a time do no harm either, and what another one is about
+to write down may be taken as well.
 """
 
 import asyncio
 import json
 import logging
+import time
 from datetime import UTC, datetime
+from math import ceil
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -25,7 +28,7 @@ from anime.schemas import ProgressEvent
 if TYPE_CHECKING:
     from anime.jobs.service import JobService
 
-BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
+LOOK_SECONDS = 8.0  # between looks for what dead consumers left, however much is in the queue
 ANSWER_SECONDS = 5.0
 AGAIN_SECONDS = 2.0  # after Redis or PostgreSQL was away, or while too many jobs wait
 
@@ -67,13 +70,14 @@ class RedisQueueConsumer:
             left = await redis.lrange(PROCESSING, 0, -1)
             for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
                 await self.take_on(redis, entry)
-            while (taken := await self._next(redis)) is not None:
-                await self.take_on(redis, taken)
+            await self._take_until(redis, time.monotonic() + LOOK_SECONDS)
 
-    async def _next(self, redis: Redis) -> str | None:
-        """The id that has waited longest, in `processing` now; None when none comes for a while."""
-        moved = await redis.blmove(QUEUE, PROCESSING, BLOCK_SECONDS, "RIGHT", "LEFT")
-        return cast("str | None", moved)
+    async def _take_until(self, redis: Redis, end: float) -> None:
+        """Take on what comes, each id in `processing` first; the longest in the queue begins."""
+        while (seconds := end - time.monotonic()) > 0:
+            moved = await redis.blmove(QUEUE, PROCESSING, ceil(seconds), "RIGHT", "LEFT")
+            if moved is not None:
+                await self.take_on(redis, cast("str", moved))
 
     async def take_on(self, redis: Redis, entry: str) -> None:
         """Make the entry a job or bury it; while that cannot be, wait."""
@@ -160,5 +164,5 @@ def _connect(url: str) -> Redis:
         decode_responses=True,
         encoding_errors="surrogateescape",  # an id of any bytes is found again to be removed
         socket_connect_timeout=ANSWER_SECONDS,
-        socket_timeout=BLOCK_SECONDS + ANSWER_SECONDS,
+        socket_timeout=LOOK_SECONDS + 1 + ANSWER_SECONDS,  # whole seconds are waited for
     )
