@@ -16,6 +16,8 @@ AnimeError
 │   └── UnusableFile          a file is empty, damaged, too large or nothing to look at
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
+│   ├── PrefectTimedOut       it took a request and has not answered in time: it may be done
+│   └── PrefectRefused        it answers, and says no
 ├── NotFound                  no such job, file or workflow
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API asks for a token, and this is none of its own
@@ -174,6 +176,14 @@ class PrefectUnavailable(AnimeError):
     retryable = True
     http_status = 503
     slug = "prefect-unavailable"
+
+
+class PrefectTimedOut(PrefectUnavailable):
+    pass
+
+
+class PrefectRefused(PrefectUnavailable):
+    pass
 
 
 class NotFound(AnimeError):

@@ -70,6 +70,7 @@ async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
 async def _render_all(settings: "Settings") -> list[FileRecord]:
     """The files of all orders, rendered side by side."""
     from anime.cli.display import open_displays
+    from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
     from anime.db.session import Database
@@ -86,10 +87,11 @@ async def _render_all(settings: "Settings") -> list[FileRecord]:
             await accept(request, database=database, publisher=publisher, settings=settings)
             for request in ORDERS.values()
         ]
+        outages = Outages("The renders go on")
         with open_displays(list(ORDERS)) as displays:
             ended = await asyncio.gather(
                 *(
-                    watch_job(job.id, database, redis_url, display)
+                    watch_job(job.id, database, redis_url, display, outages)
                     for job, display in zip(jobs, displays, strict=True)
                 )
             )

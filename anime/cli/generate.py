@@ -1,6 +1,7 @@
 """`anime generate`: a prompt becomes files."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +86,11 @@ async def _render(
     request: GenerationRequest, image: Path | None, *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job, and its files if waited for."""
+    from uuid import uuid4
+
     from anime.cli.input_picture import name_in_library, store_input_picture
+    from anime.cli.outages import ask_while_busy
     from anime.cli.preflight import check_services
-    from anime.db.repositories import FileRepository
     from anime.db.session import Database
     from anime.jobs.intake import accept
     from anime.progress.publisher import ProgressPublisher
@@ -106,21 +109,36 @@ async def _render(
         await check_services(request, database, settings)
         if image is not None:
             await store_input_picture(image, name, settings)
-        job = await accept(request, database=database, publisher=publisher, settings=settings)
-        if not waits:
-            return job, []
-        job = await _watch(job, database, redis_url)
-        async with database.session_scope() as session:
-            return job, await FileRepository(session).of_job(job.id)
+        order = partial(
+            accept,
+            request,
+            job_id=uuid4(),
+            database=database,
+            publisher=publisher,
+            settings=settings,
+        )
+        job = await ask_while_busy(order)
+        return await _watch(job, database, redis_url) if waits else (job, [])
 
 
-async def _watch(job: "JobSnapshot", database: "Database", redis_url: str | None) -> "JobSnapshot":
+async def _watch(
+    job: "JobSnapshot", database: "Database", redis_url: str | None
+) -> "tuple[JobSnapshot, list[FileRecord]]":
     from anime.cli.display import open_displays
+    from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
+    from anime.db.repositories import FileRepository
+
+    outages = Outages("The generation goes on")
+
+    async def files() -> "list[FileRecord]":
+        async with database.session_scope() as session:
+            return await FileRepository(session).of_job(job.id)
 
     try:
         with open_displays([""]) as [display]:
-            return await watch_job(job.id, database, redis_url, display)
+            job = await watch_job(job.id, database, redis_url, display, outages)
+        return job, await outages.wait_for("PostgreSQL", files)
     except asyncio.CancelledError:
         print_note(f"The generation goes on. See it with: anime jobs {job.id}")
         raise
