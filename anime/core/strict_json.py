@@ -30,6 +30,20 @@ def load_json(
     return value
 
 
+def check_keys(text: str) -> None:
+    """Make sure that no object has a key twice. What else is wrong, its reader says.
+
+    Raises:
+        RepeatedKey: one has; the message names the key.
+    """
+    try:
+        load_json(text)
+    except RepeatedKey:
+        raise
+    except (ValueError, RecursionError):
+        return
+
+
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # values of any JSON
     found = dict(pairs)
     if len(found) < len(pairs):
