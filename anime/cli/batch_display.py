@@ -10,7 +10,7 @@ from uuid import UUID
 from anime.cli.display import Forward, move, new_bars
 from anime.cli.terminal import print_note
 from anime.core.job_status import JobStatus
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.schemas import ProgressEvent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from anime.core.webhooks import content_of, signed_headers
 from anime.db.repositories import Delivery
 from anime.errors import DeliveryFailed
 from anime.net.bounded_threads import BoundedThreads
-from anime.net.tls import tls_context
+from anime.net.sockets import tls_context
 
 TIMEOUT_SECONDS = 15.0  # for all of it: name, connection, answer
 NAME_SECONDS = 5.0
