@@ -13,6 +13,7 @@ AnimeError
 │   ├── OutOfVram             a node ran out of memory
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
 ├── StorageError              the library cannot take or give a file
+│   ├── StorageUnavailable    the disk of the library does not answer
 │   └── UnusableFile          a file is empty, damaged, too large or nothing to look at
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
@@ -143,6 +144,12 @@ class StorageError(AnimeError):
     http_status = 507
     kind = FailureKind.STORAGE
     slug = "storage"
+
+
+class StorageUnavailable(StorageError):
+    retryable = True
+    http_status = 503
+    slug = "storage-unavailable"
 
 
 class UnusableReason(StrEnum):

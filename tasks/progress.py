@@ -58,7 +58,7 @@ class Reporter:
         self._job_id = job_id
         self.attempt = found.attempt if found else 1
         self.stage = Stage.CHECKING_VRAM
-        self.told_stage = found.stage if found else None
+        self.told_stage = later_stage(self.stage, found.stage if found else None)
         self.percent = found.progress if found else 0
         self._previews = PreviewRelay(publisher, job_id)
         self._rendered: tuple[int, str] | None = None
