@@ -36,7 +36,8 @@ async def watch_job(
             if job.stage is not None or job.status is not JobStatus.PROCESSING:
                 display.show(_event_of(job))  # the row's stage follows the run by a heartbeat
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await ended.wait()
                 ended.clear()
         display.show(_event_of(job))
         return job

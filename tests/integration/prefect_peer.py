@@ -87,8 +87,8 @@ class PrefectPeer:
         return JSONResponse({"status": "ACCEPT"}, 201)
 
     async def until_runs(self, number: int) -> None:
-        """Return when so many runs are ordered; within five seconds."""
-        async with asyncio.timeout(5):
+        """Return when so many runs are ordered; within half a minute."""
+        async with asyncio.timeout(30):
             while len(self.runs) < number:
                 self.ordered.clear()
                 await self.ordered.wait()

@@ -417,6 +417,33 @@ async def test_logs_hold_neither_the_address_nor_the_prompt(
     assert PROMPT not in said
 
 
+@pytest.mark.parametrize("ticks", range(4))
+async def test_it_stops_although_a_delivery_ends_in_the_same_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    """`asyncio.wait_for` would lose the cancellation then, up to Python 3.11."""
+    told: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def nothing_due(self: Deliverer, group: asyncio.TaskGroup, bell: asyncio.Event) -> float:
+        told.put_nowait(bell)
+        return 300.0
+
+    monkeypatch.setattr(Deliverer, "_begin_due", nothing_due)
+    async with Sender(KEY) as opened:
+        task = asyncio.create_task(Deliverer(database, opened).run())
+        bell = await told.get()
+        await asyncio.sleep(0)  # it waits now
+        await asyncio.sleep(0)
+        bell.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, left = await asyncio.wait([task], timeout=10)
+        task.cancel()
+        await asyncio.wait([task])
+    assert not left
+
+
 async def test_old_deliveries_are_pruned_and_no_others(database: Database) -> None:
     old, new = [await cancelled_job(database, "https://example.com") for _ in range(2)]
     async with database.session_scope() as session:
