@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from anime.assets.watcher import watch_folder
+from anime.core.work_queues import WorkQueue
 from anime.errors import PrefectUnavailable
 from anime.net.prefect_api import PrefectApi, RunState
 from anime.retry_policies import SWEEP_TRIGGER
 from anime.settings import Settings
 
 SWEEP = "sweep/sweep"
-QUEUE = "batch"
 ASK_SECONDS = 1.0  # between two questions whether a sweep has ended
 FOLLOW_SECONDS = 900.0  # then it is taken to have ended; the next news orders another one
 _NOT_SWEPT = "Nothing was swept"  # as flows/sweep.py says when another sweep is at work
@@ -62,7 +62,7 @@ class SweepTrigger:
         async with PrefectApi.from_settings(self._settings) as prefect:
             deployment = await prefect.deployment_id(SWEEP)
             run_id = await prefect.start_run(
-                deployment, {"folder": str(self._folder)}, key=key, queue=QUEUE
+                deployment, {"folder": str(self._folder)}, key=key, queue=WorkQueue.MAINTENANCE
             )
             give_up_at = time.monotonic() + FOLLOW_SECONDS
             while True:
