@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from anime.api.serve import address_of, listen
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 AUTH = "anime:a password"
 MOST_RUNS = 200  # in one answer
@@ -62,6 +62,7 @@ class PrefectPeer:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked_for_runs: int = 0
     refuses_runs: bool = False
+    forgets_runs: bool = False  # somebody has deleted them
     refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
     run_state: str = "RUNNING"  # of all runs that `states` does not name
@@ -70,6 +71,8 @@ class PrefectPeer:
     pool_status: str = "READY"
     states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)  # while it is set
+    unanswered_orders: int = 0  # as many runs are made, and nobody hears of it
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -96,6 +99,9 @@ class PrefectPeer:
             body = asked.model_dump(mode="json", exclude_unset=True)
             self.add_run(uuid4(), key, deployment=str(deployment), **body)
         self.ordered.set()
+        if self.unanswered_orders:
+            self.unanswered_orders -= 1
+            await asyncio.Event().wait()
         return JSONResponse(self._told(self.runs[key]["id"]), 201 if is_new else 200)
 
     async def flow_run(self, request: Request) -> JSONResponse:
@@ -132,11 +138,11 @@ class PrefectPeer:
 
     def has(self, run_id: str) -> bool:
         """Whether there is such a run."""
-        return any(run["id"] == run_id for run in self.runs.values())
+        return not self.forgets_runs and any(run["id"] == run_id for run in self.runs.values())
 
     async def until_runs(self, number: int) -> None:
         """Return when so many runs are ordered."""
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while len(self.runs) < number:
                 self.ordered.clear()
                 await self.ordered.wait()
@@ -158,9 +164,20 @@ class PrefectPeer:
             return JSONResponse({"detail": "Work pool not found"}, 404)
         return JSONResponse({"name": self.pool, "status": self.pool_status})
 
+    async def _when_it_answers(
+        self,
+        request: Request,
+        call_next: Any,  # as Starlette hands it over
+    ) -> Any:
+        await self.answers.wait()
+        return await call_next(request)
+
     def app(self) -> Starlette:
         return Starlette(
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=_authorized)],
+            middleware=[
+                Middleware(BaseHTTPMiddleware, dispatch=self._when_it_answers),
+                Middleware(BaseHTTPMiddleware, dispatch=_authorized),
+            ],
             exception_handlers={ValueError: _unprocessable, HTTPException: _no_such_route},
             routes=[
                 Route("/api/admin/version", self.version),
@@ -201,7 +218,11 @@ async def running_prefect_peer() -> AsyncIterator[PrefectPeer]:
     """The peer on a free port; `url` ends in /api, as PREFECT_API_URL does."""
     [listening] = listen("127.0.0.1", [0])
     peer = PrefectPeer(url=f"{address_of(listening)}/api")
-    server = uvicorn.Server(uvicorn.Config(peer.app(), log_level="error", lifespan="off"))
+    peer.answers.set()
+    config = uvicorn.Config(
+        peer.app(), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
     try:
         yield peer

@@ -186,7 +186,7 @@ async def test_a_running_prompt_is_cancelled_and_nobody_elses(client: ComfyUICli
         await client.submit(
             txt2img(str(prompt_id), steps=10), prompt_id=prompt_id, client_id=str(prompt_id)
         )
-    async with asyncio.timeout(5), aclosing(following(client, ours)) as events:
+    async with asyncio.timeout(SOON_SECONDS), aclosing(following(client, ours)) as events:
         await anext(events)
     assert await client.cancel(waiting, timeout_seconds=5) is CancelResult.REMOVED
     assert await client.cancel(ours, timeout_seconds=5) is CancelResult.INTERRUPTED
