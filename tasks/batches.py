@@ -17,7 +17,7 @@ from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import ComfyUIError
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 _LOOK_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
@@ -52,8 +52,8 @@ class BatchOutcome:
 @task(
     name="write down batch",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def create_batch_jobs(
@@ -80,8 +80,8 @@ async def create_batch_jobs(
 @task(
     name="read outcomes",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:

@@ -27,7 +27,7 @@ from prefect.logging import get_run_logger
 
 from anime.db.repositories import DeliveryRepository, SlotRepository
 from anime.db.session import Database
-from tasks.retries import BRIEF
+from tasks.retries import SHORT_TASK_DELAYS
 
 # Our flows and their entrypoints, as in prefect.yaml; a studio may have more deployments of them.
 OUR_FLOWS = {
@@ -47,8 +47,8 @@ _LAPSED_SECONDS = 3600.0
 @task(
     name="prune runs",
     cache_policy=NO_CACHE,
-    retries=len(BRIEF),
-    retry_delay_seconds=BRIEF,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
 )
 async def prune_runs(ended_before: datetime) -> dict[str, int]:
     """How many runs and artifacts were removed: of runs that ended before, well or badly.
@@ -69,7 +69,12 @@ async def prune_runs(ended_before: datetime) -> dict[str, int]:
 
 
 # Twice is harmless: what is gone is not found again.
-@task(name="prune places", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+@task(
+    name="prune places",
+    cache_policy=NO_CACHE,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
+)
 async def prune_slots(database: Database) -> int:
     """How many places at ComfyUI were removed whose runs died long ago."""
     async with database.session_scope() as session:
@@ -77,7 +82,12 @@ async def prune_slots(database: Database) -> int:
 
 
 # Twice is harmless: what is gone is not found again.
-@task(name="prune webhooks", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+@task(
+    name="prune webhooks",
+    cache_policy=NO_CACHE,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
+)
 async def prune_deliveries(database: Database, older_than: timedelta) -> int:
     """How many rows were removed that say what became of a webhook."""
     async with database.session_scope() as session:

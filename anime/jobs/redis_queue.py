@@ -5,7 +5,6 @@ down. Whatever stays there, of this consumer or of one that died, is taken on ag
 id is the same job. So two consumers at a time do no harm either.
 """
 
-import asyncio
 import json
 import logging
 from datetime import UTC, datetime
@@ -17,15 +16,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import ProjectRepository
-from anime.errors import AnimeError, InvalidRequest, KeyReused, is_retryable
+from anime.errors import AnimeError, InvalidRequest, KeyReused
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
 from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
+from anime.retry_policies import REDIS_QUEUE
 from anime.schemas import ProgressEvent
 
 BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
 ANSWER_SECONDS = 5.0
-AGAIN_SECONDS = 2.0  # after Redis or PostgreSQL was away, or while too many jobs wait
 
 # In one step, so that of two consumers one buries it: the other finds nothing to remove.
 _BURY = """
@@ -58,7 +57,7 @@ class RedisQueueConsumer:
                 if not is_failing:
                     _log.warning("Redis gives no jobs for now: %s", fault)
                 is_failing = True
-                await asyncio.sleep(AGAIN_SECONDS)
+                await REDIS_QUEUE.wait()
 
     async def _consume(self, redis: Redis) -> None:
         while True:
@@ -89,17 +88,7 @@ class RedisQueueConsumer:
             await redis.lrem(PROCESSING, 1, entry)
 
     async def _submit_when_possible(self, redis: Redis, entry: str) -> None:
-        has_said = False
-        while True:
-            try:
-                return await self._submit(redis, entry)
-            except AnimeError as fault:
-                if not is_retryable(fault):
-                    raise
-                if not has_said:
-                    _log.warning("Entry %.64r waits: %s", entry, fault)
-                has_said = True
-            await asyncio.sleep(AGAIN_SECONDS)
+        await REDIS_QUEUE.call(lambda: self._submit(redis, entry))
 
     async def _submit(self, redis: Redis, entry: str) -> None:
         job_id = job_id_of(entry)

@@ -29,6 +29,7 @@ from anime.progress.keys import (
     worker_channel,
 )
 from anime.progress.redis_connection import connect_redis
+from anime.retry_policies import REDIS_PUBLISHING, REDIS_STREAM
 from anime.schemas import GenerationRequest, JobSnapshot, Preview, ProgressEvent
 
 T = TypeVar("T")
@@ -38,7 +39,6 @@ _Streams: TypeAlias = list[tuple[str, _Entries]]
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-SILENCE_SECONDS = 5.0  # after a failure: one late event is bearable, a second each is not
 BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-out on the way
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
@@ -139,7 +139,7 @@ class ProgressPublisher:
             sending = _run(self._script, event, once=once, first_only=first_only)
             await _apart(sending, TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
-            self._silent_until = time.monotonic() + SILENCE_SECONDS
+            self._silent_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
                 _log.warning("Redis takes no progress, the work goes on without it: %s", fault)
             self._is_failing = True
@@ -165,7 +165,7 @@ async def follow_job(
                 events = await _apart(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
                 _log.debug("Redis does not answer: %s", fault)
-                await asyncio.sleep(TIMEOUT_SECONDS)
+                await REDIS_STREAM.wait()
                 continue
             for event in events:
                 if last is None or event.seq != last:

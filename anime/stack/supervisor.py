@@ -4,17 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from anime.errors import StackError
+from anime.retry_policies import PART_RESTART
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.stack.process import PartProcess, describe_exit, give_way, launch, part_error, stop
 from anime.stack.start_progress import StartProgress
 
 PROBE_EVERY_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 5.0
-RESTARTS = 3
 RESTARTS_WITHIN_SECONDS = 60.0
-FIRST_DELAY_SECONDS = 0.5
 
 
 def restart_delay(deaths: Sequence[float], now: float) -> float | None:
@@ -24,7 +24,7 @@ def restart_delay(deaths: Sequence[float], now: float) -> float | None:
     (0.5, 0.5)
     """
     recent = sum(now - death < RESTARTS_WITHIN_SECONDS for death in deaths)
-    return FIRST_DELAY_SECONDS * 2 ** (recent - 1) if recent <= RESTARTS else None
+    return next(islice(PART_RESTART.delays(), recent - 1, None), None)
 
 
 class SupervisedPart:

@@ -18,6 +18,7 @@ from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.progress import publisher as progress
 from anime.progress.keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher, follow_job
+from anime.retry_policies import RetryPolicy
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
 from anime.stack.valkey import embedded_valkey
 
@@ -181,7 +182,9 @@ async def test_redis_that_never_answers_is_waited_for_once() -> None:
 async def test_publishing_goes_on_when_redis_is_back(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(
+        progress, "REDIS_PUBLISHING", RetryPolicy(first_seconds=0, longest_seconds=0)
+    )
     home, job_id = tmp_path_factory.mktemp("valkey"), uuid4()
     async with embedded_valkey(home) as url:
         publisher = ProgressPublisher(url)

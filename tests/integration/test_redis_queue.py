@@ -20,6 +20,7 @@ from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
 from anime.jobs import redis_queue
 from anime.jobs.background import background_work
+from anime.retry_policies import RetryPolicy
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
@@ -46,7 +47,8 @@ async def prefect() -> AsyncIterator[PrefectPeer]:
 async def office(
     database_url: str, redis_url: str, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Office]:
-    monkeypatch.setattr(redis_queue, "AGAIN_SECONDS", 0.05)
+    soon = RetryPolicy(first_seconds=0.05, longest_seconds=0.05)
+    monkeypatch.setattr(redis_queue, "REDIS_QUEUE", soon)
     async with open_office(database_url, redis_url, prefect) as office:
         yield office
 

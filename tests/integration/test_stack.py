@@ -4,6 +4,7 @@ import asyncio
 import stat
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from anime.errors import ConfigurationError, StackError
+from anime.retry_policies import PART_RESTART
 from anime.settings import PROJECT_DIR, Settings, load_settings
 from anime.settings.stack_record import StackRecord, record_path
 from anime.stack import prefect_setup
@@ -192,7 +194,8 @@ async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:
 async def test_a_part_that_is_given_up_ends_the_block_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervising, "FIRST_DELAY_SECONDS", 0.01)
+    soon = replace(PART_RESTART, first_seconds=0.01)
+    monkeypatch.setattr(supervising, "PART_RESTART", soon)
     supervisor = Supervisor()
     brief = Part("brief", ("/bin/false",), tmp_path / "brief.log", {}, tmp_path)
     with pytest.raises(StackError, match="brief died again and again"):

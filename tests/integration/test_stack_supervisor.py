@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from anime.errors import StackError
+from anime.retry_policies import PART_RESTART
 from anime.stack import logs
 from anime.stack import supervisor as module
 from anime.stack.parts import Part, PartState, PartStatus
@@ -66,7 +68,8 @@ async def watched() -> AsyncIterator[Watched]:
 
 @pytest.fixture
 def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY_SECONDS", 0.01)
+    soon = replace(PART_RESTART, first_seconds=0.01)
+    monkeypatch.setattr(module, "PART_RESTART", soon)
 
 
 def program(tmp_path: Path, code: str, name: str = "part", **options: object) -> Part:
