@@ -2,12 +2,15 @@
 
 An id moves from the queue into `anime:job:processing` and leaves it when its job is written
 down. Whatever stays there, of this consumer or of one that died, is taken on again: the same
-id is the same job. So two consumers at a time do no harm either.
+id is the same job. So two consumers at a time do no harm either, and what another one is about
+to write down may be taken as well.
 """
 
 import json
 import logging
+import time
 from datetime import UTC, datetime
+from math import ceil
 from typing import cast
 from uuid import UUID
 
@@ -23,7 +26,7 @@ from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEU
 from anime.retry_policies import REDIS_QUEUE
 from anime.schemas import ProgressEvent
 
-BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
+LOOK_SECONDS = 8.0  # between looks for what dead consumers left, however much is in the queue
 ANSWER_SECONDS = 5.0
 
 # In one step, so that of two consumers one buries it: the other finds nothing to remove.
@@ -64,13 +67,14 @@ class RedisQueueConsumer:
             left = await redis.lrange(PROCESSING, 0, -1)
             for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
                 await self.submit_entry(redis, entry)
-            while (taken := await self._next(redis)) is not None:
-                await self.submit_entry(redis, taken)
+            await self._submit_until(redis, time.monotonic() + LOOK_SECONDS)
 
-    async def _next(self, redis: Redis) -> str | None:
-        """The id that has waited longest, in `processing` now; None when none comes for a while."""
-        moved = await redis.blmove(QUEUE, PROCESSING, BLOCK_SECONDS, "RIGHT", "LEFT")
-        return cast("str | None", moved)
+    async def _submit_until(self, redis: Redis, end: float) -> None:
+        """Submit what comes, each id in `processing` first; the longest in the queue begins."""
+        while (seconds := end - time.monotonic()) > 0:
+            moved = await redis.blmove(QUEUE, PROCESSING, ceil(seconds), "RIGHT", "LEFT")
+            if moved is not None:
+                await self.submit_entry(redis, cast("str", moved))
 
     async def submit_entry(self, redis: Redis, entry: str) -> None:
         """Make the entry a job or bury it; while that cannot be, wait."""
@@ -147,5 +151,5 @@ def _connect(url: str) -> Redis:
         decode_responses=True,
         encoding_errors="surrogateescape",  # an id of any bytes is found again to be removed
         socket_connect_timeout=ANSWER_SECONDS,
-        socket_timeout=BLOCK_SECONDS + ANSWER_SECONDS,
+        socket_timeout=LOOK_SECONDS + 1 + ANSWER_SECONDS,  # whole seconds are waited for
     )

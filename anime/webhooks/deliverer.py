@@ -69,7 +69,8 @@ class Deliverer:
                         notified.clear()
                         wait_seconds = await self._begin_due(group, notified)
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(notified.wait(), wait_seconds)
+                            async with asyncio.timeout(wait_seconds):
+                                await notified.wait()
         finally:
             await worker_channel.close()
 
