@@ -20,15 +20,15 @@ from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.retries import LASTING, PATIENT, patiently, worth_retrying
+from tasks.retries import LASTING, patiently, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
     name="take job",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(LASTING),
+    retry_delay_seconds=LASTING,
     retry_condition_fn=worth_retrying,
 )
 async def take_job(
@@ -71,6 +71,21 @@ async def begin_attempt(
             )
 
     await patiently(write)
+
+
+async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_seconds: float) -> None:
+    """Look at the row whether the run may go on with the job.
+
+    Raises:
+        JobCancelled: somebody asked to stop the job.
+        LeaseLost: another run has it.
+    """
+
+    async def renew() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).renew(lease, seconds=lease_seconds)
+
+    await patiently(renew)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.

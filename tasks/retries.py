@@ -1,21 +1,35 @@
-"""When a task is tried again."""
+"""When a task is tried again, and what may fail without failing its run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.errors import AnimeError, is_retryable
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 # Seconds before each new try. A database or server that restarts is back within the sum.
 PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
-# For how a job has ended: ten minutes, as nothing is left to be done but to write it down.
+# For what only the record can say, such as how a job has ended: ten minutes, as all else that a run
+# could do has to wait for it.
 LASTING = PATIENT + [30.0] * 19
 BRIEF = [0.5, 1.0, 2.0]
+# Prefect's client itself tries for two minutes to reach a server that is away.
+BEST_EFFORT_SECONDS = 15.0
+DRAWING_SECONDS = 600.0
+PREFECT_FAULTS = (httpx.HTTPError, PrefectHTTPStatusError)  # of its client, after its own retries
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 async def worth_retrying(
@@ -29,9 +43,17 @@ async def worth_retrying(
     return is_retryable(outcome)
 
 
+def may_prefect_do_it_later(fault: BaseException) -> bool:
+    """Whether the server is away or busy, so that the same call may succeed later."""
+    if isinstance(fault, PrefectHTTPStatusError):
+        status = fault.response.status_code
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
+    return isinstance(fault, httpx.HTTPError)
+
+
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What the call gives, tried again as a task is: for steps too small to be one."""
-    for delay in PATIENT:
+    """What the call gives, tried again as a LASTING task is: for steps too small to be one."""
+    for delay in LASTING:
         try:
             return await call()
         except AnimeError as fault:
@@ -39,3 +61,31 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
                 raise
         await asyncio.sleep(delay)
     return await call()
+
+
+def best_effort(
+    *, takes_long: bool = False
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T | None]]]:
+    """Let a call neither fail its run nor hold it up: it gives None if it comes to nothing.
+
+    For what only shows what is done. It has BEST_EFFORT_SECONDS, or DRAWING_SECONDS if it
+    `takes_long`.
+    """
+
+    def wrap(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T | None]]:
+        @wraps(call)
+        async def tried(*arguments: P.args, **named: P.kwargs) -> T | None:
+            try:
+                async with asyncio.timeout(DRAWING_SECONDS if takes_long else BEST_EFFORT_SECONDS):
+                    return await call(*arguments, **named)
+            except Exception as fault:  # noqa: BLE001  whatever it is, what it shows is done
+                is_away = isinstance(fault, (*PREFECT_FAULTS, OSError, AnimeError))
+                what = call.__name__.strip("_").replace("_", " ")
+                _log.warning(
+                    "To %s came to nothing, the run goes on: %r", what, fault, exc_info=not is_away
+                )
+                return None
+
+        return tried
+
+    return wrap
