@@ -11,9 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from anime.comfyui.client import ComfyUIClient
-from anime.core.batches import BatchRequest, Child, jobs_of, possible_jobs_of
+from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
 from anime.core.job_status import JobStatus
-from anime.core.seeds import seed_of
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import AnimeError, ComfyUIError, DatabaseUnavailable
@@ -68,7 +67,7 @@ async def create_batch_jobs(
         known = await jobs.statuses(possible_jobs_of(batch))
         chosen = jobs_of(batch, known)
         new = {
-            job_id: _new(job_id, child, flow_run_id)
+            job_id: NewJob.of(job_id, child.request, flow_run_id)
             for job_id, child in chosen.items()
             if job_id not in known
         }
@@ -163,9 +162,3 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
         if job.prompt_id is not None:
             with suppress(ComfyUIError):
                 await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
-
-
-def _new(job_id: UUID, child: Child, batch_run_id: UUID | None) -> NewJob:
-    request = child.request
-    seed = request.seed if request.seed is not None else seed_of(job_id)
-    return NewJob(request, request.workflow_name, seed, batch_run_id)

@@ -110,7 +110,7 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
     key = _run_id().hex[:12]
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/assets/contact_sheet/{sheet}",
+            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
             key=f"sheet-{key}",
             description="New pictures",
         )

@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from anime.api.access import refusal
 from anime.api.app_state import AppState
 from anime.api.error_documentation import problems
 from anime.api.examples import EVENTS
 from anime.api.routes_generation import job_id_in
-from anime.api.socket_admission import refusal
 from anime.progress.gateway import Gateway
 from anime.progress.send_buffer import SendBuffer
 from anime.progress.subscription import Subscription
@@ -109,13 +109,13 @@ def _event(frame: str, seq: int) -> str:
 
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it goes."""
-    studio: AppState = socket.app.state.studio
-    refused = refusal(socket, studio.access)
+    state: AppState = socket.app.state.anime
+    refused = refusal(socket, state.access)
     if refused is not None:
         await socket.send_denial_response(refused)
         return
     await socket.accept()
-    with studio.metrics.websocket_clients.track_inprogress():
+    with state.metrics.websocket_clients.track_inprogress():
         await WebSocketConnection(socket, socket.app.state.gateway).serve()
 
 

@@ -51,9 +51,9 @@ async def signature_parameters(
 
 
 @router.get("/files/{file_id}", responses=problems(404))
-async def file_by_id(file_id: FileId, studio: StateDependency) -> FileRecord:
+async def file_by_id(file_id: FileId, state: StateDependency) -> FileRecord:
     """What is known of one file."""
-    return await _row(file_id, studio)
+    return await _row(file_id, state)
 
 
 @router.head("/files/{file_id}/content", include_in_schema=False)
@@ -63,10 +63,10 @@ async def file_by_id(file_id: FileId, studio: StateDependency) -> FileRecord:
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def content(file_id: FileId, request: Request, studio: StateDependency) -> Response:
+async def content(file_id: FileId, request: Request, state: StateDependency) -> Response:
     """The file itself, or the part of it that Range asks for."""
-    row = await _row(file_id, studio)
-    path = await _inside(Path(row.file_path), row, studio)
+    row = await _row(file_id, state)
+    path = await _inside(Path(row.file_path), row, state)
     return _send(path, row, request, etag=row.sha256)
 
 
@@ -77,29 +77,29 @@ async def content(file_id: FileId, request: Request, studio: StateDependency) ->
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def thumbnail(file_id: FileId, request: Request, studio: StateDependency) -> Response:
+async def thumbnail(file_id: FileId, request: Request, state: StateDependency) -> Response:
     """A small picture of the file; the file itself where none can be drawn."""
-    row = await _row(file_id, studio)
-    path = await _inside(Path(row.file_path), row, studio)
-    small = await studio.thumbnails.find(path, row.sha256)
+    row = await _row(file_id, state)
+    path = await _inside(Path(row.file_path), row, state)
+    small = await state.thumbnails.find(path, row.sha256)
     if small is None:
         return _send(path, row, request, etag=row.sha256)
     etag = f"{small.stem}-small"
-    return _send(await _inside(small, row, studio), row, request, etag=etag)
+    return _send(await _inside(small, row, state), row, request, etag=etag)
 
 
-async def _row(file_id: int, studio: AppState) -> FileRecord:
-    async with studio.database.session_scope() as session:
+async def _row(file_id: int, state: AppState) -> FileRecord:
+    async with state.database.session_scope() as session:
         return await FileRepository(session).get(file_id)
 
 
-async def _inside(path: Path, row: FileRecord, studio: AppState) -> Path:
+async def _inside(path: Path, row: FileRecord, state: AppState) -> Path:
     """The path with every link followed, which must still lie in the library.
 
     Raises:
         NotFound: it is gone, or the row points elsewhere.
     """
-    library = studio.settings.library
+    library = state.settings.library
     try:
         real = await asyncio.to_thread((library / path).resolve, strict=True)
     except OSError:

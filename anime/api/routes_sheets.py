@@ -25,9 +25,9 @@ SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$"
     responses=sent("image/png", "application/pdf"),
     dependencies=[Depends(signature_parameters)],
 )
-async def sheet(name: SheetName, request: Request, studio: StateDependency) -> Response:
+async def sheet(name: SheetName, request: Request, state: StateDependency) -> Response:
     """A contact sheet."""
-    folder = studio.settings.library.resolve() / SHEETS_FOLDER
+    folder = state.settings.library.resolve() / SHEETS_FOLDER
     real = (folder / name).resolve()
     if not real.is_relative_to(folder) or not await asyncio.to_thread(real.is_file):
         raise NotFound(f"There is no contact sheet {name}.", "It was deleted; draw it again.")

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from anime.cli.display import new_bars, words_of
 from anime.cli.terminal import print_note
 from anime.core.job_status import JobStatus
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.schemas import ProgressEvent
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from anime.errors import (
     PrefectUnavailable,
     StorageError,
 )
-from anime.jobs.dispatcher import DEPLOYMENT
-from anime.jobs.intake import BATCH_DEPLOYMENT
+from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
 from anime.settings.addresses import comfyui_addresses, database_address, redis_address

@@ -88,29 +88,23 @@ async def _render(
     from anime.cli.input_picture import name_in_library, store_input_picture
     from anime.cli.preflight import check_services
     from anime.db.repositories import FileRepository
-    from anime.db.session import Database
-    from anime.jobs.intake import accept
-    from anime.progress.publisher import ProgressPublisher
+    from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
-    from anime.settings.addresses import database_address, redis_address
+    from anime.settings.addresses import redis_address
 
     settings = load_settings()
-    redis_url = redis_address(settings)
-    async with (
-        Database(database_address(settings)) as database,
-        ProgressPublisher(redis_url) as publisher,
-    ):
+    async with connect_job_service(settings) as jobs:
         if image is not None:
             name = await name_in_library(image)
             request = request.model_copy(update={"inputs": {**request.inputs, "image": name}})
-        await check_services(request, database, settings)
+        await check_services(request, jobs)
         if image is not None:
             await store_input_picture(image, name, settings)
-        job = await accept(request, database=database, publisher=publisher, settings=settings)
+        job = await jobs.submit_and_dispatch(request)
         if not waits:
             return job, []
-        job = await _watch(job, database, redis_url)
-        async with database.session_scope() as session:
+        job = await _watch(job, jobs.database, redis_address(settings))
+        async with jobs.database.session_scope() as session:
             return job, await FileRepository(session).of_job(job.id)
 
 

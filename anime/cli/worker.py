@@ -23,7 +23,7 @@ def worker(
 ) -> None:
     """Become a Prefect worker on the pool ANIME_WORK_POOL."""
     from anime.settings import load_settings
-    from anime.worker.start import run_worker
+    from anime.stack.worker_start import run_worker
 
     given = {} if watch is None else {"watch": watch}
     run_worker(load_settings(**given), worker_type=worker_type, limit=limit)

@@ -2,14 +2,11 @@
 
 import asyncio
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
-from anime.core.prompt_state import Absent, Finished, Pending, Running
-
-if TYPE_CHECKING:
-    from anime.comfyui.client import ComfyUIClient
+from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 
 ASK_AGAIN_SECONDS = 0.1
 
@@ -24,9 +21,23 @@ class CancelResult(StrEnum):
     STILL_RUNNING = "still_running"  # it did not stop in the time given
 
 
-async def cancel(
-    client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: float
-) -> CancelResult:
+class PromptControl(Protocol):
+    """What is asked of a server to stop one of its prompts."""
+
+    async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
+        """Where the prompt is now."""
+        ...
+
+    async def delete_queued(self, prompt_id: UUID) -> None:
+        """Remove the prompt from the queue, if it still waits there."""
+        ...
+
+    async def interrupt(self, prompt_id: UUID) -> None:
+        """Stop the prompt between two steps or nodes, if it runs."""
+        ...
+
+
+async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
     """How the prompt ended, asked until it has.
 
     ComfyUI says 200 to every delete and interrupt, heeded or not: an interrupt acts between

@@ -29,7 +29,7 @@ from anime.comfyui.tracker import TrackerTimeouts
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable
-from anime.net.tls import tls_context
+from anime.net.sockets import tls_context
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024

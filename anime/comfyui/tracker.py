@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
-from anime.comfyui.cancellation import CancelResult
+from anime.comfyui.cancellation import CancelResult, PromptControl, cancel
 from anime.comfyui.event_listener import EventListener
 from anime.comfyui.models import (
     Event,
@@ -18,9 +18,6 @@ from anime.comfyui.models import (
 from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
 from anime.core.stall_clock import Stall, StallClock, StallLimits
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
-
-if TYPE_CHECKING:
-    from anime.comfyui.client import ComfyUIClient
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
@@ -49,8 +46,25 @@ class TrackerTimeouts:
     unreachable: float
 
 
+class TrackedServer(PromptControl, Protocol):
+    """What is asked of a server to follow one of its prompts."""
+
+    @property
+    def name(self) -> str:
+        """The server as messages name it."""
+        ...
+
+    def websocket_url(self, client_id: str) -> str:
+        """Where that client listens."""
+        ...
+
+    async def history(self, prompt_id: UUID) -> HistoryEntry | None:
+        """How the prompt ended; None while it has not."""
+        ...
+
+
 async def follow(
-    client: "ComfyUIClient", prompt_id: UUID, client_id: str, patience: TrackerTimeouts
+    client: TrackedServer, prompt_id: UUID, client_id: str, patience: TrackerTimeouts
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
     """The prompt's events as they come, and last how it ended.
 
@@ -90,7 +104,7 @@ class PromptTracker:
 
     def __init__(
         self,
-        client: "ComfyUIClient",
+        client: TrackedServer,
         prompt_id: UUID,
         patience: TrackerTimeouts,
         listener: EventListener,
@@ -201,8 +215,8 @@ class PromptTracker:
         """
         cause: ComfyUIError | None = None
         try:
-            ending = await self._client.cancel(
-                self._prompt_id, timeout_seconds=STALL_CANCEL_SECONDS
+            ending = await cancel(
+                self._client, self._prompt_id, timeout_seconds=STALL_CANCEL_SECONDS
             )
             if ending in {CancelResult.COMPLETED, CancelResult.FAILED} and (
                 entry := await self._client.history(self._prompt_id)

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -19,11 +19,9 @@ from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import ProjectRepository
 from anime.errors import AnimeError, InvalidRequest, KeyReused, is_retryable
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
+from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
 from anime.schemas import ProgressEvent
-
-if TYPE_CHECKING:
-    from anime.jobs.service import JobService
 
 BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
 ANSWER_SECONDS = 5.0
@@ -41,11 +39,11 @@ _log = logging.getLogger(__name__)
 
 
 class RedisQueueConsumer:
-    """The consumer of the queue, for one desk."""
+    """The consumer of the queue."""
 
-    def __init__(self, redis_url: str, job_service: "JobService") -> None:
+    def __init__(self, redis_url: str, service: JobService) -> None:
         self._url = redis_url
-        self._desk = job_service
+        self._service = service
 
     async def consume(self) -> None:
         """Take what comes, until cancelled; Redis and PostgreSQL may come and go."""
@@ -66,19 +64,19 @@ class RedisQueueConsumer:
         while True:
             left = await redis.lrange(PROCESSING, 0, -1)
             for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
-                await self.take_on(redis, entry)
+                await self.submit_entry(redis, entry)
             while (taken := await self._next(redis)) is not None:
-                await self.take_on(redis, taken)
+                await self.submit_entry(redis, taken)
 
     async def _next(self, redis: Redis) -> str | None:
         """The id that has waited longest, in `processing` now; None when none comes for a while."""
         moved = await redis.blmove(QUEUE, PROCESSING, BLOCK_SECONDS, "RIGHT", "LEFT")
         return cast("str | None", moved)
 
-    async def take_on(self, redis: Redis, entry: str) -> None:
+    async def submit_entry(self, redis: Redis, entry: str) -> None:
         """Make the entry a job or bury it; while that cannot be, wait."""
         try:
-            await self._accept_in_the_end(redis, entry)
+            await self._submit_when_possible(redis, entry)
         except AnimeError as fault:
             await self._move_to_dead_letters(redis, entry, fault)
         except (RedisError, OSError):
@@ -90,11 +88,11 @@ class RedisQueueConsumer:
         else:
             await redis.lrem(PROCESSING, 1, entry)
 
-    async def _accept_in_the_end(self, redis: Redis, entry: str) -> None:
+    async def _submit_when_possible(self, redis: Redis, entry: str) -> None:
         has_said = False
         while True:
             try:
-                return await self._accept(redis, entry)
+                return await self._submit(redis, entry)
             except AnimeError as fault:
                 if not is_retryable(fault):
                     raise
@@ -103,7 +101,7 @@ class RedisQueueConsumer:
                 has_said = True
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _accept(self, redis: Redis, entry: str) -> None:
+    async def _submit(self, redis: Redis, entry: str) -> None:
         job_id = job_id_of(entry)
         try:
             fields = cast("dict[str, str]", await redis.hgetall(job_hash(job_id)))
@@ -112,13 +110,13 @@ class RedisQueueConsumer:
                 f"{job_hash(job_id)} is no hash.", "Write it anew and push the id again."
             ) from fault
         request = request_of(fields, await self._project_of(fields))
-        await self._desk.accept(request, job_id=job_id)
+        await self._service.submit(request, job_id=job_id)
 
     async def _project_of(self, fields: dict[str, str]) -> str | None:
         project = project_id_of(fields)
         if not isinstance(project, UUID):
             return project
-        async with self._desk.intake.database.session_scope() as session:
+        async with self._service.database.session_scope() as session:
             name = await ProjectRepository(session).name_of(project)
         if name is None:
             raise InvalidRequest(
@@ -140,7 +138,7 @@ class RedisQueueConsumer:
             job_id = job_id_of(entry)
         except InvalidRequest:
             return  # nothing of ours has such a name
-        await self._desk.intake.publisher.publish(
+        await self._service.publisher.publish(
             ProgressEvent(
                 job_id=job_id,
                 status=JobStatus.FAILED,

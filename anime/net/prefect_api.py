@@ -14,9 +14,9 @@ from uuid import UUID
 import httpx
 from pydantic import JsonValue
 
-from anime.core.run_labels import RunLabel
+from anime.core.labels import RunLabel
 from anime.errors import PrefectUnavailable
-from anime.net.tls import tls_context
+from anime.net.sockets import tls_context
 from anime.settings import Settings, resolve_reference
 
 TIMEOUT_SECONDS = 5.0

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -12,14 +12,15 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Abort
 
 from anime.core.batches import BatchRequest, possible_jobs_of
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
 from anime.errors import AnimeError, DatabaseUnavailable, LeaseLost, PrefectUnavailable
 from anime.runs.connections import Connections
 from blocks.connections import open_studio
-from flows.generate import generate
 from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, give_up, has_ended, wait_until_free
 from tasks.retries import PREFECT_FAULTS, may_prefect_do_it_later
+
+GenerateFlow = Callable[..., Awaitable[list[str]]]  # the flow that renders one job
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +39,18 @@ def id_of_run() -> UUID:
     return UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
 
 
-async def render_all(jobs: Sequence[BatchJob], connections: Connections) -> None:
+async def render_all(
+    jobs: Sequence[BatchJob], connections: Connections, generate: GenerateFlow
+) -> None:
     """Render every job that has no files yet, so many at a time that the GPU never waits.
 
     How each ended is in its row: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
     async with ProgressBar(id_of_run(), "Generations that have ended") as bar:
-        children = _Children(connections, bar, total=len(jobs), ended=len(jobs) - len(missing))
+        children = _Children(
+            connections, generate, bar, total=len(jobs), ended=len(jobs) - len(missing)
+        )
         async with asyncio.TaskGroup() as group:
             for job in missing:
                 group.create_task(children.bring_to_end(job))
@@ -55,9 +60,15 @@ class _Children:
     """What the jobs of a batch share: slots, the progress bar, and how long an outage lasts."""
 
     def __init__(
-        self, connections: Connections, bar: ProgressBar, *, total: int, ended: int
+        self,
+        connections: Connections,
+        generate: GenerateFlow,
+        bar: ProgressBar,
+        *,
+        total: int,
+        ended: int,
     ) -> None:
-        self._house, self._bar = connections, bar
+        self._connections, self._generate, self._bar = connections, generate, bar
         self._total, self._ended = total, ended
         self._slots = asyncio.Semaphore(connections.studio.comfyui.in_flight + _BESIDE_WINDOW)
         self._away_since: float | None = None
@@ -76,8 +87,8 @@ class _Children:
     # Twice is harmless: a run finds what an earlier run of its job has done, and goes on.
     async def _render_through_outages(self, job: BatchJob) -> None:
         has_waited = False
-        while isinstance(fault := await _render(job), _PASSING):
-            if await has_ended(self._house.database, job.job_id):
+        while isinstance(fault := await _render(job, self._generate), _PASSING):
+            if await has_ended(self._connections.database, job.job_id):
                 break
             if isinstance(fault, LeaseLost):
                 if has_waited:
@@ -88,8 +99,8 @@ class _Children:
             else:
                 await asyncio.sleep(_AGAIN_SECONDS)
             # Its run may have died just now: then it is free as soon as the lease lapses.
-            patience = self._house.studio.comfyui.stall_timeout_seconds
-            await wait_until_free(self._house.database, job.job_id, timeout_seconds=patience)
+            patience = self._connections.studio.comfyui.stall_timeout_seconds
+            await wait_until_free(self._connections.database, job.job_id, timeout_seconds=patience)
         self._away_since = None
 
     def _is_outage_over_limit(self) -> bool:
@@ -102,12 +113,12 @@ class _Children:
         error, bug = (fault, None) if isinstance(fault, AnimeError) else (_surprise(fault), fault)
         _log.error("Generation %d of the batch: %s", job.number, error, exc_info=bug)
         try:
-            await give_up(self._house.database, self._house.publisher, job, error)
+            await give_up(self._connections.database, self._connections.publisher, job, error)
         except (DatabaseUnavailable, LeaseLost) as reason:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
 
 
-async def _render(job: BatchJob) -> BaseException | None:
+async def _render(job: BatchJob, generate: GenerateFlow) -> BaseException | None:
     """Why the run of that job failed; None when it did not.
 
     Raises:

@@ -13,9 +13,8 @@ from prefect import runtime
 from anime.assets.store import AssetStore
 from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
-from anime.core.ids import prompt_id_of
+from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
-from anime.core.seeds import seed_of
 from anime.db.notifications import STOP
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database

@@ -29,8 +29,8 @@ from tzlocal import get_localzone
 
 from anime.errors import ConfigurationError
 from anime.settings.references import resolve_reference
-from anime.settings.running_stack import RunningStackSource
 from anime.settings.serving import Port, ServingSettings
+from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
 from anime.settings.working import WorkingSettings
 

@@ -1,15 +1,14 @@
-"""What `anime up` writes down for others: the addresses and pids of its parts.
-
-The file is `$ANIME_HOME/run/stack.json`, readable by its owner only, there exactly as long
-as the stack runs. `Settings` reads it, so that `anime generate` in another terminal finds
-the embedded services without a variable being set.
-"""
+"""What `anime up` writes down for others, and the settings that come from there."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+import platformdirs
 import psutil
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
 
 
 class PartRecord(BaseModel):
@@ -67,3 +66,18 @@ def write_record(home: Path, record: StackRecord) -> None:
 def remove_record(home: Path) -> None:
     """Take the record away; it is no error when there is none."""
     record_path(home).unlink(missing_ok=True)
+
+
+class RunningStackSource(PydanticBaseSettingsSource):
+    """What the stack that runs at `home` wrote down: its database, Redis, ComfyUI, Prefect."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Part of the interface; the whole record is read at once instead."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The record's values by field name; empty when no stack runs there."""
+        home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
+        record = read_record(Path(home).expanduser().absolute())
+        return dict(record.settings) if record else {}

@@ -1,6 +1,6 @@
 """Becomes another program that ends when its parent does, however the parent ends.
 
-    python leash.py PARENT_PID SIGNAL NICENESS UID:GID|- COMMAND …
+    python parent_watch.py PARENT_PID SIGNAL NICENESS UID:GID|- COMMAND …
 
 It runs for some milliseconds between fork and the program, on the standard library alone. A
 `preexec_fn` could do the same only as Python code in a forked copy of a threaded process.
@@ -34,7 +34,7 @@ def become(
     if sys.platform == "linux":
         # After the change of user, which would clear it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent_pid:  # the parent died before the leash was on
+        if os.getppid() != parent_pid:  # the parent died before the watch was on
             sys.exit(NOT_EXECUTABLE)
     os.execv(command[0], command)  # noqa: S606  this is what it is for
 

@@ -99,7 +99,12 @@ def _digest(settings: Settings, project: Path) -> str:
     made_from = f"{settings.work_pool} {project} {prefect_version}"
     digest = hashlib.sha256(made_from.encode())
     sources = [project / "prefect.yaml", *sorted((project / "flows").rglob("*.py"))]
-    models = ("schemas.py", "core/batches.py", "db/repositories/file_query.py", "sheets/order.py")
+    models = (
+        "schemas.py",
+        "core/batches.py",
+        "db/repositories/file_query.py",
+        "assets/contact_sheet/request.py",
+    )
     forms = [PROJECT_DIR / "anime" / name for name in models]
     for path in [*sources, *forms]:
         digest.update(path.read_bytes() if path.exists() else b"")

@@ -1,4 +1,4 @@
-"""One started program: on the leash, in a session of its own, with its log."""
+"""One started program: it ends with its parent, in a session of its own, with its log."""
 
 import asyncio
 import os
@@ -12,17 +12,17 @@ from anime.errors import StackError
 from anime.stack.logs import log_tail, open_log
 from anime.stack.parts import Part
 
-LEASH = Path(__file__).with_name("leash.py")
+PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 
 
 async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Process:
     """The started program, leader of its own session and process group."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
     numbers = (os.getpid(), int(part.stop_signal), part.niceness)
-    leash = (sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), owner)
+    watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
     with open_log(part.log) as log:
         return await asyncio.create_subprocess_exec(
-            *leash,
+            *watch,
             *part.command,
             stdin=DEVNULL,
             stdout=log,

@@ -8,7 +8,7 @@ from pathlib import Path
 from anime.settings import PROJECT_DIR, Settings
 from anime.stack.parts import BEHIND, Part
 from anime.stack.probes import answers, is_healthy, worker_polls
-from anime.worker.start import worker_name
+from anime.stack.worker_start import worker_name
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 SETUP_TIMEOUT_SECONDS = 240

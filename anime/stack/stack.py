@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from anime.api.access import Access
 from anime.settings import PROJECT_DIR, Settings
 from anime.settings.stack_record import PartRecord, StackRecord, remove_record, write_record
-from anime.stack.concurrently import together
 from anime.stack.environment import child_environment, prefect_home, shared_values
 from anime.stack.home import locked_home, prepare_home
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
@@ -23,7 +22,7 @@ from anime.stack.postgres import prepare_postgres
 from anime.stack.prefect_server import prefect_api_url, prefect_server, server_auth_string
 from anime.stack.process import run
 from anime.stack.services import ANIME, Services
-from anime.stack.supervisor import Supervisor
+from anime.stack.supervisor import Supervisor, together
 from anime.stack.valkey import prepare_valkey
 
 

@@ -3,10 +3,9 @@
 import asyncio
 import time
 from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from anime.errors import StackError
-from anime.stack.concurrently import together
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
 from anime.stack.process import describe_exit, kill_family, launch, part_error, stop
 
@@ -163,3 +162,13 @@ class Supervisor:
         self.failure = await kept.keep()
         for listener in self._listeners:
             listener()
+
+
+async def together(*work: Coroutine[object, object, object]) -> None:
+    """Do all of it side by side; the first error cancels the rest and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in work:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -14,7 +14,7 @@ from anime.core.public_addresses import is_never_public, is_public
 from anime.core.webhooks import content_of, signed_headers
 from anime.db.repositories import Delivery
 from anime.errors import DeliveryFailed
-from anime.net.tls import tls_context
+from anime.net.sockets import tls_context
 
 TIMEOUT_SECONDS = 15.0  # for all of it: name, connection, answer
 CONNECT_SECONDS = 5.0  # for each of the receiver's addresses

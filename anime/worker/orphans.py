@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
 from anime.worker.process_identity import ProcessIdentity
-from anime.worker.run_states import crash, hand_back
+from anime.worker.run_control import crash, hand_back
 
 UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died in between
 MAX_STARTS = 3  # a run that has been with so many dead workers is what kills them

@@ -25,8 +25,7 @@ from prefect.workers.base import (
 )
 
 from anime.settings import get_settings, resolve_reference
-from anime.worker.entrypoints import Entrypoints
-from anime.worker.flow_loader import load_ahead, unheeded
+from anime.worker.flow_loader import Entrypoints, load_ahead, unheeded
 from anime.worker.live_run import LAST_SECONDS, LiveRun
 from anime.worker.maintenance import MaintenanceLoop
 from anime.worker.prefect_internals import (

@@ -10,8 +10,8 @@ import pytest
 from prefect import State
 from sqlalchemy import text
 
+from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.seeds import seed_of
 from anime.errors import PromptInterrupted
 from anime.progress.publisher import follow_job
 from anime.rehearsal.config import RehearsalConfig

@@ -175,7 +175,7 @@ async def test_a_heartbeat_just_after_the_last_transaction_does_no_harm(
 
     completed, beat_seconds = Reporter.completed, 0.01
     monkeypatch.setattr(Reporter, "completed", slow_goodbye)
-    monkeypatch.setattr("anime.runs.execution._BEAT_SECONDS", beat_seconds)
+    monkeypatch.setattr("anime.runs.execution._HEARTBEAT_SECONDS", beat_seconds)
     await generate(prompt="quick heart", width=64, height=64, steps=1)
     job = await studio.newest_job()
     events = [event async for event in follow_job(studio.redis_url, job.id)]

@@ -76,7 +76,7 @@ async def test_a_signed_address_shows_its_picture_and_nothing_else(api_settings:
     sheet.parent.mkdir()
     sheet.write_bytes(b"\x89PNG")
     settings = api_settings.model_copy(update=TOKENS)
-    path = "/api/anime/assets/contact_sheet/batch-1.png"
+    path = "/api/anime/sheets/batch-1.png"
     query = picture_address(path, settings).partition("?")[2]
     async with opened_api(settings) as api:
         assert (await api.get(f"{path}?{query}")).content == b"\x89PNG"
@@ -93,7 +93,7 @@ async def test_without_a_token_signed_addresses_work_as_before(
     sheet = api_settings.library / ".sheets" / "batch-1.png"
     sheet.parent.mkdir()
     sheet.write_bytes(b"\x89PNG")
-    answer = await api.get("/api/anime/assets/contact_sheet/batch-1.png?expires=1&signature=ab")
+    answer = await api.get("/api/anime/sheets/batch-1.png?expires=1&signature=ab")
     assert answer.status_code == 200
 
 
@@ -164,7 +164,7 @@ async def test_a_body_that_does_not_come_in_is_given_up(
         "/api/anime/projects",
         "/api/anime/files/1",
         "/api/anime/files/1/content",
-        "/api/anime/assets/contact_sheet/a.png",
+        "/api/anime/sheets/a.png",
         "/metrics",
     ],
 )

@@ -331,9 +331,9 @@ async def test_a_contact_sheet_can_be_shown_by_prefects_pages(
     sheet = api_settings.library / ".sheets" / "batch-rooftops-0123456789ab.png"
     sheet.parent.mkdir()
     sheet.write_bytes(PICTURE)
-    answer = await api.get(f"/api/anime/assets/contact_sheet/{sheet.name}")
+    answer = await api.get(f"/api/anime/sheets/{sheet.name}")
     assert (answer.status_code, answer.content) == (200, PICTURE)
-    assert (await api.head(f"/api/anime/assets/contact_sheet/{sheet.name}")).headers["etag"]
+    assert (await api.head(f"/api/anime/sheets/{sheet.name}")).headers["etag"]
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 
@@ -346,7 +346,7 @@ async def test_no_other_file_is_sent_as_a_contact_sheet(
     (api_settings.library / "secret.png").write_bytes(PICTURE)
     (api_settings.library / ".sheets" / "no-picture.txt").write_bytes(PICTURE)
     (api_settings.library / ".sheets" / "link.png").symlink_to(api_settings.library / "secret.png")
-    answer = await api.get(f"/api/anime/assets/contact_sheet/{name}")
+    answer = await api.get(f"/api/anime/sheets/{name}")
     assert answer.status_code in {404, 422}
     assert PICTURE not in answer.content
 

@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from anime.assets.watcher import watch_folder
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
-from anime.worker.start import run_worker
+from anime.stack.worker_start import run_worker
 from anime.worker.sweep_trigger import SWEEP, SweepTrigger
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 

@@ -235,7 +235,7 @@ async def test_a_frame_beyond_all_measure_closes_with_its_own_code(api: Api) -> 
 async def test_one_client_follows_so_many_jobs_and_no_more(
     api: Api, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_connection, "MOST_SUBSCRIPTIONS", 3)
+    monkeypatch.setattr(websocket_connection, "MAX_SUBSCRIPTIONS", 3)
     jobs = [uuid4() for _ in range(4)]
     for job_id in jobs:
         await publisher.publish(event(job_id, 10))

@@ -129,7 +129,7 @@ async def test_f51_an_end_nobody_could_publish_is_told_from_the_database(
     api: Api, database: Database, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_feed, "LOOK_SECONDS", 0.1)
-    async with running_api(api.app.state.studio.settings) as quick:
+    async with running_api(api.app.state.anime.settings) as quick:
         job_id = await recorded_job(database)
         await publisher.publish(event(job_id, 10))
         async with OldClient(quick.ws_url) as client, OldClient(quick.ws_url) as late:
@@ -285,7 +285,7 @@ async def test_f55_clients_of_two_api_processes_hear_the_same(
     job_id = uuid4()
     await publisher.publish(event(job_id, 0))
     async with (
-        running_api(api.app.state.studio.settings) as other,
+        running_api(api.app.state.anime.settings) as other,
         OldClient(api.ws_url) as here,
         OldClient(other.ws_url) as there,
     ):

@@ -19,7 +19,7 @@ from anime.db.repositories import JobRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
 from anime.jobs import redis_queue
-from anime.jobs.service import background_work
+from anime.jobs.background import background_work
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
@@ -60,7 +60,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @asynccontextmanager
 async def consuming(office: Office) -> AsyncIterator[None]:
-    async with background_work(office.job_service, takes_old_queue=True):
+    async with background_work(office.service, takes_redis_queue=True):
         yield
 
 
@@ -113,7 +113,7 @@ async def test_what_a_dead_consumer_left_is_taken_on_and_twice_makes_no_second_j
     taken, written = await enqueue(redis), await enqueue(redis)
     for _ in range(2):
         await redis.lmove(QUEUE, PROCESSING, "RIGHT", "LEFT")
-    await redis_queue.RedisQueueConsumer("", office.job_service)._accept(
+    await redis_queue.RedisQueueConsumer("", office.service)._submit(
         redis, written
     )  # and then it died
     async with consuming(office):

@@ -24,7 +24,7 @@ PROGRAM = """
 import asyncio, sys
 import uvicorn
 from anime.settings import get_settings
-from anime.worker.start import run_worker
+from anime.stack.worker_start import run_worker
 
 async def answer(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})

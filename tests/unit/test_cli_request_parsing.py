@@ -8,7 +8,7 @@ import pytest
 from anime.cli import request_parsing, terminal
 from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 from anime.core import field_errors
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.errors import InvalidRequest
 
 

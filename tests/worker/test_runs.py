@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from anime.progress.keys import worker_channel
-from anime.worker.entrypoints import Entrypoints
+from anime.worker.flow_loader import Entrypoints
 from tests.house.conftest import House
 from tests.worker.conftest import Site
 

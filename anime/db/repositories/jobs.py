@@ -6,12 +6,13 @@ Nothing is read first and written later.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.models import ProductionJob
 from anime.db.notifications import STOP
@@ -43,6 +44,12 @@ class NewJob:
     workflow: str
     seed: int
     batch_run_id: UUID | None = None
+
+    @classmethod
+    def of(cls, job_id: UUID, request: GenerationRequest, batch_run_id: UUID | None = None) -> Self:
+        """The row of a request, with a seed that follows from the id where none is given."""
+        seed = request.seed if request.seed is not None else seed_of(job_id)
+        return cls(request, request.workflow_name, seed, batch_run_id)
 
 
 class JobRepository(JobRows):

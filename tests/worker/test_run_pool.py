@@ -22,7 +22,7 @@ HANGS = "hangs_when_cancelled"
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anime.worker.live_run.GOODBYE_SECONDS", 0.3)
+    monkeypatch.setattr("anime.worker.live_run.SHUTDOWN_SECONDS", 0.3)
     monkeypatch.setattr("anime.worker.live_run.INTERRUPT_SECONDS", 0.3)
 
 
