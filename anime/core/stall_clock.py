@@ -81,6 +81,7 @@ class StallClock:
             self._heard_silence_seconds += elapsed
         elif deaf_seconds > RECONNECT_SECONDS:
             self._node, self._is_between_steps = None, False
+            self._heard_silence_seconds = 0.0
 
     def not_answered(self, *, at: float) -> None:
         """The server did not answer: it could not have told of progress."""

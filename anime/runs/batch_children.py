@@ -89,7 +89,7 @@ class _Children:
         has_waited = False
         while isinstance(fault := await _render(job, self._generate), _PASSING):
             if await has_ended(self._connections.database, job.job_id):
-                break
+                return
             if isinstance(fault, LeaseLost):
                 if has_waited:
                     return
@@ -104,7 +104,7 @@ class _Children:
         self._away_since = None
 
     def _is_outage_over_limit(self) -> bool:
-        """Whether no job of the batch has come to an end of its own for too long."""
+        """Whether no run of the batch has been kept to its end for too long."""
         now = time.monotonic()
         self._away_since = self._away_since or now
         return now - self._away_since >= _OUTAGE_SECONDS

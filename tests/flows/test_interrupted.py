@@ -20,8 +20,8 @@ from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
 from tests.flows.test_cancelling import ended, prompts
 
-SLOW: dict[str, Any] = {"width": 64, "height": 64, "steps": 40}  # any fields of a request
-_ENDS_SECONDS = 60
+SLOW: dict[str, Any] = {"width": 64, "height": 64, "steps": 120}  # any fields of a request
+_ENDS_SECONDS = 120
 
 
 @pytest.fixture
@@ -72,10 +72,12 @@ async def test_our_own_cancellation_is_none_even_when_comfyui_tells_of_it_first(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANIME_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr("anime.runs.execution._BEAT_SECONDS", 60.0)
+    monkeypatch.setattr("anime.runs.execution._HEARTBEAT_SECONDS", 60.0)
     get_settings.cache_clear()
     job_id = uuid4()
-    run: asyncio.Task[State[Any]] = asyncio.create_task(ended(prompt="ours", job_id=job_id, **SLOW))
+    run: asyncio.Task[State[Any]] = asyncio.create_task(
+        ended(prompt="ours", job_id=job_id, **SLOW | {"steps": 1000})
+    )
     async with asyncio.timeout(_ENDS_SECONDS):
         async for event in follow_job(studio.redis_url, job_id):
             if event.progress:

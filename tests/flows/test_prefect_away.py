@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.errors import BatchIncomplete
+from anime.progress.publisher import follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.settings import get_settings
 from flows.contact_sheet import contact_sheet
@@ -211,3 +212,19 @@ async def test_the_end_of_a_run_waits_only_briefly_for_what_only_shows(
     outage.begin(about_artifacts)  # of which Prefect's client tells after two minutes
     assert (await asyncio.wait_for(ended(prompt="unseen", **SMALL), 60)).is_completed()
     assert outage.refused.is_set()
+
+
+@pytest.mark.usefixtures("impatient_client")
+async def test_a_prefect_that_is_gone_in_mid_render_costs_no_picture(
+    studio: RehearsalStudio, outage: PrefectOutage
+) -> None:
+    job_id = uuid4()
+    run = asyncio.ensure_future(generate(prompt="alone", job_id=job_id, **SMALL | {"steps": 100}))
+    async with asyncio.timeout(_ENDS_SECONDS):
+        async for event in follow_job(studio.redis_url, job_id):
+            if event.progress:
+                break
+        outage.begin()
+        await asyncio.wait([run])
+    job, [path] = await studio.newest_job(), studio.library_files()
+    assert (job.status, job.output_path) == (JobStatus.COMPLETED, str(path))
