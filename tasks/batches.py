@@ -17,9 +17,10 @@ from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import AnimeError, ComfyUIError, DatabaseUnavailable
 from anime.progress.publisher import ProgressPublisher
+from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.progress import Reporter
-from tasks.retries import LASTING, patiently, worth_retrying
+from tasks.retries import RECORD_DELAYS, worth_retrying
 
 _LOOK_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
@@ -54,8 +55,8 @@ class BatchOutcome:
 @task(
     name="write down batch",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def create_batch_jobs(
@@ -82,8 +83,8 @@ async def create_batch_jobs(
 @task(
     name="read outcomes",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
@@ -121,7 +122,7 @@ async def has_ended(database: Database, job_id: UUID) -> bool:
         async with database.session_scope() as session:
             return (await JobRepository(session).statuses([job_id]))[job_id].is_final
 
-    return await patiently(look)
+    return await RECORD.call(look)
 
 
 # Twice is harmless: a failed job stays failed.
@@ -138,7 +139,7 @@ async def give_up(
         async with database.session_scope() as session:
             return await JobRepository(session).fail_unleased(job.job_id, error.kind, str(error))
 
-    failed = await patiently(fail)
+    failed = await RECORD.call(fail)
     if failed.status is JobStatus.FAILED:
         reporter = Reporter(publisher, job.job_id)
         reporter.begin(failed.attempt)
@@ -158,7 +159,7 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
                 await jobs.settle_cancellation(job.id)
             return going
 
-    for job in await patiently(request_cancel):
+    for job in await RECORD.call(request_cancel):
         if job.prompt_id is not None:
             with suppress(ComfyUIError):
                 await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)

@@ -17,18 +17,19 @@ from anime.db.repositories import (
 )
 from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
+from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.retries import LASTING, patiently, worth_retrying
+from tasks.retries import RECORD_DELAYS, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
     name="take job",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def take_job(
@@ -70,7 +71,7 @@ async def begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
 
-    await patiently(write)
+    await RECORD.call(write)
 
 
 async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_seconds: float) -> None:
@@ -85,15 +86,15 @@ async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_second
         async with database.session_scope() as session:
             await JobRepository(session).renew(lease, seconds=lease_seconds)
 
-    await patiently(renew)
+    await RECORD.call(renew)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
 @task(
     name="record",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record(
@@ -149,8 +150,8 @@ async def record(
 @task(
     name="record failure",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:

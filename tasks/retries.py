@@ -13,18 +13,17 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.errors import AnimeError, is_retryable
+from anime.retry_policies import RECORD, SHORT_TASK, TASK
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# Seconds before each new try. A database or server that restarts is back within the sum.
-PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
-# For what only the record can say, such as how a job has ended: ten minutes, as all else that a run
-# could do has to wait for it.
-LASTING = PATIENT + [30.0] * 19
-BRIEF = [0.5, 1.0, 2.0]
+# Seconds before each new attempt, as Prefect takes them.
+TASK_DELAYS = list(TASK.delays())
+RECORD_DELAYS = list(RECORD.delays())
+SHORT_TASK_DELAYS = list(SHORT_TASK.delays())
 # Prefect's client itself tries for two minutes to reach a server that is away.
 BEST_EFFORT_SECONDS = 15.0
 DRAWING_SECONDS = 600.0
@@ -49,18 +48,6 @@ def may_prefect_do_it_later(fault: BaseException) -> bool:
         status = fault.response.status_code
         return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
     return isinstance(fault, httpx.HTTPError)
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What the call gives, tried again as a LASTING task is: for steps too small to be one."""
-    for delay in LASTING:
-        try:
-            return await call()
-        except AnimeError as fault:
-            if not is_retryable(fault):
-                raise
-        await asyncio.sleep(delay)
-    return await call()
 
 
 def best_effort(

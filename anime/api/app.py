@@ -23,6 +23,7 @@ from anime.api.app_state import AppState
 from anime.api.docs_page import add_docs_page
 from anime.api.error_documentation import EVERYWHERE, describe, only_documented_parameters
 from anime.api.examples import examples
+from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.problems import add_problem_handlers
@@ -68,13 +69,15 @@ def create_app(settings: Settings) -> FastAPI:
             delivering(settings, database),
             open_gateway(redis_url, database, jobs.cancel) as gateway,
         ):
+            library = LibraryReader(settings.library)
             app.state.anime = AppState(
                 settings=settings,
                 database=database,
                 jobs=jobs,
                 publisher=publisher,
                 access=access,
-                thumbnails=Thumbnails(settings.library),
+                library=library,
+                thumbnails=Thumbnails(library),
                 metrics=Metrics(),
             )
             app.state.gateway = gateway

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.api.access import Access
+from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
@@ -23,6 +24,7 @@ class AppState:
     jobs: JobService
     publisher: ProgressPublisher
     access: Access
+    library: LibraryReader
     thumbnails: Thumbnails
     metrics: Metrics
 

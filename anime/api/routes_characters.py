@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.core.catalogue import (
     CharacterChange,
@@ -21,7 +22,7 @@ from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
 from anime.schemas import Name
 
-router = APIRouter(prefix="/characters", tags=["characters"])
+router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
 CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer

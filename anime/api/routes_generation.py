@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
 from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
 
-router = APIRouter(tags=["generation"])
+router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
 IdempotencyKey = Annotated[

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
@@ -14,7 +15,7 @@ from anime.db.repositories import JobQuery, ProjectRepository
 from anime.errors import InvalidRequest
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = APIRouter(prefix="/projects", tags=["projects"], route_class=JsonRoute)
 
 ProjectName = Annotated[
     str, Path(min_length=1, max_length=120, description="Id or slug.", examples=["neon-city"])

@@ -1,6 +1,7 @@
 """`anime batch`: many generations from a file."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from anime.core.labels import shorten
 from anime.schemas import FileRecord, JobSnapshot
 
 if TYPE_CHECKING:
+    from anime.cli.outages import Outages
     from anime.core.batches import BatchRequest
     from anime.jobs.service import JobService
     from anime.settings import Settings
@@ -54,6 +56,7 @@ def batch(
 
 
 async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
+    from anime.cli.outages import Outages
     from anime.core.batches import jobs_of, possible_jobs_of
     from anime.db.repositories import FileRepository, JobRepository
     from anime.jobs.service import connect_job_service
@@ -63,10 +66,15 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
             known = await JobRepository(session).statuses(possible_jobs_of(asked))
         children = jobs_of(asked, known)
         prompts = {job_id: child.request.prompt for job_id, child in children.items()}
-        run_id = await _submit_and_watch(asked, prompts, service, waits=waits)
-        async with service.database.session_scope() as session:
-            jobs = await JobRepository(session).among(prompts)
-            files = await FileRepository(session).of_jobs(prompts)
+        outages = Outages("The batch goes on")
+
+        async def results() -> "tuple[dict[UUID, JobSnapshot], dict[UUID, list[FileRecord]]]":
+            async with service.database.session_scope() as session:
+                jobs = await JobRepository(session).among(prompts)
+                return jobs, await FileRepository(session).of_jobs(prompts)
+
+        run_id = await _submit_and_watch(asked, prompts, service, outages, waits=waits)
+        jobs, files = await (outages.wait_for("PostgreSQL", results) if waits else results())
     return BatchResult(
         name=asked.name,
         flow_run_id=run_id,
@@ -77,14 +85,20 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
 
 
 async def _submit_and_watch(
-    asked: "BatchRequest", prompts: dict[UUID, str], service: "JobService", *, waits: bool
+    asked: "BatchRequest",
+    prompts: dict[UUID, str],
+    service: "JobService",
+    outages: "Outages",
+    *,
+    waits: bool,
 ) -> UUID:
     """The id of the run, which is over if it was waited for."""
     from anime.cli.batch_display import open_batch_display
+    from anime.cli.outages import ask_while_busy
     from anime.cli.watch_batch import watch_batch
     from anime.settings.addresses import redis_address
 
-    run_id = await service.submit_batch(asked, key=str(uuid4()))
+    run_id = await ask_while_busy(partial(service.submit_batch, asked, key=str(uuid4())))
     if not waits:
         return run_id
     try:
@@ -96,11 +110,12 @@ async def _submit_and_watch(
                 redis_url=redis_address(service.settings),
                 prefect=service.dispatcher.api,
                 display=display,
+                outages=outages,
             )
     except asyncio.CancelledError:
         print_note(f"The batch goes on, as run {run_id} in Prefect.")
         raise
-    if state.type in {"CRASHED", "CANCELLED"}:
+    if state and state.type in {"CRASHED", "CANCELLED"}:
         print_note(f"The run is {state.type.lower()}: {state.message}")
     return run_id
 

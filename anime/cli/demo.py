@@ -70,6 +70,7 @@ async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
 async def _render_all(settings: "Settings") -> list[FileRecord]:
     """The files of all requests, rendered side by side."""
     from anime.cli.display import open_displays
+    from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
     from anime.jobs.service import connect_job_service
@@ -79,10 +80,11 @@ async def _render_all(settings: "Settings") -> list[FileRecord]:
     async with connect_job_service(settings) as service:
         database = service.database
         jobs = [await service.submit_and_dispatch(request) for request in REQUESTS.values()]
+        outages = Outages("The renders go on")
         with open_displays(list(REQUESTS)) as displays:
             ended = await asyncio.gather(
                 *(
-                    watch_job(job.id, database, redis_url, display)
+                    watch_job(job.id, database, redis_url, display, outages)
                     for job, display in zip(jobs, displays, strict=True)
                 )
             )

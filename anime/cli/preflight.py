@@ -4,7 +4,7 @@ from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories import JobRepository
 from anime.jobs.service import JobService
 from anime.schemas import GenerationRequest
-from anime.settings.addresses import comfyui_addresses
+from anime.settings.addresses import job_server
 
 TIMEOUT_SECONDS = 5.0
 
@@ -18,7 +18,5 @@ async def check_services(request: GenerationRequest, jobs: JobService) -> None:
     await jobs.admission.check(request)
     async with jobs.database.session_scope() as session:
         await JobRepository(session).newest(1)  # reads a table: answers, and is migrated
-    async with ComfyUIClient(
-        comfyui_addresses(jobs.settings)[0], timeout_seconds=TIMEOUT_SECONDS
-    ) as comfyui:
+    async with ComfyUIClient(job_server(jobs.settings), timeout_seconds=TIMEOUT_SECONDS) as comfyui:
         await comfyui.system_stats()

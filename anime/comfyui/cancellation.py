@@ -7,8 +7,7 @@ from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
-
-ASK_AGAIN_SECONDS = 0.1
+from anime.retry_policies import PROMPT_INTERRUPT
 
 
 class CancelResult(StrEnum):
@@ -57,7 +56,7 @@ async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: flo
                         await client.delete_queued(prompt_id)
                     case Running():
                         await client.interrupt(prompt_id)
-                        await asyncio.sleep(ASK_AGAIN_SECONDS)
+                        await PROMPT_INTERRUPT.wait()
     except TimeoutError:
         return CancelResult.STILL_RUNNING
 

@@ -18,12 +18,11 @@ from anime.comfyui.models import (
 from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
 from anime.core.stall_clock import Stall, StallClock, StallLimits
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
+from anime.retry_policies import HISTORY_AFTER_SUCCESS
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # most nodes say something sooner; reconnecting harms none
-# History is written just after execution_success: 3 of 200 asked at once were too early.
-HISTORY_DELAYS_SECONDS = (0.0, 0.005, 0.01, 0.02, 0.04)
 
 TODO_WHEN_STALLED = {
     Stall.NOTHING_RUNS: "It waited although nothing ran: restart ComfyUI, whose worker has died.",
@@ -165,7 +164,7 @@ class PromptTracker:
         return await self._judge(sighting)
 
     async def _sight(self, *, is_hinted: bool) -> Sighting[HistoryEntry]:
-        for delay in HISTORY_DELAYS_SECONDS if is_hinted else ():
+        for delay in (0.0, *HISTORY_AFTER_SUCCESS.delays()) if is_hinted else ():
             await asyncio.sleep(delay)
             if entry := await self._client.history(self._prompt_id):
                 return Finished(entry)

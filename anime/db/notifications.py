@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from psycopg import AsyncConnection, Error
 from sqlalchemy import URL
 
+from anime.retry_policies import ROW_NOTIFICATIONS
+
 _log = logging.getLogger(__name__)
 
 # What is called out, before the job's id.
@@ -19,7 +21,6 @@ SLOT = "place "  # the job has got a place at ComfyUI
 STOP = "stop "  # somebody asked to stop the job
 
 CONNECT_TIMEOUT_SECONDS = 5
-RETRY_SECONDS = 5.0
 
 
 class NotificationListener:
@@ -54,7 +55,7 @@ class NotificationListener:
             with suppress(Error, OSError, TimeoutError):
                 await self._hear_one_connection()
             _log.debug("No rings from PostgreSQL for now: those who wait ask by themselves")
-            await asyncio.sleep(RETRY_SECONDS)
+            await ROW_NOTIFICATIONS.wait()
 
     async def _hear_one_connection(self) -> None:
         """Return or raise when the connection is lost."""

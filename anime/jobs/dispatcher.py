@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from anime.core.batches import BatchRequest
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.labels import label_of
+from anime.core.work_queues import WorkQueue
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
@@ -37,6 +38,10 @@ _log = logging.getLogger(__name__)
 def is_interactive(priority: int) -> bool:
     """Whether somebody waits for a job of that priority."""
     return priority >= INTERACTIVE_FROM
+
+
+def _queue_of(request: GenerationRequest) -> WorkQueue:
+    return WorkQueue.INTERACTIVE if is_interactive(request.priority) else WorkQueue.BATCH
 
 
 class RunDispatcher:
@@ -126,7 +131,7 @@ class RunDispatcher:
         """The id of the batch's run. Raises PrefectUnavailable: there is none."""
         deployment = await self.api.deployment_id(BATCH_DEPLOYMENT)
         parameters = batch.model_dump(mode="json", exclude_unset=True)
-        return await self.api.start_run(deployment, parameters, key=key, queue="batch")
+        return await self.api.start_run(deployment, parameters, key=key, queue=WorkQueue.BATCH)
 
     async def run_forever(self) -> None:
         """Dispatch what was to be dispatched soon, until cancelled.
@@ -190,7 +195,7 @@ class RunDispatcher:
             deployment,
             fields | {"job_id": str(dispatch.job_id)},
             key=dispatch.key,
-            queue="interactive" if is_interactive(request.priority) else "batch",
+            queue=_queue_of(request),
             label=label_of(request),
         )
 

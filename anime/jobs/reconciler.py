@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 from anime.core.job_status import FailureKind
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
@@ -13,9 +12,9 @@ from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
+from anime.retry_policies import RECONCILER
 
 EVERY_SECONDS = 15.0
-BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)  # after a failure; then as ever
 STEP_SECONDS = 45.0  # below the time-out of PostgreSQL for idle transactions
 YOUNG_SECONDS = 5.0  # a job so young is being dispatched by whoever submitted it
 MAX_DISPATCHES = 100  # in one step
@@ -47,7 +46,7 @@ class Reconciler:
 
     async def run_forever(self) -> None:
         """Take a step now and then, until cancelled."""
-        delays = _delays()
+        delays = RECONCILER.delays()
         while True:
             try:
                 async with asyncio.timeout(STEP_SECONDS):
@@ -59,7 +58,7 @@ class Reconciler:
                 continue
             if done != ReconcileCounts():
                 _log.info("Reconciled: %s", done)
-            delays = _delays()
+            delays = RECONCILER.delays()
             await self._wait()
 
     async def step(self, *, young_seconds: float = YOUNG_SECONDS) -> ReconcileCounts:
@@ -139,7 +138,3 @@ class Reconciler:
         except LeaseLost:  # a run has begun it after all
             return
         await self._canceller.tell(job)
-
-
-def _delays() -> chain[float]:
-    return chain(BACKOFF_SECONDS, repeat(EVERY_SECONDS))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from websockets.frames import Frame, Opcode
 
 from anime.core.field_errors import field_errors_of
+from anime.core.strict_json import RepeatedKey, check_keys
 from anime.errors import AnimeError, InvalidRequest
 from anime.schemas import Preview, ProgressEvent
 
@@ -73,9 +74,12 @@ def read_action(text: str | None) -> Action:
     if len(text) > MESSAGE_MAX_CHARS:
         raise InvalidRequest(f"The message is longer than {MESSAGE_MAX_CHARS} characters.", _TODO)
     try:
+        check_keys(text)
         return _ACTIONS.validate_json(text)
     except ValidationError as fault:
         raise InvalidRequest(_what_is_wrong(fault), _TODO) from None
+    except RepeatedKey as fault:
+        raise InvalidRequest(f"The message is refused: {fault}.", _TODO) from None
 
 
 def _what_is_wrong(fault: ValidationError) -> str:

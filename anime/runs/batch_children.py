@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from prefect.exceptions import Abort
 from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.core.labels import label_of
 from anime.errors import AnimeError, DatabaseUnavailable, LeaseLost, PrefectUnavailable
+from anime.retry_policies import BATCH_CHILD
 from anime.runs.connections import Connections
 from blocks.connections import open_studio
 from tasks.artifacts import ProgressBar
@@ -29,7 +31,6 @@ _BESIDE_WINDOW = 6
 # For how long Prefect and PostgreSQL may be away together, before what is left has failed. Either
 # client has tried for minutes itself by the time it says so.
 _OUTAGE_SECONDS = 1800.0
-_AGAIN_SECONDS = 5.0
 _PASSING = (DatabaseUnavailable, LeaseLost, PrefectUnavailable)
 _SEE_LOG = "See Prefect's log and that of the batch's run, then run the batch again."
 
@@ -86,7 +87,7 @@ class _Children:
 
     # Twice is harmless: a run finds what an earlier run of its job has done, and goes on.
     async def _render_through_outages(self, job: BatchJob) -> None:
-        has_waited = False
+        has_waited, retries = False, count()
         while isinstance(fault := await _render(job, self._generate), _PASSING):
             if await has_ended(self._connections.database, job.job_id):
                 return
@@ -97,7 +98,7 @@ class _Children:
             elif self._is_outage_over_limit():
                 raise fault
             else:
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await BATCH_CHILD.wait(next(retries))
             # Its run may have died just now: then it is free as soon as the lease lapses.
             patience = self._connections.studio.comfyui.stall_timeout_seconds
             await wait_until_free(self._connections.database, job.job_id, timeout_seconds=patience)

@@ -119,7 +119,7 @@ async def _take(
         request=request,
         seed=seed,
         connections=connections,
-        reporter=Reporter(connections.publisher, job_id),
+        reporter=Reporter(connections.publisher, job_id, found),
         lease=lease,
     )
 
@@ -190,7 +190,11 @@ async def _renew(run: JobExecution, lease: Lease) -> None:
     try:
         async with run.database.session_scope() as session:
             await JobRepository(session).renew(
-                lease, seconds=seconds, stage=reporter.stage, progress=reporter.percent
+                lease,
+                seconds=seconds,
+                stage=reporter.told_stage,
+                progress=reporter.percent,
+                attempt=reporter.attempt,
             )
     except (LeaseLost, JobCancelled):
         # The picture is there, and the job may have ended just now, by this very run: whether the

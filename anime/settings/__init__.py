@@ -209,6 +209,11 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
         """The studio's time zone: dates of folders are dates there."""
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
 
+    @property
+    def zone_name(self) -> str:
+        """The zone's IANA name; UTC where the machine has its zone without a name."""
+        return str(getattr(self.zone, "key", None) or "UTC")
+
 
 def load_settings(**given: Any) -> Settings:  # values of any field, by name
     """Settings from the environment.

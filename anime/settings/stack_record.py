@@ -10,6 +10,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
+from anime.settings.process_lock import is_held
+
 
 class PartRecord(BaseModel):
     """One running part: its process, its address and its log."""
@@ -23,19 +25,25 @@ class StackRecord(BaseModel):
     """The running stack."""
 
     pid: int
-    pid_started: float = Field(description="Start time of that process, seconds since the epoch.")
+    pid_started: float | None = Field(
+        default=None, description="Written by earlier versions, which held no lock."
+    )
     started_at: AwareDatetime
     parts: dict[str, PartRecord]
     settings: dict[str, str] = Field(
         description="Values that Settings takes when the environment names none."
     )
 
-    def is_alive(self) -> bool:
-        """Whether the process that wrote the record still runs (and is not a namesake)."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.pid_started) < 1
-        except psutil.NoSuchProcess:
-            return False
+    def is_alive(self, home: Path) -> bool:
+        """Whether the process that wrote the record still runs."""
+        if self.pid_started is not None:
+            return psutil.pid_exists(self.pid)
+        return is_held(lock_path(home)) is True
+
+
+def lock_path(home: Path) -> Path:
+    """The lock that `anime up` holds at that home, and none of its parts."""
+    return home / "run" / "stack.lock"
 
 
 def record_path(home: Path) -> Path:
@@ -49,7 +57,7 @@ def read_record(home: Path) -> StackRecord | None:
         record = StackRecord.model_validate_json(record_path(home).read_bytes())
     except (OSError, ValidationError):
         return None
-    return record if record.is_alive() else None
+    return record if record.is_alive(home) else None
 
 
 def write_record(home: Path, record: StackRecord) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 from pydantic import SecretStr
 
 from anime.api.access import Access
@@ -141,9 +140,10 @@ class Stack:
         if self._given.prefect_api_url is None:
             database_url = await self._prefect_database()
             server = prefect_server(self.settings, services.environment, database_url)
-            await together(self._supervisor.start(server), self._run(services.prefect_setup()))
+            setup = services.prefect_setup(beside_server=True)
+            await together(self._supervisor.start(server), self._run(setup))
         else:
-            await self._run(services.prefect_setup())
+            await self._run(services.prefect_setup(beside_server=False))
 
     async def _prefect_database(self) -> str:
         """The address of Prefect's database: the one we have made, or what the settings name."""
@@ -195,7 +195,6 @@ class Stack:
         }
         record = StackRecord(
             pid=os.getpid(),
-            pid_started=psutil.Process().create_time(),
             started_at=self._started_at or datetime.now(UTC),
             parts=parts,
             settings=shared_values(self.settings),

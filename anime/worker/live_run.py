@@ -16,6 +16,7 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
+from anime.core.work_queues import WorkQueue
 from anime.worker.flow_loader import load_flow, loaded
 from anime.worker.loop_thread import LoopThread, LoopThreadLost
 from anime.worker.prefect_internals import run_cancellation_hooks
@@ -43,6 +44,7 @@ class LiveRun:
 
     flow_run: FlowRun
     loop_thread: LoopThread
+    queue: WorkQueue
     control: RunControl = field(init=False)
     flow: Flow[..., Any] | None = None  # any flow
     is_claimed: bool = False

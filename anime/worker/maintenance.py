@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from anime.settings import Settings
 from anime.worker.orphans import rescue
 from anime.worker.prefect_internals import tell_of_suspension
-from anime.worker.process_identity import ProcessIdentity
+from anime.worker.process_identity import ProcessIdentity, remove_old_locks
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
 
@@ -127,9 +127,11 @@ class MaintenanceLoop:
     async def rescue(self) -> None:
         """Give runs of dead workers anew, or settle their cancellation."""
         worker = self._worker
-        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me)
+        home = worker.settings.home
+        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me, home)
         for run in left:
             worker.settle_cancellation(run)
+        remove_old_locks(home)
         worker.wake()
 
 

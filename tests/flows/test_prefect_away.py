@@ -18,6 +18,7 @@ from anime.db.repositories import JobRepository
 from anime.errors import BatchIncomplete
 from anime.progress.publisher import follow_job
 from anime.rehearsal.config import RehearsalConfig
+from anime.retry_policies import RetryPolicy
 from anime.settings import get_settings
 from flows.contact_sheet import contact_sheet
 from flows.generate import generate
@@ -32,6 +33,7 @@ from tests.integration.import_folder import picture
 
 _ENDS_SECONDS = 120
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
+QUICK = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
 LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 1000}  # any fields of a request
 
 
@@ -100,7 +102,7 @@ class TestInABatch:
     async def test_a_child_that_prefect_does_not_take_waits_and_its_neighbours_go_on(
         self, studio: RehearsalStudio, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("anime.runs.batch_children._AGAIN_SECONDS", 0.2)
+        monkeypatch.setattr("anime.runs.batch_children.BATCH_CHILD", QUICK)
         outage.begin(runs_beyond(3))
         run = asyncio.create_task(paths_of(**parameters(prompts=["through it"], takes=6)))
         async with asyncio.timeout(_ENDS_SECONDS):
@@ -117,7 +119,7 @@ class TestInABatch:
     async def test_an_outage_without_end_fails_the_children_that_have_no_run_and_no_others(
         self, studio: RehearsalStudio, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("anime.runs.batch_children._AGAIN_SECONDS", 0.1)
+        monkeypatch.setattr("anime.runs.batch_children.BATCH_CHILD", QUICK)
         monkeypatch.setattr("anime.runs.batch_children._OUTAGE_SECONDS", 0.5)
         outage.begin(runs_beyond(3))
         with pytest.raises(BatchIncomplete, match="Prefect did not run the generation"):

@@ -173,3 +173,27 @@ async def test_parameters_that_no_route_knows_are_refused_by_name(
 ) -> None:
     problem = problem_in(await api.get(path, params={"stauts": "x", "y": "1"}), 422)
     assert [fault["field"] for fault in problem["errors"]] == ["stauts", "y"]
+
+
+async def test_a_parameter_that_comes_twice_is_refused_by_name(api: httpx.AsyncClient) -> None:
+    """The list would be of one of the two, and nobody told that it is not of the other."""
+    problem = problem_in(await api.get(f"{JOBS}?project=a&limit=1&project=b"), 422)
+    assert problem["errors"] == [{"field": "project", "message": "is given twice"}]
+
+
+async def test_a_key_that_comes_twice_in_a_body_is_refused_by_every_route(
+    api: httpx.AsyncClient,
+) -> None:
+    document = (await api.get("/openapi.json")).json()
+    refused = 0
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            answer = await api.request(
+                method,
+                path.replace("{", "").replace("}", ""),
+                content='{"prompt": "rain", "name": "a", "prompt": "snow", "name": "b"}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert "stands twice" in problem_in(answer, 422)["detail"], path
+            refused += 1
+    assert refused >= 6

@@ -21,6 +21,7 @@ from anime.progress import publisher as progress
 from anime.progress import redis_feed, updates, websocket_connection
 from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
+from anime.retry_policies import RetryPolicy
 from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
     PATIENCE_SECONDS,
@@ -92,7 +93,9 @@ async def test_f26_events_out_of_order_or_after_the_end_are_not_told(
 async def test_f51_a_redis_that_restarts_costs_no_end(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(
+        progress, "REDIS_PUBLISHING", RetryPolicy(first_seconds=0, longest_seconds=0)
+    )
     job_id, other = uuid4(), uuid4()
     async with embedded_valkey(tmp_path) as url:
         settings = gateway_settings(database_url, url)

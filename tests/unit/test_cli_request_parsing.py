@@ -97,6 +97,16 @@ def test_an_input_without_name_or_value_is_refused(text: str) -> None:
         parse_inputs([text])
 
 
+def test_an_input_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="--input frames is given twice"):
+        parse_inputs(["frames=8", "style=ink", "frames=16"])
+
+
+def test_a_value_with_one_key_twice_is_refused_and_not_taken_as_text() -> None:
+    with pytest.raises(InvalidRequest, match=r'--input style: the key "a" stands twice'):
+        parse_inputs(['style={"a": 1, "a": 2}'])
+
+
 @pytest.mark.parametrize("module", [request_parsing, terminal, field_errors])
 def test_the_examples_in_the_docstrings_are_true(module: Any) -> None:  # a module
     assert doctest.testmod(module).failed == 0
