@@ -99,8 +99,9 @@ class _Children:
                 raise fault
             else:
                 await BATCH_CHILD.wait(next(retries))
-            # Its run may have died just now: then it is free as soon as the lease lapses.
-            patience = self._connections.studio.comfyui.stall_timeout_seconds
+            # Its run may have died just now: then it is free as soon as the lease lapses. One that
+            # lives may render for as long as a render may.
+            patience = self._connections.studio.comfyui.silence_timeout_seconds
             await wait_until_free(self._connections.database, job.job_id, timeout_seconds=patience)
         self._away_since = None
 
