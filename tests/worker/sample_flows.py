@@ -30,13 +30,6 @@ async def sleeps(path: str, seconds: float = 0.1) -> None:
     note(path, "end")
 
 
-@flow
-async def ends_when_told(path: str) -> None:
-    note(path, "begin")
-    while not Path(f"{path}-told").exists():
-        await asyncio.sleep(0.02)
-
-
 @flow(on_cancellation=[write_down_hook])
 def sleeps_in_a_thread(path: str, seconds: float = 0.1) -> None:
     note(path, "begin")
