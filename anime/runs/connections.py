@@ -45,7 +45,7 @@ _connections: ContextVar[Connections | None] = ContextVar("connections", default
 
 @asynccontextmanager
 async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connections]:
-    """The house of the run around this one, or a new one for as long as the block lasts.
+    """The connections of the run around this one, or a new one for as long as the block lasts.
 
     A shared one is for many jobs at a time.
     """

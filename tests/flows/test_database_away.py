@@ -192,7 +192,7 @@ async def test_f50_a_job_that_another_run_holds_is_waited_for_through_a_restart(
     assert lease is not None
     async with studio.database.session_scope() as session:
         await JobRepository(session).release(lease)
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, HUNG_SECONDS)
 
 
 async def test_f50_a_server_without_a_free_connection_is_waited_for(

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.support.waiting import SOON_SECONDS
+
 
 class Peer:
     """Queue and history as the test sets them; frames as the test sends them."""
@@ -82,7 +84,7 @@ class Peer:
 
     async def until_looked_for(self, times: int) -> None:
         """Return when the queue was asked so often again."""
-        async with asyncio.timeout(10), self._looked:
+        async with asyncio.timeout(SOON_SECONDS), self._looked:
             for _ in range(times):
                 await self._looked.wait()
 
@@ -127,8 +129,6 @@ class Peer:
         if self.greets:
             waiting = len(self.running + self.pending)
             greeting = {"status": {"exec_info": {"queue_remaining": waiting}}}
-                "status": {"exec_info": {"queue_remaining": len(self.running + self.pending)}}
-            }
             sid = websocket.query_params.get("clientId", "")
             await websocket.send_json({"type": "status", "data": greeting | {"sid": sid}})
         self.sockets.append(websocket)

@@ -275,7 +275,9 @@ async def test_without_a_websocket_the_limit_of_silence_ends_a_prompt(
     peer.refuses_websockets = True
     peer.start(prompt_id)
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(followed(client, prompt_id, poll=0.02, stall=0.1, silence=0.3), 5)
+        await asyncio.wait_for(
+            followed(client, prompt_id, poll=0.02, stall=0.1, silence=0.3), SOON_SECONDS
+        )
     assert ("/interrupt", str(prompt_id)) in peer.posts
 
 
@@ -342,7 +344,7 @@ async def test_a_node_that_stops_between_two_steps_has_stalled(
     await peer.send("executing", node="3", prompt_id=str(prompt_id))
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
     with pytest.raises(RenderStalled, match="ANIME_STALL_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, SOON_SECONDS)
     assert not peer.running
 
 
@@ -354,7 +356,7 @@ async def test_a_node_that_says_nothing_for_the_limit_of_silence_is_stopped(
     await peer.connected.wait()
     await peer.send("executing", node="8", prompt_id=str(prompt_id))
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, SOON_SECONDS)
     assert not peer.running
 
 
