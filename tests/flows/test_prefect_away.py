@@ -30,7 +30,6 @@ from tests.flows.test_batch_flow import jobs_of, parameters, paths_of, prompts_r
 from tests.flows.test_cancelling import ended
 from tests.flows.test_window_flow import lease_of
 from tests.integration.import_folder import picture
-from tests.support.waiting import HUNG_SECONDS
 
 _ENDS_SECONDS = 120
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
@@ -60,7 +59,7 @@ async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_
     job_id = uuid4()
     outage.begin(about_artifacts)
     run = asyncio.ensure_future(generate(prompt="no bar", job_id=job_id, **LONG))
-    async with asyncio.timeout(HUNG_SECONDS):
+    async with asyncio.timeout(60):
         await outage.refused.wait()
         first = await lease_of(studio, job_id)
         while await lease_of(studio, job_id) <= first:
@@ -68,7 +67,7 @@ async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_
     async with studio.database.session_scope() as session:
         await JobRepository(session).request_cancel(job_id)
     with pytest.raises(CancelledRun):
-        await asyncio.wait_for(run, HUNG_SECONDS)
+        await asyncio.wait_for(run, 60)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
 
 
@@ -213,7 +212,7 @@ async def test_the_end_of_a_run_waits_only_briefly_for_what_only_shows(
 ) -> None:
     monkeypatch.setattr("tasks.retries.BEST_EFFORT_SECONDS", 0.5)
     outage.begin(about_artifacts)  # of which Prefect's client tells after two minutes
-    assert (await asyncio.wait_for(ended(prompt="unseen", **SMALL), HUNG_SECONDS)).is_completed()
+    assert (await asyncio.wait_for(ended(prompt="unseen", **SMALL), 60)).is_completed()
     assert outage.refused.is_set()
 
 
