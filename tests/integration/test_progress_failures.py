@@ -143,6 +143,18 @@ async def test_f51_an_end_nobody_could_publish_is_told_from_the_database(
             assert (await late.subscribe(job_id))["data"]["status"] == "cancelled"
 
 
+async def test_f51_before_the_end_is_published_a_client_that_comes_back_misses_and_repeats_nothing(
+    api: Api, database: Database, publisher: ProgressPublisher
+) -> None:
+    job_id = await recorded_job(database)
+    for percent in (10, 20, 30):
+        await publisher.publish(event(job_id, percent))
+    await cancel_in_the_database(database, job_id)
+    async with OldClient(api.ws_url) as client:
+        await client.subscribe(job_id, seq=2)
+        assert [told["seq"] for told in await client.progress_until("cancelled")] == [3, 0]
+
+
 async def test_f51_without_any_redis_the_database_tells_how_far_a_job_is(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

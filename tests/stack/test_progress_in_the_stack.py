@@ -96,8 +96,10 @@ async def test_a_client_that_reconnects_with_its_last_number_has_missed_none(
         await say(socket, action="subscribe", job_id=job_id, seq=heard[-1])
         assert (await hear(socket))["type"] == "status"
         heard += [event["seq"] for event in await hear_to_the_end(socket, job_id)]
-    assert heard == list(range(1, len(heard) + 1))
-    assert len(heard) > 10
+    # An end that is recorded, but not yet published, is told without a number.
+    numbers = [seq for seq in heard if seq]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 10
 
 
 async def test_curl_reads_the_same_events_and_goes_on_where_it_was(stack: StackUnderTest) -> None:
