@@ -1,8 +1,8 @@
 """The open WebSockets, and which of them gets which message.
 
-`status` goes to all clients. All other messages go to the socket of the prompt's client id; progress
-of a prompt without one goes to all. The newest socket of a client id gets its messages, and the
-first of its sockets that closes removes the id, as in ComfyUI.
+`status` goes to all clients. All other messages go to the socket of the prompt's client id;
+progress of a prompt without one goes to all. The newest socket of a client id gets its messages,
+and the first of its sockets that closes removes the id, as in ComfyUI.
 """
 
 import asyncio
