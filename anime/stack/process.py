@@ -28,7 +28,6 @@ class PartProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self.process.pid
 
     @property

@@ -15,7 +15,7 @@ class StartProgress:
 
     def __init__(self, pid: int, log: Path, timeout_seconds: float) -> None:
         """`timeout_seconds`: the start may take longer only while it makes progress."""
-        self.began_at = self._advanced_at = self._measured_at = time.monotonic()
+        self._started_at = self._advanced_at = self._measured_at = time.monotonic()
         self._pid, self._log = pid, log
         self._timeout_seconds = timeout_seconds
         self._idle_seconds = min(IDLE_SECONDS, timeout_seconds)
@@ -24,7 +24,7 @@ class StartProgress:
     @property
     def seconds(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.began_at
+        return time.monotonic() - self._started_at
 
     @property
     def is_late(self) -> bool:
@@ -48,9 +48,8 @@ class StartProgress:
             leader = psutil.Process(self._pid)
             for process in (leader, *leader.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
-                    seconds += sum(
-                        process.cpu_times()[:4]
-                    )  # its own, and that of children that ended
+                    # Its own, and that of children that have ended.
+                    seconds += sum(process.cpu_times()[:4])
         with suppress(FileNotFoundError):
             return seconds, self._log.stat().st_size
         return seconds, 0

@@ -12,8 +12,8 @@ from anime.stack.parts import Part, PartState, PartStatus, StatusListener, ignor
 from anime.stack.process import PartProcess, describe_exit, launch, lower_priority, part_error, stop
 from anime.stack.start_progress import StartProgress
 
-PROBE_EVERY_SECONDS = 0.1
-PROBE_TIMEOUT_SECONDS = 5.0
+READINESS_POLL_SECONDS = 0.1
+READINESS_TIMEOUT_SECONDS = 5.0
 RESTARTS_WITHIN_SECONDS = 60.0
 
 
@@ -101,7 +101,7 @@ class SupervisedPart:
         is_reported = False
         while child.returncode is None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
                     if await self.part.is_ready(progress.seconds):
                         return True
             if progress.is_stuck() or progress.seconds > self.part.start_limit_seconds:
@@ -114,7 +114,7 @@ class SupervisedPart:
                     progress.seconds,
                     f"it is still at work and has up to {limit:g} s; {self.part.log}",
                 )
-            await asyncio.sleep(PROBE_EVERY_SECONDS)
+            await asyncio.sleep(READINESS_POLL_SECONDS)
         raise part_error(self.part, f"did not start ({await self._ended()})")
 
     async def _ended(self) -> str:

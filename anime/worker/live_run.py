@@ -70,7 +70,7 @@ class LiveRun:
         """Seconds since the flow was started."""
         return time.monotonic() - self._started_at
 
-    async def run_flow(self, entrypoint: str | None, client: PrefectClient) -> None:
+    async def execute(self, entrypoint: str | None, client: PrefectClient) -> None:
         """Run the flow in its thread, and make sure that the run gets a final state."""
         self.is_claimed = True
         error: BaseException | None = None

@@ -38,14 +38,10 @@ class MaintainedWorker(Protocol):
     run_pool: RunPool
 
     @property
-    def api(self) -> PrefectClient:
-        """The Prefect server."""
-        ...
+    def api(self) -> PrefectClient: ...
 
     @property
-    def pool_name(self) -> str:
-        """The work pool that the worker polls."""
-        ...
+    def pool_name(self) -> str: ...
 
     @property
     def is_synced(self) -> bool:

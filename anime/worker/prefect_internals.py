@@ -52,7 +52,6 @@ class PrefectWorkerHooks:
 
     @property
     def pool_name(self) -> str:
-        """The work pool that this worker polls."""
         return self._work_pool_name
 
     @property
@@ -67,7 +66,6 @@ class PrefectWorkerHooks:
 
     @property
     def log(self) -> logging.Logger:
-        """The worker's own log."""
         return self._logger  # type: ignore[no-any-return]  # an adapter is used like a logger
 
     @property

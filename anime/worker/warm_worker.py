@@ -214,7 +214,7 @@ class WarmWorker(
             self._entrypoints.read(live.flow_run.deployment_id, self.api),
             self._record_owner(live.flow_run),
         )
-        await live.run_flow(entrypoint, self.api)
+        await live.execute(entrypoint, self.api)
 
     async def _record_owner(self, run: FlowRun) -> None:
         await self.api.update_flow_run(run.id, infrastructure_pid=str(self.identity))

@@ -75,7 +75,7 @@ async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
     run = await _cancelling(site)
 
     async def serve(live: LiveRun) -> None:
-        await live.run_flow(f"tests.worker.sample_flows.{HANGS}", site.client)
+        await live.execute(f"tests.worker.sample_flows.{HANGS}", site.client)
 
     async with asyncio.timeout(HUNG_SECONDS):
         await run_pool.start(run, serve, queue=WorkQueue.BATCH, end_reason=EndReason.CANCELLED)
