@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.address import checked_address, without_login
-from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database

@@ -33,10 +33,10 @@ class Gateway:
     async def follow(
         self, subscription: Subscription, after_seq: int | None
     ) -> tuple[Snapshot, list[Update]]:
-        """The job as it stands, and what a listener has missed that names its last number.
+        """The job as it stands, and the updates after the number that a listener knows.
 
-        First the live events are held, then the past is read: nothing falls in between. The
-        listener has to be told both before `go_live`.
+        First the live events are held, then the past is read, so that nothing is lost in between.
+        The caller sends both to the listener before `go_live`.
 
         Raises:
             NotFound: there is no such job.
@@ -48,7 +48,7 @@ class Gateway:
             if after_seq is None:
                 subscription.start_from(snapshot)
                 return snapshot, []
-            # A number that was never given: Redis lost its memory and counts anew.
+            # A number that was never given: Redis has lost its data and counts anew.
             seq = after_seq if after_seq <= snapshot.seq else 0
             events = await self.records.events_after(subscription.job_id, seq)
             return snapshot, subscription.catch_up(seq, snapshot, events)
@@ -57,7 +57,7 @@ class Gateway:
             raise
 
     def go_live(self, subscription: Subscription) -> None:
-        """Tell the listener what happens from now on; nothing follows the job's end."""
+        """Send the listener what happens from now on; nothing follows the job's end."""
         subscription.go_live()
         if subscription.is_over:
             self.hub.remove(subscription)

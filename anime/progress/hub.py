@@ -1,4 +1,4 @@
-"""Who listens to what in this process, and the fan-out of each event to those it concerns."""
+"""The listeners in this process, and the fan-out of each event to those that want it."""
 
 import time
 from collections import OrderedDict, defaultdict
@@ -15,18 +15,18 @@ TRAILS_KEPT = 10_000  # jobs whose order is known for those who watch all of the
 
 
 class Watcher(Sink, Protocol):
-    """Somebody who is told of every job."""
+    """A listener that gets the events of every job."""
 
     @property
     def wants_previews(self) -> bool:
-        """Whether previews of all jobs go there, too."""
+        """Whether it gets the previews of all jobs, too."""
 
     def follows(self, job_id: UUID) -> bool:
-        """Whether a subscription of its own tells it of the job."""
+        """Whether it gets the job's events through a subscription of its own."""
 
 
 class Hub:
-    """The listeners by job. Nothing here waits, so nobody can hold up another."""
+    """The listeners by job. Nothing here waits, so that no listener holds up another."""
 
     def __init__(self) -> None:
         self._by_job: defaultdict[UUID, set[Subscription]] = defaultdict(set)
@@ -58,7 +58,7 @@ class Hub:
             self._trails.clear()
 
     def tell(self, event: ProgressEvent) -> None:
-        """Pass the event to everybody for whom it is news."""
+        """Pass the event to every listener that has not had it."""
         update = Update(event)
         if event.job_id in self._heard_at:
             self._heard_at[event.job_id] = time.monotonic()
@@ -70,7 +70,7 @@ class Hub:
             self._tell_watchers(update)
 
     def show(self, preview: Preview) -> None:
-        """Pass the picture to everybody who wants to see it."""
+        """Pass the picture to every listener that wants it."""
         frame = preview_frame(preview)
         for subscription in self._by_job.get(preview.job_id, ()):
             subscription.show(frame)
@@ -79,7 +79,7 @@ class Hub:
                 watcher.show(preview.job_id, frame)
 
     def known_up_to(self) -> Iterator[tuple[UUID, int]]:
-        """The jobs somebody listens to, and the number all know them up to; 0 if nobody does."""
+        """The jobs that have listeners, and the number up to which all know them; 0 if none."""
         trails = self._trails.items()
         known = {job_id: trail.seq for job_id, trail in trails if not trail.is_final}
         for job_id, subscriptions in self._by_job.items():
@@ -88,12 +88,12 @@ class Hub:
         yield from known.items()
 
     def silent(self, seconds: float) -> list[UUID]:
-        """The jobs with subscriptions of which nothing was heard for so long."""
+        """The jobs with subscriptions that had no event for so long."""
         before = time.monotonic() - seconds
         return [job_id for job_id, heard_at in self._heard_at.items() if heard_at <= before]
 
     def requested_previews(self) -> set[UUID | None]:
-        """The jobs whose previews somebody wants; None stands for all jobs."""
+        """The jobs whose previews a listener wants; None stands for all jobs."""
         wished: set[UUID | None] = {
             job_id
             for job_id, subscriptions in self._by_job.items()

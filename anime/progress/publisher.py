@@ -1,7 +1,7 @@
 """The Redis side of progress: publishing what happens to a job, and following it.
 
-Redis is a doorbell. Whoever publishes is never failed or held up by it, and whoever follows
-gets full snapshots, so that a lost one does no harm. PostgreSQL says what is true.
+Redis only notifies. It never fails or holds up whoever publishes, and whoever follows gets
+full snapshots, so that a lost one does no harm. PostgreSQL says what is true.
 """
 
 import asyncio
@@ -40,15 +40,15 @@ _Streams: TypeAlias = list[tuple[str, _Entries]]
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-out on the way
+BLOCK_SECONDS = 5.0  # how long one read waits for events; below every idle time-out on the way
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
 # the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
-# what is being stopped does not go on. Within an attempt progress and stage stand rather than go
-# back, and an attempt that is over says nothing any more: a second run of a job begins from the
-# beginning, and the first may not know yet that it has lost the job. In the event's JSON both
-# fields stand before any text of ours, where quotation marks are escaped.
+# what is being stopped does not go on. Within an attempt progress and stage never go back, and
+# events of an earlier attempt are dropped: a second run of a job begins from the beginning, and
+# the first may not know yet that it has lost the job. In the event's JSON both fields stand
+# before any text of ours, where quotation marks are escaped.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
@@ -87,7 +87,7 @@ return seq
 
 
 class ProgressPublisher:
-    """Tells everybody who watches. Never raises, and never waits long for Redis.
+    """Publishes events and previews. Never raises, and never waits long for Redis.
 
     Without a URL it does nothing.
     """
@@ -115,11 +115,11 @@ class ProgressPublisher:
             await self._redis.aclose()
 
     async def publish(self, event: ProgressEvent) -> None:
-        """Number the event, keep it as the job's latest snapshot, and tell who listens."""
+        """Number the event, keep it as the job's latest snapshot, and send it to listeners."""
         await self._send(event, once={"created_at": event.timestamp.isoformat()})
 
     async def announce(self, job: JobSnapshot, request: GenerationRequest) -> None:
-        """Write down what the job is and publish its first event, unless a run has begun it."""
+        """Store what the job is and publish its first event, unless a run has begun it."""
         event = ProgressEvent(
             job_id=job.id,
             status=job.status,
@@ -131,7 +131,7 @@ class ProgressPublisher:
         await self._send(event, once=_identity(job, request), first_only=True)
 
     async def are_previews_wanted(self, job_id: UUID) -> bool:
-        """Whether somebody wants to see the job, or all jobs, now."""
+        """Whether somebody wants previews of the job, or of all jobs, now."""
         wishes = preview_request_key(job_id), preview_request_key(None)
         if self._redis is not None and time.monotonic() >= self._silent_until:
             with suppress(RedisError, OSError, TimeoutError):
@@ -139,13 +139,13 @@ class ProgressPublisher:
         return False
 
     async def show(self, preview: Preview) -> None:
-        """Give the picture to those who look just now; it is kept nowhere."""
+        """Send the picture to those who watch now; it is stored nowhere."""
         if self._redis is not None and time.monotonic() >= self._silent_until:
             with suppress(RedisError, OSError, TimeoutError):
                 await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
 
     async def notify_worker(self, work_pool: str) -> None:
-        """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
+        """Notify the pool's workers of a new run; they would poll within seconds anyway."""
         if self._redis is not None and time.monotonic() >= self._silent_until:
             with suppress(RedisError, OSError, TimeoutError):
                 await _apart(_ring(self._redis, work_pool), TIMEOUT_SECONDS)
@@ -161,11 +161,11 @@ class ProgressPublisher:
         except (RedisError, OSError, TimeoutError) as fault:
             self._silent_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
-                _log.warning("Redis takes no progress, the work goes on without it: %s", fault)
+                _log.warning("Redis does not accept progress, the work goes on without: %s", fault)
             self._is_failing = True
         else:
             if self._is_failing:
-                _log.info("Redis takes progress again")
+                _log.info("Redis accepts progress again")
             self._is_failing = False
 
 
@@ -175,7 +175,7 @@ async def follow_job(
     """The job's latest snapshot, then each event as it comes, up to the terminal one.
 
     With `after_seq`, every event after that one instead, as far as Redis keeps them. Reading
-    and waiting are the same command on the job's stream: nothing falls in between and nothing
+    and waiting are the same command on the job's stream: no event is lost in between, and none
     comes twice. While Redis is away this waits for it.
     """
     last = after_seq
@@ -196,10 +196,10 @@ async def follow_job(
 
 
 async def _next_events(redis: Redis, stream: str, last: int | None) -> list[ProgressEvent]:
-    """What follows event `last`; without one, the newest event.
+    """The events after event `last`; without one, the newest event.
 
-    The newest also comes when nothing followed for a while: it may be that `last` was the end
-    of the job, or that Redis lost its memory and counts from one again.
+    The newest also comes when nothing followed for a while: perhaps `last` was the end of the
+    job, or Redis has lost its data and counts from one again.
     """
     news = await _wait_for_events(redis, stream, last) if last is not None else []
     if news:
@@ -230,7 +230,8 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         TimeoutError: it took longer.
     """
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may
+    # Retrieved here, as perhaps nobody else does.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         done, _ = await asyncio.wait([task], timeout=timeout_seconds)
         if not done:
@@ -282,7 +283,7 @@ def _identity(job: JobSnapshot, request: GenerationRequest) -> dict[str, str]:
 
 
 def _snapshot(event: ProgressEvent) -> dict[str, str]:
-    """The fields of the hash that say how far the job is."""
+    """The fields of the hash that change with each event."""
     fields = {
         "id": str(event.job_id),
         "status": str(event.status),

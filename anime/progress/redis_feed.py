@@ -1,4 +1,4 @@
-"""The one subscription of this process to Redis, and what mends its gaps."""
+"""The one subscription of this process to Redis, and what fills its gaps."""
 
 import asyncio
 import logging
@@ -26,14 +26,14 @@ from anime.schemas import Preview
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0  # a job silent for so long is looked up: its end may not have been published
+LOOK_SECONDS = 5.0  # the row of a job silent for so long is read: its end may not be published
 LOOK_AT_ONCE = 500  # rows in one query
 RENEW_SECONDS = PREVIEWS_TTL_SECONDS / 3
 STOP_SECONDS = 1.0
 
 
 class RedisFeed:
-    """Tells a hub what happens, from `async with` on. Without Redis, what the rows say."""
+    """Passes events to a hub, from `async with` on; without Redis, what the rows say."""
 
     def __init__(
         self, hub: Hub, records: JobSnapshots, *, redis: Redis | None, redis_url: str | None
@@ -64,7 +64,7 @@ class RedisFeed:
             await asyncio.wait(pending, timeout=STOP_SECONDS)
 
     async def request_previews(self, job_id: UUID | None) -> None:
-        """Let workers know for some seconds that somebody wants to see the job; None means all."""
+        """Request previews of the job from workers for some seconds; None means all jobs."""
         if self._redis is not None:
             with suppress(RedisError, OSError, TimeoutError):
                 await self._redis.set(preview_request_key(job_id), "1", ex=PREVIEWS_TTL_SECONDS)
@@ -84,16 +84,16 @@ class RedisFeed:
                 self._hub.tell(event)
 
     async def _catch_up(self) -> None:
-        """Tell what was published while nobody listened. What is told twice is told once."""
+        """Pass on what was published while nobody listened; the hub drops what it had before."""
         for job_id, seq in tuple(self._hub.known_up_to()):
             events = await self._records.events_after(job_id, seq) if seq else []
-            # Nothing after it: perhaps Redis lost its memory, and counts from one again.
+            # Nothing after it: perhaps Redis has lost its data, and counts from one again.
             for event in events or await self._records.newest_event(job_id):
                 self._hub.tell(event)
         self.is_live.set()
 
     async def _look_up(self) -> None:
-        """Each few seconds tell how silent jobs have ended, or without Redis how far they are."""
+        """Every few seconds report how silent jobs ended, or without Redis how far they are."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             silent = iter(self._hub.silent(LOOK_SECONDS))
@@ -101,7 +101,7 @@ class RedisFeed:
                 try:
                     events = await self._records.recorded_events(job_ids)
                 except AnimeError as fault:
-                    _log.debug("Silent jobs cannot be looked up: %s", fault)
+                    _log.debug("The rows of silent jobs cannot be read: %s", fault)
                     break
                 for event in events:
                     if event.status.is_final or not self.is_live.is_set():

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client: never more than it can be made to hold."""
+"""What waits to be sent to one client, within a limit."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ MOST_JOBS = 4096  # of which a client may be behind; then it is too slow to be s
 class SendBuffer:
     """The updates in order, and of each job the newest preview.
 
-    Putting never waits. A client that does not keep up is told less often: of several waiting
+    Putting never waits. A client that does not keep up gets fewer updates: of several waiting
     snapshots of a job only the latest.
     """
 
@@ -31,7 +31,7 @@ class SendBuffer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything was taken."""
+        """Whether nothing waits."""
         return not self._updates and not self._previews
 
     def put(self, update: Update) -> None:
@@ -47,12 +47,12 @@ class SendBuffer:
         self._changed.set()
 
     def close(self) -> None:
-        """Nothing follows: whoever takes gets what is there, and then None."""
+        """End the buffer: `take` returns what is left, and then None."""
         self.is_closed = True
         self._changed.set()
 
     async def take(self) -> Update | str | None:
-        """What is to be sent next: an update, or when there is none the frame of a preview."""
+        """What is to be sent next: an update, or if there is none the frame of a preview."""
         while True:
             if self._updates:
                 return self._updates.popleft()

@@ -1,4 +1,4 @@
-"""One WebSocket client: reads what it asks for, sends what it is to know."""
+"""One WebSocket client: its requests are read, its answers and updates sent."""
 
 import asyncio
 import time
@@ -36,9 +36,9 @@ TRY_AGAIN_LATER = 1013
 class WebSocketConnection:
     """A client from its first message to its last.
 
-    Answers are sent by who reads: a client that does not take its answers is not read either.
-    Updates are written as they come. Those that the client cannot take yet are sent by a task
-    of their own, so that nobody waits for it.
+    The task that reads also sends the answers: a client that does not take its answers is not
+    read either. Updates are written as they come. Those that the client cannot take yet are sent
+    by a task of their own, so that nobody waits for it.
     """
 
     def __init__(self, socket: WebSocket, gateway: Gateway) -> None:
@@ -52,7 +52,7 @@ class WebSocketConnection:
         self.wants_previews = False  # of all jobs
 
     async def serve(self) -> None:
-        """Return when the client is gone. Nothing of it is left then."""
+        """Serve the client until it is gone; nothing of it is left then."""
         sending = asyncio.create_task(self._send_updates())
         try:
             with suppress(WebSocketDisconnect):
@@ -75,7 +75,7 @@ class WebSocketConnection:
         self._outbox.show(job_id, preview)
 
     def follows(self, job_id: UUID) -> bool:
-        """Whether the client has asked for the job by name."""
+        """Whether the client has subscribed to this job by its id."""
         return job_id in self._subscriptions
 
     async def _read(self) -> None:
@@ -104,7 +104,7 @@ class WebSocketConnection:
                 await self._send(PONG)
 
     async def _follow(self, job_id: UUID, seq: int | None, *, previews: bool) -> None:
-        """Subscribe anew, even if it was before: whoever asks gets the answer."""
+        """Subscribe the client, and answer it, even if it was subscribed before."""
         self._unsubscribe(job_id)
         self._check_room()
         subscription = Subscription(job_id, self, previews=previews)
@@ -139,7 +139,7 @@ class WebSocketConnection:
             self._gateway.hub.remove(subscription)
 
     def _check_room(self) -> None:
-        """Forget the jobs that have ended, if there are many.
+        """Make room for one more subscription; those to ended jobs go, if there are many.
 
         Raises:
             InvalidRequest: too many are left.
@@ -162,7 +162,7 @@ class WebSocketConnection:
                 self._is_behind = False
 
     async def _send(self, frame: str) -> None:
-        """Raises WebSocketDisconnect: the client is gone, or took nothing for too long."""
+        """Send a frame. Raises WebSocketDisconnect: the client is gone, or took nothing in time."""
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await self._socket.send_text(frame)

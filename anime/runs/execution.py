@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from prefect import runtime
 
 from anime.assets.store import AssetStore
-from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
 from anime.db.notifications import STOP
