@@ -30,14 +30,14 @@ class PreviewRelay:
     async def pass_on(self, frame: PreviewFrame) -> None:
         """Publish the picture if somebody looks and the last one is not too fresh."""
         if time.monotonic() >= self._ask_at:
-            self._is_wanted = await self._publisher.are_previews_wanted(self._job_id)
+            self._is_wanted = await self._publisher.is_preview_requested(self._job_id)
             self._ask_at = time.monotonic() + ASK_SECONDS
         is_early = time.monotonic() < self._show_at
         if not self._is_wanted or is_early or len(frame.image) > MAX_BYTES:
             return
         self._show_at = time.monotonic() + PAUSE_SECONDS
         image = base64.b64encode(frame.image).decode()
-        await self._publisher.show(
+        await self._publisher.publish_preview(
             Preview(job_id=self._job_id, media_type=frame.media_type, image=image)
         )
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -66,14 +65,9 @@ class RunDispatcher:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._api is not None:
-            await self._api.__aexit__(kind, error, trace)
+            await self._api.__aexit__(None, None, None)
 
     @property
     def api(self) -> PrefectApi:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -95,18 +94,13 @@ class ProgressPublisher:
     def __init__(self, redis_url: str | None) -> None:
         self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
         self._script = self._redis.register_script(_PUBLISH) if self._redis else None
-        self._silent_until = 0.0
+        self._paused_until = 0.0
         self._is_failing = False
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -130,36 +124,36 @@ class ProgressPublisher:
         )
         await self._send(event, once=_identity(job, request), first_only=True)
 
-    async def are_previews_wanted(self, job_id: UUID) -> bool:
+    async def is_preview_requested(self, job_id: UUID) -> bool:
         """Whether somebody wants previews of the job, or of all jobs, now."""
-        wishes = preview_request_key(job_id), preview_request_key(None)
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+        keys = preview_request_key(job_id), preview_request_key(None)
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                return bool(await _apart(_count(self._redis, *wishes), TIMEOUT_SECONDS))
+                return bool(await _in_own_task(_count(self._redis, *keys), TIMEOUT_SECONDS))
         return False
 
-    async def show(self, preview: Preview) -> None:
+    async def publish_preview(self, preview: Preview) -> None:
         """Send the picture to those who watch now; it is stored nowhere."""
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
+                await _in_own_task(_publish_picture(self._redis, preview), TIMEOUT_SECONDS)
 
     async def notify_worker(self, work_pool: str) -> None:
         """Notify the pool's workers of a new run; they would poll within seconds anyway."""
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _apart(_ring(self._redis, work_pool), TIMEOUT_SECONDS)
+                await _in_own_task(_notify(self._redis, work_pool), TIMEOUT_SECONDS)
 
     async def _send(
         self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
     ) -> None:
-        if self._script is None or time.monotonic() < self._silent_until:
+        if self._script is None or time.monotonic() < self._paused_until:
             return
         try:
-            sending = _run(self._script, event, once=once, first_only=first_only)
-            await _apart(sending, TIMEOUT_SECONDS)
+            sending = _run_script(self._script, event, once=once, first_only=first_only)
+            await _in_own_task(sending, TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
-            self._silent_until = time.monotonic() + REDIS_PUBLISHING.delay()
+            self._paused_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
                 _log.warning("Redis does not accept progress, the work goes on without: %s", fault)
             self._is_failing = True
@@ -182,7 +176,7 @@ async def follow_job(
     async with connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
         while True:
             try:
-                events = await _apart(_next_events(redis, job_stream(job_id), last))
+                events = await _in_own_task(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
                 _log.debug("Redis does not answer: %s", fault)
                 await REDIS_STREAM.wait()
@@ -201,9 +195,9 @@ async def _next_events(redis: Redis, stream: str, last: int | None) -> list[Prog
     The newest also comes when nothing followed for a while: perhaps `last` was the end of the
     job, or Redis has lost its data and counts from one again.
     """
-    news = await _wait_for_events(redis, stream, last) if last is not None else []
-    if news:
-        return news
+    events = await _wait_for_events(redis, stream, last) if last is not None else []
+    if events:
+        return events
     entries = cast(
         "_Entries", await redis.xrevrange(stream, count=1)
     )  # redis-py types every protocol
@@ -219,7 +213,7 @@ async def _wait_for_events(redis: Redis, stream: str, last: int) -> list[Progres
     return [_event_of(fields) for _, entries in streams for _, fields in entries]
 
 
-async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
+async def _in_own_task(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
     """The result of the work, done in a task of its own.
 
     redis-py waits with `asyncio.wait_for`, which up to Python 3.11 can swallow a cancellation.
@@ -241,7 +235,7 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         task.cancel()
 
 
-async def _ring(redis: Redis, work_pool: str) -> None:
+async def _notify(redis: Redis, work_pool: str) -> None:
     await redis.publish(worker_channel(work_pool), b"")
 
 
@@ -249,11 +243,11 @@ async def _count(redis: Redis, *keys: str) -> int:
     return int(await redis.exists(*keys))
 
 
-async def _publish(redis: Redis, preview: Preview) -> None:
+async def _publish_picture(redis: Redis, preview: Preview) -> None:
     await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
 
 
-async def _run(
+async def _run_script(
     script: AsyncScript, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool
 ) -> None:
     fields = _snapshot(event)

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from anime.progress.websocket_messages import Update
 
-UPDATES_KEPT = 256  # then only each job's latest snapshot is kept
-MOST_JOBS = 4096  # of which a client may be behind; then it is too slow to be served
+MAX_UPDATES = 256  # then only each job's latest snapshot is kept
+MAX_JOBS = 4096  # of which a client may be behind; then it is too slow to be served
 
 
 class SendBuffer:
@@ -20,14 +20,14 @@ class SendBuffer:
     def __init__(self) -> None:
         self._updates: deque[Update] = deque()
         self._previews: dict[UUID, str] = {}
-        self._limit = UPDATES_KEPT
+        self._limit = MAX_UPDATES
         self._changed = asyncio.Event()
         self.is_closed = False
 
     @property
     def is_overfull(self) -> bool:
         """Whether not even the latest snapshots can be kept."""
-        return len(self._updates) > MOST_JOBS
+        return len(self._updates) > MAX_JOBS
 
     @property
     def is_empty(self) -> bool:
@@ -41,7 +41,7 @@ class SendBuffer:
             self._keep_latest()
         self._changed.set()
 
-    def show(self, job_id: UUID, preview: str) -> None:
+    def put_preview(self, job_id: UUID, preview: str) -> None:
         """Add a preview in place of the job's last one."""
         self._previews[job_id] = preview
         self._changed.set()
@@ -69,4 +69,4 @@ class SendBuffer:
         self._updates = deque(
             update for update in self._updates if latest[update.event.job_id] is update
         )
-        self._limit = max(UPDATES_KEPT, 2 * len(self._updates))
+        self._limit = max(MAX_UPDATES, 2 * len(self._updates))

@@ -90,9 +90,9 @@ def _what_is_wrong(fault: ValidationError) -> str:
     return " ".join(map(str, field_errors_of(fault.errors(), skip=1)[:5]))
 
 
-def status_frame(job_id: UUID | str, about: Mapping[str, str | int]) -> str:
+def status_frame(job_id: UUID | str, fields: Mapping[str, str | int]) -> str:
     """The answer to a subscription: the job as it stands; for all jobs, nothing."""
-    return json.dumps({"type": "status", "job_id": str(job_id), "data": about})
+    return json.dumps({"type": "status", "job_id": str(job_id), "data": fields})
 
 
 def error_frame(error: AnimeError, job_id: UUID | str | None = None) -> str:
@@ -110,9 +110,9 @@ class Update:
     @cached_property
     def frame(self) -> str:
         """The message to a client."""
-        told = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
-        told["updated_at"] = self.event.timestamp.isoformat()
-        return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": told})
+        content = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
+        content["updated_at"] = self.event.timestamp.isoformat()
+        return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": content})
 
     @cached_property
     def wire(self) -> bytes:
@@ -138,8 +138,8 @@ class ClientRateLimit:
     def delay(self, now: float) -> float:
         """Seconds to wait before answering the message that came at `now`.
 
-        >>> pace = ClientRateLimit(per_second=10, burst=2)
-        >>> [pace.delay(100.0) for _ in range(4)]
+        >>> limit = ClientRateLimit(per_second=10, burst=2)
+        >>> [limit.delay(100.0) for _ in range(4)]
         [0.0, 0.0, 0.1, 0.2]
         """
         self._owed = max(0.0, self._owed - (now - self._at) * self.per_second) + 1

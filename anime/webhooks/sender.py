@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -50,12 +49,7 @@ class Sender:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def send(self, delivery: Delivery) -> None:

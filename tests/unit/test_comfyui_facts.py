@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from anime.comfyui import protocol, requests
+from anime.comfyui import prompt_cancellation, protocol, requests
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.failures import failure_of
 from anime.comfyui.frames import decode_frame
