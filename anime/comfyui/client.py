@@ -105,7 +105,7 @@ class ComfyUIClient:
             submission = protocol.decode_submit(reply, graph=graph, allow_partial=True)
         except ComfyUIUnreachable as fault:
             raise ComfyUIUnreachable(
-                f"{fault.what} Whether it accepted prompt {prompt_id} is unknown.",
+                f"{fault.what} Whether it took prompt {prompt_id} is unknown.",
                 f"Look for the prompt before sending it again. {fault.todo}",
             ) from fault
         if submission.prompt_id != str(prompt_id):
