@@ -156,7 +156,8 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         raise
     except BaseException:
         with suppress(Exception):
-            await asyncio.wait_for(asyncio.shield(_release(run, lease)), _SHUTDOWN_SECONDS)
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await asyncio.shield(_release(run, lease))
         raise
 
 
