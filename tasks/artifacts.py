@@ -38,9 +38,9 @@ class ProgressBar:
     A successful end waits for the last move, for `retries.BEST_EFFORT_SECONDS` at most.
     """
 
-    def __init__(self, of: UUID, description: str = "Sampler steps over all nodes") -> None:
-        """`of` is the id of what it measures: a job, or the run of a batch."""
-        self._key = f"progress-{_short(of)}"
+    def __init__(self, measured_id: UUID, description: str = "Sampler steps over all nodes") -> None:
+        """`measured_id`: the job, or the run of a batch, whose progress it shows."""
+        self._key = f"progress-{_short(measured_id)}"
         self._description = description
         self._id: UUID | None = None
         self._wanted = self._shown = 0

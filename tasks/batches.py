@@ -51,7 +51,7 @@ class BatchOutcome:
         return self.job.error or f"it is {self.job.status}"
 
 
-# Twice is harmless: a row is inserted once, whoever writes it.
+# Twice is harmless: a row is inserted once.
 @task(
     name="create batch jobs",
     cache_policy=NO_CACHE,

@@ -56,7 +56,7 @@ async def sweep_into_library(
 
     Raises:
         ConfigurationError: the folder cannot be read.
-        StorageError: the library cannot take a file; what came before is kept.
+        StorageError: the library cannot take a file; those imported before stay.
         DatabaseUnavailable: PostgreSQL went away.
     """
 

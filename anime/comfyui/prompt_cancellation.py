@@ -1,4 +1,4 @@
-"""Stopping one prompt and nobody else's."""
+"""Stopping one prompt, and no other."""
 
 import asyncio
 from enum import StrEnum

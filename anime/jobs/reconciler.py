@@ -1,4 +1,4 @@
-"""Bringing jobs and their runs together again, after whatever was down is back."""
+"""Bringing jobs and their runs together again after an outage of anything they need."""
 
 import asyncio
 import logging

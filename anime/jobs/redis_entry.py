@@ -60,8 +60,8 @@ def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequ
         params = None
     if not isinstance(params, dict):
         raise InvalidRequest("Its params are no JSON object.", _TODO)
-    own = {"type": fields.get("type") or "image", "project": project}
-    given = params | {name: value for name, value in own.items() if value is not None}
+    top_level = {"type": fields.get("type") or "image", "project": project}
+    given = params | {name: value for name, value in top_level.items() if value is not None}
     try:
         return GenerationRequest.model_validate(given)
     except ValidationError as fault:

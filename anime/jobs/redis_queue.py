@@ -83,7 +83,7 @@ class RedisQueueConsumer:
         except AnimeError as fault:
             await self._move_to_dead_letters(redis, entry, fault)
         except (RedisError, OSError):
-            raise  # it stays where it is
+            raise  # the entry stays where it is
         except Exception as bug:  # noqa: BLE001  one odd entry must not hold up all others
             _log.exception("Unexpected error with entry %.64r of the queue", entry)
             error = AnimeError(f"Unexpected {type(bug).__name__}.", "See the log of the API.")

@@ -1,4 +1,4 @@
-"""Following jobs: where WebSocket and server-sent events meet the hub."""
+"""Following jobs: what WebSocket and server-sent events need of hub, Redis and PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +22,7 @@ Canceller: TypeAlias = Callable[[UUID], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Gateway:
-    """What connections work with. `streams` are closed when the server stops."""
+    """What every connection works with. `streams` are closed when the server stops."""
 
     hub: Hub
     snapshots: SnapshotReader
