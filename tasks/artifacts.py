@@ -38,9 +38,9 @@ class ProgressBar:
     A successful end waits for the last move, for `retries.BEST_EFFORT_SECONDS` at most.
     """
 
-    def __init__(self, measured_id: UUID, description: str = "Sampler steps over all nodes") -> None:
-        """`measured_id`: the job, or the run of a batch, whose progress it shows."""
-        self._key = f"progress-{_short(measured_id)}"
+    def __init__(self, subject: UUID, description: str = "Sampler steps over all nodes") -> None:
+        """`subject`: id of the job, or the run of a batch, whose progress it shows."""
+        self._key = f"progress-{_short(subject)}"
         self._description = description
         self._id: UUID | None = None
         self._wanted = self._shown = 0
