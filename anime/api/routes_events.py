@@ -54,7 +54,7 @@ async def job_events(
 ) -> Response:
     """The job as it stands, then each of its events up to the last one."""
     found = job_id_in(job_id)
-    snapshot = await gateway.records.snapshot(found)
+    snapshot = await gateway.snapshots.snapshot(found)
     if snapshot.is_final and last_event_id is not None and last_event_id >= snapshot.seq:
         # The one answer after which a browser's EventSource does not connect anew.
         return Response(status_code=status.HTTP_204_NO_CONTENT)
@@ -69,29 +69,29 @@ async def _events(
     job_id: UUID, gateway: Gateway, after_seq: int | None
 ) -> AsyncIterator[ServerSentEvent]:
     """The same messages as on a WebSocket, each with its number as `id`."""
-    outbox = SendBuffer()
-    subscription = Subscription(job_id, outbox)
-    gateway.streams.add(outbox)
+    buffer = SendBuffer()
+    subscription = Subscription(job_id, buffer)
+    gateway.streams.add(buffer)
     try:
         snapshot, missed = await gateway.follow(subscription, after_seq)
         known = snapshot.seq if after_seq is None else after_seq
-        yield _event(status_frame(job_id, snapshot.about), known)
+        yield _event(status_frame(job_id, snapshot.fields), known)
         for update in missed:
             yield _event(update.frame, update.event.seq)
         gateway.go_live(subscription)
-        while not (subscription.is_over and outbox.is_empty):
-            item = await outbox.take()
+        while not (subscription.is_over and buffer.is_empty):
+            item = await buffer.take()
             if item is None:
                 return
             if isinstance(item, Update):
                 yield _event(item.frame, item.event.seq)
     finally:
         gateway.hub.remove(subscription)
-        gateway.streams.discard(outbox)
+        gateway.streams.discard(buffer)
 
 
 def _event(frame: str, seq: int) -> ServerSentEvent:
-    """Without a number where the database told it: the last one stays the last one."""
+    """A message; without a number if it comes from the database: the last one stays the last."""
     return ServerSentEvent(frame, id=str(seq) if seq else None, sep="\n")
 
 
