@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _SHOWN_SECONDS = 20.0  # a place whose run shows no life for so long goes to the next
 _RENEW_SECONDS = 4.0
+_ANSWER_SECONDS = 5.0  # of PostgreSQL's, so that the place outlives one that is lost
 _POLL_SECONDS = 1.0  # for when the bell is not heard
 _SHUTDOWN_SECONDS = 5.0
 
@@ -78,7 +79,7 @@ async def _keep(database: Database, claim: SlotRequest) -> None:
     while True:
         await asyncio.sleep(_RENEW_SECONDS)
         try:
-            async with database.session_scope() as session:
+            async with database.session_scope(answer_seconds=_ANSWER_SECONDS) as session:
                 await SlotRepository(session).renew(claim, seconds=_SHOWN_SECONDS)
         except DatabaseUnavailable as fault:
             _log.warning("The place at ComfyUI was not renewed, the render goes on: %s", fault)

@@ -11,7 +11,7 @@ from anime.api.paging import Page, Paging
 from anime.core.dates import begin_of, end_of
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.repositories.file_query import SearchText, StateWord
-from anime.schemas import FileRecord, MediaKind, Name, Seed
+from anime.schemas import FileRecord, GivenName, MediaKind, Seed
 
 router = APIRouter(tags=["files"])
 
@@ -21,8 +21,8 @@ _ZONE = "a day in the studio's time zone such as 2026-04-12, or a moment"
 class FileSearchParameters(Paging):
     """What a search may ask for; all that is given must hold."""
 
-    project: Name | None = Field(default=None, description="Name or slug of the project.")
-    character: Name | None = Field(default=None, description="Character, in any case.")
+    project: GivenName | None = Field(default=None, description="Name or slug of the project.")
+    character: GivenName | None = Field(default=None, description="Character, in any case.")
     job: UUID | None = Field(default=None, description="Job that made them.")
     kind: MediaKind | None = Field(default=None, description="What they are.")
     since: str | None = Field(default=None, description=f"Made then or later: {_ZONE}.")
@@ -31,7 +31,7 @@ class FileSearchParameters(Paging):
         default=None, description="Words that all stand in the prompt; `word*` is its beginning."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
-    model: Name | None = Field(default=None, description="Checkpoint, in any case.")
+    model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
     state: StateWord | None = Field(default=None, description="Such as present or missing.")
 
 

@@ -9,7 +9,7 @@ from anime.api.error_documentation import problems
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
-from anime.core.paths import slug_of
+from anime.core.paths import slugs_of
 from anime.db.repositories import JobList, JobQuery, ProjectRepository
 from anime.errors import InvalidRequest
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
@@ -74,7 +74,7 @@ async def generate_for_project(
 ) -> Accepted:
     """Take a request on, for this project."""
     found = await _find(project, studio)
-    if order.project is not None and slug_of(order.project) != found.slug:
+    if order.project is not None and found.slug not in slugs_of(order.project):
         raise InvalidRequest(
             f"project: the request is for {order.project!r}, the address for {found.slug}.",
             "Leave project out of the body.",

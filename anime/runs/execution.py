@@ -35,6 +35,7 @@ from tasks.records import record_failure, take_job
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0  # of PostgreSQL's, so that the lease outlives one that is lost
 _SHUTDOWN_SECONDS = 5.0
 _STOP_SECONDS = 60.0  # a node that hears of no interrupt comes to an end of its own
 _BEYOND_RECALL = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # what is made by then is kept
@@ -188,8 +189,9 @@ async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> 
 async def _renew(run: JobExecution, lease: Lease) -> None:
     """Keep the job. Raises LeaseLost or JobCancelled when it is not to go on."""
     reporter, seconds = run.reporter, run.studio.database.lease_seconds
+    answer_seconds = min(_ANSWER_SECONDS, seconds / 4)
     try:
-        async with run.database.session_scope() as session:
+        async with run.database.session_scope(answer_seconds=answer_seconds) as session:
             await JobRepository(session).renew(
                 lease, seconds=seconds, stage=reporter.stage, progress=reporter.percent
             )
@@ -199,7 +201,7 @@ async def _renew(run: JobExecution, lease: Lease) -> None:
         if reporter.stage not in _BEYOND_RECALL:
             raise
         with suppress(LeaseLost):
-            async with run.database.session_scope() as session:
+            async with run.database.session_scope(answer_seconds=answer_seconds) as session:
                 await JobRepository(session).hold(lease, seconds=seconds)
 
 
