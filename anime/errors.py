@@ -13,9 +13,12 @@ AnimeError
 │   ├── OutOfVram             a node ran out of memory
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
 ├── StorageError              the library cannot take or give a file
+│   ├── StorageUnavailable    the disk of the library does not answer
 │   └── UnusableFile          a file is empty, damaged, too large or nothing to look at
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
+│   ├── PrefectTimedOut       it took a request and has not answered in time: it may be done
+│   └── PrefectRefused        it answers, and says no
 ├── NotFound                  no such job, file or workflow
 ├── AlreadyExists             the name is taken
 ├── TokenMissing              the API asks for a token, and this is none of its own
@@ -143,6 +146,12 @@ class StorageError(AnimeError):
     slug = "storage"
 
 
+class StorageUnavailable(StorageError):
+    retryable = True
+    http_status = 503
+    slug = "storage-unavailable"
+
+
 class UnusableReason(StrEnum):
     """Why a file is nothing for the library."""
 
@@ -174,6 +183,14 @@ class PrefectUnavailable(AnimeError):
     retryable = True
     http_status = 503
     slug = "prefect-unavailable"
+
+
+class PrefectTimedOut(PrefectUnavailable):
+    pass
+
+
+class PrefectRefused(PrefectUnavailable):
+    pass
 
 
 class NotFound(AnimeError):

@@ -23,9 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.core.paths import composed
-from anime.core.seeds import MAX_SEED
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120

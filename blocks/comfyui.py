@@ -7,7 +7,7 @@ from prefect.blocks.core import Block
 from pydantic import Field
 
 from anime.settings import Settings
-from anime.settings.addresses import comfyui_addresses
+from anime.settings.addresses import job_server
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
@@ -65,7 +65,7 @@ class ComfyUIServer(Block):
             ConfigurationError: it names none and no stack runs.
         """
         return cls(
-            base_url=comfyui_addresses(settings)[0],
+            base_url=job_server(settings),
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,

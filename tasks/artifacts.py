@@ -17,9 +17,8 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
-from anime.core.prompts import shorten
+from anime.core.labels import label_of, shorten
 from anime.core.retention import RetentionReport
-from anime.core.run_labels import label_of
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
 from anime.settings.tokens import picture_address
@@ -113,7 +112,7 @@ async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browse
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=_shown_at(f"/api/anime/assets/contact_sheet/{sheet}", browser_url),
+            image_url=_shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="What the batch made",
         )
@@ -138,7 +137,7 @@ async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
     """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     for number, name in enumerate(pages[:_SHOWN_PAGES], start=1):
-        url = _shown_at(f"/api/anime/assets/contact_sheet/{name}", browser_url)
+        url = _shown_at(f"/api/anime/sheets/{name}", browser_url)
         if name.endswith(".pdf"):
             await acreate_link_artifact(link=url, link_text=name, key=f"sheet-{key}")
         else:

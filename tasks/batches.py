@@ -11,14 +11,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from anime.comfyui.client import ComfyUIClient
-from anime.core.batches import BatchRequest, Child, jobs_of, possible_jobs_of
+from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
 from anime.core.job_status import JobStatus
-from anime.core.seeds import seed_of
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import ComfyUIError
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 _LOOK_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
@@ -53,8 +52,8 @@ class BatchOutcome:
 @task(
     name="write down batch",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def create_batch_jobs(
@@ -66,7 +65,7 @@ async def create_batch_jobs(
         known = await jobs.statuses(possible_jobs_of(batch))
         chosen = jobs_of(batch, known)
         new = {
-            job_id: _new(job_id, child, flow_run_id)
+            job_id: NewJob.of(job_id, child.request, flow_run_id)
             for job_id, child in chosen.items()
             if job_id not in known
         }
@@ -81,8 +80,8 @@ async def create_batch_jobs(
 @task(
     name="read outcomes",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
@@ -122,9 +121,3 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
         if job.prompt_id is not None:
             with suppress(ComfyUIError):
                 await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
-
-
-def _new(job_id: UUID, child: Child, batch_run_id: UUID | None) -> NewJob:
-    request = child.request
-    seed = request.seed if request.seed is not None else seed_of(job_id)
-    return NewJob(request, request.workflow_name, seed, batch_run_id)

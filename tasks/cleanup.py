@@ -1,5 +1,6 @@
 """What is removed when it is old: rows of Prefect's, through its API, and lapsed ones of ours."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -11,8 +12,12 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
+    FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -22,8 +27,17 @@ from prefect.logging import get_run_logger
 
 from anime.db.repositories import DeliveryRepository, SlotRepository
 from anime.db.session import Database
-from tasks.retries import BRIEF
+from tasks.retries import SHORT_TASK_DELAYS
 
+# Our flows and their entrypoints, as in prefect.yaml; a studio may have more deployments of them.
+OUR_FLOWS = {
+    "batch": "flows.batch.batch",
+    "cleanup": "flows.cleanup.cleanup",
+    "contact_sheet": "flows.contact_sheet.contact_sheet",
+    "generate": "flows.generate.generate",
+    "retention": "flows.retention.retention",
+    "sweep": "flows.sweep.sweep",
+}
 _AT_ONCE = 50  # runs; a server busy with renders is not to be held up for long
 _MOST = 1_000  # times that many in one night; the next night goes on
 _LAPSED_SECONDS = 3600.0
@@ -33,30 +47,34 @@ _LAPSED_SECONDS = 3600.0
 @task(
     name="prune runs",
     cache_policy=NO_CACHE,
-    retries=len(BRIEF),
-    retry_delay_seconds=BRIEF,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
 )
 async def prune_runs(ended_before: datetime) -> dict[str, int]:
     """How many runs and artifacts were removed: of runs that ended before, well or badly.
 
-    Prefect removes a run's task runs with it and its logs soon after. It does not remove a run's
-    artifacts, so they go first.
+    Only runs of our deployments and the runs they called: the server may be other teams', too.
     """
-    removed = {"runs": 0, "artifacts": 0}
+    removed = Counter(runs=0, artifacts=0)
     async with get_client() as client:
-        for _ in range(_MOST):
-            runs = await client.read_flow_runs(flow_run_filter=_ended(ended_before), limit=_AT_ONCE)
+        ours = await _our_deployments(client)
+        for _ in range(_MOST if ours else 0):
+            ended = _ended(ours, ended_before)
+            runs = await client.read_flow_runs(flow_run_filter=ended, limit=_AT_ONCE)
             if not runs:
                 break
-            ids = [run.id for run in runs]
-            removed["artifacts"] += await _remove_artifacts(client, ids)
-            removed["runs"] += await _remove_runs(client, ids)
+            await _remove(client, [run.id for run in runs], removed)
     get_run_logger().info("Removed %(runs)d runs and %(artifacts)d artifacts", removed)
-    return removed
+    return dict(removed)
 
 
 # Twice is harmless: what is gone is not found again.
-@task(name="prune places", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+@task(
+    name="prune places",
+    cache_policy=NO_CACHE,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
+)
 async def prune_slots(database: Database) -> int:
     """How many places at ComfyUI were removed whose runs died long ago."""
     async with database.session_scope() as session:
@@ -64,18 +82,43 @@ async def prune_slots(database: Database) -> int:
 
 
 # Twice is harmless: what is gone is not found again.
-@task(name="prune webhooks", cache_policy=NO_CACHE, retries=len(BRIEF), retry_delay_seconds=BRIEF)
+@task(
+    name="prune webhooks",
+    cache_policy=NO_CACHE,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
+)
 async def prune_deliveries(database: Database, older_than: timedelta) -> int:
     """How many rows were removed that say what became of a webhook."""
     async with database.session_scope() as session:
         return await DeliveryRepository(session).prune(older_than=older_than)
 
 
-def _ended(before: datetime) -> FlowRunFilter:
+async def _our_deployments(client: PrefectClient) -> list[UUID]:
+    named = FlowFilter(name=FlowFilterName(any_=list(OUR_FLOWS)))
+    found = await client.read_deployments(flow_filter=named)
+    return [each.id for each in found if each.entrypoint in OUR_FLOWS.values()]
+
+
+def _ended(deployments: list[UUID], before: datetime) -> FlowRunFilter:
     return FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=deployments),
         end_time=FlowRunFilterEndTime(before_=before),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
     )
+
+
+async def _remove(client: PrefectClient, run_ids: list[UUID], removed: "Counter[str]") -> None:
+    """Remove the runs, those they called first: who looks again finds what is left by its parent.
+
+    Prefect removes a run's task runs with it and its logs soon after. It removes neither the runs
+    that it called nor its artifacts.
+    """
+    called = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=run_ids))
+    while children := await client.read_flow_runs(flow_run_filter=called, limit=_AT_ONCE):
+        await _remove(client, [child.id for child in children], removed)
+    removed["artifacts"] += await _remove_artifacts(client, run_ids)
+    removed["runs"] += await _remove_runs(client, run_ids)
 
 
 async def _remove_artifacts(client: PrefectClient, run_ids: Sequence[UUID]) -> int:

@@ -24,15 +24,15 @@ from anime.core.progress_meter import ProgressMeter
 from anime.core.prompt_state import Absent, Finished
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 
 # Twice is harmless: it looks for the prompt id in queue and history before it sends.
 @task(
     name="submit",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def submit(

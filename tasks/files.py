@@ -21,7 +21,7 @@ from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, medi
 from anime.core.png_metadata import read_stamp
 from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
 from tasks.progress import Reporter
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -52,8 +52,8 @@ class PlacedFile(BaseModel):
 @task(
     name="organise",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def organise(

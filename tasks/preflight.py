@@ -15,7 +15,7 @@ from anime.core.paths import INPUTS_FOLDER
 from anime.core.workflow_build import Template, build, choose_model
 from anime.errors import InvalidRequest, PromptRejected
 from anime.schemas import GenerationRequest
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class PreparedTemplate:
 @task(
     name="prepare graph",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def fit(

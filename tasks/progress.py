@@ -1,41 +1,78 @@
 """How far a job is, told to everybody who watches."""
 
+import base64
+import time
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.models import PreviewFrame
-from anime.core.job_status import JobStatus, Stage
+from anime.core.job_status import JobStatus, Stage, later_stage
 from anime.core.progress_meter import ProgressMeter
 from anime.errors import AnimeError
 from anime.progress.publisher import ProgressPublisher
-from anime.schemas import ProgressEvent
-from tasks.previews import PreviewRelay
+from anime.schemas import JobSnapshot, Preview, ProgressEvent
+
+ASK_SECONDS = 1.0  # how often it is asked whether somebody looks
+PAUSE_SECONDS = 0.5  # between two pictures of a job
+MAX_BYTES = 256 * 1024  # ComfyUI's are 512 px and some 50 KB
+
+
+class PreviewRelay:
+    """Passes on what ComfyUI's sampler shows of one job, and costs next to nothing otherwise."""
+
+    def __init__(self, publisher: ProgressPublisher, job_id: UUID) -> None:
+        self._publisher = publisher
+        self._job_id = job_id
+        self._ask_at = 0.0
+        self._show_at = 0.0
+        self._is_wanted = False
+
+    async def pass_on(self, frame: PreviewFrame) -> None:
+        """Publish the picture if somebody looks and the last one is not too fresh."""
+        if time.monotonic() >= self._ask_at:
+            self._is_wanted = await self._publisher.are_previews_wanted(self._job_id)
+            self._ask_at = time.monotonic() + ASK_SECONDS
+        is_early = time.monotonic() < self._show_at
+        if not self._is_wanted or is_early or len(frame.image) > MAX_BYTES:
+            return
+        self._show_at = time.monotonic() + PAUSE_SECONDS
+        image = base64.b64encode(frame.image).decode()
+        await self._publisher.show(
+            Preview(job_id=self._job_id, media_type=frame.media_type, image=image)
+        )
 
 
 class Reporter:
     """The one voice of a run about its job.
 
     Every event is a full snapshot. Publishing never fails a generation; the row in PostgreSQL
-    is brought up to date by the run's heartbeat from `stage` and `percent`.
+    is brought up to date by the run's heartbeat from `told_stage` and `percent`. Neither goes
+    back within an attempt, which an earlier run may have brought as far as `found` says;
+    `stage` is where this run is.
     """
 
-    def __init__(self, publisher: ProgressPublisher, job_id: UUID) -> None:
+    def __init__(
+        self, publisher: ProgressPublisher, job_id: UUID, found: JobSnapshot | None = None
+    ) -> None:
         self._publisher = publisher
         self._job_id = job_id
-        self.attempt = 1
+        self.attempt = found.attempt if found else 1
         self.stage = Stage.CHECKING_VRAM
-        self.percent = 0
+        self.told_stage = later_stage(self.stage, found.stage if found else None)
+        self.percent = found.progress if found else 0
         self._previews = PreviewRelay(publisher, job_id)
         self._rendered: tuple[int, str] | None = None
 
     def begin(self, attempt: int) -> None:
-        """Count from nothing: a new attempt renders everything anew."""
-        self.attempt, self.percent = attempt, 0
-        self._rendered = None
+        """Count from nothing if it is a new attempt, which renders everything anew."""
+        if attempt != self.attempt:
+            self.attempt, self.percent, self.told_stage = attempt, 0, None
+            self._rendered = None
 
     async def enter(self, stage: Stage, message: str) -> None:
         """Say that the job has reached a stage, or what it waits for there."""
         self.stage = stage
+        self.told_stage = later_stage(stage, self.told_stage)
         await self._publish(JobStatus.PROCESSING, message)
 
     async def rendering(self, meter: ProgressMeter) -> None:
@@ -75,7 +112,7 @@ class Reporter:
             ProgressEvent(
                 job_id=self._job_id,
                 status=status,
-                stage=self.stage if status is JobStatus.PROCESSING else None,
+                stage=self.told_stage if status is JobStatus.PROCESSING else None,
                 progress=self.percent,
                 message=message,
                 timestamp=datetime.now(UTC),

@@ -17,18 +17,19 @@ from anime.db.repositories import (
 )
 from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
+from anime.retry_policies import TASK
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.retries import LASTING, PATIENT, patiently, worth_retrying
+from tasks.retries import JOB_OUTCOME_DELAYS, TASK_DELAYS, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
     name="take job",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def take_job(
@@ -70,15 +71,15 @@ async def begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
 
-    await patiently(write)
+    await TASK.call(write)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
 @task(
     name="record",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(JOB_OUTCOME_DELAYS),
+    retry_delay_seconds=JOB_OUTCOME_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record(
@@ -134,8 +135,8 @@ async def record(
 @task(
     name="record failure",
     cache_policy=NO_CACHE,
-    retries=len(LASTING),
-    retry_delay_seconds=LASTING,
+    retries=len(JOB_OUTCOME_DELAYS),
+    retry_delay_seconds=JOB_OUTCOME_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from anime.assets.retention.run import Retention
 from anime.core.retention import RetentionReport
 from anime.db.session import Database
-from tasks.retries import BRIEF, worth_retrying
+from tasks.retries import SHORT_TASK_DELAYS, worth_retrying
 
 
 # Twice is harmless: what is gone is not found again, and what was announced keeps its day.
@@ -26,8 +26,8 @@ async def run_retention(
 @task(
     name="archive rejected takes",
     cache_policy=NO_CACHE,
-    retries=len(BRIEF),
-    retry_delay_seconds=BRIEF,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def archive_takes(

@@ -1,21 +1,17 @@
 """When a task is tried again."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
-from anime.errors import AnimeError, is_retryable
+from anime.errors import is_retryable
+from anime.retry_policies import JOB_OUTCOME, SHORT_TASK, TASK
 
-T = TypeVar("T")
-
-# Seconds before each new try. A database or server that restarts is back within the sum.
-PATIENT = [1.0, 2.0, 4.0, 8.0, 15.0]
-# For how a job has ended: ten minutes, as nothing is left to be done but to write it down.
-LASTING = PATIENT + [30.0] * 19
-BRIEF = [0.5, 1.0, 2.0]
+# Seconds before each new attempt, as Prefect takes them.
+TASK_DELAYS = list(TASK.delays())
+JOB_OUTCOME_DELAYS = list(JOB_OUTCOME.delays())
+SHORT_TASK_DELAYS = list(SHORT_TASK.delays())
 
 
 async def worth_retrying(
@@ -27,15 +23,3 @@ async def worth_retrying(
     del task, task_run
     outcome = await state.aresult(raise_on_failure=False)
     return is_retryable(outcome)
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What the call gives, tried again as a task is: for steps too small to be one."""
-    for delay in PATIENT:
-        try:
-            return await call()
-        except AnimeError as fault:
-            if not is_retryable(fault):
-                raise
-        await asyncio.sleep(delay)
-    return await call()

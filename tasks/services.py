@@ -1,6 +1,5 @@
 """Whether a result can be made and kept, looked at before any GPU time is spent."""
 
-import asyncio
 import time
 
 from prefect import task
@@ -10,10 +9,9 @@ from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.core.job_status import Stage
 from anime.errors import ComfyUIUnreachable
+from anime.retry_policies import COMFYUI_CHECK
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-
-_KNOCK_SECONDS = 1.0
 
 
 # Not retried: it waits for the server itself, and a folder that cannot be written is for a
@@ -37,4 +35,4 @@ async def check_services(
             if time.monotonic() >= give_up_at:
                 raise
             await reporter.enter(Stage.CHECKING_VRAM, f"Waiting for ComfyUI: {fault.what}")
-            await asyncio.sleep(_KNOCK_SECONDS)
+            await COMFYUI_CHECK.wait()

@@ -10,8 +10,8 @@ from anime.db.notifications import SLOT
 from anime.db.repositories import Slot, SlotRepository, SlotRequest
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
+from anime.retry_policies import TASK
 from tasks.progress import Reporter
-from tasks.retries import patiently
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ async def _ask(database: Database, claim: SlotRequest, size: int) -> Slot:
         async with database.session_scope() as session:
             return await SlotRepository(session).ask(claim, size=size, seconds=_SHOWN_SECONDS)
 
-    return await patiently(ask)
+    return await TASK.call(ask)
 
 
 async def _keep(database: Database, claim: SlotRequest) -> None:

@@ -22,7 +22,7 @@ from anime.db.session import Database
 from anime.errors import UnusableFile
 from anime.schemas import FileRecord
 from tasks.artifacts import ProgressBar
-from tasks.retries import PATIENT, worth_retrying
+from tasks.retries import TASK_DELAYS, worth_retrying
 
 INTERVAL = timedelta(minutes=15)  # of the schedule in prefect.yaml
 _ROWS = 200  # of the table
@@ -45,8 +45,8 @@ def is_late() -> bool:
 @task(
     name="sweep folder",
     cache_policy=NO_CACHE,
-    retries=len(PATIENT),
-    retry_delay_seconds=PATIENT,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def sweep_into_library(
@@ -108,7 +108,7 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
     key = _run_id().hex[:12]
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/assets/contact_sheet/{sheet}",
+            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
             key=f"sheet-{key}",
             description="New pictures",
         )

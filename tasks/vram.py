@@ -13,11 +13,12 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Device
 from anime.comfyui.nvml import GpuMemory, read_gpu
 from anime.core.job_status import Stage
-from anime.core.vram import VramReading, VramVerdict, assess, recheck_delay
+from anime.core.vram import VramReading, VramVerdict, assess
 from anime.errors import InsufficientVram
+from anime.retry_policies import VRAM_CHECK
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import BRIEF, worth_retrying
+from tasks.retries import SHORT_TASK_DELAYS, worth_retrying
 
 _MB = 1024 * 1024
 _SAME_CARD = 0.05  # totals of one card differ by what driver and server each call total
@@ -27,8 +28,8 @@ _SAME_CARD = 0.05  # totals of one card differ by what driver and server each ca
 @task(
     name="check VRAM",
     cache_policy=NO_CACHE,
-    retries=len(BRIEF),
-    retry_delay_seconds=BRIEF,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def check_vram(
@@ -59,7 +60,7 @@ async def check_vram(
         if look == 0:
             await comfy.free()  # acts when the running prompt ends, so look again later
         await reporter.enter(Stage.CHECKING_VRAM, verdict.reason)
-        await asyncio.sleep(min(recheck_delay(look), max(0.0, give_up_at - time.monotonic())))
+        await asyncio.sleep(min(VRAM_CHECK.delay(look), max(0.0, give_up_at - time.monotonic())))
         look += 1
 
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
-from anime.errors import ConfigurationError
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from anime.api.problems import problem_of
+from anime.errors import AnimeError, ConfigurationError, PageRefused, TokenMissing
 from anime.settings import Settings
-from anime.settings.tokens import api_tokens, is_same, signature_of
+from anime.settings.tokens import api_tokens, is_same, is_signed_address
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -89,13 +93,8 @@ class Access:
         `now` is in seconds since the UTC epoch.
         """
         expires, signature = query.get("expires", ""), query.get("signature", "")
-        if not (expires.isascii() and expires.isdigit() and len(expires) < 12):
-            return False
-        if int(expires) < now:
-            return False
-        known = [signature_of(path, int(expires), token) for token in self.tokens]
-        matches = [is_same(signature, each) for each in known]
-        return any(matches)
+        address = f"{path}?expires={expires}&signature={signature}"
+        return is_signed_address(address, self.tokens) and int(expires) >= now
 
 
 def bearer_in(authorization: str | None) -> str | None:
@@ -118,3 +117,32 @@ def _name_in(host: str) -> str | None:
 
 def _is_loopback(host: str) -> bool:
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def refusal(connection: HTTPConnection, access: Access) -> Response | None:
+    """The answer to a connection that is not to be opened; None when it may be.
+
+    Any page on the web may open a WebSocket to this machine in its visitor's browser. Only the
+    origin, which no page can forge, tells ours from others; programs send none.
+    """
+    try:
+        _admit(connection, access)
+    except AnimeError as error:
+        return problem_of(error, connection.url.path)
+    return None
+
+
+def _admit(connection: HTTPConnection, access: Access) -> None:
+    """Raises TokenMissing or PageRefused where the connection may not be opened."""
+    headers = connection.headers
+    token = bearer_in(headers.get("Authorization")) or connection.query_params.get("token")
+    if not access.is_allowed(token):
+        raise TokenMissing(
+            "The connection shows no token of this API.",
+            "Send Authorization: Bearer TOKEN, or from a browser ?token=TOKEN.",
+        )
+    if not access.is_known_origin(headers.get("Origin"), headers.get("Host")):
+        raise PageRefused(
+            f"Pages of {headers.get('Provenance')} may not connect.",
+            "Add the origin to ANIME_API_CORS_ORIGINS.",
+        )

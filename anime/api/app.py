@@ -23,13 +23,14 @@ from anime.api.app_state import AppState
 from anime.api.docs_page import add_docs_page
 from anime.api.error_documentation import EVERYWHERE, describe, only_documented_parameters
 from anime.api.examples import examples
-from anime.api.job_lookup import JobLookup
+from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.problems import add_problem_handlers
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
-from anime.jobs.service import background_work, open_job_service
+from anime.jobs.background import background_work
+from anime.jobs.service import open_job_service
 from anime.progress.gateway import open_gateway
 from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
@@ -63,19 +64,20 @@ def create_app(settings: Settings) -> FastAPI:
         async with (
             Database(database_url) as database,
             ProgressPublisher(redis_url) as publisher,
-            open_job_service(settings, database, publisher) as job_service,
-            background_work(job_service, takes_old_queue=settings.takes_old_queue),
+            open_job_service(settings, database, publisher) as jobs,
+            background_work(jobs, takes_redis_queue=settings.takes_old_queue),
             delivering(settings, database),
-            open_gateway(redis_url, database, job_service.cancel) as gateway,
+            open_gateway(redis_url, database, jobs.cancel) as gateway,
         ):
-            app.state.studio = AppState(
+            library = LibraryReader(settings.library)
+            app.state.anime = AppState(
                 settings=settings,
                 database=database,
-                jobs=JobLookup(database),
+                jobs=jobs,
                 publisher=publisher,
                 access=access,
-                job_service=job_service,
-                thumbnails=Thumbnails(settings.library),
+                library=library,
+                thumbnails=Thumbnails(library),
                 metrics=Metrics(),
             )
             app.state.gateway = gateway

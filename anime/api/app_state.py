@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.api.access import Access
-from anime.api.job_lookup import JobLookup
+from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
@@ -21,18 +21,18 @@ class AppState:
 
     settings: Settings
     database: Database
-    jobs: JobLookup
+    jobs: JobService
     publisher: ProgressPublisher
     access: Access
-    job_service: JobService
+    library: LibraryReader
     thumbnails: Thumbnails
     metrics: Metrics
 
 
 # Async, as FastAPI takes a thread for each call of one that is not.
 async def _app_state(request: Request) -> AppState:
-    studio: AppState = request.app.state.studio
-    return studio
+    state: AppState = request.app.state.anime
+    return state
 
 
 StateDependency = Annotated[AppState, Depends(_app_state)]

@@ -1,6 +1,7 @@
 """What the OpenAPI document says of errors, and what it is made the measure of."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -90,7 +91,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:  # as FastAPI t
 
 
 async def only_documented_parameters(request: Request) -> None:
-    """Refuse parameters in the query that the route does not know.
+    """Refuse parameters in the query that the route does not know, or that come twice.
 
     Raises:
         RequestValidationError: there are such; it names each.
@@ -99,12 +100,14 @@ async def only_documented_parameters(request: Request) -> None:
     if not request.query_params or not isinstance(route, APIRoute):
         return
     known = set(_names_in(route.dependant))
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    unknown = [("extra_forbidden", name) for name in given if name not in known]
+    twice = [("repeated", name) for name, times in given.items() if times > 1 and name in known]
+    if faults := unknown + twice:  # no route takes a list: one of the two would be dropped
         raise RequestValidationError(
             [
-                {"type": "extra_forbidden", "loc": ("query", name[:64]), "msg": "unknown"}
-                for name in unknown[:10]
+                {"type": kind, "loc": ("query", name[:64]), "msg": "is given twice"}
+                for kind, name in faults[:10]
             ]
         )
 

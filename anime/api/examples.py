@@ -155,6 +155,7 @@ _DEPENDENCIES = {
     "redis": Dependency(state=State.UP, is_needed=False),
     "comfyui": _UP,
     "prefect": _UP,
+    "library": _UP,
     "vault": Dependency(state=State.NOT_CONFIGURED, is_needed=False),
 }
 _NO_COMFYUI = Dependency(

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from anime.api.library_reader import FoundFile
 from anime.api.problems import problem_of
 from anime.errors import RangeNotSatisfiable
 
@@ -26,7 +26,7 @@ _KEPT_UNCHANGED = ("etag", "last-modified", "cache-control", "cross-origin-resou
 
 
 def send_file(
-    path: Path,
+    file: FoundFile,
     request: Request,
     *,
     media_type: str,
@@ -38,11 +38,11 @@ def send_file(
     Without an `etag` one is made of the file's size and time.
     """
     response = _LibraryFile(
-        path,
+        file.path,
         media_type=media_type,
         filename=filename,
         content_disposition_type="inline",
-        stat_result=path.stat(),
+        stat_result=file.status,
         headers=PICTURE_HEADERS | ({"ETag": f'"{etag}"'} if etag else {}),
     )
     if is_unchanged(request.headers, response.headers):

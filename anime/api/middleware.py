@@ -5,13 +5,19 @@ Plain ASGI, outside of the routes: whatever route somebody adds is behind it.
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from json import JSONDecodeError
+from typing import Any
 
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anime.api.access import Access, bearer_in
 from anime.api.problems import problem_of
+from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import (
     AnimeError,
     BodyTooLarge,
@@ -135,6 +141,32 @@ class BodyLimit:
             f"The body has more than {self._max_bytes} bytes.",
             "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
         )
+
+
+class JsonRequest(Request):
+    """A request whose JSON has each key once: of two values the first would be dropped."""
+
+    async def json(self) -> Any:  # any JSON, as in Starlette
+        """The body's value. Raises JSONDecodeError, which FastAPI answers with 422."""
+        if not hasattr(self, "_json"):
+            try:
+                self._json = load_json(await self.body())
+            except RepeatedKey as fault:
+                raise JSONDecodeError(str(fault), "", 0) from None
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route that takes a body, to be given to its router as `route_class`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, which is given a `JsonRequest`."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await handler(JsonRequest(request.scope, request.receive))
+
+        return handle
 
 
 def _has_body(scope: Scope) -> bool:

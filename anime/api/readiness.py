@@ -7,20 +7,23 @@ from importlib.metadata import version
 from typing import Literal
 
 from pydantic import BaseModel, Field
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from anime.comfyui.client import ComfyUIClient
-from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIUnreachable
-from anime.jobs.dispatcher import DEPLOYMENT
-from anime.net.prefect_api import PrefectApi
+from anime.jobs.probes import (
+    CheckResult,
+    check_comfyui,
+    check_database,
+    check_deployments,
+    check_library,
+    check_redis,
+    check_work_pool,
+    result_of,
+)
 from anime.settings import Settings
-from anime.settings.addresses import comfyui_addresses, redis_address
+from anime.settings.addresses import job_server
 
 TIMEOUT_SECONDS = 3.0
-NEEDED = ("database", "comfyui", "prefect")  # without one of them no picture is made
+NEEDED = ("database", "comfyui", "prefect", "library")  # without one of them no picture is made
 
 
 class Health(BaseModel):
@@ -57,76 +60,35 @@ class Readiness(BaseModel):
 
 async def readiness(settings: Settings, database: Database) -> Readiness:
     """How every dependency was found; all are asked at once, within some seconds."""
-    probes: dict[str, Awaitable[State]] = {
-        "database": _database(database),
-        "redis": _redis(settings),
+    checks: dict[str, Awaitable[str]] = {
+        "database": check_database(database),
         "comfyui": _comfyui(settings),
         "prefect": _prefect(settings),
+        "library": check_library(settings),
     }
-    found = await asyncio.gather(*(_found(name, probe) for name, probe in probes.items()))
-    dependencies = dict(zip(probes, found, strict=True))
+    if settings.redis_url is not None:
+        checks["redis"] = check_redis(settings)
+    found = await asyncio.gather(
+        *(result_of(name, check, TIMEOUT_SECONDS) for name, check in checks.items())
+    )
     # Secrets come from the environment; no Vault is asked for any.
-    dependencies["vault"] = Dependency(state=State.NOT_CONFIGURED, is_needed=False)
+    unset = Dependency(state=State.NOT_CONFIGURED, is_needed=False)
+    dependencies = {"redis": unset, "vault": unset} | {each.system: _told(each) for each in found}
     is_ready = all(dependencies[name].state is State.UP for name in NEEDED)
     return Readiness(status="ready" if is_ready else "not ready", dependencies=dependencies)
 
 
-async def _found(name: str, probe: Awaitable[State]) -> Dependency:
-    is_needed = name in NEEDED
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            return Dependency(state=await probe, is_needed=is_needed)
-    except AnimeError as error:
-        return Dependency(state=State.DOWN, is_needed=is_needed, error=error.what, todo=error.todo)
-    except (RedisError, OSError) as fault:  # a time-out is one, too
-        return Dependency(
-            state=State.DOWN,
-            is_needed=is_needed,
-            error=str(fault) or f"No answer within {TIMEOUT_SECONDS:g} s.",
-            todo=f"`anime doctor` says more of {name}.",
-        )
+def _told(result: CheckResult) -> Dependency:
+    is_needed = result.system in NEEDED
+    if result.ok:
+        return Dependency(state=State.UP, is_needed=is_needed)
+    return Dependency(state=State.DOWN, is_needed=is_needed, error=result.detail, todo=result.todo)
 
 
-async def _database(database: Database) -> State:
-    async with database.session_scope() as session:
-        await JobRepository(session).newest(1)  # reads a table: answers, and is migrated
-    return State.UP
+async def _comfyui(settings: Settings) -> str:
+    return await check_comfyui(job_server(settings), TIMEOUT_SECONDS / 2)
 
 
-async def _redis(settings: Settings) -> State:
-    url = redis_address(settings)
-    if url is None:
-        return State.NOT_CONFIGURED
-    async with Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS) as redis:
-        await redis.ping()
-    return State.UP
-
-
-async def _comfyui(settings: Settings) -> State:
-    """Up if one of the servers is.
-
-    Raises:
-        ComfyUIUnreachable: none is; says what is wrong with each.
-    """
-    asked = (_server(url) for url in comfyui_addresses(settings))
-    faults = [fault for fault in await asyncio.gather(*asked) if fault]
-    if len(faults) == len(settings.comfyui_urls):
-        raise ComfyUIUnreachable(
-            " ".join(fault.what for fault in faults), faults[0].todo
-        ) from faults[0]
-    return State.UP
-
-
-async def _server(url: str) -> AnimeError | None:
-    try:
-        async with ComfyUIClient(url, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
-            await comfyui.system_stats()
-    except AnimeError as fault:
-        return fault
-    return None
-
-
-async def _prefect(settings: Settings) -> State:
-    async with PrefectApi.from_settings(settings) as prefect:
-        await prefect.deployment_id(DEPLOYMENT)
-    return State.UP
+async def _prefect(settings: Settings) -> str:
+    await check_deployments(settings)
+    return await check_work_pool(settings)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.core.catalogue import (
     CharacterChange,
@@ -21,7 +22,7 @@ from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
 from anime.schemas import GivenName
 
-router = APIRouter(prefix="/characters", tags=["characters"])
+router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
 CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
@@ -35,10 +36,10 @@ class CharacterListParameters(Paging):
 
 @router.get("", responses=problems(404))
 async def characters(
-    wanted: Annotated[CharacterListParameters, Query()], studio: StateDependency
+    wanted: Annotated[CharacterListParameters, Query()], state: StateDependency
 ) -> Page[CharacterRecord]:
     """The characters, newest first, each with its canonical version."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         items, next_cursor = await CharacterRepository(session).page(
             limit=wanted.limit,
             cursor=wanted.cursor,
@@ -49,10 +50,10 @@ async def characters(
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems(404, 409))
 async def create_character(
-    new: NewCharacter, studio: StateDependency, request: Request, response: Response
+    new: NewCharacter, state: StateDependency, request: Request, response: Response
 ) -> CharacterRecord:
     """Write a character down."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         project_id = await _project_id(new.project, session)
         character = await CharacterRepository(session).create(new, project_id)
     response.headers["Location"] = request.app.url_path_for(
@@ -62,27 +63,27 @@ async def create_character(
 
 
 @router.get("/{character_id}", responses=problems(404))
-async def character_by_id(character_id: CharacterId, studio: StateDependency) -> CharacterRecord:
+async def character_by_id(character_id: CharacterId, state: StateDependency) -> CharacterRecord:
     """One character, with its canonical version."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         return await CharacterRepository(session).get(_as_id(character_id))
 
 
 @router.patch("/{character_id}", responses=problems(404))
 async def change_character(
-    character_id: CharacterId, change: CharacterChange, studio: StateDependency
+    character_id: CharacterId, change: CharacterChange, state: StateDependency
 ) -> CharacterRecord:
     """Change what is said of a character. How they are drawn is a new version."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         return await CharacterRepository(session).change(_as_id(character_id), change)
 
 
 @router.get("/{character_id}/versions", responses=problems(404))
 async def versions(
-    character_id: CharacterId, paging: Annotated[Paging, Query()], studio: StateDependency
+    character_id: CharacterId, paging: Annotated[Paging, Query()], state: StateDependency
 ) -> Page[CharacterVersionRecord]:
     """The versions of a character, newest first."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         items, next_cursor = await CharacterRepository(session).versions(
             _as_id(character_id), limit=paging.limit, cursor=paging.cursor
         )
@@ -95,19 +96,19 @@ async def versions(
     responses=problems(404),
 )
 async def add_version(
-    character_id: CharacterId, new: NewVersion, studio: StateDependency
+    character_id: CharacterId, new: NewVersion, state: StateDependency
 ) -> CharacterVersionRecord:
     """Write down how a character is drawn from now on."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         return await CharacterRepository(session).add_version(_as_id(character_id), new)
 
 
 @router.put("/{character_id}/versions/{number}/canonical", responses=problems(404))
 async def make_canonical(
-    character_id: CharacterId, number: VersionNumber, studio: StateDependency
+    character_id: CharacterId, number: VersionNumber, state: StateDependency
 ) -> CharacterVersionRecord:
     """Make that version the one that counts; the one that did no longer does."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         return await CharacterRepository(session).make_canonical(_as_id(character_id), number)
 
 

@@ -1,28 +1,26 @@
 """What happens to jobs, as it happens: WebSocket and server-sent events."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
-from fastapi.responses import StreamingResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from anime.api.access import refusal
 from anime.api.app_state import AppState
 from anime.api.error_documentation import problems
 from anime.api.examples import EVENTS
 from anime.api.routes_generation import job_id_in
-from anime.api.socket_admission import refusal
 from anime.progress.gateway import Gateway
 from anime.progress.send_buffer import SendBuffer
 from anime.progress.subscription import Subscription
 from anime.progress.websocket_connection import WebSocketConnection
-from anime.progress.websocket_messages import status_frame
+from anime.progress.websocket_messages import Update, status_frame
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for a minute or less
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nobody may gather them
 
 router = APIRouter(tags=["events"])
 
@@ -39,15 +37,9 @@ LastEventId = Annotated[
 ]
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events."""
-
-    media_type = "text/event-stream"
-
-
 @router.get(
     "/jobs/{job_id}/events",
-    response_class=EventStream,
+    response_class=EventSourceResponse,
     responses={
         200: {
             "content": {"text/event-stream": {"example": EVENTS}},
@@ -66,10 +58,16 @@ async def job_events(
     if snapshot.is_final and last_event_id is not None and last_event_id >= snapshot.seq:
         # The one answer after which a browser's EventSource does not connect anew.
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return EventStream(_events(found, gateway, last_event_id), headers=STREAM_HEADERS)
+    return EventSourceResponse(
+        _events(found, gateway, last_event_id),
+        ping=KEEP_ALIVE_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="still here", sep="\n"),
+    )
 
 
-async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> AsyncIterator[str]:
+async def _events(
+    job_id: UUID, gateway: Gateway, after_seq: int | None
+) -> AsyncIterator[ServerSentEvent]:
     """The same messages as on a WebSocket, each with its number as `id`."""
     outbox = SendBuffer()
     subscription = Subscription(job_id, outbox)
@@ -81,41 +79,31 @@ async def _events(job_id: UUID, gateway: Gateway, after_seq: int | None) -> Asyn
         for update in missed:
             yield _event(update.frame, update.event.seq)
         gateway.go_live(subscription)
-        async for text in _live_events(subscription, outbox):
-            yield text
+        while not (subscription.is_over and outbox.is_empty):
+            item = await outbox.take()
+            if item is None:
+                return
+            if isinstance(item, Update):
+                yield _event(item.frame, item.event.seq)
     finally:
         gateway.hub.remove(subscription)
         gateway.streams.discard(outbox)
 
 
-async def _live_events(subscription: Subscription, outbox: SendBuffer) -> AsyncIterator[str]:
-    while not (subscription.is_over and outbox.is_empty):
-        try:
-            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-                item = await outbox.take()
-        except TimeoutError:
-            yield ": still here\n\n"
-            continue
-        if item is None:
-            return
-        if not isinstance(item, str):
-            yield _event(item.frame, item.event.seq)
-
-
-def _event(frame: str, seq: int) -> str:
+def _event(frame: str, seq: int) -> ServerSentEvent:
     """Without a number where the database told it: the last one stays the last one."""
-    return f"id: {seq}\ndata: {frame}\n\n" if seq else f"data: {frame}\n\n"
+    return ServerSentEvent(frame, id=str(seq) if seq else None, sep="\n")
 
 
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it goes."""
-    studio: AppState = socket.app.state.studio
-    refused = refusal(socket, studio.access)
+    state: AppState = socket.app.state.anime
+    refused = refusal(socket, state.access)
     if refused is not None:
         await socket.send_denial_response(refused)
         return
     await socket.accept()
-    with studio.metrics.websocket_clients.track_inprogress():
+    with state.metrics.websocket_clients.track_inprogress():
         await WebSocketConnection(socket, socket.app.state.gateway).serve()
 
 

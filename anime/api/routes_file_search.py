@@ -37,10 +37,10 @@ class FileSearchParameters(Paging):
 
 @router.get("/files")
 async def find_files(
-    asked: Annotated[FileSearchParameters, Query()], studio: StateDependency
+    asked: Annotated[FileSearchParameters, Query()], state: StateDependency
 ) -> Page[FileRecord]:
     """The files that fit, newest first, a page at a time."""
-    zone = studio.settings.zone
+    zone = state.settings.zone
     query = FileQuery(
         **asked.model_dump(include={"project", "character", "kind", "text", "model", "state"}),
         job_id=asked.job,
@@ -48,6 +48,6 @@ async def find_files(
         since=begin_of(asked.since, zone) if asked.since else None,
         until=end_of(asked.until, zone) if asked.until else None,
     )
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         found = await FileSearch(session).page(query, limit=asked.limit, cursor=asked.cursor)
     return Page(items=found.files, next_cursor=found.next_cursor)

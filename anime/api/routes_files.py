@@ -1,6 +1,5 @@
 """Files of the library, as browsers load them."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from fastapi.responses import FileResponse
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file
+from anime.api.library_reader import FoundFile
 from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
 from anime.errors import NotFound
@@ -51,9 +51,9 @@ async def signature_parameters(
 
 
 @router.get("/files/{file_id}", responses=problems(404))
-async def file_by_id(file_id: FileId, studio: StateDependency) -> FileRecord:
+async def file_by_id(file_id: FileId, state: StateDependency) -> FileRecord:
     """What is known of one file."""
-    return await _row(file_id, studio)
+    return await _row(file_id, state)
 
 
 @router.head("/files/{file_id}/content", include_in_schema=False)
@@ -63,11 +63,11 @@ async def file_by_id(file_id: FileId, studio: StateDependency) -> FileRecord:
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def content(file_id: FileId, request: Request, studio: StateDependency) -> Response:
+async def content(file_id: FileId, request: Request, state: StateDependency) -> Response:
     """The file itself, or the part of it that Range asks for."""
-    row = await _row(file_id, studio)
-    path = await _inside(Path(row.file_path), row, studio)
-    return _send(path, row, request, etag=row.sha256)
+    row = await _row(file_id, state)
+    file = await _inside(Path(row.file_path), row, state)
+    return _send(file, row, request, etag=row.sha256)
 
 
 @router.head("/files/{file_id}/thumbnail", include_in_schema=False)
@@ -77,46 +77,43 @@ async def content(file_id: FileId, request: Request, studio: StateDependency) ->
     responses=OF_THE_LIBRARY,
     dependencies=[Depends(signature_parameters)],
 )
-async def thumbnail(file_id: FileId, request: Request, studio: StateDependency) -> Response:
+async def thumbnail(file_id: FileId, request: Request, state: StateDependency) -> Response:
     """A small picture of the file; the file itself where none can be drawn."""
-    row = await _row(file_id, studio)
-    path = await _inside(Path(row.file_path), row, studio)
-    small = await studio.thumbnails.find(path, row.sha256)
+    row = await _row(file_id, state)
+    file = await _inside(Path(row.file_path), row, state)
+    small = await state.thumbnails.find(file.path, row.sha256)
     if small is None:
-        return _send(path, row, request, etag=row.sha256)
+        return _send(file, row, request, etag=row.sha256)
     etag = f"{small.stem}-small"
-    return _send(await _inside(small, row, studio), row, request, etag=etag)
+    return _send(await _inside(small, row, state), row, request, etag=etag)
 
 
-async def _row(file_id: int, studio: AppState) -> FileRecord:
-    async with studio.database.session_scope() as session:
+async def _row(file_id: int, state: AppState) -> FileRecord:
+    async with state.database.session_scope() as session:
         return await FileRepository(session).get(file_id)
 
 
-async def _inside(path: Path, row: FileRecord, studio: AppState) -> Path:
-    """The path with every link followed, which must still lie in the library.
+async def _inside(path: Path, row: FileRecord, state: AppState) -> FoundFile:
+    """The file, which must still lie in the library.
 
     Raises:
         NotFound: it is gone, or the row points elsewhere.
+        StorageUnavailable: the library does not answer.
     """
-    library = studio.settings.library
-    try:
-        real = await asyncio.to_thread((library / path).resolve, strict=True)
-    except OSError:
-        real = None
-    if real is None or not real.is_relative_to(library.resolve()) or not real.is_file():
+    found = await state.library.find(path)
+    if found is None:
         raise NotFound(
             f"File {row.id} ({row.filename}) is not in the library.",
             "It was moved or deleted; render it again, or bring it back from a backup.",
         )
-    return real
+    return found
 
 
-def _send(path: Path, row: FileRecord, request: Request, *, etag: str | None) -> Response:
+def _send(file: FoundFile, row: FileRecord, request: Request, *, etag: str | None) -> Response:
     return send_file(
-        path,
+        file,
         request,
-        media_type=media_type_of(path.name),
-        filename=Path(row.filename).stem + path.suffix,
+        media_type=media_type_of(file.path.name),
+        filename=Path(row.filename).stem + file.path.suffix,
         etag=etag,
     )

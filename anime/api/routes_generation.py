@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
 from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
 
-router = APIRouter(tags=["generation"])
+router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
 IdempotencyKey = Annotated[
@@ -56,36 +57,36 @@ class GenerationStatus(BaseModel):
 
 @router.post("/generate", status_code=status.HTTP_202_ACCEPTED, responses=problems(409, 429))
 async def generate(
-    order: GenerationRequest,
-    studio: StateDependency,
+    generation: GenerationRequest,
+    state: StateDependency,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Take a request on; the picture comes later."""
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
-    job = await studio.job_service.accept(order, job_id=job_id)
+    job = await state.jobs.submit(generation, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
 
 
 @router.get("/generation/{job_id}/status", responses=problems(404))
-async def generation_status(job_id: str, studio: StateDependency) -> GenerationStatus:
+async def generation_status(job_id: str, state: StateDependency) -> GenerationStatus:
     """How far a generation is."""
-    return GenerationStatus.of(await studio.jobs.get(job_id_in(job_id)))
+    return GenerationStatus.of(await state.jobs.get(job_id_in(job_id)))
 
 
 @router.post("/generation/{job_id}/cancel", responses=problems(404))
-async def cancel_generation(job_id: str, studio: StateDependency) -> Cancellation:
+async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation:
     """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
-    return await studio.job_service.cancel(job_id_in(job_id))
+    return await state.jobs.cancel(job_id_in(job_id))
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))
-async def job_by_id(job_id: str, studio: StateDependency) -> JobSnapshot:
+async def job_by_id(job_id: str, state: StateDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
-    return await studio.jobs.get(job_id_in(job_id))
+    return await state.jobs.get(job_id_in(job_id))
 
 
 def job_id_in(text: str) -> UUID:

@@ -26,9 +26,9 @@ async def health() -> Health:
         }
     },
 )
-async def ready(studio: StateDependency, response: Response) -> Readiness:
+async def ready(state: StateDependency, response: Response) -> Readiness:
     """How each dependency was found: 503 when one is away without which no picture is made."""
-    found = await readiness(studio.settings, studio.database)
+    found = await readiness(state.settings, state.database)
     if found.status != "ready":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         response.headers["Retry-After"] = "5"
@@ -45,7 +45,7 @@ async def ready(studio: StateDependency, response: Response) -> Readiness:
         }
     },
 )
-async def metrics(studio: StateDependency) -> Response:
+async def metrics(state: StateDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""
-    figures = await studio.metrics.shown(studio.database, studio.settings.comfyui_urls)
+    figures = await state.metrics.shown(state.database, state.settings.comfyui_urls)
     return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from anime.api.app_state import StateDependency
 from anime.api.paging import Page, Paging
-from anime.db.repositories import JobList, JobQuery
+from anime.db.repositories import JobQuery
 from anime.schemas import JobSnapshot
 
 router = APIRouter(tags=["jobs"])
@@ -18,11 +18,8 @@ class JobListParameters(JobQuery, Paging):
 
 @router.get("/jobs")
 async def jobs(
-    wanted: Annotated[JobListParameters, Query()], studio: StateDependency
+    wanted: Annotated[JobListParameters, Query()], state: StateDependency
 ) -> Page[JobSnapshot]:
     """The jobs that fit, newest first."""
-    async with studio.database.session_scope() as session:
-        items, next_cursor = await JobList(session).page(
-            wanted, limit=wanted.limit, cursor=wanted.cursor
-        )
+    items, next_cursor = await state.jobs.page(wanted, limit=wanted.limit, cursor=wanted.cursor)
     return Page(items=items, next_cursor=next_cursor)

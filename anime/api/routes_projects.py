@@ -6,15 +6,16 @@ from fastapi import APIRouter, Path, Query, Request, Response, status
 
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slugs_of
-from anime.db.repositories import JobList, JobQuery, ProjectRepository
+from anime.db.repositories import JobQuery, ProjectRepository
 from anime.errors import InvalidRequest
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
 
-router = APIRouter(prefix="/projects", tags=["projects"])
+router = APIRouter(prefix="/projects", tags=["projects"], route_class=JsonRoute)
 
 ProjectName = Annotated[
     str, Path(min_length=1, max_length=120, description="Id or slug.", examples=["neon-city"])
@@ -23,10 +24,10 @@ ProjectName = Annotated[
 
 @router.get("")
 async def projects(
-    paging: Annotated[Paging, Query()], studio: StateDependency
+    paging: Annotated[Paging, Query()], state: StateDependency
 ) -> Page[ProjectRecord]:
     """All projects, newest first."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         items, next_cursor = await ProjectRepository(session).page(
             limit=paging.limit, cursor=paging.cursor
         )
@@ -35,27 +36,27 @@ async def projects(
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409))
 async def create_project(
-    new: NewProject, studio: StateDependency, request: Request, response: Response
+    new: NewProject, state: StateDependency, request: Request, response: Response
 ) -> ProjectRecord:
     """Write a project down. A generation makes the one it names, too."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         project = await ProjectRepository(session).create(new)
     response.headers["Location"] = request.app.url_path_for("project_by_id", project=project.slug)
     return project
 
 
 @router.get("/{project}", responses=problems(404))
-async def project_by_id(project: ProjectName, studio: StateDependency) -> ProjectRecord:
+async def project_by_id(project: ProjectName, state: StateDependency) -> ProjectRecord:
     """One project."""
-    return await _find(project, studio)
+    return await _find(project, state)
 
 
 @router.patch("/{project}", responses=problems(404))
 async def change_project(
-    project: ProjectName, change: ProjectChange, studio: StateDependency
+    project: ProjectName, change: ProjectChange, state: StateDependency
 ) -> ProjectRecord:
     """Change what is said of a project; its slug and its folder stay."""
-    async with studio.database.session_scope() as session:
+    async with state.database.session_scope() as session:
         return await ProjectRepository(session).change(project, change)
 
 
@@ -66,36 +67,35 @@ async def change_project(
 )
 async def generate_for_project(
     project: ProjectName,
-    order: GenerationRequest,
-    studio: StateDependency,
+    generation: GenerationRequest,
+    state: StateDependency,
     request: Request,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Take a request on, for this project."""
-    found = await _find(project, studio)
-    if order.project is not None and found.slug not in slugs_of(order.project):
+    found = await _find(project, state)
+    if generation.project is not None and found.slug not in slugs_of(generation.project):
         raise InvalidRequest(
-            f"project: the request is for {order.project!r}, the address for {found.slug}.",
+            f"project: the request is for {generation.project!r}, the address for {found.slug}.",
             "Leave project out of the body.",
         )
-    ours = order.model_copy(update={"project": found.slug})
-    return await generate(ours, studio, request, response, idempotency_key)
+    ours = generation.model_copy(update={"project": found.slug})
+    return await generate(ours, state, request, response, idempotency_key)
 
 
 @router.get("/{project}/history", responses=problems(404))
 async def history(
-    project: ProjectName, paging: Annotated[Paging, Query()], studio: StateDependency
+    project: ProjectName, paging: Annotated[Paging, Query()], state: StateDependency
 ) -> Page[JobSnapshot]:
     """The jobs of this project, newest first."""
-    found = await _find(project, studio)
-    async with studio.database.session_scope() as session:
-        items, next_cursor = await JobList(session).page(
-            JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
-        )
+    found = await _find(project, state)
+    items, next_cursor = await state.jobs.page(
+        JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
+    )
     return Page(items=items, next_cursor=next_cursor)
 
 
-async def _find(project: str, studio: AppState) -> ProjectRecord:
-    async with studio.database.session_scope() as session:
+async def _find(project: str, state: AppState) -> ProjectRecord:
+    async with state.database.session_scope() as session:
         return await ProjectRepository(session).get(project)

@@ -1,6 +1,6 @@
 """Contact sheets, as Prefect's pages show them."""
 
-import asyncio
+from pathlib import Path as FilePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -25,11 +25,10 @@ SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$"
     responses=sent("image/png", "application/pdf"),
     dependencies=[Depends(signature_parameters)],
 )
-async def sheet(name: SheetName, request: Request, studio: StateDependency) -> Response:
+async def sheet(name: SheetName, request: Request, state: StateDependency) -> Response:
     """A contact sheet."""
-    folder = studio.settings.library.resolve() / SHEETS_FOLDER
-    real = (folder / name).resolve()
-    if not real.is_relative_to(folder) or not await asyncio.to_thread(real.is_file):
+    found = await state.library.find(FilePath(name), within=FilePath(SHEETS_FOLDER))
+    if found is None:
         raise NotFound(f"There is no contact sheet {name}.", "It was deleted; draw it again.")
-    kind = "application/pdf" if real.suffix == ".pdf" else "image/png"
-    return send_file(real, request, media_type=kind, filename=name)
+    kind = "application/pdf" if found.path.suffix == ".pdf" else "image/png"
+    return send_file(found, request, media_type=kind, filename=name)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 
@@ -52,6 +53,8 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._app = app
+        # It would cut off a reader that is behind; end_streams lets each be told all there is.
+        AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; WebSockets get the close code 1012."""

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from functools import partial
 from pathlib import Path
 
+from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import media_type_of, thumbnail_path
+from anime.net.bounded_threads import BoundedThreads
 
 DRAWN_AT_ONCE = 2  # each takes a core and the picture's pixels of memory
 WAIT_SECONDS = 20.0
+DRAW_SECONDS = 600.0  # with those before it
 
 _log = logging.getLogger(__name__)
 
@@ -17,9 +21,9 @@ _log = logging.getLogger(__name__)
 class Thumbnails:
     """The thumbnails of a library, for one event loop."""
 
-    def __init__(self, library: Path) -> None:
+    def __init__(self, library: LibraryReader) -> None:
         self._library = library
-        self._free = asyncio.Semaphore(DRAWN_AT_ONCE)
+        self._threads = BoundedThreads("thumbnails", DRAWN_AT_ONCE)
         self._under_way: dict[Path, asyncio.Task[bool]] = {}
 
     async def find(self, source: Path, sha256: str | None) -> Path | None:
@@ -30,9 +34,10 @@ class Thumbnails:
         if sha256 is None and not _is_picture(source):
             return None
         if sha256 is None:  # a row of an older program
-            sha256 = await asyncio.to_thread(sha256_of, source)
-        target = self._library / thumbnail_path(sha256)
-        if await asyncio.to_thread(target.is_file):
+            hash_it = partial(sha256_of, source)
+            sha256 = await self._library.ask(hash_it, seconds=READ_SECONDS)
+        target = self._library.library / thumbnail_path(sha256)
+        if await self._library.ask(target.is_file, seconds=ANSWER_SECONDS):
             return target
         if not _is_picture(source):
             return None
@@ -49,13 +54,13 @@ class Thumbnails:
         return bool(done) and drawing.result()
 
     async def _draw(self, source: Path, target: Path) -> bool:
-        async with self._free:
-            try:
-                await asyncio.to_thread(draw_thumbnail, source, target)
-            except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
-                _log.info("No thumbnail of %s: %s", source.name, fault)
-                return False
-            return True
+        draw = partial(draw_thumbnail, source, target)
+        try:
+            await self._threads.run(draw, timeout_seconds=DRAW_SECONDS)
+        except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
+            _log.info("No thumbnail of %s: %s", source.name, fault)
+            return False
+        return True
 
 
 def _is_picture(path: Path) -> bool:

@@ -6,6 +6,7 @@
 Nothing is deleted by a sweep. All of it blocks: call it in a thread.
 """
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from anime.assets.importer.walk import size_and_time
+from anime.assets.importer.read import path_of
+from anime.assets.importer.walk import folder_key, size_and_time
 from anime.assets.store import INCOMING, link_or_copy, sha256_of, storage_error, sync_folder
 from anime.core.paths import next_name
-from anime.core.sweep_plan import QUARANTINE, Quarantine, ScannedFile
+from anime.core.sweep_plan import QUARANTINE, ImportOutcome, Quarantine, ScannedFile
+from anime.db.repositories.sweeps import SweepRepository, SweptLine
+from anime.db.session import Database
 from anime.errors import NotFound
 
 
@@ -175,3 +179,29 @@ def _link_beside(source: Path, wanted: Path) -> Path:
         else:
             return target
     raise AssertionError  # numbers do not end
+
+
+async def restore_file(database_url: str, library: Path, name: str) -> str:
+    """Where the file is now: where it was, or beside it if another one is there.
+
+    It leaves the quarantine last, so that it is somewhere at any time; sweeps know it and leave
+    it alone until it changes.
+
+    Raises:
+        NotFound: there is none of that name, or there are several.
+        StorageError: its folder cannot take it.
+        DatabaseUnavailable: PostgreSQL does not answer; it is in quarantine still.
+    """
+    record, sighting = await asyncio.to_thread(bring_back, library, name)
+    line = SweptLine(
+        folder=folder_key(sighting.folder),
+        path=sighting.folder,
+        name=sighting.name,
+        size_bytes=sighting.size_bytes,
+        mtime_ns=sighting.mtime_ns,
+        outcome=ImportOutcome.RESTORED,
+    )
+    async with Database(database_url) as database, database.session_scope() as session:
+        await SweepRepository(session).write([line])
+    await asyncio.to_thread(let_go, library, record)
+    return str(path_of(sighting))

@@ -9,7 +9,7 @@ from pathlib import Path
 from anime.assets.inventory.inspection_pool import InspectionPool
 from anime.assets.inventory.walk import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
-from anime.core.file_state import FileState
+from anime.core.paths import FileState
 from anime.db.repositories import FileRow, InventoryRepository
 from anime.db.session import Database
 

@@ -1,6 +1,7 @@
 """`anime batch`: many generations from a file."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID, uuid4
@@ -9,12 +10,13 @@ import typer
 from pydantic import BaseModel
 
 from anime.cli.terminal import print_lines, print_note, print_result
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.schemas import FileRecord, JobSnapshot
 
 if TYPE_CHECKING:
+    from anime.cli.outages import Outages
     from anime.core.batches import BatchRequest
-    from anime.db.session import Database
+    from anime.jobs.service import JobService
     from anime.settings import Settings
 
 _TOLD = 5  # reasons on the terminal; `anime jobs` has all
@@ -54,20 +56,25 @@ def batch(
 
 
 async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
+    from anime.cli.outages import Outages
     from anime.core.batches import jobs_of, possible_jobs_of
     from anime.db.repositories import FileRepository, JobRepository
-    from anime.db.session import Database
-    from anime.settings.addresses import database_address
+    from anime.jobs.service import connect_job_service
 
-    async with Database(database_address(settings)) as database:
-        async with database.session_scope() as session:
+    async with connect_job_service(settings) as service:
+        async with service.database.session_scope() as session:
             known = await JobRepository(session).statuses(possible_jobs_of(asked))
         children = jobs_of(asked, known)
         prompts = {job_id: child.request.prompt for job_id, child in children.items()}
-        run_id = await _start_and_watch(asked, prompts, database, settings, waits=waits)
-        async with database.session_scope() as session:
-            jobs = await JobRepository(session).among(prompts)
-            files = await FileRepository(session).of_jobs(prompts)
+        outages = Outages("The batch goes on")
+
+        async def results() -> "tuple[dict[UUID, JobSnapshot], dict[UUID, list[FileRecord]]]":
+            async with service.database.session_scope() as session:
+                jobs = await JobRepository(session).among(prompts)
+                return jobs, await FileRepository(session).of_jobs(prompts)
+
+        run_id = await _submit_and_watch(asked, prompts, service, outages, waits=waits)
+        jobs, files = await (outages.wait_for("PostgreSQL", results) if waits else results())
     return BatchResult(
         name=asked.name,
         flow_run_id=run_id,
@@ -77,39 +84,38 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
     )
 
 
-async def _start_and_watch(
+async def _submit_and_watch(
     asked: "BatchRequest",
     prompts: dict[UUID, str],
-    database: "Database",
-    settings: "Settings",
+    service: "JobService",
+    outages: "Outages",
     *,
     waits: bool,
 ) -> UUID:
     """The id of the run, which is over if it was waited for."""
     from anime.cli.batch_display import open_batch_display
+    from anime.cli.outages import ask_while_busy
     from anime.cli.watch_batch import watch_batch
-    from anime.jobs.intake import start_batch
-    from anime.net.prefect_api import PrefectApi
     from anime.settings.addresses import redis_address
 
-    async with PrefectApi.from_settings(settings) as prefect:
-        run_id = await start_batch(asked, key=str(uuid4()), prefect=prefect, settings=settings)
-        if not waits:
-            return run_id
-        try:
-            with open_batch_display(asked.name, prompts) as display:
-                state = await watch_batch(
-                    run_id,
-                    prompts,
-                    database=database,
-                    redis_url=redis_address(settings),
-                    prefect=prefect,
-                    display=display,
-                )
-        except asyncio.CancelledError:
-            print_note(f"The batch goes on, as run {run_id} in Prefect.")
-            raise
-    if state.type in {"CRASHED", "CANCELLED"}:
+    run_id = await ask_while_busy(partial(service.submit_batch, asked, key=str(uuid4())))
+    if not waits:
+        return run_id
+    try:
+        with open_batch_display(asked.name, prompts) as display:
+            state = await watch_batch(
+                run_id,
+                prompts,
+                database=service.database,
+                redis_url=redis_address(service.settings),
+                prefect=service.dispatcher.api,
+                display=display,
+                outages=outages,
+            )
+    except asyncio.CancelledError:
+        print_note(f"The batch goes on, as run {run_id} in Prefect.")
+        raise
+    if state and state.type in {"CRASHED", "CANCELLED"}:
         print_note(f"The run is {state.type.lower()}: {state.message}")
     return run_id
 

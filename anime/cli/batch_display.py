@@ -1,15 +1,16 @@
 """How far a batch is: one bar for the whole, one for each generation that is under way."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from anime.cli.display import new_bars, words_of
+from anime.cli.display import Forward, move, new_bars
 from anime.cli.terminal import print_note
 from anime.core.job_status import JobStatus
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.schemas import ProgressEvent
 
 if TYPE_CHECKING:
@@ -26,20 +27,21 @@ class BatchDisplay(Protocol):
         ...
 
 
-class _Ended:
-    """Which of the jobs have ended, each counted once."""
+class _Batch:
+    """Which of the jobs have ended, each counted once, and how far the others are."""
 
     def __init__(self, titles: Mapping[UUID, str]) -> None:
         self.titles = titles
         self.statuses: dict[UUID, JobStatus] = {}
+        self._forward: defaultdict[UUID, Forward] = defaultdict(Forward)
 
-    def takes(self, event: ProgressEvent) -> bool:
-        """Whether the event is news: of one of the jobs, and not after its end."""
+    def news_in(self, event: ProgressEvent) -> ProgressEvent | None:
+        """The event as it may be shown: of one of the jobs, nothing going back, one end."""
         if event.job_id not in self.titles or event.job_id in self.statuses:
-            return False
+            return None
         if event.status.is_final:
             self.statuses[event.job_id] = event.status
-        return True
+        return self._forward[event.job_id].in_order(event)
 
     @property
     def words(self) -> str:
@@ -53,31 +55,26 @@ class BarsDisplay:
     """Bars, for somebody who looks."""
 
     def __init__(self, bars: "Progress", name: str, titles: Mapping[UUID, str]) -> None:
-        self._ended = _Ended(titles)
+        self._batch = _Batch(titles)
         self._bars = bars
         self._whole = bars.add_task("batch", total=len(titles), message="", title=name)
         self._of: dict[UUID, TaskID] = {}
 
     def show(self, event: ProgressEvent) -> None:
         """Move the job's bar, which is there only while the job is under way."""
-        if not self._ended.takes(event):
+        if (news := self._batch.news_in(event)) is None:
             return
         if event.status.is_final:
             if (bar := self._of.pop(event.job_id, None)) is not None:
                 self._bars.remove_task(bar)
-            done = len(self._ended.statuses)
-            self._bars.update(self._whole, completed=done, message=self._ended.words)
+            done = len(self._batch.statuses)
+            self._bars.update(self._whole, completed=done, message=self._batch.words)
         elif event.status is not JobStatus.QUEUED:
-            self._bars.update(
-                self._bar_of(event.job_id),
-                completed=event.progress,
-                description=words_of(event),
-                message=event.message,
-            )
+            move(self._bars, self._bar_of(event.job_id), news)
 
     def _bar_of(self, job_id: UUID) -> "TaskID":
         if job_id not in self._of:
-            title = f"  {self._ended.titles[job_id]}"
+            title = f"  {self._batch.titles[job_id]}"
             self._of[job_id] = self._bars.add_task("", total=100, message="", title=title)
         return self._of[job_id]
 
@@ -86,14 +83,14 @@ class EndsDisplay:
     """A line for each job that ends: for logs and pipes."""
 
     def __init__(self, titles: Mapping[UUID, str]) -> None:
-        self._ended = _Ended(titles)
+        self._batch = _Batch(titles)
 
     def show(self, event: ProgressEvent) -> None:
         """Write a line if the job has ended."""
-        if self._ended.takes(event) and event.status.is_final:
-            title = self._ended.titles[event.job_id]
+        if self._batch.news_in(event) is not None and event.status.is_final:
+            title = self._batch.titles[event.job_id]
             why = f": {event.message}" if event.status is not JobStatus.COMPLETED else ""
-            print_note(f"{self._ended.words}  {event.status}  {title}{why}")
+            print_note(f"{self._batch.words}  {event.status}  {title}{why}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A batch in a YAML file: read, checked, and faults named by their line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from anime.core.field_errors import field_errors_of
 from anime.errors import InvalidRequest
 
 MAX_BYTES = 4_000_000
+_MERGE = "tag:yaml.org,2002:merge"
+_TOLD = 10  # of the keys that come twice
 _TODO = "docs/batches.md says what a batch may hold."
 
 
@@ -29,6 +31,9 @@ def read_batch(path: Path) -> BatchRequest:
         raise InvalidRequest(f"{path.name} is no YAML: {_one_line(fault)}.", _TODO) from None
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{path.name} holds no batch: it is no list of fields.", _TODO)
+    if repeated := list(_repeated_keys(tree)):
+        told = [f"{path.name} {said}" for said in repeated[:_TOLD]]
+        raise InvalidRequest(" ".join(told), "Keep one of them, or join the two.")
     try:
         return BatchRequest.model_validate({"name": path.stem, **fields})
     except ValidationError as fault:
@@ -50,6 +55,36 @@ def _read(path: Path) -> str:
         raise InvalidRequest(
             f"{path} cannot be read: {reason}.", "Give a YAML file that you may read."
         ) from None
+
+
+def _repeated_keys(tree: yaml.Node | None) -> Iterator[str]:
+    """Each key that its mapping has already, with both lines. YAML itself keeps the last one.
+
+    What `<<` merges in may be given again: it is looked at before it is merged.
+    """
+    seen: set[int] = set()  # an alias is the same node again, perhaps within itself
+    waiting: list[tuple[str, yaml.Node | None]] = [("", tree)]
+    while waiting:
+        place, node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(f"{place}{n}.", part) for n, part in enumerate(node.value)][::-1]
+        elif isinstance(node, yaml.MappingNode):
+            yield from _repeated_in(node, place)
+            waiting += [(f"{place}{key.value}.", value) for key, value in node.value][::-1]
+
+
+def _repeated_in(mapping: yaml.MappingNode, place: str) -> Iterator[str]:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+            continue
+        name, line = (key.tag, key.value), key.start_mark.line + 1
+        if name in lines:
+            yield f"line {line}: {place}{key.value} is in line {lines[name]} already."
+        lines.setdefault(name, line)
 
 
 def _line_of(tree: yaml.Node | None, place: Sequence[int | str]) -> str:

@@ -26,16 +26,8 @@ def cancel(
 
 
 async def _cancel(job_ids: list[UUID]) -> "list[Cancellation]":
-    from anime.db.session import Database
-    from anime.jobs.service import open_job_service
-    from anime.progress.publisher import ProgressPublisher
+    from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
-    from anime.settings.addresses import database_address, redis_address
 
-    settings = load_settings()
-    async with (
-        Database(database_address(settings)) as database,
-        ProgressPublisher(redis_address(settings)) as publisher,
-        open_job_service(settings, database, publisher) as job_service,
-    ):
-        return [await job_service.cancel(job_id) for job_id in job_ids]
+    async with connect_job_service(load_settings()) as jobs:
+        return [await jobs.cancel(job_id) for job_id in job_ids]

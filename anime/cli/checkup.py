@@ -1,87 +1,63 @@
-"""The checks of `anime doctor`: each returns what it found, or raises what is wrong."""
+"""The checks of `anime doctor`: those of `anime.jobs.probes`, and what only it looks at."""
 
 import asyncio
 import os
 from collections.abc import Awaitable
 
 import httpx
-from pydantic import BaseModel
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from anime.assets.store import AssetStore
 from anime.comfyui.address import checked_address, without_login
-from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_templates import list_templates
-from anime.db.migrate import revision
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
 from anime.errors import (
-    AnimeError,
     ConfigurationError,
-    DatabaseUnavailable,
-    PrefectUnavailable,
     StorageError,
 )
-from anime.jobs.dispatcher import DEPLOYMENT
-from anime.jobs.intake import BATCH_DEPLOYMENT
-from anime.net.prefect_api import PrefectApi
+from anime.jobs.probes import (
+    CheckResult,
+    check_comfyui,
+    check_database,
+    check_deployments,
+    check_library,
+    check_prefect,
+    check_redis,
+    check_work_pool,
+    result_of,
+)
 from anime.settings import Settings
-from anime.settings.addresses import comfyui_addresses, database_address, redis_address
+from anime.settings.addresses import database_address, job_server
 from anime.settings.tokens import api_tokens
 from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
-MB = 2**20
-DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 UNKNOWN = "none is known to run; `anime up` and `anime serve` start it"
-
-
-class CheckResult(BaseModel):
-    """What one check found; `todo` is empty when all is well."""
-
-    system: str
-    ok: bool
-    detail: str
-    todo: str = ""
 
 
 async def check_up(settings: Settings) -> list[CheckResult]:
     """One finding a system, in the order in which one would mend them."""
     servers = settings.comfyui_urls or ("",)
+    checks: list[tuple[str, Awaitable[str]]] = [
+        ("settings", _settings(settings)),
+        ("database", _database(settings)),
+        ("redis", check_redis(settings)),
+        *(("comfyui", _comfyui(settings, url)) for url in servers),
+        *(("window", _window(settings, url)) for url in servers),
+        ("prefect", check_prefect(settings)),
+        ("deployment", check_deployments(settings)),
+        ("work pool", check_work_pool(settings)),
+        ("api", _api(settings)),
+        ("websocket", _websocket(settings)),
+        ("webhooks", _webhooks(settings)),
+        ("library", check_library(settings)),
+        ("sweeps", _sweeps(settings)),
+        ("workflows", _workflows(settings)),
+    ]
     return await asyncio.gather(
-        _finding("settings", _settings(settings)),
-        _finding("database", _database(settings)),
-        _finding("redis", _redis(settings)),
-        *(_finding("comfyui", _comfyui(settings, url)) for url in servers),
-        *(_finding("window", _window(settings, url)) for url in servers),
-        _finding("prefect", _prefect(settings)),
-        _finding("deployment", _deployment(settings)),
-        _finding("work pool", _work_pool(settings)),
-        _finding("api", _api(settings)),
-        _finding("websocket", _websocket(settings)),
-        _finding("webhooks", _webhooks(settings)),
-        _finding("library", _library(settings)),
-        _finding("sweeps", _sweeps(settings)),
-        _finding("workflows", _workflows(settings)),
+        *(result_of(system, check, TIMEOUT_SECONDS) for system, check in checks)
     )
-
-
-async def _finding(system: str, check: Awaitable[str]) -> CheckResult:
-    try:
-        detail = await asyncio.wait_for(check, TIMEOUT_SECONDS)
-    except AnimeError as error:
-        return CheckResult(system=system, ok=False, detail=error.what, todo=error.todo)
-    except TimeoutError:
-        return CheckResult(
-            system=system,
-            ok=False,
-            detail=f"No answer within {TIMEOUT_SECONDS:g} s.",
-            todo="Look whether it is overloaded, or its address wrong.",
-        )
-    return CheckResult(system=system, ok=True, detail=detail)
 
 
 async def _settings(settings: Settings) -> str:
@@ -89,50 +65,16 @@ async def _settings(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    current, head = await revision(database_address(settings))
-    if current != head:
-        raise DatabaseUnavailable(
-            f"The tables are at revision {current or 'none'}, the newest is {head}.",
-            "Bring them up to date with `anime migrate`.",
-        )
-    return f"answers, revision {current}"
-
-
-async def _redis(settings: Settings) -> str:
-    url = redis_address(settings)
-    if url is None:
-        raise ConfigurationError(
-            "No Redis is known: progress moves once a second only.",
-            "Start everything with `anime up`, or set ANIME_REDIS_URL.",
-        )
-    try:
-        async with Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as redis:
-            version = (await redis.info("server")).get("redis_version", "?")
-    except (RedisError, OSError, ValueError) as fault:
-        raise ConfigurationError(
-            f"Redis does not answer: {fault}.", "Start it, or correct ANIME_REDIS_URL."
-        ) from fault
-    return f"answers, version {version}"
+    async with Database(database_address(settings)) as database:
+        return await check_database(database)
 
 
 async def _comfyui(settings: Settings, url: str) -> str:
-    address = url or comfyui_addresses(settings)[0]
-    async with ComfyUIClient(address, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
-        stats, checkpoints = await comfyui.system_stats(), await comfyui.checkpoints()
-        where = f"{comfyui.name}, version {stats.comfyui_version or '?'}"
-    if not checkpoints:
-        raise ConfigurationError(
-            f"{where}, has no checkpoint.", "Put one into its models/checkpoints folder."
-        )
-    devices = ", ".join(
-        f"{device.name} ({device.vram_free // MB} of {device.vram_total // MB} MB free)"
-        for device in stats.devices
-    )
-    return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
+    return await check_comfyui(url or job_server(settings), TIMEOUT_SECONDS / 2)
 
 
 async def _window(settings: Settings, url: str) -> str:
-    server = without_login(checked_address(url or comfyui_addresses(settings)[0]))
+    server = without_login(checked_address(url or job_server(settings)))
     async with (
         Database(database_address(settings)) as database,
         database.session_scope() as session,
@@ -143,36 +85,6 @@ async def _window(settings: Settings, url: str) -> str:
         f"{state.held} of {settings.in_flight} places at {server} taken, "
         f"{state.waiting} waiting{since}"
     )
-
-
-async def _prefect(settings: Settings) -> str:
-    async with PrefectApi.from_settings(settings) as prefect:
-        return f"{prefect.url} answers, version {await prefect.version()}"
-
-
-async def _deployment(settings: Settings) -> str:
-    async with PrefectApi.from_settings(settings) as prefect:
-        found = [f"{name} is {await prefect.deployment_id(name)}" for name in DEPLOYMENTS]
-        return ", ".join(found)
-
-
-async def _work_pool(settings: Settings) -> str:
-    async with PrefectApi.from_settings(settings) as prefect:
-        status = await prefect.work_pool_status(settings.work_pool)
-    if status != "READY":
-        raise PrefectUnavailable(
-            f"Work pool {settings.work_pool} is {status.lower().replace('_', ' ')}.",
-            f"Resume it: `prefect work-pool resume {settings.work_pool}`."
-            if status == "PAUSED"
-            else "Start a worker with `anime worker`.",
-        )
-    return f"{settings.work_pool} has a worker"
-
-
-async def _library(settings: Settings) -> str:
-    may_create = settings.library_dir is None
-    await AssetStore(settings.library, may_create=may_create).check()
-    return f"{settings.library} can be written"
 
 
 async def _api(settings: Settings) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anime.settings import Settings
 
 _PROJECT = "Demo"
-ORDERS = {
+REQUESTS = {
     "still     ": GenerationRequest(
         prompt="a girl on a rooftop at dusk", character="Mira", project=_PROJECT, seed=7
     ),
@@ -68,28 +68,23 @@ async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
 
 
 async def _render_all(settings: "Settings") -> list[FileRecord]:
-    """The files of all orders, rendered side by side."""
+    """The files of all requests, rendered side by side."""
     from anime.cli.display import open_displays
+    from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
-    from anime.db.session import Database
-    from anime.jobs.intake import accept
-    from anime.progress.publisher import ProgressPublisher
-    from anime.settings.addresses import database_address, redis_address
+    from anime.jobs.service import connect_job_service
+    from anime.settings.addresses import redis_address
 
     redis_url = redis_address(settings)
-    async with (
-        Database(database_address(settings)) as database,
-        ProgressPublisher(redis_url) as publisher,
-    ):
-        jobs = [
-            await accept(request, database=database, publisher=publisher, settings=settings)
-            for request in ORDERS.values()
-        ]
-        with open_displays(list(ORDERS)) as displays:
+    async with connect_job_service(settings) as service:
+        database = service.database
+        jobs = [await service.submit_and_dispatch(request) for request in REQUESTS.values()]
+        outages = Outages("The renders go on")
+        with open_displays(list(REQUESTS)) as displays:
             ended = await asyncio.gather(
                 *(
-                    watch_job(job.id, database, redis_url, display)
+                    watch_job(job.id, database, redis_url, display, outages)
                     for job, display in zip(jobs, displays, strict=True)
                 )
             )

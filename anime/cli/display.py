@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from anime.cli.terminal import print_note
+from anime.core.event_sequence import EventSequence
 from anime.core.job_status import JobStatus
 from anime.schemas import ProgressEvent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 
 class Display(Protocol):
@@ -21,20 +22,24 @@ class Display(Protocol):
         ...
 
 
-class _Forward:
-    """Lets through what is not behind what was shown: two sources report on one job."""
+class Forward:
+    """Lets nothing go back: two sources report on one job, and one of them is late."""
 
     def __init__(self) -> None:
-        self._at = (0, 0, 0)
+        self._shown: ProgressEvent | None = None
 
-    def allows(self, event: ProgressEvent) -> bool:
-        """Whether the event is not older than the last one that was let through."""
-        begun = 0 if event.status is JobStatus.QUEUED else 1
-        at = (begun, event.attempt, event.progress)
-        if at < self._at:
-            return False
-        self._at = at
-        return True
+    def in_order(self, event: ProgressEvent) -> ProgressEvent | None:
+        """The event as it may be shown; None when it tells of a time before what was shown."""
+        if self._shown is not None:
+            if _life(event) < _life(self._shown):
+                return None
+            event = EventSequence().after(self._shown).in_order(event)
+        self._shown = event
+        return event
+
+
+def _life(event: ProgressEvent) -> tuple[bool, bool, int]:
+    return event.status.is_final, event.status is not JobStatus.QUEUED, event.attempt
 
 
 def words_of(event: ProgressEvent) -> str:
@@ -73,37 +78,43 @@ def new_bars() -> "Progress":
     )
 
 
+def move(bars: "Progress", bar: "TaskID", event: ProgressEvent) -> None:
+    """Show the event on one of the bars; without a message it keeps the last one."""
+    bars.update(bar, completed=event.progress, description=words_of(event))
+    if event.message:
+        bars.update(bar, message=event.message)
+
+
 class BarDisplay:
     """One bar among `bars`, which somebody else starts and stops."""
 
     def __init__(self, bars: "Progress", title: str = "") -> None:
-        self._forward = _Forward()
+        self._forward = Forward()
         self._bars = bars
         self._bar = bars.add_task("queued", total=100, message="", title=title)
 
     def show(self, event: ProgressEvent) -> None:
-        """Move the bar; an event without a message keeps the last one."""
-        if self._forward.allows(event):
-            self._bars.update(self._bar, completed=event.progress, description=words_of(event))
-            if event.message:
-                self._bars.update(self._bar, message=event.message)
+        """Move the bar."""
+        if (news := self._forward.in_order(event)) is not None:
+            move(self._bars, self._bar, news)
 
 
 class LineDisplay:
     """A line for each stage and each tenth of the way: for logs and pipes."""
 
     def __init__(self, title: str = "") -> None:
-        self._forward = _Forward()
+        self._forward = Forward()
         self._said = ("", -1)
         self._title = f"{title}  " if title else ""
 
     def show(self, event: ProgressEvent) -> None:
         """Write a line if the stage or the tenth is a new one."""
-        now = (words_of(event), event.progress // 10)
-        if self._forward.allows(event) and now != self._said:
-            self._said = now
-            message = f": {event.message}" if event.message else ""
-            print_note(f"{self._title}{event.progress:3d} %  {now[0]}{message}")
+        news = self._forward.in_order(event)
+        if news is None or (now := (words_of(news), news.progress // 10)) == self._said:
+            return
+        self._said = now
+        message = f": {news.message}" if news.message else ""
+        print_note(f"{self._title}{news.progress:3d} %  {now[0]}{message}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`anime generate`: a prompt becomes files."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,42 +86,46 @@ async def _render(
     request: GenerationRequest, image: Path | None, *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job, and its files if waited for."""
+    from uuid import uuid4
+
     from anime.cli.input_picture import name_in_library, store_input_picture
+    from anime.cli.outages import ask_while_busy
     from anime.cli.preflight import check_services
-    from anime.db.repositories import FileRepository
-    from anime.db.session import Database
-    from anime.jobs.intake import accept
-    from anime.progress.publisher import ProgressPublisher
+    from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
-    from anime.settings.addresses import database_address, redis_address
+    from anime.settings.addresses import redis_address
 
     settings = load_settings()
-    redis_url = redis_address(settings)
-    async with (
-        Database(database_address(settings)) as database,
-        ProgressPublisher(redis_url) as publisher,
-    ):
+    async with connect_job_service(settings) as jobs:
         if image is not None:
             name = await name_in_library(image)
             request = request.model_copy(update={"inputs": {**request.inputs, "image": name}})
-        await check_services(request, database, settings)
+        await check_services(request, jobs)
         if image is not None:
             await store_input_picture(image, name, settings)
-        job = await accept(request, database=database, publisher=publisher, settings=settings)
-        if not waits:
-            return job, []
-        job = await _watch(job, database, redis_url)
-        async with database.session_scope() as session:
-            return job, await FileRepository(session).of_job(job.id)
+        submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
+        job = await ask_while_busy(submit)
+        return await _watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
 
 
-async def _watch(job: "JobSnapshot", database: "Database", redis_url: str | None) -> "JobSnapshot":
+async def _watch(
+    job: "JobSnapshot", database: "Database", redis_url: str | None
+) -> "tuple[JobSnapshot, list[FileRecord]]":
     from anime.cli.display import open_displays
+    from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
+    from anime.db.repositories import FileRepository
+
+    outages = Outages("The generation goes on")
+
+    async def files() -> "list[FileRecord]":
+        async with database.session_scope() as session:
+            return await FileRepository(session).of_job(job.id)
 
     try:
         with open_displays([""]) as [display]:
-            return await watch_job(job.id, database, redis_url, display)
+            job = await watch_job(job.id, database, redis_url, display, outages)
+        return job, await outages.wait_for("PostgreSQL", files)
     except asyncio.CancelledError:
         print_note(f"The generation goes on. See it with: anime jobs {job.id}")
         raise

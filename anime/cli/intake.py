@@ -12,25 +12,21 @@ def intake() -> None:
 
 
 async def _take() -> None:
-    from anime.db.session import Database
     from anime.errors import ConfigurationError
-    from anime.jobs.service import background_work, open_job_service
-    from anime.progress.publisher import ProgressPublisher
+    from anime.jobs.background import background_work
+    from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
-    from anime.settings.addresses import database_address, redis_address
+    from anime.settings.addresses import redis_address
 
     settings = load_settings()
-    redis_url = redis_address(settings)
-    if redis_url is None:
+    if redis_address(settings) is None:
         raise ConfigurationError(
             "No Redis is known: ANIME_REDIS_URL is not set and no stack runs.",
             "Start everything with `anime up`, or set ANIME_REDIS_URL.",
         )
     async with (
-        Database(database_address(settings)) as database,
-        ProgressPublisher(redis_url) as publisher,
-        open_job_service(settings, database, publisher) as job_service,
-        background_work(job_service, takes_old_queue=True),
+        connect_job_service(settings) as jobs,
+        background_work(jobs, takes_redis_queue=True),
     ):
         await _until_told_to_stop()
 

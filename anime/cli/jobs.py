@@ -10,7 +10,7 @@ import typer
 from anime.cli.database import database_session
 from anime.cli.terminal import as_json, print_json, print_table
 from anime.core.job_status import JobStatus
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:

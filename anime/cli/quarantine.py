@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 
 quarantine = typer.Typer(
     name="quarantine", help="Files that sweeps have put aside.", no_args_is_help=True
@@ -38,7 +38,7 @@ def restore(
     name: Annotated[str, typer.Argument(help="Name, as `anime quarantine list` shows it.")],
 ) -> None:
     """Bring a file back to where it was; sweeps leave it alone there, until it changes."""
-    from anime.assets.importer.restore import restore_file
+    from anime.assets.quarantine import restore_file
     from anime.settings import load_settings
     from anime.settings.addresses import database_address
 

@@ -1,6 +1,5 @@
 """From the words of `anime generate` to a request."""
 
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from anime.core.field_errors import field_errors_of
+from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
 
@@ -58,16 +58,19 @@ def parse_inputs(texts: Iterable[str]) -> dict[str, JsonValue]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise InvalidRequest(f"--input {text[:80]} has no value.", "Give it as NAME=VALUE.")
-        inputs[name] = _json_or_text(value)
+        if name in inputs:
+            raise InvalidRequest(f"--input {name[:80]} is given twice.", "Give it once.")
+        inputs[name] = _json_or_text(name, value)
     return inputs
 
 
-def _json_or_text(text: str) -> JsonValue:
+def _json_or_text(name: str, text: str) -> JsonValue:
     try:
-        value: JsonValue = json.loads(text, parse_constant=str)
+        return load_json(text, parse_constant=str)
+    except RepeatedKey as fault:
+        raise InvalidRequest(f"--input {name[:80]}: {fault}.", "Keep one of the two.") from None
     except ValueError:
         return text
-    return value
 
 
 def _number(text: str) -> float | None:

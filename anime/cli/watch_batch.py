@@ -1,22 +1,20 @@
 """Watching all jobs of a batch until its run ends."""
 
 import asyncio
-import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.cli.batch_display import BatchDisplay
+from anime.cli.outages import Outages
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable, PrefectUnavailable
 from anime.net.prefect_api import PrefectApi, RunState
 from anime.progress.updates import subscribe_updates
 from anime.schemas import JobSnapshot, ProgressEvent
 
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0  # how long database or Prefect may be away while somebody watches
 
 
 async def watch_batch(
@@ -27,27 +25,26 @@ async def watch_batch(
     redis_url: str | None,
     prefect: PrefectApi,
     display: BatchDisplay,
-) -> RunState:
+    outages: Outages,
+) -> RunState | None:
     """How the run ended; shows how far each job is until then.
 
-    Redis brings the steps, PostgreSQL the ends, and Prefect says when it is over.
+    Redis brings the steps, PostgreSQL the ends, and Prefect says when it is over. Whichever is
+    away is waited for, but without Prefect it is over when each job is: None.
 
     Raises:
-        DatabaseUnavailable, PrefectUnavailable: it was away for too long. The batch goes on.
+        PrefectRefused: it does not know the run, or does not let us in.
     """
     listener = asyncio.create_task(_listen(redis_url, display))
-    answered_at = time.monotonic()
     try:
         while True:
-            try:
-                state = await prefect.run_state(run_id)
-                await _look(database, job_ids, display)
-                answered_at = time.monotonic()
-                if state.is_final:
-                    return state
-            except (DatabaseUnavailable, PrefectUnavailable):
-                if time.monotonic() - answered_at > PATIENCE_SECONDS:
-                    raise
+            state = await outages.ask("Prefect", prefect.run_state(run_id))
+            jobs = await outages.ask("PostgreSQL", _look(database, job_ids))
+            for job in jobs or ():
+                if job.status.is_final or job.stage is not None:
+                    display.show(_event_of(job))
+            if jobs is not None and (state.is_final if state else _are_over(jobs, job_ids)):
+                return state
             await asyncio.sleep(POLL_SECONDS)
     finally:
         listener.cancel()
@@ -60,12 +57,13 @@ async def _listen(redis_url: str | None, display: BatchDisplay) -> None:
             display.show(event)
 
 
-async def _look(database: Database, job_ids: Collection[UUID], display: BatchDisplay) -> None:
+async def _look(database: Database, job_ids: Collection[UUID]) -> list[JobSnapshot]:
     async with database.session_scope() as session:
-        jobs = await JobRepository(session).among(job_ids)
-    for job in jobs.values():
-        if job.status.is_final or job.stage is not None:
-            display.show(_event_of(job))
+        return [*(await JobRepository(session).among(job_ids)).values()]
+
+
+def _are_over(jobs: Collection[JobSnapshot], job_ids: Collection[UUID]) -> bool:
+    return len(jobs) == len(job_ids) and all(job.status.is_final for job in jobs)
 
 
 def _event_of(job: JobSnapshot) -> ProgressEvent:

@@ -1,42 +1,43 @@
 """Watching one job until it ends."""
 
 import asyncio
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.cli.display import Display
+from anime.cli.outages import Outages
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable
 from anime.progress.publisher import follow_job
 from anime.schemas import JobSnapshot, ProgressEvent
 
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0  # how long the database may be away while somebody watches
 
 
 async def watch_job(
-    job_id: UUID, database: Database, redis_url: str | None, display: Display
+    job_id: UUID, database: Database, redis_url: str | None, display: Display, outages: Outages
 ) -> JobSnapshot:
     """The job as it ended; shows how far it is until then.
 
     Redis brings the steps. PostgreSQL, asked each second, says when it is over, and shows the
-    way when there is no Redis.
-
-    Raises:
-        DatabaseUnavailable: it was away for too long. The job goes on.
+    way when there is no Redis. While one of them is away, it is waited for.
     """
+
+    async def look() -> JobSnapshot:
+        async with database.session_scope() as session:
+            return await JobRepository(session).get(job_id)
+
     ended = asyncio.Event()
     listener = asyncio.create_task(_listen(job_id, redis_url, display, ended))
     try:
-        while not (job := await _patient_get(database, job_id)).status.is_final:
+        while not (job := await outages.wait_for("PostgreSQL", look)).status.is_final:
             if job.stage is not None or job.status is not JobStatus.PROCESSING:
                 display.show(_event_of(job))  # the row's stage follows the run by a heartbeat
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await ended.wait()
                 ended.clear()
         display.show(_event_of(job))
         return job
@@ -55,18 +56,6 @@ async def _listen(
             ended.set()
         else:
             display.show(event)
-
-
-async def _patient_get(database: Database, job_id: UUID) -> JobSnapshot:
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            async with database.session_scope() as session:
-                return await JobRepository(session).get(job_id)
-        except DatabaseUnavailable:
-            if time.monotonic() > give_up_at:
-                raise
-            await asyncio.sleep(POLL_SECONDS)
 
 
 def _event_of(job: JobSnapshot) -> ProgressEvent:

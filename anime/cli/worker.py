@@ -11,7 +11,11 @@ def worker(
         typer.Option("--type", help="anime-warm or process; ANIME_WORKER_TYPE if unset."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Generations at a time; ANIME_WORKER_LIMIT if unset.")
+        int | None, typer.Option(min=1, help="Runs at a time; ANIME_WORKER_LIMIT if unset.")
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(help="Poll only this work queue; may be given several times."),
     ] = None,
     watch: Annotated[
         bool | None,
@@ -23,7 +27,8 @@ def worker(
 ) -> None:
     """Become a Prefect worker on the pool ANIME_WORK_POOL."""
     from anime.settings import load_settings
-    from anime.worker.start import run_worker
+    from anime.stack.worker_start import run_worker
 
     given = {} if watch is None else {"watch": watch}
-    run_worker(load_settings(**given), worker_type=worker_type, limit=limit)
+    settings = load_settings(**given)
+    run_worker(settings, worker_type=worker_type, limit=limit, queues=queue or ())

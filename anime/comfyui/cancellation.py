@@ -2,16 +2,12 @@
 
 import asyncio
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
-from anime.core.prompt_state import Absent, Finished, Pending, Running
-
-if TYPE_CHECKING:
-    from anime.comfyui.client import ComfyUIClient
-
-ASK_AGAIN_SECONDS = 0.1
+from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
+from anime.retry_policies import PROMPT_INTERRUPT
 
 
 class CancelResult(StrEnum):
@@ -24,9 +20,23 @@ class CancelResult(StrEnum):
     STILL_RUNNING = "still_running"  # it did not stop in the time given
 
 
-async def cancel(
-    client: "ComfyUIClient", prompt_id: UUID, *, timeout_seconds: float
-) -> CancelResult:
+class PromptControl(Protocol):
+    """What is asked of a server to stop one of its prompts."""
+
+    async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
+        """Where the prompt is now."""
+        ...
+
+    async def delete_queued(self, prompt_id: UUID) -> None:
+        """Remove the prompt from the queue, if it still waits there."""
+        ...
+
+    async def interrupt(self, prompt_id: UUID) -> None:
+        """Stop the prompt between two steps or nodes, if it runs."""
+        ...
+
+
+async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
     """How the prompt ended, asked until it has.
 
     ComfyUI says 200 to every delete and interrupt, heeded or not: an interrupt acts between
@@ -46,7 +56,7 @@ async def cancel(
                         await client.delete_queued(prompt_id)
                     case Running():
                         await client.interrupt(prompt_id)
-                        await asyncio.sleep(ASK_AGAIN_SECONDS)
+                        await PROMPT_INTERRUPT.wait()
     except TimeoutError:
         return CancelResult.STILL_RUNNING
 

@@ -29,11 +29,11 @@ from anime.comfyui.tracker import TrackerTimeouts
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable
-from anime.net.tls import tls_context
+from anime.net.sockets import tls_context
+from anime.retry_policies import HISTORY_AFTER_QUEUE
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
-SECOND_HISTORY_DELAY_SECONDS = 0.02
 UNDO_SECONDS = 10.0
 
 
@@ -131,7 +131,7 @@ class ComfyUIClient:
         position = queue.position_of(str(prompt_id))
         if position is not None:
             return Pending(position, is_idle=not queue.running)
-        for delay in (0, SECOND_HISTORY_DELAY_SECONDS):
+        for delay in (0.0, *HISTORY_AFTER_QUEUE.delays()):
             await asyncio.sleep(delay)
             if entry := await self.history(prompt_id):
                 return Finished(entry)

@@ -14,13 +14,13 @@ from websockets.exceptions import InvalidURI, WebSocketException
 
 from anime.comfyui.frames import FEATURE_FLAGS, decode_frame
 from anime.comfyui.models import Event
+from anime.retry_policies import COMFYUI_WEBSOCKET
 
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
 EVENTS_KEPT = 500  # a run of ten nodes; newer ones repeat what older ones said
-BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class EventListener:
@@ -81,7 +81,7 @@ class EventListener:
                 failures += 1
             finally:
                 self._tried.set()
-            await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
+            await COMFYUI_WEBSOCKET.wait(failures)
 
     async def _hear_one_socket(self) -> None:
         """Return when the socket has died or fallen silent, and is closed."""

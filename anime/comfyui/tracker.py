@@ -3,23 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 from uuid import UUID
 
-from anime.comfyui.cancellation import CancelResult
+from anime.comfyui.cancellation import CancelResult, PromptControl, cancel
 from anime.comfyui.event_listener import EventListener
 from anime.comfyui.models import Event, HistoryEntry, NodeExecuting, PreviewFrame
 from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
-
-if TYPE_CHECKING:
-    from anime.comfyui.client import ComfyUIClient
+from anime.retry_policies import HISTORY_AFTER_SUCCESS
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # most nodes say something sooner; reconnecting harms none
-# History is written just after execution_success: 3 of 200 asked at once were too early.
-HISTORY_DELAYS_SECONDS = (0.0, 0.005, 0.01, 0.02, 0.04)
 
 
 @dataclass(frozen=True)
@@ -31,8 +27,25 @@ class TrackerTimeouts:
     unreachable: float
 
 
+class TrackedServer(PromptControl, Protocol):
+    """What is asked of a server to follow one of its prompts."""
+
+    @property
+    def name(self) -> str:
+        """The server as messages name it."""
+        ...
+
+    def websocket_url(self, client_id: str) -> str:
+        """Where that client listens."""
+        ...
+
+    async def history(self, prompt_id: UUID) -> HistoryEntry | None:
+        """How the prompt ended; None while it has not."""
+        ...
+
+
 async def follow(
-    client: "ComfyUIClient", prompt_id: UUID, client_id: str, patience: TrackerTimeouts
+    client: TrackedServer, prompt_id: UUID, client_id: str, patience: TrackerTimeouts
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
     """The prompt's events as they come, and last how it ended.
 
@@ -70,7 +83,7 @@ async def follow(
 class PromptTracker:
     """Where one prompt is, look by look, and how much patience is left."""
 
-    def __init__(self, client: "ComfyUIClient", prompt_id: UUID, patience: TrackerTimeouts) -> None:
+    def __init__(self, client: TrackedServer, prompt_id: UUID, patience: TrackerTimeouts) -> None:
         self._client = client
         self._prompt_id = prompt_id
         self._patience = patience
@@ -116,7 +129,7 @@ class PromptTracker:
         return await self._judge(sighting)
 
     async def _sight(self, *, is_hinted: bool) -> Sighting[HistoryEntry]:
-        for delay in HISTORY_DELAYS_SECONDS if is_hinted else ():
+        for delay in (0.0, *HISTORY_AFTER_SUCCESS.delays()) if is_hinted else ():
             await asyncio.sleep(delay)
             if entry := await self._client.history(self._prompt_id):
                 return Finished(entry)
@@ -167,8 +180,8 @@ class PromptTracker:
         """
         cause: ComfyUIError | None = None
         try:
-            ending = await self._client.cancel(
-                self._prompt_id, timeout_seconds=STALL_CANCEL_SECONDS
+            ending = await cancel(
+                self._client, self._prompt_id, timeout_seconds=STALL_CANCEL_SECONDS
             )
             if ending in {CancelResult.COMPLETED, CancelResult.FAILED} and (
                 entry := await self._client.history(self._prompt_id)

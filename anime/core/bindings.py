@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationType
 

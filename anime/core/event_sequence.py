@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
+from anime.core.job_status import JobStatus, Stage, later_stage
 from anime.schemas import ProgressEvent
 
 
@@ -15,6 +16,7 @@ class EventSequence:
     told_at: datetime | None = None
     attempt: int = 0
     progress: int = 0
+    stage: Stage | None = None
     is_final: bool = False
 
     def follows(self, event: ProgressEvent) -> bool:
@@ -35,19 +37,26 @@ class EventSequence:
         return self.told_at is None or event.timestamp > self.told_at
 
     def in_order(self, event: ProgressEvent) -> ProgressEvent:
-        """The event as it may be told: its progress never goes back within an attempt."""
-        if event.attempt == self.attempt and event.progress < self.progress:
-            return event.model_copy(update={"progress": self.progress})
-        return event
+        """The event as it may be told: within an attempt neither progress nor stage goes back."""
+        if event.attempt != self.attempt:
+            return event
+        progress = max(event.progress, self.progress)
+        is_processing = event.status is JobStatus.PROCESSING
+        stage = later_stage(event.stage, self.stage) if is_processing else event.stage
+        if (progress, stage) == (event.progress, event.stage):
+            return event
+        return event.model_copy(update={"progress": progress, "stage": stage})
 
     def after(self, event: ProgressEvent) -> Self:
         """The trail once the event has been told."""
         newest = max(self.told_at, event.timestamp) if self.told_at else event.timestamp
+        before = self.stage if event.attempt == self.attempt else None
         return replace(
             self,
             seq=event.seq or self.seq,
             told_at=newest,
             attempt=event.attempt,
             progress=event.progress,
+            stage=later_stage(event.stage, before),
             is_final=event.status.is_final,
         )

@@ -41,5 +41,7 @@ def _field(error: Mapping[str, Any], skip: int) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid" and (why := error.get("ctx", {}).get("error")):
+        return f"{_WORDS['json_invalid']}: {why}"
     said = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     return _WORDS.get(error["type"], said[:1].lower() + said[1:])

@@ -29,6 +29,27 @@ class Stage(StrEnum):
     RECORDING = "recording"
 
 
+def stages_after(stage: Stage) -> list[Stage]:
+    """The stages that follow it, in order.
+
+    >>> [each.value for each in stages_after(Stage.RENDERING)]
+    ['organizing', 'recording']
+    """
+    every = list(Stage)
+    return every[every.index(stage) + 1 :]
+
+
+def later_stage(one: Stage | None, other: Stage | None) -> Stage | None:
+    """The one of the two that comes later; None is before all.
+
+    >>> later_stage(Stage.RENDERING, Stage.SUBMITTING).value
+    'rendering'
+    """
+    if one is None or other is None:
+        return one or other
+    return other if other in stages_after(one) else one
+
+
 class FailureKind(StrEnum):
     """Why a job failed, in words a program can act on."""
 

@@ -8,6 +8,15 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from uuid import UUID
 
+
+class FileState(StrEnum):
+    """What the last look at a row's file has shown. A row is never deleted."""
+
+    PRESENT = "present"  # it lies where its row says, as it was written down
+    MISSING = "missing"  # nothing lies there
+    ALTERED = "altered"  # something else lies there: its size or its hash is another
+
+
 UNKNOWN_TYPE = "application/octet-stream"
 UNORGANIZED = "unorganized"  # the folder of what belongs to no project
 INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where every worker can read

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.core.foreign_json import read_json
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Storable
 
 USER_COMMENT = 0x9286  # EXIF tag, in the Exif directory

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anime.core.automatic1111 import parameters_of
 from anime.core.foreign_json import read_json, storable_text
 from anime.core.graphs import Graph
+from anime.core.ids import MAX_SEED
 from anime.core.png_metadata import FileStamp, read_stamp
 from anime.core.sampling import LoraUse, Sampling, sampling_of
-from anime.core.seeds import MAX_SEED
 
 _MAX_PROMPT_CHARS = 50_000
 _MAX_NAME_CHARS = 500

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 
 Size = tuple[int, int]  # width, height
 Point = tuple[int, int]  # from the left, from the top

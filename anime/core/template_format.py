@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from anime.core.bindings import Binding, Target
 from anime.core.graphs import Graph, Node, is_link, title_of
+from anime.core.strict_json import load_json
 from anime.core.workflow_build import Template
 from anime.errors import InvalidWorkflow
 
@@ -55,13 +56,13 @@ def parse_graph(file: str, text: str) -> Graph:
 
 def _load_json(file: str, text: str) -> object:
     try:
-        return json.loads(text)
+        return load_json(text)
     except json.JSONDecodeError as fault:
         raise InvalidWorkflow(
             f"{file} is not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}.",
             _EXPORT,
         ) from fault
-    except (ValueError, RecursionError) as fault:  # a number or a nesting beyond all reason
+    except (ValueError, RecursionError) as fault:  # such as a key twice, or a nesting beyond reason
         raise InvalidWorkflow(f"{file} cannot be read as JSON: {fault}.", _EXPORT) from fault
 
 

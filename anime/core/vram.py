@@ -5,8 +5,6 @@ from enum import StrEnum
 from typing import Literal
 
 VramSource = Literal["nvml", "system_stats", "unknown"]
-_FIRST_RECHECK_SECONDS = 1.0
-_LONGEST_RECHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,3 @@ def assess(need_mb: int, reading: VramReading) -> VramVerdict:
         f"{available} of {reading.total_mb} MB of VRAM available, {need_mb} MB needed"
         f" (source: {reading.source}).",
     )
-
-
-def recheck_delay(look: int) -> float:
-    """Seconds to wait after look number `look`, counted from 0: doubling, 30 at most.
-
-    >>> [recheck_delay(look) for look in range(6)]
-    [1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
-    """
-    # The exponent is capped first: 2.0**1024 is more than a float holds.
-    return min(_LONGEST_RECHECK_SECONDS, _FIRST_RECHECK_SECONDS * 2.0 ** min(look, 10))

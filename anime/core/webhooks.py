@@ -21,8 +21,6 @@ from anime.schemas import FileRecord, JobSnapshot
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  what every secret begins with
 KEY_BYTES = range(24, 65)
-DELAYS_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)  # a day in all
-JITTER = 0.2  # of a delay, both ways: receivers that come back are not met by all at once
 
 
 class EndedGeneration(JobSnapshot):
@@ -98,18 +96,3 @@ def key_of(secret: str) -> bytes:
             'echo "whsec_$(openssl rand -base64 32)".',
         )
     return key
-
-
-def delay_seconds(
-    attempt: int, chance: float, delays: Sequence[float] = DELAYS_SECONDS
-) -> float | None:
-    """How long to wait after that failed attempt, counted from 1; None after the last one.
-
-    `chance` is a random number from 0 to 1.
-
-    >>> delay_seconds(1, 0.5), delay_seconds(2, 0.0), delay_seconds(11, 0.5)
-    (5.0, 24.0, None)
-    """
-    if attempt > len(delays):
-        return None
-    return delays[attempt - 1] * (1 + JITTER * (2 * chance - 1))

@@ -75,6 +75,11 @@ def explanation_of(fault: SQLAlchemyError, address: URL) -> AnimeError | None:
             f"This user may not do that in {name}: {reason_of(fault)}.",
             "Grant the right, or set ANIME_DATABASE_URL to a user who has it.",
         )
+    if isinstance(fault.orig, postgres.ReadOnlySqlTransaction):
+        return DatabaseUnavailable(
+            f"PostgreSQL takes no writes into {name}: {reason_of(fault)}.",
+            "Make it the primary server, or set ANIME_DATABASE_URL to the one that is.",
+        )
     if isinstance(fault.orig, _BUSY):
         return DatabaseUnavailable(
             f"Others hold what is needed in {name}: {reason_of(fault)}.", "Try again in a moment."

@@ -1,6 +1,6 @@
 """PostgreSQL's NOTIFY: whoever waits for a row is woken instead of asking again and again.
 
-Only a doorbell: a ring may be lost (a restarted server, a pooler that does not pass it on), so
+A notification may be lost (a restarted server, a pooler that does not pass it on), so
 whoever waits asks now and then all the same.
 """
 
@@ -13,6 +13,7 @@ from psycopg import Error
 from sqlalchemy import URL
 
 from anime.db.bounded import BoundedConnection, connect_arguments
+from anime.retry_policies import ROW_NOTIFICATIONS
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ STOP = "stop "  # somebody asked to stop the job
 
 CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
 CHECK_TIMEOUT_SECONDS = 5.0
-RETRY_SECONDS = 5.0
 
 
 class NotificationListener:
@@ -58,7 +58,7 @@ class NotificationListener:
             with suppress(Error, OSError, TimeoutError):
                 await self._hear_one_connection()
             _log.debug("No rings from PostgreSQL for now: those who wait ask by themselves")
-            await asyncio.sleep(RETRY_SECONDS)
+            await ROW_NOTIFICATIONS.wait()
 
     async def _hear_one_connection(self) -> None:
         """Return or raise when the connection is lost."""

@@ -1,20 +1,29 @@
-"""How many jobs may wait for their turn."""
+"""Admission: a request that can be rendered, and has room in the queue, becomes a job's row."""
 
+import asyncio
 import time
+from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.db.repositories import DispatchRepository
-from anime.errors import QueueFull
+from anime.comfyui.workflow_templates import load_template
+from anime.core.workflow_build import build
+from anime.db.repositories import DispatchRepository, JobRepository, NewJob
+from anime.db.session import Database
+from anime.errors import KeyReused, QueueFull
+from anime.schemas import GenerationRequest, JobSnapshot
+from anime.settings import Settings
+from anime.webhooks.policy import check_webhook
 
-COUNT_SECONDS = 1.0  # for which a count holds; what is let in meanwhile is added to it
+COUNT_SECONDS = 1.0  # for which a count holds; what is admitted meanwhile is added to it
 
 
 class QueueLimit:
-    """Lets a new job in while fewer than `most` wait. Several processes each count for themselves.
+    """Admits a new job while fewer than `most` wait. Several processes each count for themselves.
 
     The jobs of batches are not counted: a batch is one request, its renders go after what
-    people wait for, and a thousand frames for the night must not shut the door on them.
+    people wait for, and a thousand frames for the night must not keep everybody out.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +32,7 @@ class QueueLimit:
         self._counted_at: float | None = None  # by time.monotonic()
 
     async def admit(self, session: AsyncSession) -> None:
-        """Count the job that this transaction has just written down.
+        """Count the job that this transaction has just inserted.
 
         Raises:
             QueueFull: there is no room for it; the transaction is to be rolled back.
@@ -40,3 +49,50 @@ class QueueLimit:
                 f"{self.most} jobs wait for their turn already.",
                 "Send the request again in a while, or raise ANIME_QUEUE_LIMIT.",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Checks requests and inserts their jobs."""
+
+    settings: Settings
+    database: Database
+    limit: QueueLimit
+
+    async def check(self, request: GenerationRequest) -> None:
+        """Make sure that the workflow can take the request, as far as no server need be asked.
+
+        Raises:
+            InvalidRequest: the workflow is missing or broken, or cannot take these values; or
+                the webhook could not be sent.
+        """
+        check_webhook(request, self.settings)
+        name, folder = request.workflow_name, self.settings.workflows_dir
+        template = await asyncio.to_thread(load_template, name, folder)
+        build(template, request, seed=request.seed or 0, filename_prefix="")
+
+    async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
+        """The job, inserted in one transaction.
+
+        The same `job_id` with the same request again is the same job, as it is now.
+
+        Raises:
+            InvalidRequest: see `check`.
+            KeyReused: that job is to render something else.
+            QueueFull: too many wait; nothing is made.
+            DatabaseUnavailable: it cannot be written; nothing is made.
+        """
+        await self.check(request)
+        job_id = job_id or uuid4()
+        async with self.database.session_scope() as session:
+            jobs = JobRepository(session)
+            new = await jobs.insert(job_id, NewJob.of(job_id, request))
+            if new is not None:
+                await self.limit.admit(session)
+                return new
+            if await jobs.request_of(job_id) != request:
+                raise KeyReused(
+                    f"Job {job_id} was asked for with another request.",
+                    "Take a new key for a new request, or repeat the first one unchanged.",
+                )
+            return await jobs.get(job_id)

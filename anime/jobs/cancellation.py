@@ -34,12 +34,12 @@ class JobCanceller:
         settings: Settings,
         database: Database,
         publisher: ProgressPublisher,
-        runs: RunDispatcher,
+        dispatcher: RunDispatcher,
     ) -> None:
         self._settings = settings
         self._database = database
         self._publisher = publisher
-        self._runs = runs
+        self._dispatcher = dispatcher
 
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Twice is harmless, and no other job is touched.
@@ -98,9 +98,9 @@ class JobCanceller:
         """Cancel the job's run in Prefect. A worker that takes it up all the same finds it so."""
         try:
             async with self._database.session_scope() as session:
-                dispatch = await DispatchRepository(session).order_of(job_id)
+                dispatch = await DispatchRepository(session).of_job(job_id)
             if dispatch is not None and dispatch.run_id is not None:
-                await self._runs.api.cancel_run(dispatch.run_id, "Its job was cancelled.")
+                await self._dispatcher.api.cancel_run(dispatch.run_id, "Its job was cancelled.")
         except PrefectUnavailable as fault:
             _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
 

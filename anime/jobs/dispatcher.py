@@ -1,4 +1,4 @@
-"""Runs in Prefect for jobs that are written down: ordered at once, or behind the answer."""
+"""From a job to its run in Prefect: dispatched at once, or behind the answer."""
 
 import asyncio
 import logging
@@ -10,8 +10,10 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from anime.core.batches import BatchRequest
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
+from anime.core.work_queues import WorkQueue
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
@@ -21,11 +23,12 @@ from anime.schemas import GenerationRequest
 from anime.settings import Settings
 
 DEPLOYMENT = "generate/generate"
+BATCH_DEPLOYMENT = "batch/batch"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
-MAX_QUEUED = 1000  # orders; what is beyond is found in the database by the reconciler
-BURST_ORDERS = 4  # that wait: more than people at their desks send in the same moment
+MAX_QUEUED = 1000  # what is beyond is found in the database by the reconciler
+BURST_SIZE = 4  # that wait: more than people at their desks send in the same moment
 BURST_SECONDS = 0.1  # so long after a request the next is taken to be on its way
-REST_SHARE = 3.0  # in a burst: how much longer than placing an order the pause after it is
+PAUSE_SHARE = 3.0  # in a burst: how much longer than the dispatch the pause after it is
 MAX_PAUSE_SECONDS_IN_BURST = 0.5
 _SHUTDOWN_SECONDS = 3.0
 
@@ -37,11 +40,15 @@ def is_interactive(priority: int) -> bool:
     return priority >= INTERACTIVE_FROM
 
 
-class RunDispatcher:
-    """Orders runs over one connection that stays open. To be used in `async with`.
+def _queue_of(request: GenerationRequest) -> WorkQueue:
+    return WorkQueue.INTERACTIVE if is_interactive(request.priority) else WorkQueue.BATCH
 
-    An order may be lost here at any moment: its job's row has no run then, and the reconciler
-    orders it. It may also come twice: Prefect knows it by its key.
+
+class RunDispatcher:
+    """Starts runs over one connection that stays open. To be used in `async with`.
+
+    A dispatch may be lost here at any moment: its job's row has no run then, and the reconciler
+    dispatches it. It may also come twice: Prefect knows it by its key.
     """
 
     def __init__(
@@ -52,7 +59,7 @@ class RunDispatcher:
         self._publisher = publisher
         self._api: PrefectApi | None = None
         self._deployment: UUID | None = None
-        self._in_mind: asyncio.Queue[Dispatch] = asyncio.Queue(MAX_QUEUED)
+        self._waiting: asyncio.Queue[Dispatch] = asyncio.Queue(MAX_QUEUED)
         self._last_came_at = 0.0  # by time.monotonic()
         self.has_lost_some = asyncio.Event()
 
@@ -81,27 +88,27 @@ class RunDispatcher:
 
     @property
     def is_busy(self) -> bool:
-        """Whether orders are left that were to be placed soon."""
-        return not self._in_mind.empty()
+        """Whether jobs are left that were to be dispatched soon."""
+        return not self._waiting.empty()
 
-    async def look(self) -> None:
-        """Make sure that Prefect could take an order now.
+    async def check(self) -> None:
+        """Make sure that Prefect could take a run now.
 
         Raises:
             PrefectUnavailable: it could not.
         """
         self._deployment = await self.api.deployment_id(DEPLOYMENT)
 
-    def soon(self, dispatch: Dispatch) -> None:
-        """Place the order behind the caller's back."""
+    def dispatch_soon(self, dispatch: Dispatch) -> None:
+        """Dispatch the job while the caller goes on."""
         self._last_came_at = time.monotonic()
         try:
-            self._in_mind.put_nowait(dispatch)
+            self._waiting.put_nowait(dispatch)
         except asyncio.QueueFull:
             self.has_lost_some.set()
 
-    async def place(self, dispatch: Dispatch) -> UUID | None:
-        """The id of the order's run; None when the job can never run, which its row says then.
+    async def dispatch(self, dispatch: Dispatch) -> UUID | None:
+        """The id of the job's run; None when the job can never run, which its row says then.
 
         Raises:
             PrefectUnavailable: there is no run yet.
@@ -120,42 +127,48 @@ class RunDispatcher:
             await self.api.cancel_run(run_id, "Its job was cancelled.")
         return run_id
 
-    async def work(self) -> None:
-        """Place what was ordered soon, until cancelled.
+    async def dispatch_batch(self, batch: BatchRequest, *, key: str) -> UUID:
+        """The id of the batch's run. Raises PrefectUnavailable: there is none."""
+        deployment = await self.api.deployment_id(BATCH_DEPLOYMENT)
+        parameters = batch.model_dump(mode="json", exclude_unset=True)
+        return await self.api.start_run(deployment, parameters, key=key, queue=WorkQueue.BATCH)
 
-        With a rest after each while requests come in: a run costs
-        Prefect several times what its answer costs us. The first of a burst goes at once, and what
-        is placed meanwhile is still more than a GPU renders.
+    async def run_forever(self) -> None:
+        """Dispatch what was to be dispatched soon, until cancelled.
+
+        With a pause after each while requests come in: a run costs Prefect several times what
+        its answer costs us. The first of a burst goes at once, and what is dispatched meanwhile
+        is still more than a GPU renders.
         """
         while True:
-            dispatch = await self._in_mind.get()
+            dispatch = await self._waiting.get()
             began = time.monotonic()
             try:
-                await self.place(dispatch)
+                await self.dispatch(dispatch)
             except AnimeError as fault:
                 _log.warning("Job %s stays queued, it has no run yet: %s", dispatch.job_id, fault)
                 self._forget_all()
             finally:
-                self._in_mind.task_done()
-            await self._rest(time.monotonic() - began)
+                self._waiting.task_done()
+            await self._pause(time.monotonic() - began)
 
-    async def _rest(self, placing_seconds: float) -> None:
-        """Wait, after an order that took so long, if a burst of requests is coming in."""
+    async def _pause(self, dispatch_seconds: float) -> None:
+        """Wait, after a dispatch that took so long, if a burst of requests is coming in."""
         is_coming = time.monotonic() - self._last_came_at < BURST_SECONDS
-        if is_coming and self._in_mind.qsize() >= BURST_ORDERS:
-            await asyncio.sleep(min(REST_SHARE * placing_seconds, MAX_PAUSE_SECONDS_IN_BURST))
+        if is_coming and self._waiting.qsize() >= BURST_SIZE:
+            await asyncio.sleep(min(PAUSE_SHARE * dispatch_seconds, MAX_PAUSE_SECONDS_IN_BURST))
 
     async def finish(self) -> None:
-        """Wait a moment for what is left to be placed."""
+        """Wait a moment for what is left to be dispatched."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await self._in_mind.join()
+                await self._waiting.join()
 
     def _forget_all(self) -> None:
         """Leave what is left to the reconciler, which tries less and less often."""
-        while not self._in_mind.empty():
-            self._in_mind.get_nowait()
-            self._in_mind.task_done()
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+            self._waiting.task_done()
         self.has_lost_some.set()
 
     async def _start(self, dispatch: Dispatch, request: GenerationRequest) -> UUID:
@@ -182,7 +195,7 @@ class RunDispatcher:
             deployment,
             fields | {"job_id": str(dispatch.job_id)},
             key=dispatch.key,
-            queue="interactive" if is_interactive(request.priority) else "batch",
+            queue=_queue_of(request),
             label=label_of(request),
         )
 

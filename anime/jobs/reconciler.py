@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 from anime.core.job_status import FailureKind
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
@@ -13,12 +12,12 @@ from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
+from anime.retry_policies import RECONCILER
 
 EVERY_SECONDS = 15.0
-BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0)  # after a failure; then as ever
 STEP_SECONDS = 45.0  # below the time-out of PostgreSQL for idle transactions
-YOUNG_SECONDS = 5.0  # a job so young is being ordered by whoever took it on
-MAX_DISPATCHES = 100  # that one step places
+YOUNG_SECONDS = 5.0  # a job so young is being dispatched by whoever submitted it
+MAX_DISPATCHES = 100  # in one step
 MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
 MAX_RUNS_CHECKED = 5 * RUNS_PER_REQUEST
 MAX_RUNS = 3  # that may die before they begin; then it is no accident
@@ -30,34 +29,36 @@ _log = logging.getLogger(__name__)
 class ReconcileCounts:
     """What one step has done, in jobs."""
 
-    ordered: int = 0
+    dispatched: int = 0
     cancelled: int = 0
     given_up: int = 0
 
 
 class Reconciler:
-    """Looks after the orders. Of several processes one at a time does."""
+    """Of several processes one at a time reconciles."""
 
-    def __init__(self, database: Database, runs: RunDispatcher, canceller: JobCanceller) -> None:
+    def __init__(
+        self, database: Database, dispatcher: RunDispatcher, canceller: JobCanceller
+    ) -> None:
         self._database = database
-        self._runs = runs
-        self._stopper = canceller
+        self._dispatcher = dispatcher
+        self._canceller = canceller
 
     async def run_forever(self) -> None:
         """Take a step now and then, until cancelled."""
-        delays = _delays()
+        delays = RECONCILER.delays()
         while True:
             try:
                 async with asyncio.timeout(STEP_SECONDS):
                     done = await self.step()
             except (AnimeError, TimeoutError) as fault:
                 delay = next(delays)
-                _log.warning("Orders are looked after again in %.0f s: %s", delay, fault)
+                _log.warning("Jobs and runs are reconciled again in %.0f s: %s", delay, fault)
                 await asyncio.sleep(delay)
                 continue
             if done != ReconcileCounts():
                 _log.info("Reconciled: %s", done)
-            delays = _delays()
+            delays = RECONCILER.delays()
             await self._wait()
 
     async def step(self, *, young_seconds: float = YOUNG_SECONDS) -> ReconcileCounts:
@@ -73,17 +74,17 @@ class Reconciler:
             if not await turn.try_lock():
                 return done
             for job_id in await turn.cancellations_left(MAX_CANCELS):
-                done.cancelled += (await self._stopper.settle(job_id)).status.is_final
+                done.cancelled += (await self._canceller.settle(job_id)).status.is_final
             await self._look_at_runs(await turn.with_run(limit=MAX_RUNS_CHECKED), done)
-            if not self._runs.is_busy:
+            if not self._dispatcher.is_busy:
                 # A transaction sees what others have committed since it began.
                 missing = turn.without_run(older_than_seconds=young_seconds, limit=MAX_DISPATCHES)
-                await self._place(await missing, done)
+                await self._dispatch(await missing, done)
         return done
 
     async def _wait(self) -> None:
-        """Until it is time again, or an order is known to be lost."""
-        lost = self._runs.has_lost_some
+        """Until it is time again, or a dispatch is known to be lost."""
+        lost = self._dispatcher.has_lost_some
         try:
             async with asyncio.timeout(EVERY_SECONDS):
                 await lost.wait()
@@ -92,15 +93,15 @@ class Reconciler:
         lost.clear()
         await asyncio.sleep(YOUNG_SECONDS)
 
-    async def _place(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
+    async def _dispatch(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
         for dispatch in dispatches:
             try:
-                await self._runs.place(dispatch)
+                await self._dispatcher.dispatch(dispatch)
             except PrefectUnavailable as fault:
-                await self._runs.look()  # or Prefect is away altogether
+                await self._dispatcher.check()  # or Prefect is away altogether
                 _log.warning("Job %s stays queued: %s", dispatch.job_id, fault)
             else:
-                done.ordered += 1
+                done.dispatched += 1
 
     async def _look_at_runs(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
         for first in range(0, len(dispatches), RUNS_PER_REQUEST):
@@ -109,13 +110,13 @@ class Reconciler:
                 for dispatch in dispatches[first : first + RUNS_PER_REQUEST]
             }
             known = [run_id for run_id in page if run_id is not None]
-            for run_id, state in (await self._runs.api.ended_runs(known)).items():
+            for run_id, state in (await self._dispatcher.api.ended_runs(known)).items():
                 await self._follow(page[run_id], state, done)
 
     async def _follow(self, dispatch: Dispatch, state: RunState, done: ReconcileCounts) -> None:
         """Let the job be what its run has become: the run ended, and the job never began."""
         if state.type == "CANCELLED":
-            await self._stopper.cancel(dispatch.job_id)
+            await self._canceller.cancel(dispatch.job_id)
             done.cancelled += 1
         elif dispatch.run_number < MAX_RUNS:
             async with self._database.session_scope() as session:
@@ -136,8 +137,4 @@ class Reconciler:
                 job = await jobs.fail_unleased(dispatch.job_id, FailureKind.INTERNAL, why)
         except LeaseLost:  # a run has begun it after all
             return
-        await self._stopper.tell(job)
-
-
-def _delays() -> chain[float]:
-    return chain(BACKOFF_SECONDS, repeat(EVERY_SECONDS))
+        await self._canceller.tell(job)

@@ -1,12 +1,12 @@
 """What other programs write into Redis for a job, read as a request."""
 
-import json
 from collections.abc import Mapping
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from anime.core.field_errors import field_errors_of
+from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest
 
@@ -53,7 +53,9 @@ def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequ
     if "params" not in fields:
         raise InvalidRequest("There is no hash with params for this id.", _TODO)
     try:
-        params = json.loads(fields["params"])
+        params = load_json(fields["params"])
+    except RepeatedKey as fault:
+        raise InvalidRequest(f"Its params are refused: {fault}.", _TODO) from None
     except ValueError:
         params = None
     if not isinstance(params, dict):

@@ -2,14 +2,16 @@
 
 An id moves from the queue into `anime:job:processing` and leaves it when its job is written
 down. Whatever stays there, of this consumer or of one that died, is taken on again: the same
-id is the same job. So two consumers at a time do no harm either.
+id is the same job. So two consumers at a time do no harm either, and what another one is about
+to write down may be taken as well.
 """
 
-import asyncio
 import json
 import logging
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from math import ceil
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -17,17 +19,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import ProjectRepository
-from anime.errors import AnimeError, InvalidRequest, KeyReused, is_retryable
+from anime.errors import AnimeError, InvalidRequest, KeyReused
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
+from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
+from anime.retry_policies import REDIS_QUEUE
 from anime.schemas import ProgressEvent
 
-if TYPE_CHECKING:
-    from anime.jobs.service import JobService
-
-BLOCK_SECONDS = 20  # one wait for an id; below every idle time-out on the way
+LOOK_SECONDS = 8.0  # between looks for what dead consumers left, however much is in the queue
 ANSWER_SECONDS = 5.0
-AGAIN_SECONDS = 2.0  # after Redis or PostgreSQL was away, or while too many jobs wait
 
 # In one step, so that of two consumers one buries it: the other finds nothing to remove.
 _BURY = """
@@ -41,11 +41,11 @@ _log = logging.getLogger(__name__)
 
 
 class RedisQueueConsumer:
-    """The consumer of the queue, for one desk."""
+    """The consumer of the queue."""
 
-    def __init__(self, redis_url: str, job_service: "JobService") -> None:
+    def __init__(self, redis_url: str, service: JobService) -> None:
         self._url = redis_url
-        self._desk = job_service
+        self._service = service
 
     async def consume(self) -> None:
         """Take what comes, until cancelled; Redis and PostgreSQL may come and go."""
@@ -60,25 +60,26 @@ class RedisQueueConsumer:
                 if not is_failing:
                     _log.warning("Redis gives no jobs for now: %s", fault)
                 is_failing = True
-                await asyncio.sleep(AGAIN_SECONDS)
+                await REDIS_QUEUE.wait()
 
     async def _consume(self, redis: Redis) -> None:
         while True:
             left = await redis.lrange(PROCESSING, 0, -1)
             for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
-                await self.take_on(redis, entry)
-            while (taken := await self._next(redis)) is not None:
-                await self.take_on(redis, taken)
+                await self.submit_entry(redis, entry)
+            await self._submit_until(redis, time.monotonic() + LOOK_SECONDS)
 
-    async def _next(self, redis: Redis) -> str | None:
-        """The id that has waited longest, in `processing` now; None when none comes for a while."""
-        moved = await redis.blmove(QUEUE, PROCESSING, BLOCK_SECONDS, "RIGHT", "LEFT")
-        return cast("str | None", moved)
+    async def _submit_until(self, redis: Redis, end: float) -> None:
+        """Submit what comes, each id in `processing` first; the longest in the queue begins."""
+        while (seconds := end - time.monotonic()) > 0:
+            moved = await redis.blmove(QUEUE, PROCESSING, ceil(seconds), "RIGHT", "LEFT")
+            if moved is not None:
+                await self.submit_entry(redis, cast("str", moved))
 
-    async def take_on(self, redis: Redis, entry: str) -> None:
+    async def submit_entry(self, redis: Redis, entry: str) -> None:
         """Make the entry a job or bury it; while that cannot be, wait."""
         try:
-            await self._accept_in_the_end(redis, entry)
+            await self._submit_when_possible(redis, entry)
         except AnimeError as fault:
             await self._move_to_dead_letters(redis, entry, fault)
         except (RedisError, OSError):
@@ -90,20 +91,10 @@ class RedisQueueConsumer:
         else:
             await redis.lrem(PROCESSING, 1, entry)
 
-    async def _accept_in_the_end(self, redis: Redis, entry: str) -> None:
-        has_said = False
-        while True:
-            try:
-                return await self._accept(redis, entry)
-            except AnimeError as fault:
-                if not is_retryable(fault):
-                    raise
-                if not has_said:
-                    _log.warning("Entry %.64r waits: %s", entry, fault)
-                has_said = True
-            await asyncio.sleep(AGAIN_SECONDS)
+    async def _submit_when_possible(self, redis: Redis, entry: str) -> None:
+        await REDIS_QUEUE.call(lambda: self._submit(redis, entry))
 
-    async def _accept(self, redis: Redis, entry: str) -> None:
+    async def _submit(self, redis: Redis, entry: str) -> None:
         job_id = job_id_of(entry)
         try:
             fields = cast("dict[str, str]", await redis.hgetall(job_hash(job_id)))
@@ -112,13 +103,13 @@ class RedisQueueConsumer:
                 f"{job_hash(job_id)} is no hash.", "Write it anew and push the id again."
             ) from fault
         request = request_of(fields, await self._project_of(fields))
-        await self._desk.accept(request, job_id=job_id)
+        await self._service.submit(request, job_id=job_id)
 
     async def _project_of(self, fields: dict[str, str]) -> str | None:
         project = project_id_of(fields)
         if not isinstance(project, UUID):
             return project
-        async with self._desk.intake.database.session_scope() as session:
+        async with self._service.database.session_scope() as session:
             name = await ProjectRepository(session).name_of(project)
         if name is None:
             raise InvalidRequest(
@@ -140,7 +131,7 @@ class RedisQueueConsumer:
             job_id = job_id_of(entry)
         except InvalidRequest:
             return  # nothing of ours has such a name
-        await self._desk.intake.publisher.publish(
+        await self._service.publisher.publish(
             ProgressEvent(
                 job_id=job_id,
                 status=JobStatus.FAILED,
@@ -160,5 +151,5 @@ def _connect(url: str) -> Redis:
         decode_responses=True,
         encoding_errors="surrogateescape",  # an id of any bytes is found again to be removed
         socket_connect_timeout=ANSWER_SECONDS,
-        socket_timeout=BLOCK_SECONDS + ANSWER_SECONDS,
+        socket_timeout=LOOK_SECONDS + 1 + ANSWER_SECONDS,  # whole seconds are waited for
     )

@@ -1,108 +1,139 @@
-"""Where orders come in and are called off, with what goes on behind it."""
+"""The one way in: jobs are submitted, looked up and cancelled here, whoever asks."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from anime.core.batches import BatchRequest, expand, kind_of
 from anime.core.job_status import JobStatus
-from anime.db.repositories import Dispatch
+from anime.db.repositories import Dispatch, JobList, JobQuery
 from anime.db.session import Database
-from anime.jobs.admission import QueueLimit
+from anime.errors import DatabaseUnavailable, PrefectUnavailable
+from anime.jobs.admission import Admission, QueueLimit
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
-from anime.jobs.reconciler import Reconciler
-from anime.jobs.redis_queue import RedisQueueConsumer
-from anime.jobs.submission import JobSubmission
+from anime.jobs.lookup import JobLookup
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
-from anime.settings.addresses import redis_address
-
-# While runs are under way Prefect lets an order wait; one at a time, workers would wait with it.
-DISPATCHERS = 3
-_SHUTDOWN_SECONDS = 0.5
-_SHUTDOWN_ROUNDS = 10
+from anime.settings.addresses import database_address, redis_address
+from anime.webhooks.policy import check_webhook
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class JobService:
-    """What a process that takes orders needs."""
+    """What the API, the command line, the Redis list and batches submit their jobs to."""
 
-    intake: JobSubmission
-    runs: RunDispatcher
+    settings: Settings
+    database: Database
+    publisher: ProgressPublisher
+    admission: Admission
+    dispatcher: RunDispatcher
     canceller: JobCanceller
+    lookup: JobLookup
 
-    async def accept(
+    async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
+        """The job, inserted and announced, without a run yet. Raises as `Admission.admit`."""
+        job = await self.admission.admit(request, job_id=job_id)
+        if job.status is JobStatus.QUEUED:
+            await self.publisher.announce(job, request)
+        return job
+
+    async def submit(
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
-        """The job, written down; its run is ordered behind the answer. Raises as `take_on`."""
-        job = await self.intake.take_on(request, job_id=job_id)
-        if job.status is JobStatus.QUEUED and job.flow_run_id is None:
-            self.runs.soon(Dispatch(job.id, request.model_dump(mode="json")))
+        """The job, whose run is dispatched behind the answer. Raises as `Admission.admit`."""
+        job = await self.admit(request, job_id=job_id)
+        if _needs_run(job):
+            self.dispatcher.dispatch_soon(Dispatch.of(job, request))
         return job
+
+    async def submit_and_dispatch(
+        self, request: GenerationRequest, *, job_id: UUID | None = None
+    ) -> JobSnapshot:
+        """The job as it stands once its run is dispatched, for whoever waits at a terminal.
+
+        Raises as `Admission.admit`, and:
+
+        Raises:
+            PrefectUnavailable: nobody would run it; nothing is made.
+        """
+        await self.dispatcher.check()
+        job = await self.admit(request, job_id=job_id)
+        if not _needs_run(job):
+            return job
+        try:
+            run_id = await self.dispatcher.dispatch(Dispatch.of(job, request))
+        except (PrefectUnavailable, DatabaseUnavailable) as fault:
+            _log.error("Job %s stays queued until the API dispatches its run: %s", job.id, fault)
+            return job
+        return job.model_copy(update={"flow_run_id": run_id})
+
+    async def submit_batch(self, batch: BatchRequest, *, key: str) -> UUID:
+        """The id of a run that renders the batch; the same `key` again is the same run.
+
+        Raises:
+            InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
+            PrefectUnavailable: nobody would run it; nothing is made.
+        """
+        children = expand(batch)
+        for child in children:
+            check_webhook(child.request, self.settings)
+        for child in {kind_of(child.request): child for child in children}.values():
+            await self.admission.check(child.request)
+        return await self.dispatcher.dispatch_batch(batch, key=key)
+
+    async def get(self, job_id: UUID) -> JobSnapshot:
+        """The job as it is now. Raises as `JobLookup.get`."""
+        return await self.lookup.get(job_id)
+
+    async def page(
+        self, query: JobQuery, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[JobSnapshot], str | None]:
+        """The jobs that fit, newest first, and the cursor of the next page. Raises as `JobList`."""
+        async with self.database.session_scope() as session:
+            return await JobList(session).page(query, limit=limit, cursor=cursor)
 
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Raises as `JobCanceller.cancel`."""
         return await self.canceller.cancel(job_id)
-
-    def reconciler(self) -> Reconciler:
-        """Who brings this desk's jobs and Prefect's runs together."""
-        return Reconciler(self.intake.database, self.runs, self.canceller)
 
 
 @asynccontextmanager
 async def open_job_service(
     settings: Settings, database: Database, publisher: ProgressPublisher
 ) -> AsyncIterator[JobService]:
-    """A desk at which nothing happens by itself."""
-    limit = QueueLimit(settings.queue_limit)
-    async with RunDispatcher(settings, database, publisher) as runs:
-        intake = JobSubmission(settings, database, publisher, limit)
-        yield JobService(intake, runs, JobCanceller(settings, database, publisher, runs))
+    """A service that does nothing by itself; `background.background_work` does the rest."""
+    async with RunDispatcher(settings, database, publisher) as dispatcher:
+        yield JobService(
+            settings=settings,
+            database=database,
+            publisher=publisher,
+            admission=Admission(settings, database, QueueLimit(settings.queue_limit)),
+            dispatcher=dispatcher,
+            canceller=JobCanceller(settings, database, publisher, dispatcher),
+            lookup=JobLookup(database),
+        )
 
 
 @asynccontextmanager
-async def background_work(job_service: JobService, *, takes_old_queue: bool) -> AsyncIterator[None]:
-    """The desk at work: runs are ordered and looked after, for as long as the block lasts.
+async def connect_job_service(settings: Settings) -> AsyncIterator[JobService]:
+    """A service with connections of its own, for a command.
 
-    `takes_old_queue`: jobs that other programs put into Redis are taken on, too.
+    Raises:
+        ConfigurationError: no database is known.
     """
-    work = [job_service.runs.work() for _ in range(DISPATCHERS)]
-    work.append(job_service.reconciler().run_forever())
-    url = redis_address(job_service.intake.settings)
-    if takes_old_queue and url is not None:
-        work.append(RedisQueueConsumer(url, job_service).consume())
-    tasks = [asyncio.create_task(each) for each in work]
-    for task in tasks:
-        task.add_done_callback(_log_failure)
-    try:
-        yield
-    finally:
-        await job_service.runs.finish()
-        await _end(tasks)
+    async with (
+        Database(database_address(settings)) as database,
+        ProgressPublisher(redis_address(settings)) as publisher,
+        open_job_service(settings, database, publisher) as service,
+    ):
+        yield service
 
 
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel the tasks, and again: redis-py can swallow a cancellation up to Python 3.11.
-
-    https://github.com/python/cpython/issues/86296
-    """
-    left = set(tasks)
-    for _ in range(_SHUTDOWN_ROUNDS):
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_SHUTDOWN_SECONDS)
-        if not left:
-            return
-    _log.error("%d parts of the desk cannot be stopped", len(left))
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    """Work at the desk has no end of its own: an error in it is a bug, and its job is not done."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("A part of the desk has stopped; start it anew", exc_info=error)
+def _needs_run(job: JobSnapshot) -> bool:
+    return job.status is JobStatus.QUEUED and job.flow_run_id is None

@@ -14,9 +14,9 @@ from uuid import UUID
 import httpx
 from pydantic import JsonValue
 
-from anime.core.run_labels import RunLabel
-from anime.errors import PrefectUnavailable
-from anime.net.tls import tls_context
+from anime.core.labels import RunLabel
+from anime.errors import PrefectRefused, PrefectTimedOut, PrefectUnavailable
+from anime.net.sockets import tls_context
 from anime.settings import Settings, resolve_reference
 
 TIMEOUT_SECONDS = 5.0
@@ -167,11 +167,16 @@ class PrefectApi:
         try:
             answer = await self._http.request(method, f"{self.url}{path}", json=body)
             if answer.status_code == HTTPStatus.NOT_FOUND:
-                raise PrefectUnavailable(f"Prefect at {self.url} {missing}.", todo)
+                raise PrefectRefused(f"Prefect at {self.url} {missing}.", todo)
             answer.raise_for_status()
             return answer.json()
         except httpx.HTTPStatusError as fault:
             raise self._refused(fault.response) from fault
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as fault:
+            raise PrefectTimedOut(
+                f"Prefect at {self.url} has not answered within {TIMEOUT_SECONDS:g} s.",
+                "It may be busy: try again, and see its log if that does not help.",
+            ) from fault
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
             reason = str(fault) or type(fault).__name__
             raise PrefectUnavailable(
@@ -181,11 +186,12 @@ class PrefectApi:
 
     def _refused(self, answer: httpx.Response) -> PrefectUnavailable:
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            return PrefectUnavailable(
+            return PrefectRefused(
                 f"Prefect at {self.url} does not let us in ({answer.status_code}).",
                 "Set PREFECT_API_AUTH_STRING to its user:password.",
             )
-        return PrefectUnavailable(
+        kind = PrefectRefused if answer.is_client_error else PrefectUnavailable
+        return kind(
             f"Prefect at {self.url} refused with {answer.status_code}: {answer.text[:300]}",
             "See the log of the Prefect server.",
         )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from anime.core.event_sequence import EventSequence
 from anime.db.repositories import FileRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, InvalidRequest, NotFound
@@ -57,7 +58,8 @@ class JobSnapshots:
     async def snapshot(self, job_id: UUID) -> Snapshot:
         """The job as it stands.
 
-        The hash says it first, but if nobody could publish how the job ended, the row knows.
+        The hash says it first, but if nobody could publish how the job ended, or how far it came
+        while Redis was away, the row knows.
 
         Raises:
             NotFound: neither knows it.
@@ -77,7 +79,7 @@ class JobSnapshots:
         if recorded.is_final:
             about = recorded.about | {"seq": published.seq}
             return Snapshot(published.about | about, recorded.event, is_published=False)
-        return published
+        return _not_behind(published, published.event, recorded)
 
     async def events_after(self, job_id: UUID, seq: int) -> list[ProgressEvent]:
         """The job's events after that number, as far as Redis has them; empty without Redis."""
@@ -128,6 +130,17 @@ class JobSnapshots:
             files = await FileRepository(session).of_job(job_id) if job.status.is_final else []
         event = _event_of_row(job, files)
         return Snapshot(_fields_of_row(job, request, event), event, is_published=False)
+
+
+def _not_behind(published: Snapshot, event: ProgressEvent, recorded: Snapshot) -> Snapshot:
+    """What is published, with the row's progress and stage where those are further."""
+    if recorded.event is None:
+        return published
+    furthest = EventSequence().after(recorded.event).in_order(event)
+    if furthest is event:
+        return published
+    told: Fields = {"progress": furthest.progress, "stage": furthest.stage or ""}
+    return Snapshot(published.about | told, furthest)
 
 
 def _events_in(entries: object) -> list[ProgressEvent]:

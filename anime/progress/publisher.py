@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
+from anime.core.job_status import Stage
 from anime.progress.keys import (
     JOB_TTL_SECONDS,
     PREVIEWS_CHANNEL,
@@ -29,6 +30,7 @@ from anime.progress.keys import (
     worker_channel,
 )
 from anime.progress.redis_connection import connect_redis
+from anime.retry_policies import REDIS_PUBLISHING, REDIS_STREAM
 from anime.schemas import GenerationRequest, JobSnapshot, Preview, ProgressEvent
 
 T = TypeVar("T")
@@ -38,32 +40,50 @@ _Streams: TypeAlias = list[tuple[str, _Entries]]
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-SILENCE_SECONDS = 5.0  # after a failure: one late event is bearable, a second each is not
 BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-out on the way
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
 # the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
-# what is being stopped does not go on.
+# what is being stopped does not go on. Within an attempt progress and stage stand rather than go
+# back, and an attempt that is over says nothing any more: a second run of a job begins from the
+# beginning, and the first may not know yet that it has lost the job. In the event's JSON both
+# fields stand before any text of ours, where quotation marks are escaped.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'first', tonumber(ARGV[6])
-local status = redis.call('HGET', hash, 'status')
+local new = {}
+for i = 7 + 2 * once, #ARGV, 2 do new[ARGV[i]] = ARGV[i + 1] end
+local is_processing = new['status'] == 'processing'
+local old = redis.call('HMGET', hash, 'status', 'attempt', 'progress', 'stage')
+local status, before, attempt = old[1], tonumber(old[2]), tonumber(new['attempt'])
 if status == 'completed' or status == 'failed' or status == 'cancelled' then return 0 end
-if status == 'cancelling' and string.find(event, '"status":"processing"', 1, true) then return 0 end
+if is_processing and (status == 'cancelling' or before and attempt < before) then return 0 end
 for i = 7, 6 + 2 * once, 2 do redis.call('HSETNX', hash, ARGV[i], ARGV[i + 1]) end
 if first_only and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
+local function rank(stage) return string.find(' STAGES', stage, 1, true) or 0 end
+if attempt == before then
+  if tonumber(new['progress']) < (tonumber(old[3]) or 0) then
+    new['progress'] = old[3]
+    event = string.gsub(event, '"progress":%d+', '"progress":' .. old[3], 1)
+  end
+  local stage = old[4] or ''
+  if is_processing and rank(stage) > rank(new['stage']) then
+    new['stage'] = stage
+    event = string.gsub(event, '"stage":[^,]+', '"stage":"' .. stage .. '"', 1)
+  end
+end
 local seq = redis.call('HINCRBY', hash, 'seq', 1)
 if seq == 1 then redis.call('DEL', stream) end
 event = '{"seq":' .. seq .. ',' .. string.sub(event, 2)
-for i = 7 + 2 * once, #ARGV, 2 do redis.call('HSET', hash, ARGV[i], ARGV[i + 1]) end
+for name, value in pairs(new) do redis.call('HSET', hash, name, value) end
 redis.call('XADD', stream, 'MAXLEN', '~', max_events, seq .. '-0', 'event', event)
 redis.call('EXPIRE', hash, lifetime)
 redis.call('EXPIRE', stream, lifetime)
 redis.call('PUBLISH', channel, event)
 return seq
-"""
+""".replace("STAGES", " ".join(Stage))
 
 
 class ProgressPublisher:
@@ -139,7 +159,7 @@ class ProgressPublisher:
             sending = _run(self._script, event, once=once, first_only=first_only)
             await _apart(sending, TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
-            self._silent_until = time.monotonic() + SILENCE_SECONDS
+            self._silent_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
                 _log.warning("Redis takes no progress, the work goes on without it: %s", fault)
             self._is_failing = True
@@ -165,7 +185,7 @@ async def follow_job(
                 events = await _apart(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
                 _log.debug("Redis does not answer: %s", fault)
-                await asyncio.sleep(TIMEOUT_SECONDS)
+                await REDIS_STREAM.wait()
                 continue
             for event in events:
                 if last is None or event.seq != last:

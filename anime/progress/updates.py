@@ -1,6 +1,5 @@
 """What is published on Redis, on one connection: for whoever watches many jobs at a time."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
@@ -11,11 +10,11 @@ from redis.exceptions import RedisError
 
 from anime.progress.keys import UPDATES_CHANNEL
 from anime.progress.redis_connection import connect_redis
+from anime.retry_policies import REDIS_SUBSCRIPTION
 from anime.schemas import ProgressEvent
 
 _log = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)
 SILENCE_SECONDS = 5.0  # then the server is asked whether it is there; below every idle time-out
 
 
@@ -54,7 +53,7 @@ async def subscribe_channels(
         except (RedisError, OSError, TimeoutError) as fault:
             _log.debug("Redis does not answer: %s", fault)
         lost()
-        await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+        await REDIS_SUBSCRIPTION.wait(failures)
         failures += 1
 
 

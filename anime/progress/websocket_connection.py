@@ -9,7 +9,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anime.errors import AnimeError, InvalidRequest
 from anime.progress.gateway import Gateway
-from anime.progress.rate_limit import ClientRateLimit
 from anime.progress.send_buffer import SendBuffer
 from anime.progress.subscription import Subscription
 from anime.progress.websocket_messages import (
@@ -17,6 +16,7 @@ from anime.progress.websocket_messages import (
     PONG,
     Action,
     Cancel,
+    ClientRateLimit,
     Ping,
     Subscribe,
     Unsubscribe,

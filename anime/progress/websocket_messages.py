@@ -1,4 +1,4 @@
-"""The words of the WebSocket: what clients send, and what they are sent. No I/O."""
+"""What clients of the WebSocket send, how fast they may, and what they are sent. No I/O."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from websockets.frames import Frame, Opcode
 
 from anime.core.field_errors import field_errors_of
+from anime.core.strict_json import RepeatedKey, check_keys
 from anime.errors import AnimeError, InvalidRequest
 from anime.schemas import Preview, ProgressEvent
 
@@ -73,9 +74,12 @@ def read_action(text: str | None) -> Action:
     if len(text) > MESSAGE_MAX_CHARS:
         raise InvalidRequest(f"The message is longer than {MESSAGE_MAX_CHARS} characters.", _TODO)
     try:
+        check_keys(text)
         return _ACTIONS.validate_json(text)
     except ValidationError as fault:
         raise InvalidRequest(_what_is_wrong(fault), _TODO) from None
+    except RepeatedKey as fault:
+        raise InvalidRequest(f"The message is refused: {fault}.", _TODO) from None
 
 
 def _what_is_wrong(fault: ValidationError) -> str:
@@ -120,3 +124,24 @@ def preview_frame(preview: Preview) -> str:
     """A picture of the work in progress."""
     shown = {"media_type": preview.media_type, "image": preview.image}
     return json.dumps({"type": "preview", "job_id": str(preview.job_id), "data": shown})
+
+
+@dataclass(slots=True)
+class ClientRateLimit:
+    """So many messages a second, and after a pause a burst of so many at once."""
+
+    per_second: float
+    burst: float
+    _owed: float = 0.0
+    _at: float = 0.0
+
+    def delay(self, now: float) -> float:
+        """Seconds to wait before the message that came at `now` may be answered.
+
+        >>> pace = ClientRateLimit(per_second=10, burst=2)
+        >>> [pace.delay(100.0) for _ in range(4)]
+        [0.0, 0.0, 0.1, 0.2]
+        """
+        self._owed = max(0.0, self._owed - (now - self._at) * self.per_second) + 1
+        self._at = now
+        return max(0.0, (self._owed - self.burst) / self.per_second)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 
 from anime.errors import ConfigurationError, StackError
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -11,13 +11,14 @@ from prefect import Flow, State, runtime, tags
 from prefect.client.schemas.objects import FlowRun
 
 from anime.core.batches import BatchRequest, possible_jobs_of
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
 from anime.errors import LeaseLost
 from anime.runs.connections import Connections
 from blocks.connections import open_studio
-from flows.generate import generate
 from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, wait_until_free
+
+GenerateFlow = Callable[..., Awaitable[list[str]]]  # the flow that renders one job
 
 _log = logging.getLogger(__name__)
 
@@ -31,18 +32,20 @@ def id_of_run() -> UUID:
     return UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
 
 
-async def render_all(jobs: Sequence[BatchJob], connections: Connections) -> None:
+async def render_all(
+    jobs: Sequence[BatchJob], connections: Connections, generate: GenerateFlow
+) -> None:
     """Render every job that has no files yet, so many at a time that the GPU never waits.
 
     How each ended is in its row: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
-    gate = asyncio.Semaphore(connections.studio.comfyui.in_flight + _BESIDE_WINDOW)
+    slots = asyncio.Semaphore(connections.studio.comfyui.in_flight + _BESIDE_WINDOW)
     meter = _Meter(ProgressBar(id_of_run(), "Generations that have ended"), len(jobs))
     await meter.add(len(jobs) - len(missing))
     async with asyncio.TaskGroup() as group:
         for job in missing:
-            group.create_task(_render_in_turn(job, connections, gate, meter))
+            group.create_task(_render_in_turn(job, connections, generate, slots, meter))
 
 
 class _Meter:
@@ -62,18 +65,22 @@ class _Meter:
 
 
 async def _render_in_turn(
-    job: BatchJob, connections: Connections, gate: asyncio.Semaphore, meter: _Meter
+    job: BatchJob,
+    connections: Connections,
+    generate: GenerateFlow,
+    slots: asyncio.Semaphore,
+    meter: _Meter,
 ) -> None:
-    async with gate:
-        if isinstance(await _render(job), LeaseLost):
+    async with slots:
+        if isinstance(await _render(job, generate), LeaseLost):
             # Its run may have died just now: then the job is free as soon as the lease lapses.
             patience = connections.studio.comfyui.stall_timeout_seconds
             await wait_until_free(connections.database, job.job_id, timeout_seconds=patience)
-            await _render(job)
+            await _render(job, generate)
     await meter.add(1)
 
 
-async def _render(job: BatchJob) -> BaseException | None:
+async def _render(job: BatchJob, generate: GenerateFlow) -> BaseException | None:
     """Why the run of that job failed; None when it did not."""
     parameters = job.request.model_dump(mode="json", exclude_defaults=True)
     with tags(*label_of(job.request).tags):

@@ -13,9 +13,8 @@ from prefect import runtime
 from anime.assets.store import AssetStore
 from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
-from anime.core.ids import prompt_id_of
+from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
-from anime.core.seeds import seed_of
 from anime.db.notifications import STOP
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
@@ -121,7 +120,7 @@ async def _take(
         request=request,
         seed=seed,
         connections=connections,
-        reporter=Reporter(connections.publisher, job_id),
+        reporter=Reporter(connections.publisher, job_id, found),
         lease=lease,
     )
 
@@ -193,7 +192,11 @@ async def _renew(run: JobExecution, lease: Lease) -> None:
     try:
         async with run.database.session_scope(answer_seconds=answer_seconds) as session:
             await JobRepository(session).renew(
-                lease, seconds=seconds, stage=reporter.stage, progress=reporter.percent
+                lease,
+                seconds=seconds,
+                stage=reporter.told_stage,
+                progress=reporter.percent,
+                attempt=reporter.attempt,
             )
     except (LeaseLost, JobCancelled):
         # The picture is there, and the job may have ended just now, by this very run: whether the

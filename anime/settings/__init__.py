@@ -29,8 +29,8 @@ from tzlocal import get_localzone
 
 from anime.errors import ConfigurationError
 from anime.settings.references import resolve_reference
-from anime.settings.running_stack import RunningStackSource
 from anime.settings.serving import Port, ServingSettings
+from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
 from anime.settings.working import WorkingSettings
 
@@ -196,6 +196,11 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
     def zone(self) -> tzinfo:
         """The studio's time zone: dates of folders are dates there."""
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
+
+    @property
+    def zone_name(self) -> str:
+        """The zone's IANA name; UTC where the machine has its zone without a name."""
+        return str(getattr(self.zone, "key", None) or "UTC")
 
 
 def load_settings(**given: Any) -> Settings:  # values of any field, by name

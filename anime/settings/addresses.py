@@ -24,6 +24,15 @@ def redis_address(settings: Settings) -> str | None:
     return resolve_reference(url.get_secret_value()) if url else None
 
 
+def job_server(settings: Settings) -> str:
+    """The ComfyUI server that jobs use: the first one that is named.
+
+    Raises:
+        ConfigurationError: none is known.
+    """
+    return comfyui_addresses(settings)[0]
+
+
 def comfyui_addresses(settings: Settings) -> tuple[str, ...]:
     """The ComfyUI servers, at least one.
 

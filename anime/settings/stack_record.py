@@ -1,15 +1,16 @@
-"""What `anime up` writes down for others: the addresses and pids of its parts.
-
-The file is `$ANIME_HOME/run/stack.json`, readable by its owner only, there exactly as long
-as the stack runs. `Settings` reads it, so that `anime generate` in another terminal finds
-the embedded services without a variable being set.
-"""
+"""What `anime up` writes down for others, and the settings that come from there."""
 
 import os
 from pathlib import Path
+from typing import Any
 
+import platformdirs
 import psutil
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from anime.settings.process_lock import is_held
 
 
 class PartRecord(BaseModel):
@@ -24,19 +25,25 @@ class StackRecord(BaseModel):
     """The running stack."""
 
     pid: int
-    pid_started: float = Field(description="Start time of that process, seconds since the epoch.")
+    pid_started: float | None = Field(
+        default=None, description="Written by earlier versions, which held no lock."
+    )
     started_at: AwareDatetime
     parts: dict[str, PartRecord]
     settings: dict[str, str] = Field(
         description="Values that Settings takes when the environment names none."
     )
 
-    def is_alive(self) -> bool:
-        """Whether the process that wrote the record still runs (and is not a namesake)."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.pid_started) < 1
-        except psutil.NoSuchProcess:
-            return False
+    def is_alive(self, home: Path) -> bool:
+        """Whether the process that wrote the record still runs."""
+        if self.pid_started is not None:
+            return psutil.pid_exists(self.pid)
+        return is_held(lock_path(home)) is True
+
+
+def lock_path(home: Path) -> Path:
+    """The lock that `anime up` holds at that home, and none of its parts."""
+    return home / "run" / "stack.lock"
 
 
 def record_path(home: Path) -> Path:
@@ -50,7 +57,7 @@ def read_record(home: Path) -> StackRecord | None:
         record = StackRecord.model_validate_json(record_path(home).read_bytes())
     except (OSError, ValidationError):
         return None
-    return record if record.is_alive() else None
+    return record if record.is_alive(home) else None
 
 
 def write_record(home: Path, record: StackRecord) -> None:
@@ -67,3 +74,18 @@ def write_record(home: Path, record: StackRecord) -> None:
 def remove_record(home: Path) -> None:
     """Take the record away; it is no error when there is none."""
     record_path(home).unlink(missing_ok=True)
+
+
+class RunningStackSource(PydanticBaseSettingsSource):
+    """What the stack that runs at `home` wrote down: its database, Redis, ComfyUI, Prefect."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Part of the interface; the whole record is read at once instead."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The record's values by field name; empty when no stack runs there."""
+        home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
+        record = read_record(Path(home).expanduser().absolute())
+        return dict(record.settings) if record else {}

@@ -7,6 +7,9 @@ picture, for some days, and nothing else.
 import hashlib
 import hmac
 import time
+from collections.abc import Sequence
+
+from itsdangerous import Signer
 
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
@@ -43,21 +46,32 @@ def picture_address(path: str, settings: Settings, *, base_url: str | None = Non
     With tokens the address is signed, for as many days as Prefect keeps the page it is on.
     `base_url` is the API's address for browsers, where it is not that of the settings.
     """
-    address = f"{base_url or settings.browser_url}{path}"
     tokens = api_tokens(settings)
-    if not tokens:
-        return address
     expires = int(time.time()) + settings.keep_runs_days * DAY_SECONDS
-    return f"{address}?expires={expires}&signature={signature_of(path, expires, tokens[0])}"
+    address = signed_address(path, expires, tokens) if tokens else path
+    return f"{base_url or settings.browser_url}{address}"
 
 
-def signature_of(path: str, expires: int, token: str) -> str:
-    """What shows that somebody with the token let others read the path until then.
+def signed_address(path: str, expires: int, tokens: Sequence[str]) -> str:
+    """`path?expires=…&signature=…`, which shows that the first token's owner lets others read it.
 
-    `expires` is in seconds since the UTC epoch. The token cannot be found from it.
+    `expires` is in seconds since the UTC epoch. The token cannot be found from the signature.
     """
-    key = hashlib.sha256(f"anime signed address\n{token}".encode()).digest()
-    return hmac.new(key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
+    return _signer(tokens).sign(f"{path}?expires={expires}").decode()
+
+
+def is_signed_address(address: str, tokens: Sequence[str]) -> bool:
+    """Whether the address was made with one of the tokens, be its time over or not."""
+    return _signer(tokens).validate(address)
+
+
+def _signer(tokens: Sequence[str]) -> Signer:
+    return Signer(  # signs with the last of its keys, and knows what any of them signed
+        tuple(reversed(tokens)),
+        salt="anime signed address",
+        sep="&signature=",
+        digest_method=hashlib.sha256,
+    )
 
 
 def _digest(secret: str) -> bytes:

@@ -13,7 +13,11 @@ class WorkingSettings(BaseModel):
         default="anime-warm",
         description="How runs are run: in one warm process, or each in a process of its own.",
     )
-    worker_limit: int = Field(default=4, ge=1, description="Generations one worker runs at a time.")
+    worker_limit: int = Field(
+        default=4,
+        ge=1,
+        description="Runs of people, and as many of batches, that one worker has at a time.",
+    )
     worker_grace_seconds: float = Field(
         default=10, ge=0, description="How long runs may go on when their warm worker stops."
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 
 from anime.errors import ConfigurationError, StackError
+from anime.settings.process_lock import acquire_lock, is_held
+from anime.settings.stack_record import lock_path
 
 OURS = frozenset(
     {"instance-id", "library", "logs", "postgres", "prefect", "rehearsal", "run", "valkey"}
@@ -92,9 +94,13 @@ async def locked_home(home: Path) -> AsyncIterator[int]:
     descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         await _acquire(descriptor, home)
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, _this_process().encode(), 0)
-        yield descriptor
+        own = acquire_lock(lock_path(home))
+        try:
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            yield descriptor
+        finally:
+            os.close(own)
     finally:
         os.close(descriptor)
 
@@ -122,20 +128,9 @@ def _try_lock(descriptor: int) -> bool:
 
 def _refuse_living_owner(descriptor: int, home: Path) -> None:
     owner = os.pread(descriptor, 100, 0).decode().split()
-    if owner and _is_alive(*owner):
+    is_of_earlier_version = len(owner) == 2 and psutil.pid_exists(int(owner[0]))
+    if owner and (is_held(lock_path(home)) or is_of_earlier_version):
         raise ConfigurationError(
             f"A stack already runs at {home} (process {owner[0]}).",
             f"Stop it with Ctrl-C or `kill {owner[0]}`, or set ANIME_HOME to another folder.",
         )
-
-
-def _this_process() -> str:
-    return f"{os.getpid()} {psutil.Process().create_time()}"
-
-
-def _is_alive(pid: str, created: str) -> bool:
-    """Whether that very process runs, and not a later one with its number."""
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(created)) < 1
-    except psutil.NoSuchProcess:
-        return False

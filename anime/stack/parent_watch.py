@@ -1,6 +1,6 @@
 """Becomes another program that ends when its parent does, however the parent ends.
 
-    python leash.py PARENT_PID SIGNAL NICENESS UID:GID|- COMMAND …
+    python parent_watch.py PARENT_PID SIGNAL UID:GID|- COMMAND …
 
 It runs for some milliseconds between fork and the program, on the standard library alone. A
 `preexec_fn` could do the same only as Python code in a forked copy of a threaded process.
@@ -10,15 +10,12 @@ import ctypes
 import os
 import signal
 import sys
-from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 NOT_EXECUTABLE = 127  # what a shell exits with when it cannot start a program
 
 
-def become(
-    parent_pid: int, death_signal: int, niceness: int, owner: str, command: list[str]
-) -> None:
+def become(parent_pid: int, death_signal: int, owner: str, command: list[str]) -> None:
     """Replace this process by the command; it gets the signal when the parent dies.
 
     Raises:
@@ -27,25 +24,14 @@ def become(
     # A shell that starts `anime up &` has SIGINT ignored, and so would the whole family:
     # Prefect's worker could then not be stopped.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if niceness:
-        _give_way(niceness)
     if owner != "-":
         _drop_to(*map(int, owner.split(":")))
     if sys.platform == "linux":
         # After the change of user, which would clear it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent_pid:  # the parent died before the leash was on
+        if os.getppid() != parent_pid:  # the parent died before the watch was on
             sys.exit(NOT_EXECUTABLE)
     os.execv(command[0], command)  # noqa: S606  this is what it is for
-
-
-def _give_way(niceness: int) -> None:
-    """Leave the processor to the other parts first, where they want it at the same time."""
-    os.nice(niceness)
-    # Where Linux shares the processor among sessions, a process is nice only within its own.
-    # https://man7.org/linux/man-pages/man7/sched.7.html
-    with suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123  pathlib would have to be imported
-        autogroup.write(str(niceness))
 
 
 def _drop_to(uid: int, gid: int) -> None:
@@ -55,9 +41,9 @@ def _drop_to(uid: int, gid: int) -> None:
 
 
 if __name__ == "__main__":
-    parent, number, nice, user, *rest = sys.argv[1:]
+    parent, number, user, *rest = sys.argv[1:]
     try:
-        become(int(parent), int(number), int(nice), user, rest)
+        become(int(parent), int(number), user, rest)
     except OSError as fault:
         print(f"{rest[0]} cannot be started: {fault.strerror}.", file=sys.stderr)  # noqa: T201  the log is all there is
         sys.exit(NOT_EXECUTABLE)

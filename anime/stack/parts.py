@@ -31,7 +31,11 @@ async def always_ready(age_seconds: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One long-running program of the stack. Times are in seconds."""
+    """One long-running program of the stack. Times are in seconds.
+
+    A start may take `start_timeout_seconds`, and up to `start_limit_seconds` while the program
+    shows that it works. `niceness` is its own once it is ready: a starved start helps nobody.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -43,6 +47,7 @@ class Part:
     account: ServiceAccount | None = None
     stop_signal: Signals = SIGTERM
     start_timeout_seconds: float = 90
+    start_limit_seconds: float = 300
     stop_timeout_seconds: float = 10
     niceness: int = 0
 

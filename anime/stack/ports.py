@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from anime.errors import ConfigurationError
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
 from anime.settings import Settings
 
 

@@ -1,6 +1,8 @@
 """Makes Prefect ready for work: the pool, its queues, the deployments of prefect.yaml.
 
-    python -m anime.stack.prefect_setup [PROJECT_DIR]
+    python -m anime.stack.prefect_setup [PROJECT_DIR [SECONDS]]
+
+SECONDS is how long the server may take to answer.
 
 A program of its own, because importing Prefect takes seconds and 90 MB: it does so while the
 server starts, and the supervisor is spared. Running it again changes nothing.
@@ -9,6 +11,7 @@ server starts, and the supervisor is spared. Running it again changes nothing.
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +22,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from anime.core.work_queues import PRIORITIES
 from anime.errors import PrefectUnavailable
 from anime.settings import PROJECT_DIR, Settings, get_settings
 from anime.stack.environment import prefect_home
@@ -26,19 +30,19 @@ from anime.stack.home import private_folder
 from anime.stack.probes import is_healthy
 from anime.worker.warm_worker import WarmWorker
 
-# A person who waits goes before a batch of hundreds.
-QUEUE_PRIORITIES = {"interactive": 1, "batch": 10}
-SERVER_TIMEOUT_SECONDS = 90
-DEPLOY_TIMEOUT_SECONDS = 120
+SERVER_TIMEOUT_SECONDS = 90.0
+DEPLOY_TIMEOUT_SECONDS = 300
 
 
-async def set_up_prefect(settings: Settings, project: Path) -> None:
+async def set_up_prefect(
+    settings: Settings, project: Path, server_timeout_seconds: float = SERVER_TIMEOUT_SECONDS
+) -> None:
     """Create what is missing: work pool, queues, deployments.
 
     Raises:
         PrefectUnavailable: the server does not answer, or refuses the deployments.
     """
-    await _wait_for_server(settings)
+    await _wait_for_server(settings, server_timeout_seconds)
     async with get_client() as client:
         await _ensure_pool(client, settings.work_pool, settings.worker_type)
         await _ensure_queues(client, settings.work_pool)
@@ -46,17 +50,17 @@ async def set_up_prefect(settings: Settings, project: Path) -> None:
         digest = _digest(settings, project)
         if await _is_deployed(client, state, digest):
             return
-        await asyncio.to_thread(_deploy, project)
+        await asyncio.to_thread(_deploy, settings, project)
         deployments = [str(deployment.id) for deployment in await client.read_deployments()]
         state.write_text(json.dumps({"digest": digest, "deployments": deployments}))
 
 
-async def _wait_for_server(settings: Settings) -> None:
-    deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+async def _wait_for_server(settings: Settings, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
     while not await is_healthy(f"{settings.prefect_api_url}/health"):
         if time.monotonic() > deadline:
             raise PrefectUnavailable(
-                f"Prefect at {settings.prefect_api_url} does not answer.",
+                f"Prefect at {settings.prefect_api_url} has not answered in {timeout_seconds:g} s.",
                 "Start it, or correct PREFECT_API_URL.",
             )
         await asyncio.sleep(0.2)
@@ -77,7 +81,7 @@ async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> No
 
 
 async def _ensure_queues(client: PrefectClient, pool: str) -> None:
-    for name, priority in QUEUE_PRIORITIES.items():
+    for name, priority in PRIORITIES.items():
         try:
             await client.read_work_queue_by_name(name, work_pool_name=pool)
         except ObjectNotFound:
@@ -96,20 +100,26 @@ async def _is_deployed(client: PrefectClient, state: Path, digest: str) -> bool:
 
 def _digest(settings: Settings, project: Path) -> str:
     """A fingerprint of all that a deployment is made from."""
-    made_from = f"{settings.work_pool} {project} {prefect_version}"
+    made_from = f"{settings.work_pool} {project} {settings.zone_name} {prefect_version}"
     digest = hashlib.sha256(made_from.encode())
     sources = [project / "prefect.yaml", *sorted((project / "flows").rglob("*.py"))]
-    models = ("schemas.py", "core/batches.py", "db/repositories/file_query.py", "sheets/order.py")
+    models = (
+        "schemas.py",
+        "core/batches.py",
+        "db/repositories/file_query.py",
+        "assets/contact_sheet/request.py",
+    )
     forms = [PROJECT_DIR / "anime" / name for name in models]
     for path in [*sources, *forms]:
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
-def _deploy(project: Path) -> None:
+def _deploy(settings: Settings, project: Path) -> None:
     done = subprocess.run(  # Prefect's own command: prefect.yaml is its format
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         cwd=project,
+        env={**os.environ, "ANIME_TIMEZONE": settings.zone_name},
         check=False,
         timeout=DEPLOY_TIMEOUT_SECONDS,
     )
@@ -120,10 +130,12 @@ def _deploy(project: Path) -> None:
         )
 
 
-if __name__ == "__main__":
+def _main(project: str = str(PROJECT_DIR), seconds: str = str(SERVER_TIMEOUT_SECONDS)) -> None:
     try:
-        asyncio.run(
-            set_up_prefect(get_settings(), Path(sys.argv[1]) if sys.argv[1:] else PROJECT_DIR)
-        )
+        asyncio.run(set_up_prefect(get_settings(), Path(project), float(seconds)))
     except PrefectUnavailable as error:
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,63 +1,97 @@
-"""One started program: on the leash, in a session of its own, with its log."""
+"""One started program: it ends with its parent, in a session of its own, with its log."""
 
 import asyncio
 import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from anime.errors import StackError
-from anime.stack.logs import log_tail, open_log
+from anime.stack.logs import LogPipe, log_tail
 from anime.stack.parts import Part
+from anime.stack.start_progress import StartProgress
 
-LEASH = Path(__file__).with_name("leash.py")
+LOOK_EVERY_SECONDS = 0.1
+LOG_SECONDS = 2.0  # for the last lines of a program that has ended
+PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 
 
-async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> Process:
-    """The started program, leader of its own session and process group."""
+@dataclass(frozen=True, slots=True)
+class PartProcess:
+    """A started program, leader of its own session and process group."""
+
+    process: Process
+    log: LogPipe
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self.process.returncode
+
+    async def ended(self) -> int:
+        """Its return code, once it has ended and what it had started is killed and logged."""
+        returncode = await self.process.wait()
+        kill_family(self.pid)
+        await asyncio.to_thread(self.log.wait, LOG_SECONDS)
+        return returncode
+
+
+async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess:
+    """The started program."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
-    numbers = (os.getpid(), int(part.stop_signal), part.niceness)
-    leash = (sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), owner)
-    with open_log(part.log) as log:
-        return await asyncio.create_subprocess_exec(
-            *leash,
+    numbers = (os.getpid(), int(part.stop_signal))
+    watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
+    with closing(LogPipe(part.log)) as log:
+        process = await asyncio.create_subprocess_exec(
+            *watch,
             *part.command,
             stdin=DEVNULL,
-            stdout=log,
+            stdout=log.write_end,
             stderr=STDOUT,
             env=dict(part.environment),
             cwd=part.folder,
             start_new_session=True,
             pass_fds=inherited_fds,
         )
+        return PartProcess(process, log)
 
 
-async def stop(process: Process, part: Part) -> None:
+async def stop(child: PartProcess, part: Part) -> None:
     """End the program and all it started: asked first, then by force."""
-    if process.returncode is None:
+    if child.returncode is None:
         with suppress(ProcessLookupError):
-            process.send_signal(part.stop_signal)
+            child.process.send_signal(part.stop_signal)
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), part.stop_timeout_seconds)
-    kill_family(process.pid)
-    await process.wait()
+            await asyncio.wait_for(child.process.wait(), part.stop_timeout_seconds)
+    kill_family(child.pid)
+    await child.ended()
 
 
 async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
-    """Run a program that ends by itself, within its start time-out.
+    """Run a program that ends by itself, for as long as a part may start.
 
     Raises:
         StackError: it failed, or took too long.
     """
-    process = await launch(part, inherited_fds)
+    child = await launch(part, inherited_fds)
+    progress = StartProgress(child.pid, part.log, part.start_timeout_seconds)
     try:
-        returncode = await asyncio.wait_for(process.wait(), part.start_timeout_seconds)
-    except TimeoutError:
-        raise part_error(part, "took too long") from None
+        while child.returncode is None:
+            if progress.is_stuck() or progress.seconds > part.start_limit_seconds:
+                raise part_error(part, "took too long")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(child.process.wait(), LOOK_EVERY_SECONDS)
+        returncode = child.returncode
     finally:
-        await stop(process, part)
+        await stop(child, part)
     if returncode:
         raise part_error(part, f"failed ({describe_exit(returncode)})")
 
@@ -65,6 +99,17 @@ async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
 def part_error(part: Part, what: str) -> StackError:
     """The error that says so of the part, with the end of its log."""
     return StackError(f"{part.name} {what}.", f"Read {part.log}.", log_tail=log_tail(part.log))
+
+
+def give_way(leader_pid: int, niceness: int) -> None:
+    """Leave the processor to the other parts first, where they want it at the same time."""
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    with suppress(OSError):  # it has ended, or has another user
+        # Of a group, as Linux counts: all threads of all its processes.
+        os.setpriority(os.PRIO_PGRP, leader_pid, mine + niceness)
+        # Where Linux shares the processor among sessions, a process is nice only within its own.
+        # https://man7.org/linux/man-pages/man7/sched.7.html
+        Path(f"/proc/{leader_pid}/autogroup").write_text(str(niceness))
 
 
 def kill_family(leader_pid: int) -> None:

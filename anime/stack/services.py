@@ -8,7 +8,7 @@ from pathlib import Path
 from anime.settings import PROJECT_DIR, Settings
 from anime.stack.parts import BEHIND, Part
 from anime.stack.probes import answers, is_healthy, worker_polls
-from anime.worker.start import worker_name
+from anime.stack.worker_start import worker_name
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 SETUP_TIMEOUT_SECONDS = 240
@@ -73,12 +73,19 @@ class Services:
         """The program that brings our tables up to date, and ends."""
         return self._part("migrations", "migrate")
 
-    def prefect_setup(self) -> Part:
-        """The program that makes work pool, queues and deployments, and ends."""
+    def prefect_setup(self, *, beside_server: bool) -> Part:
+        """The program that makes work pool, queues and deployments, and ends.
+
+        It waits for a server that starts beside it until that is given up, which ends it, too.
+        """
         command = (sys.executable, "-m", "anime.stack.prefect_setup", str(self.project))
-        return replace(
+        part = replace(
             self._part("deployments"), command=command, start_timeout_seconds=SETUP_TIMEOUT_SECONDS
         )
+        if not beside_server:
+            return part
+        limit = 2 * part.start_limit_seconds
+        return replace(part, command=(*command, str(limit)), start_limit_seconds=limit)
 
     def _part(self, name: str, *arguments: str) -> Part:
         return Part(

@@ -8,13 +8,11 @@ from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
 from pydantic import SecretStr
 
 from anime.api.access import Access
 from anime.settings import PROJECT_DIR, Settings
 from anime.settings.stack_record import PartRecord, StackRecord, remove_record, write_record
-from anime.stack.concurrently import together
 from anime.stack.environment import child_environment, prefect_home, shared_values
 from anime.stack.home import locked_home, prepare_home
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
@@ -23,7 +21,7 @@ from anime.stack.postgres import prepare_postgres
 from anime.stack.prefect_server import prefect_api_url, prefect_server, server_auth_string
 from anime.stack.process import run
 from anime.stack.services import ANIME, Services
-from anime.stack.supervisor import Supervisor
+from anime.stack.supervisor import Supervisor, together
 from anime.stack.valkey import prepare_valkey
 
 
@@ -142,9 +140,10 @@ class Stack:
         if self._given.prefect_api_url is None:
             database_url = await self._prefect_database()
             server = prefect_server(self.settings, services.environment, database_url)
-            await together(self._supervisor.start(server), self._run(services.prefect_setup()))
+            setup = services.prefect_setup(beside_server=True)
+            await together(self._supervisor.start(server), self._run(setup))
         else:
-            await self._run(services.prefect_setup())
+            await self._run(services.prefect_setup(beside_server=False))
 
     async def _prefect_database(self) -> str:
         """The address of Prefect's database: the one we have made, or what the settings name."""
@@ -196,7 +195,6 @@ class Stack:
         }
         record = StackRecord(
             pid=os.getpid(),
-            pid_started=psutil.Process().create_time(),
             started_at=self._started_at or datetime.now(UTC),
             parts=parts,
             settings=shared_values(self.settings),

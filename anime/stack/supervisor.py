@@ -2,19 +2,19 @@
 
 import asyncio
 import time
-from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from itertools import islice
 
 from anime.errors import StackError
-from anime.stack.concurrently import together
+from anime.retry_policies import PART_RESTART
 from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
-from anime.stack.process import describe_exit, kill_family, launch, part_error, stop
+from anime.stack.process import PartProcess, describe_exit, give_way, launch, part_error, stop
+from anime.stack.start_progress import StartProgress
 
 PROBE_EVERY_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 5.0
-RESTARTS = 3
 RESTARTS_WITHIN_SECONDS = 60.0
-FIRST_DELAY_SECONDS = 0.5
 
 
 def restart_delay(deaths: Sequence[float], now: float) -> float | None:
@@ -24,7 +24,7 @@ def restart_delay(deaths: Sequence[float], now: float) -> float | None:
     (0.5, 0.5)
     """
     recent = sum(now - death < RESTARTS_WITHIN_SECONDS for death in deaths)
-    return FIRST_DELAY_SECONDS * 2 ** (recent - 1) if recent <= RESTARTS else None
+    return next(islice(PART_RESTART.delays(), recent - 1, None), None)
 
 
 class SupervisedPart:
@@ -32,7 +32,7 @@ class SupervisedPart:
 
     def __init__(self, part: Part, report: Report, inherited_fds: tuple[int, ...]) -> None:
         self.part = part
-        self.process: Process | None = None
+        self.child: PartProcess | None = None
         self._report = report
         self._inherited_fds = inherited_fds
 
@@ -43,9 +43,9 @@ class SupervisedPart:
         Raises:
             StackError: the part was never started.
         """
-        if self.process is None:
+        if self.child is None:
             raise StackError(f"{self.part.name} was not started.", "Start it first.")
-        return self.process.pid
+        return self.child.pid
 
     async def start(self) -> None:
         """Start the program and wait until it is ready.
@@ -53,19 +53,18 @@ class SupervisedPart:
         Raises:
             StackError: it ended first, or was not ready in time (and is stopped again).
         """
-        began = time.monotonic()
         self.say(PartState.STARTING)
         try:
-            self.process = await launch(self.part, self._inherited_fds)
+            self.child = await launch(self.part, self._inherited_fds)
         except OSError as fault:
             raise part_error(self.part, f"cannot be started: {fault.strerror}") from fault
-        try:
-            async with asyncio.timeout(self.part.start_timeout_seconds):
-                await self._until_ready(self.process, began)
-        except TimeoutError:
-            await stop(self.process, self.part)
-            raise part_error(self.part, "was not ready in time") from None
-        self.say(PartState.READY, time.monotonic() - began)
+        progress = StartProgress(self.child.pid, self.part.log, self.part.start_timeout_seconds)
+        if not await self._is_ready_in_time(self.child, progress):
+            await stop(self.child, self.part)
+            raise part_error(self.part, "was not ready in time")
+        if self.part.niceness:
+            give_way(self.child.pid, self.part.niceness)
+        self.say(PartState.READY, progress.seconds)
 
     async def keep(self) -> StackError:
         """The reason to give up, after the restarts are used up."""
@@ -86,35 +85,43 @@ class SupervisedPart:
 
     async def stop(self) -> None:
         """End the program, if it was started."""
-        if self.process is None:
+        if self.child is None:
             return
         began = time.monotonic()
         self.say(PartState.STOPPING)
-        await stop(self.process, self.part)
+        await stop(self.child, self.part)
         self.say(PartState.STOPPED, time.monotonic() - began)
 
     def say(self, state: PartState, seconds: float = 0.0, detail: str = "") -> None:
         """Report the state of this part."""
         self._report(PartStatus(self.part.name, state, seconds, detail))
 
-    async def _until_ready(self, process: Process, began: float) -> None:
-        while process.returncode is None:
-            try:
+    async def _is_ready_in_time(self, child: PartProcess, progress: StartProgress) -> bool:
+        """Whether the part became ready; waited for longer while it gets on, which is said once."""
+        is_said = False
+        while child.returncode is None:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                    if await self.part.is_ready(time.monotonic() - began):
-                        return
-            except TimeoutError:
-                continue
+                    if await self.part.is_ready(progress.seconds):
+                        return True
+            if progress.is_stuck() or progress.seconds > self.part.start_limit_seconds:
+                return False
+            if progress.is_late and not is_said:
+                is_said = True
+                limit = self.part.start_limit_seconds
+                self.say(
+                    PartState.STARTING,
+                    progress.seconds,
+                    f"it is still at work, and waited for up to {limit:g} s; {self.part.log}",
+                )
             await asyncio.sleep(PROBE_EVERY_SECONDS)
         raise part_error(self.part, f"did not start ({await self._ended()})")
 
     async def _ended(self) -> str:
         """How the program ended, in words. What it had started is gone then, too."""
-        if self.process is None:
+        if self.child is None:
             return "never started"
-        returncode = await self.process.wait()
-        kill_family(self.process.pid)
-        return describe_exit(returncode)
+        return describe_exit(await self.child.ended())
 
 
 class Supervisor:
@@ -163,3 +170,13 @@ class Supervisor:
         self.failure = await kept.keep()
         for listener in self._listeners:
             listener()
+
+
+async def together(*work: Coroutine[object, object, object]) -> None:
+    """Do all of it side by side; the first error cancels the rest and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in work:
+                group.create_task(coroutine)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None

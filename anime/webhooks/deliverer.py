@@ -6,12 +6,12 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from anime.core.webhooks import DELAYS_SECONDS, delay_seconds
 from anime.db.notifications import NotificationListener
 from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, DeliveryFailed
+from anime.retry_policies import WEBHOOK_DELAYS_SECONDS, webhook_delay
 from anime.settings import Settings
 from anime.webhooks.policy import signing_key
 from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
@@ -52,7 +52,7 @@ class Deliverer:
         database: Database,
         sender: Sender,
         *,
-        delays_seconds: Sequence[float] = DELAYS_SECONDS,
+        delays_seconds: Sequence[float] = WEBHOOK_DELAYS_SECONDS,
         claim_seconds: float = CLAIM_SECONDS,
     ) -> None:
         self._database, self._sender = database, sender
@@ -69,7 +69,8 @@ class Deliverer:
                         notified.clear()
                         wait_seconds = await self._begin_due(group, notified)
                         with suppress(TimeoutError):
-                            await asyncio.wait_for(notified.wait(), wait_seconds)
+                            async with asyncio.timeout(wait_seconds):
+                                await notified.wait()
         finally:
             await worker_channel.close()
 
@@ -116,7 +117,7 @@ class Deliverer:
 
     async def _put_off(self, delivery: Delivery, fault: DeliveryFailed) -> None:
         chance = random.random()  # noqa: S311  spreads repeats; nobody gains by guessing it
-        wait = delay_seconds(delivery.attempt, chance, self._delays_seconds)
+        wait = webhook_delay(delivery.attempt, chance, self._delays_seconds)
         if fault.is_final:
             wait = None
         async with self._database.session_scope() as session:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -14,9 +15,12 @@ from anime.core.public_addresses import is_never_public, is_public
 from anime.core.webhooks import content_of, signed_headers
 from anime.db.repositories import Delivery
 from anime.errors import DeliveryFailed
-from anime.net.tls import tls_context
+from anime.net.bounded_threads import BoundedThreads
+from anime.net.sockets import tls_context
 
 TIMEOUT_SECONDS = 15.0  # for all of it: name, connection, answer
+NAME_SECONDS = 5.0
+NAMES_AT_A_TIME = 16  # a strange name server may leave each of them unanswered for a minute
 CONNECT_SECONDS = 5.0  # for each of the receiver's addresses
 _PORTS = {"http": 80, "https": 443}
 
@@ -34,6 +38,7 @@ class Sender:
         self._key = key
         self._allow_private = allow_private
         self._timeout_seconds = timeout_seconds
+        self._names = BoundedThreads("webhook-names", NAMES_AT_A_TIME)
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
             verify=tls_context(),
@@ -108,7 +113,11 @@ class Sender:
         """
         if is_never_public(host) and not self._allow_private:
             raise _leads_inside()
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await self._names.run(ask, timeout_seconds=NAME_SECONDS)
+        except TimeoutError as fault:
+            raise DeliveryFailed(f"Its name was not resolved within {NAME_SECONDS:g} s.") from fault
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         allowed = [each for each in addresses if self._allow_private or is_public(each)]
         if not allowed:

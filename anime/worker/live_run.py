@@ -16,11 +16,19 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
+from anime.core.work_queues import WorkQueue
 from anime.worker.flow_loader import load_flow, loaded
 from anime.worker.loop_thread import LoopThread, LoopThreadLost
 from anime.worker.prefect_internals import run_cancellation_hooks
-from anime.worker.run_control import EndReason, RunControl, RunEnded, control_of_this_run
-from anime.worker.run_states import crash, hand_back, settle_cancelled
+from anime.worker.run_control import (
+    EndReason,
+    RunControl,
+    RunEnded,
+    control_of_this_run,
+    crash,
+    hand_back,
+    settle_cancelled,
+)
 
 SHUTDOWN_SECONDS = 12.0  # a flow's own: ComfyUI is told, rows are written
 INTERRUPT_SECONDS = 3.0  # what is left of a run that does not hear is interrupted, then left
@@ -36,6 +44,7 @@ class LiveRun:
 
     flow_run: FlowRun
     loop_thread: LoopThread
+    queue: WorkQueue
     control: RunControl = field(init=False)
     flow: Flow[..., Any] | None = None  # any flow
     is_claimed: bool = False

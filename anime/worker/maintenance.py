@@ -4,21 +4,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import httpx
 import psutil
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 
+from anime.settings import Settings
 from anime.worker.orphans import rescue
 from anime.worker.prefect_internals import tell_of_suspension
+from anime.worker.process_identity import ProcessIdentity, remove_old_locks
 from anime.worker.run_control import EndReason
-
-if TYPE_CHECKING:
-    from anime.worker.warm_worker import WarmWorker
+from anime.worker.run_pool import RunPool
 
 STEP_SECONDS = 1.0
 NEWS_EVERY_SECONDS = 5.0  # cancellations come by event; this is for events that were lost
@@ -29,10 +30,45 @@ _MB = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
+class MaintainedWorker(Protocol):
+    """What the loop needs of the worker that it looks after."""
+
+    settings: Settings
+    me: ProcessIdentity
+    run_pool: RunPool
+
+    @property
+    def api(self) -> PrefectClient:
+        """The Prefect server."""
+        ...
+
+    @property
+    def pool_name(self) -> str:
+        """The work pool that the worker serves."""
+        ...
+
+    @property
+    def knows_its_pool(self) -> bool:
+        """Whether the server has told of the pool yet."""
+        ...
+
+    def restart(self, why: str) -> None:
+        """End the runs, then become a new worker."""
+        ...
+
+    def settle_cancellation(self, run: FlowRun) -> None:
+        """Do what is to be done for a cancelled run whose worker has died."""
+        ...
+
+    def wake(self) -> None:
+        """Look for work now."""
+        ...
+
+
 class MaintenanceLoop:
     """Walks every second, and asks the server less often."""
 
-    def __init__(self, worker: "WarmWorker") -> None:
+    def __init__(self, worker: MaintainedWorker) -> None:
         self._worker = worker
         self._told_of: set[UUID] = set()
         self._process = psutil.Process()
@@ -91,9 +127,11 @@ class MaintenanceLoop:
     async def rescue(self) -> None:
         """Give runs of dead workers anew, or settle their cancellation."""
         worker = self._worker
-        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me)
+        home = worker.settings.home
+        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me, home)
         for run in left:
             worker.settle_cancellation(run)
+        remove_old_locks(home)
         worker.wake()
 
 

@@ -1,6 +1,5 @@
 """Hears at once that a run was ordered; polling is what can be relied on."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import cast
@@ -9,10 +8,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.progress.keys import worker_channel
+from anime.retry_policies import RUN_NOTIFICATIONS
 
 _log = logging.getLogger(__name__)
 LISTEN_SECONDS = 20.0  # one wait; below every idle time-out on the way
-SILENCE_SECONDS = 5.0  # after a failure
 
 
 async def answer(redis_url: str, pool: str, on_ring: Callable[[], None]) -> None:
@@ -26,7 +25,7 @@ async def answer(redis_url: str, pool: str, on_ring: Callable[[], None]) -> None
             if not is_failing:
                 _log.warning("No doorbell, runs are found by polling only: %s", fault)
             is_failing = True
-            await asyncio.sleep(SILENCE_SECONDS)
+            await RUN_NOTIFICATIONS.wait()
 
 
 async def _listen(redis: "Redis", pool: str, on_ring: Callable[[], None]) -> None:

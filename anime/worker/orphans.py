@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -20,7 +21,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
 from anime.worker.process_identity import ProcessIdentity
-from anime.worker.run_states import crash, hand_back
+from anime.worker.run_control import crash, hand_back
 
 UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died in between
 MAX_STARTS = 3  # a run that has been with so many dead workers is what kills them
@@ -70,12 +71,15 @@ def decide(run: Observation) -> OrphanDecision:
 
 
 async def rescue(
-    client: PrefectClient, pool: str, mine: Container[UUID], me: ProcessIdentity
+    client: PrefectClient, pool: str, mine: Container[UUID], me: ProcessIdentity, home: Path
 ) -> list[FlowRun]:
-    """Give runs of dead workers anew; returns those whose cancellation is left to settle."""
+    """Give runs of dead workers anew; returns those whose cancellation is left to settle.
+
+    Only workers with the same data folder are seen to be dead.
+    """
     to_cancel: list[FlowRun] = []
     for run in await _under_way(client, pool):
-        fate = OrphanDecision.LEFT_ALONE if run.id in mine else decide(_seen(run, me))
+        fate = OrphanDecision.LEFT_ALONE if run.id in mine else decide(_seen(run, me, home))
         if fate is OrphanDecision.LEFT_ALONE or not await _is_unchanged(client, run):
             continue
         _log.warning("Run %s (%s) has lost its worker: %s", run.name, run.id, fate)
@@ -97,7 +101,7 @@ async def _under_way(client: PrefectClient, pool: str) -> Sequence[FlowRun]:
     )
 
 
-def _seen(run: FlowRun, me: ProcessIdentity) -> Observation:
+def _seen(run: FlowRun, me: ProcessIdentity, home: Path) -> Observation:
     owner = ProcessIdentity.parse(run.infrastructure_pid)
     state = run.state
     age = datetime.now(UTC) - state.timestamp if state else timedelta()
@@ -106,7 +110,7 @@ def _seen(run: FlowRun, me: ProcessIdentity) -> Observation:
         seconds_in_state=age.total_seconds(),
         is_owned=run.infrastructure_pid is not None,
         # One of my own that I do not have: I was replaced within this process.
-        owner_is_gone=owner is not None and (owner == me or owner.is_gone()),
+        owner_is_gone=owner is not None and (owner == me or owner.is_gone(home)),
         starts=run.run_count,
     )
 

@@ -6,7 +6,7 @@ Written against Prefect 3.8.8 to 3.9.1, see the bound in pyproject.toml.
 import builtins
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
@@ -56,6 +56,11 @@ class PrefectWorkerHooks:
         return self._work_pool_name
 
     @property
+    def only_queues(self) -> Set[str]:
+        """The queues this worker was told to poll on the command line; empty for all."""
+        return self._work_queues
+
+    @property
     def limit(self) -> int | None:
         """Runs at a time, as told on the command line."""
         return self._limit
@@ -81,18 +86,29 @@ class PrefectWorkerHooks:
         """Tell the health check that this worker is alive."""
         self._last_polled_time = now("UTC")
 
-    async def scheduled_runs(self, limit: int) -> list[FlowRun]:
-        """Up to so many runs that are due: by priority of their queue, then by time."""
-        body: dict[str, object] = {"scheduled_before": str(now("UTC")), "limit": limit}
-        if self._work_queues:
-            body["work_queue_names"] = sorted(self._work_queues)
+    async def scheduled_runs(
+        self, limit: int, queues: Collection[str]
+    ) -> list[tuple[UUID, FlowRun]]:
+        """Up to so many runs that are due, each after the id of its queue.
+
+        By priority of their queue, then by time.
+
+        Raises:
+            ObjectNotFound: there is no such pool, or no such queue.
+        """
+        body: dict[str, object] = {
+            "scheduled_before": str(now("UTC")),
+            "limit": limit,
+            "work_queue_names": sorted(queues),
+        }
         answer = await self.api.request(
             "POST",
             "/work_pools/{name}/get_scheduled_flow_runs",
             path_params={"name": self._work_pool_name},
             json=body,
         )
-        return [WorkerFlowRunResponse.model_validate(found).flow_run for found in answer.json()]
+        found = [WorkerFlowRunResponse.model_validate(each) for each in answer.json()]
+        return [(each.work_queue_id, each.flow_run) for each in found]
 
     async def claim(self, run: FlowRun) -> bool:
         """Whether the run is ours now; of two workers that ask, the server tells one so."""

@@ -1,59 +1,97 @@
 """Which process a flow run is with, as written into the run's `infrastructure_pid`."""
 
+import logging
 import os
 import socket
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from string import hexdigits
 from typing import Self
+from uuid import uuid4
 
-import psutil
+from anime.settings.process_lock import acquire_lock, is_held
 
 _KIND = "anime-warm"
+LOCK_KEPT_SECONDS = 30 * 86_400.0  # runs of a worker that died so long ago are nobody's
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One worker process. Its start tells it from a later process with the same id."""
+    """One worker process. Host and pid are for people; the name of its lock tells it from others.
+
+    Earlier versions wrote the time at which the process started in place of the lock.
+    """
 
     host: str
     pid: int
-    started_ms: int
+    lock: str
 
     @classmethod
-    def me(cls) -> Self:
-        """This process."""
-        return cls(socket.gethostname(), os.getpid(), _started_ms(psutil.Process()))
+    def me(cls, home: Path) -> Self:
+        """This process, whose lock in the data folder others can look at from now on."""
+        return cls(socket.gethostname(), os.getpid(), _own_lock(home))
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
         """The owner a run names; None for one that is with another kind of worker.
 
-        >>> ProcessIdentity.parse("anime-warm/host-a/17/1700000000000")
-        Owner(host='host-a', pid=17, started_ms=1700000000000)
+        >>> ProcessIdentity.parse("anime-warm/host-a/17/0f3c")
+        Owner(host='host-a', pid=17, lock='0f3c')
         >>> ProcessIdentity.parse("4711") is None
         True
         """
         match (text or "").split("/"):
-            case [kind, host, pid, started] if (
-                kind == _KIND and pid.isdigit() and started.isdigit()
+            case [kind, host, pid, lock] if (
+                kind == _KIND and pid.isdigit() and lock and set(lock) <= set(hexdigits)
             ):
-                return cls(host, int(pid), int(started))
+                return cls(host, int(pid), lock)
         return None
 
     def __str__(self) -> str:
-        return f"{_KIND}/{self.host}/{self.pid}/{self.started_ms}"
+        return f"{_KIND}/{self.host}/{self.pid}/{self.lock}"
 
-    def is_gone(self) -> bool:
-        """Whether the process has ended. One of another host is taken to live."""
-        if self.host != socket.gethostname():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            return (
-                process.status() == psutil.STATUS_ZOMBIE or _started_ms(process) != self.started_ms
-            )
-        except psutil.NoSuchProcess:
-            return True
+    def is_gone(self, home: Path) -> bool:
+        """Whether the process has ended. One whose lock is not in that data folder may live.
+
+        It may be in another container, where its id means something else. One on another host is
+        taken to live, too: some network file systems show a lock on its own machine only.
+        """
+        is_near = self.host == socket.gethostname()
+        return is_near and is_held(_lock_path(home, self.lock)) is False
 
 
-def _started_ms(process: psutil.Process) -> int:
-    return round(process.create_time() * 1000)
+def remove_old_locks(home: Path) -> None:
+    """Remove the locks of workers that ended long ago."""
+    for path in _lock_folder(home).glob("*.lock"):
+        with suppress(FileNotFoundError):  # another worker was faster
+            is_old = time.time() - path.stat().st_mtime > LOCK_KEPT_SECONDS
+            if is_old and is_held(path) is False:
+                path.unlink()
+
+
+@cache
+def _own_lock(home: Path) -> str:
+    """The name of a lock that this process holds until it ends."""
+    name = uuid4().hex
+    try:
+        acquire_lock(_lock_path(home, name))
+    except OSError as fault:
+        _log.warning(
+            "%s takes no lock, so nobody will know when this worker has died: %s",
+            _lock_folder(home),
+            fault,
+        )
+    return name
+
+
+def _lock_folder(home: Path) -> Path:
+    return home / "run" / "workers"
+
+
+def _lock_path(home: Path, name: str) -> Path:
+    return _lock_folder(home) / f"{name}.lock"

@@ -1,9 +1,13 @@
-"""How a run that is under way is asked to end, and how the code inside it learns that."""
+"""How a run is asked to end, and the states that a worker gives to runs itself."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, FlowRunPolicy
+from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 
 class EndReason(StrEnum):
@@ -30,3 +34,23 @@ class RunControl:
 
 # Tasks and threads of the run, and the flows it calls, inherit it.
 control_of_this_run: ContextVar[RunControl | None] = ContextVar("anime-warm-run", default=None)
+
+
+async def hand_back(client: PrefectClient, run: FlowRun, why: str) -> None:
+    """Put the run back into its queue, to be taken up at once by whoever is free."""
+    if run.empirical_policy.retry_type == "in_process":  # it would wait for its old process
+        policy = FlowRunPolicy(**run.empirical_policy.model_dump() | {"retry_type": "reschedule"})
+        await client.update_flow_run(run.id, empirical_policy=policy)
+    await client.set_flow_run_state(run.id, AwaitingRetry(message=why), force=True)
+
+
+async def crash(client: PrefectClient, run: FlowRun, why: str) -> None:
+    """Say that the run is over, and why."""
+    await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+
+
+async def settle_cancelled(client: PrefectClient, run: FlowRun) -> None:
+    """Say that the cancellation is done."""
+    await client.set_flow_run_state(
+        run.id, Cancelled(message="Flow run was cancelled."), force=True
+    )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 
+from anime.core.work_queues import WorkQueue, limits_of_worker
 from anime.worker.live_run import LiveRun
 from anime.worker.loop_thread import LoopThread
 from anime.worker.run_control import EndReason
@@ -17,9 +18,10 @@ _log = logging.getLogger(__name__)
 class RunPool:
     """Who is at work where. For the worker's loop only."""
 
-    def __init__(self, size: int, on_room: Callable[[], None]) -> None:
-        """`size` runs at a time; `on_room` is called when one of them has ended."""
-        self._size = size
+    def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
+        """`limit` bounds the runs of each queue; `on_room` is called when a run has ended."""
+        self._limit = limit
+        self._limits = limits_of_worker(limit)
         self._on_room = on_room
         self._runs: dict[UUID, LiveRun] = {}
         self._serving: set[asyncio.Task[None]] = set()
@@ -35,20 +37,25 @@ class RunPool:
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(list(self._runs.values()))
 
-    @property
-    def room(self) -> int:
-        """How many more runs may begin now."""
-        return max(self._size - len(self._runs), 0)
+    def room(self, queue: WorkQueue) -> int:
+        """How many more runs of that queue may begin now."""
+        taken = sum(live.queue is queue for live in self._runs.values())
+        return max(self._limits[queue] - taken, 0)
 
     def warm_up(self) -> None:
-        """Make the lanes, so that no run waits for one."""
-        self._free += [self._new_thread() for _ in range(self._size)]
+        """Make the threads for those who wait; others are made when they are needed."""
+        self._free += [self._new_thread() for _ in range(self._limit)]
 
     def begin(
-        self, run: FlowRun, serve: Callable[[LiveRun], Awaitable[None]], *, ending: EndReason | None
+        self,
+        run: FlowRun,
+        serve: Callable[[LiveRun], Awaitable[None]],
+        *,
+        queue: WorkQueue,
+        ending: EndReason | None = None,
     ) -> asyncio.Task[None]:
-        """Give the run a lane and have it served there."""
-        live = self._runs[run.id] = LiveRun(run, self._idle_thread())
+        """Give the run a thread and have it served there; it counts for its queue."""
+        live = self._runs[run.id] = LiveRun(run, self._idle_thread(), queue)
         if ending is not None:
             live.end(ending)
         task = asyncio.create_task(self._serve(live, serve))

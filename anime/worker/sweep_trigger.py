@@ -4,18 +4,19 @@ import asyncio
 import hashlib
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from anime.assets.watcher import watch_folder
+from anime.core.work_queues import WorkQueue
 from anime.errors import PrefectUnavailable
 from anime.net.prefect_api import PrefectApi, RunState
+from anime.retry_policies import SWEEP_TRIGGER
 from anime.settings import Settings
 
 SWEEP = "sweep/sweep"
-QUEUE = "batch"
 ASK_SECONDS = 1.0  # between two questions whether a sweep has ended
 FOLLOW_SECONDS = 900.0  # then it is taken to have ended; the next news orders another one
-MAX_PAUSE_SECONDS = 300.0
 _NOT_SWEPT = "Nothing was swept"  # as flows/sweep.py says when another sweep is at work
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class SweepTrigger:
         async with PrefectApi.from_settings(self._settings) as prefect:
             deployment = await prefect.deployment_id(SWEEP)
             run_id = await prefect.start_run(
-                deployment, {"folder": str(self._folder)}, key=key, queue=QUEUE
+                deployment, {"folder": str(self._folder)}, key=key, queue=WorkQueue.MAINTENANCE
             )
             give_up_at = time.monotonic() + FOLLOW_SECONDS
             while True:
@@ -92,5 +93,5 @@ def window_to_order_in(failures: int, seconds: float, now: float) -> int:
     >>> window_to_order_in(3, seconds=5, now=11.0)
     10
     """
-    windows = min(1 << min(failures, 10), max(1, int(MAX_PAUSE_SECONDS // seconds)))
-    return int(now // seconds) + windows
+    wait_seconds = replace(SWEEP_TRIGGER, first_seconds=seconds).delay(failures)
+    return int(now // seconds) + max(1, int(wait_seconds // seconds))

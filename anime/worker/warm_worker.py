@@ -24,9 +24,10 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
+from anime.core.work_queues import queue_named
 from anime.settings import get_settings, resolve_reference
-from anime.worker.entrypoints import Entrypoints
-from anime.worker.flow_loader import load_ahead, unheeded
+from anime.worker.due_runs import DueRuns
+from anime.worker.flow_loader import Entrypoints, load_ahead, unheeded
 from anime.worker.live_run import LAST_SECONDS, LiveRun
 from anime.worker.maintenance import MaintenanceLoop
 from anime.worker.prefect_internals import (
@@ -54,10 +55,11 @@ class WarmWorker(
     def __init__(self, *arguments: Any, **named: Any) -> None:  # those of BaseWorker
         super().__init__(*arguments, **named)
         self.settings = get_settings()
-        self.me = ProcessIdentity.me()
+        self.me = ProcessIdentity.me(self.settings.home)
         self.run_pool = RunPool(self.limit or self.settings.worker_limit, on_room=self.wake)
         self.runs_taken = 0
         self._entrypoints = Entrypoints()
+        self._due = DueRuns()
         self._polling = asyncio.Lock()
         self._rung = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
@@ -122,7 +124,8 @@ class WarmWorker(
         del configuration
         if task_status is not None:
             task_status.started(self.me.pid)
-        await self.run_pool.begin(flow_run, self._serve_claimed, ending=None)
+        queue = queue_named(flow_run.work_queue_name)
+        await self.run_pool.begin(flow_run, self._serve_claimed, queue=queue)
         return BaseWorkerResult(identifier=str(self.me), status_code=0)
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
@@ -132,21 +135,19 @@ class WarmWorker(
         """
         self.note_poll()
         async with self._polling:
-            if self._stopping or not self.run_pool.room or not self.knows_its_pool:
+            if self._stopping or not self.knows_its_pool:
                 return []
+            begun: list[FlowRun] = []
             try:
-                # The server still shows those that are being claimed this moment.
-                due = await self.scheduled_runs(self.run_pool.room + len(self.run_pool))
+                async for queue, run in self._due.runs(self, self.run_pool):
+                    self.watch_for_cancellation(run.id)
+                    self.run_pool.begin(run, self._serve, queue=queue)
+                    begun.append(run)
             except ObjectNotFound:
-                return []  # the pool is made with the next heartbeat
+                self._due.forget()  # the pool is made with the next heartbeat, or a queue is gone
             except httpx.HTTPError as fault:
                 self.log.warning("Prefect gives no work: %s", fault or type(fault).__name__)
-                return []
-            fresh = [run for run in due if run.id not in self.run_pool][: self.run_pool.room]
-            for run in fresh:
-                self.watch_for_cancellation(run.id)
-                self.run_pool.begin(run, self._serve, ending=None)
-            return fresh
+            return begun
 
     def wake(self) -> None:
         """Look for work now."""
@@ -158,7 +159,8 @@ class WarmWorker(
 
     def settle_cancellation(self, run: FlowRun) -> None:
         """Do what is to be done for a cancelled run whose worker has died."""
-        self.run_pool.begin(run, self._serve_claimed, ending=EndReason.CANCELLED)
+        queue = queue_named(run.work_queue_name)
+        self.run_pool.begin(run, self._serve_claimed, queue=queue, ending=EndReason.CANCELLED)
 
     def restart(self, why: str) -> None:
         """End the runs as `stop` does, then become a new worker."""

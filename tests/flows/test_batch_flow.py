@@ -88,7 +88,7 @@ async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
     assert {job.status for job in jobs} == {JobStatus.COMPLETED}
     shown = await artifacts_of((await newest_batch_run()).id)
     [sheet] = (studio.library / ".sheets").iterdir()
-    assert shown["image"].endswith(f"/api/anime/assets/contact_sheet/{sheet.name}")
+    assert shown["image"].endswith(f"/api/anime/sheets/{sheet.name}")
     assert shown["progress"] == 100
     with Image.open(sheet) as drawn:
         assert drawn.width > 600

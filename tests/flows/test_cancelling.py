@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository, Lease
+from anime.jobs.background import reconciler_of
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.keys import job_hash
 from anime.progress.publisher import ProgressPublisher, follow_job
@@ -73,7 +74,7 @@ async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
     studio: RehearsalStudio, job_service: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "anime.runs.execution._BEAT_SECONDS", 60.0
+        "anime.runs.execution._HEARTBEAT_SECONDS", 60.0
     )  # so that only the bell can tell
     doomed, neighbour = uuid4(), uuid4()
     run = asyncio.create_task(ended(prompt="no", job_id=doomed, **LONG))
@@ -127,7 +128,7 @@ async def test_f31_a_cancellation_after_the_render_comes_too_late_and_the_pictur
 async def test_a_run_that_comes_for_a_job_cancelled_while_it_waited_ends_as_cancelled(
     studio: RehearsalStudio, job_service: JobService
 ) -> None:
-    job = await job_service.intake.take_on(GenerationRequest(prompt="never"))
+    job = await job_service.admit(GenerationRequest(prompt="never"))
     assert (await job_service.cancel(job.id)).status is JobStatus.CANCELLED
     state = await ended(prompt="never", job_id=job.id)
     assert state.name == "Cancelled"
@@ -145,7 +146,7 @@ async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
     async with studio.database.session_scope() as session:
         stopping = await JobRepository(session).request_cancel(job_id)
     assert stopping.status is JobStatus.CANCELLING
-    done = await job_service.reconciler().step()
+    done = await reconciler_of(job_service).step()
     assert done.cancelled == 1
     assert (await job_of(studio, job_id)).status is JobStatus.CANCELLED
     queue, history = await prompts(studio)

@@ -220,7 +220,9 @@ async def test_f50_a_transaction_that_could_not_be_serialized_is_done_again(
         tasks.append(asyncio.create_task(commit_once_waited_for(rival)))
 
     job_id, tasks = uuid4(), list[asyncio.Task[None]]()
-    monkeypatch.setattr("anime.runs.execution._BEAT_SECONDS", 60.0)  # nobody else writes to the job
+    monkeypatch.setattr(
+        "anime.runs.execution._HEARTBEAT_SECONDS", 60.0
+    )  # nobody else writes to the job
     steps.at(Stage.RECORDING, write_first)
     async with isolated(postgres.url, "repeatable read"):
         await generate(prompt="two writers", job_id=job_id, **SMALL)

@@ -13,9 +13,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from redis.asyncio import Redis
 
+from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.png_metadata import exif_texts, png_texts, read_stamp
-from anime.core.seeds import seed_of
 from anime.errors import (
     ComfyUIUnreachable,
     InsufficientVram,

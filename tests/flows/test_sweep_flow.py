@@ -83,7 +83,7 @@ async def test_a_run_shows_a_bar_a_table_and_a_sheet_of_the_new_pictures(
     assert rows["0.png"]["where"] in {str(path) for path in studio.library_files()}
     assert rows["empty.png"]["is"] == "quarantined"
     [sheet] = (studio.library / ".sheets").iterdir()
-    assert artifacts["image"].endswith(f"/api/anime/assets/contact_sheet/{sheet.name}")
+    assert artifacts["image"].endswith(f"/api/anime/sheets/{sheet.name}")
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
 

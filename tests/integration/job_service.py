@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
+from anime.jobs.background import reconciler_of
 from anime.jobs.reconciler import ReconcileCounts
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.publisher import ProgressPublisher
@@ -23,7 +24,7 @@ REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", steps=4)
 class Office:
     """The desk, and what a test looks into."""
 
-    job_service: JobService
+    service: JobService
     database: Database
     settings: Settings
 
@@ -46,7 +47,7 @@ class Office:
 
     async def reconcile(self) -> ReconcileCounts:
         """One step, for which no job is too young."""
-        return await self.job_service.reconciler().step(young_seconds=0)
+        return await reconciler_of(self.service).step(young_seconds=0)
 
 
 @asynccontextmanager
@@ -64,6 +65,6 @@ async def open_office(
     async with (
         Database(database_url) as database,
         ProgressPublisher(redis_url) as publisher,
-        open_job_service(settings, database, publisher) as job_service,
+        open_job_service(settings, database, publisher) as service,
     ):
-        yield Office(job_service, database, settings)
+        yield Office(service, database, settings)

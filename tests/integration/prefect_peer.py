@@ -32,6 +32,7 @@ class PrefectPeer:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked_for_runs: int = 0
     refuses_runs: bool = False
+    forgets_runs: bool = False  # somebody has deleted them
     refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
     run_state: str = "RUNNING"
@@ -39,6 +40,8 @@ class PrefectPeer:
     pool_status: str = "READY"
     states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)  # while it is set
+    unanswered_orders: int = 0  # as many runs are made, and nobody hears of it
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -61,9 +64,14 @@ class PrefectPeer:
             return JSONResponse({"detail": "no such parameter"}, 422)
         run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
         self.ordered.set()
+        if self.unanswered_orders:
+            self.unanswered_orders -= 1
+            await asyncio.Event().wait()
         return JSONResponse(run, 201)
 
     async def flow_run(self, request: Request) -> JSONResponse:
+        if self.forgets_runs:
+            return JSONResponse({"detail": "Flow run not found"}, 404)
         return JSONResponse(self._told(request.path_params["id"]))
 
     async def filtered(self, request: Request) -> JSONResponse:
@@ -79,8 +87,8 @@ class PrefectPeer:
         return JSONResponse({"status": "ACCEPT"}, 201)
 
     async def until_runs(self, number: int) -> None:
-        """Return when so many runs are ordered; within five seconds."""
-        async with asyncio.timeout(5):
+        """Return when so many runs are ordered; within half a minute."""
+        async with asyncio.timeout(30):
             while len(self.runs) < number:
                 self.ordered.clear()
                 await self.ordered.wait()
@@ -96,9 +104,20 @@ class PrefectPeer:
     async def work_pool(self, request: Request) -> JSONResponse:
         return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
 
+    async def _when_it_answers(
+        self,
+        request: Request,
+        call_next: Any,  # as Starlette hands it over
+    ) -> Any:
+        await self.answers.wait()
+        return await call_next(request)
+
     def app(self) -> Starlette:
         return Starlette(
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=_authorized)],
+            middleware=[
+                Middleware(BaseHTTPMiddleware, dispatch=self._when_it_answers),
+                Middleware(BaseHTTPMiddleware, dispatch=_authorized),
+            ],
             routes=[
                 Route("/api/admin/version", self.version),
                 Route("/api/deployments/name/{flow}/{name}", self.deployment),
@@ -125,7 +144,11 @@ async def running_prefect_peer() -> AsyncIterator[PrefectPeer]:
     """The peer on a free port; `url` ends in /api, as PREFECT_API_URL does."""
     [listening] = listen("127.0.0.1", [0])
     peer = PrefectPeer(url=f"{address_of(listening)}/api")
-    server = uvicorn.Server(uvicorn.Config(peer.app(), log_level="error", lifespan="off"))
+    peer.answers.set()
+    config = uvicorn.Config(
+        peer.app(), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
     try:
         yield peer

@@ -178,7 +178,7 @@ def test_files_are_described_by_what_they_may_be(document: Json) -> None:
     for path, media_types in (
         ("/api/anime/files/{file_id}/content", {"image/*", "video/*", "audio/*"}),
         ("/api/anime/files/{file_id}/thumbnail", {"image/*"}),
-        ("/api/anime/assets/contact_sheet/{name}", {"image/png", "application/pdf"}),
+        ("/api/anime/sheets/{name}", {"image/png", "application/pdf"}),
     ):
         answers = document["paths"][path]["get"]["responses"]
         assert answers["200"]["content"].keys() >= media_types, path

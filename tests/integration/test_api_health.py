@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,15 +13,21 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from anime.api import metrics, readiness
+from anime.assets.store import AssetStore
+from anime.cli.checkup import check_up
 from anime.core.job_status import FailureKind
+from anime.db.migrate import revision
 from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.settings import Settings
 from tests.integration.api_client import opened_api
+from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer
 
 NOWHERE = "http://127.0.0.1:9"
@@ -54,6 +61,7 @@ async def test_a_whole_studio_is_ready(whole: Settings) -> None:
         "redis": "up",
         "comfyui": "up",
         "prefect": "up",
+        "library": "up",
         "vault": "not configured",
     }
 
@@ -66,6 +74,7 @@ async def test_a_whole_studio_is_ready(whole: Settings) -> None:
         ({"comfyui_url": None}, "comfyui", 503),
         ({"prefect_api_url": f"{NOWHERE}/api"}, "prefect", 503),
         ({"redis_url": SecretStr("redis://127.0.0.1:9")}, "redis", 200),
+        ({"library_dir": Path("/nowhere/library")}, "library", 503),
     ],
 )
 async def test_what_is_missing_is_named_with_its_error(
@@ -81,9 +90,91 @@ async def test_what_is_missing_is_named_with_its_error(
     assert found[missing]["todo"]
 
 
-async def test_one_comfyui_of_several_is_enough(whole: Settings) -> None:
-    async with opened_api(whole, comfyui_url=f"{NOWHERE},{whole.comfyui_url}") as api:
-        assert (await api.get("/ready")).json()["dependencies"]["comfyui"]["state"] == "up"
+@pytest.mark.parametrize(("order", "state"), [((0, 1), "up"), ((1, 0), "down")])
+async def test_the_server_that_jobs_use_has_to_answer_and_no_other(
+    whole: Settings, order: tuple[int, int], state: str
+) -> None:
+    servers = (str(whole.comfyui_url), NOWHERE)
+    async with opened_api(whole, comfyui_url=",".join(servers[each] for each in order)) as api:
+        assert (await api.get("/ready")).json()["dependencies"]["comfyui"]["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("status", "todo"), [("NOT_READY", "anime worker"), ("PAUSED", "work-pool resume")]
+)
+async def test_a_pool_that_nobody_works_for_is_not_ready(
+    whole: Settings, prefect_peer: PrefectPeer, status: str, todo: str
+) -> None:
+    prefect_peer.pool_status = status
+    async with opened_api(whole) as api:
+        answer = await api.get("/ready")
+    assert answer.status_code == 503
+    assert todo in answer.json()["dependencies"]["prefect"]["todo"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "todo"),
+    [
+        ("ALTER DATABASE {name} SET default_transaction_read_only = on", "ANIME_DATABASE_URL"),
+        ("UPDATE anime_api.alembic_version SET version_num = '0001'", "anime migrate"),
+        ("DROP TABLE anime_api.alembic_version", "anime migrate"),
+    ],
+)
+async def test_a_database_that_takes_no_job_is_not_ready(
+    whole: Settings, database_url: str, statement: str, todo: str
+) -> None:
+    await execute(database_url, statement.format(name=make_url(database_url).database))
+    async with opened_api(whole) as api:
+        answer = await api.get("/ready")
+    assert answer.status_code == 503
+    assert todo in answer.json()["dependencies"]["database"]["todo"]
+
+
+async def test_a_library_that_hangs_holds_one_thread_however_often_it_is_asked_for(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    mounted = threading.Event()
+
+    def hang(store: AssetStore) -> None:
+        asked.append(store.root)
+        mounted.wait(60)
+
+    monkeypatch.setattr(AssetStore, "_check", hang)
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.3)
+    async with opened_api(whole) as api:
+        for _ in range(3):
+            found = (await api.get("/ready")).json()["dependencies"]
+            assert found["library"]["state"] == "down"
+        assert asked == [whole.library]
+        mounted.set()
+        monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 30)
+        found = (await api.get("/ready")).json()["dependencies"]
+        assert found["library"]["state"] == "up"
+
+
+async def test_doctor_says_of_each_fault_what_the_api_says(
+    whole: Settings, prefect_peer: PrefectPeer, database_url: str
+) -> None:
+    await execute(database_url, "UPDATE anime_api.alembic_version SET version_num = '0001'")
+    prefect_peer.pool_status = "PAUSED"
+    broken = whole.model_copy(
+        update={
+            "redis_url": SecretStr("redis://127.0.0.1:9"),
+            "comfyui_url": NOWHERE,
+            "library_dir": Path("/nowhere/library"),
+        }
+    )
+    async with opened_api(broken) as api:
+        found = (await api.get("/ready")).json()["dependencies"]
+    told = {each["error"]: each["todo"] for each in found.values() if each["state"] == "down"}
+    said = {each.detail: each.todo for each in await check_up(broken)}
+    assert len(told) == 5
+    assert said | told == said
+
+
+async def test_the_newest_revision_is_the_one_that_migrations_lead_to(database_url: str) -> None:
+    assert await revision(database_url) == (NEWEST_REVISION, NEWEST_REVISION)
 
 
 async def test_what_never_answers_keeps_nobody_waiting(

@@ -76,7 +76,7 @@ async def test_a_signed_address_shows_its_picture_and_nothing_else(api_settings:
     sheet.parent.mkdir()
     sheet.write_bytes(b"\x89PNG")
     settings = api_settings.model_copy(update=TOKENS)
-    path = "/api/anime/assets/contact_sheet/batch-1.png"
+    path = "/api/anime/sheets/batch-1.png"
     query = picture_address(path, settings).partition("?")[2]
     async with opened_api(settings) as api:
         assert (await api.get(f"{path}?{query}")).content == b"\x89PNG"
@@ -93,7 +93,7 @@ async def test_without_a_token_signed_addresses_work_as_before(
     sheet = api_settings.library / ".sheets" / "batch-1.png"
     sheet.parent.mkdir()
     sheet.write_bytes(b"\x89PNG")
-    answer = await api.get("/api/anime/assets/contact_sheet/batch-1.png?expires=1&signature=ab")
+    answer = await api.get("/api/anime/sheets/batch-1.png?expires=1&signature=ab")
     assert answer.status_code == 200
 
 
@@ -164,7 +164,7 @@ async def test_a_body_that_does_not_come_in_is_given_up(
         "/api/anime/projects",
         "/api/anime/files/1",
         "/api/anime/files/1/content",
-        "/api/anime/assets/contact_sheet/a.png",
+        "/api/anime/sheets/a.png",
         "/metrics",
     ],
 )
@@ -173,3 +173,27 @@ async def test_parameters_that_no_route_knows_are_refused_by_name(
 ) -> None:
     problem = problem_in(await api.get(path, params={"stauts": "x", "y": "1"}), 422)
     assert [fault["field"] for fault in problem["errors"]] == ["stauts", "y"]
+
+
+async def test_a_parameter_that_comes_twice_is_refused_by_name(api: httpx.AsyncClient) -> None:
+    """The list would be of one of the two, and nobody told that it is not of the other."""
+    problem = problem_in(await api.get(f"{JOBS}?project=a&limit=1&project=b"), 422)
+    assert problem["errors"] == [{"field": "project", "message": "is given twice"}]
+
+
+async def test_a_key_that_comes_twice_in_a_body_is_refused_by_every_route(
+    api: httpx.AsyncClient,
+) -> None:
+    document = (await api.get("/openapi.json")).json()
+    refused = 0
+    for method, path, operation in operations(document):
+        if "requestBody" in operation:
+            answer = await api.request(
+                method,
+                path.replace("{", "").replace("}", ""),
+                content='{"prompt": "rain", "name": "a", "prompt": "snow", "name": "b"}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert "stands twice" in problem_in(answer, 422)["detail"], path
+            refused += 1
+    assert refused >= 6

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from anime.api import library_reader
 from anime.api.app import create_app
 from anime.api.routes_generation import GenerationStatus
 from anime.core.job_status import FailureKind
@@ -20,6 +25,7 @@ from anime.settings import Settings
 from tests.integration.api_client import client_of, opened_api, problem_in
 from tests.integration.prefect_peer import PrefectPeer
 
+SECONDS = 20
 PICTURE, THUMBNAIL = b"\x89PNG picture", b"RIFF thumbnail"
 SHA256 = "ab" * 32
 
@@ -325,15 +331,47 @@ async def test_a_file_that_is_gone_is_not_found(
     assert (await api.get(f"/api/anime/files/{row.id}")).json()["filename"] == "gone.png"
 
 
+async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
+    api: httpx.AsyncClient,
+    api_settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a network mount whose server is gone: each call waits, and cannot be stopped."""
+    monkeypatch.setattr(library_reader, "ANSWER_SECONDS", 0.5)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    row = await write_file(database, api_settings.library / "1.png")
+    (api_settings.library / "1.png").write_bytes(PICTURE)
+    (api_settings.library / ".sheets").mkdir()
+    (api_settings.library / ".sheets" / "a.png").write_bytes(PICTURE)
+    is_back, look = threading.Event(), os.stat
+
+    def hang(path: Any, *more: Any, **options: Any) -> Any:  # as `os` takes and gives it
+        if str(path).startswith(str(api_settings.library)):
+            assert is_back.wait(SECONDS), "the call was on the event loop, or nobody went on"
+        return look(path, *more, **options)
+
+    monkeypatch.setattr(os, "stat", hang)
+    paths = [f"/api/anime/files/{row.id}/{what}" for what in ("content", "thumbnail")]
+    paths += ["/api/anime/sheets/a.png"]
+    for path in paths:
+        problem = problem_in(await api.get(path), 503)
+        assert problem["type"] == "urn:anime:problem:storage-unavailable"
+    answer = await api.post("/api/anime/generate", json={"prompt": "rain"})
+    assert answer.status_code == 202
+    is_back.set()
+    assert (await api.get(paths[0])).content == PICTURE
+
+
 async def test_a_contact_sheet_can_be_shown_by_prefects_pages(
     api: httpx.AsyncClient, api_settings: Settings
 ) -> None:
     sheet = api_settings.library / ".sheets" / "batch-rooftops-0123456789ab.png"
     sheet.parent.mkdir()
     sheet.write_bytes(PICTURE)
-    answer = await api.get(f"/api/anime/assets/contact_sheet/{sheet.name}")
+    answer = await api.get(f"/api/anime/sheets/{sheet.name}")
     assert (answer.status_code, answer.content) == (200, PICTURE)
-    assert (await api.head(f"/api/anime/assets/contact_sheet/{sheet.name}")).headers["etag"]
+    assert (await api.head(f"/api/anime/sheets/{sheet.name}")).headers["etag"]
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
 
@@ -346,7 +384,7 @@ async def test_no_other_file_is_sent_as_a_contact_sheet(
     (api_settings.library / "secret.png").write_bytes(PICTURE)
     (api_settings.library / ".sheets" / "no-picture.txt").write_bytes(PICTURE)
     (api_settings.library / ".sheets" / "link.png").symlink_to(api_settings.library / "secret.png")
-    answer = await api.get(f"/api/anime/assets/contact_sheet/{name}")
+    answer = await api.get(f"/api/anime/sheets/{name}")
     assert answer.status_code in {404, 422}
     assert PICTURE not in answer.content
 

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -17,11 +19,14 @@ from sqlalchemy import make_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from anime.net.listening import listening_socket
+from anime.net.sockets import listening_socket
+from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
+from tests.integration.progress_peer import event
 
 START_SECONDS = 30
+EVENTS_BEHIND = 150
 TOKEN = "a-token-nobody-may-see"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -144,6 +149,48 @@ async def _refuses_new_connections(served: Served) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_reader_of_events_that_is_behind_at_a_stop_is_told_all_of_them(
+    api_settings: Settings, redis_url: str
+) -> None:
+    job_id, port = uuid4(), free_port()
+    more = {"ANIME_API_PORTS": str(port), "ANIME_WS_PORT": "0", "ANIME_REDIS_URL": redis_url}
+    path = f"/api/anime/jobs/{job_id}/events"
+    async with (
+        serving_api(environment(api_settings, **more), port) as served,
+        ProgressPublisher(redis_url) as publisher,
+        small_receiver(port) as behind,
+    ):
+        await publisher.publish(event(job_id, 1))
+        async with behind.stream("GET", path) as slow, served.http.stream("GET", path) as quick:
+            slow_lines, quick_lines = slow.aiter_lines(), quick.aiter_lines()
+            await anext(slow_lines)
+            await anext(quick_lines)
+            for _ in range(EVENTS_BEHIND):  # 9 MB: more than the sockets on the way hold
+                await publisher.publish(event(job_id, 1, message="x" * 60_000))
+            last = f"id: {EVENTS_BEHIND + 1}"
+            async with asyncio.timeout(START_SECONDS):
+                while await anext(quick_lines) != last:
+                    pass
+            served.process.send_signal(signal.SIGTERM)
+            ids = []
+            async for line in slow_lines:
+                if line.startswith("id: "):
+                    ids.append(line)
+                    await asyncio.sleep(1 / EVENTS_BEHIND)
+        assert (len(ids), ids[-1]) == (EVENTS_BEHIND, last)
+        _, log = await served.stopped()
+        assert "ERROR" not in log
+
+
+def small_receiver(port: int) -> httpx.AsyncClient:
+    """A client for which little can be on the way."""
+    options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**18)]
+    transport = httpx.AsyncHTTPTransport(socket_options=options)
+    return httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=START_SECONDS
+    )
+
+
 async def test_bodies_that_are_too_long_are_refused_over_a_socket(served: Served) -> None:
     headers = BEARER | {"Content-Type": "application/json"}
     for body in (in_pieces(2**21), b" " * 2**21):
@@ -161,9 +208,9 @@ async def test_the_log_of_sockets_holds_no_token_and_calls_a_refusal_no_error(
     served: Served,
 ) -> None:
     url = str(served.http.base_url).replace("http", "ws") + "/ws"
-    async with connect(f"{url}?token={TOKEN}", proxy=None) as socket:
-        await socket.send('{"action": "ping"}')
-        assert "pong" in str(await socket.recv())
+    async with connect(f"{url}?token={TOKEN}", proxy=None) as opened:
+        await opened.send('{"action": "ping"}')
+        assert "pong" in str(await opened.recv())
     with pytest.raises(InvalidStatus) as refused:
         async with connect(f"{url}?token={TOKEN}-of-yesterday", proxy=None):
             pass

@@ -173,6 +173,53 @@ def test_a_fault_in_the_file_is_named_by_its_line(tmp_path: Path, text: str, sai
         read_batch(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prompts: [a]\nname: x\nprompts: [b]\n", "line 3: prompts is in line 1 already."),
+        ("prompts: [a]\n'prompts': [b]\n", "line 2: prompts is in line 1 already."),
+        (
+            "prompts: [a]\ncommon:\n  inputs:\n    frames: 8\n    frames: 16\n",
+            "line 5: common.inputs.frames is in line 4 already.",
+        ),
+        (
+            "requests:\n  - prompt: a\n  - prompt: b\n    prompt: c\n",
+            "line 4: requests.1.prompt is in line 3 already.",
+        ),
+        (
+            "common: &all {steps: 4, steps: 5}\nrequests:\n  - <<: *all\n    prompt: a\n",
+            "line 1: common.steps is in line 1 already.",
+        ),
+        ('{"prompts": ["a"],\n "prompts": ["b"]}\n', "line 2: prompts is in line 1 already."),
+        (
+            "prompts: [a]\nprompts: [b]\ntakes: 1\ntakes: 2\n",
+            "line 2: prompts is in line 1 already. b.yaml line 4: takes is in line 3 already.",
+        ),
+    ],
+)
+def test_a_key_that_comes_twice_is_refused_with_both_lines(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidRequest) as refused:
+        read_batch(file)
+    assert refused.value.what == f"b.yaml {said}"
+
+
+def test_merged_keys_may_be_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "b.yaml"
+    file.write_text(
+        "common: &all {steps: 4}\n"
+        "requests:\n"
+        "  - &one {<<: *all, prompt: a, steps: 5}\n"
+        "  - {<<: *one, prompt: b}\n"
+        "  - {<<: [*one, *all], <<: *all, steps: 6}\n"
+    )
+    asked = [(each.prompt, each.steps) for each in read_batch(file).requests]
+    assert asked == [("a", 5), ("b", 5), ("a", 6)]
+
+
 def test_a_file_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="No such file"):
         read_batch(tmp_path / "missing.yaml")

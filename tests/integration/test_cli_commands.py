@@ -224,6 +224,22 @@ async def test_ctrl_c_stops_watching_and_not_the_job(
     assert [job.status for job in await all_jobs(database)] == [JobStatus.QUEUED]
 
 
+async def test_a_prefect_that_is_busy_is_asked_again_and_one_job_is_made(
+    anime: Commands, prefect: PrefectPeer, database: Database
+) -> None:
+    prefect.answers.clear()
+    process = await anime.start("generate", "rain")
+    assert process.stderr is not None
+    line = await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)
+    assert b"has not answered within 5 s" in line
+    prefect.answers.set()
+    job_id = await ordered_job(prefect)
+    await play_worker(job_id, database, None, Path("/library/rain.png"))
+    done = await ended(process)
+    assert (done.code, done.out) == (0, "/library/rain.png\n"), done.err
+    assert [job.id for job in await all_jobs(database)] == [job_id]
+
+
 async def test_a_picture_handed_in_lies_in_the_library_under_its_hash(
     anime: Commands, prefect: PrefectPeer, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Event, ExecutionSucceeded, HistoryEntry, NodeProgressed
 from anime.core.prompt_state import Finished
 from anime.errors import ComfyUIUnreachable, PromptLost, RenderStalled
+from anime.retry_policies import RetryPolicy
 from tests.integration.comfyui_peer import Host, Peer
 
 Followed = list[Event | Finished[HistoryEntry]]
@@ -133,7 +134,8 @@ async def test_fact_10_a_silent_websocket_is_replaced_after_the_old_one_is_close
     client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracker, "SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(event_listener, "BACKOFF_SECONDS", (0.05,))
+    soon = RetryPolicy(first_seconds=0.05, longest_seconds=0.05)
+    monkeypatch.setattr(event_listener, "COMFYUI_WEBSOCKET", soon)
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()

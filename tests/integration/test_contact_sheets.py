@@ -5,10 +5,14 @@ import os
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
 from anime.assets.contact_sheet.fonts import CaptionFonts
@@ -206,11 +210,55 @@ def test_a_font_that_has_the_letters_is_taken(
     assert "ANIME_CAPTION_FONT" in caplog.text
 
 
+def test_a_letter_that_looks_like_the_missing_one_is_a_letter(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.ttf"
+    path.write_bytes(font_of_boxes("□"))
+    text, font = CaptionFonts(14, path).letter("□")
+    assert text == "□"
+    assert font.getname() == ("Boxes", "Regular")
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut short", "without its list of letters"])
+def test_a_damaged_font_is_named_and_not_taken(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = font_of_boxes("屋")
+    at = TTFont(BytesIO(whole)).reader.tables["cmap"].offset
+    damaged = {"empty": b"", "cut short": whole[:200]}
+    path = tmp_path / "damaged.ttf"
+    path.write_bytes(damaged.get(damage, whole[:at] + b"\xff" * 16 + whole[at + 16 :]))
+    text, _ = CaptionFonts(14, path, names=()).letter("fox 屋")
+    assert text == "fox ..."
+    assert f"ANIME_CAPTION_FONT {path} cannot be used" in caplog.text
+
+
 @pytest.mark.parametrize("text", ["\U0010ffff", "\ud800", "\u202eabc", "a\x00b", "👩‍🎨", ""])
 def test_any_letter_can_be_in_a_caption(text: str) -> None:
     said, font = CaptionFonts(14).letter(text)
     assert font.getbbox(said)
     assert "\ud800" not in said
+
+
+def font_of_boxes(letters: str) -> bytes:
+    """A font whose every letter looks like the box for what it lacks."""
+    names = [".notdef", *(f"uni{ord(letter):04X}" for letter in letters)]
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((900, 0), (900, 800), (100, 800)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(unitsPerEm=1000)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap(dict(zip(map(ord, letters), names[1:], strict=True)))
+    font.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "Boxes", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    target = BytesIO()
+    font.save(target)
+    return target.getvalue()
 
 
 async def library_of(database: Database, library: Path) -> None:

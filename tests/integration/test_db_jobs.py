@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.seeds import MAX_SEED
 from anime.db.repositories import JobRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest

@@ -175,6 +175,32 @@ async def test_progress_never_goes_back_within_an_attempt(database: Database, jo
     assert (job.progress, job.stage) == (40, Stage.RENDERING)
 
 
+async def test_the_stage_never_goes_back_within_an_attempt(
+    database: Database, job_id: UUID
+) -> None:
+    lease, told = await take(database, job_id), []
+    async with jobs_of(database) as jobs:
+        for stage in (Stage.SUBMITTING, Stage.CHECKING_VRAM, Stage.RENDERING, Stage.SUBMITTING):
+            await jobs.renew(lease, seconds=LONG_SECONDS, stage=stage, attempt=1)
+            told.append((await jobs.get(job_id)).stage)
+    assert told == [Stage.SUBMITTING, Stage.SUBMITTING, Stage.RENDERING, Stage.RENDERING]
+
+
+async def test_a_new_attempt_begins_at_submitting_and_not_before_it_is_written_down(
+    database: Database, job_id: UUID
+) -> None:
+    """It waits for a slot before that, and the row still tells of the one before."""
+    lease = await take(database, job_id)
+    async with jobs_of(database) as jobs:
+        await jobs.renew(lease, seconds=LONG_SECONDS, stage=Stage.RENDERING, progress=40, attempt=1)
+        await jobs.renew(lease, seconds=LONG_SECONDS, stage=Stage.RECORDING, progress=60, attempt=2)
+        waiting = await jobs.get(job_id)
+        assert (waiting.attempt, waiting.stage, waiting.progress) == (1, Stage.RENDERING, 40)
+        await jobs.begin_attempt(lease, attempt=2, prompt_id=uuid4(), comfyui_url="http://gpu")
+        begun = await jobs.get(job_id)
+        assert (begun.attempt, begun.stage, begun.progress) == (2, Stage.SUBMITTING, 0)
+
+
 async def test_the_next_attempt_starts_from_nothing_and_a_repeat_of_it_does_not(
     database: Database, job_id: UUID
 ) -> None:

@@ -117,7 +117,6 @@ async def test_whoever_waits_for_a_notification_hears_it_though_the_connection_w
     proxy: SilentProxy, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anime.db.notifications.CHECK_SECONDS", SHORT_SECONDS)
-    monkeypatch.setattr("anime.db.notifications.RETRY_SECONDS", 0.05)
     channel, name = "a_channel", str(uuid4())
     async with Database(proxy.url) as database:
         worker_channel = NotificationListener(database.address, channel)

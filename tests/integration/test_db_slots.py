@@ -13,7 +13,8 @@ from anime.db.repositories import Slot, SlotRepository, SlotRequest, SlotUsage
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, LeaseLost
 from anime.progress.publisher import ProgressPublisher
-from tasks import retries, slots
+from anime.retry_policies import RetryPolicy
+from tasks import slots
 from tasks.progress import Reporter
 from tasks.slots import hold_slot
 
@@ -265,7 +266,8 @@ async def test_whoever_is_cancelled_while_it_waits_leaves_the_line(database: Dat
 async def test_a_database_that_stays_away_ends_the_wait_with_its_name(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retries, "PATIENT", [0.0])
+    at_once = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=2)
+    monkeypatch.setattr(slots, "TASK", at_once)
     async with Database("postgresql://nobody@127.0.0.1:9/none") as away:
         with pytest.raises(DatabaseUnavailable):
             async with hold_slot(away, claim(), 1, reporter()):

@@ -13,7 +13,7 @@ import pytest_asyncio
 from anime.assets.watcher import watch_folder
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
-from anime.worker.start import run_worker
+from anime.stack.worker_start import run_worker
 from anime.worker.sweep_trigger import SWEEP, SweepTrigger
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
@@ -157,7 +157,7 @@ async def test_new_files_are_swept_by_one_run_each_time(prefect: PrefectPeer, fo
         await ordered(prefect, 2)
         await asyncio.sleep(QUIET_SECONDS)
     assert len(prefect.runs) == 2
-    assert all(run["work_queue_name"] == "batch" for run in prefect.runs.values())
+    assert all(run["work_queue_name"] == "maintenance" for run in prefect.runs.values())
 
 
 async def test_two_workers_that_watch_one_folder_order_one_run(

@@ -20,9 +20,8 @@ import pytest
 from PIL import Image
 
 from anime.assets.importer.apply import ImportApplier, PlacedImport
-from anime.assets.importer.restore import restore_file
 from anime.assets.provenance import read_provenance
-from anime.assets.quarantine import quarantined
+from anime.assets.quarantine import quarantined, restore_file
 from anime.assets.rebuild import rebuild
 from anime.core.job_status import FailureKind
 from anime.core.sweep_plan import ImportOutcome, KnownContent, Mode, Step
@@ -292,7 +291,7 @@ async def test_a_sweep_that_died_before_the_rows_were_written_is_completed(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("anime.assets.importer.apply.Carrier._write_down", die)
+        patched.setattr("anime.assets.importer.apply.ImportApplier._write_down", die)
         with pytest.raises(RuntimeError, match="killed"):
             await stage.sweep()
     placed = stage.files()

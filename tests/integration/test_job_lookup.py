@@ -6,11 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from anime.api.job_lookup import JobLookup
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, NotFound
+from anime.jobs.lookup import JobLookup
 from anime.schemas import GenerationRequest
 
 

@@ -13,8 +13,8 @@ from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.repositories import JobRepository, NewJob
 from anime.errors import PrefectUnavailable, QueueFull
+from anime.jobs.background import background_work
 from anime.jobs.reconciler import MAX_RUNS, ReconcileCounts
-from anime.jobs.service import background_work
 from anime.progress.publisher import follow_job
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
@@ -63,14 +63,14 @@ async def test_f17_a_full_queue_is_429_and_nothing_that_was_taken_is_lost(
 
 
 async def test_room_in_the_queue_comes_with_each_job_that_begins(office: Office) -> None:
-    jobs = [await office.job_service.accept(REQUEST) for _ in range(3)]
+    jobs = [await office.service.submit(REQUEST) for _ in range(3)]
     with pytest.raises(QueueFull):
-        await office.job_service.accept(REQUEST)
+        await office.service.submit(REQUEST)
     await office.begin(jobs[0].id, uuid4())
     async with asyncio.timeout(5):
         while True:
             try:
-                await office.job_service.accept(REQUEST)
+                await office.service.submit(REQUEST)
             except QueueFull:
                 await asyncio.sleep(0.1)  # the count is a second old at most
             else:
@@ -86,8 +86,8 @@ async def test_the_jobs_of_a_batch_take_no_room_and_are_left_to_it(
         new = {uuid4(): NewJob(REQUEST, "txt2img", 1, run) for _ in range(5)}
         await JobRepository(session).create_all(new)
     prefect.states[str(run)] = "CRASHED"
-    await office.job_service.intake.take_on(REQUEST)
-    assert await office.reconcile() == ReconcileCounts(ordered=1)
+    await office.service.admit(REQUEST)
+    assert await office.reconcile() == ReconcileCounts(dispatched=1)
     assert len(prefect.runs) == 1
 
 
@@ -102,7 +102,7 @@ async def test_f56_with_prefect_down_a_job_is_taken_and_its_run_ordered_when_it_
     with pytest.raises(PrefectUnavailable):
         await office.reconcile()
     prefect.refuses_runs, prefect.deployments = False, known
-    assert await office.reconcile() == ReconcileCounts(ordered=1)
+    assert await office.reconcile() == ReconcileCounts(dispatched=1)
     [job] = await office.jobs()
     assert str(job.flow_run_id) == prefect.runs[answer.json()["job_id"]]["id"]
     assert await office.reconcile() == ReconcileCounts()
@@ -127,9 +127,9 @@ async def test_f56_with_the_database_down_it_is_503_and_no_run_is_ordered(
 async def test_a_process_that_starts_orders_what_another_left(
     office: Office, prefect: PrefectPeer, database_url: str
 ) -> None:
-    left = await office.job_service.intake.take_on(REQUEST)
+    left = await office.service.admit(REQUEST)
     await execute(database_url, "UPDATE anime_api.production_jobs SET created_at = '2026-01-01Z'")
-    async with background_work(office.job_service, takes_old_queue=False):
+    async with background_work(office.service, takes_redis_queue=False):
         await prefect.until_runs(1)
     assert list(prefect.runs) == [str(left.id)]
 
@@ -137,11 +137,11 @@ async def test_a_process_that_starts_orders_what_another_left(
 async def test_a_deployment_that_was_made_anew_is_found_by_its_name(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    async with background_work(office.job_service, takes_old_queue=False):
-        await office.job_service.accept(REQUEST)
+    async with background_work(office.service, takes_redis_queue=False):
+        await office.service.submit(REQUEST)
         await prefect.until_runs(1)
         renewed = prefect.deployments["generate/generate"] = uuid4()
-        await office.job_service.accept(REQUEST)
+        await office.service.submit(REQUEST)
         await prefect.until_runs(2)
     assert [run["deployment"] for run in prefect.runs.values()][1] == str(renewed)
 
@@ -149,9 +149,9 @@ async def test_a_deployment_that_was_made_anew_is_found_by_its_name(
 async def test_an_order_that_prefect_refuses_holds_up_no_other(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    refused, sound = [await office.job_service.intake.take_on(REQUEST) for _ in range(2)]
+    refused, sound = [await office.service.admit(REQUEST) for _ in range(2)]
     prefect.refused_keys.add(str(refused.id))
-    assert await office.reconcile() == ReconcileCounts(ordered=1)
+    assert await office.reconcile() == ReconcileCounts(dispatched=1)
     assert list(prefect.runs) == [str(sound.id)]
     assert (await office.job(refused.id)).status is JobStatus.QUEUED
 
@@ -159,17 +159,17 @@ async def test_an_order_that_prefect_refuses_holds_up_no_other(
 async def test_only_one_process_at_a_time_looks_after_the_orders(
     office: Office, database_url: str, redis_url: str, prefect: PrefectPeer
 ) -> None:
-    await office.job_service.intake.take_on(REQUEST)
+    await office.service.admit(REQUEST)
     async with open_office(database_url, redis_url, prefect) as other:
         done = await asyncio.gather(office.reconcile(), other.reconcile())
-    assert sorted(each.ordered for each in done) == [0, 1]
+    assert sorted(each.dispatched for each in done) == [0, 1]
 
 
 async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_the_flow(
     office: Office, prefect: PrefectPeer
 ) -> None:
     asked = REQUEST.model_copy(update={"project": "Neon", "shot": "s01"})
-    job = await office.job_service.intake.take_on(asked)
+    job = await office.service.admit(asked)
     await office.reconcile()
     run = prefect.runs[str(job.id)]
     assert run["name"] == f"Neon / {REQUEST.prompt}"
@@ -181,10 +181,10 @@ async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_th
 async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
     office: Office, prefect: PrefectPeer, ends: str
 ) -> None:
-    job = await office.job_service.intake.take_on(REQUEST)
+    job = await office.service.admit(REQUEST)
     prefect.run_state, prefect.run_message = ends, "no such parameter: shade"
     steps = [await office.reconcile() for _ in range(MAX_RUNS + 1)]
-    assert [step.ordered for step in steps] == [1] * MAX_RUNS + [0]
+    assert [step.dispatched for step in steps] == [1] * MAX_RUNS + [0]
     assert list(prefect.runs) == [str(job.id), f"{job.id}:2", f"{job.id}:3"]
     ended = await office.job(job.id)
     assert (ended.status, ended.error_kind) == (JobStatus.FAILED, FailureKind.INTERNAL)
@@ -194,7 +194,7 @@ async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
 async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    jobs = [await office.job_service.intake.take_on(REQUEST) for _ in range(2)]
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
     await office.reconcile()
     prefect.states[prefect.runs[str(jobs[0].id)]["id"]] = "CANCELLED"
     assert await office.reconcile() == ReconcileCounts(cancelled=1)
@@ -204,7 +204,7 @@ async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(
 async def test_f30_a_job_that_waits_never_starts_and_only_its_own_run_is_cancelled(
     client: httpx.AsyncClient, office: Office, prefect: PrefectPeer
 ) -> None:
-    jobs = [await office.job_service.intake.take_on(REQUEST) for _ in range(2)]
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
     await office.reconcile()
     address = f"/api/anime/generation/{jobs[0].id}/cancel"
     answers = [(await client.post(address)).json() for _ in range(2)]
@@ -220,9 +220,9 @@ async def test_f30_a_job_that_waits_never_starts_and_only_its_own_run_is_cancell
 async def test_f30_a_job_cancelled_while_its_run_is_ordered_leaves_no_run(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    job = await office.job_service.accept(REQUEST)
-    await office.job_service.cancel(job.id)
-    async with background_work(office.job_service, takes_old_queue=False):
+    job = await office.service.submit(REQUEST)
+    await office.service.cancel(job.id)
+    async with background_work(office.service, takes_redis_queue=False):
         await prefect.until_runs(1)
     assert prefect.state_of(job.id) == "CANCELLED"
 
@@ -230,10 +230,10 @@ async def test_f30_a_job_cancelled_while_its_run_is_ordered_leaves_no_run(
 async def test_f30_with_prefect_down_a_job_is_cancelled_all_the_same(
     office: Office, prefect: PrefectPeer
 ) -> None:
-    job = await office.job_service.intake.take_on(REQUEST)
+    job = await office.service.admit(REQUEST)
     await office.reconcile()
     prefect.is_ill = True
-    assert (await office.job_service.cancel(job.id)).status is JobStatus.CANCELLED
+    assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
     assert (await office.job(job.id)).status is JobStatus.CANCELLED
 
 
@@ -244,7 +244,7 @@ async def test_one_job_of_a_batch_can_be_cancelled_and_the_batch_goes_on(
     async with office.database.session_scope() as session:
         new = {job_id: NewJob(REQUEST, "txt2img", 1, run) for job_id in (one, other)}
         await JobRepository(session).create_all(new)
-    assert (await office.job_service.cancel(one)).status is JobStatus.CANCELLED
+    assert (await office.service.cancel(one)).status is JobStatus.CANCELLED
     assert (await office.job(other)).status is JobStatus.QUEUED
     assert prefect.states == {}
 
@@ -252,9 +252,9 @@ async def test_one_job_of_a_batch_can_be_cancelled_and_the_batch_goes_on(
 async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled(
     office: Office, redis_url: str
 ) -> None:
-    job = await office.job_service.intake.take_on(REQUEST)
+    job = await office.service.admit(REQUEST)
     lease = await office.begin(job.id, uuid4())
-    assert (await office.job_service.cancel(job.id)).status is JobStatus.CANCELLING
+    assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLING
     assert await office.reconcile() == ReconcileCounts()
     async with office.database.session_scope() as session:
         await JobRepository(session).release(lease)

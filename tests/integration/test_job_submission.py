@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from anime.core.ids import MAX_SEED, seed_of
 from anime.core.job_status import JobStatus
-from anime.core.seeds import MAX_SEED, seed_of
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, PrefectUnavailable
-from anime.jobs.intake import accept
+from anime.jobs.service import open_job_service
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
@@ -32,13 +32,11 @@ def settings(prefect: PrefectPeer) -> Settings:
     return load_settings(prefect_api_url=prefect.url, prefect_api_auth_string=AUTH)
 
 
-async def take_on(
+async def submit(
     request: GenerationRequest, database: Database, settings: Settings, job_id: UUID | None = None
 ) -> JobSnapshot:
-    publisher = ProgressPublisher(None)
-    return await accept(
-        request, job_id=job_id, database=database, publisher=publisher, settings=settings
-    )
+    async with open_job_service(settings, database, ProgressPublisher(None)) as service:
+        return await service.submit_and_dispatch(request, job_id=job_id)
 
 
 async def all_jobs(database: Database) -> list[JobSnapshot]:
@@ -49,7 +47,7 @@ async def all_jobs(database: Database) -> list[JobSnapshot]:
 async def test_a_request_becomes_a_queued_row_and_one_run(
     database: Database, settings: Settings, prefect: PrefectPeer
 ) -> None:
-    job = await take_on(REQUEST, database, settings)
+    job = await submit(REQUEST, database, settings)
     run = prefect.runs[str(job.id)]
     assert (job.status, job.seed, str(job.flow_run_id)) == (JobStatus.QUEUED, MAX_SEED, run["id"])
     assert run["parameters"] == {
@@ -65,10 +63,10 @@ async def test_the_same_job_id_again_is_the_same_job(
     database: Database, settings: Settings, prefect: PrefectPeer
 ) -> None:
     job_id = uuid4()
-    first = await take_on(REQUEST, database, settings, job_id)
-    second = await take_on(REQUEST, database, settings, job_id)
+    first = await submit(REQUEST, database, settings, job_id)
+    second = await submit(REQUEST, database, settings, job_id)
     with pytest.raises(KeyReused, match=str(job_id)):
-        await take_on(GenerationRequest(prompt="something else"), database, settings, job_id)
+        await submit(GenerationRequest(prompt="something else"), database, settings, job_id)
     assert first.id == second.id == job_id
     assert len(prefect.runs) == len(await all_jobs(database)) == 1
 
@@ -76,7 +74,7 @@ async def test_the_same_job_id_again_is_the_same_job(
 async def test_a_request_without_a_seed_gets_the_one_of_its_id(
     database: Database, settings: Settings
 ) -> None:
-    job = await take_on(GenerationRequest(prompt="rain"), database, settings)
+    job = await submit(GenerationRequest(prompt="rain"), database, settings)
     assert job.seed == seed_of(job.id)
 
 
@@ -85,7 +83,7 @@ async def test_priority_chooses_the_queue(
     database: Database, settings: Settings, prefect: PrefectPeer, priority: int, queue: str
 ) -> None:
     request = GenerationRequest(prompt="rain", priority=priority)
-    job = await take_on(request, database, settings)
+    job = await submit(request, database, settings)
     assert prefect.runs[str(job.id)]["work_queue_name"] == queue
 
 
@@ -94,7 +92,7 @@ async def test_without_the_deployment_nothing_is_made(
 ) -> None:
     prefect.deployments.clear()
     with pytest.raises(PrefectUnavailable, match="generate/generate"):
-        await take_on(REQUEST, database, settings)
+        await submit(REQUEST, database, settings)
     assert await all_jobs(database) == []
 
 
@@ -103,14 +101,14 @@ async def test_with_a_wrong_password_the_variable_to_set_is_named(
 ) -> None:
     wrong = load_settings(prefect_api_url=prefect.url, prefect_api_auth_string="anime:wrong")
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_AUTH_STRING"):
-        await take_on(REQUEST, database, wrong)
+        await submit(REQUEST, database, wrong)
     assert await all_jobs(database) == []
 
 
 async def test_without_prefect_nothing_is_made(database: Database) -> None:
     absent = load_settings(prefect_api_url="http://127.0.0.1:9/api")
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL"):
-        await take_on(REQUEST, database, absent)
+        await submit(REQUEST, database, absent)
     assert await all_jobs(database) == []
 
 
@@ -118,10 +116,10 @@ async def test_a_run_that_cannot_be_ordered_leaves_the_job_queued_and_a_repeat_o
     database: Database, settings: Settings, prefect: PrefectPeer
 ) -> None:
     prefect.refuses_runs = True
-    job = await take_on(REQUEST, database, settings)
+    job = await submit(REQUEST, database, settings)
     assert (job.status, job.flow_run_id) == (JobStatus.QUEUED, None)
     prefect.refuses_runs = False
-    again = await take_on(REQUEST, database, settings, job.id)
+    again = await submit(REQUEST, database, settings, job.id)
     assert str(again.flow_run_id) == prefect.runs[str(job.id)]["id"]
 
 
@@ -143,7 +141,7 @@ async def test_what_the_workflow_cannot_take_is_refused_before_anything_is_made(
 ) -> None:
     request = GenerationRequest.model_validate({"prompt": "rain", **fields})
     with pytest.raises(InvalidRequest, match=named):
-        await take_on(request, database, settings)
+        await submit(request, database, settings)
     assert await all_jobs(database) == []
     assert prefect.runs == {}
 
@@ -155,4 +153,4 @@ async def test_a_broken_workflow_is_named(
     (tmp_path / "mine.json").write_text("{}")
     mine = settings.model_copy(update={"workflows_dir": tmp_path})
     with pytest.raises(InvalidRequest, match="mine"):
-        await take_on(GenerationRequest(prompt="rain", workflow="mine"), database, mine)
+        await submit(GenerationRequest(prompt="rain", workflow="mine"), database, mine)

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from anime.api.serve import listen_on_all
-from anime.core.job_status import JobStatus
+from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError
 from anime.progress import websocket_connection
@@ -73,6 +74,45 @@ async def test_an_old_client_gets_the_hash_at_once_and_then_each_event(
     assert [(each["progress"], each["seq"]) for each in told] == [(60, 2), (100, 3)]
     assert all(each["updated_at"] for each in told)
     assert told[-1]["result"] == ["/library/a.png"]
+
+
+async def test_within_an_attempt_no_client_sees_progress_or_stage_go_back(
+    api: Api, publisher: ProgressPublisher
+) -> None:
+    """Neither who listens already, nor who comes later, nor who reads the events again."""
+    job_id = uuid4()
+    async with OldClient(api.ws_url) as client, OldClient(api.ws_url) as late:
+        await publisher.publish(event(job_id, 40))
+        await client.subscribe(job_id)
+        await client.subscribe("*")
+        await publisher.publish(event(job_id, 0, stage="checking_vram"))  # by a second run
+        again = (await client.hear())["data"]
+        assert (again["progress"], again["stage"], again["message"]) == (40, "rendering", "0 %")
+        status = (await late.subscribe(job_id, seq=1))["data"]
+        assert (status["progress"], status["stage"]) == (40, "rendering")
+        missed = (await late.hear())["data"]
+        assert (missed["progress"], missed["stage"], missed["seq"]) == (40, "rendering", 2)
+        await publisher.publish(event(job_id, 0, stage="submitting", attempt=2))
+        anew = (await client.hear())["data"]
+        assert (anew["progress"], anew["stage"], anew["attempt"]) == (0, "submitting", 2)
+
+
+async def test_a_row_that_is_ahead_of_what_redis_last_heard_is_what_a_client_is_told(
+    api: Api, publisher: ProgressPublisher, database: Database
+) -> None:
+    """Redis was away for a while: whoever was told of the row does not see it go back."""
+    job_id = await recorded_job(database)
+    await publisher.publish(event(job_id, 10, stage="submitting"))
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        await jobs.renew(lease, seconds=60, stage=Stage.RENDERING, progress=45)
+    async with OldClient(api.ws_url) as client:
+        status = (await client.subscribe(job_id))["data"]
+        assert (status["progress"], status["stage"], status["seq"]) == (45, "rendering", 1)
+        await publisher.publish(event(job_id, 20))
+        assert (await client.hear())["data"]["progress"] == 45
 
 
 async def test_the_socket_is_at_each_of_its_old_addresses(api: Api) -> None:
@@ -235,7 +275,7 @@ async def test_a_frame_beyond_all_measure_closes_with_its_own_code(api: Api) -> 
 async def test_one_client_follows_so_many_jobs_and_no_more(
     api: Api, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_connection, "MOST_SUBSCRIPTIONS", 3)
+    monkeypatch.setattr(websocket_connection, "MAX_SUBSCRIPTIONS", 3)
     jobs = [uuid4() for _ in range(4)]
     for job_id in jobs:
         await publisher.publish(event(job_id, 10))

@@ -21,6 +21,7 @@ from anime.progress import publisher as progress
 from anime.progress import redis_feed, updates, websocket_connection
 from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
+from anime.retry_policies import RetryPolicy
 from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
     PATIENCE_SECONDS,
@@ -92,7 +93,9 @@ async def test_f26_events_out_of_order_or_after_the_end_are_not_told(
 async def test_f51_a_redis_that_restarts_costs_no_end(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(
+        progress, "REDIS_PUBLISHING", RetryPolicy(first_seconds=0, longest_seconds=0)
+    )
     job_id, other = uuid4(), uuid4()
     async with embedded_valkey(tmp_path) as url:
         settings = gateway_settings(database_url, url)
@@ -129,7 +132,7 @@ async def test_f51_an_end_nobody_could_publish_is_told_from_the_database(
     api: Api, database: Database, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_feed, "LOOK_SECONDS", 0.1)
-    async with running_api(api.app.state.studio.settings) as quick:
+    async with running_api(api.app.state.anime.settings) as quick:
         job_id = await recorded_job(database)
         await publisher.publish(event(job_id, 10))
         async with OldClient(quick.ws_url) as client, OldClient(quick.ws_url) as late:
@@ -285,7 +288,7 @@ async def test_f55_clients_of_two_api_processes_hear_the_same(
     job_id = uuid4()
     await publisher.publish(event(job_id, 0))
     async with (
-        running_api(api.app.state.studio.settings) as other,
+        running_api(api.app.state.anime.settings) as other,
         OldClient(api.ws_url) as here,
         OldClient(other.ws_url) as there,
     ):

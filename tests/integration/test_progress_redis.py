@@ -18,8 +18,10 @@ from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.progress import publisher as progress
 from anime.progress.keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher, follow_job
+from anime.retry_policies import RetryPolicy
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
 from anime.stack.valkey import embedded_valkey
+from tasks.progress import Reporter
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
 
@@ -117,6 +119,58 @@ async def test_announcing_late_does_not_set_a_begun_job_back(
     assert hash_["project_id"] == "neon-city"
 
 
+async def test_within_an_attempt_nothing_published_goes_back(
+    publisher: ProgressPublisher, redis: Redis, redis_url: str
+) -> None:
+    """A second run of the same attempt begins from the beginning, or the first is not dead."""
+    job_id = uuid4()
+    odd = 'say "progress":99 and "stage":"recording"'
+    for told in (
+        event(job_id, 0, stage=Stage.SUBMITTING, message=odd),
+        event(job_id, 40, stage=Stage.RENDERING, message=odd),
+        event(job_id, 0, stage=Stage.CHECKING_VRAM, message=odd),
+        event(job_id, 0, stage=None, message=odd),
+        event(job_id, 5, stage=Stage.SUBMITTING, attempt=2),
+        event(job_id, 70, stage=Stage.RENDERING, attempt=1),
+        event(job_id, 0, stage=Stage.CHECKING_VRAM, attempt=2),
+        event(job_id, 0, JobStatus.FAILED, attempt=2),
+    ):
+        await publisher.publish(told)
+    kept = await all_of(redis_url, job_id, after_seq=0)
+    assert [(each.attempt, each.progress, each.stage) for each in kept] == [
+        (1, 0, Stage.SUBMITTING),
+        (1, 40, Stage.RENDERING),
+        (1, 40, Stage.RENDERING),
+        (1, 40, Stage.RENDERING),
+        (2, 5, Stage.SUBMITTING),
+        (2, 5, Stage.SUBMITTING),
+        (2, 5, None),
+    ]
+    assert [each.message for each in kept[:4]] == [odd] * 4
+    hash_ = await redis.hgetall(job_hash(job_id))
+    assert (hash_["progress"], hash_["attempt"], hash_["seq"]) == ("5", "2", "7")
+
+
+async def test_a_second_run_of_an_attempt_goes_on_from_what_the_row_says(
+    publisher: ProgressPublisher, redis: Redis
+) -> None:
+    """Even where Redis has lost its memory, and cannot know how far the first one was."""
+    found = queued_job(uuid4()).model_copy(
+        update={"stage": Stage.RENDERING, "progress": 40, "attempt": 2}
+    )
+    reporter = Reporter(publisher, found.id, found)
+    await reporter.enter(Stage.CHECKING_VRAM, "Checking for 8000 MB of VRAM")
+    assert (reporter.stage, reporter.told_stage) == (Stage.CHECKING_VRAM, Stage.RENDERING)
+    reporter.begin(2)
+    await reporter.enter(Stage.SUBMITTING, "Handing the prompt to ComfyUI")
+    hash_ = await redis.hgetall(job_hash(found.id))
+    assert (hash_["stage"], hash_["progress"], hash_["attempt"]) == ("rendering", "40", "2")
+    reporter.begin(3)
+    await reporter.enter(Stage.SUBMITTING, "Handing the prompt to ComfyUI")
+    hash_ = await redis.hgetall(job_hash(found.id))
+    assert (hash_["stage"], hash_["progress"], hash_["attempt"]) == ("submitting", "0", "3")
+
+
 async def test_what_is_final_stays_final(publisher: ProgressPublisher, redis: Redis) -> None:
     job_id = uuid4()
     await publisher.publish(event(job_id, 100, JobStatus.COMPLETED, result=["/library/a.png"]))
@@ -181,7 +235,9 @@ async def test_redis_that_never_answers_is_waited_for_once() -> None:
 async def test_publishing_goes_on_when_redis_is_back(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(
+        progress, "REDIS_PUBLISHING", RetryPolicy(first_seconds=0, longest_seconds=0)
+    )
     home, job_id = tmp_path_factory.mktemp("valkey"), uuid4()
     async with embedded_valkey(home) as url:
         publisher = ProgressPublisher(url)

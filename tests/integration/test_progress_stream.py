@@ -82,6 +82,8 @@ async def test_a_stream_begins_with_the_job_as_it_stands_and_ends_with_its_end(
     told = []
     async with http.stream("GET", path_of(job_id)) as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
+        assert reply.headers["cache-control"] == "no-store"
+        assert reply.headers["x-accel-buffering"] == "no"
         async for each in told_on(reply):
             told.append(each)
             if each.message["type"] == "status":

@@ -19,10 +19,12 @@ from anime.db.repositories import JobRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
 from anime.jobs import redis_queue
-from anime.jobs.service import background_work
+from anime.jobs.background import background_work
+from anime.retry_policies import RetryPolicy
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
+SECONDS = 60
 PARAMS = {
     "prompt": "a fox in the rain",
     "negative_prompt": "blurry",
@@ -46,7 +48,8 @@ async def prefect() -> AsyncIterator[PrefectPeer]:
 async def office(
     database_url: str, redis_url: str, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Office]:
-    monkeypatch.setattr(redis_queue, "AGAIN_SECONDS", 0.05)
+    soon = RetryPolicy(first_seconds=0.05, longest_seconds=0.05)
+    monkeypatch.setattr(redis_queue, "REDIS_QUEUE", soon)
     async with open_office(database_url, redis_url, prefect) as office:
         yield office
 
@@ -60,7 +63,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @asynccontextmanager
 async def consuming(office: Office) -> AsyncIterator[None]:
-    async with background_work(office.job_service, takes_old_queue=True):
+    async with background_work(office.service, takes_redis_queue=True):
         yield
 
 
@@ -113,7 +116,7 @@ async def test_what_a_dead_consumer_left_is_taken_on_and_twice_makes_no_second_j
     taken, written = await enqueue(redis), await enqueue(redis)
     for _ in range(2):
         await redis.lmove(QUEUE, PROCESSING, "RIGHT", "LEFT")
-    await redis_queue.RedisQueueConsumer("", office.job_service)._accept(
+    await redis_queue.RedisQueueConsumer("", office.service)._submit(
         redis, written
     )  # and then it died
     async with consuming(office):
@@ -121,6 +124,41 @@ async def test_what_a_dead_consumer_left_is_taken_on_and_twice_makes_no_second_j
         await prefect.until_runs(2)
     assert {str(job.id) for job in await office.jobs()} == {taken, written} == set(prefect.runs)
     assert await redis.llen(DEAD_LETTERS) == 0
+
+
+async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_empty(
+    office: Office, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_queue, "LOOK_SECONDS", 0.2)
+
+    async def feed() -> None:
+        while True:
+            if await redis.llen(QUEUE) < 5:
+                await enqueue(redis)
+            await asyncio.sleep(0.005)  # a list gives no sign when it becomes short
+
+    async with consuming(office):
+        await enqueue(redis)
+        await until_empty(redis)  # the consumer has looked at what was left when it began
+        for _ in range(5):
+            await enqueue(redis)
+        feeding = asyncio.create_task(feed())
+        try:
+            left = await enqueue(redis)
+            await redis.lrem(QUEUE, 1, left)
+            await redis.lpush(PROCESSING, left)
+            async with asyncio.timeout(SECONDS):
+                await until_job(office.database, UUID(left))
+            assert await redis.llen(QUEUE) > 0
+        finally:
+            feeding.cancel()
+            await asyncio.wait([feeding])
+            await redis.delete(QUEUE)
+
+
+def test_what_a_dead_consumer_left_is_looked_for_often_enough() -> None:
+    """It has 30 seconds: time for the look after the next, if one thing on the way is slow."""
+    assert 2 * redis_queue.LOOK_SECONDS < 20
 
 
 async def test_two_consumers_make_one_job_of_each_entry(
@@ -141,6 +179,7 @@ async def test_two_consumers_make_one_job_of_each_entry(
     [
         ({"params": "no JSON"}, "no JSON object"),
         ({"params": "[1]"}, "no JSON object"),
+        ({"params": '{"prompt": "a", "prompt": "b"}'}, 'the key "prompt" stands twice'),
         ({"params": json.dumps(PARAMS | {"width": 100})}, "width: 100 is not a multiple of 8"),
         ({"params": json.dumps(PARAMS | {"colour": "red"})}, "colour: is not known"),
         ({"params": json.dumps(PARAMS | {"workflow": "nope"})}, "nope"),

@@ -4,27 +4,34 @@ import asyncio
 import stat
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import yaml
 
 from anime.errors import ConfigurationError, StackError
-from anime.settings import Settings, load_settings
+from anime.retry_policies import PART_RESTART
+from anime.settings import PROJECT_DIR, Settings, load_settings
 from anime.settings.stack_record import StackRecord, record_path
+from anime.stack import prefect_setup
 from anime.stack import stack as module
 from anime.stack import supervisor as supervising
 from anime.stack.parts import Part
+from anime.stack.prefect_server import prefect_server
 from anime.stack.probes import basic_auth
+from anime.stack.services import Services
 from anime.stack.stack import running_stack
 from anime.stack.supervisor import Supervisor
 
+ZONE = "Asia/Tokyo"
 PROGRAM = """
 import asyncio, sys
 import uvicorn
 from anime.settings import get_settings
-from anime.worker.start import run_worker
+from anime.stack.worker_start import run_worker
 
 async def answer(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -56,6 +63,8 @@ deployments:
   - name: hello
     entrypoint: flows/hello.py:hello
     work_pool: {name: anime, work_queue_name: interactive}
+    schedules:
+      - {cron: "0 5 * * *", timezone: "{{ $ANIME_TIMEZONE }}", active: false}
 """
 
 
@@ -72,7 +81,12 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load_settings(
-        home=tmp_path / "home", api_ports=(0, 0), ws_port=0, prefect_port=0, rehearsal_port=0
+        home=tmp_path / "home",
+        api_ports=(0, 0),
+        ws_port=0,
+        prefect_port=0,
+        rehearsal_port=0,
+        timezone=ZONE,
     )
 
 
@@ -83,6 +97,15 @@ async def discarded(settings: Settings) -> AsyncIterator[None]:
     from anime.stack.postgres import prepare_postgres
 
     (await asyncio.to_thread(prepare_postgres, settings.home)).discard()
+
+
+async def zone_of_schedule(record: StackRecord) -> str:
+    """In whose time the deployment's schedule is."""
+    known = record.settings
+    auth = basic_auth(known["prefect_api_auth_string"])
+    async with httpx.AsyncClient(base_url=known["prefect_api_url"], auth=auth, timeout=30) as api:
+        deployment = (await api.get("/deployments/name/hello/hello")).json()
+    return str(deployment["schedules"][0]["schedule"]["timezone"])
 
 
 async def run_hello(record: StackRecord) -> str:
@@ -118,6 +141,7 @@ async def test_the_stack_runs_a_deployment_keeps_strangers_out_and_leaves_nothin
         async with httpx.AsyncClient() as stranger:
             flows = await stranger.post(f"{found.prefect_api_url}/flows/filter", json={})
         assert flows.status_code == httpx.codes.UNAUTHORIZED
+        assert await zone_of_schedule(record) == ZONE
         assert await run_hello(record) == "COMPLETED"
 
         with pytest.raises(ConfigurationError, match="already runs"):
@@ -125,6 +149,40 @@ async def test_the_stack_runs_a_deployment_keeps_strangers_out_and_leaves_nothin
                 pass
     assert not record_path(settings.home).exists()
     assert not [name for name, part in record.parts.items() if psutil.pid_exists(part.pid)]
+
+
+def test_the_set_up_waits_for_a_server_that_starts_beside_it_until_that_is_given_up(
+    settings: Settings,
+) -> None:
+    services = Services(settings, environment={})
+    server = prefect_server(settings, {}, "postgresql+asyncpg:///prefect")
+    setup = services.prefect_setup(beside_server=True)
+    assert float(setup.command[-1]) > server.start_limit_seconds
+    assert setup.start_limit_seconds > server.start_limit_seconds
+
+
+def test_what_runs_at_night_runs_in_the_studios_night() -> None:
+    file = yaml.safe_load((PROJECT_DIR / "prefect.yaml").read_text())
+    zones = {
+        each["name"]: [schedule["timezone"] for schedule in each["schedules"]]
+        for each in file["deployments"]
+        if each.get("schedules")
+    }
+    assert zones == {
+        "sweep": ["UTC"],  # every quarter of an hour is the same everywhere
+        "cleanup": ["{{ $ANIME_TIMEZONE }}"],
+        "retention": ["{{ $ANIME_TIMEZONE }}"],
+    }
+
+
+@pytest.mark.parametrize("name", ["Asia/Tokyo", None])
+def test_another_zone_makes_the_deployments_anew(
+    settings: Settings, project: Path, name: str | None
+) -> None:
+    before = prefect_setup._digest(
+        settings.model_copy(update={"timezone": "Europe/Paris"}), project
+    )
+    assert prefect_setup._digest(settings.model_copy(update={"timezone": name}), project) != before
 
 
 async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:
@@ -136,7 +194,8 @@ async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:
 async def test_a_part_that_is_given_up_ends_the_block_with_its_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervising, "FIRST_DELAY_SECONDS", 0.01)
+    soon = replace(PART_RESTART, first_seconds=0.01)
+    monkeypatch.setattr(supervising, "PART_RESTART", soon)
     supervisor = Supervisor()
     brief = Part("brief", ("/bin/false",), tmp_path / "brief.log", {}, tmp_path)
     with pytest.raises(StackError, match="brief died again and again"):

@@ -4,14 +4,18 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from anime.errors import StackError
+from anime.retry_policies import PART_RESTART
+from anime.stack import logs
 from anime.stack import supervisor as module
 from anime.stack.parts import Part, PartState, PartStatus
 from anime.stack.process import run
@@ -64,7 +68,8 @@ async def watched() -> AsyncIterator[Watched]:
 
 @pytest.fixture
 def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY_SECONDS", 0.01)
+    soon = replace(PART_RESTART, first_seconds=0.01)
+    monkeypatch.setattr(module, "PART_RESTART", soon)
 
 
 def program(tmp_path: Path, code: str, name: str = "part", **options: object) -> Part:
@@ -128,6 +133,74 @@ async def test_a_part_that_is_never_ready_is_stopped_again(
     with pytest.raises(StackError, match="not ready in time"):
         await watched.supervisor.start(part)
     assert not psutil.pid_exists(watched.pid("part"))
+
+
+WORKS = "while True: pass"
+WRITES = """
+import itertools, time
+for number in itertools.count():
+    print(number, flush=True)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("code", [WORKS, WRITES], ids=["uses the processor", "writes its log"])
+async def test_a_part_that_still_works_is_waited_for_and_said_to_be(
+    watched: Watched, tmp_path: Path, code: str
+) -> None:
+    opened = asyncio.Event()
+
+    async def is_ready(_: float) -> bool:
+        return opened.is_set()
+
+    part = program(tmp_path, code, is_ready=is_ready, start_timeout_seconds=1)
+    start = asyncio.create_task(watched.supervisor.start(part))
+    await watched.until(PartState.STARTING, times=2)
+    assert "still at work" in watched.said[-1].detail
+    assert not start.done()
+    opened.set()
+    await start
+    assert [status.state for status in watched.said] == [
+        *(PartState.STARTING, PartState.STARTING, PartState.READY)
+    ]
+
+
+async def test_a_part_that_works_and_works_is_given_up_in_the_end(
+    watched: Watched, tmp_path: Path
+) -> None:
+    never = log_says(tmp_path / "x", "never")
+    part = program(
+        tmp_path, WORKS, is_ready=never, start_timeout_seconds=0.5, start_limit_seconds=2
+    )
+    with pytest.raises(StackError, match="not ready in time"):
+        await watched.supervisor.start(part)
+    assert not psutil.pid_exists(watched.pid("part"))
+
+
+async def test_a_step_that_still_works_is_waited_for(tmp_path: Path) -> None:
+    busy = "import time; end = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
+    await run(program(tmp_path, busy, start_timeout_seconds=0.5))
+
+
+async def test_a_part_gives_way_only_once_it_is_ready_and_with_all_its_threads(
+    watched: Watched, tmp_path: Path
+) -> None:
+    code = """
+import os, threading, time
+threading.Thread(target=time.sleep, args=[60], daemon=True).start()
+print("niceness", os.nice(0), flush=True)
+time.sleep(60)
+"""
+    log = tmp_path / "part.log"
+    await watched.supervisor.start(
+        program(tmp_path, code, niceness=5, is_ready=log_says(log, "niceness"))
+    )
+    own = psutil.Process().nice()
+    assert log.read_text() == f"niceness {own}\n"
+    process = psutil.Process(watched.pid("part"))
+    assert [os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()] == [
+        *(own + 5, own + 5)
+    ]
 
 
 @pytest.mark.usefixtures("quick_restarts")
@@ -251,3 +324,60 @@ async def test_a_full_log_is_put_aside(tmp_path: Path) -> None:
     await run(program(tmp_path, "print('fresh')"))
     assert log.read_text() == "fresh\n"
     assert log.with_name("part.log.1").stat().st_size == 10_000_001
+
+
+@pytest.fixture
+def small_logs(monkeypatch: pytest.MonkeyPatch) -> int:
+    """So many bytes fill a log."""
+    monkeypatch.setattr(logs, "FULL_BYTES", 10_000)
+    return 10_000
+
+
+def numbers_in(*files: Path) -> list[int]:
+    found: list[int] = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            found += map(int, file.read_text().splitlines())
+    return found
+
+
+async def test_a_log_that_fills_while_the_part_runs_is_put_aside_and_no_line_is_lost(
+    watched: Watched, tmp_path: Path, small_logs: int
+) -> None:
+    code = "for number in range(3000): print(number, flush=True)\nimport time; time.sleep(60)"
+    log, aside = tmp_path / "part.log", tmp_path / "part.log.1"
+
+    async def is_ready(_: float) -> bool:
+        return 2999 in numbers_in(aside, log)
+
+    await watched.supervisor.start(program(tmp_path, code, is_ready=is_ready))
+    assert numbers_in(aside, log) == [*range(3000)]
+    assert log.stat().st_size < small_logs < aside.stat().st_size
+
+
+async def test_the_logs_of_a_part_that_says_much_stay_bounded(
+    tmp_path: Path, small_logs: int
+) -> None:
+    code = "for number in range(100_000): print(number, flush=True)"
+    await run(program(tmp_path, code))
+    log, aside = tmp_path / "part.log", tmp_path / "part.log.1"
+    kept = numbers_in(aside, log)
+    assert kept == [*range(100_000 - len(kept), 100_000)]
+    assert log.stat().st_size + aside.stat().st_size < 2 * (small_logs + logs.CHUNK_BYTES)
+    assert {path.name for path in tmp_path.iterdir()} == {"part.log", "part.log.1"}
+
+
+async def test_a_part_is_not_held_up_while_the_supervisor_is_busy(
+    watched: Watched, tmp_path: Path
+) -> None:
+    code = f"""
+from pathlib import Path
+print("x" * 1_000_000, flush=True)
+Path({str(tmp_path / "said")!r}).touch()
+import time; time.sleep(60)
+"""
+    await watched.supervisor.start(program(tmp_path, code))
+    end = time.monotonic() + 20
+    while not (tmp_path / "said").exists():  # nothing else is done in this loop meanwhile
+        assert time.monotonic() < end
+        time.sleep(0.01)  # noqa: ASYNC251

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anime.assets.importer import forgetting, walk
+from anime.assets.importer import prune, walk
 from anime.assets.importer.walk import folder_key
 from anime.core.sweep_plan import Mode
 from anime.db.session import Database
@@ -104,7 +104,7 @@ async def test_a_folder_that_cannot_be_looked_into_is_not_forgotten(
     stage.put("secret/other.txt", b"the folder is not empty")
     looked = os.lstat
     with monkeypatch.context() as closed:  # whoever runs this may be root, whom nothing refuses
-        closed.setattr("anime.assets.importer.forgetting.os.lstat", refused)
+        closed.setattr("anime.assets.importer.prune.os.lstat", refused)
         await stage.sweep()
     assert await remembered(stage) == ["a.png", "b.png"]
     await stage.sweep()
@@ -144,7 +144,7 @@ async def test_a_dry_run_forgets_nothing(stage: Stage) -> None:
 async def test_each_sweep_looks_at_some_until_all_are_forgotten(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting, "AT_ONCE", 400)
+    monkeypatch.setattr(prune, "AT_ONCE", 400)
     stage.put("a.png", picture(1))
     await stage.sweep()
     await add_gone(stage, 2000)
@@ -161,9 +161,9 @@ async def test_each_sweep_looks_at_some_until_all_are_forgotten(
 async def test_a_sweeps_memory_does_not_grow_with_what_is_remembered(stage: Stage) -> None:
     stage.put("a.png", picture(1))
     await stage.sweep()
-    await add_gone(stage, 2 * forgetting.AT_ONCE)
+    await add_gone(stage, 2 * prune.AT_ONCE)
     few = await peak_bytes(stage)
-    await add_gone(stage, 20 * forgetting.AT_ONCE)  # 30 MB of lines, if all of them were read
+    await add_gone(stage, 20 * prune.AT_ONCE)  # 30 MB of lines, if all of them were read
     assert await peak_bytes(stage) < 1.5 * few
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from itertools import repeat
@@ -33,7 +36,7 @@ from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
 from anime.webhooks import sender
-from anime.webhooks.deliverer import Deliverer
+from anime.webhooks.deliverer import AT_A_TIME, Deliverer
 from anime.webhooks.sender import Sender
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
 from tests.integration.webhook_peer import (
@@ -50,7 +53,7 @@ SOON = tuple(repeat(0.01, 20))
 DELIVER = """
 import asyncio, sys
 from anime.db.session import Database
-from anime.webhooks.deliverer import Deliverer
+from anime.webhooks.deliverer import AT_A_TIME, Deliverer
 from anime.webhooks.sender import Sender
 
 async def main():
@@ -314,17 +317,16 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
     database: Database, peer: WebhookPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second answer of DNS, which may be another one, is never asked for."""
-    loop, asked = asyncio.get_running_loop(), list[str]()
-    look_up = loop.getaddrinfo
+    asked, look_up = list[str](), socket.getaddrinfo
 
-    async def once(host: str, port: int, **options: Any) -> Any:  # as asyncio gives them
+    def once(host: str, *place: Any, **options: Any) -> Any:  # as `socket` gives them
         if host != "studio.example":
-            return await look_up(host, port, **options)
+            return look_up(host, *place, **options)
         asked.append(host)
         assert len(asked) == 1, "the name was looked up again"
-        return await look_up("127.0.0.1", port, **options)
+        return look_up("127.0.0.1", *place, **options)
 
-    monkeypatch.setattr(loop, "getaddrinfo", once)
+    monkeypatch.setattr(socket, "getaddrinfo", once)
     async with delivering(database):
         job_id = await cancelled_job(database, f"http://studio.example:{peer.port}/hook")
         [received] = await peer.has_received(1)
@@ -349,14 +351,12 @@ async def test_over_tls_the_certificate_has_to_be_that_of_the_name(
     certificate = new_certificate(tmp_path, name)
     trusting = ssl.create_default_context(cafile=certificate.certificate)
     monkeypatch.setattr(sender, "tls_context", lambda: trusting)
-    loop = asyncio.get_running_loop()
-    look_up = loop.getaddrinfo
+    look_up = socket.getaddrinfo
 
-    async def at_home(host: str, port: int, **options: Any) -> Any:  # as asyncio gives them
-        home = "127.0.0.1" if host == "studio.example" else host
-        return await look_up(home, port, **options)
+    def at_home(host: str, *place: Any, **options: Any) -> Any:  # as `socket` gives them
+        return look_up("127.0.0.1" if host == "studio.example" else host, *place, **options)
 
-    monkeypatch.setattr(loop, "getaddrinfo", at_home)
+    monkeypatch.setattr(socket, "getaddrinfo", at_home)
     async with running_webhook_peer(tls=certificate) as peer, delivering(database, delays=()):
         job_id = await cancelled_job(database, f"https://studio.example:{peer.port}/hook")
         row = await settled(database, job_id, has_arrived if arrives else has_failed)
@@ -417,6 +417,33 @@ async def test_logs_hold_neither_the_address_nor_the_prompt(
     assert PROMPT not in said
 
 
+@pytest.mark.parametrize("ticks", range(4))
+async def test_it_stops_although_a_delivery_ends_in_the_same_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch, ticks: int
+) -> None:
+    """`asyncio.wait_for` would lose the cancellation then, up to Python 3.11."""
+    told: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def nothing_due(self: Deliverer, group: asyncio.TaskGroup, bell: asyncio.Event) -> float:
+        told.put_nowait(bell)
+        return 300.0
+
+    monkeypatch.setattr(Deliverer, "_begin_due", nothing_due)
+    async with Sender(KEY) as opened:
+        task = asyncio.create_task(Deliverer(database, opened).run())
+        bell = await told.get()
+        await asyncio.sleep(0)  # it waits now
+        await asyncio.sleep(0)
+        bell.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        _, left = await asyncio.wait([task], timeout=10)
+        task.cancel()
+        await asyncio.wait([task])
+    assert not left
+
+
 async def test_old_deliveries_are_pruned_and_no_others(database: Database) -> None:
     old, new = [await cancelled_job(database, "https://example.com") for _ in range(2)]
     async with database.session_scope() as session:
@@ -428,6 +455,70 @@ async def test_old_deliveries_are_pruned_and_no_others(database: Database) -> No
         assert await DeliveryRepository(session).prune(older_than=timedelta(days=30)) == 1
     assert await row_of(database, old) is None
     assert await row_of(database, new) is not None
+
+
+@pytest.fixture
+def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Names below `slow.example` are looked up until the event is set."""
+    released, look_up = threading.Event(), socket.getaddrinfo
+
+    def slowly(host: str, *place: Any, **options: Any) -> Any:  # as `socket` gives them
+        if str(host).endswith(".slow.example"):
+            released.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *place, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    yield released
+    released.set()
+
+
+async def test_a_name_that_is_not_found_in_time_is_put_off(
+    database: Database, slow_names: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "NAME_SECONDS", 0.2)
+    job_id = await cancelled_job(database, "https://a.slow.example/hook")
+    async with delivering(database, delays=()):
+        row = await settled(database, job_id, has_failed)
+    assert row.last_error == "Its name was not resolved within 0.2 s."
+
+
+async def test_names_that_resolve_slowly_hold_up_neither_requests_nor_other_webhooks(
+    database_url: str,
+    peer: WebhookPeer,
+    database: Database,
+    slow_names: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process has two threads for everything else; eight deliveries are under way at once."""
+    monkeypatch.setattr(sender, "NAME_SECONDS", 2.0)
+    pool = ThreadPoolExecutor(2)
+    asyncio.get_running_loop().set_default_executor(pool)
+    slow = [await cancelled_job(database, f"https://{n}.slow.example/") for n in range(AT_A_TIME)]
+    async with running_prefect_peer() as prefect:
+        settings = load_settings(
+            prefect_api_url=prefect.url,
+            prefect_api_auth_string=AUTH,
+            database_url=database_url,
+            webhook_secret=SecretStr(SECRET),
+            webhook_allow_private=True,
+        )
+        app = create_app(settings)
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost:8330") as client,
+        ):
+            for job_id in slow:
+                await settled(database, job_id, lambda row: row.attempts >= 1)  # is claimed
+            async with asyncio.timeout(20):
+                order = {"prompt": PROMPT, "webhook_url": peer.url}
+                accepted = await client.post("/api/anime/generate", json=order)
+            async with database.session_scope() as session:
+                await JobRepository(session).request_cancel(UUID(accepted.json()["job_id"]))
+            await peer.has_received(1)
+            assert not slow_names.is_set()
+            slow_names.set()
 
 
 async def test_the_serving_process_delivers_what_was_asked_for_over_http(

@@ -1,12 +1,15 @@
 """Who may ask the API, as the settings say it."""
 
+import time
+from urllib.parse import parse_qsl
+
 import pytest
 from pydantic import SecretStr
 
 from anime.api.access import Access, bearer_in
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
-from anime.settings.tokens import picture_address, signature_of
+from anime.settings.tokens import picture_address, signed_address
 
 
 def access(tokens: str | None = None, **values: object) -> Access:
@@ -105,7 +108,7 @@ PATH = "/api/anime/files/1/content"
 
 
 def signed(expires: int, token: str = "first", path: str = PATH) -> dict[str, str]:
-    return {"expires": str(expires), "signature": signature_of(path, expires, token)}
+    return dict(parse_qsl(signed_address(path, expires, (token,)).partition("?")[2]))
 
 
 def test_a_signed_address_opens_its_own_path_until_it_expires() -> None:
@@ -116,7 +119,9 @@ def test_a_signed_address_opens_its_own_path_until_it_expires() -> None:
     assert not rules.is_signed(PATH, signed(1000, "third"), now=999)
     assert not rules.is_signed(PATH, signed(1000, path="/api/anime/files/2/content"), now=999)
     assert not rules.is_signed(PATH, signed(1000) | {"expires": "2000"}, now=999)
+    assert not rules.is_signed(PATH, signed(1000) | {"expires": "01000"}, now=999)
     assert not rules.is_signed(PATH, {"expires": "９", "signature": ""}, now=0)
+    assert not rules.is_signed(PATH, {"expires": "", "signature": signed(1000)["signature"]}, now=0)
     assert not rules.is_signed(PATH, {}, now=0)
 
 
@@ -131,3 +136,12 @@ def test_pages_get_signed_addresses_and_not_the_token() -> None:
     assert "very-secret" not in address
     query = dict(part.split("=") for part in address.partition("?")[2].split("&"))
     assert Access.from_settings(settings).is_signed(PATH, query, now=0)
+    end = time.time() + settings.keep_runs_days * 86_400
+    assert not Access.from_settings(settings).is_signed(PATH, query, now=end + 60)
+
+
+def test_an_address_is_signed_with_the_first_token() -> None:
+    settings = load_settings(api_token=SecretStr("new,old"))
+    query = dict(parse_qsl(picture_address(PATH, settings).partition("?")[2]))
+    assert access("new").is_signed(PATH, query, now=0)
+    assert not access("old").is_signed(PATH, query, now=0)

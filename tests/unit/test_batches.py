@@ -16,8 +16,8 @@ from anime.core.batches import (
     possible_jobs_of,
     summary_of,
 )
+from anime.core.ids import MAX_SEED
 from anime.core.job_status import JobStatus
-from anime.core.seeds import MAX_SEED
 from anime.schemas import GenerationRequest
 
 

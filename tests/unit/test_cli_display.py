@@ -60,6 +60,20 @@ def test_what_is_behind_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None
     assert shown(events, capsys) == ["50 %  rendering: step 10 of 20"]
 
 
+def test_the_stage_of_a_late_row_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The row follows the run by a heartbeat, and Redis tells of each step at once."""
+    events = [
+        event(stage=Stage.SUBMITTING),
+        event(stage=Stage.CHECKING_VRAM),
+        event(stage=None),
+        event(stage=Stage.RENDERING, progress=10),
+        event(stage=Stage.SUBMITTING, progress=0),
+        event(JobStatus.COMPLETED, progress=100),
+        event(stage=Stage.RECORDING, progress=99),
+    ]
+    assert shown(events, capsys) == ["0 %  submitting", "10 %  rendering", "100 %  completed"]
+
+
 def test_a_new_attempt_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
     events = [
         event(stage=Stage.RENDERING, progress=50),
@@ -91,11 +105,15 @@ def test_a_batch_has_a_bar_for_the_whole_and_for_what_is_under_way() -> None:
     one, two = UUID(int=1), UUID(int=2)
     bars = new_bars()
     display = BarsDisplay(bars, "rooftops", {one: "dusk", two: "dawn"})
-    display.show(event(stage=Stage.RENDERING, progress=40))
+    display.show(event(stage=Stage.RENDERING, progress=40, message="step 8"))
     assert [(bar.fields["title"].strip(), bar.completed) for bar in bars.tasks] == [
         ("rooftops", 0),
         ("dusk", 40),
     ]
+    display.show(event(stage=Stage.SUBMITTING, progress=20))  # late: a row
+    display.show(event(JobStatus.QUEUED))
+    [_, bar] = bars.tasks
+    assert (bar.completed, bar.description, bar.fields["message"]) == (40, "rendering", "step 8")
     display.show(event(JobStatus.COMPLETED, progress=100))
     display.show(event(stage=Stage.RENDERING, progress=90))  # late: it has ended
     assert [(bar.fields["title"], bar.completed) for bar in bars.tasks] == [("rooftops", 1)]

@@ -8,7 +8,7 @@ import pytest
 from anime.cli import request_parsing, terminal
 from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 from anime.core import field_errors
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.errors import InvalidRequest
 
 
@@ -95,6 +95,16 @@ def test_inputs_are_numbers_switches_or_text() -> None:
 def test_an_input_without_name_or_value_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="--input"):
         parse_inputs([text])
+
+
+def test_an_input_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="--input frames is given twice"):
+        parse_inputs(["frames=8", "style=ink", "frames=16"])
+
+
+def test_a_value_with_one_key_twice_is_refused_and_not_taken_as_text() -> None:
+    with pytest.raises(InvalidRequest, match=r'--input style: the key "a" stands twice'):
+        parse_inputs(['style={"a": 1, "a": 2}'])
 
 
 @pytest.mark.parametrize("module", [request_parsing, terminal, field_errors])

@@ -21,6 +21,7 @@ from anime.comfyui.models import HistoryEntry
 from anime.comfyui.protocol import Reply
 from anime.core.prompt_state import Absent, Finished, Pending, Running
 from anime.errors import NodeFailed, PromptInterrupted, PromptRejected
+from anime.retry_policies import RetryPolicy
 
 SAMPLES = Path(__file__).parent / "samples" / "comfyui"
 PROMPT_ID = UUID("6f1c2a34-0000-5000-8000-000000000001")
@@ -174,7 +175,9 @@ def test_fact_12_every_event_names_its_prompt_so_that_others_can_be_told() -> No
 async def test_fact_13_an_interrupt_is_repeated_until_the_history_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cancellation, "ASK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(
+        cancellation, "PROMPT_INTERRUPT", RetryPolicy(first_seconds=0, longest_seconds=0)
+    )
     running = {**EMPTY_QUEUE, "queue_running": [OURS]}
     script = Script(queue=[running, running, EMPTY_QUEUE], history=[sample("history_interrupted")])
     ending = await client_of(script).cancel(PROMPT_ID, timeout_seconds=1)

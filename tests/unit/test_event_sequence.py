@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime.core.event_sequence import EventSequence
-from anime.core.job_status import JobStatus
+from anime.core.job_status import JobStatus, Stage
 from anime.schemas import ProgressEvent
 
 JOB = UUID(int=7)
@@ -20,12 +20,14 @@ def event(
     *,
     attempt: int = 1,
     status: JobStatus = JobStatus.PROCESSING,
+    stage: Stage | None = None,
     second: int | None = None,
 ) -> ProgressEvent:
     at = NOON + timedelta(seconds=seq if second is None else second)
     return ProgressEvent(
         job_id=JOB,
         status=status,
+        stage=stage,
         progress=progress,
         message="",
         timestamp=at,
@@ -61,6 +63,19 @@ def test_progress_stands_rather_than_goes_back() -> None:
     assert [each.progress for each in told(event(1, 40), event(2, 30), event(3, 50))] == [
         *(40, 40, 50)
     ]
+
+
+def test_the_stage_stands_rather_than_goes_back() -> None:
+    stages = (Stage.SUBMITTING, Stage.CHECKING_VRAM, None, Stage.RENDERING)
+    heard = told(*(event(seq, stage=stage) for seq, stage in enumerate(stages, 1)))
+    assert [each.stage for each in heard] == [
+        *(Stage.SUBMITTING, Stage.SUBMITTING, Stage.SUBMITTING, Stage.RENDERING)
+    ]
+
+
+def test_a_new_attempt_begins_at_an_early_stage() -> None:
+    heard = told(event(1, stage=Stage.RENDERING), event(2, stage=Stage.SUBMITTING, attempt=2))
+    assert heard[-1].stage is Stage.SUBMITTING
 
 
 def test_a_new_attempt_begins_anew_and_the_old_one_is_over() -> None:
@@ -104,3 +119,18 @@ def test_whatever_comes_attempts_and_progress_only_grow_and_the_end_is_last(
         len(heard) - 1 if heard else 0
     )
     assert any(each.status.is_final for each in heard) == any(each.status.is_final for each in some)
+
+
+stages = st.builds(
+    event,
+    st.integers(1, 20),
+    attempt=st.integers(1, 2),
+    stage=st.none() | st.sampled_from(Stage),
+)
+
+
+@given(st.lists(stages, max_size=20))
+def test_whatever_comes_the_stage_only_grows_within_an_attempt(some: list[ProgressEvent]) -> None:
+    order = [None, *Stage]
+    heard = [(each.attempt, order.index(each.stage)) for each in told(*some)]
+    assert heard == sorted(heard)

@@ -6,8 +6,9 @@ each rule would notice.
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from anime.settings import PROJECT_DIR
 
 OURS = frozenset({"flows", "tasks", "blocks", "anime"})
 ABOVE_ALL = ("benchmarks", "tests")
-ENTRY_POINTS = ("anime.api", "anime.cli", "anime.stack", "anime.worker.start", "anime.demo")
+ENTRY_POINTS = ("anime.api", "anime.cli", "anime.stack", "anime.worker")
+MAX_ROOMS = 15
+MAX_SINGLE_MODULES = 3
 IMPURE = frozenset(
     {
         *("asyncio", "concurrent", "ctypes", "fileinput", "ftplib", "getpass", "glob", "http"),
@@ -82,6 +85,10 @@ def layer_faults(source: Source) -> list[str]:
     }[top]
     if source.is_below("anime.api"):
         above = ("flows", "tasks")
+    if source.is_below("anime.runs"):  # between flows and tasks
+        above = ("flows",)
+    elif top != "flows":
+        above = (*above, "anime.runs")
     above = (*above, *ABOVE_ALL)
     return [name for name in source.imports() if any(within(name, package) for package in above)]
 
@@ -140,7 +147,60 @@ def length_faults(source: Source) -> list[str]:
     return found
 
 
+def cycles(imports: Mapping[str, Collection[str]]) -> list[str]:
+    """Every ring of names that import each other, as a sentence."""
+    sorter = TopologicalSorter(imports)
+    try:
+        sorter.prepare()
+    except CycleError as fault:
+        return [" → ".join(fault.args[1])]
+    return []
+
+
+def imports_among(sources: Iterable[Source]) -> dict[str, set[str]]:
+    """Which of these modules each of them imports, in functions and for type checkers too."""
+    known = {source.name: source for source in sources}
+    return {
+        name: {module for text in source.imports() for module in owner_in(known, text)} - {name}
+        for name, source in known.items()
+    }
+
+
+def owner_in(known: Collection[str], imported: str) -> list[str]:
+    """The module of ours that an imported name belongs to, if any."""
+    return [name for name in (imported, imported.rpartition(".")[0]) if name in known][:1]
+
+
+def room_of(module: str) -> str:
+    """`anime.jobs` for all that is in it; a top-level folder; or a single module itself."""
+    return (
+        ".".join(module.split(".")[:2])
+        if module.startswith("anime.")
+        else module.split(".", maxsplit=1)[0]
+    )
+
+
+def rooms(imports: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """Which rooms each room imports from."""
+    found: dict[str, set[str]] = {}
+    for module, others in imports.items():
+        of_others = {room_of(other) for other in others} - {room_of(module)} - SINGLE_MODULES
+        found.setdefault(room_of(module), set()).update(of_others)
+    return {room: others for room, others in found.items() if room not in SINGLE_MODULES}
+
+
+def doubled_names(sources: Iterable[Source]) -> list[str]:
+    """Class names that two modules have."""
+    places: dict[str, list[str]] = {}
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(source.name)
+    return [f"{name}: {', '.join(of)}" for name, of in sorted(places.items()) if len(of) > 1]
+
+
 SOURCES = sources()
+SINGLE_MODULES = {f"anime.{path.stem}" for path in (PROJECT_DIR / "anime").glob("[!_]*.py")}
 
 
 def faults(rule: object, *, below: tuple[str, ...] = (), but: tuple[str, ...] = ()) -> list[str]:
@@ -179,11 +239,40 @@ def test_a_flow_reads_as_a_table_of_contents() -> None:
     assert faults(length_faults, below=("flows",)) == []
 
 
+def test_no_module_and_no_room_imports_from_one_that_imports_it() -> None:
+    imports = imports_among(SOURCES)
+    assert cycles(imports) == []
+    assert cycles(rooms(imports)) == []
+
+
+def test_no_class_name_means_two_things() -> None:
+    assert doubled_names(SOURCES) == []
+
+
+def test_the_top_of_the_package_is_seen_at_one_glance() -> None:
+    folders = [
+        path for path in (PROJECT_DIR / "anime").iterdir() if (path / "__init__.py").exists()
+    ]
+    assert len(folders) <= MAX_ROOMS
+    assert len(SINGLE_MODULES) <= MAX_SINGLE_MODULES
+
+
+def test_cycles_and_doubled_names_are_noticed() -> None:
+    there = Source("anime.a.x", ast.parse("if TYPE_CHECKING:\n    from anime.b.y import Y"))
+    back = Source("anime.b.y", ast.parse("def f():\n    from anime.a import x"))
+    assert cycles(imports_among([there, back]))
+    assert cycles(rooms({"anime.a.x": ["anime.b.y"], "anime.b.z": ["anime.a.v"]}))
+    twins = [Source(name, ast.parse("class Page: ...")) for name in ("anime.a", "anime.b")]
+    assert doubled_names(twins) == ["Page: anime.a, anime.b"]
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "code"),
     [
         (layer_faults, "tasks.files", "from flows.generate import generate"),
         (layer_faults, "anime.core.paths", "import blocks.comfyui"),
+        (layer_faults, "anime.runs.render", "from flows.generate import generate"),
+        (layer_faults, "tasks.files", "from anime.runs.render import render"),
         (layer_faults, "anime.api.app", "def route():\n    from flows import generate"),
         (layer_faults, "anime.stack.house", "from benchmarks.timing import percentile"),
         (core_faults, "anime.core.paths", "import os"),

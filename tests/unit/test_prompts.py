@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.prompts import shorten
+from anime.core.labels import shorten
 
 
 def test_a_short_prompt_stays_as_it_is() -> None:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from anime.core.graphs import Graph
+from anime.core.ids import MAX_SEED
 from anime.core.png_metadata import FileStamp
 from anime.core.recipe import Recipe, graph_in, recipe_of, recipe_of_graph
 from anime.core.sampling import LoraUse
-from anime.core.seeds import MAX_SEED
 
 SHAPE = {
     *("prompt", "negative_prompt", "seed", "model", "loras", "sampler", "scheduler", "steps"),

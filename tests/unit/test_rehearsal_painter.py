@@ -1,14 +1,15 @@
 """The placeholder pictures: the same request gives the same picture, another one another."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from anime.rehearsal.painting import caption
 from anime.rehearsal.painting.caption import text_width, wrap
+from anime.rehearsal.painting.motif import Figure, Scenery, TimeOfDay, Weather, read_motif
 from anime.rehearsal.painting.painter import Scene, paint
-from anime.rehearsal.painting.sketch import seeded_dice
-from anime.rehearsal.painting.wording import Figure, Place, Time, Weather, read_motif
 
 SCENE = Scene("a girl on a rooftop at dusk", 7, 96, 128, sampler="euler/normal")
 
@@ -57,9 +58,29 @@ def test_any_prompt_can_be_written(prompt: str) -> None:
 
 
 def test_words_steer_the_motif() -> None:
-    motif = read_motif("A girl in a snowy forest at NIGHT", seeded_dice("any"))
-    assert (motif.time, motif.place) == (Time.NIGHT, Place.FOREST)
+    motif = read_motif("A girl in a snowy forest at NIGHT", Random("any"))
+    assert (motif.time, motif.scenery) == (TimeOfDay.NIGHT, Scenery.FOREST)
     assert (motif.weather, motif.figure) == (Weather.SNOW, Figure.GIRL)
+
+
+@pytest.mark.parametrize("phase", [None, 0.5])
+@pytest.mark.parametrize("size", [(32, 32), (96, 128), (512, 96)])
+def test_every_frame_says_that_it_is_a_placeholder(
+    size: tuple[int, int], phase: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = replace(SCENE, width=size[0], height=size[1])
+    marked = paint(scene, phase)
+    monkeypatch.setattr(caption, "MARK", "")
+    place = ImageChops.difference(marked, paint(scene, phase)).getbbox()
+    assert place is not None
+    assert place[3] < size[1] / 2  # at the top, away from the prompt
+
+
+def test_what_has_no_spaces_is_cut_where_the_line_ends() -> None:
+    lines = wrap("夕暮れの屋上" * 20, 12.0, 150.0, 3)
+    assert len(lines) == 3
+    assert "".join(lines).startswith("夕暮れの屋上夕暮れの屋上")
+    assert all(100.0 < text_width(line, 12.0) <= 150.0 for line in lines)
 
 
 def test_a_long_prompt_is_wrapped_and_shortened() -> None:

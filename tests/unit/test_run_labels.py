@@ -1,4 +1,4 @@
-from anime.core.run_labels import label_of
+from anime.core.labels import label_of
 from anime.schemas import GenerationRequest
 
 

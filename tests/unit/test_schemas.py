@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.schemas import MAX_PROMPT_CHARS, GenerationRequest, GenerationType, LoraChoice
 
 

@@ -3,7 +3,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.seeds import MAX_SEED, seed_of
+from anime.core.ids import MAX_SEED, seed_of
 
 
 @given(st.uuids())

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.vram import VramOutcome, VramReading, assess, recheck_delay
+from anime.core.vram import VramOutcome, VramReading, assess
 
 CARD_MB = 24_000
 
@@ -65,11 +65,3 @@ def test_more_memory_never_makes_a_verdict_worse(need: int, free: int, more: int
     before = assess(need, VramReading("nvml", 50_000, free)).outcome
     after = assess(need, VramReading("nvml", 50_000, free + more)).outcome
     assert order.index(after) >= order.index(before)
-
-
-def test_looks_become_rarer_up_to_one_in_half_a_minute() -> None:
-    assert [recheck_delay(look) for look in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-
-
-def test_the_ten_thousandth_look_has_a_delay_too() -> None:
-    assert recheck_delay(10_000) == 30

@@ -7,17 +7,13 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import JobStatus
 from anime.core.public_addresses import is_never_public, is_public
 from anime.core.webhooks import (
-    DELAYS_SECONDS,
     content_of,
-    delay_seconds,
     key_of,
     message_of,
     signed_headers,
@@ -126,15 +122,6 @@ def test_what_is_no_secret_is_refused_with_how_to_make_one(secret: str) -> None:
         key_of(secret)
     said = secret.removeprefix("whsec_")
     assert not said or said not in str(refusal.value)
-
-
-@given(chance=st.floats(0, 1))
-def test_tries_go_on_for_about_a_day_and_end(chance: float) -> None:
-    waits = [delay_seconds(attempt, chance) for attempt in range(1, 20)]
-    given_up = waits.index(None)
-    assert given_up == len(DELAYS_SECONDS)
-    assert waits[given_up:] == [None] * (19 - given_up)
-    assert 18 * 3600 < sum(wait for wait in waits if wait) < 30 * 3600
 
 
 @pytest.mark.parametrize("url", HOSTILE)

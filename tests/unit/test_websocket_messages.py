@@ -37,6 +37,13 @@ def test_what_is_no_action_says_what_is_wrong_and_not_what_was_sent(text: str) -
     assert len(refused.value.what) < 200
 
 
+def test_an_action_with_one_key_twice_is_refused() -> None:
+    """Or one of two jobs would be followed, and nobody told that the other is not."""
+    text = f'{{"action": "subscribe", "job_id": "{uuid4()}", "job_id": "{uuid4()}"}}'
+    with pytest.raises(InvalidRequest, match='the key "job_id" stands twice'):
+        read_action(text)
+
+
 def test_an_event_is_written_out_once() -> None:
     each = update(3)
     assert each.frame is each.frame

@@ -59,7 +59,7 @@ def test_a_cancellation_of_a_run_nobody_signed_is_settled_once_nobody_can_be_abo
 
 
 def test_an_owner_is_read_back_as_it_was_written() -> None:
-    owner = ProcessIdentity("host-a", 17, 1_700_000_000_000)
+    owner = ProcessIdentity("host-a", 17, "0f3c")
     assert ProcessIdentity.parse(str(owner)) == owner
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anime.core.graphs import Graph, is_link
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 from anime.core.template_format import parse_template
 from anime.core.workflow_build import Template, build, choose_model
 from anime.errors import InvalidRequest

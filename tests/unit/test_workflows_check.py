@@ -6,7 +6,7 @@ from anime.comfyui.models import InputInfo, NodeInfo
 from anime.core.graph_facts import facts_of, workflow_hash
 from anime.core.graph_validation import check_graph, nearest_first
 from anime.core.graphs import Graph
-from anime.core.seeds import MAX_SEED
+from anime.core.ids import MAX_SEED
 
 GRAPH: Graph = {
     "1": {

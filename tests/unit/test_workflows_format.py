@@ -63,6 +63,16 @@ def test_broken_json_is_named_with_its_line() -> None:
     assert "line 2" in fault
 
 
+def test_a_node_or_an_input_that_stands_twice_is_refused() -> None:
+    """JSON elsewhere keeps the last one, and the picture would lack the other without a word."""
+    assert 'the key "1" stands twice' in fault_of('{"1": {}, "1": {}}')
+    assert 'the key "seed" stands twice' in fault_of('{"1": {"inputs": {"seed": 1, "seed": 2}}}')
+
+
+def test_a_binding_that_stands_twice_is_refused_with_its_line() -> None:
+    assert "line 3" in fault_of(binding='[inputs]\nseed = "A.seed"\nseed = "B.seed"\n')
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"1": ' + "9" * 5000 + "}", "[]", "{}", "7"])
 def test_json_that_holds_no_graph_is_refused(text: str) -> None:
     assert "mine.json" in fault_of(text)

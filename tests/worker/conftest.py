@@ -25,6 +25,7 @@ from prefect.settings import (
 )
 from prefect.states import Cancelling
 
+from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.stack.house import running
 from anime.worker.warm_worker import WarmWorker
@@ -204,7 +205,7 @@ async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Si
             await client.create_work_pool(
                 WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
             )
-            for name, priority in (("interactive", 1), ("batch", 10)):
+            for name, priority in PRIORITIES.items():
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)
             site = Site(pool, client, house, tmp_path)
             try:

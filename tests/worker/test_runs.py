@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from anime.progress.keys import worker_channel
-from anime.worker.entrypoints import Entrypoints
+from anime.worker.flow_loader import Entrypoints
 from tests.house.conftest import House
 from tests.worker.conftest import Site
 
@@ -83,6 +83,33 @@ async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
     urgent = await site.order("sleeps", "interactive", path=site.path)
     await site.until_all([first, *batch, urgent])
     assert [run for run, *_ in site.notes("begin")][:2] == [str(first), str(urgent)]
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+async def test_as_many_batches_as_there_may_be_hold_up_neither_people_nor_maintenance(
+    site: Site, limit: int
+) -> None:
+    await site.start_worker(limit=limit)
+    batches = [await site.order("sleeps", path=site.path, seconds=3600) for _ in range(limit + 2)]
+    await site.until_noted("begin", limit)
+    for queue in ("interactive", "maintenance"):
+        run = await site.until(await site.order("sleeps", queue, path=site.path))
+        assert run.state_name == "Completed"
+    begun = {UUID(run) for run, *_ in site.notes("begin")}
+    assert len(begun & set(batches)) == limit, "the limit still bounds batches"
+
+
+async def test_many_who_wait_hide_no_other_queue(site: Site) -> None:
+    await site.start_worker(limit=1)
+    people = [
+        await site.order("sleeps", "interactive", path=site.path, seconds=3600) for _ in range(10)
+    ]
+    await site.until_noted("begin")
+    for queue in ("maintenance", "batch", "default"):
+        run = await site.until(await site.order("sleeps", queue, path=site.path))
+        assert run.state_name == "Completed"
+    begun = {UUID(run) for run, *_ in site.notes("begin")}
+    assert len(begun & set(people)) == 1
 
 
 async def test_a_worker_for_one_queue_leaves_the_others_alone(site: Site) -> None:

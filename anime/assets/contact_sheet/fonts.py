@@ -4,12 +4,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple, cast
 
+from fontTools.ttLib import TTFont
 from PIL import ImageFont
 
-_UNASSIGNED = "\U0010ffff"  # no font has it: what is drawn instead is the box
 _MISSING = "..."
 # As distributions and systems name their fonts, Japanese ones last; Pillow knows the folders.
 _KNOWN_FONTS = (
@@ -22,9 +22,18 @@ _KNOWN_FONTS = (
     *("wqy-zenhei.ttc", "ヒラギノ角ゴシック W3.ttc", "Hiragino Sans GB.ttc"),
     *("YuGothM.ttc", "meiryo.ttc", "msgothic.ttc"),
 )
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _log = logging.getLogger(__name__)
+
+
+class _Face(NamedTuple):
+    """A font of one height, and the Unicode code points that it has letters for."""
+
+    font: ImageFont.FreeTypeFont
+    code_points: frozenset[int]
+
+    def has(self, letter: str) -> bool:
+        return letter.isspace() or (letter.isprintable() and ord(letter) in self.code_points)
 
 
 class CaptionFonts:
@@ -39,61 +48,49 @@ class CaptionFonts:
     ) -> None:
         """`chosen` is the font file for what the font Pillow brings lacks; `names` come next."""
         self._height_px = height_px
-        self._fonts: list[Font] = [ImageFont.load_default(height_px)]
+        default = ImageFont.load_default(height_px)
+        # Pillow's wheels have FreeType, with which the default is such a font.
+        self._faces = [_face(cast("ImageFont.FreeTypeFont", default))]
         self._closed = [*([str(chosen)] if chosen else []), *names]
         self._chosen = chosen
-        self._known: dict[tuple[int, str], bool] = {}  # letters are the same ones, mostly
 
-    def letter(self, text: str) -> tuple[str, Font]:
+    def letter(self, text: str) -> tuple[str, ImageFont.FreeTypeFont]:
         """The text, and the font to draw it with: the first that has all its letters.
 
         Where none has, letters are left out, a run of them shown as dots: a row of boxes says
         no more.
         """
-        letters = set(text) - {"\n"}
-        for font in self._in_turn():
-            if all(self._has(font, letter) for letter in letters):
-                return text, font
+        for face in self._in_turn():
+            if all(map(face.has, text)):
+                return text, face.font
         _say_what_is_missing()
-        best = max(self._fonts, key=lambda font: sum(self._has(font, letter) for letter in letters))
-        kept = ((self._has(best, letter) or letter == "\n", letter) for letter in text)
-        runs = groupby(kept, key=itemgetter(0))
+        best = max(self._faces, key=lambda face: sum(map(face.has, set(text))))
         return "".join(
-            "".join(letter for _, letter in run) if is_kept else _MISSING for is_kept, run in runs
-        ), best
+            "".join(letters) if is_kept else _MISSING
+            for is_kept, letters in groupby(text, key=best.has)
+        ), best.font
 
-    def _in_turn(self) -> Iterator[Font]:
+    def _in_turn(self) -> Iterator[_Face]:
         """The fonts that are open, then the others, each opened when it is needed first."""
-        yield from list(self._fonts)
+        yield from list(self._faces)
         while self._closed:
-            font = self._open(self._closed.pop(0))
-            if font is not None:
-                self._fonts.append(font)
-                yield font
+            face = self._open(self._closed.pop(0))
+            if face is not None:
+                self._faces.append(face)
+                yield face
 
-    def _open(self, name: str) -> Font | None:
+    def _open(self, name: str) -> _Face | None:
         try:
-            return ImageFont.truetype(name, self._height_px)
-        except (OSError, ValueError) as fault:
+            return _face(ImageFont.truetype(name, self._height_px))
+        except Exception as fault:  # noqa: BLE001  fontTools raises what a damaged table makes it
             if name == str(self._chosen):
                 _log.warning("ANIME_CAPTION_FONT %s cannot be used: %s", name, fault)
             return None
 
-    def _has(self, font: Font, letter: str) -> bool:
-        """Whether the font has more for the letter than its box."""
-        key = self._fonts.index(font), letter
-        if key not in self._known:
-            self._known[key] = letter.isspace() or (
-                letter.isprintable() and _shape(font, letter) != _shape(font, _UNASSIGNED)
-            )
-        return self._known[key]
 
-
-def _shape(font: Font, letter: str) -> bytes:
-    try:
-        return bytes(font.getmask(letter))
-    except (OSError, UnicodeError, ValueError):
-        return b""
+def _face(font: ImageFont.FreeTypeFont) -> _Face:
+    with TTFont(font.path, fontNumber=0, lazy=True) as tables:
+        return _Face(font, frozenset(tables.getBestCmap() or ()))
 
 
 @cache

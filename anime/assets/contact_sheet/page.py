@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from anime.assets.contact_sheet.fonts import CaptionFonts, Font
+from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.thumbnails import first_frame
 from anime.core.sheet_layout import LINE_HEIGHT, Cell, Sheet, Size
 from anime.errors import UnusableFile
@@ -49,7 +49,7 @@ def _first_readable(sources: Sequence[Path], size: Size) -> Image.Image | None:
     return None
 
 
-def _cut(line: str, font: Font, width_px: int) -> str:
+def _cut(line: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:
     """The line without what would reach into the next cell: fonts differ in their widths."""
     while line and font.getlength(line) > width_px:
         line = line[:-1]

@@ -1,20 +1,22 @@
 """Steps are carried out: files to their places, then rows, then the sources of a move."""
 
 import asyncio
+import json
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePath
 from uuid import UUID
 
-from anime.assets.importer.kept_provenance import provenance_to_keep
 from anime.assets.importer.place import ImportPlacer, is_same
 from anime.assets.importer.read import inode_of, name_of, path_of, with_fields
 from anime.assets.importer.report import Told
 from anime.assets.importer.walk import folder_key, look_again
-from anime.assets.provenance import write_provenance
+from anime.assets.provenance import Provenance, write_provenance
 from anime.core.ownership import Known
+from anime.core.paths import owner_of
 from anime.core.sweep_plan import (
     Calendar,
     Duplicate,
@@ -253,3 +255,26 @@ def _hash_of(step: Organise | Duplicate | Quarantine | Remember) -> str | None:
     if isinstance(step, Quarantine):
         return step.unusable.sha256
     return step.content.sha256 if step.content else None
+
+
+def provenance_to_keep(step: Organise, where: str, made_at: datetime) -> Provenance | None:
+    """Where the file comes from; None if content, name and folder tell it in the library, too.
+
+    What lay around a file in the swept folder (a sidecar, the job's folder) does not come along.
+    """
+    owner, sidecar = step.owner, step.seen.sidecar
+    tells_its_job = owner.job_id is None or owner_of(PurePath(where).name) == owner.job_id
+    if step.content.stamp is not None or (sidecar is None and tells_its_job):
+        return None
+    said = sidecar.model_dump(exclude={"job_id", "project_id", "project"}) if sidecar else {}
+    if not str(said.get("seed") or "").isdecimal():
+        said.pop("seed", None)
+    return Provenance(
+        **said,
+        job_id=owner.job_id,
+        project=owner.project,
+        project_slug=owner.slug,
+        source_path=storable(step.seen.path),
+        created_at=made_at,
+        metadata={**json.loads(step.content.recipe), **step.origin},
+    )

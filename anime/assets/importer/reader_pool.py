@@ -7,6 +7,7 @@ and would load the sweep's main program (often all of Prefect) into each of them
 """
 
 import asyncio
+import os
 import pickle
 import struct
 import sys
@@ -15,9 +16,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from anime.assets.cores import usable_cores
 from anime.assets.importer.read import read_files
 from anime.core.sweep_plan import Found, ScannedFile, Unusable
+
+
+def usable_cores() -> int:
+    """The cores this process may use; all of them where the system does not say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 FEW = 24  # files that are read in this process: a program of its own takes a third of a second
 _CHUNK = 25  # files in one question

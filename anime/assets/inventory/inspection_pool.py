@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from anime.assets.cores import usable_cores
+from anime.assets.importer.reader_pool import usable_cores
 from anime.assets.inspection import inspect_file
 from anime.assets.inventory.walk import LibraryFile
 from anime.assets.provenance import Provenance, read_provenance

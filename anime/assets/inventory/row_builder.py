@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from anime.assets.inventory.inspection_pool import InspectedFile
 from anime.assets.provenance import Provenance
 from anime.core.graph_facts import facts_of
-from anime.core.ids import prompt_id_of
+from anime.core.ids import MAX_SEED, prompt_id_of
 from anime.core.ownership import AssetOwner, Claims, Known, KnownProject, Sidecar, owner_among
 from anime.core.paths import (
     UNORGANIZED,
@@ -20,7 +20,6 @@ from anime.core.paths import (
     slug_of,
 )
 from anime.core.png_metadata import FileStamp
-from anime.core.seeds import MAX_SEED
 from anime.db.repositories import EndedJob, NewFile, Recovered
 from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 

@@ -4,7 +4,7 @@ A job of a batch is no concern of this: the batch renders it within a run of its
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, update
@@ -13,19 +13,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.db.models import ProductionJob
 from anime.db.repositories.leases import NOW, is_free, until
-from anime.schemas import GenerationRequest
+from anime.schemas import GenerationRequest, JobSnapshot
 
-_LOCK = (8328, 5)  # of PostgreSQL's advisory locks: who looks after all orders
+_LOCK = (8328, 5)  # of PostgreSQL's advisory locks: who reconciles jobs and runs
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A job that waits for its turn. `run_id` is its latest run, the `run_number`-th, if any."""
+    """A job and its run in Prefect: `run_id` is its latest run, the `run_number`-th, if any."""
 
     job_id: UUID
     params: dict[str, Any]  # JSON of the whole request
     run_number: int = 1
     run_id: UUID | None = None
+
+    @classmethod
+    def of(cls, job: JobSnapshot, request: GenerationRequest) -> Self:
+        """The first run of that job."""
+        return cls(job.id, request.model_dump(mode="json"))
 
     @property
     def request(self) -> GenerationRequest:
@@ -34,7 +39,7 @@ class Dispatch:
 
     @property
     def key(self) -> str:
-        """What Prefect knows that run by: ordered twice, it is one run.
+        """What Prefect knows that run by: dispatched twice, it is one run.
 
         >>> Dispatch(UUID(int=7), {}).key
         '00000000-0000-0000-0000-000000000007'
@@ -45,13 +50,13 @@ class Dispatch:
 
 
 class DispatchRepository:
-    """The orders in one transaction."""
+    """Jobs and their runs, in one transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def try_lock(self) -> bool:
-        """Whether nobody else looks after all orders until this transaction ends."""
+        """Whether nobody else reconciles jobs and runs until this transaction ends."""
         return bool(await self._session.scalar(select(func.pg_try_advisory_xact_lock(*_LOCK))))
 
     async def waiting(self, at_most: int) -> int:
@@ -62,38 +67,38 @@ class DispatchRepository:
     async def without_run(self, *, older_than_seconds: float, limit: int) -> list[Dispatch]:
         """Jobs that wait and have no run, the oldest first."""
         is_old = ProductionJob.created_at <= until(-older_than_seconds)
-        return await self._orders(
+        return await self._dispatches(
             _waits(), ProductionJob.flow_run_id.is_(None), is_old, limit=limit
         )
 
     async def with_run(self, *, limit: int) -> list[Dispatch]:
         """Jobs that wait and have a run, the oldest first."""
-        return await self._orders(_waits(), ProductionJob.flow_run_id.is_not(None), limit=limit)
+        return await self._dispatches(_waits(), ProductionJob.flow_run_id.is_not(None), limit=limit)
 
-    async def order_of(self, job_id: UUID) -> Dispatch | None:
-        """The order of that job, in whatever state; None for a job of a batch or an unknown one."""
-        found = await self._orders(_is_apart(), ProductionJob.id == job_id, limit=1)
+    async def of_job(self, job_id: UUID) -> Dispatch | None:
+        """The run of that job, in whatever state; None for a job of a batch or an unknown one."""
+        found = await self._dispatches(_is_apart(), ProductionJob.id == job_id, limit=1)
         return found[0] if found else None
 
-    async def remember_run(self, order: Dispatch, run_id: UUID) -> JobStatus | None:
+    async def remember_run(self, dispatch: Dispatch, run_id: UUID) -> JobStatus | None:
         """The job's state, and its run written down while it still waits; None without a job."""
-        is_same = ProductionJob.run_number == order.run_number
+        is_same = ProductionJob.run_number == dispatch.run_number
         status = await self._session.scalar(
             update(ProductionJob)
-            .where(_waits(), ProductionJob.id == order.job_id, is_same)
+            .where(_waits(), ProductionJob.id == dispatch.job_id, is_same)
             .values(flow_run_id=run_id, updated_at=NOW)
             .returning(ProductionJob.status)
         )
         return status or await self._session.scalar(
-            select(ProductionJob.status).where(ProductionJob.id == order.job_id)
+            select(ProductionJob.status).where(ProductionJob.id == dispatch.job_id)
         )
 
-    async def forget_run(self, order: Dispatch) -> bool:
+    async def forget_run(self, dispatch: Dispatch) -> bool:
         """Whether the job is to get another run now, its latest having died before it began."""
-        is_same = ProductionJob.flow_run_id == order.run_id
+        is_same = ProductionJob.flow_run_id == dispatch.run_id
         changed = await self._session.execute(
             update(ProductionJob)
-            .where(_waits(), ProductionJob.id == order.job_id, is_same)
+            .where(_waits(), ProductionJob.id == dispatch.job_id, is_same)
             .values(flow_run_id=None, run_number=ProductionJob.run_number + 1, updated_at=NOW)
             .returning(ProductionJob.id)
         )
@@ -107,7 +112,7 @@ class DispatchRepository:
         found = await self._session.scalars(some)
         return list(found)
 
-    async def _orders(self, *wanted: ColumnElement[bool], limit: int) -> list[Dispatch]:
+    async def _dispatches(self, *wanted: ColumnElement[bool], limit: int) -> list[Dispatch]:
         rows = await self._session.execute(
             select(
                 ProductionJob.id,

@@ -12,9 +12,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from anime.core.file_state import FileState
 from anime.core.job_status import JobStatus
-from anime.core.paths import composed, slug_of
+from anime.core.paths import FileState, composed, slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import NewFile, row_of

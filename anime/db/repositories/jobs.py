@@ -6,13 +6,14 @@ Nothing is read first and written later.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, case, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.core.ids import seed_of
+from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.db.models import ProductionJob
 from anime.db.notifications import STOP
 from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
@@ -43,6 +44,12 @@ class NewJob:
     workflow: str
     seed: int
     batch_run_id: UUID | None = None
+
+    @classmethod
+    def of(cls, job_id: UUID, request: GenerationRequest, batch_run_id: UUID | None = None) -> Self:
+        """The row of a request, with a seed that follows from the id where none is given."""
+        seed = request.seed if request.seed is not None else seed_of(job_id)
+        return cls(request, request.workflow_name, seed, batch_run_id)
 
 
 class JobRepository(JobRows):
@@ -118,20 +125,25 @@ class JobRepository(JobRows):
         seconds: float,
         stage: Stage | None = None,
         progress: int | None = None,
+        attempt: int | None = None,
     ) -> None:
         """Keep the job for so many seconds from now, and say how far it is.
 
-        Progress (percent) never goes back within an attempt.
+        Progress (percent) and stage never go back within an attempt. Those of an attempt that
+        is not begun yet are not written down: the row tells of the one before until then.
 
         Raises:
             LeaseLost: another run has taken the job, or it has ended.
             JobCancelled: somebody asked to stop; the lease stands until `cancelled`.
         """
         changes: dict[str, Any] = {"lease_expires_at": until(seconds)}  # values of any column
+        is_to_come = false() if attempt is None else ProductionJob.attempt != attempt
         if stage is not None:
-            changes["stage"] = stage
+            is_later = ProductionJob.stage.in_(stages_after(stage))
+            changes["stage"] = case((or_(is_to_come, is_later), ProductionJob.stage), else_=stage)
         if progress is not None:
-            changes["progress"] = func.greatest(ProductionJob.progress, progress)
+            furthest = func.greatest(ProductionJob.progress, progress)
+            changes["progress"] = case((is_to_come, ProductionJob.progress), else_=furthest)
         await self._while_processing(lease, **changes)
 
     async def hold(self, lease: Lease, *, seconds: float) -> None:
@@ -148,7 +160,7 @@ class JobRepository(JobRows):
     ) -> Lease:
         """The lease with that attempt, written down before anything is sent.
 
-        A new attempt starts at 0 percent. Raises as `renew` does.
+        A new attempt starts at 0 percent, about to be submitted. Raises as `renew` does.
         """
         same = ProductionJob.attempt == attempt
         job = await self._while_processing(
@@ -157,6 +169,7 @@ class JobRepository(JobRows):
             prompt_id=prompt_id,
             comfyui_url=comfyui_url,
             progress=case((same, ProductionJob.progress), else_=0),
+            stage=case((same, ProductionJob.stage), else_=Stage.SUBMITTING),
         )
         return lease_of(job, lease.owner)
 

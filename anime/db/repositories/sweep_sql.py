@@ -31,13 +31,13 @@ SOME_LINES = f"""
     LIMIT %b
 """.encode()  # noqa: S608
 
-FORGET_LINES = f"""
+PRUNE_LINES = f"""
     DELETE FROM {SCHEMA}.swept_files AS swept
     USING unnest(%b::bytea[], %b::bytea[]) AS gone(folder, name)
     WHERE swept.folder = gone.folder AND swept.name = gone.name
 """.encode()  # noqa: S608
 
-FORGET_FOLDERS = f"""
+PRUNE_FOLDERS = f"""
     DELETE FROM {SCHEMA}.swept_folders AS folder
     WHERE folder.key = ANY(%b)
         AND NOT EXISTS (SELECT FROM {SCHEMA}.swept_files WHERE folder = folder.key)

@@ -21,11 +21,11 @@ from anime.db.repositories.sweep_sql import (
     BY_INDEX,
     COPY_LINES,
     COPY_ROWS,
-    FORGET_FOLDERS,
-    FORGET_LINES,
     INSERT_FILES,
     INSERT_SWEPT,
     LINES_TABLE,
+    PRUNE_FOLDERS,
+    PRUNE_LINES,
     REMEMBER_FOLDERS,
     ROWS_TABLE,
     ROWS_UNPACKED,
@@ -105,11 +105,11 @@ class SweepRepository:
         """Write down where folders are, by key. Twice is harmless."""
         await self._run(REMEMBER_FOLDERS, list(paths), list(paths.values()))
 
-    async def forget(self, sources: Sequence[RememberedSource]) -> None:
+    async def prune(self, sources: Sequence[RememberedSource]) -> None:
         """Remove the lines of those sources, and folders of which no line is left."""
         folders = [source.folder for source in sources]
-        await self._run(FORGET_LINES, folders, [source.name for source in sources])
-        await self._run(FORGET_FOLDERS, sorted(set(folders)))
+        await self._run(PRUNE_LINES, folders, [source.name for source in sources])
+        await self._run(PRUNE_FOLDERS, sorted(set(folders)))
 
     async def _run(
         self, statement: bytes, *values: object

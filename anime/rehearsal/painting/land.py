@@ -1,182 +1,127 @@
-"""The lower half of a painting when it is nature: ridges, woods, water, meadow."""
+"""The lower half of a painting: rows of hills, woods or houses, water, and the ground in front."""
 
 from collections.abc import Callable
-from math import pi, sin
+from dataclasses import replace
+from math import sin, tau
+from random import Random
 from typing import TypeAlias
 
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
-from anime.rehearsal.painting.palette import Color, mix
-from anime.rehearsal.painting.sketch import Point, Sketch, curve, gradient, polygon_mask
+from anime.rehearsal.painting.canvas import HORIZON, Canvas, Point, Shape, gradient
+from anime.rehearsal.painting.motif import Color, Scenery, Weather, mix
+from anime.rehearsal.painting.sky import GLITTER, paint_particles
 
-# The height of a line, as a fraction from the top, at a fraction of the width.
-Line: TypeAlias = Callable[[float], float]
+# What stands at a point, the larger the nearer (0 to 1): its shapes, and the room that it takes.
+Standing: TypeAlias = tuple[list[Shape], float]
+Stand: TypeAlias = Callable[[Canvas, Random, Point, float], Standing]
 
 SNOW: Color = (236, 242, 255)
+WINDOW: Color = (255, 214, 136)
+GROUND = 0.8  # where the ground in front begins, as a share of the height
 
 
-def snow(sketch: Sketch) -> Color:
-    """Snow in the light of this sky."""
-    return mix(SNOW, sketch.palette.horizon, 0.4)
+def paint_land(canvas: Canvas) -> None:
+    """Everything from the horizon to the viewer's feet."""
+    scenery = canvas.motif.scenery
+    _paint_row(canvas, 0.0, HORIZON + 0.02, 0.075)
+    if scenery is Scenery.SEA:
+        _paint_water(canvas)
+    else:
+        behind: Stand | None = {Scenery.FOREST: _fir, Scenery.CITY: _house}.get(scenery)
+        for near in (0.25, 0.5, 0.75):
+            base, rise = HORIZON - 0.03 + 0.24 * near, 0.01 if behind else 0.045
+            shapes = _paint_row(canvas, near, base, rise, behind)
+            if behind is _house:
+                _paint_windows(canvas, shapes[1:], near)
+    canvas.glow(canvas.light_at, (canvas.unit * 0.9,) * 2, canvas.palette.horizon, 0.22)
+    rise, stand = (0.0, _railing) if scenery is Scenery.CITY else (0.015, _grass)
+    _paint_row(canvas, 1.0, GROUND, rise, stand)
 
 
-def paint_mountains(sketch: Sketch, *, snowy: bool) -> None:
-    """Three ridges, each nearer, darker and lower, with haze between them."""
-    for layer in range(3):
-        color = mix(sketch.palette.far, sketch.palette.near, layer * 0.27)
-        upper = mix(color, snow(sketch), 0.5 - 0.12 * layer) if snowy else color
-        line = _mountain_line(sketch, layer)
-        paint_ridge(sketch, line, upper, mix(color, sketch.palette.horizon, 0.45))
+def _paint_row(
+    canvas: Canvas, near: float, base: float, rise: float, stand: Stand | None = None
+) -> list[Shape]:
+    """A ridge from `base` up and what stands on it, in shares of the height; returns its shapes."""
+    palette, random = canvas.palette, canvas.random(f"row{near}")
+    detail = range(2 if stand else 5)
+    waves = [(0.52**n, random.uniform(0.6, 1.2) * 1.9**n, random.random()) for n in detail]
 
+    def height(x: float) -> float:
+        swell = sum(high * sin(tau * (x / canvas.width * pace + at)) for high, pace, at in waves)
+        return (base - rise * abs(swell)) * canvas.height
 
-def _mountain_line(sketch: Sketch, layer: int) -> Line:
-    line = curve(sketch.dice(f"ridge{layer}"), 6 - layer, 0.52)
-    shift = sketch.sway(0.004 * layer)
-    base, rise = sketch.horizon - 0.03 + 0.055 * layer, 0.17 - 0.045 * layer
-    return lambda x: base - rise * (0.3 + 0.7 * abs(line(x + shift)))
-
-
-def paint_ridge(
-    sketch: Sketch, height: Line, upper: Color, lower: Color, reach: float = 0.22
-) -> None:
-    """Fill all below a line; over `reach` of the height one colour fades into the other."""
-    samples = max(48, sketch.width // 6)
-    heights = [height(index / samples) * sketch.height for index in range(samples + 1)]
-    top = max(0, int(min(heights)) - 1)
-    depth = sketch.height - top
-    if depth <= 0:
-        return
-    outline: list[Point] = [
-        (index / samples * sketch.width, y - top) for index, y in enumerate(heights)
-    ]
-    outline += [(sketch.width, depth), (0, depth)]
-    mask = polygon_mask((sketch.width, depth), [outline])
-    fading = max(2, round(reach * sketch.height))
-    shades = Image.new("RGB", (sketch.width, depth), lower)
-    shades.paste(gradient((upper, lower), (sketch.width, fading)), (0, 0))
-    sketch.canvas.paste(shades, (0, top), mask)
-
-
-def paint_forest(sketch: Sketch, *, snowy: bool) -> None:
-    """Rows of conifers, the far ones pale and small."""
-    paint_mountains(sketch, snowy=snowy)
-    for row in range(3):
-        near = (row + 1) / 3
-        dice = sketch.dice(f"trees{row}")
-        line = curve(dice, 3, 0.5)
-        base = sketch.horizon + 0.03 + 0.075 * row
-        color = mix(sketch.palette.far, sketch.palette.near, 0.25 + 0.75 * near)
-        shapes: list[list[Point]] = []
-        x = -0.03
-        while x < 1.03:
-            tall = sketch.unit * (0.08 + 0.13 * near) * (0.65 + 0.7 * dice.random())
-            foot = (base + 0.015 * line(x)) * sketch.height
-            lean = sketch.sway(0.012 * near, x)
-            shapes += conifer((x * sketch.width, foot), tall, lean)
-            x += (0.018 + 0.03 * near) * (0.6 + 0.8 * dice.random()) * sketch.unit / sketch.width
-        _plant(sketch, shapes, base, color, snowy=snowy)
-
-
-def _plant(
-    sketch: Sketch, shapes: list[list[Point]], base: float, color: Color, *, snowy: bool
-) -> None:
-    top = max(0, int(min(y for shape in shapes for _x, y in shape)))
-    depth = sketch.height - top
-    ground = (base - 0.008) * sketch.height - top
-    floor = [(0.0, ground), (sketch.width, ground), (sketch.width, depth), (0.0, depth)]
-    lowered = [[(x, y - top) for x, y in shape] for shape in shapes]
-    upper = mix(color, snow(sketch), 0.42) if snowy else mix(color, sketch.palette.horizon, 0.12)
-    lower = mix(color, snow(sketch), 0.22) if snowy else mix(color, sketch.palette.near, 0.4)
-    sketch.fill(polygon_mask((sketch.width, depth), [*lowered, floor]), top, upper, lower)
-
-
-def conifer(foot: Point, tall: float, lean: float) -> list[list[Point]]:
-    """The triangles of one fir; its tip leans by that share of its height."""
-    x, y = foot
-    shapes = []
-    for tier in range(4):
-        low, high = y - tall * tier * 0.2, y - tall * (0.42 + tier * 0.195)
-        half = tall * (0.2 - 0.043 * tier)
-        tilt = lean * tall * (tier + 1) / 4
-        shapes.append([(x - half, low), (x + tilt, high), (x + half, low)])
+    end, step = canvas.width + 8, max(4, canvas.width // 160)
+    bottom = canvas.height * (1.0 if near == 1.0 else GROUND)  # the ground in front hides the rest
+    ridge = [(x, height(x)) for x in range(-8, end + step, step)]
+    shapes: list[Shape] = [[(-8, bottom), *ridge, (end + step, bottom)]]
+    x = -0.03 * canvas.unit
+    while stand and x < end:
+        standing, width = stand(canvas, random, (x, height(x)), near)
+        shapes += standing
+        x += max(2.0, width)
+    color = mix(palette.far, palette.near, near)
+    if canvas.motif.weather is Weather.SNOW:
+        color = mix(color, SNOW, 0.05 + 0.55 * near**5)
+    upper, lower = (mix(color, palette.horizon, haze) for haze in (0.1 * near, 0.5 - 0.5 * near))
+    canvas.fill(shapes, upper, lower)
     return shapes
 
 
-def paint_sea(sketch: Sketch) -> None:
-    """Water to the horizon with the light's path on it, and an island."""
-    palette, top = sketch.palette, round(sketch.horizon * sketch.height)
-    water = (mix(palette.horizon, palette.sky, 0.5), mix(palette.sky, palette.zenith, 0.7))
-    depth = sketch.height - top
-    sketch.canvas.paste(gradient((*water, palette.near), (sketch.width, depth)), (0, top))
-    _paint_island(sketch)
-    _paint_glitter(sketch, top)
+def _fir(canvas: Canvas, random: Random, foot: Point, near: float) -> Standing:
+    tall = canvas.unit * (0.06 + 0.17 * near) * random.uniform(0.65, 1.35)
+    lean = canvas.sway(0.012 * near * tall, foot[0] / canvas.unit)
+    x, y = foot[0], foot[1] + 0.01 * canvas.unit
+    tiers: list[Shape] = []
+    for tier in range(4):
+        half, low = tall * (0.2 - 0.043 * tier), y - tall * tier * 0.2
+        tip = x + lean * (tier + 1), y - tall * (0.42 + tier * 0.195)
+        tiers.append([(x - half, low), tip, (x + half, low)])
+    return tiers, tall * random.uniform(0.15, 0.35)
 
 
-def _paint_island(sketch: Sketch) -> None:
-    dice = sketch.dice("island")
-    line, middle = curve(dice, 4, 0.5), dice.random()
-    width = 0.16 + 0.2 * dice.random()
-    samples = 60
-    outline = []
-    for index in range(samples + 1):
-        x = index / samples
-        rise = 0.05 * sin(pi * x) ** 0.7 * (1 + 0.4 * line(x))
-        y = 0.08 - rise
-        outline.append(((middle - width / 2 + width * x) * sketch.width, y * sketch.height))
-    mask = polygon_mask((sketch.width, round(0.08 * sketch.height)), [outline])
-    top = round((sketch.horizon - 0.078) * sketch.height)
-    palette = sketch.palette
-    sketch.fill(mask, top, palette.far, mix(palette.far, palette.horizon, 0.35))
+def _house(canvas: Canvas, random: Random, foot: Point, near: float) -> Standing:
+    wide = canvas.unit * (random.uniform(0.06, 0.13) + 0.04 * near)
+    tall = canvas.height * (0.07 + 0.23 * random.random() ** 1.8) * (1.1 - 0.25 * near)
+    (left, bottom), top, right = foot, foot[1] - tall, foot[0] + wide
+    front = [(left, bottom), (left, top), (right, top), (right, bottom)]
+    return [front], wide * random.uniform(0.92, 1.15)
 
 
-def _paint_glitter(sketch: Sketch, top: int) -> None:
-    """Short bright dashes, wider and sparser towards the viewer."""
-    dice, pen = sketch.dice("glitter"), ImageDraw.Draw(sketch.canvas, "RGBA")
-    middle = sketch.light_at[0] * sketch.width
-    for _ in range(260):
-        depth, spread, chance = dice.random() ** 1.7, dice.random() * 2 - 1, dice.random()
-        y = top + 2 + depth * (sketch.height - top)
-        reach = sketch.unit * (0.03 + 0.3 * depth)
-        on_path = dice.random() < 0.7
-        x = middle + spread * reach if on_path else (spread + 1) / 2 * sketch.width
-        half = sketch.unit * (0.004 + 0.03 * depth) * (0.4 + chance)
-        shine = 0.55 + sketch.sway(0.45, dice.random())
-        alpha = round((190 if on_path else 60) * (1 - 0.6 * abs(spread)) * shine)
-        thick = max(1, round(sketch.unit * (0.0015 + 0.005 * depth)))
-        pen.line(
-            (x - half, y, x + half, y), fill=(*sketch.palette.light, max(0, alpha)), width=thick
-        )
+def _grass(canvas: Canvas, random: Random, foot: Point, near: float) -> Standing:
+    x, y = foot[0], foot[1] + 3
+    tall = canvas.unit * (0.008 + 0.026 * random.random() ** 2) * near
+    tip = x + tall * (random.uniform(-0.3, 0.6) + canvas.sway(0.3, x / canvas.width)), y - tall
+    half = max(0.6, canvas.unit / 420)
+    return [[(x - half, y), tip, (x + half, y)]], canvas.unit * random.uniform(0.001, 0.006)
 
 
-def paint_meadow(sketch: Sketch, base: float, *, snowy: bool) -> None:
-    """A slope in front with blades of grass along its edge; `base` is its height on the left."""
-    dice = sketch.dice("meadow")
-    line = curve(dice, 2, 0.4)
-
-    def height(x: float) -> float:
-        return base + 0.02 * line(x) - 0.03 * sin(pi * x)
-
-    color = mix(sketch.palette.near, sketch.palette.far, 0.12)
-    upper = mix(color, snow(sketch), 0.85) if snowy else mix(color, sketch.palette.horizon, 0.1)
-    paint_ridge(
-        sketch, height, upper, mix(color, snow(sketch), 0.5) if snowy else sketch.palette.near
-    )
-    if not snowy:
-        _paint_grass(sketch, height, upper)
+def _railing(canvas: Canvas, _random: Random, foot: Point, near: float) -> Standing:
+    (x, y), gap, thin = foot, canvas.unit * 0.026, max(1.0, canvas.unit / 260)
+    top, end = y - canvas.unit * 0.12 * near, x + gap + 1
+    low = top + 2 * thin
+    return [[(x, y), (x, top), (end, top), (end, low), (x + thin, low), (x + thin, y)]], gap
 
 
-def _paint_grass(sketch: Sketch, height: Line, color: Color) -> None:
-    dice = sketch.dice("grass")
-    top = max(0, round((height(0.5) - 0.09) * sketch.height))
-    blades: list[list[Point]] = []
-    for _ in range(round(sketch.width / 3.2)):
-        x = dice.random()
-        foot = height(x) * sketch.height - top + 3
-        tall = sketch.unit * (0.008 + 0.026 * dice.random() ** 2)
-        tip = x * sketch.width + tall * (0.9 * (dice.random() - 0.35) + sketch.sway(0.3, x))
-        half = max(0.6, sketch.unit / 420)
-        left, right = x * sketch.width - half, x * sketch.width + half
-        blades.append([(left, foot), (tip, foot - tall), (right, foot)])
-    depth = min(sketch.height - top, round(0.2 * sketch.height))
-    mask = polygon_mask((sketch.width, max(1, depth)), blades)
-    sketch.fill(mask, top, color, color)
+def _paint_windows(canvas: Canvas, houses: list[Shape], near: float) -> None:
+    """Windows on the fronts of houses, lit when it gets dark."""
+    random, pen = canvas.random(f"windows{near}"), ImageDraw.Draw(canvas.image)
+    color = mix(canvas.palette.far, canvas.palette.near, near)
+    lit, dark = mix(WINDOW, color, 0.2), mix(color, canvas.palette.horizon, 0.16)
+    pitch = max(3, round(canvas.unit * 0.014))
+    for _, (left, top), (right, _), _ in houses:
+        for y in range(round(top) + pitch, round(canvas.height * GROUND), round(pitch * 1.5)):
+            for x in range(round(left) + pitch // 2, round(right - pitch * 0.45), pitch):
+                fill = lit if random.random() < 0.65 * canvas.darkness else dark
+                pen.rectangle((x, y, x + pitch * 0.45, y + pitch * 0.6), fill)
+
+
+def _paint_water(canvas: Canvas) -> None:
+    """Water to the horizon, and the light's path on it."""
+    palette, top = canvas.palette, round(canvas.horizon)
+    water = mix(palette.horizon, palette.sky, 0.5), mix(palette.sky, palette.zenith, 0.7)
+    depth = canvas.height - top
+    canvas.image.paste(gradient((*water, palette.near), (canvas.width, depth)), (0, top))
+    path = canvas.unit * 0.3, depth * 0.4
+    canvas.glow((canvas.light_at[0], top + depth * 0.4), path, palette.light, 0.5)
+    paint_particles(canvas, replace(GLITTER, color=palette.light))

@@ -1,146 +1,119 @@
-"""The upper half of a painting: sky, stars, sun or moon, clouds."""
+"""Sky, sun or moon, clouds, and what falls or drifts through the air."""
 
-import random
-from math import pi, sin, tau
+from dataclasses import dataclass, replace
+from math import atan2, pi, sin, tau
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from anime.rehearsal.painting.palette import mix
-from anime.rehearsal.painting.sketch import Sketch, gradient
-from anime.rehearsal.painting.wording import Time
+from anime.rehearsal.painting.canvas import HORIZON, Canvas, Shape, gradient, oval
+from anime.rehearsal.painting.motif import Color, TimeOfDay, Weather, mix
 
-STARS_PER_PIXEL = 1 / 1400
+PUFFS = 44  # the balls a cloud is heaped of
+# The moon's: how far right and down from its middle, and how large, as shares of the shorter side.
+CRATERS = (-0.025, 0.012, 0.026), (0.022, -0.024, 0.02), (0.018, 0.034, 0.018)
+DISC = 40.0  # the strength of a glow with a sharp edge
 
 
-def paint_sky(sketch: Sketch, time: Time) -> None:
-    """Cover the canvas with the sky, and with stars at night."""
-    palette = sketch.palette
-    depth = round(sketch.horizon * sketch.height) + 2
+@dataclass(frozen=True)
+class Particles:
+    """How many there are, and how the nearest look; the others are smaller and fainter.
+
+    Length is a share of the picture's shorter side, breadth one of the length. What moves does
+    so by so many widths and heights of the picture in one loop of an animation.
+    """
+
+    count: int
+    color: Color
+    length: float
+    opacity: float
+    breadth: float = 1.0
+    moves: tuple[int, int] = (0, 0)
+    sways: float = 0.0
+    turns: bool = False
+    twinkles: float = 0.0
+    glows: bool = False
+    rows: tuple[float, float] = (-0.05, 1.05)
+    """From and to which height; what does not move is the nearer the closer it is to the second."""
+
+
+STARS = Particles(260, (255, 255, 255), 0.0032, 1.0, twinkles=0.4, rows=(0.55, 0.0))
+STREAKS = Particles(12, (255, 255, 255), 0.5, 0.5, breadth=0.03, glows=True, rows=(0.55, 0.0))
+GLITTER = Particles(220, (255, 255, 255), 0.03, 0.9, 0.1, twinkles=0.8, rows=(HORIZON, 0.85))
+AIR = {
+    Weather.SNOW: Particles(190, (250, 252, 255), 0.009, 0.95, moves=(0, 1), sways=0.012),
+    Weather.RAIN: Particles(220, (206, 222, 246), 0.05, 0.6, breadth=0.03, moves=(-1, 3)),
+    Weather.PETALS: Particles(50, (255, 196, 214), 0.02, 0.95, 0.5, moves=(-1, 1), turns=True),
+    Weather.FIREFLIES: Particles(
+        26, (246, 255, 170), 0.04, 2.0, sways=0.02, twinkles=0.7, glows=True, rows=(0.5, 0.95)
+    ),
+}
+
+
+def paint_sky(canvas: Canvas) -> None:
+    """Cover the canvas with the sky and all that is in it."""
+    palette, depth = canvas.palette, round(canvas.height * 0.7)
     colors = (palette.zenith, mix(palette.zenith, palette.sky, 0.65), palette.sky, palette.horizon)
-    sketch.canvas.paste(palette.horizon, (0, 0, sketch.width, sketch.height))
-    sketch.canvas.paste(gradient(colors, (sketch.width, depth)), (0, 0))
-    if time in (Time.NIGHT, Time.DUSK):
-        _paint_stars(sketch, 1.0 if time is Time.NIGHT else 0.35)
+    canvas.image.paste(gradient(colors, (canvas.width, depth)), (0, 0))
+    if canvas.motif.time is TimeOfDay.NIGHT:
+        paint_particles(canvas, STARS)
+    paint_particles(canvas, replace(STREAKS, color=palette.cloud))
+    halo = mix(palette.horizon, palette.light, 0.5)
+    lights = [(0.75, halo, 0.55), (0.3, palette.light, 0.6), (0.085, palette.light, DISC)]
+    for size, color, strength in lights:
+        canvas.glow(canvas.light_at, (canvas.unit * size,) * 2, color, strength)
+    for x, y, size in CRATERS if canvas.motif.time is TimeOfDay.NIGHT else ():
+        spot = canvas.light_at[0] + x * canvas.unit, canvas.light_at[1] + y * canvas.unit
+        canvas.glow(spot, (canvas.unit * size,) * 2, palette.cloud, 0.8)
+    for near in (0.25, 0.5, 0.75, 1.0):
+        _paint_cloud(canvas, near)
 
 
-def _paint_stars(sketch: Sketch, share: float) -> None:
-    dice, pen = sketch.dice("stars"), ImageDraw.Draw(sketch.canvas)
-    palette, size = sketch.palette, max(1.0, sketch.unit / 420)
-    for _ in range(round(sketch.width * sketch.height * STARS_PER_PIXEL * share)):
-        x, depth, twinkle = dice.random(), dice.random() ** 1.6, dice.random()
-        brightness = dice.random() ** 2
-        y = depth * sketch.horizon * 0.92
-        flicker = 0.75 + sketch.sway(0.25, twinkle)
-        base = sketch.canvas.getpixel((int(x * (sketch.width - 1)), int(y * (sketch.height - 1))))
-        if not isinstance(base, tuple):
-            continue
-        shine = (0.25 + 0.75 * brightness) * flicker * (1 - depth * 0.8)
-        color = mix((base[0], base[1], base[2]), palette.light, shine)
-        px, py, radius = x * sketch.width, y * sketch.height, size * (0.3 + brightness * 0.6)
-        pen.ellipse((px - radius, py - radius, px + radius, py + radius), fill=color)
-
-
-def paint_light(sketch: Sketch, time: Time) -> None:
-    """Sun or moon with its halo."""
-    palette, unit = sketch.palette, sketch.unit
-    radius = unit * (0.075 if time is Time.NIGHT else 0.06)
-    sketch.glow(sketch.light_at, unit * 0.75, mix(palette.horizon, palette.light, 0.5), 0.55)
-    sketch.glow(sketch.light_at, unit * 0.3, palette.light, 0.6)
-    side = max(4, round(radius * 2))
-    disc = Image.new("L", (side * 4, side * 4))
-    ImageDraw.Draw(disc).ellipse((0, 0, side * 4 - 1, side * 4 - 1), fill=255)
-    disc = disc.reduce(4)
-    corner = (
-        round(sketch.light_at[0] * sketch.width - radius),
-        round(sketch.light_at[1] * sketch.height - radius),
-    )
-    sketch.canvas.paste(palette.light, corner, disc)
-    if time is Time.NIGHT:
-        _paint_craters(sketch, corner, side, disc)
-
-
-def _paint_craters(sketch: Sketch, corner: tuple[int, int], side: int, disc: Image.Image) -> None:
-    dice = sketch.dice("craters")
-    marks = Image.new("L", disc.size)
-    pen = ImageDraw.Draw(marks)
-    for _ in range(5):
-        x, y, size = (
-            dice.random() * side,
-            dice.random() * side,
-            side * (0.06 + dice.random() * 0.12),
-        )
-        pen.ellipse((x - size, y - size, x + size, y + size), fill=90)
-    marks = marks.filter(ImageFilter.GaussianBlur(side / 40))
-    sketch.canvas.paste(sketch.palette.sky, corner, ImageChops.multiply(marks, disc))
-
-
-def paint_clouds(sketch: Sketch) -> None:
-    """A few heaped clouds above the horizon, the smaller the farther, and streaks on high."""
-    dice = sketch.dice("clouds")
-    _paint_streaks(sketch)
-    for index in range(4):
-        near = (index + 1) / 4
-        x = dice.random() * 1.2 - 0.1 + sketch.sway(0.012 + 0.02 * near, dice.random())
-        base = sketch.horizon * (1.02 - 0.42 * near * (0.5 + 0.5 * dice.random()))
-        width = sketch.unit * (0.35 + 0.55 * near * (0.6 + 0.4 * dice.random()))
-        _paint_cloud(sketch, f"cloud{index}", (x, base), width, 0.55 + 0.4 * near)
-
-
-def _paint_cloud(
-    sketch: Sketch, name: str, at: tuple[float, float], width: float, opacity: float
-) -> None:
-    """One heap with a fading foot, lit from above; `at` is the middle of its foot."""
-    wide, high = max(8, round(width)), max(6, round(width * 0.5))
+def _paint_cloud(canvas: Canvas, near: float) -> None:
+    """A heap with a fading foot, lit from one side; drawn at half its size, as it is soft."""
+    random, palette = canvas.random(f"cloud{near}"), canvas.palette
+    middle = (random.uniform(-0.1, 1.1) + canvas.sway(0.012 + 0.02 * near, near)) * canvas.width
+    foot = canvas.horizon * (1.02 - 0.42 * near * random.uniform(0.5, 1))
+    wide = max(8, round(canvas.unit * (0.35 + 0.55 * near * random.uniform(0.6, 1)) / 2))
+    high, towards = wide // 2, 0.16 if canvas.light_at[0] > middle else -0.16
     body, lit = Image.new("L", (wide, high)), Image.new("L", (wide, high))
     body_pen, lit_pen = ImageDraw.Draw(body), ImageDraw.Draw(lit)
-    towards = 0.16 if sketch.light_at[0] > at[0] else -0.16
-    for x, y, radius in _puffs(sketch.dice(name), wide, high):
-        _disc(body_pen, x, y, radius, 255)
-        _disc(lit_pen, x, y, radius, 60)
-        _disc(lit_pen, x + towards * radius, y - 0.16 * radius, radius * 0.84, 225)
-    fading = [255 if level < 120 else round(255 * (255 - level) / 135) for level in range(256)]
-    fade = Image.linear_gradient("L").resize((wide, high)).point(fading)
-    body = ImageChops.multiply(body.filter(ImageFilter.GaussianBlur(wide / 260)), fade)
-    body = body.point(lambda level: round(level * opacity))
-    lit = ImageChops.multiply(lit.filter(ImageFilter.GaussianBlur(wide / 75)), body)
-    corner = round(at[0] * sketch.width - wide / 2), round(at[1] * sketch.height - high)
-    sketch.canvas.paste(sketch.palette.cloud_shade, corner, body)
-    sketch.canvas.paste(sketch.palette.cloud, corner, ImageChops.multiply(lit, fade))
-
-
-def _puffs(dice: random.Random, wide: int, high: int) -> list[tuple[float, float, float]]:
-    """Middle and radius in pixels of the balls a cloud is heaped of, the rear ones first."""
-    puffs = []
-    for _ in range(44):
-        x, rise, size = dice.random(), dice.random(), dice.random()
-        swell = sin(pi * x) ** 0.9
+    puffs = [(random.random(), random.random(), random.random()) for _ in range(PUFFS)]
+    for rise, along, size in sorted(puffs, reverse=True):
+        swell = sin(pi * along)
         radius = wide * (0.02 + 0.075 * swell * (0.35 + 0.65 * size) * (1.15 - 0.6 * rise))
-        y = high * (0.92 - 0.72 * swell**1.4 * rise)
-        left = wide * (0.1 + 0.8 * x)
-        puffs.append((left, max(y, radius * 1.05), radius))
-    return sorted(puffs, key=lambda puff: puff[1])
+        x, y = wide * (0.1 + 0.8 * along), high * (0.92 - 0.66 * swell**1.4 * rise)
+        body_pen.circle((x, y), radius, 255)
+        lit_pen.circle((x, y), radius, 60)
+        lit_pen.circle((x + towards * radius, y - 0.16 * radius), radius * 0.84, 225)
+    fading = [(0.55 + 0.4 * near) * min(255, 1.9 * (255 - level)) for level in range(256)]
+    fade = Image.linear_gradient("L").resize((wide, high)).point(fading)
+    for color, mask in ((palette.cloud_shade, body), (palette.cloud, lit)):
+        soft = ImageChops.multiply(mask.filter(ImageFilter.GaussianBlur(wide / 150)), fade)
+        large = soft.resize((2 * wide, 2 * high), Image.Resampling.BICUBIC)
+        canvas.image.paste(color, (round(middle - wide), round(foot - 2 * high)), large)
 
 
-def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, level: int) -> None:
-    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=level)
-
-
-def _paint_streaks(sketch: Sketch) -> None:
-    dice = sketch.dice("streaks")
-    wide, high = sketch.width, max(8, round(sketch.horizon * sketch.height))
-    mask = Image.new("L", (wide // 2 + 1, high // 2 + 1))
-    pen = ImageDraw.Draw(mask)
-    for _ in range(9):
-        x, y = dice.random() + sketch.sway(0.02, dice.random()), dice.random() * 0.8
-        length, thick = 0.1 + 0.35 * dice.random(), 0.002 + 0.008 * dice.random()
-        box = ((x - length) * wide / 2, (y - thick) * high / 2, (x + length) * wide / 2)
-        pen.ellipse((*box, (y + thick) * high / 2 + 1), fill=round(60 + 80 * dice.random()))
-    mask = mask.filter(ImageFilter.GaussianBlur(max(1.0, sketch.unit / 240))).resize((wide, high))
-    sketch.canvas.paste(sketch.palette.cloud, (0, 0), mask)
-
-
-def light_height(time: Time, chance: float) -> float:
-    """How high the light stands, as a share of the way from the top down to the horizon."""
-    if time in (Time.DUSK, Time.DAWN):
-        return 0.62 + 0.2 * chance
-    return 0.2 + 0.18 * sin(tau * chance) * 0.5 + 0.1 * chance
+def paint_particles(canvas: Canvas, kind: Particles) -> None:
+    """Scatter them. All are back where they began at the end of an animation's loop."""
+    random = canvas.random(repr(kind))
+    shapes: list[Shape] = []
+    levels: list[int] = []
+    angle = atan2(kind.moves[1] * canvas.height, kind.moves[0] * canvas.width)
+    for _ in range(kind.count):
+        x, y, turn, near = (random.random() for _ in range(4))
+        near = near**2 if kind.moves != (0, 0) else y
+        x = (x + kind.moves[0] * canvas.phase) % 1 * 1.1 - 0.05 + canvas.sway(kind.sways, turn)
+        y = (y + kind.moves[1] * canvas.phase) % 1
+        at = x * canvas.width, (kind.rows[0] + (kind.rows[1] - kind.rows[0]) * y) * canvas.height
+        length = canvas.unit * kind.length * (0.25 + 0.75 * near)
+        size = length, length * kind.breadth
+        shine = 1 - kind.twinkles * (0.5 + canvas.sway(0.5, turn))
+        opacity = kind.opacity * (0.4 + 0.6 * near) * shine
+        if kind.glows:
+            canvas.glow(at, size, kind.color, opacity)
+        else:
+            spin = tau * (turn + canvas.phase) if kind.turns else 0.0
+            shapes.append(oval(at, size, angle + spin))
+            levels.append(round(255 * opacity))
+    if shapes:
+        canvas.fill(shapes, kind.color, levels=levels)

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from anime.errors import ConfigurationError
@@ -19,7 +20,11 @@ def worker_name() -> str:
 
 
 def run_worker(
-    settings: Settings, *, worker_type: str | None = None, limit: int | None = None
+    settings: Settings,
+    *,
+    worker_type: str | None = None,
+    limit: int | None = None,
+    queues: Sequence[str] = (),
 ) -> NoReturn:
     """Replace this process by a worker on the pool of the settings.
 
@@ -27,6 +32,7 @@ def run_worker(
         settings: where Prefect is, and the pool.
         worker_type: Prefect's name for how the runs are run; that of the settings if None.
         limit: runs at a time; that of the settings if None.
+        queues: names of the work queues to poll; all if empty.
 
     Raises:
         ConfigurationError: no Prefect server is known, or it could not watch as it is told to.
@@ -39,6 +45,7 @@ def run_worker(
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
     command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]
     command += ["--limit", str(limit or settings.worker_limit)]
+    command += [word for queue in queues for word in ("--work-queue", queue)]
     environment = child_environment(settings) | {
         "PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS),
         # Else each thread keeps a heap of its own, and what runs have freed stays scattered.

@@ -8,6 +8,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling, Running
 
+from anime.core.work_queues import WorkQueue
 from anime.worker import orphans
 from anime.worker.live_run import LiveRun
 from anime.worker.loop_thread import LoopThread
@@ -22,7 +23,7 @@ HANGS = "hangs_when_cancelled"
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anime.worker.live_run.GOODBYE_SECONDS", 0.3)
+    monkeypatch.setattr("anime.worker.live_run.SHUTDOWN_SECONDS", 0.3)
     monkeypatch.setattr("anime.worker.live_run.INTERRUPT_SECONDS", 0.3)
 
 
@@ -63,7 +64,7 @@ async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_
 
     for serve in (is_refused, works):
         run = await site.run(await site.order("sleeps", path=site.path))
-        await run_pool.begin(run, serve, ending=None)
+        await run_pool.begin(run, serve, queue=WorkQueue.BATCH)
     run_pool.close()
     assert said == ["unharmed"]
 
@@ -77,10 +78,10 @@ async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
         await live.serve(f"tests.worker.sample_flows.{HANGS}", site.client)
 
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await run_pool.begin(run, serve, ending=EndReason.CANCELLED)
+        await run_pool.begin(run, serve, queue=WorkQueue.BATCH, ending=EndReason.CANCELLED)
     run_pool.close()
     assert (await site.run(run.id)).state_name == "Cancelled"
-    assert run_pool.room == 1
+    assert run_pool.room(WorkQueue.BATCH) == 1
 
 
 async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
@@ -93,15 +94,17 @@ async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
         return [gone, lost]
 
     monkeypatch.setattr(orphans, "_under_way", found_before)
-    me = ProcessIdentity.me()
-    left = await orphans.rescue(site.client, site.pool, frozenset[UUID](), me)
+    me = ProcessIdentity.me(site.folder)
+    left = await orphans.rescue(site.client, site.pool, frozenset[UUID](), me, site.folder)
     assert [run.id for run in left] == [lost.id]
 
 
 async def _cancelling(site: Site) -> FlowRun:
     """A run of this process, which it has lost; somebody has cancelled it."""
     run_id = await site.order(HANGS)
-    await site.client.update_flow_run(run_id, infrastructure_pid=str(ProcessIdentity.me()))
+    await site.client.update_flow_run(
+        run_id, infrastructure_pid=str(ProcessIdentity.me(site.folder))
+    )
     await site.client.set_flow_run_state(run_id, Running(), force=True)
     await site.client.set_flow_run_state(run_id, Cancelling())
     return await site.run(run_id)

@@ -1,7 +1,7 @@
-"""Sweeps forget the sources that are gone: what they remember does not grow for ever.
+"""Lines of sources that are gone are removed: what sweeps remember does not grow for ever.
 
 Each sweep looks at some of them, taken by chance, so that it costs the same however many there are.
-A file that was forgotten by mistake would be read once more, and found to be in the library.
+A file whose line was removed by mistake would be read once more, and found to be in the library.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from anime.db.session import Database
 AT_ONCE = 5_000  # sources; to look at them takes some hundredths of a second
 
 
-class Forgetting:
+class Pruning:
     """The sources that one sweep of the root looks at."""
 
     def __init__(
@@ -30,10 +30,11 @@ class Forgetting:
         """Keys of the folders whose paths nobody has written down."""
         return frozenset(source.folder for source in self._sources if source.path is None)
 
-    async def forget_gone(self, paths: Mapping[bytes, bytes]) -> int:
-        """How many were gone, and are forgotten. `paths` has those of wanted folders, by key.
+    async def prune_gone(self, paths: Mapping[bytes, bytes]) -> int:
+        """How many were gone, and are no longer remembered.
 
-        Only whoever sweeps may do it, or a source that comes again could be forgotten.
+        `paths` has those of wanted folders, by key. Only whoever sweeps may do this, or the
+        line of a source that has come again could be removed.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
@@ -46,18 +47,18 @@ class Forgetting:
         async with self._database.session_scope() as session:
             sweeps = SweepRepository(session)
             await sweeps.remember_folders(paths)
-            await sweeps.forget(gone)
+            await sweeps.prune(gone)
         return len(gone)
 
 
-async def begin_forgetting(database: Database, root: bytes) -> Forgetting:
+async def begin_pruning(database: Database, root: bytes) -> Pruning:
     """Some of the sources that are remembered.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     async with database.session_scope() as session:
-        return Forgetting(database, root, await SweepRepository(session).some_sources(AT_ONCE))
+        return Pruning(database, root, await SweepRepository(session).some_sources(AT_ONCE))
 
 
 class _Disk:

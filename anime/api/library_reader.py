@@ -1,0 +1,63 @@
+"""What the API asks of the library's disk, which may be a network mount whose server is gone."""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from anime.errors import StorageUnavailable
+from anime.net.bounded_threads import BoundedThreads
+
+ANSWER_SECONDS = 5.0
+READ_SECONDS = 60.0  # for a whole file
+CALLS_AT_A_TIME = 16
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of the library, with every link followed."""
+
+    path: Path
+    status: os.stat_result
+
+
+class LibraryReader:
+    """Calls to the disk in threads of their own: those that hang hold up nothing else."""
+
+    def __init__(self, library: Path) -> None:
+        self.library = library
+        self._threads = BoundedThreads("library", CALLS_AT_A_TIME)
+
+    async def find(self, path: Path, *, within: Path | None = None) -> FoundFile | None:
+        """The file, if it is there and lies in the library, or in that folder of it.
+
+        Raises:
+            StorageUnavailable: the disk does not answer.
+        """
+        folder = self.library / within if within else self.library
+        return await self.ask(partial(_find, folder, path), seconds=ANSWER_SECONDS)
+
+    async def ask(self, call: Callable[[], T], *, seconds: float) -> T:
+        """What the call returns or raises, and StorageUnavailable if it takes longer."""
+        try:
+            return await self._threads.run(call, timeout_seconds=seconds)
+        except TimeoutError as fault:
+            raise StorageUnavailable(
+                f"The library {self.library} has not answered within {seconds:g} s.",
+                "See whether its disk or network mount is well, and try again.",
+            ) from fault
+
+
+def _find(folder: Path, path: Path) -> FoundFile | None:
+    try:
+        real = (folder / path).resolve(strict=True)
+        status = real.stat()
+    except OSError:
+        return None
+    is_ours = real.is_relative_to(folder.resolve()) and stat.S_ISREG(status.st_mode)
+    return FoundFile(real, status) if is_ours else None

@@ -1,0 +1,65 @@
+"""What goes on behind the job service: runs are dispatched, reconciled, taken from Redis."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from anime.jobs.reconciler import Reconciler
+from anime.jobs.redis_queue import RedisQueueConsumer
+from anime.jobs.service import JobService
+from anime.settings.addresses import redis_address
+
+# While runs are under way Prefect lets a new one wait; one at a time, workers would wait with it.
+DISPATCHERS = 3
+_SHUTDOWN_SECONDS = 0.5
+_SHUTDOWN_ROUNDS = 10
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def background_work(service: JobService, *, takes_redis_queue: bool) -> AsyncIterator[None]:
+    """Runs are dispatched and looked after for as long as the block lasts.
+
+    `takes_redis_queue`: jobs that other programs put into Redis are submitted, too.
+    """
+    work = [service.dispatcher.run_forever() for _ in range(DISPATCHERS)]
+    work.append(reconciler_of(service).run_forever())
+    url = redis_address(service.settings)
+    if takes_redis_queue and url is not None:
+        work.append(RedisQueueConsumer(url, service).consume())
+    tasks = [asyncio.create_task(each) for each in work]
+    for task in tasks:
+        task.add_done_callback(_log_failure)
+    try:
+        yield
+    finally:
+        await service.dispatcher.finish()
+        await _end(tasks)
+
+
+def reconciler_of(service: JobService) -> Reconciler:
+    """Who brings this service's jobs and Prefect's runs together."""
+    return Reconciler(service.database, service.dispatcher, service.canceller)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks, and again: redis-py can swallow a cancellation up to Python 3.11.
+
+    https://github.com/python/cpython/issues/86296
+    """
+    left = set(tasks)
+    for _ in range(_SHUTDOWN_ROUNDS):
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_SHUTDOWN_SECONDS)
+        if not left:
+            return
+    _log.error("%d background tasks cannot be stopped", len(left))
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Background work has no end of its own: an error in it is a bug, and its work is not done."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("A background task has stopped; start the API anew", exc_info=error)

@@ -1,0 +1,141 @@
+"""Whether the systems that a job needs are fit for it: asked by `anime doctor` and by `/ready`.
+
+A check returns what it found in a sentence, or raises what is wrong and what to do about it.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from anime.assets.store import AssetStore
+from anime.comfyui.client import ComfyUIClient
+from anime.db.repositories.revisions import NEWEST_REVISION, RevisionRepository
+from anime.db.session import Database
+from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
+from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
+from anime.net.prefect_api import PrefectApi
+from anime.settings import Settings
+from anime.settings.addresses import redis_address
+
+CONNECT_SECONDS = 2.0
+DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
+MB = 2**20
+_libraries_asked: dict[Path, asyncio.Task[None]] = {}
+
+
+class CheckResult(BaseModel):
+    """What one check found; `todo` is empty when all is well."""
+
+    system: str
+    ok: bool
+    detail: str
+    todo: str = ""
+
+
+async def result_of(system: str, check: Awaitable[str], timeout_seconds: float) -> CheckResult:
+    """What the check found, or what is wrong; it is given up after so long."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return CheckResult(system=system, ok=True, detail=await check)
+    except AnimeError as error:
+        return CheckResult(system=system, ok=False, detail=error.what, todo=error.todo)
+    except TimeoutError:
+        return CheckResult(
+            system=system,
+            ok=False,
+            detail=f"No answer within {timeout_seconds:g} s.",
+            todo="Look whether it is overloaded, or its address wrong.",
+        )
+
+
+async def check_database(database: Database) -> str:
+    """PostgreSQL takes writes, and its tables are those that this program knows."""
+    async with database.session_scope() as session:
+        revisions = RevisionRepository(session)
+        current = await revisions.current()
+        if current != NEWEST_REVISION:
+            raise DatabaseUnavailable(
+                f"The tables are at revision {current or 'none'}, the newest is {NEWEST_REVISION}.",
+                "Bring them up to date with `anime migrate`.",
+            )
+        await revisions.try_to_write()
+    return f"takes writes, revision {current}"
+
+
+async def check_redis(settings: Settings) -> str:
+    """Redis answers."""
+    url = redis_address(settings)
+    if url is None:
+        raise ConfigurationError(
+            "No Redis is known: progress moves once a second only.",
+            "Start everything with `anime up`, or set ANIME_REDIS_URL.",
+        )
+    try:
+        async with Redis.from_url(
+            url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
+        ) as redis:
+            version = (await redis.info("server")).get("redis_version", "?")
+    except (RedisError, OSError, ValueError) as fault:
+        raise ConfigurationError(
+            f"Redis does not answer: {fault}.", "Start it, or correct ANIME_REDIS_URL."
+        ) from fault
+    return f"answers, version {version}"
+
+
+async def check_comfyui(address: str, timeout_seconds: float) -> str:
+    """A ComfyUI server answers and has a model."""
+    async with ComfyUIClient(address, timeout_seconds=timeout_seconds) as comfyui:
+        stats, checkpoints = await comfyui.system_stats(), await comfyui.checkpoints()
+        where = f"{comfyui.name}, version {stats.comfyui_version or '?'}"
+    if not checkpoints:
+        raise ConfigurationError(
+            f"{where}, has no checkpoint.", "Put one into its models/checkpoints folder."
+        )
+    devices = ", ".join(
+        f"{device.name} ({device.vram_free // MB} of {device.vram_total // MB} MB free)"
+        for device in stats.devices
+    )
+    return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
+
+
+async def check_prefect(settings: Settings) -> str:
+    """Prefect answers."""
+    async with PrefectApi.from_settings(settings) as prefect:
+        return f"{prefect.url} answers, version {await prefect.version()}"
+
+
+async def check_deployments(settings: Settings) -> str:
+    """Prefect has the deployments that jobs are runs of."""
+    async with PrefectApi.from_settings(settings) as prefect:
+        found = [f"{name} is {await prefect.deployment_id(name)}" for name in DEPLOYMENTS]
+        return ", ".join(found)
+
+
+async def check_work_pool(settings: Settings) -> str:
+    """A worker polls the pool, which is not paused."""
+    async with PrefectApi.from_settings(settings) as prefect:
+        status = await prefect.work_pool_status(settings.work_pool)
+    if status != "READY":
+        raise PrefectUnavailable(
+            f"Work pool {settings.work_pool} is {status.lower().replace('_', ' ')}.",
+            f"Resume it: `prefect work-pool resume {settings.work_pool}`."
+            if status == "PAUSED"
+            else "Start a worker with `anime worker`.",
+        )
+    return f"{settings.work_pool} has a worker"
+
+
+async def check_library(settings: Settings) -> str:
+    """The library can take a file. A mount that hangs is asked once, however many want to know."""
+    folder = settings.library
+    check = _libraries_asked.get(folder)
+    if check is None:
+        store = AssetStore(folder, may_create=settings.library_dir is None)
+        check = _libraries_asked[folder] = asyncio.create_task(store.check())
+        check.add_done_callback(lambda _: _libraries_asked.pop(folder))
+    await asyncio.shield(check)
+    return f"{folder} can be written"

@@ -1,0 +1,162 @@
+"""When what failed is tried again: every policy, with its numbers and why twice is harmless.
+
+A policy calls something until it comes off, tells a loop how long to wait, and gives Prefect the
+delays of its tasks. Jitter is where many would otherwise come back in the same moment.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TypeVar
+
+import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+from anime.errors import is_retryable
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Waits that double from `first_seconds` to `longest_seconds`.
+
+    `attempts` counts the first one; None goes on until cancelled. To each wait up to
+    `jitter_seconds` are added at random.
+    """
+
+    first_seconds: float
+    longest_seconds: float
+    attempts: int | None = None
+    jitter_seconds: float = 0.0
+
+    def delay(self, retry: int = 0) -> float:
+        """Seconds before that retry, counted from 0, without jitter.
+
+        >>> [RetryPolicy(first_seconds=1, longest_seconds=5).delay(retry) for retry in range(4)]
+        [1.0, 2.0, 4.0, 5.0]
+        """
+        # The exponent is capped first: 2.0**1024 is more than a float holds.
+        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(retry, 60))
+
+    def delays(self) -> Iterator[float]:
+        """Seconds before each retry, without jitter."""
+        return map(self.delay, count() if self.attempts is None else range(self.attempts - 1))
+
+    async def wait(self, retry: int = 0) -> None:
+        """Wait before that retry, counted from 0."""
+        spread = random.uniform(0, self.jitter_seconds)  # noqa: S311  nobody gains by guessing it
+        await asyncio.sleep(self.delay(retry) + spread)
+
+    async def call(
+        self,
+        function: Callable[[], Awaitable[T]],
+        *,
+        retry_on: Callable[[Exception], bool] = is_retryable,
+    ) -> T:
+        """What the function gives in the end; its last error when the attempts are used up."""
+        retrying = stamina.AsyncRetryingCaller(
+            attempts=self.attempts,
+            timeout=None,
+            wait_initial=self.first_seconds,
+            wait_max=self.longest_seconds,
+            wait_jitter=self.jitter_seconds,
+        )
+        return await retrying(retry_on, function)
+
+
+def _say_once(details: RetryDetails) -> None:
+    level = logging.WARNING if details.retry_num == 1 else logging.DEBUG
+    _log.log(level, "Trying again in %.1f s: %s", details.wait_for, details.caused_by)
+
+
+set_on_retry_hooks([_say_once])
+
+
+# Tasks of a flow, and steps too small to be one: a database or server that restarts is back within
+# these 30 s. Why twice is harmless stands above each task.
+TASK = RetryPolicy(first_seconds=1, longest_seconds=15, attempts=6)
+
+# How a job has ended, in PostgreSQL: ten minutes, as nothing is left to be done but to write it
+# down. The row is changed under the run's lease, or not at all.
+JOB_OUTCOME = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
+
+# Tasks that only read, or remove what is found again otherwise: 3.5 s, then the next night or the
+# next look does it.
+SHORT_TASK = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
+
+# Asks whether ComfyUI is there before a render, for as long as its block allows. It reads.
+COMFYUI_CHECK = RetryPolicy(first_seconds=1, longest_seconds=1)
+
+# Looks whether a workflow's VRAM has become free, for as long as the settings allow. It reads.
+VRAM_CHECK = RetryPolicy(first_seconds=1, longest_seconds=30)
+
+# Asks ComfyUI's history, which is written just after execution_success: 3 of 200 asked at once were
+# too early. It reads, for 75 ms in all; the next poll asks anyway.
+HISTORY_AFTER_SUCCESS = RetryPolicy(first_seconds=0.005, longest_seconds=0.04, attempts=5)
+
+# Asks the history once more, 20 ms later, about a prompt that has just left the queue. It reads.
+HISTORY_AFTER_QUEUE = RetryPolicy(first_seconds=0.02, longest_seconds=0.02, attempts=2)
+
+# Interrupts a prompt until it has stopped, for as long as the caller allows: an interrupt acts
+# between two steps and is lost in the last one. It is looked up anew before each, so that nobody
+# else's is hit.
+PROMPT_INTERRUPT = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
+
+# Opens ComfyUI's WebSocket again, until the prompt has ended: /history tells of what is missed.
+COMFYUI_WEBSOCKET = RetryPolicy(first_seconds=0.2, longest_seconds=5, jitter_seconds=0.2)
+
+# Subscribes to Redis again, without end: whoever listens catches up with what was missed.
+REDIS_SUBSCRIPTION = RetryPolicy(first_seconds=0.1, longest_seconds=2, jitter_seconds=0.1)
+
+# Reads a job's stream in Redis again, without end, from the last event that was told.
+REDIS_STREAM = RetryPolicy(first_seconds=1, longest_seconds=1)
+
+# Publishes to Redis again, in so long: one late event is bearable, a second of waiting for each is
+# not. A lost one does no harm, as each is a full snapshot.
+REDIS_PUBLISHING = RetryPolicy(first_seconds=5, longest_seconds=5)
+
+# Takes jobs from the Redis list again, without end, after Redis or PostgreSQL was away or while too
+# many jobs wait. The same id is the same job.
+REDIS_QUEUE = RetryPolicy(first_seconds=2, longest_seconds=2, jitter_seconds=0.2)
+
+# Listens again for new runs (Redis) and for rows (PostgreSQL), without end. Whoever waits for them
+# asks now and then all the same.
+RUN_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=0.5)
+ROW_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=0.5)
+
+# Brings jobs and their runs together again after a failure; then every 15 s as ever. Prefect knows
+# a run by its job's key, and one process at a time has its turn.
+RECONCILER = RetryPolicy(first_seconds=1, longest_seconds=15)
+
+# Has new files swept again after a failure, without end; the first wait is that of the setting. A
+# file that was swept is known.
+SWEEP_TRIGGER = RetryPolicy(first_seconds=5, longest_seconds=300)
+
+# Starts a part of the stack anew that has died: three times within the supervisor's minute. It is
+# dead, so there are never two.
+PART_RESTART = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
+
+# Sends a webhook again, for a day in all, kept in PostgreSQL; receivers know a message by its id.
+WEBHOOK_DELAYS_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
+WEBHOOK_JITTER = 0.2  # of a delay, both ways: receivers that come back are not met by all at once
+
+
+def webhook_delay(
+    attempt: int, chance: float, delays: Sequence[float] = WEBHOOK_DELAYS_SECONDS
+) -> float | None:
+    """Seconds to wait after that failed attempt, counted from 1; None after the last one.
+
+    `chance` is a random number from 0 to 1.
+
+    >>> webhook_delay(1, 0.5), webhook_delay(2, 0.0), webhook_delay(11, 0.5)
+    (5.0, 24.0, None)
+    """
+    if attempt > len(delays):
+        return None
+    return delays[attempt - 1] * (1 + WEBHOOK_JITTER * (2 * chance - 1))
