@@ -18,7 +18,7 @@ from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from tests.integration.old_client import execute
 
-BEFORE = "0008"  # the revision before the counters
+BEFORE, COUNTED = "0008", "0010"  # the revisions before and with the counters
 SOME_JOBS = """
     INSERT INTO anime_api.production_jobs
         (id, type, workflow, prompt, params, seed, character, created_at, status, finished_at)
@@ -148,7 +148,7 @@ async def test_what_was_there_before_the_counters_is_counted_while_others_write(
 
 
 async def test_an_upgrade_that_was_cut_short_begins_anew(empty_database_url: str) -> None:
-    await upgrade(empty_database_url)
+    await upgrade(empty_database_url, to=COUNTED)
     await execute(empty_database_url, SOME_JOBS.format(jobs=5, status="queued"))
     await execute(
         empty_database_url, f"UPDATE anime_api.alembic_version SET version_num = '{BEFORE}'"

@@ -54,10 +54,11 @@ async def find_new(
     finding = ScanResult(wanted)
     groups = _groups(walk(os.fsencode(root), without=os.fsencode(library.resolve())))
     while (group := await asyncio.to_thread(_next, groups, root)) is not None:
-        lines = [(folder.key, *file) for folder in group for file in folder.files]
+        keyed = [(folder.key, folder) for folder in group]
+        lines = [(key, *file) for key, folder in keyed for file in folder.files]
         async with database.session_scope() as session:
             unknown = await SweepRepository(session).unknown_among(lines)
-        paths = {folder.key: folder.path for folder in group}
+        paths = {key: folder.path for key, folder in keyed}
         finding.seen += len(lines)
         for folder, name, size_bytes, mtime_ns in (lines[place] for place in unknown):
             sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
