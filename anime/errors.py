@@ -7,7 +7,7 @@ AnimeError
 ├── ComfyUIError              the server, or what it did with a prompt
 │   ├── ComfyUIUnreachable    nobody answers, or only with server errors
 │   ├── PromptLost            the server forgot a prompt it had accepted
-│   ├── PromptInterrupted     somebody stopped the prompt
+│   ├── PromptInterrupted     somebody stopped the prompt in ComfyUI
 │   ├── RenderStalled         no sign of progress for too long
 │   ├── NodeFailed            a node raised while it ran
 │   ├── OutOfVram             a node ran out of memory
@@ -104,7 +104,9 @@ class PromptLost(ComfyUIError):
 
 
 class PromptInterrupted(ComfyUIError):
-    kind = FailureKind.NODE_ERROR
+    """Stopped in ComfyUI by somebody else: to be sent again, under the next attempt's id."""
+
+    kind = FailureKind.INTERRUPTED
     slug = "prompt-interrupted"
 
 

@@ -82,9 +82,13 @@ set_on_retry_hooks([_say_once])
 # these 30 s. Why twice is harmless stands above each task.
 TASK = RetryPolicy(first_seconds=1, longest_seconds=15, attempts=6)
 
-# How a job has ended, in PostgreSQL: ten minutes, as nothing is left to be done but to write it
-# down. The row is changed under the run's lease, or not at all.
-JOB_OUTCOME = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
+# What only PostgreSQL can say or keep, such as how a job has ended: ten minutes, as all else that a
+# run could do has to wait for it. A row is changed under the run's lease, or not at all.
+RECORD = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
+
+# Has one generation of a batch run again that Prefect or PostgreSQL did not let run, for as long as
+# a batch bears an outage. The run finds what an earlier run of its job has done.
+BATCH_CHILD = RetryPolicy(first_seconds=5, longest_seconds=30)
 
 # Tasks that only read, or remove what is found again otherwise: 3.5 s, then the next night or the
 # next look does it.

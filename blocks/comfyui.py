@@ -36,7 +36,16 @@ class ComfyUIServer(Block):
         default=1.0, gt=0, description="How often the history is asked, in seconds."
     )
     stall_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="A render without progress for so many seconds has failed."
+        default=600.0,
+        gt=0,
+        description="A render has failed when it stops for so many seconds between two steps of a "
+        "node, or waits for so many although nothing runs.",
+    )
+    silence_timeout_seconds: float = Field(
+        default=21600.0,
+        gt=0,
+        description="For how many seconds a render may run of whose progress nothing can be heard: "
+        "its node counts no steps, or there is no WebSocket.",
     )
     unreachable_timeout_seconds: float = Field(
         default=120.0, gt=0, description="How many seconds to wait for a server that is away."
@@ -51,7 +60,10 @@ class ComfyUIServer(Block):
         default=8000, ge=0, description="VRAM need in MB where neither request nor workflow says."
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="How often a prompt the server lost is sent in all."
+        default=3,
+        ge=1,
+        description="How often a prompt is sent in all when the server loses it or somebody stops "
+        "it there.",
     )
     in_flight: int = Field(
         default=2, ge=1, le=64, description="Prompts it has at a time: one runs, the rest wait."
@@ -69,6 +81,7 @@ class ComfyUIServer(Block):
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,
+            silence_timeout_seconds=settings.silence_timeout_seconds,
             unreachable_timeout_seconds=settings.comfyui_wait_seconds,
             vram_wait_seconds=settings.vram_wait_seconds,
             default_model=settings.default_model,

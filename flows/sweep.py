@@ -46,7 +46,7 @@ async def sweep(
         if report is None:
             return Completed(message=NOT_ALONE)
         pictures = await new_pictures(report, database, library)
-        sheet = await draw_contact_sheet(library.root, name_of_sheet(), pictures)
+        sheet = await draw_contact_sheet(library.root, name_of_sheet(), pictures or [])
         await show_sweep(report, sheet, studio.library.browser_url)
     return Completed(message=report.summary)
 

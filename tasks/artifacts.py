@@ -1,10 +1,11 @@
-"""What a person sees of a run in the Prefect UI."""
+"""What a person sees of a run in the Prefect UI. None of it fails or holds up the run."""
 
-import logging
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Self
 from uuid import UUID
 
-import httpx
 from prefect import runtime
 from prefect.artifacts import (
     acreate_image_artifact,
@@ -14,7 +15,6 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
 
 from anime.core.batches import summary_of
 from anime.core.labels import label_of, shorten
@@ -22,63 +22,89 @@ from anime.core.retention import RetentionReport
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
 from anime.settings.tokens import picture_address
+from tasks import retries
 from tasks.batches import BatchOutcome
+from tasks.retries import best_effort
 
 _PROMPT_CHARS = 80
 _SHOWN_PAGES = 20
-_log = logging.getLogger(__name__)
-_UNSHOWN = (httpx.HTTPError, PrefectHTTPStatusError)  # a page without a bar fails no generation
+_PAUSE_SECONDS = 2.0  # between two moves of a bar
 
 
 class ProgressBar:
-    """The progress artifact of one run, made when there is something to show."""
+    """The progress artifact of one run, made when there is something to show.
+
+    Within `async with` a task of its own brings it to Prefect: whoever moves it does not wait.
+    At a good end the last move is waited for, for `rules.BEST_EFFORT_SECONDS` at most.
+    """
 
     def __init__(self, of: UUID, description: str = "Sampler steps over all nodes") -> None:
         """`of` is the id of what it measures: a job, or the run of a batch."""
         self._key = f"progress-{_short(of)}"
         self._description = description
         self._id: UUID | None = None
-        self._shown = 0
+        self._wanted = self._shown = 0
+        self._moved, self._ended = asyncio.Event(), asyncio.Event()
 
     @property
-    def is_visible(self) -> bool:
-        """Whether the page has the bar already."""
-        return self._id is not None
+    def has_moved(self) -> bool:
+        """Whether the page has the bar already, or will soon."""
+        return self._wanted > 0
 
-    async def move(self, percent: int) -> None:
-        """Show that much, if it is news."""
-        if percent == self._shown:
-            return
+    def move(self, percent: int) -> None:
+        """Show that much, soon; of several moves the last counts."""
+        self._wanted = percent
+        self._moved.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow_moves())
+        return self
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        self._moved.set()
         try:
-            await self._show(float(percent))
-            self._shown = percent
-        except _UNSHOWN as fault:
-            _log.warning("The progress bar in Prefect did not move: %s", fault)
+            if error is None:
+                await asyncio.wait([self._task], timeout=retries.BEST_EFFORT_SECONDS)
+        finally:
+            self._task.cancel()
 
-    async def _show(self, percent: float) -> None:
-        if self._id is not None:
-            await aupdate_progress_artifact(self._id, progress=percent)
-            return
-        self._id = await acreate_progress_artifact(
-            progress=percent, key=self._key, description=self._description
-        )
+    async def _follow_moves(self) -> None:
+        is_last = False
+        while not is_last:
+            await self._moved.wait()
+            self._moved.clear()
+            is_last = self._ended.is_set()
+            if self._wanted != self._shown:
+                await self._show(self._wanted)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self._ended.wait()
+
+    # Twice is harmless: an update says the same again, and artifacts of one key are versions.
+    @best_effort()
+    async def _show(self, percent: int) -> None:
+        if self._id is None:
+            self._id = await acreate_progress_artifact(
+                progress=float(percent), key=self._key, description=self._description
+            )
+        else:
+            await aupdate_progress_artifact(self._id, progress=float(percent))
+        self._shown = percent
 
 
+@best_effort()
 async def label_run(request: GenerationRequest) -> None:
     """Name and tag the current flow run after what it renders, unless it was made so."""
     run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
     label = label_of(request)
     if run_id is None or (label.name == runtime.flow_run.name and label.tags <= tagged):
         return
-    try:
-        async with get_client() as client:
-            await client.update_flow_run(
-                UUID(str(run_id)), name=label.name, tags=label.tags | tagged
-            )
-    except _UNSHOWN as fault:
-        _log.warning("The run has no name and tags in Prefect: %s", fault)
+    async with get_client() as client:
+        await client.update_flow_run(UUID(str(run_id)), name=label.name, tags=label.tags | tagged)
 
 
+@best_effort()
 async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
     """Put each picture on the page of the current run."""
     for file in files:
@@ -89,6 +115,7 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
         )
 
 
+@best_effort()
 async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
     """Put a table of the files on the page of the current run."""
     await acreate_table_artifact(
@@ -107,6 +134,7 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
     )
 
 
+@best_effort()
 async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browser_url: str) -> None:
     """Put the contact sheet, and a table with a row for each generation, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
@@ -133,6 +161,7 @@ async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browse
     )
 
 
+@best_effort()
 async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
     """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
@@ -147,6 +176,7 @@ async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
             )
 
 
+@best_effort()
 async def show_retention(report: RetentionReport) -> None:
     """Put a table of what became of old files on the page of the current run."""
     tallies = {

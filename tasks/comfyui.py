@@ -83,6 +83,7 @@ async def poll_completion(
         client_id_of(prompt_id),
         poll_seconds=server.poll_seconds,
         stall_timeout_seconds=server.stall_timeout_seconds,
+        silence_timeout_seconds=server.silence_timeout_seconds,
         unreachable_timeout_seconds=server.unreachable_timeout_seconds,
     ):
         if isinstance(event, Finished):

@@ -17,19 +17,19 @@ from anime.db.repositories import (
 )
 from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
-from anime.retry_policies import TASK
+from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.files import PlacedFile
 from tasks.progress import Reporter
-from tasks.retries import JOB_OUTCOME_DELAYS, TASK_DELAYS, worth_retrying
+from tasks.retries import RECORD_DELAYS, worth_retrying
 
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
     name="take job",
     cache_policy=NO_CACHE,
-    retries=len(TASK_DELAYS),
-    retry_delay_seconds=TASK_DELAYS,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def take_job(
@@ -71,15 +71,30 @@ async def begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
 
-    await TASK.call(write)
+    await RECORD.call(write)
+
+
+async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_seconds: float) -> None:
+    """Look at the row whether the run may go on with the job.
+
+    Raises:
+        JobCancelled: somebody asked to stop the job.
+        LeaseLost: another run has it.
+    """
+
+    async def renew() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).renew(lease, seconds=lease_seconds)
+
+    await RECORD.call(renew)
 
 
 # Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
 @task(
     name="record",
     cache_policy=NO_CACHE,
-    retries=len(JOB_OUTCOME_DELAYS),
-    retry_delay_seconds=JOB_OUTCOME_DELAYS,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record(
@@ -135,8 +150,8 @@ async def record(
 @task(
     name="record failure",
     cache_policy=NO_CACHE,
-    retries=len(JOB_OUTCOME_DELAYS),
-    retry_delay_seconds=JOB_OUTCOME_DELAYS,
+    retries=len(RECORD_DELAYS),
+    retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
 
 from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.contact_sheet.make import SheetStyle, make_sheet
@@ -19,19 +18,20 @@ from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import get_settings
+from tasks.retries import best_effort
 
 MAX_PICTURES = 400
 
 
 # Twice is harmless: the same sheet takes the place of itself.
 @task(name="draw contact sheet", cache_policy=NO_CACHE)
+@best_effort(takes_long=True)
 async def draw_contact_sheet(
     library: Path, name: str, pictures: Sequence[tuple[str, FileRecord]]
 ) -> str | None:
     """The name of a sheet in the library, a caption below each picture; None if there is none.
 
-    Pictures without a sheet are still pictures: a sheet that cannot be drawn is only logged. Of
-    very many pictures the first are shown; sound and films have no picture to show.
+    Of very many pictures the first are shown; sound and films have no picture to show.
     """
     shown = [
         (caption, SheetPicture((library / thumbnail_path(file.sha256),)))
@@ -42,12 +42,8 @@ async def draw_contact_sheet(
         return None
     sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
     lettering = CaptionFonts(sheet.caption_px, get_settings().caption_font)
-    try:
-        page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], lettering)
-        await asyncio.to_thread(replace_file, page, library / SHEETS_FOLDER / name)
-    except OSError as fault:
-        get_run_logger().warning("No contact sheet: %s", fault)
-        return None
+    page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], lettering)
+    await asyncio.to_thread(replace_file, page, library / SHEETS_FOLDER / name)
     return name
 
 

@@ -10,7 +10,7 @@ from anime.db.notifications import SLOT
 from anime.db.repositories import Slot, SlotRepository, SlotRequest
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
-from anime.retry_policies import TASK
+from anime.retry_policies import RECORD
 from tasks.progress import Reporter
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ async def _ask(database: Database, claim: SlotRequest, size: int) -> Slot:
         async with database.session_scope() as session:
             return await SlotRepository(session).ask(claim, size=size, seconds=_SHOWN_SECONDS)
 
-    return await TASK.call(ask)
+    return await RECORD.call(ask)
 
 
 async def _keep(database: Database, claim: SlotRequest) -> None:

@@ -22,7 +22,7 @@ from anime.db.session import Database
 from anime.errors import UnusableFile
 from anime.schemas import FileRecord
 from tasks.artifacts import ProgressBar
-from tasks.retries import TASK_DELAYS, worth_retrying
+from tasks.retries import TASK_DELAYS, best_effort, worth_retrying
 
 INTERVAL = timedelta(minutes=15)  # of the schedule in prefect.yaml
 _ROWS = 200  # of the table
@@ -59,12 +59,12 @@ async def sweep_into_library(
         StorageError: the library cannot take a file; what came before is kept.
         DatabaseUnavailable: PostgreSQL went away.
     """
-    bar = ProgressBar(_run_id(), "Files swept")
 
     async def watch(done: int, total: int) -> None:
-        await bar.move(100 * done // max(total, 1))
+        bar.move(100 * done // max(total, 1))
 
-    report = await sweep_folder(order, database, library, watch=watch)
+    async with ProgressBar(_run_id(), "Files swept") as bar:
+        report = await sweep_folder(order, database, library, watch=watch)
     if report is not None:
         get_run_logger().info(report.summary)
     return report
@@ -72,6 +72,7 @@ async def sweep_into_library(
 
 # Twice is harmless: it reads, and a thumbnail takes the place of itself.
 @task(name="read new pictures", cache_policy=NO_CACHE)
+@best_effort(takes_long=True)
 async def new_pictures(
     report: SweepReport, database: Database, library: AssetStore
 ) -> list[tuple[str, FileRecord]]:
@@ -103,6 +104,7 @@ def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
 
 # Twice is harmless: artifacts of one key are versions of each other.
 @task(name="show sweep", cache_policy=NO_CACHE)
+@best_effort()
 async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -> None:
     """Put the contact sheet and a table of what went where on the page of the current run."""
     key = _run_id().hex[:12]

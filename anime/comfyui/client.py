@@ -153,6 +153,7 @@ class ComfyUIClient:
         *,
         poll_seconds: float,
         stall_timeout_seconds: float,
+        silence_timeout_seconds: float,
         unreachable_timeout_seconds: float,
     ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
         """This prompt's events as they come, and last how it ended, well or badly.
@@ -165,6 +166,7 @@ class ComfyUIClient:
         patience = TrackerTimeouts(
             poll=poll_seconds,
             stall=stall_timeout_seconds,
+            silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
         )
         async with aclosing(following.follow(self, prompt_id, client_id, patience)) as events:

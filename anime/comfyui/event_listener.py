@@ -36,6 +36,8 @@ class EventListener:
         self._silence_seconds = silence_seconds
         self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_KEPT)
         self._tried = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+        self._deaf_since: float | None = self._clock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,6 +55,15 @@ class EventListener:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._tried.wait()
+
+    @property
+    def deaf_seconds(self) -> float:
+        """For how long no socket has been up; 0 while there is one.
+
+        The server greets each socket: one on which it has said nothing, behind a proxy that
+        swallows what it says, is not up.
+        """
+        return 0.0 if self._deaf_since is None else self._clock() - self._deaf_since
 
     async def next_event(self, *, until: float) -> Event | None:
         """The next event; None when none came before `until`, a time of the event loop."""
@@ -100,7 +111,9 @@ class EventListener:
                 while True:
                     async with asyncio.timeout(self._silence_seconds):
                         self._keep(decode_frame(await socket.recv()))
+                        self._deaf_since = None
         finally:
+            self._deaf_since = self._deaf_since or self._clock()
             # A polite goodbye waits for the answer behind everything unread: up to 10 s.
             socket.transport.abort()
             await socket.wait_closed()

@@ -17,7 +17,7 @@ def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
     if entry.is_interrupted:
         return PromptInterrupted(
             f"Somebody stopped prompt {entry.prompt_id} in ComfyUI.",
-            "Start it again if that was a mistake.",
+            "Generate it again if that was a mistake; `anime cancel` stops a job for good.",
         )
     failure = entry.failure or ExecutionFailure()
     node = _node_of(failure, graph or entry.graph)

@@ -8,8 +8,15 @@ from uuid import UUID
 
 from anime.comfyui.cancellation import CancelResult, PromptControl, cancel
 from anime.comfyui.event_listener import EventListener
-from anime.comfyui.models import Event, HistoryEntry, NodeExecuting, PreviewFrame
+from anime.comfyui.models import (
+    Event,
+    HistoryEntry,
+    NodeExecuting,
+    NodeProgressed,
+    PreviewFrame,
+)
 from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
+from anime.core.stall_clock import Stall, StallClock, StallLimits
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
 from anime.retry_policies import HISTORY_AFTER_SUCCESS
 
@@ -17,13 +24,24 @@ LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # most nodes say something sooner; reconnecting harms none
 
+TODO_WHEN_STALLED = {
+    Stall.NOTHING_RUNS: "It waited although nothing ran: restart ComfyUI, whose worker has died.",
+    Stall.NO_STEP: "Look at ComfyUI's log; raise ANIME_STALL_TIMEOUT_SECONDS if it is merely slow.",
+    Stall.SILENCE: "Look at ComfyUI's log; raise ANIME_SILENCE_TIMEOUT_SECONDS if it is merely "
+    "slow and says nothing meanwhile.",
+}
+
 
 @dataclass(frozen=True)
 class TrackerTimeouts:
-    """How long to wait for what, in seconds."""
+    """How long to wait for what, in seconds.
+
+    `stall` and `silence` are explained in `anime.core.stall_clock`.
+    """
 
     poll: float
     stall: float
+    silence: float
     unreachable: float
 
 
@@ -56,8 +74,8 @@ async def follow(
         RenderStalled: no progress for too long; it was cancelled there.
         ComfyUIUnreachable: no answer for too long.
     """
-    pursuit = PromptTracker(client, prompt_id, patience)
     listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
+    pursuit = PromptTracker(client, prompt_id, patience, listener)
     clock = asyncio.get_running_loop().time
     listener.start()
     try:
@@ -83,15 +101,23 @@ async def follow(
 class PromptTracker:
     """Where one prompt is, look by look, and how much patience is left."""
 
-    def __init__(self, client: TrackedServer, prompt_id: UUID, patience: TrackerTimeouts) -> None:
+    def __init__(
+        self,
+        client: TrackedServer,
+        prompt_id: UUID,
+        patience: TrackerTimeouts,
+        listener: EventListener,
+    ) -> None:
         self._client = client
         self._prompt_id = prompt_id
         self._patience = patience
+        self._listener = listener
         self._clock = asyncio.get_running_loop().time
         self._watch = PromptWatch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
         self._last_sighting: Sighting[HistoryEntry] | None = None
         self._node: str | None = None
-        self._progressed_at = self._clock()
+        limits = StallLimits(stall=patience.stall, silence=patience.silence)
+        self._stall_clock = StallClock(limits, at=self._clock())
         self._unanswered_since: float | None = None
 
     def own(self, event: Event) -> Event | None:
@@ -100,21 +126,30 @@ class PromptTracker:
         A preview without metadata names no prompt, but only one prompt runs at a time.
         """
         if event.prompt_id == str(self._prompt_id):
-            self._progressed_at = self._clock()
-            if isinstance(event, NodeExecuting):
-                self._node = event.node
+            self._note_progress(event)
             return event
         if isinstance(event, PreviewFrame) and event.prompt_id is None and self._node:
             return event.model_copy(update={"prompt_id": str(self._prompt_id), "node": self._node})
         return None
 
+    def _note_progress(self, event: Event) -> None:
+        self._stall_clock.moved()
+        match event:
+            case NodeExecuting():
+                self._node = event.node
+                self._stall_clock.entered(event.node)
+            case NodeProgressed():
+                self._stall_clock.stepped(event.node, value=event.value, maximum=event.max)
+
     def hints_at_end(self, event: Event) -> bool:
         """Whether to ask the history now, rather than at the next poll.
 
-        After connecting in mid-run a node is named without a prompt: that is a hint, too.
+        After connecting in mid-run a node is named without a prompt: that is a hint, too. It is
+        said only to the client of the prompt that runs, and every prompt has a client of its own.
         """
-        if event.prompt_id is None:
-            return isinstance(event, NodeExecuting)
+        if event.prompt_id is None and isinstance(event, NodeExecuting):
+            self._stall_clock.entered(event.node)
+            return True
         return event.prompt_id == str(self._prompt_id) and event.ends_prompt
 
     async def look(self, *, is_hinted: bool) -> RunState[HistoryEntry]:
@@ -138,23 +173,22 @@ class PromptTracker:
     async def _judge(self, sighting: Sighting[HistoryEntry]) -> RunState[HistoryEntry]:
         """What the look comes to. Waiting behind a prompt that runs is no stall."""
         now = self._clock()
-        if self._unanswered_since is not None:  # it could not have told us of progress
-            self._progressed_at += now - self._unanswered_since
-            self._unanswered_since = None
+        self._unanswered_since = None
+        self._stall_clock.looked(at=now, deaf_seconds=self._listener.deaf_seconds)
         self._watch = self._watch.saw(sighting, at=now)
         state = self._watch.state
         if isinstance(state, Lost):
             raise self._lost(state)
         waits = isinstance(sighting, Pending) and not sighting.is_idle
         if waits or sighting != self._last_sighting:
-            self._progressed_at = now
+            self._stall_clock.moved()
         self._last_sighting = sighting
-        if now - self._progressed_at >= self._patience.stall:
-            return await self._give_up(state)
-        return state
+        stall = self._stall_clock.stall(sighting)
+        return state if stall is None else await self._give_up(stall)
 
     def _bear_silence(self, asked_at: float, fault: Exception) -> None:
         self._watch = self._watch.heard_nothing()
+        self._stall_clock.not_answered(at=self._clock())
         if self._unanswered_since is None:
             self._unanswered_since = asked_at
         silence = self._clock() - self._unanswered_since
@@ -172,7 +206,7 @@ class PromptTracker:
             "Send it again, under an id of its own.",
         )
 
-    async def _give_up(self, state: RunState[HistoryEntry]) -> RunState[HistoryEntry]:
+    async def _give_up(self, stall: Stall) -> RunState[HistoryEntry]:
         """How it ended, if it did so just now.
 
         Raises:
@@ -189,16 +223,14 @@ class PromptTracker:
                 return Finished(entry)
         except ComfyUIError as fault:
             ending, cause = CancelResult.STILL_RUNNING, fault
-        raise self._stalled(state, ending) from cause
+        raise self._stalled(stall, ending) from cause
 
-    def _stalled(self, state: RunState[HistoryEntry], ending: CancelResult) -> RenderStalled:
-        todo = "Look at ComfyUI's log; raise ANIME_STALL_TIMEOUT_SECONDS if it is merely slow."
-        if isinstance(state, Pending):
-            todo = "It waited although nothing ran: restart ComfyUI, whose worker has died."
-        elif ending is CancelResult.STILL_RUNNING:
+    def _stalled(self, stall: Stall, ending: CancelResult) -> RenderStalled:
+        todo = TODO_WHEN_STALLED[stall]
+        if stall is not Stall.NOTHING_RUNS and ending is CancelResult.STILL_RUNNING:
             todo = "It does not stop either: restart ComfyUI."
         return RenderStalled(
             f"Prompt {self._prompt_id} made no progress at {self._client.name} for "
-            f"{self._clock() - self._progressed_at:.0f} s.",
+            f"{self._stall_clock.silent_seconds:.0f} s.",
             todo,
         )

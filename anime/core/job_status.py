@@ -60,6 +60,7 @@ class FailureKind(StrEnum):
     LOST = "lost"
     TIMEOUT = "timeout"
     NODE_ERROR = "node_error"
+    INTERRUPTED = "interrupted"  # by somebody at ComfyUI; our own cancellations are no failures
     STORAGE = "storage"
     QUARANTINED = "quarantined"
     INTERNAL = "internal"

@@ -15,6 +15,7 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ComfyUIError, JobCancelled, NotFound
+from anime.retry_policies import RECORD
 from anime.schemas import JobSnapshot
 from blocks.connections import StudioBlocks, open_studio
 from tasks.progress import Reporter
@@ -52,7 +53,7 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     job_id = UUID(str(flow_run.parameters.get("job_id") or flow_run.id))
     studio = await open_studio()
     async with studio.database.client() as database, studio.redis.client() as publisher:
-        job = await _asked_to_stop(database, job_id)
+        job = await RECORD.call(lambda: _asked_to_stop(database, job_id))
         if job is None or job.status not in {JobStatus.CANCELLING, JobStatus.CANCELLED}:
             return
         # One that does not stop in time stays `cancelling`: the reconciler goes on stopping it.

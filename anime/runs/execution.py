@@ -155,18 +155,18 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
 @asynccontextmanager
 async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
     """Keep the lease and the row's progress fresh; end the work when the job is not to go on."""
-    bar = ProgressBar(run.job_id)
-    try:
-        async with asyncio.TaskGroup() as group:
-            # What people know the run by is set beside the work, which does not wait for it.
-            group.create_task(label_run(run.request))
-            heart = group.create_task(_beat_regularly(run, lease, bar))
-            yield
-            heart.cancel()
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from several
-    if bar.is_visible or not run.connections.is_shared:  # of many short renders none needs a bar
-        await bar.move(run.reporter.percent)
+    async with ProgressBar(run.job_id) as bar:
+        try:
+            async with asyncio.TaskGroup() as group:
+                # What people know the run by is set beside the work, which does not wait for it.
+                group.create_task(label_run(run.request))
+                heart = group.create_task(_beat_regularly(run, lease, bar))
+                yield
+                heart.cancel()
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+        if bar.has_moved or not run.connections.is_shared:  # of many short renders none needs a bar
+            bar.move(run.reporter.percent)
 
 
 async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> None:
@@ -178,7 +178,7 @@ async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> 
                     await notified.wait()
                 notified.clear()
             except TimeoutError:
-                await bar.move(run.reporter.percent)
+                bar.move(run.reporter.percent)
             try:
                 await _renew(run, lease)
             except DatabaseUnavailable as fault:

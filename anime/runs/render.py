@@ -11,29 +11,33 @@ from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
 from anime.core.prompt_state import Absent
 from anime.db.repositories import SlotRequest
-from anime.errors import PromptLost
+from anime.errors import PromptInterrupted, PromptLost
 from anime.jobs.dispatcher import is_interactive
 from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight
 from tasks.comfyui import poll_completion, submit
-from tasks.records import begin_attempt
+from tasks.records import begin_attempt, make_sure_it_goes_on
 from tasks.slots import hold_slot
 
 _log = logging.getLogger(__name__)
 
 
 async def render(job: JobExecution, plan: Preflight) -> RenderResult:
-    """The take of the first attempt that the server does not lose.
+    """The take of the first attempt that the server does not lose and nobody stops there.
 
     Raises:
-        PromptLost: the server lost the prompt as often as it may.
+        PromptLost, PromptInterrupted: that happened in as many attempts as there may be.
         ComfyUIError: it failed; see `poll_completion`.
     """
     attempt = await _attempt_to_resume(job)
     while True:
         try:
             return await _render_once(job, plan, attempt)
-        except PromptLost as loss:
+        except (PromptLost, PromptInterrupted) as loss:
+            # Who cancels the job stops its prompt, too, and may be quicker than the heartbeat.
+            await make_sure_it_goes_on(
+                job.database, job.held, lease_seconds=job.studio.database.lease_seconds
+            )
             if attempt >= job.studio.comfyui.max_attempts:
                 raise
             attempt += 1

@@ -74,7 +74,16 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
         default=120, gt=0, description="How long to wait for a server that does not answer."
     )
     stall_timeout_seconds: float = Field(
-        default=600, gt=0, description="A render without any progress for so long has failed."
+        default=600,
+        gt=0,
+        description="A render has failed when it stops for so long between two steps of a node, or "
+        "waits for so long although nothing runs.",
+    )
+    silence_timeout_seconds: float = Field(
+        default=21600,
+        gt=0,
+        description="How long a render may run of whose progress nothing can be heard: its node "
+        "counts no steps, or there is no WebSocket.",
     )
     poll_seconds: float = Field(
         default=1.0, gt=0, description="How often /history is asked while a prompt renders."
@@ -89,7 +98,10 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
         default=300, ge=0, description="How long to wait for VRAM to come free."
     )
     max_attempts: int = Field(
-        default=3, ge=1, description="How often a prompt the server lost is sent in all."
+        default=3,
+        ge=1,
+        description="How often a prompt is sent in all when the server loses it or somebody stops "
+        "it there.",
     )
     lease_seconds: float = Field(
         default=60, ge=5, description="How long a job stays with a run that shows no life."

@@ -15,8 +15,11 @@ from sqlalchemy import make_url
 
 from anime.assets.rebuild import rebuild
 from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories import JobRepository
 from anime.errors import DatabaseUnavailable
+from anime.schemas import GenerationRequest
 from flows.generate import generate
+from tasks.batches import wait_until_free
 from tasks.progress import Reporter
 from tasks.records import record, record_failure
 from tests.flows.conftest import RehearsalStudio
@@ -169,6 +172,26 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
     await execute(postgres.url, lapse.format(job_id))
     await generate(prompt="a long outage", job_id=job_id, **SMALL)
     await made_once(studio, job_id)
+
+
+async def test_f50_a_job_that_another_run_holds_is_waited_for_through_a_restart(
+    studio: RehearsalStudio, postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.batches._LOOK_SECONDS", 0.05)
+    job_id, owner = uuid4(), uuid4()
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, GenerationRequest(prompt="held"), workflow="txt2img", seed=1)
+        lease = await jobs.lease(job_id, owner, seconds=600)
+    waiting = asyncio.create_task(wait_until_free(studio.database, job_id, timeout_seconds=60))
+    await postgres.stop()
+    await asyncio.wait([waiting], timeout=OUTAGE_SECONDS)
+    await postgres.start()
+    assert not waiting.done()
+    assert lease is not None
+    async with studio.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+    await asyncio.wait_for(waiting, 30)
 
 
 async def test_f50_a_server_without_a_free_connection_is_waited_for(

@@ -146,7 +146,7 @@ async def test_a_run_shows_a_bar_the_pictures_and_a_table(studio: RehearsalStudi
 
 
 @pytest.mark.parametrize(
-    ("order", "error", "said"),
+    ("parameters", "error", "said"),
     [
         ({"model": "nope.safetensors"}, PromptRejected, "rehearsal-sd15.safetensors"),
         ({"sampler": "eulr"}, PromptRejected, 'did you mean "euler"'),

@@ -27,6 +27,8 @@ class Peer:
         self.submitted = asyncio.Event()
         self.posts: list[tuple[str, Any]] = []
         self.refuses_websockets = False
+        self.greets = True
+        self._looked = asyncio.Condition()
         self.answers_submit = True
         self.reply_delay_seconds = 0.0
         self.history_looks_needed = 0
@@ -71,8 +73,21 @@ class Peer:
             await asyncio.sleep(60)
         return JSONResponse({"prompt_id": sent["prompt_id"], "number": 1, "node_errors": {}})
 
+    async def until_looked_for(self, times: int) -> None:
+        """Return when the queue was asked so often again."""
+        async with asyncio.timeout(10), self._looked:
+            for _ in range(times):
+                await self._looked.wait()
+
+    async def drop_sockets(self) -> None:
+        """Close every socket, from the server's side."""
+        for websocket in list(self.sockets):
+            await websocket.close()
+
     async def _queue(self, request: Request) -> Response:
         await asyncio.sleep(self.reply_delay_seconds)
+        async with self._looked:
+            self._looked.notify_all()
         if request.method == "POST":
             gone = (await request.json())["delete"]
             self.posts.append(("/queue", gone))
@@ -102,6 +117,10 @@ class Peer:
             await websocket.close()
             return
         await websocket.accept()
+        if self.greets:
+            greeting = {"status": {"exec_info": {"queue_remaining": len(self.running)}}}
+            sid = websocket.query_params.get("clientId", "")
+            await websocket.send_json({"type": "status", "data": greeting | {"sid": sid}})
         self.sockets.append(websocket)
         self.connected.set()
         try:

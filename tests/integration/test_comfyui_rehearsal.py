@@ -98,6 +98,7 @@ def following(
         str(prompt_id),
         poll_seconds=5,
         stall_timeout_seconds=30,
+        silence_timeout_seconds=30,
         unreachable_timeout_seconds=30,
     )
 

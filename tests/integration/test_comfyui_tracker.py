@@ -47,6 +47,7 @@ async def followed(
     *,
     poll: float = LONG,
     stall: float = LONG,
+    silence: float = LONG,
     unreachable: float = LONG,
 ) -> Followed:
     return [
@@ -56,6 +57,7 @@ async def followed(
             "client",
             poll_seconds=poll,
             stall_timeout_seconds=stall,
+            silence_timeout_seconds=silence,
             unreachable_timeout_seconds=unreachable,
         )
     ]
@@ -238,6 +240,119 @@ async def test_every_event_of_the_prompt_puts_a_stall_off(
     assert not following.done()
     peer.finish(prompt_id)
     assert entry_of(await following).succeeded
+
+
+async def test_without_a_websocket_a_prompt_that_runs_is_not_taken_for_stalled(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.refuses_websockets = True
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.1))
+    await peer.until_looked_for(20)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_a_websocket_that_never_says_anything_is_as_good_as_none(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.greets = False
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.1))
+    await peer.until_looked_for(20)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_without_a_websocket_the_limit_of_silence_ends_a_prompt(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.refuses_websockets = True
+    peer.start(prompt_id)
+    with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.02, stall=0.1, silence=0.3), 5)
+    assert ("/interrupt", str(prompt_id)) in peer.posts
+
+
+async def test_a_websocket_lost_between_two_steps_makes_no_stall(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.1))
+    await peer.connected.wait()
+    await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+    peer.refuses_websockets = True
+    await peer.drop_sockets()
+    await peer.until_looked_for(20)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [("executing", {"node": "8"})],
+        [("executing", {"node": "3"}), ("progress", {"value": 3, "max": 3, "node": "3"})],
+        [("progress", {"value": 1, "max": 3, "node": "3"}), ("executing", {"node": "8"})],
+    ],
+    ids=["counts no steps", "has counted them all", "comes after one that counted"],
+)
+async def test_a_node_that_counts_no_steps_may_say_nothing_for_long(
+    client: ComfyUIClient,
+    peer: Peer,
+    prompt_id: UUID,
+    said: list[tuple[str, dict[str, object]]],
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.2))
+    await peer.connected.wait()
+    for kind, content in said:
+        await peer.send(kind, prompt_id=str(prompt_id), **content)
+    await peer.until_looked_for(30)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_a_node_named_to_a_new_websocket_may_say_nothing_for_long(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.2))
+    await peer.connected.wait()
+    await peer.send("executing", node="8")  # as the server says it: without the prompt
+    await peer.until_looked_for(30)
+    assert not following.done()
+    peer.finish(prompt_id)
+    assert entry_of(await following).succeeded
+
+
+async def test_a_node_that_stops_between_two_steps_has_stalled(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.3))
+    await peer.connected.wait()
+    await peer.send("executing", node="3", prompt_id=str(prompt_id))
+    await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+    with pytest.raises(RenderStalled, match="ANIME_STALL_TIMEOUT_SECONDS"):
+        await asyncio.wait_for(following, 5)
+    assert not peer.running
+
+
+async def test_a_node_that_says_nothing_for_the_limit_of_silence_is_stopped(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.1, silence=0.4))
+    await peer.connected.wait()
+    await peer.send("executing", node="8", prompt_id=str(prompt_id))
+    with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
+        await asyncio.wait_for(following, 5)
+    assert not peer.running
 
 
 async def test_waiting_behind_another_prompt_is_no_stall(

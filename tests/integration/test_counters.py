@@ -18,7 +18,7 @@ from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from tests.integration.old_client import execute
 
-BEFORE, COUNTED = "0008", "0010"  # the revisions before and with the counters
+BEFORE, COUNTED = "0009", "0010"  # the revisions before and with the counters
 SOME_JOBS = """
     INSERT INTO anime_api.production_jobs
         (id, type, workflow, prompt, params, seed, character, created_at, status, finished_at)

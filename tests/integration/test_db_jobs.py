@@ -68,6 +68,17 @@ async def test_no_program_can_write_what_must_not_be(database: Database, wrong: 
             await session.execute(text(f"UPDATE anime_api.production_jobs SET {wrong}"))
 
 
+@pytest.mark.parametrize("kind", FailureKind)
+async def test_every_kind_of_failure_can_be_written_down(
+    database: Database, kind: FailureKind
+) -> None:
+    job_id = uuid4()
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, REQUEST, workflow="txt2img", seed=1)
+        assert (await jobs.fail_unleased(job_id, kind, "It failed.")).error_kind is kind
+
+
 async def test_creating_a_job_twice_makes_one(database: Database) -> None:
     job_id = uuid4()
 

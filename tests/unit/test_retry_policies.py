@@ -77,7 +77,7 @@ async def test_a_failure_that_goes_on_is_a_warning_once(caplog: pytest.LogCaptur
     ("name", "first", "total_seconds"),
     [
         ("TASK", [1, 2, 4, 8, 15], 30),
-        ("JOB_OUTCOME", [1, 2, 4, 8, 16, 30, 30], 601),
+        ("RECORD", [1, 2, 4, 8, 16, 30, 30], 601),
         ("SHORT_TASK", [0.5, 1, 2], 3.5),
         ("HISTORY_AFTER_SUCCESS", [0.005, 0.01, 0.02, 0.04], 0.075),
         ("HISTORY_AFTER_QUEUE", [0.02], 0.02),
