@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Tests mostly wait for the programs they start: more than two keep two processors busy.
+PROCESSES ?= 3
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench bench-api bench-sweep fix lock clean
+.PHONY: help install demo up test check lint bench bench-api bench-sweep fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,14 +28,16 @@ demo: install  ## Start everything, render four pictures, show where they are, s
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test, two at a time
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+test: install  ## Run every test, three at a time; more: make test PROCESSES=4
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
-check: install  ## What each commit must pass: ruff, mypy, unit tests
+check: lint  ## What each commit must pass: lint, and the unit tests
+	@$(BIN)/python -m pytest tests/unit -q
+
+lint: install  ## What is seen without running anything: ruff, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/unit -q
 
 bench: install  ## Measure us beside a bare client; one: make bench NAME=batch
 	@$(BIN)/python -m benchmarks $(NAME)

@@ -89,7 +89,7 @@ async def _one_round(
 
 async def _our_path(studio: Studio) -> tuple[RenderAll, str]:
     """How we render many, and its name: one batch, or single requests where it is not known."""
-    known = await studio.house.anime("batch", "--help")
+    known = await studio.stack.anime("batch", "--help")
     return (_by_batch, "anime batch") if known.returncode == 0 else (_by_requests, "single POSTs")
 
 
@@ -100,11 +100,11 @@ async def _by_batch(studio: Studio, number: int, seconds: float) -> None:
         StackError: the command failed.
     """
     requests = [studio.request(seconds) for _ in range(number)]
-    file = studio.house.folder / "batch.yaml"  # JSON is YAML
+    file = studio.stack.folder / "batch.yaml"  # JSON is YAML
     listed = [request.model_dump(mode="json", exclude_defaults=True) for request in requests]
     file.write_text(json.dumps({"requests": listed}))
     allowed = seconds_allowed(number, seconds)
-    done = await studio.house.anime("batch", str(file), timeout_seconds=allowed)
+    done = await studio.stack.anime("batch", str(file), timeout_seconds=allowed)
     if done.returncode:
         raise StackError(f"`anime batch` failed: {done.stderr}", "See the log of the worker.")
 

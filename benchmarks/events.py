@@ -51,14 +51,15 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
     Raises:
         StackError: not every client was told of every step.
     """
-    record = studio.house.record
+    record = studio.stack.record
     seconds = (_WARM_UP + events) * STEP_SECONDS
     async with relay_to(record.settings["comfyui_url"]) as relay, _comfyui_at(studio, relay.url):
         job = await studio.submit(studio.request(seconds))
         async with _watchers(record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
             first = max(relay.told_at, default=0) + 1
             await studio.endings.of([job.job_id], seconds_allowed(1, seconds))
-            output, _ = await asyncio.wait_for(watchers.communicate(b""), TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                output, _ = await watchers.communicate(b"")
     known_at: defaultdict[int, list[float]] = defaultdict(list)
     for message, at in (event for client in json.loads(output) for event in client):
         if found := _STEP.search(message):
@@ -72,7 +73,7 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
 @asynccontextmanager
 async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
     """Runs that begin within the block reach ComfyUI there: a block in Prefect says so."""
-    async with studio.house.prefect() as prefect:
+    async with studio.stack.prefect() as prefect:
         kind = (await prefect.get("/block_types/slug/comfyui-server")).raise_for_status().json()
         wanted = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
         found = await prefect.post("/block_schemas/filter", json=wanted)
@@ -94,7 +95,7 @@ async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
 
 async def _idle_mb(studio: Studio) -> float:
     """What the API's process grows by with clients that only wait."""
-    record, job_id = studio.house.record, uuid4()
+    record, job_id = studio.stack.record, uuid4()
     api = record.parts["api"].pid
     before = family_mb(api, shared_mb)
     async with ProgressPublisher(record.settings["redis_url"]) as publisher:
@@ -126,7 +127,9 @@ async def _watchers(
     )
     try:
         output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
-        if await asyncio.wait_for(output.readline(), TIMEOUT_SECONDS) != b"ready\n":
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            first = await output.readline()
+        if first != b"ready\n":
             raise StackError(f"{count} clients could not connect to {url}.")
         yield process
     finally:

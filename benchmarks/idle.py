@@ -15,7 +15,7 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     """Each part's share, and all of them together, counted both ways."""
     del effort
     await asyncio.sleep(SETTLE_SECONDS)
-    record = studio.house.record
+    record = studio.stack.record
     shares = parts_mb(record, shared_mb)
     whole, strict = sum(shares.values()), sum(parts_mb(record, resident_mb).values())
     return [

@@ -104,7 +104,8 @@ async def trivial_server() -> AsyncIterator[str]:
     )
     try:
         output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
-        port = int(await asyncio.wait_for(output.readline(), TIMEOUT_SECONDS))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            port = int(await output.readline())
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()

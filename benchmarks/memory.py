@@ -25,11 +25,11 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     growth = Reach(MOST_GROWTH, by_ratio=True)
     return [
         Row(f"worker {many}", late, early, growth, f"beside it: the same after {first}"),
-        Row(f"whole stack {many}", sum(parts_mb(studio.house.record, shared_mb).values())),
+        Row(f"whole stack {many}", sum(parts_mb(studio.stack.record, shared_mb).values())),
     ]
 
 
 async def _worker_mb(studio: Studio) -> float:
     """What the worker holds once its last run has been put away."""
     await asyncio.sleep(SETTLE_SECONDS)
-    return family_mb(studio.house.record.parts["worker"].pid, shared_mb)
+    return family_mb(studio.stack.record.parts["worker"].pid, shared_mb)

@@ -3,29 +3,29 @@
 import time
 from collections.abc import Awaitable
 
-from anime.stack.house import RunningStack
 from benchmarks.effort import Effort
 from benchmarks.report import Reach, Row
-from benchmarks.studio import Studio, new_house, scratch_folder
+from benchmarks.studio import Studio, new_stack, scratch_folder
+from tests.support.stack import RunningStack
 
 MOST_SECONDS = 15
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """First start, stop and second start of another house."""
+    """First start, stop and second start of another stack."""
     del studio, effort
     with scratch_folder() as folder:
-        house = new_house(folder)
+        stack = new_stack(folder)
         try:
-            return await _rows(house)
+            return await _rows(stack)
         finally:
-            await house.discard()
+            await stack.discard()
 
 
-async def _rows(house: RunningStack) -> list[Row]:
-    first = await _seconds(house.start())
-    stop = await _seconds(house.stop())
-    second = await _seconds(house.start())
+async def _rows(stack: RunningStack) -> list[Row]:
+    first = await _seconds(stack.start())
+    stop = await _seconds(stack.stop())
+    second = await _seconds(stack.start())
     return [
         Row("anime up, first start to ready, s", first),
         Row("anime up, Ctrl-C to the end, s", stop),

@@ -17,11 +17,11 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     job = await studio.submit(studio.request(0.05))
     await studio.endings.of([job.job_id], 60)
     path = f"/api/anime/generation/{job.job_id}/status"
-    url = studio.house.record.parts["api"].url or ""
+    url = studio.stack.record.parts["api"].url or ""
     await measure_load(Load(url, path, 1, CONNECTIONS))  # what is made once is made
     async with trivial_server() as nobody:
         bare = await measure_load(Load(nobody, path, 2, CONNECTIONS))
-    api = psutil.Process(studio.house.record.parts["api"].pid)
+    api = psutil.Process(studio.stack.record.parts["api"].pid)
     before = _cpu_seconds(api)
     ours = await measure_load(Load(url, path, effort.status_seconds, CONNECTIONS))
     cpu_ms = (_cpu_seconds(api) - before) / len(ours.answers_seconds) * 1000

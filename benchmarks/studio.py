@@ -1,4 +1,4 @@
-"""The studio under measurement: a house of its own, its clients, and equal work for both sides."""
+"""The studio under measurement: a stack of its own, its clients, and equal work for both sides."""
 
 import shutil
 import tempfile
@@ -20,10 +20,10 @@ from anime.core.workflow_build import Template, build
 from anime.errors import StackError
 from anime.schemas import Accepted, GenerationRequest
 from anime.settings import load_settings
-from anime.stack.house import RunningStack, running
 from benchmarks.bare_client import BareClient
 from benchmarks.endings import Endings, heard_endings
 from benchmarks.timing import Span, render_span
+from tests.support.stack import RunningStack, running
 
 STEP_SECONDS = 0.05  # of the rehearsal server; a render takes as many as make its time
 SIZE_PX = 64  # the smallest there is: drawing costs time that no GPU would take from us
@@ -41,9 +41,9 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Studio:
-    """A running house, and what a benchmark asks it with. `seeds` never give one twice."""
+    """A running stack, and what a benchmark asks it with. `seeds` never give one twice."""
 
-    house: RunningStack
+    stack: RunningStack
     http: httpx.AsyncClient
     comfyui: httpx.AsyncClient
     bare: BareClient
@@ -107,8 +107,8 @@ class Studio:
         return {key: span for key, span in spans.items() if span}
 
 
-def new_house(folder: Path) -> RunningStack:
-    """A house in that folder, not yet started, on the ComfyUI of the environment or its own."""
+def new_stack(folder: Path) -> RunningStack:
+    """A stack in that folder, not yet started, on the ComfyUI of the environment or its own."""
     settings = load_settings(home=folder)  # no stack of the caller's answers from there
     given = {"ANIME_REHEARSAL_STEP_SECONDS": str(STEP_SECONDS)}
     if settings.comfyui_url:
@@ -129,20 +129,20 @@ async def open_studio() -> AsyncIterator[Studio]:
     """A studio whose stack runs as long as the block lasts."""
     with scratch_folder() as folder:
         async with (
-            running(new_house(folder)) as house,
-            _client(house.record.parts["api"].url) as http,
-            _client(house.record.settings["comfyui_url"]) as comfyui,
-            heard_endings(house.record.settings["redis_url"]) as endings,
-            BareClient(house.record.settings["comfyui_url"], folder / "bare") as bare,
+            running(new_stack(folder)) as stack,
+            _client(stack.record.parts["api"].url) as http,
+            _client(stack.record.settings["comfyui_url"]) as comfyui,
+            heard_endings(stack.record.settings["redis_url"]) as endings,
+            BareClient(stack.record.settings["comfyui_url"], folder / "bare") as bare,
         ):
             yield Studio(
-                house=house,
+                stack=stack,
                 http=http,
                 comfyui=comfyui,
                 bare=bare,
                 endings=endings,
                 template=load_template("txt2img", load_settings(home=folder).workflows_dir),
-                model=await _first_checkpoint(house.record.settings["comfyui_url"]),
+                model=await _first_checkpoint(stack.record.settings["comfyui_url"]),
             )
 
 

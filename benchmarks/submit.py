@@ -19,14 +19,14 @@ PATH = "/api/anime/generate"
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """Requests at an even rate, in a house of its own: it is left with hundreds of jobs."""
+    """Requests at an even rate, in a stack of its own: it is left with hundreds of jobs."""
     del studio
     async with open_studio() as studio:
         render = await _begin_render(studio)
         body = studio.request(0.05).model_dump(mode="json", exclude_defaults=True, exclude={"seed"})
         body["prompt"] = "the lighthouse keeper's cat, take {number}"
         load = Load(
-            studio.house.record.parts["api"].url or "",
+            studio.stack.record.parts["api"].url or "",
             PATH,
             effort.submits / RATE,
             rate=RATE,

@@ -16,12 +16,12 @@ import httpx
 
 from anime.errors import StackError
 from anime.settings import PROJECT_DIR, Settings
-from anime.stack.house import ANIME
 from benchmarks.effort import Effort
 from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio, seconds_allowed
 from benchmarks.through_api import render_through_api
 from benchmarks.timing import steady_rate
+from tests.support.stack import ANIME
 
 RENDER_SECONDS = 0.1
 POOL = "bench-stock"
@@ -69,7 +69,7 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
 
 async def _make_pool(studio: Studio) -> None:
     create = (*PREFECT, "work-pool", "create", POOL, "--type", "process")
-    done = await studio.house.run(*create, variables=_address(studio))
+    done = await studio.stack.run(*create, variables=_address(studio))
     if done.returncode:
         raise StackError(f"The pool {POOL} cannot be made: {done.stderr}", "Read prefect.log.")
 
@@ -82,7 +82,7 @@ async def _our_rate(studio: Studio, number: int) -> float:
 
 async def _stock_rate(studio: Studio, stock: Stock, number: int) -> float:
     """Runs per second of a stock worker that was there before they were ordered."""
-    async with studio.house.prefect() as prefect, _worker(studio, stock):
+    async with studio.stack.prefect() as prefect, _worker(studio, stock):
         deployment = await _deploy(prefect, stock)
         runs = [await _order(studio, prefect, deployment) for _ in range(number)]
         ended = await studio.endings.of(runs, seconds_allowed(number, RENDER_SECONDS))
@@ -117,8 +117,8 @@ async def _order(studio: Studio, prefect: httpx.AsyncClient, deployment: str) ->
 @asynccontextmanager
 async def _worker(studio: Studio, stock: Stock) -> AsyncIterator[None]:
     """The stock worker, running as long as the block lasts."""
-    environment = studio.house.environment | _address(studio) | {"ANIME_WORK_POOL": POOL}
-    with (studio.house.folder / f"worker-{stock.name}.log").open("wb") as log:
+    environment = studio.stack.environment | _address(studio) | {"ANIME_WORK_POOL": POOL}
+    with (studio.stack.folder / f"worker-{stock.name}.log").open("wb") as log:
         worker = await asyncio.to_thread(
             subprocess.Popen,
             list(stock.command),
@@ -149,6 +149,6 @@ async def _end(worker: "subprocess.Popen[bytes]") -> None:
 
 def _address(studio: Studio) -> dict[str, str]:
     """Where Prefect is, for programs that know nothing of us."""
-    known = studio.house.record.settings
+    known = studio.stack.record.settings
     names = ("prefect_api_url", "prefect_api_auth_string")
     return {name.upper(): known[name] for name in names if name in known}

@@ -7,19 +7,10 @@ from pathlib import Path
 import pytest
 
 from anime.settings import get_settings
+from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.support.reaper import pytest_configure
 
-TESTS = Path(__file__).parent
-# The tests of each of these share one running stack or server; those that take longest begin.
-SHARING = ("warm", "house", "flows", "faults")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests that share something run in one process, one after the other; others by file."""
-    items.sort(key=_turn)
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        group = folder if folder in SHARING else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_xdist_make_scheduler"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,11 +21,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
-
-
-def _turn(item: pytest.Item) -> int:
-    folder = item.path.relative_to(TESTS).parts[0]
-    return SHARING.index(folder) if folder in SHARING else len(SHARING)
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ class PrefectApi:
             auth=(user, password) if auth_string else None,
             timeout=TIMEOUT_SECONDS,
             verify=tls_context(),
-            trust_env=False,  # no proxy stands between us and a server of the house
+            trust_env=False,  # no proxy stands between us and a server of ours
         )
 
     @classmethod

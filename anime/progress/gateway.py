@@ -49,7 +49,7 @@ class Gateway:
                 subscription.start_from(snapshot)
                 return snapshot, []
             # A number that was never given: Redis lost its memory and counts anew.
-            seq = after_seq if after_seq <= snapshot.seq else 0
+            seq = after_seq if after_seq <= snapshot.published_seq else 0
             events = await self.records.events_after(subscription.job_id, seq)
             return snapshot, subscription.catch_up(seq, snapshot, events)
         except BaseException:

@@ -43,6 +43,11 @@ class Snapshot:
         return self.event.seq if self.event else 0
 
     @property
+    def published_seq(self) -> int:
+        """The number of the newest event that Redis has; 0 without any."""
+        return int(self.about.get("seq") or 0)
+
+    @property
     def is_final(self) -> bool:
         """Whether the job has ended."""
         return self.event is not None and self.event.status.is_final

@@ -40,12 +40,12 @@ class Connections:
         return at is not None and time.monotonic() - at < _CHECKED_SECONDS
 
 
-_connections: ContextVar[Connections | None] = ContextVar("house", default=None)
+_connections: ContextVar[Connections | None] = ContextVar("connections", default=None)
 
 
 @asynccontextmanager
 async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connections]:
-    """The house of the run around this one, or a new one for as long as the block lasts.
+    """The connections of the run around this one, or a new one for as long as the block lasts.
 
     A shared one is for many jobs at a time.
     """

@@ -148,7 +148,8 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         raise
     except BaseException:
         with suppress(Exception):
-            await asyncio.wait_for(asyncio.shield(_give_back(run, lease)), _SHUTDOWN_SECONDS)
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await asyncio.shield(_give_back(run, lease))
         raise
 
 

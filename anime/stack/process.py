@@ -70,7 +70,8 @@ async def stop(child: PartProcess, part: Part) -> None:
         with suppress(ProcessLookupError):
             child.process.send_signal(part.stop_signal)
         with suppress(TimeoutError):
-            await asyncio.wait_for(child.process.wait(), part.stop_timeout_seconds)
+            async with asyncio.timeout(part.stop_timeout_seconds):
+                await child.process.wait()
     kill_family(child.pid)
     await child.ended()
 
@@ -88,7 +89,8 @@ async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
             if progress.is_stuck() or progress.seconds > part.start_limit_seconds:
                 raise part_error(part, "took too long")
             with suppress(TimeoutError):
-                await asyncio.wait_for(child.process.wait(), LOOK_EVERY_SECONDS)
+                async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                    await child.process.wait()
         returncode = child.returncode
     finally:
         await stop(child, part)

@@ -36,5 +36,5 @@ def check_webhook(request: GenerationRequest, settings: Settings) -> None:
     if is_never_public(host) and not settings.webhook_allow_private:
         raise InvalidRequest(
             "webhook_url: it leads to a private or reserved address.",
-            "Give a public one, or set ANIME_WEBHOOK_ALLOW_PRIVATE=true in a house of your own.",
+            "Give a public one, or set ANIME_WEBHOOK_ALLOW_PRIVATE=true in a network of your own.",
         )

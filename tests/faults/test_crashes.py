@@ -16,8 +16,8 @@ from anime.core.sweep_plan import Mode
 from tests.faults.children import MANY, ended, started, sweep_dying
 from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
+from tests.support.waiting import HUNG_SECONDS
 
-PATIENCE_SECONDS = 10
 NEVER = 1_000_000
 ONE = 1  # file in a batch: two are in hand whenever it dies
 EMPTY = "TRUNCATE anime_api.anime_files, anime_api.swept_files, anime_api.projects CASCADE"
@@ -46,7 +46,7 @@ def scene(folder: Path, stage: Stage) -> Stage:
 
 async def complete(stage: Stage, mode: Mode) -> SweepReport:
     """A sweep as soon as the killed one's turn is over."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while (report := await stage.try_sweep(mode, settle_seconds=0)) is None:
             await asyncio.sleep(0.01)
     return report

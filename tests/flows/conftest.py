@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from prefect.testing.utilities import prefect_test_harness
 
 from anime.db.repositories import FileQuery, FileSearch, JobRepository
 from anime.db.session import Database
@@ -16,6 +15,7 @@ from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
 from anime.stack.prefect_server import TUNING
 from tests.services import database_url, postgres_url, redis_url
+from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["database_url", "postgres_url", "redis_url"]
 
@@ -48,13 +48,17 @@ class RehearsalStudio:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
+    # Two seconds of a processor, which the processes that run other tests need not spend.
+    from prefect.testing.utilities import prefect_test_harness
+
     with pytest.MonkeyPatch.context() as environment:
         for name, value in TUNING.items():
             environment.setenv(name, value)
-        with prefect_test_harness(server_startup_timeout=90):
+        environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing is sent anywhere
+        with prefect_test_harness(server_startup_timeout=HUNG_SECONDS):
             yield
 
 

@@ -35,9 +35,9 @@ from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
 from tests.flows.conftest import RehearsalStudio
+from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
-_ENDS_SECONDS = 60
 
 
 def parameters(name: str = "rooftops", **fields: Any) -> dict[str, Any]:  # any fields of a batch
@@ -186,14 +186,14 @@ class TestWithRendersOneCanWatch:
         asked = parameters(name="killed", prompts=["on and on"], takes=8)
         killed = await _start_elsewhere(asked, tmp_path)
         try:
-            async with asyncio.timeout(_ENDS_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 while len(await studio.files()) < 3:
                     assert killed.returncode is None, (tmp_path / "batch.log").read_text()
                     await asyncio.sleep(0.05)
         finally:
             killed.send_signal(signal.SIGKILL)
             await killed.wait()
-        paths = await asyncio.wait_for(paths_of(**asked), _ENDS_SECONDS)
+        paths = await asyncio.wait_for(paths_of(**asked), HUNG_SECONDS)
         jobs = await jobs_of(studio)
         assert {job.status for job in jobs} == {JobStatus.COMPLETED}
         assert len(jobs) == len(set(paths)) == 8
@@ -202,15 +202,16 @@ class TestWithRendersOneCanWatch:
         assert {job.attempt for job in jobs} == {1}
 
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
-        self, studio: RehearsalStudio
+        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
         asked = parameters(name="never mind", prompts=["long"], takes=20)
         run = asyncio.create_task(paths_of(**asked))
-        async with asyncio.timeout(_ENDS_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not await studio.files():
                 await asyncio.sleep(0.05)
         run.cancel()
-        await asyncio.wait([run], timeout=_ENDS_SECONDS)
+        await asyncio.wait([run], timeout=HUNG_SECONDS)
         flow_run = (await newest_batch_run()).model_copy(update={"parameters": asked})
         await cancel_children(batch, flow_run, Cancelled())
         statuses = {job.status for job in await jobs_of(studio)}

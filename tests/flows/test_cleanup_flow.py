@@ -28,6 +28,7 @@ from flows.cleanup import cleanup
 from flows.generate import generate
 from tasks.cleanup import OUR_FLOWS
 from tests.flows.conftest import RehearsalStudio
+from tests.support.waiting import HUNG_SECONDS
 
 
 @task
@@ -91,14 +92,14 @@ async def rows_of(run_id: UUID) -> int:
 
 async def test_a_run_goes_with_its_task_runs_logs_and_artifacts(studio: RehearsalStudio) -> None:
     run_id = await run_deployed(make_something)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         while await rows_of(run_id) < 2:  # logs are sent a moment later
             await asyncio.sleep(0.1)
     removed = await clean(days=0)
     assert removed["runs"] >= 1
     assert removed["artifacts"] >= 1
     assert not await is_known(run_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         while await rows_of(run_id):  # Prefect removes logs a moment later
             await asyncio.sleep(0.1)
 

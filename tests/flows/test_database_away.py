@@ -26,6 +26,7 @@ from tests.flows.conftest import RehearsalStudio
 from tests.integration.old_client import execute
 from tests.integration.progress_peer import gateway_settings, running_api
 from tests.own_postgres import OwnPostgres, own_postgres
+from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 OUTAGE_SECONDS = 0.5
@@ -107,7 +108,7 @@ async def test_f50_a_database_that_is_restarted_in_any_step_costs_no_picture(
 
     job_id = uuid4()
     steps.at(stage, restart)
-    await asyncio.wait_for(generate(prompt="a restart", job_id=job_id, **SMALL), 60)
+    await asyncio.wait_for(generate(prompt="a restart", job_id=job_id, **SMALL), HUNG_SECONDS)
     await made_once(studio, job_id)
 
 
@@ -125,7 +126,7 @@ async def test_f50_a_database_that_is_away_in_any_step_costs_no_picture(
 
     job_id, back = uuid4(), asyncio.Event()
     steps.at(stage, go_away)
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HUNG_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(come_back())
         await generate(prompt="an outage", job_id=job_id, **SMALL)
     await made_once(studio, job_id)
@@ -140,7 +141,7 @@ async def test_f50_a_run_that_begins_while_the_database_is_away_waits_for_it(
 
     job_id = uuid4()
     await postgres.stop()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HUNG_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(come_back())
         await generate(prompt="an early bird", job_id=job_id, **SMALL)
     await made_once(studio, job_id)
@@ -191,7 +192,7 @@ async def test_f50_a_job_that_another_run_holds_is_waited_for_through_a_restart(
     assert lease is not None
     async with studio.database.session_scope() as session:
         await JobRepository(session).release(lease)
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, HUNG_SECONDS)
 
 
 async def test_f50_a_server_without_a_free_connection_is_waited_for(
@@ -209,7 +210,7 @@ async def test_f50_a_server_without_a_free_connection_is_waited_for(
     job_id, full = uuid4(), asyncio.Event()
     taken: list[psycopg.AsyncConnection[Any]] = []  # rows of any shape
     steps.at(Stage.RECORDING, take_all)
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(HUNG_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(give_back())
         await generate(prompt="a crowd", job_id=job_id, **SMALL)
     assert steps.entered.count(Stage.RECORDING) > 1, "it was never refused"
@@ -220,7 +221,7 @@ async def every_connection(url: str) -> list[psycopg.AsyncConnection[Any]]:
     """All connections that the server has, those of others cut."""
     taken = [await connect(url)]
     [most] = await (await taken[0].execute("SHOW max_connections")).fetchone() or [0]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         while len(taken) < int(most):
             try:
                 taken.append(await connect(url))
@@ -244,7 +245,7 @@ async def test_f50_a_transaction_that_could_not_be_serialized_is_done_again(
 
     job_id, tasks = uuid4(), list[asyncio.Task[None]]()
     monkeypatch.setattr(
-        "anime.runs.execution._HEARTBEAT_SECONDS", 60.0
+        "anime.runs.execution._HEARTBEAT_SECONDS", 3600.0
     )  # nobody else writes to the job
     steps.at(Stage.RECORDING, write_first)
     async with isolated(postgres.url, "repeatable read"):
@@ -273,7 +274,7 @@ async def isolated(url: str, level: str) -> AsyncIterator[None]:
 async def commit_once_waited_for(rival: psycopg.AsyncConnection[Any]) -> None:
     """Let the other transaction find the row changed since it began."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with rival, asyncio.timeout(10):
+    async with rival, asyncio.timeout(HUNG_SECONDS):
         while True:
             await rival.execute("SELECT pg_stat_clear_snapshot()")
             if await (await rival.execute(waiting)).fetchone() != (0,):

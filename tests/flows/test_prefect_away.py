@@ -67,7 +67,7 @@ async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_
     async with studio.database.session_scope() as session:
         await JobRepository(session).request_cancel(job_id)
     with pytest.raises(CancelledRun):
-        await asyncio.wait_for(run, 20)
+        await asyncio.wait_for(run, 60)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
 
 

@@ -12,6 +12,7 @@ from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import Preview
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_previews_are_published_at_the_pace_of_a_viewer_while_there_is_one
         redis.pubsub() as channel,
     ):
         await channel.subscribe(PREVIEWS_CHANNEL)
-        assert (await channel.get_message(timeout=2))["type"] == "subscribe"
+        assert (await channel.get_message(timeout=SOON_SECONDS))["type"] == "subscribe"
         await redis.set(preview_request_key(watched), "1", ex=60)
         for job_id in (unwatched, watched):
             await asyncio.wait_for(

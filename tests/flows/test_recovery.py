@@ -25,6 +25,7 @@ from anime.stack.ports import PortRequest, resolve_ports
 from flows.generate import generate
 from tasks.progress import Reporter
 from tests.flows.conftest import RehearsalStudio
+from tests.support.waiting import HUNG_SECONDS
 
 SLOW: dict[str, Any] = {"width": 128, "height": 128, "steps": 20}  # any fields of a request
 STEP_SECONDS = "0.1"
@@ -48,7 +49,7 @@ class RehearsalProcess:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(20), httpx.AsyncClient(base_url=self.url) as http:
+        async with asyncio.timeout(HUNG_SECONDS), httpx.AsyncClient(base_url=self.url) as http:
             while not await _answers(http):
                 await asyncio.sleep(0.05)
 
@@ -56,7 +57,7 @@ class RehearsalProcess:
         """Send it a signal and wait until it is gone."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-            await asyncio.wait_for(self._process.wait(), 10)
+            await asyncio.wait_for(self._process.wait(), HUNG_SECONDS)
 
 
 async def _answers(http: httpx.AsyncClient) -> bool:
@@ -82,7 +83,7 @@ async def rehearsal(
 
 async def first_event(studio: RehearsalStudio, job_id: UUID, percent: int) -> ProgressEvent:
     """The first event at or above so many percent."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HUNG_SECONDS):
         async for event in follow_job(studio.redis_url, job_id):
             if event.progress >= percent:
                 return event
@@ -126,7 +127,7 @@ async def test_a_killed_and_restarted_server_leaves_one_set_of_files(
     await first_event(studio, job_id, 20)
     await rehearsal.end(signal.SIGKILL)
     await rehearsal.start()
-    paths = await asyncio.wait_for(run, 60)
+    paths = await asyncio.wait_for(run, HUNG_SECONDS)
     job = await studio.newest_job()
     assert (job.status, job.attempt) == (JobStatus.COMPLETED, 2)
     assert [str(path) for path in studio.library_files()] == sorted(paths)
@@ -142,7 +143,7 @@ async def test_progress_begins_anew_with_the_second_attempt_and_says_so(
     await first_event(studio, job_id, 20)
     await rehearsal.end(signal.SIGKILL)
     await rehearsal.start()
-    await asyncio.wait_for(run, 60)
+    await asyncio.wait_for(run, HUNG_SECONDS)
     events = [event async for event in follow_job(studio.redis_url, job_id, after_seq=0)]
     assert_nothing_goes_back(events)
     assert {event.attempt for event in events} == {1, 2}
@@ -157,7 +158,7 @@ async def test_a_cancelled_job_stops_in_comfyui_too(
     async with studio.database.session_scope() as session:
         await JobRepository(session).request_cancel(job_id)
     with pytest.raises(CancelledRun, match="was cancelled"):
-        await asyncio.wait_for(run, 30)
+        await asyncio.wait_for(run, HUNG_SECONDS)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
     assert studio.library_files() == []
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:
@@ -173,7 +174,7 @@ async def test_a_second_run_of_a_live_job_stands_back(
     await first_event(studio, job_id, 10)
     with pytest.raises(LeaseLost, match="belongs to run"):
         await generate(prompt="mine", job_id=job_id, **SLOW)
-    [path] = await asyncio.wait_for(first, 60)
+    [path] = await asyncio.wait_for(first, HUNG_SECONDS)
     assert [str(path)] == [str(found) for found in studio.library_files()]
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:
         assert len((await http.get("/history")).json()) == 1
@@ -187,7 +188,7 @@ async def test_a_run_that_is_stopped_gives_the_job_back_and_the_next_goes_on(
     await first_event(studio, job_id, 10)
     async with watched_row(studio) as rows:
         stopped.cancel()
-        await asyncio.wait([stopped], timeout=30)
+        await asyncio.wait([stopped], timeout=HUNG_SECONDS)
         [path] = await generate(prompt="handed on", job_id=job_id, **SLOW)
     assert_nothing_goes_back(rows)
     events = [event async for event in follow_job(studio.redis_url, job_id, after_seq=0)]

@@ -18,6 +18,7 @@ from anime.schemas import ProgressEvent
 from anime.settings import get_settings
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.support.waiting import HUNG_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ async def full_window(studio: RehearsalStudio) -> AsyncIterator[None]:
 
 
 async def first_event_saying(studio: RehearsalStudio, job_id: UUID, words: str) -> ProgressEvent:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HUNG_SECONDS):
         async for event in follow_job(studio.redis_url, job_id):
             if words in event.message:
                 return event
@@ -67,11 +68,11 @@ async def test_it_says_that_it_waits_keeps_its_lease_and_goes_on_when_it_can(
         event = await first_event_saying(studio, job_id, "Waiting for a place at ComfyUI")
         assert (event.status, event.stage) == (JobStatus.PROCESSING, "submitting")
         first = await lease_of(studio, job_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HUNG_SECONDS):
             while await lease_of(studio, job_id) <= first:
                 await asyncio.sleep(0.1)
         assert not run.done()
-    await asyncio.wait_for(run, 30)
+    await asyncio.wait_for(run, HUNG_SECONDS)
     assert (await studio.newest_job()).status is JobStatus.COMPLETED
 
 
@@ -85,7 +86,7 @@ async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
         async with studio.database.session_scope() as session:
             await JobRepository(session).request_cancel(job_id)
         with pytest.raises(CancelledRun, match="was cancelled"):
-            await asyncio.wait_for(run, 30)
+            await asyncio.wait_for(run, HUNG_SECONDS)
         async with studio.database.session_scope() as session:
             state = await SlotRepository(session).state(studio.comfyui_url)
         assert (state.held, state.waiting) == (1, 0)
@@ -108,10 +109,10 @@ async def test_without_redis_it_gets_its_place_all_the_same(
     get_settings.cache_clear()
     async with full_window(studio):
         run = asyncio.ensure_future(generate(prompt="in silence"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not await _somebody_waits(studio):
                 await asyncio.sleep(0.05)
-    await asyncio.wait_for(run, 30)
+    await asyncio.wait_for(run, HUNG_SECONDS)
     assert (await studio.newest_job()).status is JobStatus.COMPLETED
 
 

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.support.waiting import SOON_SECONDS
+
 
 class Peer:
     """Queue and history as the test sets them; frames as the test sends them."""
@@ -45,7 +47,11 @@ class Peer:
         self.history[name] = {
             "prompt": [0, name, {}, {}, []],
             "outputs": {"2": {"images": [{"filename": f"{name}.png"}]}},
-            "status": {"status_str": status, "messages": [[last, {"timestamp": 2}]]},
+            "status": {
+                "status_str": status,
+                "completed": not interrupted,
+                "messages": [[last, {"timestamp": 2}]],
+            },
         }
 
     async def send(self, kind: str, **content: Any) -> None:
@@ -67,6 +73,9 @@ class Peer:
     async def _prompt(self, request: Request) -> Response:
         sent = await request.json()
         self.posts.append(("/prompt", sent))
+        if not sent.get("prompt"):
+            problem = {"type": "no_prompt", "message": "No prompt provided", "details": ""}
+            return JSONResponse({"error": problem, "node_errors": {}}, 400)
         self.start(sent["prompt_id"])
         self.submitted.set()
         if not self.answers_submit:
@@ -75,7 +84,7 @@ class Peer:
 
     async def until_looked_for(self, times: int) -> None:
         """Return when the queue was asked so often again."""
-        async with asyncio.timeout(10), self._looked:
+        async with asyncio.timeout(SOON_SECONDS), self._looked:
             for _ in range(times):
                 await self._looked.wait()
 
@@ -118,7 +127,8 @@ class Peer:
             return
         await websocket.accept()
         if self.greets:
-            greeting = {"status": {"exec_info": {"queue_remaining": len(self.running)}}}
+            waiting = len(self.running + self.pending)
+            greeting = {"status": {"exec_info": {"queue_remaining": waiting}}}
             sid = websocket.query_params.get("clientId", "")
             await websocket.send_json({"type": "status", "data": greeting | {"sid": sid}})
         self.sockets.append(websocket)

@@ -1,4 +1,9 @@
-"""A stand-in for Prefect's REST API: Prefect's own server takes twelve seconds to start."""
+"""A stand-in for Prefect's REST API: Prefect's own server takes twelve seconds to start.
+
+It is as strict as Prefect: bodies are checked by Prefect's own models, which know no other field;
+a run, deployment or work pool that it does not have is 404; and a run that has ended is not
+cancelled once more. Only the queue of workers is left out: a run has the state a test gives it.
+"""
 
 import asyncio
 import base64
@@ -9,7 +14,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import uvicorn
+from prefect.server.schemas.actions import DeploymentFlowRunCreate, StateCreate
+from prefect.server.schemas.filters import FlowRunFilter
+from prefect.server.schemas.states import TERMINAL_STATES, StateType
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
@@ -17,8 +27,28 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from anime.api.serve import address_of, listen
+from tests.support.waiting import HUNG_SECONDS
 
 AUTH = "anime:a password"
+MOST_RUNS = 200  # in one answer
+NO_RUN = JSONResponse({"detail": "Flow run not found"}, 404)
+NOT_FROM_THE_END = {StateType.CANCELLING, StateType.PAUSED, StateType.CRASHED}
+
+
+class Asked(BaseModel):
+    """A body, or a part of one, that Prefect's routes take field by field."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RunsWanted(Asked):
+    flow_runs: FlowRunFilter
+    limit: int = Field(MOST_RUNS, ge=0, le=MOST_RUNS)
+
+
+class StateWanted(Asked):
+    state: StateCreate
+    force: bool = False
 
 
 @dataclass
@@ -35,8 +65,9 @@ class PrefectPeer:
     forgets_runs: bool = False  # somebody has deleted them
     refused_keys: set[str] = field(default_factory=set)
     is_ill: bool = False  # it changes no state
-    run_state: str = "RUNNING"
+    run_state: str = "RUNNING"  # of all runs that `states` does not name
     run_message: str = ""
+    pool: str = "anime"
     pool_status: str = "READY"
     states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
     ordered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,52 +88,81 @@ class PrefectPeer:
             return JSONResponse({"detail": "no"}, 500)
         self.asked_for_runs += 1
         deployment = request.path_params["id"]
-        if UUID(deployment) not in self.deployments.values():
+        asked = DeploymentFlowRunCreate.model_validate_json(await request.body())
+        if deployment not in self.deployments.values():
             return JSONResponse({"detail": "Deployment not found"}, 404)
-        body = {"deployment": deployment, **await request.json()}
-        if body["idempotency_key"] in self.refused_keys:
-            return JSONResponse({"detail": "no such parameter"}, 422)
-        run = self.runs.setdefault(body["idempotency_key"], {"id": str(uuid4()), **body})
+        key = asked.idempotency_key or str(uuid4())
+        if key in self.refused_keys:
+            return JSONResponse({"detail": "no such parameter"}, 409)
+        is_new = key not in self.runs
+        if is_new:
+            body = asked.model_dump(mode="json", exclude_unset=True)
+            self.add_run(uuid4(), key, deployment=str(deployment), **body)
         self.ordered.set()
         if self.unanswered_orders:
             self.unanswered_orders -= 1
             await asyncio.Event().wait()
-        return JSONResponse(run, 201)
+        return JSONResponse(self._told(self.runs[key]["id"]), 201 if is_new else 200)
 
     async def flow_run(self, request: Request) -> JSONResponse:
-        if self.forgets_runs:
-            return JSONResponse({"detail": "Flow run not found"}, 404)
-        return JSONResponse(self._told(request.path_params["id"]))
+        run_id = str(request.path_params["id"])
+        return JSONResponse(self._told(run_id)) if self.has(run_id) else NO_RUN
 
     async def filtered(self, request: Request) -> JSONResponse:
-        wanted = (await request.json())["flow_runs"]
-        told = [self._told(run_id) for run_id in wanted["id"]["any_"]]
-        kinds = wanted["state"]["type"]["any_"]
-        return JSONResponse([run for run in told if run["state"]["type"] in kinds])
+        asked = RunsWanted.model_validate_json(await request.body())
+        ids, state = asked.flow_runs.id, asked.flow_runs.state
+        assert ids is not None
+        assert ids.any_ is not None
+        assert state is not None
+        assert state.type is not None
+        told = [self._told(str(run_id)) for run_id in ids.any_ if self.has(str(run_id))]
+        found = [run for run in told if run["state"]["type"] in (state.type.any_ or ())]
+        return JSONResponse(found[: asked.limit])
 
     async def set_state(self, request: Request) -> JSONResponse:
+        run_id = str(request.path_params["id"])
+        asked = StateWanted.model_validate_json(await request.body())
         if self.is_ill:
             return JSONResponse({"detail": "no"}, 500)
-        self.states[request.path_params["id"]] = (await request.json())["state"]["type"]
-        return JSONResponse({"status": "ACCEPT"}, 201)
+        if not self.has(run_id):
+            return NO_RUN
+        old, new = StateType(self._type_of(run_id)), asked.state.type
+        if old in TERMINAL_STATES and new in NOT_FROM_THE_END and not asked.force:
+            return JSONResponse({"state": self._told(run_id)["state"], "status": "ABORT"}, 200)
+        self.states[run_id] = new.value
+        return JSONResponse({"state": self._told(run_id)["state"], "status": "ACCEPT"}, 201)
+
+    def add_run(self, run_id: UUID, key: str | None = None, **told: Any) -> None:
+        """Have a run, as of somebody else who asked for it, in the state `run_state`."""
+        self.runs[key or str(uuid4())] = {"id": str(run_id), **told}
+
+    def has(self, run_id: str) -> bool:
+        """Whether there is such a run."""
+        return not self.forgets_runs and any(run["id"] == run_id for run in self.runs.values())
 
     async def until_runs(self, number: int) -> None:
-        """Return when so many runs are ordered; within half a minute."""
-        async with asyncio.timeout(30):
+        """Return when so many runs are ordered."""
+        async with asyncio.timeout(HUNG_SECONDS):
             while len(self.runs) < number:
                 self.ordered.clear()
                 await self.ordered.wait()
 
     def state_of(self, job_id: object) -> str:
         """The state of the job's first run."""
-        return self.states.get(self.runs[str(job_id)]["id"], self.run_state)
+        return self._type_of(self.runs[str(job_id)]["id"])
+
+    def _type_of(self, run_id: str) -> str:
+        return self.states.get(run_id, self.run_state)
 
     def _told(self, run_id: str) -> dict[str, Any]:
-        kind = self.states.get(run_id, self.run_state)
-        return {"id": run_id, "state": {"type": kind, "message": self.run_message}}
+        kind = self._type_of(run_id)
+        state = {"type": kind, "name": kind.title(), "message": self.run_message}
+        return {"id": run_id, "state_type": kind, "state": state}
 
     async def work_pool(self, request: Request) -> JSONResponse:
-        return JSONResponse({"name": request.path_params["name"], "status": self.pool_status})
+        if request.path_params["name"] != self.pool:
+            return JSONResponse({"detail": "Work pool not found"}, 404)
+        return JSONResponse({"name": self.pool, "status": self.pool_status})
 
     async def _when_it_answers(
         self,
@@ -118,15 +178,18 @@ class PrefectPeer:
                 Middleware(BaseHTTPMiddleware, dispatch=self._when_it_answers),
                 Middleware(BaseHTTPMiddleware, dispatch=_authorized),
             ],
+            exception_handlers={ValueError: _unprocessable, HTTPException: _no_such_route},
             routes=[
                 Route("/api/admin/version", self.version),
                 Route("/api/deployments/name/{flow}/{name}", self.deployment),
                 Route(
-                    "/api/deployments/{id}/create_flow_run", self.create_flow_run, methods=["POST"]
+                    "/api/deployments/{id:uuid}/create_flow_run",
+                    self.create_flow_run,
+                    methods=["POST"],
                 ),
                 Route("/api/flow_runs/filter", self.filtered, methods=["POST"]),
-                Route("/api/flow_runs/{id}", self.flow_run),
-                Route("/api/flow_runs/{id}/set_state", self.set_state, methods=["POST"]),
+                Route("/api/flow_runs/{id:uuid}", self.flow_run),
+                Route("/api/flow_runs/{id:uuid}/set_state", self.set_state, methods=["POST"]),
                 Route("/api/work_pools/{name}", self.work_pool),
             ],
         )
@@ -137,6 +200,17 @@ async def _authorized(request: Request, call_next: Any) -> Any:  # as Starlette 
     if request.headers.get("authorization") != expected:
         return JSONResponse({"detail": "Unauthorized"}, 401)
     return await call_next(request)
+
+
+async def _unprocessable(_: Request, fault: Exception) -> JSONResponse:
+    """A body that Prefect's models refuse."""
+    return JSONResponse({"detail": str(fault)}, 422)
+
+
+async def _no_such_route(_: Request, fault: Exception) -> JSONResponse:
+    """A path or method that Prefect has not, such as one with an id that is none."""
+    assert isinstance(fault, HTTPException)
+    return JSONResponse({"detail": fault.detail}, fault.status_code)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
+from tests.support.waiting import HUNG_SECONDS
 
 SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 CHECKS = (
@@ -31,7 +32,6 @@ LEFT_OUT = "(/events|/ready)$"
 PHASES = ("examples", "coverage", "fuzzing")
 SEED = 8330
 MAX_EXAMPLES = 5  # of one operation in one phase
-RUN_SECONDS = 100  # ten on two quiet cores
 
 
 @asynccontextmanager
@@ -99,5 +99,5 @@ async def test_every_answer_is_one_that_the_document_promises(
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            said, _ = await asyncio.wait_for(run.communicate(), RUN_SECONDS)
+            said, _ = await asyncio.wait_for(run.communicate(), HUNG_SECONDS)
     assert run.returncode == 0, said.decode()

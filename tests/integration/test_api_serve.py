@@ -24,8 +24,8 @@ from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 from tests.integration.progress_peer import event
+from tests.support.waiting import HUNG_SECONDS
 
-START_SECONDS = 30
 EVENTS_BEHIND = 150
 TOKEN = "a-token-nobody-may-see"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -40,7 +40,7 @@ class Served:
 
     async def stopped(self) -> tuple[int | None, str]:
         """Its exit code and its log, once it has ended."""
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             log, _ = await self.process.communicate()
         return self.process.returncode, log.decode()
 
@@ -70,7 +70,7 @@ async def serving_api(env: Mapping[str, str], port: int) -> AsyncIterator[Served
     process = await start(env)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 while not await _answers(http):
                     assert process.returncode is None, "it has ended"
                     await asyncio.sleep(0.05)
@@ -115,7 +115,7 @@ async def test_a_request_under_way_is_answered_before_it_stops(
         waiting = asyncio.create_task(
             served.http.get("/api/anime/jobs", params=query, headers=BEARER)
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not await _someone_waits(url):
                 await asyncio.sleep(0.02)
         served.process.send_signal(signal.SIGTERM)
@@ -141,7 +141,7 @@ async def _someone_waits(url: str) -> bool:
 
 
 async def _refuses_new_connections(served: Served) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         while True:
             async with httpx.AsyncClient(base_url=served.http.base_url) as other:
                 if not await _answers(other):
@@ -168,7 +168,7 @@ async def test_a_reader_of_events_that_is_behind_at_a_stop_is_told_all_of_them(
             for _ in range(EVENTS_BEHIND):  # 9 MB: more than the sockets on the way hold
                 await publisher.publish(event(job_id, 1, message="x" * 60_000))
             last = f"id: {EVENTS_BEHIND + 1}"
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 while await anext(quick_lines) != last:
                     pass
             served.process.send_signal(signal.SIGTERM)
@@ -187,7 +187,7 @@ def small_receiver(port: int) -> httpx.AsyncClient:
     options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**18)]
     transport = httpx.AsyncHTTPTransport(socket_options=options)
     return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=START_SECONDS
+        base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=HUNG_SECONDS
     )
 
 
@@ -231,7 +231,7 @@ async def test_it_does_not_start_where_everybody_could_come_in(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "anime.cli.app", command), env=env, stdout=PIPE, stderr=STDOUT
     )
-    async with asyncio.timeout(START_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         said, _ = await process.communicate()
     assert process.returncode == 1
     assert "ANIME_API_TOKEN" in said.decode()

@@ -22,8 +22,8 @@ from anime.schemas import ProgressEvent
 from anime.stack.valkey import embedded_valkey
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_commands import Commands, ended, file_of
+from tests.support.waiting import HUNG_SECONDS
 
-WAIT_SECONDS = 30
 BATCH = """
 name: rooftops
 prompts:
@@ -83,7 +83,7 @@ async def test_it_prints_the_files_in_order_and_says_what_ends_meanwhile(
     studio: Commands, peer: PrefectPeer, database: Database, file: Path
 ) -> None:
     process = await studio.start("batch", str(file))
-    await asyncio.wait_for(peer.ordered.wait(), WAIT_SECONDS)
+    await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
     await play(read_batch(file), database)
     peer.run_state = "COMPLETED"
     done = await ended(process)
@@ -102,7 +102,7 @@ async def test_what_failed_is_told_and_the_exit_code_says_so(
     studio: Commands, peer: PrefectPeer, database: Database, file: Path
 ) -> None:
     process = await studio.start("batch", str(file), "--json")
-    await asyncio.wait_for(peer.ordered.wait(), WAIT_SECONDS)
+    await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
     await play(read_batch(file), database, failing=2)
     peer.run_state = "FAILED"
     done = await ended(process)
@@ -234,7 +234,7 @@ async def test_updates_of_every_job_come_on_one_connection(
     async with (
         embedded_valkey(tmp_path_factory.mktemp("valkey")) as url,
         ProgressPublisher(url) as publisher,
-        asyncio.timeout(WAIT_SECONDS),
+        asyncio.timeout(HUNG_SECONDS),
     ):
         ids = [uuid4(), uuid4()]
         heard: list[UUID] = []

@@ -29,8 +29,7 @@ from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
-
-WAIT_SECONDS = 30
+from tests.support.waiting import HUNG_SECONDS
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Commands:
 
 async def ended(process: asyncio.subprocess.Process) -> Finished:
     try:
-        out, err = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+        out, err = await asyncio.wait_for(process.communicate(), HUNG_SECONDS)
     finally:
         if process.returncode is None:
             process.kill()
@@ -116,14 +115,14 @@ def anime(
 
 
 async def ordered_job(prefect: PrefectPeer) -> UUID:
-    await asyncio.wait_for(prefect.ordered.wait(), WAIT_SECONDS)
+    await asyncio.wait_for(prefect.ordered.wait(), HUNG_SECONDS)
     [key] = prefect.runs
     return UUID(key)
 
 
 async def somebody_watches(redis_url: str) -> None:
     """Return as soon as a command waits for events: one that comes later sees only the end."""
-    async with Redis.from_url(redis_url) as redis, asyncio.timeout(WAIT_SECONDS):
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(HUNG_SECONDS):
         while (await redis.info("clients"))["blocked_clients"] == 0:
             await asyncio.sleep(0.02)
 
@@ -215,7 +214,7 @@ async def test_ctrl_c_stops_watching_and_not_the_job(
     process = await anime.start("generate", "rain")
     job_id = await ordered_job(prefect)
     assert process.stderr is not None
-    await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)  # it watches now
+    await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)  # it watches now
     process.send_signal(signal.SIGINT)
     done = await ended(process)
     assert done.code == 130
@@ -230,7 +229,7 @@ async def test_a_prefect_that_is_busy_is_asked_again_and_one_job_is_made(
     prefect.answers.clear()
     process = await anime.start("generate", "rain")
     assert process.stderr is not None
-    line = await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)
+    line = await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)
     assert b"has not answered within 5 s" in line
     prefect.answers.set()
     job_id = await ordered_job(prefect)
@@ -470,9 +469,9 @@ async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Comma
     assert process.stderr is not None
     urls: list[str] = []
     while len(urls) < 2:
-        line = (await asyncio.wait_for(process.stderr.readline(), WAIT_SECONDS)).decode()
+        line = (await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)).decode()
         urls += [word for word in line.split() if word.startswith("http://")]
-    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+    async with httpx.AsyncClient(timeout=HUNG_SECONDS) as client:
         answers = [await client.get(f"{url}/api/anime/jobs?project=rain") for url in urls]
     assert [answer.status_code for answer in answers] == [200, 200]
     process.send_signal(signal.SIGTERM)

@@ -27,8 +27,8 @@ from anime.schemas import GenerationRequest
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_batch import BATCH, job_ids, play
 from tests.integration.test_cli_commands import Commands, ended, play_worker
+from tests.support.waiting import HUNG_SECONDS
 
-WAIT_SECONDS = 60
 NOBODY = "redis://127.0.0.1:9"
 
 
@@ -65,7 +65,7 @@ class Away:
 async def said(words: str, capsys: pytest.CaptureFixture[str], *, by: asyncio.Task[Any]) -> None:
     """Return when the words stand on stderr; the task must not have ended by then."""
     heard = ""
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while words not in heard:
             assert not by.done(), (heard, by.exception())
             await asyncio.sleep(0.02)  # stderr gives no sign
@@ -97,7 +97,7 @@ async def test_a_job_is_watched_on_while_the_database_is_away(
     away.is_so = False
     await said("PostgreSQL answers again", capsys, by=watching)
     await play_worker(job_id, database, None, Path("/library/rain.png"))
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         assert (await watching).status is JobStatus.COMPLETED
 
 
@@ -145,7 +145,7 @@ async def test_a_batch_is_watched_on_while_prefect_is_away(
     await batch.play()
     await said("2 of 2", capsys, by=watching)  # the run itself goes on: it draws the sheet
     peer.run_state = "COMPLETED"
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         assert (await watching).type == "COMPLETED"
 
 
@@ -157,7 +157,7 @@ async def test_a_batch_ends_when_its_jobs_have_although_prefect_stays_away(
     peer.answers.clear()
     await said("Prefect", capsys, by=watching)
     await batch.play()
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         await watching
     assert not peer.answers.is_set()
 
@@ -177,7 +177,7 @@ async def test_a_batch_is_watched_on_while_the_database_is_away(
     peer.run_state = "COMPLETED"
     await said("PostgreSQL does not answer", capsys, by=watching)
     away.is_so = False
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         assert (await watching).type == "COMPLETED"
 
 
@@ -187,7 +187,7 @@ async def test_a_run_that_prefect_no_longer_has_is_not_waited_for(
     """It answers, and what it says will not change: somebody has deleted the run."""
     peer.forgets_runs = True
     with pytest.raises(PrefectUnavailable, match="has no run"):
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             await batch.watch()
 
 
@@ -213,7 +213,7 @@ async def test_ctrl_c_leaves_a_batch_that_waits_for_prefect_and_says_that_it_goe
     await peer.until_runs(1)
     peer.answers.clear()
     assert process.stderr is not None
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         assert b"Prefect" in await process.stderr.readline()
     process.send_signal(signal.SIGINT)
     done = await ended(process)

@@ -29,6 +29,7 @@ from anime.errors import NotFound, OutOfVram, PromptInterrupted, PromptRejected
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
+from tests.support.waiting import SOON_SECONDS
 
 Followed = list[Event | Finished[HistoryEntry]]
 
@@ -176,7 +177,7 @@ async def test_a_node_out_of_memory_ends_the_prompt_and_is_named(client: ComfyUI
 
 @configured(faults=Faults(history_delay_seconds=0.2))
 async def test_a_history_that_comes_late_is_waited_for(client: ComfyUIClient) -> None:
-    assert entry_of(await asyncio.wait_for(rendered(client, txt2img()), 5)).succeeded
+    assert entry_of(await asyncio.wait_for(rendered(client, txt2img()), SOON_SECONDS)).succeeded
 
 
 @configured(step_seconds=0.2)
@@ -186,7 +187,7 @@ async def test_a_running_prompt_is_cancelled_and_nobody_elses(client: ComfyUICli
         await client.submit(
             txt2img(str(prompt_id), steps=10), prompt_id=prompt_id, client_id=str(prompt_id)
         )
-    async with asyncio.timeout(5), aclosing(following(client, ours)) as events:
+    async with asyncio.timeout(SOON_SECONDS), aclosing(following(client, ours)) as events:
         await anext(events)
     assert await client.cancel(waiting, timeout_seconds=5) is CancelResult.REMOVED
     assert await client.cancel(ours, timeout_seconds=5) is CancelResult.INTERRUPTED

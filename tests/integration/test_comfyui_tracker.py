@@ -14,6 +14,7 @@ from anime.core.prompt_state import Finished
 from anime.errors import ComfyUIUnreachable, PromptLost, RenderStalled
 from anime.retry_policies import RetryPolicy
 from tests.integration.comfyui_peer import Host, Peer
+from tests.support.waiting import SOON_SECONDS
 
 Followed = list[Event | Finished[HistoryEntry]]
 LONG = 30.0
@@ -118,7 +119,7 @@ async def test_fact_11_a_node_named_without_a_prompt_is_a_hint_to_look(
     await asyncio.sleep(0.1)
     peer.finish(prompt_id)
     await peer.send("executing", node="3")
-    assert [type(event) for event in await asyncio.wait_for(following, 2)] == [Finished]
+    assert [type(event) for event in await asyncio.wait_for(following, SOON_SECONDS)] == [Finished]
 
 
 async def test_a_refused_websocket_costs_only_progress(
@@ -129,7 +130,7 @@ async def test_a_refused_websocket_costs_only_progress(
     following = asyncio.create_task(followed(client, prompt_id, poll=0.05))
     await asyncio.sleep(0.2)
     peer.finish(prompt_id)
-    assert entry_of(await asyncio.wait_for(following, 2)).succeeded
+    assert entry_of(await asyncio.wait_for(following, SOON_SECONDS)).succeeded
 
 
 async def test_fact_10_a_silent_websocket_is_replaced_after_the_old_one_is_closed(
@@ -142,11 +143,11 @@ async def test_fact_10_a_silent_websocket_is_replaced_after_the_old_one_is_close
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()
     peer.connected.clear()
-    await asyncio.wait_for(peer.connected.wait(), 2)
+    await asyncio.wait_for(peer.connected.wait(), SOON_SECONDS)
     assert len(peer.sockets) == 1
     peer.finish(prompt_id)
     await peer.send("execution_success", prompt_id=str(prompt_id))
-    assert entry_of(await asyncio.wait_for(following, 2)).succeeded
+    assert entry_of(await asyncio.wait_for(following, SOON_SECONDS)).succeeded
 
 
 async def test_fact_15_a_server_that_restarts_in_mid_run_has_lost_the_prompt(
@@ -161,7 +162,7 @@ async def test_fact_15_a_server_that_restarts_in_mid_run_has_lost_the_prompt(
     assert not following.done()
     async with host.up(Peer()):
         with pytest.raises(PromptLost, match="it restarted"):
-            await asyncio.wait_for(following, 3)
+            await asyncio.wait_for(following, SOON_SECONDS)
 
 
 async def test_a_server_that_comes_back_in_time_is_followed_on_a_new_websocket(
@@ -176,10 +177,10 @@ async def test_a_server_that_comes_back_in_time_is_followed_on_a_new_websocket(
     peer.connected.clear()
     await asyncio.sleep(0.1)
     async with host.up(peer):
-        await asyncio.wait_for(peer.connected.wait(), 5)
+        await asyncio.wait_for(peer.connected.wait(), SOON_SECONDS)
         await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
         peer.finish(prompt_id)
-        events = await asyncio.wait_for(following, 3)
+        events = await asyncio.wait_for(following, SOON_SECONDS)
     assert entry_of(events).succeeded
 
 
@@ -191,7 +192,7 @@ async def test_a_server_that_stays_away_is_unreachable(
         following = asyncio.create_task(followed(client, prompt_id, poll=0.05, unreachable=0.3))
         await peer.connected.wait()
     with pytest.raises(ComfyUIUnreachable, match=f"{host.url} has not answered") as caught:
-        await asyncio.wait_for(following, 3)
+        await asyncio.wait_for(following, SOON_SECONDS)
     assert caught.value.retryable
 
 
@@ -201,7 +202,9 @@ async def test_a_server_that_hangs_is_unreachable(
     peer.start(prompt_id)
     peer.reply_delay_seconds = LONG
     with pytest.raises(ComfyUIUnreachable):
-        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, unreachable=0.3), 3)
+        await asyncio.wait_for(
+            followed(client, prompt_id, poll=0.05, unreachable=0.3), SOON_SECONDS
+        )
 
 
 async def test_a_slow_server_is_followed_to_the_end(
@@ -213,7 +216,7 @@ async def test_a_slow_server_is_followed_to_the_end(
     await peer.connected.wait()
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
     peer.finish(prompt_id)
-    events = await asyncio.wait_for(following, 5)
+    events = await asyncio.wait_for(following, SOON_SECONDS)
     assert isinstance(events[0], NodeProgressed)
     assert entry_of(events).succeeded
 
@@ -223,7 +226,7 @@ async def test_a_prompt_without_progress_is_cancelled_and_stalled(
 ) -> None:
     peer.start(prompt_id)
     with pytest.raises(RenderStalled, match="no progress"):
-        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.3), 3)
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.3), SOON_SECONDS)
     assert ("/interrupt", str(prompt_id)) in peer.posts
     assert not peer.running
 
@@ -272,7 +275,9 @@ async def test_without_a_websocket_the_limit_of_silence_ends_a_prompt(
     peer.refuses_websockets = True
     peer.start(prompt_id)
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(followed(client, prompt_id, poll=0.02, stall=0.1, silence=0.3), 5)
+        await asyncio.wait_for(
+            followed(client, prompt_id, poll=0.02, stall=0.1, silence=0.3), SOON_SECONDS
+        )
     assert ("/interrupt", str(prompt_id)) in peer.posts
 
 
@@ -339,7 +344,7 @@ async def test_a_node_that_stops_between_two_steps_has_stalled(
     await peer.send("executing", node="3", prompt_id=str(prompt_id))
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
     with pytest.raises(RenderStalled, match="ANIME_STALL_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, SOON_SECONDS)
     assert not peer.running
 
 
@@ -351,7 +356,7 @@ async def test_a_node_that_says_nothing_for_the_limit_of_silence_is_stopped(
     await peer.connected.wait()
     await peer.send("executing", node="8", prompt_id=str(prompt_id))
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
-        await asyncio.wait_for(following, 5)
+        await asyncio.wait_for(following, SOON_SECONDS)
     assert not peer.running
 
 
@@ -373,7 +378,7 @@ async def test_fact_01_waiting_while_nothing_runs_is_a_stall_that_blames_the_wor
 ) -> None:
     peer.pending = [str(prompt_id)]
     with pytest.raises(RenderStalled, match="whose worker has died"):
-        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.2), 3)
+        await asyncio.wait_for(followed(client, prompt_id, poll=0.05, stall=0.2), SOON_SECONDS)
     assert not peer.pending
 
 
@@ -389,5 +394,5 @@ async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     following.cancel()
     await asyncio.wait([following])
     assert time.monotonic() - started < 0.1
-    await asyncio.wait_for(peer.disconnected.wait(), 2)
+    await asyncio.wait_for(peer.disconnected.wait(), SOON_SECONDS)
     assert not peer.sockets

@@ -13,6 +13,7 @@ from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from tests.integration.old_client import execute
+from tests.support.waiting import HUNG_SECONDS
 
 ADVISORY_LOCK = 0x616E696D65
 IS_ANYBODY_WAITING = (
@@ -53,7 +54,7 @@ async def test_starters_at_the_same_moment_do_not_collide(empty_database_url: st
     others = [start_alembic(empty_database_url, "upgrade", "head") for _ in range(2)]
     await asyncio.gather(*(upgrade(empty_database_url) for _ in range(2)))
     for other in others:
-        _, complaint = await asyncio.to_thread(other.communicate, timeout=60)
+        _, complaint = await asyncio.to_thread(other.communicate, timeout=HUNG_SECONDS)
         assert other.returncode == 0, complaint
     assert await check(empty_database_url) == []
 
@@ -110,7 +111,7 @@ async def test_a_user_without_the_right_is_told_so(empty_database_url: str) -> N
 
 
 def test_developers_reach_the_same_migrations_through_alembic_ini(database_url: str) -> None:
-    said, complaint = start_alembic(database_url, "check").communicate(timeout=60)
+    said, complaint = start_alembic(database_url, "check").communicate(timeout=HUNG_SECONDS)
     assert "No new upgrade operations detected" in said, complaint
 
 

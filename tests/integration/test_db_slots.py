@@ -17,6 +17,7 @@ from anime.retry_policies import RetryPolicy
 from tasks import slots
 from tasks.progress import Reporter
 from tasks.slots import hold_slot
+from tests.support.waiting import HUNG_SECONDS
 
 SERVER, OTHER = "http://gpu-a:8188", "http://gpu-b:8188"
 SIZE = 2
@@ -185,7 +186,7 @@ async def test_fifty_at_once_never_exceed_the_window_and_all_get_their_turn(
             turns += 1
             inside -= 1
 
-    async with asyncio.timeout(60), Database(database_url) as elsewhere:
+    async with asyncio.timeout(HUNG_SECONDS), Database(database_url) as elsewhere:
         await asyncio.gather(*(take_a_turn(pool) for pool in (database, elsewhere) * 25))
     assert (turns, most) == (50, SIZE)
     assert await state(database) == SlotUsage(0, 0, None)
@@ -194,7 +195,7 @@ async def test_fifty_at_once_never_exceed_the_window_and_all_get_their_turn(
 async def test_whoever_waits_is_woken_and_need_not_ask(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "_POLL_SECONDS", 60.0)
+    monkeypatch.setattr(slots, "_POLL_SECONDS", 3600.0)
     holder, waiting = claim(), claim()
     said: list[str] = []
 
@@ -211,7 +212,7 @@ async def test_whoever_waits_is_woken_and_need_not_ask(
             pass
 
     task = asyncio.create_task(wait())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         await waits.wait()
         await leave(database, holder, size=1)
         await task
@@ -232,7 +233,7 @@ async def test_without_the_bell_whoever_waits_asks_by_itself(
             entered.set()
 
     task = asyncio.create_task(wait())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         while (await state(database)).waiting == 0:
             await asyncio.sleep(0.01)
         assert not entered.is_set()
@@ -254,7 +255,7 @@ async def test_whoever_is_cancelled_while_it_waits_leaves_the_line(database: Dat
             raise AssertionError("the window is full")
 
     task = asyncio.create_task(wait())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         while (await state(database)).waiting == 0:
             await asyncio.sleep(0.01)
         task.cancel()

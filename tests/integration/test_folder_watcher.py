@@ -16,8 +16,8 @@ from anime.settings import Settings, load_settings
 from anime.stack.worker_start import run_worker
 from anime.worker.sweep_trigger import SWEEP, SweepTrigger
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.waiting import SOON_SECONDS
 
-SOON_SECONDS = 15
 QUIET_SECONDS = 0.6  # twice what it takes for news to come
 
 

@@ -19,6 +19,7 @@ from anime.progress.publisher import follow_job
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -67,7 +68,7 @@ async def test_room_in_the_queue_comes_with_each_job_that_begins(office: Office)
     with pytest.raises(QueueFull):
         await office.service.submit(REQUEST)
     await office.begin(jobs[0].id, uuid4())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON_SECONDS):
         while True:
             try:
                 await office.service.submit(REQUEST)

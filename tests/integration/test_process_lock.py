@@ -120,7 +120,9 @@ def test_what_an_earlier_version_wrote_is_not_called_dead(home: Path) -> None:
     assert not before.is_gone(home)
 
 
-@pytest.mark.parametrize(("pid", "is_found"), [(os.getpid(), True), (4194304, False)])
+@pytest.mark.parametrize(
+    ("pid", "is_found"), [(os.getpid(), True), (4194304, False)], ids=["of_this_process", "of_none"]
+)
 def test_a_stack_that_an_earlier_version_runs_is_found(
     home: Path, pid: int, *, is_found: bool
 ) -> None:

@@ -23,7 +23,6 @@ from anime.progress.keys import PREVIEWS_CHANNEL, job_hash, preview_request_key
 from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.progress_peer import (
-    PATIENCE_SECONDS,
     Api,
     OldClient,
     event,
@@ -31,6 +30,7 @@ from tests.integration.progress_peer import (
     recorded_job,
     running_api,
 )
+from tests.support.waiting import SOON_SECONDS
 
 COMPLETED = JobStatus.COMPLETED
 
@@ -324,7 +324,7 @@ async def test_open_sockets_are_counted(api: Api) -> None:
             for client in (one, other):
                 assert await client.told_before_pong() == []
             assert "anime_websocket_clients 2.0" in (await http.get("/metrics")).text
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while "anime_websocket_clients 0.0" not in (await http.get("/metrics")).text:
                 await asyncio.sleep(0.02)
 
@@ -377,7 +377,7 @@ async def test_a_client_that_says_nothing_is_asked_whether_it_lives(
     monkeypatch.setattr("anime.api.serve.PING_SECONDS", 0.2)
     async with running_api(settings) as api, OldClient(api.ws_url) as client:
         client.socket.transport.pause_reading()  # no answer to any ping
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON_SECONDS):
             while api.server.server_state.connections:
                 await asyncio.sleep(0.02)
         client.socket.transport.resume_reading()

@@ -24,7 +24,6 @@ from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy
 from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
-    PATIENCE_SECONDS,
     Api,
     OldClient,
     event,
@@ -32,6 +31,7 @@ from tests.integration.progress_peer import (
     recorded_job,
     running_api,
 )
+from tests.support.waiting import SOON_SECONDS
 
 COMPLETED, CANCELLED = JobStatus.COMPLETED, JobStatus.CANCELLED
 
@@ -110,7 +110,7 @@ async def test_f51_a_redis_that_restarts_costs_no_end(
         await watcher.subscribe("*")
         await publisher.publish(event(job_id, 20))
         assert (await client.hear())["data"]["progress"] == 20
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(SOON_SECONDS):
         while api.gateway.feed.is_live.is_set():
             await asyncio.sleep(0.01)
     async with embedded_valkey(tmp_path) as url:
@@ -141,6 +141,18 @@ async def test_f51_an_end_nobody_could_publish_is_told_from_the_database(
             [end] = await client.progress_until("cancelled")
             assert end["seq"] == 0  # the database counts no events
             assert (await late.subscribe(job_id))["data"]["status"] == "cancelled"
+
+
+async def test_f51_before_the_end_is_published_a_client_that_comes_back_misses_and_repeats_nothing(
+    api: Api, database: Database, publisher: ProgressPublisher
+) -> None:
+    job_id = await recorded_job(database)
+    for percent in (10, 20, 30):
+        await publisher.publish(event(job_id, percent))
+    await cancel_in_the_database(database, job_id)
+    async with OldClient(api.ws_url) as client:
+        await client.subscribe(job_id, seq=2)
+        assert [told["seq"] for told in await client.progress_until("cancelled")] == [3, 0]
 
 
 async def test_f51_without_any_redis_the_database_tells_how_far_a_job_is(
@@ -190,7 +202,7 @@ async def test_f52_a_server_that_falls_silent_is_left_for_a_new_connection(
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
     url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     listening = asyncio.create_task(anext(updates.subscribe_channels(url, "any")))
-    async with server, asyncio.timeout(PATIENCE_SECONDS):
+    async with server, asyncio.timeout(SOON_SECONDS):
         for _ in range(2):
             await connections.get()
         while not listening.done():
@@ -227,13 +239,13 @@ async def test_f54_a_client_that_reads_nothing_is_dropped_and_nobody_waits_for_i
     await publisher.publish(event(job_id, 0))
     async with OldClient(api.ws_url) as fast, DeafClient(api, job_id):
         await fast.subscribe(job_id)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while len(api.gateway.hub._by_job[job_id]) < 2:
                 await asyncio.sleep(0.01)
         for percent in range(1, 90):
             await publisher.publish(event(job_id, percent, message="x" * 100_000))
             assert (await fast.hear(1))["data"]["progress"] == percent
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while len(api.server.server_state.connections) > 1:
                 await asyncio.sleep(0.02)
         assert len(api.gateway.hub._by_job[job_id]) == 1
@@ -275,7 +287,7 @@ async def test_f54_clients_that_vanish_leave_nothing_behind(
         await client.subscribe("*")
         client.socket.transport.abort()
         await publisher.publish(event(job_id, 1))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(SOON_SECONDS):
         while api.server.server_state.connections or len(asyncio.all_tasks()) > before:
             await asyncio.sleep(0.01)
     assert not list(api.gateway.hub.known_up_to())

@@ -22,6 +22,7 @@ from anime.retry_policies import RetryPolicy
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
 from anime.stack.valkey import embedded_valkey
 from tasks.progress import Reporter
+from tests.support.waiting import SOON_SECONDS
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)
 
@@ -73,7 +74,7 @@ def queued_job(job_id: UUID) -> JobSnapshot:
 async def all_of(
     redis_url: str, job_id: UUID, *, after_seq: int | None = None
 ) -> list[ProgressEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON_SECONDS):
         return [event async for event in follow_job(redis_url, job_id, after_seq=after_seq)]
 
 
@@ -99,10 +100,12 @@ async def test_events_are_published_as_json_with_a_number_each(
     job_id = uuid4()
     async with redis.pubsub() as listener:
         await listener.subscribe(UPDATES_CHANNEL)
-        assert (await listener.get_message(timeout=2))["type"] == "subscribe"
+        assert (await listener.get_message(timeout=SOON_SECONDS))["type"] == "subscribe"
         for percent in (10, 20):
             await publisher.publish(event(job_id, percent))
-        heard = [json.loads((await listener.get_message(timeout=2))["data"]) for _ in range(2)]
+        heard = [
+            json.loads((await listener.get_message(timeout=SOON_SECONDS))["data"]) for _ in range(2)
+        ]
     assert [(one["seq"], one["progress"]) for one in heard] == [(1, 10), (2, 20)]
     assert heard[0].keys() >= {"job_id", "progress", "message", "timestamp", "status", "stage"}
     assert isinstance(heard[0]["progress"], int)
@@ -256,7 +259,7 @@ async def test_following_begins_with_the_latest_snapshot_and_ends_with_the_job(
     for percent in (10, 20):
         await publisher.publish(event(job_id, percent))
     seen: list[int] = []
-    async with asyncio.timeout(10), aclosing(follow_job(redis_url, job_id)) as events:
+    async with asyncio.timeout(SOON_SECONDS), aclosing(follow_job(redis_url, job_id)) as events:
         async for each in events:
             seen.append(each.progress)
             if each.progress == 20:
@@ -328,7 +331,7 @@ async def test_following_can_be_stopped_at_any_moment(redis_url: str, steps: int
     for _ in range(steps):
         await asyncio.sleep(0)
     following.cancel()
-    done, _ = await asyncio.wait([following], timeout=1)
+    done, _ = await asyncio.wait([following], timeout=SOON_SECONDS)
     assert done
     assert following.cancelled()
 
@@ -344,5 +347,5 @@ async def test_publishing_swallows_no_cancellation(redis_url: str, steps: int) -
         for _ in range(steps):
             await asyncio.sleep(0)
         publishing.cancel()
-        done, _ = await asyncio.wait([publishing], timeout=1)
+        done, _ = await asyncio.wait([publishing], timeout=SOON_SECONDS)
         assert done

@@ -23,6 +23,7 @@ from anime.jobs.background import background_work
 from anime.retry_policies import RetryPolicy
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 SECONDS = 60
 PARAMS = {
@@ -77,7 +78,7 @@ async def enqueue(redis: Redis, entry: str | None = None, **fields: Any) -> str:
 
 
 async def until_empty(redis: Redis) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HUNG_SECONDS):
         while await redis.llen(QUEUE) or await redis.llen(PROCESSING):
             await asyncio.sleep(0.02)  # a list gives no sign when it becomes empty
 
@@ -268,7 +269,7 @@ async def test_f50_while_the_database_is_away_entries_wait_where_they_are_safe(
     monkeypatch.setattr(JobRepository, "insert", away_at_first)
     async with consuming(office):
         entry = await enqueue(redis)
-        await asyncio.wait_for(was_asked.wait(), 5)
+        await asyncio.wait_for(was_asked.wait(), SOON_SECONDS)
         assert await redis.lrange(PROCESSING, 0, -1) == [entry]
         is_back.set()
         await until_empty(redis)
@@ -292,7 +293,7 @@ async def test_a_consumer_killed_between_any_two_steps_loses_nothing_and_makes_n
     )
     try:
         first = await enqueue(redis)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HUNG_SECONDS):
             await until_job(office.database, UUID(first))
         entries = [await enqueue(redis) for _ in range(30)]
         await asyncio.sleep(delay_ms / 1000)  # somewhere in the middle

@@ -13,7 +13,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from tests.integration.rehearsal_peer import (
-    WAIT_SECONDS,
     Peer,
     SharedServer,
     fresh_peer,
@@ -22,6 +21,7 @@ from tests.integration.rehearsal_peer import (
     shared_server,
     txt2img,
 )
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ async def test_the_same_graph_gives_the_same_bytes_in_another_process(
         capture_output=True,
         text=True,
         check=True,
-        timeout=WAIT_SECONDS,
+        timeout=SOON_SECONDS,
     )
     assert first == second
     assert done.stdout.strip() == pixels

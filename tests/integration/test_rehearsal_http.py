@@ -15,7 +15,6 @@ from anime.errors import ConfigurationError
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.integration.rehearsal_peer import (
-    WAIT_SECONDS,
     Peer,
     SharedServer,
     fresh_peer,
@@ -25,6 +24,7 @@ from tests.integration.rehearsal_peer import (
     shared_server,
     txt2img,
 )
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ async def test_foreign_origins_and_large_bodies_are_refused(peer: Peer) -> None:
     writer.write(
         f"POST /prompt HTTP/1.1\r\nHost: x\r\nContent-Length: {101 * 2**20}\r\n\r\n".encode()
     )
-    answer = await asyncio.wait_for(reader.readuntil(b"exceeded."), WAIT_SECONDS)
+    answer = await asyncio.wait_for(reader.readuntil(b"exceeded."), SOON_SECONDS)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 413")
     assert answer.endswith(b"Maximum request body size 104857600 exceeded.")
@@ -161,7 +161,7 @@ async def test_a_killed_server_loses_everything_but_its_files(tmp_path: Path) ->
         sys.executable, "-c", program, str(tmp_path), stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         line = (await process.stderr.readline()).decode()
         url = next(word for word in line.split() if word.startswith("http")).rstrip(",")
         async with joined(url, tmp_path) as peer:

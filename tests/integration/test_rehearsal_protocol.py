@@ -10,7 +10,6 @@ from websockets.asyncio.client import connect
 
 from anime.rehearsal.faults import Faults
 from tests.integration.rehearsal_peer import (
-    WAIT_SECONDS,
     Peer,
     SharedServer,
     fresh_peer,
@@ -19,6 +18,7 @@ from tests.integration.rehearsal_peer import (
     shared_server,
     txt2img,
 )
+from tests.support.waiting import SOON_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ async def test_previews_follow_progress_or_lead_it_with_metadata(
             await peer.socket.send("junk")
         await peer.submit(txt2img())
         order = []
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(SOON_SECONDS):
             while (frame := await peer.socket.recv()) and '"execution_success"' not in str(frame):
                 if isinstance(frame, bytes):
                     order.append(int.from_bytes(frame[:4]))

@@ -25,6 +25,7 @@ from anime.stack.probes import basic_auth
 from anime.stack.services import Services
 from anime.stack.stack import running_stack
 from anime.stack.supervisor import Supervisor
+from tests.support.waiting import HUNG_SECONDS
 
 ZONE = "Asia/Tokyo"
 PROGRAM = """
@@ -113,7 +114,7 @@ async def run_hello(record: StackRecord) -> str:
     known = record.settings
     auth = basic_auth(known["prefect_api_auth_string"])
     api = httpx.AsyncClient(base_url=known["prefect_api_url"], auth=auth)
-    async with api, asyncio.timeout(60):
+    async with api, asyncio.timeout(HUNG_SECONDS):
         deployment = (await api.get("/deployments/name/hello/hello")).json()["id"]
         made = await api.post(f"/deployments/{deployment}/create_flow_run", json={})
         while True:
@@ -186,7 +187,7 @@ def test_another_zone_makes_the_deployments_anew(
 
 
 async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:
-    async with asyncio.timeout(20), module._cancelled_with(supervisor):
+    async with asyncio.timeout(HUNG_SECONDS), module._cancelled_with(supervisor):
         await supervisor.start(part)
         await asyncio.Event().wait()
 

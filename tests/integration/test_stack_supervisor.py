@@ -20,6 +20,7 @@ from anime.stack import supervisor as module
 from anime.stack.parts import Part, PartState, PartStatus
 from anime.stack.process import run
 from anime.stack.supervisor import Supervisor
+from tests.support.waiting import HUNG_SECONDS
 
 SLEEPS = "import time; time.sleep(60)"
 DEAF = """
@@ -53,7 +54,7 @@ class Watched:
         return sum(status.state is state for status in self.said)
 
     async def until(self, state: PartState, times: int = 1) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HUNG_SECONDS):
             while self.times(state) < times:
                 self._news.clear()
                 await self._news.wait()
@@ -93,7 +94,7 @@ def log_says(path: Path, word: str) -> Callable[[float], Awaitable[bool]]:
 
 async def until_gone(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        await asyncio.to_thread(psutil.Process(pid).wait, 10)
+        await asyncio.to_thread(psutil.Process(pid).wait, HUNG_SECONDS)
 
 
 async def test_a_part_is_ready_when_its_probe_says_so(watched: Watched, tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ async def test_a_part_that_keeps_dying_is_given_up_and_named(
     given_up = asyncio.Event()
     watched.supervisor.on_failure(given_up.set)
     await watched.supervisor.start(program(tmp_path, "print('ouch'); raise SystemExit(7)"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         await given_up.wait()
     assert watched.times(PartState.DIED) == 3
     assert "part died again and again (exit status 7)" in str(watched.supervisor.failure)
@@ -288,7 +289,7 @@ asyncio.run(main())
         sys.executable, "-c", supervising, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    part_pid = int(await asyncio.wait_for(process.stdout.readline(), 20))
+    part_pid = int(await asyncio.wait_for(process.stdout.readline(), HUNG_SECONDS))
     process.kill()
     await process.wait()
     await until_gone(part_pid)

@@ -35,7 +35,7 @@ from anime.db.repositories import (
 from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
-from anime.webhooks import sender
+from anime.webhooks import deliverer, sender
 from anime.webhooks.deliverer import AT_A_TIME, Deliverer
 from anime.webhooks.sender import Sender
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
@@ -46,6 +46,7 @@ from tests.integration.webhook_peer import (
     new_certificate,
     running_webhook_peer,
 )
+from tests.support.waiting import HUNG_SECONDS
 
 PROMPT = "a secret prompt"
 SOON = tuple(repeat(0.01, 20))
@@ -62,6 +63,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is told by a notification; looking by itself must not come to a test's help."""
+    monkeypatch.setattr(deliverer, "POLL_SECONDS", 3600.0)
 
 
 @pytest_asyncio.fixture
@@ -95,7 +102,7 @@ async def settled(
     database: Database, job_id: UUID, is_so: Callable[[WebhookDelivery], bool]
 ) -> WebhookDelivery:
     """The row, once it says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HUNG_SECONDS):
         while True:
             row = await row_of(database, job_id)
             if row is not None and is_so(row):
@@ -511,7 +518,7 @@ async def test_names_that_resolve_slowly_hold_up_neither_requests_nor_other_webh
         ):
             for job_id in slow:
                 await settled(database, job_id, lambda row: row.attempts >= 1)  # is claimed
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HUNG_SECONDS):
                 order = {"prompt": PROMPT, "webhook_url": peer.url}
                 accepted = await client.post("/api/anime/generate", json=order)
             async with database.session_scope() as session:

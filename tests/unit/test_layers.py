@@ -274,7 +274,7 @@ def test_cycles_and_doubled_names_are_noticed() -> None:
         (layer_faults, "anime.runs.render", "from flows.generate import generate"),
         (layer_faults, "tasks.files", "from anime.runs.render import render"),
         (layer_faults, "anime.api.app", "def route():\n    from flows import generate"),
-        (layer_faults, "anime.stack.house", "from benchmarks.timing import percentile"),
+        (layer_faults, "anime.stack.supervisor", "from benchmarks.timing import percentile"),
         (core_faults, "anime.core.paths", "import os"),
         (core_faults, "anime.core.paths", "from uuid import uuid4"),
         (core_faults, "anime.core.paths", "import httpx"),

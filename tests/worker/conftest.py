@@ -1,4 +1,4 @@
-"""Warm workers as processes of their own, on pools of their own, beside a running house."""
+"""Warm workers as processes of their own, on pools of their own, beside a running stack."""
 
 import asyncio
 import os
@@ -27,11 +27,10 @@ from prefect.states import Cancelling
 
 from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
-from anime.stack.house import running
 from anime.worker.warm_worker import WarmWorker
-from tests.house.conftest import House, new_house
-
-PATIENCE_SECONDS = 60
+from tests.stack.conftest import StackUnderTest, new_stack
+from tests.support.stack import running
+from tests.support.waiting import HUNG_SECONDS
 
 
 @dataclass
@@ -48,10 +47,10 @@ class WorkerProcess:
     async def end(self, number: signal.Signals) -> int:
         """Send the signal and wait; the exit status."""
         self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, 40)
+        return await asyncio.to_thread(self.process.wait, HUNG_SECONDS)
 
     async def until_it_says(self, words: str, times: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while self.log.count(words) < times:
                 assert self.process.poll() is None, self.log
                 await asyncio.sleep(0.05)
@@ -63,7 +62,7 @@ class Site:
 
     pool: str
     client: PrefectClient
-    house: House
+    stack: StackUnderTest
     folder: Path
     deployments: dict[str, UUID] = field(default_factory=dict)
     workers: list[WorkerProcess] = field(default_factory=list)
@@ -82,7 +81,7 @@ class Site:
         return [line.split()[1:] for line in lines if line.startswith(f"{word} ")]
 
     async def until_noted(self, word: str, times: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while len(self.notes(word)) < times:
                 await asyncio.sleep(0.02)
 
@@ -99,7 +98,7 @@ class Site:
                     *("--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
                 ],
                 env={
-                    **self.house.environment,
+                    **self.stack.environment,
                     **self.prefect_environment,
                     "PREFECT_WORKER_QUERY_SECONDS": "1",
                     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
@@ -117,7 +116,7 @@ class Site:
 
     @property
     def prefect_environment(self) -> dict[str, str]:
-        known = self.house.record.settings
+        known = self.stack.record.settings
         return {
             "PREFECT_API_URL": known["prefect_api_url"],
             "PREFECT_API_AUTH_STRING": known["prefect_api_auth_string"],
@@ -149,7 +148,7 @@ class Site:
 
     async def until(self, run_id: UUID, *states: str) -> FlowRun:
         """The run, once its state has one of these names; any final one if none is given."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 run = await self.run(run_id)
                 if run.state and (run.state.name in states if states else run.state.is_final()):
@@ -166,7 +165,7 @@ class Site:
     async def logs(self, run_id: UUID, *, at_least: int) -> list[str]:
         """What the API has of the run's log, once it has so many lines."""
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 lines = [log.message for log in await self.client.read_logs(wanted, limit=200)]
                 if len(lines) >= at_least:
@@ -174,12 +173,12 @@ class Site:
                 await asyncio.sleep(0.2)
 
 
-@pytest_asyncio.fixture(scope="session")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house; its own worker has its own pool. A dead run's job is soon free."""
-    folder = tmp_path_factory.mktemp("warm-house")
-    async with running(new_house(folder, ANIME_LEASE_SECONDS="15")) as house:
-        yield house
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack; its own worker has its own pool. A dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("worker-stack")
+    async with running(new_stack(folder, ANIME_LEASE_SECONDS="15")) as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -189,9 +188,9 @@ def pool_type(request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(stack: StackUnderTest, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
     """A pool without a worker."""
-    known = house.record.settings
+    known = stack.record.settings
     told = {
         PREFECT_API_URL: known["prefect_api_url"],
         PREFECT_API_AUTH_STRING: known["prefect_api_auth_string"],
@@ -207,7 +206,7 @@ async def site(house: House, pool_type: str, tmp_path: Path) -> AsyncIterator[Si
             )
             for name, priority in PRIORITIES.items():
                 await client.create_work_queue(name, priority=priority, work_pool_name=pool)
-            site = Site(pool, client, house, tmp_path)
+            site = Site(pool, client, stack, tmp_path)
             try:
                 yield site
             finally:

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site
 
 
@@ -13,7 +14,7 @@ async def test_a_cancelled_run_stops_runs_its_hook_and_ends_cancelled(
     site: Site, flow: str
 ) -> None:
     await site.start_worker()
-    run_id = await site.order(flow, path=site.path, seconds=60)
+    run_id = await site.order(flow, path=site.path, seconds=600)
     await site.until_noted("begin")
     await site.cancel(run_id)
     assert (await site.until(run_id)).state_name == "Cancelled"
@@ -25,7 +26,7 @@ async def test_a_cancelled_run_stops_runs_its_hook_and_ends_cancelled(
 
 async def test_the_flows_a_cancelled_run_had_called_are_cancelled_with_it(site: Site) -> None:
     await site.start_worker()
-    run_id = await site.order("calls_another", path=site.path, seconds=60)
+    run_id = await site.order("calls_another", path=site.path, seconds=600)
     await site.until_noted("begin")
     [[called, *_]] = site.notes("begin")
     await site.cancel(run_id)
@@ -97,7 +98,7 @@ async def test_a_cancellation_that_the_dead_worker_missed_is_settled_by_the_next
     site: Site,
 ) -> None:
     worker = await site.start_worker()
-    run_id = await site.order("sleeps", path=site.path, seconds=60)
+    run_id = await site.order("sleeps", path=site.path, seconds=600)
     await site.until_noted("begin")
     await worker.end(signal.SIGKILL)
     await site.cancel(run_id)
@@ -111,7 +112,7 @@ async def test_a_run_that_kills_its_worker_each_time_is_given_up(site: Site) -> 
     run_id = await site.order("kills_its_process", path=site.path)
     for _ in range(3):
         worker = await site.start_worker()
-        await asyncio.to_thread(worker.process.wait, 30)
+        await asyncio.to_thread(worker.process.wait, HUNG_SECONDS)
     await site.start_worker()
     run = await site.until(run_id)
     assert run.state_name == "Crashed"
@@ -121,7 +122,7 @@ async def test_a_run_that_kills_its_worker_each_time_is_given_up(site: Site) -> 
 
 async def test_a_deleted_run_frees_its_place(site: Site) -> None:
     await site.start_worker(limit=1)
-    run_id = await site.order("sleeps", path=site.path, seconds=60)
+    run_id = await site.order("sleeps", path=site.path, seconds=600)
     await site.until_noted("begin")
     await site.client.delete_flow_run(run_id)
     after = await site.until(await site.order("sleeps", path=site.path))

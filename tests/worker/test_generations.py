@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from anime.core.job_status import Stage
-from tests.house.conftest import House
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
 
 SLOW = 150  # sampler steps, 3 s of rendering
@@ -20,48 +21,48 @@ SLOW = 150  # sampler steps, 3 s of rendering
 
 @pytest.mark.parametrize("kind", ["anime-warm", "process"])
 async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
-    house: House, site: Site, kind: str
+    stack: StackUnderTest, site: Site, kind: str
 ) -> None:
     await site.start_worker(kind=kind)
     run_id = await site.order(
         "flows.generate.generate", prompt="no", steps=900, width=64, height=64
     )
-    await _until_stage(house, str(run_id), "rendering")
+    await _until_stage(stack, str(run_id), "rendering")
     await site.cancel(run_id)
     run = await site.until(run_id)
     assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
-    job = await house.job(str(run_id))
+    job = await stack.job(str(run_id))
     assert (job["status"], job["files"]) == ("cancelled", [])
-    assert await _queue(house) == {"queue_running": [], "queue_pending": []}
+    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
 
 
-async def test_a_killed_worker_costs_no_render(house: House, site: Site) -> None:
-    job = await _rendering(house, "killed", steps=500)
-    psutil.Process(house.record.parts["worker"].pid).kill()
-    await _assert_completed_by_one_prompt(house, job["id"])
+async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
+    job = await _rendering(stack, "killed", steps=500)
+    psutil.Process(stack.record.parts["worker"].pid).kill()
+    await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
-async def test_a_stopped_worker_costs_no_render(house: House, site: Site) -> None:
-    job = await _rendering(house, "stopped", steps=750)
-    worker = psutil.Process(house.record.parts["worker"].pid)
+async def test_a_stopped_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
+    job = await _rendering(stack, "stopped", steps=750)
+    worker = psutil.Process(stack.record.parts["worker"].pid)
     worker.terminate()
     worker.terminate()  # asked again: at once
-    await _assert_completed_by_one_prompt(house, job["id"])
+    await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.run(UUID(job["flow_run_id"]))).run_count == 2
 
 
-async def test_runs_in_every_stage_survive_the_death_of_their_worker(house: House) -> None:
-    jobs = [await _ordered(house, f"one of many {number}") for number in range(6)]
-    await _until_stage(house, jobs[0], "rendering")
-    psutil.Process(house.record.parts["worker"].pid).send_signal(signal.SIGKILL)
+async def test_runs_in_every_stage_survive_the_death_of_their_worker(stack: StackUnderTest) -> None:
+    jobs = [await _ordered(stack, f"one of many {number}") for number in range(6)]
+    await _until_stage(stack, jobs[0], "rendering")
+    psutil.Process(stack.record.parts["worker"].pid).send_signal(signal.SIGKILL)
     for job_id in jobs:
-        await _assert_completed_by_one_prompt(house, job_id)
+        await _assert_completed_by_one_prompt(stack, job_id)
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 async def test_runs_at_each_stage_go_on_under_the_next_worker(
-    house: House, site: Site, ending: signal.Signals
+    stack: StackUnderTest, site: Site, ending: signal.Signals
 ) -> None:
     worker = await _worker_with_room_for_all(site)
     runs = await _one_run_at_each_stage(site, ending.name)
@@ -71,42 +72,46 @@ async def test_runs_at_each_stage_go_on_under_the_next_worker(
     for stage, run_id in zip(Stage, runs, strict=True):
         # Written down and not yet sent: that attempt is one which the server knows nothing of.
         attempts = 2 if stage is Stage.SUBMITTING else 1
-        await _assert_completed_by_one_prompt(house, str(run_id), attempts=attempts)
+        await _assert_completed_by_one_prompt(stack, str(run_id), attempts=attempts)
     counts = [run.run_count for run in await site.until_all([*runs, waiting], "Completed")]
     assert counts == [2] * len(Stage) + [1]
 
 
-async def test_runs_at_each_stage_can_be_cancelled(house: House, site: Site) -> None:
+async def test_runs_at_each_stage_can_be_cancelled(stack: StackUnderTest, site: Site) -> None:
     await _worker_with_room_for_all(site)
     runs = await _one_run_at_each_stage(site, "cancelled")
     for run_id in runs:
         await site.cancel(run_id)
     assert {run.state_name for run in await site.until_all(runs)} == {"Cancelled"}
-    assert {(await house.job(str(run_id)))["status"] for run_id in runs} == {"cancelled"}
-    assert await _queue(house) == {"queue_running": [], "queue_pending": []}
+    assert {(await stack.job(str(run_id)))["status"] for run_id in runs} == {"cancelled"}
+    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
     after = await site.until(await site.order("sleeps", path=site.path))
     assert after.state_name == "Completed"
 
 
-async def test_a_prefect_server_that_is_restarted_fails_no_run(house: House, site: Site) -> None:
-    job = await _rendering(house, "server away", steps=300)
-    psutil.Process(house.record.parts["prefect"].pid).kill()
-    await _assert_completed_by_one_prompt(house, job["id"])
+async def test_a_prefect_server_that_is_restarted_fails_no_run(
+    stack: StackUnderTest, site: Site
+) -> None:
+    job = await _rendering(stack, "server away", steps=300)
+    psutil.Process(stack.record.parts["prefect"].pid).kill()
+    await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
 @pytest.mark.parametrize("part", ["prefect", "worker"])
-async def test_a_part_that_is_killed_under_a_batch_costs_no_render(house: House, part: str) -> None:
+async def test_a_part_that_is_killed_under_a_batch_costs_no_render(
+    stack: StackUnderTest, part: str
+) -> None:
     told = f"of the {part}'s night"
     order = {"prompts": [f"batch {n} {told}" for n in range(14)], "name": part}
-    file = house.folder / f"{part}.yaml"
+    file = stack.folder / f"{part}.yaml"
     file.write_text(json.dumps({**order, "common": {"steps": 40, "width": 64, "height": 64}}))
-    batch = asyncio.create_task(house.anime("batch", str(file), "--json", timeout_seconds=90))
-    await _until_rendered(house, told, at_least=2)
-    psutil.Process(house.record.parts[part].pid).kill()
+    batch = asyncio.create_task(stack.anime("batch", str(file), "--json", timeout_seconds=90))
+    await _until_rendered(stack, told, at_least=2)
+    psutil.Process(stack.record.parts[part].pid).kill()
     done = await batch
     assert done.returncode == 0, done.stderr
-    assert len(await _rendered(house, told)) == 14
+    assert len(await _rendered(stack, told)) == 14
 
 
 async def _worker_with_room_for_all(site: Site) -> WorkerProcess:
@@ -130,48 +135,52 @@ async def _one_run_at_each_stage(site: Site, word: str) -> list[UUID]:
     return runs
 
 
-async def _ordered(house: House, prompt: str, steps: int = SLOW) -> str:
+async def _ordered(stack: StackUnderTest, prompt: str, steps: int = SLOW) -> str:
     order = {"prompt": prompt, "width": 64, "height": 64, "steps": steps}
-    async with house.api() as api:
+    async with stack.api() as api:
         answer = await api.post("/api/anime/generate", json=order)
     return str(answer.raise_for_status().json()["job_id"])
 
 
 async def _rendering(
-    house: House, prompt: str, steps: int = SLOW
+    stack: StackUnderTest, prompt: str, steps: int = SLOW
 ) -> dict[str, Any]:  # a job's JSON
-    job_id = await _ordered(house, prompt, steps)
-    return await _until_stage(house, job_id, "rendering")
+    job_id = await _ordered(stack, prompt, steps)
+    return await _until_stage(stack, job_id, "rendering")
 
 
-async def _until_stage(house: House, job_id: str, stage: str) -> dict[str, Any]:  # a job's JSON
-    async with asyncio.timeout(60), house.api() as api:
+async def _until_stage(
+    stack: StackUnderTest, job_id: str, stage: str
+) -> dict[str, Any]:  # a job's JSON
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (job := (await api.get(f"/api/anime/jobs/{job_id}")).json()).get("stage") != stage:
             await asyncio.sleep(0.05)
     return dict(job)
 
 
-async def _queue(house: House) -> Any:  # ComfyUI's JSON
-    async with httpx.AsyncClient(base_url=house.record.settings["comfyui_url"]) as http:
+async def _queue(stack: StackUnderTest) -> Any:  # ComfyUI's JSON
+    async with httpx.AsyncClient(base_url=stack.record.settings["comfyui_url"]) as http:
         return (await http.get("/queue")).json()
 
 
-async def _assert_completed_by_one_prompt(house: House, job_id: str, *, attempts: int = 1) -> None:
+async def _assert_completed_by_one_prompt(
+    stack: StackUnderTest, job_id: str, *, attempts: int = 1
+) -> None:
     """So many attempts, one prompt in ComfyUI's history, one file in its place."""
-    job = await house.job(job_id)
+    job = await stack.job(job_id)
     assert (job["status"], job["attempt"]) == ("completed", attempts), job
     assert [Path(file["file_path"]).is_file() for file in job["files"]] == [True]
-    assert len(await _rendered(house, job["prompt"])) == 1
+    assert len(await _rendered(stack, job["prompt"])) == 1
 
 
-async def _until_rendered(house: House, prompt: str, *, at_least: int) -> None:
-    async with asyncio.timeout(60):
-        while len(await _rendered(house, prompt)) < at_least:
+async def _until_rendered(stack: StackUnderTest, prompt: str, *, at_least: int) -> None:
+    async with asyncio.timeout(HUNG_SECONDS):
+        while len(await _rendered(stack, prompt)) < at_least:
             await asyncio.sleep(0.05)
 
 
-async def _rendered(house: House, prompt: str) -> list[str]:
+async def _rendered(stack: StackUnderTest, prompt: str) -> list[str]:
     """Ids in ComfyUI's history of what was rendered for prompts with these words."""
-    async with httpx.AsyncClient(base_url=house.record.settings["comfyui_url"]) as http:
+    async with httpx.AsyncClient(base_url=stack.record.settings["comfyui_url"]) as http:
         history = (await http.get("/history")).json()
     return [key for key, entry in history.items() if prompt in json.dumps(entry["prompt"])]

@@ -15,9 +15,9 @@ from anime.worker.loop_thread import LoopThread
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
+from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site
 
-PATIENCE_SECONDS = 10
 HANGS = "hangs_when_cancelled"
 
 
@@ -41,7 +41,7 @@ async def say(word: str, *, after_seconds: float = 0) -> str:
 
 async def test_a_lane_that_was_just_made_is_ready_for_one_run_after_another(site: Site) -> None:
     del site
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         loop_thread = LoopThread(1)
         for word in ("first", "second"):
             assert await loop_thread.run(partial(say, word)) == word
@@ -77,7 +77,7 @@ async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
     async def serve(live: LiveRun) -> None:
         await live.serve(f"tests.worker.sample_flows.{HANGS}", site.client)
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         await run_pool.begin(run, serve, queue=WorkQueue.BATCH, ending=EndReason.CANCELLED)
     run_pool.close()
     assert (await site.run(run.id)).state_name == "Cancelled"

@@ -7,7 +7,8 @@ import pytest
 
 from anime.progress.keys import worker_channel
 from anime.worker.flow_loader import Entrypoints
-from tests.house.conftest import House
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site
 
 EACH_TALKS_LINES = 40
@@ -33,14 +34,14 @@ async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) 
 
 
 async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
-    site: Site, house: House
+    site: Site, stack: StackUnderTest
 ) -> None:
-    await site.start_worker(PREFECT_WORKER_QUERY_SECONDS="120")
-    async with house.redis() as redis, asyncio.timeout(30):
+    await site.start_worker(PREFECT_WORKER_QUERY_SECONDS="3600")
+    async with stack.redis() as redis, asyncio.timeout(HUNG_SECONDS):
         while (await redis.pubsub_numsub(worker_channel(site.pool)))[0][1] == 0:
             await asyncio.sleep(0.05)
         for number in range(1, 4):  # a worker looks by itself when it starts, and when a run ends
-            await site.order("sleeps", path=site.path, seconds=120)
+            await site.order("sleeps", path=site.path, seconds=3600)
             await redis.publish(worker_channel(site.pool), "")
             await site.until_noted("begin", number)
     assert site.notes("end") == []
@@ -49,7 +50,7 @@ async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
 async def test_a_worker_told_to_run_once_ends_when_its_runs_have_ended(site: Site) -> None:
     orders = [await site.order("sleeps", path=site.path, seconds=1) for _ in range(2)]
     worker = await site.start_worker("--run-once")
-    assert await asyncio.to_thread(worker.process.wait, 40) == 0
+    assert await asyncio.to_thread(worker.process.wait, HUNG_SECONDS) == 0
     assert [(await site.run(run_id)).state_name for run_id in orders] == ["Completed"] * 2
 
 

@@ -8,7 +8,8 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 
-from tests.worker.conftest import PATIENCE_SECONDS, Site
+from tests.support.waiting import HUNG_SECONDS
+from tests.worker.conftest import Site
 
 STAND_IN = "tests.worker.sample_flows.sweep"
 
@@ -27,7 +28,7 @@ async def sweep_deployment(site: Site) -> UUID:
 async def until_ordered(site: Site, deployment: UUID, times: int) -> set[str]:
     """The keys of the runs that were ordered, once there are so many."""
     wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while True:
             runs = await site.client.read_flow_runs(deployment_filter=wanted)
             keys = {str(run.idempotency_key) for run in runs}

@@ -1,4 +1,4 @@
-"""Progress in a running house, watched by clients that know nothing but the contract."""
+"""Progress in a running stack, watched by clients that know nothing but the contract."""
 
 import asyncio
 import json
@@ -11,7 +11,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.house.conftest import JOB_SECONDS, House
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 ORDER = {"prompt": "waves", "width": 64, "height": 64, "steps": 60}
 
@@ -26,7 +27,7 @@ async def say(socket: ClientConnection, **message: object) -> None:
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(JOB_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         message: dict[str, Any] = json.loads(await socket.recv())
     return message
 
@@ -42,9 +43,9 @@ async def hear_to_the_end(socket: ClientConnection, job_id: str) -> list[dict[st
 
 
 async def test_a_client_is_told_the_status_at_once_then_progress_up_to_the_end(
-    house: House,
+    stack: StackUnderTest,
 ) -> None:
-    async with house.api() as api, connect(house.ws_url, proxy=None) as socket:
+    async with stack.api() as api, connect(stack.ws_url, proxy=None) as socket:
         job_id = await order(api)
         await say(socket, action="subscribe", job_id=job_id)
         first = await hear(socket)
@@ -60,8 +61,10 @@ async def test_a_client_is_told_the_status_at_once_then_progress_up_to_the_end(
     assert row["status"] == "completed", "the last event comes after the record"
 
 
-async def test_bad_json_is_answered_and_a_client_of_all_jobs_hears_of_each(house: House) -> None:
-    async with house.api() as api, connect(house.ws_url, proxy=None) as socket:
+async def test_bad_json_is_answered_and_a_client_of_all_jobs_hears_of_each(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.api() as api, connect(stack.ws_url, proxy=None) as socket:
         await socket.send("{")
         assert (await hear(socket))["type"] == "error"
         await say(socket, action="subscribe", job_id="*")
@@ -76,10 +79,10 @@ async def test_bad_json_is_answered_and_a_client_of_all_jobs_hears_of_each(house
 
 
 async def test_a_client_that_reconnects_with_its_last_number_has_missed_none(
-    house: House,
+    stack: StackUnderTest,
 ) -> None:
     heard: list[int] = []
-    async with house.api() as api, connect(house.ws_url, proxy=None) as socket:
+    async with stack.api() as api, connect(stack.ws_url, proxy=None) as socket:
         job_id = await order(api)
         await say(socket, action="subscribe", job_id=job_id, seq=0)
         while len(heard) < 5:
@@ -89,53 +92,57 @@ async def test_a_client_that_reconnects_with_its_last_number_has_missed_none(
         socket.transport.abort()
         while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] < 60:
             await asyncio.sleep(0.05)
-    async with connect(house.ws_url, proxy=None) as socket:
+    async with connect(stack.ws_url, proxy=None) as socket:
         await say(socket, action="subscribe", job_id=job_id, seq=heard[-1])
         assert (await hear(socket))["type"] == "status"
         heard += [event["seq"] for event in await hear_to_the_end(socket, job_id)]
-    assert heard == list(range(1, len(heard) + 1))
-    assert len(heard) > 10
+    # An end that is recorded, but not yet published, is told without a number.
+    numbers = [seq for seq in heard if seq]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 10
 
 
-async def test_curl_reads_the_same_events_and_goes_on_where_it_was(house: House) -> None:
-    async with house.api() as api:
+async def test_curl_reads_the_same_events_and_goes_on_where_it_was(stack: StackUnderTest) -> None:
+    async with stack.api() as api:
         job_id = await order(api)
         url = f"{api.base_url}/api/anime/jobs/{job_id}/events"
-        whole = await read_with_curl(house, url, "Last-Event-ID: 0")
-        rest = await read_with_curl(house, url, "Last-Event-ID: 7")
+        whole = await read_with_curl(stack, url, "Last-Event-ID: 0")
+        rest = await read_with_curl(stack, url, "Last-Event-ID: 7")
     progress = [event["data"] for event in whole if event["type"] == "progress"]
     assert (whole[0]["type"], progress[-1]["status"]) == ("status", "completed")
     assert [data["seq"] for data in progress] == list(range(1, len(progress) + 1))
     assert [event["data"] for event in rest if event["type"] == "progress"] == progress[7:]
 
 
-async def read_with_curl(house: House, url: str, header: str) -> list[dict[str, Any]]:
+async def read_with_curl(stack: StackUnderTest, url: str, header: str) -> list[dict[str, Any]]:
     """All that the stream tells until it ends by itself."""
-    done = await house.run("curl", "-sSN", "-H", header, url, timeout_seconds=JOB_SECONDS)
+    done = await stack.run("curl", "-sSN", "-H", header, url, timeout_seconds=HUNG_SECONDS)
     assert done.returncode == 0, done.stderr
     lines = (line for line in done.stdout.splitlines() if line.startswith("data: "))
     return [json.loads(line.removeprefix("data: ")) for line in lines]
 
 
-async def test_an_api_that_is_stopped_closes_its_sockets_and_its_job_goes_on(house: House) -> None:
-    async with house.api() as api:
+async def test_an_api_that_is_stopped_closes_its_sockets_and_its_job_goes_on(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.api() as api:
         job_id = await order(api, steps=150)
-    async with connect(house.ws_url, proxy=None) as socket:
+    async with connect(stack.ws_url, proxy=None) as socket:
         await say(socket, action="subscribe", job_id=job_id)
         while (await hear(socket))["data"].get("stage") != "rendering":
             pass
-        psutil.Process(house.record.parts["api"].pid).terminate()
+        psutil.Process(stack.record.parts["api"].pid).terminate()
         with pytest.raises(ConnectionClosed):
             await hear_to_the_end(socket, job_id)
         assert socket.close_code == 1012
-    assert (await house.hash_of_ended(job_id))["status"] == "completed"
-    await until_it_answers(house)
-    job = await house.job(job_id)
+    assert (await stack.hash_of_ended(job_id))["status"] == "completed"
+    await until_it_answers(stack)
+    job = await stack.job(job_id)
     assert (job["status"], job["attempt"], len(job["files"])) == ("completed", 1, 1)
 
 
-async def until_it_answers(house: House) -> None:
-    async with asyncio.timeout(JOB_SECONDS), house.api() as api:
+async def until_it_answers(stack: StackUnderTest) -> None:
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while True:
             with suppress(httpx.TransportError):
                 await api.get("/health")

@@ -25,6 +25,7 @@ from anime.settings.stack_record import StackRecord, read_record
 from anime.stack.logs import log_tail
 from anime.stack.postgres import prepare_postgres
 from anime.stack.probes import basic_auth
+from tests.support.waiting import HUNG_SECONDS
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 ANY_PORT = {
@@ -33,14 +34,11 @@ ANY_PORT = {
     "ANIME_PREFECT_PORT": "0",
     "ANIME_REHEARSAL_PORT": "0",
 }
-READY_SECONDS = 120
-STOP_SECONDS = 60
-COMMAND_SECONDS = 60
 
 
 @dataclass
 class RunningStack:
-    """A folder, what its terminals have set, and the stack that may run there."""
+    """The stack of one folder, and what terminals there have set; up between start and stop."""
 
     folder: Path
     given: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +51,7 @@ class RunningStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a terminal of this house has set: no address of anything, any free port."""
+        """What a terminal of this stack has set: no address of anything, any free port."""
         bare = {
             name: value
             for name, value in os.environ.items()
@@ -100,7 +98,7 @@ class RunningStack:
                 start_new_session=True,
             )
         try:
-            async with asyncio.timeout(READY_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 await self._until_ready(self.process)
         except TimeoutError:
             raise self._error("was not ready in time") from None
@@ -110,15 +108,15 @@ class RunningStack:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+        return await asyncio.to_thread(self.process.wait, HUNG_SECONDS)
 
     async def run(
         self,
         *command: str,
         variables: Mapping[str, str] = MappingProxyType({}),
-        timeout_seconds: float = COMMAND_SECONDS,
+        timeout_seconds: float = HUNG_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program in a terminal of this house, with these variables, too."""
+        """Run a program in a terminal of this stack, with these variables, too."""
         return await asyncio.to_thread(
             subprocess.run,
             list(command),
@@ -131,13 +129,13 @@ class RunningStack:
         )
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS
+        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run an `anime` command."""
         return await self.run(*ANIME, *arguments, timeout_seconds=timeout_seconds)
 
     def prefect(self) -> httpx.AsyncClient:
-        """A client of the house's Prefect server."""
+        """A client of the stack's Prefect server."""
         known = self.record.settings
         return httpx.AsyncClient(
             base_url=known["prefect_api_url"],
@@ -176,14 +174,14 @@ class RunningStack:
         )
 
 
-HouseT = TypeVar("HouseT", bound=RunningStack)
+StackT = TypeVar("StackT", bound=RunningStack)
 
 
 @asynccontextmanager
-async def running(house: HouseT) -> AsyncIterator[HouseT]:
-    """The house with its stack up; its data are deleted in the end."""
+async def running(stack: StackT) -> AsyncIterator[StackT]:
+    """The stack, up; its data are deleted in the end."""
     try:
-        await house.start()
-        yield house
+        await stack.start()
+        yield stack
     finally:
-        await house.discard()
+        await stack.discard()

@@ -1,4 +1,4 @@
-"""A running house whose PostgreSQL, which is Prefect's as well, is killed under it."""
+"""A running stack whose PostgreSQL, which is Prefect's as well, is killed under it."""
 
 import asyncio
 from uuid import uuid4
@@ -6,22 +6,23 @@ from uuid import uuid4
 import httpx
 import psutil
 
-from tests.house.conftest import House
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 ORDER = {"width": 64, "height": 64}
 
 
 async def test_f50_a_database_killed_in_a_render_costs_no_picture_and_no_order(
-    house: House,
+    stack: StackUnderTest,
 ) -> None:
-    async with house.api() as api:
+    async with stack.api() as api:
         asked = await api.post("/api/anime/generate", json=ORDER | {"prompt": "ebb", "steps": 150})
         job_id = asked.json()["job_id"]
-        await house.until_rendering(job_id)
-        psutil.Process(house.record.parts["postgresql"].pid).kill()
+        await stack.until_rendering(job_id)
+        psutil.Process(stack.record.parts["postgresql"].pid).kill()
         answers = await _order_until_one_is_taken(api)
-        rendered = await house.job(job_id)
-        taken = await house.job(answers[-1].json()["job_id"])
+        rendered = await stack.job(job_id)
+        taken = await stack.job(answers[-1].json()["job_id"])
         jobs = (await api.get("/api/anime/jobs", params={"limit": 200})).json()["items"]
     assert (rendered["status"], rendered["attempt"], len(rendered["files"])) == ("completed", 1, 1)
     assert taken["status"] == "completed"
@@ -37,7 +38,7 @@ async def _order_until_one_is_taken(api: httpx.AsyncClient) -> list[httpx.Respon
     """All the answers; the last one is 202."""
     answers: list[httpx.Response] = []
     order = ORDER | {"prompt": "flood", "steps": 2}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HUNG_SECONDS):
         while not answers or answers[-1].status_code != 202:
             key = {"Idempotency-Key": str(uuid4())}
             answers.append(await api.post("/api/anime/generate", json=order, headers=key))

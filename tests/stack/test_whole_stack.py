@@ -1,4 +1,4 @@
-"""What a person does with a running house, by every entrance."""
+"""What a person does with a running stack, by every entrance."""
 
 import asyncio
 import json
@@ -13,29 +13,30 @@ import httpx
 import psutil
 import pytest
 
-from tests.house.conftest import House
+from tests.stack.conftest import StackUnderTest
+from tests.support.waiting import HUNG_SECONDS
 
 PREFECT = (sys.executable, "-m", "prefect")
 
 
-async def test_generate_prints_the_file(house: House) -> None:
-    done = await house.anime("generate", "a girl on a rooftop at dusk", "--seed", "7")
+async def test_generate_prints_the_file(stack: StackUnderTest) -> None:
+    done = await stack.anime("generate", "a girl on a rooftop at dusk", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 
 
 async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
-    house: House, tmp_path: Path
+    stack: StackUnderTest, tmp_path: Path
 ) -> None:
     file = tmp_path / "rooftops.yaml"
     file.write_text("prompts: [dusk, dawn]\nseeds: [1, 2]\ncommon: {width: 128, height: 128}\n")
-    first = await house.anime("batch", str(file))
+    first = await stack.anime("batch", str(file))
     assert first.returncode == 0, first.stderr
     paths = first.stdout.split()
     assert len({Path(path).read_bytes() for path in paths}) == 4
-    again = await house.anime("batch", str(file))
+    again = await stack.anime("batch", str(file))
     assert (again.returncode, again.stdout.split()) == (0, paths), again.stderr
-    async with house.prefect() as prefect:
+    async with stack.prefect() as prefect:
         shown = await prefect.post(
             "/artifacts/filter", json={"artifacts": {"type": {"any_": ["image"]}}, "limit": 200}
         )
@@ -45,16 +46,16 @@ async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
     assert [answer.headers["content-type"] for answer in seen] == ["image/png"] * 2
 
 
-async def test_the_old_clients_request_works_verbatim_on_both_ports(house: House) -> None:
-    for url in _api_urls(house):
-        asked = await house.run(
+async def test_the_old_clients_request_works_verbatim_on_both_ports(stack: StackUnderTest) -> None:
+    for url in _api_urls(stack):
+        asked = await stack.run(
             *("curl", "-sS", "-X", "POST", f"{url}/api/anime/generate"),
             *("-H", "Content-Type: application/json"),
             *("-d", '{"prompt": "anime character", "type": "image"}'),
         )
         answer = json.loads(asked.stdout)
         assert answer["status"] == "queued"
-        job = await house.job(answer["job_id"])
+        job = await stack.job(answer["job_id"])
         async with httpx.AsyncClient(base_url=url) as http:
             status = await http.get(f"/api/anime/generation/{job['id']}/status")
             picture = await http.get(f"/api/anime/files/{job['files'][0]['id']}/content")
@@ -65,10 +66,10 @@ async def test_the_old_clients_request_works_verbatim_on_both_ports(house: House
         assert small.headers["content-type"] == "image/webp"
 
 
-async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
-    by_command = await house.anime("generate", "the same", "--seed", "5", "--json")
-    known = house.record.settings
-    by_prefect = await house.run(
+async def test_every_entrance_leads_to_the_same_record(stack: StackUnderTest) -> None:
+    by_command = await stack.anime("generate", "the same", "--seed", "5", "--json")
+    known = stack.record.settings
+    by_prefect = await stack.run(
         *PREFECT,
         *("deployment", "run", "generate/generate", "-p", "prompt=the same", "-p", "seed=5"),
         variables={
@@ -77,17 +78,17 @@ async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
         },
     )
     assert by_prefect.returncode == 0, by_prefect.stderr
-    async with house.prefect() as prefect:
+    async with stack.prefect() as prefect:
         deployment = (await prefect.get("/deployments/name/generate/generate")).json()
         run = await prefect.post(
             f"/deployments/{deployment['id']}/create_flow_run",
             json={"parameters": {"prompt": "the same", "seed": 5}},
         )
-    by_api = await house.job(await _job_of_run(house, run.json()["id"]))
+    by_api = await stack.job(await _job_of_run(stack, run.json()["id"]))
     by_command_line = json.loads(by_command.stdout)
-    by_command_job = await house.job(by_command_line["job"]["id"])
+    by_command_job = await stack.job(by_command_line["job"]["id"])
     assert _record(by_api) == _record(by_command_job)
-    listed = json.loads((await house.anime("jobs", "--json")).stdout)
+    listed = json.loads((await stack.anime("jobs", "--json")).stdout)
     assert len([job for job in listed if job["prompt"] == "the same"]) == 3
     hashes = {_pixels(job) for job in (by_api, by_command_job)}
     assert len(hashes) == 1, "one graph and one seed make one picture"
@@ -109,34 +110,34 @@ async def test_every_entrance_leads_to_the_same_record(house: House) -> None:
     ],
 )
 async def test_bad_input_is_a_sentence_and_exit_1(
-    house: House, arguments: list[str], said: str
+    stack: StackUnderTest, arguments: list[str], said: str
 ) -> None:
-    before = len(json.loads((await house.anime("files", "--json")).stdout)["files"])
-    done = await house.anime("generate", *arguments)
+    before = await _newest_files(stack)
+    done = await stack.anime("generate", *arguments)
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    assert len(json.loads((await house.anime("files", "--json")).stdout)["files"]) == before
+    assert await _newest_files(stack) == before
 
 
-async def test_doctor_finds_nothing_wrong(house: House) -> None:
-    done = await house.anime("doctor", "--json")
+async def test_doctor_finds_nothing_wrong(stack: StackUnderTest) -> None:
+    done = await stack.anime("doctor", "--json")
     assert done.returncode == 0, done.stdout
     told = {finding["system"]: finding["detail"] for finding in json.loads(done.stdout)}
-    assert house.ws_url in told["websocket"]
-    assert str(house.output) in told["sweeps"]
+    assert stack.ws_url in told["websocket"]
+    assert str(stack.output) in told["sweeps"]
 
 
-async def test_the_start_tells_where_everything_is(house: House) -> None:
-    told = [line.split()[:2] for line in house.log.splitlines()]
-    assert ["WebSocket", house.ws_url] in told
-    assert ["Swept", f"{house.output},"] in told
-    assert ["API", f"{house.record.parts['api'].url}/docs"] in told
+async def test_the_start_tells_where_everything_is(stack: StackUnderTest) -> None:
+    told = [line.split()[:2] for line in stack.log.splitlines()]
+    assert ["WebSocket", stack.ws_url] in told
+    assert ["Swept", f"{stack.output},"] in told
+    assert ["API", f"{stack.record.parts['api'].url}/docs"] in told
 
 
-async def test_the_form_in_prefect_has_every_field_described(house: House) -> None:
-    async with house.prefect() as prefect:
+async def test_the_form_in_prefect_has_every_field_described(stack: StackUnderTest) -> None:
+    async with stack.prefect() as prefect:
         deployment = (await prefect.get("/deployments/name/generate/generate")).json()
         blocks = (await prefect.post("/block_types/filter", json={})).json()
     fields = deployment["parameter_openapi_schema"]["properties"]
@@ -147,61 +148,68 @@ async def test_the_form_in_prefect_has_every_field_described(house: House) -> No
     }
 
 
-async def test_no_other_program_of_this_machine_gets_into_prefect(house: House) -> None:
-    async with httpx.AsyncClient(base_url=house.record.settings["prefect_api_url"]) as stranger:
+async def test_no_other_program_of_this_machine_gets_into_prefect(stack: StackUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=stack.record.settings["prefect_api_url"]) as stranger:
         assert (await stranger.post("/flow_runs/filter", json={})).status_code == 401
 
 
-async def test_a_rehearsal_server_killed_in_a_render_costs_no_file(house: House) -> None:
-    asked = await house.anime(
+async def test_a_rehearsal_server_killed_in_a_render_costs_no_file(stack: StackUnderTest) -> None:
+    asked = await stack.anime(
         *("generate", "killed", "--steps", "150", "--batch-size", "2", "--no-wait")
     )
     job_id = asked.stdout.strip()
-    await house.until_rendering(job_id)
-    psutil.Process(house.record.parts["rehearsal"].pid).kill()
-    job = await house.job(job_id)
+    await stack.until_rendering(job_id)
+    psutil.Process(stack.record.parts["rehearsal"].pid).kill()
+    job = await stack.job(job_id)
     assert (job["status"], job["attempt"]) == ("completed", 2)
     assert len(job["files"]) == 2
     assert all(Path(file["file_path"]).is_file() for file in job["files"])
 
 
 async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
-    house: House,
+    stack: StackUnderTest,
 ) -> None:
-    before = json.loads((await house.anime("files", "--json")).stdout)
-    running = house.processes()
+    before = json.loads((await stack.anime("files", "--json")).stdout)
+    running = stack.processes()
     assert len(running) >= 5
-    assert await house.stop(signal.SIGINT) == 0
+    assert await stack.stop(signal.SIGINT) == 0
     assert [pid for pid in running if psutil.pid_exists(pid)] == []
-    stopped = await house.anime("files")
+    stopped = await stack.anime("files")
     assert stopped.returncode == 1
     assert "anime up" in stopped.stderr
-    await house.start()
-    assert json.loads((await house.anime("files", "--json")).stdout) == before
+    await stack.start()
+    assert json.loads((await stack.anime("files", "--json")).stdout) == before
 
 
-def _api_urls(house: House) -> list[str]:
+def _api_urls(stack: StackUnderTest) -> list[str]:
     """The API's address on each of its ports."""
-    pid = house.record.parts["api"].pid
+    pid = stack.record.parts["api"].pid
     ports: set[int | None] = {
         connection.laddr.port
         for connection in psutil.Process(pid).net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
-    ports.discard(urlsplit(house.ws_url).port)
+    ports.discard(urlsplit(stack.ws_url).port)
     assert len(ports) == 2
     return [f"http://localhost:{port}" for port in ports]
 
 
-async def _job_of_run(house: House, run_id: str) -> str:
+async def _newest_files(stack: StackUnderTest) -> list[int]:
+    """Their ids."""
+    async with stack.api() as api:
+        page = (await api.get("/api/anime/files")).raise_for_status().json()
+    return [file["id"] for file in page["items"]]
+
+
+async def _job_of_run(stack: StackUnderTest, run_id: str) -> str:
     """The job of a run made in Prefect has the run's id, once the run has written it down."""
-    async with asyncio.timeout(60), house.api() as api:
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (await api.get(f"/api/anime/jobs/{run_id}")).status_code != HTTPStatus.OK:
             await asyncio.sleep(0.1)
     return run_id
 
 
-def _record(job: dict[str, Any]) -> dict[str, Any]:  # as `House.job` gives it
+def _record(job: dict[str, Any]) -> dict[str, Any]:  # as `StackUnderTest.job` gives it
     """What is the same for one request, however it came."""
     same = ("type", "status", "progress", "prompt", "workflow", "seed", "attempt", "error")
     details = job["files"][0]["metadata"]
@@ -214,7 +222,7 @@ def _record(job: dict[str, Any]) -> dict[str, Any]:  # as `House.job` gives it
     }
 
 
-def _pixels(job: dict[str, Any]) -> bytes:  # as `House.job` gives it
+def _pixels(job: dict[str, Any]) -> bytes:  # as `StackUnderTest.job` gives it
     from PIL import Image
 
     with Image.open(job["files"][0]["file_path"]) as picture:

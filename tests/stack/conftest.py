@@ -1,4 +1,4 @@
-"""The whole house as a person runs it: `anime up` in a process of its own."""
+"""The whole stack as a person runs it: `anime up` in a process of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,17 +11,16 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from anime.stack.house import RunningStack as LocalHouse
-from anime.stack.house import running
+from tests.support.stack import RunningStack, running
+from tests.support.waiting import HUNG_SECONDS
 
-JOB_SECONDS = 90
 STEP_SECONDS = "0.02"
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass
-class House(LocalHouse):
-    """A house whose jobs are asked for at the command line, over HTTP and in Redis."""
+class StackUnderTest(RunningStack):
+    """A stack whose jobs are asked for at the command line, over HTTP and in Redis."""
 
     @property
     def ws_url(self) -> str:
@@ -34,17 +33,17 @@ class House(LocalHouse):
         return Path(self.record.settings["sweep_dir"])
 
     def api(self) -> httpx.AsyncClient:
-        """A client of the house's API."""
+        """A client of the stack's API."""
         return httpx.AsyncClient(base_url=str(self.record.parts["api"].url), timeout=30)
 
     def redis(self) -> Redis:
-        """A client of the house's Redis."""
+        """A client of the stack's Redis."""
         url = self.record.settings["redis_url"]
         return Redis.from_url(url, decode_responses=True, protocol=2)
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
         """A job that has ended, with its files."""
-        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
+        async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
             while True:
                 job = (await api.get(f"/api/anime/jobs/{job_id}")).raise_for_status().json()
                 if job["status"] in FINAL:
@@ -55,7 +54,7 @@ class House(LocalHouse):
     async def hash_of_ended(self, job_id: str) -> dict[str, str]:
         """The job's hash in Redis when it says that the job has ended."""
         async with (
-            asyncio.timeout(JOB_SECONDS),
+            asyncio.timeout(HUNG_SECONDS),
             self.redis() as redis,
             redis.pubsub(ignore_subscribe_messages=True) as channel,
         ):
@@ -69,7 +68,7 @@ class House(LocalHouse):
 
     async def ended_run(self, run_id: str) -> Any:  # Prefect's JSON
         """The run in Prefect, once it has ended."""
-        async with asyncio.timeout(JOB_SECONDS), self.prefect() as prefect:
+        async with asyncio.timeout(HUNG_SECONDS), self.prefect() as prefect:
             while True:
                 run = (await prefect.get(f"/flow_runs/{run_id}")).json()
                 if run["state_type"] in {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}:
@@ -78,23 +77,23 @@ class House(LocalHouse):
 
     async def until_rendering(self, job_id: str) -> None:
         """Return when ComfyUI has begun with the job."""
-        async with asyncio.timeout(JOB_SECONDS), self.api() as api:
+        async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
             while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] == 0:
                 await asyncio.sleep(0.1)
 
 
-@pytest_asyncio.fixture(scope="session")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One running house for all tests that only use it; it watches for new files."""
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files."""
     watching = {
         "ANIME_WATCH": "true",
         "ANIME_WATCH_SECONDS": "2",
         "ANIME_SWEEP_SETTLE_SECONDS": "1",
     }
-    async with running(new_house(tmp_path_factory.mktemp("house"), **watching)) as house:
-        yield house
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **watching)) as stack:
+        yield stack
 
 
-def new_house(folder: Path, **given: str) -> House:
-    """A house in that folder, not yet started; with these variables in its terminals."""
-    return House(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **given})
+def new_stack(folder: Path, **given: str) -> StackUnderTest:
+    """A stack in that folder, not yet started; with these variables in its terminals."""
+    return StackUnderTest(folder, {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **given})

@@ -1,0 +1,47 @@
+"""Which tests run in one process, and which begin, when pytest runs with several workers.
+
+pytest-xdist's own `--dist loadgroup` does not serve: it tells its scheduler a test's group by
+writing `item._nodeid`, which pytest 9.2 no longer reads, so that every group is scattered.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+# The tests of each of these folders share one running stack or server; the longest come first.
+SHARING = ("worker", "stack", "flows", "faults")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> LoadScopeScheduling:
+    """A scheduler that sends each group to one worker, in the order of the tests."""
+    config.option.loadscopereorder = False  # it would begin with the group of most tests
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group_of
+    return scheduler
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups that take longest first."""
+    items.sort(key=lambda item: turn_of(group_of(item.nodeid)))
+
+
+def group_of(nodeid: str) -> str:
+    """A folder that shares something, or the test's file.
+
+    >>> group_of("tests/flows/test_previews.py::test_it[a::b]")
+    'flows'
+    >>> group_of("tests/unit/test_paths.py::test_it")
+    'tests/unit/test_paths.py'
+    """
+    file = nodeid.partition("::")[0]
+    folder = file.split("/")[-2] if "/" in file else ""
+    return folder if folder in SHARING else file
+
+
+def turn_of(group: str) -> int:
+    return SHARING.index(group) if group in SHARING else len(SHARING)
