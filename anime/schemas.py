@@ -25,6 +25,7 @@ from pydantic import (
 
 from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.core.paths import composed
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
@@ -115,6 +116,7 @@ PromptText = Annotated[
 ]
 NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
+GivenName = Annotated[Name, AfterValidator(composed)]  # by people, who may type one in two forms
 JsonObject = Annotated[dict[Name, JsonValue], Field(max_length=64), AfterValidator(_all_storable)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]
@@ -153,9 +155,9 @@ class GenerationRequest(BaseModel):
         default=GenerationType.IMAGE, description="A still image, or a short animation."
     )
     negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
-    project: Name | None = Field(default=None, description="Project the files belong to.")
-    character: Name | None = Field(default=None, description="Character in the picture.")
-    shot: Name | None = Field(default=None, description="Shot the take is for.")
+    project: GivenName | None = Field(default=None, description="Project the files belong to.")
+    character: GivenName | None = Field(default=None, description="Character in the picture.")
+    shot: GivenName | None = Field(default=None, description="Shot the take is for.")
     workflow: WorkflowName | None = Field(
         default=None, description="Workflow template; by default txt2img, or animation for video."
     )

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _LEASE_SECONDS = 20.0  # a slot that is not renewed for so long goes to the next
 _RENEW_SECONDS = 4.0
+_ANSWER_SECONDS = 5.0  # for PostgreSQL's answer: the slot survives one that is lost
 _POLL_SECONDS = 1.0  # in case a notification is lost
 _SHUTDOWN_SECONDS = 5.0
 
@@ -78,7 +79,7 @@ async def _renew_regularly(database: Database, request: SlotRequest) -> None:
     while True:
         await asyncio.sleep(_RENEW_SECONDS)
         try:
-            async with database.session_scope() as session:
+            async with database.session_scope(answer_seconds=_ANSWER_SECONDS) as session:
                 await SlotRepository(session).renew(request, seconds=_LEASE_SECONDS)
         except DatabaseUnavailable as fault:
             _log.warning("The slot at ComfyUI was not renewed, the render goes on: %s", fault)

@@ -7,7 +7,7 @@ ran, as every process's counters begin at zero.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
 from anime.core.job_status import JobStatus
-from anime.db.repositories.metrics import JobCount, JobTimes, MetricsRepository
+from anime.db.repositories.metrics import JobTimes, MetricsRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
 
@@ -75,8 +75,7 @@ class Metrics:
             async with database.session_scope() as session:
                 figures = MetricsRepository(session)
                 now = await figures.now()
-                self._count_jobs(await figures.jobs())
-                self._files.set(await figures.files_organised())
+                self._set_counters(await figures.counters())
                 self._count_times(await figures.completed_since(self._since or now))
                 self._since = self._since or now
             self._since = max(self._since, now - LOOK_BACK)
@@ -85,16 +84,18 @@ class Metrics:
         else:
             self._database.set(1)
 
-    def _count_jobs(self, counts: Iterable[JobCount]) -> None:
+    def _set_counters(self, counters: Mapping[str, int]) -> None:
         self._jobs.clear()
         for status in JobStatus:
             if status is not JobStatus.FAILED:
                 self._jobs.labels(status, "").set(0)
-        self._queue.set(0)
-        for count in counts:
-            self._jobs.labels(count.status, count.error_kind or "").set(count.jobs)
-            if count.status is JobStatus.QUEUED:
-                self._queue.set(count.jobs)
+        for name, value in counters.items():
+            of, _, rest = name.partition("/")
+            if of == "jobs":
+                state, _, kind = rest.partition("/")
+                self._jobs.labels(state, kind).set(value)
+        self._queue.set(counters.get(f"jobs/{JobStatus.QUEUED}/", 0))
+        self._files.set(counters.get("files/organised", 0))
 
     def _count_times(self, times: Iterable[JobTimes]) -> None:
         latest = {each.job_id: each for each in times}

@@ -20,7 +20,7 @@ from anime.core.catalogue import (
 )
 from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
-from anime.schemas import Name
+from anime.schemas import GivenName
 
 router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
@@ -31,7 +31,7 @@ VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
 class CharacterListParameters(Paging):
     """Which characters, and which page of them."""
 
-    project: Name | None = Field(default=None, description="Id, slug or name of the project.")
+    project: GivenName | None = Field(default=None, description="Id, slug or name of the project.")
 
 
 @router.get("", responses=problems(404))

@@ -11,7 +11,7 @@ from anime.api.paging import Page, Paging
 from anime.core.dates import begin_of, end_of
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.repositories.file_query import SearchText, StateWord
-from anime.schemas import FileRecord, MediaKind, Name, Seed
+from anime.schemas import FileRecord, GivenName, MediaKind, Seed
 
 router = APIRouter(tags=["files"])
 
@@ -21,8 +21,8 @@ _DATE = "a day in the studio's time zone such as 2026-04-12, or a moment"
 class FileSearchParameters(Paging):
     """Filters of a search; a file must match all that are given."""
 
-    project: Name | None = Field(default=None, description="Name or slug of the project.")
-    character: Name | None = Field(default=None, description="Character, in any case.")
+    project: GivenName | None = Field(default=None, description="Name or slug of the project.")
+    character: GivenName | None = Field(default=None, description="Character, in any case.")
     job: UUID | None = Field(default=None, description="Job that made the files.")
     kind: MediaKind | None = Field(default=None, description="Image, video or audio.")
     since: str | None = Field(default=None, description=f"Made then or later: {_DATE}.")
@@ -31,7 +31,7 @@ class FileSearchParameters(Paging):
         default=None, description="Words that the prompt has; `word*` is the beginning of one."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
-    model: Name | None = Field(default=None, description="Checkpoint, in any case.")
+    model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
     state: StateWord | None = Field(
         default=None, description="State of the file, such as present or missing."
     )

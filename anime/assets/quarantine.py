@@ -195,6 +195,7 @@ async def restore_file(database_url: str, library: Path, name: str) -> str:
     record, sighting = await asyncio.to_thread(bring_back, library, name)
     line = SweptLine(
         folder=folder_key(sighting.folder),
+        path=sighting.folder,
         name=sighting.name,
         size_bytes=sighting.size_bytes,
         mtime_ns=sighting.mtime_ns,

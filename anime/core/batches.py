@@ -7,18 +7,20 @@ the list: a batch that was extended or sorted and is run again renders only what
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
+from unicodedata import normalize
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from anime.core.job_status import JobStatus
-from anime.schemas import GenerationRequest, Name, Priority, PromptText, Seed
+from anime.schemas import GenerationRequest, GivenName, Name, Priority, PromptText, Seed
 
 MAX_CHILDREN = 1_000
 MAX_TRIES = 10
+_FORMS: Final[tuple[Literal["NFC", "NFD"], ...]] = ("NFC", "NFD")  # of names, now and once
 _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
 _UNSEEN_FIELDS = {"priority", "webhook_url"}
@@ -32,7 +34,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name = Field(
+    name: GivenName = Field(
         description="Name of the batch. Run again under the same name, it renders what is missing."
     )
     prompts: list[PromptText] = Field(
@@ -95,6 +97,7 @@ class Child:
     number: int
     request: GenerationRequest
     key: UUID
+    former_keys: tuple[UUID, ...] = ()  # of names in two Unicode forms, which were two once
 
     def job_id(self, attempt: int) -> UUID:
         """The id of the job that renders it at that try, counted from 1.
@@ -111,28 +114,31 @@ def expand(batch: BatchRequest) -> tuple[Child, ...]:
     >>> [(child.request.prompt, child.request.seed) for child in expand(batch)]
     [('a fox', 1), ('a fox', 2), ('an owl', 1), ('an owl', 2)]
     """
-    home = uuid5(_BATCHES, batch.name)
     seen: Counter[str] = Counter()
     children = []
     for number, request in enumerate(_requests_of(batch), start=1):
         content = _content_of(request)
-        key = uuid5(home, f"{content}#{seen[content]}")
+        key, *former_keys = _keys_of(batch.name, request, seen[content])
         seen[content] += 1
-        children.append(Child(number, request, key))
+        children.append(Child(number, request, key, tuple(former_keys)))
     return tuple(children)
 
 
 def jobs_of(batch: BatchRequest, known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
     """The job that stands for each child, given the states of those that are written down."""
-    return {
-        child.job_id(try_to_resume(child, known, batch.max_tries)): child for child in expand(batch)
-    }
+    children = (_as_known(child, known, batch.max_tries) for child in expand(batch))
+    return {child.job_id(try_to_resume(child, known, batch.max_tries)): child for child in children}
 
 
 def possible_jobs_of(batch: BatchRequest) -> list[UUID]:
     """The ids of all jobs that the batch may have, at any try."""
     tries = range(1, batch.max_tries + 1)
-    return [child.job_id(attempt) for child in expand(batch) for attempt in tries]
+    return [
+        each.job_id(attempt)
+        for child in expand(batch)
+        for each in (child, *_former(child))
+        for attempt in tries
+    ]
 
 
 def kind_of(request: GenerationRequest) -> str:
@@ -171,10 +177,32 @@ def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return inputs if isinstance(inputs, dict) else {}
 
 
-def _content_of(request: GenerationRequest) -> str:
+def _keys_of(name: str, request: GenerationRequest, occurrence: int) -> Iterator[UUID]:
+    """The key of a child, and then those it had if its names were typed in the form NFD."""
+    contents = dict.fromkeys(_content_of(request, form) for form in _FORMS)
+    for batch_name in dict.fromkeys(normalize(form, name) for form in _FORMS):
+        home = uuid5(_BATCHES, batch_name)
+        for content in contents:
+            yield uuid5(home, f"{content}#{occurrence}")
+
+
+def _former(child: Child) -> Iterator[Child]:
+    return (replace(child, key=key) for key in child.former_keys)
+
+
+def _as_known(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> Child:
+    """The child under the key by which it has jobs, if it has any."""
+    tries = range(1, max_tries + 1)
+    candidates = (child, *_former(child))
+    has_jobs = (each for each in candidates if any(each.job_id(n) in known for n in tries))
+    return next(has_jobs, child)
+
+
+def _content_of(request: GenerationRequest, form: Literal["NFC", "NFD"] = "NFC") -> str:
     """What is to be seen: a field added later, another priority or webhook changes no id."""
     fields = request.model_dump(mode="json", exclude_defaults=True, exclude=_UNSEEN_FIELDS)
-    return json.dumps(fields, sort_keys=True)
+    names = {name: normalize(form, fields[name]) for name in fields.keys() & _NAME_FIELDS}
+    return json.dumps({**fields, **names}, sort_keys=True)
 
 
 def _reason(error: Mapping[str, Any]) -> str:  # one of pydantic's

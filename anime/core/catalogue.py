@@ -7,9 +7,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from anime.core.paths import slug_of
 from anime.schemas import (
+    GivenName,
     JsonObject,
     LoraChoice,
-    Name,
     NegativeText,
     PromptText,
     Seed,
@@ -31,7 +31,7 @@ def _is_title(text: str) -> str:
     return text.strip()
 
 
-Title = Annotated[Name, AfterValidator(_is_title)]
+Title = Annotated[GivenName, AfterValidator(_is_title)]
 Slug = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_is_slug)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), Storable]
 Metadata = Annotated[JsonObject, Field(description="Anything else, as JSON; replaced as a whole.")]
@@ -78,7 +78,7 @@ class NewCharacter(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Title = Field(description="What people call them; once in a project.")
-    project: Name | None = Field(
+    project: GivenName | None = Field(
         default=None, description="Id, slug or name of the project; none: for all of them."
     )
     description: Description = ""

@@ -21,7 +21,7 @@ from pydantic import (
     JsonValue,
 )
 
-from anime.core.paths import owner_of, slug_of
+from anime.core.paths import owner_of, slug_of, slugs_of
 from anime.core.png_metadata import FileStamp
 from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS
 
@@ -119,6 +119,10 @@ class Known:
             slugs={project.slug: project for project in projects},
         )
 
+    def named(self, name: str) -> KnownProject | None:
+        """The project of that name or slug."""
+        return next((self.slugs[slug] for slug in slugs_of(name) if slug in self.slugs), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:
@@ -166,6 +170,8 @@ def owner_among(claims: Claims, known: Known) -> AssetOwner:
     if job_id is not None and (job := known.jobs.get(job_id)) is not None:
         return AssetOwner(job_id, job.project.slug if job.project else None, by)
     project, found_by = _project_of(claims, known)
+    if project is not None and (row := known.named(project)) is not None:
+        project = project if slug_of(project) == row.slug else row.slug  # of the form NFD
     return AssetOwner(job_id, project, found_by if job_id is None else by)
 
 
@@ -213,7 +219,7 @@ def _named_in(path: str, known: Known) -> KnownProject | None:
         return None
     *folders, name = path.split("/")
     for folder in reversed(folders):
-        if (project := known.slugs.get(slug_of(folder))) is not None:
+        if (project := known.named(folder)) is not None:
             return project
     words = re.split(r"[^a-z0-9]+", name.lower())[:_MAX_SLUG_WORDS]
     starts = ("-".join(words[:count]) for count in range(len(words), 0, -1))

@@ -64,6 +64,26 @@ class FileKind(StrEnum):
         return self.value.removesuffix("s")
 
 
+def composed(name: str) -> str:
+    """The name in Unicode's form NFC, in which names are stored and compared.
+
+    A keyboard writes the letter of ``ga`` in kana as one sign, macOS as two that look the same.
+
+    >>> len("e" + chr(0x301)), len(composed("e" + chr(0x301)))
+    (2, 1)
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def slugs_of(name: str) -> tuple[str, ...]:
+    """The slug of the name, and then the one it had while names were compared sign by sign.
+
+    Projects of that time that were written in the form NFD keep their slugs.
+    """
+    former = _slug_of(unicodedata.normalize("NFD", name))
+    return tuple(dict.fromkeys((slug_of(name), former)))
+
+
 def slug_of(name: str) -> str:
     """The folder name of a project: lower-case ASCII letters, digits and hyphens, 60 at most.
 
@@ -75,6 +95,10 @@ def slug_of(name: str) -> str:
     >>> slug_of("東京 2077")
     '2077-9cf7f925'
     """
+    return _slug_of(composed(name))
+
+
+def _slug_of(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name)
     is_lossy = any(letter.isalnum() and not letter.isascii() for letter in plain)
     slug = re.sub(r"[^a-z0-9]+", "-", plain.encode("ascii", "ignore").decode().lower()).strip("-")
@@ -127,7 +151,7 @@ def safe_filename(name: str) -> str:
     >>> safe_filename("../../etc/pass\x00wd")
     'pass_wd'
     """
-    base = re.split(r"[/\\]", name)[-1]
+    base = composed(re.split(r"[/\\]", name)[-1])
     if _PLAIN_NAME.fullmatch(base):
         return base
     shown = "".join("_" if c in _UNSAFE or not c.isprintable() else c for c in base)

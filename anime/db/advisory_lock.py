@@ -3,20 +3,20 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from psycopg import AsyncConnection, Error
+from psycopg import Error
 from sqlalchemy import URL
 
 from anime.db.address import name_of
+from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.errors import DatabaseUnavailable
 
 SWEEP = 0x7377656570  # "sweep"
-CONNECT_TIMEOUT_SECONDS = 5
 
 
 class AdvisoryLock:
     """The right to be the only one, for as long as the connection that holds it lives."""
 
-    def __init__(self, connection: AsyncConnection, address: URL) -> None:
+    def __init__(self, connection: BoundedConnection, address: URL) -> None:
         self._connection = connection
         self._address = address
 
@@ -44,23 +44,27 @@ async def advisory_lock(address: URL, key: int) -> AsyncIterator[AdvisoryLock | 
     """
     url = address.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        connection = await AsyncConnection.connect(
-            url,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            keepalives_idle=30,  # seconds: it says nothing for as long as a batch takes
+        connection = await BoundedConnection.connect(
+            url, autocommit=True, **connect_arguments(address)
         )
     except Error as fault:
         raise _lost(address) from fault
-    async with connection:
+    try:
+        yield AdvisoryLock(connection, address) if await _lock(connection, address, key) else None
+    finally:
+        with suppress(Error):
+            # Closing would free it, too, but a moment later: the next one need not wait for that.
+            await connection.execute("SELECT pg_advisory_unlock_all()")
+        await connection.close()
+
+
+async def _lock(connection: BoundedConnection, address: URL, key: int) -> bool:
+    try:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (key,))
         got = await cursor.fetchone()
-        try:
-            yield AdvisoryLock(connection, address) if got and got[0] else None
-        finally:
-            # Closing would free it, too, but a moment later: the next one need not wait for that.
-            with suppress(Error):
-                await connection.execute("SELECT pg_advisory_unlock_all()")
+    except Error as fault:
+        raise _lost(address) from fault
+    return bool(got and got[0])
 
 
 def _lost(address: URL) -> DatabaseUnavailable:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from anime.db.address import name_of
+from anime.db.bounded import AnswerLost
 from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, InvalidRequest
 
 _NOT_MIGRATED = (postgres.UndefinedTable, postgres.UndefinedColumn, postgres.InvalidSchemaName)
@@ -82,6 +83,11 @@ def explanation_of(fault: SQLAlchemyError, address: URL) -> AnimeError | None:
     if isinstance(fault.orig, _BUSY):
         return DatabaseUnavailable(
             f"Others hold what is needed in {name}: {reason_of(fault)}.", "Try again in a moment."
+        )
+    if isinstance(fault.orig, AnswerLost):
+        return DatabaseUnavailable(
+            f"PostgreSQL did not answer for {name}: {reason_of(fault)}.",
+            "Try again in a moment; if it stays so, look at the network and proxies on the way.",
         )
     if isinstance(fault, OperationalError | InterfaceError):
         return DatabaseUnavailable(

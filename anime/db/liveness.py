@@ -13,7 +13,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from anime.db.bounded import BoundedConnection
+
 IDLE_SECONDS = 30.0  # after which something between us may have forgotten the connection
+PING_TIMEOUT_SECONDS = 5.0
 _IDLE_SINCE = "anime.idle_since"  # by time.monotonic(), in what the pool notes of a connection
 
 
@@ -21,7 +24,8 @@ def replace_dead_connections(engine: Engine) -> None:
     """Have the engine's pool look at each connection before it gives it out."""
 
     def put_back(connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
-        del connection
+        if connection is not None:
+            answer_within(entry.driver_connection, None)
         entry.info[_IDLE_SINCE] = time.monotonic()
 
     def take_out(
@@ -31,15 +35,24 @@ def replace_dead_connections(engine: Engine) -> None:
         idle_since = entry.info.get(_IDLE_SINCE)
         if idle_since is None:  # it is new
             return
-        if time.monotonic() - idle_since < IDLE_SECONDS and not _has_said(entry.driver_connection):
+        driver = entry.driver_connection
+        if time.monotonic() - idle_since < IDLE_SECONDS and not _has_said(driver):
             return
         try:
+            answer_within(driver, PING_TIMEOUT_SECONDS)
             engine.dialect.do_ping(connection)
+            answer_within(driver, None)
         except engine.dialect.loaded_dbapi.Error as fault:
             raise InvalidatePoolError from fault  # all that are as old have died with it
 
     event.listen(engine, "checkin", put_back)
     event.listen(engine, "checkout", take_out)
+
+
+def answer_within(connection: Any, seconds: float | None) -> None:  # SQLAlchemy knows no type
+    """Set how long the server may take to answer each statement; None: as long as usual."""
+    assert isinstance(connection, BoundedConnection)  # noqa: S101  the only kind that we open
+    connection.answer_seconds = seconds
 
 
 def _has_said(connection: Any) -> bool:  # psycopg's; SQLAlchemy does not know its type

@@ -112,6 +112,13 @@ class ProductionJob(Base):
         Index(None, "created_at", "id"),
         Index(None, "status", "created_at"),
         Index(None, "project_id", "created_at"),
+        Index(None, "type", "created_at", "id"),
+        Index(None, "character", "created_at", "id"),
+        Index(
+            "production_jobs_completed_idx",
+            "finished_at",
+            postgresql_where=text("status = 'completed'"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -277,6 +284,15 @@ class SearchableFile(Base):
     seed: Mapped[str | None]
     path_key: Mapped[int | None] = mapped_column(BigInteger)  # hashtextextended(file_path, 0)
     terms: Mapped[str] = mapped_column(TSVECTOR)
+
+
+class SweptFolder(Base):
+    """Where a folder with swept files is, in bytes: what the digest of its path stands for."""
+
+    __tablename__ = "swept_folders"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    path: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SweptFile(Base):

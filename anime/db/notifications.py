@@ -1,6 +1,6 @@
 """PostgreSQL's NOTIFY: whoever waits for a row is woken instead of asking again and again.
 
-Only a doorbell: a ring may be lost (a restarted server, a pooler that does not pass it on), so
+A notification may be lost (a restarted server, a pooler that does not pass it on), so
 whoever waits asks now and then all the same.
 """
 
@@ -9,9 +9,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from psycopg import AsyncConnection, Error
+from psycopg import Error
 from sqlalchemy import URL
 
+from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.retry_policies import ROW_NOTIFICATIONS
 
 _log = logging.getLogger(__name__)
@@ -20,13 +21,15 @@ _log = logging.getLogger(__name__)
 SLOT = "place "  # the job has got a place at ComfyUI
 STOP = "stop "  # somebody asked to stop the job
 
-CONNECT_TIMEOUT_SECONDS = 5
+CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
+CHECK_TIMEOUT_SECONDS = 5.0
 
 
 class NotificationListener:
     """Listens on one channel, from the first who waits until `close`; for one event loop."""
 
     def __init__(self, address: URL, channel: str) -> None:
+        self._address = address
         self._conninfo = address.set(drivername="postgresql").render_as_string(hide_password=False)
         self._channel = channel
         self._waiting: dict[str, asyncio.Event] = {}
@@ -59,12 +62,15 @@ class NotificationListener:
 
     async def _hear_one_connection(self) -> None:
         """Return or raise when the connection is lost."""
-        async with await AsyncConnection.connect(
-            self._conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+        async with await BoundedConnection.connect(
+            self._conninfo, autocommit=True, **connect_arguments(self._address)
         ) as connection:
+            connection.answer_seconds = CHECK_TIMEOUT_SECONDS
             await connection.execute(f'LISTEN "{self._channel}"'.encode())
             for notified in self._waiting.values():
                 notified.set()  # what rang before is not heard any more: look once
-            async for call in connection.notifies():
-                if call.payload in self._waiting:
-                    self._waiting[call.payload].set()
+            while True:
+                async for call in connection.notifies(timeout=CHECK_SECONDS):
+                    if call.payload in self._waiting:
+                        self._waiting[call.payload].set()
+                await connection.execute("SELECT 1")

@@ -5,19 +5,17 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from anime.db.address import parse_address
+from anime.db.bounded import STATEMENT_TIMEOUT_SECONDS, BoundedConnection, connect_arguments
 from anime.db.error_messages import errors_explained
-from anime.db.liveness import replace_dead_connections
+from anime.db.liveness import answer_within, replace_dead_connections
 from anime.db.notifications import NotificationListener
 
 NOTIFY_CHANNEL = "anime_bells"  # NOTIFY: a word of `notifications`, for the run of that job
-CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
-STATEMENT_TIMEOUT_SECONDS = 30
-_SERVER_OPTIONS = {
+_SERVER_SETTINGS = {
     "timezone": "UTC",
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_SECONDS}s",
@@ -34,7 +32,10 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
-            connect_args=_connect_arguments(self.address),
+            connect_args={
+                "async_creator_fn": BoundedConnection.connect,
+                **connect_arguments(self.address, _SERVER_SETTINGS),
+            },
         )
         replace_dead_connections(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -43,8 +44,14 @@ class Database:
         self.notifications = NotificationListener(self.address, NOTIFY_CHANNEL)
 
     @asynccontextmanager
-    async def session_scope(self) -> AsyncIterator[AsyncSession]:
+    async def session_scope(
+        self, *, answer_seconds: float | None = None
+    ) -> AsyncIterator[AsyncSession]:
         """One transaction: committed when the block ends, rolled back when it raises.
+
+        Args:
+            answer_seconds: how long PostgreSQL may take to answer each statement, for whoever
+                cannot wait as long as usual.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
@@ -52,6 +59,9 @@ class Database:
         """
         with errors_explained(self.address):
             async with self._sessions.begin() as session:
+                if answer_seconds is not None:
+                    raw = await (await session.connection()).get_raw_connection()
+                    answer_within(raw.driver_connection, answer_seconds)
                 yield session
 
     @asynccontextmanager
@@ -80,15 +90,3 @@ class Database:
         traceback: TracebackType | None,
     ) -> None:
         await self.dispose()
-
-
-def _connect_arguments(address: URL) -> dict[str, str | int]:
-    """What libpq is told, apart from the URL; `options` of the URL come last and win."""
-    given = address.query.get("options", ())
-    options = [f"-c {name}={value}" for name, value in _SERVER_OPTIONS.items()]
-    options += [given] if isinstance(given, str) else given
-    return {
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "tcp_user_timeout": STATEMENT_TIMEOUT_SECONDS * 1000,
-        "options": " ".join(options),
-    }

@@ -34,6 +34,7 @@ from tasks.records import lease_job, record_failure
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0  # for PostgreSQL's answer: the lease survives one that is lost
 _SHUTDOWN_SECONDS = 5.0
 _STOP_SECONDS = 60.0  # a node that ignores the interrupt ends by itself
 _UNSTOPPABLE_STAGES = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # the files exist by then
@@ -197,8 +198,9 @@ async def _renew_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) ->
 async def _renew(run: JobExecution, lease: Lease) -> None:
     """Renew the lease. Raises LeaseLost or JobCancelled if the job is not to go on."""
     reporter, seconds = run.reporter, run.blocks.database.lease_seconds
+    answer_seconds = min(_ANSWER_SECONDS, seconds / 4)
     try:
-        async with run.database.session_scope() as session:
+        async with run.database.session_scope(answer_seconds=answer_seconds) as session:
             await JobRepository(session).renew(
                 lease,
                 seconds=seconds,
@@ -212,7 +214,7 @@ async def _renew(run: JobExecution, lease: Lease) -> None:
         if reporter.stage not in _UNSTOPPABLE_STAGES:
             raise
         with suppress(LeaseLost):
-            async with run.database.session_scope() as session:
+            async with run.database.session_scope(answer_seconds=answer_seconds) as session:
                 await JobRepository(session).hold(lease, seconds=seconds)
 
 

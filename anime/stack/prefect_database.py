@@ -5,13 +5,21 @@ import psycopg.errors
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
+from anime.db.bounded import BoundedConnection
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10
 # Options that asyncpg has under another name, and options that may be left out.
 RENAMED = {"sslmode": "ssl"}
-DROPPED = frozenset({"application_name", "connect_timeout", "keepalives", "keepalives_idle"})
+KEEPALIVES = (
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
+DROPPED = frozenset({"application_name", "connect_timeout", *KEEPALIVES})
 UNDERSTOOD = frozenset({"host", "port", "ssl"})
 
 
@@ -54,7 +62,7 @@ async def _ensure_database(ours: URL, name: str) -> None:
     address = ours.set(drivername="postgresql").render_as_string(hide_password=False)
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     try:
-        async with await psycopg.AsyncConnection.connect(
+        async with await BoundedConnection.connect(
             address, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
         ) as connection:
             found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])

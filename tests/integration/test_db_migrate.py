@@ -17,7 +17,8 @@ from tests.support.waiting import HUNG_SECONDS
 
 ADVISORY_LOCK = 0x616E696D65
 IS_ANYBODY_WAITING = (
-    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND state = 'idle' AND query = 'COMMIT'"  # of the transaction that asked for the lock
 )
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,7 @@ async def test_a_migration_waits_for_the_one_under_way(empty_database_url: str) 
         async with database.session_scope() as session:
             await session.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             waiting = asyncio.create_task(upgrade(empty_database_url))
-            while not await session.scalar(text(IS_ANYBODY_WAITING)):
+            while not await execute(empty_database_url, IS_ANYBODY_WAITING):
                 assert not waiting.done()
             assert (await revision(empty_database_url))[0] is None
         await waiting

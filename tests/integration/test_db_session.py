@@ -58,7 +58,7 @@ async def test_a_server_that_is_down_is_named_without_its_password(closed_port: 
 async def test_a_server_that_accepts_and_says_nothing_is_given_up_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("anime.db.session.CONNECT_TIMEOUT_SECONDS", 2)  # libpq's smallest
+    monkeypatch.setattr("anime.db.bounded.CONNECT_TIMEOUT_SECONDS", 2)  # libpq's smallest
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"postgresql://studio@127.0.0.1:{mute.getsockname()[1]}/anime"
         async with Database(url) as database:

@@ -183,6 +183,7 @@ class ImportApplier:
         content = step.content if isinstance(step, Organise | Duplicate | Remember) else None
         return SweptLine(
             folder=folder_key(sighting.folder),
+            path=sighting.folder,
             name=sighting.name,
             size_bytes=sighting.size_bytes,
             mtime_ns=sighting.mtime_ns,

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
+from anime.assets.importer.prune import begin_pruning
 from anime.assets.importer.reader_pool import ReaderPool
 from anime.assets.importer.report import SweepObserver, SweepReport, SweepTally
 from anime.assets.importer.scan import ScanResult, find_new
@@ -124,13 +125,18 @@ class _Sweep:
         self._carrier = ImportApplier(database, library.root, order.mode, self._calendar)
 
     async def run(self, watch: SweepObserver | None) -> SweepReport:
+        pruning = await begin_pruning(self._database, self._root)
         finding = await find_new(
             self._database,
             self._order.folder,
             self._library,
             settle_seconds=self._order.settle_seconds,
             limit=self._order.limit,
+            wanted=pruning.wanted,
         )
+        if self._turn is not None:
+            await self._turn.confirm()
+            await pruning.prune_gone(finding.paths)
         self._report.seen = finding.seen
         done = 0
         async with (

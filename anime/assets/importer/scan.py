@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ _FILES, _FOLDERS = 20_000, 2_000  # about which one question to the database is
 class ScanResult:
     """New files, apart by whether they were just written."""
 
+    wanted: Collection[bytes] = ()  # keys of folders whose paths are to be learned
+    paths: dict[bytes, bytes] = field(default_factory=dict)  # of those that were met, by key
     seen: int = 0
     rested: list[ScannedFile] = field(default_factory=list)
     young: list[ScannedFile] = field(default_factory=list)
@@ -29,29 +31,44 @@ class ScanResult:
         """How many are new."""
         return len(self.rested) + len(self.young)
 
+    def learn(self, paths: Mapping[bytes, bytes]) -> None:
+        """Keep the paths of those folders that are wanted."""
+        self.paths |= {key: paths[key] for key in paths.keys() & self.wanted}
+
 
 async def find_new(
-    database: Database, root: Path, library: Path, *, settle_seconds: float, limit: int | None
+    database: Database,
+    root: Path,
+    library: Path,
+    *,
+    settle_seconds: float,
+    limit: int | None,
+    wanted: Collection[bytes] = (),
 ) -> ScanResult:
-    """What is in the folder and not remembered.
+    """What is in the folder and not remembered, and where the wanted folders (by key) are.
 
     Raises:
         ConfigurationError: the folder cannot be read, or is in the library.
     """
     refuse_library(root, library)
-    finding = ScanResult()
+    finding = ScanResult(wanted)
     groups = _groups(walk(os.fsencode(root), without=os.fsencode(library.resolve())))
     while (group := await asyncio.to_thread(_next, groups, root)) is not None:
+        keyed = [(folder.key, folder) for folder in group]
+        lines = [(key, *file) for key, folder in keyed for file in folder.files]
         async with database.session_scope() as session:
-            known = await SweepRepository(session).known_in([folder.key for folder in group])
-        for folder in group:
-            finding.seen += len(folder.files)
-            for sighting in folder.sightings(known):
-                rested = is_rested(sighting, settle_seconds)
-                (finding.rested if rested else finding.young).append(sighting)
+            unknown = await SweepRepository(session).unknown_among(lines)
+        paths = {key: folder.path for key, folder in keyed}
+        finding.seen += len(lines)
+        for folder, name, size_bytes, mtime_ns in (lines[place] for place in unknown):
+            sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
+            rested = is_rested(sighting, settle_seconds)
+            (finding.rested if rested else finding.young).append(sighting)
+        finding.learn(paths)
         if finding.count >= (limit or AT_MOST):
             break
-    return _cut(finding, limit or AT_MOST)
+    _cut(finding, limit or AT_MOST)
+    return finding
 
 
 def refuse_library(root: Path, library: Path) -> None:
@@ -90,7 +107,7 @@ def _next(groups: Iterator[Sequence[Folder]], root: Path) -> Sequence[Folder] | 
         ) from fault
 
 
-def _cut(finding: ScanResult, limit: int) -> ScanResult:
-    """Those that come first, the rested ones before the young."""
-    rested = finding.rested[:limit]
-    return ScanResult(finding.seen, rested, finding.young[: limit - len(rested)])
+def _cut(finding: ScanResult, limit: int) -> None:
+    """Leave those that come first, the rested ones before the young."""
+    del finding.rested[limit:]
+    del finding.young[limit - len(finding.rested) :]

@@ -15,13 +15,14 @@ from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidec
 from anime.core.sweep_plan import ScannedFile, is_candidate
 
 Listed = tuple[bytes, int, int]  # name, size in bytes, mtime in nanoseconds
+FILES_AT_ONCE = 20_000  # of one folder, so that memory does not grow with it
 _BIGINT = 2**63 - 1  # some file systems know later times, PostgreSQL does not
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder and the files in it that may be media. `path` is absolute."""
+    """A folder and files in it that may be media; of very many, some. `path` is absolute."""
 
     path: bytes
     files: Sequence[Listed]
@@ -31,11 +32,6 @@ class Folder:
         """What the database knows the folder by."""
         return folder_key(self.path)
 
-    def sightings(self, known: set[tuple[bytes, bytes, int, int]]) -> list[ScannedFile]:
-        """The files that are not among the known ones, as (key, name, size, mtime)."""
-        key = self.key
-        return [ScannedFile(self.path, *file) for file in self.files if (key, *file) not in known]
-
 
 def folder_key(path: bytes) -> bytes:
     """A digest of the path, 16 bytes."""
@@ -43,7 +39,9 @@ def folder_key(path: bytes) -> bytes:
 
 
 def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
-    """Every folder below the root, the root first; links are not followed.
+    """Every folder below the root, the root first; of many files, some at a time.
+
+    Links are not followed.
 
     `without` is left out with all below it. A folder that cannot be listed is logged and left
     out, unless it is the root.
@@ -54,20 +52,20 @@ def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
     pending = [root]
     while pending:
         path = pending.pop()
+        below: list[bytes] = []
         try:
-            folder, below = _list(path)
+            yield from _list(path, below)
         except OSError as fault:
             if path == root:
                 raise
             _log.warning("Not swept: %r: %s", os.fsdecode(path), fault.strerror)
             continue
-        yield folder
         pending.extend(sorted((each for each in below if each != without), reverse=True))
 
 
-def _list(path: bytes) -> tuple[Folder, list[bytes]]:
+def _list(path: bytes, below: list[bytes]) -> Iterator[Folder]:
+    """The folder's files, and with the last of them, in `below`, the folders in it."""
     files: list[Listed] = []
-    below: list[bytes] = []
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
@@ -76,7 +74,10 @@ def _list(path: bytes) -> tuple[Folder, list[bytes]]:
                     below.append(entry.path)
             elif is_candidate(name) and (found := _seen(entry)) is not None:
                 files.append((name, *found))
-    return Folder(path, files), below
+                if len(files) == FILES_AT_ONCE:
+                    yield Folder(path, files)
+                    files = []
+    yield Folder(path, files)
 
 
 def _seen(entry: "os.DirEntry[bytes]") -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ here, to `-x url=…` or to the database of the settings. `-x timezone=Asia/Toky
 of times that older services wrote down without one.
 """
 
+import time
 from typing import Any
 
 from alembic import context
@@ -12,14 +13,16 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.schema import SchemaItem
 
 from anime.db.address import parse_address
-from anime.db.character_models import Base  # and with it every table
+from anime.db.bounded import connect_arguments
+from anime.db.counter_models import Base  # and with it every table
 from anime.db.models import SCHEMA
-from anime.errors import ConfigurationError
+from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.settings import get_settings, resolve_reference
 
 VERSION_TABLE = "alembic_version"
 ADVISORY_LOCK = 0x616E696D65  # "anime": one migration at a time in a database
-ADVISORY_LOCK_TIMEOUT = "60s"  # another starter migrates; it will be done soon
+TURN_TIMEOUT_SECONDS = 600  # another starter migrates, perhaps a table of millions
+TURN_POLL_SECONDS = 0.2
 TABLE_LOCK_TIMEOUT = "10s"  # rather fail than make every query wait behind us
 
 
@@ -62,23 +65,47 @@ def migrate(connection: Connection) -> None:
         include_object=is_compared,
         compare_server_default=True,
     )
+    changes_something = not context.get_context().opts.get("dont_mutate")
+    if changes_something:
+        _wait_for_turn(connection)
     with context.begin_transaction():
-        if not context.get_context().opts.get("dont_mutate"):
+        if changes_something:
             _prepare(connection)
         context.run_migrations()
 
 
+def _wait_for_turn(connection: Connection) -> None:
+    """Be the only migration, for as long as the connection lasts.
+
+    Asked for again and again, with no transaction open meanwhile: the other may make an index
+    CONCURRENTLY, which waits for every statement that runs, a waiting one as well.
+
+    Raises:
+        DatabaseUnavailable: another migration takes too long.
+    """
+    ask, key = text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}
+    deadline = time.monotonic() + TURN_TIMEOUT_SECONDS
+    while True:
+        with connection.begin():
+            if connection.scalar(ask, key):
+                return
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable(
+                f"Another migration has been at work for {TURN_TIMEOUT_SECONDS} seconds.",
+                "Wait for it to end, then run `anime migrate` again.",
+            )
+        time.sleep(TURN_POLL_SECONDS)
+
+
 def _prepare(connection: Connection) -> None:
-    """Be the only migration, in the studio's time zone, with a schema to work in.
+    """Set the studio's time zone and time-outs, and make a schema to work in.
 
     For as long as the connection lasts: a migration may commit between its steps.
     """
-    settings = {"lock_timeout": ADVISORY_LOCK_TIMEOUT, "statement_timeout": "0"}
+    settings = {"lock_timeout": TABLE_LOCK_TIMEOUT, "statement_timeout": "0"}
     if zone := _argument("timezone"):
         settings["TimeZone"] = zone
     _set(connection, settings)
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-    _set(connection, {"lock_timeout": TABLE_LOCK_TIMEOUT})
     # Not IF NOT EXISTS: that asks for the right to create schemas even where this one exists.
     if connection.scalar(text("SELECT to_regnamespace(:name) IS NULL"), {"name": SCHEMA}):
         connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
@@ -118,7 +145,8 @@ def _run() -> None:
     if connection is not None:
         migrate(connection)
         return
-    engine = create_engine(parse_address(_database_url()), connect_args={"connect_timeout": 5})
+    address = parse_address(_database_url())
+    engine = create_engine(address, connect_args=connect_arguments(address))
     with engine.connect() as opened:
         migrate(opened)
 

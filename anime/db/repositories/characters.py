@@ -14,7 +14,7 @@ from anime.core.catalogue import (
     NewCharacter,
     NewVersion,
 )
-from anime.core.paths import slug_of
+from anime.core.paths import slugs_of
 from anime.db.character_models import Character
 from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
@@ -35,11 +35,17 @@ class CharacterRepository:
         Raises:
             AlreadyExists: the project has one of that name.
         """
+        slug, *former = slugs_of(new.name)
+        is_former = and_(
+            Character.project_id.is_not_distinct_from(project_id), Character.slug.in_(former)
+        )
+        if await self._session.scalar(select(Character.id).where(is_former)):
+            raise _taken(slug)
         row = await self._session.scalar(
             insert(Character)
             .values(
                 project_id=project_id,
-                slug=slug_of(new.name),
+                slug=slug,
                 name=new.name,
                 description=new.description,
                 details=new.metadata,
@@ -48,10 +54,7 @@ class CharacterRepository:
             .returning(Character)
         )
         if row is None:
-            raise AlreadyExists(
-                f"There is a character {slug_of(new.name)} in this project already.",
-                "Use it, or choose another name.",
-            )
+            raise _taken(slug)
         return _record(row, None)
 
     async def get(self, character_id: UUID) -> CharacterRecord:
@@ -185,6 +188,12 @@ class CharacterRepository:
     async def _records(self, statement: Any) -> list[CharacterRecord]:  # as _characters
         rows = await self._session.execute(statement, execution_options={"populate_existing": True})
         return [_record(character, version) for character, version in rows]
+
+
+def _taken(slug: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"There is a character {slug} in this project already.", "Use it, or choose another name."
+    )
 
 
 def no_such_character(named: str) -> NotFound:

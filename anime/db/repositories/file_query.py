@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from anime.schemas import FileRecord, MediaKind, Name, Seed, Storable
+from anime.schemas import FileRecord, GivenName, MediaKind, Seed, Storable
 
 StateWord = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
 SearchText = Annotated[str, Field(min_length=1, max_length=500), Storable]
@@ -18,8 +18,8 @@ class FileQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project: Name | None = Field(default=None, description="Name or slug of the project.")
-    character: Name | None = Field(default=None, description="Character, in any case.")
+    project: GivenName | None = Field(default=None, description="Name or slug of the project.")
+    character: GivenName | None = Field(default=None, description="Character, in any case.")
     job_id: UUID | None = Field(default=None, description="Job that made them.")
     kind: MediaKind | None = Field(default=None, description="image, video or audio.")
     since: AwareDatetime | None = Field(default=None, description="Made at this moment or later.")
@@ -28,7 +28,7 @@ class FileQuery(BaseModel):
         default=None, description="Words that all stand in the prompt; `word*` is its beginning."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
-    model: Name | None = Field(default=None, description="Checkpoint, in any case.")
+    model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
     state: StateWord | None = Field(default=None, description="Such as present or missing.")
 
 

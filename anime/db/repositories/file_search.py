@@ -12,12 +12,12 @@ from datetime import datetime
 from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.paths import slug_of
-from anime.db.models import AnimeFile, Project
+from anime.db.models import AnimeFile
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.file_conditions import FileConditions
 from anime.db.repositories.file_query import FilePage, FileQuery, Position
 from anime.db.repositories.files import record_of
+from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import FileRecord
 
 # Plans depend on what is asked for: one made for any value would be wrong for most.
@@ -43,22 +43,23 @@ class FileSearch:
             InvalidRequest: the cursor is not one of ours.
         """
         after = Position(*cut_at(cursor, _file_id)) if cursor else None
-        wanted = await self._wanted(query, after)
-        if wanted is None:
-            return FilePage(files=[])
         await self._session.execute(_PLAN_FOR_THE_VALUES)
-        found = await self._positions(wanted, limit + 1)
-        page, next_cursor = page_of(found, limit, lambda position: PageCut(*position))
+        found = [
+            position
+            for wanted in await self._wanted(query, after)
+            for position in await self._positions(wanted, limit + 1)
+        ]
+        nearest = sorted(found, reverse=True)[: limit + 1]
+        page, next_cursor = page_of(nearest, limit, lambda position: PageCut(*position))
         files = await self._files([position.file_id for position in page])
         return FilePage(files=files, next_cursor=next_cursor)
 
-    async def _wanted(self, query: FileQuery, after: Position | None) -> FileConditions | None:
-        """The query with the project's id; None for a project that has no row."""
+    async def _wanted(self, query: FileQuery, after: Position | None) -> list[FileConditions]:
+        """The query with the project's id, once for each that has the name: mostly one."""
         if query.project is None:
-            return FileConditions(query, None, after)
-        of_slug = select(Project.id).where(Project.slug == slug_of(query.project))
-        project_id = await self._session.scalar(of_slug)
-        return FileConditions(query, project_id, after) if project_id else None
+            return [FileConditions(query, None, after)]
+        keys = await ProjectRepository(self._session).keys_of(query.project)
+        return [FileConditions(query, key.id, after) for key in keys]
 
     async def _positions(self, wanted: FileConditions, number: int) -> list[Position]:
         """Where the first so many files are that fit."""

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from anime.core.job_status import JobStatus
-from anime.core.paths import FileState, slug_of
+from anime.core.paths import FileState, composed, slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import NewFile, row_of
@@ -152,18 +152,19 @@ class InventoryRepository:
         self, recovered: Sequence[Recovered], *, creates: bool
     ) -> dict[str, UUID]:
         """Ids by slug. A project that was called by its slug gets the name that is known now."""
+        projects = ProjectRepository(self._session)
         names = {slug_of(each.project): each.project for each in recovered if each.project}
         for name in names.values() if creates else ():
-            await ProjectRepository(self._session).get_or_create(name)
+            await projects.get_or_create(name)
         named = {slug: name for slug, name in names.items() if name != slug}
         for slug, name in named.items() if creates else ():
             await self._session.execute(
-                update(Project).where(Project.slug == slug, Project.name == slug).values(name=name)
+                update(Project)
+                .where(Project.slug == slug, Project.name == slug)
+                .values(name=composed(name))
             )
-        rows = await self._session.execute(
-            select(Project.slug, Project.id).where(Project.slug.in_(names))
-        )
-        return {row.slug: row.id for row in rows}
+        found = {slug: await projects.keys_of(name) for slug, name in names.items()}
+        return {slug: keys[0].id for slug, keys in found.items() if keys}
 
     async def _add_jobs(self, recovered: Sequence[Recovered], ids: Mapping[str, UUID]) -> int:
         rows = {
@@ -202,8 +203,8 @@ def _job_row(job: EndedJob, project_id: UUID | None) -> dict[str, Any]:  # value
     return {
         "id": job.id,
         "project_id": project_id,
-        "character": job.character,
-        "shot": job.shot,
+        "character": composed(job.character) if job.character else None,
+        "shot": composed(job.shot) if job.shot else None,
         "type": job.type,
         "workflow": job.workflow,
         "prompt": job.prompt,

@@ -6,11 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, tuple_
 
 from anime.core.job_status import JobStatus
-from anime.core.paths import slug_of
-from anime.db.models import ProductionJob, Project
+from anime.db.models import ProductionJob
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.job_rows import JobRows
-from anime.schemas import GenerationType, JobSnapshot, Name
+from anime.schemas import GenerationType, GivenName, JobSnapshot
 
 
 class JobQuery(BaseModel):
@@ -19,8 +18,10 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: JobStatus | None = Field(default=None, description="State they are in.")
-    project: Name | None = Field(default=None, description="Name or slug of the project.")
-    character: Name | None = Field(default=None, description="Character, as the request named it.")
+    project: GivenName | None = Field(default=None, description="Name or slug of the project.")
+    character: GivenName | None = Field(
+        default=None, description="Character, as the request named it."
+    )
     type: GenerationType | None = Field(default=None, description="image or video.")
 
 
@@ -36,6 +37,8 @@ class JobList(JobRows):
             InvalidRequest: the cursor is not one of this list.
         """
         wanted = _conditions(query)
+        if query.project is not None:
+            wanted.append(await self._of_project(query.project))
         if cursor is not None:
             after = cut_at(cursor, UUID)
             wanted.append(tuple_(ProductionJob.created_at, ProductionJob.id) < after)
@@ -44,10 +47,11 @@ class JobList(JobRows):
 
 
 def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
-    columns = {
-        ProductionJob.status: query.status,
-        Project.slug: slug_of(query.project) if query.project is not None else None,
-        ProductionJob.character: query.character,
-        ProductionJob.type: query.type,
-    }
-    return [column == value for column, value in columns.items() if value is not None]
+    wanted: list[ColumnElement[bool]] = []
+    if query.status is not None:
+        wanted.append(ProductionJob.status == query.status)
+    if query.character is not None:
+        wanted.append(ProductionJob.character == query.character)
+    if query.type is not None:
+        wanted.append(ProductionJob.type == query.type)
+    return wanted

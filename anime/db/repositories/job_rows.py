@@ -9,10 +9,10 @@ from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, selec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
-from anime.core.paths import slug_of
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.deliveries import DeliveryRepository
 from anime.db.repositories.leases import NOW, is_free
+from anime.db.repositories.projects import ProjectRepository
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
 
@@ -59,7 +59,7 @@ class JobRows:
         if status is not None:
             wanted.append(ProductionJob.status == status)
         if project is not None:
-            wanted.append(Project.slug == slug_of(project))
+            wanted.append(await self._of_project(project))
         return await self._snapshots(*wanted, limit=limit)
 
     async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
@@ -125,6 +125,11 @@ class JobRows:
         if job is None:
             raise no_such_job(job_id)
         return job
+
+    async def _of_project(self, named: str) -> ColumnElement[bool]:
+        """Guard: the job is of that project. By its id, which has an index by time."""
+        keys = await ProjectRepository(self._session).keys_of(named)
+        return ProductionJob.project_id.in_([key.id for key in keys])
 
     async def _snapshots(
         self, *wanted: ColumnElement[bool], limit: int | None = None

@@ -1,25 +1,17 @@
 """What is counted: for graphs of how the studio does."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Float, func, select
+from sqlalchemy import Float, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.job_status import FailureKind, JobStatus
+from anime.core.job_status import JobStatus
+from anime.db.counter_models import Counter, CounterChange
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.leases import NOW
-
-LONGEST_JOB = timedelta(days=7)  # the index is by when a job was asked for
-
-
-class JobCount(NamedTuple):
-    """How many jobs are in a state, for one reason if they failed."""
-
-    status: JobStatus
-    error_kind: FailureKind | None
-    jobs: int
 
 
 class JobTimes(NamedTuple):
@@ -42,21 +34,16 @@ class MetricsRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def jobs(self) -> list[JobCount]:
-        """How many jobs there are in each state, those that failed by kind."""
+    async def counters(self) -> Mapping[str, int]:
+        """All counters by name: `jobs/STATE/KIND` and `files/organised`; none is left out but 0."""
+        every = union_all(
+            select(Counter.name, Counter.value.label("value")),
+            select(CounterChange.name, CounterChange.change),
+        ).subquery()
         rows = await self._session.execute(
-            select(ProductionJob.status, ProductionJob.error_kind, func.count()).group_by(
-                ProductionJob.status, ProductionJob.error_kind
-            )
+            select(every.c.name, func.sum(every.c.value)).group_by(every.c.name)
         )
-        return [JobCount(*row) for row in rows]
-
-    async def files_organised(self) -> int:
-        """How many files have been put into the library."""
-        counted = await self._session.scalar(
-            select(func.count()).where(AnimeFile.organized_at.is_not(None))
-        )
-        return counted or 0
+        return {name: int(value) for name, value in rows}
 
     async def now(self) -> datetime:
         """The database's clock, by which jobs are finished."""
@@ -81,7 +68,6 @@ class MetricsRepository:
                 rendered,
             ).where(
                 ProductionJob.status == JobStatus.COMPLETED,
-                ProductionJob.created_at > moment - LONGEST_JOB,
                 ProductionJob.finished_at > moment,
             )
         )

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
-from anime.core.paths import slug_of
+from anime.core.paths import composed, slug_of, slugs_of
 from anime.db.models import Project
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.leases import NOW
@@ -32,17 +32,27 @@ class ProjectRepository:
 
     async def get_or_create(self, name: str) -> ProjectKey:
         """The project of that name, made if missing. Names with one slug are one project."""
-        slug = slug_of(name)
-        found = await self._find(slug)
-        if found is None:
+        found = await self.keys_of(name)
+        if not found:
             await self._session.execute(
                 insert(Project)
-                .values(slug=slug, name=name)
+                .values(slug=slug_of(name), name=composed(name))
                 .on_conflict_do_nothing(index_elements=[Project.slug])
             )
-            found = await self._find(slug)
-        assert found is not None  # noqa: S101  we, or whoever we waited for, have inserted it
-        return ProjectKey(found, slug)
+            found = await self.keys_of(name)
+        return found[0]  # we, or whoever we waited for, have inserted it
+
+    async def keys_of(self, name: str) -> list[ProjectKey]:
+        """The project of that name or slug, if there is one.
+
+        It may be two, where both Unicode forms of the name were used before they were one: the
+        one in the form NFC first.
+        """
+        slugs = slugs_of(name)
+        rows = await self._session.execute(
+            select(Project.id, Project.slug).where(Project.slug.in_(slugs))
+        )
+        return sorted((ProjectKey(*row) for row in rows), key=lambda key: slugs.index(key.slug))
 
     async def name_of(self, project_id: UUID) -> str | None:
         """The name of that project; None when there is none."""
@@ -54,7 +64,8 @@ class ProjectRepository:
         Raises:
             NotFound: there is none.
         """
-        wanted = Project.slug == slug_of(named)
+        slugs = slugs_of(named)
+        wanted: ColumnElement[bool] = Project.slug.in_(slugs)
         if (project_id := _as_id(named)) is not None:
             wanted = or_(wanted, Project.id == project_id)
         rows = (await self._session.scalars(select(Project).where(wanted))).all()
@@ -63,7 +74,9 @@ class ProjectRepository:
                 f"There is no project {named[:_SHOWN_CHARS]!r}.",
                 "`GET /api/anime/projects` lists them; a generation makes the one it names.",
             )
-        return _record(next((row for row in rows if row.id == project_id), rows[0]))
+        by_id = [row for row in rows if row.id == project_id]
+        by_slug = sorted(rows, key=lambda row: (*slugs, row.slug).index(row.slug))
+        return _record([*by_id, *by_slug][0])
 
     async def create(self, new: NewProject) -> ProjectRecord:
         """The project, written down.
@@ -72,6 +85,8 @@ class ProjectRepository:
             AlreadyExists: another one has its slug.
         """
         slug = new.slug or slug_of(new.name)
+        if not new.slug and (known := await self.keys_of(new.name)):
+            raise _taken(known[0].slug)
         row = await self._session.scalar(
             insert(Project)
             .values(slug=slug, name=new.name, description=new.description, details=new.metadata)
@@ -79,9 +94,7 @@ class ProjectRepository:
             .returning(Project)
         )
         if row is None:
-            raise AlreadyExists(
-                f"There is a project {slug} already.", "Use it, or choose another slug."
-            )
+            raise _taken(slug)
         return _record(row)
 
     async def change(self, named: str, change: ProjectChange) -> ProjectRecord:
@@ -118,8 +131,9 @@ class ProjectRepository:
         rows = await self._session.scalars(found.limit(limit + 1))
         return page_of([_record(row) for row in rows], limit, lambda p: PageCut(p.created_at, p.id))
 
-    async def _find(self, slug: str) -> UUID | None:
-        return await self._session.scalar(select(Project.id).where(Project.slug == slug))
+
+def _taken(slug: str) -> AlreadyExists:
+    return AlreadyExists(f"There is a project {slug} already.", "Use it, or choose another slug.")
 
 
 def _as_id(named: str) -> UUID | None:

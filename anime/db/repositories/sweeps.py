@@ -23,17 +23,31 @@ from anime.db.repositories.sweep_sql import (
     COPY_ROWS,
     INSERT_FILES,
     INSERT_SWEPT,
-    KNOWN_IN,
     LINES_TABLE,
+    PRUNE_FOLDERS,
+    PRUNE_LINES,
+    REMEMBER_FOLDERS,
     ROWS_TABLE,
     ROWS_UNPACKED,
+    SOME_LINES,
+    UNKNOWN_AMONG,
 )
 
 # A job that no run holds and nobody has touched for so long has crashed for good: what it left
 # behind is organised. Until then its next run looks for its files itself.
 _ABANDONED = timedelta(hours=1)
 
-KnownLine = tuple[bytes, bytes, int, int]  # key of the folder, name, size, mtime in nanoseconds
+SourceLine = tuple[bytes, bytes, int, int]  # key of the folder, name, size, mtime in nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedSource:
+    """A line of a source. `path` is its folder's, None where only the folder's key is known."""
+
+    folder: bytes  # key
+    name: bytes
+    was_kept: bool
+    path: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ class SweptLine:
     file_id: int | None = None
     row: NewRow | None = None
     where: str | None = None  # path of the row that is to be its file's, if that has no id yet
+    path: bytes | None = None  # of the folder
 
 
 class SweepRepository:
@@ -76,13 +91,35 @@ class SweepRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def known_in(self, folders: Sequence[bytes]) -> set[KnownLine]:
-        """What is remembered of the files in those folders (by key)."""
+    async def unknown_among(self, files: Sequence[SourceLine]) -> list[int]:
+        """Places, from 0 and in order, of those that are not remembered as they are."""
+        columns = [list(column) for column in zip(*files, strict=True)] or [[], [], [], []]
+        rows = await self._run(UNKNOWN_AMONG, *columns)
+        return [number - 1 for (number,) in rows]
+
+    async def some_sources(self, number: int) -> list[RememberedSource]:
+        """About so many of those that are remembered, taken by chance."""
+        return [RememberedSource(*row) for row in await self._run(SOME_LINES, number, number)]
+
+    async def remember_folders(self, paths: Mapping[bytes, bytes]) -> None:
+        """Write down where folders are, by key. Twice is harmless."""
+        await self._run(REMEMBER_FOLDERS, list(paths), list(paths.values()))
+
+    async def prune(self, sources: Sequence[RememberedSource]) -> None:
+        """Remove the lines of those sources, and folders of which no line is left."""
+        folders = [source.folder for source in sources]
+        await self._run(PRUNE_LINES, folders, [source.name for source in sources])
+        await self._run(PRUNE_FOLDERS, sorted(set(folders)))
+
+    async def _run(
+        self, statement: bytes, *values: object
+    ) -> list[tuple[Any, ...]]:  # of any shape
+        """The statement's rows, by way of the driver: arrays of thousands, in their binary form."""
         connection = await self._driver()
         async with connection.cursor(binary=True) as cursor:
             try:
-                await cursor.execute(KNOWN_IN, (list(folders),))
-                return set(await cursor.fetchall())
+                await cursor.execute(statement, values)
+                return await cursor.fetchall() if cursor.description else []
             except psycopg.Error as fault:
                 raise _as_sqlalchemy(fault) from fault
 
@@ -157,6 +194,7 @@ class SweepRepository:
         await self._session.execute(text(LINES_TABLE))
         await self._copy(COPY_LINES, remembered)
         await self._session.execute(text(INSERT_SWEPT))
+        await self.remember_folders({line.folder: line.path for line in lines if line.path})
         return ids
 
     async def _insert(self, lines: Sequence[SweptLine]) -> dict[str, int]:
