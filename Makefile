@@ -1,4 +1,4 @@
-# Everything a person does with this project. `make help` lists it.
+# Everything that one does with this project. `make help` lists it.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -39,7 +39,7 @@ lint: install  ## What is seen without running anything: ruff, mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: install  ## Measure us beside a bare client; one: make bench NAME=batch
+bench: install  ## Measure this project beside a bare client; one: make bench NAME=batch
 	@$(BIN)/python -m benchmarks $(NAME)
 
 bench-api: install  ## Measure the API: submits, status, events to many clients
@@ -48,11 +48,11 @@ bench-api: install  ## Measure the API: submits, status, events to many clients
 bench-sweep: install  ## Measure sweeps beside a bare script and find, and every kind of search
 	@$(BIN)/python -m benchmarks.sweep
 
-fix: install  ## Let ruff format and mend what it can
+fix: install  ## Format with ruff, and correct what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock:  ## Write requirements.lock anew (needs uv)
+lock:  ## Rewrite requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --all-extras --output-file requirements.lock pyproject.toml
 

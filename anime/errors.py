@@ -1,39 +1,39 @@
 """Everything that can go wrong, in one tree.
 
 AnimeError
-├── InvalidRequest            what was asked for cannot be rendered as it stands
+├── InvalidRequest            the request cannot be rendered as it is
 │   ├── InvalidWorkflow       a graph or its binding file is wrong
-│   └── PromptRejected        ComfyUI looked at the graph and refused it
+│   └── PromptRejected        ComfyUI checked the graph and refused it
 ├── ComfyUIError              the server, or what it did with a prompt
-│   ├── ComfyUIUnreachable    nobody answers, or only with server errors
-│   ├── PromptLost            the server forgot a prompt it had accepted
+│   ├── ComfyUIUnreachable    it does not answer, or only with server errors
+│   ├── PromptLost            the server forgot a prompt that it had accepted
 │   ├── PromptInterrupted     somebody stopped the prompt in ComfyUI
 │   ├── RenderStalled         no sign of progress for too long
 │   ├── NodeFailed            a node raised while it ran
 │   ├── OutOfVram             a node ran out of memory
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
-├── StorageError              the library cannot take or give a file
+├── StorageError              the library cannot store or read a file
 │   ├── StorageUnavailable    the disk of the library does not answer
-│   └── UnusableFile          a file is empty, damaged, too large or nothing to look at
+│   └── UnusableFile          a file is empty, damaged, too large or no media
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
-│   ├── PrefectTimedOut       it took a request and has not answered in time: it may be done
-│   └── PrefectRefused        it answers, and says no
+│   ├── PrefectTimedOut       it has not answered a request, which may be done, in time
+│   └── PrefectRefused        it answers, and refuses
 ├── NotFound                  no such job, file or workflow
 ├── AlreadyExists             the name is taken
-├── TokenMissing              the API asks for a token, and this is none of its own
-├── PageRefused               a page of an unknown origin wants to open a socket
-├── QueueFull                 so many jobs wait that no more are taken on
+├── TokenMissing              the API needs a token, and the request has none that it knows
+├── PageRefused               a page of an unknown origin tries to open a WebSocket
+├── QueueFull                 so many jobs wait that no more are accepted
 ├── KeyReused                 the key or id of a request belongs to another one
-├── UnknownHost               a request is meant for another machine
-├── BodyTooLarge              a request is longer than the API takes
-├── RangeNotSatisfiable       a part of a file is wanted that it does not have
-├── RequestStalled            a request did not come in whole in time
-├── BatchIncomplete           some generations of a batch have no picture
-├── DeliveryFailed            a webhook has not arrived
-├── LeaseLost                 another run owns this job now
+├── UnknownHost               a request names another machine as its host
+├── BodyTooLarge              a request is longer than the API accepts
+├── RangeNotSatisfiable       a file does not have the requested part
+├── RequestStalled            the whole request did not arrive in time
+├── BatchIncomplete           some generations of a batch have no files
+├── DeliveryFailed            a webhook was not delivered
+├── LeaseLost                 another run has the lease on this job now
 ├── JobCancelled              the job was cancelled while the run was under way
-└── ConfigurationError        a setting, a port or a program this machine lacks
+└── ConfigurationError        a setting, a port or a program is missing or wrong
     └── StackError            a part of the local stack died or did not start
 
 Every error says what failed and on what (`what`), what to do next (`todo`), whether the
@@ -75,7 +75,7 @@ class InvalidWorkflow(InvalidRequest):
 
 
 class PromptRejected(InvalidRequest):
-    """ComfyUI's validation said no. `problems` has one readable line a fault."""
+    """ComfyUI's validation refused the graph. `problems` has a readable line for each fault."""
 
     slug = "prompt-rejected"
 
@@ -97,14 +97,14 @@ class ComfyUIUnreachable(ComfyUIError):
 
 
 class PromptLost(ComfyUIError):
-    """Absent from queue and history: to be sent again, under the next attempt's id."""
+    """Absent from queue and history: to be submitted again, as the next attempt."""
 
     kind = FailureKind.LOST
     slug = "prompt-lost"
 
 
 class PromptInterrupted(ComfyUIError):
-    """Stopped in ComfyUI by somebody else: to be sent again, under the next attempt's id."""
+    """Stopped in ComfyUI by somebody else: to be submitted again, as the next attempt."""
 
     kind = FailureKind.INTERRUPTED
     slug = "prompt-interrupted"
@@ -155,13 +155,13 @@ class StorageUnavailable(StorageError):
 
 
 class UnusableReason(StrEnum):
-    """Why a file is nothing for the library."""
+    """Why the library cannot use a file."""
 
     EMPTY = "empty"
     TRUNCATED = "truncated"  # it ends before it should; it may still be growing
     UNDECODABLE = "undecodable"  # damaged, or forged
-    TOO_LARGE = "too_large"  # to be looked at safely: pixels, frames or bytes
-    NOT_MEDIA = "not_media"  # no picture, film or sound of a kind we know
+    TOO_LARGE = "too_large"  # to be inspected safely: pixels, frames or bytes
+    NOT_MEDIA = "not_media"  # no picture, film or sound of a known kind
 
 
 class UnusableFile(StorageError):
@@ -232,7 +232,7 @@ class QueueFull(AnimeError):
 
 
 class KeyReused(AnimeError):
-    """Nothing is made of the second request; the first one's job stands."""
+    """The second request makes no job; that of the first is left as it is."""
 
     http_status = 409
     slug = "idempotency-conflict"
@@ -257,7 +257,7 @@ class BatchIncomplete(AnimeError):
 
 
 class DeliveryFailed(AnimeError):
-    """`is_final` when the receiver wants no more of it."""
+    """`is_final` if the receiver refuses it for good."""
 
     retryable = True
     http_status = 502

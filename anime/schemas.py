@@ -1,7 +1,7 @@
 """What crosses a boundary: requests from people and programs, answers, events.
 
-What users send refuses unknown fields; lengths and sizes have their units in the description,
-which the Prefect form and the OpenAPI page show.
+Models of what users send refuse unknown fields. Descriptions say the units of lengths and sizes;
+Prefect's form and the OpenAPI page show them.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class GenerationType(StrEnum):
 
 
 class MediaKind(StrEnum):
-    """What a file is to the eye and ear. Animated pictures are videos."""
+    """What a file shows or plays. Animated pictures are videos."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -51,7 +51,7 @@ DEFAULT_WORKFLOWS = {GenerationType.IMAGE: "txt2img", GenerationType.VIDEO: "ani
 
 
 def _storable(text: str) -> str:
-    """Refuse what neither PostgreSQL nor a PNG chunk can hold: NUL and lone surrogates."""
+    """The text; ValueError for NUL and lone surrogates, which PostgreSQL and PNG cannot store."""
     if "\x00" in text:
         raise ValueError("holds a NUL byte; remove it")
     try:
@@ -88,7 +88,7 @@ def _multiple_of_eight(size: int) -> int:
 
 
 def _web_address(text: str) -> str:
-    """The URL in its normal spelling, in which a host such as 0x7f.1 shows what it is."""
+    """The URL in its normal form, in which a host such as 0x7f.1 is the address it stands for."""
     try:
         url = _WEB_ADDRESS.validate_python(text)
     except ValidationError as fault:
@@ -135,7 +135,7 @@ VramMb = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class LoraChoice(BaseModel):
-    """One LoRA file and how strongly it acts."""
+    """One LoRA file and its strength."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -146,7 +146,7 @@ class LoraChoice(BaseModel):
 
 
 class GenerationRequest(BaseModel):
-    """What to render. Everything but the prompt has a default from the workflow."""
+    """What to render. Every field but the prompt has a default."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -172,20 +172,20 @@ class GenerationRequest(BaseModel):
     sampler: Name | None = Field(default=None, description="Sampler, as ComfyUI lists it.")
     scheduler: Name | None = Field(default=None, description="Scheduler, as ComfyUI lists it.")
     seed: Seed | None = Field(
-        default=None, description="0 to 2^64-1. Left out, one is derived from the job's id."
+        default=None, description="0 to 2^64-1; derived from the job's id if left out."
     )
     batch_size: BatchSize | None = Field(
-        default=None, description="Pictures made in one go; each is kept."
+        default=None, description="Pictures made at once; each is kept."
     )
     priority: Priority = Field(
         default=50, description="0 to 100; from 50 up it goes to the interactive queue."
     )
     required_vram_mb: VramMb | None = Field(
-        default=None, description="Free VRAM needed, in MB; left out, the workflow says."
+        default=None, description="Free VRAM needed, in MB; that of the workflow if left out."
     )
     webhook_url: WebhookUrl | None = Field(
         default=None,
-        description="http or https address that is told, signed, once the generation has ended.",
+        description="http or https address that gets a signed message when the job has ended.",
     )
     inputs: dict[Name, JsonValue] = Field(
         default_factory=dict,
@@ -195,7 +195,7 @@ class GenerationRequest(BaseModel):
 
     @property
     def workflow_name(self) -> str:
-        """The workflow asked for, or the one of the type."""
+        """The workflow of the request, or the default one of its type."""
         return self.workflow or DEFAULT_WORKFLOWS[self.type]
 
     @model_validator(mode="after")
@@ -214,11 +214,11 @@ class Accepted(BaseModel):
 
     job_id: UUID
     status: JobStatus
-    status_url: str = Field(description="Where to ask how far it is.")
+    status_url: str = Field(description="Where to get its status.")
 
 
 class Cancellation(BaseModel):
-    """What became of a job that was to be stopped."""
+    """What became of a job that was to be cancelled."""
 
     job_id: UUID
     status: JobStatus
@@ -226,7 +226,7 @@ class Cancellation(BaseModel):
 
 
 class JobSnapshot(BaseModel):
-    """One job as the database knows it."""
+    """One job, as its row says."""
 
     id: UUID
     type: GenerationType
@@ -252,7 +252,7 @@ class JobSnapshot(BaseModel):
 
 
 class FileRecord(BaseModel):
-    """One file of the library as the database knows it."""
+    """One file of the library, as its row says."""
 
     id: int
     filename: str
@@ -271,7 +271,7 @@ class FileRecord(BaseModel):
 
 
 class ProgressEvent(BaseModel):
-    """One full snapshot of a job, as published. A lost one does no harm.
+    """One full snapshot of a job, as published, so that a lost one does no harm.
 
     `seq` grows by one for each event of a job; `timestamp` is UTC.
     """
@@ -292,8 +292,8 @@ class ProgressEvent(BaseModel):
 
 
 class Preview(BaseModel):
-    """A picture of a render in progress, as published while somebody wants to see it."""
+    """A picture of a render in progress, published while a client asks for it."""
 
     job_id: UUID
     media_type: str
-    image: str = Field(description="The picture's bytes in base64.")
+    image: str = Field(description="The picture in base64.")

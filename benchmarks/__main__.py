@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME …]: measure, print, write down."""
+"""python -m benchmarks [NAME …]: measure, print and save."""
 
 import asyncio
 import sys
@@ -29,7 +29,7 @@ from benchmarks.studio import Studio, open_studio
 
 Benchmark: TypeAlias = Callable[[Studio, Effort], Awaitable[list[Row]]]
 
-# In this order: idle before anything has run, memory last because it leaves the most behind.
+# In this order: idle before anything has run, those that leave much behind at the end.
 BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle.measure,
     "latency": latency.measure,
@@ -41,9 +41,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.measure,
     "submit": submit.measure,
 }
-# Needs no studio and many minutes: only where it is named.
-OF_ROWS: dict[str, Callable[[int], Awaitable[list[Row]]]] = {"search": search.measure}
-NAMES = ", ".join(BENCHMARKS | OF_ROWS)
+# Needs no studio, but many minutes: runs only if it is named.
+STANDALONE: dict[str, Callable[[int], Awaitable[list[Row]]]] = {"search": search.measure}
+NAMES = ", ".join(BENCHMARKS | STANDALONE)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -63,7 +63,7 @@ def benchmarks(
     rows: Annotated[int | None, typer.Option(min=1000, help="Of files, for the search.")] = None,
 ) -> None:
     """Measure our path beside a bare client of the same ComfyUI (ANIME_COMFYUI_URL, or ours)."""
-    chosen = [name for name in BENCHMARKS | OF_ROWS if name in (names or BENCHMARKS)]
+    chosen = [name for name in BENCHMARKS | STANDALONE if name in (names or BENCHMARKS)]
     if unknown := sorted(set(names or ()) - set(chosen)):
         raise typer.BadParameter(f"{', '.join(unknown)}: there is {NAMES}.")
     usual = FULL if full else Effort()
@@ -79,11 +79,11 @@ def benchmarks(
 
 
 async def _measure(names: Sequence[str], effort: Effort) -> None:
-    """Measure one after the other, and write down what there is even if one fails."""
+    """Measure one after the other, and save what there is even if one fails."""
     found: dict[str, list[Row]] = {}
     try:
-        for name in [name for name in names if name in OF_ROWS]:
-            found[name] = await OF_ROWS[name](effort.rows)
+        for name in [name for name in names if name in STANDALONE]:
+            found[name] = await STANDALONE[name](effort.rows)
             report.show(name, found[name])
         if in_studio := [name for name in names if name in BENCHMARKS]:
             async with open_studio() as studio:

@@ -1,7 +1,7 @@
-"""What a script without any of this project would do: post, listen, fetch.
+"""What a script without this project would do: post, listen, fetch.
 
-httpx and websockets, and nothing of ours but the address of the websocket. No queue, no
-database, no checks: as fast as ComfyUI lets anybody be.
+httpx and websockets, and nothing of this project but the WebSocket's address. No queue, no
+database, no checks: as fast as ComfyUI allows.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FRAME_MAX_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BareRender:
-    """One prompt's way, in seconds since the epoch, and the files it left."""
+    """One prompt: when it was sent and fetched, in seconds since the epoch, and its files."""
 
     prompt_id: str
     sent_at: float
@@ -72,7 +72,7 @@ class BareClient:
         return [BareRender(each, sent[each], *fetched[each]) for each in ids]
 
     def _websocket(self) -> connect:
-        """One for a series: what nobody reads in between would stay in the server's memory."""
+        """A WebSocket for one series, as the server keeps messages that nobody reads in memory."""
         return connect(
             websocket_url(self._url, self._client_id),
             proxy=None,
@@ -84,9 +84,9 @@ class BareClient:
         self, ids: Sequence[str], graphs: Sequence[Graph], sent: dict[str, float]
     ) -> None:
         for prompt_id, graph in zip(ids, graphs, strict=True):
-            order = {"prompt": graph, "prompt_id": prompt_id, "client_id": self._client_id}
+            body = {"prompt": graph, "prompt_id": prompt_id, "client_id": self._client_id}
             sent[prompt_id] = time.time()
-            (await self._http.post("/prompt", json=order)).raise_for_status()
+            (await self._http.post("/prompt", json=body)).raise_for_status()
 
     async def _fetch_as_they_end(
         self, socket: ClientConnection, waiting: set[str], group: asyncio.TaskGroup
@@ -107,7 +107,7 @@ class BareClient:
         return fetches
 
     async def _fetch(self, prompt_id: str) -> tuple[float, tuple[Path, ...]]:
-        """When the last file of the prompt was here, and the files."""
+        """When the last file of the prompt was downloaded, and the files."""
         entry = (await self._http.get(f"/history/{prompt_id}")).raise_for_status().json()[prompt_id]
         files = [
             await self._download(image)

@@ -44,7 +44,7 @@ class Series:
 
 
 @dataclass
-class Contest:
+class Comparison:
     """Both sides of one series."""
 
     ours: Series = field(default_factory=Series)
@@ -56,15 +56,15 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     render_all, path = await _our_path(studio)
     rows = []
     for seconds in effort.seconds:
-        contest = Contest()
+        comparison = Comparison()
         for _ in range(effort.rounds):
-            await _one_round(studio, contest, render_all, effort.renders, seconds)
-        rows += _rows(contest, effort, seconds, path)
+            await _one_round(studio, comparison, render_all, effort.renders, seconds)
+        rows += _rows(comparison, effort, seconds, path)
     return rows
 
 
 async def _one_round(
-    studio: Studio, contest: Contest, render_all: RenderAll, number: int, seconds: float
+    studio: Studio, comparison: Comparison, render_all: RenderAll, number: int, seconds: float
 ) -> None:
     """Render the same number of pictures both ways, one way after the other."""
 
@@ -72,7 +72,7 @@ async def _one_round(
         graphs = [studio.graph(seconds) for _ in range(number)]
         await studio.bare.render(graphs, seconds_allowed(number, seconds))
 
-    for series, work in ((contest.bare, bare), (contest.ours, render_all)):
+    for series, work in ((comparison.bare, bare), (comparison.ours, render_all)):
         before = await studio.newest_spans(number)
         began = time.monotonic()
         await work(studio, number, seconds)
@@ -114,8 +114,8 @@ async def _by_requests(studio: Studio, number: int, seconds: float) -> None:
     await render_through_api(studio, number, seconds)
 
 
-def _rows(contest: Contest, effort: Effort, seconds: float, path: str) -> list[Row]:
-    ours, bare = contest.ours, contest.bare
+def _rows(comparison: Comparison, effort: Effort, seconds: float, path: str) -> list[Row]:
+    ours, bare = comparison.ours, comparison.bare
     limit = REACHES.get(seconds)
     size = f"{effort.renders} × {seconds:g} s"
     return [

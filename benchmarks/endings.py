@@ -1,4 +1,4 @@
-"""When generations ended, by the terminal events on Redis as they arrive here."""
+"""When jobs ended, by the arrival of their terminal events from Redis."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 class Endings:
-    """The end of each job, for who waits for it."""
+    """The end of each job, to be waited for."""
 
     def __init__(self) -> None:
         self._ended: defaultdict[UUID, asyncio.Future[tuple[float, JobStatus]]] = defaultdict(
@@ -27,15 +27,15 @@ class Endings:
         )
 
     def note(self, event: ProgressEvent, at: float) -> None:
-        """Keep the event if it is a terminal one; `at` is when it came."""
+        """Keep the event if it is a terminal one; `at` is when it arrived."""
         if event.status.is_final and not self._ended[event.job_id].done():
             self._ended[event.job_id].set_result((at, event.status))
 
-    async def of(self, jobs: Iterable[UUID], timeout_seconds: float) -> dict[UUID, float]:
-        """When each of the jobs was said to be completed, in seconds since the epoch.
+    async def wait_for(self, jobs: Iterable[UUID], timeout_seconds: float) -> dict[UUID, float]:
+        """When the end of each job arrived, in seconds since the epoch.
 
         Raises:
-            StackError: one of them has failed, or has not ended in time.
+            StackError: one of them was not completed, or has not ended in time.
         """
         found = {}
         try:
@@ -53,8 +53,8 @@ class Endings:
 
 
 @asynccontextmanager
-async def heard_endings(redis_url: str) -> AsyncIterator[Endings]:
-    """What ends from now on, for as long as the block lasts."""
+async def listen_for_endings(redis_url: str) -> AsyncIterator[Endings]:
+    """The ends from now on, as long as the block lasts."""
     endings = Endings()
     async with (
         Redis.from_url(redis_url, protocol=2, socket_connect_timeout=TIMEOUT_SECONDS) as redis,

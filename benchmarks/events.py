@@ -1,4 +1,4 @@
-"""Events to many clients, and what clients cost that only wait."""
+"""Events to many clients, and the memory of clients that only wait."""
 
 import asyncio
 import json
@@ -27,11 +27,11 @@ IDLE_CLIENTS = 1000
 SETTLE_SECONDS = 2
 TIMEOUT_SECONDS = 60
 _WARM_UP = 100  # steps during which the clients connect
-_STEP = re.compile(r"step (\d+) of")  # as a job's message says it
+_STEP = re.compile(r"step (\d+) of")  # in a job's message
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """How long a sampler's step is on its way, and the memory of a thousand clients."""
+    """How long a sampler's step takes to reach clients, and the memory of a thousand of them."""
     delays = await _delays(studio, effort.events)
     last = [max(each) for each in delays]
     every = [each for some in delays for each in some]
@@ -46,33 +46,33 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
 
 
 async def _delays(studio: Studio, events: int) -> list[list[float]]:
-    """For each step of a render, the milliseconds until each client knew of it.
+    """For each step of a render, the milliseconds until it reached each client.
 
     Raises:
-        StackError: not every client was told of every step.
+        StackError: not every client got every step.
     """
     record = studio.stack.record
     seconds = (_WARM_UP + events) * STEP_SECONDS
     async with relay_to(record.settings["comfyui_url"]) as relay, _comfyui_at(studio, relay.url):
         job = await studio.submit(studio.request(seconds))
         async with _watchers(record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
-            first = max(relay.told_at, default=0) + 1
-            await studio.endings.of([job.job_id], seconds_allowed(1, seconds))
+            first = max(relay.reported_at, default=0) + 1
+            await studio.endings.wait_for([job.job_id], seconds_allowed(1, seconds))
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 output, _ = await watchers.communicate(b"")
     known_at: defaultdict[int, list[float]] = defaultdict(list)
     for message, at in (event for client in json.loads(output) for event in client):
         if found := _STEP.search(message):
             known_at[int(found[1])].append(at)
-    counted = [step for step in relay.told_at if step > first]
+    counted = [step for step in relay.reported_at if step > first]
     if len(counted) < events or any(len(known_at[step]) != CLIENTS for step in counted):
-        raise StackError("Not every client was told of every step.", "See the log of the API.")
-    return [[(at - relay.told_at[step]) * 1000 for at in known_at[step]] for step in counted]
+        raise StackError("Not every client got every step.", "See the log of the API.")
+    return [[(at - relay.reported_at[step]) * 1000 for at in known_at[step]] for step in counted]
 
 
 @asynccontextmanager
 async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
-    """Runs that begin within the block reach ComfyUI there: a block in Prefect says so."""
+    """Within the block, new runs reach ComfyUI at that URL: a block in Prefect says so."""
     async with studio.stack.prefect() as prefect:
         kind = (await prefect.get("/block_types/slug/comfyui-server")).raise_for_status().json()
         wanted = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
@@ -94,7 +94,7 @@ async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
 
 
 async def _idle_mb(studio: Studio) -> float:
-    """What the API's process grows by with clients that only wait."""
+    """How much the API's process grows with clients that only wait, in MB."""
     record, job_id = studio.stack.record, uuid4()
     api = record.parts["api"].pid
     before = family_mb(api, shared_mb)
@@ -118,7 +118,7 @@ async def _idle_mb(studio: Studio) -> float:
 async def _watchers(
     url: str, count: int, job_id: UUID
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """So many clients in a process of their own, all with their subscription answered."""
+    """A process with `count` clients, once all have the answer to their subscription."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.watchers", url, str(count), str(job_id)),
         cwd=PROJECT_DIR,
@@ -126,7 +126,7 @@ async def _watchers(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
+        output = process.stdout or asyncio.StreamReader()  # never None, as it was opened as a pipe
         async with asyncio.timeout(TIMEOUT_SECONDS):
             first = await output.readline()
         if first != b"ready\n":

@@ -1,4 +1,4 @@
-"""How much memory programs hold, their children included; in MB of a million bytes."""
+"""How much memory programs hold with their children, in MB of a million bytes."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,13 +12,13 @@ MB = 1_000_000
 
 
 def parts_mb(record: StackRecord, measure: Callable[[int], float]) -> dict[str, float]:
-    """What each part of a stack holds, and `anime up` itself."""
+    """What each part of a stack holds, and what `anime up` itself holds."""
     parts = {name: family_mb(part.pid, measure) for name, part in record.parts.items()}
     return parts | {"anime up": measure(record.pid)}
 
 
 def family_mb(pid: int, measure: Callable[[int], float]) -> float:
-    """What the process and all it has started hold."""
+    """What the process and its descendants hold."""
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(pid).children(recursive=True)
         return sum(map(measure, (pid, *(child.pid for child in children))))
@@ -35,7 +35,7 @@ def resident_mb(pid: int) -> float:
 def shared_mb(pid: int) -> float:
     """The proportional set, in which a page counts once however many processes share it.
 
-    The resident set where the system does not tell: not Linux, or another user's process.
+    The resident set where that is not known: not on Linux, or another user's process.
     """
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The whole stack with nothing to do: the memory it holds."""
+"""The memory of the whole stack with nothing to do."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio
 
 SETTLE_SECONDS = 10
-MOST_MB = 800
+MAX_MB = 800
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """Each part's share, and all of them together, counted both ways."""
+    """Each part's share, and the sum of all, counted both ways."""
     del effort
     await asyncio.sleep(SETTLE_SECONDS)
     record = studio.stack.record
@@ -20,6 +20,6 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     whole, strict = sum(shares.values()), sum(parts_mb(record, resident_mb).values())
     return [
         *(Row(f"{name}, MB", size) for name, size in sorted(shares.items())),
-        Row("whole idle stack, MB", whole, None, Reach(MOST_MB)),
+        Row("whole idle stack, MB", whole, None, Reach(MAX_MB)),
         Row("the same, shared pages counted by each who has them, MB", strict),
     ]

@@ -1,4 +1,4 @@
-"""Load on an HTTP server from a process of its own, light enough not to be what is measured.
+"""Load on an HTTP server from a process of its own, light enough not to limit the measurement.
 
     python -m benchmarks.load '{"url": "http://127.0.0.1:8330", "path": "/health", "seconds": 5}'
 
@@ -18,18 +18,17 @@ from urllib.parse import urlsplit
 
 from anime.errors import StackError
 
-TRIVIAL = "trivial"  # the argument of which this is the server instead
+TRIVIAL = "trivial"  # with this argument, it is the server instead
 TIMEOUT_SECONDS = 30.0  # of one answer
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked, of whom, and how often.
+    """Which request goes to which server, and how often.
 
-    With a `rate` (requests per second) they are begun at even times, whether or not the ones
-    before are answered, on as many connections as that takes; without, each connection asks again
-    as soon as it has its answer.
-    `{number}` in the body counts the requests.
+    With a `rate` (requests per second), requests begin at even times, whether or not those before
+    are answered, on as many connections as that takes. Without, each connection sends the next as
+    soon as it has its answer. `{number}` in the body counts the requests.
     """
 
     url: str
@@ -42,12 +41,10 @@ class Load:
 
     @property
     def host(self) -> str:
-        """Whom to connect to."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return urlsplit(self.url).port or 80
 
     def request(self, number: int) -> bytes:
@@ -62,7 +59,7 @@ class Load:
 
 @dataclass
 class Measured:
-    """How long each answer took, in seconds from when it was due, and what was answered."""
+    """The times of answers, in seconds since the request was due, and the counts of statuses."""
 
     elapsed_seconds: float = 0.0
     answers_seconds: list[float] = field(default_factory=list)
@@ -70,7 +67,6 @@ class Measured:
 
     @property
     def per_second(self) -> float:
-        """Answers per second."""
         return len(self.answers_seconds) / self.elapsed_seconds
 
 
@@ -87,23 +83,23 @@ def require_only(status: str, measured: Measured) -> None:
 
 
 async def measure_load(load: Load) -> Measured:
-    """What a process of its own has measured."""
+    """The measurement of a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.load", json.dumps(asdict(load))),
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await process.communicate()
-    return Measured(**json.loads(said))
+    output, _ = await process.communicate()
+    return Measured(**json.loads(output))
 
 
 @asynccontextmanager
 async def trivial_server() -> AsyncIterator[str]:
-    """The URL of a server that answers at once, whatever it is asked: what the load can reach."""
+    """The URL of a server that answers anything at once: the most that the load can reach."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.load", TRIVIAL), stdout=asyncio.subprocess.PIPE
     )
     try:
-        output = process.stdout or asyncio.StreamReader()  # it is there, as it was asked for
+        output = process.stdout or asyncio.StreamReader()  # never None, as it was opened as a pipe
         async with asyncio.timeout(TIMEOUT_SECONDS):
             port = int(await output.readline())
         yield f"http://127.0.0.1:{port}"
@@ -113,15 +109,15 @@ async def trivial_server() -> AsyncIterator[str]:
 
 
 class _Connections:
-    """Kept-alive connections, of which those used last are used first."""
+    """Kept-alive connections; the one that was used last is used first."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def status_of(self, request: bytes) -> str:
-        """The status of the answer, once all of it is there."""
-        reader, writer = await self._take()
+        """The status of the answer, once all of it has arrived."""
+        reader, writer = await self._connection()
         writer.write(request)
         async with asyncio.timeout(TIMEOUT_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -130,7 +126,7 @@ class _Connections:
         self._idle.append((reader, writer))
         return head[9:12].decode()
 
-    async def _take(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
@@ -143,7 +139,7 @@ class _Connections:
             writer.close()
 
 
-class _Run:
+class _LoadRun:
     """One load under way."""
 
     def __init__(self, load: Load, connections: _Connections) -> None:
@@ -161,13 +157,13 @@ class _Run:
     async def _back_to_back(self, began: float) -> None:
         request = self._load.request(0)
 
-        async def again_and_again() -> None:
+        async def ask_repeatedly() -> None:
             while (due := time.perf_counter()) < began + self._load.seconds:
                 await self._ask(request, due)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self._load.connections):
-                group.create_task(again_and_again())
+                group.create_task(ask_repeatedly())
 
     async def _at_a_rate(self, began: float) -> None:
         rate = self._load.rate or 1.0
@@ -183,7 +179,7 @@ class _Run:
         self._statuses[status] += 1
 
 
-class _Trivial(asyncio.Protocol):
+class _TrivialProtocol(asyncio.Protocol):
     """Answers each request with the same 200 bytes, as fast as Python can."""
 
     ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
@@ -199,13 +195,13 @@ class _Trivial(asyncio.Protocol):
 
 async def _main(argument: str) -> None:
     if argument == TRIVIAL:
-        server = await asyncio.get_running_loop().create_server(_Trivial, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(_TrivialProtocol, "127.0.0.1", 0)
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
         await server.serve_forever()
     load = Load(**json.loads(argument))
     connections = _Connections(load)
-    measured = await _Run(load, connections).measure()
+    measured = await _LoadRun(load, connections).measure()
     connections.close()
     sys.stdout.write(json.dumps(asdict(measured)))
 

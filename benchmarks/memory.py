@@ -1,4 +1,4 @@
-"""The worker after many generations: whether it grows."""
+"""Whether the worker's memory grows with many generations."""
 
 import asyncio
 
@@ -9,20 +9,20 @@ from benchmarks.studio import Studio
 from benchmarks.through_api import render_through_api
 
 RENDER_SECONDS = 0.05
-BASELINE = 5  # it is compared with what it was after one of so many
+BASELINE = 5  # the comparison is with the memory after this fraction of them
 SETTLE_SECONDS = 5
-MOST_GROWTH = 1.1
+MAX_GROWTH = 1.1
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """The worker's memory in the end, against that after the first fifth."""
+    """The worker's memory at the end, beside that after the first fifth."""
     first = effort.generations // BASELINE
     await render_through_api(studio, first, RENDER_SECONDS)
     early = await _worker_mb(studio)
     await render_through_api(studio, effort.generations - first, RENDER_SECONDS)
     late = await _worker_mb(studio)
     many = f"after {effort.generations} generations, MB"
-    growth = Reach(MOST_GROWTH, by_ratio=True)
+    growth = Reach(MAX_GROWTH, by_ratio=True)
     return [
         Row(f"worker {many}", late, early, growth, f"beside it: the same after {first}"),
         Row(f"whole stack {many}", sum(parts_mb(studio.stack.record, shared_mb).values())),
@@ -30,6 +30,6 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
 
 
 async def _worker_mb(studio: Studio) -> float:
-    """What the worker holds once its last run has been put away."""
+    """What the worker holds some seconds after its last run."""
     await asyncio.sleep(SETTLE_SECONDS)
     return family_mb(studio.stack.record.parts["worker"].pid, shared_mb)

@@ -1,4 +1,4 @@
-"""A way to ComfyUI on which one sees when it tells of each sampler step."""
+"""A proxy before ComfyUI that notes when ComfyUI reports each sampler step."""
 
 import asyncio
 import struct
@@ -18,52 +18,52 @@ _UPGRADED, _END_OF_HEAD = b"HTTP/1.1 101", b"\r\n\r\n"
 
 @dataclass(frozen=True)
 class Relay:
-    """Passes on whatever comes to `url`. `told_at`: by step, in seconds since the epoch."""
+    """Forwards what comes to `url`. `reported_at`: by step, in seconds since the epoch."""
 
     url: str
-    told_at: dict[int, float] = field(default_factory=dict)
+    reported_at: dict[int, float] = field(default_factory=dict)
 
     def note(self, frame: bytes, at: float) -> None:
-        """Keep when the frame came, if it tells of a step for the first time."""
+        """Keep when the frame came, if it is the first that reports its step."""
         match decode_frame(frame.decode()):
             case NodeProgressed(value=value, max=steps):
-                told = [(value, steps)]
+                steps_reported = [(value, steps)]
             case ProgressStates(nodes=nodes):
-                told = [(node.value, node.max) for node in nodes.values()]
+                steps_reported = [(node.value, node.max) for node in nodes.values()]
             case _:
                 return
-        for step, steps in told:
+        for step, steps in steps_reported:
             if steps > 1:
-                self.told_at.setdefault(int(step), at)
+                self.reported_at.setdefault(int(step), at)
 
 
 @asynccontextmanager
 async def relay_to(url: str) -> AsyncIterator[Relay]:
     """A relay on loopback, for as long as the block lasts."""
     address = urlsplit(url)
-    carried: set[asyncio.Task[None]] = set()
+    forwardings: set[asyncio.Task[None]] = set()
 
-    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        way = _carry(relay, reader, writer, (str(address.hostname), address.port or 80))
-        task = asyncio.create_task(way)
-        carried.add(task)
-        task.add_done_callback(carried.discard)
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        forwarding = _forward(relay, reader, writer, (str(address.hostname), address.port or 80))
+        task = asyncio.create_task(forwarding)
+        forwardings.add(task)
+        task.add_done_callback(forwardings.discard)
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
         relay = Relay(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         yield relay
-        for task in carried:
+        for task in forwardings:
             task.cancel()
-        await asyncio.gather(*carried, return_exceptions=True)
+        await asyncio.gather(*forwardings, return_exceptions=True)
 
 
-async def _carry(
+async def _forward(
     relay: Relay,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     target: tuple[str, int],
 ) -> None:
-    """Pass on one connection, both ways, until either side has had enough."""
+    """Forward one connection, both ways, until either side closes it."""
     from_target, to_target = await asyncio.open_connection(*target)
     frames = FrameReader(relay.note)
     try:
@@ -78,28 +78,28 @@ async def _carry(
 async def _pump(
     source: asyncio.StreamReader,
     target: asyncio.StreamWriter,
-    see: Callable[[bytes, float], None] | None = None,
+    observe: Callable[[bytes, float], None] | None = None,
 ) -> None:
     with suppress(ConnectionError):
         while chunk := await source.read(CHUNK_BYTES):
             at = time.time()
             target.write(chunk)
-            if see is not None:
-                see(chunk, at)
+            if observe is not None:
+                observe(chunk, at)
             await target.drain()
     target.close()
 
 
 class FrameReader:
-    """Finds the text frames in what a server says after the handshake of a websocket."""
+    """Finds the text frames that a server sends after the handshake of a WebSocket."""
 
     def __init__(self, note: Callable[[bytes, float], None]) -> None:
         self._note = note
         self._rest = b""
-        self._is_open: bool | None = None  # unknown before the answer's head is there
+        self._is_open: bool | None = None  # unknown before the answer's head has arrived
 
     def feed(self, chunk: bytes, at: float) -> None:
-        """Note each frame that is complete with the chunk."""
+        """Note each frame that the chunk completes."""
         if self._is_open is False:
             return
         self._rest += chunk

@@ -1,4 +1,4 @@
-"""What a run has found: rows of figures, as a table and as JSON."""
+"""The results of a run: rows of figures, as a table and as JSON."""
 
 import json
 import platform
@@ -16,14 +16,14 @@ from rich.table import Table
 
 from anime.settings import PROJECT_DIR
 
-WIDTH_OF_A_FILE = 120  # columns
+FILE_COLUMNS = 120  # columns
 VERDICTS = {True: "[green]yes", False: "[red]no", None: ""}
 RESULTS = PROJECT_DIR / "benchmarks" / "results"
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What is to be reached: at least, or at most, so much; by the figure or by the ratio."""
+    """A goal: at least or at most so much, by the figure or by the ratio."""
 
     limit: float
     at_least: bool = False
@@ -39,9 +39,9 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of ours, beside the same of who does without us.
+    """One figure of ours, beside the same figure without this project.
 
-    `other` is the bare client's or the stock worker's, by the name of the row.
+    `other` is that of the bare client or of the stock worker, as the row's name says.
     """
 
     what: str
@@ -52,12 +52,12 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours by the other; None without another."""
+        """Ours divided by the other; None if there is no other."""
         return self.ours / self.other if self.other else None
 
     @property
     def is_met(self) -> bool | None:
-        """Whether it reaches what it is to reach; None if that is nothing, or not comparable."""
+        """Whether the goal is reached; None if there is none, or nothing to compare with."""
         if self.reach is None:
             return None
         value = self.ratio if self.reach.by_ratio else self.ours
@@ -68,12 +68,12 @@ def show(name: str, rows: Sequence[Row]) -> None:
     """Print the rows of one benchmark as a table."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=WIDTH_OF_A_FILE)
+        console = Console(width=FILE_COLUMNS)
     console.print(table(name, rows))
 
 
 def table(name: str, rows: Sequence[Row]) -> Table:
-    """The rows of one benchmark, their notes below them."""
+    """The rows of one benchmark, with their notes below."""
     notes = dict.fromkeys(row.note for row in rows if row.note)
     drawn = Table(title=name, title_justify="left", caption="; ".join(notes), box=SIMPLE_HEAD)
     drawn.add_column("what")
@@ -87,7 +87,7 @@ def table(name: str, rows: Sequence[Row]) -> Table:
 
 
 def write(found: Mapping[str, Sequence[Row]], options: Mapping[str, object]) -> Path:
-    """The file that all of it was written to."""
+    """Write everything to a new file, and return its path."""
     now = datetime.now(UTC)
     content = {
         "at": now.isoformat(),
@@ -116,8 +116,8 @@ def _machine() -> dict[str, object]:
 
 
 def _commit() -> str:
-    """The commit of the working tree; empty where there is none."""
-    done = subprocess.run(  # of PATH, and only asked
+    """The commit of the working tree; empty if there is none."""
+    done = subprocess.run(  # the git of PATH; it changes nothing
         ["git", "describe", "--always", "--dirty"],
         cwd=PROJECT_DIR,
         capture_output=True,
@@ -129,7 +129,7 @@ def _commit() -> str:
 
 
 def _short(value: float | None) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if value is None:
         return ""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

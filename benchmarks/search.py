@@ -1,7 +1,7 @@
-"""Searching the files: how long a page takes, by what is asked for, and what being found costs.
+"""Searches: how long a page of each kind takes, and what it costs to make rows searchable.
 
-Rows of three years in a PostgreSQL of its own, as `anime up` runs it. They are there before the
-revision that makes them searchable, so that its time and what others wait for it are measured, too.
+Rows of three years in a PostgreSQL of its own, configured as by `anime up`. They are inserted
+before the revision that makes them searchable, whose time and locks are measured, too.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ BATCH_ROWS = 50_000
 SWEPT_ROWS = 10_000
 SEARCHES = 40  # of each kind
 PAGE_FILES = 50
-MOST_MS = 50
+MAX_MS = 50
 SINCE = datetime(2023, 1, 1, tzinfo=UTC)
 BEFORE_THE_SEARCH = "0003"
 
@@ -34,8 +34,8 @@ PROJECTS = """
     INSERT INTO anime_api.projects (slug, name)
     SELECT 'p' || n, 'P' || n FROM generate_series(0, 40) AS n
 """
-# Words as in a language: the first is the most common by far. Some are as rare as they are named,
-# and one has gone out of use. Seven files of ten belong to the project that is at work then.
+# Words as in a language: the first is by far the most common. Some are as rare as their names say,
+# and one is no longer used. Seven files of ten belong to the project of their time.
 FILES = """
     INSERT INTO anime_api.anime_files (
         filename, project_id, job_id, file_type, file_path, file_size, metadata, created_at
@@ -73,15 +73,15 @@ FILES = """
         FROM generate_series(1, 25) WHERE n > 0
     ) AS prompt
 """
-# Older than all others: what is searched stays as it was made.
-A_FILE = "INSERT INTO anime_api.anime_files (filename, created_at) VALUES ('a', '2022-12-01Z')"
+# Older than all others, so that it changes no result of a search.
+INSERT_FILE = "INSERT INTO anime_api.anime_files (filename, created_at) VALUES ('a', '2022-12-01Z')"
 SIZE = "SELECT pg_relation_size(CAST(%s AS regclass)) / 1e6"
 WITHOUT_TRIGGERS = "ALTER TABLE anime_api.anime_files {} TRIGGER USER"
-Asked = Mapping[str, Any]  # fields of a query, of as many types
+QueryFields = Mapping[str, Any]  # of a FileQuery, each of its own type
 
 
-def _days(random: Random, number: int) -> Asked:
-    """A range of so many days."""
+def _days(random: Random, number: int) -> QueryFields:
+    """A range of that many days."""
     since = SINCE + timedelta(days=random.randrange(1095 - number))
     return {"since": since, "until": since + timedelta(days=number)}
 
@@ -94,7 +94,7 @@ def _hero(random: Random) -> str:
     return f"hero{random.randrange(60)}"
 
 
-KINDS: dict[str, Callable[[Random], Asked]] = {
+KINDS: dict[str, Callable[[Random], QueryFields]] = {
     "newest": lambda _: {},
     "project": lambda r: {"project": _project(r)},
     "character": lambda r: {"character": _hero(r)},
@@ -128,18 +128,18 @@ KINDS: dict[str, Callable[[Random], Asked]] = {
 
 
 async def measure(rows: int) -> list[Row]:
-    """All of it, on so many rows: some ten minutes for a million."""
+    """Migration, searches and inserts with that many rows; some ten minutes for a million."""
     with scratch_folder() as folder:
         async with embedded_postgres(folder) as urls:
             await upgrade(urls.database, to=BEFORE_THE_SEARCH)
-            await fill(urls.database, rows)
-            found = await _migrated(urls.database)
-            found += await searched(urls.database)
-            return found + await _swept(urls.database, rows)
+            await insert_rows(urls.database, rows)
+            found = await _measure_migration(urls.database)
+            found += await measure_searches(urls.database)
+            return found + await _measure_inserts(urls.database, rows)
 
 
-async def fill(url: str, rows: int) -> None:
-    """Write so many rows, and have them tidied up."""
+async def insert_rows(url: str, rows: int) -> None:
+    """Insert that many rows, and vacuum them."""
     async with await _connect(url) as connection:
         await connection.execute(PROJECTS)
         await connection.execute("SELECT setseed(0.5)")
@@ -149,23 +149,23 @@ async def fill(url: str, rows: int) -> None:
         await connection.execute("VACUUM ANALYZE")
 
 
-async def add(url: str, rows: int, more: int) -> None:
-    """Write so many more, the newest, and leave them as they are."""
+async def insert_more_rows(url: str, rows: int, more: int) -> None:
+    """Insert that many more, the newest, and do not vacuum them."""
     ids = {"first": rows + 1, "last": rows + more, "rows": rows + more + 1}
     async with await _connect(url) as connection:
         await connection.execute(FILES, ids)
 
 
-async def _migrated(url: str) -> list[Row]:
-    """The migration, while another program writes a file every twentieth of a second."""
+async def _measure_migration(url: str) -> list[Row]:
+    """The migration, while another program inserts a file every twentieth of a second."""
     waits: list[float] = []
     began = time.perf_counter()
     migration = asyncio.create_task(upgrade(url))
     async with await _connect(url) as connection:
         while not migration.done():
-            asked = time.perf_counter()
-            await connection.execute(A_FILE)
-            waits.append(time.perf_counter() - asked)
+            fields = time.perf_counter()
+            await connection.execute(INSERT_FILE)
+            waits.append(time.perf_counter() - fields)
             await asyncio.sleep(0.05)
         await migration
         seconds = time.perf_counter() - began
@@ -181,43 +181,45 @@ async def _migrated(url: str) -> list[Row]:
     ]
 
 
-async def searched(url: str, when: str = "") -> list[Row]:
-    """How long the slow ones of each kind of search take."""
+async def measure_searches(url: str, when: str = "") -> list[Row]:
+    """The 95th percentile of each kind of search."""
     random = Random(1)  # noqa: S311  the same searches in each run, and no secret
     async with Database(url, pool_size=1) as database:
-        await _seconds(database, {})  # connects and prepares
+        await _seconds(database, {})  # connects and prepares the statement
         return [
             Row(
                 f"{kind}{when}, p95, ms",
-                percentile([await _seconds(database, asks(random)) for _ in range(SEARCHES)], 95)
+                percentile(
+                    [await _seconds(database, fields_of(random)) for _ in range(SEARCHES)], 95
+                )
                 * 1000,
                 None,
-                Reach(MOST_MS),
+                Reach(MAX_MS),
             )
-            for kind, asks in KINDS.items()
+            for kind, fields_of in KINDS.items()
         ]
 
 
-async def _seconds(database: Database, asked: Asked) -> float:
+async def _seconds(database: Database, fields: QueryFields) -> float:
     """How long one search takes."""
     began = time.perf_counter()
     async with database.session_scope() as session:
-        await FileSearch(session).page(FileQuery(**asked), limit=PAGE_FILES)
+        await FileSearch(session).page(FileQuery(**fields), limit=PAGE_FILES)
     return time.perf_counter() - began
 
 
-async def _swept(url: str, rows: int) -> list[Row]:
-    """Files as of a large sweep: with the triggers, and without."""
+async def _measure_inserts(url: str, rows: int) -> list[Row]:
+    """The insert of a large sweep's files, with the triggers and without."""
     ids = {"first": rows + 1, "last": rows + SWEPT_ROWS, "rows": rows + SWEPT_ROWS + 1}
     seconds = {}
     async with await _connect(url) as connection:
-        for order in ("ENABLE", "DISABLE"):
-            await connection.execute(WITHOUT_TRIGGERS.format(order).encode())
+        for action in ("ENABLE", "DISABLE"):
+            await connection.execute(WITHOUT_TRIGGERS.format(action).encode())
             began = time.perf_counter()
             await connection.execute(FILES, ids)
-            seconds[order] = time.perf_counter() - began
+            seconds[action] = time.perf_counter() - began
     note = "the other column: without the triggers"
-    what = f"{SWEPT_ROWS:,} more files written, s"
+    what = f"{SWEPT_ROWS:,} more files inserted, s"
     return [Row(what, seconds["ENABLE"], seconds["DISABLE"], note=note)]
 
 

@@ -1,4 +1,4 @@
-"""How many clients can ask how far their jobs are."""
+"""How many requests for the status of a job the API answers a second."""
 
 import psutil
 
@@ -9,18 +9,18 @@ from benchmarks.studio import Studio
 from benchmarks.timing import percentile
 
 CONNECTIONS = 8
-NOTE = "other: the same load on a server that does nothing, which is all the load itself can reach"
+NOTE = "other: the same load on a server that does nothing, the most that the load can reach"
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """Status upon status over a few kept-alive connections."""
+    """One status after another over a few kept-alive connections."""
     job = await studio.submit(studio.request(0.05))
-    await studio.endings.of([job.job_id], 60)
+    await studio.endings.wait_for([job.job_id], 60)
     path = f"/api/anime/generation/{job.job_id}/status"
     url = studio.stack.record.parts["api"].url or ""
-    await measure_load(Load(url, path, 1, CONNECTIONS))  # what is made once is made
-    async with trivial_server() as nobody:
-        bare = await measure_load(Load(nobody, path, 2, CONNECTIONS))
+    await measure_load(Load(url, path, 1, CONNECTIONS))  # warms up
+    async with trivial_server() as trivial_url:
+        bare = await measure_load(Load(trivial_url, path, 2, CONNECTIONS))
     api = psutil.Process(studio.stack.record.parts["api"].pid)
     before = _cpu_seconds(api)
     ours = await measure_load(Load(url, path, effort.status_seconds, CONNECTIONS))

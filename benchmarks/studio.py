@@ -21,18 +21,18 @@ from anime.errors import StackError
 from anime.schemas import Accepted, GenerationRequest
 from anime.settings import load_settings
 from benchmarks.bare_client import BareClient
-from benchmarks.endings import Endings, heard_endings
+from benchmarks.endings import Endings, listen_for_endings
 from benchmarks.timing import Span, render_span
 from tests.support.stack import RunningStack, running
 
 STEP_SECONDS = 0.05  # of the rehearsal server; a render takes as many as make its time
-SIZE_PX = 64  # the smallest there is: drawing costs time that no GPU would take from us
+SIZE_PX = 64  # the smallest size: drawing costs CPU time that a GPU would not
 TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A request the API took; times in seconds since the epoch."""
+    """A request that the API accepted; times in seconds since the epoch."""
 
     job_id: UUID
     sent_at: float
@@ -41,7 +41,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Studio:
-    """A running stack, and what a benchmark asks it with. `seeds` never give one twice."""
+    """A running stack and the clients of a benchmark. `seeds` never repeat one."""
 
     stack: RunningStack
     http: httpx.AsyncClient
@@ -53,7 +53,7 @@ class Studio:
     seeds: Iterator[int] = field(default_factory=lambda: count(1))
 
     def request(self, seconds: float) -> GenerationRequest:
-        """A request whose render takes so long on the rehearsal server, unlike all before it."""
+        """A new request, whose render takes that long on the rehearsal server."""
         return GenerationRequest(
             prompt="a lighthouse keeper counting the seconds between two flashes",
             model=self.model,
@@ -64,13 +64,13 @@ class Studio:
         )
 
     def graph(self, seconds: float) -> Graph:
-        """The graph of such a request, for who goes to ComfyUI without us."""
+        """The graph of such a request, for the bare client."""
         request = self.request(seconds)
         prefix = f"bare/{uuid4().hex}"
         return build(self.template, request, seed=request.seed or 0, filename_prefix=prefix)
 
     async def submit(self, request: GenerationRequest) -> Submitted:
-        """The job the API made of it."""
+        """The job that the API makes of it."""
         sent_at = time.time()
         reply = await self.http.post(
             "/api/anime/generate", json=request.model_dump(mode="json", exclude_defaults=True)
@@ -80,7 +80,7 @@ class Studio:
         return Submitted(accepted.job_id, sent_at, accepted_at)
 
     async def is_completed(self, job_id: UUID) -> bool:
-        """Whether the job's row says so now."""
+        """Whether the job's row says that it is completed."""
         job = (await self.http.get(f"/api/anime/jobs/{job_id}")).raise_for_status().json()
         return bool(job["status"] == "completed")
 
@@ -89,10 +89,10 @@ class Studio:
         return await self.span_of_prompt(str(prompt_id_of(job_id, 1)))
 
     async def span_of_prompt(self, prompt_id: str) -> Span:
-        """When ComfyUI worked on it.
+        """When ComfyUI worked on the prompt.
 
         Raises:
-            StackError: its history knows no good end of it.
+            StackError: its history has no successful end of it.
         """
         entries = (await self.comfyui.get(f"/history/{prompt_id}")).raise_for_status().json()
         span = render_span(entries.get(prompt_id, {}))
@@ -101,7 +101,7 @@ class Studio:
         return span
 
     async def newest_spans(self, number: int) -> dict[str, Span]:
-        """When ComfyUI worked on its last prompts, by their ids, as far as they ended well."""
+        """When ComfyUI worked on its last prompts, by their ids, if they succeeded."""
         reply = await self.comfyui.get("/history", params={"max_items": number})
         spans = {key: render_span(entry) for key, entry in reply.raise_for_status().json().items()}
         return {key: span for key, span in spans.items() if span}
@@ -109,7 +109,7 @@ class Studio:
 
 def new_stack(folder: Path) -> RunningStack:
     """A stack in that folder, not yet started, on the ComfyUI of the environment or its own."""
-    settings = load_settings(home=folder)  # no stack of the caller's answers from there
+    settings = load_settings(home=folder)  # so that no running stack of the caller is found
     given = {"ANIME_REHEARSAL_STEP_SECONDS": str(STEP_SECONDS)}
     if settings.comfyui_url:
         given["ANIME_COMFYUI_URL"] = settings.comfyui_urls[0]
@@ -118,7 +118,7 @@ def new_stack(folder: Path) -> RunningStack:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A new folder, deleted after the block; if that fails it stays, for its logs."""
+    """A new folder, deleted after the block; if the block fails, it stays for its logs."""
     folder = Path(tempfile.mkdtemp(prefix="anime-bench-"))
     yield folder
     shutil.rmtree(folder)
@@ -126,13 +126,13 @@ def scratch_folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def open_studio() -> AsyncIterator[Studio]:
-    """A studio whose stack runs as long as the block lasts."""
+    """A studio, whose stack runs as long as the block lasts."""
     with scratch_folder() as folder:
         async with (
             running(new_stack(folder)) as stack,
             _client(stack.record.parts["api"].url) as http,
             _client(stack.record.settings["comfyui_url"]) as comfyui,
-            heard_endings(stack.record.settings["redis_url"]) as endings,
+            listen_for_endings(stack.record.settings["redis_url"]) as endings,
             BareClient(stack.record.settings["comfyui_url"], folder / "bare") as bare,
         ):
             yield Studio(
@@ -147,7 +147,7 @@ async def open_studio() -> AsyncIterator[Studio]:
 
 
 def seconds_allowed(renders: int, seconds: float) -> float:
-    """A time-out for so many renders of so many seconds, a slow worker included."""
+    """A time-out for that many renders of that many seconds each, even by a slow worker."""
     return 60 + renders * (seconds + 8)
 
 

@@ -1,4 +1,4 @@
-"""How long a request waits until it is taken on, while a picture is rendered."""
+"""How long the API takes to accept a request while a picture is rendered."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PATH = "/api/anime/generate"
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """Requests at an even rate, in a stack of its own: it is left with hundreds of jobs."""
+    """Requests at an even rate, in a stack of its own, as it leaves hundreds of jobs."""
     del studio
     async with open_studio() as studio:
         render = await _begin_render(studio)
@@ -37,13 +37,15 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
         require_only("202", ours)
         if await studio.is_completed(render):
             raise StackError("The render ended before the requests did.", "Measure fewer of them.")
-    async with trivial_server() as nobody:
-        bare = await measure_load(Load(nobody, PATH, 2, rate=RATE, method="POST", body=load.body))
+    async with trivial_server() as trivial_url:
+        bare = await measure_load(
+            Load(trivial_url, PATH, 2, rate=RATE, method="POST", body=load.body)
+        )
     return _rows(ours, bare)
 
 
 async def _begin_render(studio: Studio) -> UUID:
-    """The id of a job that is being rendered, and will be for a while."""
+    """The id of a job whose render has begun."""
     job = await studio.submit(studio.request(RENDER_SECONDS))
     async with asyncio.timeout(BEGIN_SECONDS):
         while True:

@@ -9,7 +9,7 @@ POSTS_AT_A_TIME = 4
 
 
 async def render_through_api(studio: Studio, number: int, seconds: float) -> dict[UUID, float]:
-    """When each of so many jobs had ended, all of them well."""
+    """When each of that many jobs was completed."""
     at_a_time = asyncio.Semaphore(POSTS_AT_A_TIME)
 
     async def submit() -> UUID:
@@ -19,4 +19,4 @@ async def render_through_api(studio: Studio, number: int, seconds: float) -> dic
     async with asyncio.TaskGroup() as group:
         submitted = [group.create_task(submit()) for _ in range(number)]
     jobs = [task.result() for task in submitted]
-    return await studio.endings.of(jobs, seconds_allowed(number, seconds))
+    return await studio.endings.wait_for(jobs, seconds_allowed(number, seconds))

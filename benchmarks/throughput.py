@@ -1,7 +1,7 @@
 """Many separate runs: our worker beside Prefect's stock process worker.
 
-Both stock sides run the same deployment in a pool of their own on the same Prefect server, one
-after the other: with everything as Prefect has it, and tuned as far as its settings go.
+Both stock workers run the same deployment in a pool of their own on the same Prefect server, one
+after the other: with Prefect's defaults, and tuned as far as its settings allow.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Stock:
 
 
 DEFAULTS = Stock("defaults", (*PREFECT, "worker", "start", "--pool", POOL, "--limit", str(LIMIT)))
-# One interpreter a run instead of three, and asked for work each second instead of each tenth.
+# One interpreter a run instead of three, and a poll each second instead of each tenth.
 TUNED = Stock(
     "tuned",
     (*ANIME, "worker", "--type", "process", "--limit", str(LIMIT)),
@@ -49,7 +49,7 @@ TUNED = Stock(
 
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
-    """Runs per second on each side; the first wave, which waits for a poll, is not counted."""
+    """Runs per second of each worker, without the first wave, which waits for a poll."""
     await _make_pool(studio)
     before = await _our_rate(studio, effort.runs // 2)
     stock = [await _stock_rate(studio, each, effort.stock_runs) for each in (DEFAULTS, TUNED)]
@@ -75,17 +75,17 @@ async def _make_pool(studio: Studio) -> None:
 
 
 async def _our_rate(studio: Studio, number: int) -> float:
-    """Runs per second of the worker `anime up` has started."""
+    """Runs per second of the worker that `anime up` has started."""
     ended = await render_through_api(studio, number, RENDER_SECONDS)
     return steady_rate(list(ended.values()), LIMIT)
 
 
 async def _stock_rate(studio: Studio, stock: Stock, number: int) -> float:
-    """Runs per second of a stock worker that was there before they were ordered."""
+    """Runs per second of a stock worker that was started before they were created."""
     async with studio.stack.prefect() as prefect, _worker(studio, stock):
         deployment = await _deploy(prefect, stock)
-        runs = [await _order(studio, prefect, deployment) for _ in range(number)]
-        ended = await studio.endings.of(runs, seconds_allowed(number, RENDER_SECONDS))
+        runs = [await _create_run(studio, prefect, deployment) for _ in range(number)]
+        ended = await studio.endings.wait_for(runs, seconds_allowed(number, RENDER_SECONDS))
     return steady_rate(list(ended.values()), LIMIT)
 
 
@@ -105,8 +105,8 @@ async def _deploy(prefect: httpx.AsyncClient, stock: Stock) -> str:
     return str(reply.raise_for_status().json()["id"])
 
 
-async def _order(studio: Studio, prefect: httpx.AsyncClient, deployment: str) -> UUID:
-    """A new run, whose id its job will have."""
+async def _create_run(studio: Studio, prefect: httpx.AsyncClient, deployment: str) -> UUID:
+    """The id of a new run, which is also its job's."""
     request = studio.request(RENDER_SECONDS).model_dump(mode="json", exclude_defaults=True)
     reply = await prefect.post(
         f"/deployments/{deployment}/create_flow_run", json={"parameters": request}
@@ -135,7 +135,7 @@ async def _worker(studio: Studio, stock: Stock) -> AsyncIterator[None]:
 
 
 async def _end(worker: "subprocess.Popen[bytes]") -> None:
-    """Stop a worker that has nothing left to do.
+    """Stop a worker that has no runs left.
 
     Prefect turns SIGTERM into SIGINT, which a process started in the background may ignore.
     """
@@ -148,7 +148,7 @@ async def _end(worker: "subprocess.Popen[bytes]") -> None:
 
 
 def _address(studio: Studio) -> dict[str, str]:
-    """Where Prefect is, for programs that know nothing of us."""
+    """Prefect's address, for programs that do not know this project."""
     known = studio.stack.record.settings
     names = ("prefect_api_url", "prefect_api_auth_string")
     return {name.upper(): known[name] for name in names if name in known}

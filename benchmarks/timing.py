@@ -1,4 +1,4 @@
-"""What the figures are made of, purely: when renders began and ended, and what follows."""
+"""How figures follow from the times at which renders began and ended; without I/O."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,11 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
         return self.end - self.start
 
 
 def render_span(entry: Mapping[str, Any]) -> Span | None:
-    """When ComfyUI worked on a prompt, by its history entry; None unless it ended well.
+    """When ComfyUI worked on a prompt, by its history entry; None unless it succeeded.
 
     >>> began = ["execution_start", {"timestamp": 1000}]
     >>> ended = ["execution_success", {"timestamp": 3500}]
@@ -37,7 +36,7 @@ def render_span(entry: Mapping[str, Any]) -> Span | None:
 
 
 def busy_seconds(spans: Sequence[Span]) -> float:
-    """How long at least one of them lasted."""
+    """The time in which at least one of them was under way."""
     busy, until = 0.0, -math.inf
     for span in sorted(spans, key=lambda span: span.start):
         busy += max(0.0, span.end - max(span.start, until))
@@ -51,22 +50,22 @@ def wall_seconds(spans: Sequence[Span]) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which so many per cent lie, between the two nearest.
+    """The value below which that many per cent lie, interpolated between the two nearest.
 
     >>> percentile([4, 1, 2, 3], 50), percentile([1, 2], 95)
     (2.5, 1.95)
     """
     ranked = sorted(values)
-    place = (len(ranked) - 1) * percent / 100
-    low, high = ranked[math.floor(place)], ranked[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    rank = (len(ranked) - 1) * percent / 100
+    low, high = ranked[math.floor(rank)], ranked[math.ceil(rank)]
+    return low + (high - low) * (rank - math.floor(rank))
 
 
 def steady_rate(ends: Sequence[float], at_a_time: int) -> float:
-    """Ends per second once the first wave of so many is through.
+    """Ends per second after the first wave of `at_a_time`.
 
-    What comes before it is the wait for a first poll, which a short series would count for
-    much and a long one for nothing.
+    That wave waits for a first poll, which would weigh much in a short series and little in a
+    long one.
 
     >>> steady_rate([9, 9, 13, 13, 17, 17], at_a_time=2)
     0.5

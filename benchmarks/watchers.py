@@ -1,8 +1,8 @@
 """Many WebSocket clients in a process of their own: python -m benchmarks.watchers URL COUNT JOB.
 
-It says "ready" once all have the answer to their subscription, and when its standard input ends
-prints when what arrived, as JSON. The clients do as little as can be: what they cost would be
-measured as the server's.
+It prints "ready" once all have the answer to their subscription, and when its standard input
+ends, each message with the time at which it arrived, as JSON. The clients do as little as
+possible: what they cost would be measured as the server's.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _TEXT, _MASKED = 0x81, 0x80
 
 
 class Watcher(asyncio.Protocol):
-    """One client. What comes is kept with its time and read when all is over."""
+    """One client. It keeps each chunk with its time; they are decoded at the end."""
 
     def __init__(self, job_id: str) -> None:
         self._job_id = job_id
@@ -34,7 +34,7 @@ class Watcher(asyncio.Protocol):
         self.answered = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport, to send by."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
@@ -44,21 +44,21 @@ class Watcher(asyncio.Protocol):
             self._transport.write(content)
 
     def subscribe(self) -> None:
-        """Ask for the job."""
+        """Subscribe to the job."""
         text = json.dumps({"action": "subscribe", "job_id": self._job_id}).encode()
         no_mask = bytes(4)  # of zeros: the text as it is
         self.send(bytes((_TEXT, _MASKED | len(text))) + no_mask + text)
 
     def data_received(self, chunk: bytes) -> None:
-        """The first chunk is the handshake's answer, the second that of the subscription."""
+        """Keep the chunk; the first answers the handshake, the second the subscription."""
         if not self.upgraded.is_set():
             self.upgraded.set()
             return
         self._chunks.append((time.time(), chunk))
         self.answered.set()
 
-    def watch_folder(self) -> Iterator[tuple[str, float]]:
-        """What each event said, and when it came, in seconds since the epoch."""
+    def events(self) -> Iterator[tuple[str, float]]:
+        """The message of each event, and when it came, in seconds since the epoch."""
         rest = b""
         for at, chunk in self._chunks:
             rest += chunk
@@ -70,7 +70,7 @@ class Watcher(asyncio.Protocol):
 
 
 async def watch(url: str, count: int, job_id: str) -> None:
-    """Open the clients, wait for the end of the input, print what they got."""
+    """Open the clients, wait for the end of the input, print what they received."""
     address = urlsplit(url)
     watchers: list[Watcher] = []
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -80,8 +80,7 @@ async def watch(url: str, count: int, job_id: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
-    watch_folder = [list(watcher.watch_folder()) for watcher in watchers]
-    sys.stdout.write(json.dumps(watch_folder))
+    sys.stdout.write(json.dumps([list(watcher.events()) for watcher in watchers]))
 
 
 async def _opened(address: SplitResult, job_id: str) -> Watcher:

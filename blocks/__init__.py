@@ -1,4 +1,4 @@
-"""Connections of the studio, each with a form in the Prefect UI.
+"""Connection settings of the studio, each with a form in Prefect's UI.
 
 Prefect imports this package through the `prefect.collections` entry point at every start of
 its server and command line: it stays light.

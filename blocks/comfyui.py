@@ -27,13 +27,13 @@ class ComfyUIServer(Block):
     )
     output_dir: Path | None = Field(
         default=None,
-        description="Its output folder, if this machine can read it; else files come by HTTP.",
+        description="Its output folder, if this machine can read it; else files come over HTTP.",
     )
     request_timeout_seconds: float = Field(
         default=30.0, gt=0, description="Time-out of one HTTP request, in seconds."
     )
     poll_seconds: float = Field(
-        default=1.0, gt=0, description="How often the history is asked, in seconds."
+        default=1.0, gt=0, description="How often a prompt's state is polled, in seconds."
     )
     stall_timeout_seconds: float = Field(
         default=600.0,
@@ -44,8 +44,8 @@ class ComfyUIServer(Block):
     silence_timeout_seconds: float = Field(
         default=21600.0,
         gt=0,
-        description="For how many seconds a render may run of whose progress nothing can be heard: "
-        "its node counts no steps, or there is no WebSocket.",
+        description="How many seconds a render may run without any report of its progress: its "
+        "node counts no steps, or there is no WebSocket.",
     )
     unreachable_timeout_seconds: float = Field(
         default=120.0, gt=0, description="How many seconds to wait for a server that is away."
@@ -54,7 +54,7 @@ class ComfyUIServer(Block):
         default=300.0, ge=0, description="How many seconds to wait for VRAM to come free."
     )
     default_model: str | None = Field(
-        default=None, description="Checkpoint taken when a request names none."
+        default=None, description="Checkpoint used when a request names none."
     )
     default_vram_mb: int = Field(
         default=8000, ge=0, description="VRAM need in MB where neither request nor workflow says."
@@ -62,16 +62,16 @@ class ComfyUIServer(Block):
     max_attempts: int = Field(
         default=3,
         ge=1,
-        description="How often a prompt is sent in all when the server loses it or somebody stops "
-        "it there.",
+        description="How often a prompt is submitted in all, if the server loses it or somebody "
+        "interrupts it there.",
     )
     in_flight: int = Field(
-        default=2, ge=1, le=64, description="Prompts it has at a time: one runs, the rest wait."
+        default=2, ge=1, le=64, description="Slots: prompts it has at a time, one of which runs."
     )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The server the environment names.
+        """The server that the settings name.
 
         Raises:
             ConfigurationError: it names none and no stack runs.

@@ -1,4 +1,4 @@
-"""The PostgreSQL database that holds the record."""
+"""The PostgreSQL database with jobs and files."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class StudioDatabase(Block):
-    """Where jobs and files are written down."""
+    """Where jobs and files are recorded."""
 
     _block_type_name = "Studio Database"
     _block_type_slug = "studio-database"
@@ -27,12 +27,12 @@ class StudioDatabase(Block):
         default=5, ge=1, description="How many connections a process keeps open at most."
     )
     lease_seconds: float = Field(
-        default=60.0, ge=5, description="How many seconds a job stays with a run without a sign."
+        default=60.0, ge=5, description="How many seconds a run's lease on a job lasts."
     )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The database the environment names.
+        """The database that the settings name.
 
         Raises:
             ConfigurationError: it names none and no stack runs.

@@ -1,4 +1,4 @@
-"""The folder that finished files live in."""
+"""The folder of the finished files."""
 
 from datetime import tzinfo
 from pathlib import Path
@@ -31,12 +31,12 @@ class AssetLibrary(Block):
     )
     browser_url: str = Field(
         default="http://127.0.0.1:8330",
-        description="Address under which a browser reaches the API that shows the files.",
+        description="Address at which a browser reaches the API that serves the files.",
     )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The library the environment names, or the one in the data folder."""
+        """The library that the settings name, or the one in the data folder."""
         return cls(
             root=settings.library,
             may_create=settings.library_dir is None,
@@ -50,7 +50,7 @@ class AssetLibrary(Block):
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
 
     def client(self) -> "AssetStore":
-        """The library as a place to put files into."""
+        """The store that puts files into the library."""
         from anime.assets.store import AssetStore
 
         return AssetStore(self.root, may_create=self.may_create)

@@ -26,7 +26,7 @@ class ProgressRedis(Block):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The server the environment names; none is no error."""
+        """The server that the settings name; none is no error."""
         return cls(url=settings.redis_url)
 
     def client(self) -> "ProgressPublisher":

@@ -1,4 +1,4 @@
-"""Many generations in one run: rendered side by side, shown on one sheet."""
+"""Many generations in one run: rendered side by side, shown on one contact sheet."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def name_of_run() -> str:
 @flow(name="batch", flow_run_name=name_of_run, on_cancellation=[cancel_children])
 @form_of(BatchRequest)
 async def batch(**parameters: Any) -> list[str]:  # the request's fields, validated below
-    """Render many generations with ComfyUI, each a job of its own, and keep what they make.
+    """Render many generations with ComfyUI, each as a job of its own, and keep their files.
 
     One that fails does not stop the others. Running the batch again renders what is missing.
     """
@@ -36,6 +36,6 @@ async def batch(**parameters: Any) -> list[str]:  # the request's fields, valida
         sheet = await draw_contact_sheet(
             connections.library.root, name_of_sheet(asked, run_id), pictures_of(outcomes)
         )
-        await show_batch(outcomes, sheet, connections.studio.library.browser_url)
+        await show_batch(outcomes, sheet, connections.blocks.library.browser_url)
     raise_unless_complete(outcomes)
     return paths_of(outcomes)

@@ -13,16 +13,16 @@ from tasks.cleanup import prune_deliveries, prune_runs, prune_slots
 
 @flow(name="cleanup")
 async def cleanup(keep_days: Annotated[float, Field(ge=0)] | None = None) -> dict[str, int]:
-    """Remove old runs with their logs and artifacts, lapsed places at ComfyUI and old webhooks.
+    """Remove old runs with their logs and artifacts, lapsed slots at ComfyUI and old webhooks.
 
     Args:
-        keep_days: Days since a run's end for which it is kept; ANIME_KEEP_RUNS_DAYS if unset.
+        keep_days: How many days a run is kept after its end; ANIME_KEEP_RUNS_DAYS if unset.
     """
     settings = get_settings()
     days = settings.keep_runs_days if keep_days is None else keep_days
     removed = await prune_runs(datetime.now(UTC) - timedelta(days=days))
     async with open_connections() as connections:
-        removed["places"] = await prune_slots(connections.database)
+        removed["slots"] = await prune_slots(connections.database)
         removed["deliveries"] = await prune_deliveries(
             connections.database, timedelta(days=settings.keep_webhooks_days)
         )

@@ -1,4 +1,4 @@
-"""The files that fit a search, on one sheet."""
+"""The files that match a search, on one contact sheet."""
 
 from typing import Any
 
@@ -9,17 +9,19 @@ from anime.runs.batch_children import id_of_run
 from anime.runs.connections import open_connections
 from anime.runs.flow_form import form_of
 from tasks.artifacts import show_sheet
-from tasks.sheets import draw_sheet_of
+from tasks.sheets import draw_sheet_of_files
 
 
 @flow(name="contact_sheet")
 @form_of(SheetRequest)
-async def contact_sheet(**parameters: Any) -> list[str]:  # the order's fields, validated below
-    """Draw a contact sheet of the files that fit, newest first; the names of its pages."""
+async def contact_sheet(**parameters: Any) -> list[str]:  # the request's fields, validated below
+    """Draw a contact sheet of the files that match, newest first; return its pages' names."""
     asked = SheetRequest.model_validate(parameters)
     name = f"sheet-{id_of_run().hex[:12]}"
     async with open_connections() as connections:
         library = connections.library.root
-        pages = await draw_sheet_of(asked, name, database=connections.database, library=library)
-        await show_sheet(pages, connections.studio.library.browser_url)
+        pages = await draw_sheet_of_files(
+            asked, name, database=connections.database, library=library
+        )
+        await show_sheet(pages, connections.blocks.library.browser_url)
     return pages

@@ -4,15 +4,14 @@ from typing import Any
 
 from prefect import flow
 
-from anime.runs.cancellation import ends_as_its_job, stop_job
+from anime.runs.cancellation_hook import ends_as_its_job, stop_job
 from anime.runs.execution import execute_job
 from anime.runs.flow_form import form_of
-from anime.runs.preflight import prepare
+from anime.runs.preflight import run_preflight
 from anime.runs.render import render
 from anime.schemas import GenerationRequest
 from tasks.artifacts import show_files, show_pictures
-from tasks.files import organise
-from tasks.images import make_thumbnails
+from tasks.files import make_thumbnails, organise
 from tasks.records import files_of, record
 from tasks.vram import check_vram
 
@@ -21,31 +20,31 @@ from tasks.vram import check_vram
 @ends_as_its_job
 @form_of(GenerationRequest, job_id="Job to go on with; left out, the run is a new job.")
 async def generate(**parameters: Any) -> list[str]:  # the request's fields, validated below
-    """Render one prompt with ComfyUI and keep what it makes.
+    """Render one prompt with ComfyUI and keep its files.
 
     Running it again for the same job is the recovery: each step finds what is done and goes on.
     """
     async with execute_job(parameters) as job:
-        if job.lease is None:
+        if job.has_ended:
             return [file.file_path for file in await files_of(job.database, job.job_id)]
-        studio = job.studio
-        plan = await prepare(job)
-        await check_vram(job.comfy, studio.comfyui, plan.need_mb, reporter=job.reporter)
-        result = await render(job, plan)
+        blocks = job.blocks
+        preflight = await run_preflight(job)
+        await check_vram(job.comfy, blocks.comfyui, preflight.need_mb, reporter=job.reporter)
+        result = await render(job, preflight)
         placed = await organise(
             job.comfy,
             job.library,
             result,
-            output_dir=studio.comfyui.output_dir,
-            zone=studio.library.zone,
+            output_dir=blocks.comfyui.output_dir,
+            zone=blocks.library.zone,
             reporter=job.reporter,
         )
         thumbnails = await make_thumbnails(job.library.root, placed)
         files = await record(
-            job.database, job.held, result, placed, thumbnails=thumbnails, reporter=job.reporter
+            job.database, job.lease, result, placed, thumbnails=thumbnails, reporter=job.reporter
         )
         await job.reporter.completed([file.file_path for file in files])
-    await show_pictures(files, studio.library.browser_url)
+    await show_pictures(files, blocks.library.browser_url)
     if not job.connections.is_shared:
         await show_files(job.job_id, files)
     return [file.file_path for file in files]

@@ -1,4 +1,4 @@
-"""Old thumbnails, quarantine and rejected takes go, if the settings say after how many days."""
+"""Removing old thumbnails, quarantined files and rejected takes, after the days of the settings."""
 
 from datetime import datetime
 
@@ -14,17 +14,17 @@ from tasks.retention import archive_takes, run_retention
 
 @flow(name="retention")
 async def retention(*, dry_run: bool = False) -> RetentionReport:
-    """Tidy the library as ANIME_KEEP_…_DAYS say; does nothing while none of them is set.
+    """Apply the retention that ANIME_KEEP_…_DAYS set; does nothing while none of them is set.
 
     Args:
-        dry_run: Only show what would become of what.
+        dry_run: Only show what would be done.
     """
     report = RetentionReport(is_dry_run=dry_run)
     if Retention.from_settings(get_settings()).keep.is_off:
         return report
     async with open_connections() as connections:
         plan = Retention.from_settings(get_settings(), connections.library.root)
-        now = datetime.now(connections.studio.library.zone)
+        now = datetime.now(connections.blocks.library.zone)
         report = await run_retention(plan, report, now)
         report = await archive_takes(plan, report, now, database=connections.database)
     await show_retention(report)

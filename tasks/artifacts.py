@@ -1,4 +1,4 @@
-"""What a person sees of a run in the Prefect UI. None of it fails or holds up the run."""
+"""Artifacts: what people see of a run in Prefect's UI. None of it fails or delays the run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ _PAUSE_SECONDS = 2.0  # between two moves of a bar
 class ProgressBar:
     """The progress artifact of one run, made when there is something to show.
 
-    Within `async with` a task of its own brings it to Prefect: whoever moves it does not wait.
-    At a good end the last move is waited for, for `rules.BEST_EFFORT_SECONDS` at most.
+    Within `async with` a task of its own updates it in Prefect: whoever moves it does not wait.
+    A successful end waits for the last move, for `retries.BEST_EFFORT_SECONDS` at most.
     """
 
-    def __init__(self, of: UUID, description: str = "Sampler steps over all nodes") -> None:
-        """`of` is the id of what it measures: a job, or the run of a batch."""
-        self._key = f"progress-{_short(of)}"
+    def __init__(self, subject: UUID, description: str = "Sampler steps over all nodes") -> None:
+        """`subject`: id of the job, or the run of a batch, whose progress it shows."""
+        self._key = f"progress-{_short(subject)}"
         self._description = description
         self._id: UUID | None = None
         self._wanted = self._shown = 0
@@ -48,7 +48,7 @@ class ProgressBar:
 
     @property
     def has_moved(self) -> bool:
-        """Whether the page has the bar already, or will soon."""
+        """Whether Prefect's page has the bar already, or will soon."""
         return self._wanted > 0
 
     def move(self, percent: int) -> None:
@@ -81,7 +81,7 @@ class ProgressBar:
                 async with asyncio.timeout(_PAUSE_SECONDS):
                     await self._ended.wait()
 
-    # Twice is harmless: an update says the same again, and artifacts of one key are versions.
+    # Twice is harmless: an update repeats the same value, and artifacts of one key are versions.
     @best_effort()
     async def _show(self, percent: int) -> None:
         if self._id is None:
@@ -95,7 +95,7 @@ class ProgressBar:
 
 @best_effort()
 async def label_run(request: GenerationRequest) -> None:
-    """Name and tag the current flow run after what it renders, unless it was made so."""
+    """Name and tag the current flow run after what it renders, unless it has them already."""
     run_id, tagged = runtime.flow_run.id, set(runtime.flow_run.tags or [])
     label = label_of(request)
     if run_id is None or (label.name == runtime.flow_run.name and label.tags <= tagged):
@@ -178,16 +178,16 @@ async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
 
 @best_effort()
 async def show_retention(report: RetentionReport) -> None:
-    """Put a table of what became of old files on the page of the current run."""
+    """Put a table of what was done with old files on the page of the current run."""
     tallies = {
         "thumbnails": (report.thumbnails, "removed"),
-        **{f"quarantine {day}": (it, "removed") for day, it in report.removed.items()},
-        **{f"quarantine {day}": (it, "announced") for day, it in report.announced.items()},
+        **{f"quarantine {day}": (tally, "removed") for day, tally in report.removed.items()},
+        **{f"quarantine {day}": (tally, "announced") for day, tally in report.announced.items()},
         "rejected takes": (report.archived, "archived"),
     }
     table: list[dict[str, object]] = [
-        {"what": what, "files": it.files, "bytes": it.size_bytes, "fate": fate}
-        for what, (it, fate) in tallies.items()
+        {"what": what, "files": tally.files, "bytes": tally.size_bytes, "fate": fate}
+        for what, (tally, fate) in tallies.items()
     ]
     table += [
         {"what": line.path, "files": 1, "fate": line.target or line.reason} for line in report.takes
@@ -195,12 +195,14 @@ async def show_retention(report: RetentionReport) -> None:
     await acreate_table_artifact(
         table=table,
         key="retention",
-        description="Would become of old files" if report.is_dry_run else "Became of old files",
+        description="What would be done with old files"
+        if report.is_dry_run
+        else "What was done with old files",
     )
 
 
 def _shown_at(path: str, browser_url: str) -> str:
-    """Where the page's <img> finds the picture; it cannot send a token."""
+    """The signed address of a picture: the page's <img> cannot send a token."""
     return picture_address(path, get_settings(), base_url=browser_url)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a batch: written down at its beginning, read at its end."""
+"""The rows of a batch's jobs: inserted at its beginning, read at its end."""
 
 import asyncio
 import time
@@ -22,13 +22,13 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """The job that stands for one child of a batch. `status` is that at the beginning."""
+    """The job of one child of a batch. `status` is that at the batch's beginning."""
 
     number: int
     job_id: UUID
@@ -38,7 +38,7 @@ class BatchJob:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """What became of one child."""
+    """How one child ended."""
 
     number: int
     request: GenerationRequest
@@ -51,9 +51,9 @@ class BatchOutcome:
         return self.job.error or f"it is {self.job.status}"
 
 
-# Twice is harmless: a row is inserted once, whoever writes it.
+# Twice is harmless: a row is inserted once.
 @task(
-    name="write down batch",
+    name="create batch jobs",
     cache_policy=NO_CACHE,
     retries=len(RECORD_DELAYS),
     retry_delay_seconds=RECORD_DELAYS,
@@ -62,7 +62,7 @@ class BatchOutcome:
 async def create_batch_jobs(
     database: Database, batch: BatchRequest, flow_run_id: UUID | None
 ) -> list[BatchJob]:
-    """The jobs of the batch, each with its row: done, under way, or new."""
+    """The jobs of the batch, each with its row: completed, under way, or new."""
     async with database.session_scope() as session:
         jobs = JobRepository(session)
         known = await jobs.statuses(possible_jobs_of(batch))
@@ -88,7 +88,7 @@ async def create_batch_jobs(
     retry_condition_fn=worth_retrying,
 )
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
-    """What became of each job of the batch, in its order."""
+    """How each job of the batch ended, in the order of the batch."""
     ids = [job.job_id for job in batch]
     async with database.session_scope() as session:
         jobs = await JobRepository(session).among(ids)
@@ -102,9 +102,9 @@ async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[B
 
 
 async def wait_until_free(database: Database, job_id: UUID, *, timeout_seconds: float) -> None:
-    """Return when no other run holds the job any more, or when the time is up.
+    """Wait until no other run holds the job any more, or the time is up.
 
-    As long as PostgreSQL does not say so, somebody holds it.
+    While PostgreSQL does not answer, the job counts as held.
     """
     give_up_at = time.monotonic() + timeout_seconds
     while time.monotonic() < give_up_at:
@@ -112,24 +112,24 @@ async def wait_until_free(database: Database, job_id: UUID, *, timeout_seconds: 
             async with database.session_scope() as session:
                 if not await JobRepository(session).is_held(job_id):
                     return
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def has_ended(database: Database, job_id: UUID) -> bool:
     """Whether the job's state is final."""
 
-    async def look() -> bool:
+    async def is_final() -> bool:
         async with database.session_scope() as session:
             return (await JobRepository(session).statuses([job_id]))[job_id].is_final
 
-    return await RECORD.call(look)
+    return await RECORD.call(is_final)
 
 
 # Twice is harmless: a failed job stays failed.
-async def give_up(
+async def record_child_failure(
     database: Database, publisher: ProgressPublisher, job: BatchJob, error: AnimeError
 ) -> None:
-    """Write down that the job has failed although no run began it, and say so.
+    """Record and publish that the job has failed although no run began it.
 
     Raises:
         LeaseLost: a live run holds it after all.
@@ -147,7 +147,7 @@ async def give_up(
 
 
 async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collection[UUID]) -> None:
-    """Stop those of the jobs that have not ended, and their prompts; live runs do it themselves."""
+    """Cancel the jobs that have not ended, and their prompts; live runs stop by themselves."""
 
     async def request_cancel() -> list[JobSnapshot]:
         async with database.session_scope() as session:

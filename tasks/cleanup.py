@@ -1,4 +1,4 @@
-"""What is removed when it is old: rows of Prefect's, through its API, and lapsed ones of ours."""
+"""Removing what is old: Prefect's runs, through its API, and lapsed rows of ours."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ OUR_FLOWS = {
     "retention": "flows.retention.retention",
     "sweep": "flows.sweep.sweep",
 }
-_AT_ONCE = 50  # runs; a server busy with renders is not to be held up for long
-_MOST = 1_000  # times that many in one night; the next night goes on
+_PAGE_SIZE = 50  # runs; a server busy with renders must not be held up for long
+_MAX_PAGES = 1_000  # in one night; the next night goes on
 _LAPSED_SECONDS = 3600.0
 
 
@@ -51,16 +51,16 @@ _LAPSED_SECONDS = 3600.0
     retry_delay_seconds=SHORT_TASK_DELAYS,
 )
 async def prune_runs(ended_before: datetime) -> dict[str, int]:
-    """How many runs and artifacts were removed: of runs that ended before, well or badly.
+    """How many runs and artifacts were removed, of runs that ended before that time.
 
-    Only runs of our deployments and the runs they called: the server may be other teams', too.
+    Only runs of our deployments and the runs they called: other teams may use the server, too.
     """
     removed = Counter(runs=0, artifacts=0)
     async with get_client() as client:
         ours = await _our_deployments(client)
-        for _ in range(_MOST if ours else 0):
+        for _ in range(_MAX_PAGES if ours else 0):
             ended = _ended(ours, ended_before)
-            runs = await client.read_flow_runs(flow_run_filter=ended, limit=_AT_ONCE)
+            runs = await client.read_flow_runs(flow_run_filter=ended, limit=_PAGE_SIZE)
             if not runs:
                 break
             await _remove(client, [run.id for run in runs], removed)
@@ -70,13 +70,13 @@ async def prune_runs(ended_before: datetime) -> dict[str, int]:
 
 # Twice is harmless: what is gone is not found again.
 @task(
-    name="prune places",
+    name="prune slots",
     cache_policy=NO_CACHE,
     retries=len(SHORT_TASK_DELAYS),
     retry_delay_seconds=SHORT_TASK_DELAYS,
 )
 async def prune_slots(database: Database) -> int:
-    """How many places at ComfyUI were removed whose runs died long ago."""
+    """How many slots at ComfyUI were removed whose runs died long ago."""
     async with database.session_scope() as session:
         return await SlotRepository(session).prune(older_than_seconds=_LAPSED_SECONDS)
 
@@ -89,7 +89,7 @@ async def prune_slots(database: Database) -> int:
     retry_delay_seconds=SHORT_TASK_DELAYS,
 )
 async def prune_deliveries(database: Database, older_than: timedelta) -> int:
-    """How many rows were removed that say what became of a webhook."""
+    """How many rows of webhooks were removed that ended so long ago."""
     async with database.session_scope() as session:
         return await DeliveryRepository(session).prune(older_than=older_than)
 
@@ -109,13 +109,13 @@ def _ended(deployments: list[UUID], before: datetime) -> FlowRunFilter:
 
 
 async def _remove(client: PrefectClient, run_ids: list[UUID], removed: "Counter[str]") -> None:
-    """Remove the runs, those they called first: who looks again finds what is left by its parent.
+    """Remove the runs, the runs they called first: a later try finds what is left by its parent.
 
-    Prefect removes a run's task runs with it and its logs soon after. It removes neither the runs
+    Prefect removes a run's task runs with it, and its logs soon after. It removes neither the runs
     that it called nor its artifacts.
     """
     called = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=run_ids))
-    while children := await client.read_flow_runs(flow_run_filter=called, limit=_AT_ONCE):
+    while children := await client.read_flow_runs(flow_run_filter=called, limit=_PAGE_SIZE):
         await _remove(client, [child.id for child in children], removed)
     removed["artifacts"] += await _remove_artifacts(client, run_ids)
     removed["runs"] += await _remove_runs(client, run_ids)
@@ -124,7 +124,7 @@ async def _remove(client: PrefectClient, run_ids: list[UUID], removed: "Counter[
 async def _remove_artifacts(client: PrefectClient, run_ids: Sequence[UUID]) -> int:
     removed = 0
     of_runs = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=list(run_ids)))
-    while artifacts := await client.read_artifacts(artifact_filter=of_runs, limit=_AT_ONCE):
+    while artifacts := await client.read_artifacts(artifact_filter=of_runs, limit=_PAGE_SIZE):
         for artifact in artifacts:
             with suppress(ObjectNotFound):  # somebody was faster
                 await client.delete_artifact(artifact.id)

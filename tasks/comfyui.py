@@ -1,4 +1,4 @@
-"""What a run asks of ComfyUI: reach it, look at the graph, submit, wait for the end."""
+"""A run's calls of ComfyUI: submit a prompt, and follow it to its end."""
 
 from uuid import UUID
 
@@ -46,10 +46,10 @@ async def submit(
     """Put the graph in ComfyUI's queue under our own id, if it is not there already.
 
     Raises:
-        PromptRejected: ComfyUI's validation said no.
+        PromptRejected: ComfyUI's validation refused it.
         ComfyUIUnreachable: nobody answers, or the outcome is unknown.
     """
-    await reporter.enter(Stage.SUBMITTING, "Handing the prompt to ComfyUI")
+    await reporter.enter(Stage.SUBMITTING, "Submitting the prompt to ComfyUI")
     if not isinstance(await comfy.find(prompt_id), Absent):
         get_run_logger().info("ComfyUI knows prompt %s already", prompt_id)
         return
@@ -58,7 +58,7 @@ async def submit(
     )
 
 
-# Not retried: it rides out a server that is away by itself, and a lost prompt needs a new id.
+# Not retried: it waits for a server that is away by itself, and a lost prompt needs a new id.
 @task(name="poll completion", cache_policy=NO_CACHE)
 async def poll_completion(
     comfy: ComfyUIClient,
@@ -68,13 +68,13 @@ async def poll_completion(
     prompt_id: UUID,
     reporter: Reporter,
 ) -> HistoryEntry:
-    """What ComfyUI's history says of the prompt, once it has ended well.
+    """The prompt's entry in ComfyUI's history, once it has succeeded.
 
     Raises:
         PromptLost: the server has forgotten the prompt.
         RenderStalled: no progress for too long; the prompt was cancelled.
-        NodeFailed, OutOfVram, PromptInterrupted: the prompt has ended badly.
-        ComfyUIUnreachable: the server stayed away for too long.
+        NodeFailed, OutOfVram, PromptInterrupted: the prompt has failed.
+        ComfyUIUnreachable: the server was away for too long.
     """
     meter = ProgressMeter.of(graph)
     await reporter.enter(Stage.RENDERING, "In ComfyUI's queue")

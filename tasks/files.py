@@ -1,23 +1,32 @@
-"""From ComfyUI's output to the library."""
+"""A job's outputs: placed in the library, and their thumbnails drawn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore
+from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
-from anime.core.paths import UNKNOWN_TYPE, FileKind, kind_of, library_path, media_type_of
+from anime.core.paths import (
+    UNKNOWN_TYPE,
+    FileKind,
+    kind_of,
+    library_path,
+    media_type_of,
+    thumbnail_path,
+)
 from anime.core.png_metadata import read_stamp
 from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
 from tasks.progress import Reporter
@@ -27,7 +36,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class PlacedFile(BaseModel):
-    """One output, in its place in the library."""
+    """One output in the library."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,12 +52,12 @@ class PlacedFile(BaseModel):
     duration_seconds: float | None = None
 
     def measures(self) -> dict[str, JsonValue]:
-        """The size and length it has, as they are called in a recipe."""
+        """Its size and length, under the names of a recipe."""
         named = {"width", "height", "frames", "duration_seconds"}
         return self.model_dump(include=named, exclude_none=True)
 
 
-# Twice is harmless: what lies in its place with the same content counts as placed.
+# Twice is harmless: a file that is there already with the same content counts as placed.
 @task(
     name="organise",
     cache_policy=NO_CACHE,
@@ -65,20 +74,20 @@ async def organise(
     zone: tzinfo,
     reporter: Reporter,
 ) -> list[PlacedFile]:
-    """All files the prompt has saved, each in its place in the library.
+    """All files that the prompt has saved, each placed in the library.
 
     Args:
         comfy: The server that has them.
-        library: Where they go.
-        result: What is known of the render.
-        output_dir: ComfyUI's output folder, where it can be read here.
+        library: The store that they go to.
+        result: The render result.
+        output_dir: ComfyUI's output folder, if this machine can read it.
         zone: The studio's time zone, whose days name the folders.
-        reporter: Told what goes on.
+        reporter: Gets the stage.
 
     Raises:
         InvalidWorkflow: the graph has saved nothing.
-        StorageError: the library cannot take a file, or one is not whole.
-        ComfyUIUnreachable: the server went away; another try goes on.
+        StorageError: the library cannot take a file, or a file is not complete.
+        ComfyUIUnreachable: the server went away; a retry goes on.
     """
     outputs = result.entry.saved
     if not outputs:
@@ -86,14 +95,33 @@ async def organise(
             "The workflow ran and saved no file.",
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
-    await reporter.enter(Stage.ORGANIZING, f"Bringing {len(outputs)} file(s) to the library")
+    await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     return [
-        await _bring(comfy, library, output, output_dir, result, result.day(zone))
+        await _place(comfy, library, output, output_dir, result, result.day(zone))
         for output in outputs
     ]
 
 
-async def _bring(
+# Twice is harmless: the name follows from the content, and the same picture replaces itself.
+@task(name="make thumbnails", cache_policy=NO_CACHE)
+async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, str]:
+    """Paths of the thumbnails by the files' SHA-256.
+
+    A file whose thumbnail cannot be drawn is logged and left out.
+    """
+    made: dict[str, str] = {}
+    for file in files:
+        target = root / thumbnail_path(file.sha256)
+        try:
+            await asyncio.to_thread(draw_thumbnail, file.path, target)
+        except (OSError, UnusableFile) as fault:
+            get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
+        else:
+            made[file.sha256] = str(target)
+    return made
+
+
+async def _place(
     comfy: ComfyUIClient,
     library: AssetStore,
     output: OutputFile,
@@ -129,7 +157,7 @@ async def _bring(
 
 
 def _facts(path: Path, name: str) -> MediaFacts:
-    """What the file is; what only its name says of one that is no media, such as a text."""
+    """The inspected file; only its kind by its name if it is no media, such as a text."""
     try:
         return inspect_file(path, name=name)
     except UnusableFile as fault:
@@ -142,7 +170,7 @@ def _facts(path: Path, name: str) -> MediaFacts:
 async def _content(
     comfy: ComfyUIClient, output: OutputFile, output_dir: Path | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The bytes of an output: from the folder where that is in reach, else by HTTP."""
+    """The bytes of an output: from the folder if it can be read here, else over HTTP."""
     if output_dir is not None:
         local = output_dir / output.subfolder / output.filename
         if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):

@@ -1,6 +1,7 @@
-"""Making a request fit the server: pictures uploaded, checkpoint found, graph checked."""
+"""Preflight: library and server checked, pictures uploaded, checkpoint found, graph checked."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,27 +9,55 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.core.graph_validation import check_graph
 from anime.core.graphs import Graph
+from anime.core.job_status import Stage
 from anime.core.paths import INPUTS_FOLDER
 from anime.core.workflow_build import Template, build, choose_model
-from anime.errors import InvalidRequest, PromptRejected
+from anime.errors import ComfyUIUnreachable, InvalidRequest, PromptRejected
+from anime.retry_policies import COMFYUI_CHECK
 from anime.schemas import GenerationRequest
+from blocks.comfyui import ComfyUIServer
+from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
 
 
 @dataclass(frozen=True)
 class PreparedTemplate:
-    """How requests of one kind are rendered on one server.
+    """A template that one server can run, for requests of one kind.
 
-    `model` takes the place of the template's own, if set; `uploaded` are the names of handed-in
-    pictures on the server, by input.
+    `model` replaces the template's own, if set; `uploaded` are the names of input pictures on
+    the server, by input.
     """
 
     template: Template
     model: str | None
     uploaded: dict[str, str]
+
+
+# Not retried: it waits for the server itself, and only a person can make a folder writable.
+@task(name="check services", cache_policy=NO_CACHE)
+async def check_services(
+    library: AssetStore, comfy: ComfyUIClient, server: ComfyUIServer, *, reporter: Reporter
+) -> str:
+    """The version of ComfyUI, once it answers and the library has passed its check.
+
+    Raises:
+        StorageError: the library is missing, not writable or full.
+        ComfyUIUnreachable: the server did not answer for as long as the block allows.
+    """
+    await library.check()
+    give_up_at = time.monotonic() + server.unreachable_timeout_seconds
+    while True:
+        try:
+            return (await comfy.system_stats()).comfyui_version
+        except ComfyUIUnreachable as fault:
+            if time.monotonic() >= give_up_at:
+                raise
+            await reporter.enter(Stage.CHECKING_VRAM, f"Waiting for ComfyUI: {fault.what}")
+            await COMFYUI_CHECK.wait()
 
 
 # Twice is harmless: it reads, and an uploaded picture is named by its content.
@@ -39,7 +68,7 @@ class PreparedTemplate:
     retry_delay_seconds=TASK_DELAYS,
     retry_condition_fn=worth_retrying,
 )
-async def fit(
+async def prepare_template(
     comfy: ComfyUIClient,
     template: Template,
     request: GenerationRequest,
@@ -47,14 +76,14 @@ async def fit(
     library: Path,
     default_model: str | None,
 ) -> PreparedTemplate:
-    """How this server renders such a request: it has every node, model and sampler for it.
+    """The template, prepared for this server, which has every node, model and sampler for it.
 
     Args:
         comfy: The server.
-        template: The workflow asked for.
+        template: The workflow that the request names.
         request: What is to be rendered.
-        library: The folder that handed-in pictures lie in.
-        default_model: Checkpoint of the studio, where neither request nor template has one.
+        library: The folder that has the input pictures.
+        default_model: Checkpoint to use if neither request nor template has one.
 
     Raises:
         InvalidRequest: the template cannot take the request, or a picture is missing.
@@ -71,7 +100,7 @@ async def fit(
 
 
 def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
-    """The inputs that name a picture handed in through the library."""
+    """The input pictures in the library, by input."""
     folder = (library / INPUTS_FOLDER).resolve()
     pictures: dict[str, Path] = {}
     for name, value in request.inputs.items():
@@ -80,14 +109,14 @@ def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
             if not path.is_relative_to(folder) or not path.is_file():
                 raise InvalidRequest(
                     f"Input {name}: {value} is no picture in {folder}.",
-                    "Hand it in again, as with `anime generate --image FILE`.",
+                    "Give it again, as with `anime generate --image FILE`.",
                 )
             pictures[name] = path
     return pictures
 
 
 async def _upload(comfy: ComfyUIClient, pictures: dict[str, Path]) -> dict[str, str]:
-    """The names under which the server now knows these pictures, by input."""
+    """Upload the pictures; return their names on the server, by input."""
     return {
         name: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
         for name, path in pictures.items()
@@ -97,10 +126,10 @@ async def _upload(comfy: ComfyUIClient, pictures: dict[str, Path]) -> dict[str, 
 async def _find_checkpoint(
     comfy: ComfyUIClient, template: Template, request: GenerationRequest, default: str | None
 ) -> str | None:
-    """The checkpoint to take in place of the template's own; None to keep that.
+    """The checkpoint that replaces the template's own; None to keep that.
 
-    A template is made on one machine and rendered on another: where the request names no model
-    and the server lacks the template's, the studio's default or the first one there is taken.
+    A template is made on one machine and rendered on another: if the request names no model
+    and the server lacks the template's, the studio's default or the first one there is used.
     """
     bound = template.inputs.get("model")
     if bound is None:
@@ -110,7 +139,7 @@ async def _find_checkpoint(
     choices = known.inputs[bound.input].choices if known and bound.input in known.inputs else ()
     model = choose_model(template, request, [str(choice) for choice in choices], default)
     if model is not None:
-        get_run_logger().info("Taking checkpoint %s: the template's is not on the server", model)
+        get_run_logger().info("Using checkpoint %s: the server lacks the template's", model)
     return model
 
 

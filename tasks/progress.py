@@ -1,4 +1,4 @@
-"""How far a job is, told to everybody who watches."""
+"""Reporting a job's progress to everybody who watches."""
 
 import base64
 import time
@@ -12,13 +12,13 @@ from anime.errors import AnimeError
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import JobSnapshot, Preview, ProgressEvent
 
-ASK_SECONDS = 1.0  # how often it is asked whether somebody looks
+ASK_SECONDS = 1.0  # between two checks whether somebody watches
 PAUSE_SECONDS = 0.5  # between two pictures of a job
 MAX_BYTES = 256 * 1024  # ComfyUI's are 512 px and some 50 KB
 
 
 class PreviewRelay:
-    """Passes on what ComfyUI's sampler shows of one job, and costs next to nothing otherwise."""
+    """Passes on the sampler's previews of one job, if somebody watches."""
 
     def __init__(self, publisher: ProgressPublisher, job_id: UUID) -> None:
         self._publisher = publisher
@@ -28,27 +28,27 @@ class PreviewRelay:
         self._is_wanted = False
 
     async def pass_on(self, frame: PreviewFrame) -> None:
-        """Publish the picture if somebody looks and the last one is not too fresh."""
+        """Publish the picture if somebody watches and the last one is not too recent."""
         if time.monotonic() >= self._ask_at:
-            self._is_wanted = await self._publisher.are_previews_wanted(self._job_id)
+            self._is_wanted = await self._publisher.is_preview_requested(self._job_id)
             self._ask_at = time.monotonic() + ASK_SECONDS
         is_early = time.monotonic() < self._show_at
         if not self._is_wanted or is_early or len(frame.image) > MAX_BYTES:
             return
         self._show_at = time.monotonic() + PAUSE_SECONDS
         image = base64.b64encode(frame.image).decode()
-        await self._publisher.show(
+        await self._publisher.publish_preview(
             Preview(job_id=self._job_id, media_type=frame.media_type, image=image)
         )
 
 
 class Reporter:
-    """The one voice of a run about its job.
+    """Publishes everything that a run reports of its job.
 
-    Every event is a full snapshot. Publishing never fails a generation; the row in PostgreSQL
-    is brought up to date by the run's heartbeat from `told_stage` and `percent`. Neither goes
-    back within an attempt, which an earlier run may have brought as far as `found` says;
-    `stage` is where this run is.
+    Every event is a full snapshot. Publishing never fails a generation; the run's heartbeat
+    writes `reported_stage` and `percent` to the row in PostgreSQL. Neither goes back within an
+    attempt, which an earlier run may have brought as far as `found` says; `stage` is where this
+    run is.
     """
 
     def __init__(
@@ -58,46 +58,46 @@ class Reporter:
         self._job_id = job_id
         self.attempt = found.attempt if found else 1
         self.stage = Stage.CHECKING_VRAM
-        self.told_stage = later_stage(self.stage, found.stage if found else None)
+        self.reported_stage = later_stage(self.stage, found.stage if found else None)
         self.percent = found.progress if found else 0
         self._previews = PreviewRelay(publisher, job_id)
         self._rendered: tuple[int, str] | None = None
 
     def begin(self, attempt: int) -> None:
-        """Count from nothing if it is a new attempt, which renders everything anew."""
+        """Start progress from 0 if it is a new attempt, which renders everything again."""
         if attempt != self.attempt:
-            self.attempt, self.percent, self.told_stage = attempt, 0, None
+            self.attempt, self.percent, self.reported_stage = attempt, 0, None
             self._rendered = None
 
     async def enter(self, stage: Stage, message: str) -> None:
-        """Say that the job has reached a stage, or what it waits for there."""
+        """Report that the job has reached a stage, or what it waits for there."""
         self.stage = stage
-        self.told_stage = later_stage(stage, self.told_stage)
+        self.reported_stage = later_stage(stage, self.reported_stage)
         await self._publish(JobStatus.PROCESSING, message)
 
     async def rendering(self, meter: ProgressMeter) -> None:
-        """Say how many sampler steps are done; nothing if it was said already."""
+        """Report how many sampler steps are done, if that was not reported yet."""
         self.percent = max(self.percent, meter.percent)
-        told = self.percent, meter.describe()
-        if told != self._rendered:  # ComfyUI tells each step twice
-            self._rendered = told
+        sentence = self.percent, meter.describe()
+        if sentence != self._rendered:  # ComfyUI sends each step twice
+            self._rendered = sentence
             await self.enter(Stage.RENDERING, meter.describe())
 
     async def previewing(self, frame: PreviewFrame) -> None:
-        """Show the picture so far to who looks."""
+        """Show the picture so far to those who watch."""
         await self._previews.pass_on(frame)
 
     async def completed(self, paths: list[str]) -> None:
-        """Say that the files are in the library and in the database."""
+        """Report that the files are in the library and in the database."""
         self.percent = 100
         await self._publish(JobStatus.COMPLETED, f"{len(paths)} file(s) made", result=paths)
 
     async def failed(self, error: AnimeError) -> None:
-        """Say why the job has failed and what to do."""
+        """Report why the job has failed and what to do."""
         await self._publish(JobStatus.FAILED, error.what, error=error)
 
     async def cancelled(self) -> None:
-        """Say that the job was stopped on request."""
+        """Report that the job was cancelled on request."""
         await self._publish(JobStatus.CANCELLED, "Cancelled")
 
     async def _publish(
@@ -112,7 +112,7 @@ class Reporter:
             ProgressEvent(
                 job_id=self._job_id,
                 status=status,
-                stage=self.told_stage if status is JobStatus.PROCESSING else None,
+                stage=self.reported_stage if status is JobStatus.PROCESSING else None,
                 progress=self.percent,
                 message=message,
                 timestamp=datetime.now(UTC),

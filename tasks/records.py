@@ -1,4 +1,4 @@
-"""What PostgreSQL is told. Each task is one transaction."""
+"""What a run writes to PostgreSQL. Each task is one transaction."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -26,13 +26,13 @@ from tasks.retries import RECORD_DELAYS, worth_retrying
 
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
 @task(
-    name="take job",
+    name="lease job",
     cache_policy=NO_CACHE,
     retries=len(RECORD_DELAYS),
     retry_delay_seconds=RECORD_DELAYS,
     retry_condition_fn=worth_retrying,
 )
-async def take_job(
+async def lease_job(
     database: Database,
     job_id: UUID,
     request: GenerationRequest,
@@ -41,7 +41,7 @@ async def take_job(
     owner: UUID,
     lease_seconds: float,
 ) -> tuple[JobSnapshot, Lease | None]:
-    """The job as it was found or written down now, and a lease; None when it is completed.
+    """The job, as it was found or inserted now, and a lease; None if it is completed.
 
     Raises:
         LeaseLost: another run holds it, or it has failed before.
@@ -63,19 +63,19 @@ async def take_job(
 async def begin_attempt(
     database: Database, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
 ) -> None:
-    """Write down, before anything is sent, under which id it will be."""
+    """Record the prompt's id before the prompt is submitted under it."""
 
-    async def write() -> None:
+    async def insert() -> None:
         async with database.session_scope() as session:
             await JobRepository(session).begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
 
-    await RECORD.call(write)
+    await RECORD.call(insert)
 
 
-async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_seconds: float) -> None:
-    """Look at the row whether the run may go on with the job.
+async def check_lease(database: Database, lease: Lease, *, lease_seconds: float) -> None:
+    """Make sure that the run may go on with the job, and renew its lease.
 
     Raises:
         JobCancelled: somebody asked to stop the job.
@@ -89,7 +89,7 @@ async def make_sure_it_goes_on(database: Database, lease: Lease, *, lease_second
     await RECORD.call(renew)
 
 
-# Twice is harmless: a file's row is unique by job and source, and the fence guards the job.
+# Twice is harmless: a file's row is unique by job and source, the fencing token guards the job.
 @task(
     name="record",
     cache_policy=NO_CACHE,
@@ -106,15 +106,15 @@ async def record(
     thumbnails: Mapping[str, str],
     reporter: Reporter,
 ) -> list[FileRecord]:
-    """The rows of the files; the job is completed in the same transaction.
+    """The inserted rows of the files; the job is completed in the same transaction.
 
     Args:
-        database: Where they are written.
+        database: Where they are inserted.
         lease: The run's right to write to the job.
-        result: What is known of the render.
+        result: The render result.
         placed: The files in the library.
         thumbnails: Path of the thumbnail, by SHA-256 of the file.
-        reporter: Told that it happens.
+        reporter: Gets the stage.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
     project, details = result.request.project, result.metadata()
@@ -155,7 +155,7 @@ async def record(
     retry_condition_fn=worth_retrying,
 )
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:
-    """Write down why the job failed and what to do."""
+    """Record why the job failed and what to do."""
     async with database.session_scope() as session:
         await JobRepository(session).fail(lease, error.kind, str(error))
 

@@ -1,4 +1,4 @@
-"""What is old in the library goes."""
+"""Retention: what is old in the library is removed or archived."""
 
 from datetime import datetime
 
@@ -12,11 +12,11 @@ from tasks.retries import SHORT_TASK_DELAYS, worth_retrying
 
 
 # Twice is harmless: what is gone is not found again, and what was announced keeps its day.
-@task(name="tidy library", cache_policy=NO_CACHE)
+@task(name="apply retention", cache_policy=NO_CACHE)
 async def run_retention(
     retention: Retention, report: RetentionReport, now: datetime
 ) -> RetentionReport:
-    """The report, with what became of thumbnails and quarantine."""
+    """The report, with what was done with thumbnails and quarantine."""
     await retention.thumbnails(report, now)
     await retention.quarantine(report, now)
     return report
@@ -33,7 +33,7 @@ async def run_retention(
 async def archive_takes(
     retention: Retention, report: RetentionReport, now: datetime, *, database: Database
 ) -> RetentionReport:
-    """The report, with what became of rejected takes."""
-    told = report.model_copy(deep=True)  # a retry begins with what the first try was given
-    await retention.takes(told, now, database)
-    return told
+    """The report, with what was done with rejected takes."""
+    updated = report.model_copy(deep=True)  # a retry begins with what the first try was given
+    await retention.takes(updated, now, database)
+    return updated

@@ -1,4 +1,4 @@
-"""When a task is tried again, and what may fail without failing its run."""
+"""When a task is retried, and which calls may fail without failing their run."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ SHORT_TASK_DELAYS = list(SHORT_TASK.delays())
 BEST_EFFORT_SECONDS = 15.0
 DRAWING_SECONDS = 600.0
 PREFECT_FAULTS = (httpx.HTTPError, PrefectHTTPStatusError)  # of its client, after its own retries
-_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_TRANSIENT_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 async def worth_retrying(
@@ -36,27 +36,27 @@ async def worth_retrying(
     task_run: TaskRun,
     state: State[Any],
 ) -> bool:
-    """Whether the error says that the same call may succeed later."""
+    """Whether the same call may succeed later, by its error."""
     del task, task_run
     outcome = await state.aresult(raise_on_failure=False)
     return is_retryable(outcome)
 
 
-def may_prefect_do_it_later(fault: BaseException) -> bool:
+def is_transient_prefect_error(fault: BaseException) -> bool:
     """Whether the server is away or busy, so that the same call may succeed later."""
     if isinstance(fault, PrefectHTTPStatusError):
         status = fault.response.status_code
-        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT_STATUSES
     return isinstance(fault, httpx.HTTPError)
 
 
 def best_effort(
     *, takes_long: bool = False
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T | None]]]:
-    """Let a call neither fail its run nor hold it up: it gives None if it comes to nothing.
+    """Let a call neither fail its run nor hold it up: it returns None if it fails.
 
-    For what only shows what is done. It has BEST_EFFORT_SECONDS, or DRAWING_SECONDS if it
-    `takes_long`.
+    For calls that only show what is done. They have BEST_EFFORT_SECONDS, or DRAWING_SECONDS if
+    they `takes_long`.
     """
 
     def wrap(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T | None]]:
@@ -65,12 +65,10 @@ def best_effort(
             try:
                 async with asyncio.timeout(DRAWING_SECONDS if takes_long else BEST_EFFORT_SECONDS):
                     return await call(*arguments, **named)
-            except Exception as fault:  # noqa: BLE001  whatever it is, what it shows is done
+            except Exception as fault:  # noqa: BLE001  whatever it is, the work is done
                 is_away = isinstance(fault, (*PREFECT_FAULTS, OSError, AnimeError))
                 what = call.__name__.strip("_").replace("_", " ")
-                _log.warning(
-                    "To %s came to nothing, the run goes on: %r", what, fault, exc_info=not is_away
-                )
+                _log.warning("Could not %s, the run goes on: %r", what, fault, exc_info=not is_away)
                 return None
 
         return tried

@@ -1,4 +1,4 @@
-"""Many pictures on one sheet."""
+"""Drawing contact sheets into the library."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ from tasks.retries import best_effort
 MAX_PICTURES = 400
 
 
-# Twice is harmless: the same sheet takes the place of itself.
+# Twice is harmless: the same sheet replaces itself.
 @task(name="draw contact sheet", cache_policy=NO_CACHE)
 @best_effort(takes_long=True)
 async def draw_contact_sheet(
     library: Path, name: str, pictures: Sequence[tuple[str, FileRecord]]
 ) -> str | None:
-    """The name of a sheet in the library, a caption below each picture; None if there is none.
+    """The name of a sheet in the library, a caption below each picture; None without pictures.
 
-    Of very many pictures the first are shown; sound and films have no picture to show.
+    Only the first MAX_PICTURES are shown; sounds and films are left out.
     """
     shown = [
         (caption, SheetPicture((library / thumbnail_path(file.sha256),)))
@@ -41,23 +41,23 @@ async def draw_contact_sheet(
     if not shown:
         return None
     sheet = lay_out([caption for caption, _ in shown], cell_size=cell_for(len(shown)))
-    lettering = CaptionFonts(sheet.caption_px, get_settings().caption_font)
-    page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], lettering)
+    fonts = CaptionFonts(sheet.caption_px, get_settings().caption_font)
+    page = await asyncio.to_thread(draw_page, sheet, [each for _, each in shown], fonts)
     await asyncio.to_thread(replace_file, page, library / SHEETS_FOLDER / name)
     return name
 
 
-# Twice is harmless: the same sheet takes the place of itself.
+# Twice is harmless: the same sheet replaces itself.
 @task(name="draw sheet of files", cache_policy=NO_CACHE)
-async def draw_sheet_of(
-    order: SheetRequest, name: str, *, database: Database, library: Path
+async def draw_sheet_of_files(
+    request: SheetRequest, name: str, *, database: Database, library: Path
 ) -> list[str]:
-    """The names of the sheet's pages in the library; none where no file fits the order.
+    """The names of the sheet's pages in the library; none if no file matches the request.
 
     Raises:
         StorageError: the library cannot take them.
     """
-    style = SheetStyle(order.columns, get_settings().caption_font, replaces=True)
-    target = library / SHEETS_FOLDER / f"{name}.{order.format}"
-    pages = await make_sheet(matching(order, database), target, library=library, style=style)
+    style = SheetStyle(request.columns, get_settings().caption_font, replaces=True)
+    target = library / SHEETS_FOLDER / f"{name}.{request.format}"
+    pages = await make_sheet(matching(request, database), target, library=library, style=style)
     return [page.name for page in pages]

@@ -1,4 +1,4 @@
-"""What lies in ComfyUI's output folder, into the library; and what a person sees of it."""
+"""Sweeping a folder into the library, and showing the result in Prefect."""
 
 import asyncio
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _PICTURES = 60  # on the contact sheet
 
 
 def is_late() -> bool:
-    """Whether this run was due so long ago that the next one is, too.
+    """Whether this run was due so long ago that the next one is due, too.
 
     After a night without a worker one sweep is enough. Runs that people start are never late.
     """
@@ -41,7 +41,7 @@ def is_late() -> bool:
     return datetime.now(UTC) - run.expected_start_time > INTERVAL
 
 
-# Twice is harmless: what is in the library and remembered is passed by, the rest goes on.
+# Twice is harmless: what is in the library already is skipped, the rest is imported.
 @task(
     name="sweep folder",
     cache_policy=NO_CACHE,
@@ -50,33 +50,33 @@ def is_late() -> bool:
     retry_condition_fn=worth_retrying,
 )
 async def sweep_into_library(
-    order: SweepRequest, database: Database, library: AssetStore
+    request: SweepRequest, database: Database, library: AssetStore
 ) -> SweepReport | None:
-    """What was found and done; None when another sweep is at work.
+    """What was found and done; None if another sweep is under way.
 
     Raises:
         ConfigurationError: the folder cannot be read.
-        StorageError: the library cannot take a file; what came before is kept.
+        StorageError: the library cannot take a file; those imported before stay.
         DatabaseUnavailable: PostgreSQL went away.
     """
 
-    async def watch(done: int, total: int) -> None:
+    async def report_progress(done: int, total: int) -> None:
         bar.move(100 * done // max(total, 1))
 
     async with ProgressBar(_run_id(), "Files swept") as bar:
-        report = await sweep_folder(order, database, library, watch=watch)
+        report = await sweep_folder(request, database, library, watch=report_progress)
     if report is not None:
         get_run_logger().info(report.summary)
     return report
 
 
-# Twice is harmless: it reads, and a thumbnail takes the place of itself.
+# Twice is harmless: it reads, and a thumbnail replaces itself.
 @task(name="read new pictures", cache_policy=NO_CACHE)
 @best_effort(takes_long=True)
 async def new_pictures(
     report: SweepReport, database: Database, library: AssetStore
 ) -> list[tuple[str, FileRecord]]:
-    """Caption and row of the first new pictures; each has a thumbnail then."""
+    """Caption and row of the first new pictures, each of which has a thumbnail."""
     new = [each for each in report.files if each.outcome is ImportOutcome.ORGANISED]
     async with database.session_scope() as session:
         files = FileRepository(session)
@@ -89,7 +89,7 @@ async def new_pictures(
 
 
 def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
-    """Whether there is one now; films and sounds, and what cannot be drawn, have none."""
+    """Whether there is a thumbnail, drawn now if need be; films and sounds have none."""
     if file.file_type != "image" or not file.sha256:
         return False
     target = library.root / thumbnail_path(file.sha256)
@@ -120,10 +120,10 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
 
 
 def _rows_of(report: SweepReport) -> list[dict[str, str]]:
-    news: Sequence[ImportOutcome] = [
+    shown: Sequence[ImportOutcome] = [
         each for each in ImportOutcome if each is not ImportOutcome.KNOWN
     ]
-    told = [file for file in report.files if file.outcome in news]
+    shown_files = [file for file in report.files if file.outcome in shown]
     return [
         {
             "file": file.path,
@@ -132,7 +132,7 @@ def _rows_of(report: SweepReport) -> list[dict[str, str]]:
             "by": file.owner_by,
             "where": file.where,
         }
-        for file in told[:_ROWS]
+        for file in shown_files[:_ROWS]
     ]
 
 
@@ -142,5 +142,5 @@ def name_of_sheet() -> str:
 
 
 def _run_id() -> UUID:
-    """The current run's; that of nobody outside of one."""
+    """The current run's id; all zeros outside of a run."""
     return UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else UUID(int=0)

@@ -1,4 +1,4 @@
-"""Can this workflow run on that GPU, now or soon?"""
+"""Whether a workflow can run on the server's GPU, now or soon."""
 
 import asyncio
 import ipaddress
@@ -21,7 +21,7 @@ from tasks.progress import Reporter
 from tasks.retries import SHORT_TASK_DELAYS, worth_retrying
 
 _MB = 1024 * 1024
-_SAME_CARD = 0.05  # totals of one card differ by what driver and server each call total
+_TOTAL_TOLERANCE = 0.05  # driver and server report slightly different totals of one card
 
 
 # Twice is harmless: it reads, and asks the server to let go of models it can load again.
@@ -35,21 +35,21 @@ _SAME_CARD = 0.05  # totals of one card differ by what driver and server each ca
 async def check_vram(
     comfy: ComfyUIClient, server: ComfyUIServer, need_mb: int, *, reporter: Reporter
 ) -> str:
-    """One line on why the workflow can run; waits for memory to come free.
+    """One line on why the workflow can run; it waits until enough memory is free.
 
     Args:
         comfy: The server that is to render.
-        server: Says how long to wait.
+        server: Its block says how long to wait.
         need_mb: What the workflow needs, in MB.
-        reporter: Told what is waited for.
+        reporter: Gets the stage and what the run waits for.
 
     Raises:
         InsufficientVram: the card is too small, or stayed full for too long.
-        ComfyUIUnreachable: the server does not say what it has.
+        ComfyUIUnreachable: the server does not answer.
     """
     await reporter.enter(Stage.CHECKING_VRAM, f"Checking for {need_mb} MB of VRAM")
     give_up_at = time.monotonic() + server.vram_wait_seconds
-    look = 0
+    check = 0
     while True:
         verdict = assess(need_mb, await read_vram(comfy))
         if verdict.fits:
@@ -57,15 +57,15 @@ async def check_vram(
             return verdict.reason
         if verdict.never or time.monotonic() >= give_up_at:
             raise _insufficient(verdict)
-        if look == 0:
-            await comfy.free()  # acts when the running prompt ends, so look again later
+        if check == 0:
+            await comfy.free()  # it acts when the running prompt ends, so check again later
         await reporter.enter(Stage.CHECKING_VRAM, verdict.reason)
-        await asyncio.sleep(min(VRAM_CHECK.delay(look), max(0.0, give_up_at - time.monotonic())))
-        look += 1
+        await asyncio.sleep(min(VRAM_CHECK.delay(check), max(0.0, give_up_at - time.monotonic())))
+        check += 1
 
 
 async def read_vram(comfy: ComfyUIClient) -> VramReading:
-    """What the driver says where the GPU is in this machine, else what the server says."""
+    """The driver's figures if the GPU is in this machine, else the server's."""
     stats = await comfy.system_stats()
     if not stats.devices:
         return VramReading(source="unknown", total_mb=0, free_mb=0, held_by_comfyui_mb=0)
@@ -78,7 +78,10 @@ async def _local_gpu(base_url: str, device: Device) -> GpuMemory | None:
     if device.type != "cuda" or not _is_this_machine(base_url):
         return None
     gpu = await asyncio.to_thread(read_gpu, device.index or 0)
-    if gpu is None or abs(gpu.total_mb * _MB - device.vram_total) > _SAME_CARD * device.vram_total:
+    if (
+        gpu is None
+        or abs(gpu.total_mb * _MB - device.vram_total) > _TOTAL_TOLERANCE * device.vram_total
+    ):
         return None  # CUDA_VISIBLE_DEVICES may number the cards anew: trust the server then
     return gpu
 
@@ -116,10 +119,10 @@ def _insufficient(verdict: VramVerdict) -> InsufficientVram:
     if verdict.never:
         return InsufficientVram(
             verdict.reason,
-            "Choose a smaller workflow, model or size, or say a smaller required_vram_mb.",
+            "Choose a smaller workflow, model or size, or give a smaller required_vram_mb.",
         )
     return InsufficientVram(
         verdict.reason,
-        "Close what else uses the GPU, or raise ANIME_VRAM_WAIT_SECONDS, and try again.",
+        "Close other programs that use the GPU, or raise ANIME_VRAM_WAIT_SECONDS; try again.",
         can_fit_later=True,
     )

@@ -16,19 +16,19 @@ class OwnPostgres:
 
     def __init__(self, postgres: EmbeddedPostgres, logs: Path) -> None:
         self.url = postgres.urls.database
-        self._kept = SupervisedPart(postgres.part(logs), ignore_status, ())
+        self._server = SupervisedPart(postgres.part(logs), ignore_status, ())
         self.is_up = False
 
     async def start(self) -> None:
         """Start it and wait until it takes connections; nothing if it is up."""
         if not self.is_up:
-            await self._kept.start()
+            await self._server.start()
             self.is_up = True
 
     async def stop(self) -> None:
         """End it as an operator does: sessions are cut, transactions rolled back."""
         self.is_up = False
-        await self._kept.stop()
+        await self._server.stop()
 
 
 @asynccontextmanager

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # The tests of each of these folders share one running stack or server; the longest come first.
 SHARING = ("worker", "stack", "flows", "faults")
+# Half of its folder's time: with more than two workers it is worth a stack of its own.
+SPLIT_OFF = "worker/test_generations.py"
+TURNS = ("worker", SPLIT_OFF, *SHARING[1:])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,13 +38,17 @@ def group_of(nodeid: str) -> str:
 
     >>> group_of("tests/flows/test_previews.py::test_it[a::b]")
     'flows'
+    >>> group_of("tests/worker/test_generations.py::test_it")
+    'worker/test_generations.py'
     >>> group_of("tests/unit/test_paths.py::test_it")
     'tests/unit/test_paths.py'
     """
     file = nodeid.partition("::")[0]
+    if file.endswith(SPLIT_OFF):
+        return SPLIT_OFF
     folder = file.split("/")[-2] if "/" in file else ""
     return folder if folder in SHARING else file
 
 
 def turn_of(group: str) -> int:
-    return SHARING.index(group) if group in SHARING else len(SHARING)
+    return TURNS.index(group) if group in TURNS else len(TURNS)

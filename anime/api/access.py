@@ -1,4 +1,4 @@
-"""Who may ask: those who show a token, pages of known origins, and signed addresses."""
+"""Who may use the API: holders of a token, pages of known origins, and signed addresses."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -56,18 +56,18 @@ class Access:
         return bool(self.tokens)
 
     def is_allowed(self, token: str | None) -> bool:
-        """Whether whoever shows that token may ask. Where none is set, everybody may."""
+        """Whether a client with that token may use the API. Where none is set, everybody may."""
         if not self.tokens:
             return True
-        # All are looked at: how long it takes does not tell which one it was.
+        # All are compared, so that the time it takes does not reveal which one matched.
         matches = [is_same(token or "", known) for known in self.tokens]
         return any(matches)
 
     def is_known_origin(self, origin: str | None, host: str | None) -> bool:
-        """Whether a page of that origin may open a socket, or a program that is no page (None).
+        """Whether a page of that origin, or a program without one (None), may open a socket.
 
-        `host` is the request's own Host header. A page that we have sent ourselves may, from
-        any of our ports; others only when the settings list them.
+        `host` is the request's own Host header. Pages that this API serves may, from any of its
+        ports; others only if the settings list them.
         """
         if origin is None or origin.lower() in self.origins:
             return True
@@ -76,7 +76,7 @@ class Access:
             return True
         try:
             return page.hostname in self.own_names and page.port in self.own_ports
-        except ValueError:  # what stands for its port is no number
+        except ValueError:  # its port is no number
             return False
 
     def is_own_name(self, host: str) -> bool:
@@ -120,20 +120,24 @@ def _is_loopback(host: str) -> bool:
 
 
 def refusal(connection: HTTPConnection, access: Access) -> Response | None:
-    """The answer to a connection that is not to be opened; None when it may be.
+    """The answer that refuses a connection; None if it may be opened.
 
-    Any page on the web may open a WebSocket to this machine in its visitor's browser. Only the
-    origin, which no page can forge, tells ours from others; programs send none.
+    Any page on the web can open a WebSocket to this machine in its visitor's browser. Only the
+    origin, which no page can forge, distinguishes our pages from others; programs send none.
     """
     try:
-        _admit(connection, access)
+        _check_connection(connection, access)
     except AnimeError as error:
         return problem_of(error, connection.url.path)
     return None
 
 
-def _admit(connection: HTTPConnection, access: Access) -> None:
-    """Raises TokenMissing or PageRefused where the connection may not be opened."""
+def _check_connection(connection: HTTPConnection, access: Access) -> None:
+    """Make sure that the connection may be opened.
+
+    Raises:
+        TokenMissing, PageRefused: it may not.
+    """
     headers = connection.headers
     token = bearer_in(headers.get("Authorization")) or connection.query_params.get("token")
     if not access.is_allowed(token):
@@ -143,6 +147,6 @@ def _admit(connection: HTTPConnection, access: Access) -> None:
         )
     if not access.is_known_origin(headers.get("Origin"), headers.get("Host")):
         raise PageRefused(
-            f"Pages of {headers.get('Provenance')} may not connect.",
+            f"Pages of {headers.get('Origin')} may not connect.",
             "Add the origin to ANIME_API_CORS_ORIGINS.",
         )

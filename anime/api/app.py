@@ -1,4 +1,4 @@
-"""The HTTP application: old clients' addresses, and what the pages in Prefect show."""
+"""The HTTP application: its connections, its middleware and its routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ from anime.api import (
 from anime.api.access import Access
 from anime.api.app_state import AppState
 from anime.api.docs_page import add_docs_page
-from anime.api.error_documentation import EVERYWHERE, describe, only_documented_parameters
+from anime.api.error_documentation import ANY_ROUTE, extend_openapi, refuse_unknown_parameters
 from anime.api.examples import examples
 from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
@@ -88,12 +88,12 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("anime-production"),
         summary="A prompt becomes a picture in the library.",
         lifespan=connections,
-        docs_url=None,  # a page of our own, which needs no network
+        docs_url=None,  # ours needs no network
         redoc_url=None,
-        dependencies=[Depends(only_documented_parameters)],
-        responses=EVERYWHERE,
+        dependencies=[Depends(refuse_unknown_parameters)],
+        responses=ANY_ROUTE,
     )
-    _add_gates(app, settings, access)
+    _add_middleware(app, settings, access)
     add_problem_handlers(app)
     add_docs_page(app)
     app.include_router(routes_health.router)
@@ -101,12 +101,12 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS
-    describe(app, needs_token=access.needs_token, examples=examples())
+    extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
 
 
-def _add_gates(app: FastAPI, settings: Settings, access: Access) -> None:
-    """What each request passes before it comes to a route; the last one added is the first."""
+def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
+    """Add what each request passes before it reaches a route; the last one added comes first."""
     app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes)
     app.add_middleware(TokenCheck, access=access)
     if settings.api_cors_origins:

@@ -1,4 +1,4 @@
-"""What the routes work with, made once when the application starts."""
+"""What the routes work with. It is made once, when the application starts."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -29,7 +29,7 @@ class AppState:
     metrics: Metrics
 
 
-# Async, as FastAPI takes a thread for each call of one that is not.
+# Async: FastAPI calls a function that is not in a thread.
 async def _app_state(request: Request) -> AppState:
     state: AppState = request.app.state.anime
     return state

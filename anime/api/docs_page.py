@@ -12,7 +12,7 @@ ASSETS = "/docs/assets"
 
 
 def add_docs_page(app: FastAPI) -> None:
-    """Give the application its page, which loads nothing from elsewhere."""
+    """Add `/docs` to the application; the page loads nothing from other hosts."""
     folder = Path(str(files("fastapi_offline") / "static"))
     app.mount(ASSETS, StaticFiles(directory=folder), name="docs-assets")
 
@@ -30,5 +30,5 @@ def add_docs_page(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
-        """Where to begin."""
+        """Redirect to `/docs`."""
         return RedirectResponse("/docs")

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of errors, and what it is made the measure of."""
+"""Errors and examples in the OpenAPI document, and the check that it names all parameters."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     ),
     401: (
         "token-missing",
-        "This API asks for a token, and none came with the request.",
+        "This API needs a token, and the request has none that it knows.",
         "Send it as `Authorization: Bearer …`; it is one of ANIME_API_TOKEN.",
     ),
     404: ("not-found", "There is no job 0….", "`anime jobs` lists the newest."),
@@ -35,7 +35,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
     ),
     408: (
         "request-stalled",
-        "The body did not come in whole within 60 s.",
+        "The whole body did not arrive within 60 s.",
         "Send it again.",
     ),
     413: (
@@ -43,7 +43,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
         "The body has more than 1048576 bytes.",
         "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
     ),
-    416: ("range-not-satisfiable", "The file has 1024 bytes.", "Ask for bytes it has."),
+    416: ("range-not-satisfiable", "The file has 1024 bytes.", "Ask for bytes that it has."),
     422: (
         "invalid-request",
         "width: 100 is not a multiple of 8; the nearest is 96.",
@@ -55,7 +55,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
         "Something unexpected went wrong here.",
         "See the log of the API, and report what it says.",
     ),
-    502: ("comfyui", "ComfyUI answered nonsense.", "Look at the ComfyUI server."),
+    502: ("comfyui", "ComfyUI gave an answer that is no JSON.", "See the log of ComfyUI."),
     503: (
         "database-unavailable",
         "PostgreSQL does not serve anime_production.",
@@ -65,7 +65,7 @@ _EXAMPLES: dict[int, tuple[str, str, str]] = {
 
 
 class DocumentedError(BaseModel):
-    """One field that cannot be taken, and why."""
+    """One field that is not accepted, and why."""
 
     field: str
     message: str
@@ -90,16 +90,16 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:  # as FastAPI t
     return {status: _response(status) for status in statuses}
 
 
-async def only_documented_parameters(request: Request) -> None:
-    """Refuse parameters in the query that the route does not know, or that come twice.
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not know, or that are given twice.
 
     Raises:
-        RequestValidationError: there are such; it names each.
+        RequestValidationError: there are such parameters; it names each.
     """
     route = request.scope.get("route")
     if not request.query_params or not isinstance(route, APIRoute):
         return
-    known = set(_names_in(route.dependant))
+    known = set(_query_parameters_of(route.dependant))
     given = Counter(name for name, _ in request.query_params.multi_items())
     unknown = [("extra_forbidden", name) for name in given if name not in known]
     twice = [("repeated", name) for name, times in given.items() if times > 1 and name in known]
@@ -112,10 +112,10 @@ async def only_documented_parameters(request: Request) -> None:
         )
 
 
-def describe(
+def extend_openapi(
     app: FastAPI, *, needs_token: bool, examples: Mapping[type[BaseModel], JsonValue]
 ) -> None:
-    """Make the application's OpenAPI document say more: errors, how to get in, and examples."""
+    """Add errors, authentication and examples to the application's OpenAPI document."""
 
     def document() -> dict[str, Any]:  # JSON of OpenAPI's many shapes
         if not app.openapi_schema:
@@ -171,8 +171,8 @@ def _add_errors_of_bodies(document: dict[str, Any]) -> None:  # JSON of OpenAPI'
     for methods in document["paths"].values():
         for operation in methods.values():
             if "requestBody" in operation:
-                late = {str(status): _response(status) for status in (408, 413)}
-                operation["responses"].update(late)
+                errors = {str(status): _response(status) for status in (408, 413)}
+                operation["responses"].update(errors)
 
 
 def _schemas() -> dict[str, Any]:  # JSON schemas
@@ -181,12 +181,12 @@ def _schemas() -> dict[str, Any]:  # JSON schemas
 
 
 def _component_of(model: type[BaseModel]) -> str:
-    """The name FastAPI gives a model's schema: `Page[X]` is `Page_X_` there."""
+    """The name that FastAPI gives a model's schema, such as `Page_X_` for `Page[X]`."""
     return re.sub(r"[^A-Za-z0-9.\-_]", "_", model.__name__)
 
 
-def _names_in(dependant: Dependant) -> Iterator[str]:
-    """The names in the query that a route and what it depends on take."""
+def _query_parameters_of(dependant: Dependant) -> Iterator[str]:
+    """The names of the query parameters that a route and its dependencies take."""
     for field in dependant.query_params:
         kind = field.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -194,8 +194,8 @@ def _names_in(dependant: Dependant) -> Iterator[str]:
         else:
             yield field.alias
     for inner in dependant.dependencies:
-        yield from _names_in(inner)
+        yield from _query_parameters_of(inner)
 
 
-# Whatever is asked for: another's name, no token, an unknown field, a bug, the database away.
-EVERYWHERE = problems(400, 401, 422, 500, 503)
+# Unknown host, no token, unknown parameter, a bug, PostgreSQL away.
+ANY_ROUTE = problems(400, 401, 422, 500, 503)

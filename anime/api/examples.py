@@ -1,6 +1,6 @@
-"""What `/docs` shows of every request and answer: a studio of one project and one character.
+"""Examples of every request and answer for `/docs`: a studio with one project and one character.
 
-Each example is an instance of what it stands for, so none can say what the API would not.
+Each example is an instance of its model, so none can say what the API would not.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -35,21 +35,21 @@ from anime.schemas import (
     ProgressEvent,
 )
 
-ORDERED = datetime(2026, 4, 12, 9, 30, tzinfo=UTC)
-BEGUN, DONE = ORDERED + timedelta(seconds=1), ORDERED + timedelta(seconds=19)
+SUBMITTED_AT = datetime(2026, 4, 12, 9, 30, tzinfo=UTC)
+STARTED_AT, FINISHED_AT = SUBMITTED_AT + timedelta(seconds=1), SUBMITTED_AT + timedelta(seconds=19)
 JOB_ID = UUID("24041f5c-6f0e-4c39-9d4b-5a1f0c7e8330")
 SEED = 4_242_424_242
-LOOK = "1girl, silver hair, red scarf"
-NEVER = "extra fingers, watermark"
+APPEARANCE = "1girl, silver hair, red scarf"
+NEGATIVE_PROMPT = "extra fingers, watermark"
 MEI_LORA = LoraChoice(name="mei-v2.safetensors", strength=0.8)
 FILENAME = f"anime_{JOB_ID}_00001_.png"
 PATH = f"/srv/anime-projects/neon-city/images/20260412/{FILENAME}"
 
-# What /docs fills its form with: it names no file, so that any ComfyUI can render it.
-ORDER = GenerationRequest(
-    prompt=f"{LOOK}, on a rooftop at dusk, neon signs in the rain",
+# /docs fills its form with it. It names no file, so that any ComfyUI can render it.
+REQUEST = GenerationRequest(
+    prompt=f"{APPEARANCE}, on a rooftop at dusk, neon signs in the rain",
     type=GenerationType.IMAGE,
-    negative_prompt=NEVER,
+    negative_prompt=NEGATIVE_PROMPT,
     project="neon-city",
     character="Mei",
     shot="e01-012",
@@ -67,21 +67,21 @@ PROJECT = ProjectRecord(
     name="Neon City",
     description="Pilot, 24 min.",
     metadata={"episodes": 12},
-    created_at=ORDERED - timedelta(days=3),
-    updated_at=ORDERED - timedelta(days=3),
+    created_at=SUBMITTED_AT - timedelta(days=3),
+    updated_at=SUBMITTED_AT - timedelta(days=3),
 )
 _MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
 VERSION = CharacterVersionRecord(
     id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
     character_id=_MEI_ID,
     number=2,
-    prompt=LOOK,
-    negative_prompt=NEVER,
+    prompt=APPEARANCE,
+    negative_prompt=NEGATIVE_PROMPT,
     loras=[MEI_LORA],
     seed=SEED,
     notes="The scarf came with episode 2.",
     is_canonical=True,
-    created_at=ORDERED - timedelta(days=1),
+    created_at=SUBMITTED_AT - timedelta(days=1),
 )
 CHARACTER = CharacterRecord(
     id=_MEI_ID,
@@ -91,28 +91,28 @@ CHARACTER = CharacterRecord(
     description="A courier, 17.",
     metadata={"voice": "alto"},
     canonical=VERSION,
-    created_at=ORDERED - timedelta(days=2),
-    updated_at=ORDERED - timedelta(days=1),
+    created_at=SUBMITTED_AT - timedelta(days=2),
+    updated_at=SUBMITTED_AT - timedelta(days=1),
 )
 JOB = JobSnapshot(
     id=JOB_ID,
-    type=ORDER.type,
+    type=REQUEST.type,
     status=JobStatus.COMPLETED,
     progress=100,
     project=PROJECT.name,
-    character=ORDER.character,
-    prompt=ORDER.prompt,
-    workflow=ORDER.workflow_name,
-    seed=ORDER.seed,
+    character=REQUEST.character,
+    prompt=REQUEST.prompt,
+    workflow=REQUEST.workflow_name,
+    seed=REQUEST.seed,
     attempt=1,
     prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
     comfyui_url="http://127.0.0.1:8188",
     flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
     output_path=PATH,
-    created_at=ORDERED,
-    updated_at=DONE,
-    started_at=BEGUN,
-    finished_at=DONE,
+    created_at=SUBMITTED_AT,
+    updated_at=FINISHED_AT,
+    started_at=STARTED_AT,
+    finished_at=FINISHED_AT,
 )
 RENDERING = JOB.model_copy(
     update={
@@ -120,7 +120,7 @@ RENDERING = JOB.model_copy(
         "stage": Stage.RENDERING,
         "progress": 45,
         "output_path": None,
-        "updated_at": BEGUN + timedelta(seconds=8),
+        "updated_at": STARTED_AT + timedelta(seconds=8),
     }
 )
 FILE = FileRecord(
@@ -131,22 +131,22 @@ FILE = FileRecord(
     file_size=812_344,
     job_id=JOB.id,
     project_id=PROJECT.id,
-    width=ORDER.width,
-    height=ORDER.height,
+    width=REQUEST.width,
+    height=REQUEST.height,
     sha256="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
-    created_at=DONE,
-    organized_at=DONE + timedelta(seconds=1),
+    created_at=FINISHED_AT,
+    organized_at=FINISHED_AT + timedelta(seconds=1),
     metadata={
         "source": "anime",
-        "prompt": ORDER.prompt,
-        "negative_prompt": ORDER.negative_prompt,
-        "seed": str(ORDER.seed),
+        "prompt": REQUEST.prompt,
+        "negative_prompt": REQUEST.negative_prompt,
+        "seed": str(REQUEST.seed),
         "model": "ink-xl.safetensors",
-        "sampler": ORDER.sampler,
-        "scheduler": ORDER.scheduler,
-        "steps": ORDER.steps,
-        "cfg": ORDER.cfg,
-        "workflow": ORDER.workflow_name,
+        "sampler": REQUEST.sampler,
+        "scheduler": REQUEST.scheduler,
+        "steps": REQUEST.steps,
+        "cfg": REQUEST.cfg,
+        "workflow": REQUEST.workflow_name,
     },
 )
 _UP = Dependency(state=State.UP, is_needed=True)
@@ -173,12 +173,18 @@ def _after(last: JobSnapshot | CharacterVersionRecord | FileRecord) -> str:
 
 
 BODIES: tuple[BaseModel, ...] = (
-    ORDER,
+    REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
     CharacterChange(description=CHARACTER.description),
-    NewVersion(prompt=LOOK, negative_prompt=NEVER, loras=[MEI_LORA], seed=SEED, is_canonical=True),
+    NewVersion(
+        prompt=APPEARANCE,
+        negative_prompt=NEGATIVE_PROMPT,
+        loras=[MEI_LORA],
+        seed=SEED,
+        is_canonical=True,
+    ),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -207,7 +213,7 @@ def _event(seq: int, frame: str) -> str:
     return f"id: {seq}\ndata: {frame}\n\n"
 
 
-_TOLD = ProgressEvent(
+_PUBLISHED = ProgressEvent(
     job_id=RENDERING.id,
     status=RENDERING.status,
     stage=RENDERING.stage,
@@ -218,9 +224,9 @@ _TOLD = ProgressEvent(
 )
 EVENTS = _event(
     4, status_frame(JOB.id, {"id": str(JOB.id), "status": "processing", "progress": 45, "seq": 4})
-) + _event(5, Update(_TOLD).frame)
+) + _event(5, Update(_PUBLISHED).frame)
 METRICS = """\
-# HELP anime_queue_depth Jobs that no run has taken yet.
+# HELP anime_queue_depth Jobs that no run has begun yet.
 # TYPE anime_queue_depth gauge
 anime_queue_depth 3.0
 # HELP anime_comfyui_up 1 if the server answers.
@@ -230,7 +236,7 @@ anime_comfyui_up{server="http://127.0.0.1:8188"} 1.0
 
 
 def examples() -> dict[type[BaseModel], JsonValue]:
-    """An example of each request, without what may be left out, and of each whole answer."""
+    """An example of each request, with the fields that are set, and of each answer, with all."""
     bodies: dict[type[BaseModel], JsonValue] = {
         type(each): each.model_dump(mode="json", exclude_unset=True) for each in BODIES
     }

@@ -1,4 +1,4 @@
-"""Sending files: whole, in parts, or only the word that they have not changed."""
+"""Files as answers: whole, in parts, or 304 when they have not changed."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,13 +16,13 @@ from anime.errors import RangeNotSatisfiable
 PICTURE_HEADERS = {
     # Prefect's pages, on another port, show these files with <img>.
     "Cross-Origin-Resource-Policy": "cross-origin",
-    # Whatever a file holds, it is a picture or nothing: no script of it ever runs here.
+    # Whatever a file holds: no script in it ever runs here.
     "Content-Security-Policy": "sandbox",
     "X-Content-Type-Options": "nosniff",
-    # A row's file does not change, but a re-made thumbnail may: ask, and get 304.
+    # A row's file does not change, but a thumbnail may be drawn anew: ask, and get 304.
     "Cache-Control": "private, no-cache",
 }
-_KEPT_UNCHANGED = ("etag", "last-modified", "cache-control", "cross-origin-resource-policy")
+_HEADERS_OF_304 = ("etag", "last-modified", "cache-control", "cross-origin-resource-policy")
 
 
 def send_file(
@@ -33,9 +33,9 @@ def send_file(
     filename: str,
     etag: str | None = None,
 ) -> Response:
-    """The file or the part asked for; 304 where the browser has it already.
+    """The file, or the part that the request asks for; 304 if the browser has it already.
 
-    Without an `etag` one is made of the file's size and time.
+    Without an `etag`, one is made of the file's size and time.
     """
     response = _LibraryFile(
         file.path,
@@ -46,26 +46,26 @@ def send_file(
         headers=PICTURE_HEADERS | ({"ETag": f'"{etag}"'} if etag else {}),
     )
     if is_unchanged(request.headers, response.headers):
-        headers = {name: response.headers[name] for name in _KEPT_UNCHANGED}
+        headers = {name: response.headers[name] for name in _HEADERS_OF_304}
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return response
 
 
-def is_unchanged(asked: Mapping[str, str], has: Mapping[str, str]) -> bool:
-    """Whether the browser has what would be sent, by the headers of both (RFC 9110, 13.2.2)."""
-    if (tags := asked.get("if-none-match")) is not None:
+def is_unchanged(request: Mapping[str, str], response: Mapping[str, str]) -> bool:
+    """Whether the browser has what would be sent, by both headers (RFC 9110, 13.2.2)."""
+    if (tags := request.get("if-none-match")) is not None:
         known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
-        return "*" in known or has["etag"] in known
-    since = _moment(asked.get("if-modified-since"))
-    changed = _moment(has.get("last-modified"))
+        return "*" in known or response["etag"] in known
+    since = _moment(request.get("if-modified-since"))
+    changed = _moment(response.get("last-modified"))
     return since is not None and changed is not None and changed <= since
 
 
 class _LibraryFile(FileResponse):
-    """A file whose refusals are problem documents, too."""
+    """A file whose errors are problem documents."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file or a part of it; 416 for a part that it does not have."""
+        """Send the file or a part of it, or 416 if it does not have that part."""
         is_refused = False
 
         async def send_or_refuse(message: Message) -> None:
@@ -80,8 +80,8 @@ class _LibraryFile(FileResponse):
             length = self.headers["content-length"]
             problem = problem_of(
                 RangeNotSatisfiable(
-                    f"The file has {length} bytes, and not those that Range asks for.",
-                    "Ask as bytes=FIRST-LAST, counting from 0.",
+                    f"The file has {length} bytes; Range asks for others.",
+                    "Send Range: bytes=FIRST-LAST, counted from 0.",
                 ),
                 scope["path"],
             )

@@ -1,4 +1,4 @@
-"""What the API asks of the library's disk, which may be a network mount whose server is gone."""
+"""The API's reads of the library's disk, which may be a network mount whose server is gone."""
 
 import os
 import stat
@@ -27,29 +27,33 @@ class FoundFile:
 
 
 class LibraryReader:
-    """Calls to the disk in threads of their own: those that hang hold up nothing else."""
+    """Reads the disk in threads of its own, so that a call that hangs holds up nothing else."""
 
     def __init__(self, library: Path) -> None:
         self.library = library
         self._threads = BoundedThreads("library", CALLS_AT_A_TIME)
 
     async def find(self, path: Path, *, within: Path | None = None) -> FoundFile | None:
-        """The file, if it is there and lies in the library, or in that folder of it.
+        """The file, if it exists and lies in the library, or in that folder of it.
 
         Raises:
             StorageUnavailable: the disk does not answer.
         """
         folder = self.library / within if within else self.library
-        return await self.ask(partial(_find, folder, path), seconds=ANSWER_SECONDS)
+        return await self.run(partial(_find, folder, path), seconds=ANSWER_SECONDS)
 
-    async def ask(self, call: Callable[[], T], *, seconds: float) -> T:
-        """What the call returns or raises, and StorageUnavailable if it takes longer."""
+    async def run(self, call: Callable[[], T], *, seconds: float) -> T:
+        """What the call returns or raises.
+
+        Raises:
+            StorageUnavailable: it takes longer than `seconds`.
+        """
         try:
             return await self._threads.run(call, timeout_seconds=seconds)
         except TimeoutError as fault:
             raise StorageUnavailable(
                 f"The library {self.library} has not answered within {seconds:g} s.",
-                "See whether its disk or network mount is well, and try again.",
+                "Check its disk or network mount, and try again.",
             ) from fault
 
 

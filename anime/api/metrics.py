@@ -1,8 +1,8 @@
 """What `/metrics` shows, for Prometheus.
 
-Renders happen in other processes: what is known of jobs and files is read from their rows when
-somebody asks, and kept for some seconds. Counts are those of the database; histograms count the
-jobs that were completed while this process ran, as every process's counters begin at zero.
+Other processes render: the figures of jobs and files are read from the database when somebody
+asks, and kept for some seconds. Histograms count the jobs that were completed while this process
+ran, as every process's counters begin at zero.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from anime.errors import AnimeError
 
 KEPT_SECONDS = 5.0
 COMFYUI_SECONDS = 2.0
-# A row may be committed after one with a later time: look back, and count nothing twice.
+# A row may be committed after one with a later time: read those again, count none twice.
 LOOK_BACK = timedelta(seconds=60)
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
 class Metrics:
-    """The figures of one process. `websocket_clients` is set by those who hold the sockets."""
+    """The figures of one process. The WebSocket route sets `websocket_clients`."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -47,23 +47,25 @@ class Metrics:
 
         self.websocket_clients = gauge("anime_websocket_clients", "Sockets open in this process.")
         self._jobs = gauge("anime_jobs", "Jobs by state and kind of failure.", "status", "kind")
-        self._queue = gauge("anime_queue_depth", "Jobs that no run has taken yet.")
+        self._queue = gauge("anime_queue_depth", "Jobs that no run has begun yet.")
         self._files = gauge("anime_files_organised", "Files put into the library.")
         self._database = gauge("anime_database_up", "1 if the figures could be read.")
         self._comfyui = gauge("anime_comfyui_up", "1 if the server answers.", "server")
         self._vram = gauge("anime_vram_free_bytes", "Free VRAM.", "server", "device")
-        self._waits = seconds("anime_job_wait_seconds", "From the request until a run took it.")
-        self._renders = seconds("anime_render_seconds", "At ComfyUI, by its own word.")
+        self._waits = seconds(
+            "anime_job_wait_seconds", "From the request to the beginning of its run."
+        )
+        self._renders = seconds("anime_render_seconds", "At ComfyUI, as ComfyUI reports it.")
         self._overheads = seconds(
-            "anime_overhead_seconds", "What the run took beside the render, waiting in line too."
+            "anime_overhead_seconds", "The run's time beside the render, with its wait for a slot."
         )
 
-    async def shown(self, database: Database, servers: Iterable[str]) -> bytes:
+    async def collect(self, database: Database, servers: Iterable[str]) -> bytes:
         """The figures in Prometheus' text format, at most some seconds old."""
         async with self._refreshing:
             if time.monotonic() >= self._fresh_until:
                 await asyncio.gather(
-                    self._read_database(database), *(self._ask(url) for url in servers)
+                    self._read_database(database), *(self._check_server(url) for url in servers)
                 )
                 self._fresh_until = time.monotonic() + KEPT_SECONDS
         return generate_latest(self._registry)
@@ -105,7 +107,7 @@ class Metrics:
                 self._overheads.observe(each.overhead)
         self._counted = set(latest)
 
-    async def _ask(self, url: str) -> None:
+    async def _check_server(self, url: str) -> None:
         server = without_login(checked_address(url))
         try:
             stats = await _stats(url)

@@ -1,6 +1,6 @@
-"""What a request must pass before any route sees it: its Host, its token, its length.
+"""What is checked before a request reaches any route: its Host, its token, its length.
 
-Plain ASGI, outside of the routes: whatever route somebody adds is behind it.
+Plain ASGI around all routes, so that a new route is behind it, too.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from anime.errors import (
     UnknownHost,
 )
 
-# What they answer is the same for everybody: that the process lives, and how the API is used.
+# Their answers are the same for everybody: that the process lives, and how to use the API.
 OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json"})
 OPEN_FOLDER = "/docs/"
 BODY_SECONDS = 60.0
@@ -35,9 +35,9 @@ DISCARD_SECONDS = 5.0
 
 
 class HostCheck:
-    """Refuses requests that were meant for another name.
+    """Refuses requests whose Host is another machine's name.
 
-    A page on the web could otherwise have its own name point here and read the answers.
+    A page on the web could otherwise point its own name here and read the answers.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -50,8 +50,8 @@ class HostCheck:
             host = Headers(scope=scope).get("host", "")
             if not self._access.is_own_name(host):
                 error = UnknownHost(
-                    "The request names a host that this machine is not.",
-                    "Ask for localhost, or set ANIME_PUBLIC_URL to the name that is used.",
+                    "The request's Host is not a name of this machine.",
+                    "Use localhost, or set ANIME_PUBLIC_URL to the name in the address.",
                 )
                 await _refuse(error, scope, receive, send)
                 return
@@ -59,9 +59,9 @@ class HostCheck:
 
 
 class TokenCheck:
-    """Refuses HTTP requests without one of the tokens, where there are any.
+    """Refuses HTTP requests without one of the tokens, if any is set.
 
-    Sockets are looked at by those who open them: a browser cannot send them a header.
+    The WebSocket route checks its own: a browser cannot send a header with them.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -70,16 +70,16 @@ class TokenCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
-        if scope["type"] == "http" and self._access.needs_token and not self._may_enter(scope):
+        if scope["type"] == "http" and self._access.needs_token and not self._is_allowed(scope):
             error = TokenMissing(
-                "This API asks for a token, and the request has none that it knows.",
+                "This API needs a token, and the request has none that it knows.",
                 "Send it as `Authorization: Bearer …`; it is one of ANIME_API_TOKEN.",
             )
             await _refuse(error, scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _may_enter(self, scope: Scope) -> bool:
+    def _is_allowed(self, scope: Scope) -> bool:
         path: str = scope["path"]
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return True
@@ -91,7 +91,7 @@ class TokenCheck:
 
 
 class BodyLimit:
-    """Refuses bodies that are too long or too slow, whatever they say of their length."""
+    """Refuses bodies that are too long or too slow, whatever Content-Length says."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -107,7 +107,7 @@ class BodyLimit:
                 body = await self._read(scope, receive)
         except TimeoutError:
             stalled = RequestStalled(
-                f"The body did not come in whole within {BODY_SECONDS:g} s.", "Send it again."
+                f"The whole body did not arrive within {BODY_SECONDS:g} s.", "Send it again."
             )
             await _refuse(stalled, scope, receive, send)
         except AnimeError as error:
@@ -117,7 +117,7 @@ class BodyLimit:
                 await self._app(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None when whoever sends it has gone.
+        """The whole body; None if the client has disconnected.
 
         Raises:
             BodyTooLarge: it has more bytes than are allowed. The rest is not read.
@@ -144,7 +144,7 @@ class BodyLimit:
 
 
 class JsonRequest(Request):
-    """A request whose JSON has each key once: of two values the first would be dropped."""
+    """A request that refuses JSON with a repeated key, whose first value would be dropped."""
 
     async def json(self) -> Any:  # any JSON, as in Starlette
         """The body's value. Raises JSONDecodeError, which FastAPI answers with 422."""
@@ -157,10 +157,10 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes a body, to be given to its router as `route_class`."""
+    """A route that takes a body; the `route_class` of its router."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, which is given a `JsonRequest`."""
+        """A handler that gets a `JsonRequest`."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
@@ -175,7 +175,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What gives the body once, and then what else there is to be received."""
+    """A receiver that returns the body once, and then whatever else arrives."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -185,13 +185,15 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(error: AnimeError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the error. The rest of the body is thrown away first, if it is not endless.
+    """Answer with the error, once the rest of the body is read and discarded, up to a limit.
 
-    A connection that is closed with bytes unread is reset, and the answer may be lost with it.
+    A connection that is closed with unread bytes is reset, which may lose the answer.
     """
     response = problem_of(error, scope["path"])
     if scope["type"] == "http" and _has_body(scope):
-        if "expect" not in Headers(scope=scope):  # else: it waits for our word before it sends
+        if "expect" not in Headers(
+            scope=scope
+        ):  # else the client waits for our answer before it sends
             await _discard(receive)
         response.headers["Connection"] = "close"
     await response(scope, receive, send)

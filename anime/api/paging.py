@@ -1,4 +1,4 @@
-"""Lists in pages: what every list is asked with, and the shape of every answer."""
+"""Lists in pages: the parameters and the answer that every list has."""
 
 from typing import Generic, TypeVar
 
@@ -9,11 +9,11 @@ MAX_ITEMS = 200
 
 
 class Paging(BaseModel):
-    """Which page of a list is wanted."""
+    """Which page of a list, and how long."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=50, ge=1, le=MAX_ITEMS, description="How many at most.")
+    limit: int = Field(default=50, ge=1, le=MAX_ITEMS, description="Items at most.")
     cursor: str | None = Field(
         default=None, max_length=200, description="`next_cursor` of the page before."
     )
@@ -24,5 +24,5 @@ class Page(BaseModel, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = Field(
-        description="Give it back as `cursor` for the next page; null at the end."
+        description="Send it as `cursor` for the next page; null on the last one."
     )

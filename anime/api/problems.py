@@ -31,15 +31,15 @@ class ProblemResponse(JSONResponse):
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Make every error of the application answer with a problem document."""
-    app.add_exception_handler(AnimeError, _expected)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(Exception, _unexpected)
+    """Answer every error of the application with a problem document."""
+    app.add_exception_handler(AnimeError, _our_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(Exception, _bug)
 
 
-async def _expected(request: Request, error: Exception) -> ProblemResponse:
-    """What an error of ours says. One of 5xx is also logged."""
+async def _our_error(request: Request, error: Exception) -> ProblemResponse:
+    """The document about an error of ours; one of 5xx is also logged."""
     if not isinstance(error, AnimeError):
         raise error
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -48,7 +48,7 @@ async def _expected(request: Request, error: Exception) -> ProblemResponse:
 
 
 def problem_of(error: AnimeError, path: str) -> ProblemResponse:
-    """The document about an error of ours, at that path."""
+    """The document about an error of ours, for a request of that path."""
     return _problem(
         path,
         error.http_status,
@@ -59,11 +59,11 @@ def problem_of(error: AnimeError, path: str) -> ProblemResponse:
     )
 
 
-async def _invalid(request: Request, error: Exception) -> ProblemResponse:
-    """Each field of the request that cannot be taken, with the reason."""
+async def _invalid_request(request: Request, error: Exception) -> ProblemResponse:
+    """The document with each field that is not accepted, and the reason."""
     if not isinstance(error, RequestValidationError):
         raise error
-    faults = field_errors_of(error.errors(), skip=1)  # the first place is "body", "query" or "path"
+    faults = field_errors_of(error.errors(), skip=1)  # the first part is "body", "query" or "path"
     return _problem(
         request.url.path,
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -74,8 +74,8 @@ async def _invalid(request: Request, error: Exception) -> ProblemResponse:
     )
 
 
-async def _of_http(request: Request, error: Exception) -> ProblemResponse:
-    """Errors of the framework: no such address, method not allowed."""
+async def _framework_error(request: Request, error: Exception) -> ProblemResponse:
+    """The document about an error of the framework: no such address, method not allowed."""
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
@@ -89,8 +89,8 @@ async def _of_http(request: Request, error: Exception) -> ProblemResponse:
     )
 
 
-async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
-    """Nothing of the error itself: the log has it (the server writes it there)."""
+async def _bug(request: Request, error: Exception) -> ProblemResponse:
+    """A document that says nothing of the error itself: uvicorn writes it to the log."""
     _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
     return _problem(
         request.url.path,

@@ -1,4 +1,4 @@
-"""Whether the API lives and what it stands on is there, each part asked on its own."""
+"""Whether the API lives, and whether each of its dependencies is there."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -23,11 +23,11 @@ from anime.settings import Settings
 from anime.settings.addresses import job_server
 
 TIMEOUT_SECONDS = 3.0
-NEEDED = ("database", "comfyui", "prefect", "library")  # without one of them no picture is made
+NEEDED = ("database", "comfyui", "prefect", "library")  # without one of them no job can run
 
 
 class Health(BaseModel):
-    """An answer is all it takes: nothing else is asked."""
+    """That this process answers; nothing else is checked."""
 
     status: Literal["healthy"] = "healthy"
     service: Literal["anime-production"] = "anime-production"
@@ -35,7 +35,7 @@ class Health(BaseModel):
 
 
 class State(StrEnum):
-    """How a dependency was found."""
+    """The state of a dependency."""
 
     UP = "up"
     DOWN = "down"
@@ -43,23 +43,23 @@ class State(StrEnum):
 
 
 class Dependency(BaseModel):
-    """How one dependency was found, and what is wrong with it."""
+    """The state of one dependency, and what is wrong with it."""
 
     state: State
-    is_needed: bool = Field(description="Whether no picture can be made without it.")
+    is_needed: bool = Field(description="Whether no job can run without it.")
     error: str | None = None
     todo: str | None = None
 
 
 class Readiness(BaseModel):
-    """Whether pictures can be made now."""
+    """Whether a job can run now."""
 
     status: str = Field(description="`ready` or `not ready`.")
     dependencies: dict[str, Dependency]
 
 
 async def readiness(settings: Settings, database: Database) -> Readiness:
-    """How every dependency was found; all are asked at once, within some seconds."""
+    """The state of every dependency; all are checked at once, within some seconds."""
     checks: dict[str, Awaitable[str]] = {
         "database": check_database(database),
         "comfyui": _comfyui(settings),
@@ -68,17 +68,19 @@ async def readiness(settings: Settings, database: Database) -> Readiness:
     }
     if settings.redis_url is not None:
         checks["redis"] = check_redis(settings)
-    found = await asyncio.gather(
+    results = await asyncio.gather(
         *(result_of(name, check, TIMEOUT_SECONDS) for name, check in checks.items())
     )
-    # Secrets come from the environment; no Vault is asked for any.
+    # Secrets come from the environment, not from a Vault.
     unset = Dependency(state=State.NOT_CONFIGURED, is_needed=False)
-    dependencies = {"redis": unset, "vault": unset} | {each.system: _told(each) for each in found}
+    dependencies = {"redis": unset, "vault": unset} | {
+        each.system: _dependency_of(each) for each in results
+    }
     is_ready = all(dependencies[name].state is State.UP for name in NEEDED)
     return Readiness(status="ready" if is_ready else "not ready", dependencies=dependencies)
 
 
-def _told(result: CheckResult) -> Dependency:
+def _dependency_of(result: CheckResult) -> Dependency:
     is_needed = result.system in NEEDED
     if result.ok:
         return Dependency(state=State.UP, is_needed=is_needed)

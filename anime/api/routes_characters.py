@@ -1,4 +1,4 @@
-"""Characters, and the versions of how they are drawn."""
+"""Characters and their versions, which say how they are drawn."""
 
 from typing import Annotated
 from uuid import UUID
@@ -36,14 +36,14 @@ class CharacterListParameters(Paging):
 
 @router.get("", responses=problems(404))
 async def characters(
-    wanted: Annotated[CharacterListParameters, Query()], state: StateDependency
+    parameters: Annotated[CharacterListParameters, Query()], state: StateDependency
 ) -> Page[CharacterRecord]:
     """The characters, newest first, each with its canonical version."""
     async with state.database.session_scope() as session:
         items, next_cursor = await CharacterRepository(session).page(
-            limit=wanted.limit,
-            cursor=wanted.cursor,
-            project_id=await _project_id(wanted.project, session),
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+            project_id=await _project_id(parameters.project, session),
         )
     return Page(items=items, next_cursor=next_cursor)
 
@@ -52,7 +52,7 @@ async def characters(
 async def create_character(
     new: NewCharacter, state: StateDependency, request: Request, response: Response
 ) -> CharacterRecord:
-    """Write a character down."""
+    """Create a character."""
     async with state.database.session_scope() as session:
         project_id = await _project_id(new.project, session)
         character = await CharacterRepository(session).create(new, project_id)
@@ -73,7 +73,7 @@ async def character_by_id(character_id: CharacterId, state: StateDependency) -> 
 async def change_character(
     character_id: CharacterId, change: CharacterChange, state: StateDependency
 ) -> CharacterRecord:
-    """Change what is said of a character. How they are drawn is a new version."""
+    """Change a character's description or metadata. How they are drawn is a new version."""
     async with state.database.session_scope() as session:
         return await CharacterRepository(session).change(_as_id(character_id), change)
 
@@ -98,7 +98,7 @@ async def versions(
 async def add_version(
     character_id: CharacterId, new: NewVersion, state: StateDependency
 ) -> CharacterVersionRecord:
-    """Write down how a character is drawn from now on."""
+    """Add a version: how the character is drawn from now on."""
     async with state.database.session_scope() as session:
         return await CharacterRepository(session).add_version(_as_id(character_id), new)
 
@@ -107,7 +107,7 @@ async def add_version(
 async def make_canonical(
     character_id: CharacterId, number: VersionNumber, state: StateDependency
 ) -> CharacterVersionRecord:
-    """Make that version the one that counts; the one that did no longer does."""
+    """Make that version the canonical one, instead of the one that was."""
     async with state.database.session_scope() as session:
         return await CharacterRepository(session).make_canonical(_as_id(character_id), number)
 
@@ -116,7 +116,7 @@ def _as_id(text: str) -> UUID:
     """The id in an address.
 
     Raises:
-        NotFound: it is none.
+        NotFound: the text is no id.
     """
     try:
         return UUID(text)

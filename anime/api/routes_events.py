@@ -1,4 +1,4 @@
-"""What happens to jobs, as it happens: WebSocket and server-sent events."""
+"""Events of jobs as they happen: WebSocket and server-sent events."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -33,7 +33,9 @@ def _gateway(request: Request) -> Gateway:
 GatewayDependency = Annotated[Gateway, Depends(_gateway)]
 LastEventId = Annotated[
     int | None,
-    Header(ge=0, lt=2**63, description="The last `id` seen: what followed it is told again."),
+    Header(
+        ge=0, lt=2**63, description="The last `id` received: the events after it are sent again."
+    ),
 ]
 
 
@@ -43,20 +45,20 @@ LastEventId = Annotated[
     responses={
         200: {
             "content": {"text/event-stream": {"example": EVENTS}},
-            "description": "The messages as they come.",
+            "description": "The messages as they are published.",
         },
-        204: {"description": "The job has ended, and `Last-Event-ID` was its end."},
+        204: {"description": "The job has ended, and `Last-Event-ID` is that of its last event."},
         **problems(404),
     },
 )
 async def job_events(
     job_id: str, gateway: GatewayDependency, last_event_id: LastEventId = None
 ) -> Response:
-    """The job as it stands, then each of its events up to the last one."""
+    """The job as it is, then each of its events up to the last one."""
     found = job_id_in(job_id)
-    snapshot = await gateway.records.snapshot(found)
+    snapshot = await gateway.snapshots.snapshot(found)
     if snapshot.is_final and last_event_id is not None and last_event_id >= snapshot.seq:
-        # The one answer after which a browser's EventSource does not connect anew.
+        # The one answer after which a browser's EventSource does not reconnect.
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return EventSourceResponse(
         _events(found, gateway, last_event_id),
@@ -69,34 +71,34 @@ async def _events(
     job_id: UUID, gateway: Gateway, after_seq: int | None
 ) -> AsyncIterator[ServerSentEvent]:
     """The same messages as on a WebSocket, each with its number as `id`."""
-    outbox = SendBuffer()
-    subscription = Subscription(job_id, outbox)
-    gateway.streams.add(outbox)
+    buffer = SendBuffer()
+    subscription = Subscription(job_id, buffer)
+    gateway.streams.add(buffer)
     try:
         snapshot, missed = await gateway.follow(subscription, after_seq)
         known = snapshot.seq if after_seq is None else after_seq
-        yield _event(status_frame(job_id, snapshot.about), known)
+        yield _event(status_frame(job_id, snapshot.fields), known)
         for update in missed:
             yield _event(update.frame, update.event.seq)
         gateway.go_live(subscription)
-        while not (subscription.is_over and outbox.is_empty):
-            item = await outbox.take()
+        while not (subscription.is_over and buffer.is_empty):
+            item = await buffer.take()
             if item is None:
                 return
             if isinstance(item, Update):
                 yield _event(item.frame, item.event.seq)
     finally:
         gateway.hub.remove(subscription)
-        gateway.streams.discard(outbox)
+        gateway.streams.discard(buffer)
 
 
 def _event(frame: str, seq: int) -> ServerSentEvent:
-    """Without a number where the database told it: the last one stays the last one."""
+    """The message, without an id if it came from the database: the client keeps its last one."""
     return ServerSentEvent(frame, id=str(seq) if seq else None, sep="\n")
 
 
 async def serve_socket(socket: WebSocket) -> None:
-    """Serve a WebSocket client until it goes."""
+    """Serve a WebSocket client until it disconnects."""
     state: AppState = socket.app.state.anime
     refused = refusal(socket, state.access)
     if refused is not None:

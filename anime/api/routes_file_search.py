@@ -1,4 +1,4 @@
-"""Finding files by what they show, whose they are and how they were made."""
+"""Searching files by what they show, whose they are and how they were made."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,39 +15,43 @@ from anime.schemas import FileRecord, GivenName, MediaKind, Seed
 
 router = APIRouter(tags=["files"])
 
-_ZONE = "a day in the studio's time zone such as 2026-04-12, or a moment"
+_DATE = "a day in the studio's time zone such as 2026-04-12, or a moment"
 
 
 class FileSearchParameters(Paging):
-    """What a search may ask for; all that is given must hold."""
+    """Filters of a search; a file must match all that are given."""
 
     project: GivenName | None = Field(default=None, description="Name or slug of the project.")
     character: GivenName | None = Field(default=None, description="Character, in any case.")
-    job: UUID | None = Field(default=None, description="Job that made them.")
-    kind: MediaKind | None = Field(default=None, description="What they are.")
-    since: str | None = Field(default=None, description=f"Made then or later: {_ZONE}.")
-    until: str | None = Field(default=None, description=f"Made by its end, or before: {_ZONE}.")
+    job: UUID | None = Field(default=None, description="Job that made the files.")
+    kind: MediaKind | None = Field(default=None, description="Image, video or audio.")
+    since: str | None = Field(default=None, description=f"Made then or later: {_DATE}.")
+    until: str | None = Field(default=None, description=f"Made before its end: {_DATE}.")
     text: SearchText | None = Field(
-        default=None, description="Words that all stand in the prompt; `word*` is its beginning."
+        default=None, description="Words that the prompt has; `word*` is the beginning of one."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
     model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
-    state: StateWord | None = Field(default=None, description="Such as present or missing.")
+    state: StateWord | None = Field(
+        default=None, description="State of the file, such as present or missing."
+    )
 
 
 @router.get("/files")
 async def find_files(
-    asked: Annotated[FileSearchParameters, Query()], state: StateDependency
+    parameters: Annotated[FileSearchParameters, Query()], state: StateDependency
 ) -> Page[FileRecord]:
-    """The files that fit, newest first, a page at a time."""
+    """A page of the files that match, newest first."""
     zone = state.settings.zone
     query = FileQuery(
-        **asked.model_dump(include={"project", "character", "kind", "text", "model", "state"}),
-        job_id=asked.job,
-        seed=asked.seed,
-        since=begin_of(asked.since, zone) if asked.since else None,
-        until=end_of(asked.until, zone) if asked.until else None,
+        **parameters.model_dump(include={"project", "character", "kind", "text", "model", "state"}),
+        job_id=parameters.job,
+        seed=parameters.seed,
+        since=begin_of(parameters.since, zone) if parameters.since else None,
+        until=end_of(parameters.until, zone) if parameters.until else None,
     )
     async with state.database.session_scope() as session:
-        found = await FileSearch(session).page(query, limit=asked.limit, cursor=asked.cursor)
+        found = await FileSearch(session).page(
+            query, limit=parameters.limit, cursor=parameters.cursor
+        )
     return Page(items=found.files, next_cursor=found.next_cursor)

@@ -21,38 +21,41 @@ router = APIRouter(tags=["files"])
 FileId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
 
 
-def sent(*media_types: str) -> dict[int | str, dict[str, Any]]:  # as FastAPI types it
+def documented_responses(
+    *media_types: str,
+) -> dict[int | str, dict[str, Any]]:  # as FastAPI types it
     """The `responses` of a route that sends files of these types."""
     content: dict[str, dict[str, str]] = {media_type: {} for media_type in media_types}
     return {
         200: {"content": content, "description": "The file."},
         206: {
             "content": content | {"multipart/byteranges": {}},
-            "description": "The part of it that Range asks for; several, one after another.",
+            "description": "The part or parts of it that Range asks for.",
         },
         304: {"description": "It has not changed since."},
         **problems(404, 416),
     }
 
 
-# Those of anime.core.paths; a thumbnail may be the file itself.
-OF_THE_LIBRARY = sent("image/*", "video/*", "audio/*", UNKNOWN_TYPE)
+# The types of anime.core.paths: a thumbnail may be the file itself.
+LIBRARY_FILE_RESPONSES = documented_responses("image/*", "video/*", "audio/*", UNKNOWN_TYPE)
 
 
 async def signature_parameters(
     expires: Annotated[
-        int | None, Query(description="Of a signed address: seconds since the UTC epoch.")
+        int | None, Query(description="End of a signed address, in seconds since the UTC epoch.")
     ] = None,
     signature: Annotated[
-        str | None, Query(max_length=64, description="Of a signed address, instead of a token.")
+        str | None,
+        Query(max_length=64, description="Signature of a signed address, instead of a token."),
     ] = None,
 ) -> None:
-    """What a signed address has in its query. It was looked at before any route was."""
+    """The query of a signed address. `TokenCheck` has checked it before any route."""
 
 
 @router.get("/files/{file_id}", responses=problems(404))
 async def file_by_id(file_id: FileId, state: StateDependency) -> FileRecord:
-    """What is known of one file."""
+    """One file, with all that is known of it."""
     return await _row(file_id, state)
 
 
@@ -60,7 +63,7 @@ async def file_by_id(file_id: FileId, state: StateDependency) -> FileRecord:
 @router.get(
     "/files/{file_id}/content",
     response_class=FileResponse,
-    responses=OF_THE_LIBRARY,
+    responses=LIBRARY_FILE_RESPONSES,
     dependencies=[Depends(signature_parameters)],
 )
 async def content(file_id: FileId, request: Request, state: StateDependency) -> Response:
@@ -74,7 +77,7 @@ async def content(file_id: FileId, request: Request, state: StateDependency) -> 
 @router.get(
     "/files/{file_id}/thumbnail",
     response_class=FileResponse,
-    responses=OF_THE_LIBRARY,
+    responses=LIBRARY_FILE_RESPONSES,
     dependencies=[Depends(signature_parameters)],
 )
 async def thumbnail(file_id: FileId, request: Request, state: StateDependency) -> Response:
@@ -104,7 +107,7 @@ async def _inside(path: Path, row: FileRecord, state: AppState) -> FoundFile:
     if found is None:
         raise NotFound(
             f"File {row.id} ({row.filename}) is not in the library.",
-            "It was moved or deleted; render it again, or bring it back from a backup.",
+            "It was moved or deleted: render it again, or restore it from a backup.",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Asking for a generation, and how far it is."""
+"""Submitting, following and cancelling a generation."""
 
 from typing import Annotated, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -21,13 +21,13 @@ IdempotencyKey = Annotated[
     Header(
         min_length=1,
         max_length=255,
-        description="The same key gives the same job; with another request it is refused.",
+        description="The same key gives the same job; it is refused with another request.",
     ),
 ]
 
 
 class GenerationStatus(BaseModel):
-    """How far a generation is, with the keys old clients read."""
+    """How far a generation is, with the keys that old clients read."""
 
     id: UUID
     status: JobStatus
@@ -41,7 +41,7 @@ class GenerationStatus(BaseModel):
 
     @classmethod
     def of(cls, job: JobSnapshot) -> Self:
-        """The same as in the job's record, with progress as a share of one."""
+        """The job's status, with progress from 0 to 1."""
         return cls(
             id=job.id,
             status=job.status,
@@ -63,7 +63,7 @@ async def generate(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
-    """Take a request on; the picture comes later."""
+    """Submit a generation. The answer comes at once, the picture when the job has run."""
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
     job = await state.jobs.submit(generation, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
@@ -79,7 +79,7 @@ async def generation_status(job_id: str, state: StateDependency) -> GenerationSt
 
 @router.post("/generation/{job_id}/cancel", responses=problems(404))
 async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation:
-    """Stop this job and no other. Asked again, or too late, it changes nothing and says so."""
+    """Cancel this job and no other. A job that has ended is left as it is, and `detail` says so."""
     return await state.jobs.cancel(job_id_in(job_id))
 
 
@@ -93,7 +93,7 @@ def job_id_in(text: str) -> UUID:
     """The job's id in an address.
 
     Raises:
-        NotFound: the text is no id at all.
+        NotFound: the text is no id.
     """
     try:
         return UUID(text)

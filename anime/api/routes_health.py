@@ -1,4 +1,4 @@
-"""Whether the API lives, what it stands on, and its figures."""
+"""Whether the API lives, whether it is ready, and its figures."""
 
 from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health")
 async def health() -> Health:
-    """That this process answers; nothing about the services behind it."""
+    """Whether this process answers; nothing about the services behind it."""
     return Health()
 
 
@@ -22,12 +22,12 @@ async def health() -> Health:
         503: {
             "model": Readiness,
             "content": {"application/json": {"example": NOT_READY.model_dump(mode="json")}},
-            "description": "Something needed is away.",
+            "description": "Something that is needed is away.",
         }
     },
 )
 async def ready(state: StateDependency, response: Response) -> Readiness:
-    """How each dependency was found: 503 when one is away without which no picture is made."""
+    """The state of each dependency; 503 if one is away without which no job can run."""
     found = await readiness(state.settings, state.database)
     if found.status != "ready":
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -47,5 +47,5 @@ async def ready(state: StateDependency, response: Response) -> Readiness:
 )
 async def metrics(state: StateDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""
-    figures = await state.metrics.shown(state.database, state.settings.comfyui_urls)
+    figures = await state.metrics.collect(state.database, state.settings.comfyui_urls)
     return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""What was asked for, newest first."""
+"""The list of jobs, newest first."""
 
 from typing import Annotated
 
@@ -18,8 +18,10 @@ class JobListParameters(JobQuery, Paging):
 
 @router.get("/jobs")
 async def jobs(
-    wanted: Annotated[JobListParameters, Query()], state: StateDependency
+    parameters: Annotated[JobListParameters, Query()], state: StateDependency
 ) -> Page[JobSnapshot]:
-    """The jobs that fit, newest first."""
-    items, next_cursor = await state.jobs.page(wanted, limit=wanted.limit, cursor=wanted.cursor)
+    """A page of the jobs that match, newest first."""
+    items, next_cursor = await state.jobs.page(
+        parameters, limit=parameters.limit, cursor=parameters.cursor
+    )
     return Page(items=items, next_cursor=next_cursor)

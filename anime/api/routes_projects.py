@@ -1,4 +1,4 @@
-"""Projects, and what is generated for them."""
+"""Projects, and generations for them."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ async def projects(
 async def create_project(
     new: NewProject, state: StateDependency, request: Request, response: Response
 ) -> ProjectRecord:
-    """Write a project down. A generation makes the one it names, too."""
+    """Create a project. A generation creates the project that it names, too."""
     async with state.database.session_scope() as session:
         project = await ProjectRepository(session).create(new)
     response.headers["Location"] = request.app.url_path_for("project_by_id", project=project.slug)
@@ -55,7 +55,7 @@ async def project_by_id(project: ProjectName, state: StateDependency) -> Project
 async def change_project(
     project: ProjectName, change: ProjectChange, state: StateDependency
 ) -> ProjectRecord:
-    """Change what is said of a project; its slug and its folder stay."""
+    """Change a project's name, description or metadata; its slug and its folder stay."""
     async with state.database.session_scope() as session:
         return await ProjectRepository(session).change(project, change)
 
@@ -73,12 +73,12 @@ async def generate_for_project(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
-    """Take a request on, for this project."""
+    """Submit a generation for this project."""
     found = await _find(project, state)
     if generation.project is not None and found.slug not in slugs_of(generation.project):
         raise InvalidRequest(
             f"project: the request is for {generation.project!r}, the address for {found.slug}.",
-            "Leave project out of the body.",
+            "Leave `project` out of the body.",
         )
     ours = generation.model_copy(update={"project": found.slug})
     return await generate(ours, state, request, response, idempotency_key)

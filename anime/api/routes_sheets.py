@@ -1,4 +1,4 @@
-"""Contact sheets, as Prefect's pages show them."""
+"""Contact sheets, for Prefect's pages to show."""
 
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 
 from anime.api.app_state import StateDependency
 from anime.api.file_responses import send_file
-from anime.api.routes_files import sent, signature_parameters
+from anime.api.routes_files import documented_responses, signature_parameters
 from anime.core.sheet_pages import SHEETS_FOLDER
 from anime.errors import NotFound
 
@@ -22,7 +22,7 @@ SheetName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,120}\.(png|pdf)$"
 @router.get(
     "/sheets/{name}",
     response_class=FileResponse,
-    responses=sent("image/png", "application/pdf"),
+    responses=documented_responses("image/png", "application/pdf"),
     dependencies=[Depends(signature_parameters)],
 )
 async def sheet(name: SheetName, request: Request, state: StateDependency) -> Response:

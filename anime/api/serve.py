@@ -1,4 +1,4 @@
-"""One application on several ports, the WebSocket's among them."""
+"""Runs one application on several ports, one of them for the WebSocket."""
 
 import logging
 import socket
@@ -15,17 +15,17 @@ from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
-FRAME_MAX_BYTES = 64 * 1024  # a client that sends a larger one is told so by close code 1009
-PING_SECONDS = 20.0  # how often a WebSocket's peer is asked whether it lives, and may take
+FRAME_MAX_BYTES = 64 * 1024  # a client that sends a larger one gets close code 1009
+PING_SECONDS = 20.0  # how often a WebSocket client is pinged, and how long it may take to answer
 
 _log = logging.getLogger(__name__)
 
 
-class WithoutQuery(logging.Filter):
-    """Cuts queries off what uvicorn logs: they may hold a token, or the text of a prompt."""
+class QueryFilter(logging.Filter):
+    """Removes queries from what uvicorn logs: they may hold a token, or the text of a prompt."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Every line is let through, without its query."""
+        """Pass every line on, without its query."""
         if isinstance(record.args, tuple):
             record.args = tuple(
                 part.partition("?")[0] if isinstance(part, str) and part.startswith("/") else part
@@ -45,7 +45,7 @@ class ApiServer(uvicorn.Server):
                 ws_max_size=FRAME_MAX_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
-                # It takes 43 KB a client, and compresses each message for each of them anew.
+                # It takes 43 KB a client, and compresses each message again for each of them.
                 ws_per_message_deflate=False,
                 log_level="info",
                 server_header=False,
@@ -53,11 +53,11 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._app = app
-        # It would cut off a reader that is behind; end_streams lets each be told all there is.
+        # It would cut off a client that is behind; end_streams sends each all that is left.
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop; WebSockets get the close code 1012."""
+        """Stop; WebSocket clients get the close code 1012."""
         self._app.state.gateway.end_streams()
         await super().shutdown(sockets)
 
@@ -71,8 +71,8 @@ async def serve(settings: Settings) -> None:
     """
     app = create_app(settings)
     server = ApiServer(app)
-    for name in ("uvicorn.access", "uvicorn.error"):  # the second has the lines on sockets
-        logging.getLogger(name).addFilter(WithoutQuery())
+    for name in ("uvicorn.access", "uvicorn.error"):  # the second logs sockets
+        logging.getLogger(name).addFilter(QueryFilter())
     sockets = listen_on_all(settings)
     for each in sockets:
         _log.info("The API listens on %s", address_of(each))
@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
 
 
 def listen_on_all(settings: Settings) -> list[socket.socket]:
-    """A listening socket for each of the API's ports, and last the WebSocket's.
+    """A listening socket for each of the API's ports, and a last one for the WebSocket's.
 
     Raises:
         ConfigurationError: one is taken or not allowed; none is left open.
@@ -105,7 +105,7 @@ def listen(
     opened: list[socket.socket] = []
     try:
         for port in ports:
-            opened.append(listening_socket(host, port, variable=variable))  # noqa: PERF401  what is open must be known
+            opened.append(listening_socket(host, port, variable=variable))  # noqa: PERF401  those that are open must be known
     except ConfigurationError:
         for each in opened:
             each.close()

@@ -1,4 +1,4 @@
-"""Small pictures, drawn when somebody first wants to see them."""
+"""Small pictures, drawn when they are first asked for."""
 
 import asyncio
 import logging
@@ -27,29 +27,29 @@ class Thumbnails:
         self._under_way: dict[Path, asyncio.Task[bool]] = {}
 
     async def find(self, source: Path, sha256: str | None) -> Path | None:
-        """The thumbnail of a file with that content, drawn if missing; None where there is none.
+        """The thumbnail of a file with that content, drawn if missing; None if it cannot be.
 
-        Many may ask for one at a time: it is drawn once.
+        However many ask for it at a time, it is drawn once.
         """
         if sha256 is None and not _is_picture(source):
             return None
         if sha256 is None:  # a row of an older program
             hash_it = partial(sha256_of, source)
-            sha256 = await self._library.ask(hash_it, seconds=READ_SECONDS)
+            sha256 = await self._library.run(hash_it, seconds=READ_SECONDS)
         target = self._library.library / thumbnail_path(sha256)
-        if await self._library.ask(target.is_file, seconds=ANSWER_SECONDS):
+        if await self._library.run(target.is_file, seconds=ANSWER_SECONDS):
             return target
         if not _is_picture(source):
             return None
-        return target if await self._drawn(source, target) else None
+        return target if await self._draw_once(source, target) else None
 
-    async def _drawn(self, source: Path, target: Path) -> bool:
+    async def _draw_once(self, source: Path, target: Path) -> bool:
         drawing = self._under_way.get(target)
         if drawing is None:
             drawing = asyncio.create_task(self._draw(source, target))
             self._under_way[target] = drawing
             drawing.add_done_callback(lambda _: self._under_way.pop(target, None))
-        # Whoever stops waiting does not stop it: others wait, and a thread cannot be stopped.
+        # A caller that gives up does not cancel it: others wait, and threads cannot be stopped.
         done, _ = await asyncio.wait([drawing], timeout=WAIT_SECONDS)
         return bool(done) and drawing.result()
 

@@ -1,4 +1,4 @@
-"""The command `anime`: which words it knows."""
+"""The program `anime` and its commands."""
 
 import typer
 

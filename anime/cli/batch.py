@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from anime.jobs.service import JobService
     from anime.settings import Settings
 
-_TOLD = 5  # reasons on the terminal; `anime jobs` has all
+_MAX_REASONS = 5  # on the terminal; `anime jobs` has all
 
 
 class BatchResult(BaseModel):
-    """A batch as it stands: its run, and each of its jobs in order with all files."""
+    """A batch as it is: its run, and its jobs in order with all their files."""
 
     name: str
     flow_run_id: UUID
-    generations: int  # asked for; a run that ended early has not written down all of them
+    generations: int  # requested; a run that ended early has not inserted all of them
     jobs: list[JobSnapshot]
     files: list[FileRecord]
 
@@ -35,16 +35,16 @@ class BatchResult(BaseModel):
 def batch(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to render.")],
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Print the id of the run and leave.")
+        bool, typer.Option("--no-wait", help="Print the id of the run and exit.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print jobs and files as JSON.")] = False,
 ) -> None:
-    """Render many generations in one run; those that are done already are not done again."""
-    from anime.cli.batch_file import read_batch
+    """Render many generations in one run; those that are done are not rendered again."""
+    from anime.cli.batch_file import load_batch
     from anime.settings import load_settings
 
-    asked = read_batch(file)
-    result = asyncio.run(_render(asked, load_settings(), waits=not no_wait))
+    request = load_batch(file)
+    result = asyncio.run(_render(request, load_settings(), waits=not no_wait))
     if json:
         print_result(result.model_dump_json(indent=2))
     elif no_wait:
@@ -55,7 +55,7 @@ def batch(
         _raise_for(result)
 
 
-async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
+async def _render(request: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
     from anime.cli.outages import Outages
     from anime.core.batches import jobs_of, possible_jobs_of
     from anime.db.repositories import FileRepository, JobRepository
@@ -63,8 +63,8 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
 
     async with connect_job_service(settings) as service:
         async with service.database.session_scope() as session:
-            known = await JobRepository(session).statuses(possible_jobs_of(asked))
-        children = jobs_of(asked, known)
+            known = await JobRepository(session).statuses(possible_jobs_of(request))
+        children = jobs_of(request, known)
         prompts = {job_id: child.request.prompt for job_id, child in children.items()}
         outages = Outages("The batch goes on")
 
@@ -73,10 +73,10 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
                 jobs = await JobRepository(session).among(prompts)
                 return jobs, await FileRepository(session).of_jobs(prompts)
 
-        run_id = await _submit_and_watch(asked, prompts, service, outages, waits=waits)
+        run_id = await _submit_and_watch(request, prompts, service, outages, waits=waits)
         jobs, files = await (outages.wait_for("PostgreSQL", results) if waits else results())
     return BatchResult(
-        name=asked.name,
+        name=request.name,
         flow_run_id=run_id,
         generations=len(prompts),
         jobs=[jobs[job_id] for job_id in prompts if job_id in jobs],
@@ -85,24 +85,24 @@ async def _render(asked: "BatchRequest", settings: "Settings", *, waits: bool) -
 
 
 async def _submit_and_watch(
-    asked: "BatchRequest",
+    request: "BatchRequest",
     prompts: dict[UUID, str],
     service: "JobService",
     outages: "Outages",
     *,
     waits: bool,
 ) -> UUID:
-    """The id of the run, which is over if it was waited for."""
+    """The id of the run, which has ended if `waits`."""
     from anime.cli.batch_display import open_batch_display
-    from anime.cli.outages import ask_while_busy
+    from anime.cli.outages import retry_while_busy
     from anime.cli.watch_batch import watch_batch
     from anime.settings.addresses import redis_address
 
-    run_id = await ask_while_busy(partial(service.submit_batch, asked, key=str(uuid4())))
+    run_id = await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
     if not waits:
         return run_id
     try:
-        with open_batch_display(asked.name, prompts) as display:
+        with open_batch_display(request.name, prompts) as display:
             state = await watch_batch(
                 run_id,
                 prompts,
@@ -121,7 +121,7 @@ async def _submit_and_watch(
 
 
 def _raise_for(result: BatchResult) -> None:
-    """Raise for a batch of which something is missing."""
+    """Raise BatchIncomplete for a batch with jobs that have no files."""
     from anime.core.batches import summary_of
     from anime.core.job_status import JobStatus
     from anime.errors import BatchIncomplete
@@ -131,7 +131,7 @@ def _raise_for(result: BatchResult) -> None:
     if unmade or unbegun:
         counted = summary_of([job.status for job in result.jobs]) or "none completed"
         reasons = "".join(
-            f"\n  {shorten(job.prompt)}: {job.error or job.status}" for job in unmade[:_TOLD]
+            f"\n  {shorten(job.prompt)}: {job.error or job.status}" for job in unmade[:_MAX_REASONS]
         )
         counted += f", {unbegun} not begun" * bool(unbegun)
         raise BatchIncomplete(

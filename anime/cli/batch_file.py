@@ -1,4 +1,4 @@
-"""A batch in a YAML file: read, checked, and faults named by their line."""
+"""Reads a batch from a YAML file; errors name the line."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ from anime.errors import InvalidRequest
 
 MAX_BYTES = 4_000_000
 _MERGE = "tag:yaml.org,2002:merge"
-_TOLD = 10  # of the keys that come twice
+_MAX_REPEATED = 10  # keys that an error names
 _TODO = "docs/batches.md says what a batch may hold."
 
 
-def read_batch(path: Path) -> BatchRequest:
-    """The batch in the file; its name is that of the file where it says none.
+def load_batch(path: Path) -> BatchRequest:
+    """The batch in the file; its name is the file's unless it has one.
 
     Raises:
         InvalidRequest: the file cannot be read or is no batch; the message names the lines.
@@ -32,17 +32,17 @@ def read_batch(path: Path) -> BatchRequest:
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{path.name} holds no batch: it is no list of fields.", _TODO)
     if repeated := list(_repeated_keys(tree)):
-        told = [f"{path.name} {said}" for said in repeated[:_TOLD]]
-        raise InvalidRequest(" ".join(told), "Keep one of them, or join the two.")
+        sentences = [f"{path.name} {sentence}" for sentence in repeated[:_MAX_REPEATED]]
+        raise InvalidRequest(" ".join(sentences), "Keep one of them, or join the two.")
     try:
         return BatchRequest.model_validate({"name": path.stem, **fields})
     except ValidationError as fault:
         errors = fault.errors(include_input=False, include_url=False)
-        told = [
-            f"{path.name}{_line_of(tree, error['loc'])}: {said}"
-            for error, said in zip(errors, field_errors_of(errors), strict=True)
+        sentences = [
+            f"{path.name}{_line_of(tree, error['loc'])}: {sentence}"
+            for error, sentence in zip(errors, field_errors_of(errors), strict=True)
         ]
-        raise InvalidRequest(" ".join(told), _TODO) from None
+        raise InvalidRequest(" ".join(sentences), _TODO) from None
 
 
 def _read(path: Path) -> str:
@@ -58,39 +58,39 @@ def _read(path: Path) -> str:
 
 
 def _repeated_keys(tree: yaml.Node | None) -> Iterator[str]:
-    """Each key that its mapping has already, with both lines. YAML itself keeps the last one.
+    """A sentence for each repeated key, with both lines. YAML itself keeps the last one.
 
-    What `<<` merges in may be given again: it is looked at before it is merged.
+    A key that `<<` merges in may be given again: merging comes later.
     """
-    seen: set[int] = set()  # an alias is the same node again, perhaps within itself
+    seen: set[int] = set()  # an alias is the same node again, perhaps inside itself
     waiting: list[tuple[str, yaml.Node | None]] = [("", tree)]
     while waiting:
-        place, node = waiting.pop()
+        path, node = waiting.pop()
         if id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            waiting += [(f"{place}{n}.", part) for n, part in enumerate(node.value)][::-1]
+            waiting += [(f"{path}{n}.", part) for n, part in enumerate(node.value)][::-1]
         elif isinstance(node, yaml.MappingNode):
-            yield from _repeated_in(node, place)
-            waiting += [(f"{place}{key.value}.", value) for key, value in node.value][::-1]
+            yield from _repeated_in(node, path)
+            waiting += [(f"{path}{key.value}.", value) for key, value in node.value][::-1]
 
 
-def _repeated_in(mapping: yaml.MappingNode, place: str) -> Iterator[str]:
+def _repeated_in(mapping: yaml.MappingNode, path: str) -> Iterator[str]:
     lines: dict[tuple[str, str], int] = {}
     for key, _ in mapping.value:
         if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
             continue
         name, line = (key.tag, key.value), key.start_mark.line + 1
         if name in lines:
-            yield f"line {line}: {place}{key.value} is in line {lines[name]} already."
+            yield f"line {line}: {path}{key.value} is in line {lines[name]} already."
         lines.setdefault(name, line)
 
 
-def _line_of(tree: yaml.Node | None, place: Sequence[int | str]) -> str:
-    """Where in the file a field stands, as ` line 7`; the nearest around it if it is missing."""
+def _line_of(tree: yaml.Node | None, path: Sequence[int | str]) -> str:
+    """The line of a field, such as ` line 7`; that of the nearest parent if it is missing."""
     node = tree
-    for step in place:
+    for step in path:
         child = _child_of(node, step)
         if child is None:
             break

@@ -1,4 +1,4 @@
-"""`anime cancel`: stop jobs, and nothing else."""
+"""`anime cancel`: cancel jobs, and nothing else."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from anime.cli.jobs import read_job_id
+from anime.cli.jobs import parse_job_id
 from anime.cli.terminal import as_json, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ def cancel(
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Stop jobs that wait or are rendered; one that has ended stays as it is."""
-    ended = asyncio.run(_cancel([read_job_id(text) for text in job_ids]))
+    """Cancel jobs that wait or run; a job that has ended is left as it is."""
+    ended = asyncio.run(_cancel([parse_job_id(text) for text in job_ids]))
     if json:
         print_json(as_json(ended))
     else:

@@ -1,4 +1,4 @@
-"""`anime demo`: everything once, from an empty machine to a contact sheet."""
+"""`anime demo`: the whole system once, from an empty machine to a contact sheet."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -35,21 +35,21 @@ def demo() -> None:
     """Start everything, render four frames, show where they are, and stop."""
     from anime.settings import load_settings
 
-    asyncio.run(_demonstrate(load_settings()))
+    asyncio.run(_run_demo(load_settings()))
 
 
-async def _demonstrate(settings: "Settings") -> None:
-    async with _app_state(settings) as studio:
+async def _run_demo(settings: "Settings") -> None:
+    async with _stack_settings(settings) as found:
         print_note("\nRendering three requests …")
-        files = await _render_all(studio)
-        sheet = await asyncio.to_thread(_draw_sheet, files, studio.library / "demo-sheet.png")
-        _show(files, sheet, studio)
+        files = await _render_all(found)
+        sheet = await asyncio.to_thread(_draw_sheet, files, found.library / "demo-sheet.png")
+        _show(files, sheet, found)
     print_note("The stack has stopped; all data is kept. `make up` starts it again.")
 
 
 @asynccontextmanager
-async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
-    """The settings of the stack that runs, or of one that is started for the demo."""
+async def _stack_settings(settings: "Settings") -> AsyncIterator["Settings"]:
+    """The settings of the running stack, or of one that is started for the demo."""
     from anime.cli.parts_display import PartsDisplay
     from anime.settings import load_settings
     from anime.settings.stack_record import read_record
@@ -57,7 +57,7 @@ async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
     from anime.stack.stack import running_stack
 
     if read_record(settings.home):
-        print_note("Using the stack that runs already.")
+        print_note("Using the running stack.")
         yield settings
         return
     print_note(f"Starting everything, with its data in {settings.home} …")
@@ -68,8 +68,8 @@ async def _app_state(settings: "Settings") -> AsyncIterator["Settings"]:
 
 
 async def _render_all(settings: "Settings") -> list[FileRecord]:
-    """The files of all requests, rendered side by side."""
-    from anime.cli.display import open_displays
+    """The files of all requests, rendered at the same time."""
+    from anime.cli.display import open_job_displays
     from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
@@ -81,7 +81,7 @@ async def _render_all(settings: "Settings") -> list[FileRecord]:
         database = service.database
         jobs = [await service.submit_and_dispatch(request) for request in REQUESTS.values()]
         outages = Outages("The renders go on")
-        with open_displays(list(REQUESTS)) as displays:
+        with open_job_displays(list(REQUESTS)) as displays:
             ended = await asyncio.gather(
                 *(
                     watch_job(job.id, database, redis_url, display, outages)

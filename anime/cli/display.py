@@ -1,4 +1,4 @@
-"""How far a job is, on a terminal or in a log. All of it goes to stderr."""
+"""How far a job is, on a terminal or in a log; always on stderr."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,44 +14,41 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class Display(Protocol):
-    """Something that shows events."""
+class JobDisplay(Protocol):
+    """Shows the events of one job."""
 
     def show(self, event: ProgressEvent) -> None:
-        """Show one event, unless something later is shown already."""
+        """Show one event, unless a later one was shown."""
         ...
 
 
-class Forward:
-    """Lets nothing go back: two sources report on one job, and one of them is late."""
+class EventFilter:
+    """Drops late events: two sources report on one job, and one may be behind the other."""
 
     def __init__(self) -> None:
         self._shown: ProgressEvent | None = None
 
-    def in_order(self, event: ProgressEvent) -> ProgressEvent | None:
-        """The event as it may be shown; None when it tells of a time before what was shown."""
+    def accept(self, event: ProgressEvent) -> ProgressEvent | None:
+        """The event to show, without a step back; None if it is older than what was shown."""
         if self._shown is not None:
-            if _life(event) < _life(self._shown):
+            if _rank(event) < _rank(self._shown):
                 return None
             event = EventSequence().after(self._shown).in_order(event)
         self._shown = event
         return event
 
 
-def _life(event: ProgressEvent) -> tuple[bool, bool, int]:
+def _rank(event: ProgressEvent) -> tuple[bool, bool, int]:
     return event.status.is_final, event.status is not JobStatus.QUEUED, event.attempt
 
 
-def words_of(event: ProgressEvent) -> str:
-    """The stage, or the state where there is none.
-
-    Such as `rendering` or `checking vram`.
-    """
+def stage_label(event: ProgressEvent) -> str:
+    """The stage, or the state if there is none, such as `rendering` or `checking vram`."""
     return (event.stage or event.status).replace("_", " ")
 
 
-def new_bars() -> "Progress":
-    """Room on stderr for bars: stage, percent, step, time taken and time to go."""
+def open_bars() -> "Progress":
+    """Bars on stderr: stage, percent, message, elapsed and remaining time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -78,50 +75,53 @@ def new_bars() -> "Progress":
     )
 
 
-def move(bars: "Progress", bar: "TaskID", event: ProgressEvent) -> None:
-    """Show the event on one of the bars; without a message it keeps the last one."""
-    bars.update(bar, completed=event.progress, description=words_of(event))
+def update_bar(bars: "Progress", bar: "TaskID", event: ProgressEvent) -> None:
+    """Show the event on one of the bars, which keeps its message if the event has none."""
+    bars.update(bar, completed=event.progress, description=stage_label(event))
     if event.message:
         bars.update(bar, message=event.message)
 
 
-class BarDisplay:
-    """One bar among `bars`, which somebody else starts and stops."""
+class JobBarDisplay:
+    """One bar of `bars`, which the caller starts and stops."""
 
     def __init__(self, bars: "Progress", title: str = "") -> None:
-        self._forward = Forward()
+        self._filter = EventFilter()
         self._bars = bars
         self._bar = bars.add_task("queued", total=100, message="", title=title)
 
     def show(self, event: ProgressEvent) -> None:
-        """Move the bar."""
-        if (news := self._forward.in_order(event)) is not None:
-            move(self._bars, self._bar, news)
+        """Update the bar."""
+        if (accepted := self._filter.accept(event)) is not None:
+            update_bar(self._bars, self._bar, accepted)
 
 
-class LineDisplay:
-    """A line for each stage and each tenth of the way: for logs and pipes."""
+class JobLinesDisplay:
+    """A line for each stage and each tenth of the progress, in logs and pipes."""
 
     def __init__(self, title: str = "") -> None:
-        self._forward = Forward()
-        self._said = ("", -1)
+        self._filter = EventFilter()
+        self._last_line = ("", -1)
         self._title = f"{title}  " if title else ""
 
     def show(self, event: ProgressEvent) -> None:
-        """Write a line if the stage or the tenth is a new one."""
-        news = self._forward.in_order(event)
-        if news is None or (now := (words_of(news), news.progress // 10)) == self._said:
+        """Write a line if the stage or the tenth has changed."""
+        accepted = self._filter.accept(event)
+        if accepted is None:
             return
-        self._said = now
-        message = f": {news.message}" if news.message else ""
-        print_note(f"{self._title}{news.progress:3d} %  {now[0]}{message}")
+        line = stage_label(accepted), accepted.progress // 10
+        if line == self._last_line:
+            return
+        self._last_line = line
+        message = f": {accepted.message}" if accepted.message else ""
+        print_note(f"{self._title}{accepted.progress:3d} %  {line[0]}{message}")
 
 
 @contextmanager
-def open_displays(titles: Sequence[str]) -> Iterator[list[Display]]:
-    """A display for each title: bars where somebody looks, lines elsewhere."""
+def open_job_displays(titles: Sequence[str]) -> Iterator[list[JobDisplay]]:
+    """A display for each title: bars on a terminal, lines elsewhere."""
     if not sys.stderr.isatty():
-        yield [LineDisplay(title) for title in titles]
+        yield [JobLinesDisplay(title) for title in titles]
         return
-    with new_bars() as bars:
-        yield [BarDisplay(bars, title) for title in titles]
+    with open_bars() as bars:
+        yield [JobBarDisplay(bars, title) for title in titles]

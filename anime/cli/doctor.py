@@ -1,4 +1,4 @@
-"""`anime doctor`: whether everything a generation needs is there."""
+"""`anime doctor`: whether everything that a generation needs is there."""
 
 import asyncio
 from typing import Annotated
@@ -11,21 +11,21 @@ from anime.cli.terminal import print_json, print_note, print_result
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check every system a generation touches; exit 1 if one is not fit for work."""
-    from anime.cli.checkup import check_up
+    """Check every system that a generation needs; exit 1 if one of them fails."""
+    from anime.cli.doctor_checks import run_checks
     from anime.settings import load_settings
 
-    findings = asyncio.run(check_up(load_settings()))
+    results = asyncio.run(run_checks(load_settings()))
     if json:
-        print_json([finding.model_dump(mode="json") for finding in findings])
+        print_json([result.model_dump(mode="json") for result in results])
     else:
-        width = max(len(finding.system) for finding in findings)
-        for finding in findings:
-            mark = typer.style("ok  ", fg="green") if finding.ok else typer.style("FAIL", fg="red")
-            print_result(f"{mark}  {finding.system:<{width}}  {finding.detail}")
-            if finding.todo:
-                print_result(f"      {'':<{width}}  → {finding.todo}")
-    failed = sum(not finding.ok for finding in findings)
+        width = max(len(result.system) for result in results)
+        for result in results:
+            mark = typer.style("ok  ", fg="green") if result.ok else typer.style("FAIL", fg="red")
+            print_result(f"{mark}  {result.system:<{width}}  {result.detail}")
+            if result.todo:
+                print_result(f"      {'':<{width}}  → {result.todo}")
+    failed = sum(not result.ok for result in results)
     if failed:
-        print_note(f"{failed} of {len(findings)} checks failed.")
+        print_note(f"{failed} of {len(results)} checks failed.")
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ _SHOWN = (
 
 
 def env() -> None:
-    """Print `export` lines, so that `prefect` and `psql` find the stack: eval "$(anime env)"."""
+    """Print `export` lines, with which `prefect` and `psql` find the stack: eval "$(anime env)"."""
     from anime.settings import load_settings
     from anime.stack.environment import settings_environment
 
@@ -29,6 +29,6 @@ def env() -> None:
         )
     for name in (*_ALWAYS, *_SHOWN):
         if name in known:
-            # SQLAlchemy's way to name a driver is nothing psql would understand.
+            # psql does not understand SQLAlchemy's name of a driver.
             value = known[name].replace("postgresql+psycopg:", "postgresql:", 1)
             print_result(f"export {name}={shlex.quote(value)}")

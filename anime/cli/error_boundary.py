@@ -1,4 +1,4 @@
-"""Where the command line catches errors.
+"""The error boundary of the command line.
 
 Exit codes: 0 done, 1 an expected failure, 2 wrong usage, 3 a bug, 130 stopped with Ctrl-C.
 """
@@ -36,7 +36,7 @@ def run_command(app: typer.Typer) -> NoReturn:
 
 
 def write_bug_report(bug: BaseException) -> Path:
-    """A new file, for its owner's eyes only, with versions and traceback."""
+    """A new file with versions and traceback, which only its owner may read."""
     name = f"bug-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     words = [Path(sys.argv[0]).name, *sys.argv[1:2]]  # the rest may be a prompt
     text = "\n".join(
@@ -47,12 +47,12 @@ def write_bug_report(bug: BaseException) -> Path:
             *traceback.format_exception(bug),
         ]
     )
-    for folder in _folders():
+    for folder in _log_folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / name
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError:  # a full or read-only data folder may be the very reason
+        except OSError:  # the bug may be that the data folder is full or read-only
             continue
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
@@ -60,7 +60,7 @@ def write_bug_report(bug: BaseException) -> Path:
     return Path(os.devnull)
 
 
-def _folders() -> list[Path]:
+def _log_folders() -> list[Path]:
     from anime.settings import load_settings
 
     last_resort = [Path(tempfile.gettempdir())]

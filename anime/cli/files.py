@@ -5,8 +5,8 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from anime.cli import files_options as opt
-from anime.cli.database import database_session
-from anime.cli.jobs import read_job_id
+from anime.cli.jobs import parse_job_id
+from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import print_json, print_note, print_table
 from anime.core.dates import begin_of, end_of
 
@@ -31,17 +31,17 @@ def files(
     cursor: opt.Cursor = None,
     json: opt.Json = False,
 ) -> None:
-    """List the files of the library that fit, newest first."""
+    """List the files of the library that match, newest first."""
     from anime.db.repositories import FileQuery
     from anime.settings import load_settings
 
     settings = load_settings()
-    query = opt.read(
+    query = parse_options(
         FileQuery,
         "files",
         project=project,
         character=character,
-        job_id=read_job_id(job) if job else None,
+        job_id=parse_job_id(job) if job else None,
         kind=kind,
         since=begin_of(since, settings.zone) if since else None,
         until=end_of(until, settings.zone) if until else None,
@@ -66,8 +66,13 @@ async def _search(
     settings: "Settings", query: "FileQuery", limit: int, cursor: str | None
 ) -> "FilePage":
     from anime.db.repositories import FileSearch
+    from anime.db.session import Database
+    from anime.settings.addresses import database_address
 
-    async with database_session(settings) as session:
+    async with (
+        Database(database_address(settings)) as database,
+        database.session_scope() as session,
+    ):
         return await FileSearch(session).page(query, limit=limit, cursor=cursor)
 
 

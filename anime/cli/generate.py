@@ -11,7 +11,10 @@ from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
     from anime.db.session import Database
+    from anime.jobs.service import JobService
     from anime.schemas import FileRecord, JobSnapshot
+
+CHECK_SECONDS = 5.0
 
 
 def generate(
@@ -78,19 +81,18 @@ def generate(
 
 
 def _workflow_for(image: Path | None, kind: GenerationType) -> str | None:
-    """The workflow that begins with a picture, if one is given; None leaves it to the type."""
+    """img2img if a picture is given; None for the default of the type."""
     return "img2img" if image is not None and kind is GenerationType.IMAGE else None
 
 
 async def _render(
     request: GenerationRequest, image: Path | None, *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
-    """The job, and its files if waited for."""
+    """The job, and its files if `waits`."""
     from uuid import uuid4
 
     from anime.cli.input_picture import name_in_library, store_input_picture
-    from anime.cli.outages import ask_while_busy
-    from anime.cli.preflight import check_services
+    from anime.cli.outages import retry_while_busy
     from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
     from anime.settings.addresses import redis_address
@@ -100,18 +102,34 @@ async def _render(
         if image is not None:
             name = await name_in_library(image)
             request = request.model_copy(update={"inputs": {**request.inputs, "image": name}})
-        await check_services(request, jobs)
+        await _check_before_submit(request, jobs)
         if image is not None:
             await store_input_picture(image, name, settings)
         submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
-        job = await ask_while_busy(submit)
+        job = await retry_while_busy(submit)
         return await _watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
+
+
+async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -> None:
+    """Make sure that the workflow accepts the request, and that PostgreSQL and ComfyUI answer.
+
+    Raises:
+        AnimeError: the first of them that does not, and what to do.
+    """
+    from anime.comfyui.client import ComfyUIClient
+    from anime.db.repositories import JobQuery
+    from anime.settings.addresses import job_server
+
+    await jobs.admission.check(request)
+    await jobs.page(JobQuery(), limit=1)  # reads a table: PostgreSQL answers and is migrated
+    async with ComfyUIClient(job_server(jobs.settings), timeout_seconds=CHECK_SECONDS) as comfyui:
+        await comfyui.system_stats()
 
 
 async def _watch(
     job: "JobSnapshot", database: "Database", redis_url: str | None
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
-    from anime.cli.display import open_displays
+    from anime.cli.display import open_job_displays
     from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
     from anime.db.repositories import FileRepository
@@ -123,7 +141,7 @@ async def _watch(
             return await FileRepository(session).of_job(job.id)
 
     try:
-        with open_displays([""]) as [display]:
+        with open_job_displays([""]) as [display]:
             job = await watch_job(job.id, database, redis_url, display, outages)
         return job, await outages.wait_for("PostgreSQL", files)
     except asyncio.CancelledError:
@@ -132,11 +150,11 @@ async def _watch(
 
 
 def _raise_for(job: "JobSnapshot") -> None:
-    """Raise for a job that ended without files."""
+    """Raise for a job that failed or was cancelled."""
     from anime.core.job_status import JobStatus
     from anime.errors import AnimeError, JobCancelled
 
     if job.status is JobStatus.FAILED:
         raise AnimeError(f"Generation {job.id} failed ({job.error_kind}): {job.error}")
     if job.status is JobStatus.CANCELLED:
-        raise JobCancelled(f"Generation {job.id} was cancelled.", "Ask for it again.")
+        raise JobCancelled(f"Generation {job.id} was cancelled.", "Submit it again.")

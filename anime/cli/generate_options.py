@@ -1,4 +1,4 @@
-"""The options of `anime generate`. What each may be is checked once, by GenerationRequest."""
+"""The options of `anime generate`. GenerationRequest checks their values."""
 
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -29,11 +29,11 @@ Cfg: TypeAlias = Annotated[float | None, typer.Option(help="Classifier-free guid
 Sampler: TypeAlias = Annotated[str | None, typer.Option(help="As ComfyUI lists it.")]
 Scheduler: TypeAlias = Annotated[str | None, typer.Option(help="As ComfyUI lists it.")]
 Seed: TypeAlias = Annotated[
-    int | None, typer.Option(help="0 to 2^64-1; from the job's id if unset.")
+    int | None, typer.Option(help="0 to 2^64-1; derived from the job's id if unset.")
 ]
 BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="Pictures made in one go.")]
 RequiredVramMb: TypeAlias = Annotated[
-    int | None, typer.Option(help="Free VRAM needed, in MB; the workflow says if unset.")
+    int | None, typer.Option(help="Free VRAM needed, in MB; that of the workflow if unset.")
 ]
 Priority: TypeAlias = Annotated[
     int | None, typer.Option(help="0 to 100; from 50 up it goes to the interactive queue.")
@@ -43,10 +43,10 @@ Inputs: TypeAlias = Annotated[
     typer.Option("--input", metavar="NAME=VALUE", help="Any other input. May be repeated."),
 ]
 WebhookUrl: TypeAlias = Annotated[
-    str | None, typer.Option(help="Address that is told, signed, once it has ended.")
+    str | None, typer.Option(help="Address that gets a signed message when it has ended.")
 ]
 Image: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Picture to begin with; copied into the library.")
+    Path | None, typer.Option(help="Picture to start from; copied into the library.")
 ]
-NoWait: TypeAlias = Annotated[bool, typer.Option("--no-wait", help="Print the job's id and leave.")]
+NoWait: TypeAlias = Annotated[bool, typer.Option("--no-wait", help="Print the job's id and exit.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print job and files as JSON.")]

@@ -1,4 +1,4 @@
-"""Handing a picture in, for workflows that begin with one."""
+"""Copies an input picture into the library, for workflows that start from one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,10 +14,10 @@ CHUNK_BYTES = 1 << 20
 
 
 def check_picture(path: Path) -> None:
-    """Make sure that the file can be handed in.
+    """Make sure that the file can be an input picture.
 
     Raises:
-        InvalidRequest: it is missing, or no kind of picture that ComfyUI loads.
+        InvalidRequest: it is missing, or ComfyUI does not load its kind.
     """
     if not path.is_file():
         raise InvalidRequest(f"There is no file {path}.", "Give --image an existing picture.")
@@ -29,7 +29,7 @@ def check_picture(path: Path) -> None:
 
 
 async def name_in_library(path: Path) -> str:
-    """The name, relative to the library, of a copy of the picture: it follows from the content.
+    """The path of the picture's copy, relative to the library; it follows from the content.
 
     Raises:
         InvalidRequest: it cannot be read.
@@ -45,7 +45,7 @@ async def store_input_picture(path: Path, name: str, settings: Settings) -> None
     """Put a copy of the picture into the library, unless it is there.
 
     Raises:
-        StorageError: the library cannot take it.
+        StorageError: the library cannot store it.
     """
     library = AssetStore(settings.library, may_create=settings.library_dir is None)
     if not await asyncio.to_thread((library.root / name).is_file):

@@ -1,17 +1,17 @@
-"""`anime intake`: the jobs that other programs put into Redis."""
+"""`anime intake`: submits the jobs that other programs put into Redis."""
 
 
 def intake() -> None:
-    """Take jobs from the Redis queue; the API does it otherwise (ANIME_TAKES_OLD_QUEUE)."""
+    """Submit jobs from the Redis list, in place of the API (ANIME_TAKES_OLD_QUEUE)."""
     import asyncio
     import logging
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    asyncio.run(_take())
+    asyncio.run(_consume())
 
 
-async def _take() -> None:
+async def _consume() -> None:
     from anime.errors import ConfigurationError
     from anime.jobs.background import background_work
     from anime.jobs.service import connect_job_service
@@ -28,14 +28,14 @@ async def _take() -> None:
         connect_job_service(settings) as jobs,
         background_work(jobs, takes_redis_queue=True),
     ):
-        await _until_told_to_stop()
+        await _wait_for_signal()
 
 
-async def _until_told_to_stop() -> None:
+async def _wait_for_signal() -> None:
     import asyncio
     import signal
 
-    told = asyncio.Event()
+    stop_requested = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
+    await stop_requested.wait()

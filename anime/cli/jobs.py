@@ -1,4 +1,4 @@
-"""`anime jobs`: what was asked for, and how far it is."""
+"""`anime jobs`: the newest jobs, and how far each is."""
 
 import asyncio
 from datetime import tzinfo
@@ -7,33 +7,36 @@ from uuid import UUID
 
 import typer
 
-from anime.cli.database import database_session
+from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_table
 from anime.core.job_status import JobStatus
 from anime.core.labels import shorten
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from anime.db.repositories import JobQuery
     from anime.schemas import JobSnapshot
     from anime.settings import Settings
 
 
 def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="Show this one only, in full.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    job_id: Annotated[str | None, typer.Argument(help="Show only this job, in full.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at most.")] = 20,
     status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
     project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the newest jobs, or show one."""
+    from anime.db.repositories import JobQuery
     from anime.settings import load_settings
 
     settings = load_settings()
     if job_id is not None:
-        job = asyncio.run(_one(settings, read_job_id(job_id)))
-        print_json(job.model_dump(mode="json")) if json else _give_one(job)
+        job = asyncio.run(_get(settings, parse_job_id(job_id)))
+        print_json(job.model_dump(mode="json")) if json else _print_job(job)
         return
-    found = asyncio.run(_newest(settings, limit, status, project))
+    query = parse_options(JobQuery, "jobs", status=status, project=project)
+    found = asyncio.run(_page(settings, query, limit))
     if json:
         print_json(as_json(found))
     else:
@@ -43,34 +46,33 @@ def jobs(
         )
 
 
-def read_job_id(text: str) -> UUID:
+def parse_job_id(text: str) -> UUID:
     """The id in a command's argument.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: the text is no id.
     """
     try:
         return UUID(text)
     except ValueError:
         raise InvalidRequest(
-            f"{shorten(text)!r} is no job id.", "`anime jobs` lists the ids of the newest."
+            f"{shorten(text)!r} is no job id.", "`anime jobs` lists the newest with their ids."
         ) from None
 
 
-async def _newest(
-    settings: "Settings", limit: int, status: JobStatus | None, project: str | None
-) -> "list[JobSnapshot]":
-    from anime.db.repositories import JobRepository
+async def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[JobSnapshot]":
+    from anime.jobs.service import connect_job_service
 
-    async with database_session(settings) as session:
-        return await JobRepository(session).newest(limit, status=status, project=project)
+    async with connect_job_service(settings) as service:
+        found, _ = await service.page(query, limit=limit)
+        return found
 
 
-async def _one(settings: "Settings", job_id: UUID) -> "JobSnapshot":
-    from anime.db.repositories import JobRepository
+async def _get(settings: "Settings", job_id: UUID) -> "JobSnapshot":
+    from anime.jobs.service import connect_job_service
 
-    async with database_session(settings) as session:
-        return await JobRepository(session).get(job_id)
+    async with connect_job_service(settings) as service:
+        return await service.get(job_id)
 
 
 def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
@@ -85,6 +87,6 @@ def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
     )
 
 
-def _give_one(job: "JobSnapshot") -> None:
+def _print_job(job: "JobSnapshot") -> None:
     facts = job.model_dump(mode="json", exclude_none=True)
     print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])

@@ -1,4 +1,4 @@
-"""`anime migrate`: bring the tables up to date."""
+"""`anime migrate`: bring the tables to the newest revision."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from anime.cli.terminal import print_result
 
 
 def migrate() -> None:
-    """Apply the migrations that the database lacks; an existing anime_files table is adopted."""
+    """Apply the missing migrations; an existing anime_files table is adopted."""
     from anime.settings import load_settings
     from anime.settings.addresses import database_address
 
@@ -15,7 +15,7 @@ def migrate() -> None:
 
 
 async def _migrate(url: str, timezone: str | None) -> str:
-    """What was done, in a sentence."""
+    """A sentence on what was done."""
     from anime.db.migrate import revision, upgrade
 
     before, head = await revision(url)

@@ -1,4 +1,4 @@
-"""What a command that watches does while something is away: it waits, and says so once."""
+"""Outages while a command watches: it waits, and says so once."""
 
 import asyncio
 import time
@@ -15,28 +15,28 @@ from anime.errors import (
 )
 
 POLL_SECONDS = 1.0
-REFUSED_SECONDS = 60.0  # so long a refusal may be one of a server that only starts
+REFUSED_SECONDS = 60.0  # a server that is starting may refuse so long
 BUSY_SECONDS = 60.0
 
 T = TypeVar("T")
 
 
 class Outages:
-    """Asks parts that may be away for any time, for somebody who can leave with Ctrl-C."""
+    """Calls parts that may be away for any time; Ctrl-C ends the wait."""
 
     def __init__(self, goes_on: str) -> None:
-        """`goes_on` says what does not mind, such as "The batch goes on"."""
+        """`goes_on` says what an outage does not stop, such as "The batch goes on"."""
         self._goes_on = goes_on
         self._since: dict[str, float] = {}
 
-    async def ask(self, part: str, question: Awaitable[T]) -> T | None:
-        """The answer; None while the part, a name for people, is away.
+    async def attempt(self, part: str, call: Awaitable[T]) -> T | None:
+        """The answer; None while the part is away. `part` is its name for people.
 
         Raises:
-            PrefectRefused: it answers, and has said no for a minute.
+            PrefectRefused: it has refused for a minute.
         """
         try:
-            answer = await question
+            answer = await call
         except (DatabaseUnavailable, PrefectUnavailable) as fault:
             self._note(part, fault)
             return None
@@ -44,9 +44,9 @@ class Outages:
             print_note(f"{part} answers again.")
         return answer
 
-    async def wait_for(self, part: str, question: Callable[[], Awaitable[T]]) -> T:
-        """The answer, asked for again and again while the part is away. Raises as `ask` does."""
-        while (answer := await self.ask(part, question())) is None:
+    async def wait_for(self, part: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The answer, once the part is there. Raises as `attempt`."""
+        while (answer := await self.attempt(part, call())) is None:
             await asyncio.sleep(POLL_SECONDS)
         return answer
 
@@ -59,16 +59,16 @@ class Outages:
             raise fault
 
 
-async def ask_while_busy(order: Callable[[], Awaitable[T]]) -> T:
-    """What Prefect says to an order, asked again for a minute while it is too busy to answer.
+async def retry_while_busy(submit: Callable[[], Awaitable[T]]) -> T:
+    """What `submit` returns, called again for a minute while Prefect is too busy to answer.
 
-    Twice is harmless, as an order has a key.
+    Twice is harmless, as a dispatch has an idempotency key.
     """
     give_up_at = time.monotonic() + BUSY_SECONDS
     has_said = False
     while True:
         try:
-            return await order()
+            return await submit()
         except PrefectTimedOut as fault:
             if time.monotonic() > give_up_at:
                 raise

@@ -1,4 +1,4 @@
-"""The parts of the stack as they start and stop: on stderr, like all news."""
+"""The parts of the stack as they start and stop, on stderr."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _COLOURS = {
 
 
 class PartsDisplay:
-    """A line for each part that changes in place; in a log, a line for each change."""
+    """A line for each part, updated in place; in a log, a line for each change."""
 
     def __init__(self) -> None:
         self._parts: dict[str, PartStatus] = {}
@@ -34,7 +34,7 @@ class PartsDisplay:
         self._opened().update(self._table())
 
     def close(self) -> None:
-        """Leave what is shown as it stands; what comes next begins below."""
+        """Leave the lines as they are; later output goes below."""
         if self._live is not None:
             self._live.stop()
             self._live = None

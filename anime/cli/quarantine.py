@@ -1,4 +1,4 @@
-"""`anime quarantine`: what sweeps have put aside, and how it comes back."""
+"""`anime quarantine`: lists and restores quarantined files."""
 
 import asyncio
 from typing import Annotated
@@ -9,7 +9,7 @@ from anime.cli.terminal import as_json, print_json, print_note, print_result, pr
 from anime.core.labels import shorten
 
 quarantine = typer.Typer(
-    name="quarantine", help="Files that sweeps have put aside.", no_args_is_help=True
+    name="quarantine", help="Files that sweeps have quarantined.", no_args_is_help=True
 )
 
 
@@ -17,16 +17,17 @@ quarantine = typer.Typer(
 def list_all(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what is in quarantine and why, the newest first."""
+    """List the quarantined files and why each is one, newest first."""
     from anime.assets.quarantine import quarantined
     from anime.settings import load_settings
 
-    slips = quarantined(load_settings().library)
+    records = quarantined(load_settings().library)
     if json:
-        print_json(as_json(slips))
-    elif slips:
+        print_json(as_json(records))
+    elif records:
         rows = [
-            (record.name, record.reason, shorten(record.what, 60), record.path) for record in slips
+            (record.name, record.reason, shorten(record.what, 60), record.path)
+            for record in records
         ]
         print_table(("name", "reason", "what", "came from"), rows)
     else:
@@ -37,7 +38,7 @@ def list_all(
 def restore(
     name: Annotated[str, typer.Argument(help="Name, as `anime quarantine list` shows it.")],
 ) -> None:
-    """Bring a file back to where it was; sweeps leave it alone there, until it changes."""
+    """Restore a file to where it was; sweeps leave it there until it changes."""
     from anime.assets.quarantine import restore_file
     from anime.settings import load_settings
     from anime.settings.addresses import database_address

@@ -1,4 +1,4 @@
-"""`anime rebuild`: rows made anew from what the files carry."""
+"""`anime rebuild`: restores rows from what the files carry."""
 
 import asyncio
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anime.cli.terminal import counting, print_json, print_note, print_table
+from anime.cli.terminal import counter, print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from anime.assets.rebuild import RebuildReport
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def rebuild(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write the rows that files of the library lack: files, jobs and projects."""
+    """Insert the rows that the library's files lack: files, jobs and projects."""
     from anime.settings import load_settings
 
     report = asyncio.run(_rebuild(load_settings(), is_dry_run=dry_run))
@@ -46,7 +46,7 @@ async def _rebuild(settings: "Settings", *, is_dry_run: bool) -> "RebuildReport"
     from anime.settings.addresses import database_address
 
     async with Database(database_address(settings)) as database:
-        with counting("files seen") as progress:
+        with counter("files seen") as progress:
             return await rebuild_rows(
                 database,
                 settings.library,

@@ -1,4 +1,4 @@
-"""`anime rehearsal`: a stand-in for ComfyUI that draws placeholder frames."""
+"""`anime rehearsal`: a server that answers as ComfyUI does and draws placeholder frames."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,14 @@ def rehearsal(
         typer.Option(help="Holds output/, input/ and temp/; below ANIME_HOME if unset."),
     ] = None,
     step_seconds: Annotated[
-        float, typer.Option(min=0, help="Seconds that a sampler step takes.")
+        float, typer.Option(min=0, help="Time of a sampler step, in seconds.")
     ] = 0.05,
     vram_mb: Annotated[int, typer.Option(min=1, help="Size of the pretended GPU, in MB.")] = 24_576,
     previews: Annotated[
         bool, typer.Option("--previews", help="Send a preview picture after each step.")
     ] = False,
 ) -> None:
-    """Run a server that speaks ComfyUI's protocol and says of itself that it only rehearses."""
+    """Run the rehearsal server, which answers as ComfyUI does and draws placeholder frames."""
     import logging
 
     from anime.rehearsal.config import RehearsalConfig

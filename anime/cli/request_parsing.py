@@ -1,22 +1,24 @@
-"""From the words of `anime generate` to a request."""
+"""From a command's arguments to a request or a query."""
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from anime.core.field_errors import field_errors_of
 from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 def parse_request(**fields: Any) -> GenerationRequest:  # values of any field, by name
     """The request with those fields that were given.
 
     Raises:
-        InvalidRequest: a sentence for each field that cannot be taken.
+        InvalidRequest: a sentence for each field that is not accepted.
     """
     given = {name: value for name, value in fields.items() if value not in (None, [], {})}
     try:
@@ -24,8 +26,21 @@ def parse_request(**fields: Any) -> GenerationRequest:  # values of any field, b
     except ValidationError as fault:
         faults = field_errors_of(fault.errors(include_input=False, include_url=False))
         raise InvalidRequest(
-            " ".join(map(str, faults)), "`anime generate --help` says what each one takes."
+            " ".join(map(str, faults)), "`anime generate --help` lists the options."
         ) from None
+
+
+def parse_options(model: type[Model], command: str, /, **fields: Any) -> Model:  # as above
+    """The query or request that the options of a command make.
+
+    Raises:
+        InvalidRequest: a sentence for each option that is not accepted.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as fault:
+        faults = " ".join(map(str, field_errors_of(fault.errors())))
+        raise InvalidRequest(faults, f"`anime {command} --help` lists the options.") from None
 
 
 def parse_lora(text: str) -> LoraChoice:
@@ -48,7 +63,7 @@ def parse_lora(text: str) -> LoraChoice:
 
 
 def parse_inputs(texts: Iterable[str]) -> dict[str, JsonValue]:
-    """The inputs in `NAME=VALUE` each; a value that is JSON is that, any other is text.
+    """The inputs in texts `NAME=VALUE`; a value that is no JSON is text.
 
     >>> parse_inputs(["frames=16", "style=ink"])
     {'frames': 16, 'style': 'ink'}

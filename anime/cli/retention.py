@@ -1,4 +1,4 @@
-"""`anime retention`: what is old in the library, and what becomes of it."""
+"""`anime retention`: shows or removes what is old in the library."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -11,23 +11,20 @@ if TYPE_CHECKING:
     from anime.core.retention import RetentionReport, RetentionTally
     from anime.settings import Settings
 
-_OFF = (
-    "Nothing is ever old: set ANIME_KEEP_THUMBNAILS_DAYS, ANIME_KEEP_QUARANTINE_DAYS or "
-    "ANIME_KEEP_REJECTED_DAYS."
-)
+_OFF = "Set ANIME_KEEP_THUMBNAILS_DAYS, ANIME_KEEP_QUARANTINE_DAYS or ANIME_KEEP_REJECTED_DAYS."
 
 
 def retention(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run/--apply", help="Only show it, or do it, too.")
+        bool, typer.Option("--dry-run/--apply", help="Only show what would be done, or do it.")
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what is old: thumbnails, quarantine and rejected takes; with --apply it goes."""
+    """Show old thumbnails, quarantined files and rejected takes; --apply disposes of them."""
     from anime.settings import load_settings
 
     settings = load_settings()
-    report = asyncio.run(_tidy(settings, is_dry_run=dry_run))
+    report = asyncio.run(_apply_retention(settings, is_dry_run=dry_run))
     if json:
         print_json(report.model_dump(mode="json"))
         return
@@ -36,7 +33,7 @@ def retention(
         print_result(f"{line.path} → {line.target or line.reason}")
 
 
-async def _tidy(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
+async def _apply_retention(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
     from datetime import datetime
 
     from anime.assets.retention.run import Retention
@@ -45,27 +42,27 @@ async def _tidy(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
     from anime.errors import ConfigurationError
     from anime.settings.addresses import database_address
 
-    plan = Retention.from_settings(settings)
-    if plan.keep.is_off:
+    rules = Retention.from_settings(settings)
+    if rules.keep.is_off:
         raise ConfigurationError("Retention is off.", _OFF)
     report, now = RetentionReport(is_dry_run=is_dry_run), datetime.now(settings.zone)
-    await plan.thumbnails(report, now)
-    await plan.quarantine(report, now)
-    if plan.keep.rejected:
+    await rules.thumbnails(report, now)
+    await rules.quarantine(report, now)
+    if rules.keep.rejected:
         async with Database(database_address(settings)) as database:
-            await plan.takes(report, now, database)
+            await rules.takes(report, now, database)
     return report
 
 
 def rows_of(report: "RetentionReport") -> list[tuple[str, ...]]:
-    """A line for each kind of old file, and each day of quarantine."""
+    """A row for each kind of old file, and for each day of quarantine."""
     removed = "would be removed" if report.is_dry_run else "removed"
     archived = "would be archived" if report.is_dry_run else "archived"
     rows = [_row("thumbnails", report.thumbnails, removed)]
-    rows += [_row(f"quarantine {day}", it, removed) for day, it in report.removed.items()]
+    rows += [_row(f"quarantine {day}", tally, removed) for day, tally in report.removed.items()]
     rows += [
-        _row(f"quarantine {day}", it, "announced: removed by a run tomorrow or later")
-        for day, it in report.announced.items()
+        _row(f"quarantine {day}", tally, "announced: removed by a run tomorrow or later")
+        for day, tally in report.announced.items()
     ]
     rows.append(_row("rejected takes", report.archived, archived))
     if report.left:

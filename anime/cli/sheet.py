@@ -1,4 +1,4 @@
-"""`anime sheet`: files of the library on a contact sheet."""
+"""`anime sheet`: draws a contact sheet of files of the library."""
 
 import asyncio
 from datetime import datetime
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anime.cli import files_options as opt
-from anime.cli.jobs import read_job_id
+from anime.cli.jobs import parse_job_id
+from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import print_json, print_lines
 from anime.core.dates import begin_of, end_of
 from anime.errors import NotFound
@@ -29,9 +30,9 @@ def sheet(
     seed: opt.Seed = None,
     model: opt.Model = None,
     state: opt.State = None,
-    limit: Annotated[int, typer.Option(help="How many files at most, newest first.")] = 200,
+    limit: Annotated[int, typer.Option(help="Files at most, newest first.")] = 200,
     columns: Annotated[
-        int | None, typer.Option(help="Pictures side by side; as it looks best if unset.")
+        int | None, typer.Option(help="Pictures in a row; chosen by the sheet's layout if unset.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -39,17 +40,17 @@ def sheet(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
-    """Draw a contact sheet of the files that fit, and print the paths of its pages."""
+    """Draw a contact sheet of the files that match, and print the paths of its pages."""
     from anime.assets.contact_sheet.request import SheetRequest
     from anime.settings import load_settings
 
     settings = load_settings()
-    request = opt.read(
+    request = parse_options(
         SheetRequest,
         "sheet",
         project=project,
         character=character,
-        job_id=read_job_id(job) if job else None,
+        job_id=parse_job_id(job) if job else None,
         kind=kind,
         since=begin_of(since, settings.zone) if since else None,
         until=end_of(until, settings.zone) if until else None,
@@ -68,7 +69,7 @@ def sheet(
 
 
 def _default_output(settings: "Settings") -> Path:
-    """A name in the library that says when it was."""
+    """A path in the library, named for the time."""
     from anime.core.sheet_pages import SHEETS_FOLDER
 
     return (
@@ -91,5 +92,8 @@ async def _draw(request: "SheetRequest", output: Path, settings: "Settings") -> 
             matching(request, database), target, library=settings.library, style=style
         )
     if not pages:
-        raise NotFound("No file fits, so there is no sheet.", "`anime files` lists what there is.")
+        raise NotFound(
+            "No file fits, so there is no sheet.",
+            "`anime files` lists all files.",
+        )
     return pages

@@ -1,4 +1,4 @@
-"""`anime sweep`: bring what lies in ComfyUI's output folder into the library, here and now."""
+"""`anime sweep`: imports new files of ComfyUI's output folder, in this process."""
 
 import asyncio
 from pathlib import Path
@@ -28,12 +28,13 @@ def sweep(
         bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")
     ] = False,
     mode: Annotated[
-        Mode | None, typer.Option(help="How files come in; ANIME_SWEEP_MODE (link) if left out.")
+        Mode | None,
+        typer.Option(help="How to import files; ANIME_SWEEP_MODE (link) if left out."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="New files at most.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring new pictures, films and sounds of a folder into the library, each to its owner."""
+    """Import new pictures, films and sounds of a folder into the library, each to its owner."""
     from anime.assets.importer.run import SweepRequest
     from anime.errors import ConfigurationError
     from anime.settings import load_settings
@@ -56,7 +57,7 @@ def sweep(
     )
     report = asyncio.run(_sweep(settings, request))
     if report is None:
-        print_note("Another sweep is at work: nothing was done here.")
+        print_note("Another sweep is running: nothing was done here.")
     elif json:
         print_json(as_json([report])[0])
     else:
@@ -75,11 +76,11 @@ async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport 
 
 
 def _show(report: "SweepReport") -> None:
-    told = [file for file in report.files if file.outcome is not ImportOutcome.KNOWN]
-    if told:
+    shown = [file for file in report.files if file.outcome is not ImportOutcome.KNOWN]
+    if shown:
         print_table(
             ("file", "is", "owner", "by", "where"),
-            [(file.path, file.outcome, file.owner, file.owner_by, file.where) for file in told],
+            [(file.path, file.outcome, file.owner, file.owner_by, file.where) for file in shown],
         )
     if sum(report.counts.values()) > len(report.files):
         print_note(f"The first {len(report.files):,} are listed.")

@@ -1,6 +1,6 @@
-"""What commands say: results on stdout, everything else on stderr.
+"""Output of commands: results on stdout, everything else on stderr.
 
-So `$(anime generate …)` is the files' paths and nothing more.
+So `$(anime generate …)` is the paths of the files and nothing else.
 """
 
 import json
@@ -17,7 +17,7 @@ from anime.errors import AnimeError, StackError
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH_OF_A_FILE = 240  # columns of a table that goes into a file or a pipe
+FILE_COLUMNS = 240  # width of a table in a file or a pipe
 
 
 def print_note(line: str) -> None:
@@ -56,7 +56,7 @@ def as_json(models: Iterable[BaseModel]) -> list[JsonValue]:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table on stdout; what is in the cells is text, never markup."""
+    """Write a table on stdout; its cells are text, never markup."""
     from rich.table import Table
     from rich.text import Text
 
@@ -67,8 +67,8 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """A function that shows how many there are by now, on stderr, where somebody looks."""
+def counter(what: str) -> Iterator[Callable[[int], None]]:
+    """A function that shows a number on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -81,4 +81,4 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    return Console(width=None if sys.stdout.isatty() else FILE_COLUMNS)

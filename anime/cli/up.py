@@ -1,4 +1,4 @@
-"""`anime up`: everything on this machine, until Ctrl-C."""
+"""`anime up`: runs the whole stack on this machine, until Ctrl-C."""
 
 import asyncio
 import os
@@ -20,17 +20,17 @@ def up() -> None:
     """Start PostgreSQL, Valkey, Prefect, worker, API and, without a ComfyUI, the rehearsal."""
     from anime.settings import load_settings
 
-    asyncio.run(_stay_up(load_settings()))
+    asyncio.run(_run_until_stopped(load_settings()))
 
 
-async def _stay_up(settings: "Settings") -> None:
+async def _run_until_stopped(settings: "Settings") -> None:
     """Run the stack until SIGINT or SIGTERM, or until a part is lost."""
     stack = asyncio.create_task(_run_stack(settings))
-    asked: list[signal.Signals] = []
+    signals: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        asked.append(number)
-        if len(asked) == 1:
+        signals.append(number)
+        if len(signals) == 1:
             stack.cancel()
         else:
             print_note("Stopping already; a few seconds more …")
@@ -49,16 +49,16 @@ async def _run_stack(settings: "Settings") -> None:
     print_note("Starting …")
     with closing(PartsDisplay()) as display:
         async with running_stack(settings, report=display.show) as record:
-            display.close()  # what happens from now on is shown below the addresses
-            print_result(_welcome(record, settings))
+            display.close()  # later states are shown below the addresses
+            print_result(_addresses(record, settings))
             await asyncio.Event().wait()
 
 
-def _welcome(record: "StackRecord", settings: "Settings") -> str:
-    """Where everything is, and what to type next."""
+def _addresses(record: "StackRecord", settings: "Settings") -> str:
+    """The addresses of the parts, and commands to try."""
     from anime.settings import load_settings
 
-    found = load_settings(home=settings.home)  # with what the record adds
+    found = load_settings(home=settings.home)  # with what the stack's record adds
     auth = found.prefect_api_auth_string
     api = record.parts["api"].url if "api" in record.parts else found.browser_url
     lines = {
@@ -72,7 +72,7 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
         "Swept": _sweeps(found),
         "Logs": str(found.logs),
     }
-    anime = _as_typed()
+    anime = _command_name()
     listed = [f"  {name:<10} {value}" for name, value in lines.items() if value]
     return "\n".join(
         [
@@ -80,7 +80,7 @@ def _welcome(record: "StackRecord", settings: "Settings") -> str:
             *listed,
             "",
             "In another terminal:",
-            *([f"  export ANIME_HOME={settings.home}"] if _is_elsewhere(settings) else []),
+            *([f"  export ANIME_HOME={settings.home}"] if _has_own_home(settings) else []),
             f'  {anime} generate "a girl on a rooftop at dusk" --seed 7',
             f"  {anime} jobs",
             "",
@@ -97,16 +97,16 @@ def _sweeps(settings: "Settings") -> str:
     return f"{settings.swept_folder}, {when}"
 
 
-def _as_typed() -> str:
-    """The command as another terminal in this folder can type it."""
+def _command_name() -> str:
+    """The command as one can type it in another terminal in this folder."""
     program = Path(sys.argv[0])
     if shutil.which("anime") or program.name != "anime":
         return "anime"
     return os.path.relpath(program)
 
 
-def _is_elsewhere(settings: "Settings") -> bool:
-    """Whether another terminal would have to be told where the data folder is."""
+def _has_own_home(settings: "Settings") -> bool:
+    """Whether another terminal needs ANIME_HOME to find the data folder."""
     from anime.settings import Settings
 
     default = Settings.model_fields["home"].get_default(call_default_factory=True)

@@ -1,4 +1,4 @@
-"""`anime verify`: the rows of files held against the files."""
+"""`anime verify`: compares the rows of files with the files."""
 
 import asyncio
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anime.cli.error_boundary import EXPECTED
-from anime.cli.terminal import counting, print_json, print_note, print_table
+from anime.cli.terminal import counter, print_json, print_note, print_table
 
 if TYPE_CHECKING:
     from anime.assets.verify import VerifyReport
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 def verify(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Read only files whose size or time is another.")
+        bool, typer.Option("--quick", help="Read only files whose size or time has changed.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find files that are missing, altered or moved, and files without a row; 1 if any is wrong."""
+    """Find missing, altered and moved files, and files without a row; exit 1 if there are any."""
     from anime.settings import load_settings
 
     report = asyncio.run(_verify(load_settings(), is_quick=quick))
     if json:
         print_json(asdict(report))
     else:
-        _give(report)
+        _print_report(report)
     if not report.is_well:
         raise typer.Exit(EXPECTED)
 
@@ -38,14 +38,14 @@ async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
     from anime.settings.addresses import database_address
 
     async with Database(database_address(settings)) as database:
-        with counting("rows checked") as progress:
+        with counter("rows checked") as progress:
             return await verify_rows(
                 database, settings.library, is_quick=is_quick, progress=progress
             )
 
 
-def _give(report: "VerifyReport") -> None:
-    """The counts, what is wrong one by one, and what to do about it."""
+def _print_report(report: "VerifyReport") -> None:
+    """Print the counts, each file that is wrong, and what to do."""
     print_table(
         ("files", ""),
         [
@@ -63,6 +63,6 @@ def _give(report: "VerifyReport") -> None:
     if wrong:
         print_table(("state", "path"), wrong)
     if report.without_row:
-        print_note("→ `anime rebuild` writes the rows of files that have none.")
+        print_note("→ `anime rebuild` inserts the missing rows.")
     if report.missing or report.altered:
-        print_note("→ Bring missing and altered files back from a backup, and verify again.")
+        print_note("→ Restore missing and altered files from a backup, and verify again.")

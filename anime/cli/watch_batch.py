@@ -27,19 +27,19 @@ async def watch_batch(
     display: BatchDisplay,
     outages: Outages,
 ) -> RunState | None:
-    """How the run ended; shows how far each job is until then.
+    """The state in which the run ended; shows how far each job is until then.
 
-    Redis brings the steps, PostgreSQL the ends, and Prefect says when it is over. Whichever is
-    away is waited for, but without Prefect it is over when each job is: None.
+    The steps come from Redis, the ends of jobs from PostgreSQL, the end of the run from Prefect.
+    Whichever is away is waited for. While Prefect is, the batch ends with its last job: None.
 
     Raises:
-        PrefectRefused: it does not know the run, or does not let us in.
+        PrefectRefused: it does not know the run, or refuses the login.
     """
     listener = asyncio.create_task(_listen(redis_url, display))
     try:
         while True:
-            state = await outages.ask("Prefect", prefect.run_state(run_id))
-            jobs = await outages.ask("PostgreSQL", _look(database, job_ids))
+            state = await outages.attempt("Prefect", prefect.run_state(run_id))
+            jobs = await outages.attempt("PostgreSQL", _read_jobs(database, job_ids))
             for job in jobs or ():
                 if job.status.is_final or job.stage is not None:
                     display.show(_event_of(job))
@@ -57,7 +57,7 @@ async def _listen(redis_url: str | None, display: BatchDisplay) -> None:
             display.show(event)
 
 
-async def _look(database: Database, job_ids: Collection[UUID]) -> list[JobSnapshot]:
+async def _read_jobs(database: Database, job_ids: Collection[UUID]) -> list[JobSnapshot]:
     async with database.session_scope() as session:
         return [*(await JobRepository(session).among(job_ids)).values()]
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
-from anime.cli.display import Display
+from anime.cli.display import JobDisplay
 from anime.cli.outages import Outages
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
@@ -17,22 +17,22 @@ POLL_SECONDS = 1.0
 
 
 async def watch_job(
-    job_id: UUID, database: Database, redis_url: str | None, display: Display, outages: Outages
+    job_id: UUID, database: Database, redis_url: str | None, display: JobDisplay, outages: Outages
 ) -> JobSnapshot:
     """The job as it ended; shows how far it is until then.
 
-    Redis brings the steps. PostgreSQL, asked each second, says when it is over, and shows the
-    way when there is no Redis. While one of them is away, it is waited for.
+    The steps come from Redis. PostgreSQL, polled each second, has the end, and the progress if
+    there is no Redis. While one of them is away, it is waited for.
     """
 
-    async def look() -> JobSnapshot:
+    async def read_job() -> JobSnapshot:
         async with database.session_scope() as session:
             return await JobRepository(session).get(job_id)
 
     ended = asyncio.Event()
     listener = asyncio.create_task(_listen(job_id, redis_url, display, ended))
     try:
-        while not (job := await outages.wait_for("PostgreSQL", look)).status.is_final:
+        while not (job := await outages.wait_for("PostgreSQL", read_job)).status.is_final:
             if job.stage is not None or job.status is not JobStatus.PROCESSING:
                 display.show(_event_of(job))  # the row's stage follows the run by a heartbeat
             with suppress(TimeoutError):
@@ -47,7 +47,7 @@ async def watch_job(
 
 
 async def _listen(
-    job_id: UUID, redis_url: str | None, display: Display, ended: asyncio.Event
+    job_id: UUID, redis_url: str | None, display: JobDisplay, ended: asyncio.Event
 ) -> None:
     if redis_url is None:
         return

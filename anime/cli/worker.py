@@ -15,17 +15,17 @@ def worker(
     ] = None,
     queue: Annotated[
         list[str] | None,
-        typer.Option(help="Poll only this work queue; may be given several times."),
+        typer.Option(help="Poll only this work queue. May be repeated."),
     ] = None,
     watch: Annotated[
         bool | None,
         typer.Option(
             "--watch/--no-watch",
-            help="Have new files in the swept folder brought in at once; ANIME_WATCH if unset.",
+            help="Sweep new files at once; ANIME_WATCH if unset.",
         ),
     ] = None,
 ) -> None:
-    """Become a Prefect worker on the pool ANIME_WORK_POOL."""
+    """Run a Prefect worker on the pool ANIME_WORK_POOL."""
     from anime.settings import load_settings
     from anime.stack.worker_start import run_worker
 

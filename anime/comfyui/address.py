@@ -13,13 +13,13 @@ def checked_address(url: str) -> str:
     """The URL without a trailing slash.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not an HTTP address.
     """
     try:
         address = TypeAdapter(HttpUrl).validate_python(url)
     except ValidationError as fault:
         raise ConfigurationError(
-            f"{without_login(url)!r} is no address of a ComfyUI server.",
+            f"{without_login(url)!r} is not the address of a ComfyUI server.",
             "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188.",
         ) from fault
     return str(address).rstrip("/")
@@ -41,7 +41,7 @@ def login_of(url: str) -> tuple[str, str] | None:
 
 
 def websocket_url(base_url: str, client_id: str) -> str:
-    """Where a client listens.
+    """The address at which a client receives events.
 
     >>> websocket_url("https://studio/comfy", "a b")
     'wss://studio/comfy/ws?clientId=a%20b'

@@ -10,9 +10,7 @@ import httpx
 from pydantic import JsonValue
 
 from anime.comfyui import protocol, requests
-from anime.comfyui import tracker as following
 from anime.comfyui.address import checked_address, login_of, websocket_url, without_login
-from anime.comfyui.cancellation import CancelResult, cancel
 from anime.comfyui.models import (
     Event,
     HistoryEntry,
@@ -22,10 +20,11 @@ from anime.comfyui.models import (
     Submission,
     SystemStats,
 )
+from anime.comfyui.prompt_cancellation import CancelResult, cancel_prompt
 from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
-from anime.comfyui.tracker import TrackerTimeouts
+from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import ComfyUIError, ComfyUIUnreachable
@@ -40,8 +39,8 @@ UNDO_SECONDS = 10.0
 class ComfyUIClient:
     """One ComfyUI server. Open it with `async with`; it may be used by many tasks at once.
 
-    Every method raises ComfyUIUnreachable when nobody answers within `timeout_seconds`,
-    and ComfyUIError when what answers is no ComfyUI. Nothing is sent a second time.
+    Every method raises ComfyUIUnreachable when there is no answer within `timeout_seconds`,
+    and ComfyUIError when what answers is not ComfyUI. Nothing is sent a second time.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class ComfyUIClient:
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             verify=tls_context(),
-            trust_env=False,  # a proxy from the environment has no way to this machine's loopback
+            trust_env=False,  # a proxy from the environment cannot reach this machine's loopback
         )
 
     async def __aenter__(self) -> Self:
@@ -80,7 +79,7 @@ class ComfyUIClient:
         return f"ComfyUI at {self.base_url}"
 
     def websocket_url(self, client_id: str) -> str:
-        """Where that client listens, with user and password if there are any."""
+        """The address of that client's events, with user and password if there are any."""
         return websocket_url(self._url, client_id)
 
     async def submit(
@@ -91,12 +90,12 @@ class ComfyUIClient:
         client_id: str,
         extra_pnginfo: Mapping[str, JsonValue] | None = None,
     ) -> Submission:
-        """What the server made of one POST /prompt. `extra_pnginfo` goes into PNG chunks.
+        """The server's answer to one POST /prompt. `extra_pnginfo` goes into PNG chunks.
 
         Raises:
             PromptRejected: all or a part of the graph was refused; nothing of it runs.
-            ComfyUIUnreachable: no answer, so the outcome is unknown: `find` it before
-                sending anything again, since ComfyUI runs one id twice.
+            ComfyUIUnreachable: no answer, so the outcome is unknown: `find` the prompt before
+                sending it again, since ComfyUI would run the same id twice.
         """
         request = requests.submit_request(
             graph, prompt_id=str(prompt_id), client_id=client_id, extra_pnginfo=extra_pnginfo
@@ -110,10 +109,10 @@ class ComfyUIClient:
                 f"Look for the prompt before sending it again. {fault.todo}",
             ) from fault
         if submission.prompt_id != str(prompt_id):
-            await self._tell(requests.delete_request(submission.prompt_id))
+            await self._send_and_check(requests.delete_request(submission.prompt_id))
             raise ComfyUIError(
                 f"{self.name} runs prompt {prompt_id} under an id of its own.",
-                "Update ComfyUI: 0.3.57 and later take the id they are given.",
+                "Update ComfyUI: 0.3.57 and later use the id that they are given.",
             )
         if submission.problems:
             await self.cancel(prompt_id, timeout_seconds=UNDO_SECONDS)
@@ -123,7 +122,7 @@ class ComfyUIClient:
     async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
         """Where the prompt is. Absent proves no loss: see `anime.core.prompt_state`.
 
-        The queue is asked first: a prompt that ends between the questions is in the history.
+        The queue is read first: a prompt that ends between the two reads is in the history.
         """
         queue = await self.queue()
         if queue.is_running(str(prompt_id)):
@@ -138,12 +137,12 @@ class ComfyUIClient:
         return Absent()
 
     async def history(self, prompt_id: UUID) -> HistoryEntry | None:
-        """How the prompt ended; None as long as it has not, and for one unknown there."""
+        """How the prompt ended; None if it has not ended, or is unknown."""
         reply = await self._send(requests.history_request(str(prompt_id)))
         return protocol.decode_history(reply, str(prompt_id))
 
     async def queue(self) -> QueueSnapshot:
-        """What runs and what waits, in the order in which it will run."""
+        """What runs and what waits, in the order in which they will run."""
         return protocol.decode_queue(await self._send(requests.queue_request()))
 
     async def follow(
@@ -163,31 +162,31 @@ class ComfyUIClient:
             RenderStalled: no progress for too long; it was cancelled there.
             ComfyUIUnreachable: no answer for too long.
         """
-        patience = TrackerTimeouts(
+        timeouts = TrackerTimeouts(
             poll=poll_seconds,
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
         )
-        async with aclosing(following.follow(self, prompt_id, client_id, patience)) as events:
+        async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
                 yield event
 
     async def interrupt(self, prompt_id: UUID) -> None:
-        """Ask for the prompt to stop, if it runs. The answer does not say whether it does."""
-        await self._tell(requests.interrupt_request(str(prompt_id)))
+        """Interrupt the prompt, if it runs. The answer does not say whether it will stop."""
+        await self._send_and_check(requests.interrupt_request(str(prompt_id)))
 
     async def delete_queued(self, prompt_id: UUID) -> None:
         """Take the prompt out of the queue, if it waits there. It leaves no history."""
-        await self._tell(requests.delete_request(str(prompt_id)))
+        await self._send_and_check(requests.delete_request(str(prompt_id)))
 
     async def cancel(self, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
-        """How the prompt ended after being told to stop, asked until it has."""
-        return await cancel(self, prompt_id, timeout_seconds=timeout_seconds)
+        """Stop the prompt, and return how it ended; it is polled until it has."""
+        return await cancel_prompt(self, prompt_id, timeout_seconds=timeout_seconds)
 
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
-        """Have it give VRAM back as soon as the running prompt ends."""
-        await self._tell(
+        """Make the server free VRAM as soon as the running prompt ends."""
+        await self._send_and_check(
             requests.free_request(unload_models=unload_models, free_memory=free_memory)
         )
 
@@ -196,13 +195,13 @@ class ComfyUIClient:
         return protocol.decode_system_stats(await self._send(requests.system_stats_request()))
 
     async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
-        """What these node classes take; a class the server does not have is left out."""
+        """The inputs of these node classes; a class that the server lacks is left out."""
         names = sorted(set(classes))
         infos = await asyncio.gather(*(self._node_info(name) for name in names))
         return {info.name: info for info in infos if info}
 
     async def checkpoints(self) -> list[str]:
-        """The checkpoints the server has, by the names a loader takes."""
+        """The server's checkpoints, by the names that a loader takes."""
         reply = await self._send(requests.models_request("checkpoints"))
         names = protocol.decode_names(reply)
         if names is not None:
@@ -214,7 +213,7 @@ class ComfyUIClient:
     async def upload_image(self, name: str, content: bytes, *, overwrite: bool = False) -> str:
         """The name under which LoadImage finds the picture.
 
-        It is another one than `name` when that holds other bytes and is not overwritten.
+        It differs from `name` when a file of that name has other bytes and is not overwritten.
         """
         fields = {"overwrite": "true"} if overwrite else {}
         with self._translated("POST /upload/image"):
@@ -228,7 +227,7 @@ class ComfyUIClient:
         """The file's bytes in chunks.
 
         Raises:
-            NotFound: the history names it, but it was moved or deleted.
+            NotFound: the history lists it, but it was moved or deleted.
         """
         request = requests.view_request(output)
         with self._translated("GET /view"):
@@ -249,12 +248,12 @@ class ComfyUIClient:
         reply = await self._send(requests.object_info_request(class_name))
         return protocol.decode_object_info(reply, class_name)
 
-    async def _tell(self, request: Request) -> None:
+    async def _send_and_check(self, request: Request) -> None:
         protocol.require_success(await self._send(request))
 
     async def _send(self, request: Request) -> Reply:
-        question = f"{request.method} {request.path}"
-        with self._translated(question):
+        route = f"{request.method} {request.path}"
+        with self._translated(route):
             response = await self._http.request(
                 request.method,
                 request.path,
@@ -262,27 +261,27 @@ class ComfyUIClient:
                 content=request.body,
                 headers={"Content-Type": "application/json"} if request.body else None,
             )
-        return self._reply(response, question)
+        return self._reply(response, route)
 
-    def _reply(self, response: httpx.Response, question: str) -> Reply:
+    def _reply(self, response: httpx.Response, route: str) -> Reply:
         return Reply(
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             body=response.content,
             url=self.base_url,
-            question=question,
+            route=route,
         )
 
     @contextmanager
-    def _translated(self, question: str) -> Iterator[None]:
-        """Httpx's errors in our words."""
+    def _translated(self, route: str) -> Iterator[None]:
+        """Raise httpx's errors as ours."""
         try:
             yield
         except httpx.ConnectTimeout as fault:
             raise ComfyUIUnreachable(f"{self.name} cannot be reached.", CHECK_SERVER) from fault
         except httpx.TimeoutException as fault:
             raise ComfyUIUnreachable(
-                f"{self.name} did not answer {question} within {self._timeout_seconds:g} s.",
+                f"{self.name} did not answer {route} within {self._timeout_seconds:g} s.",
                 CHECK_SERVER,
             ) from fault
         except httpx.HTTPError as fault:

@@ -1,6 +1,6 @@
-"""The websocket side: events as they come, for as long as somebody listens.
+"""The events of one WebSocket client, received over as many sockets as it takes.
 
-It tells how far a prompt is and hints at its end; what became of it only /history knows.
+The events tell how far a prompt is and hint at its end; only /history says how it ended.
 So a socket that is refused, falls silent or dies costs progress and nothing else.
 """
 
@@ -20,61 +20,61 @@ _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
-EVENTS_KEPT = 500  # a run of ten nodes; newer ones repeat what older ones said
+MAX_EVENTS = 500  # a run of ten nodes; newer ones repeat what older ones said, which are dropped
 
 
 class EventListener:
-    """Listens under one client id from `start` to `close`, over as many sockets as it takes.
+    """Listens under one client id from `start` to `close`.
 
-    There is never more than one at a time: when the older of two sockets with one client id
-    closes, the server forgets the id and the newer one hears nothing. That, too, looks like
-    silence, so a socket silent for `silence_seconds` is replaced.
+    There is never more than one socket at a time: when the older of two with one client id
+    closes, the server forgets the id and the newer one receives nothing. That, too, looks like
+    silence, so a socket that is silent for `silence_seconds` is replaced.
     """
 
     def __init__(self, url: str, *, silence_seconds: float) -> None:
         self._url = url
         self._silence_seconds = silence_seconds
-        self._events: asyncio.Queue[Event] = asyncio.Queue(EVENTS_KEPT)
-        self._tried = asyncio.Event()
+        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+        self._has_tried = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
-        self._deaf_since: float | None = self._clock()
+        self._disconnected_since: float | None = self._clock()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._task = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
-        """End it, at once."""
+        """Stop listening at once."""
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def tried(self) -> None:
-        """Return as soon as the first attempt to connect came to something."""
+    async def wait_for_first_try(self) -> None:
+        """Return when the first attempt to connect has succeeded or failed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._tried.wait()
+                await self._has_tried.wait()
 
     @property
-    def deaf_seconds(self) -> float:
+    def disconnected_seconds(self) -> float:
         """For how long no socket has been up; 0 while there is one.
 
-        The server greets each socket: one on which it has said nothing, behind a proxy that
-        swallows what it says, is not up.
+        The server sends a message to each new socket: one on which nothing has arrived, perhaps
+        behind a proxy that swallows messages, is not up.
         """
-        return 0.0 if self._deaf_since is None else self._clock() - self._deaf_since
+        return 0.0 if self._disconnected_since is None else self._clock() - self._disconnected_since
 
     async def next_event(self, *, until: float) -> Event | None:
-        """The next event; None when none came before `until`, a time of the event loop."""
+        """The next event; None if none comes before `until`, a time of the event loop."""
         try:
             async with asyncio.timeout_at(until):
                 return await self._events.get()
         except TimeoutError:
             return None
 
-    def heard(self) -> Iterator[Event]:
-        """The events that are there without waiting."""
+    def received(self) -> Iterator[Event]:
+        """The events received so far, without waiting."""
         while not self._events.empty():
             yield self._events.get_nowait()
 
@@ -82,7 +82,7 @@ class EventListener:
         failures = 0
         while True:
             try:
-                await self._hear_one_socket()
+                await self._read_one_socket()
                 failures = 0
             except InvalidURI as fault:
                 _log.warning("No progress: %s", fault)
@@ -91,10 +91,10 @@ class EventListener:
                 _log.debug("No progress for now: %r", fault)
                 failures += 1
             finally:
-                self._tried.set()
+                self._has_tried.set()
             await COMFYUI_WEBSOCKET.wait(failures)
 
-    async def _hear_one_socket(self) -> None:
+    async def _read_one_socket(self) -> None:
         """Return when the socket has died or fallen silent, and is closed."""
         socket = await connect(
             self._url,
@@ -106,20 +106,22 @@ class EventListener:
         )
         try:
             await socket.send(FEATURE_FLAGS)
-            self._tried.set()
+            self._has_tried.set()
             with contextlib.suppress(TimeoutError, WebSocketException):
                 while True:
                     async with asyncio.timeout(self._silence_seconds):
-                        self._keep(decode_frame(await socket.recv()))
-                        self._deaf_since = None
+                        self._enqueue(decode_frame(await socket.recv()))
+                        self._disconnected_since = None
         finally:
-            self._deaf_since = self._deaf_since or self._clock()
-            # A polite goodbye waits for the answer behind everything unread: up to 10 s.
+            self._disconnected_since = self._disconnected_since or self._clock()
+            # A closing handshake would wait for its answer behind everything unread: up to 10 s.
             socket.transport.abort()
             await socket.wait_closed()
 
-    def _keep(self, event: Event) -> None:
-        """Never stop reading: the server writes to its clients one after the other, so a
+    def _enqueue(self, event: Event) -> None:
+        """Add the event; if there is no room, the oldest goes.
+
+        Reading never stops: the server writes to its clients one after the other, so that a
         full socket would hold up everybody's progress.
         """
         if self._events.full():

@@ -1,4 +1,4 @@
-"""From how a prompt ended to the error that says so."""
+"""The error for a prompt that did not succeed."""
 
 from anime.comfyui.models import ExecutionFailure, HistoryEntry
 from anime.comfyui.rejections import name_of
@@ -10,7 +10,7 @@ MEMORY_SIGNS = ("outofmemory", "out of memory", "memoryerror", "allocation on de
 
 
 def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
-    """The error for a prompt that did not succeed, naming the node as the artist knows it.
+    """The error for a prompt that did not succeed; it names the node as the artist knows it.
 
     `graph` is the one that was sent; without it the one in the history is used.
     """
@@ -21,15 +21,17 @@ def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
         )
     failure = entry.failure or ExecutionFailure()
     node = _node_of(failure, graph or entry.graph)
-    said = _first_line(failure)
+    message = _first_line(failure)
     if _ran_out_of_memory(failure):
         return OutOfVram(
-            f"{node} ran out of memory: {said}",
+            f"{node} ran out of memory: {message}",
             "Make the picture or the batch smaller, or free the GPU of other programs.",
             node=node,
         )
     return NodeFailed(
-        f"{node} failed: {said}", "Correct its inputs; ComfyUI's log has the traceback.", node=node
+        f"{node} failed: {message}",
+        "Correct its inputs; ComfyUI's log has the traceback.",
+        node=node,
     )
 
 
@@ -40,8 +42,8 @@ def _node_of(failure: ExecutionFailure, graph: Graph) -> str:
 
 
 def _ran_out_of_memory(failure: ExecutionFailure) -> bool:
-    said = f"{failure.exception_type} {failure.message}".lower()
-    return any(sign in said for sign in MEMORY_SIGNS)
+    message = f"{failure.exception_type} {failure.message}".lower()
+    return any(sign in message for sign in MEMORY_SIGNS)
 
 
 def _first_line(failure: ExecutionFailure) -> str:

@@ -1,5 +1,6 @@
-"""The websocket's frames, decoded without any I/O. Nothing here raises: a frame we cannot
-read is a frame we do not need.
+"""The WebSocket's frames, decoded without any I/O.
+
+Nothing here raises: a frame that we cannot read is one that we do not need.
 """
 
 import json
@@ -25,7 +26,7 @@ from anime.comfyui.models import (
 )
 from anime.comfyui.outputs import node_files
 
-# Sent first; the server then says of which prompt and node a preview is.
+# Sent first; the server then says which prompt and node a preview belongs to.
 FEATURE_FLAGS = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 # A binary frame starts with its kind, 4 bytes, big-endian.

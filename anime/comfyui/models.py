@@ -1,5 +1,6 @@
-"""What ComfyUI says, as values. Fields we do not use are dropped, none of them is required
-that an older or a newer server might leave out.
+"""What ComfyUI sends, as values.
+
+Fields that we do not use are dropped; none is required that another version might leave out.
 """
 
 import math
@@ -14,13 +15,13 @@ MOVING_KEYS = frozenset({"gifs", "videos", "video"})
 
 
 class ComfyUIModel(BaseModel):
-    """Anything the server sends."""
+    """Base of everything that the server sends."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
 class Submission(ComfyUIModel):
-    """The server took the prompt. `problems`: outputs it left out, one readable line each."""
+    """An accepted prompt. `problems`: outputs that were left out, one readable line each."""
 
     prompt_id: str
     number: float
@@ -35,18 +36,18 @@ class QueuedPrompt(ComfyUIModel):
 
     @property
     def rank(self) -> tuple[float, str]:
-        """What the queue is sorted by. A number can be NaN, which sorts last."""
+        """The key by which the queue is sorted. A number can be NaN, which sorts last."""
         return (math.inf if math.isnan(self.number) else self.number, self.prompt_id)
 
 
 class QueueSnapshot(ComfyUIModel):
-    """The queue in the order in which it will run."""
+    """The queue, in the order in which it will run."""
 
     running: tuple[QueuedPrompt, ...] = ()
     pending: tuple[QueuedPrompt, ...] = ()
 
     def position_of(self, prompt_id: str) -> int | None:
-        """How many pending prompts run before this one; None when it is not pending."""
+        """How many pending prompts run before this one; None if it is not pending."""
         ids = [prompt.prompt_id for prompt in self.pending]
         return ids.index(prompt_id) if prompt_id in ids else None
 
@@ -56,7 +57,7 @@ class QueueSnapshot(ComfyUIModel):
 
 
 class OutputFile(ComfyUIModel):
-    """One file a node wrote, as /view wants it named.
+    """One file that a node wrote, named as /view wants it.
 
     `key` is the word under which the node listed it: images, gifs, videos, video or audio.
     `type` is output, temp (previews, emptied when the server starts) or input.
@@ -71,12 +72,12 @@ class OutputFile(ComfyUIModel):
 
     @property
     def is_temporary(self) -> bool:
-        """Whether the server throws it away by itself."""
+        """Whether the server deletes it by itself."""
         return self.type == "temp"
 
 
 class ExecutionFailure(ComfyUIModel):
-    """What a node raised; `executed` are the nodes that had ended before."""
+    """What a node raised; `executed` are the nodes that had ended before it."""
 
     node_id: str = ""
     node_type: str = ""
@@ -111,7 +112,7 @@ class HistoryEntry(ComfyUIModel):
 
 
 class Device(ComfyUIModel):
-    """One device ComfyUI computes on; sizes in bytes. With --cpu they are the main memory's."""
+    """One device that ComfyUI computes on; sizes in bytes, with --cpu those of main memory."""
 
     name: str = ""
     type: str = ""
@@ -164,22 +165,22 @@ class NodeInfo(ComfyUIModel):
 
 
 class Event(ComfyUIModel):
-    """A frame of the websocket. `prompt_id` is None where the server names no prompt."""
+    """A frame of the WebSocket. `prompt_id` is None where the server names no prompt."""
 
     prompt_id: str | None = None
 
     @property
     def ends_prompt(self) -> bool:
-        """Whether the history has, or is about to have, how the prompt ended."""
+        """Whether the history says how the prompt ended, or will in a moment."""
         return False
 
     def attributed_to(self, prompt_id: str) -> Self:
-        """The same event, said of that prompt."""
+        """The same event, with that prompt's id."""
         return self.model_copy(update={"prompt_id": prompt_id})
 
 
 class StatusEvent(Event):
-    """Running and pending prompts together; goes to everybody."""
+    """The number of running and pending prompts; sent to every client."""
 
     queue_remaining: int | None = Field(
         default=None, validation_alias=AliasPath("status", "exec_info", "queue_remaining")
@@ -214,27 +215,27 @@ class NodeProgress(ComfyUIModel):
 
 
 class ProgressStates(Event):
-    """How far every node is that has started. Each one repeats all before it."""
+    """The progress of every node that has started. Each event repeats all before it."""
 
     nodes: dict[str, NodeProgress] = Field(default_factory=dict)
 
 
 class NodeExecuting(Event):
-    """The node that runs now. No node: the prompt ended, one way or another.
+    """The node that runs now. No node: the prompt ended, well or badly.
 
-    Said without a prompt to a socket that connects while its client's prompt runs.
+    Sent without a prompt to a socket that connects while its client's prompt runs.
     """
 
     node: str | None = None
 
     @property
     def ends_prompt(self) -> bool:
-        """Whether nothing runs any more: the moment at which the history is complete."""
+        """Whether no node runs any more: then the history is complete."""
         return self.node is None
 
 
 class NodeExecuted(Event):
-    """A node that shows something ended; these are its files."""
+    """A node with outputs ended; these are its files."""
 
     node: str
     outputs: tuple[OutputFile, ...] = ()
@@ -279,6 +280,6 @@ class PreviewFrame(Event):
 
 
 class Unrecognised(Event):
-    """A frame of a kind we have no use for, or none that can be read."""
+    """A frame of a kind that we do not use, or that cannot be read."""
 
     kind: str = ""

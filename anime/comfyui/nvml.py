@@ -5,7 +5,7 @@ import warnings
 from dataclasses import dataclass
 
 with warnings.catch_warnings():
-    # The package tells its users to move to nvidia-ml-py, which is what it wraps.
+    # The package warns its users to move to nvidia-ml-py, which is what it wraps.
     warnings.simplefilter("ignore", FutureWarning)
     import pynvml
 
@@ -25,8 +25,8 @@ class GpuMemory:
 def read_gpu(index: int) -> GpuMemory | None:
     """The memory of the GPU with that index in the driver's order.
 
-    None when this machine has no driver or no such GPU: that is no error, the server is
-    then asked instead. Source: NVML's nvmlDeviceGetMemoryInfo.
+    None if this machine has no driver or no such GPU: that is no error, the server is asked
+    instead. Source: NVML's nvmlDeviceGetMemoryInfo.
     """
     try:
         pynvml.nvmlInit()
@@ -39,7 +39,7 @@ def read_gpu(index: int) -> GpuMemory | None:
         name = pynvml.nvmlDeviceGetName(handle)
         return GpuMemory(str(name), int(memory.total) // _MB, int(memory.free) // _MB)
     except pynvml.NVMLError as fault:
-        _log.debug("NVML knows no memory of GPU %d: %s", index, fault)
+        _log.debug("NVML does not know the memory of GPU %d: %s", index, fault)
         return None
     finally:
         pynvml.nvmlShutdown()

@@ -1,4 +1,4 @@
-"""The files among what nodes put out."""
+"""The files among the outputs of nodes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Json = Any
 def files_of(outputs: Json) -> tuple[OutputFile, ...]:
     """The files among a prompt's outputs, node by node.
 
-    Nodes list texts, numbers and keys of their own beside them; those are passed over.
+    Nodes also list texts, numbers and keys of their own; those are skipped.
     """
     nodes = outputs.items() if isinstance(outputs, dict) else ()
     return tuple(file for node_id, output in nodes for file in node_files(node_id, output))

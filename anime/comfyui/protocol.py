@@ -1,6 +1,6 @@
 """ComfyUI's HTTP answers, decoded without any I/O.
 
-Routes as in ComfyUI's server.py; what they answer was read off v0.3.64.
+Routes as in ComfyUI's server.py; the answers are those of v0.3.64.
 """
 
 import json
@@ -43,13 +43,13 @@ Json = Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as it came. `url` and `question` are for messages: the server, the route."""
+    """An answer as it came. `url` (the server) and `route` are for messages."""
 
     status: int
     content_type: str
     body: bytes
     url: str = ""
-    question: str = "a request"
+    route: str = "a request"
 
     @property
     def server(self) -> str:
@@ -60,14 +60,14 @@ class Reply:
 def decode_submit(
     reply: Reply, *, graph: Graph | None = None, allow_partial: bool = False
 ) -> Submission:
-    """What became of a POST /prompt. With the graph, problems name its nodes by title.
+    """The answer to a POST /prompt. With the graph, problems name its nodes by title.
 
-    A 200 that names node errors has left outputs out and runs the others.
+    A 200 with node errors means: some outputs are left out, the others run.
 
     Raises:
         PromptRejected: the graph was refused, or (unless allowed) a part of it.
         ComfyUIUnreachable: a proxy answered for a server that is away.
-        ComfyUIError: it refuses this client, or no ComfyUI answers there.
+        ComfyUIError: it refuses this client, or is not ComfyUI.
     """
     if reply.status == 400:
         raise rejection(reply.server, _json(reply), graph or {})
@@ -75,11 +75,11 @@ def decode_submit(
         raise PromptRejected(
             f"{reply.server} could not read the graph and answered 500.",
             "Send a graph in API format (ComfyUI: Workflow > Export (API)), not the editor's own; "
-            "ComfyUI's log says where it tripped.",
+            "ComfyUI's log says where it failed.",
         )
     if reply.status == 413:
         raise PromptRejected(
-            f"The graph is larger than {reply.server} takes: {_text(reply)}",
+            f"The graph is larger than {reply.server} accepts: {_text(reply)}",
             "Upload pictures instead of embedding them, or start ComfyUI with a larger "
             "--max-upload-size.",
         )
@@ -117,23 +117,25 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
     with _readable(reply):
         number, _, graph = (*(item.get("prompt") or ()), 0, "", {})[:3]
         status = item.get("status") or {}
-        said = {name: content or {} for name, content in status.get("messages") or ()}
+        messages = {name: content or {} for name, content in status.get("messages") or ()}
         return HistoryEntry(
             prompt_id=prompt_id,
             number=number,
             graph=graph,
             outputs=files_of(item.get("outputs")),
             succeeded=status.get("status_str", "success") == "success",
-            is_interrupted="execution_interrupted" in said,
-            failure=_failure(said.get("execution_error")),
-            cached_nodes=said.get("execution_cached", {}).get("nodes") or (),
-            started_ms=said.get("execution_start", {}).get("timestamp"),
-            ended_ms=next((said[name].get("timestamp") for name in ENDINGS if name in said), None),
+            is_interrupted="execution_interrupted" in messages,
+            failure=_failure(messages.get("execution_error")),
+            cached_nodes=messages.get("execution_cached", {}).get("nodes") or (),
+            started_ms=messages.get("execution_start", {}).get("timestamp"),
+            ended_ms=next(
+                (messages[name].get("timestamp") for name in ENDINGS if name in messages), None
+            ),
         )
 
 
 def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
-    """What a node class takes; None for a class the server does not have."""
+    """A node class with its inputs; None for a class that the server does not have."""
     if reply.status == 404:
         return None
     info = _object(reply).get(class_name)
@@ -162,7 +164,7 @@ def decode_system_stats(reply: Reply) -> SystemStats:
 
 
 def decode_names(reply: Reply) -> list[str] | None:
-    """The files of a model folder; None when the server has no such route or folder."""
+    """The files of a model folder; None if the server has no such route or folder."""
     if reply.status == 404:
         return None
     require_success(reply)
@@ -170,14 +172,14 @@ def decode_names(reply: Reply) -> list[str] | None:
 
 
 def decode_upload(reply: Reply) -> str:
-    """The name to give LoadImage. It is not always the one asked for.
+    """The name to give LoadImage. It is not always the one that was asked for.
 
     Raises:
-        InvalidRequest: ComfyUI does not take that name or that much.
+        InvalidRequest: ComfyUI does not accept that name, or a file so large.
     """
     if reply.status in {400, 413}:
         raise InvalidRequest(
-            f"{reply.server} did not take the file: {_text(reply) or 'it gave no reason'}",
+            f"{reply.server} did not accept the file: {_text(reply) or 'it gave no reason'}",
             "Give it a plain file name and a picture below ComfyUI's --max-upload-size.",
         )
     answer = _object(reply)
@@ -187,11 +189,11 @@ def decode_upload(reply: Reply) -> str:
 
 
 def require_file(reply: Reply, name: str) -> None:
-    """Nothing, when /view has the file.
+    """Make sure that /view has the file.
 
     Raises:
-        NotFound: it is gone. History names the file of an earlier, identical prompt, too,
-            even when that was moved or deleted.
+        NotFound: it is gone. The history also lists the file of an earlier, identical prompt,
+            even if that was moved or deleted.
     """
     if reply.status == 404:
         raise NotFound(
@@ -202,15 +204,15 @@ def require_file(reply: Reply, name: str) -> None:
 
 
 def require_success(reply: Reply) -> None:
-    """Nothing, when the server did as it was told.
+    """Make sure that the server did what the request asked for.
 
     Raises:
         ComfyUIUnreachable: it, or a proxy before it, answered with a server error.
-        ComfyUIError: it refuses this client, or is no ComfyUI.
+        ComfyUIError: it refuses this client, or is not ComfyUI.
     """
     if reply.status < 300:
         return
-    answered = f"{reply.server} answered {reply.question} with {reply.status}."
+    answered = f"{reply.server} answered {reply.route} with {reply.status}."
     if reply.status in UNAVAILABLE:
         raise ComfyUIUnreachable(answered, CHECK_SERVER)
     if reply.status in FORBIDDEN:
@@ -222,12 +224,12 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
-def _failure(said: Json) -> ExecutionFailure | None:
-    return ExecutionFailure.model_validate(said) if isinstance(said, dict) else None
+def _failure(messages: Json) -> ExecutionFailure | None:
+    return ExecutionFailure.model_validate(messages) if isinstance(messages, dict) else None
 
 
 def _input_info(config: Json) -> InputInfo:
-    """An input's declaration, in either spelling of a choice: a list, or the word COMBO."""
+    """An input's declaration. A choice is spelled in either of two ways: a list, or COMBO."""
     kind, options, *_ = (*as_list(config), None, None)
     more: dict[str, Json] = options if isinstance(options, dict) else {}
     is_choice = isinstance(kind, list)
@@ -241,7 +243,7 @@ def _input_info(config: Json) -> InputInfo:
 
 
 def _json(reply: Reply) -> Json:
-    """The answer's JSON. ComfyUI may write a bare NaN, which Python's reader takes."""
+    """The answer's JSON. ComfyUI may write a bare NaN, which Python's parser accepts."""
     with _readable(reply):
         return json.loads(reply.body)
 
@@ -262,7 +264,7 @@ def _text(reply: Reply) -> str:
 
 @contextmanager
 def _readable(reply: Reply) -> Iterator[None]:
-    """Whatever does not fit the expected shape becomes an error about the server."""
+    """Raise whatever does not have the expected shape as an error about the server."""
     try:
         yield
     except (ValidationError, ValueError, LookupError, TypeError, AttributeError) as fault:

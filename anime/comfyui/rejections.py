@@ -30,7 +30,7 @@ def name_of(node_id: str, graph: Graph, class_name: str = "") -> str:
 
 
 def rejection(server: str, answer: Json, graph: Graph) -> PromptRejected:
-    """The error for a 400. Its node errors can be empty: then the whole is at fault."""
+    """The error for a 400. Without node errors, the graph as a whole is at fault."""
     answer = answer if isinstance(answer, dict) else {}
     problems = problems_of(answer.get("node_errors"), graph)
     if not problems:
@@ -92,9 +92,9 @@ def _whole_problem(error: dict[str, Json], graph: Graph) -> str:
 
 
 def _instead(value: Json, config: Json) -> str:
-    """The choices nearest to the value, by what stands before the file extension.
+    """The choices nearest to the value, compared without their file extensions.
 
-    The server leaves lists of more than 20 choices out.
+    The server leaves out lists of more than 20 choices.
     """
     choices = [str(choice) for choice in _choices(config)]
     stems = {PurePosixPath(choice).stem.lower(): choice for choice in choices}

@@ -1,4 +1,4 @@
-"""The requests ComfyUI takes, without sending them."""
+"""The requests that ComfyUI takes, built without any I/O."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def submit_request(
     Two pending prompts with one id and one explicit number kill the server's worker thread.
 
     Raises:
-        InvalidWorkflow: the graph holds what JSON cannot.
+        InvalidWorkflow: the graph has values that JSON cannot express.
     """
     content: dict[str, object] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
     if extra_pnginfo:
@@ -59,7 +59,7 @@ def history_request(prompt_id: str) -> Request:
 
 
 def interrupt_request(prompt_id: str) -> Request:
-    """POST /interrupt for one prompt; without an id it would stop whatever runs."""
+    """POST /interrupt for one prompt; without an id it would stop any prompt that runs."""
     return _post("/interrupt", {"prompt_id": prompt_id})
 
 
@@ -69,7 +69,7 @@ def delete_request(prompt_id: str) -> Request:
 
 
 def free_request(*, unload_models: bool, free_memory: bool) -> Request:
-    """POST /free; done when the running prompt ends. Without a body it is a 500."""
+    """POST /free; it acts when the running prompt ends. Without a body the answer is 500."""
     return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
 
 

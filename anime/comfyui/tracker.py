@@ -1,4 +1,4 @@
-"""Following one prompt to its end: /history decides, the websocket tells how far it is."""
+"""Following one prompt to its end: /history decides, the WebSocket tells how far it is."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from anime.comfyui.cancellation import CancelResult, PromptControl, cancel
 from anime.comfyui.event_listener import EventListener
 from anime.comfyui.models import (
     Event,
@@ -15,6 +14,7 @@ from anime.comfyui.models import (
     NodeProgressed,
     PreviewFrame,
 )
+from anime.comfyui.prompt_cancellation import CancelResult, PromptControl, cancel_prompt
 from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
 from anime.core.stall_clock import Stall, StallClock, StallLimits
 from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
@@ -22,22 +22,19 @@ from anime.retry_policies import HISTORY_AFTER_SUCCESS
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
-SILENCE_SECONDS = 30.0  # most nodes say something sooner; reconnecting harms none
+SILENCE_SECONDS = 30.0  # most nodes send an event sooner; reconnecting harms none
 
 TODO_WHEN_STALLED = {
     Stall.NOTHING_RUNS: "It waited although nothing ran: restart ComfyUI, whose worker has died.",
-    Stall.NO_STEP: "Look at ComfyUI's log; raise ANIME_STALL_TIMEOUT_SECONDS if it is merely slow.",
-    Stall.SILENCE: "Look at ComfyUI's log; raise ANIME_SILENCE_TIMEOUT_SECONDS if it is merely "
-    "slow and says nothing meanwhile.",
+    Stall.NO_STEP: "Read ComfyUI's log; raise ANIME_STALL_TIMEOUT_SECONDS if it is merely slow.",
+    Stall.SILENCE: "Read ComfyUI's log; raise ANIME_SILENCE_TIMEOUT_SECONDS if it is merely "
+    "slow and reports nothing meanwhile.",
 }
 
 
 @dataclass(frozen=True)
 class TrackerTimeouts:
-    """How long to wait for what, in seconds.
-
-    `stall` and `silence` are explained in `anime.core.stall_clock`.
-    """
+    """How long to wait, in seconds. `anime.core.stall_clock` explains `stall` and `silence`."""
 
     poll: float
     stall: float
@@ -46,7 +43,7 @@ class TrackerTimeouts:
 
 
 class TrackedServer(PromptControl, Protocol):
-    """What is asked of a server to follow one of its prompts."""
+    """The calls of a server that following one of its prompts needs."""
 
     @property
     def name(self) -> str:
@@ -54,7 +51,7 @@ class TrackedServer(PromptControl, Protocol):
         ...
 
     def websocket_url(self, client_id: str) -> str:
-        """Where that client listens."""
+        """The address of that client's events."""
         ...
 
     async def history(self, prompt_id: UUID) -> HistoryEntry | None:
@@ -62,12 +59,12 @@ class TrackedServer(PromptControl, Protocol):
         ...
 
 
-async def follow(
-    client: TrackedServer, prompt_id: UUID, client_id: str, patience: TrackerTimeouts
+async def follow_prompt(
+    client: TrackedServer, prompt_id: UUID, client_id: str, timeouts: TrackerTimeouts
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
     """The prompt's events as they come, and last how it ended.
 
-    Connect first and ask the history second: the end of a fast prompt is in one of them.
+    It connects first and reads the history second: the end of a fast prompt is in one of them.
 
     Raises:
         PromptLost: the server has forgotten it.
@@ -75,53 +72,53 @@ async def follow(
         ComfyUIUnreachable: no answer for too long.
     """
     listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
-    pursuit = PromptTracker(client, prompt_id, patience, listener)
+    tracker = PromptTracker(client, prompt_id, timeouts, listener)
     clock = asyncio.get_running_loop().time
     listener.start()
     try:
-        await listener.tried()
+        await listener.wait_for_first_try()
         is_hinted = False
-        while not isinstance(state := await pursuit.look(is_hinted=is_hinted), Finished):
-            next_look = clock() + patience.poll
+        while not isinstance(state := await tracker.poll(is_hinted=is_hinted), Finished):
+            next_poll = clock() + timeouts.poll
             is_hinted = False
-            while not is_hinted and (event := await listener.next_event(until=next_look)):
-                is_hinted = pursuit.hints_at_end(event)
-                if own := pursuit.own(event):
-                    yield own
-                if clock() >= next_look:
+            while not is_hinted and (event := await listener.next_event(until=next_poll)):
+                is_hinted = tracker.hints_at_end(event)
+                if own_event := tracker.own_event(event):
+                    yield own_event
+                if clock() >= next_poll:
                     break
-        for event in listener.heard():
-            if own := pursuit.own(event):
-                yield own
+        for event in listener.received():
+            if own_event := tracker.own_event(event):
+                yield own_event
     finally:
         await listener.close()
     yield state
 
 
 class PromptTracker:
-    """Where one prompt is, look by look, and how much patience is left."""
+    """Where one prompt is, poll by poll, and for how long it has shown no progress."""
 
     def __init__(
         self,
         client: TrackedServer,
         prompt_id: UUID,
-        patience: TrackerTimeouts,
+        timeouts: TrackerTimeouts,
         listener: EventListener,
     ) -> None:
         self._client = client
         self._prompt_id = prompt_id
-        self._patience = patience
+        self._timeouts = timeouts
         self._listener = listener
         self._clock = asyncio.get_running_loop().time
         self._watch = PromptWatch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
         self._last_sighting: Sighting[HistoryEntry] | None = None
         self._node: str | None = None
-        limits = StallLimits(stall=patience.stall, silence=patience.silence)
+        limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
         self._unanswered_since: float | None = None
 
-    def own(self, event: Event) -> Event | None:
-        """The event, if it is this prompt's: others' progress goes to every socket, too.
+    def own_event(self, event: Event) -> Event | None:
+        """The event, if it is this prompt's; None if not. Every socket gets others' progress, too.
 
         A preview without metadata names no prompt, but only one prompt runs at a time.
         """
@@ -142,71 +139,71 @@ class PromptTracker:
                 self._stall_clock.stepped(event.node, value=event.value, maximum=event.max)
 
     def hints_at_end(self, event: Event) -> bool:
-        """Whether to ask the history now, rather than at the next poll.
+        """Whether to poll now, rather than when it is time again.
 
         After connecting in mid-run a node is named without a prompt: that is a hint, too. It is
-        said only to the client of the prompt that runs, and every prompt has a client of its own.
+        sent only to the client of the prompt that runs, and every prompt has a client of its own.
         """
         if event.prompt_id is None and isinstance(event, NodeExecuting):
             self._stall_clock.entered(event.node)
             return True
         return event.prompt_id == str(self._prompt_id) and event.ends_prompt
 
-    async def look(self, *, is_hinted: bool) -> RunState[HistoryEntry]:
-        """Where the prompt is now, and one look less of patience."""
+    async def poll(self, *, is_hinted: bool) -> RunState[HistoryEntry]:
+        """Where the prompt is now. Raises as `follow_prompt` does."""
         asked_at = self._clock()
         try:
-            async with asyncio.timeout(self._patience.unreachable):
-                sighting = await self._sight(is_hinted=is_hinted)
+            async with asyncio.timeout(self._timeouts.unreachable):
+                sighting = await self._find(is_hinted=is_hinted)
         except (ComfyUIError, TimeoutError) as fault:
-            self._bear_silence(asked_at, fault)
+            self._note_no_answer(asked_at, fault)
             return self._watch.state
-        return await self._judge(sighting)
+        return await self._update(sighting)
 
-    async def _sight(self, *, is_hinted: bool) -> Sighting[HistoryEntry]:
+    async def _find(self, *, is_hinted: bool) -> Sighting[HistoryEntry]:
         for delay in (0.0, *HISTORY_AFTER_SUCCESS.delays()) if is_hinted else ():
             await asyncio.sleep(delay)
             if entry := await self._client.history(self._prompt_id):
                 return Finished(entry)
         return await self._client.find(self._prompt_id)
 
-    async def _judge(self, sighting: Sighting[HistoryEntry]) -> RunState[HistoryEntry]:
-        """What the look comes to. Waiting behind a prompt that runs is no stall."""
+    async def _update(self, sighting: Sighting[HistoryEntry]) -> RunState[HistoryEntry]:
+        """The prompt's state after this poll. Waiting behind a prompt that runs is no stall."""
         now = self._clock()
         self._unanswered_since = None
-        self._stall_clock.looked(at=now, deaf_seconds=self._listener.deaf_seconds)
+        self._stall_clock.looked(at=now, deaf_seconds=self._listener.disconnected_seconds)
         self._watch = self._watch.saw(sighting, at=now)
         state = self._watch.state
         if isinstance(state, Lost):
-            raise self._lost(state)
+            raise self._lost_error(state)
         waits = isinstance(sighting, Pending) and not sighting.is_idle
         if waits or sighting != self._last_sighting:
             self._stall_clock.moved()
         self._last_sighting = sighting
         stall = self._stall_clock.stall(sighting)
-        return state if stall is None else await self._give_up(stall)
+        return state if stall is None else await self._cancel_stalled(stall)
 
-    def _bear_silence(self, asked_at: float, fault: Exception) -> None:
+    def _note_no_answer(self, asked_at: float, fault: Exception) -> None:
         self._watch = self._watch.heard_nothing()
         self._stall_clock.not_answered(at=self._clock())
         if self._unanswered_since is None:
             self._unanswered_since = asked_at
         silence = self._clock() - self._unanswered_since
-        if silence >= self._patience.unreachable:
+        if silence >= self._timeouts.unreachable:
             raise ComfyUIUnreachable(
                 f"{self._client.name} has not answered for {silence:.0f} s, while it had prompt "
                 f"{self._prompt_id}.",
                 "Start ComfyUI again; raise ANIME_COMFYUI_WAIT_SECONDS if it needs longer.",
             ) from fault
 
-    def _lost(self, state: Lost) -> PromptLost:
+    def _lost_error(self, state: Lost) -> PromptLost:
         why = "it restarted" if state.restarted else "it restarted, or somebody removed it"
         return PromptLost(
             f"{self._client.name} no longer knows prompt {self._prompt_id}: {why}.",
-            "Send it again, under an id of its own.",
+            "Send it again, under a new id.",
         )
 
-    async def _give_up(self, stall: Stall) -> RunState[HistoryEntry]:
+    async def _cancel_stalled(self, stall: Stall) -> RunState[HistoryEntry]:
         """How it ended, if it did so just now.
 
         Raises:
@@ -214,20 +211,20 @@ class PromptTracker:
         """
         cause: ComfyUIError | None = None
         try:
-            ending = await cancel(
+            result = await cancel_prompt(
                 self._client, self._prompt_id, timeout_seconds=STALL_CANCEL_SECONDS
             )
-            if ending in {CancelResult.COMPLETED, CancelResult.FAILED} and (
+            if result in {CancelResult.COMPLETED, CancelResult.FAILED} and (
                 entry := await self._client.history(self._prompt_id)
             ):
                 return Finished(entry)
         except ComfyUIError as fault:
-            ending, cause = CancelResult.STILL_RUNNING, fault
-        raise self._stalled(stall, ending) from cause
+            result, cause = CancelResult.STILL_RUNNING, fault
+        raise self._stalled_error(stall, result) from cause
 
-    def _stalled(self, stall: Stall, ending: CancelResult) -> RenderStalled:
+    def _stalled_error(self, stall: Stall, result: CancelResult) -> RenderStalled:
         todo = TODO_WHEN_STALLED[stall]
-        if stall is not Stall.NOTHING_RUNS and ending is CancelResult.STILL_RUNNING:
+        if stall is not Stall.NOTHING_RUNS and result is CancelResult.STILL_RUNNING:
             todo = "It does not stop either: restart ComfyUI."
         return RenderStalled(
             f"Prompt {self._prompt_id} made no progress at {self._client.name} for "

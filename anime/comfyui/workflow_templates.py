@@ -15,7 +15,7 @@ def load_template(name: str, folder: Path) -> Template:
     Raises:
         InvalidWorkflow: there is none, a file cannot be read, or the two do not fit.
     """
-    # Compared with what is there, never joined to the folder: a name cannot lead out of it.
+    # The name is compared with what is there, never joined to the folder: it cannot lead out of it.
     names = template_names(folder)
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
@@ -53,13 +53,13 @@ def template_names(folder: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _template(name: str, folder: Path, *stamps: tuple[int, ...]) -> Template:
-    """The template, parsed once for as long as its files have those stamps."""
+    """The template, parsed once for as long as its files have these stamps."""
     del stamps
     return parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What differs once the file was changed; nothing for one that cannot be looked at."""
+    """What differs once the file was changed; empty for a file that cannot be inspected."""
     try:
         facts = path.stat()
     except OSError:

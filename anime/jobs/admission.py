@@ -1,4 +1,4 @@
-"""Admission: a request that can be rendered, and has room in the queue, becomes a job's row."""
+"""Admission: a request that can be rendered, and has room in the queue, is inserted as a job."""
 
 import asyncio
 import time
@@ -16,18 +16,18 @@ from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.webhooks.policy import check_webhook
 
-COUNT_SECONDS = 1.0  # for which a count holds; what is admitted meanwhile is added to it
+COUNT_SECONDS = 1.0  # how long a count is used; jobs admitted meanwhile are added to it
 
 
 class QueueLimit:
-    """Admits a new job while fewer than `most` wait. Several processes each count for themselves.
+    """Admits a new job while fewer than `max_waiting` wait; each process counts for itself.
 
     The jobs of batches are not counted: a batch is one request, its renders go after what
-    people wait for, and a thousand frames for the night must not keep everybody out.
+    people wait for, and a thousand frames for the night must not block all others.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, max_waiting: int) -> None:
+        self.max_waiting = max_waiting
         self._waiting = 0
         self._counted_at: float | None = None  # by time.monotonic()
 
@@ -35,18 +35,18 @@ class QueueLimit:
         """Count the job that this transaction has just inserted.
 
         Raises:
-            QueueFull: there is no room for it; the transaction is to be rolled back.
+            QueueFull: there is no room for it; the transaction must be rolled back.
         """
         now = time.monotonic()
         if self._counted_at is None or now - self._counted_at >= COUNT_SECONDS:
-            self._waiting = await DispatchRepository(session).waiting(self.most + 1)
+            self._waiting = await DispatchRepository(session).waiting(self.max_waiting + 1)
             self._counted_at = now
         else:
             self._waiting += 1
-        if self._waiting > self.most:
+        if self._waiting > self.max_waiting:
             self._waiting -= 1
             raise QueueFull(
-                f"{self.most} jobs wait for their turn already.",
+                f"{self.max_waiting} jobs wait for their turn already.",
                 "Send the request again in a while, or raise ANIME_QUEUE_LIMIT.",
             )
 
@@ -60,7 +60,7 @@ class Admission:
     limit: QueueLimit
 
     async def check(self, request: GenerationRequest) -> None:
-        """Make sure that the workflow can take the request, as far as no server need be asked.
+        """Make sure that the workflow can take the request, without asking any server.
 
         Raises:
             InvalidRequest: the workflow is missing or broken, or cannot take these values; or
@@ -78,9 +78,9 @@ class Admission:
 
         Raises:
             InvalidRequest: see `check`.
-            KeyReused: that job is to render something else.
-            QueueFull: too many wait; nothing is made.
-            DatabaseUnavailable: it cannot be written; nothing is made.
+            KeyReused: that job has another request.
+            QueueFull: too many wait; nothing is inserted.
+            DatabaseUnavailable: nothing is inserted.
         """
         await self.check(request)
         job_id = job_id or uuid4()

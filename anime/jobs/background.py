@@ -1,4 +1,4 @@
-"""What goes on behind the job service: runs are dispatched, reconciled, taken from Redis."""
+"""The work behind the job service: dispatching, reconciling, reading the Redis list."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from anime.jobs.redis_queue import RedisQueueConsumer
 from anime.jobs.service import JobService
 from anime.settings.addresses import redis_address
 
-# While runs are under way Prefect lets a new one wait; one at a time, workers would wait with it.
+# A busy Prefect answers slowly; with one dispatch at a time, workers would wait for runs.
 DISPATCHERS = 3
 _SHUTDOWN_SECONDS = 0.5
 _SHUTDOWN_ROUNDS = 10
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def background_work(service: JobService, *, takes_redis_queue: bool) -> AsyncIterator[None]:
-    """Runs are dispatched and looked after for as long as the block lasts.
+    """Dispatch and reconcile runs for as long as the block lasts.
 
     `takes_redis_queue`: jobs that other programs put into Redis are submitted, too.
     """
@@ -40,7 +40,7 @@ async def background_work(service: JobService, *, takes_redis_queue: bool) -> As
 
 
 def reconciler_of(service: JobService) -> Reconciler:
-    """Who brings this service's jobs and Prefect's runs together."""
+    """The reconciler of this service's jobs."""
     return Reconciler(service.database, service.dispatcher, service.canceller)
 
 
@@ -60,6 +60,6 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
-    """Background work has no end of its own: an error in it is a bug, and its work is not done."""
+    """Log why the task has ended: background work never ends by itself, so that is a bug."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("A background task has stopped; start the API anew", exc_info=error)
+        _log.error("A background task has failed; restart the API", exc_info=error)

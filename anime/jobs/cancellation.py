@@ -1,12 +1,12 @@
-"""Cancelling exactly one job: the same end in PostgreSQL, Redis, Prefect and ComfyUI."""
+"""Cancelling exactly one job, in PostgreSQL, Redis, Prefect and ComfyUI."""
 
 import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.address import checked_address, without_login
-from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
@@ -44,8 +44,8 @@ class JobCanceller:
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Twice is harmless, and no other job is touched.
 
-        One that waits is cancelled here and now. One that a live run has is stopped by that run,
-        which hears of it at once. One whose run has died is stopped from here.
+        A waiting job is cancelled at once. A job that a live run holds is stopped by that run,
+        which is notified at once. A job whose run has died is stopped here.
 
         Raises:
             NotFound: there is no such job.
@@ -59,13 +59,13 @@ class JobCanceller:
         if job.status is JobStatus.CANCELLING and not has_run:
             job = await self.settle(job_id)
         elif job.status is not before.status:
-            await self.tell(job)
+            await self.publish(job)
         if job.status is JobStatus.CANCELLED:
             await self._end_run(job_id)
-        return Cancellation(job_id=job_id, status=job.status, detail=_words(before, job))
+        return Cancellation(job_id=job_id, status=job.status, detail=_sentence(before, job))
 
     async def settle(self, job_id: UUID) -> JobSnapshot:
-        """The job, cancelled if ComfyUI has stopped its prompt and no live run has it."""
+        """The job, cancelled if ComfyUI has stopped its prompt and no live run holds it."""
         async with self._database.session_scope() as session:
             job = await JobRepository(session).get(job_id)
         if not await self._has_stopped(job):
@@ -75,12 +75,12 @@ class JobCanceller:
             is_settled = await jobs.settle_cancellation(job_id)
             job = await jobs.get(job_id)
         if is_settled:
-            await self.tell(job)
+            await self.publish(job)
             await self._end_run(job_id)
         return job
 
-    async def tell(self, job: JobSnapshot) -> None:
-        """Publish how the job stands."""
+    async def publish(self, job: JobSnapshot) -> None:
+        """Publish the job's state."""
         await self._publisher.publish(
             ProgressEvent(
                 job_id=job.id,
@@ -95,7 +95,7 @@ class JobCanceller:
         )
 
     async def _end_run(self, job_id: UUID) -> None:
-        """Cancel the job's run in Prefect. A worker that takes it up all the same finds it so."""
+        """Cancel the job's run in Prefect. A worker that starts it all the same finds it so."""
         try:
             async with self._database.session_scope() as session:
                 dispatch = await DispatchRepository(session).of_job(job_id)
@@ -105,24 +105,24 @@ class JobCanceller:
             _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
 
     async def _has_stopped(self, job: JobSnapshot) -> bool:
-        """Whether ComfyUI no longer works on the job; one that does not answer does not."""
+        """Whether ComfyUI no longer works on the job; true if it does not answer."""
         if job.prompt_id is None or job.comfyui_url is None:
             return True
         try:
             async with ComfyUIClient(self._with_login(job.comfyui_url)) as comfy:
-                ending = await comfy.cancel(job.prompt_id, timeout_seconds=STOP_SECONDS)
+                result = await comfy.cancel(job.prompt_id, timeout_seconds=STOP_SECONDS)
         except ComfyUIError as fault:
             _log.warning("Whether prompt %s has stopped is unknown: %s", job.prompt_id, fault)
             return True
-        return ending is not CancelResult.STILL_RUNNING
+        return result is not CancelResult.STILL_RUNNING
 
     def _with_login(self, url: str) -> str:
-        """The server's address as the settings have it: a row holds none with a password."""
+        """The server's address as the settings have it: rows hold it without its password."""
         known = self._settings.comfyui_urls
         return next((each for each in known if without_login(checked_address(each)) == url), url)
 
 
-def _words(before: JobSnapshot, job: JobSnapshot) -> str:
+def _sentence(before: JobSnapshot, job: JobSnapshot) -> str:
     if before.status.is_final:
         return f"It was {before.status} before; nothing is changed."
     if job.status is JobStatus.CANCELLED:

@@ -1,10 +1,9 @@
-"""From a job to its run in Prefect: dispatched at once, or behind the answer."""
+"""Dispatching a job's run in Prefect: at once, or after its request was answered."""
 
 import asyncio
 import logging
 import time
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -25,10 +24,10 @@ from anime.settings import Settings
 DEPLOYMENT = "generate/generate"
 BATCH_DEPLOYMENT = "batch/batch"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
-MAX_QUEUED = 1000  # what is beyond is found in the database by the reconciler
-BURST_SIZE = 4  # that wait: more than people at their desks send in the same moment
-BURST_SECONDS = 0.1  # so long after a request the next is taken to be on its way
-PAUSE_SHARE = 3.0  # in a burst: how much longer than the dispatch the pause after it is
+MAX_QUEUED = 1000  # the reconciler finds any further ones in the database
+BURST_SIZE = 4  # jobs that wait: more than people send at the same moment
+BURST_SECONDS = 0.1  # a request so short ago is taken for a part of a burst
+PAUSE_FACTOR = 3.0  # in a burst: the pause after a dispatch, in times of what that took
 MAX_PAUSE_SECONDS_IN_BURST = 0.5
 _SHUTDOWN_SECONDS = 3.0
 
@@ -47,8 +46,8 @@ def _queue_of(request: GenerationRequest) -> WorkQueue:
 class RunDispatcher:
     """Starts runs over one connection that stays open. To be used in `async with`.
 
-    A dispatch may be lost here at any moment: its job's row has no run then, and the reconciler
-    dispatches it. It may also come twice: Prefect knows it by its key.
+    A dispatch may be lost here at any moment: then its job's row has no run, and the reconciler
+    dispatches it. It may also come twice: Prefect recognises its idempotency key.
     """
 
     def __init__(
@@ -60,20 +59,15 @@ class RunDispatcher:
         self._api: PrefectApi | None = None
         self._deployment: UUID | None = None
         self._waiting: asyncio.Queue[Dispatch] = asyncio.Queue(MAX_QUEUED)
-        self._last_came_at = 0.0  # by time.monotonic()
-        self.has_lost_some = asyncio.Event()
+        self._last_request_at = 0.0  # by time.monotonic()
+        self.has_lost_dispatches = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._api is not None:
-            await self._api.__aexit__(kind, error, trace)
+            await self._api.__aexit__(None, None, None)
 
     @property
     def api(self) -> PrefectApi:
@@ -88,7 +82,7 @@ class RunDispatcher:
 
     @property
     def is_busy(self) -> bool:
-        """Whether jobs are left that were to be dispatched soon."""
+        """Whether jobs wait to be dispatched."""
         return not self._waiting.empty()
 
     async def check(self) -> None:
@@ -100,19 +94,19 @@ class RunDispatcher:
         self._deployment = await self.api.deployment_id(DEPLOYMENT)
 
     def dispatch_soon(self, dispatch: Dispatch) -> None:
-        """Dispatch the job while the caller goes on."""
-        self._last_came_at = time.monotonic()
+        """Queue the job for dispatch and return at once."""
+        self._last_request_at = time.monotonic()
         try:
             self._waiting.put_nowait(dispatch)
         except asyncio.QueueFull:
-            self.has_lost_some.set()
+            self.has_lost_dispatches.set()
 
     async def dispatch(self, dispatch: Dispatch) -> UUID | None:
-        """The id of the job's run; None when the job can never run, which its row says then.
+        """The id of the job's run; None if the job can never run, which its row then says.
 
         Raises:
             PrefectUnavailable: there is no run yet.
-            DatabaseUnavailable: there is one, which is not written down.
+            DatabaseUnavailable: there is a run, but the job's row does not name it.
         """
         try:
             request = dispatch.request
@@ -134,11 +128,11 @@ class RunDispatcher:
         return await self.api.start_run(deployment, parameters, key=key, queue=WorkQueue.BATCH)
 
     async def run_forever(self) -> None:
-        """Dispatch what was to be dispatched soon, until cancelled.
+        """Dispatch what `dispatch_soon` has queued, until cancelled.
 
-        With a pause after each while requests come in: a run costs Prefect several times what
-        its answer costs us. The first of a burst goes at once, and what is dispatched meanwhile
-        is still more than a GPU renders.
+        There is a pause after each dispatch while requests come in: a run costs Prefect several
+        times what its answer costs us. The first of a burst is dispatched at once, and even with
+        pauses more is dispatched than a GPU renders.
         """
         while True:
             dispatch = await self._waiting.get()
@@ -153,23 +147,23 @@ class RunDispatcher:
             await self._pause(time.monotonic() - began)
 
     async def _pause(self, dispatch_seconds: float) -> None:
-        """Wait, after a dispatch that took so long, if a burst of requests is coming in."""
-        is_coming = time.monotonic() - self._last_came_at < BURST_SECONDS
-        if is_coming and self._waiting.qsize() >= BURST_SIZE:
-            await asyncio.sleep(min(PAUSE_SHARE * dispatch_seconds, MAX_PAUSE_SECONDS_IN_BURST))
+        """Pause after a dispatch that took so long, if a burst of requests is coming in."""
+        is_burst = time.monotonic() - self._last_request_at < BURST_SECONDS
+        if is_burst and self._waiting.qsize() >= BURST_SIZE:
+            await asyncio.sleep(min(PAUSE_FACTOR * dispatch_seconds, MAX_PAUSE_SECONDS_IN_BURST))
 
     async def finish(self) -> None:
-        """Wait a moment for what is left to be dispatched."""
+        """Wait a moment until nothing is left to be dispatched."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
                 await self._waiting.join()
 
     def _forget_all(self) -> None:
-        """Leave what is left to the reconciler, which tries less and less often."""
+        """Leave what is queued to the reconciler, which retries less and less often."""
         while not self._waiting.empty():
             self._waiting.get_nowait()
             self._waiting.task_done()
-        self.has_lost_some.set()
+        self.has_lost_dispatches.set()
 
     async def _start(self, dispatch: Dispatch, request: GenerationRequest) -> UUID:
         try:
@@ -177,7 +171,7 @@ class RunDispatcher:
         except PrefectUnavailable:
             if self._deployment is None:
                 raise
-        # What we knew may be old: the deployment was made anew, the server closed the connection.
+        # The id may be old, as the deployment was made anew; or the server closed the connection.
         self._deployment = None
         return await self._start_at(await self._deployment_id(), dispatch, request)
 
@@ -189,7 +183,7 @@ class RunDispatcher:
     async def _start_at(
         self, deployment: UUID, dispatch: Dispatch, request: GenerationRequest
     ) -> UUID:
-        # The job's row knows whom to tell; such an address is not for all who look at runs.
+        # The webhook's address is in the job's row; not everybody who sees runs may know it.
         fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"webhook_url"})
         return await self.api.start_run(
             deployment,
@@ -203,7 +197,7 @@ class RunDispatcher:
         error = InvalidRequest(
             f"The request cannot be read: {fault.errors()[0]['msg']}.", "Generate it anew."
         )
-        with suppress(LeaseLost):  # somebody can read it after all
+        with suppress(LeaseLost):  # a run could read it after all
             async with self._database.session_scope() as session:
                 jobs = JobRepository(session)
                 await jobs.fail_unleased(dispatch.job_id, FailureKind.INVALID_WORKFLOW, str(error))

@@ -1,7 +1,7 @@
 """Jobs by their ids, for many clients that ask at the same time.
 
-A query costs a millisecond, however many ids it names: whoever asks while one is under way shares
-the next with all others who do. It begins after they have asked, so none gets an old answer.
+A query costs a millisecond, however many ids it names: all who ask while one is under way share
+the next. It begins after they have asked, so that none gets an old answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from anime.schemas import JobSnapshot
 
 
 class JobLookup:
-    """One query at a time for all who wait; for one event loop."""
+    """Runs one query at a time for all who wait; for one event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class JobLookup:
         """The job as it is now.
 
         Raises:
-            NotFound: there is none with that id.
+            NotFound: there is no job with that id.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         if job_id not in self._wanted:
@@ -33,7 +33,7 @@ class JobLookup:
         answer = self._wanted[job_id]
         if self._query is None or self._query.done():
             self._query = asyncio.create_task(self._answer_all())
-        job = await asyncio.shield(answer)  # a client that leaves takes nobody's answer along
+        job = await asyncio.shield(answer)  # a client that leaves must not cancel others' answer
         if job is None:
             raise no_such_job(job_id)
         return job
@@ -47,7 +47,7 @@ class JobLookup:
             except Exception as fault:  # noqa: BLE001  raised by each who asked
                 for answer in wanted.values():
                     answer.set_exception(fault)
-                    answer.exception()  # seen, even if all who asked have left
+                    answer.exception()  # retrieved, even if all who asked have left
             else:
                 for job_id, answer in wanted.items():
                     answer.set_result(found.get(job_id))

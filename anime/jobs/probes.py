@@ -1,4 +1,4 @@
-"""Whether the systems that a job needs are fit for it: asked by `anime doctor` and by `/ready`.
+"""The probes of `anime doctor` and `/ready`: whether the systems that a job needs work.
 
 A check returns what it found in a sentence, or raises what is wrong and what to do about it.
 """
@@ -24,7 +24,7 @@ from anime.settings.addresses import redis_address
 CONNECT_SECONDS = 2.0
 DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 MB = 2**20
-_libraries_asked: dict[Path, asyncio.Task[None]] = {}
+_library_checks: dict[Path, asyncio.Task[None]] = {}
 
 
 class CheckResult(BaseModel):
@@ -37,7 +37,7 @@ class CheckResult(BaseModel):
 
 
 async def result_of(system: str, check: Awaitable[str], timeout_seconds: float) -> CheckResult:
-    """What the check found, or what is wrong; it is given up after so long."""
+    """What the check found, or what is wrong; a failure if it takes longer."""
     try:
         async with asyncio.timeout(timeout_seconds):
             return CheckResult(system=system, ok=True, detail=await check)
@@ -48,12 +48,12 @@ async def result_of(system: str, check: Awaitable[str], timeout_seconds: float) 
             system=system,
             ok=False,
             detail=f"No answer within {timeout_seconds:g} s.",
-            todo="Look whether it is overloaded, or its address wrong.",
+            todo="Check whether it is overloaded, or its address wrong.",
         )
 
 
 async def check_database(database: Database) -> str:
-    """PostgreSQL takes writes, and its tables are those that this program knows."""
+    """PostgreSQL accepts writes, and its tables are at the newest revision."""
     async with database.session_scope() as session:
         revisions = RevisionRepository(session)
         current = await revisions.current()
@@ -130,12 +130,12 @@ async def check_work_pool(settings: Settings) -> str:
 
 
 async def check_library(settings: Settings) -> str:
-    """The library can take a file. A mount that hangs is asked once, however many want to know."""
+    """The library can be written. Of a mount that hangs there is one check for all who ask."""
     folder = settings.library
-    check = _libraries_asked.get(folder)
+    check = _library_checks.get(folder)
     if check is None:
         store = AssetStore(folder, may_create=settings.library_dir is None)
-        check = _libraries_asked[folder] = asyncio.create_task(store.check())
-        check.add_done_callback(lambda _: _libraries_asked.pop(folder))
+        check = _library_checks[folder] = asyncio.create_task(store.check())
+        check.add_done_callback(lambda _: _library_checks.pop(folder))
     await asyncio.shield(check)
     return f"{folder} can be written"

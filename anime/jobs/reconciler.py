@@ -1,4 +1,4 @@
-"""Bringing jobs and their runs together again, after whatever was down is back."""
+"""Bringing jobs and their runs together again after an outage of anything they need."""
 
 import asyncio
 import logging
@@ -16,18 +16,18 @@ from anime.retry_policies import RECONCILER
 
 EVERY_SECONDS = 15.0
 STEP_SECONDS = 45.0  # below the time-out of PostgreSQL for idle transactions
-YOUNG_SECONDS = 5.0  # a job so young is being dispatched by whoever submitted it
+YOUNG_SECONDS = 5.0  # whoever submitted a job so young is dispatching it
 MAX_DISPATCHES = 100  # in one step
 MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
 MAX_RUNS_CHECKED = 5 * RUNS_PER_REQUEST
-MAX_RUNS = 3  # that may die before they begin; then it is no accident
+MAX_RUNS = 3  # of one job that may die before they begin it; then it is no accident
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class ReconcileCounts:
-    """What one step has done, in jobs."""
+    """How many jobs one step has dispatched, cancelled, given up."""
 
     dispatched: int = 0
     cancelled: int = 0
@@ -35,7 +35,7 @@ class ReconcileCounts:
 
 
 class Reconciler:
-    """Of several processes one at a time reconciles."""
+    """Reconciles jobs and runs; of several processes one at a time."""
 
     def __init__(
         self, database: Database, dispatcher: RunDispatcher, canceller: JobCanceller
@@ -45,7 +45,7 @@ class Reconciler:
         self._canceller = canceller
 
     async def run_forever(self) -> None:
-        """Take a step now and then, until cancelled."""
+        """Take a step every EVERY_SECONDS, until cancelled."""
         delays = RECONCILER.delays()
         while True:
             try:
@@ -62,29 +62,31 @@ class Reconciler:
             await self._wait()
 
     async def step(self, *, young_seconds: float = YOUNG_SECONDS) -> ReconcileCounts:
-        """What was done; nothing while another process does it.
+        """What was done; nothing while another process reconciles.
 
         Raises:
             PrefectUnavailable: what needs Prefect is left for the next step.
-            DatabaseUnavailable: all is.
+            DatabaseUnavailable: everything is left for the next step.
         """
         done = ReconcileCounts()
         async with self._database.session_scope() as session:
-            turn = DispatchRepository(session)
-            if not await turn.try_lock():
+            repository = DispatchRepository(session)
+            if not await repository.try_lock():
                 return done
-            for job_id in await turn.cancellations_left(MAX_CANCELS):
+            for job_id in await repository.cancellations_left(MAX_CANCELS):
                 done.cancelled += (await self._canceller.settle(job_id)).status.is_final
-            await self._look_at_runs(await turn.with_run(limit=MAX_RUNS_CHECKED), done)
+            await self._check_runs(await repository.with_run(limit=MAX_RUNS_CHECKED), done)
             if not self._dispatcher.is_busy:
                 # A transaction sees what others have committed since it began.
-                missing = turn.without_run(older_than_seconds=young_seconds, limit=MAX_DISPATCHES)
+                missing = repository.without_run(
+                    older_than_seconds=young_seconds, limit=MAX_DISPATCHES
+                )
                 await self._dispatch(await missing, done)
         return done
 
     async def _wait(self) -> None:
-        """Until it is time again, or a dispatch is known to be lost."""
-        lost = self._dispatcher.has_lost_some
+        """Wait until it is time again, or a dispatch is known to be lost."""
+        lost = self._dispatcher.has_lost_dispatches
         try:
             async with asyncio.timeout(EVERY_SECONDS):
                 await lost.wait()
@@ -103,7 +105,7 @@ class Reconciler:
             else:
                 done.dispatched += 1
 
-    async def _look_at_runs(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
+    async def _check_runs(self, dispatches: Sequence[Dispatch], done: ReconcileCounts) -> None:
         for first in range(0, len(dispatches), RUNS_PER_REQUEST):
             page = {
                 dispatch.run_id: dispatch
@@ -111,10 +113,12 @@ class Reconciler:
             }
             known = [run_id for run_id in page if run_id is not None]
             for run_id, state in (await self._dispatcher.api.ended_runs(known)).items():
-                await self._follow(page[run_id], state, done)
+                await self._apply_run_state(page[run_id], state, done)
 
-    async def _follow(self, dispatch: Dispatch, state: RunState, done: ReconcileCounts) -> None:
-        """Let the job be what its run has become: the run ended, and the job never began."""
+    async def _apply_run_state(
+        self, dispatch: Dispatch, state: RunState, done: ReconcileCounts
+    ) -> None:
+        """Cancel, dispatch again or give up a job whose run ended before the job began."""
         if state.type == "CANCELLED":
             await self._canceller.cancel(dispatch.job_id)
             done.cancelled += 1
@@ -137,4 +141,4 @@ class Reconciler:
                 job = await jobs.fail_unleased(dispatch.job_id, FailureKind.INTERNAL, why)
         except LeaseLost:  # a run has begun it after all
             return
-        await self._canceller.tell(job)
+        await self._canceller.publish(job)

@@ -1,4 +1,4 @@
-"""What other programs write into Redis for a job, read as a request."""
+"""Parsing a job that other programs have written into Redis."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -17,10 +17,10 @@ _TODO = "Write the hash anew and push the id again."
 def job_id_of(entry: str) -> UUID:
     """The id of the job in an entry of the queue.
 
-    It is also the name of the hash that its owner watches, so that another spelling will not do.
+    It is also the name of the hash that its owner watches, so that no other spelling is accepted.
 
     Raises:
-        InvalidRequest: it is no UUID in lower case with hyphens.
+        InvalidRequest: it is not a UUID in lower case with hyphens.
     """
     try:
         job_id = UUID(entry)
@@ -28,7 +28,7 @@ def job_id_of(entry: str) -> UUID:
         job_id = None
     if job_id is None or str(job_id) != entry:
         raise InvalidRequest(
-            f"The id {entry[:64]!r} is no UUID in lower case with hyphens.", "Take such an id."
+            f"The id {entry[:64]!r} is no UUID in lower case with hyphens.", "Use such an id."
         )
     return job_id
 
@@ -45,10 +45,10 @@ def project_id_of(fields: Mapping[str, str]) -> UUID | str | None:
 
 
 def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequest:
-    """What the hash asks for, in that project.
+    """The request in the hash, in that project.
 
     Raises:
-        InvalidRequest: a sentence for each field that cannot be taken.
+        InvalidRequest: a sentence for each field that is refused.
     """
     if "params" not in fields:
         raise InvalidRequest("There is no hash with params for this id.", _TODO)
@@ -60,8 +60,8 @@ def request_of(fields: Mapping[str, str], project: str | None) -> GenerationRequ
         params = None
     if not isinstance(params, dict):
         raise InvalidRequest("Its params are no JSON object.", _TODO)
-    own = {"type": fields.get("type") or "image", "project": project}
-    given = params | {name: value for name, value in own.items() if value is not None}
+    top_level = {"type": fields.get("type") or "image", "project": project}
+    given = params | {name: value for name, value in top_level.items() if value is not None}
     try:
         return GenerationRequest.model_validate(given)
     except ValidationError as fault:

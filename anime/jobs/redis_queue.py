@@ -1,9 +1,9 @@
-"""Jobs that other programs put into Redis: taken at least once, and made exactly once.
+"""Jobs that other programs put into Redis: read at least once, and inserted exactly once.
 
-An id moves from the queue into `anime:job:processing` and leaves it when its job is written
-down. Whatever stays there, of this consumer or of one that died, is taken on again: the same
-id is the same job. So two consumers at a time do no harm either, and what another one is about
-to write down may be taken as well.
+An id moves from the queue into `anime:job:processing` and leaves it when its job is inserted.
+Whatever stays there, of this consumer or of one that died, is submitted again: the same id is
+the same job. So two consumers at a time do no harm either, nor does submitting what another one
+is about to submit.
 """
 
 import json
@@ -26,11 +26,11 @@ from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEU
 from anime.retry_policies import REDIS_QUEUE
 from anime.schemas import ProgressEvent
 
-LOOK_SECONDS = 8.0  # between looks for what dead consumers left, however much is in the queue
+RECOVERY_SECONDS = 8.0  # between two checks for what dead consumers left, under any load
 ANSWER_SECONDS = 5.0
 
-# In one step, so that of two consumers one buries it: the other finds nothing to remove.
-_BURY = """
+# In one step, so that of two consumers one moves it: the other finds nothing to remove.
+_MOVE_TO_DEAD_LETTERS = """
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[2])
 redis.call('LTRIM', KEYS[2], 0, ARGV[3] - 1)
@@ -48,7 +48,7 @@ class RedisQueueConsumer:
         self._service = service
 
     async def consume(self) -> None:
-        """Take what comes, until cancelled; Redis and PostgreSQL may come and go."""
+        """Submit what comes, until cancelled; Redis and PostgreSQL may be away meanwhile."""
         is_failing = False
         while True:
             try:
@@ -67,27 +67,27 @@ class RedisQueueConsumer:
             left = await redis.lrange(PROCESSING, 0, -1)
             for entry in reversed(cast("list[str]", left)):  # redis-py types every protocol
                 await self.submit_entry(redis, entry)
-            await self._submit_until(redis, time.monotonic() + LOOK_SECONDS)
+            await self._submit_until(redis, time.monotonic() + RECOVERY_SECONDS)
 
     async def _submit_until(self, redis: Redis, end: float) -> None:
-        """Submit what comes, each id in `processing` first; the longest in the queue begins."""
+        """Submit what comes, the oldest first; each id is moved into `processing` before."""
         while (seconds := end - time.monotonic()) > 0:
             moved = await redis.blmove(QUEUE, PROCESSING, ceil(seconds), "RIGHT", "LEFT")
             if moved is not None:
                 await self.submit_entry(redis, cast("str", moved))
 
     async def submit_entry(self, redis: Redis, entry: str) -> None:
-        """Make the entry a job or bury it; while that cannot be, wait."""
+        """Submit the entry's job, or move the entry to the dead letters; wait until one works."""
         try:
             await self._submit_when_possible(redis, entry)
         except AnimeError as fault:
             await self._move_to_dead_letters(redis, entry, fault)
         except (RedisError, OSError):
-            raise  # it stays where it is
+            raise  # the entry stays where it is
         except Exception as bug:  # noqa: BLE001  one odd entry must not hold up all others
             _log.exception("Unexpected error with entry %.64r of the queue", entry)
-            surprise = AnimeError(f"Unexpected {type(bug).__name__}.", "See the log of the API.")
-            await self._move_to_dead_letters(redis, entry, surprise)
+            error = AnimeError(f"Unexpected {type(bug).__name__}.", "See the log of the API.")
+            await self._move_to_dead_letters(redis, entry, error)
         else:
             await redis.lrem(PROCESSING, 1, entry)
 
@@ -118,19 +118,21 @@ class RedisQueueConsumer:
         return name
 
     async def _move_to_dead_letters(self, redis: Redis, entry: str, fault: AnimeError) -> None:
-        """Put the entry among the dead with the reason, and say so to who watches it."""
+        """Move the entry to the dead letters with the reason, and publish that it failed."""
         _log.warning("Entry %.64r of the queue cannot become a job: %s", entry, fault)
-        if not isinstance(fault, KeyReused):  # its hash is that of a healthy job
+        if not isinstance(fault, KeyReused):  # then its hash belongs to a healthy job
             await self._mark_failed(entry, fault)
         now = datetime.now(UTC).isoformat()
-        words = json.dumps({"id": entry, "reason": str(fault), "at": now})
-        await redis.eval(_BURY, 2, PROCESSING, DEAD_LETTERS, entry, words, MAX_DEAD_LETTERS)
+        letter = json.dumps({"id": entry, "reason": str(fault), "at": now})
+        await redis.eval(
+            _MOVE_TO_DEAD_LETTERS, 2, PROCESSING, DEAD_LETTERS, entry, letter, MAX_DEAD_LETTERS
+        )
 
     async def _mark_failed(self, entry: str, fault: AnimeError) -> None:
         try:
             job_id = job_id_of(entry)
         except InvalidRequest:
-            return  # nothing of ours has such a name
+            return  # no key of ours has such a name
         await self._service.publisher.publish(
             ProgressEvent(
                 job_id=job_id,
@@ -149,7 +151,7 @@ def _connect(url: str) -> Redis:
         url,
         protocol=2,  # one shape of answers from every server
         decode_responses=True,
-        encoding_errors="surrogateescape",  # an id of any bytes is found again to be removed
+        encoding_errors="surrogateescape",  # so that an id of any bytes can be removed again
         socket_connect_timeout=ANSWER_SECONDS,
-        socket_timeout=LOOK_SECONDS + 1 + ANSWER_SECONDS,  # whole seconds are waited for
+        socket_timeout=RECOVERY_SECONDS + 1 + ANSWER_SECONDS,  # it waits for whole seconds
     )

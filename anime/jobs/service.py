@@ -1,4 +1,4 @@
-"""The one way in: jobs are submitted, looked up and cancelled here, whoever asks."""
+"""The one way in: every job is submitted, looked up and cancelled here."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JobService:
-    """What the API, the command line, the Redis list and batches submit their jobs to."""
+    """The service that the API, the command line, the Redis list and batches share."""
 
     settings: Settings
     database: Database
@@ -46,7 +46,7 @@ class JobService:
     async def submit(
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
-        """The job, whose run is dispatched behind the answer. Raises as `Admission.admit`."""
+        """The job, whose run is dispatched after this returns. Raises as `Admission.admit`."""
         job = await self.admit(request, job_id=job_id)
         if _needs_run(job):
             self.dispatcher.dispatch_soon(Dispatch.of(job, request))
@@ -55,12 +55,12 @@ class JobService:
     async def submit_and_dispatch(
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
-        """The job as it stands once its run is dispatched, for whoever waits at a terminal.
+        """The job as it stands once its run is dispatched, for somebody who waits at a terminal.
 
         Raises as `Admission.admit`, and:
 
         Raises:
-            PrefectUnavailable: nobody would run it; nothing is made.
+            PrefectUnavailable: nobody would run it; nothing is inserted.
         """
         await self.dispatcher.check()
         job = await self.admit(request, job_id=job_id)
@@ -78,7 +78,7 @@ class JobService:
 
         Raises:
             InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
-            PrefectUnavailable: nobody would run it; nothing is made.
+            PrefectUnavailable: nobody would run it; nothing is begun.
         """
         children = expand(batch)
         for child in children:
@@ -107,7 +107,7 @@ class JobService:
 async def open_job_service(
     settings: Settings, database: Database, publisher: ProgressPublisher
 ) -> AsyncIterator[JobService]:
-    """A service that does nothing by itself; `background.background_work` does the rest."""
+    """A service that only answers; `background.background_work` does the work behind it."""
     async with RunDispatcher(settings, database, publisher) as dispatcher:
         yield JobService(
             settings=settings,

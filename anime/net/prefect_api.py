@@ -1,13 +1,12 @@
-"""The few calls of Prefect's REST API that make a job run.
+"""A small client of Prefect's REST API: starting, reading and cancelling runs.
 
-Prefect's own client costs two seconds and 90 MB to import; whoever only starts runs, and is
-waited for, takes this one. https://docs.prefect.io/v3/api-ref/rest-api
+Prefect's own client takes two seconds and 90 MB to import: too much for a command that only starts
+a run. https://docs.prefect.io/v3/api-ref/rest-api
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -20,21 +19,21 @@ from anime.net.sockets import tls_context
 from anime.settings import Settings, resolve_reference
 
 TIMEOUT_SECONDS = 5.0
-RUNS_PER_REQUEST = 200  # that Prefect tells of in one answer
-_FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
+_FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Prefect's word on a run; `type` is one of its capital words, such as RUNNING."""
+    """The state of a run in Prefect; `type` is in capitals, such as RUNNING."""
 
     type: str
     message: str
 
     @property
     def is_final(self) -> bool:
-        """Whether the run is over, well or badly."""
-        return self.type in _FINAL
+        """Whether the run has ended, in whatever way."""
+        return self.type in _FINAL_STATES
 
 
 class PrefectApi:
@@ -48,15 +47,15 @@ class PrefectApi:
             auth=(user, password) if auth_string else None,
             timeout=TIMEOUT_SECONDS,
             verify=tls_context(),
-            trust_env=False,  # no proxy stands between us and a server of ours
+            trust_env=False,  # no proxy for a server of the studio
         )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The server the environment names.
+        """The server of the settings.
 
         Raises:
-            PrefectUnavailable: it names none and no stack runs.
+            PrefectUnavailable: they have none and no stack runs.
         """
         if settings.prefect_api_url is None:
             raise PrefectUnavailable(
@@ -70,25 +69,20 @@ class PrefectApi:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def version(self) -> str:
         """The server's version."""
-        return str(await self._ask("GET", "/admin/version"))
+        return str(await self._request("GET", "/admin/version"))
 
     async def deployment_id(self, name: str) -> UUID:
-        """The id of a deployment, named as `flow/deployment`."""
-        found = await self._ask(
+        """The id of the deployment with that name, `flow/deployment`."""
+        found = await self._request(
             "GET",
             f"/deployments/name/{name}",
-            missing=f"has no deployment {name}",
-            todo="Run `prefect --no-prompt deploy --all` in the project, or start `anime up`.",
+            not_found=f"has no deployment {name}",
+            hint="Run `prefect --no-prompt deploy --all` in the project, or start `anime up`.",
         )
         return UUID(found["id"])
 
@@ -101,10 +95,10 @@ class PrefectApi:
         queue: str,
         label: RunLabel | None = None,
     ) -> UUID:
-        """The id of a new run, or of the run that was started with the same key before.
+        """The id of a new run, or of the run that was started before with the same key.
 
-        The parameters are taken to be right: Prefect would check them against the deployment's
-        schema in 20 ms of its time, and the flow does so anyway.
+        Prefect does not check the parameters against the deployment's schema, which takes it
+        20 ms: the flow does so anyway.
         """
         body: dict[str, JsonValue] = {
             "parameters": parameters,
@@ -114,64 +108,64 @@ class PrefectApi:
         }
         if label is not None:
             body |= {"name": label.name, "tags": [*sorted(label.tags)]}
-        created = await self._ask(
+        created = await self._request(
             "POST",
             f"/deployments/{deployment}/create_flow_run",
             body=body,
-            missing=f"has no deployment {deployment} any more",
+            not_found=f"has no deployment {deployment} any more",
         )
         return UUID(created["id"])
 
     async def run_state(self, run_id: UUID) -> RunState:
-        """Where a run stands."""
-        found = await self._ask("GET", f"/flow_runs/{run_id}", missing=f"has no run {run_id}")
+        """The state of the run."""
+        found = await self._request("GET", f"/flow_runs/{run_id}", not_found=f"has no run {run_id}")
         return _state_of(found)
 
     async def ended_runs(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
-        """How those of the runs have ended that have; at most 200 are asked for."""
-        wanted: dict[str, JsonValue] = {
+        """The final states of those of the runs that have ended; at most 200 runs at a time."""
+        filters: dict[str, JsonValue] = {
             "id": {"any_": [str(run_id) for run_id in run_ids]},
-            "state": {"type": {"any_": [*_FINAL]}},
+            "state": {"type": {"any_": [*_FINAL_STATES]}},
         }
-        body: dict[str, JsonValue] = {"flow_runs": wanted, "limit": RUNS_PER_REQUEST}
-        found = await self._ask("POST", "/flow_runs/filter", body=body)
+        body: dict[str, JsonValue] = {"flow_runs": filters, "limit": RUNS_PER_REQUEST}
+        found = await self._request("POST", "/flow_runs/filter", body=body)
         return {UUID(run["id"]): _state_of(run) for run in found}
 
     async def cancel_run(self, run_id: UUID, why: str) -> None:
-        """Give the run the state Cancelled, unless it has ended. Twice is harmless."""
+        """Set the run to Cancelled unless it has ended. Doing so twice is harmless."""
         if (await self.run_state(run_id)).is_final:
             return
         state: JsonValue = {"type": "CANCELLED", "name": "Cancelled", "message": why}
         path = f"/flow_runs/{run_id}/set_state"
-        await self._ask("POST", path, body={"state": state, "force": True})
+        await self._request("POST", path, body={"state": state, "force": True})
 
     async def work_pool_status(self, name: str) -> str:
         """READY when a worker polls the pool, else NOT_READY or PAUSED."""
-        found = await self._ask(
+        found = await self._request(
             "GET",
             f"/work_pools/{name}",
-            missing=f"has no work pool {name}",
-            todo=f"Run `prefect work-pool create {name} --type anime-warm`, or start `anime up`.",
+            not_found=f"has no work pool {name}",
+            hint=f"Run `prefect work-pool create {name} --type anime-warm`, or start `anime up`.",
         )
         return str(found["status"])
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
         *,
         body: dict[str, JsonValue] | None = None,
-        missing: str = "does not know this address",
-        todo: str = "Correct PREFECT_API_URL: it ends in /api.",
-    ) -> Any:  # JSON of Prefect's many shapes
+        not_found: str = "does not know this address",
+        hint: str = "Correct PREFECT_API_URL: it ends in /api.",
+    ) -> Any:  # JSON of any shape
         try:
             answer = await self._http.request(method, f"{self.url}{path}", json=body)
             if answer.status_code == HTTPStatus.NOT_FOUND:
-                raise PrefectRefused(f"Prefect at {self.url} {missing}.", todo)
+                raise PrefectRefused(f"Prefect at {self.url} {not_found}.", hint)
             answer.raise_for_status()
             return answer.json()
         except httpx.HTTPStatusError as fault:
-            raise self._refused(fault.response) from fault
+            raise self._error_of(fault.response) from fault
         except (httpx.ReadTimeout, httpx.WriteTimeout) as fault:
             raise PrefectTimedOut(
                 f"Prefect at {self.url} has not answered within {TIMEOUT_SECONDS:g} s.",
@@ -184,7 +178,7 @@ class PrefectApi:
                 "Start it with `anime up`, or correct PREFECT_API_URL.",
             ) from fault
 
-    def _refused(self, answer: httpx.Response) -> PrefectUnavailable:
+    def _error_of(self, answer: httpx.Response) -> PrefectUnavailable:
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return PrefectRefused(
                 f"Prefect at {self.url} does not let us in ({answer.status_code}).",

@@ -12,7 +12,7 @@ from anime.errors import ConfigurationError
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """What httpx makes for each client, made once: it reads 150 certificates, 15 ms each time."""
+    """The TLS settings of all clients: httpx would read 150 certificates for each, in 15 ms."""
     return httpx.create_ssl_context()
 
 
@@ -20,18 +20,18 @@ _BACKLOG = 2048
 
 
 def listening_socket(host: str, port: int, *, variable: str, hint: str = "") -> socket.socket:
-    """A socket that listens there; port 0 takes any free one.
+    """A socket that listens there; port 0 means any free one.
 
-    `variable` is the setting that names the port; `hint` goes to the end of the advice.
+    `variable` is the setting that names the port; `hint` ends the error's advice.
 
     Raises:
         ConfigurationError: the port is taken or not allowed.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY on a connection only if the protocol is named; without it each
+    # asyncio sets TCP_NODELAY on connections only if the protocol is given here; without it each
     # small answer waits 40 ms for the client's acknowledgement.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # Connections that linger from the last run are no hindrance.
+    # Connections that are left of an earlier process do not block the port.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

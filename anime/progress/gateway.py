@@ -1,4 +1,4 @@
-"""Following jobs: where WebSocket and server-sent events meet the hub."""
+"""Following jobs: what WebSocket and server-sent events need of hub, Redis and PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,10 +8,10 @@ from uuid import UUID
 
 from anime.db.session import Database
 from anime.progress.hub import Hub
-from anime.progress.job_snapshots import JobSnapshots, Snapshot
 from anime.progress.redis_connection import connect_redis
 from anime.progress.redis_feed import RedisFeed
 from anime.progress.send_buffer import SendBuffer
+from anime.progress.snapshot_reader import ProgressSnapshot, SnapshotReader
 from anime.progress.subscription import Subscription
 from anime.progress.websocket_messages import Update
 
@@ -22,21 +22,21 @@ Canceller: TypeAlias = Callable[[UUID], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Gateway:
-    """What connections work with. `streams` are closed when the server stops."""
+    """What every connection works with. `streams` are closed when the server stops."""
 
     hub: Hub
-    records: JobSnapshots
+    snapshots: SnapshotReader
     feed: RedisFeed
     cancel: Canceller
     streams: set[SendBuffer] = field(default_factory=set)
 
     async def follow(
         self, subscription: Subscription, after_seq: int | None
-    ) -> tuple[Snapshot, list[Update]]:
-        """The job as it stands, and what a listener has missed that names its last number.
+    ) -> tuple[ProgressSnapshot, list[Update]]:
+        """The job as it stands, and the updates after the number that a listener knows.
 
-        First the live events are held, then the past is read: nothing falls in between. The
-        listener has to be told both before `go_live`.
+        First the live events are held, then the past is read, so that nothing is lost in between.
+        The caller sends both to the listener before `go_live`.
 
         Raises:
             NotFound: there is no such job.
@@ -44,28 +44,28 @@ class Gateway:
         """
         self.hub.add(subscription)
         try:
-            snapshot = await self.records.snapshot(subscription.job_id)
+            snapshot = await self.snapshots.snapshot(subscription.job_id)
             if after_seq is None:
                 subscription.start_from(snapshot)
                 return snapshot, []
-            # A number that was never given: Redis lost its memory and counts anew.
+            # A number that was never given: Redis has lost its data and counts anew.
             seq = after_seq if after_seq <= snapshot.published_seq else 0
-            events = await self.records.events_after(subscription.job_id, seq)
+            events = await self.snapshots.events_after(subscription.job_id, seq)
             return snapshot, subscription.catch_up(seq, snapshot, events)
         except BaseException:
             self.hub.remove(subscription)
             raise
 
     def go_live(self, subscription: Subscription) -> None:
-        """Tell the listener what happens from now on; nothing follows the job's end."""
+        """Send the listener what happens from now on; nothing follows the job's end."""
         subscription.go_live()
         if subscription.is_over:
             self.hub.remove(subscription)
 
     def end_streams(self) -> None:
         """Let every stream of events end once it has sent what it has."""
-        for outbox in self.streams:
-            outbox.close()
+        for buffer in self.streams:
+            buffer.close()
 
 
 @asynccontextmanager
@@ -77,6 +77,6 @@ async def open_gateway(
         redis = connect_redis(redis_url, read_seconds=READ_SECONDS) if redis_url else None
         if redis is not None:
             stack.push_async_callback(redis.aclose)
-        hub, records = Hub(), JobSnapshots(redis, database)
-        feed = RedisFeed(hub, records, redis=redis, redis_url=redis_url)
-        yield Gateway(hub, records, await stack.enter_async_context(feed), cancel)
+        hub, snapshots = Hub(), SnapshotReader(redis, database)
+        feed = RedisFeed(hub, snapshots, redis=redis, redis_url=redis_url)
+        yield Gateway(hub, snapshots, await stack.enter_async_context(feed), cancel)

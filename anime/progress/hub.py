@@ -1,4 +1,4 @@
-"""Who listens to what in this process, and the fan-out of each event to those it concerns."""
+"""The listeners in this process, and the fan-out of each event to those that want it."""
 
 import time
 from collections import OrderedDict, defaultdict
@@ -11,33 +11,33 @@ from anime.progress.subscription import Sink, Subscription
 from anime.progress.websocket_messages import Update, preview_frame
 from anime.schemas import Preview, ProgressEvent
 
-TRAILS_KEPT = 10_000  # jobs whose order is known for those who watch all of them
+MAX_SEQUENCES = 10_000  # jobs whose order is known for those who watch all of them
 
 
 class Watcher(Sink, Protocol):
-    """Somebody who is told of every job."""
+    """A listener that gets the events of every job."""
 
     @property
     def wants_previews(self) -> bool:
-        """Whether previews of all jobs go there, too."""
+        """Whether it gets the previews of all jobs, too."""
 
     def follows(self, job_id: UUID) -> bool:
-        """Whether a subscription of its own tells it of the job."""
+        """Whether it gets the job's events through a subscription of its own."""
 
 
 class Hub:
-    """The listeners by job. Nothing here waits, so nobody can hold up another."""
+    """The listeners by job. Nothing here waits, so that no listener holds up another."""
 
     def __init__(self) -> None:
         self._by_job: defaultdict[UUID, set[Subscription]] = defaultdict(set)
-        self._heard_at: dict[UUID, float] = {}
+        self._last_event_at: dict[UUID, float] = {}
         self._watchers: set[Watcher] = set()
-        self._trails: OrderedDict[UUID, EventSequence] = OrderedDict()
+        self._sequences: OrderedDict[UUID, EventSequence] = OrderedDict()
 
     def add(self, subscription: Subscription) -> None:
         """From now on the subscription gets the events of its job."""
         self._by_job[subscription.job_id].add(subscription)
-        self._heard_at.setdefault(subscription.job_id, time.monotonic())
+        self._last_event_at.setdefault(subscription.job_id, time.monotonic())
 
     def remove(self, subscription: Subscription) -> None:
         """It gets no more; it is no error if it got none."""
@@ -45,7 +45,7 @@ class Hub:
         self._by_job[job_id].discard(subscription)
         if not self._by_job[job_id]:
             del self._by_job[job_id]
-            self._heard_at.pop(job_id, None)
+            self._last_event_at.pop(job_id, None)
 
     def add_watcher(self, watcher: Watcher) -> None:
         """From now on the watcher gets the events of every job."""
@@ -55,65 +55,69 @@ class Hub:
         """It gets no more; it is no error if it got none."""
         self._watchers.discard(watcher)
         if not self._watchers:
-            self._trails.clear()
+            self._sequences.clear()
 
-    def tell(self, event: ProgressEvent) -> None:
-        """Pass the event to everybody for whom it is news."""
+    def deliver(self, event: ProgressEvent) -> None:
+        """Pass the event to every listener that has not had it."""
         update = Update(event)
-        if event.job_id in self._heard_at:
-            self._heard_at[event.job_id] = time.monotonic()
+        if event.job_id in self._last_event_at:
+            self._last_event_at[event.job_id] = time.monotonic()
             for subscription in tuple(self._by_job[event.job_id]):
                 subscription.deliver(update)
                 if subscription.is_over:
                     self.remove(subscription)
         if self._watchers:
-            self._tell_watchers(update)
+            self._deliver_to_watchers(update)
 
-    def show(self, preview: Preview) -> None:
-        """Pass the picture to everybody who wants to see it."""
+    def deliver_preview(self, preview: Preview) -> None:
+        """Pass the picture to every listener that wants it."""
         frame = preview_frame(preview)
         for subscription in self._by_job.get(preview.job_id, ()):
-            subscription.show(frame)
+            subscription.deliver_preview(frame)
         for watcher in self._watchers:
             if watcher.wants_previews and not watcher.follows(preview.job_id):
-                watcher.show(preview.job_id, frame)
+                watcher.put_preview(preview.job_id, frame)
 
     def known_up_to(self) -> Iterator[tuple[UUID, int]]:
-        """The jobs somebody listens to, and the number all know them up to; 0 if nobody does."""
-        trails = self._trails.items()
-        known = {job_id: trail.seq for job_id, trail in trails if not trail.is_final}
+        """The jobs that have listeners, and the number up to which all know them; 0 if none."""
+        sequences = self._sequences.items()
+        known = {job_id: each.seq for job_id, each in sequences if not each.is_final}
         for job_id, subscriptions in self._by_job.items():
-            numbers = {each.trail.seq for each in subscriptions} | {known.get(job_id, 0)}
+            numbers = {each.sequence.seq for each in subscriptions} | {known.get(job_id, 0)}
             known[job_id] = min(numbers - {0}, default=0)
         yield from known.items()
 
     def silent(self, seconds: float) -> list[UUID]:
-        """The jobs with subscriptions of which nothing was heard for so long."""
+        """The jobs with subscriptions that had no event for so long."""
         before = time.monotonic() - seconds
-        return [job_id for job_id, heard_at in self._heard_at.items() if heard_at <= before]
+        return [
+            job_id
+            for job_id, last_event_at in self._last_event_at.items()
+            if last_event_at <= before
+        ]
 
     def requested_previews(self) -> set[UUID | None]:
-        """The jobs whose previews somebody wants; None stands for all jobs."""
-        wished: set[UUID | None] = {
+        """The jobs whose previews a listener wants; None stands for all jobs."""
+        requested: set[UUID | None] = {
             job_id
             for job_id, subscriptions in self._by_job.items()
             if any(each.previews for each in subscriptions)
         }
         if any(watcher.wants_previews for watcher in self._watchers):
-            wished.add(None)
-        return wished
+            requested.add(None)
+        return requested
 
-    def _tell_watchers(self, update: Update) -> None:
+    def _deliver_to_watchers(self, update: Update) -> None:
         event = update.event
-        trail = self._trails.get(event.job_id, EventSequence())
-        if not trail.follows(event):
+        sequence = self._sequences.get(event.job_id, EventSequence())
+        if not sequence.follows(event):
             return
-        told = trail.in_order(event)
-        self._trails[event.job_id] = trail.after(told)
-        self._trails.move_to_end(event.job_id)
-        if len(self._trails) > TRAILS_KEPT:
-            self._trails.popitem(last=False)
-        news = update if told is event else Update(told)
+        sent = sequence.in_order(event)
+        self._sequences[event.job_id] = sequence.after(sent)
+        self._sequences.move_to_end(event.job_id)
+        if len(self._sequences) > MAX_SEQUENCES:
+            self._sequences.popitem(last=False)
+        new = update if sent is event else Update(sent)
         for watcher in self._watchers:
             if not watcher.follows(event.job_id):
-                watcher.put(news)
+                watcher.put(new)

@@ -1,21 +1,19 @@
-"""Every Redis key, channel and lifetime this project uses.
+"""Every Redis key, channel and lifetime that this project uses.
 
-The names are those of the services this system replaces: other programs read them.
+The names are those of the services that this system replaces: other programs read them.
 """
 
 from uuid import UUID
 
 UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
-PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders somebody watches
-QUEUE = "anime:job:queue"  # list: ids other programs enqueue, taken from the right
+PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders that somebody watches
+QUEUE = "anime:job:queue"  # list: ids that other programs enqueue, taken from the right
 PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
-DEAD_LETTERS = (
-    "anime:job:dead"  # list, the newest first: JSON {id, reason, at} of ids that are no jobs
-)
+DEAD_LETTERS = "anime:job:dead"  # list, newest first: JSON {id, reason, at} of what is no job
 MAX_DEAD_LETTERS = 10_000  # entries of that list; older ones are dropped
 
 JOB_TTL_SECONDS = 7 * 24 * 3600  # hash and stream of a job, counted from its last event
-PREVIEWS_TTL_SECONDS = 10  # of the wish for previews; whoever watches renews it
+PREVIEWS_TTL_SECONDS = 10  # of a request for previews; whoever watches renews it
 STREAM_MAX_EVENTS = 2_000  # per job; older ones are dropped, each event being a full snapshot
 
 
@@ -30,10 +28,10 @@ def job_stream(job_id: UUID) -> str:
 
 
 def preview_request_key(job_id: UUID | None) -> str:
-    """Key: there while somebody wants to see the job's previews; None means those of all jobs."""
+    """Key: exists while somebody wants the job's previews; None means those of all jobs."""
     return f"anime:job:{job_id or '*'}:previews"
 
 
 def worker_channel(work_pool: str) -> str:
-    """Channel: a run of that Prefect work pool was ordered; workers look for it at once."""
+    """Channel: a run was dispatched to that Prefect work pool; its workers poll at once."""
     return f"anime:doorbell:{work_pool}"

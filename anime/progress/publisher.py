@@ -1,7 +1,7 @@
 """The Redis side of progress: publishing what happens to a job, and following it.
 
-Redis is a doorbell. Whoever publishes is never failed or held up by it, and whoever follows
-gets full snapshots, so that a lost one does no harm. PostgreSQL says what is true.
+Redis only notifies. It never fails or holds up whoever publishes, and whoever follows gets
+full snapshots, so that a lost one does no harm. PostgreSQL says what is true.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -40,15 +39,15 @@ _Streams: TypeAlias = list[tuple[str, _Entries]]
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
-BLOCK_SECONDS = 5.0  # how long one read waits for news; below every idle time-out on the way
+BLOCK_SECONDS = 5.0  # how long one read waits for events; below every idle time-out on the way
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
 # the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
-# what is being stopped does not go on. Within an attempt progress and stage stand rather than go
-# back, and an attempt that is over says nothing any more: a second run of a job begins from the
-# beginning, and the first may not know yet that it has lost the job. In the event's JSON both
-# fields stand before any text of ours, where quotation marks are escaped.
+# what is being stopped does not go on. Within an attempt progress and stage never go back, and
+# events of an earlier attempt are dropped: a second run of a job begins from the beginning, and
+# the first may not know yet that it has lost the job. In the event's JSON both fields stand
+# before any text of ours, where quotation marks are escaped.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
@@ -87,7 +86,7 @@ return seq
 
 
 class ProgressPublisher:
-    """Tells everybody who watches. Never raises, and never waits long for Redis.
+    """Publishes events and previews. Never raises, and never waits long for Redis.
 
     Without a URL it does nothing.
     """
@@ -95,18 +94,13 @@ class ProgressPublisher:
     def __init__(self, redis_url: str | None) -> None:
         self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
         self._script = self._redis.register_script(_PUBLISH) if self._redis else None
-        self._silent_until = 0.0
+        self._paused_until = 0.0
         self._is_failing = False
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -115,11 +109,11 @@ class ProgressPublisher:
             await self._redis.aclose()
 
     async def publish(self, event: ProgressEvent) -> None:
-        """Number the event, keep it as the job's latest snapshot, and tell who listens."""
+        """Number the event, keep it as the job's latest snapshot, and send it to listeners."""
         await self._send(event, once={"created_at": event.timestamp.isoformat()})
 
     async def announce(self, job: JobSnapshot, request: GenerationRequest) -> None:
-        """Write down what the job is and publish its first event, unless a run has begun it."""
+        """Store what the job is and publish its first event, unless a run has begun it."""
         event = ProgressEvent(
             job_id=job.id,
             status=job.status,
@@ -130,42 +124,42 @@ class ProgressPublisher:
         )
         await self._send(event, once=_identity(job, request), first_only=True)
 
-    async def are_previews_wanted(self, job_id: UUID) -> bool:
-        """Whether somebody wants to see the job, or all jobs, now."""
-        wishes = preview_request_key(job_id), preview_request_key(None)
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+    async def is_preview_requested(self, job_id: UUID) -> bool:
+        """Whether somebody wants previews of the job, or of all jobs, now."""
+        keys = preview_request_key(job_id), preview_request_key(None)
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                return bool(await _apart(_count(self._redis, *wishes), TIMEOUT_SECONDS))
+                return bool(await _in_own_task(_count(self._redis, *keys), TIMEOUT_SECONDS))
         return False
 
-    async def show(self, preview: Preview) -> None:
-        """Give the picture to those who look just now; it is kept nowhere."""
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+    async def publish_preview(self, preview: Preview) -> None:
+        """Send the picture to those who watch now; it is stored nowhere."""
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _apart(_publish(self._redis, preview), TIMEOUT_SECONDS)
+                await _in_own_task(_publish_picture(self._redis, preview), TIMEOUT_SECONDS)
 
     async def notify_worker(self, work_pool: str) -> None:
-        """Tell the pool's workers that a run is ordered; they would look within seconds anyway."""
-        if self._redis is not None and time.monotonic() >= self._silent_until:
+        """Notify the pool's workers of a new run; they would poll within seconds anyway."""
+        if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _apart(_ring(self._redis, work_pool), TIMEOUT_SECONDS)
+                await _in_own_task(_notify(self._redis, work_pool), TIMEOUT_SECONDS)
 
     async def _send(
         self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
     ) -> None:
-        if self._script is None or time.monotonic() < self._silent_until:
+        if self._script is None or time.monotonic() < self._paused_until:
             return
         try:
-            sending = _run(self._script, event, once=once, first_only=first_only)
-            await _apart(sending, TIMEOUT_SECONDS)
+            sending = _run_script(self._script, event, once=once, first_only=first_only)
+            await _in_own_task(sending, TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
-            self._silent_until = time.monotonic() + REDIS_PUBLISHING.delay()
+            self._paused_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
-                _log.warning("Redis takes no progress, the work goes on without it: %s", fault)
+                _log.warning("Redis does not accept progress, the work goes on without: %s", fault)
             self._is_failing = True
         else:
             if self._is_failing:
-                _log.info("Redis takes progress again")
+                _log.info("Redis accepts progress again")
             self._is_failing = False
 
 
@@ -175,14 +169,14 @@ async def follow_job(
     """The job's latest snapshot, then each event as it comes, up to the terminal one.
 
     With `after_seq`, every event after that one instead, as far as Redis keeps them. Reading
-    and waiting are the same command on the job's stream: nothing falls in between and nothing
+    and waiting are the same command on the job's stream: no event is lost in between, and none
     comes twice. While Redis is away this waits for it.
     """
     last = after_seq
     async with connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS + BLOCK_SECONDS) as redis:
         while True:
             try:
-                events = await _apart(_next_events(redis, job_stream(job_id), last))
+                events = await _in_own_task(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
                 _log.debug("Redis does not answer: %s", fault)
                 await REDIS_STREAM.wait()
@@ -196,14 +190,14 @@ async def follow_job(
 
 
 async def _next_events(redis: Redis, stream: str, last: int | None) -> list[ProgressEvent]:
-    """What follows event `last`; without one, the newest event.
+    """The events after event `last`; without one, the newest event.
 
-    The newest also comes when nothing followed for a while: it may be that `last` was the end
-    of the job, or that Redis lost its memory and counts from one again.
+    The newest also comes when nothing followed for a while: perhaps `last` was the end of the
+    job, or Redis has lost its data and counts from one again.
     """
-    news = await _wait_for_events(redis, stream, last) if last is not None else []
-    if news:
-        return news
+    events = await _wait_for_events(redis, stream, last) if last is not None else []
+    if events:
+        return events
     entries = cast(
         "_Entries", await redis.xrevrange(stream, count=1)
     )  # redis-py types every protocol
@@ -219,7 +213,7 @@ async def _wait_for_events(redis: Redis, stream: str, last: int) -> list[Progres
     return [_event_of(fields) for _, entries in streams for _, fields in entries]
 
 
-async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
+async def _in_own_task(work: Coroutine[None, None, T], timeout_seconds: float | None = None) -> T:
     """The result of the work, done in a task of its own.
 
     redis-py waits with `asyncio.wait_for`, which up to Python 3.11 can swallow a cancellation.
@@ -230,7 +224,8 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         TimeoutError: it took longer.
     """
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may
+    # Retrieved here, as perhaps nobody else does.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         done, _ = await asyncio.wait([task], timeout=timeout_seconds)
         if not done:
@@ -240,7 +235,7 @@ async def _apart(work: Coroutine[None, None, T], timeout_seconds: float | None =
         task.cancel()
 
 
-async def _ring(redis: Redis, work_pool: str) -> None:
+async def _notify(redis: Redis, work_pool: str) -> None:
     await redis.publish(worker_channel(work_pool), b"")
 
 
@@ -248,11 +243,11 @@ async def _count(redis: Redis, *keys: str) -> int:
     return int(await redis.exists(*keys))
 
 
-async def _publish(redis: Redis, preview: Preview) -> None:
+async def _publish_picture(redis: Redis, preview: Preview) -> None:
     await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
 
 
-async def _run(
+async def _run_script(
     script: AsyncScript, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool
 ) -> None:
     fields = _snapshot(event)
@@ -282,7 +277,7 @@ def _identity(job: JobSnapshot, request: GenerationRequest) -> dict[str, str]:
 
 
 def _snapshot(event: ProgressEvent) -> dict[str, str]:
-    """The fields of the hash that say how far the job is."""
+    """The fields of the hash that change with each event."""
     fields = {
         "id": str(event.job_id),
         "status": str(event.status),

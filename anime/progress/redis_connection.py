@@ -8,7 +8,7 @@ CONNECT_SECONDS = 1.0
 
 
 def connect_redis(url: str, *, read_seconds: float) -> Redis:
-    """A client that waits so long for an answer; the connection is made when it is needed."""
+    """A client that waits so long for an answer; it connects when it is first used."""
     return Redis.from_url(
         url,
         protocol=2,  # one shape of answers from every server

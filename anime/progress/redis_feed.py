@@ -1,10 +1,9 @@
-"""The one subscription of this process to Redis, and what mends its gaps."""
+"""The one subscription of this process to Redis, and what fills its gaps."""
 
 import asyncio
 import logging
 from contextlib import suppress
 from itertools import islice
-from types import TracebackType
 from typing import Self
 from uuid import UUID
 
@@ -14,32 +13,32 @@ from redis.exceptions import RedisError
 
 from anime.errors import AnimeError
 from anime.progress.hub import Hub
-from anime.progress.job_snapshots import JobSnapshots
 from anime.progress.keys import (
     PREVIEWS_CHANNEL,
     PREVIEWS_TTL_SECONDS,
     UPDATES_CHANNEL,
     preview_request_key,
 )
+from anime.progress.snapshot_reader import SnapshotReader
 from anime.progress.updates import event_in, subscribe_channels
 from anime.schemas import Preview
 
 _log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0  # a job silent for so long is looked up: its end may not have been published
-LOOK_AT_ONCE = 500  # rows in one query
+SILENCE_SECONDS = 5.0  # the row of a job silent for so long is read: its end may not be published
+MAX_JOBS_PER_QUERY = 500  # rows in one query
 RENEW_SECONDS = PREVIEWS_TTL_SECONDS / 3
 STOP_SECONDS = 1.0
 
 
 class RedisFeed:
-    """Tells a hub what happens, from `async with` on. Without Redis, what the rows say."""
+    """Passes events to a hub, from `async with` on; without Redis, what the rows say."""
 
     def __init__(
-        self, hub: Hub, records: JobSnapshots, *, redis: Redis | None, redis_url: str | None
+        self, hub: Hub, snapshots: SnapshotReader, *, redis: Redis | None, redis_url: str | None
     ) -> None:
         self._hub = hub
-        self._records = records
+        self._snapshots = snapshots
         self._redis = redis
         self._redis_url = redis_url
         self._tasks: list[asyncio.Task[None]] = []
@@ -49,22 +48,17 @@ class RedisFeed:
         if self._redis_url is not None:
             self._tasks.append(asyncio.create_task(self._listen(self._redis_url)))
             self._tasks.append(asyncio.create_task(self._renew_preview_requests()))
-        self._tasks.append(asyncio.create_task(self._look_up()))
+        self._tasks.append(asyncio.create_task(self._check_silent_jobs()))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         while pending := [task for task in self._tasks if not task.done()]:
             for task in pending:  # again, as up to Python 3.11 redis-py can swallow the first
                 task.cancel()
             await asyncio.wait(pending, timeout=STOP_SECONDS)
 
     async def request_previews(self, job_id: UUID | None) -> None:
-        """Let workers know for some seconds that somebody wants to see the job; None means all."""
+        """Request previews of the job from workers for some seconds; None means all jobs."""
         if self._redis is not None:
             with suppress(RedisError, OSError, TimeoutError):
                 await self._redis.set(preview_request_key(job_id), "1", ex=PREVIEWS_TTL_SECONDS)
@@ -79,33 +73,33 @@ class RedisFeed:
         async for channel, text in messages:
             if channel == PREVIEWS_CHANNEL:
                 with suppress(ValidationError):
-                    self._hub.show(Preview.model_validate_json(text))
+                    self._hub.deliver_preview(Preview.model_validate_json(text))
             elif event := event_in(text):
-                self._hub.tell(event)
+                self._hub.deliver(event)
 
     async def _catch_up(self) -> None:
-        """Tell what was published while nobody listened. What is told twice is told once."""
+        """Pass on what was published while nobody listened; the hub drops what it had before."""
         for job_id, seq in tuple(self._hub.known_up_to()):
-            events = await self._records.events_after(job_id, seq) if seq else []
-            # Nothing after it: perhaps Redis lost its memory, and counts from one again.
-            for event in events or await self._records.newest_event(job_id):
-                self._hub.tell(event)
+            events = await self._snapshots.events_after(job_id, seq) if seq else []
+            # Nothing after it: perhaps Redis has lost its data, and counts from one again.
+            for event in events or await self._snapshots.newest_event(job_id):
+                self._hub.deliver(event)
         self.is_live.set()
 
-    async def _look_up(self) -> None:
-        """Each few seconds tell how silent jobs have ended, or without Redis how far they are."""
+    async def _check_silent_jobs(self) -> None:
+        """Every few seconds report how silent jobs ended, or without Redis how far they are."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            silent = iter(self._hub.silent(LOOK_SECONDS))
-            while job_ids := list(islice(silent, LOOK_AT_ONCE)):
+            await asyncio.sleep(SILENCE_SECONDS)
+            silent = iter(self._hub.silent(SILENCE_SECONDS))
+            while job_ids := list(islice(silent, MAX_JOBS_PER_QUERY)):
                 try:
-                    events = await self._records.recorded_events(job_ids)
+                    events = await self._snapshots.recorded_events(job_ids)
                 except AnimeError as fault:
-                    _log.debug("Silent jobs cannot be looked up: %s", fault)
+                    _log.debug("The rows of silent jobs cannot be read: %s", fault)
                     break
                 for event in events:
                     if event.status.is_final or not self.is_live.is_set():
-                        self._hub.tell(event)
+                        self._hub.deliver(event)
 
     async def _renew_preview_requests(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client: never more than it can be made to hold."""
+"""What waits to be sent to one client, within a limit."""
 
 import asyncio
 from collections import deque
@@ -6,32 +6,32 @@ from uuid import UUID
 
 from anime.progress.websocket_messages import Update
 
-UPDATES_KEPT = 256  # then only each job's latest snapshot is kept
-MOST_JOBS = 4096  # of which a client may be behind; then it is too slow to be served
+MAX_UPDATES = 256  # then only each job's latest snapshot is kept
+MAX_JOBS = 4096  # of which a client may be behind; then it is too slow to be served
 
 
 class SendBuffer:
     """The updates in order, and of each job the newest preview.
 
-    Putting never waits. A client that does not keep up is told less often: of several waiting
+    Putting never waits. A client that does not keep up gets fewer updates: of several waiting
     snapshots of a job only the latest.
     """
 
     def __init__(self) -> None:
         self._updates: deque[Update] = deque()
         self._previews: dict[UUID, str] = {}
-        self._limit = UPDATES_KEPT
+        self._limit = MAX_UPDATES
         self._changed = asyncio.Event()
         self.is_closed = False
 
     @property
     def is_overfull(self) -> bool:
         """Whether not even the latest snapshots can be kept."""
-        return len(self._updates) > MOST_JOBS
+        return len(self._updates) > MAX_JOBS
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything was taken."""
+        """Whether nothing waits."""
         return not self._updates and not self._previews
 
     def put(self, update: Update) -> None:
@@ -41,18 +41,18 @@ class SendBuffer:
             self._keep_latest()
         self._changed.set()
 
-    def show(self, job_id: UUID, preview: str) -> None:
+    def put_preview(self, job_id: UUID, preview: str) -> None:
         """Add a preview in place of the job's last one."""
         self._previews[job_id] = preview
         self._changed.set()
 
     def close(self) -> None:
-        """Nothing follows: whoever takes gets what is there, and then None."""
+        """End the buffer: `take` returns what is left, and then None."""
         self.is_closed = True
         self._changed.set()
 
     async def take(self) -> Update | str | None:
-        """What is to be sent next: an update, or when there is none the frame of a preview."""
+        """What is to be sent next: an update, or if there is none the frame of a preview."""
         while True:
             if self._updates:
                 return self._updates.popleft()
@@ -69,4 +69,4 @@ class SendBuffer:
         self._updates = deque(
             update for update in self._updates if latest[update.event.job_id] is update
         )
-        self._limit = max(UPDATES_KEPT, 2 * len(self._updates))
+        self._limit = max(MAX_UPDATES, 2 * len(self._updates))

@@ -1,4 +1,4 @@
-"""One listener's interest in one job: what has to reach it, in order and once."""
+"""One listener's subscription to one job: what has to reach it, in order and once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.core.event_sequence import EventSequence
-from anime.progress.job_snapshots import Snapshot
+from anime.progress.snapshot_reader import ProgressSnapshot
 from anime.progress.websocket_messages import Update
 from anime.schemas import ProgressEvent
 
@@ -14,74 +14,74 @@ MAX_HELD = 256  # updates while a listener is brought up to date; then the lates
 
 
 class Sink(Protocol):
-    """Where what is for a listener goes. Nothing here waits."""
+    """What takes a listener's updates and previews. Nothing here waits."""
 
     def put(self, update: Update) -> None:
         """Take an update."""
 
-    def show(self, job_id: UUID, preview: str) -> None:
+    def put_preview(self, job_id: UUID, preview: str) -> None:
         """Take the frame of a preview."""
 
 
 class Subscription:
-    """Holds what comes live until the listener knows what came before."""
+    """Holds live updates until the listener has what came before."""
 
     def __init__(self, job_id: UUID, sink: Sink, *, previews: bool = False) -> None:
         self.job_id = job_id
         self.previews = previews
-        self.trail = EventSequence()
+        self.sequence = EventSequence()
         self._sink = sink
         self._held: list[Update] | None = []
 
     @property
     def is_over(self) -> bool:
-        """Whether the job's end has been told: nothing follows."""
-        return self.trail.is_final
+        """Whether the listener has the job's end: nothing follows."""
+        return self.sequence.is_final
 
     def deliver(self, update: Update) -> None:
-        """Pass the update on if it is news, or hold it for `go_live`."""
+        """Pass the update on if the listener has not had it, or hold it for `go_live`."""
         if self._held is not None:
             self._hold(self._held, update)
-        elif (news := self.admit(update)) is not None:
-            self._sink.put(news)
+        elif (new := self.admit(update)) is not None:
+            self._sink.put(new)
 
-    def show(self, preview: str) -> None:
-        """Pass a preview on, if it was asked for."""
+    def deliver_preview(self, preview: str) -> None:
+        """Pass a preview on, if the listener wants previews."""
         if self.previews:
-            self._sink.show(self.job_id, preview)
+            self._sink.put_preview(self.job_id, preview)
 
     def admit(self, update: Update) -> Update | None:
-        """The update as it may be told, which counts as told from now on; None if it is no news."""
+        """The update as it may be sent, counted as sent from now on; None if it was sent before."""
         event = update.event
-        if not self.trail.follows(event):
+        if not self.sequence.follows(event):
             return None
-        told = self.trail.in_order(event)
-        self.trail = self.trail.after(told)
-        return update if told is event else Update(told)
+        sent = self.sequence.in_order(event)
+        self.sequence = self.sequence.after(sent)
+        return update if sent is event else Update(sent)
 
-    def start_from(self, snapshot: Snapshot) -> None:
-        """Count what the snapshot says as told."""
+    def start_from(self, snapshot: ProgressSnapshot) -> None:
+        """Count what the snapshot says as sent."""
         if snapshot.event is None:
             return
-        self.trail = EventSequence().after(snapshot.event)
-        if not snapshot.is_published:  # the clock was the database's, not that of who publishes
-            self.trail = replace(self.trail, told_at=None)
+        self.sequence = EventSequence().after(snapshot.event)
+        if not snapshot.is_published:  # the time is the database's, not the publisher's
+            self.sequence = replace(self.sequence, told_at=None)
 
     def catch_up(
-        self, seq: int, snapshot: Snapshot, events: Sequence[ProgressEvent]
+        self, seq: int, snapshot: ProgressSnapshot, events: Sequence[ProgressEvent]
     ) -> list[Update]:
-        """What has to be told to a listener that knows everything up to number `seq`.
+        """What has to be sent to a listener that knows everything up to number `seq`.
 
-        `events` are those after it. Without the last of them, what the snapshot says of the end.
+        `events` are those after it. If the last one is missing, the snapshot says how it ended.
         """
         told_at = snapshot.event.timestamp if snapshot.event else None
-        self.trail = EventSequence(seq=seq, told_at=told_at)
-        news = [self.admit(Update(event)) for event in events]
+        self.sequence = EventSequence(seq=seq, told_at=told_at)
+        updates = [self.admit(Update(event)) for event in events]
         if snapshot.is_final and snapshot.event and not self.is_over:
             if snapshot.seq != seq or not snapshot.is_published:
-                news.append(Update(snapshot.event))
-            self.trail = self.trail.after(snapshot.event)
-        return [update for update in news if update is not None]
+                updates.append(Update(snapshot.event))
+            self.sequence = self.sequence.after(snapshot.event)
+        return [update for update in updates if update is not None]
 
     def go_live(self) -> None:
         """Pass on what was held, and from now on everything at once."""

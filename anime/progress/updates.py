@@ -1,4 +1,4 @@
-"""What is published on Redis, on one connection: for whoever watches many jobs at a time."""
+"""All events that are published on Redis, over one connection, for watching many jobs."""
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -19,11 +19,11 @@ SILENCE_SECONDS = 5.0  # then the server is asked whether it is there; below eve
 
 
 async def _nothing() -> None:
-    """For those who do not ask to be told."""
+    """Do nothing."""
 
 
 async def subscribe_updates(redis_url: str) -> AsyncGenerator[ProgressEvent, None]:
-    """Every event of any job as it is published, without end; what came before is not told.
+    """Every event of any job as it is published, without end, and none from before.
 
     While Redis is away this waits for it: what is published meanwhile is lost.
     """
@@ -40,9 +40,8 @@ async def subscribe_channels(
 ) -> AsyncGenerator[tuple[str, str], None]:
     """Channel and text of every message, without end.
 
-    `subscribed` is awaited each time the subscription has come to stand, before the first
-    message from then on is given: the moment to catch up with what was missed. `lost` is called
-    when it broke.
+    `subscribed` is awaited each time the subscription is made, before its first message is
+    given: the moment to catch up with what was missed. `lost` is called when it breaks.
     """
     failures = 0
     while True:
@@ -67,7 +66,7 @@ async def _listen(
         await subscription.subscribe(*channels)
         while True:
             message = await _next_message(subscription)
-            # redis-py also mends a broken connection by itself, and only this tells of it.
+            # redis-py also restores a broken connection by itself, and only this shows it.
             if message["type"] == "subscribe" and message["channel"] == channels[-1]:
                 await subscribed()
             if message["type"] == "message":
@@ -75,10 +74,10 @@ async def _listen(
 
 
 async def _next_message(subscription: PubSub) -> Mapping[str, Any]:  # as redis-py gives it
-    """The next message of any type; the server is asked for one when it is silent.
+    """The next message of any type; a silent server is asked for one.
 
     Raises:
-        TimeoutError: not even then did it say anything.
+        TimeoutError: it did not answer either.
     """
     message: Mapping[str, Any] | None = await subscription.get_message(timeout=SILENCE_SECONDS)
     if message is None:

@@ -1,4 +1,4 @@
-"""One WebSocket client: reads what it asks for, sends what it is to know."""
+"""One WebSocket client: its requests are read, its answers and updates sent."""
 
 import asyncio
 import time
@@ -36,51 +36,51 @@ TRY_AGAIN_LATER = 1013
 class WebSocketConnection:
     """A client from its first message to its last.
 
-    Answers are sent by who reads: a client that does not take its answers is not read either.
-    Updates are written as they come. Those that the client cannot take yet are sent by a task
-    of their own, so that nobody waits for it.
+    The task that reads also sends the answers: a client that does not take its answers is not
+    read either. Updates are written as they come. Those that the client cannot take yet are sent
+    by a task of their own, so that nobody waits for it.
     """
 
     def __init__(self, socket: WebSocket, gateway: Gateway) -> None:
         self._socket = socket
         self._gateway = gateway
-        self._line = send_channel_of(socket)
-        self._outbox = SendBuffer()
+        self._channel = send_channel_of(socket)
+        self._buffer = SendBuffer()
         self._is_behind = False
         self._subscriptions: dict[UUID, Subscription] = {}
-        self._pace = ClientRateLimit(MESSAGES_PER_SECOND, BURST)
+        self._rate_limit = ClientRateLimit(MESSAGES_PER_SECOND, BURST)
         self.wants_previews = False  # of all jobs
 
     async def serve(self) -> None:
-        """Return when the client is gone. Nothing of it is left then."""
+        """Serve the client until it is gone; nothing of it is left then."""
         sending = asyncio.create_task(self._send_updates())
         try:
             with suppress(WebSocketDisconnect):
                 await self._read()
         finally:
-            self._leave()
+            self._unsubscribe_all()
             sending.cancel()
             await asyncio.wait([sending])
 
     def put(self, update: Update) -> None:
         """Send an update now, or once the client has taken those before it."""
-        if not self._is_behind and self._outbox.is_empty and self._line.offer(update.wire):
+        if not self._is_behind and self._buffer.is_empty and self._channel.offer(update.wire):
             return
-        self._outbox.put(update)
-        if self._outbox.is_overfull:
+        self._buffer.put(update)
+        if self._buffer.is_overfull:
             self._drop()
 
-    def show(self, job_id: UUID, preview: str) -> None:
+    def put_preview(self, job_id: UUID, preview: str) -> None:
         """Send a preview when nothing else waits."""
-        self._outbox.show(job_id, preview)
+        self._buffer.put_preview(job_id, preview)
 
     def follows(self, job_id: UUID) -> bool:
-        """Whether the client has asked for the job by name."""
+        """Whether the client has subscribed to this job by its id."""
         return job_id in self._subscriptions
 
     async def _read(self) -> None:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
-            await asyncio.sleep(self._pace.delay(time.monotonic()))
+            await asyncio.sleep(self._rate_limit.delay(time.monotonic()))
             action: Action | None = None
             try:
                 action = read_action(message.get("text"))
@@ -98,13 +98,13 @@ class WebSocketConnection:
                 self._unsubscribe(job_id)
             case Cancel():
                 await self._gateway.cancel(action.job_id)
-                snapshot = await self._gateway.records.snapshot(action.job_id)
-                await self._send(status_frame(action.job_id, snapshot.about))
+                snapshot = await self._gateway.snapshots.snapshot(action.job_id)
+                await self._send(status_frame(action.job_id, snapshot.fields))
             case Ping():
                 await self._send(PONG)
 
     async def _follow(self, job_id: UUID, seq: int | None, *, previews: bool) -> None:
-        """Subscribe anew, even if it was before: whoever asks gets the answer."""
+        """Subscribe the client, and answer it, even if it was subscribed before."""
         self._unsubscribe(job_id)
         self._check_room()
         subscription = Subscription(job_id, self, previews=previews)
@@ -116,7 +116,7 @@ class WebSocketConnection:
             raise
         if previews:
             await self._gateway.feed.request_previews(job_id)
-        await self._send(status_frame(job_id, snapshot.about))
+        await self._send(status_frame(job_id, snapshot.fields))
         for update in missed:
             await self._send(update.frame)
         self._gateway.go_live(subscription)
@@ -139,7 +139,7 @@ class WebSocketConnection:
             self._gateway.hub.remove(subscription)
 
     def _check_room(self) -> None:
-        """Forget the jobs that have ended, if there are many.
+        """Make room for one more subscription; those to ended jobs go, if there are many.
 
         Raises:
             InvalidRequest: too many are left.
@@ -156,13 +156,13 @@ class WebSocketConnection:
 
     async def _send_updates(self) -> None:
         with suppress(WebSocketDisconnect):
-            while (item := await self._outbox.take()) is not None:
+            while (item := await self._buffer.take()) is not None:
                 self._is_behind = True
                 await self._send(item if isinstance(item, str) else item.frame)
                 self._is_behind = False
 
     async def _send(self, frame: str) -> None:
-        """Raises WebSocketDisconnect: the client is gone, or took nothing for too long."""
+        """Send a frame. Raises WebSocketDisconnect: the client is gone, or took nothing in time."""
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await self._socket.send_text(frame)
@@ -173,9 +173,9 @@ class WebSocketConnection:
             raise WebSocketDisconnect from fault
 
     def _drop(self) -> None:
-        self._line.drop(TRY_AGAIN_LATER, "too slow; subscribe again with the last seq")
+        self._channel.drop(TRY_AGAIN_LATER, "too slow; subscribe again with the last seq")
 
-    def _leave(self) -> None:
+    def _unsubscribe_all(self) -> None:
         self._gateway.hub.remove_watcher(self)
         for subscription in self._subscriptions.values():
             self._gateway.hub.remove(subscription)

@@ -1,4 +1,4 @@
-"""What clients of the WebSocket send, how fast they may, and what they are sent. No I/O."""
+"""The messages from and to clients of the WebSocket, and how many they may send. No I/O."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class _Message(BaseModel):
 
 
 class Subscribe(_Message):
-    """Tell me of this job, or of all."""
+    """Send the events of this job, or of all."""
 
     action: Literal["subscribe"]
     job_id: UUID | Literal["*"]
@@ -35,7 +35,7 @@ class Subscribe(_Message):
 
 
 class Unsubscribe(_Message):
-    """Tell me no more of it."""
+    """Send no more events of it."""
 
     action: Literal["unsubscribe"]
     job_id: UUID | Literal["*"]
@@ -49,7 +49,7 @@ class Cancel(_Message):
 
 
 class Ping(_Message):
-    """Answer me."""
+    """Answer at once."""
 
     action: Literal["ping"]
 
@@ -83,36 +83,36 @@ def read_action(text: str | None) -> Action:
 
 
 def _what_is_wrong(fault: ValidationError) -> str:
-    """In words, without what was sent: it may be of any kind."""
+    """The faults in words, without the message itself, which may be anything."""
     first = fault.errors()[0]
     if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         return "action: must be subscribe, unsubscribe, cancel or ping."
     return " ".join(map(str, field_errors_of(fault.errors(), skip=1)[:5]))
 
 
-def status_frame(job_id: UUID | str, about: Mapping[str, str | int]) -> str:
+def status_frame(job_id: UUID | str, fields: Mapping[str, str | int]) -> str:
     """The answer to a subscription: the job as it stands; for all jobs, nothing."""
-    return json.dumps({"type": "status", "job_id": str(job_id), "data": about})
+    return json.dumps({"type": "status", "job_id": str(job_id), "data": fields})
 
 
 def error_frame(error: AnimeError, job_id: UUID | str | None = None) -> str:
-    """What cannot be done, as a problem document says it."""
+    """The error, as a problem document over HTTP says it."""
     problem = {"type": PROBLEM_TYPE + error.slug, "detail": error.what, "todo": error.todo}
     return json.dumps({"type": "error", "job_id": str(job_id) if job_id else None, "data": problem})
 
 
 @dataclass(frozen=True)
 class Update:
-    """An event on its way to many listeners, written out once for all of them."""
+    """An event on its way to many listeners, serialised once for all of them."""
 
     event: ProgressEvent
 
     @cached_property
     def frame(self) -> str:
         """The message to a client."""
-        told = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
-        told["updated_at"] = self.event.timestamp.isoformat()
-        return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": told})
+        content = self.event.model_dump(mode="json", exclude={"job_id", "timestamp"})
+        content["updated_at"] = self.event.timestamp.isoformat()
+        return json.dumps({"type": "progress", "job_id": str(self.event.job_id), "data": content})
 
     @cached_property
     def wire(self) -> bytes:
@@ -128,7 +128,7 @@ def preview_frame(preview: Preview) -> str:
 
 @dataclass(slots=True)
 class ClientRateLimit:
-    """So many messages a second, and after a pause a burst of so many at once."""
+    """A client's limit: so many messages a second, after a pause `burst` at once."""
 
     per_second: float
     burst: float
@@ -136,10 +136,10 @@ class ClientRateLimit:
     _at: float = 0.0
 
     def delay(self, now: float) -> float:
-        """Seconds to wait before the message that came at `now` may be answered.
+        """Seconds to wait before answering the message that came at `now`.
 
-        >>> pace = ClientRateLimit(per_second=10, burst=2)
-        >>> [pace.delay(100.0) for _ in range(4)]
+        >>> limit = ClientRateLimit(per_second=10, burst=2)
+        >>> [limit.delay(100.0) for _ in range(4)]
         [0.0, 0.0, 0.1, 0.2]
         """
         self._owed = max(0.0, self._owed - (now - self._at) * self.per_second) + 1

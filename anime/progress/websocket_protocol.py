@@ -1,6 +1,7 @@
-"""uvicorn's WebSocket protocol, with what ASGI has no word for.
+"""uvicorn's WebSocket protocol, with two things that ASGI does not have.
 
-Dropping who does not read, and writing one frame to many without a task's turn for each.
+A client that does not read is dropped, and one frame is written to many clients without a
+task for each.
 """
 
 from typing import TYPE_CHECKING, Protocol, cast
@@ -12,19 +13,19 @@ from websockets.http11 import Request
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
-EXTENSION = "anime.line"
-LINGER_SECONDS = 2.0  # for the last words to a peer that may be listening after all
-BUFFER_BYTES = 32 * 1024  # written and not taken by the system; beyond that, sending waits
+EXTENSION = "anime.send_channel"
+LINGER_SECONDS = 2.0  # for the closing frame to a peer that may be reading after all
+BUFFER_BYTES = 32 * 1024  # written but not yet taken by the system; beyond it, sending waits
 
 
 class SendChannel(Protocol):
-    """A connection, as far as it is not ASGI's."""
+    """What a connection can do beyond ASGI."""
 
     def offer(self, frame: bytes) -> bool:
         """Write a whole frame now; False when the peer has yet to take what came before."""
 
     def drop(self, code: int, reason: str) -> None:
-        """Close with that code; after a moment without regard to what was not taken."""
+        """Close with that code; a moment later even if not everything was taken."""
 
 
 class DroppingWebSocketProtocol(WebSocketsSansIOProtocol):
@@ -35,17 +36,17 @@ class DroppingWebSocketProtocol(WebSocketsSansIOProtocol):
     """
 
     def handle_connect(self, event: Request) -> None:
-        """Hand the line to the application."""
+        """Give the application this connection's send channel."""
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES)
         super().handle_connect(event)
         if hasattr(self, "scope"):  # else the handshake was refused
             self.scope["extensions"][EXTENSION] = self  # type: ignore[assignment]  # typed for uvicorn's own
 
     async def send(self, message: "ASGISendEvent") -> None:
-        """Send what the application says.
+        """Send the application's message.
 
-        uvicorn takes a refusal with a document of its own for a handshake that was forgotten, and
-        logs each as an error.
+        uvicorn takes a refusal with a body for a handshake that was forgotten, and logs each as
+        an error.
         """
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
@@ -79,10 +80,10 @@ class DroppingWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class NoSendChannel:
-    """What there is under any other server: everything goes by ASGI, and nobody is dropped."""
+    """The channel under any other server: everything goes through ASGI, nobody is dropped."""
 
     def offer(self, frame: bytes) -> bool:
-        """False: it has to be sent."""
+        """False: the frame has to be sent through ASGI."""
         del frame
         return False
 
@@ -91,5 +92,5 @@ class NoSendChannel:
 
 
 def send_channel_of(socket: WebSocket) -> SendChannel:
-    """The line under a socket."""
+    """The send channel of a socket."""
     return cast("SendChannel", socket.scope.get("extensions", {}).get(EXTENSION, NoSendChannel()))

@@ -18,18 +18,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.events import EventClient, message
 from anime.rehearsal.file_routes import FileRoutes
-from anime.rehearsal.guard import Guard
+from anime.rehearsal.middleware import RehearsalMiddleware
 from anime.rehearsal.prompt_routes import PromptRoutes
+from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply
 from anime.rehearsal.server_routes import FEATURES, ServerRoutes
-from anime.rehearsal.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 
 def build_app(config: RehearsalConfig) -> Starlette:
     """The application; its worker runs as long as its lifespan."""
-    worker = Worker(config)
+    worker = PromptWorker(config)
     routes = (
         *PromptRoutes(worker).routes(),
         *FileRoutes(config.folders).routes(),
@@ -39,17 +39,17 @@ def build_app(config: RehearsalConfig) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        work = asyncio.create_task(worker.work())
-        work.add_done_callback(_log_death)
+        task = asyncio.create_task(worker.run())
+        task.add_done_callback(_log_failure)
         yield
-        work.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await work
+            await task
 
     app = Starlette(
         routes=[Mount("/api", Router(routes, redirect_slashes=False)), *routes],
-        middleware=[Middleware(Guard)],
-        exception_handlers={HTTPException: _refuse},
+        middleware=[Middleware(RehearsalMiddleware)],
+        exception_handlers={HTTPException: _error_reply},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -57,68 +57,70 @@ def build_app(config: RehearsalConfig) -> Starlette:
 
 
 class RehearsalSocket:
-    """The websocket endpoint."""
+    """The WebSocket endpoint."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: PromptWorker) -> None:
         self._worker = worker
 
     async def serve(self, socket: WebSocket) -> None:
-        """Send a client what is for it until it goes."""
+        """Send a client its messages until it disconnects."""
         await socket.accept()
-        connection = EventClient(socket.query_params.get("clientId") or uuid4().hex)
-        self._greet(connection)
-        sending = asyncio.create_task(_send_all(socket, connection))
+        client = EventClient(socket.query_params.get("clientId") or uuid4().hex)
+        self._send_first_messages(client)
+        sending = asyncio.create_task(_send_all(socket, client))
         try:
-            await _receive_all(socket, connection)
+            await _receive_all(socket, client)
         finally:
-            self._worker.sockets.leave(connection.client_id)
+            self._worker.sockets.remove(client.client_id)
             sending.cancel()
 
-    def _greet(self, connection: EventClient) -> None:
-        """Queue the first message, and which node of the client's prompt runs if one does."""
-        self._worker.sockets.join(connection)
-        about = {"status": self._worker.status(), "sid": connection.client_id}
-        connection.outbox.put_nowait(message("status", about))
-        stage = self._worker.stage
-        if stage.node_id is not None and stage.client_id == connection.client_id:
-            connection.outbox.put_nowait(message("executing", {"node": stage.node_id}))
+    def _send_first_messages(self, client: EventClient) -> None:
+        """Send the status, and which node runs if it is of the client's prompt."""
+        self._worker.sockets.add(client)
+        about = {"status": self._worker.status(), "sid": client.client_id}
+        client.outbox.put_nowait(message("status", about))
+        state = self._worker.state
+        if state.node_id is not None and state.client_id == client.client_id:
+            client.outbox.put_nowait(message("executing", {"node": state.node_id}))
 
 
-async def _send_all(socket: WebSocket, connection: EventClient) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):  # the client went while we wrote
+async def _send_all(socket: WebSocket, client: EventClient) -> None:
+    with suppress(WebSocketDisconnect, RuntimeError):  # the client has disconnected
         while True:
-            frame = await connection.outbox.get()
+            frame = await client.outbox.get()
             if isinstance(frame, bytes):
                 await socket.send_bytes(frame)
             else:
                 await socket.send_text(frame)
 
 
-async def _receive_all(socket: WebSocket, connection: EventClient) -> None:
-    """Read until the client goes; only its first message counts."""
+async def _receive_all(socket: WebSocket, client: EventClient) -> None:
+    """Receive until the client disconnects; only its first message counts."""
     is_first = True
     while (received := await socket.receive())["type"] != "websocket.disconnect":
         if is_first:
-            _note_features(received.get("text") or "", connection)
+            _apply_features(received.get("text") or "", client)
         is_first = False
 
 
-def _note_features(text: str, connection: EventClient) -> None:
-    with suppress(ValueError, AttributeError):  # junk is ignored
-        said = json.loads(text)
-        if said.get("type") == "feature_flags":
-            wanted = said.get("data", {}).get("supports_preview_metadata")
-            connection.wants_preview_metadata = bool(wanted)
-            connection.outbox.put_nowait(message("feature_flags", FEATURES))
+def _apply_features(text: str, client: EventClient) -> None:
+    with suppress(ValueError, AttributeError):  # invalid messages are ignored
+        received = json.loads(text)
+        if received.get("type") == "feature_flags":
+            wanted = received.get("data", {}).get("supports_preview_metadata")
+            client.wants_preview_metadata = bool(wanted)
+            client.outbox.put_nowait(message("feature_flags", FEATURES))
 
 
-async def _refuse(_request: Request, refusal: Exception) -> Response:
-    status = getattr(refusal, "status_code", 500)
+async def _error_reply(_request: Request, fault: Exception) -> Response:
+    status = getattr(fault, "status_code", 500)
     if status == 405:
         return PlainTextResponse("405: Method Not Allowed", status_code=405)
     return empty_reply(status)
 
 
-def _log_death(work: asyncio.Task[None]) -> None:
-    if not work.cancelled() and (fault := work.exception()):
-        logger.error("The rehearsal worker died: %s", fault, exc_info=fault)
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (fault := task.exception()):
+        logger.error(
+            "The rehearsal server runs no more prompts after an error: %s", fault, exc_info=fault
+        )

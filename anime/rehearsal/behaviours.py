@@ -1,4 +1,4 @@
-"""What each node class does when it runs: one function a class, in `BEHAVIOURS`."""
+"""What each node class does when it runs: one function for each class, in `BEHAVIOURS`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ RESAMPLING = {
 
 
 async def load_checkpoint(call: NodeCall) -> NodeResult:
-    """A model, its text encoder and its VAE; holds GPU memory from now on."""
+    """A model, its text encoder and its VAE; takes GPU memory."""
     model = Model(call.inputs["ckpt_name"])
-    await call.gpu.hold(model.checkpoint)
+    await call.gpu.load(model.checkpoint)
     return NodeResult((model, model, model))
 
 
 async def load_lora(call: NodeCall) -> NodeResult:
     """The model and its text encoder with one more LoRA."""
-    model, lora = call.take("model", Model), call.inputs["lora_name"]
+    model, lora = call.input("model", Model), call.inputs["lora_name"]
     styled = replace(model, loras=(*model.loras, lora))
     return NodeResult((styled, styled))
 
@@ -55,16 +55,16 @@ async def set_last_layer(call: NodeCall) -> NodeResult:
 
 
 async def make_latent(call: NodeCall) -> NodeResult:
-    """An empty batch of the size asked for, cut to multiples of 8 as latents are."""
+    """An empty batch of the given size, its sides cut to multiples of 8 as latents are."""
     width, height = (call.inputs[side] // 8 * 8 for side in ("width", "height"))
     frames = (flat_frame(width, height, UNSAMPLED),) * call.inputs["batch_size"]
     return NodeResult((Latent(width, height, frames, is_empty=True),))
 
 
 async def sample(call: NodeCall) -> NodeResult:
-    """A latent that decodes to paintings; takes its time, step by step."""
-    latent = call.take("latent_image", Latent)
-    await call.gpu.hold(call.take("model", Model).checkpoint)
+    """A latent that decodes to paintings; each step takes the configured time."""
+    latent = call.input("latent_image", Latent)
+    await call.gpu.load(call.input("model", Model).checkpoint)
     frames = tuple(_painting(call, latent, take, under) for take, under in enumerate(latent.frames))
     for step in range(1, call.inputs["steps"] + 1):
         await asyncio.sleep(call.config.step_seconds)
@@ -73,9 +73,9 @@ async def sample(call: NodeCall) -> NodeResult:
 
 
 def _painting(call: NodeCall, latent: Latent, take: int, under: Frame) -> Frame:
-    model = call.take("model", Model)
+    model = call.input("model", Model)
     scene = Scene(
-        prompt=call.take("positive", Conditioning).text,
+        prompt=call.input("positive", Conditioning).text,
         seed=call.inputs["seed"],
         width=latent.width,
         height=latent.height,
@@ -97,19 +97,19 @@ def _paint_over(scene: Scene, under: Frame, phase: float | None) -> Image.Image:
 
 async def decode(call: NodeCall) -> NodeResult:
     """The pictures of a latent."""
-    return NodeResult((Images(call.take("samples", Latent).frames),))
+    return NodeResult((Images(call.input("samples", Latent).frames),))
 
 
 async def encode(call: NodeCall) -> NodeResult:
     """The latent of pictures, their sides cut to multiples of 8."""
-    frames = call.take("pixels", Images).frames
+    frames = call.input("pixels", Images).frames
     width, height = (max(8, side // 8 * 8) for side in (frames[0].width, frames[0].height))
     return NodeResult((_resized_latent(frames, width, height, Image.Resampling.BICUBIC),))
 
 
 async def upscale_latent(call: NodeCall) -> NodeResult:
     """The latent at another size."""
-    latent, factor = call.take("samples", Latent), call.inputs["scale_by"]
+    latent, factor = call.input("samples", Latent), call.inputs["scale_by"]
     width, height = (max(8, round(side * factor / 8) * 8) for side in (latent.width, latent.height))
     method = RESAMPLING[call.inputs["upscale_method"]]
     resized = _resized_latent(latent.frames, width, height, method)
@@ -144,8 +144,8 @@ async def make_image(call: NodeCall) -> NodeResult:
 
 
 async def batch_images(call: NodeCall) -> NodeResult:
-    """Both batches in a row, at the size of the first."""
-    first, second = call.take("image1", Images), call.take("image2", Images)
+    """Both batches one after the other, at the size of the first."""
+    first, second = call.input("image1", Images), call.input("image2", Images)
     width, height = first.frames[0].width, first.frames[0].height
     fitted = (
         frame
@@ -158,13 +158,13 @@ async def batch_images(call: NodeCall) -> NodeResult:
 
 async def invert_image(call: NodeCall) -> NodeResult:
     """The negatives."""
-    frames = call.take("image", Images).frames
+    frames = call.input("image", Images).frames
     return NodeResult((Images(tuple(frame.inverted() for frame in frames)),))
 
 
 async def scale_image(call: NodeCall) -> NodeResult:
     """The pictures at another size; a side of 0 follows from the other."""
-    frames, method = call.take("image", Images).frames, call.inputs["upscale_method"]
+    frames, method = call.input("image", Images).frames, call.inputs["upscale_method"]
     wide, high = frames[0].width, frames[0].height
     width, height = call.inputs["width"], call.inputs["height"]
     width, height = (

@@ -1,4 +1,4 @@
-"""What the rehearsal server is told when it starts."""
+"""The configuration of the rehearsal server."""
 
 from pathlib import Path
 
@@ -8,32 +8,38 @@ from anime.rehearsal.faults import Faults
 
 
 class RehearsalConfig(BaseModel):
-    """Where it listens, where its files lie, how long it takes and what it offers."""
+    """Address, folders, durations, models and faults of the server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Field(description="Holds output/, input/ and temp/; made when missing.")
+    data_dir: Path = Field(description="Folder of output/, input/ and temp/; made if missing.")
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8188, ge=0, le=65535, description="Port; 0 takes a free one.")
-    step_seconds: float = Field(default=0.05, ge=0, description="Seconds a sampler step takes.")
-    load_seconds: float = Field(default=0.0, ge=0, description="Seconds a checkpoint loads for.")
-    vram_total_mb: int = Field(default=24_576, gt=0, description="Size of the pretended GPU in MB.")
+    step_seconds: float = Field(
+        default=0.05, ge=0, description="Seconds that a sampler step takes."
+    )
+    load_seconds: float = Field(
+        default=0.0, ge=0, description="Seconds that loading a checkpoint takes."
+    )
+    vram_total_mb: int = Field(
+        default=24_576, gt=0, description="Memory of the simulated GPU in MB."
+    )
     previews: bool = Field(default=False, description="Send a preview picture after each step.")
     writes_metadata: bool = Field(
-        default=True, description="Write graph and stamp into files; ComfyUI may be told not to."
+        default=True, description="Write the graph into files; ComfyUI can be set not to."
     )
     checkpoints: tuple[str, ...] = Field(
         default=("rehearsal-sd15.safetensors", "rehearsal-sdxl.safetensors"),
-        description="Names of the checkpoints on offer.",
+        description="Names of the checkpoints.",
     )
     loras: tuple[str, ...] = Field(
         default=("rehearsal-glow.safetensors", "rehearsal-ink.safetensors"),
-        description="Names of the LoRAs on offer.",
+        description="Names of the LoRAs.",
     )
     vaes: tuple[str, ...] = Field(
-        default=("rehearsal-vae.safetensors",), description="Names of the VAEs on offer."
+        default=("rehearsal-vae.safetensors",), description="Names of the VAEs."
     )
-    faults: Faults = Field(default=Faults(), description="How the server misbehaves.")
+    faults: Faults = Field(default=Faults(), description="The errors that the server simulates.")
 
     @property
     def folders(self) -> dict[str, Path]:

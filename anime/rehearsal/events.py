@@ -1,8 +1,8 @@
-"""The websockets, and who is told what.
+"""The open WebSockets, and which of them gets which message.
 
-`status` goes to everybody; all else to the socket whose client id the prompt carries, or, for
-progress of a prompt without one, to everybody. The newest socket of a client id has it, and
-whichever of them closes first takes the id away, as in ComfyUI.
+`status` goes to all clients. All other messages go to the socket of the prompt's client id;
+progress of a prompt without one goes to all. The newest socket of a client id gets its messages,
+and the first of its sockets that closes removes the id, as in ComfyUI.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ JPEG = 1  # image type of event PREVIEW
 
 @dataclass
 class EventClient:
-    """One open websocket. What is put into `outbox` is sent in that order."""
+    """One open WebSocket. What is put into `outbox` is sent in that order."""
 
     client_id: str
     outbox: asyncio.Queue[str | bytes] = field(default_factory=asyncio.Queue)
@@ -27,38 +27,38 @@ class EventClient:
 
 
 class Sockets:
-    """The open websockets by client id."""
+    """The open WebSockets by client id."""
 
     def __init__(self) -> None:
         self._by_client: dict[str, EventClient] = {}
 
-    def join(self, connection: EventClient) -> None:
-        """From now on the connection gets what is for its client id."""
-        self._by_client[connection.client_id] = connection
+    def add(self, client: EventClient) -> None:
+        """Send messages for its client id to this client from now on."""
+        self._by_client[client.client_id] = client
 
-    def leave(self, client_id: str) -> None:
-        """Drop the client id, whichever of its sockets it was that closed."""
+    def remove(self, client_id: str) -> None:
+        """Remove the client id, whichever of its sockets has closed."""
         self._by_client.pop(client_id, None)
 
     def send(self, kind: str, payload: JsonObject, client_id: str | None) -> None:
         """Send a message to one client, or to all if `client_id` is None."""
         text = message(kind, payload)
-        for connection in self._receivers(client_id):
-            connection.outbox.put_nowait(text)
+        for client in self._receivers(client_id):
+            client.outbox.put_nowait(text)
 
     def takes_preview_metadata(self, client_id: str | None) -> bool:
         """Whether the client asked for previews that name their node."""
-        connection = self._by_client.get(client_id or "")
-        return connection is not None and connection.wants_preview_metadata
+        client = self._by_client.get(client_id or "")
+        return client is not None and client.wants_preview_metadata
 
     def send_preview(self, jpeg: bytes, metadata: JsonObject, client_id: str | None) -> None:
-        """Send a preview picture in the form the client asked for."""
+        """Send a preview picture in the form that the client has asked for."""
         if self.takes_preview_metadata(client_id):
             frame = preview_with_metadata(jpeg, metadata)
         else:
             frame = struct.pack(">II", PREVIEW, JPEG) + jpeg
-        for connection in self._receivers(client_id):
-            connection.outbox.put_nowait(frame)
+        for client in self._receivers(client_id):
+            client.outbox.put_nowait(frame)
 
     def _receivers(self, client_id: str | None) -> list[EventClient]:
         if client_id is None:
@@ -67,7 +67,7 @@ class Sockets:
 
 
 def message(kind: str, payload: JsonObject) -> str:
-    """A text message as it goes over the wire."""
+    """A text message as it is sent."""
     return json.dumps({"type": kind, "data": payload})
 
 

@@ -1,15 +1,15 @@
-"""How the rehearsal server can be told to misbehave.
+"""The errors that the rehearsal server can simulate.
 
-The switches are asked in two places only: `prompt_run` calls `Faults.before_node` ahead of every
-node it executes, and `worker` waits `history_delay_seconds` before it files a finished prompt.
-A new switch is a field here and, if it strikes at a node, a line in `before_node`.
+They are used in two places only: `prompt_run` calls `Faults.before_node` before each node that it
+executes, and `prompt_worker` waits `history_delay_seconds` before it adds a prompt to the history.
+A new error is a field here and, if a node raises it, a line in `before_node`.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class SimulatedNodeError(Exception):
-    """What a node of ComfyUI raises, under the name that ComfyUI would report."""
+    """An error of a node, with the exception type that ComfyUI would report."""
 
     def __init__(self, reported_as: str, message: str) -> None:
         super().__init__(message)
@@ -17,7 +17,7 @@ class SimulatedNodeError(Exception):
 
 
 class Faults(BaseModel):
-    """Every switch is off unless it is set."""
+    """None is simulated unless it is set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,14 +27,14 @@ class Faults(BaseModel):
     history_delay_seconds: float = Field(
         default=0.0,
         ge=0,
-        description="How long after execution_success the history entry appears; really 0–0.25.",
+        description="Seconds from execution_success to the history entry; in ComfyUI 0–0.25.",
     )
 
     def before_node(self, class_type: str) -> None:
-        """Let a node fail before it does anything.
+        """Raise the simulated error of that node, if it has one.
 
         Raises:
-            SimulatedNodeError: a switch says so.
+            SimulatedNodeError: as configured.
         """
         if class_type in self.out_of_memory_at:
             raise SimulatedNodeError("torch.OutOfMemoryError", "Allocation on device (rehearsed)")

@@ -12,13 +12,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from anime.rehearsal.folders import inside, split_annotation, store_upload
-from anime.rehearsal.replies import empty_reply, json_reply, unforeseen
+from anime.rehearsal.replies import empty_reply, errors_as_500, json_reply
 
 DEFAULT_QUALITY = 90  # of previews, in percent
 
 
 class FileRoutes:
-    """Endpoints over the three folders."""
+    """Endpoints of the three folders."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = folders
@@ -26,32 +26,32 @@ class FileRoutes:
     def routes(self) -> Sequence[BaseRoute]:
         """Every path with its method."""
         return (
-            Route("/view", unforeseen(self.view), methods=["GET"]),
-            Route("/upload/image", unforeseen(self.upload), methods=["POST"]),
+            Route("/view", errors_as_500(self.view), methods=["GET"]),
+            Route("/upload/image", errors_as_500(self.upload), methods=["POST"]),
         )
 
     async def view(self, request: Request) -> Response:
         """The bytes of a file, or a preview of it."""
-        asked = request.query_params
-        name = asked.get("filename", "")
+        query = request.query_params
+        name = query.get("filename", "")
         if not name:
             return empty_reply(404)
-        name, folder = split_annotation(name, asked.get("type", "output"))
+        name, folder = split_annotation(name, query.get("type", "output"))
         if name.startswith("/") or ".." in name or folder not in self._folders:
             return empty_reply(400)
-        parent = inside(self._folders[folder], asked.get("subfolder", ""))
+        parent = inside(self._folders[folder], query.get("subfolder", ""))
         if parent is None:
             return empty_reply(403)
         path = parent / Path(name).name
         if not path.is_file():
             return empty_reply(404)
-        if "preview" in asked:
-            return await asyncio.to_thread(preview_reply, path, asked["preview"])
+        if "preview" in query:
+            return await asyncio.to_thread(preview_reply, path, query["preview"])
         named = {"Content-Disposition": f'filename="{path.name}"'}
         return FileResponse(path, headers=named if path.name.isascii() else None)
 
     async def upload(self, request: Request) -> Response:
-        """Store an input picture; the name it got is in the answer. Contents are not checked."""
+        """Store an input picture; the answer has its name. The content is not checked."""
         async with request.form() as form:
             file = form.get("image")
             if not isinstance(file, UploadFile) or not file.filename:
@@ -70,7 +70,7 @@ class FileRoutes:
 
 
 def preview_reply(path: Path, wanted: str) -> Response:
-    """The picture encoded anew: `webp;50` is a format and a quality in percent."""
+    """The picture in another encoding: `webp;50` is a format and a quality in percent."""
     kind, _, quality = wanted.partition(";")
     kind = kind if kind in ("webp", "jpeg") else "webp"
     percent = int(quality) if quality.isdigit() else DEFAULT_QUALITY

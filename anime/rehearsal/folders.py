@@ -1,4 +1,4 @@
-"""The paths that clients may name, and nothing outside them."""
+"""The files that clients may name: only those in the server's folders."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ ANNOTATION = re.compile(r"(?P<name>.*) \[(?P<folder>output|input|temp)\]", re.DO
 
 
 def inside(root: Path, *parts: str) -> Path | None:
-    """The path below `root`; None when it would leave it or cannot be a path."""
+    """The path below `root`; None when it is outside of it or not a valid path."""
     if any("\0" in part for part in parts):
         return None
     path = Path(os.path.normpath(root.joinpath(*parts)))
@@ -18,7 +18,7 @@ def inside(root: Path, *parts: str) -> Path | None:
 
 
 def split_annotation(name: str, default: str) -> tuple[str, str]:
-    """The name and the folder it lies in: `x.png [temp]` names a folder, `x.png` does not."""
+    """The name and its folder: `x.png [temp]` names a folder, `x.png` does not."""
     found = ANNOTATION.fullmatch(name)
     return (found["name"], found["folder"]) if found else (name, default)
 
@@ -27,7 +27,7 @@ def annotated_path(folders: Mapping[str, Path], name: str) -> Path:
     """The file that an input such as LoadImage's names.
 
     Raises:
-        FileNotFoundError: the name leads out of its folder.
+        FileNotFoundError: the name is outside of its folder.
     """
     bare, folder = split_annotation(name, "input")
     path = inside(folders[folder], bare)
@@ -45,7 +45,7 @@ def input_exists(folders: Mapping[str, Path], name: str) -> bool:
 
 
 def content_hash(path: Path) -> str:
-    """The hash of a file, so that an overwritten input is noticed; empty when it is gone."""
+    """The hash of a file, so that an overwritten input is noticed; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -54,7 +54,7 @@ def content_hash(path: Path) -> str:
 
 
 def store_upload(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
-    """The name under which the bytes now lie: another one if it is taken by other bytes."""
+    """The name under which the content is stored: a new one if another file has that name."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name
     number = 1

@@ -1,35 +1,35 @@
-"""A pretended GPU: which checkpoints it holds and how much memory is left, in bytes."""
+"""A simulated GPU: the checkpoints that are loaded, and the free memory."""
 
 import asyncio
 
 from anime.rehearsal.node_types import JsonObject
 
 MIB = 2**20
-IDLE_MB = 400  # what any process on a GPU holds
+IDLE_MB = 400  # what any process on a GPU takes
 SD15_MB = 2_300
 SDXL_MB = 6_900
 
 
 class Gpu:
-    """Memory that loading a checkpoint takes and /free gives back."""
+    """Loading a checkpoint takes memory, and /free releases it."""
 
     def __init__(self, total_mb: int, load_seconds: float) -> None:
         self._total_mb = total_mb
         self._load_seconds = load_seconds
         self._resident: dict[str, int] = {}
 
-    async def hold(self, checkpoint: str) -> None:
-        """Load a checkpoint unless it is there, pushing out the oldest ones if they must go."""
+    async def load(self, checkpoint: str) -> None:
+        """Load a checkpoint unless it is loaded; unloads the oldest ones if it must."""
         if checkpoint in self._resident:
             return
         await asyncio.sleep(self._load_seconds)
-        need = min(checkpoint_mb(checkpoint), self._total_mb - IDLE_MB)
-        while self._resident and self._free_mb < need:
+        size_mb = min(checkpoint_mb(checkpoint), self._total_mb - IDLE_MB)
+        while self._resident and self._free_mb < size_mb:
             del self._resident[next(iter(self._resident))]
-        self._resident[checkpoint] = max(0, need)
+        self._resident[checkpoint] = max(0, size_mb)
 
     def unload(self) -> None:
-        """Give back what the checkpoints hold."""
+        """Unload all checkpoints."""
         self._resident.clear()
 
     @property
@@ -41,7 +41,7 @@ class Gpu:
         return max(0, self._total_mb - IDLE_MB - self._held_mb)
 
     def describe(self) -> JsonObject:
-        """The device as /system_stats shows it."""
+        """The device as /system_stats shows it, with memory in bytes."""
         return {
             "name": "rehearsal (no GPU)",
             "type": "rehearsal",
@@ -54,5 +54,5 @@ class Gpu:
 
 
 def checkpoint_mb(name: str) -> int:
-    """What a checkpoint of that name would hold on a real GPU, in MB."""
+    """MB that a checkpoint of that name would take on a real GPU."""
     return SDXL_MB if "xl" in name.lower() else SD15_MB

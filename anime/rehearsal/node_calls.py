@@ -1,4 +1,4 @@
-"""How a node is called, and what it gives back."""
+"""The arguments and the result of a node."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from anime.rehearsal.values import Frame
 
 Value = TypeVar("Value")
 
-# Called after each sampler step with the step, their number and the picture that is coming.
+# Called after each sampler step with its number, the number of steps, and the coming picture.
 OnStep: TypeAlias = Callable[[int, int, Frame], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class NodeCall:
-    """A node about to run: the values of its inputs and what it may use."""
+    """What a node gets when it runs: the values of its inputs, and what it may use."""
 
     inputs: JsonObject
     config: RehearsalConfig
@@ -26,11 +26,11 @@ class NodeCall:
     metadata: Metadata
     on_step: OnStep
 
-    def take(self, name: str, kind: type[Value]) -> Value:
-        """The value of an input.
+    def input(self, name: str, kind: type[Value]) -> Value:
+        """The value of the input.
 
         Raises:
-            TypeError: it is of another type; validation lets constants into sockets.
+            TypeError: it is of another type: validation accepts constants for links.
         """
         value = self.inputs[name]
         if not isinstance(value, kind):
@@ -40,7 +40,7 @@ class NodeCall:
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What a node gives: a value for each output slot, and what it shows in history."""
+    """What a node returns: a value for each output, and what history shows of it."""
 
     values: tuple[object, ...] = ()
     ui: JsonObject | None = None

@@ -1,16 +1,16 @@
-"""The description of a node class: what it takes, what it gives, how /object_info shows it."""
+"""The description of a node class: its inputs, its outputs, and how /object_info shows it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-# JSON as it goes over the wire; its values are whatever ComfyUI puts there, hence Any.
+# JSON as it is sent; its values are whatever ComfyUI puts there, hence Any.
 JsonObject: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class NodeInput:
-    """One input. `kind` is a socket or widget type, or the tuple of a COMBO's choices."""
+    """One input. `kind` is a type of links or values, or the tuple of a COMBO's choices."""
 
     name: str
     kind: str | tuple[str, ...]
@@ -39,7 +39,7 @@ class NodeType:
     description: str = ""
     is_output: bool = False
     takes_graph: bool = False
-    """Whether the node is handed the graph and extra_pnginfo, as all that save files are."""
+    """Whether the node gets the graph and extra_pnginfo, as all that save files do."""
     checks_files: bool = False
     """Whether the value of input `image` must name a file rather than be one of the choices."""
 

@@ -34,27 +34,27 @@ def node_catalogue(config: RehearsalConfig, input_files: Iterable[str] = ()) -> 
         _sampler(),
         *_vae(),
         *_images(input_files),
-        _blank(),
-        _scaler(),
+        _empty_image(),
+        _image_scaler(),
         *_savers(),
     )
     return {node_type.name: node_type for node_type in types}
 
 
-def _integer(name: str, default: int, least: int, most: int, step: int = 1) -> NodeInput:
-    limits = {"default": default, "min": least, "max": most, "step": step}
+def _integer(name: str, default: int, minimum: int, maximum: int, step: int = 1) -> NodeInput:
+    limits = {"default": default, "min": minimum, "max": maximum, "step": step}
     return NodeInput(name, "INT", limits)
 
 
-def _number(name: str, default: float, least: float, most: float, step: float) -> NodeInput:
-    limits = {"default": default, "min": least, "max": most, "step": step}
+def _number(name: str, default: float, minimum: float, maximum: float, step: float) -> NodeInput:
+    limits = {"default": default, "min": minimum, "max": maximum, "step": step}
     return NodeInput(name, "FLOAT", limits)
 
 
-def _size(default: int, least: int, step: int) -> tuple[NodeInput, NodeInput]:
+def _size(default: int, minimum: int, step: int) -> tuple[NodeInput, NodeInput]:
     return (
-        _integer("width", default, least, MAX_SIDE, step),
-        _integer("height", default, least, MAX_SIDE, step),
+        _integer("width", default, minimum, MAX_SIDE, step),
+        _integer("height", default, minimum, MAX_SIDE, step),
     )
 
 
@@ -199,7 +199,7 @@ def _images(input_files: Iterable[str]) -> tuple[NodeType, ...]:
     )
 
 
-def _blank() -> NodeType:
+def _empty_image() -> NodeType:
     color = {"default": 0, "min": 0, "max": 0xFFFFFF, "step": 1, "display": "color"}
     return NodeType(
         "EmptyImage",
@@ -212,7 +212,7 @@ def _blank() -> NodeType:
     )
 
 
-def _scaler() -> NodeType:
+def _image_scaler() -> NodeType:
     return NodeType(
         "ImageScale",
         (

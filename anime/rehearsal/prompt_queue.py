@@ -1,7 +1,7 @@
-"""The prompts that wait, the one that runs, and those that have ended.
+"""The waiting prompts, the running one, and the history of those that have ended.
 
-Order, counters and the shapes of GET /queue and GET /history are ComfyUI's, its oddities
-included: ids are not unique, `queue_pending` is a heap, history forgets the oldest.
+Order, counters and the JSON of GET /queue and GET /history are as in ComfyUI, with its oddities:
+ids are not unique, `queue_pending` is a heap, history drops the oldest.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from anime.rehearsal.node_types import JsonObject
 # number, prompt id, graph, extra data, output nodes to run: exactly what GET /queue shows.
 QueueItem: TypeAlias = tuple[float, str, Graph, JsonObject, list[str]]
 
-MAX_REMEMBERED = 10_001  # entries of history; ComfyUI means 10,000 and keeps one more
+MAX_HISTORY_ENTRIES = 10_001  # entries of history; ComfyUI means 10,000 and keeps one more
 
 
 class PromptQueue:
@@ -30,14 +30,14 @@ class PromptQueue:
 
     @property
     def remaining(self) -> int:
-        """How many prompts wait or run."""
+        """The number of waiting and running prompts."""
         return len(self.pending) + (self.running is not None)
 
     def next_number(self, body: Collection[str] | JsonObject) -> float:
         """The number of a submission; the counter grows even if it is refused later.
 
         Raises:
-            ValueError, TypeError: `number` is none.
+            ValueError, TypeError: `number` is not a number.
         """
         if isinstance(body, dict) and "number" in body:
             return float(body["number"])
@@ -46,13 +46,13 @@ class PromptQueue:
         return -number if isinstance(body, dict) and body.get("front") else number
 
     def put(self, item: QueueItem) -> None:
-        """Queue a prompt and tell everybody how many there are."""
+        """Queue a prompt and send the new status."""
         heapq.heappush(self.pending, item)
         self._on_change()
         self.wake.set()
 
-    def take(self) -> QueueItem | None:
-        """The prompt to run next, which is running from now on; None when none waits.
+    def start_next(self) -> QueueItem | None:
+        """The next prompt, which is the running one from now on; None when none waits.
 
         Raises:
             TypeError: two prompts share number and id, so that their graphs were compared.
@@ -64,12 +64,12 @@ class PromptQueue:
         return self.running
 
     def finish(self) -> None:
-        """Nothing runs any more; tell everybody."""
+        """Clear the running prompt and send the new status."""
         self.running = None
         self._on_change()
 
     def delete(self, prompt_ids: Collection[str]) -> None:
-        """Drop one waiting prompt for each id; running and unknown ones are left alone."""
+        """Remove one waiting prompt for each id; running and unknown ones are left alone."""
         for prompt_id in prompt_ids:
             found = next((item for item in self.pending if item[1] == prompt_id), None)
             if found:
@@ -78,7 +78,7 @@ class PromptQueue:
                 self._on_change()
 
     def clear(self) -> None:
-        """Drop all that wait."""
+        """Remove all waiting prompts."""
         self.pending.clear()
         self._on_change()
 
@@ -90,13 +90,13 @@ class History:
         self._entries: dict[str, JsonObject] = {}
 
     def add(self, prompt_id: str, entry: JsonObject) -> None:
-        """Remember how a prompt ended; an id seen before is replaced where it stood."""
+        """Add the entry of an ended prompt; one with the same id is replaced in its place."""
         self._entries[prompt_id] = entry
-        if len(self._entries) > MAX_REMEMBERED:
+        if len(self._entries) > MAX_HISTORY_ENTRIES:
             del self._entries[next(iter(self._entries))]
 
-    def of(self, prompt_id: str) -> JsonObject:
-        """The entry under its id, or nothing."""
+    def entry(self, prompt_id: str) -> JsonObject:
+        """The entry under its id, or an empty object."""
         return {key: self._entries[key] for key in (prompt_id,) if key in self._entries}
 
     def page(self, max_items: int | None, offset: int) -> JsonObject:
@@ -107,10 +107,10 @@ class History:
         return {key: self._entries[key] for key in list(self._entries)[offset:last]}
 
     def delete(self, prompt_ids: Iterable[str]) -> None:
-        """Forget these; unknown ones are no error."""
+        """Remove these; unknown ones are no error."""
         for prompt_id in prompt_ids:
             self._entries.pop(prompt_id, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all entries."""
         self._entries.clear()

@@ -8,57 +8,57 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from anime.rehearsal.folders import input_exists
-from anime.rehearsal.replies import body_of, empty_reply, json_reply, unforeseen
-from anime.rehearsal.validation import error, judge_graph
-from anime.rehearsal.worker import Worker
+from anime.rehearsal.prompt_worker import PromptWorker
+from anime.rehearsal.replies import empty_reply, errors_as_500, json_body, json_reply
+from anime.rehearsal.validation import error, validate_graph
 
 
 class PromptRoutes:
-    """Endpoints over one worker."""
+    """Endpoints of one worker's queue and history."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: PromptWorker) -> None:
         self._worker = worker
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every path with its method."""
         return (
             Route("/prompt", self.count, methods=["GET"]),
-            Route("/prompt", unforeseen(self.submit), methods=["POST"]),
+            Route("/prompt", errors_as_500(self.submit), methods=["POST"]),
             Route("/queue", self.show_queue, methods=["GET"]),
-            Route("/queue", unforeseen(self.change_queue), methods=["POST"]),
-            Route("/history", unforeseen(self.show_history), methods=["GET"]),
-            Route("/history", unforeseen(self.change_history), methods=["POST"]),
+            Route("/queue", errors_as_500(self.change_queue), methods=["POST"]),
+            Route("/history", errors_as_500(self.show_history), methods=["GET"]),
+            Route("/history", errors_as_500(self.change_history), methods=["POST"]),
             Route("/history/{prompt_id}", self.show_entry, methods=["GET"]),
             Route("/interrupt", self.interrupt, methods=["POST"]),
-            Route("/free", unforeseen(self.free), methods=["POST"]),
+            Route("/free", errors_as_500(self.free), methods=["POST"]),
         )
 
     async def count(self, _request: Request) -> Response:
-        """How many prompts wait or run."""
+        """The number of waiting and running prompts."""
         return json_reply(self._worker.status())
 
     async def submit(self, request: Request) -> Response:
-        """Queue a graph if anything of it may run."""
-        body = await body_of(request)
+        """Queue a graph if at least one of its outputs can run."""
+        body = await json_body(request)
         number = self._worker.queue.next_number(body)
         if "prompt" not in body:
             fault = error("no_prompt", "No prompt provided", "No prompt provided")
             return json_reply({"error": fault, "node_errors": {}}, 400)
         graph, prompt_id = body["prompt"], str(body.get("prompt_id", uuid4()))
-        verdict = judge_graph(
+        result = validate_graph(
             graph,
             self._worker.types,
             lambda name: input_exists(self._worker.config.folders, name),
             body.get("partial_execution_targets"),
         )
-        if verdict.error:
-            return json_reply({"error": verdict.error, "node_errors": verdict.node_errors}, 400)
+        if result.error:
+            return json_reply({"error": result.error, "node_errors": result.node_errors}, 400)
         extra = dict(body.get("extra_data") or {})
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
-        self._worker.queue.put((number, prompt_id, graph, extra, verdict.outputs))
+        self._worker.queue.put((number, prompt_id, graph, extra, result.outputs))
         accepted = {"prompt_id": prompt_id, "number": number}
-        return json_reply({**accepted, "node_errors": verdict.node_errors})
+        return json_reply({**accepted, "node_errors": result.node_errors})
 
     async def show_queue(self, _request: Request) -> Response:
         """The running prompt and the waiting ones, the latter in heap order."""
@@ -67,43 +67,43 @@ class PromptRoutes:
         return json_reply({"queue_running": running, "queue_pending": queue.pending})
 
     async def change_queue(self, request: Request) -> Response:
-        """Drop waiting prompts; says 200 whether or not there were any."""
-        body = await body_of(request)
+        """Remove waiting prompts; the answer is 200 even if there were none."""
+        body = await json_body(request)
         if body.get("clear"):
             self._worker.queue.clear()
         self._worker.queue.delete(body.get("delete", ()))
         return empty_reply()
 
     async def show_history(self, request: Request) -> Response:
-        """Ended prompts, oldest first; a page of them if asked for."""
-        asked = request.query_params
-        max_items = int(asked["max_items"]) if "max_items" in asked else None
-        return json_reply(self._worker.history.page(max_items, int(asked.get("offset", -1))))
+        """Ended prompts, oldest first; all, or a page of them."""
+        query = request.query_params
+        max_items = int(query["max_items"]) if "max_items" in query else None
+        return json_reply(self._worker.history.page(max_items, int(query.get("offset", -1))))
 
     async def show_entry(self, request: Request) -> Response:
         """The entry of one prompt; an empty object if there is none."""
-        return json_reply(self._worker.history.of(request.path_params["prompt_id"]))
+        return json_reply(self._worker.history.entry(request.path_params["prompt_id"]))
 
     async def change_history(self, request: Request) -> Response:
-        """Forget ended prompts; says 200 whether or not there were any."""
-        body = await body_of(request)
+        """Remove ended prompts; the answer is 200 even if there were none."""
+        body = await json_body(request)
         if body.get("clear"):
             self._worker.history.clear()
         self._worker.history.delete(body.get("delete", ()))
         return empty_reply()
 
     async def interrupt(self, request: Request) -> Response:
-        """Stop what runs, if it is the prompt that was named or none was; always says 200."""
+        """Stop the running prompt, if the request names it or none; the answer is always 200."""
         try:
-            body = await body_of(request)
+            body = await json_body(request)
         except ValueError:
             body = {}
         self._worker.interrupt(body.get("prompt_id") if isinstance(body, dict) else None)
         return empty_reply()
 
     async def free(self, request: Request) -> Response:
-        """Give memory back after the running prompt."""
-        body = await body_of(request)
+        """Release memory after the running prompt."""
+        body = await json_body(request)
         self._worker.free(
             unload_models=bool(body.get("unload_models")),
             free_memory=bool(body.get("free_memory")),

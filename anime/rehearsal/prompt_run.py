@@ -16,8 +16,8 @@ from anime.rehearsal.faults import SimulatedNodeError
 from anime.rehearsal.folders import annotated_path, content_hash
 from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_calls import NodeCall, NodeResult
+from anime.rehearsal.node_progress import PromptProgress, preview_jpeg, small_picture
 from anime.rehearsal.node_types import JsonObject
-from anime.rehearsal.progress import Progress, preview_jpeg, small_picture
 from anime.rehearsal.prompt_queue import QueueItem
 from anime.rehearsal.saving import Metadata
 from anime.rehearsal.schedule import execution_order, reachable_nodes, signatures
@@ -27,108 +27,112 @@ logger = logging.getLogger(__name__)
 
 
 class RehearsalInterrupted(Exception):
-    """POST /interrupt was noticed."""
+    """The prompt was stopped by POST /interrupt."""
 
 
 @dataclass
-class RehearsalStage:
-    """What all prompts of a server share, and what is known of the running one."""
+class RehearsalState:
+    """What all prompts of a server share, and the state of the running one."""
 
     config: RehearsalConfig
     sockets: Sockets
     gpu: Gpu
-    remembered: dict[str, NodeResult] = field(default_factory=dict)
-    """Results of the last prompt's nodes by signature."""
+    cached_results: dict[str, NodeResult] = field(default_factory=dict)
+    """Results of the last prompt's nodes, by signature."""
     client_id: str | None = None
     node_id: str | None = None
-    """The node running now; a client that connects late is told."""
+    """The running node, which is sent to a client that connects meanwhile."""
     is_interrupted: bool = False
 
 
 class PromptRun:
     """One prompt being executed."""
 
-    def __init__(self, item: QueueItem, stage: RehearsalStage) -> None:
+    def __init__(self, item: QueueItem, state: RehearsalState) -> None:
         _number, self.prompt_id, self.graph, self.extra_data, self.outputs = item
         self.item = item
-        self.stage = stage
+        self.state = state
         self.client_id: str | None = self.extra_data.get("client_id")
-        self.progress = Progress(self.prompt_id, self.client_id, stage.sockets)
+        self.progress = PromptProgress(self.prompt_id, self.client_id, state.sockets)
         self.results: dict[str, NodeResult] = {}
         self.executed: list[str] = []
         self.messages: list[list[object]] = []
-        self.coming = Image.new("RGB", (1, 1))  # what previews show; drawn at the first step
+        self.preview_image = Image.new("RGB", (1, 1))  # drawn at the first step
 
     async def execute(self) -> JsonObject:
-        """Run the prompt, telling its client; the history entry of how it ended."""
-        stage = self.stage
-        stage.client_id, stage.is_interrupted = self.client_id, False
-        self._announce("execution_start")
+        """Run the prompt and send its messages; returns its history entry."""
+        state = self.state
+        state.client_id, state.is_interrupted = self.client_id, False
+        self._send_and_keep("execution_start")
         needed = reachable_nodes(self.graph, self.outputs)
         keys = await asyncio.to_thread(signatures, self.graph, needed, self._content_of)
         self.results = {
-            node: stage.remembered[key] for node, key in keys.items() if key in stage.remembered
+            node: state.cached_results[key]
+            for node, key in keys.items()
+            if key in state.cached_results
         }
-        stage.remembered = {keys[node]: result for node, result in self.results.items()}
+        state.cached_results = {keys[node]: result for node, result in self.results.items()}
         cached = tuple(self.results)
-        self._announce("execution_cached", nodes=list(cached))
+        self._send_and_keep("execution_cached", nodes=list(cached))
         succeeded = await self._run_nodes(keys, cached)
         if succeeded:
-            self._announce("execution_success")
+            self._send_and_keep("execution_success")
         return self._history_entry(succeeded=succeeded)
 
     def close(self) -> None:
-        """Tell the client that nothing runs any more, however it ended."""
-        self.stage.node_id = None
+        """Send the client that the prompt has ended, in whatever way."""
+        self.state.node_id = None
         self._send("executing", {"node": None, "prompt_id": self.prompt_id})
 
     async def _run_nodes(self, keys: dict[str, str], cached: tuple[str, ...]) -> bool:
         for node_id in execution_order(self.graph, self.outputs, cached):
             if node_id in cached:
-                self._show(node_id)
+                self._send_outputs(node_id)
                 self.progress.skip(node_id)
                 continue
             try:
                 self.results[node_id] = await self._run_node(node_id)
             except RehearsalInterrupted:
-                self._announce("execution_interrupted", **self._where(node_id))
+                self._send_and_keep("execution_interrupted", **self._node_details(node_id))
                 return False
-            except Exception as fault:  # noqa: BLE001  whatever a node raises goes to the client
+            except Exception as fault:  # noqa: BLE001  any error of a node is sent to the client
                 logger.warning("Node %s failed: %s", title_of(self.graph[node_id]), fault)
-                self._announce(
-                    "execution_error", **self._where(node_id), **self._why(node_id, fault)
+                self._send_and_keep(
+                    "execution_error",
+                    **self._node_details(node_id),
+                    **self._error_details(node_id, fault),
                 )
                 return False
-            self.stage.remembered[keys[node_id]] = self.results[node_id]
+            self.state.cached_results[keys[node_id]] = self.results[node_id]
             self.executed.append(node_id)
-            self._show(node_id)
+            self._send_outputs(node_id)
             self.progress.finish(node_id)
         return True
 
     async def _run_node(self, node_id: str) -> NodeResult:
-        self._heed_interrupt()
+        self._raise_if_interrupted()
         self.progress.start(node_id)
-        self.stage.node_id = node_id
+        self.state.node_id = node_id
         node = {"node": node_id, "display_node": node_id, "prompt_id": self.prompt_id}
         self._send("executing", node)
         class_type = self.graph[node_id]["class_type"]
-        self.stage.config.faults.before_node(class_type)
+        self.state.config.faults.before_node(class_type)
         return await BEHAVIOURS[class_type](self._call(node_id))
 
     def _call(self, node_id: str) -> NodeCall:
         async def on_step(step: int, steps: int, frame: Frame) -> None:
             preview = None
-            if self.stage.config.previews:
+            if self.state.config.previews:
                 if step == 1:
-                    self.coming = await asyncio.to_thread(small_picture, frame)
-                preview = await asyncio.to_thread(preview_jpeg, self.coming, step / steps)
+                    self.preview_image = await asyncio.to_thread(small_picture, frame)
+                preview = await asyncio.to_thread(preview_jpeg, self.preview_image, step / steps)
             self.progress.step(node_id, step, steps, preview)
-            self._heed_interrupt()
+            self._raise_if_interrupted()
 
         extra = self.extra_data.get("extra_pnginfo") or {}
-        metadata = Metadata(self.graph, extra, is_written=self.stage.config.writes_metadata)
+        metadata = Metadata(self.graph, extra, is_written=self.state.config.writes_metadata)
         return NodeCall(
-            self._input_values(node_id), self.stage.config, self.stage.gpu, metadata, on_step
+            self._input_values(node_id), self.state.config, self.state.gpu, metadata, on_step
         )
 
     def _input_values(self, node_id: str) -> JsonObject:
@@ -138,29 +142,29 @@ class PromptRun:
         }
 
     def _linked_value(self, source: str, slot: int) -> object:
-        """What a node gave; None where an input that nobody checks leads nowhere."""
+        """What a node returned; None for an unchecked link that has no source."""
         values = self.results[source].values if source in self.results else ()
         return values[slot] if slot < len(values) else None
 
-    def _heed_interrupt(self) -> None:
-        if self.stage.is_interrupted:
-            self.stage.is_interrupted = False
+    def _raise_if_interrupted(self) -> None:
+        if self.state.is_interrupted:
+            self.state.is_interrupted = False
             raise RehearsalInterrupted
 
     def _content_of(self, node_id: str) -> str:
         node = self.graph[node_id]
         if node["class_type"] != "LoadImage":
             return ""
-        return content_hash(annotated_path(self.stage.config.folders, str(node["inputs"]["image"])))
+        return content_hash(annotated_path(self.state.config.folders, str(node["inputs"]["image"])))
 
-    def _show(self, node_id: str) -> None:
+    def _send_outputs(self, node_id: str) -> None:
         ui = self.results[node_id].ui
         if ui is not None:
             node = {"node": node_id, "display_node": node_id, "output": ui}
             self._send("executed", {**node, "prompt_id": self.prompt_id})
 
-    def _announce(self, kind: str, **details: object) -> None:
-        """Send a message that history keeps, too."""
+    def _send_and_keep(self, kind: str, **details: object) -> None:
+        """Send a message, and keep it for the history entry."""
         about = {"prompt_id": self.prompt_id, **details, "timestamp": int(time.time() * 1000)}
         if kind == "execution_cached":
             about = {"nodes": about.pop("nodes"), **about}
@@ -169,16 +173,16 @@ class PromptRun:
 
     def _send(self, kind: str, payload: JsonObject) -> None:
         if self.client_id is not None:
-            self.stage.sockets.send(kind, payload, self.client_id)
+            self.state.sockets.send(kind, payload, self.client_id)
 
-    def _where(self, node_id: str) -> JsonObject:
+    def _node_details(self, node_id: str) -> JsonObject:
         return {
             "node_id": node_id,
             "node_type": self.graph[node_id]["class_type"],
             "executed": list(self.executed),
         }
 
-    def _why(self, node_id: str, fault: Exception) -> JsonObject:
+    def _error_details(self, node_id: str, fault: Exception) -> JsonObject:
         kind = type(fault)
         name = kind.__qualname__
         if isinstance(fault, SimulatedNodeError):

@@ -1,4 +1,4 @@
-"""The forms of ComfyUI's answers, and of its failures."""
+"""The forms of ComfyUI's answers and errors."""
 
 import json
 import logging
@@ -15,24 +15,24 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def json_reply(content: Any, status: int = 200) -> Response:  # any JSON value
-    """A JSON answer; NaN goes out bare, as ComfyUI's does."""
+    """A JSON answer; NaN is sent as `NaN`, as ComfyUI does."""
     return Response(json.dumps(content), status, media_type="application/json; charset=utf-8")
 
 
 def empty_reply(status: int = 200) -> Response:
-    """An answer without a body, which says nothing but its status."""
+    """An answer that has a status and no body."""
     return Response(status_code=status)
 
 
-def in_trouble() -> Response:
-    """The 500 that any input ComfyUI did not foresee gets."""
+def server_error() -> Response:
+    """ComfyUI's answer 500 to input that makes it fail."""
     return PlainTextResponse(
         "500 Internal Server Error\n\nServer got itself in trouble", status_code=500
     )
 
 
-def unforeseen(endpoint: Endpoint) -> Endpoint:
-    """The endpoint, answering 500 in plain text where bad input makes it fail."""
+def errors_as_500(endpoint: Endpoint) -> Endpoint:
+    """The endpoint; it answers 500 in plain text when bad input makes it fail."""
 
     @wraps(endpoint)
     async def answer(request: Request) -> Response:
@@ -40,15 +40,15 @@ def unforeseen(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except (ValueError, TypeError, KeyError, AttributeError) as fault:
             logger.info("%s %s: %r", request.method, request.url.path, fault)
-            return in_trouble()
+            return server_error()
 
     return answer
 
 
-async def body_of(request: Request) -> Any:  # whatever JSON the client sent
+async def json_body(request: Request) -> Any:  # whatever JSON the client sent
     """The JSON body, whatever its content type.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the body is not JSON.
     """
     return json.loads(await request.body())

@@ -1,6 +1,6 @@
-"""Pictures on disk: names with a counter, and the graph inside each file, as ComfyUI writes them.
+"""Writing pictures as ComfyUI does: names with a counter, and the graph inside each file.
 
-Nothing that changes with time goes into a file: the same picture and graph give the same bytes.
+Files contain no time: the same picture and graph give the same bytes.
 """
 
 import json
@@ -24,14 +24,14 @@ MILLISECONDS = 1000
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file tells of its making."""
+    """The metadata that is written into a file."""
 
     graph: Graph
     extra_pnginfo: JsonObject
     is_written: bool = True
 
     def texts(self) -> dict[str, str]:
-        """The texts by key: the graph as `prompt`, then all of extra_pnginfo, each as JSON."""
+        """JSON texts by key: the graph as `prompt`, then all of extra_pnginfo."""
         if not self.is_written:
             return {}
         extra = {str(key): json.dumps(value) for key, value in self.extra_pnginfo.items()}
@@ -54,7 +54,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the files of one save go: `folder/name_00007_.png`, counted on from `counter`."""
+    """The paths of the files of one save: `folder/name_00007_.png`, counted from `counter`."""
 
     root: Path
     folder: Path
@@ -62,7 +62,7 @@ class Destination:
     counter: int
 
     def path(self, index: int, extension: str) -> Path:
-        """The file of the picture with that index in its batch."""
+        """The path of the picture with that index in its batch."""
         return self.folder / f"{self.name}_{self.counter + index:05}_.{extension}"
 
     def describe(self, path: Path) -> JsonObject:
@@ -76,12 +76,12 @@ class Destination:
 
 
 def make_destination(root: Path, prefix: str, size: tuple[int, int]) -> Destination:
-    """The destination a prefix stands for, its folder made.
+    """The destination of a prefix; its folder is made.
 
-    The counter is one more than the highest in the folder now, so names repeat once files move.
+    The counter is one more than the highest in the folder, so names repeat when files are moved.
 
     Raises:
-        SimulatedNodeError: the prefix leads out of `root`.
+        SimulatedNodeError: the prefix names a folder outside of `root`.
     """
     prefix = prefix.replace("%width%", str(size[0])).replace("%height%", str(size[1]))
     target = Path(os.path.normpath(root / prefix))
@@ -98,7 +98,7 @@ def make_destination(root: Path, prefix: str, size: tuple[int, int]) -> Destinat
 def save_stills(
     pictures: Iterable[Image.Image], destination: Destination, metadata: Metadata
 ) -> list[JsonObject]:
-    """Write a PNG for each picture; the files as history names them."""
+    """Write a PNG for each picture; returns the files as history names them."""
     files = []
     for index, picture in enumerate(pictures):
         path = destination.path(index, "png")
@@ -117,7 +117,7 @@ def save_webp(
     quality: int,
     effort: int,
 ) -> JsonObject:
-    """Write an animated WEBP; the file as history names it."""
+    """Write an animated WEBP; returns the file as history names it."""
     path = destination.path(0, "webp")
     pictures[0].save(
         path,
@@ -140,7 +140,7 @@ def save_apng(
     fps: float,
     compress_level: int,
 ) -> JsonObject:
-    """Write an animated PNG; the file as history names it."""
+    """Write an animated PNG; returns the file as history names it."""
     path = destination.path(0, "png")
     pictures[0].save(
         path,

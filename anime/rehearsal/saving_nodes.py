@@ -1,4 +1,4 @@
-"""What the nodes that save files do. They draw: only they know stills from animations."""
+"""The nodes that save files. Pictures are drawn here, as stills or as frames of an animation."""
 
 import asyncio
 
@@ -30,7 +30,7 @@ async def preview_images(call: NodeCall) -> NodeResult:
 
 def _save_stills(call: NodeCall, folder: str, prefix: str) -> NodeResult:
     destination = _destination(call, folder, prefix)
-    pictures = (frame.draw(None) for frame in call.take("images", Images).frames)
+    pictures = (frame.draw(None) for frame in call.input("images", Images).frames)
     return NodeResult(ui={"images": save_stills(pictures, destination, call.metadata)})
 
 
@@ -71,11 +71,11 @@ def _save_apng(call: NodeCall) -> NodeResult:
 
 
 def _destination(call: NodeCall, folder: str, prefix: str) -> Destination:
-    first = call.take("images", Images).frames[0]
+    first = call.input("images", Images).frames[0]
     return make_destination(call.config.folders[folder], prefix, (first.width, first.height))
 
 
 def _animation(call: NodeCall) -> list[Image.Image]:
     """The batch drawn as the frames of one loop."""
-    frames = call.take("images", Images).frames
+    frames = call.input("images", Images).frames
     return [frame.draw(index / len(frames)) for index, frame in enumerate(frames)]

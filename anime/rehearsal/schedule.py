@@ -1,4 +1,4 @@
-"""Which nodes a prompt needs, in which order, and under which key a result is remembered."""
+"""Which nodes a prompt needs, in which order, and the cache keys of their results."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ def sources_of(graph: Graph, node_id: str) -> list[str]:
 
 
 def reachable_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
-    """The outputs and all that they need, in the order of the graph."""
+    """The outputs and all nodes that they need, in the order of the graph."""
     found: set[str] = set()
     waiting = list(outputs)
     while waiting:
@@ -26,8 +26,8 @@ def reachable_nodes(graph: Graph, outputs: Iterable[str]) -> list[str]:
 
 
 def execution_order(graph: Graph, outputs: Collection[str], cached: Container[str]) -> list[str]:
-    """The nodes to run, each after what it needs; of those that are ready the one nearest to an
-    output goes first, so that pictures are saved as early as they can be.
+    """The nodes to run, each after what it needs; of those that are ready, the one nearest to an
+    output goes first, so that pictures are saved as early as possible.
     """
     waiting = _discovered(graph, outputs, cached)
     order: list[str] = []
@@ -41,7 +41,7 @@ def execution_order(graph: Graph, outputs: Collection[str], cached: Container[st
 
 
 def _discovered(graph: Graph, outputs: Iterable[str], cached: Container[str]) -> list[str]:
-    """What must run, in the order in which a walk from the outputs meets it."""
+    """The nodes that must run, in the order in which a search from the outputs finds them."""
     found: dict[str, None] = {}
     for output in outputs:
         waiting = [output]
@@ -57,7 +57,7 @@ def _discovered(graph: Graph, outputs: Iterable[str], cached: Container[str]) ->
 def _steps_to_output(
     graph: Graph, node: str, outputs: Collection[str], waiting: Collection[str]
 ) -> int:
-    """0 for an output, 1 for what feeds one, 2 for what feeds that, 3 for all else."""
+    """0 for an output, 1 for a source of one, 2 for a source of that, 3 for all others."""
     layer = {other for other in waiting if other in outputs}
     for steps in range(3):
         if node in layer:
@@ -69,9 +69,9 @@ def _steps_to_output(
 def signatures(
     graph: Graph, node_ids: Iterable[str], content_of: Callable[[str], str]
 ) -> dict[str, str]:
-    """The cache key of each node: its class and inputs and those of all before it, not its id.
+    """The cache key of each node: a hash of its class and inputs and all before it, not its id.
 
-    `content_of` gives what else a node depends on: for LoadImage the hash of its file.
+    `content_of` returns what else a node depends on: for LoadImage, the hash of its file.
     """
     known: dict[str, str] = {}
 

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
-LOOK_SECONDS = 0.005  # how often a starting server is looked at
+POLL_SECONDS = 0.005  # between two checks of a starting server
 
 
 def run(config: RehearsalConfig) -> None:
-    """Serve until SIGINT or SIGTERM, then end at once and without goodbye, as ComfyUI does.
+    """Serve until SIGINT or SIGTERM, then end at once without a shutdown, as ComfyUI does.
 
     Raises:
         ConfigurationError: the port is taken or the folders cannot be made.
@@ -41,11 +41,11 @@ async def _serve_until_signalled(config: RehearsalConfig) -> None:
 
 @asynccontextmanager
 async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
-    """A server inside the running event loop; gives its base URL, without a trailing slash.
+    """A server inside the running event loop; yields its base URL, without a trailing slash.
 
     Raises:
-        ConfigurationError: the port is taken, the address is not this machine's, or the folders
-            cannot be made.
+        ConfigurationError: the port is taken, this machine does not have the address, or the
+            folders cannot be made.
         StackError: the server did not start.
     """
     listener = listening_socket(config.host, config.port, variable="ANIME_REHEARSAL_PORT")
@@ -77,7 +77,7 @@ def _uvicorn_config(config: RehearsalConfig) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to its owner."""
+    """A server that leaves signals to its caller."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -103,6 +103,6 @@ async def _wait_until_started(server: uvicorn.Server, task: "asyncio.Task[None]"
             if task.done():
                 raise StackError(
                     "The rehearsal server did not start.",
-                    "Look at the log lines above this one.",
+                    "See the log lines above this one.",
                 ) from task.exception()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)

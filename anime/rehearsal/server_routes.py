@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from anime.rehearsal.guard import MAX_BODY_BYTES
+from anime.rehearsal.middleware import MAX_BODY_BYTES
 from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply, json_reply
-from anime.rehearsal.worker import Worker
 
 COMFYUI_VERSION = "0.3.64"
 FEATURES = {"supports_preview_metadata": True, "max_upload_size": MAX_BODY_BYTES}
@@ -22,9 +22,9 @@ There is no model and no GPU here. See <a href="system_stats">/system_stats</a>.
 
 
 class ServerRoutes:
-    """Endpoints over one worker's configuration and pretended GPU."""
+    """Endpoints of one worker's configuration and simulated GPU."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: PromptWorker) -> None:
         self._worker = worker
         config = worker.config
         self._models = {
@@ -49,11 +49,11 @@ class ServerRoutes:
         )
 
     async def page(self, _request: Request) -> Response:
-        """A word of explanation where ComfyUI has its editor."""
+        """A page that explains the server, where ComfyUI has its editor."""
         return HTMLResponse(PAGE)
 
     async def system_stats(self, _request: Request) -> Response:
-        """Memory of the machine and of the pretended GPU; says that it is a rehearsal."""
+        """Memory of the machine and of the simulated GPU; `rehearsal` marks the server."""
         memory = psutil.virtual_memory()
         system = {
             "os": os.name,
@@ -66,10 +66,10 @@ class ServerRoutes:
             "argv": ["anime", "rehearsal"],
             "rehearsal": True,
         }
-        return json_reply({"system": system, "devices": [self._worker.stage.gpu.describe()]})
+        return json_reply({"system": system, "devices": [self._worker.state.gpu.describe()]})
 
     async def features(self, _request: Request) -> Response:
-        """What the server can do, as the websocket tells it, too."""
+        """The features of the server, which are also sent by WebSocket."""
         return json_reply(FEATURES)
 
     async def all_nodes(self, _request: Request) -> Response:

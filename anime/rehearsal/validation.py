@@ -1,7 +1,7 @@
-"""The judgement on a graph: which outputs may run, and what is wrong with the others.
+"""The validation of a graph: which outputs may run, and the errors of the others.
 
-The error types, messages and shapes are those of ComfyUI's POST /prompt. Values are turned into
-what the input takes ("64" becomes 64) in place, as there.
+The types, messages and fields of errors are those of ComfyUI's POST /prompt. Values are converted
+to the type of their input ("64" to 64) in place, as there.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -22,35 +22,35 @@ CONVERSIONS: dict[str, Callable[[Any], object]] = {  # of whatever the client se
 
 
 @dataclass
-class Verdict:
-    """What POST /prompt says: `error` only when nothing at all may run."""
+class GraphValidation:
+    """The result for POST /prompt: it has an `error` only when no output may run."""
 
     outputs: list[str] = field(default_factory=list)
     error: JsonObject | None = None
     node_errors: JsonObject = field(default_factory=dict)
 
 
-def judge_graph(
+def validate_graph(
     graph: Graph,
     types: Mapping[str, NodeType],
     file_exists: Callable[[str], bool],
     targets: Collection[str] | None = None,
-) -> Verdict:
-    """The verdict on a graph. `targets` leaves only those output nodes to run.
+) -> GraphValidation:
+    """The validation of a graph. With `targets`, only those output nodes are to run.
 
     Raises:
-        TypeError: the graph is none at all; ComfyUI answers 500 then.
+        TypeError: it is not a graph; ComfyUI then answers 500.
     """
     outputs = []
     for node_id, node in graph.items():
         fault = _class_fault(node_id, node, types)
         if fault:
-            return Verdict(error=fault)
+            return GraphValidation(error=fault)
         if types[node["class_type"]].is_output and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
-        return Verdict(error=error("prompt_no_outputs", "Prompt has no outputs"))
-    return _Judge(graph, types, file_exists).judge(outputs)
+        return GraphValidation(error=error("prompt_no_outputs", "Prompt has no outputs"))
+    return _GraphValidator(graph, types, file_exists).validate(outputs)
 
 
 def error(kind: str, message: str, details: str = "", **extra_info: object) -> JsonObject:
@@ -72,40 +72,40 @@ def _class_fault(node_id: str, node: object, types: Mapping[str, NodeType]) -> J
 
 
 @dataclass
-class _Judge:
-    """One pass over a graph; remembers what it found, so that shared nodes are judged once."""
+class _GraphValidator:
+    """One pass over a graph; keeps its results, so that shared nodes are validated once."""
 
     graph: Graph
     types: Mapping[str, NodeType]
     file_exists: Callable[[str], bool]
     faults: dict[str, list[JsonObject]] = field(default_factory=dict)
-    sound: dict[str, bool] = field(default_factory=dict)
+    valid: dict[str, bool] = field(default_factory=dict)
 
-    def judge(self, outputs: list[str]) -> Verdict:
-        verdict = Verdict()
+    def validate(self, outputs: list[str]) -> GraphValidation:
+        result = GraphValidation()
         details: list[str] = []
         for output in outputs:
-            if self._output_is_sound(output):
-                verdict.outputs.append(output)
+            if self._is_valid_output(output):
+                result.outputs.append(output)
             else:
                 reasons = self.faults.get(output, [])
                 details += [f"{reason['message']}: {reason['details']}" for reason in reasons]
-                self._blame(verdict.node_errors, output)
-        if not verdict.outputs:
+                self._add_node_errors(result.node_errors, output)
+        if not result.outputs:
             message = "Prompt outputs failed validation"
-            verdict.error = error("prompt_outputs_failed_validation", message, "\n".join(details))
-        return verdict
+            result.error = error("prompt_outputs_failed_validation", message, "\n".join(details))
+        return result
 
-    def _output_is_sound(self, output: str) -> bool:
+    def _is_valid_output(self, output: str) -> bool:
         try:
-            return self._is_sound(output)
+            return self._is_valid(output)
         except (KeyError, IndexError, TypeError) as fault:
-            self.sound[output] = False
+            self.valid[output] = False
             reason = error("exception_during_validation", "Exception when validating node")
             self.faults[output] = [_with_exception(reason, fault)]
             return False
 
-    def _blame(self, node_errors: JsonObject, output: str) -> None:
+    def _add_node_errors(self, node_errors: JsonObject, output: str) -> None:
         for node_id, reasons in self.faults.items():
             if reasons:
                 entry = node_errors.setdefault(
@@ -118,29 +118,29 @@ class _Judge:
                 )
                 entry["dependent_outputs"].append(output)
 
-    def _is_sound(self, node_id: str) -> bool:
-        """Whether the node and all before it can run. A node met again inside a cycle cannot."""
-        if node_id in self.sound:
-            return self.sound[node_id]
-        self.sound[node_id] = False
+    def _is_valid(self, node_id: str) -> bool:
+        """Whether the node and all before it can run. A node that is part of a cycle cannot."""
+        if node_id in self.valid:
+            return self.valid[node_id]
+        self.valid[node_id] = False
         node = self.graph[node_id]
         given: JsonObject = node["inputs"]
         node_type = self.types[node["class_type"]]
         faults: list[JsonObject] = []
-        all_before_are_sound = True
+        are_sources_valid = True
         for wanted in node_type.inputs:
             if isinstance(given.get(wanted.name), list):
-                fault, before_is_sound = self._link_fault(wanted, given[wanted.name])
-                all_before_are_sound &= before_is_sound
+                fault, is_source_valid = self._link_fault(wanted, given[wanted.name])
+                are_sources_valid &= is_source_valid
             else:
                 fault = self._value_fault(node_type, wanted, given)
             faults += [fault] if fault else []
         self.faults[node_id] = faults
-        self.sound[node_id] = all_before_are_sound and not faults
-        return self.sound[node_id]
+        self.valid[node_id] = are_sources_valid and not faults
+        return self.valid[node_id]
 
     def _link_fault(self, wanted: NodeInput, link: list[Any]) -> tuple[JsonObject | None, bool]:
-        """What is wrong with the link itself, and whether all before it can run."""
+        """The error of the link itself, and whether all before it can run."""
         shown = {"input_name": wanted.name, "input_config": wanted.describe()}
         if len(link) != LINK_LENGTH:
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
@@ -162,24 +162,24 @@ class _Judge:
                 received_type=received,
                 linked_node=link,
             ), True
-        return None, self._source_is_sound(source, shown, link)
+        return None, self._is_valid_source(source, shown, link)
 
-    def _source_is_sound(self, source: str, shown: JsonObject, link: list[Any]) -> bool:
+    def _is_valid_source(self, source: str, shown: JsonObject, link: list[Any]) -> bool:
         try:
-            return self._is_sound(source)
+            return self._is_valid(source)
         except (KeyError, IndexError, TypeError) as fault:
             message = "Exception when validating inner node"
             reason = error("exception_during_inner_validation", message, **shown)
             reason["extra_info"] |= {"exception_message": str(fault), "linked_node": link}
             reason = _with_exception(reason, fault)
             self.faults[source] = [reason]
-            self.sound[source] = False
+            self.valid[source] = False
             return False
 
     def _value_fault(
         self, node_type: NodeType, wanted: NodeInput, given: JsonObject
     ) -> JsonObject | None:
-        """What is wrong with a value. Sets the value to what the input takes."""
+        """The error of a value. Converts the value to the type of its input."""
         name = wanted.name
         if name not in given:
             if not wanted.required:
@@ -228,12 +228,12 @@ def _unconvertible(wanted: NodeInput, value: object, fault: Exception) -> JsonOb
 
 def _range_fault(wanted: NodeInput, value: Any) -> JsonObject | None:  # a number, if limited
     shown = {"input_name": wanted.name, "input_config": wanted.describe(), "received_value": value}
-    least, most = wanted.options.get("min"), wanted.options.get("max")
-    if least is not None and value < least:
-        message = f"Value {value} smaller than min of {least}"
+    minimum, maximum = wanted.options.get("min"), wanted.options.get("max")
+    if minimum is not None and value < minimum:
+        message = f"Value {value} smaller than min of {minimum}"
         return error("value_smaller_than_min", message, wanted.name, **shown)
-    if most is not None and value > most:
-        message = f"Value {value} bigger than max of {most}"
+    if maximum is not None and value > maximum:
+        message = f"Value {value} bigger than max of {maximum}"
         return error("value_bigger_than_max", message, wanted.name, **shown)
     return None
 

@@ -1,7 +1,7 @@
-"""What flows along the links of a graph: models, prompts, latents and pictures.
+"""The values of a graph's links: models, prompts, latents and pictures.
 
-Pictures are drawn when they are saved, because only then it is known whether a batch is a set of
-takes or the frames of one animation.
+Pictures are drawn when they are saved: only then is it known whether a batch is a set of takes or
+the frames of one animation.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Draw: TypeAlias = Callable[[float | None], Image.Image]
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint with the LoRAs laid over it. Stands for MODEL, CLIP and VAE alike."""
+    """A checkpoint with its LoRAs. Stands for MODEL, CLIP and VAE alike."""
 
     checkpoint: str
     loras: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Latent:
-    """A batch of latents, by what decoding them gives. Sizes in pixels of the picture."""
+    """A batch of latents, as the pictures that they decode to. Sizes in pixels of the picture."""
 
     width: int
     height: int

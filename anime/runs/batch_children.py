@@ -17,21 +17,21 @@ from anime.core.labels import label_of
 from anime.errors import AnimeError, DatabaseUnavailable, LeaseLost, PrefectUnavailable
 from anime.retry_policies import BATCH_CHILD
 from anime.runs.connections import Connections
-from blocks.connections import open_studio
+from blocks.studio_blocks import load_blocks
 from tasks.artifacts import ProgressBar
-from tasks.batches import BatchJob, cancel_all, give_up, has_ended, wait_until_free
-from tasks.retries import PREFECT_FAULTS, may_prefect_do_it_later
+from tasks.batches import BatchJob, cancel_all, has_ended, record_child_failure, wait_until_free
+from tasks.retries import PREFECT_FAULTS, is_transient_prefect_error
 
 GenerateFlow = Callable[..., Awaitable[list[str]]]  # the flow that renders one job
 
 _log = logging.getLogger(__name__)
 
-# Beside those in flight: some that get ready and some whose files are put away meanwhile.
-_BESIDE_WINDOW = 6
-# For how long Prefect and PostgreSQL may be away together, before what is left has failed. Either
-# client has tried for minutes itself by the time it says so.
+# Beside those in flight: some that are prepared and some whose files are organised meanwhile.
+_EXTRA_CHILDREN = 6
+# For how long Prefect and PostgreSQL may be away together before the rest of the batch fails.
+# Either client has retried for minutes itself before it raises.
 _OUTAGE_SECONDS = 1800.0
-_PASSING = (DatabaseUnavailable, LeaseLost, PrefectUnavailable)
+_TRANSIENT = (DatabaseUnavailable, LeaseLost, PrefectUnavailable)
 _SEE_LOG = "See Prefect's log and that of the batch's run, then run the batch again."
 
 
@@ -43,9 +43,9 @@ def id_of_run() -> UUID:
 async def render_all(
     jobs: Sequence[BatchJob], connections: Connections, generate: GenerateFlow
 ) -> None:
-    """Render every job that has no files yet, so many at a time that the GPU never waits.
+    """Render every job that has no files yet, enough at a time that the GPU never waits.
 
-    How each ended is in its row: a failure does not stop the others.
+    Each job's row says how it ended: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
     async with ProgressBar(id_of_run(), "Generations that have ended") as bar:
@@ -54,7 +54,7 @@ async def render_all(
         )
         async with asyncio.TaskGroup() as group:
             for job in missing:
-                group.create_task(children.bring_to_end(job))
+                group.create_task(children.render(job))
 
 
 class _Children:
@@ -71,24 +71,24 @@ class _Children:
     ) -> None:
         self._connections, self._generate, self._bar = connections, generate, bar
         self._total, self._ended = total, ended
-        self._slots = asyncio.Semaphore(connections.studio.comfyui.in_flight + _BESIDE_WINDOW)
+        self._slots = asyncio.Semaphore(connections.blocks.comfyui.in_flight + _EXTRA_CHILDREN)
         self._away_since: float | None = None
         self._bar.move(100 * ended // total)
 
-    async def bring_to_end(self, job: BatchJob) -> None:
-        """Render the job when it is its turn. Whatever goes wrong is this job's alone."""
+    async def render(self, job: BatchJob) -> None:
+        """Render the job when it is its turn. An error fails this job alone."""
         async with self._slots:
             try:
                 await self._render_through_outages(job)
-            except Exception as fault:  # noqa: BLE001  a bug in one is no end of the others
-                await self._give_up(job, fault)
+            except Exception as fault:  # noqa: BLE001  a bug in one must not end the others
+                await self._record_failure(job, fault)
         self._ended += 1
         self._bar.move(100 * self._ended // self._total)
 
     # Twice is harmless: a run finds what an earlier run of its job has done, and goes on.
     async def _render_through_outages(self, job: BatchJob) -> None:
         has_waited, retries = False, count()
-        while isinstance(fault := await _render(job, self._generate), _PASSING):
+        while isinstance(fault := await _render(job, self._generate), _TRANSIENT):
             if await has_ended(self._connections.database, job.job_id):
                 return
             if isinstance(fault, LeaseLost):
@@ -99,23 +99,27 @@ class _Children:
                 raise fault
             else:
                 await BATCH_CHILD.wait(next(retries))
-            # Its run may have died just now: then it is free as soon as the lease lapses. One that
-            # lives may render for as long as a render may.
-            patience = self._connections.studio.comfyui.silence_timeout_seconds
-            await wait_until_free(self._connections.database, job.job_id, timeout_seconds=patience)
+            # Its run may have died just now: then it is free as soon as the lease lapses. A live
+            # run may take as long as any render may.
+            timeout_seconds = self._connections.blocks.comfyui.silence_timeout_seconds
+            await wait_until_free(
+                self._connections.database, job.job_id, timeout_seconds=timeout_seconds
+            )
         self._away_since = None
 
     def _is_outage_over_limit(self) -> bool:
-        """Whether no run of the batch has been kept to its end for too long."""
+        """Whether no run of the batch has come to its end for too long."""
         now = time.monotonic()
         self._away_since = self._away_since or now
         return now - self._away_since >= _OUTAGE_SECONDS
 
-    async def _give_up(self, job: BatchJob, fault: Exception) -> None:
-        error, bug = (fault, None) if isinstance(fault, AnimeError) else (_surprise(fault), fault)
+    async def _record_failure(self, job: BatchJob, fault: Exception) -> None:
+        error, bug = (fault, None) if isinstance(fault, AnimeError) else (_unexpected(fault), fault)
         _log.error("Generation %d of the batch: %s", job.number, error, exc_info=bug)
         try:
-            await give_up(self._connections.database, self._connections.publisher, job, error)
+            await record_child_failure(
+                self._connections.database, self._connections.publisher, job, error
+            )
         except (DatabaseUnavailable, LeaseLost) as reason:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
 
@@ -133,9 +137,9 @@ async def _render(job: BatchJob, generate: GenerateFlow) -> BaseException | None
             ended = await generate(job_id=job.job_id, **parameters, return_state=True)
         state = cast("State[Any]", ended)  # return_state decides, which the signature cannot say
         outcome = await state.aresult(raise_on_failure=False)
-    except (*PREFECT_FAULTS, Abort) as fault:  # the flow's own come as its state
+    except (*PREFECT_FAULTS, Abort) as fault:  # errors of the flow itself come as its state
         outcome = _unavailable(fault)
-        if not may_prefect_do_it_later(fault):
+        if not is_transient_prefect_error(fault):
             raise outcome from fault
     if isinstance(outcome, BaseException):
         _log.warning("Generation %d of the batch: %s", job.number, outcome)
@@ -143,19 +147,19 @@ async def _render(job: BatchJob, generate: GenerateFlow) -> BaseException | None
     return None
 
 
-def _surprise(bug: Exception) -> AnimeError:
+def _unexpected(bug: Exception) -> AnimeError:
     return AnimeError(f"Unexpected {type(bug).__name__}: {bug}.", _SEE_LOG)
 
 
 def _unavailable(fault: BaseException) -> PrefectUnavailable:
-    said = str(fault).partition(" - ")[0] or type(fault).__name__
-    return PrefectUnavailable(f"Prefect did not run the generation: {said}.", _SEE_LOG)
+    reason = str(fault).partition(" - ")[0] or type(fault).__name__
+    return PrefectUnavailable(f"Prefect did not run the generation: {reason}.", _SEE_LOG)
 
 
 async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Stop what a cancelled batch has asked for and is not done."""
+    """Stop the jobs of a cancelled batch that have not ended. A cancellation hook."""
     del flow, state
     job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
-    studio = await open_studio()
-    async with studio.database.client() as database, studio.comfyui.client() as comfy:
+    blocks = await load_blocks()
+    async with blocks.database.client() as database, blocks.comfyui.client() as comfy:
         await cancel_all(database, comfy, job_ids)

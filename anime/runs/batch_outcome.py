@@ -1,4 +1,4 @@
-"""What becomes of a batch at its end."""
+"""The outcome of a batch: its pictures, its paths, and whether it is complete."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from anime.errors import BatchIncomplete
 from anime.schemas import FileRecord
 from tasks.batches import BatchOutcome
 
-_TOLD = 3  # reasons in the message of a batch; the table has all
+_MAX_REASONS = 3  # reasons in the message of a batch; the table has all
 
 
 def name_of_sheet(batch: BatchRequest, run_id: UUID) -> str:
@@ -19,7 +19,7 @@ def name_of_sheet(batch: BatchRequest, run_id: UUID) -> str:
 
 
 def pictures_of(outcomes: Sequence[BatchOutcome]) -> list[tuple[str, FileRecord]]:
-    """Caption and file of all that was made, in the order of the batch."""
+    """Caption and file of every output, in the order of the batch."""
     return [(_caption_of(outcome), file) for outcome in outcomes for file in outcome.files]
 
 
@@ -31,7 +31,7 @@ def _caption_of(outcome: BatchOutcome) -> str:
 
 
 def paths_of(outcomes: Sequence[BatchOutcome]) -> list[str]:
-    """Where all that was made lies."""
+    """The paths of all outputs, in the order of the batch."""
     return [file.file_path for outcome in outcomes for file in outcome.files]
 
 
@@ -44,7 +44,7 @@ def raise_unless_complete(outcomes: Sequence[BatchOutcome]) -> None:
     missing = [each for each in outcomes if each.job.status is not JobStatus.COMPLETED]
     if not missing:
         return
-    reasons = "; ".join(f"{each.number}: {each.reason}" for each in missing[:_TOLD])
+    reasons = "; ".join(f"{each.number}: {each.reason}" for each in missing[:_MAX_REASONS])
     raise BatchIncomplete(
         f"{summary_of([each.job.status for each in outcomes])}. {reasons}",
         "The table has all reasons; run the batch again to render only what is missing.",

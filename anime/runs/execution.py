@@ -1,4 +1,4 @@
-"""One run's hold on one job: its lease, its heartbeat, and what becomes of an error."""
+"""One run's work on one job: its lease, its heartbeat, and how an error is recorded."""
 
 import asyncio
 import logging
@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from prefect import runtime
 
 from anime.assets.store import AssetStore
-from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
 from anime.db.notifications import STOP
@@ -27,38 +27,38 @@ from anime.errors import (
 )
 from anime.runs.connections import Connections, open_connections
 from anime.schemas import GenerationRequest
-from blocks.connections import StudioBlocks
+from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
 from tasks.progress import Reporter
-from tasks.records import record_failure, take_job
+from tasks.records import lease_job, record_failure
 
 _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0  # of PostgreSQL's, so that the lease outlives one that is lost
 _SHUTDOWN_SECONDS = 5.0
-_STOP_SECONDS = 60.0  # a node that hears of no interrupt comes to an end of its own
-_BEYOND_RECALL = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # what is made by then is kept
+_STOP_SECONDS = 60.0  # a node that ignores the interrupt ends by itself
+_UNSTOPPABLE_STAGES = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # the files exist by then
 
 
 @dataclass(frozen=True)
 class JobExecution:
-    """What a run works with. `lease` is None when the job has ended before."""
+    """What a run works with. `lease_or_none` is None if the job had ended before."""
 
     job_id: UUID
     request: GenerationRequest
     seed: int
     connections: Connections
     reporter: Reporter
-    lease: Lease | None
+    lease_or_none: Lease | None
 
     @property
-    def studio(self) -> StudioBlocks:
-        """How the four systems are set up."""
-        return self.connections.studio
+    def blocks(self) -> StudioBlocks:
+        """The settings of the four systems."""
+        return self.connections.blocks
 
     @property
     def database(self) -> Database:
-        """The record."""
+        """The database with the job's row."""
         return self.connections.database
 
     @property
@@ -68,51 +68,60 @@ class JobExecution:
 
     @property
     def library(self) -> AssetStore:
-        """Where the files go."""
+        """The store that the files go to."""
         return self.connections.library
 
     @property
-    def held(self) -> Lease:
-        """The lease of a run that has work to do."""
-        if self.lease is None:
+    def has_ended(self) -> bool:
+        """Whether the job had ended before, so that nothing is left to do."""
+        return self.lease_or_none is None
+
+    @property
+    def lease(self) -> Lease:
+        """The lease.
+
+        Raises:
+            LeaseLost: there is none, as the job has ended.
+        """
+        if self.lease_or_none is None:
             raise LeaseLost(f"Job {self.job_id} has ended already.", "Nothing is left to do.")
-        return self.lease
+        return self.lease_or_none
 
 
 @asynccontextmanager
 async def execute_job(
     parameters: Mapping[str, Any],
 ) -> AsyncIterator[JobExecution]:  # flow parameters
-    """Hold the job this flow run is for: written down, leased, and told what becomes of it.
+    """Hold this flow run's job for as long as the block lasts: inserted, leased, and recorded.
 
-    A run that names no job (from the Prefect UI or API) is a job of its own id. Errors are
-    recorded and raised on; when the run itself is stopped, the lease is given back so that
-    another run can go on at once.
+    A run that names no job (from the Prefect UI or API) is a job under its own id. Errors are
+    recorded and raised on; if the run itself is stopped, the lease is released so that another
+    run can go on at once.
     """
     run_id = UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
     fields = dict(parameters)
     job_id = fields.pop("job_id", None) or run_id
     request = GenerationRequest.model_validate(fields)
     async with open_connections() as connections:
-        run = await _take(connections, job_id, request, run_id)
-        if run.lease is None:
+        run = await _lease_job(connections, job_id, request, run_id)
+        if run.has_ended:
             yield run
             return
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             yield run
 
 
-async def _take(
+async def _lease_job(
     connections: Connections, job_id: UUID, request: GenerationRequest, run_id: UUID
 ) -> JobExecution:
     seed = request.seed if request.seed is not None else seed_of(job_id)
-    found, lease = await take_job(
+    found, lease = await lease_job(
         connections.database,
         job_id,
         request,
         seed=seed,
         owner=run_id,
-        lease_seconds=connections.studio.database.lease_seconds,
+        lease_seconds=connections.blocks.database.lease_seconds,
     )
     await connections.publisher.announce(found, request)
     return JobExecution(
@@ -121,13 +130,13 @@ async def _take(
         seed=seed,
         connections=connections,
         reporter=Reporter(connections.publisher, job_id, found),
-        lease=lease,
+        lease_or_none=lease,
     )
 
 
 @asynccontextmanager
 async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
-    """Write down why the run ends before its work is done, whatever ends it."""
+    """Record why the run ends before its work is done, whatever ends it."""
     try:
         yield
     except LeaseLost:
@@ -136,42 +145,42 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         if await _stop_render(run):
             await _settle_cancelled(run, lease)
         else:
-            await _give_back(run, lease)  # for the reconciler, which goes on stopping it
+            await _release(run, lease)  # the reconciler goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)
         raise
     except Exception as bug:
         _log.exception("Unexpected error in job %s", run.job_id)
-        surprise = f"Unexpected {type(bug).__name__}: {bug}."
-        await _settle_failed(run, lease, AnimeError(surprise, "See the run's log in Prefect."))
+        message = f"Unexpected {type(bug).__name__}: {bug}."
+        await _settle_failed(run, lease, AnimeError(message, "See the run's log in Prefect."))
         raise
     except BaseException:
         with suppress(Exception):
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await asyncio.shield(_give_back(run, lease))
+                await asyncio.shield(_release(run, lease))
         raise
 
 
 @asynccontextmanager
 async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
-    """Keep the lease and the row's progress fresh; end the work when the job is not to go on."""
+    """Renew the lease and the row's progress; end the work if the job is not to go on."""
     async with ProgressBar(run.job_id) as bar:
         try:
             async with asyncio.TaskGroup() as group:
-                # What people know the run by is set beside the work, which does not wait for it.
+                # The run's name and tags are set beside the work, which does not wait for them.
                 group.create_task(label_run(run.request))
-                heart = group.create_task(_beat_regularly(run, lease, bar))
+                renewal = group.create_task(_renew_regularly(run, lease, bar))
                 yield
-                heart.cancel()
+                renewal.cancel()
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
-        if bar.has_moved or not run.connections.is_shared:  # of many short renders none needs a bar
+        if bar.has_moved or not run.connections.is_shared:  # many short renders need no bar
             bar.move(run.reporter.percent)
 
 
-async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> None:
-    beat_seconds = min(_HEARTBEAT_SECONDS, run.studio.database.lease_seconds / 4)
+async def _renew_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> None:
+    beat_seconds = min(_HEARTBEAT_SECONDS, run.blocks.database.lease_seconds / 4)
     with run.database.notifications.listening_to(f"{STOP}{run.job_id}") as notified:
         while True:
             try:
@@ -187,22 +196,22 @@ async def _beat_regularly(run: JobExecution, lease: Lease, bar: ProgressBar) -> 
 
 
 async def _renew(run: JobExecution, lease: Lease) -> None:
-    """Keep the job. Raises LeaseLost or JobCancelled when it is not to go on."""
-    reporter, seconds = run.reporter, run.studio.database.lease_seconds
+    """Renew the lease. Raises LeaseLost or JobCancelled if the job is not to go on."""
+    reporter, seconds = run.reporter, run.blocks.database.lease_seconds
     answer_seconds = min(_ANSWER_SECONDS, seconds / 4)
     try:
         async with run.database.session_scope(answer_seconds=answer_seconds) as session:
             await JobRepository(session).renew(
                 lease,
                 seconds=seconds,
-                stage=reporter.told_stage,
+                stage=reporter.reported_stage,
                 progress=reporter.percent,
                 attempt=reporter.attempt,
             )
     except (LeaseLost, JobCancelled):
-        # The picture is there, and the job may have ended just now, by this very run: whether the
-        # lease still holds is for the transaction that completes it to say.
-        if reporter.stage not in _BEYOND_RECALL:
+        # The files exist, and this very run may have completed the job just now: whether the lease
+        # still holds is decided by the transaction that completes the job.
+        if reporter.stage not in _UNSTOPPABLE_STAGES:
             raise
         with suppress(LeaseLost):
             async with run.database.session_scope(answer_seconds=answer_seconds) as session:
@@ -210,7 +219,7 @@ async def _renew(run: JobExecution, lease: Lease) -> None:
 
 
 async def _settle_failed(run: JobExecution, lease: Lease, error: AnimeError) -> None:
-    """Record the failure, then say so; without the database the lease lapses instead."""
+    """Record the failure, then publish it; without the database the lease lapses instead."""
     try:
         await record_failure(run.database, lease, error)
     except (DatabaseUnavailable, LeaseLost) as fault:
@@ -226,16 +235,16 @@ async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
 
 
 async def _stop_render(run: JobExecution) -> bool:
-    """Whether ComfyUI no longer works on the job; a server that does not answer does not."""
+    """Whether ComfyUI no longer works on the job; true if the server does not answer."""
     prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
     try:
-        ending = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
+        result = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
         return True
-    return ending is not CancelResult.STILL_RUNNING
+    return result is not CancelResult.STILL_RUNNING
 
 
-async def _give_back(run: JobExecution, lease: Lease) -> None:
+async def _release(run: JobExecution, lease: Lease) -> None:
     async with run.database.session_scope() as session:
         await JobRepository(session).release(lease)

@@ -1,4 +1,4 @@
-"""The form of a flow, taken from the model of what it is asked for."""
+"""The form of a flow, taken from the model of its request."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -17,13 +17,13 @@ def form_of(
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Give a flow function the fields of a model as its keyword parameters.
 
-    Prefect makes the form in its UI, the check of what comes in and `prefect deployment
-    run -p` from a function's signature and its docstring. With this one they follow the
-    request model: a new field appears in all of them. `more` are ids the flow takes besides,
-    name and description; they default to None.
+    Prefect makes the form in its UI, the check of parameters and `prefect deployment run -p`
+    from a function's signature and its docstring. With this decorator they follow the request
+    model: a new field appears in all of them. `more` are the names and descriptions of further
+    ids that the flow takes; they default to None.
     """
 
-    def dress(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         parameters = [_parameter(name, field) for name, field in model.model_fields.items()]
         parameters += [
             inspect.Parameter(
@@ -37,7 +37,7 @@ def form_of(
         function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
         return function
 
-    return dress
+    return decorate
 
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:  # pydantic's FieldInfo

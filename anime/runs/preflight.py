@@ -1,4 +1,4 @@
-"""From a request to a plan that the server is able to run."""
+"""What is checked and prepared before GPU time is spent on a job."""
 
 import time
 from dataclasses import dataclass
@@ -11,13 +11,12 @@ from anime.runs.connections import Connections
 from anime.runs.execution import JobExecution
 from anime.schemas import GenerationRequest
 from anime.settings import get_settings
-from tasks.preflight import PreparedTemplate, fit
-from tasks.services import check_services
+from tasks.preflight import PreparedTemplate, check_services, prepare_template
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What all attempts at a job share."""
+    """What the checks have found; all attempts at a job share it."""
 
     template: Template
     request: GenerationRequest
@@ -26,7 +25,7 @@ class Preflight:
     need_mb: int
 
     def graph(self, prefix: str) -> Graph:
-        """The graph to send, whose files get names that begin with `prefix`."""
+        """The graph to submit; the names of its files begin with `prefix`."""
         return build(
             self.template,
             self.request,
@@ -36,26 +35,26 @@ class Preflight:
         )
 
 
-async def prepare(job: JobExecution) -> Preflight:
-    """The job's plan, once library and server are found fit for it.
+async def run_preflight(job: JobExecution) -> Preflight:
+    """The job's preflight, once library, server and graph have passed their checks.
 
-    What holds for all jobs of a batch is asked once.
+    What holds for all jobs of a batch is checked once.
 
     Raises:
-        StorageError, ComfyUIUnreachable: the result could not be kept, or not be made.
-        InvalidRequest, InvalidWorkflow, PromptRejected: it cannot be rendered as it stands.
+        StorageError, ComfyUIUnreachable: the library or the server is not there.
+        InvalidRequest, InvalidWorkflow, PromptRejected: the request cannot be rendered.
     """
     await _check_services(job)
-    fitting = await _prepared_template(job.request, job.connections)
+    prepared = await _prepared_template(job.request, job.connections)
     return Preflight(
-        template=fitting.template,
-        request=job.request.model_copy(update={"inputs": job.request.inputs | fitting.uploaded}),
+        template=prepared.template,
+        request=job.request.model_copy(update={"inputs": job.request.inputs | prepared.uploaded}),
         seed=job.seed,
-        model=fitting.model,
+        model=prepared.model,
         need_mb=_first_set(
             job.request.required_vram_mb,
-            fitting.template.vram_mb,
-            job.studio.comfyui.default_vram_mb,
+            prepared.template.vram_mb,
+            job.blocks.comfyui.default_vram_mb,
         ),
     )
 
@@ -67,7 +66,7 @@ async def _check_services(job: JobExecution) -> None:
             connections.comfyui_version = await check_services(
                 connections.library,
                 connections.comfy,
-                connections.studio.comfyui,
+                connections.blocks.comfyui,
                 reporter=job.reporter,
             )
             connections.checked_at = time.monotonic()
@@ -77,14 +76,14 @@ async def _prepared_template(
     request: GenerationRequest, connections: Connections
 ) -> PreparedTemplate:
     kind = kind_of(request)
-    async with connections.fitting:
+    async with connections.preparation_lock:
         if kind not in connections.prepared_templates:
-            connections.prepared_templates[kind] = await fit(
+            connections.prepared_templates[kind] = await prepare_template(
                 connections.comfy,
                 load_template(request.workflow_name, get_settings().workflows_dir),
                 request,
                 library=connections.library.root,
-                default_model=connections.studio.comfyui.default_model,
+                default_model=connections.blocks.comfyui.default_model,
             )
     return connections.prepared_templates[kind]
 

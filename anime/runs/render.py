@@ -1,4 +1,4 @@
-"""From a plan to a finished render: one attempt after another."""
+"""Rendering a job after its preflight: one attempt after another."""
 
 import logging
 from datetime import UTC, datetime
@@ -16,52 +16,52 @@ from anime.jobs.dispatcher import is_interactive
 from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight
 from tasks.comfyui import poll_completion, submit
-from tasks.records import begin_attempt, make_sure_it_goes_on
+from tasks.records import begin_attempt, check_lease
 from tasks.slots import hold_slot
 
 _log = logging.getLogger(__name__)
 
 
-async def render(job: JobExecution, plan: Preflight) -> RenderResult:
-    """The take of the first attempt that the server does not lose and nobody stops there.
+async def render(job: JobExecution, preflight: Preflight) -> RenderResult:
+    """The result of the first attempt that the server does not lose and nobody interrupts there.
 
     Raises:
-        PromptLost, PromptInterrupted: that happened in as many attempts as there may be.
+        PromptLost, PromptInterrupted: that happened in every attempt there may be.
         ComfyUIError: it failed; see `poll_completion`.
     """
     attempt = await _attempt_to_resume(job)
     while True:
         try:
-            return await _render_once(job, plan, attempt)
-        except (PromptLost, PromptInterrupted) as loss:
-            # Who cancels the job stops its prompt, too, and may be quicker than the heartbeat.
-            await make_sure_it_goes_on(
-                job.database, job.held, lease_seconds=job.studio.database.lease_seconds
+            return await _render_once(job, preflight, attempt)
+        except (PromptLost, PromptInterrupted) as fault:
+            # Cancelling the job also stops its prompt, and may be quicker than the heartbeat.
+            await check_lease(
+                job.database, job.lease, lease_seconds=job.blocks.database.lease_seconds
             )
-            if attempt >= job.studio.comfyui.max_attempts:
+            if attempt >= job.blocks.comfyui.max_attempts:
                 raise
             attempt += 1
-            _log.warning("%s Sending it again, as attempt %d.", loss.what, attempt)
+            _log.warning("%s Submitting it again, as attempt %d.", fault.what, attempt)
 
 
 async def _attempt_to_resume(job: JobExecution) -> int:
-    """The attempt an earlier run began, or the next when the server has no trace of it."""
-    lease = job.held
+    """The attempt that an earlier run began, or the next if the server does not know it."""
+    lease = job.lease
     if lease.prompt_id is None or not isinstance(await job.comfy.find(lease.prompt_id), Absent):
         return lease.attempt
-    return min(lease.attempt + 1, job.studio.comfyui.max_attempts)
+    return min(lease.attempt + 1, job.blocks.comfyui.max_attempts)
 
 
-async def _render_once(job: JobExecution, plan: Preflight, attempt: int) -> RenderResult:
-    """The take of that attempt, for which the job holds a place in flight."""
-    server = job.studio.comfyui
+async def _render_once(job: JobExecution, preflight: Preflight, attempt: int) -> RenderResult:
+    """The result of that attempt, during which the job holds a slot at the server."""
+    server = job.blocks.comfyui
     job.reporter.begin(attempt)
-    async with hold_slot(job.database, _claim_of(job), server.in_flight, job.reporter):
+    async with hold_slot(job.database, _slot_request_of(job), server.in_flight, job.reporter):
         prompt_id = prompt_id_of(job.job_id, attempt)
-        graph = plan.graph(filename_prefix(job.job_id, attempt))
+        graph = preflight.graph(filename_prefix(job.job_id, attempt))
         await begin_attempt(
             job.database,
-            job.held,
+            job.lease,
             attempt=attempt,
             prompt_id=prompt_id,
             comfyui_url=job.comfy.base_url,
@@ -74,8 +74,8 @@ async def _render_once(job: JobExecution, plan: Preflight, attempt: int) -> Rend
         )
     return RenderResult(
         job_id=job.job_id,
-        request=plan.request,
-        seed=plan.seed,
+        request=preflight.request,
+        seed=preflight.seed,
         attempt=attempt,
         prompt_id=prompt_id,
         graph=graph,
@@ -86,17 +86,17 @@ async def _render_once(job: JobExecution, plan: Preflight, attempt: int) -> Rend
     )
 
 
-def _claim_of(job: JobExecution) -> SlotRequest:
+def _slot_request_of(job: JobExecution) -> SlotRequest:
     return SlotRequest(
         server=job.comfy.base_url,
         job_id=job.job_id,
-        fence=job.held.fence,
+        fence=job.lease.fence,
         is_interactive=is_interactive(job.request.priority),
     )
 
 
 def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
-    """What the picture itself says of its origin."""
+    """The stamp that goes into the picture itself."""
     return FileStamp(
         job_id=job.job_id,
         project=job.request.project,

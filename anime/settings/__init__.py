@@ -1,13 +1,14 @@
 """The one place that reads the environment.
 
-Order: what the code passes, the environment (`ANIME_…`), the record of a running stack
+In order of precedence: arguments, the environment (`ANIME_…`), the record of a running stack
 (`$ANIME_HOME/run/stack.json`), the defaults below.
 """
 
+import os
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -28,19 +29,17 @@ from pydantic_settings import (
 from tzlocal import get_localzone
 
 from anime.errors import ConfigurationError
-from anime.settings.references import resolve_reference
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
-from anime.settings.working import WorkingSettings
 
 __all__ = ["PROJECT_DIR", "Settings", "get_settings", "load_settings", "resolve_reference"]
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
-class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
-    """Every setting, with its unit. The variable is the name in capitals after `ANIME_`."""
+class Settings(ServingSettings, UpkeepSettings, BaseSettings):
+    """Every setting, with its unit. Its variable is `ANIME_` and the name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix="ANIME_",
@@ -65,10 +64,11 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
     )
 
     comfyui_url: str | None = Field(
-        default=None, description="ComfyUI servers, comma-separated; unset means a rehearsal."
+        default=None,
+        description="ComfyUI servers, comma-separated; if unset, the rehearsal server.",
     )
     comfyui_output_dir: Path | None = Field(
-        default=None, description="ComfyUI's output folder, when it is reachable from here."
+        default=None, description="ComfyUI's output folder, if it can be read from here."
     )
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
@@ -76,57 +76,62 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
     stall_timeout_seconds: float = Field(
         default=600,
         gt=0,
-        description="A render has failed when it stops for so long between two steps of a node, or "
-        "waits for so long although nothing runs.",
+        description="A render fails when it stops for so long between two steps of a node, or "
+        "waits for so long while nothing runs.",
     )
     silence_timeout_seconds: float = Field(
         default=21600,
         gt=0,
-        description="How long a render may run of whose progress nothing can be heard: its node "
-        "counts no steps, or there is no WebSocket.",
+        description="How long a render may run without known progress: its node counts no steps, "
+        "or there is no WebSocket.",
     )
     poll_seconds: float = Field(
-        default=1.0, gt=0, description="How often /history is asked while a prompt renders."
+        default=1.0,
+        gt=0,
+        description="Seconds between two reads of /history while a prompt renders.",
     )
     default_model: str | None = Field(
-        default=None, description="Checkpoint taken when a request names none."
+        default=None,
+        description="Checkpoint for requests that name none, if the server lacks the workflow's.",
     )
     min_vram_mb: int = Field(
-        default=8000, ge=0, description="VRAM need in MB where neither request nor workflow says."
+        default=8000,
+        ge=0,
+        description="VRAM in MB that a workflow needs if neither it nor the request says.",
     )
     vram_wait_seconds: float = Field(
-        default=300, ge=0, description="How long to wait for VRAM to come free."
+        default=300, ge=0, description="How long to wait for free VRAM."
     )
     max_attempts: int = Field(
         default=3,
         ge=1,
-        description="How often a prompt is sent in all when the server loses it or somebody stops "
-        "it there.",
+        description="How often a prompt is submitted in all when the server loses it or a person "
+        "stops it there.",
     )
     lease_seconds: float = Field(
-        default=60, ge=5, description="How long a job stays with a run that shows no life."
+        default=60, ge=5, description="Seconds after which a run without heartbeat loses its job."
     )
     in_flight: int = Field(
         default=2,
         ge=1,
         le=64,
-        description="Prompts a ComfyUI server has at a time: one runs, others wait.",
+        description="Slots of a ComfyUI server: one prompt runs, the others wait.",
     )
 
     database_url: SecretStr | None = Field(
-        default=None, description="PostgreSQL; unset means the one `anime up` brings."
+        default=None, description="PostgreSQL; if unset, the one that `anime up` starts."
     )
     prefect_database_url: SecretStr | None = Field(
         default=None,
-        description="PostgreSQL for Prefect's own tables; unset means NAME_prefect beside ours.",
+        description="PostgreSQL for Prefect's own tables; if unset, NAME_prefect beside ours.",
     )
     redis_url: SecretStr | None = Field(
-        default=None, description="Redis or Valkey; unset means the one `anime up` brings."
+        default=None, description="Redis or Valkey; if unset, the one that `anime up` starts."
     )
     prefect_api_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("PREFECT_API_URL", "prefect_api_url"),
-        description="A Prefect server of your own; unset means the one `anime up` brings.",
+        description="A Prefect server of your own; if unset, the one that `anime up` starts.",
     )
     prefect_api_auth_string: SecretStr | None = Field(
         default=None,
@@ -134,10 +139,36 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
         description="user:password of that Prefect server.",
     )
 
+    work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
+    worker_type: Literal["anime-warm", "process"] = Field(
+        default="anime-warm",
+        description="How runs are executed: in one warm process, or each in a process of its own.",
+    )
+    worker_limit: int = Field(
+        default=4,
+        ge=1,
+        description="Interactive runs, and as many of batches, that one worker has at a time.",
+    )
+    worker_grace_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="Seconds for which runs may go on when their warm worker stops.",
+    )
+    worker_max_runs: int | None = Field(
+        default=None,
+        ge=1,
+        description="Runs after which a warm worker restarts.",
+    )
+    worker_max_mb: int | None = Field(
+        default=None, ge=256, description="Memory in MB at which a warm worker restarts."
+    )
+
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
-        default=0.05, ge=0, description="Seconds the rehearsal server takes for a sampler step."
+        default=0.05,
+        ge=0,
+        description="Seconds that the rehearsal server takes for a sampler step.",
     )
 
     @field_validator("timezone")
@@ -180,7 +211,7 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  named by the base class
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Code, environment, running stack: first come, first served."""
+        """Arguments, environment, running stack; the first that has a value counts."""
         return init_settings, env_settings, RunningStackSource(settings_cls)
 
     @property
@@ -190,7 +221,7 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
 
     @property
     def swept_folder(self) -> Path | None:
-        """What sweeps look through; None where no folder of ComfyUI's is in reach."""
+        """The folder that is swept; None if no folder of ComfyUI's can be read from here."""
         return self.sweep_dir or self.comfyui_output_dir
 
     @property
@@ -206,12 +237,12 @@ class Settings(ServingSettings, WorkingSettings, UpkeepSettings, BaseSettings):
 
     @property
     def zone(self) -> tzinfo:
-        """The studio's time zone: dates of folders are dates there."""
+        """The studio's time zone, which decides the dates of folders."""
         return ZoneInfo(self.timezone) if self.timezone else get_localzone()
 
     @property
     def zone_name(self) -> str:
-        """The zone's IANA name; UTC where the machine has its zone without a name."""
+        """The zone's IANA name; UTC if the machine's zone has no name."""
         return str(getattr(self.zone, "key", None) or "UTC")
 
 
@@ -219,7 +250,7 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
     """Settings from the environment.
 
     Raises:
-        ConfigurationError: a variable holds what it may not; the message names it.
+        ConfigurationError: a variable has an invalid value; the message names it.
     """
     try:
         return Settings(**given)
@@ -237,3 +268,20 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
+
+
+def resolve_reference(text: str) -> str:
+    """The value that a setting stands for: `env:NAME` is that variable, other text is itself.
+
+    Raises:
+        ConfigurationError: the variable is not set.
+    """
+    scheme, _, name = text.partition(":")
+    if scheme != "env":
+        return text
+    if name not in os.environ:
+        raise ConfigurationError(
+            f"{text} refers to the variable {name}, which is not set here.",
+            f"Set {name} for this process.",
+        )
+    return os.environ[name]

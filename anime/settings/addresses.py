@@ -1,4 +1,4 @@
-"""Where the database, Redis and ComfyUI are, or a sentence on how to say so."""
+"""The addresses of the database, Redis and ComfyUI, or an error on how to set them."""
 
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
@@ -19,13 +19,13 @@ def database_address(settings: Settings) -> str:
 
 
 def redis_address(settings: Settings) -> str | None:
-    """The URL of Redis; None when there is none, which is no error."""
+    """The URL of Redis; None when there is none, which is not an error."""
     url = settings.redis_url
     return resolve_reference(url.get_secret_value()) if url else None
 
 
 def job_server(settings: Settings) -> str:
-    """The ComfyUI server that jobs use: the first one that is named.
+    """The ComfyUI server that jobs use: the first of the setting.
 
     Raises:
         ConfigurationError: none is known.

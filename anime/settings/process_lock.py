@@ -1,8 +1,8 @@
-"""A lock file that tells whether the process which made it lives.
+"""A lock file that shows whether the process that made it is still running.
 
-The kernel releases the lock when the process ends, however it ends: what says so is no clock, which
-may be stepped, and no process id, which means another process in another container and after a
-restart. The folder is what both sides share. https://man7.org/linux/man-pages/man2/flock.2.html
+The kernel releases the lock when the process ends, however it ends. A clock may be stepped, and a
+process id means another process in another container or after a restart; the folder is the same
+for both sides. https://man7.org/linux/man-pages/man2/flock.2.html
 """
 
 import fcntl
@@ -13,13 +13,13 @@ from pathlib import Path
 def acquire_lock(path: Path) -> int:
     """The descriptor that holds the lock until it is closed, or its process ends.
 
-    It waits while another process looks whether the lock is held, which is for no time at all.
+    It waits only while another process checks whether the lock is held.
 
     Raises:
-        OSError: the file cannot be made, or its file system knows no locks.
+        OSError: the file cannot be made, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # no program we start inherits it
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # child processes do not inherit it
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError:
@@ -29,7 +29,7 @@ def acquire_lock(path: Path) -> int:
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock; None when there is no such file, which tells nothing."""
+    """Whether a process holds the lock; None, for unknown, when there is no such file."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Settings of what answers other programs: the HTTP API, the WebSocket, webhooks."""
+"""Settings of the HTTP API, the WebSocket and webhooks."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -16,18 +16,16 @@ class ServingSettings(BaseModel):
 
     api_host: str = Field(
         default="127.0.0.1",
-        description="Address the API listens on; any but a loopback one needs a token.",
+        description="Address that the API listens on; any but a loopback one needs a token.",
     )
     api_ports: Annotated[tuple[Port, ...], NoDecode] = Field(
         default=(8328, 8330), min_length=1, description="Ports of the API; 0 takes a free one."
     )
     ws_port: Port = Field(
         default=8765,
-        description="Port where clients of old find the WebSocket; 0 takes a free one.",
+        description="Port of the WebSocket for existing clients; 0 takes a free one.",
     )
-    ws_url: str | None = Field(
-        default=None, description="The WebSocket's address as clients reach it."
-    )
+    ws_url: str | None = Field(default=None, description="The WebSocket's address for clients.")
     api_token: SecretStr | None = Field(
         default=None,
         description="Tokens that open the API, comma-separated; each may be a reference env:NAME.",
@@ -36,19 +34,19 @@ class ServingSettings(BaseModel):
         default=(), description="Origins whose pages may use the API, comma-separated."
     )
     api_max_body_bytes: int = Field(
-        default=2**20, ge=1024, description="Bytes that the body of a request may have."
+        default=2**20, ge=1024, description="Bytes that the body of an HTTP request may have."
     )
     public_url: str | None = Field(
-        default=None, description="The API's address as browsers reach it; used in Prefect's pages."
+        default=None, description="The API's address for browsers; used in Prefect's pages."
     )
     queue_limit: int = Field(
         default=1000,
         ge=1,
-        description="Jobs that may wait for their turn, those of batches aside; more are refused.",
+        description="Jobs that may be queued, not counting those of batches; more are refused.",
     )
     takes_old_queue: bool = Field(
         default=True,
-        description="Whether the API also takes jobs from Redis; false when `anime intake` does.",
+        description="Whether the API takes jobs from the Redis list; false if `anime intake` does.",
     )
     webhook_secret: SecretStr | None = Field(
         default=None,
@@ -79,15 +77,15 @@ class ServingSettings(BaseModel):
 
     @property
     def api_urls(self) -> tuple[str, ...]:
-        """The API's addresses, by port, as this machine reaches them."""
-        # What listens on every address is reached on loopback, too.
+        """The API's addresses for this machine, one for each port."""
+        # An API that listens on every address is reached on loopback, too.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104
         authority = f"[{host}]" if ":" in host else host
         return tuple(f"http://{authority}:{port}" for port in self.api_ports)
 
     @property
     def browser_url(self) -> str:
-        """The API's address as a browser reaches it, without a trailing slash."""
+        """The API's address for browsers, without a trailing slash."""
         return (self.public_url or self.api_urls[-1]).rstrip("/")
 
 

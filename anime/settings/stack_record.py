@@ -1,4 +1,4 @@
-"""What `anime up` writes down for others, and the settings that come from there."""
+"""The record that `anime up` writes for other commands, and the settings that come from it."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from anime.settings.process_lock import is_held
 
 
 class PartRecord(BaseModel):
-    """One running part: its process, its address and its log."""
+    """One running part."""
 
     pid: int
     url: str | None = None
@@ -31,7 +31,7 @@ class StackRecord(BaseModel):
     started_at: AwareDatetime
     parts: dict[str, PartRecord]
     settings: dict[str, str] = Field(
-        description="Values that Settings takes when the environment names none."
+        description="Values of settings that the environment does not set."
     )
 
     def is_alive(self, home: Path) -> bool:
@@ -42,17 +42,17 @@ class StackRecord(BaseModel):
 
 
 def lock_path(home: Path) -> Path:
-    """The lock that `anime up` holds at that home, and none of its parts."""
+    """The lock that `anime up` itself holds in that data folder; its parts do not."""
     return home / "run" / "stack.lock"
 
 
 def record_path(home: Path) -> Path:
-    """Where the record of the stack of that home lies."""
+    """The record of the stack in that data folder."""
     return home / "run" / "stack.json"
 
 
 def read_record(home: Path) -> StackRecord | None:
-    """The record of the stack that runs at `home`; None when none runs there."""
+    """The record of the stack that runs in that data folder; None when none runs there."""
     try:
         record = StackRecord.model_validate_json(record_path(home).read_bytes())
     except (OSError, ValidationError):
@@ -61,7 +61,7 @@ def read_record(home: Path) -> StackRecord | None:
 
 
 def write_record(home: Path, record: StackRecord) -> None:
-    """Put the record in place, whole or not at all, for the owner's eyes only."""
+    """Write the record atomically, readable by its owner alone."""
     target = record_path(home)
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = target.with_suffix(".tmp")
@@ -72,12 +72,12 @@ def write_record(home: Path, record: StackRecord) -> None:
 
 
 def remove_record(home: Path) -> None:
-    """Take the record away; it is no error when there is none."""
+    """Remove the record, if there is one."""
     record_path(home).unlink(missing_ok=True)
 
 
 class RunningStackSource(PydanticBaseSettingsSource):
-    """What the stack that runs at `home` wrote down: its database, Redis, ComfyUI, Prefect."""
+    """Settings from the record of a running stack: its addresses."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Part of the interface; the whole record is read at once instead."""

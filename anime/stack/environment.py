@@ -1,4 +1,4 @@
-"""What the programs of the stack are told through their environment."""
+"""The environment variables of the stack's programs."""
 
 import os
 import sys
@@ -24,13 +24,13 @@ LOOPBACK = "127.0.0.1,localhost,::1"
 def child_environment(settings: Settings) -> dict[str, str]:
     """The environment of this process, with every setting as resolved here.
 
-    So a child reads the same settings whatever else changes meanwhile.
+    So a child has the same settings, whatever is changed meanwhile.
     """
     environment = dict(os.environ)  # inherited as it is, not read
     environment |= settings_environment(settings)
     for name in ("NO_PROXY", "no_proxy"):
         environment[name] = ",".join(filter(None, (environment.get(name), LOOPBACK)))
-    # "python" in a work pool's command is the one that runs us.
+    # "python" in a work pool's command is to be the one that runs us.
     programs = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join(filter(None, (programs, environment.get("PATH"))))
     return environment | {
@@ -41,7 +41,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
-    """The settings that are set, by the name of their variable."""
+    """The values of the settings that are set, by name of variable."""
     return {
         _variable(name): _as_text(getattr(settings, name))
         for name in type(settings).model_fields
@@ -50,7 +50,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def shared_values(settings: Settings) -> dict[str, str]:
-    """What others need to find the stack, by name of setting; what is unset is left out."""
+    """The settings by which others find the stack, by name; unset ones are left out."""
     values = {name: getattr(settings, name) for name in SHARED_SETTINGS}
     return {name: _as_text(value) for name, value in values.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""What the supervisor is told about a part, and what it tells about it."""
+"""A part as the supervisor starts it, and the status that it reports."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from signal import SIGTERM, Signals
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """The operating-system user a program runs as."""
+    """The operating-system user that a program runs as."""
 
     name: str
     uid: int
     gid: int
 
 
-# Of what works behind an answer: the API, and the stores it asks, have the processor first.
-BEHIND = 5
+# Of parts that nobody waits for: the API and the databases get the processor first.
+BACKGROUND_NICENESS = 5
 
-# Whether the part is ready, asked some seconds after its program was started.
-Probe = Callable[[float], Awaitable[bool]]
+# Whether the part is ready; its argument: seconds since its program was started.
+ReadinessCheck = Callable[[float], Awaitable[bool]]
 
 
 async def always_ready(age_seconds: float) -> bool:
-    """True: for programs that are of use from their first moment."""
+    """True: for programs that need no time to get ready."""
     del age_seconds
     return True
 
@@ -34,7 +34,7 @@ class Part:
     """One long-running program of the stack. Times are in seconds.
 
     A start may take `start_timeout_seconds`, and up to `start_limit_seconds` while the program
-    shows that it works. `niceness` is its own once it is ready: a starved start helps nobody.
+    makes progress. `niceness` is set once it is ready, so that the start is not slowed down.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Part:
     log: Path
     environment: Mapping[str, str]
     folder: Path
-    is_ready: Probe = always_ready
+    is_ready: ReadinessCheck = always_ready
     url: str | None = None
     account: ServiceAccount | None = None
     stop_signal: Signals = SIGTERM
@@ -53,11 +53,11 @@ class Part:
 
 
 class PartState(StrEnum):
-    """Where a part, or a step of the start, stands."""
+    """The state of a part, or of a step of the start."""
 
     STARTING = "starting"
     READY = "ready"
-    DIED = "died"  # and is started anew
+    DIED = "died"  # and is restarted
     LOST = "lost"  # died too often; the stack stops
     STOPPING = "stopping"
     STOPPED = "stopped"
@@ -65,7 +65,7 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One line of news: a part changed its state. `seconds` is how long that took."""
+    """A part has changed its state. `seconds` is how long that took."""
 
     name: str
     state: PartState
@@ -77,9 +77,9 @@ class PartStatus:
         return f"{self.state}{took}" + (f": {self.detail}" if self.detail else "")
 
 
-Report = Callable[[PartStatus], None]
+StatusListener = Callable[[PartStatus], None]
 
 
 def ignore_status(status: PartStatus) -> None:
-    """Nothing: for those who do not watch."""
+    """Do nothing: for callers that need no status."""
     del status

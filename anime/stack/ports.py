@@ -1,4 +1,4 @@
-"""Ports: free ones found, taken ones named."""
+"""The ports of the stack: finds free ones, and names the variable of a taken one."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from anime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """A port to listen on, and the variable that sets it. Port 0 wishes for any free one."""
+    """A port to listen on, and the variable that sets it. Port 0 means any free one."""
 
     variable: str
     port: int
@@ -19,18 +19,20 @@ class PortRequest:
     hint: str = ""
 
 
-def resolve_ports(wishes: Iterable[PortRequest]) -> list[int]:
-    """The ports to use, in the order of the wishes, all different and free just now.
+def resolve_ports(requests: Iterable[PortRequest]) -> list[int]:
+    """The ports to use, in the order of the requests, all different and free now.
 
     Raises:
         ConfigurationError: one is taken or not allowed; the message names its variable.
     """
-    with ExitStack() as held:  # all at once, so that no two wishes get the same port
-        return [_bind(held, wish) for wish in wishes]
+    with ExitStack() as held:  # all at once, so that no two requests get the same port
+        return [_bind(held, request) for request in requests]
 
 
-def _bind(held: ExitStack, wish: PortRequest) -> int:
-    candidate = listening_socket(wish.host, wish.port, variable=wish.variable, hint=wish.hint)
+def _bind(held: ExitStack, request: PortRequest) -> int:
+    candidate = listening_socket(
+        request.host, request.port, variable=request.variable, hint=request.hint
+    )
     return int(held.enter_context(candidate).getsockname()[1])
 
 
@@ -38,12 +40,12 @@ COMFYUI_HINT = "; if your ComfyUI runs there: ANIME_COMFYUI_URL=http://127.0.0.1
 
 
 def with_free_ports(settings: Settings) -> Settings:
-    """The settings with the ports of what is to be started, each free and none of them 0.
+    """The settings with the ports of the parts to be started, each free and none of them 0.
 
     Raises:
         ConfigurationError: one is taken or not allowed; the message names its variable.
     """
-    wishes = [
+    requests = [
         PortRequest("ANIME_API_PORTS", port, settings.api_host) for port in settings.api_ports
     ]
     single = {"ws_port": PortRequest("ANIME_WS_PORT", settings.ws_port, settings.api_host)}
@@ -54,14 +56,14 @@ def with_free_ports(settings: Settings) -> Settings:
         single["rehearsal_port"] = PortRequest(
             "ANIME_REHEARSAL_PORT", settings.rehearsal_port, hint=hint
         )
-    ports = resolve_ports([*wishes, *single.values()])
-    count = len(wishes)
+    ports = resolve_ports([*requests, *single.values()])
+    count = len(requests)
     found = dict(zip(single, ports[count:], strict=True))
     return settings.model_copy(update={"api_ports": tuple(ports[:count]), **found})
 
 
 def without_taken_ports(settings: Settings) -> Settings:
-    """The settings with any free port in place of each that somebody else has."""
+    """The settings with 0, which means any free port, in place of each port that is taken."""
 
     def free(port: int, host: str = "127.0.0.1") -> int:
         try:

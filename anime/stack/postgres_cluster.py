@@ -17,7 +17,7 @@ ROLE = "anime"
 SOCKET = ".s.PGSQL.5432"
 INITDB_TIMEOUT_SECONDS = 120
 
-# Whoever may open the socket is known to the kernel: no password, and no other way in.
+# The kernel knows who opens the socket: no password, and no other way to connect.
 HBA = "local all all peer map=anime\n"
 CONFIGURATION = """\
 hba_file = {hba}
@@ -27,7 +27,7 @@ unix_socket_directories = {sockets}
 unix_socket_permissions = 0700
 max_connections = 100
 shared_buffers = 64MB
-# Four processes less: nothing here reads as much as would need readers, or is replicated.
+# Saves four processes: nothing here reads that much, and nothing is replicated.
 io_method = sync
 max_logical_replication_workers = 0
 timezone = 'UTC'
@@ -51,7 +51,7 @@ class Cluster:
 
     @property
     def configuration(self) -> Path:
-        """The configuration, which only we write."""
+        """The configuration file, which only we write."""
         return self.base / "postgresql.conf"
 
 
@@ -59,13 +59,13 @@ def prepare_cluster(home: Path) -> Cluster:
     """The cluster of that data folder, made if missing, ready to be started.
 
     Raises:
-        ConfigurationError: this machine or the folder cannot carry it.
+        ConfigurationError: it cannot be made on this machine or in this folder.
         StackError: a server already runs on it.
     """
     account = service_account()
     base = _base_folder(home, account)
     sockets = socket_folder(base / "sockets", SOCKET)
-    _give(sockets, account)
+    _change_owner(sockets, account)
     cluster = Cluster(base, sockets, programs_for(account), account)
     if not cluster.data.exists():
         _initialise(cluster)
@@ -76,23 +76,24 @@ def prepare_cluster(home: Path) -> Cluster:
 
 
 def _base_folder(home: Path, account: ServiceAccount | None) -> Path:
-    """Below the data folder; for the lent account, which cannot go there, below /var/lib."""
+    """Below the data folder; below /var/lib for the service account, which cannot read that."""
     if account is None:
         return private_folder(home / "postgres")
     instance = persistent_secret(home / "instance-id")
     if not instance.isalnum():
         raise ConfigurationError(
-            f"{home / 'instance-id'} is damaged.", f"Name the right folder of {ROOT_FOLDER} in it."
+            f"{home / 'instance-id'} is damaged.",
+            f"Write the name of the right folder of {ROOT_FOLDER} into it.",
         )
     ROOT_FOLDER.mkdir(mode=0o755, exist_ok=True)
     base = private_folder(ROOT_FOLDER / instance)
-    (base / "home").write_text(f"{home}\n")  # for whoever wonders whose it is
+    (base / "home").write_text(f"{home}\n")  # tells people whose it is
     os.chown(base, 0, account.gid)
     base.chmod(0o750)
     return base
 
 
-def _give(path: Path, account: ServiceAccount | None) -> None:
+def _change_owner(path: Path, account: ServiceAccount | None) -> None:
     if account:
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
@@ -101,7 +102,7 @@ def _initialise(cluster: Cluster) -> None:
     """Make the data folder, whole or not at all."""
     unfinished = cluster.base / "data.new"
     shutil.rmtree(unfinished, ignore_errors=True)
-    _give(private_folder(unfinished), cluster.account)
+    _change_owner(private_folder(unfinished), cluster.account)
     account = cluster.account
     command = [str(cluster.programs / "initdb"), f"--pgdata={unfinished}", f"--username={ROLE}"]
     command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
@@ -121,7 +122,7 @@ def _initialise(cluster: Cluster) -> None:
     if done.returncode:
         raise StackError(
             f"PostgreSQL could not make its data folder {cluster.data}.",
-            "Mend what it says, or set ANIME_DATABASE_URL to a PostgreSQL of yours.",
+            "Correct what it reports, or set ANIME_DATABASE_URL to a PostgreSQL of yours.",
             log_tail=done.stderr.strip(),
         )
     unfinished.rename(cluster.data)
@@ -129,7 +130,7 @@ def _initialise(cluster: Cluster) -> None:
 
 def _check_version(cluster: Cluster) -> None:
     found = (cluster.data / "PG_VERSION").read_text().strip()
-    ours = subprocess.run(  # the package's own `postgres`, asked by a user who may be root
+    ours = subprocess.run(  # the package's own `postgres`; `--version` also works for root
         [cluster.programs / "postgres", "--version"], capture_output=True, check=True, timeout=60
     ).stdout.decode()
     major = ours.split()[-1].split(".")[0]
@@ -143,8 +144,8 @@ def _check_version(cluster: Cluster) -> None:
 def _remove_stale_pid_file(cluster: Cluster) -> None:
     """Remove `postmaster.pid` if it names no server of this cluster.
 
-    PostgreSQL itself does so only where no process has that number; after a restart of a
-    container another one often has.
+    PostgreSQL itself does so only if no process has that number; after a restart of a container
+    another process often has it.
     """
     pid_file = cluster.data / "postmaster.pid"
     try:
@@ -175,7 +176,7 @@ def _configure(cluster: Cluster) -> None:
     files["ident"].write_text("".join(names))
     cluster.configuration.write_text(CONFIGURATION.format(**quoted))
     for path in (*files.values(), cluster.configuration):
-        if cluster.account:  # it may read what it runs by, and change none of it
+        if cluster.account:  # it may read its configuration, but not change it
             os.chown(path, 0, cluster.account.gid)
         path.chmod(0o640 if cluster.account else 0o600)
 

@@ -1,4 +1,4 @@
-"""Where Prefect's tables go when the PostgreSQL is not ours: a database beside our own."""
+"""The database of Prefect's tables in a PostgreSQL that is not embedded: it is beside ours."""
 
 import psycopg
 import psycopg.errors
@@ -10,7 +10,7 @@ from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 10
-# What asyncpg takes under another name, and what it does without.
+# Options that asyncpg has under another name, and options that may be left out.
 RENAMED = {"sslmode": "ssl"}
 KEEPALIVES = (
     "keepalives",
@@ -27,7 +27,7 @@ async def prefect_database(settings: Settings) -> str:
     """The address of Prefect's database for asyncpg; the database is made if missing.
 
     Raises:
-        ConfigurationError: it cannot be made, or its address says what asyncpg cannot do.
+        ConfigurationError: it cannot be made, or its address has an option that asyncpg lacks.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     if settings.prefect_database_url:

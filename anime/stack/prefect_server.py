@@ -1,4 +1,4 @@
-"""Our own Prefect server: on loopback, behind a password, its tables in PostgreSQL."""
+"""The embedded Prefect server: on loopback, with a password, its tables in PostgreSQL."""
 
 import secrets
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from anime.settings import PROJECT_DIR, Settings
 from anime.stack.environment import prefect_home
 from anime.stack.home import persistent_secret, private_folder
-from anime.stack.parts import BEHIND, Part
-from anime.stack.probes import is_healthy
+from anime.stack.part_readiness import is_healthy
+from anime.stack.parts import BACKGROUND_NICENESS, Part
 
 HOST = "127.0.0.1"
 
@@ -35,20 +35,20 @@ def prefect_api_url(settings: Settings) -> str:
 def server_auth_string(settings: Settings) -> str:
     """The `user:password` of our server, made on first use.
 
-    Whoever reaches a Prefect API can run programs as its owner, and other users of this
-    machine reach loopback, too.
+    Whoever can use a Prefect API can run programs as its owner, and other users of this machine
+    reach loopback, too.
     """
     folder = private_folder(prefect_home(settings))
     return persistent_secret(folder / "auth", lambda: f"anime:{secrets.token_urlsafe(32)}")
 
 
 def prefect_server(settings: Settings, environment: Mapping[str, str], database_url: str) -> Part:
-    """The server for the supervisor.
+    """The server as a part for the supervisor.
 
     Args:
-        settings: name its port, address and password, resolved.
-        environment: what all parts are told.
-        database_url: where its tables are, for asyncpg.
+        settings: with its port, address and password resolved.
+        environment: the variables of all parts.
+        database_url: the database of its tables, for asyncpg.
     """
     auth_string = settings.prefect_api_auth_string
     return Part(
@@ -64,11 +64,11 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
             "PREFECT_SERVER_API_AUTH_STRING": auth_string.get_secret_value() if auth_string else "",
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url,
             "PREFECT_UI_ENABLED": "true",
-            # Else it writes its pages into the installed package, which others may own.
+            # By default it writes its pages into the installed package, which others may own.
             "PREFECT_UI_STATIC_DIRECTORY": str(prefect_home(settings) / "pages"),
         },
         folder=PROJECT_DIR,
         is_ready=lambda _: is_healthy(f"{settings.prefect_api_url}/health"),
         url=f"http://{HOST}:{settings.prefect_port}",
-        niceness=BEHIND,  # a burst of requests leaves it a run to make for each
+        niceness=BACKGROUND_NICENESS,  # after a burst of requests it is busy with their runs
     )

@@ -1,11 +1,11 @@
-"""Makes Prefect ready for work: the pool, its queues, the deployments of prefect.yaml.
+"""Sets Prefect up: the work pool, its queues, the deployments of prefect.yaml.
 
     python -m anime.stack.prefect_setup [PROJECT_DIR [SECONDS]]
 
 SECONDS is how long the server may take to answer.
 
-A program of its own, because importing Prefect takes seconds and 90 MB: it does so while the
-server starts, and the supervisor is spared. Running it again changes nothing.
+A program of its own, because importing Prefect takes seconds and 90 MB, which the supervisor does
+not need. It does so while the server starts. Running it again changes nothing.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from anime.errors import PrefectUnavailable
 from anime.settings import PROJECT_DIR, Settings, get_settings
 from anime.stack.environment import prefect_home
 from anime.stack.home import private_folder
-from anime.stack.probes import is_healthy
+from anime.stack.part_readiness import is_healthy
 from anime.worker.warm_worker import WarmWorker
 
 SERVER_TIMEOUT_SECONDS = 90.0
@@ -77,7 +77,7 @@ async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> No
             )
         )
     except ObjectAlreadyExists:
-        return  # and stays as its owner set it up
+        return  # it stays as its owner has set it up
 
 
 async def _ensure_queues(client: PrefectClient, pool: str) -> None:
@@ -89,7 +89,7 @@ async def _ensure_queues(client: PrefectClient, pool: str) -> None:
 
 
 async def _is_deployed(client: PrefectClient, state: Path, digest: str) -> bool:
-    """Whether just these deployments were made, and are all still there."""
+    """Whether these deployments were made, and all of them still exist."""
     try:
         remembered = json.loads(state.read_text())
     except (FileNotFoundError, ValueError):
@@ -99,7 +99,7 @@ async def _is_deployed(client: PrefectClient, state: Path, digest: str) -> bool:
 
 
 def _digest(settings: Settings, project: Path) -> str:
-    """A fingerprint of all that a deployment is made from."""
+    """The hash of all that the deployments are made from."""
     made_from = f"{settings.work_pool} {project} {settings.zone_name} {prefect_version}"
     digest = hashlib.sha256(made_from.encode())
     sources = [project / "prefect.yaml", *sorted((project / "flows").rglob("*.py"))]

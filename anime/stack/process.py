@@ -1,4 +1,4 @@
-"""One started program: it ends with its parent, in a session of its own, with its log."""
+"""Starting and ending a program, which has a session and a log of its own and ends with us."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from anime.stack.logs import LogPipe, log_tail
 from anime.stack.parts import Part
 from anime.stack.start_progress import StartProgress
 
-LOOK_EVERY_SECONDS = 0.1
+POLL_SECONDS = 0.1
 LOG_SECONDS = 2.0  # for the last lines of a program that has ended
 PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 
@@ -28,7 +28,6 @@ class PartProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self.process.pid
 
     @property
@@ -37,21 +36,21 @@ class PartProcess:
         return self.process.returncode
 
     async def ended(self) -> int:
-        """Its return code, once it has ended and what it had started is killed and logged."""
+        """Its return code, once it has ended, its children are killed and its log is written."""
         returncode = await self.process.wait()
-        kill_family(self.pid)
+        kill_process_group(self.pid)
         await asyncio.to_thread(self.log.wait, LOG_SECONDS)
         return returncode
 
 
 async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess:
-    """The started program."""
+    """The process of the part, just started."""
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
     numbers = (os.getpid(), int(part.stop_signal))
-    watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
+    parent_watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
     with closing(LogPipe(part.log)) as log:
         process = await asyncio.create_subprocess_exec(
-            *watch,
+            *parent_watch,
             *part.command,
             stdin=DEVNULL,
             stdout=log.write_end,
@@ -65,19 +64,19 @@ async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess
 
 
 async def stop(child: PartProcess, part: Part) -> None:
-    """End the program and all it started: asked first, then by force."""
+    """End the program and its process group: by its stop signal, then by SIGKILL."""
     if child.returncode is None:
         with suppress(ProcessLookupError):
             child.process.send_signal(part.stop_signal)
         with suppress(TimeoutError):
             async with asyncio.timeout(part.stop_timeout_seconds):
                 await child.process.wait()
-    kill_family(child.pid)
+    kill_process_group(child.pid)
     await child.ended()
 
 
 async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
-    """Run a program that ends by itself, for as long as a part may start.
+    """Run a program that ends by itself, within the time-outs of a part's start.
 
     Raises:
         StackError: it failed, or took too long.
@@ -89,7 +88,7 @@ async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
             if progress.is_stuck() or progress.seconds > part.start_limit_seconds:
                 raise part_error(part, "took too long")
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS):
                     await child.process.wait()
         returncode = child.returncode
     finally:
@@ -99,23 +98,23 @@ async def run(part: Part, inherited_fds: tuple[int, ...] = ()) -> None:
 
 
 def part_error(part: Part, what: str) -> StackError:
-    """The error that says so of the part, with the end of its log."""
+    """The error `NAME what.`, with the end of the part's log."""
     return StackError(f"{part.name} {what}.", f"Read {part.log}.", log_tail=log_tail(part.log))
 
 
-def give_way(leader_pid: int, niceness: int) -> None:
-    """Leave the processor to the other parts first, where they want it at the same time."""
-    mine = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(OSError):  # it has ended, or has another user
-        # Of a group, as Linux counts: all threads of all its processes.
-        os.setpriority(os.PRIO_PGRP, leader_pid, mine + niceness)
-        # Where Linux shares the processor among sessions, a process is nice only within its own.
+def lower_priority(leader_pid: int, niceness: int) -> None:
+    """Give the processor to other parts first when they need it at the same time."""
+    own_niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    with suppress(OSError):  # it has ended, or runs as another user
+        # On Linux, the priority of a group is that of all threads of all its processes.
+        os.setpriority(os.PRIO_PGRP, leader_pid, own_niceness + niceness)
+        # With autogroups, Linux applies the niceness only within a session.
         # https://man7.org/linux/man-pages/man7/sched.7.html
         Path(f"/proc/{leader_pid}/autogroup").write_text(str(niceness))
 
 
-def kill_family(leader_pid: int) -> None:
-    """Kill what is left of the process group of that leader, dead or alive."""
+def kill_process_group(leader_pid: int) -> None:
+    """Kill what is left of the process group of that leader, which may have ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader_pid, signal.SIGKILL)
 

@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anime.settings import PROJECT_DIR, Settings
-from anime.stack.parts import BEHIND, Part
-from anime.stack.probes import answers, is_healthy, worker_polls
+from anime.stack.part_readiness import answers, is_healthy, worker_polls
+from anime.stack.parts import BACKGROUND_NICENESS, Part
 from anime.stack.worker_start import worker_name
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
 SETUP_TIMEOUT_SECONDS = 240
-HAND_BACK_SECONDS = 20  # what a warm worker takes at most, after the grace, to give its runs back
+HAND_BACK_SECONDS = (
+    20  # a warm worker needs at most so long, after the grace, to hand its runs back
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What our programs have in common.
+    """Makes the parts of our own programs.
 
-    `anime` is the command that `serve`, `rehearsal` and `worker` are words of; `project` is the
-    folder of prefect.yaml.
+    `anime` is the command with the subcommands `serve`, `rehearsal`, `worker` and `migrate`;
+    `project` is the folder of prefect.yaml.
     """
 
     settings: Settings
@@ -33,13 +35,13 @@ class Services:
         urls = self.settings.api_urls
 
         async def is_ready(_: float) -> bool:
-            # Any answer will do: while Prefect starts, it says that Prefect is missing.
+            # Any answer will do: it reports an error while Prefect starts.
             return all([await answers(f"{url}/health") for url in urls])
 
         return replace(self._part("api", "serve"), is_ready=is_ready, url=urls[-1])
 
     def rehearsal(self) -> Part:
-        """The stand-in for ComfyUI."""
+        """The rehearsal server."""
         settings = self.settings
         url = f"http://127.0.0.1:{settings.rehearsal_port}"
         part = self._part(
@@ -51,7 +53,7 @@ class Services:
         return replace(part, is_ready=lambda _: is_healthy(f"{url}/system_stats"), url=url)
 
     def worker(self) -> Part:
-        """The Prefect worker; ready once it has asked for work."""
+        """The Prefect worker; ready once it has polled for runs."""
         auth_string = self.settings.prefect_api_auth_string
 
         async def is_ready(age_seconds: float) -> bool:
@@ -66,17 +68,17 @@ class Services:
             self._part("worker", "worker"),
             is_ready=is_ready,
             stop_timeout_seconds=self.settings.worker_grace_seconds + HAND_BACK_SECONDS,
-            niceness=BEHIND,
+            niceness=BACKGROUND_NICENESS,
         )
 
     def migrations(self) -> Part:
-        """The program that brings our tables up to date, and ends."""
+        """The program that migrates our tables, and ends."""
         return self._part("migrations", "migrate")
 
     def prefect_setup(self, *, beside_server: bool) -> Part:
         """The program that makes work pool, queues and deployments, and ends.
 
-        It waits for a server that starts beside it until that is given up, which ends it, too.
+        It waits for a server that starts at the same time for as long as that may take.
         """
         command = (sys.executable, "-m", "anime.stack.prefect_setup", str(self.project))
         part = replace(

@@ -1,4 +1,4 @@
-"""The whole stack: what `anime up` starts, in which order, and what it writes down."""
+"""The whole stack: what `anime up` starts, in which order, and the record that it writes."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ from anime.settings import PROJECT_DIR, Settings
 from anime.settings.stack_record import PartRecord, StackRecord, remove_record, write_record
 from anime.stack.environment import child_environment, prefect_home, shared_values
 from anime.stack.home import locked_home, prepare_home
-from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
+from anime.stack.parts import Part, PartState, PartStatus, StatusListener, ignore_status
 from anime.stack.ports import with_free_ports
 from anime.stack.postgres import prepare_postgres
 from anime.stack.prefect_server import prefect_api_url, prefect_server, server_auth_string
 from anime.stack.process import run
 from anime.stack.services import ANIME, Services
-from anime.stack.supervisor import Supervisor, together
+from anime.stack.supervisor import Supervisor, run_together
 from anime.stack.valkey import prepare_valkey
 
 
@@ -29,23 +29,23 @@ from anime.stack.valkey import prepare_valkey
 async def running_stack(
     settings: Settings,
     *,
-    report: Report = ignore_status,
+    report: StatusListener = ignore_status,
     anime: tuple[str, ...] = ANIME,
     project: Path = PROJECT_DIR,
 ) -> AsyncIterator[StackRecord]:
     """The stack, running for as long as the block lasts; yields its record.
 
-    A part that has to be given up cancels the block, and its error is raised instead.
+    When a part is given up, the block is cancelled and the part's error is raised instead.
 
     Args:
-        settings: what they give an address for is used, and not started.
+        settings: what has an address there is used, and not started.
         report: called with each change, within the event loop.
-        anime: the command that `serve`, `rehearsal` and `worker` are words of.
+        anime: the command with the subcommands `serve`, `rehearsal`, `worker` and `migrate`.
         project: the folder of prefect.yaml.
 
     Raises:
-        ConfigurationError: a port, a folder or an address cannot be used, or others could reach
-            the API without a token.
+        ConfigurationError: a port, a folder or an address cannot be used, or the API would be
+            open to others without a token.
         StackError: a part did not start, or died too often.
     """
     Access.from_settings(settings)  # before anything starts: is the API open to everybody?
@@ -61,13 +61,13 @@ async def running_stack(
 
 
 class Stack:
-    """The parts at one data folder. `settings` are those given, completed as parts start."""
+    """The parts of one data folder. `settings` are completed as parts start."""
 
     def __init__(
         self,
         settings: Settings,
         supervisor: Supervisor,
-        report: Report,
+        report: StatusListener,
         *,
         anime: tuple[str, ...] = ANIME,
         project: Path = PROJECT_DIR,
@@ -81,14 +81,14 @@ class Stack:
         self._cleanup = ExitStack()
         self._started_at: datetime | None = None
         self._own_prefect_database: str | None = None
-        supervisor.report = self._note
+        supervisor.report = self._on_status
 
     async def start(self) -> StackRecord:
-        """Start the parts in order and write the record, which is returned."""
+        """Start the parts in order; writes the record and returns it."""
         self.settings = with_free_ports(self.settings)
-        await together(self._start_postgres(), self._start_valkey())
+        await run_together(self._start_postgres(), self._start_valkey())
         self._resolve_addresses()
-        await together(self._start_prefect(), self._start_rehearsal(), self._start_api())
+        await run_together(self._start_prefect(), self._start_rehearsal(), self._start_api())
         await self._supervisor.start(self._services().worker())
         self._started_at = datetime.now(UTC)
         return self._write_record()
@@ -107,7 +107,7 @@ class Stack:
         self._cleanup.callback(postgres.remove_sockets)
         await self._supervisor.start(postgres.part(self.settings.logs))
         await postgres.create_databases()
-        self._use(database_url=SecretStr(postgres.urls.database))
+        self._update_settings(database_url=SecretStr(postgres.urls.database))
         if self._given.prefect_database_url is None:
             self._own_prefect_database = postgres.urls.prefect
 
@@ -117,23 +117,23 @@ class Stack:
         valkey = await asyncio.to_thread(prepare_valkey, self.settings.home)
         self._cleanup.callback(valkey.remove_sockets)
         await self._supervisor.start(valkey.part(self.settings.logs))
-        self._use(redis_url=SecretStr(valkey.url))
+        self._update_settings(redis_url=SecretStr(valkey.url))
 
     def _resolve_addresses(self) -> None:
-        """Decide where the rest will be, so that each part can be told of all others."""
+        """Set the addresses of the other parts, so that each part can be given all of them."""
         settings = self.settings
         if settings.prefect_api_url is None:
             auth_string = SecretStr(server_auth_string(settings))
-            self._use(
+            self._update_settings(
                 prefect_api_url=prefect_api_url(settings), prefect_api_auth_string=auth_string
             )
         if settings.comfyui_url is None:
-            self._use(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
+            self._update_settings(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
             if settings.swept_folder is None:
-                self._use(sweep_dir=settings.home / "rehearsal" / "output")
+                self._update_settings(sweep_dir=settings.home / "rehearsal" / "output")
         host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
         ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
-        self._use(public_url=settings.browser_url, ws_url=ws_url)
+        self._update_settings(public_url=settings.browser_url, ws_url=ws_url)
 
     async def _start_prefect(self) -> None:
         services = self._services()
@@ -141,15 +141,15 @@ class Stack:
             database_url = await self._prefect_database()
             server = prefect_server(self.settings, services.environment, database_url)
             setup = services.prefect_setup(beside_server=True)
-            await together(self._supervisor.start(server), self._run(setup))
+            await run_together(self._supervisor.start(server), self._run(setup))
         else:
             await self._run(services.prefect_setup(beside_server=False))
 
     async def _prefect_database(self) -> str:
-        """The address of Prefect's database: the one we have made, or what the settings name."""
+        """The address of Prefect's database: the embedded one, or that of the settings."""
         if self._own_prefect_database is not None:
             return self._own_prefect_database
-        from anime.stack.prefect_database import prefect_database  # with SQLAlchemy: 10 MB
+        from anime.stack.prefect_database import prefect_database  # imports SQLAlchemy: 10 MB
 
         return await prefect_database(self.settings)
 
@@ -158,7 +158,7 @@ class Stack:
             await self._supervisor.start(self._services().rehearsal())
 
     async def _start_api(self) -> None:
-        # A program of its own, as Alembic and SQLAlchemy would stay here with 30 MB.
+        # A program of its own: Alembic and SQLAlchemy would take 30 MB of this process.
         await self._run(self._services().migrations())
         await self._supervisor.start(self._services().api())
 
@@ -180,18 +180,18 @@ class Stack:
             environment["PREFECT_HOME"] = str(prefect_home(self.settings))
         return Services(self.settings, environment, self._anime, self._project)
 
-    def _use(self, **values: str | Path | SecretStr) -> None:
+    def _update_settings(self, **values: str | Path | SecretStr) -> None:
         self.settings = self.settings.model_copy(update=values)
 
-    def _note(self, status: PartStatus) -> None:
+    def _on_status(self, status: PartStatus) -> None:
         if status.state is PartState.READY and self._started_at:
-            self._write_record()  # a part was started anew: it has another pid
+            self._write_record()  # a restarted part has another pid
         self._report(status)
 
     def _write_record(self) -> StackRecord:
         parts = {
-            name: PartRecord(pid=kept.pid, url=kept.part.url, log=kept.part.log)
-            for name, kept in self._supervisor.running().items()
+            name: PartRecord(pid=supervised.pid, url=supervised.part.url, log=supervised.part.log)
+            for name, supervised in self._supervisor.running().items()
         }
         record = StackRecord(
             pid=os.getpid(),
@@ -205,13 +205,13 @@ class Stack:
 
 @asynccontextmanager
 async def _cancelled_with(supervisor: Supervisor) -> AsyncIterator[None]:
-    """The block is cancelled when a part is given up, and the part's error is raised."""
+    """Cancels the block when a part is given up, and raises the part's error."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(None) as watched:
-            supervisor.on_failure(lambda: watched.reschedule(loop.time()))
+        async with asyncio.timeout(None) as scope:
+            supervisor.on_failure(lambda: scope.reschedule(loop.time()))
             yield
     except TimeoutError:
-        if supervisor.failure is not None and watched.expired():
+        if supervisor.failure is not None and scope.expired():
             raise supervisor.failure from None
         raise

@@ -1,4 +1,4 @@
-"""Keeps the parts of the stack running: ordered start, restarts with back-off, ordered stop."""
+"""Runs the parts of the stack: ordered start, restarts with back-off, ordered stop."""
 
 import asyncio
 import time
@@ -8,17 +8,17 @@ from itertools import islice
 
 from anime.errors import StackError
 from anime.retry_policies import PART_RESTART
-from anime.stack.parts import Part, PartState, PartStatus, Report, ignore_status
-from anime.stack.process import PartProcess, describe_exit, give_way, launch, part_error, stop
+from anime.stack.parts import Part, PartState, PartStatus, StatusListener, ignore_status
+from anime.stack.process import PartProcess, describe_exit, launch, lower_priority, part_error, stop
 from anime.stack.start_progress import StartProgress
 
-PROBE_EVERY_SECONDS = 0.1
-PROBE_TIMEOUT_SECONDS = 5.0
+READINESS_POLL_SECONDS = 0.1
+READINESS_TIMEOUT_SECONDS = 5.0
 RESTARTS_WITHIN_SECONDS = 60.0
 
 
 def restart_delay(deaths: Sequence[float], now: float) -> float | None:
-    """Seconds to wait before the next start; None when the part died too often of late.
+    """Seconds to wait before the next start; None when the part has died too often lately.
 
     >>> restart_delay([100.0], now=100.0), restart_delay([40.0, 100.0], now=100.5)
     (0.5, 0.5)
@@ -28,9 +28,9 @@ def restart_delay(deaths: Sequence[float], now: float) -> float | None:
 
 
 class SupervisedPart:
-    """One part: its process of the moment, and the task that starts it anew."""
+    """One part: its current process, and how it is restarted."""
 
-    def __init__(self, part: Part, report: Report, inherited_fds: tuple[int, ...]) -> None:
+    def __init__(self, part: Part, report: StatusListener, inherited_fds: tuple[int, ...]) -> None:
         self.part = part
         self.child: PartProcess | None = None
         self._report = report
@@ -38,7 +38,7 @@ class SupervisedPart:
 
     @property
     def pid(self) -> int:
-        """The process id of the moment.
+        """The current process id.
 
         Raises:
             StackError: the part was never started.
@@ -51,9 +51,9 @@ class SupervisedPart:
         """Start the program and wait until it is ready.
 
         Raises:
-            StackError: it ended first, or was not ready in time (and is stopped again).
+            StackError: it ended first, or was not ready in time and was stopped.
         """
-        self.say(PartState.STARTING)
+        self.report_state(PartState.STARTING)
         try:
             self.child = await launch(self.part, self._inherited_fds)
         except OSError as fault:
@@ -63,20 +63,20 @@ class SupervisedPart:
             await stop(self.child, self.part)
             raise part_error(self.part, "was not ready in time")
         if self.part.niceness:
-            give_way(self.child.pid, self.part.niceness)
-        self.say(PartState.READY, progress.seconds)
+            lower_priority(self.child.pid, self.part.niceness)
+        self.report_state(PartState.READY, progress.seconds)
 
-    async def keep(self) -> StackError:
-        """The reason to give up, after the restarts are used up."""
+    async def run(self) -> StackError:
+        """Restart the program whenever it ends; returns the error when it has died too often."""
         deaths: list[float] = []
         while True:
             reason = await self._ended()
             deaths.append(time.monotonic())
             delay = restart_delay(deaths, deaths[-1])
             if delay is None:
-                self.say(PartState.LOST, detail=reason)
+                self.report_state(PartState.LOST, detail=reason)
                 return part_error(self.part, f"died again and again ({reason})")
-            self.say(PartState.DIED, detail=f"{reason}; starting anew in {delay:g} s")
+            self.report_state(PartState.DIED, detail=f"{reason}; restarting in {delay:g} s")
             await asyncio.sleep(delay)
             try:
                 await self.start()
@@ -88,53 +88,53 @@ class SupervisedPart:
         if self.child is None:
             return
         began = time.monotonic()
-        self.say(PartState.STOPPING)
+        self.report_state(PartState.STOPPING)
         await stop(self.child, self.part)
-        self.say(PartState.STOPPED, time.monotonic() - began)
+        self.report_state(PartState.STOPPED, time.monotonic() - began)
 
-    def say(self, state: PartState, seconds: float = 0.0, detail: str = "") -> None:
+    def report_state(self, state: PartState, seconds: float = 0.0, detail: str = "") -> None:
         """Report the state of this part."""
         self._report(PartStatus(self.part.name, state, seconds, detail))
 
     async def _is_ready_in_time(self, child: PartProcess, progress: StartProgress) -> bool:
-        """Whether the part became ready; waited for longer while it gets on, which is said once."""
-        is_said = False
+        """Whether the part became ready; one that makes progress gets more time, reported once."""
+        is_reported = False
         while child.returncode is None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+                async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
                     if await self.part.is_ready(progress.seconds):
                         return True
             if progress.is_stuck() or progress.seconds > self.part.start_limit_seconds:
                 return False
-            if progress.is_late and not is_said:
-                is_said = True
+            if progress.is_late and not is_reported:
+                is_reported = True
                 limit = self.part.start_limit_seconds
-                self.say(
+                self.report_state(
                     PartState.STARTING,
                     progress.seconds,
-                    f"it is still at work, and waited for up to {limit:g} s; {self.part.log}",
+                    f"it is still at work and has up to {limit:g} s; {self.part.log}",
                 )
-            await asyncio.sleep(PROBE_EVERY_SECONDS)
+            await asyncio.sleep(READINESS_POLL_SECONDS)
         raise part_error(self.part, f"did not start ({await self._ended()})")
 
     async def _ended(self) -> str:
-        """How the program ended, in words. What it had started is gone then, too."""
+        """How the program ended, in words; its child processes have ended then, too."""
         if self.child is None:
             return "never started"
         return describe_exit(await self.child.ended())
 
 
 class Supervisor:
-    """All parts. `failure` is set once a part is given up; stopping is then up to the owner."""
+    """All parts. `failure` is set once a part is given up; the owner then stops the others."""
 
     def __init__(
-        self, report: Report = ignore_status, *, inherited_fds: tuple[int, ...] = ()
+        self, report: StatusListener = ignore_status, *, inherited_fds: tuple[int, ...] = ()
     ) -> None:
         self.failure: StackError | None = None
         self.report = report
         self.inherited_fds = inherited_fds
         self._stages: list[list[SupervisedPart]] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[Callable[[], None]] = []
 
     def on_failure(self, listener: Callable[[], None]) -> None:
@@ -142,38 +142,38 @@ class Supervisor:
         self._listeners.append(listener)
 
     async def start(self, *parts: Part) -> None:
-        """Start these parts side by side, as one stage, and wait until all are ready.
+        """Start these parts at the same time, as one stage, and wait until all are ready.
 
         Raises:
             StackError: one of them did not become ready. The others may run: call `stop`.
         """
         stage = [SupervisedPart(part, self.report, self.inherited_fds) for part in parts]
         self._stages.append(stage)
-        await together(*(kept.start() for kept in stage))
-        self._keepers += [asyncio.create_task(self._keep(kept)) for kept in stage]
+        await run_together(*(supervised.start() for supervised in stage))
+        self._tasks += [asyncio.create_task(self._run(supervised)) for supervised in stage]
 
     async def stop(self) -> None:
-        """Stop the stages, the last one first; when this returns nothing is left."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        """Stop the stages, the last one first; no process is left when this returns."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for stage in reversed(self._stages):
-            await asyncio.gather(*(kept.stop() for kept in stage))
+            await asyncio.gather(*(supervised.stop() for supervised in stage))
         self._stages.clear()
-        self._keepers.clear()
+        self._tasks.clear()
 
     def running(self) -> dict[str, SupervisedPart]:
         """The parts by name."""
-        return {kept.part.name: kept for stage in self._stages for kept in stage}
+        return {supervised.part.name: supervised for stage in self._stages for supervised in stage}
 
-    async def _keep(self, kept: SupervisedPart) -> None:
-        self.failure = await kept.keep()
+    async def _run(self, supervised: SupervisedPart) -> None:
+        self.failure = await supervised.run()
         for listener in self._listeners:
             listener()
 
 
-async def together(*work: Coroutine[object, object, object]) -> None:
-    """Do all of it side by side; the first error cancels the rest and is raised as it is."""
+async def run_together(*work: Coroutine[object, object, object]) -> None:
+    """Run the coroutines concurrently; the first error cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in work:

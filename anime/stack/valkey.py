@@ -1,4 +1,4 @@
-"""The embedded Valkey: reachable through a socket in a private folder, and by nothing else."""
+"""The embedded Valkey, reachable only through a socket in a private folder."""
 
 import asyncio
 import shutil
@@ -18,7 +18,7 @@ from anime.stack.supervisor import Supervisor
 
 SOCKET = "valkey.sock"
 PING_TIMEOUT_SECONDS = 2
-DATABASE = 1  # where clients of the old services look
+DATABASE = 1  # that of the old services' clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class EmbeddedValkey:
         return f"unix://{quote(str(self.sockets / SOCKET))}?db={DATABASE}"
 
     def part(self, logs: Path) -> Part:
-        """The server for the supervisor."""
+        """The server as a part for the supervisor."""
         return Part(
             name="valkey",
             command=(*_binary(), *self._options()),
@@ -46,8 +46,8 @@ class EmbeddedValkey:
         )
 
     async def is_ready(self) -> bool:
-        """Whether the server answers, its data loaded."""
-        # Not with redis-py: this process asks nothing else, and it costs 6 MB.
+        """Whether the server answers and has loaded its data."""
+        # Not with redis-py, which takes 6 MB: this is the only command that we send.
         try:
             async with asyncio.timeout(PING_TIMEOUT_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self.sockets / SOCKET)
@@ -58,13 +58,13 @@ class EmbeddedValkey:
             return False
 
     def remove_sockets(self) -> None:
-        """Remove the socket's folder where it lies outside of the data folder."""
+        """Remove the socket's folder if it lies outside of the data folder."""
         if self.sockets != self.data:
             shutil.rmtree(self.sockets, ignore_errors=True)
 
     def _options(self) -> tuple[str, ...]:
-        # "port 0": no TCP. At most the last second of a list is lost in a power failure, and
-        # PostgreSQL has the record of it.
+        # "port 0": no TCP. A power failure loses at most the last second, and PostgreSQL has the
+        # record.
         options = {
             "port": "0",
             "unixsocket": str(self.sockets / SOCKET),

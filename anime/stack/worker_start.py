@@ -1,4 +1,4 @@
-"""Becomes the Prefect worker that runs the deployments."""
+"""Starts the Prefect worker in place of this process."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from anime.errors import ConfigurationError
 from anime.settings import Settings
 from anime.stack.environment import child_environment
 
-POLL_SECONDS = 1  # Prefect's 10 would be most of the time of a short render
+POLL_SECONDS = 1  # with Prefect's 10, a short render would mostly wait
 
 
 def worker_name() -> str:
-    """The worker's name in Prefect: one row for each host, however often it is started."""
+    """The worker's name in Prefect: one for each host, however often it is started."""
     return socket.gethostname()
 
 
@@ -29,13 +29,13 @@ def run_worker(
     """Replace this process by a worker on the pool of the settings.
 
     Args:
-        settings: where Prefect is, and the pool.
-        worker_type: Prefect's name for how the runs are run; that of the settings if None.
+        settings: with Prefect's address and the pool.
+        worker_type: `anime-warm` or `process`; that of the settings if None.
         limit: runs at a time; that of the settings if None.
         queues: names of the work queues to poll; all if empty.
 
     Raises:
-        ConfigurationError: no Prefect server is known, or it could not watch as it is told to.
+        ConfigurationError: no Prefect server is known, or it could not watch as it should.
     """
     if settings.prefect_api_url is None:
         raise ConfigurationError(
@@ -48,7 +48,7 @@ def run_worker(
     command += [word for queue in queues for word in ("--work-queue", queue)]
     environment = child_environment(settings) | {
         "PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS),
-        # Else each thread keeps a heap of its own, and what runs have freed stays scattered.
+        # Else each thread has a heap of its own, and memory that runs have freed stays unused.
         "MALLOC_ARENA_MAX": "2",
     }
     # Prefect turns SIGTERM into SIGINT: a worker that inherits SIGINT as ignored never stops.
@@ -57,7 +57,7 @@ def run_worker(
 
 
 def _check_watch(settings: Settings, worker_type: str) -> None:
-    """Refuse to become a worker that would not watch although it is told to."""
+    """Refuse to start a worker that should watch for new files but could not."""
     if not settings.watch:
         return
     if worker_type != "anime-warm":

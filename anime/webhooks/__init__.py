@@ -1,1 +1,1 @@
-"""Telling other systems that a generation has ended, at least once."""
+"""Webhooks: sent to other systems when a generation has ended, at least once."""

@@ -1,4 +1,4 @@
-"""What brings the outbox to the receivers: a loop in each serving process, sharing the work."""
+"""The delivery of the outbox: one loop in each serving process, which share the work."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ from anime.settings import Settings
 from anime.webhooks.policy import signing_key
 from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
 
-AT_A_TIME = 8
+MAX_CONCURRENT = 8
 CLAIM_SECONDS = 4 * TIMEOUT_SECONDS  # a dead process's deliveries are due again after it
-POLL_SECONDS = 30.0  # a ring may be lost
+POLL_SECONDS = 30.0  # a notification may be lost
 _MIN_WAIT_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
     """Deliver webhooks as long as the block lasts; do nothing where no secret is set.
 
     Raises:
-        ConfigurationError: the secret is none, or refers to what is not set.
+        ConfigurationError: the secret is not usable, or refers to a variable that is not set.
     """
     key = signing_key(settings)
     if key is None:
@@ -45,7 +45,7 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
 
 
 class Deliverer:
-    """Sends what is due, several at a time, and writes down how it went."""
+    """Sends what is due, several at a time, and records each outcome."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Deliverer:
         self._under_way = 0
 
     async def run(self) -> None:
-        """Deliver without end. What is under way when this is cancelled is sent again later."""
-        worker_channel = NotificationListener(self._database.address, DELIVERIES_CHANNEL)
+        """Deliver until cancelled. What is under way then is sent again later."""
+        notifications = NotificationListener(self._database.address, DELIVERIES_CHANNEL)
         try:
-            with worker_channel.listening_to(DUE) as notified:
+            with notifications.listening_to(DUE) as notified:
                 async with asyncio.TaskGroup() as group:
                     while True:
                         notified.clear()
@@ -72,17 +72,17 @@ class Deliverer:
                             async with asyncio.timeout(wait_seconds):
                                 await notified.wait()
         finally:
-            await worker_channel.close()
+            await notifications.close()
 
     async def _begin_due(self, group: asyncio.TaskGroup, notified: asyncio.Event) -> float:
-        """How long to wait for a ring, once everything has begun that is due and has room."""
-        room = AT_A_TIME - self._under_way
-        if not room:
-            return POLL_SECONDS  # one that ends rings
+        """How long to wait for a notification, once what is due has begun, as far as it may."""
+        free = MAX_CONCURRENT - self._under_way
+        if not free:
+            return POLL_SECONDS  # the end of one notifies
         try:
             async with self._database.session_scope() as session:
                 deliveries = DeliveryRepository(session)
-                due = await deliveries.claim(room, seconds=self._claim_seconds)
+                due = await deliveries.claim(free, seconds=self._claim_seconds)
                 next_seconds = await deliveries.seconds_to_next()
         except DatabaseUnavailable as fault:
             _log.debug("No webhooks for now: %s", fault)
@@ -90,7 +90,7 @@ class Deliverer:
         for delivery in due:
             self._under_way += 1
             group.create_task(self._deliver(delivery, notified))
-        if next_seconds is None or len(due) == room:
+        if next_seconds is None or len(due) == free:
             return POLL_SECONDS
         return min(max(next_seconds, _MIN_WAIT_SECONDS), POLL_SECONDS)
 
@@ -98,7 +98,7 @@ class Deliverer:
         try:
             await self._try_once(delivery)
         except DatabaseUnavailable as fault:  # the claim lapses, and it is sent once more
-            _log.warning("Webhook %s: its outcome is not written down: %s", delivery.id, fault)
+            _log.warning("Webhook %s: its outcome is not recorded: %s", delivery.id, fault)
         except Exception:  # noqa: BLE001  one that meets a bug must not end the others
             _log.exception("Webhook %s met an unexpected error", delivery.id)
         finally:
@@ -109,15 +109,15 @@ class Deliverer:
         try:
             await self._sender.send(delivery)
         except DeliveryFailed as fault:
-            await self._put_off(delivery, fault)
+            await self._postpone(delivery, fault)
             return
         async with self._database.session_scope() as session:
             await DeliveryRepository(session).delivered(delivery)
         _log.info("Webhook %s of job %s has arrived", delivery.id, delivery.job_id)
 
-    async def _put_off(self, delivery: Delivery, fault: DeliveryFailed) -> None:
-        chance = random.random()  # noqa: S311  spreads repeats; nobody gains by guessing it
-        wait = webhook_delay(delivery.attempt, chance, self._delays_seconds)
+    async def _postpone(self, delivery: Delivery, fault: DeliveryFailed) -> None:
+        jitter = random.random()  # noqa: S311  spreads retries; nobody gains by guessing it
+        wait = webhook_delay(delivery.attempt, jitter, self._delays_seconds)
         if fault.is_final:
             wait = None
         async with self._database.session_scope() as session:

@@ -10,20 +10,20 @@ from anime.settings import Settings, resolve_reference
 
 
 def signing_key(settings: Settings) -> bytes | None:
-    """The key that webhooks are signed with; None when none is set and none are sent.
+    """The key that webhooks are signed with; None if there is no secret, so that none is sent.
 
     Raises:
-        ConfigurationError: the secret is none, or refers to what is not set.
+        ConfigurationError: the secret is not usable, or refers to a variable that is not set.
     """
     secret = settings.webhook_secret
     return key_of(resolve_reference(secret.get_secret_value())) if secret else None
 
 
 def check_webhook(request: GenerationRequest, settings: Settings) -> None:
-    """Make sure that the webhook asked for could be sent, as far as DNS need not be asked.
+    """Make sure that the request's webhook could be sent, without asking DNS.
 
     Raises:
-        InvalidRequest: nothing could sign it, or it leads to where none is sent.
+        InvalidRequest: there is no key to sign it with, or its address is not allowed.
     """
     if request.webhook_url is None:
         return

@@ -1,4 +1,4 @@
-"""One message on its way: to an address that was looked at first, and to no other."""
+"""Sending one signed message: to an address that was checked before, and to no other."""
 
 import asyncio
 import socket
@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -18,9 +17,9 @@ from anime.errors import DeliveryFailed
 from anime.net.bounded_threads import BoundedThreads
 from anime.net.sockets import tls_context
 
-TIMEOUT_SECONDS = 15.0  # for all of it: name, connection, answer
+TIMEOUT_SECONDS = 15.0  # for name, connection and answer together
 NAME_SECONDS = 5.0
-NAMES_AT_A_TIME = 16  # a strange name server may leave each of them unanswered for a minute
+MAX_CONCURRENT_NAMES = 16  # a strange name server may leave each of them unanswered for a minute
 CONNECT_SECONDS = 5.0  # for each of the receiver's addresses
 _PORTS = {"http": 80, "https": 443}
 
@@ -38,31 +37,26 @@ class Sender:
         self._key = key
         self._allow_private = allow_private
         self._timeout_seconds = timeout_seconds
-        self._names = BoundedThreads("webhook-names", NAMES_AT_A_TIME)
+        self._names = BoundedThreads("webhook-names", MAX_CONCURRENT_NAMES)
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
             verify=tls_context(),
-            # A kept TLS connection belongs to one name; by its address another would get it, too.
+            # A TLS connection belongs to one name, but would be kept and reused by its address.
             limits=httpx.Limits(max_keepalive_connections=0),
-            trust_env=False,  # a proxy would look the name up once more
+            trust_env=False,  # a proxy would resolve the name once more
         )
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def send(self, delivery: Delivery) -> None:
-        """Post the message; return when the receiver has taken it. Its answer's body is not read.
+        """Post the message until the receiver has accepted it. The answer's body is not read.
 
         Raises:
-            DeliveryFailed: it has not, or its address is none we post to.
+            DeliveryFailed: it has not, or its address is not allowed.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -77,7 +71,7 @@ class Sender:
             )
 
     async def _post(self, delivery: Delivery) -> int:
-        """The answer's status, of the first of the receiver's addresses that takes a connection."""
+        """The answer's status, from the first of the receiver's addresses that can be reached."""
         url = httpx.URL(delivery.url)
         host = url.raw_host.decode("ascii")
         *others, last = await self._addresses(host, url.port or _PORTS[url.scheme])
@@ -109,10 +103,10 @@ class Sender:
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
         """The addresses of the host that we may post to, at least one.
 
-        What is returned is what is connected to: another answer of DNS in between changes nothing.
+        These are connected to: another answer of DNS in between changes nothing.
         """
         if is_never_public(host) and not self._allow_private:
-            raise _leads_inside()
+            raise _private_address_refused()
         ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             found = await self._names.run(ask, timeout_seconds=NAME_SECONDS)
@@ -121,11 +115,11 @@ class Sender:
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         allowed = [each for each in addresses if self._allow_private or is_public(each)]
         if not allowed:
-            raise _leads_inside()
+            raise _private_address_refused()
         return allowed
 
 
-def _leads_inside() -> DeliveryFailed:
+def _private_address_refused() -> DeliveryFailed:
     return DeliveryFailed(
         "The webhook leads to a private or reserved address.",
         "Give a public one, or set ANIME_WEBHOOK_ALLOW_PRIVATE=true.",

@@ -17,7 +17,7 @@ from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
 from anime.core.work_queues import WorkQueue
-from anime.worker.flow_loader import load_flow, loaded
+from anime.worker.flow_loader import load_flow, loaded_flow
 from anime.worker.loop_thread import LoopThread, LoopThreadLost
 from anime.worker.prefect_internals import run_cancellation_hooks
 from anime.worker.run_control import (
@@ -30,9 +30,9 @@ from anime.worker.run_control import (
     settle_cancelled,
 )
 
-SHUTDOWN_SECONDS = 12.0  # a flow's own: ComfyUI is told, rows are written
-INTERRUPT_SECONDS = 3.0  # what is left of a run that does not hear is interrupted, then left
-LAST_SECONDS = SHUTDOWN_SECONDS + INTERRUPT_SECONDS + 2.0
+SHUTDOWN_SECONDS = 12.0  # for the flow's own clean-up: cancelling at ComfyUI, writing rows
+INTERRUPT_SECONDS = 3.0  # for a run that ignores its cancellation: interrupted, then abandoned
+MAX_END_SECONDS = SHUTDOWN_SECONDS + INTERRUPT_SECONDS + 2.0
 OVERDUE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class LiveRun:
-    """A run that is being claimed, runs, or is being ended."""
+    """A run that is being claimed, is running, or is being ended."""
 
     flow_run: FlowRun
     loop_thread: LoopThread
@@ -48,34 +48,34 @@ class LiveRun:
     control: RunControl = field(init=False)
     flow: Flow[..., Any] | None = None  # any flow
     is_claimed: bool = False
-    _began_at: float = field(default_factory=time.monotonic)
-    _pressing: asyncio.Task[None] | None = None
+    _started_at: float = field(default_factory=time.monotonic)
+    _escalation: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.control = RunControl(self.flow_run.id)
 
     @property
     def name(self) -> str:
-        """The run, as logs call it."""
+        """Name and id, as log lines show the run."""
         return f"{self.flow_run.name} ({self.flow_run.id})"
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the flow's own time-out should have ended it."""
+        """Whether the run should have been ended by the flow's own time-out."""
         limit = self.flow.timeout_seconds if self.flow else None
         return limit is not None and self.seconds > limit + OVERDUE_SECONDS
 
     @property
     def seconds(self) -> float:
-        """For how long the flow has been at work."""
-        return time.monotonic() - self._began_at
+        """Seconds since the flow was started."""
+        return time.monotonic() - self._started_at
 
-    async def serve(self, entrypoint: str | None, client: PrefectClient) -> None:
-        """Run the flow in the lane, and see that the run's last state says what happened."""
+    async def execute(self, entrypoint: str | None, client: PrefectClient) -> None:
+        """Run the flow in its thread, and make sure that the run gets a final state."""
         self.is_claimed = True
         error: BaseException | None = None
         try:
-            await self.loop_thread.run(partial(self._work, entrypoint))
+            await self.loop_thread.run(partial(self._run_in_loop, entrypoint))
         except BaseException as fault:  # noqa: BLE001  whatever a flow raises ends here
             error = fault
         try:
@@ -83,18 +83,18 @@ class LiveRun:
         except ObjectNotFound:
             _log.info("Run %s was deleted while it ran", self.name)
 
-    def end(self, ending: EndReason) -> None:
-        """Ask the run to end, and insist. The first reason counts."""
-        if self.control.ending is None:
-            self.control.ending = ending
-            self._pressing = asyncio.create_task(self._press())
+    def end(self, end_reason: EndReason) -> None:
+        """Ask the run to end, and force it if it does not. The first reason counts."""
+        if self.control.end_reason is None:
+            self.control.end_reason = end_reason
+            self._escalation = asyncio.create_task(self._escalate())
 
-    def leave_thread(self) -> None:
-        """Insist no longer: the lane is the next run's now."""
-        if self._pressing is not None:
-            self._pressing.cancel()
+    def stop_escalation(self) -> None:
+        """Force nothing any more: the thread may be given to the next run now."""
+        if self._escalation is not None:
+            self._escalation.cancel()
 
-    async def _press(self) -> None:
+    async def _escalate(self) -> None:
         self.loop_thread.cancel()
         await asyncio.sleep(SHUTDOWN_SECONDS)
         _log.warning(
@@ -103,51 +103,53 @@ class LiveRun:
         self.loop_thread.interrupt(RunEnded)
         await asyncio.sleep(INTERRUPT_SECONDS)
         _log.error(
-            "Run %s cannot be interrupted. It is left at\n%s", self.name, self.loop_thread.stack()
+            "Run %s cannot be interrupted. It is abandoned at\n%s",
+            self.name,
+            self.loop_thread.stack(),
         )
         self.loop_thread.abandon("The run hangs in a call that cannot be interrupted.")
 
-    async def _work(self, entrypoint: str | None) -> None:
-        """The run's life within its lane."""
+    async def _run_in_loop(self, entrypoint: str | None) -> None:
+        """Load and run the flow; called in its event-loop thread."""
         control_of_this_run.set(self.control)
-        flow = loaded(entrypoint)
+        flow = loaded_flow(entrypoint)
         if flow is None:
             flow = await asyncio.to_thread(load_flow, entrypoint)
         self.flow = flow
-        if self.control.ending is not None:
+        if self.control.end_reason is not None:
             return
-        self._began_at = time.monotonic()
+        self._started_at = time.monotonic()
         run = partial(run_flow, flow, flow_run=self.flow_run, return_type="state")
         outcome: object = run() if flow.isasync else await self.loop_thread.in_thread(run)
         if isinstance(outcome, Awaitable):
             await outcome
 
     async def _settle(self, client: PrefectClient, error: BaseException | None) -> None:
-        """Give the run the state that its engine did not, if it did not."""
-        if error is None and self.control.ending is None:
+        """Set the run's final state if its engine has not."""
+        if error is None and self.control.end_reason is None:
             return
         run = await client.read_flow_run(self.flow_run.id)
         if run.state is None or run.state.is_final() or run.state.is_scheduled():
             return
-        if self.control.ending is EndReason.HANDED_BACK and not run.state.is_cancelling():
+        if self.control.end_reason is EndReason.HANDED_BACK and not run.state.is_cancelling():
             await hand_back(client, run, "Its worker stopped; another one goes on.")
-        elif self.control.ending is not None or run.state.is_cancelling():
-            await self._clean_up(run)
+        elif self.control.end_reason is not None or run.state.is_cancelling():
+            await self._run_cancellation_hooks(run)
             await settle_cancelled(client, run)
         elif not isinstance(error, Abort):
-            flow_run_logger(run).error("The run came to no end of its own", exc_info=error)
+            flow_run_logger(run).error("The run did not end by itself", exc_info=error)
             await crash(client, run, _reason(error))
 
-    async def _clean_up(self, run: FlowRun) -> None:
-        """Do what the flow wants done on cancellation, when no engine of it is left."""
+    async def _run_cancellation_hooks(self, run: FlowRun) -> None:
+        """Run the flow's hooks for cancellation when none of its engines is left to do so."""
         if self.flow is None or run.state is None:
             return
-        if not self.loop_thread.is_usable:  # the run was left in it
+        if not self.loop_thread.is_usable:  # the run was abandoned there
             self.loop_thread = LoopThread(self.loop_thread.number)
         try:
             await self.loop_thread.run(partial(run_cancellation_hooks, self.flow, run, run.state))
         except (LoopThreadLost, RunEnded):
-            _log.error("The cancellation hooks of run %s came to no end", self.name)
+            _log.error("The cancellation hooks of run %s did not end", self.name)
 
 
 def _reason(error: BaseException | None) -> str:
@@ -156,7 +158,7 @@ def _reason(error: BaseException | None) -> str:
             return str(error)
         case None | RunEnded():
             return "The run was interrupted."
-    # Prefect wraps what an entrypoint raises when imported: the cause is what helps.
+    # Prefect wraps what an entrypoint raises when imported: its cause is what helps.
     cause = error.__cause__ or error
     line = traceback.format_exception_only(cause)[-1].strip()
     return line if cause is error else f"{error} {line}"

@@ -1,4 +1,4 @@
-"""What the worker looks after besides its runs: blocked lanes, missed news, the dead, its size."""
+"""What a worker does beside its runs: blocked loops, missed cancellations, orphans, memory."""
 
 import asyncio
 import logging
@@ -16,13 +16,13 @@ from prefect.exceptions import ObjectNotFound
 
 from anime.settings import Settings
 from anime.worker.orphans import rescue
-from anime.worker.prefect_internals import tell_of_suspension
+from anime.worker.prefect_internals import request_suspension
 from anime.worker.process_identity import ProcessIdentity, remove_old_locks
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
 
 STEP_SECONDS = 1.0
-NEWS_EVERY_SECONDS = 5.0  # cancellations come by event; this is for events that were lost
+STATES_EVERY_SECONDS = 5.0  # cancellations come by event; this finds those whose event was lost
 RESCUE_EVERY_SECONDS = 60.0
 BLOCKED_SECONDS = 5.0
 _MB = 1024 * 1024
@@ -31,126 +31,124 @@ _log = logging.getLogger(__name__)
 
 
 class MaintainedWorker(Protocol):
-    """What the loop needs of the worker that it looks after."""
+    """What the loop needs of its worker."""
 
     settings: Settings
-    me: ProcessIdentity
+    identity: ProcessIdentity
     run_pool: RunPool
 
     @property
-    def api(self) -> PrefectClient:
-        """The Prefect server."""
-        ...
+    def api(self) -> PrefectClient: ...
 
     @property
-    def pool_name(self) -> str:
-        """The work pool that the worker serves."""
-        ...
+    def pool_name(self) -> str: ...
 
     @property
-    def knows_its_pool(self) -> bool:
-        """Whether the server has told of the pool yet."""
+    def is_synced(self) -> bool:
+        """Whether the pool has been read from the server yet."""
         ...
 
     def restart(self, why: str) -> None:
-        """End the runs, then become a new worker."""
+        """End the runs, then start again as a new process."""
         ...
 
     def settle_cancellation(self, run: FlowRun) -> None:
-        """Do what is to be done for a cancelled run whose worker has died."""
+        """Run the hooks of a cancelled run whose worker has died, and confirm its cancellation."""
         ...
 
     def wake(self) -> None:
-        """Look for work now."""
+        """Poll for runs now."""
         ...
 
 
 class MaintenanceLoop:
-    """Walks every second, and asks the server less often."""
+    """Checks its worker every second, and asks the server less often."""
 
     def __init__(self, worker: MaintainedWorker) -> None:
         self._worker = worker
-        self._told_of: set[UUID] = set()
+        self._reported: set[UUID] = set()
         self._process = psutil.Process()
 
-    async def walk(self) -> None:
-        """Go on until cancelled."""
-        news_at = time.monotonic() + NEWS_EVERY_SECONDS
+    async def run(self) -> None:
+        """Check until cancelled."""
+        states_at = time.monotonic() + STATES_EVERY_SECONDS
         rescue_at = time.monotonic()
         while True:
             self.check_threads()
-            self.look_at_size()
-            if time.monotonic() >= rescue_at and self._worker.knows_its_pool:
+            self.check_memory()
+            if time.monotonic() >= rescue_at and self._worker.is_synced:
                 rescue_at = time.monotonic() + RESCUE_EVERY_SECONDS
-                await _tried(self.rescue)
-            if time.monotonic() >= news_at:
-                news_at = time.monotonic() + NEWS_EVERY_SECONDS
-                await _tried(self.ask_for_news)
+                await _try_step(self.rescue)
+            if time.monotonic() >= states_at:
+                states_at = time.monotonic() + STATES_EVERY_SECONDS
+                await _try_step(self.check_run_states)
             await asyncio.sleep(STEP_SECONDS)
 
     def check_threads(self) -> None:
-        """Say which run blocks its loop, and where; end one that blocks past its time-out."""
-        self._told_of &= {live.flow_run.id for live in self._worker.run_pool}
+        """Log which run blocks its loop, and where; end one that blocks it past its time-out."""
+        self._reported &= {live.flow_run.id for live in self._worker.run_pool}
         for live in self._worker.run_pool:
             seconds = live.loop_thread.seconds_blocked()
             if seconds < BLOCKED_SECONDS:
-                self._told_of.discard(live.flow_run.id)
-            elif live.flow_run.id not in self._told_of:
-                self._told_of.add(live.flow_run.id)
+                self._reported.discard(live.flow_run.id)
+            elif live.flow_run.id not in self._reported:
+                self._reported.add(live.flow_run.id)
                 _log.warning(_BLOCKED, live.name, seconds, live.loop_thread.stack())
             if seconds >= BLOCKED_SECONDS and live.is_overdue:
                 live.loop_thread.interrupt(TimeoutError)
 
-    def look_at_size(self) -> None:
-        """Begin anew when the worker has grown too large."""
-        most = self._worker.settings.worker_max_mb
+    def check_memory(self) -> None:
+        """Restart the worker when it takes too much memory."""
+        max_mb = self._worker.settings.worker_max_mb
         resident_mb = self._process.memory_info().rss // _MB
-        if most is not None and resident_mb >= most:
+        if max_mb is not None and resident_mb >= max_mb:
             self._worker.restart(f"at {resident_mb} MB")
 
-    async def ask_for_news(self) -> None:
-        """End the runs that were cancelled, ended or deleted behind our back."""
-        mine = [live.flow_run.id for live in self._worker.run_pool if live.is_claimed]
-        if not mine:
+    async def check_run_states(self) -> None:
+        """End the runs that were cancelled, crashed or deleted at the server without an event."""
+        claimed = [live.flow_run.id for live in self._worker.run_pool if live.is_claimed]
+        if not claimed:
             return
         found = await self._worker.api.read_flow_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=mine)), limit=len(mine)
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=claimed)), limit=len(claimed)
         )
         states = {run.id: run.state for run in found}
-        for run_id in mine:
+        for run_id in claimed:
             state = states.get(run_id)
-            if state is None or _is_unwanted(state):
+            if state is None or _is_ended(state):
                 self._worker.run_pool.end(run_id, EndReason.CANCELLED)
             elif state.is_paused():
-                tell_of_suspension(run_id, state)
+                request_suspension(run_id, state)
 
     async def rescue(self) -> None:
-        """Give runs of dead workers anew, or settle their cancellation."""
+        """Hand back the runs of dead workers, or settle their cancellation."""
         worker = self._worker
         home = worker.settings.home
-        left = await rescue(worker.api, worker.pool_name, worker.run_pool, worker.me, home)
-        for run in left:
+        cancelled = await rescue(
+            worker.api, worker.pool_name, worker.run_pool, worker.identity, home
+        )
+        for run in cancelled:
             worker.settle_cancellation(run)
         remove_old_locks(home)
         worker.wake()
 
 
 _BLOCKED = (
-    "Run %s has blocked its event loop for %.0f s; it hears of no cancellation and keeps no lease "
-    "until it lets go. Other runs are not held up. Call what blocks through asyncio.to_thread. "
+    "Run %s has blocked its event loop for %.0f s: it can neither be cancelled nor renew its lease "
+    "meanwhile. Other runs are not held up. Call what blocks through asyncio.to_thread. "
     "It is at\n%s"
 )
 
 
-def _is_unwanted(state: State[Any]) -> bool:  # of any result
+def _is_ended(state: State[Any]) -> bool:  # of any result
     return state.is_cancelling() or state.is_cancelled() or state.is_crashed()
 
 
-async def _tried(step: Callable[[], Awaitable[None]]) -> None:
-    """Do it; the server may be away, and the next round comes."""
+async def _try_step(step: Callable[[], Awaitable[None]]) -> None:
+    """Do it; when the server does not answer, the next round tries again."""
     try:
         await step()
     except ObjectNotFound as gone:
-        _log.info("A run was deleted meanwhile, the others are seen to later: %s", gone)
+        _log.info("A run was deleted meanwhile; the others are checked in the next round: %s", gone)
     except httpx.HTTPError as fault:
         _log.warning("Prefect does not answer: %s", fault or type(fault).__name__)

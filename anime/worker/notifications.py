@@ -1,4 +1,4 @@
-"""Hears at once that a run was ordered; polling is what can be relied on."""
+"""Notifications of dispatched runs, for workers; polling finds runs whose notification is lost."""
 
 import logging
 from collections.abc import Callable
@@ -14,24 +14,26 @@ _log = logging.getLogger(__name__)
 LISTEN_SECONDS = 20.0  # one wait; below every idle time-out on the way
 
 
-async def answer(redis_url: str, pool: str, on_ring: Callable[[], None]) -> None:
-    """Call `on_ring` whenever a run of that pool is ordered, until cancelled."""
+async def listen(redis_url: str, pool: str, on_notification: Callable[[], None]) -> None:
+    """Call `on_notification` whenever a run of that pool is dispatched, until cancelled."""
     is_failing = False
     while True:
         try:
             async with Redis.from_url(redis_url, socket_connect_timeout=2.0) as redis:
-                await _listen(redis, pool, on_ring)
+                await _receive(redis, pool, on_notification)
         except (RedisError, OSError) as fault:
             if not is_failing:
-                _log.warning("No doorbell, runs are found by polling only: %s", fault)
+                _log.warning(
+                    "No notifications from Redis, runs are found by polling only: %s", fault
+                )
             is_failing = True
             await RUN_NOTIFICATIONS.wait()
 
 
-async def _listen(redis: "Redis", pool: str, on_ring: Callable[[], None]) -> None:
+async def _receive(redis: "Redis", pool: str, on_notification: Callable[[], None]) -> None:
     async with redis.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(worker_channel(pool))
         while True:
             message = await channel.get_message(timeout=LISTEN_SECONDS)
             if cast("object", message) is not None:
-                on_ring()
+                on_notification()

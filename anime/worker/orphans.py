@@ -1,4 +1,4 @@
-"""Runs whose worker died without a word: found, and put back into their queue."""
+"""Runs whose worker has died: found, and put back into their queue."""
 
 import logging
 from collections.abc import Container, Iterable, Sequence
@@ -23,8 +23,8 @@ from prefect.exceptions import ObjectNotFound
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import crash, hand_back
 
-UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died in between
-MAX_STARTS = 3  # a run that has been with so many dead workers is what kills them
+UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died while claiming it
+MAX_STARTS = 3  # a run that was started so often probably kills its workers
 _UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 _log = logging.getLogger(__name__)
@@ -33,15 +33,15 @@ _log = logging.getLogger(__name__)
 class OrphanDecision(StrEnum):
     """What is to become of a run that is under way on the server."""
 
-    LEFT_ALONE = "left alone"  # somebody is at work on it, or may be
-    GIVEN_ANEW = "given anew"
-    GIVEN_UP = "given up"
-    CANCELLED = "cancelled"  # nobody is left to confirm it
+    LEFT_ALONE = "left alone"  # a worker has it, or may have it
+    HANDED_BACK = "handed back"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"  # no worker is left to confirm it
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is known of a run that this worker does not have."""
+    """What is known of a run that is not in this worker."""
 
     state: StateType
     seconds_in_state: float
@@ -54,7 +54,7 @@ def decide(run: Observation) -> OrphanDecision:
     """What is to become of it.
 
     >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=True, owner_is_gone=True, starts=1))
-    <OrphanDecision.GIVEN_ANEW: 'given anew'>
+    <OrphanDecision.HANDED_BACK: 'handed back'>
     >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=False, owner_is_gone=False, starts=1))
     <OrphanDecision.LEFT_ALONE: 'left alone'>
     """
@@ -67,31 +67,39 @@ def decide(run: Observation) -> OrphanDecision:
         return OrphanDecision.LEFT_ALONE
     if run.state is StateType.CANCELLING:
         return OrphanDecision.CANCELLED
-    return OrphanDecision.GIVEN_UP if run.starts >= MAX_STARTS else OrphanDecision.GIVEN_ANEW
+    return OrphanDecision.CRASHED if run.starts >= MAX_STARTS else OrphanDecision.HANDED_BACK
 
 
 async def rescue(
-    client: PrefectClient, pool: str, mine: Container[UUID], me: ProcessIdentity, home: Path
+    client: PrefectClient,
+    pool: str,
+    own_runs: Container[UUID],
+    identity: ProcessIdentity,
+    home: Path,
 ) -> list[FlowRun]:
-    """Give runs of dead workers anew; returns those whose cancellation is left to settle.
+    """Hand back the runs of dead workers; returns those whose cancellation is still to be settled.
 
-    Only workers with the same data folder are seen to be dead.
+    Only workers with the same data folder can be seen to be dead.
     """
-    to_cancel: list[FlowRun] = []
+    cancelled: list[FlowRun] = []
     for run in await _under_way(client, pool):
-        fate = OrphanDecision.LEFT_ALONE if run.id in mine else decide(_seen(run, me, home))
-        if fate is OrphanDecision.LEFT_ALONE or not await _is_unchanged(client, run):
+        decision = (
+            OrphanDecision.LEFT_ALONE
+            if run.id in own_runs
+            else decide(_observe(run, identity, home))
+        )
+        if decision is OrphanDecision.LEFT_ALONE or not await _is_unchanged(client, run):
             continue
-        _log.warning("Run %s (%s) has lost its worker: %s", run.name, run.id, fate)
-        if fate is OrphanDecision.CANCELLED:
-            to_cancel.append(run)
+        _log.warning("Run %s (%s) has lost its worker: %s", run.name, run.id, decision)
+        if decision is OrphanDecision.CANCELLED:
+            cancelled.append(run)
             continue
-        await _end_called_flows(client, run)
-        if fate is OrphanDecision.GIVEN_UP:
+        await _crash_child_runs(client, run)
+        if decision is OrphanDecision.CRASHED:
             await crash(client, run, f"Its worker died {run.run_count} times while it ran.")
         else:
             await hand_back(client, run, "Its worker died; another one goes on.")
-    return to_cancel
+    return cancelled
 
 
 async def _under_way(client: PrefectClient, pool: str) -> Sequence[FlowRun]:
@@ -101,7 +109,7 @@ async def _under_way(client: PrefectClient, pool: str) -> Sequence[FlowRun]:
     )
 
 
-def _seen(run: FlowRun, me: ProcessIdentity, home: Path) -> Observation:
+def _observe(run: FlowRun, identity: ProcessIdentity, home: Path) -> Observation:
     owner = ProcessIdentity.parse(run.infrastructure_pid)
     state = run.state
     age = datetime.now(UTC) - state.timestamp if state else timedelta()
@@ -109,30 +117,30 @@ def _seen(run: FlowRun, me: ProcessIdentity, home: Path) -> Observation:
         state=state.type if state else StateType.SCHEDULED,
         seconds_in_state=age.total_seconds(),
         is_owned=run.infrastructure_pid is not None,
-        # One of my own that I do not have: I was replaced within this process.
-        owner_is_gone=owner is not None and (owner == me or owner.is_gone(home)),
+        # Its owner is this process, but another worker in it, which was replaced.
+        owner_is_gone=owner is not None and (owner == identity or owner.is_gone(home)),
         starts=run.run_count,
     )
 
 
 async def _is_unchanged(client: PrefectClient, run: FlowRun) -> bool:
-    """Whether nobody else has just taken it up, or deleted it."""
+    """Whether no other worker has just taken it or handed it back, and nobody has deleted it."""
     try:
-        fresh = await client.read_flow_run(run.id)
+        current = await client.read_flow_run(run.id)
     except ObjectNotFound:
         return False
-    return (fresh.state_id, fresh.infrastructure_pid) == (run.state_id, run.infrastructure_pid)
+    return (current.state_id, current.infrastructure_pid) == (run.state_id, run.infrastructure_pid)
 
 
-async def _end_called_flows(client: PrefectClient, run: FlowRun) -> None:
-    """Flows that the run had called died with it; the run calls them anew."""
-    called = await client.read_flow_runs(
+async def _crash_child_runs(client: PrefectClient, run: FlowRun) -> None:
+    """Crash the flows that the run had called: they died with it, and it calls them again."""
+    children = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_UNDER_WAY))),
         )
     )
-    for child in called:
+    for child in children:
         await crash(client, child, "The worker of the run that called it died.")
 
 

@@ -1,4 +1,4 @@
-"""Every use of what Prefect does not promise to keep; tests/unit/test_worker_prefect.py guards it.
+"""Every use of what is not public in Prefect; tests/unit/test_worker_prefect.py checks it.
 
 Written against Prefect 3.8.8 to 3.9.1, see the bound in pyproject.toml.
 """
@@ -39,7 +39,7 @@ RESULT_STORAGE_SECONDS = 60.0
 
 
 class PrefectWorkerHooks:
-    """What the warm worker takes from BaseWorker's inside, under names of our own."""
+    """What the warm worker uses of BaseWorker's private attributes, under public names."""
 
     _client: PrefectClient | None
     _work_pool_name: str
@@ -52,22 +52,20 @@ class PrefectWorkerHooks:
 
     @property
     def pool_name(self) -> str:
-        """The work pool this worker polls."""
         return self._work_pool_name
 
     @property
     def only_queues(self) -> Set[str]:
-        """The queues this worker was told to poll on the command line; empty for all."""
+        """The queues to poll, as given on the command line; empty for all."""
         return self._work_queues
 
     @property
     def limit(self) -> int | None:
-        """Runs at a time, as told on the command line."""
+        """Runs at a time, as given on the command line."""
         return self._limit
 
     @property
     def log(self) -> logging.Logger:
-        """The worker's own log."""
         return self._logger  # type: ignore[no-any-return]  # an adapter is used like a logger
 
     @property
@@ -78,20 +76,20 @@ class PrefectWorkerHooks:
         return self._client
 
     @property
-    def knows_its_pool(self) -> bool:
-        """Whether the server has told the worker what its pool is like."""
+    def is_synced(self) -> bool:
+        """Whether the worker has read its pool from the server."""
         return self._has_successfully_synced
 
-    def note_poll(self) -> None:
-        """Tell the health check that this worker is alive."""
+    def record_poll(self) -> None:
+        """Record for Prefect's health check that this worker polls."""
         self._last_polled_time = now("UTC")
 
     async def scheduled_runs(
         self, limit: int, queues: Collection[str]
     ) -> list[tuple[UUID, FlowRun]]:
-        """Up to so many runs that are due, each after the id of its queue.
+        """Up to `limit` runs that are due, each with the id of its queue.
 
-        By priority of their queue, then by time.
+        Ordered by priority of their queue, then by time.
 
         Raises:
             ObjectNotFound: there is no such pool, or no such queue.
@@ -111,38 +109,38 @@ class PrefectWorkerHooks:
         return [(each.work_queue_id, each.flow_run) for each in found]
 
     async def claim(self, run: FlowRun) -> bool:
-        """Whether the run is ours now; of two workers that ask, the server tells one so."""
+        """Whether the run is this worker's now; of two workers that ask, the server accepts one."""
         try:
             state = await propose_state(self.api, Pending(), flow_run_id=run.id)
-        except (Abort, ObjectNotFound):  # another one has it, or it was cancelled or deleted
+        except (Abort, ObjectNotFound):  # another worker has it, or it was cancelled or deleted
             return False
         return state.is_pending()
 
     def watch_for_cancellation(self, run_id: UUID) -> None:
-        """Have `_cancel_run` called when somebody cancels that run."""
+        """Make Prefect call `_cancel_run` when that run is cancelled."""
         if self._cancelling_observer is not None:
             self._cancelling_observer.add_in_flight_flow_run_id(run_id)
 
     def stop_watching(self, run_id: UUID) -> None:
-        """The run has ended."""
+        """Watch no longer: the run has ended."""
         if self._cancelling_observer is not None:
             self._cancelling_observer.remove_in_flight_flow_run_id(run_id)
 
     async def _cancel_run(self, flow_run_id: UUID) -> None:
-        """What Prefect calls when a watched run is cancelled."""
+        """Called by Prefect when a watched run is cancelled."""
         self.cancel(flow_run_id)
 
     def cancel(self, run_id: UUID) -> None:
-        """To be overridden: stop that run."""
+        """Stop that run; to be overridden."""
         raise NotImplementedError
 
 
 class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
-    """Prefect's engine, that knows a run which was asked to end from one that crashed."""
+    """Prefect's engine, which tells a run that was asked to end from one that crashed."""
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""
-        match _asked_of(self.flow_run):
+        match _end_reason_of(self.flow_run):
             case EndReason.CANCELLED:
                 await self.handle_cancellation(exc)
             case EndReason.HANDED_BACK:
@@ -152,7 +150,7 @@ class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
 
     async def handle_exception(self, exc: Exception, *more: Any, **named: Any) -> Any:
         """Settle the state after an error; while the run is ended it is no failure."""
-        if _asked_of(self.flow_run) is not None:
+        if _end_reason_of(self.flow_run) is not None:
             raise RunEnded from exc
         return await super().handle_exception(exc, *more, **named)
 
@@ -162,12 +160,12 @@ class WarmSyncEngine(FlowRunEngine[P, R]):
 
     @property
     def heartbeat_seconds(self) -> None:
-        """No heartbeat: its thread is waited for until the second is full, for each run."""
+        """No heartbeat: each run would wait up to a second for the heartbeat's thread to end."""
         return
 
     def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""
-        match _asked_of(self.flow_run):
+        match _end_reason_of(self.flow_run):
             case EndReason.CANCELLED:
                 self.handle_cancellation(exc)
             case EndReason.HANDED_BACK:
@@ -177,79 +175,79 @@ class WarmSyncEngine(FlowRunEngine[P, R]):
 
     def handle_exception(self, exc: Exception, *more: Any, **named: Any) -> Any:
         """Settle the state after an error; while the run is ended it is no failure."""
-        if _asked_of(self.flow_run) is not None:
+        if _end_reason_of(self.flow_run) is not None:
             raise RunEnded from exc
         return super().handle_exception(exc, *more, **named)
 
 
-def _asked_of(flow_run: FlowRun | None) -> EndReason | None:
-    """What is asked of that run: a flow called by a run that is handed back has crashed."""
+def _end_reason_of(flow_run: FlowRun | None) -> EndReason | None:
+    """Why that run is to end. A flow called by a run that is handed back counts as crashed."""
     control = control_of_this_run.get()
     if control is None or flow_run is None:
         return None
     is_called = flow_run.id != control.run_id
-    return None if is_called and control.ending is EndReason.HANDED_BACK else control.ending
+    return None if is_called and control.end_reason is EndReason.HANDED_BACK else control.end_reason
 
 
 def install_engines() -> None:
-    """Have every flow of this process run by our engines, those that flows call, too."""
+    """Make our engines run every flow of this process, also flows that flows call."""
     vars(flow_engine).update(
         AsyncFlowRunEngine=WarmAsyncEngine,
         FlowRunEngine=WarmSyncEngine,
-        # A thread, an event loop and a websocket for each run, to hear of its suspension:
-        # 80 ms before it begins and 110 after. The patrol asks for all runs together.
-        observe_flow_run_suspension=_nobody_observes,
+        # Prefect's own takes a thread, an event loop and a websocket for each run, 80 ms before
+        # it starts and 110 after. The maintenance loop asks for all runs together.
+        observe_flow_run_suspension=_no_observer,
     )
 
 
 @contextmanager
-def _nobody_observes(*_: object) -> Iterator[None]:
+def _no_observer(*_: object) -> Iterator[None]:
     yield
 
 
-def tell_of_suspension(run_id: UUID, state: State[Any]) -> None:
-    """Have the run stop at its next step, to be resumed when a person says so."""
+def request_suspension(run_id: UUID, state: State[Any]) -> None:
+    """Make the run stop at its next step, until a person resumes it."""
     mark_flow_run_suspension_requested(run_id, state)
 
 
 class ResultStorageId:
-    """The server's default for results, asked for once a minute.
+    """The server's default storage block for results, read once a minute.
 
-    Prefect asks three times a run, over a connection of its own each, while the run's loop stands
-    still: a fifth of this process's CPU when runs are short.
+    Prefect reads it three times for each run, each time over a new connection, while the run's loop
+    is blocked: a fifth of this process's CPU when runs are short.
     """
 
-    def __init__(self, ask: Callable[[], UUID | None]) -> None:
-        self._ask = ask
-        self._answer: UUID | None = None
-        self._asked_at: float | None = None  # by time.monotonic()
+    def __init__(self, read: Callable[[], UUID | None]) -> None:
+        self._read = read
+        self._block_id: UUID | None = None
+        self._read_at: float | None = None  # by time.monotonic()
 
     def __call__(self) -> UUID | None:
         """The id of its block; None when results stay on this machine."""
-        now_at = time.monotonic()
-        if self._asked_at is None or now_at - self._asked_at > RESULT_STORAGE_SECONDS:
-            self._answer, self._asked_at = self._ask(), now_at
-        return self._answer
+        monotonic_now = time.monotonic()
+        if self._read_at is None or monotonic_now - self._read_at > RESULT_STORAGE_SECONDS:
+            self._block_id, self._read_at = self._read(), monotonic_now
+        return self._block_id
 
-    async def in_loop(self) -> UUID | None:
+    async def read_in_loop(self) -> UUID | None:
         """The same, for Prefect's async code."""
         return self()
 
 
-def ask_seldom_for_result_storage() -> None:
-    """Have all runs of this process share the answer of a minute ago."""
+def cache_result_storage() -> None:
+    """Make all runs of this process share one answer for a minute."""
     if not isinstance(results._read_server_default_result_storage_block_id, ResultStorageId):  # noqa: SLF001
         shared = ResultStorageId(results._read_server_default_result_storage_block_id)  # noqa: SLF001
         vars(results).update(
             _read_server_default_result_storage_block_id=shared,
-            _aread_server_default_result_storage_block_id=shared.in_loop,
+            _aread_server_default_result_storage_block_id=shared.read_in_loop,
         )
 
 
 def send_prints_to_logs() -> None:
-    """Patch `print` for good; it goes to the log of runs with `log_prints` only.
+    """Patch `print` permanently; it goes to the log of runs with `log_prints` only.
 
-    Prefect patches it run by run, and of two runs that overlap the first to end unpatches.
+    Prefect patches it for each run; of two runs that overlap, the first to end unpatches it.
     """
     builtins.print = print_as_log
 
@@ -260,7 +258,7 @@ async def warm_client() -> AsyncIterator[None]:
     try:
         context = await AsyncClientContext().__aenter__()
     except (httpx.HTTPError, RuntimeError) as fault:
-        _log.warning("No Prefect client is kept ready, each run makes its own: %s", fault)
+        _log.warning("No shared Prefect client, each run makes its own: %s", fault)
         yield
         return
     try:
@@ -270,18 +268,18 @@ async def warm_client() -> AsyncIterator[None]:
 
 
 async def run_cancellation_hooks(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
-    """Run what the flow wants done when it is cancelled, for a run no engine is at work on."""
+    """Run the flow's hooks for cancellation, for a run that has no engine any more."""
     for hook in flow.on_cancellation_hooks:
         try:
-            outcome: object = hook(flow, run, state)  # sync or async, as its author liked
+            outcome: object = hook(flow, run, state)  # sync or async
             if isinstance(outcome, Awaitable):
                 await outcome
-        except Exception:  # noqa: BLE001  the run is cancelled all the same, as with Prefect
+        except Exception:  # noqa: BLE001  the run is cancelled anyway, as in Prefect
             _log.exception("A cancellation hook of run %s failed", run.id)
 
 
-async def send_what_is_left() -> None:
-    """Hand the last log lines and events to the server, before the process becomes another."""
+async def flush_logs_and_events() -> None:
+    """Send the last log lines and events to the server, before the process replaces itself."""
     await APILogHandler.aflush()
     sending: object = EventsWorker.drain_all(timeout=FLUSH_TIMEOUT_SECONDS)
     if isinstance(sending, Awaitable):  # as it is when called within an event loop

@@ -1,4 +1,4 @@
-"""Which process a flow run is with, as written into the run's `infrastructure_pid`."""
+"""The process that owns a flow run, as written into the run's `infrastructure_pid`."""
 
 import logging
 import os
@@ -15,14 +15,14 @@ from uuid import uuid4
 from anime.settings.process_lock import acquire_lock, is_held
 
 _KIND = "anime-warm"
-LOCK_KEPT_SECONDS = 30 * 86_400.0  # runs of a worker that died so long ago are nobody's
+LOCK_KEPT_SECONDS = 30 * 86_400.0  # no run of a worker that died so long ago is still under way
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """One worker process. Host and pid are for people; the name of its lock tells it from others.
+    """One worker process. Host and pid are for people; the name of its lock is unique.
 
     Earlier versions wrote the time at which the process started in place of the lock.
     """
@@ -32,16 +32,16 @@ class ProcessIdentity:
     lock: str
 
     @classmethod
-    def me(cls, home: Path) -> Self:
-        """This process, whose lock in the data folder others can look at from now on."""
+    def of_this_process(cls, home: Path) -> Self:
+        """This process, whose lock in the data folder others can check from now on."""
         return cls(socket.gethostname(), os.getpid(), _own_lock(home))
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
-        """The owner a run names; None for one that is with another kind of worker.
+        """The owner of a run, from `infrastructure_pid`; None for another type of worker.
 
         >>> ProcessIdentity.parse("anime-warm/host-a/17/0f3c")
-        Owner(host='host-a', pid=17, lock='0f3c')
+        ProcessIdentity(host='host-a', pid=17, lock='0f3c')
         >>> ProcessIdentity.parse("4711") is None
         True
         """
@@ -56,13 +56,13 @@ class ProcessIdentity:
         return f"{_KIND}/{self.host}/{self.pid}/{self.lock}"
 
     def is_gone(self, home: Path) -> bool:
-        """Whether the process has ended. One whose lock is not in that data folder may live.
+        """Whether the process has ended. One whose lock is not in that data folder may still run.
 
-        It may be in another container, where its id means something else. One on another host is
-        taken to live, too: some network file systems show a lock on its own machine only.
+        It may be in another container, where its pid means something else. One on another host is
+        also taken to run: some network file systems show a lock only on its own machine.
         """
-        is_near = self.host == socket.gethostname()
-        return is_near and is_held(_lock_path(home, self.lock)) is False
+        is_same_host = self.host == socket.gethostname()
+        return is_same_host and is_held(_lock_path(home, self.lock)) is False
 
 
 def remove_old_locks(home: Path) -> None:
@@ -82,7 +82,7 @@ def _own_lock(home: Path) -> str:
         acquire_lock(_lock_path(home, name))
     except OSError as fault:
         _log.warning(
-            "%s takes no lock, so nobody will know when this worker has died: %s",
+            "No lock can be made in %s, so no one can know when this worker has died: %s",
             _lock_folder(home),
             fault,
         )

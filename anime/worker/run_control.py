@@ -13,44 +13,44 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed
 class EndReason(StrEnum):
     """Why a run is ended before its work is done."""
 
-    CANCELLED = "cancelled"  # somebody does not want it any more: its hooks run
+    CANCELLED = "cancelled"  # nobody wants it any more: its hooks run
     HANDED_BACK = "handed back"  # this worker stops: another one goes on with it
 
 
 class RunEnded(BaseException):
-    """Thrown into a thread that hears of no cancelled task: a sync flow, or a blocked loop.
+    """Raised in a thread that no cancelled task can reach: a sync flow, or a blocked loop.
 
-    No `Exception`, so that a flow's own error handling does not take it for one of its errors.
+    Not an `Exception`, so that a flow's own error handling does not catch it.
     """
 
 
 @dataclass(slots=True)
 class RunControl:
-    """What the worker asks of one run; set in the worker's thread, read in the run's."""
+    """Whether and why a run is to end; set in the worker's thread, read in the run's."""
 
     run_id: UUID
-    ending: EndReason | None = None
+    end_reason: EndReason | None = None
 
 
-# Tasks and threads of the run, and the flows it calls, inherit it.
+# Inherited by tasks and threads of the run and by the flows that it calls.
 control_of_this_run: ContextVar[RunControl | None] = ContextVar("anime-warm-run", default=None)
 
 
 async def hand_back(client: PrefectClient, run: FlowRun, why: str) -> None:
-    """Put the run back into its queue, to be taken up at once by whoever is free."""
-    if run.empirical_policy.retry_type == "in_process":  # it would wait for its old process
+    """Put the run back into its queue, for the next free worker."""
+    if run.empirical_policy.retry_type == "in_process":  # else it would wait for its old process
         policy = FlowRunPolicy(**run.empirical_policy.model_dump() | {"retry_type": "reschedule"})
         await client.update_flow_run(run.id, empirical_policy=policy)
     await client.set_flow_run_state(run.id, AwaitingRetry(message=why), force=True)
 
 
 async def crash(client: PrefectClient, run: FlowRun, why: str) -> None:
-    """Say that the run is over, and why."""
+    """Set the run to Crashed, with the reason."""
     await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
 
 
 async def settle_cancelled(client: PrefectClient, run: FlowRun) -> None:
-    """Say that the cancellation is done."""
+    """Set the run to Cancelled."""
     await client.set_flow_run_state(
         run.id, Cancelled(message="Flow run was cancelled."), force=True
     )

@@ -1,4 +1,4 @@
-"""The runs under way in this worker, and the lanes they are in."""
+"""The runs under way in this worker, and their event-loop threads."""
 
 import asyncio
 import logging
@@ -16,17 +16,17 @@ _log = logging.getLogger(__name__)
 
 
 class RunPool:
-    """Who is at work where. For the worker's loop only."""
+    """The runs under way, each in a thread. Only for use in the worker's loop."""
 
-    def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
-        """`limit` bounds the runs of each queue; `on_room` is called when a run has ended."""
+    def __init__(self, limit: int, on_run_ended: Callable[[], None]) -> None:
+        """`limit`: see `limits_of_worker`; `on_run_ended` is called when a run has ended."""
         self._limit = limit
         self._limits = limits_of_worker(limit)
-        self._on_room = on_room
+        self._on_run_ended = on_run_ended
         self._runs: dict[UUID, LiveRun] = {}
-        self._serving: set[asyncio.Task[None]] = set()
-        self._free: list[LoopThread] = []
-        self._lane_count = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle: list[LoopThread] = []
+        self._thread_count = 0
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -37,73 +37,73 @@ class RunPool:
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(list(self._runs.values()))
 
-    def room(self, queue: WorkQueue) -> int:
-        """How many more runs of that queue may begin now."""
+    def capacity(self, queue: WorkQueue) -> int:
+        """How many more runs of that queue may start now."""
         taken = sum(live.queue is queue for live in self._runs.values())
         return max(self._limits[queue] - taken, 0)
 
     def warm_up(self) -> None:
-        """Make the threads for those who wait; others are made when they are needed."""
-        self._free += [self._new_thread() for _ in range(self._limit)]
+        """Start the threads of interactive runs; others are started when they are needed."""
+        self._idle += [self._new_thread() for _ in range(self._limit)]
 
-    def begin(
+    def start(
         self,
         run: FlowRun,
-        serve: Callable[[LiveRun], Awaitable[None]],
+        execute: Callable[[LiveRun], Awaitable[None]],
         *,
         queue: WorkQueue,
-        ending: EndReason | None = None,
+        end_reason: EndReason | None = None,
     ) -> asyncio.Task[None]:
-        """Give the run a thread and have it served there; it counts for its queue."""
+        """Give the run a thread and execute it there; it counts towards its queue's limit."""
         live = self._runs[run.id] = LiveRun(run, self._idle_thread(), queue)
-        if ending is not None:
-            live.end(ending)
-        task = asyncio.create_task(self._serve(live, serve))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        if end_reason is not None:
+            live.end(end_reason)
+        task = asyncio.create_task(self._execute(live, execute))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
-    def end(self, run_id: UUID, ending: EndReason) -> None:
+    def end(self, run_id: UUID, end_reason: EndReason) -> None:
         """Ask that run to end, if it is here."""
         if run_id in self._runs:
-            self._runs[run_id].end(ending)
+            self._runs[run_id].end(end_reason)
 
-    def end_all(self, ending: EndReason) -> None:
+    def end_all(self, end_reason: EndReason) -> None:
         """Ask all runs to end."""
         for live in self:
-            live.end(ending)
+            live.end(end_reason)
 
-    async def until_idle(self, seconds: float | None) -> None:
-        """Wait until no run is left, at most so long; without an end if None."""
-        if self._serving:
-            await asyncio.wait(self._serving, timeout=seconds)
+    async def wait_until_idle(self, seconds: float | None) -> None:
+        """Wait until no run is left, for at most so long; without a time-out if None."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     def close(self) -> None:
-        """End the lanes."""
-        for loop_thread in self._free:
+        """End the idle threads."""
+        for loop_thread in self._idle:
             loop_thread.close()
 
-    async def _serve(self, live: LiveRun, serve: Callable[[LiveRun], Awaitable[None]]) -> None:
+    async def _execute(self, live: LiveRun, execute: Callable[[LiveRun], Awaitable[None]]) -> None:
         try:
-            await serve(live)
+            await execute(live)
         except Exception:  # noqa: BLE001  the other runs go on
-            _log.exception("Run %s is given up by this worker", live.name)
+            _log.exception("This worker gives up run %s", live.name)
         finally:
-            live.leave_thread()
+            live.stop_escalation()
             del self._runs[live.flow_run.id]
             if live.loop_thread.is_usable:
-                self._free.append(live.loop_thread)
+                self._idle.append(live.loop_thread)
             else:
                 live.loop_thread.close()
-            self._on_room()
+            self._on_run_ended()
 
     def _idle_thread(self) -> LoopThread:
-        while self._free:
-            loop_thread = self._free.pop()
+        while self._idle:
+            loop_thread = self._idle.pop()
             if loop_thread.is_usable:
                 return loop_thread
         return self._new_thread()
 
     def _new_thread(self) -> LoopThread:
-        self._lane_count += 1
-        return LoopThread(self._lane_count)
+        self._thread_count += 1
+        return LoopThread(self._thread_count)

@@ -1,4 +1,4 @@
-"""Has new files in ComfyUI's folder swept within seconds; the schedule is what can be relied on."""
+"""Has new files in ComfyUI's folder swept within seconds; the schedule finds what is missed."""
 
 import asyncio
 import hashlib
@@ -15,38 +15,38 @@ from anime.retry_policies import SWEEP_TRIGGER
 from anime.settings import Settings
 
 SWEEP = "sweep/sweep"
-ASK_SECONDS = 1.0  # between two questions whether a sweep has ended
-FOLLOW_SECONDS = 900.0  # then it is taken to have ended; the next news orders another one
-_NOT_SWEPT = "Nothing was swept"  # as flows/sweep.py says when another sweep is at work
+POLL_SECONDS = 1.0  # between two checks whether a sweep has ended
+SWEEP_TIMEOUT_SECONDS = 900.0  # then the next new file starts another one
+_NOT_SWEPT = "Nothing was swept"  # as flows/sweep.py says when another sweep is running
 
 _log = logging.getLogger(__name__)
 
 
 class SweepTrigger:
-    """Watches one folder and orders one sweep at a time."""
+    """Watches one folder and starts one sweep at a time."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
 
-    async def keep(self) -> None:
-        """Go on until cancelled."""
+    async def run(self) -> None:
+        """Watch and sweep until cancelled."""
         _log.info("Watching %s", self._folder)
         async for _ in watch_folder(self._folder, polls=self._settings.watch_polling):
-            await self._until_swept()
+            await self._sweep_until_completed()
 
-    async def _until_swept(self) -> None:
-        """Order sweeps until one that began after the news has completed.
+    async def _sweep_until_completed(self) -> None:
+        """Start sweeps until one that began after the new files came has completed.
 
-        Meanwhile nothing else is ordered, so however much comes, sweeps follow one another.
+        Meanwhile no other is started: however many files come, sweeps follow one another.
         """
         seconds = self._settings.watch_seconds
         failures = 0
         while True:
-            window = window_to_order_in(failures, seconds, time.time())
+            window = next_window(failures, seconds, time.time())
             await asyncio.sleep(max(0.0, window * seconds - time.time()))
             try:
-                state = await self._sweep(order_key(self._folder, window))
+                state = await self._sweep(idempotency_key(self._folder, window))
             except PrefectUnavailable as fault:
                 reason = str(fault)
             else:
@@ -58,34 +58,34 @@ class SweepTrigger:
             failures += 1
 
     async def _sweep(self, key: str) -> RunState:
-        """How a new sweep ended; one that another worker has ordered with that key is ours, too."""
+        """How the sweep with that key ended; another worker may have started it."""
         async with PrefectApi.from_settings(self._settings) as prefect:
             deployment = await prefect.deployment_id(SWEEP)
             run_id = await prefect.start_run(
                 deployment, {"folder": str(self._folder)}, key=key, queue=WorkQueue.MAINTENANCE
             )
-            give_up_at = time.monotonic() + FOLLOW_SECONDS
+            deadline = time.monotonic() + SWEEP_TIMEOUT_SECONDS
             while True:
                 state = await prefect.run_state(run_id)
-                if state.is_final or time.monotonic() > give_up_at:
+                if state.is_final or time.monotonic() > deadline:
                     return state
-                await asyncio.sleep(ASK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
 
 
-def order_key(folder: Path, window: int) -> str:
-    """What makes a second order for the folder in that window the same order.
+def idempotency_key(folder: Path, window: int) -> str:
+    """The key that makes a second sweep of the folder in that window the same run.
 
-    An order is made when a window begins, for what came before: workers that have the same news
-    have the same key, and what comes later gets another one.
+    A sweep starts when a window begins, for the files that came before: workers that have seen the
+    same files have the same key, and later files get another one.
 
     >>> order_key(Path("/output"), 7)[-2:]
     '-7'
     """
-    place = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return f"watch-{place}-{window}"
+    folder_hash = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"watch-{folder_hash}-{window}"
 
 
-def window_to_order_in(failures: int, seconds: float, now: float) -> int:
+def next_window(failures: int, seconds: float, now: float) -> int:
     """The next window, counted from the epoch; after failures a later one.
 
     >>> window_to_order_in(0, seconds=5, now=11.0)

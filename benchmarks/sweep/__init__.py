@@ -1,1 +1,1 @@
-"""The sweep and the search beside bare programs that do only what cannot be left out."""
+"""Sweeps and searches beside bare programs that do only what is indispensable."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks.sweep: measure sweeps and searches, print, write down."""
+"""python -m benchmarks.sweep: measure sweeps and searches, print and save."""
 
 import asyncio
 import shutil
@@ -18,12 +18,18 @@ from anime.errors import AnimeError
 from anime.stack.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
-from benchmarks.search import add, fill, searched
+from benchmarks.search import insert_more_rows, insert_rows, measure_searches
 from benchmarks.sweep.bare import BareDatabase
 from benchmarks.sweep.effort import SweepEffort
-from benchmarks.sweep.sweeping import Yard, measure_again, measure_known, measure_new, memory_rows
+from benchmarks.sweep.sweeping import (
+    Workspace,
+    measure_again,
+    measure_known,
+    measure_new,
+    memory_rows,
+)
 
-MOST_CHANGE = 1.2  # of a sweep's time by rows that it has nothing to do with
+MAX_CHANGE = 1.2  # of a sweep's time by rows that do not concern it
 _USUAL = SweepEffort()
 Show = Callable[[str, list[Row]], None]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -46,11 +52,11 @@ def sweep(
         found[name] = rows
         report.show(name, rows)
 
-    yard = Path(tempfile.mkdtemp(prefix="anime-bench-sweep-", dir=folder))
+    workspace = Path(tempfile.mkdtemp(prefix="anime-bench-sweep-", dir=folder))
     try:
-        asyncio.run(_measure(yard, effort, show))
+        asyncio.run(_measure(workspace, effort, show))
     finally:
-        shutil.rmtree(yard, ignore_errors=True)
+        shutil.rmtree(workspace, ignore_errors=True)
         if found:
             typer.echo(f"Written to {report.write(found, asdict(effort))}")
 
@@ -60,29 +66,31 @@ async def _measure(folder: Path, effort: SweepEffort, show: Show) -> None:
         await upgrade(urls.database)
         bare_url = make_url(urls.database).set(drivername="postgresql")
         bare = BareDatabase(bare_url.render_as_string(hide_password=False))
-        yard = Yard(folder, urls.database, bare)
-        new, few = await measure_new(yard, effort)
+        workspace = Workspace(folder, urls.database, bare)
+        new, few = await measure_new(workspace, effort)
         show("new files", new)
-        known, many = await measure_known(yard, effort)
+        known, many = await measure_known(workspace, effort)
         show("known files", [*known, *memory_rows(few, many)])
-        show("many rows", await _measure_among_rows(yard, effort, before=known[0].ours))
+        show("many rows", await _measure_among_rows(workspace, effort, before=known[0].ours))
 
 
-async def _measure_among_rows(yard: Yard, effort: SweepEffort, *, before: float) -> list[Row]:
-    """Searches and the sweep that finds nothing, with very many rows, and with fresh ones."""
-    await fill(yard.url, effort.rows)
+async def _measure_among_rows(
+    workspace: Workspace, effort: SweepEffort, *, before: float
+) -> list[Row]:
+    """Searches and a sweep that finds nothing, with very many rows, and with rows not vacuumed."""
+    await insert_rows(workspace.url, effort.rows)
     many = f"{effort.rows:,} rows"
-    again, after = await measure_again(yard, effort, f" beside {many}")
+    again, after = await measure_again(workspace, effort, f" beside {many}")
     rows = [
         again,
-        Row("the same, beside without them, s", after, before, Reach(MOST_CHANGE, by_ratio=True)),
-        *await searched(yard.url),
+        Row("the same, beside without them, s", after, before, Reach(MAX_CHANGE, by_ratio=True)),
+        *await measure_searches(workspace.url),
     ]
-    await add(yard.url, effort.rows, effort.late_rows)
+    await insert_more_rows(workspace.url, effort.rows, effort.late_rows)
     late = f", {effort.late_rows:,} rows later"
-    again, later = await measure_again(yard, effort, late)
-    change = Row("the same, beside before, s", later, after, Reach(MOST_CHANGE, by_ratio=True))
-    return [*rows, again, change, *await searched(yard.url, late)]
+    again, later = await measure_again(workspace, effort, late)
+    change = Row("the same, beside before, s", later, after, Reach(MAX_CHANGE, by_ratio=True))
+    return [*rows, again, change, *await measure_searches(workspace.url, late)]
 
 
 if __name__ == "__main__":

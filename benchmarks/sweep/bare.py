@@ -1,4 +1,4 @@
-"""What cannot be left out, as a script would do it: in one thread, without a question asked."""
+"""What is indispensable, as a script would do it: in one thread, without any check."""
 
 import hashlib
 import os
@@ -15,8 +15,8 @@ _COLUMNS = (
     "filename, project_id, job_id, file_type, file_path, file_size, metadata, created_at, "
     "organized_at, sha256, source_path, width, height, frames, media_type"
 )
-_JSON = 6  # which of them is
-# With the same indexes and constraints, but no triggers: nobody searches in it.
+_JSON = 6  # the index of the JSON column
+# With the same indexes and constraints, but no triggers: nobody searches it.
 _TABLE = "CREATE TABLE IF NOT EXISTS bare_files (LIKE anime_api.anime_files INCLUDING ALL)"
 _REMEMBERED = (
     "SELECT folder, name, size_bytes, mtime_ns FROM anime_api.swept_files WHERE folder = ANY(%s)"
@@ -27,12 +27,12 @@ BareRow = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class BareDatabase:
-    """PostgreSQL without anything between."""
+    """PostgreSQL without our layers."""
 
     url: str  # as libpq takes it
 
     def rows(self) -> list[BareRow]:
-        """The rows of files as they are, to be copied."""
+        """All rows of files, to be copied."""
         with psycopg.connect(self.url) as connection:
             found = connection.execute(f"SELECT {_COLUMNS} FROM anime_api.anime_files")  # noqa: S608  ours
             return [(*row[:_JSON], Jsonb(row[_JSON]), *row[_JSON + 1 :]) for row in found]
@@ -41,13 +41,13 @@ class BareDatabase:
         """Seconds to read, hash and link every file of the folder and to copy the rows."""
         began = time.perf_counter()
         library.mkdir()
-        for place, _, names in os.walk(folder):
-            (library / Path(place).name).mkdir(exist_ok=True)
+        for subfolder, _, names in os.walk(folder):
+            (library / Path(subfolder).name).mkdir(exist_ok=True)
             for name in names:
-                source = os.path.join(place, name)  # noqa: PTH118  as fast as it goes
+                source = os.path.join(subfolder, name)  # noqa: PTH118  as fast as possible
                 with open(source, "rb") as stream:  # noqa: PTH123
                     hashlib.sha256(stream.read()).hexdigest()
-                os.link(source, library / Path(place).name / name)
+                os.link(source, library / Path(subfolder).name / name)
         with psycopg.connect(self.url) as connection:
             connection.execute(_TABLE)
             with connection.cursor().copy(f"COPY bare_files ({_COLUMNS}) FROM STDIN") as copy:
@@ -55,7 +55,7 @@ class BareDatabase:
                     copy.write_row(row)
         return time.perf_counter() - began
 
-    def look(self, folder: Path, keys: Sequence[bytes]) -> float:
+    def scan(self, folder: Path, keys: Sequence[bytes]) -> float:
         """Seconds of a `find` over the folder and a query for what is remembered of it."""
         began = time.perf_counter()
         found = subprocess.run(
@@ -67,14 +67,14 @@ class BareDatabase:
         with psycopg.connect(self.url) as connection, connection.cursor(binary=True) as cursor:
             remembered = cursor.execute(_REMEMBERED, (list(keys),)).fetchall()
         seconds = time.perf_counter() - began
-        assert found.stdout.count(b"\n") == len(remembered)  # noqa: S101  else it is no comparison
+        assert found.stdout.count(b"\n") == len(remembered)  # noqa: S101  else they do not compare
         return seconds
 
     def empty(self) -> None:
-        """Take all rows of files away, with what their indexes would keep of them.
+        """Truncate the tables of files, so that their indexes are empty, too.
 
-        The trigger only deletes what was searchable: the index of terms would grow by each
-        round, and each round cost a tenth more than the one before.
+        A DELETE would leave the index of terms as it is: it would grow in each round, and each
+        round would take a tenth longer than the one before.
         """
         with psycopg.connect(self.url) as connection:
             connection.execute("DROP TABLE IF EXISTS bare_files")
@@ -82,6 +82,6 @@ class BareDatabase:
             connection.execute(f"TRUNCATE {', '.join(f'anime_api.{name}' for name in tables)}")
 
     def run(self, statement: str, *, is_apart: bool = False) -> None:
-        """Execute it; apart: outside of a transaction."""
+        """Execute the statement, outside of a transaction if `is_apart`."""
         with psycopg.connect(self.url, autocommit=is_apart) as connection:
             connection.execute(statement.encode())

@@ -11,4 +11,4 @@ class SweepEffort:
     kept_files: int = 100_000
     rows: int = 1_000_000
     rounds: int = 3
-    late_rows: int = 20_000  # that came since the table was last tidied up
+    late_rows: int = 20_000  # inserted since the table was last vacuumed

@@ -19,13 +19,13 @@ from anime.errors import StackError
 from anime.settings import PROJECT_DIR
 from benchmarks.footprint import family_mb, resident_mb
 
-_LOOK_SECONDS = 0.1  # between two looks at the memory
-_MOST_SECONDS = 900.0
+_POLL_SECONDS = 0.1  # between two measurements of the memory
+_MAX_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep has done. Seconds without the start of Python; MB at its highest."""
+    """A sweep's result. Seconds without the start of Python; MB at the highest."""
 
     seconds: float
     peak_mb: float
@@ -33,8 +33,8 @@ class Swept:
     counts: dict[str, int]
 
 
-async def sweep_apart(folder: Path, library: Path, url: str) -> Swept:
-    """The sweep of a process of its own, whose memory is watched, with that of its readers.
+async def sweep_in_process(folder: Path, library: Path, url: str) -> Swept:
+    """A sweep in a process of its own, and its highest memory with that of its readers.
 
     Raises:
         StackError: it failed.
@@ -44,32 +44,34 @@ async def sweep_apart(folder: Path, library: Path, url: str) -> Swept:
         *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT_DIR
     )
     try:
-        async with asyncio.timeout(_MOST_SECONDS):
+        async with asyncio.timeout(_MAX_SECONDS):
             ending = asyncio.create_task(process.communicate())
             peak_mb = await _peak_mb(process.pid, ending)
-            told, wrong = await ending
+            output, errors = await ending
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise StackError(f"The sweep failed: {wrong.decode()[-2000:]}", "Mend it and measure anew.")
-    return Swept(**json.loads(told), peak_mb=peak_mb)
+        raise StackError(
+            f"The sweep failed: {errors.decode()[-2000:]}", "Correct it and measure again."
+        )
+    return Swept(**json.loads(output), peak_mb=peak_mb)
 
 
 async def _peak_mb(pid: int, ending: "asyncio.Task[tuple[bytes, bytes]]") -> float:
-    """The most that the process and its readers held together until it ended."""
+    """The most that the process and its readers held together, until it ends."""
     peak_mb = 0.0
     while not ending.done():
         peak_mb = max(peak_mb, family_mb(pid, resident_mb))
-        await asyncio.wait([ending], timeout=_LOOK_SECONDS)
+        await asyncio.wait([ending], timeout=_POLL_SECONDS)
     return peak_mb
 
 
 async def _sweep(folder: Path, library: Path, url: str) -> None:
     began = time.perf_counter()
     async with Database(url) as database:
-        order = SweepRequest(folder=folder, zone=ZoneInfo("Asia/Tokyo"), settle_seconds=0)
-        report = await sweep_folder(order, database, AssetStore(library))
+        request = SweepRequest(folder=folder, zone=ZoneInfo("Asia/Tokyo"), settle_seconds=0)
+        report = await sweep_folder(request, database, AssetStore(library))
     assert report is not None  # noqa: S101  nobody else sweeps here
     seconds = time.perf_counter() - began
     counts = {outcome.value: count for outcome, count in report.counts.items()}

@@ -1,4 +1,4 @@
-"""Folders of PNGs that are quickly made and no two of them alike."""
+"""Makes folders of PNGs in little time, no two of them alike."""
 
 import json
 import struct
@@ -13,26 +13,26 @@ _NODES = 24  # of a graph; with the editor's workflow some 6 KB of text
 
 
 def make_pictures(folder: Path, number: int, *, seed: int = 1, side_px: int = SIDE_PX) -> None:
-    """Fill the folder with so many pictures that carry what ComfyUI writes into them."""
-    random = Random(seed)  # noqa: S311  to be the same again is what it is for
+    """Fill the folder with that many pictures, with the metadata that ComfyUI writes."""
+    random = Random(seed)  # noqa: S311  the same pictures in each run
     for index in range(number):
-        place = folder / f"{index // IN_A_FOLDER:04}"
+        subfolder = folder / f"{index // IN_A_FOLDER:04}"
         if index % IN_A_FOLDER == 0:
-            place.mkdir(parents=True)
-        (place / f"ComfyUI_{index:06}_.png").write_bytes(_picture(random, side_px))
+            subfolder.mkdir(parents=True)
+        (subfolder / f"ComfyUI_{index:06}_.png").write_bytes(_picture(random, side_px))
 
 
 def make_small_pictures(folder: Path, number: int) -> None:
-    """The same with a few bytes in each: for what does not depend on their size."""
+    """The same with a few bytes in each, for what does not depend on their size."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
     end = _chunk(b"IEND", b"")
     for index in range(number):
-        place = folder / f"{index // IN_A_FOLDER:04}"
+        subfolder = folder / f"{index // IN_A_FOLDER:04}"
         if index % IN_A_FOLDER == 0:
-            place.mkdir(parents=True)
+            subfolder.mkdir(parents=True)
         pixel = _chunk(b"IDAT", zlib.compress(b"\0" + index.to_bytes(3, "big"), 1))
         content = _SIGNATURE + header + pixel + end
-        (place / f"ComfyUI_{index:06}_.png").write_bytes(content)
+        (subfolder / f"ComfyUI_{index:06}_.png").write_bytes(content)
 
 
 def _picture(random: Random, side_px: int) -> bytes:

@@ -1,4 +1,4 @@
-"""New files, files that are known, and what a sweep holds in memory meanwhile."""
+"""Sweeps of new files and of known files, and their memory."""
 
 import asyncio
 import os
@@ -12,16 +12,16 @@ from anime.assets.importer.walk import folder_key
 from benchmarks.report import Reach, Row
 from benchmarks.sweep.bare import BareDatabase, BareRow
 from benchmarks.sweep.effort import SweepEffort
-from benchmarks.sweep.ours import Swept, sweep_apart
+from benchmarks.sweep.ours import Swept, sweep_in_process
 from benchmarks.sweep.pictures import make_pictures, make_small_pictures
 
-MOST_MB = 300
-MOST_GROWTH = 1.25
+MAX_MB = 300
+MAX_GROWTH = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class Yard:
-    """Where it all happens: a folder of ours, and a database of ours in two spellings."""
+class Workspace:
+    """A folder and a database for the sweeps; `url` and `bare` are the same database."""
 
     folder: Path
     url: str
@@ -33,17 +33,17 @@ class Yard:
         return self.folder / "known"
 
 
-async def measure_new(yard: Yard, effort: SweepEffort) -> tuple[list[Row], Swept]:
-    """New files, we and the bare script in turn; each reads files that the other has read."""
-    folder = yard.folder / "new"
+async def measure_new(workspace: Workspace, effort: SweepEffort) -> tuple[list[Row], Swept]:
+    """Sweeps of new files, ours and bare in turn; each reads files that the other has read."""
+    folder = workspace.folder / "new"
     await asyncio.to_thread(make_pictures, folder, effort.new_files)
-    ours = [await _sweep_anew(yard, folder)]  # the first is not counted: it warms the cache
-    rows = await asyncio.to_thread(yard.bare.rows)
+    ours = [await _sweep_anew(workspace, folder)]  # not counted: it warms the cache
+    rows = await asyncio.to_thread(workspace.bare.rows)
     bare: list[float] = []
     for _ in range(effort.rounds):
-        bare.append(await _sweep_bare(yard, folder, rows))
-        ours.append(await _sweep_anew(yard, folder))
-    await asyncio.to_thread(yard.bare.empty)
+        bare.append(await _sweep_bare(workspace, folder, rows))
+        ours.append(await _sweep_anew(workspace, folder))
+    await asyncio.to_thread(workspace.bare.empty)
     await asyncio.to_thread(shutil.rmtree, folder)
     seconds = [swept.seconds for swept in ours[1:]]
     what = f"{effort.new_files:,} new PNGs of 100 KB, s"
@@ -54,26 +54,28 @@ async def measure_new(yard: Yard, effort: SweepEffort) -> tuple[list[Row], Swept
     ], ours[-1]
 
 
-async def measure_known(yard: Yard, effort: SweepEffort) -> tuple[list[Row], Swept]:
-    """Files that a sweep before has seen."""
-    await asyncio.to_thread(make_small_pictures, yard.known, effort.kept_files)
-    library = yard.folder / "known-library"
+async def measure_known(workspace: Workspace, effort: SweepEffort) -> tuple[list[Row], Swept]:
+    """Sweeps of files that an earlier sweep has seen."""
+    await asyncio.to_thread(make_small_pictures, workspace.known, effort.kept_files)
+    library = workspace.folder / "known-library"
     library.mkdir()
-    first = await sweep_apart(yard.known, library, yard.url)
+    first = await sweep_in_process(workspace.known, library, workspace.url)
     assert first.counts == {"organised": effort.kept_files}  # noqa: S101
-    await asyncio.to_thread(yard.bare.run, "VACUUM ANALYZE", is_apart=True)
-    row, _ = await measure_again(yard, effort, "")
+    await asyncio.to_thread(workspace.bare.run, "VACUUM ANALYZE", is_apart=True)
+    row, _ = await measure_again(workspace, effort, "")
     return [row, *_first_of(first, effort)], first
 
 
-async def measure_again(yard: Yard, effort: SweepEffort, when: str) -> tuple[Row, float]:
-    """A sweep that finds nothing new, beside `find` and one query; and its seconds."""
-    keys = [folder_key(os.fsencode(path)) for path in (yard.known, *yard.known.iterdir())]
+async def measure_again(workspace: Workspace, effort: SweepEffort, when: str) -> tuple[Row, float]:
+    """A sweep that finds nothing new, beside `find` and one query, and its seconds."""
+    keys = [folder_key(os.fsencode(path)) for path in (workspace.known, *workspace.known.iterdir())]
     ours: list[float] = []
     bare: list[float] = []
     for _ in range(effort.rounds):
-        bare.append(await asyncio.to_thread(yard.bare.look, yard.known, keys))
-        again = await sweep_apart(yard.known, yard.folder / "known-library", yard.url)
+        bare.append(await asyncio.to_thread(workspace.bare.scan, workspace.known, keys))
+        again = await sweep_in_process(
+            workspace.known, workspace.folder / "known-library", workspace.url
+        )
         assert (again.counts, again.seen) == ({}, effort.kept_files)  # noqa: S101
         ours.append(again.seconds)
     what = f"a sweep over {effort.kept_files:,} known files{when}, s"
@@ -87,32 +89,32 @@ def _first_of(first: Swept, effort: SweepEffort) -> list[Row]:
 
 
 def memory_rows(few: Swept, many: Swept) -> Sequence[Row]:
-    """What a sweep holds at its highest, with all its readers."""
+    """The highest memory of a sweep with all its readers."""
     note = "resident sets at their highest, readers included; other: the same of the fewer files"
     number = sum(many.counts.values())
     return [
-        Row(f"memory of a sweep of {number:,} new files, MB", many.peak_mb, reach=Reach(MOST_MB)),
+        Row(f"memory of a sweep of {number:,} new files, MB", many.peak_mb, reach=Reach(MAX_MB)),
         Row(
             f"the same, beside {sum(few.counts.values()):,}, MB",
             many.peak_mb,
             few.peak_mb,
-            Reach(MOST_GROWTH, by_ratio=True),
+            Reach(MAX_GROWTH, by_ratio=True),
             note,
         ),
     ]
 
 
-async def _sweep_anew(yard: Yard, folder: Path) -> Swept:
+async def _sweep_anew(workspace: Workspace, folder: Path) -> Swept:
     """A sweep into an empty library and an empty database."""
-    library = yard.folder / "library"
-    await asyncio.to_thread(yard.bare.empty)
+    library = workspace.folder / "library"
+    await asyncio.to_thread(workspace.bare.empty)
     await asyncio.to_thread(shutil.rmtree, library, ignore_errors=True)
     library.mkdir()
-    return await sweep_apart(folder, library, yard.url)
+    return await sweep_in_process(folder, library, workspace.url)
 
 
-async def _sweep_bare(yard: Yard, folder: Path, rows: Sequence[BareRow]) -> float:
-    library = yard.folder / "bare-library"
-    await asyncio.to_thread(yard.bare.empty)
+async def _sweep_bare(workspace: Workspace, folder: Path, rows: Sequence[BareRow]) -> float:
+    library = workspace.folder / "bare-library"
+    await asyncio.to_thread(workspace.bare.empty)
     await asyncio.to_thread(shutil.rmtree, library, ignore_errors=True)
-    return await asyncio.to_thread(yard.bare.sweep, folder, library, rows)
+    return await asyncio.to_thread(workspace.bare.sweep, folder, library, rows)

@@ -129,7 +129,7 @@ async def test_jobs_and_files_of_ours_stay_when_their_runs_go(studio: RehearsalS
 async def test_it_removes_so_many_at_a_time_and_yet_all(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.cleanup._AT_ONCE", 2)
+    monkeypatch.setattr("tasks.cleanup._PAGE_SIZE", 2)
     runs = [await run_deployed(make_something) for _ in range(5)]
     assert (await clean(days=0))["runs"] >= 5
     assert not any([await is_known(run) for run in runs])

@@ -178,7 +178,7 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
 async def test_f50_a_job_that_another_run_holds_is_waited_for_through_a_restart(
     studio: RehearsalStudio, postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.batches._LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.batches._POLL_SECONDS", 0.05)
     job_id, owner = uuid4(), uuid4()
     async with studio.database.session_scope() as session:
         jobs = JobRepository(session)

@@ -65,7 +65,7 @@ async def test_it_says_that_it_waits_keeps_its_lease_and_goes_on_when_it_can(
     job_id = uuid4()
     async with full_window(studio):
         run = asyncio.ensure_future(generate(prompt="patience", job_id=job_id))
-        event = await first_event_saying(studio, job_id, "Waiting for a place at ComfyUI")
+        event = await first_event_saying(studio, job_id, "Waiting for a slot at ComfyUI")
         assert (event.status, event.stage) == (JobStatus.PROCESSING, "submitting")
         first = await lease_of(studio, job_id)
         async with asyncio.timeout(HUNG_SECONDS):

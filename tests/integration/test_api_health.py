@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from anime.api import metrics, readiness
 from anime.assets.store import AssetStore
-from anime.cli.checkup import check_up
+from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
 from anime.db.migrate import revision
 from anime.db.repositories import FileRepository, JobRepository, NewFile
@@ -168,7 +168,7 @@ async def test_doctor_says_of_each_fault_what_the_api_says(
     async with opened_api(broken) as api:
         found = (await api.get("/ready")).json()["dependencies"]
     told = {each["error"]: each["todo"] for each in found.values() if each["state"] == "down"}
-    said = {each.detail: each.todo for each in await check_up(broken)}
+    said = {each.detail: each.todo for each in await run_checks(broken)}
     assert len(told) == 5
     assert said | told == said
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from anime.cli.batch_file import read_batch
+from anime.cli.batch_file import load_batch
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.db.repositories import FileRepository, JobRepository
@@ -59,7 +59,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def job_ids(file: Path) -> list[UUID]:
-    return [child.job_id(1) for child in expand(read_batch(file))]
+    return [child.job_id(1) for child in expand(load_batch(file))]
 
 
 async def play(batch: BatchRequest, database: Database, *, failing: int | None = None) -> None:
@@ -84,7 +84,7 @@ async def test_it_prints_the_files_in_order_and_says_what_ends_meanwhile(
 ) -> None:
     process = await studio.start("batch", str(file))
     await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
-    await play(read_batch(file), database)
+    await play(load_batch(file), database)
     peer.run_state = "COMPLETED"
     done = await ended(process)
     assert (done.code, done.out) == (0, "/library/1.png\n/library/2.png\n"), done.err
@@ -103,7 +103,7 @@ async def test_what_failed_is_told_and_the_exit_code_says_so(
 ) -> None:
     process = await studio.start("batch", str(file), "--json")
     await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
-    await play(read_batch(file), database, failing=2)
+    await play(load_batch(file), database, failing=2)
     peer.run_state = "FAILED"
     done = await ended(process)
     assert done.code == 1
@@ -117,7 +117,7 @@ async def test_what_failed_is_told_and_the_exit_code_says_so(
 async def test_a_run_that_ends_before_it_begins_all_is_no_success(
     studio: Commands, peer: PrefectPeer, database: Database, file: Path
 ) -> None:
-    await play(read_batch(file), database, failing=2)  # by an earlier run: a new try is due
+    await play(load_batch(file), database, failing=2)  # by an earlier run: a new try is due
     peer.run_state = "CRASHED"
     done = await studio.call("batch", str(file))
     assert done.code == 1
@@ -147,7 +147,7 @@ async def test_nothing_is_begun_for_a_workflow_that_does_not_exist(
 def test_a_batch_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "night-market.yaml"
     file.write_text("prompts: [a]\n")
-    assert read_batch(file).name == "night-market"
+    assert load_batch(file).name == "night-market"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_fault_in_the_file_is_named_by_its_line(tmp_path: Path, text: str, sai
     file = tmp_path / "b.yaml"
     file.write_text(text)
     with pytest.raises(InvalidRequest, match=said):
-        read_batch(file)
+        load_batch(file)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_key_that_comes_twice_is_refused_with_both_lines(
     file = tmp_path / "b.yaml"
     file.write_text(text)
     with pytest.raises(InvalidRequest) as refused:
-        read_batch(file)
+        load_batch(file)
     assert refused.value.what == f"b.yaml {said}"
 
 
@@ -216,16 +216,16 @@ def test_merged_keys_may_be_given_again(tmp_path: Path) -> None:
         "  - {<<: *one, prompt: b}\n"
         "  - {<<: [*one, *all], <<: *all, steps: 6}\n"
     )
-    asked = [(each.prompt, each.steps) for each in read_batch(file).requests]
+    asked = [(each.prompt, each.steps) for each in load_batch(file).requests]
     assert asked == [("a", 5), ("b", 5), ("a", 6)]
 
 
 def test_a_file_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="No such file"):
-        read_batch(tmp_path / "missing.yaml")
+        load_batch(tmp_path / "missing.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidRequest, match="is not UTF-8"):
-        read_batch(tmp_path / "binary.yaml")
+        load_batch(tmp_path / "binary.yaml")
 
 
 async def test_updates_of_every_job_come_on_one_connection(

@@ -435,7 +435,7 @@ async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Pa
     code = (
         "import anime.settings, anime.cli.app as it\n"
         "def broken(**_): raise RuntimeError('out of tea')\n"
-        "it.jobs.read_job_id = broken\n"
+        "it.jobs.parse_job_id = broken\n"
         "it.main()"
     )
     process = await asyncio.create_subprocess_exec(

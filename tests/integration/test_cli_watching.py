@@ -13,9 +13,9 @@ import pytest_asyncio
 from anime.cli import outages
 from anime.cli import watch_batch as batch_watcher
 from anime.cli import watch_job as job_watcher
-from anime.cli.batch_display import EndsDisplay
-from anime.cli.batch_file import read_batch
-from anime.cli.display import LineDisplay
+from anime.cli.batch_display import BatchLinesDisplay
+from anime.cli.batch_file import load_batch
+from anime.cli.display import JobLinesDisplay
 from anime.cli.outages import Outages
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
@@ -89,7 +89,7 @@ async def test_a_job_is_watched_on_while_the_database_is_away(
 ) -> None:
     job_id, away = await new_job(database), Away(monkeypatch, "get")
     watching = asyncio.create_task(
-        job_watcher.watch_job(job_id, database, redis_url, LineDisplay(), Outages("It goes on"))
+        job_watcher.watch_job(job_id, database, redis_url, JobLinesDisplay(), Outages("It goes on"))
     )
     await said("queued", capsys, by=watching)
     away.is_so = True
@@ -120,12 +120,12 @@ class Batch:
                 database=self.database,
                 redis_url=NOBODY,
                 prefect=prefect,
-                display=EndsDisplay(titles),
+                display=BatchLinesDisplay(titles),
                 outages=Outages("It goes on"),
             )
 
     async def play(self) -> None:
-        await play(read_batch(self.file), self.database)
+        await play(load_batch(self.file), self.database)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import pytest
 from PIL import Image
 
-from anime.comfyui.cancellation import CancelResult
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.failures import failure_of
 from anime.comfyui.models import (
@@ -23,6 +22,7 @@ from anime.comfyui.models import (
     OutputFile,
     PreviewFrame,
 )
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished
 from anime.errors import NotFound, OutOfVram, PromptInterrupted, PromptRejected

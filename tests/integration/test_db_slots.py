@@ -119,7 +119,7 @@ async def test_the_place_of_a_killed_holder_goes_on_when_it_lapses(database: Dat
     assert not (await ask(database, waiting, size=1)).is_held
     await lapse(database, killed.job_id)
     assert (await ask(database, waiting, size=1)).is_held
-    assert slots._SHOWN_SECONDS + slots._POLL_SECONDS < 60
+    assert slots._LEASE_SECONDS + slots._POLL_SECONDS < 60
 
 
 async def test_a_killed_waiter_holds_nobody_up(database: Database) -> None:
@@ -216,7 +216,7 @@ async def test_whoever_waits_is_woken_and_need_not_ask(
         await waits.wait()
         await leave(database, holder, size=1)
         await task
-    assert said == ["Waiting for a place at ComfyUI, next in line"]
+    assert said == ["Waiting for a slot at ComfyUI, next in line"]
 
 
 async def test_without_the_bell_whoever_waits_asks_by_itself(

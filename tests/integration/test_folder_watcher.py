@@ -26,7 +26,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anime.assets.watcher.LOOK_SECONDS", 0.1)
     monkeypatch.setattr("anime.assets.watcher._QUIET_MS", 100)
     monkeypatch.setattr("anime.assets.watcher._STILL_THERE_MS", 200)
-    monkeypatch.setattr("anime.worker.sweep_trigger.ASK_SECONDS", 0.02)
+    monkeypatch.setattr("anime.worker.sweep_trigger.POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def settings_for(prefect: PrefectPeer, folder: Path) -> Settings:
 
 @asynccontextmanager
 async def looking_out(prefect: PrefectPeer, folder: Path) -> AsyncIterator[None]:
-    task = asyncio.create_task(SweepTrigger(settings_for(prefect, folder), folder).keep())
+    task = asyncio.create_task(SweepTrigger(settings_for(prefect, folder), folder).run())
     try:
         yield
     finally:

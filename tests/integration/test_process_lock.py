@@ -31,7 +31,7 @@ async def main(home):
         write_record(home, StackRecord(
             pid=os.getpid(), started_at=datetime.now(UTC), parts={}, settings={"redis_url": "x"}
         ))
-        print(ProcessIdentity.me(home), flush=True)
+        print(ProcessIdentity.of_this_process(home), flush=True)
         await asyncio.sleep(3600)
 
 asyncio.run(main(Path(sys.argv[1])))

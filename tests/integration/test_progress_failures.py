@@ -131,7 +131,7 @@ async def test_f51_a_redis_that_restarts_costs_no_end(
 async def test_f51_an_end_nobody_could_publish_is_told_from_the_database(
     api: Api, database: Database, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_feed, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(redis_feed, "SILENCE_SECONDS", 0.1)
     async with running_api(api.app.state.anime.settings) as quick:
         job_id = await recorded_job(database)
         await publisher.publish(event(job_id, 10))
@@ -158,7 +158,7 @@ async def test_f51_before_the_end_is_published_a_client_that_comes_back_misses_a
 async def test_f51_without_any_redis_the_database_tells_how_far_a_job_is(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_feed, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(redis_feed, "SILENCE_SECONDS", 0.1)
     job_id = await recorded_job(database)
     settings = gateway_settings(database_url, None)
     async with running_api(settings) as api, OldClient(api.ws_url) as client:

@@ -130,7 +130,7 @@ async def test_what_a_dead_consumer_left_is_taken_on_and_twice_makes_no_second_j
 async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_empty(
     office: Office, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_queue, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(redis_queue, "RECOVERY_SECONDS", 0.2)
 
     async def feed() -> None:
         while True:
@@ -159,7 +159,7 @@ async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_em
 
 def test_what_a_dead_consumer_left_is_looked_for_often_enough() -> None:
     """It has 30 seconds: time for the look after the next, if one thing on the way is slow."""
-    assert 2 * redis_queue.LOOK_SECONDS < 20
+    assert 2 * redis_queue.RECOVERY_SECONDS < 20
 
 
 async def test_two_consumers_make_one_job_of_each_entry(

@@ -19,9 +19,9 @@ from anime.settings.stack_record import StackRecord, record_path
 from anime.stack import prefect_setup
 from anime.stack import stack as module
 from anime.stack import supervisor as supervising
+from anime.stack.part_readiness import basic_auth
 from anime.stack.parts import Part
 from anime.stack.prefect_server import prefect_server
-from anime.stack.probes import basic_auth
 from anime.stack.services import Services
 from anime.stack.stack import running_stack
 from anime.stack.supervisor import Supervisor

@@ -86,7 +86,7 @@ async def test_a_new_stack_waits_for_the_parts_of_a_dead_one(home: Path) -> None
 async def test_parts_of_a_dead_stack_that_stay_are_an_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LEFTOVER_SECONDS", 0.2)
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_SECONDS", 0.2)
     (home / "run").mkdir()
     leftover = os.open(home / "run" / "lock", os.O_RDWR | os.O_CREAT)
     try:

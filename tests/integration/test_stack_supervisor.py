@@ -330,7 +330,7 @@ async def test_a_full_log_is_put_aside(tmp_path: Path) -> None:
 @pytest.fixture
 def small_logs(monkeypatch: pytest.MonkeyPatch) -> int:
     """So many bytes fill a log."""
-    monkeypatch.setattr(logs, "FULL_BYTES", 10_000)
+    monkeypatch.setattr(logs, "MAX_LOG_BYTES", 10_000)
     return 10_000
 
 

@@ -7,7 +7,7 @@ from subprocess import run
 import pytest
 
 from anime.settings import PROJECT_DIR
-from tests.scheduling import SHARING
+from tests.scheduling import SHARING, TURNS
 from tests.support.waiting import HUNG_SECONDS
 
 TESTS = 6  # in each file
@@ -59,7 +59,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
 
 
 def test_the_folders_that_share_a_stack_are_there() -> None:
-    assert [name for name in SHARING if not (PROJECT_DIR / "tests" / name).is_dir()] == []
+    assert [name for name in TURNS if not (PROJECT_DIR / "tests" / name).exists()] == []
 
 
 def test_each_test_runs_once(ran: list[tuple[str, str]]) -> None:

@@ -36,7 +36,7 @@ from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
 from anime.webhooks import deliverer, sender
-from anime.webhooks.deliverer import AT_A_TIME, Deliverer
+from anime.webhooks.deliverer import MAX_CONCURRENT, Deliverer
 from anime.webhooks.sender import Sender
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
 from tests.integration.webhook_peer import (
@@ -54,7 +54,7 @@ SOON = tuple(repeat(0.01, 20))
 DELIVER = """
 import asyncio, sys
 from anime.db.session import Database
-from anime.webhooks.deliverer import AT_A_TIME, Deliverer
+from anime.webhooks.deliverer import MAX_CONCURRENT, Deliverer
 from anime.webhooks.sender import Sender
 
 async def main():
@@ -501,7 +501,9 @@ async def test_names_that_resolve_slowly_hold_up_neither_requests_nor_other_webh
     monkeypatch.setattr(sender, "NAME_SECONDS", 2.0)
     pool = ThreadPoolExecutor(2)
     asyncio.get_running_loop().set_default_executor(pool)
-    slow = [await cancelled_job(database, f"https://{n}.slow.example/") for n in range(AT_A_TIME)]
+    slow = [
+        await cancelled_job(database, f"https://{n}.slow.example/") for n in range(MAX_CONCURRENT)
+    ]
     async with running_prefect_peer() as prefect:
         settings = load_settings(
             prefect_api_url=prefect.url,

@@ -23,8 +23,8 @@ from anime.errors import StackError
 from anime.settings import PROJECT_DIR
 from anime.settings.stack_record import StackRecord, read_record
 from anime.stack.logs import log_tail
+from anime.stack.part_readiness import basic_auth
 from anime.stack.postgres import prepare_postgres
-from anime.stack.probes import basic_auth
 from tests.support.waiting import HUNG_SECONDS
 
 ANIME = (sys.executable, "-m", "anime.cli.app")

@@ -5,8 +5,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
 
-from anime.api.access import Access, bearer_in
+from anime.api.access import Access, bearer_in, refusal
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
 from anime.settings.tokens import picture_address, signed_address
@@ -96,6 +97,19 @@ def test_pages_of_unknown_origin_open_no_socket(
 ) -> None:
     rules = access(api_cors_origins="https://studio.example:3000/")
     assert rules.is_known_origin(origin, host) is is_known
+
+
+def test_a_page_that_is_refused_a_socket_reads_which_origin_to_allow() -> None:
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": "/ws",
+        "query_string": b"",
+        "headers": [(b"origin", b"https://evil.example"), (b"host", b"localhost:8765")],
+    }
+    refused = refusal(HTTPConnection(scope), access())
+    assert refused is not None
+    assert "Pages of https://evil.example may not connect." in bytes(refused.body).decode()
 
 
 @pytest.mark.parametrize("origins", ["*", "studio.example", "https://studio.example/page"])

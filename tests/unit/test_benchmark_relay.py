@@ -42,17 +42,17 @@ def test_a_step_counts_from_the_first_frame_that_tells_of_it(chunk_bytes: int) -
         2: len(UPGRADED + progress(1) + STATES),
         3: len(stream),
     }
-    assert relay.told_at == {step: (end - 1) // chunk_bytes for step, end in ends.items()}
+    assert relay.reported_at == {step: (end - 1) // chunk_bytes for step, end in ends.items()}
 
 
 def test_answers_that_are_no_websocket_are_passed_over() -> None:
     relay = Relay("http://relay")
     reader = FrameReader(relay.note)
     reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + progress(4), at=1.0)
-    assert relay.told_at == {}
+    assert relay.reported_at == {}
 
 
 def test_a_node_of_one_step_is_no_sampler() -> None:
     relay = Relay("http://relay")
     FrameReader(relay.note).feed(UPGRADED + progress(1, steps=1), at=1.0)
-    assert relay.told_at == {}
+    assert relay.reported_at == {}

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from anime.cli.batch_display import BarsDisplay, open_batch_display
-from anime.cli.display import LineDisplay, new_bars
+from anime.cli.batch_display import BatchBarsDisplay, open_batch_display
+from anime.cli.display import JobLinesDisplay, open_bars
 from anime.core.job_status import JobStatus, Stage
 from anime.schemas import ProgressEvent
 
@@ -31,7 +31,7 @@ def event(
 
 
 def shown(events: list[ProgressEvent], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    display = LineDisplay()
+    display = JobLinesDisplay()
     for each in events:
         display.show(each)
     written = capsys.readouterr()
@@ -103,8 +103,8 @@ def test_of_a_batch_each_end_gets_one_line_and_other_jobs_none(
 
 def test_a_batch_has_a_bar_for_the_whole_and_for_what_is_under_way() -> None:
     one, two = UUID(int=1), UUID(int=2)
-    bars = new_bars()
-    display = BarsDisplay(bars, "rooftops", {one: "dusk", two: "dawn"})
+    bars = open_bars()
+    display = BatchBarsDisplay(bars, "rooftops", {one: "dusk", two: "dawn"})
     display.show(event(stage=Stage.RENDERING, progress=40, message="step 8"))
     assert [(bar.fields["title"].strip(), bar.completed) for bar in bars.tasks] == [
         ("rooftops", 0),

@@ -12,12 +12,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from anime.comfyui import cancellation, protocol, requests
-from anime.comfyui.cancellation import CancelResult
+from anime.comfyui import prompt_cancellation, protocol, requests
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.failures import failure_of
 from anime.comfyui.frames import decode_frame
 from anime.comfyui.models import HistoryEntry
+from anime.comfyui.prompt_cancellation import CancelResult
 from anime.comfyui.protocol import Reply
 from anime.core.prompt_state import Absent, Finished, Pending, Running
 from anime.errors import NodeFailed, PromptInterrupted, PromptRejected
@@ -176,7 +176,7 @@ async def test_fact_13_an_interrupt_is_repeated_until_the_history_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        cancellation, "PROMPT_INTERRUPT", RetryPolicy(first_seconds=0, longest_seconds=0)
+        prompt_cancellation, "PROMPT_INTERRUPT", RetryPolicy(first_seconds=0, longest_seconds=0)
     )
     running = {**EMPTY_QUEUE, "queue_running": [OURS]}
     script = Script(queue=[running, running, EMPTY_QUEUE], history=[sample("history_interrupted")])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anime.rehearsal.events import EventClient, Sockets
-from anime.rehearsal.prompt_queue import MAX_REMEMBERED, History, PromptQueue
+from anime.rehearsal.prompt_queue import MAX_HISTORY_ENTRIES, History, PromptQueue
 from anime.rehearsal.schedule import execution_order, signatures
 
 CHAIN: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ def filled_queue(*submissions: dict[str, Any]) -> PromptQueue:
 
 def run_order(queue: PromptQueue) -> list[str]:
     order = []
-    while item := queue.take():
+    while item := queue.start_next():
         order.append(item[1])
     return order
 
@@ -80,7 +80,7 @@ def test_the_same_id_and_number_twice_cannot_be_ordered() -> None:
 
 def test_deleting_reaches_only_what_waits() -> None:
     queue = filled_queue({"id": "a"}, {"id": "b"}, {"id": "c"})
-    queue.take()
+    queue.start_next()
     queue.delete(["a", "b", "unknown"])
     assert queue.remaining == 2
     assert queue.running is not None
@@ -96,16 +96,16 @@ def test_history_pages_from_the_oldest_and_without_offset_from_the_newest() -> N
         for asked in ((None, -1), (2, -1), (2, 1), (None, 3), (0, -1), (-1, -1), (None, 100))
     ]
     assert pages == ["abcde", "de", "bc", "de", "", "", ""]
-    assert history.of("a") == {"a": {}}
-    assert history.of("unknown") == {}
+    assert history.entry("a") == {"a": {}}
+    assert history.entry("unknown") == {}
 
 
 def test_history_forgets_the_oldest() -> None:
     history = History()
-    for number in range(MAX_REMEMBERED + 1):
+    for number in range(MAX_HISTORY_ENTRIES + 1):
         history.add(str(number), {})
-    assert history.of("0") == {}
-    assert len(history.page(None, -1)) == MAX_REMEMBERED
+    assert history.entry("0") == {}
+    assert len(history.page(None, -1)) == MAX_HISTORY_ENTRIES
 
 
 def test_nodes_run_in_the_order_of_comfyui() -> None:
@@ -148,8 +148,8 @@ def received(connection: EventClient) -> list[str]:
 
 def test_a_message_goes_to_one_client_or_to_all() -> None:
     sockets, one, two = Sockets(), EventClient("one"), EventClient("two")
-    sockets.join(one)
-    sockets.join(two)
+    sockets.add(one)
+    sockets.add(two)
     sockets.send("executing", {}, "one")
     sockets.send("executing", {}, "nobody")
     sockets.send("progress", {}, None)
@@ -158,11 +158,11 @@ def test_a_message_goes_to_one_client_or_to_all() -> None:
 
 def test_a_second_socket_of_a_client_goes_silent_when_the_first_closes() -> None:
     sockets, older, newer = Sockets(), EventClient("me"), EventClient("me")
-    sockets.join(older)
-    sockets.join(newer)
+    sockets.add(older)
+    sockets.add(newer)
     sockets.send("status", {}, None)
     assert (received(older), received(newer)) == ([], ["status"])
-    sockets.leave("me")
+    sockets.remove("me")
     sockets.send("status", {}, None)
     assert received(newer) == []
 
@@ -170,8 +170,8 @@ def test_a_second_socket_of_a_client_goes_silent_when_the_first_closes() -> None
 def test_previews_name_their_node_only_to_who_asked() -> None:
     sockets, plain, asking = Sockets(), EventClient("plain"), EventClient("asking")
     asking.wants_preview_metadata = True
-    sockets.join(plain)
-    sockets.join(asking)
+    sockets.add(plain)
+    sockets.add(asking)
     for client in ("plain", "asking"):
         sockets.send_preview(b"JPEG", {"node_id": "3"}, client)
     assert plain.outbox.get_nowait() == struct.pack(">II", 1, 1) + b"JPEG"

@@ -7,7 +7,7 @@ import pytest
 
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.nodes import SAMPLERS, node_catalogue
-from anime.rehearsal.validation import Verdict, judge_graph
+from anime.rehearsal.validation import GraphValidation, validate_graph
 
 TYPES = node_catalogue(RehearsalConfig(data_dir=Path("/nowhere")))
 
@@ -47,19 +47,19 @@ def sampled(**changes: Any) -> dict[str, Any]:
     }
 
 
-def judge(graph: Any, targets: list[str] | None = None) -> Verdict:
-    return judge_graph(graph, TYPES, lambda name: name == "there.png", targets)
+def judge(graph: Any, targets: list[str] | None = None) -> GraphValidation:
+    return validate_graph(graph, TYPES, lambda name: name == "there.png", targets)
 
 
-def only_fault(verdict: Verdict) -> tuple[str, dict[str, Any]]:
-    [(node_id, entry)] = verdict.node_errors.items()
+def only_fault(result: GraphValidation) -> tuple[str, dict[str, Any]]:
+    [(node_id, entry)] = result.node_errors.items()
     [fault] = entry["errors"]
     return node_id, fault
 
 
 def test_a_sound_graph_may_run_whole() -> None:
-    verdict = judge(sampled())
-    assert (verdict.outputs, verdict.error, verdict.node_errors) == (["9"], None, {})
+    result = judge(sampled())
+    assert (result.outputs, result.error, result.node_errors) == (["9"], None, {})
 
 
 def test_values_are_turned_into_what_the_input_takes() -> None:
@@ -84,14 +84,14 @@ def test_values_are_turned_into_what_the_input_takes() -> None:
 def test_a_bad_number_is_named(
     changes: dict[str, Any], kind: str, message: str, details: str
 ) -> None:
-    verdict = judge({"1": flat(**changes), "2": save("1", 0)})
-    node_id, fault = only_fault(verdict)
+    result = judge({"1": flat(**changes), "2": save("1", 0)})
+    node_id, fault = only_fault(result)
     assert (node_id, fault["type"], fault["message"]) == ("1", kind, message)
     assert fault["details"] == f"width{details}"
-    assert verdict.error is not None
-    assert verdict.error["type"] == "prompt_outputs_failed_validation"
-    assert verdict.error["details"] == ""
-    assert verdict.node_errors["1"]["dependent_outputs"] == ["2"]
+    assert result.error is not None
+    assert result.error["type"] == "prompt_outputs_failed_validation"
+    assert result.error["details"] == ""
+    assert result.node_errors["1"]["dependent_outputs"] == ["2"]
 
 
 def test_an_unknown_checkpoint_is_answered_with_the_list() -> None:
@@ -133,26 +133,26 @@ def test_a_missing_input_file_is_named() -> None:
 
 
 def test_a_link_of_the_wrong_type_is_the_outputs_own_fault() -> None:
-    verdict = judge(
+    result = judge(
         {"1": node("EmptyLatentImage", width=64, height=64, batch_size=1)} | {"2": save("1", 0)}
     )
-    node_id, fault = only_fault(verdict)
+    node_id, fault = only_fault(result)
     assert (node_id, fault["type"]) == ("2", "return_type_mismatch")
     assert fault["details"] == "images, received_type(LATENT) mismatch input_type(IMAGE)"
-    assert verdict.error is not None
-    assert verdict.error["details"].endswith("mismatch input_type(IMAGE)")
+    assert result.error is not None
+    assert result.error["details"].endswith("mismatch input_type(IMAGE)")
 
 
 @pytest.mark.parametrize(
     ("link", "details"), [(["77", 0], "'77'"), (["1", 5], "tuple index out of range")]
 )
 def test_a_link_to_nowhere_breaks_the_validation(link: list[object], details: str) -> None:
-    verdict = judge({"1": flat(), "2": save(*link)})
-    node_id, fault = only_fault(verdict)
+    result = judge({"1": flat(), "2": save(*link)})
+    node_id, fault = only_fault(result)
     assert (node_id, fault["type"]) == ("2", "exception_during_validation")
     assert fault["details"] == details
-    assert verdict.error is not None
-    assert verdict.error["details"] == f"Exception when validating node: {details}"
+    assert result.error is not None
+    assert result.error["details"] == f"Exception when validating node: {details}"
 
 
 def test_an_inner_node_without_inputs_is_found() -> None:
@@ -163,9 +163,9 @@ def test_an_inner_node_without_inputs_is_found() -> None:
 
 def test_one_valid_output_is_enough() -> None:
     graph = {"1": flat(), "2": save("1", 0), "3": flat(width=999_999), "4": save("3", 0)}
-    verdict = judge(graph)
-    assert (verdict.outputs, verdict.error) == (["2"], None)
-    assert verdict.node_errors["3"]["dependent_outputs"] == ["4"]
+    result = judge(graph)
+    assert (result.outputs, result.error) == (["2"], None)
+    assert result.node_errors["3"]["dependent_outputs"] == ["4"]
 
 
 def test_a_cycle_is_refused_without_saying_where() -> None:
@@ -174,10 +174,10 @@ def test_a_cycle_is_refused_without_saying_where() -> None:
         "2": node("ImageInvert", image=["1", 0]),
         "3": save("2", 0),
     }
-    verdict = judge(notify_worker)
-    assert verdict.error is not None
-    assert verdict.error["type"] == "prompt_outputs_failed_validation"
-    assert verdict.node_errors == {}
+    result = judge(notify_worker)
+    assert result.error is not None
+    assert result.error["type"] == "prompt_outputs_failed_validation"
+    assert result.node_errors == {}
 
 
 @pytest.mark.parametrize(
@@ -200,10 +200,10 @@ def test_a_cycle_is_refused_without_saying_where() -> None:
 def test_some_graphs_are_refused_without_node_errors(
     graph: dict[str, Any], kind: str, message: str
 ) -> None:
-    verdict = judge(graph)
-    assert verdict.error is not None
-    assert (verdict.error["type"], verdict.error["message"]) == (kind, message)
-    assert verdict.node_errors == {}
+    result = judge(graph)
+    assert result.error is not None
+    assert (result.error["type"], result.error["message"]) == (kind, message)
+    assert result.node_errors == {}
 
 
 def test_a_ui_workflow_is_no_graph() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from anime.errors import InvalidRequest
-from anime.progress.send_buffer import MOST_JOBS, UPDATES_KEPT, SendBuffer
+from anime.progress.send_buffer import MAX_JOBS, MAX_UPDATES, SendBuffer
 from anime.progress.websocket_messages import Subscribe, Update, read_action
 from tests.unit.test_event_sequence import JOB, event
 
@@ -16,11 +16,11 @@ def update(seq: int, job_id: UUID = JOB) -> Update:
     return Update(event(seq).model_copy(update={"job_id": job_id}))
 
 
-async def taken(outbox: SendBuffer) -> list[Update | str]:
+async def taken(buffer: SendBuffer) -> list[Update | str]:
     """Everything in it."""
-    outbox.close()
+    buffer.close()
     found: list[Update | str] = []
-    while (item := await outbox.take()) is not None:
+    while (item := await buffer.take()) is not None:
         found.append(item)
     return found
 
@@ -51,40 +51,40 @@ def test_an_event_is_written_out_once() -> None:
 
 
 async def test_an_outbox_keeps_the_order() -> None:
-    outbox = SendBuffer()
-    sent = [update(seq) for seq in range(UPDATES_KEPT)]
+    buffer = SendBuffer()
+    sent = [update(seq) for seq in range(MAX_UPDATES)]
     for each in sent:
-        outbox.put(each)
-    assert await taken(outbox) == sent
+        buffer.put(each)
+    assert await taken(buffer) == sent
 
 
 async def test_a_full_outbox_keeps_the_latest_of_each_job_in_order() -> None:
-    outbox, other = SendBuffer(), uuid4()
-    outbox.put(update(1, other))
-    for seq in range(UPDATES_KEPT):
-        outbox.put(update(seq))
-    found = await taken(outbox)
-    assert [each.event.seq for each in found if isinstance(each, Update)] == [1, UPDATES_KEPT - 1]
+    buffer, other = SendBuffer(), uuid4()
+    buffer.put(update(1, other))
+    for seq in range(MAX_UPDATES):
+        buffer.put(update(seq))
+    found = await taken(buffer)
+    assert [each.event.seq for each in found if isinstance(each, Update)] == [1, MAX_UPDATES - 1]
 
 
 async def test_an_outbox_is_overfull_when_not_even_that_helps() -> None:
-    outbox = SendBuffer()
-    for _ in range(MOST_JOBS + 1):
-        outbox.put(update(1, uuid4()))
-    assert outbox.is_overfull
+    buffer = SendBuffer()
+    for _ in range(MAX_JOBS + 1):
+        buffer.put(update(1, uuid4()))
+    assert buffer.is_overfull
 
 
 async def test_of_previews_only_the_newest_waits_and_updates_go_first() -> None:
-    outbox = SendBuffer()
+    buffer = SendBuffer()
     for picture in ("early", "late"):
-        outbox.show(JOB, picture)
-    outbox.put(update(1))
-    assert await taken(outbox) == [update(1), "late"]
+        buffer.put_preview(JOB, picture)
+    buffer.put(update(1))
+    assert await taken(buffer) == [update(1), "late"]
 
 
 async def test_taking_waits_for_what_is_put_later() -> None:
-    outbox = SendBuffer()
-    taking = asyncio.create_task(outbox.take())
+    buffer = SendBuffer()
+    taking = asyncio.create_task(buffer.take())
     await asyncio.sleep(0)
-    outbox.put(update(1))
+    buffer.put(update(1))
     assert await taking == update(1)

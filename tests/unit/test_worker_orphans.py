@@ -19,7 +19,7 @@ def sighting(
 
 def test_the_runs_of_a_dead_worker_are_given_anew() -> None:
     for state in (StateType.RUNNING, StateType.PENDING):
-        assert decide(sighting(state)) is OrphanDecision.GIVEN_ANEW
+        assert decide(sighting(state)) is OrphanDecision.HANDED_BACK
 
 
 def test_the_runs_of_a_live_worker_are_left_alone() -> None:
@@ -33,7 +33,7 @@ def test_runs_of_another_kind_of_worker_are_left_alone() -> None:
 def test_a_run_nobody_signed_is_left_alone_until_nobody_can_be_about_to() -> None:
     young = sighting(StateType.PENDING, owned=False, gone=False, seconds=UNCLAIMED_SECONDS - 1)
     old = sighting(StateType.PENDING, owned=False, gone=False, seconds=UNCLAIMED_SECONDS + 1)
-    assert (decide(young), decide(old)) == (OrphanDecision.LEFT_ALONE, OrphanDecision.GIVEN_ANEW)
+    assert (decide(young), decide(old)) == (OrphanDecision.LEFT_ALONE, OrphanDecision.HANDED_BACK)
 
 
 def test_a_running_run_that_no_worker_ever_signed_was_started_by_hand() -> None:
@@ -42,8 +42,8 @@ def test_a_running_run_that_no_worker_ever_signed_was_started_by_hand() -> None:
 
 
 def test_a_run_that_was_with_too_many_dead_workers_is_given_up() -> None:
-    assert decide(sighting(starts=MAX_STARTS - 1)) is OrphanDecision.GIVEN_ANEW
-    assert decide(sighting(starts=MAX_STARTS)) is OrphanDecision.GIVEN_UP
+    assert decide(sighting(starts=MAX_STARTS - 1)) is OrphanDecision.HANDED_BACK
+    assert decide(sighting(starts=MAX_STARTS)) is OrphanDecision.CRASHED
 
 
 def test_a_cancellation_nobody_can_confirm_is_settled() -> None:

@@ -104,7 +104,7 @@ def test_runs_still_ask_for_the_result_storage_through_the_functions_we_replace(
 def test_the_result_storage_is_asked_for_once_for_many_runs() -> None:
     answers = iter([uuid4(), uuid4()])
     storage = prefect_internals.ResultStorageId(lambda: next(answers))
-    assert storage() == storage() == asyncio.run(storage.in_loop())
+    assert storage() == storage() == asyncio.run(storage.read_in_loop())
 
 
 def test_the_rest_is_there() -> None:

@@ -6,14 +6,14 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.responses import DeploymentResponse
 
-from anime.worker.flow_loader import unheeded
+from anime.worker.flow_loader import ignored_options
 
 CLONE = {"prefect.deployments.steps.git_clone": {"repository": "https://example.org/flows.git"}}
 SLOT = {"prefect.deployments.steps.set_working_directory": {"directory": "/studio"}}
 
 
 @pytest.mark.parametrize(
-    ("told", "wishes"),
+    ("told", "ignored"),
     [
         ({}, []),
         ({"pull_steps": [SLOT]}, []),
@@ -24,7 +24,7 @@ SLOT = {"prefect.deployments.steps.set_working_directory": {"directory": "/studi
 )
 def test_pull_steps_and_variables_of_a_process_are_named(
     told: dict[str, Any],  # fields of a deployment
-    wishes: list[str],
+    ignored: list[str],
 ) -> None:
     deployment = DeploymentResponse(id=uuid4(), name="generate", flow_id=uuid4(), **told)
-    assert unheeded(deployment) == wishes
+    assert ignored_options(deployment) == ignored

@@ -18,7 +18,7 @@ from anime.errors import InvalidRequest, InvalidWorkflow
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.node_types import NodeType
 from anime.rehearsal.nodes import node_catalogue
-from anime.rehearsal.validation import judge_graph
+from anime.rehearsal.validation import validate_graph
 from anime.schemas import GenerationRequest, GenerationType, LoraChoice
 from anime.settings import PROJECT_DIR
 
@@ -105,10 +105,10 @@ def test_the_rehearsal_server_has_all_that_the_shipped_workflows_ask_for(
     )
     graph = build(load_template(name, SHIPPED), request, seed=2**64 - 1, filename_prefix="x")
     assert check_graph(graph, {known: info_of(node) for known, node in nodes.items()}) == ()
-    verdict = judge_graph(graph, nodes, lambda file: file == "start.png")
-    assert verdict.error is None
-    assert verdict.node_errors == {}
-    assert len(verdict.outputs) == 1
+    result = validate_graph(graph, nodes, lambda file: file == "start.png")
+    assert result.error is None
+    assert result.node_errors == {}
+    assert len(result.outputs) == 1
 
 
 def info_of(node: NodeType) -> NodeInfo:

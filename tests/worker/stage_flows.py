@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from anime.core.job_status import Stage
-from anime.runs.cancellation import ends_as_its_job, stop_job
+from anime.runs.cancellation_hook import ends_as_its_job, stop_job
 from flows.generate import generate
 from tasks.progress import Reporter
 from tests.worker.sample_flows import note

@@ -31,7 +31,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_pool(site: Site) -> RunPool:
     """One lane, known to the site's Prefect."""
     del site  # whose settings the lane takes over
-    return RunPool(1, on_room=lambda: None)
+    return RunPool(1, on_run_ended=lambda: None)
 
 
 async def say(word: str, *, after_seconds: float = 0) -> str:
@@ -64,7 +64,7 @@ async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_
 
     for serve in (is_refused, works):
         run = await site.run(await site.order("sleeps", path=site.path))
-        await run_pool.begin(run, serve, queue=WorkQueue.BATCH)
+        await run_pool.start(run, serve, queue=WorkQueue.BATCH)
     run_pool.close()
     assert said == ["unharmed"]
 
@@ -75,13 +75,13 @@ async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
     run = await _cancelling(site)
 
     async def serve(live: LiveRun) -> None:
-        await live.serve(f"tests.worker.sample_flows.{HANGS}", site.client)
+        await live.execute(f"tests.worker.sample_flows.{HANGS}", site.client)
 
     async with asyncio.timeout(HUNG_SECONDS):
-        await run_pool.begin(run, serve, queue=WorkQueue.BATCH, ending=EndReason.CANCELLED)
+        await run_pool.start(run, serve, queue=WorkQueue.BATCH, end_reason=EndReason.CANCELLED)
     run_pool.close()
     assert (await site.run(run.id)).state_name == "Cancelled"
-    assert run_pool.room(WorkQueue.BATCH) == 1
+    assert run_pool.capacity(WorkQueue.BATCH) == 1
 
 
 async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
@@ -94,8 +94,8 @@ async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
         return [gone, lost]
 
     monkeypatch.setattr(orphans, "_under_way", found_before)
-    me = ProcessIdentity.me(site.folder)
-    left = await orphans.rescue(site.client, site.pool, frozenset[UUID](), me, site.folder)
+    identity = ProcessIdentity.of_this_process(site.folder)
+    left = await orphans.rescue(site.client, site.pool, frozenset[UUID](), identity, site.folder)
     assert [run.id for run in left] == [lost.id]
 
 
@@ -103,7 +103,7 @@ async def _cancelling(site: Site) -> FlowRun:
     """A run of this process, which it has lost; somebody has cancelled it."""
     run_id = await site.order(HANGS)
     await site.client.update_flow_run(
-        run_id, infrastructure_pid=str(ProcessIdentity.me(site.folder))
+        run_id, infrastructure_pid=str(ProcessIdentity.of_this_process(site.folder))
     )
     await site.client.set_flow_run_state(run_id, Running(), force=True)
     await site.client.set_flow_run_state(run_id, Cancelling())

@@ -159,13 +159,13 @@ async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> 
             flow_id, "renamed", entrypoint=entrypoint, work_pool_name=site.pool
         )
 
-    trusting, doubting = Entrypoints(believed_seconds=60), Entrypoints(believed_seconds=0)
+    trusting, doubting = Entrypoints(cache_seconds=60), Entrypoints(cache_seconds=0)
     for entrypoint in ("module.old", "module.new"):
         deployment = await deploy(entrypoint)
-        assert await trusting.of(deployment, site.client) == "module.old"
-        assert await doubting.of(deployment, site.client) == entrypoint
+        assert await trusting.read(deployment, site.client) == "module.old"
+        assert await doubting.read(deployment, site.client) == entrypoint
     await site.client.delete_deployment(deployment)
-    assert await doubting.of(deployment, site.client) is None
+    assert await doubting.read(deployment, site.client) is None
 
 
 async def test_an_entrypoint_that_cannot_be_imported_crashes_its_run_with_the_reason(

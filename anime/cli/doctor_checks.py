@@ -1,4 +1,4 @@
-"""The checks of `anime doctor`: those of `anime.jobs.probes`, and what only it looks at."""
+"""The checks of `anime doctor`: the probes, and those that only it has."""
 
 import asyncio
 import os
@@ -12,10 +12,7 @@ from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.workflow_templates import list_templates
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import (
-    ConfigurationError,
-    StorageError,
-)
+from anime.errors import ConfigurationError, StorageError
 from anime.jobs.probes import (
     CheckResult,
     check_comfyui,
@@ -33,18 +30,18 @@ from anime.settings.tokens import api_tokens
 from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
-UNKNOWN = "none is known to run; `anime up` and `anime serve` start it"
+UNKNOWN = "not known to run; `anime up` and `anime serve` start it"
 
 
-async def check_up(settings: Settings) -> list[CheckResult]:
-    """One finding a system, in the order in which one would mend them."""
+async def run_checks(settings: Settings) -> list[CheckResult]:
+    """A result for each system, in the order in which to repair them."""
     servers = settings.comfyui_urls or ("",)
     checks: list[tuple[str, Awaitable[str]]] = [
         ("settings", _settings(settings)),
         ("database", _database(settings)),
         ("redis", check_redis(settings)),
         *(("comfyui", _comfyui(settings, url)) for url in servers),
-        *(("window", _window(settings, url)) for url in servers),
+        *(("slots", _slots(settings, url)) for url in servers),
         ("prefect", check_prefect(settings)),
         ("deployment", check_deployments(settings)),
         ("work pool", check_work_pool(settings)),
@@ -73,7 +70,7 @@ async def _comfyui(settings: Settings, url: str) -> str:
     return await check_comfyui(url or job_server(settings), TIMEOUT_SECONDS / 2)
 
 
-async def _window(settings: Settings, url: str) -> str:
+async def _slots(settings: Settings, url: str) -> str:
     server = without_login(checked_address(url or job_server(settings)))
     async with (
         Database(database_address(settings)) as database,
@@ -82,7 +79,7 @@ async def _window(settings: Settings, url: str) -> str:
         state = await SlotRepository(session).state(server)
     since = f", the first since {state.oldest_wait:%H:%M:%S} UTC" if state.oldest_wait else ""
     return (
-        f"{state.held} of {settings.in_flight} places at {server} taken, "
+        f"{state.held} of {settings.in_flight} slots at {server} taken, "
         f"{state.waiting} waiting{since}"
     )
 
@@ -130,10 +127,10 @@ async def _webhooks(settings: Settings) -> str:
 async def _sweeps(settings: Settings) -> str:
     folder = settings.swept_folder
     if folder is None:
-        return "of no folder: ANIME_COMFYUI_OUTPUT_DIR is not set"
+        return "off: ANIME_COMFYUI_OUTPUT_DIR is not set"
     if not await asyncio.to_thread(os.access, folder, os.R_OK | os.X_OK):
         raise StorageError(
-            f"{folder}, which sweeps look through, is not there or cannot be read.",
+            f"The folder to sweep, {folder}, does not exist or cannot be read.",
             "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
         )
     return f"of {folder}, by {settings.sweep_mode}{', watched as well' * settings.watch}"

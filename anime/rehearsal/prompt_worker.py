@@ -1,4 +1,4 @@
-"""Runs the queued prompts one by one, and does between them what /free asked for."""
+"""Runs the queued prompts one by one, and releases memory between them if /free asked for it."""
 
 import asyncio
 
@@ -9,17 +9,17 @@ from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.nodes import node_catalogue
 from anime.rehearsal.prompt_queue import History, PromptQueue, QueueItem
-from anime.rehearsal.prompt_run import PromptRun, RehearsalStage
+from anime.rehearsal.prompt_run import PromptRun, RehearsalState
 
 
-class Worker:
+class PromptWorker:
     """The state of one rehearsal server: all of it is lost when the process ends."""
 
     def __init__(self, config: RehearsalConfig) -> None:
         self.config = config
         self.types: dict[str, NodeType] = node_catalogue(config)
         self.sockets = Sockets()
-        self.stage = RehearsalStage(
+        self.state = RehearsalState(
             config, self.sockets, Gpu(config.vram_total_mb, config.load_seconds)
         )
         self.queue = PromptQueue(self._broadcast_status)
@@ -28,57 +28,57 @@ class Worker:
         self._free_memory = False
 
     def status(self) -> JsonObject:
-        """How many prompts wait or run, as GET /prompt and the `status` message say it."""
+        """The number of waiting and running prompts, as in GET /prompt and the `status` message."""
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
 
     def interrupt(self, prompt_id: str | None) -> None:
-        """Stop the running prompt at its next step or node, if it is the one that is meant."""
+        """Stop the running prompt at its next step or node, if it has that id or none is given."""
         running = self.queue.running
         if running and prompt_id in (None, running[1]):
-            self.stage.is_interrupted = True
+            self.state.is_interrupted = True
 
     def free(self, *, unload_models: bool, free_memory: bool) -> None:
-        """Give memory back and forget results once the running prompt has ended."""
+        """Unload models and drop cached results once the running prompt has ended."""
         self._unload_models |= unload_models or free_memory
         self._free_memory |= free_memory
         self.queue.wake.set()
 
-    async def work(self) -> None:
-        """Run prompts for ever.
+    async def run(self) -> None:
+        """Run prompts until cancelled.
 
         Raises:
-            ComfyUIError: the queue broke; HTTP goes on answering, as ComfyUI's does.
+            ComfyUIError: the queue cannot be sorted; HTTP goes on answering, as ComfyUI's does.
         """
         while True:
             await self.queue.wake.wait()
             self.queue.wake.clear()
-            self._free()
+            self._free_if_asked()
             while item := self._next():
                 await self._run(item)
-                self._free()
+                self._free_if_asked()
 
     def _next(self) -> QueueItem | None:
         try:
-            return self.queue.take()
-        except TypeError as clash:
+            return self.queue.start_next()
+        except TypeError as fault:
             raise ComfyUIError(
                 "Two waiting prompts share number and id, so nothing runs any more, as in ComfyUI.",
                 "Restart the rehearsal server; never send an id and a number twice.",
-            ) from clash
+            ) from fault
 
     async def _run(self, item: QueueItem) -> None:
-        run = PromptRun(item, self.stage)
+        run = PromptRun(item, self.state)
         entry = await run.execute()
         await asyncio.sleep(self.config.faults.history_delay_seconds)
         self.history.add(run.prompt_id, entry)
         self.queue.finish()
         run.close()
 
-    def _free(self) -> None:
+    def _free_if_asked(self) -> None:
         if self._unload_models:
-            self.stage.gpu.unload()
+            self.state.gpu.unload()
         if self._free_memory:
-            self.stage.remembered.clear()
+            self.state.cached_results.clear()
         self._unload_models = self._free_memory = False
 
     def _broadcast_status(self) -> None:

@@ -1,4 +1,4 @@
-"""All connections a flow needs, from saved blocks or from the environment."""
+"""The connection settings that a flow needs, from saved blocks or from the environment."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BLOCK_NAME = "studio"
 
 @dataclass(frozen=True)
 class StudioBlocks:
-    """The four systems a generation touches."""
+    """The connection settings of the four systems that a generation uses."""
 
     comfyui: ComfyUIServer
     database: StudioDatabase
@@ -27,21 +27,21 @@ class StudioBlocks:
 
 
 class FromSettings(Protocol):
-    """A block that knows how to read the settings."""
+    """A block that can be made from the settings."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The block as the environment describes it."""
+        """The block, with the values of the settings."""
         ...
 
 
 B = TypeVar("B", bound=FromSettings)
 
 
-async def open_studio(settings: Settings | None = None) -> StudioBlocks:
-    """The studio's connections: blocks saved under the name `studio`, else the environment.
+async def load_blocks(settings: Settings | None = None) -> StudioBlocks:
+    """The blocks that are saved under the name `studio`; the rest from the settings.
 
-    A block made in the Prefect UI under that name takes the place of the settings.
+    A block made in Prefect's UI under that name replaces the settings.
     """
     settings = settings or get_settings()
     saved = await _saved_types()
@@ -55,7 +55,7 @@ async def open_studio(settings: Settings | None = None) -> StudioBlocks:
 
 
 async def _saved_types() -> set[str]:
-    """The slugs of the types of which our block is saved: one question, where mostly none is."""
+    """The slugs of the types of which our block is saved: one request, as mostly none is."""
     async with get_client() as client:
         answer = await client.request(
             "POST",

@@ -1,4 +1,4 @@
-"""What is known of a job when somebody asks: its hash on Redis, its row in PostgreSQL."""
+"""How a job stands, for its listeners: by its hash on Redis and its row in PostgreSQL."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -26,14 +26,14 @@ NUMBERS = ("progress", "seq", "attempt")  # of the fields of a hash; the rest is
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A job as it stands. `about` is what clients are told: the fields of the hash.
+class ProgressSnapshot:
+    """A job as it stands. `fields` is what clients get: the fields of the hash.
 
     `event` says the same in one event; None for a hash that another program has written in a
-    way of its own. Its `seq` is 0 when only the database knows the job.
+    way of its own. Its `seq` is 0 if only the database knows the job.
     """
 
-    about: Fields
+    fields: Fields
     event: ProgressEvent | None
     is_published: bool = True
 
@@ -45,7 +45,7 @@ class Snapshot:
     @property
     def published_seq(self) -> int:
         """The number of the newest event that Redis has; 0 without any."""
-        return int(self.about.get("seq") or 0)
+        return int(self.fields.get("seq") or 0)
 
     @property
     def is_final(self) -> bool:
@@ -53,18 +53,18 @@ class Snapshot:
         return self.event is not None and self.event.status.is_final
 
 
-class JobSnapshots:
-    """Reads of both. Redis may be away; PostgreSQL then has to be there."""
+class SnapshotReader:
+    """Reads both. Redis may be away; then PostgreSQL has to be there."""
 
     def __init__(self, redis: Redis | None, database: Database) -> None:
         self._redis = redis
         self._database = database
 
-    async def snapshot(self, job_id: UUID) -> Snapshot:
+    async def snapshot(self, job_id: UUID) -> ProgressSnapshot:
         """The job as it stands.
 
-        The hash says it first, but if nobody could publish how the job ended, or how far it came
-        while Redis was away, the row knows.
+        The hash says it first. How the job ended, or how far it came, while Redis was away and
+        nobody could publish it, only the row knows.
 
         Raises:
             NotFound: neither knows it.
@@ -82,8 +82,8 @@ class JobSnapshots:
         if published is None or published.event is None:
             return recorded
         if recorded.is_final:
-            about = recorded.about | {"seq": published.seq}
-            return Snapshot(published.about | about, recorded.event, is_published=False)
+            fields = recorded.fields | {"seq": published.seq}
+            return ProgressSnapshot(published.fields | fields, recorded.event, is_published=False)
         return _not_behind(published, published.event, recorded)
 
     async def events_after(self, job_id: UUID, seq: int) -> list[ProgressEvent]:
@@ -106,7 +106,7 @@ class JobSnapshots:
             return []
 
     async def recorded_events(self, job_ids: Collection[UUID]) -> list[ProgressEvent]:
-        """How far the jobs are by their rows, as events without a number."""
+        """The jobs' progress by their rows, as events without a number."""
         async with self._database.session_scope() as session:
             jobs = await JobRepository(session).among(job_ids)
             files = await FileRepository(session).of_jobs(
@@ -114,7 +114,7 @@ class JobSnapshots:
             )
         return [_event_of_row(job, files.get(job.id, [])) for job in jobs.values()]
 
-    async def _published(self, job_id: UUID) -> Snapshot | None:
+    async def _published(self, job_id: UUID) -> ProgressSnapshot | None:
         if self._redis is None:
             return None
         try:
@@ -124,7 +124,7 @@ class JobSnapshots:
         # redis-py types its answers for every protocol at once
         return _snapshot_of_hash(job_id, cast("dict[str, str]", fields)) if fields else None
 
-    async def _recorded(self, job_id: UUID) -> Snapshot:
+    async def _recorded(self, job_id: UUID) -> ProgressSnapshot:
         async with self._database.session_scope() as session:
             jobs = JobRepository(session)
             job = await jobs.get(job_id)
@@ -134,18 +134,20 @@ class JobSnapshots:
                 request = None
             files = await FileRepository(session).of_job(job_id) if job.status.is_final else []
         event = _event_of_row(job, files)
-        return Snapshot(_fields_of_row(job, request, event), event, is_published=False)
+        return ProgressSnapshot(_fields_of_row(job, request, event), event, is_published=False)
 
 
-def _not_behind(published: Snapshot, event: ProgressEvent, recorded: Snapshot) -> Snapshot:
+def _not_behind(
+    published: ProgressSnapshot, event: ProgressEvent, recorded: ProgressSnapshot
+) -> ProgressSnapshot:
     """What is published, with the row's progress and stage where those are further."""
     if recorded.event is None:
         return published
     furthest = EventSequence().after(recorded.event).in_order(event)
     if furthest is event:
         return published
-    told: Fields = {"progress": furthest.progress, "stage": furthest.stage or ""}
-    return Snapshot(published.about | told, furthest)
+    further: Fields = {"progress": furthest.progress, "stage": furthest.stage or ""}
+    return ProgressSnapshot(published.fields | further, furthest)
 
 
 def _events_in(entries: object) -> list[ProgressEvent]:
@@ -154,16 +156,15 @@ def _events_in(entries: object) -> list[ProgressEvent]:
     return [event for text in texts if (event := event_in(text))]
 
 
-def _snapshot_of_hash(job_id: UUID, fields: Mapping[str, str]) -> Snapshot:
-    about: Fields = dict(fields)
-    about |= {name: int(fields[name]) for name in NUMBERS if fields.get(name, "").isdecimal()}
-    told = {
+def _snapshot_of_hash(job_id: UUID, fields: Mapping[str, str]) -> ProgressSnapshot:
+    numbers = {name: int(fields[name]) for name in NUMBERS if fields.get(name, "").isdecimal()}
+    known = {
         name: fields[name] for name in ("status", "progress", "seq", "attempt") if name in fields
     }
     try:
         event = ProgressEvent.model_validate(
             {
-                **told,
+                **known,
                 "job_id": job_id,
                 "stage": fields.get("stage") or None,
                 "message": fields.get("message", ""),
@@ -173,7 +174,7 @@ def _snapshot_of_hash(job_id: UUID, fields: Mapping[str, str]) -> Snapshot:
         )
     except ValidationError:
         event = None
-    return Snapshot(about, event)
+    return ProgressSnapshot({**fields, **numbers}, event)
 
 
 def _event_of_row(job: JobSnapshot, files: Collection[FileRecord]) -> ProgressEvent:

@@ -1,4 +1,4 @@
-"""Whether a part answers."""
+"""Whether a part of the stack is ready, asked by HTTP."""
 
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -9,7 +9,7 @@ TIMEOUT_SECONDS = 3
 
 
 async def answers(url: str) -> bool:
-    """Whether an HTTP server answers there at all, be it with an error."""
+    """Whether an HTTP server answers there, even with an error."""
     return await _status(url) is not None
 
 
@@ -22,7 +22,7 @@ async def is_healthy(url: str) -> bool:
 async def worker_polls(
     pool_url: str, auth_string: str | None, name: str, *, within_seconds: float
 ) -> bool:
-    """Whether the Prefect worker of that name has shown itself so lately, by the server's clock."""
+    """Whether the Prefect worker of that name had a heartbeat so lately, by the server's clock."""
     try:
         async with _client(basic_auth(auth_string)) as client:
             reply = await client.post(f"{pool_url}/workers/filter", json={"limit": 200})
@@ -30,9 +30,11 @@ async def worker_polls(
         now = parsedate_to_datetime(reply.headers["date"])
     except (httpx.HTTPError, ValueError, KeyError):
         return False
-    beats = (worker["last_heartbeat_time"] for worker in workers if worker["name"] == name)
+    heartbeats = (worker["last_heartbeat_time"] for worker in workers if worker["name"] == name)
     oldest = now - timedelta(seconds=within_seconds)
-    return any(beat and datetime.fromisoformat(beat) >= oldest for beat in beats)
+    return any(
+        heartbeat and datetime.fromisoformat(heartbeat) >= oldest for heartbeat in heartbeats
+    )
 
 
 def basic_auth(auth_string: str | None) -> httpx.BasicAuth | None:
@@ -49,5 +51,5 @@ async def _status(url: str) -> int | None:
 
 
 def _client(auth: httpx.BasicAuth | None = None) -> httpx.AsyncClient:
-    # No proxy stands between us and loopback.
+    # No proxy for loopback.
     return httpx.AsyncClient(auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False)

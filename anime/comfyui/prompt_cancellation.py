@@ -1,4 +1,4 @@
-"""Stopping one prompt and nobody else's."""
+"""Stopping one prompt, and no other."""
 
 import asyncio
 from enum import StrEnum
@@ -15,13 +15,13 @@ class CancelResult(StrEnum):
 
     REMOVED = "removed"  # it never ran, or the server no longer knows it
     INTERRUPTED = "interrupted"  # it stopped in the middle
-    COMPLETED = "completed"  # it had ended, or its last node did not listen: its files exist
+    COMPLETED = "completed"  # it had ended, or its last node ignored the interrupt: files exist
     FAILED = "failed"  # it had failed by itself
     STILL_RUNNING = "still_running"  # it did not stop in the time given
 
 
 class PromptControl(Protocol):
-    """What is asked of a server to stop one of its prompts."""
+    """The calls of a server that stopping one of its prompts needs."""
 
     async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
         """Where the prompt is now."""
@@ -36,12 +36,14 @@ class PromptControl(Protocol):
         ...
 
 
-async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
-    """How the prompt ended, asked until it has.
+async def cancel_prompt(
+    client: PromptControl, prompt_id: UUID, *, timeout_seconds: float
+) -> CancelResult:
+    """How the prompt ended; it is polled until it has.
 
-    ComfyUI says 200 to every delete and interrupt, heeded or not: an interrupt acts between
-    two steps or nodes and is lost in the last one, and a pending prompt may start just
-    before it is deleted. So what is done depends on where the prompt is, again and again.
+    ComfyUI answers 200 to every delete and interrupt, whether it acts or not: an interrupt acts
+    between two steps or nodes and is lost in the last one, and a pending prompt may start just
+    before it is deleted. So each round does what fits where the prompt is now.
     Only a running prompt is interrupted: old servers stop whatever runs.
     """
     try:
@@ -51,7 +53,7 @@ async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: flo
                     case Absent():
                         return CancelResult.REMOVED
                     case Finished(entry):
-                        return _ending_of(entry)
+                        return _result_of(entry)
                     case Pending():
                         await client.delete_queued(prompt_id)
                     case Running():
@@ -61,7 +63,7 @@ async def cancel(client: PromptControl, prompt_id: UUID, *, timeout_seconds: flo
         return CancelResult.STILL_RUNNING
 
 
-def _ending_of(entry: HistoryEntry) -> CancelResult:
+def _result_of(entry: HistoryEntry) -> CancelResult:
     if entry.is_interrupted:
         return CancelResult.INTERRUPTED
     return CancelResult.COMPLETED if entry.succeeded else CancelResult.FAILED

@@ -1,4 +1,4 @@
-"""What ComfyUI refuses or answers before any route is looked at."""
+"""The requests that ComfyUI refuses or answers before it looks for a route."""
 
 from urllib.parse import urlsplit
 
@@ -9,14 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 MAX_BODY_BYTES = 100 * 2**20
 
 
-class Guard:
+class RehearsalMiddleware:
     """Refuses foreign origins (403) and bodies that are too large (413); answers OPTIONS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer here, or let the application do it."""
+        """Answer the request, or pass it to the application."""
         answer = self._answer(scope) if scope["type"] == "http" else None
         await (answer or self._app)(scope, receive, send)
 

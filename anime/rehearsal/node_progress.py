@@ -1,6 +1,6 @@
 """Progress messages of one prompt: progress_state, progress and previews.
 
-They go to the prompt's client, or to everybody when it has none.
+They go to the prompt's client, or to all clients if it has none.
 """
 
 import io
@@ -11,12 +11,12 @@ from anime.rehearsal.events import Sockets
 from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.values import Frame
 
-PREVIEW_SIDE = 512  # pixels
-HAZE = 24  # pixels of blur before the first step
+MAX_PREVIEW_SIDE = 512  # pixels
+PREVIEW_BLUR = 24  # pixels of blur before the first step
 
 
-class Progress:
-    """How far each node that was started is; every message repeats them all."""
+class PromptProgress:
+    """The progress of each node that was started; every message repeats all of it."""
 
     def __init__(self, prompt_id: str, client_id: str | None, sockets: Sockets) -> None:
         self._prompt_id = prompt_id
@@ -25,13 +25,11 @@ class Progress:
         self._nodes: dict[str, JsonObject] = {}
 
     def start(self, node_id: str) -> None:
-        """The node runs."""
+        """Report that the node runs."""
         self._set(node_id, 0.0, 1.0, "running")
 
     def step(self, node_id: str, step: int, steps: int, preview: bytes | None) -> None:
-        """A sampler step is done. A preview with metadata goes ahead of `progress`, a bare one
-        after it.
-        """
+        """Report a sampler step. A preview with metadata goes before `progress`, others after."""
         self._set(node_id, step, steps, "running")
         about = {"value": step, "max": steps, "prompt_id": self._prompt_id, "node": node_id}
         early = self._sockets.takes_preview_metadata(self._client_id)
@@ -42,18 +40,18 @@ class Progress:
             self._send_preview(node_id, preview)
 
     def finish(self, node_id: str) -> None:
-        """The node is done."""
-        most = self._nodes[node_id]["max"]
-        self._set(node_id, most, most, "finished")
+        """Report that the node has ended."""
+        maximum = self._nodes[node_id]["max"]
+        self._set(node_id, maximum, maximum, "finished")
 
     def skip(self, node_id: str) -> None:
-        """The node is done because its result was remembered."""
+        """Report that the node has ended because its result was cached."""
         self._set(node_id, 1, 1, "finished")
 
-    def _set(self, node_id: str, value: float, most: float, state: str) -> None:
+    def _set(self, node_id: str, value: float, maximum: float, state: str) -> None:
         self._nodes[node_id] = {
             "value": value,
-            "max": most,
+            "max": maximum,
             "state": state,
             "node_id": node_id,
             "prompt_id": self._prompt_id,
@@ -78,13 +76,13 @@ class Progress:
 
 def small_picture(frame: Frame) -> Image.Image:
     """The finished picture at the size of a preview."""
-    return ImageOps.contain(frame.draw(None), (PREVIEW_SIDE, PREVIEW_SIDE))
+    return ImageOps.contain(frame.draw(None), (MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
 
 
 def preview_jpeg(picture: Image.Image, done: float) -> bytes:
-    """The picture as it comes out of the haze; `done` from 0 to 1."""
+    """The picture, less blurred the more is done; `done` from 0 to 1."""
     if done < 1:
-        picture = picture.filter(ImageFilter.GaussianBlur(HAZE * (1 - done)))
+        picture = picture.filter(ImageFilter.GaussianBlur(PREVIEW_BLUR * (1 - done)))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
