@@ -90,8 +90,8 @@ class Metrics:
             if status is not JobStatus.FAILED:
                 self._jobs.labels(status, "").set(0)
         for name, value in counters.items():
-            of, _, rest = name.partition("/")
-            if of == "jobs":
+            subject, _, rest = name.partition("/")
+            if subject == "jobs":
                 state, _, kind = rest.partition("/")
                 self._jobs.labels(state, kind).set(value)
         self._queue.set(counters.get(f"jobs/{JobStatus.QUEUED}/", 0))
