@@ -268,7 +268,7 @@ async def test_a_database_that_stays_away_ends_the_wait_with_its_name(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=2)
-    monkeypatch.setattr(slots, "TASK", at_once)
+    monkeypatch.setattr(slots, "RECORD", at_once)
     async with Database("postgresql://nobody@127.0.0.1:9/none") as away:
         with pytest.raises(DatabaseUnavailable):
             async with hold_slot(away, claim(), 1, reporter()):
