@@ -42,7 +42,7 @@ class QuarantineRecord(BaseModel):
 
 
 def record_of_quarantined(step: Quarantine, placed: Path) -> QuarantineRecord:
-    """The slip of a file that was put aside under that path."""
+    """The record of a file that was quarantined under that path."""
     sighting = step.seen.sighting
     original = origin_of(sighting)
     return QuarantineRecord(
@@ -63,13 +63,13 @@ def origin_of(sighting: ScannedFile) -> bytes:
 
 
 def record_beside(path: Path) -> str | None:
-    """Where the quarantined file of that path was, in hex; None when no slip says so."""
+    """Where the quarantined file of that path was, in hex; None when no record says so."""
     record = _read_record(Path(f"{path}.json"))
     return None if record is None else record.path_hex
 
 
 def write_record(root: Path, record: QuarantineRecord) -> None:
-    """Put the slip beside its file, whole; one that an earlier try has written stays.
+    """Put the record beside its file, whole; one that an earlier try has written stays.
 
     Raises:
         OSError: the disk cannot take it.
@@ -98,14 +98,14 @@ def temporary_file(root: Path) -> Iterator[Path]:
 
 
 def quarantined(root: Path) -> list[QuarantineRecord]:
-    """All slips, the newest first; what is no slip of ours is passed over."""
-    slips = []
+    """All records, the newest first; what is no record of ours is passed over."""
+    records = []
     for path in (root / QUARANTINE).glob("*/*.json"):
         if (record := _read_record(path)) is not None:
             # The path counts, not what a file says: a name from outside must not lead outside.
             name = f"{path.parent.name}/{path.stem}"
-            slips.append(record.model_copy(update={"name": name}))
-    return sorted(slips, key=lambda record: record.put_aside_at, reverse=True)
+            records.append(record.model_copy(update={"name": name}))
+    return sorted(records, key=lambda record: record.put_aside_at, reverse=True)
 
 
 def bring_back(root: Path, name: str) -> tuple[QuarantineRecord, ScannedFile]:
@@ -143,7 +143,7 @@ def let_go(root: Path, record: QuarantineRecord) -> None:
 
 
 def _read_record(path: Path) -> QuarantineRecord | None:
-    """The slip in that file; None when it cannot be read or is none of ours."""
+    """The record in that file; None when it cannot be read or is none of ours."""
     with suppress(OSError, ValidationError):
         return QuarantineRecord.model_validate_json(path.read_bytes())
     return None
@@ -154,8 +154,8 @@ def _record_path(root: Path, name: str) -> Path:
 
 
 def _record_of_name(root: Path, name: str) -> QuarantineRecord:
-    slips = quarantined(root)
-    found = [record for record in slips if name in {record.name, PurePosixPath(record.name).name}]
+    records = quarantined(root)
+    found = [record for record in records if name in {record.name, PurePosixPath(record.name).name}]
     if len(found) != 1:
         several = ", ".join(record.name for record in found[:5])
         raise NotFound(

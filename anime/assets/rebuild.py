@@ -64,15 +64,15 @@ async def rebuild(
     """
     report = RebuildReport(is_dry_run)
     # A sweep's files are in their place before they have rows: those are not ours to write.
-    async with advisory_lock(database.address, SWEEP) as turn, InspectionPool(library) as lookers:
+    async with advisory_lock(database.address, SWEEP) as turn, InspectionPool(library) as pool:
         if turn is None:
             raise _busy()
         rebuilder = _Rebuilder(database, library, zone, report)
         async for files in files_of(library, at_a_time=BATCH_FILES):
-            news = await rebuilder.without_row(files)
-            looks = await lookers.inspect_library_file(news)
+            new = await rebuilder.without_row(files)
+            inspected = await pool.inspect_library_file(new)
             await turn.confirm()
-            await rebuilder.write(looks)
+            await rebuilder.write(inspected)
             progress(report.files_seen)
     return report
 
@@ -100,45 +100,45 @@ class _Rebuilder:
         self.report.files_known += len(recorded)
         return [file for file in files if str(file.path) not in recorded]
 
-    async def write(self, looks: Sequence[InspectedFile | UnusableLibraryFile]) -> None:
+    async def write(self, inspected: Sequence[InspectedFile | UnusableLibraryFile]) -> None:
         """The rows of a batch, in one transaction."""
-        stories = []
-        for look in looks:
-            if isinstance(look, UnusableLibraryFile):
-                self.report.leave_out(look)
+        found = []
+        for file in inspected:
+            if isinstance(file, UnusableLibraryFile):
+                self.report.leave_out(file)
             else:
-                stories.append(self._story(look))
-        if not stories:
+                found.append(self._rows(file))
+        if not found:
             return
         async with self.database.session_scope() as session, session.begin_nested() as trial:
-            await self._write(session, stories)
+            await self._write(session, found)
             if self.report.is_dry_run:
                 await trial.rollback()
 
-    async def _write(self, session: AsyncSession, stories: Sequence[Recovered]) -> None:
-        """Rows whose file went to another place are told where; the others are new."""
+    async def _write(self, session: AsyncSession, found: Sequence[Recovered]) -> None:
+        """Rows whose file was moved get its new path; the others are new."""
         inventory = InventoryRepository(session)
-        # A generation may have written its rows since these files were looked at.
-        recorded = await inventory.recorded([story.file.file_path for story in stories])
-        stories = [story for story in stories if story.file.file_path not in recorded]
-        hashes = {story.file.sha256 for story in stories if story.file.sha256}
+        # A generation may have written its rows since these files were inspected.
+        recorded = await inventory.recorded([each.file.file_path for each in found])
+        found = [each for each in found if each.file.file_path not in recorded]
+        hashes = {each.file.sha256 for each in found if each.file.sha256}
         lost = _lost(await inventory.rows_of_content(hashes))
-        news = []
-        for story in stories:
-            if rows := lost.get(story.file.sha256):
-                await inventory.relink(rows.pop(0).id, story.file.file_path, story.file.filename)
+        new = []
+        for each in found:
+            if rows := lost.get(each.file.sha256):
+                await inventory.relink(rows.pop(0).id, each.file.file_path, each.file.filename)
                 self.report.files_relinked += 1
             else:
-                news.append(story)
-        added = await inventory.add(news)
+                new.append(each)
+        added = await inventory.add(new)
         self.report.files_added += added.files
         self.report.jobs_added += added.jobs
         self.report.projects_added += added.projects
 
-    def _story(self, look: InspectedFile) -> Recovered:
-        small = self.library / thumbnail_path(look.sha256)
+    def _rows(self, file: InspectedFile) -> Recovered:
+        small = self.library / thumbnail_path(file.sha256)
         return rows_of_file(
-            look, zone=self.zone, thumbnail_path=str(small) if small.is_file() else None
+            file, zone=self.zone, thumbnail_path=str(small) if small.is_file() else None
         )
 
 

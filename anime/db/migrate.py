@@ -35,7 +35,7 @@ async def upgrade(database_url: str, *, timezone: str | None = None, to: str = "
     """Bring the database to the newest revision, or to the one named, wholly or not at all.
 
     Two that start at once wait for each other. `timezone` is the IANA name of the zone of times
-    that older services wrote down without one; the server's if left out.
+    that older services wrote without one; the server's if left out.
 
     Raises:
         DatabaseUnavailable: it does not answer, or a query of others holds a table too long.

@@ -140,8 +140,8 @@ class ProductionJob(Base):
     prompt_id: Mapped[UUID | None]
     comfyui_url: Mapped[str | None]
     flow_run_id: Mapped[UUID | None]
-    run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs ordered
-    batch_run_id: Mapped[UUID | None]  # the batch that wrote it down, and renders it itself
+    run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs dispatched
+    batch_run_id: Mapped[UUID | None]  # the batch that created it, and renders it itself
 
     lease_owner: Mapped[UUID | None]
     lease_expires_at: Mapped[datetime | None]
@@ -158,7 +158,7 @@ class ProductionJob(Base):
 
 
 class RenderSlot(Base):
-    """A place among the prompts in flight at one ComfyUI server, held or waited for.
+    """A slot: one of the prompts in flight at one ComfyUI server, held or waited for.
 
     It belongs to its run for as long as the run shows life: past `expires_at` the row counts
     for nothing. `asked_at` is the order of the line, `held_since` is empty while it waits.

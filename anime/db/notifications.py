@@ -18,7 +18,7 @@ from anime.retry_policies import ROW_NOTIFICATIONS
 _log = logging.getLogger(__name__)
 
 # What is called out, before the job's id.
-SLOT = "place "  # the job has got a place at ComfyUI
+SLOT = "place "  # the job has got a slot at ComfyUI
 STOP = "stop "  # somebody asked to stop the job
 
 CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
@@ -57,7 +57,7 @@ class NotificationListener:
         while True:
             with suppress(Error, OSError, TimeoutError):
                 await self._hear_one_connection()
-            _log.debug("No rings from PostgreSQL for now: those who wait ask by themselves")
+            _log.debug("No notifications from PostgreSQL for now: those who wait poll")
             await ROW_NOTIFICATIONS.wait()
 
     async def _hear_one_connection(self) -> None:

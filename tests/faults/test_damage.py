@@ -39,8 +39,8 @@ def huge_header() -> bytes:
 
 def reasons(stage: Stage) -> dict[str, str]:
     """Why files were put aside, by name."""
-    slips = (stage.library / "quarantine").glob("*/*.json")
-    return {path.stem: json.loads(path.read_bytes())["reason"] for path in slips}
+    records = (stage.library / "quarantine").glob("*/*.json")
+    return {path.stem: json.loads(path.read_bytes())["reason"] for path in records}
 
 
 async def test_f42_a_half_written_file_is_left_and_comes_in_once_it_is_whole(stage: Stage) -> None:

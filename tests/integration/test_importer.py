@@ -214,13 +214,13 @@ async def test_files_that_nobody_can_use_are_put_aside_with_the_reason(stage: St
     assert counts(report) == {"quarantined": 3}
     quarantine_file = [name for name in stage.files() if name.startswith("quarantine/")]
     assert len(quarantine_file) == 6
-    slips = [
+    records = [
         json.loads((stage.library / name).read_bytes())
         for name in quarantine_file
         if name.endswith(".json")
     ]
-    assert {record["reason"] for record in slips} >= {"empty"}
-    assert str(stage.output / "sub/words.png") in {record["path"] for record in slips}
+    assert {record["reason"] for record in records} >= {"empty"}
+    assert str(stage.output / "sub/words.png") in {record["path"] for record in records}
     assert (stage.output / "empty.png").exists()
     assert await stage.rows() == []
     assert counts(await stage.sweep()) == {}
@@ -622,9 +622,9 @@ async def test_of_many_empty_files_of_one_name_each_comes_back_to_where_it_was(
 ) -> None:
     paths = [stage.put(f"{number:02}/x.png", b"") for number in range(40)]
     assert counts(await stage.sweep(mode)) == {"quarantined": 40}
-    slips = quarantined(stage.library)
-    assert sorted(record.path for record in slips) == [str(path) for path in paths]
-    for record in slips:
+    records = quarantined(stage.library)
+    assert sorted(record.path for record in records) == [str(path) for path in paths]
+    for record in records:
         assert await restore_file(stage.database_url, stage.library, record.name) == record.path
     assert all(path.is_file() for path in paths)
     assert quarantined(stage.library) == []

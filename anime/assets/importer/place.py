@@ -48,7 +48,7 @@ class ImportPlacer:
     ) -> str | Reason:
         """Where the file lies in the library now, or why it was left; the source stays.
 
-        `aside`, of a file that goes to quarantine: where it was, as its slip will say.
+        `aside`, of a file that goes to quarantine: where it was, as its record will say.
 
         Raises:
             StorageError: the library cannot take it.

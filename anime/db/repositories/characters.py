@@ -30,7 +30,7 @@ class CharacterRepository:
         self._session = session
 
     async def create(self, new: NewCharacter, project_id: UUID | None) -> CharacterRecord:
-        """The character, written down, still without a version.
+        """The new character, still without a version.
 
         Raises:
             AlreadyExists: the project has one of that name.
@@ -99,7 +99,7 @@ class CharacterRepository:
         return page_of(records, limit, lambda record: PageCut(record.created_at, record.id))
 
     async def add_version(self, character_id: UUID, new: NewVersion) -> CharacterVersionRecord:
-        """The version, written down under the next number; the first one is canonical.
+        """The new version, under the next number; the first one is canonical.
 
         Raises:
             NotFound: there is no such character.

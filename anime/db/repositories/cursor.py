@@ -27,7 +27,7 @@ class PageCut(NamedTuple):
 
 
 def cursor_at(cut: PageCut) -> str:
-    """The text that stands for a row's place; it says nothing to people, and stays valid.
+    """The text that stands for a row's position; it says nothing to people, and stays valid.
 
     >>> cursor_at(PageCut(datetime(2026, 1, 2, tzinfo=UTC), 7))
     'MTc2NzMxMjAwMDAwMDAwMC43'
@@ -37,7 +37,7 @@ def cursor_at(cut: PageCut) -> str:
 
 
 def cut_at(cursor: str, read_id: Callable[[str], Id]) -> tuple[datetime, Id]:
-    """The place a cursor stands for; `read_id` is UUID or int, whatever the list's ids are.
+    """The position that a cursor stands for; `read_id` is UUID or int, whatever the list's ids are.
 
     Raises:
         InvalidRequest: it is not one of ours, or of another list.

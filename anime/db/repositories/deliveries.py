@@ -42,7 +42,7 @@ class DeliveryRepository:
         self._session = session
 
     async def add(self, job: JobSnapshot, url: str) -> None:
-        """Write down that the end of the job is to be told there, and ring. One job, one row."""
+        """Insert the message about the job's end, and notify. One job, one row."""
         files = await FileRepository(self._session).of_job(job.id)
         body = message_of(job, files, moment=job.updated_at)
         await self._session.execute(
@@ -75,11 +75,11 @@ class DeliveryRepository:
         return [Delivery(row.id, row.job_id, row.url, row.body, row.attempts) for row in rows]
 
     async def delivered(self, delivery: Delivery) -> None:
-        """Write down that it has arrived. Another claimant's try is none the worse for it."""
+        """Record that it has arrived. It does another claimant's try no harm."""
         await self._end(delivery, delivered_at=NOW, last_error=None, next_attempt_at=None)
 
     async def failed(self, delivery: Delivery, error: str, *, retry_seconds: float | None) -> None:
-        """Write down why it has not arrived, and when to try again; None gives it up."""
+        """Record why it has not arrived, and when to try again; None gives it up."""
         again = None if retry_seconds is None else until(retry_seconds)
         await self._end(delivery, last_error=error[:_MAX_ERROR_CHARS], next_attempt_at=again)
 

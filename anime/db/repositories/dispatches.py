@@ -81,7 +81,7 @@ class DispatchRepository:
         return found[0] if found else None
 
     async def remember_run(self, dispatch: Dispatch, run_id: UUID) -> JobStatus | None:
-        """The job's state, and its run written down while it still waits; None without a job."""
+        """The job's state; its run is recorded while it still waits. None without a job."""
         is_same = ProductionJob.run_number == dispatch.run_number
         status = await self._session.scalar(
             update(ProductionJob)

@@ -42,7 +42,7 @@ class FilePage(BaseModel):
 
 
 class Position(NamedTuple):
-    """A place in the order of files: newest first, and by id among those of one moment."""
+    """A position in the order of files: newest first, and by id among those of one moment."""
 
     created_at: datetime
     file_id: int

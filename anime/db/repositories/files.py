@@ -19,7 +19,7 @@ _KEPT_ON_REPEAT = frozenset({"id", "job_id", "source_path", "created_at", "state
 
 
 class NewFile(BaseModel):
-    """A file that is in its place and is to be written down."""
+    """A file that is in the library and is to be recorded."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,7 +77,7 @@ class FileRepository:
         return record_of(row)
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
-        """The files that job has made, in the order they were written down."""
+        """The files of that job, in the order in which they were recorded."""
         return await self._all(
             select(AnimeFile).where(AnimeFile.job_id == job_id).order_by(AnimeFile.id)
         )

@@ -54,7 +54,7 @@ class JobRows:
     async def newest(
         self, limit: int, status: JobStatus | None = None, project: str | None = None
     ) -> list[JobSnapshot]:
-        """The jobs written down last, newest first, in a state or of a project if named."""
+        """The newest jobs first, of a state or a project if one is named."""
         wanted = []
         if status is not None:
             wanted.append(ProductionJob.status == status)
@@ -63,12 +63,12 @@ class JobRows:
         return await self._snapshots(*wanted, limit=limit)
 
     async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
-        """Those of the jobs that are written down, by id."""
+        """Those of the jobs that have a row, by id."""
         rows = await self._session.execute(_AMONG, {"job_ids": list(job_ids)})
         return {row.id: snapshot_of(row, row.project) for row in rows}
 
     async def statuses(self, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
-        """The states of those of the jobs that are written down."""
+        """The states of those of the jobs that have a row."""
         rows = await self._session.execute(
             select(ProductionJob.id, ProductionJob.status).where(ProductionJob.id.in_(job_ids))
         )

@@ -63,7 +63,7 @@ class JobRepository(JobRows):
         return new or await self.get(job_id)
 
     async def insert(self, job_id: UUID, job: NewJob) -> JobSnapshot | None:
-        """The job, written down as `queued`; None when its id is taken."""
+        """The job, inserted as `queued`; None when its id is taken."""
         name = job.request.project
         project_id = (
             (await ProjectRepository(self._session).get_or_create(name)).id if name else None
@@ -130,7 +130,7 @@ class JobRepository(JobRows):
         """Keep the job for so many seconds from now, and say how far it is.
 
         Progress (percent) and stage never go back within an attempt. Those of an attempt that
-        is not begun yet are not written down: the row tells of the one before until then.
+        has not begun yet are not recorded: until then the row shows the one before.
 
         Raises:
             LeaseLost: another run has taken the job, or it has ended.
@@ -158,7 +158,7 @@ class JobRepository(JobRows):
     async def begin_attempt(
         self, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
     ) -> Lease:
-        """The lease with that attempt, written down before anything is sent.
+        """The lease with that attempt, recorded before anything is submitted.
 
         A new attempt starts at 0 percent, about to be submitted. Raises as `renew` does.
         """
@@ -232,7 +232,7 @@ class JobRepository(JobRows):
         return await self.get(job_id)
 
     async def remember_flow_run(self, job_id: UUID, flow_run_id: UUID) -> None:
-        """Write down which Prefect run works on the job now."""
+        """Record which Prefect run works on the job now."""
         if await self._change(ProductionJob.id == job_id, flow_run_id=flow_run_id) is None:
             raise no_such_job(job_id)
 

@@ -24,7 +24,7 @@ class JobTimes(NamedTuple):
 
     @property
     def overhead(self) -> float | None:
-        """What the run took beside the render: checks, VRAM, its place in line, files, rows."""
+        """What the run took beside the render: checks, VRAM, its wait in line, files, rows."""
         return None if self.rendered is None else max(self.worked - self.rendered, 0.0)
 
 

@@ -79,7 +79,7 @@ class ProjectRepository:
         return _record([*by_id, *by_slug][0])
 
     async def create(self, new: NewProject) -> ProjectRecord:
-        """The project, written down.
+        """The new project.
 
         Raises:
             AlreadyExists: another one has its slug.

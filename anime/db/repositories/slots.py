@@ -1,6 +1,6 @@
 """The window of prompts in flight: at most so many at one ComfyUI server, first come first served.
 
-Who frees a place hands it to the next in line, within the same transaction, and rings the bell.
+Who frees a slot gives it to the next in line within the same transaction, and notifies it.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LOCK_SPACE = 8328  # of PostgreSQL's advisory locks: those of ours
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """One run's claim to a place at one server, under the fence of its job's lease."""
+    """One run's request for a slot at one server, under the fencing token of its job's lease."""
 
     server: str
     job_id: UUID
@@ -32,7 +32,7 @@ class SlotRequest:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """How a claim stands. `ahead`: how many wait before it."""
+    """How a request stands. `ahead`: how many wait before it."""
 
     is_held: bool
     ahead: int = 0
@@ -48,35 +48,35 @@ class SlotUsage:
 
 
 class SlotRepository:
-    """The places in one transaction."""
+    """The slots in one transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def ask(self, claim: SlotRequest, *, size: int, seconds: float) -> Slot:
-        """How the claim stands; it is put in line if it is new, and kept for so many seconds.
+    async def ask(self, request: SlotRequest, *, size: int, seconds: float) -> Slot:
+        """How the request stands; a new one joins the line. It is kept for so many seconds.
 
         Interactive jobs go before those of batches, then the one that asked first.
 
         Raises:
             LeaseLost: a later run of the job has asked.
         """
-        await self._lock(claim.server)
-        await self._stand_in_line(claim, seconds)
-        await self._admit(claim.server, size)
-        return await self._place_of(claim)
+        await self._lock(request.server)
+        await self._enqueue(request, seconds)
+        await self._admit(request.server, size)
+        return await self._slot_of(request)
 
-    async def renew(self, claim: SlotRequest, *, seconds: float) -> None:
-        """Keep the place for so many seconds from now. One that has gone to others stays gone."""
+    async def renew(self, request: SlotRequest, *, seconds: float) -> None:
+        """Keep the slot for so many seconds from now. One that has gone to others stays gone."""
         await self._session.execute(
-            update(RenderSlot).where(_is(claim)).values(expires_at=until(seconds))
+            update(RenderSlot).where(_is(request)).values(expires_at=until(seconds))
         )
 
-    async def leave(self, claim: SlotRequest, *, size: int) -> None:
-        """Give the place, held or waited for, to the next in line."""
-        await self._lock(claim.server)
-        await self._session.execute(delete(RenderSlot).where(_is(claim)))
-        await self._admit(claim.server, size)
+    async def leave(self, request: SlotRequest, *, size: int) -> None:
+        """Give the slot, held or waited for, to the next in line."""
+        await self._lock(request.server)
+        await self._session.execute(delete(RenderSlot).where(_is(request)))
+        await self._admit(request.server, size)
 
     async def state(self, server: str) -> SlotUsage:
         """The window as it is; those without a sign of life are left out."""
@@ -105,16 +105,16 @@ class SlotRepository:
             select(func.pg_advisory_xact_lock(_LOCK_SPACE, func.hashtext(server)))
         )
 
-    async def _stand_in_line(self, claim: SlotRequest, seconds: float) -> None:
+    async def _enqueue(self, request: SlotRequest, seconds: float) -> None:
         row = insert(RenderSlot).values(
-            job_id=claim.job_id,
-            server=claim.server,
-            fence=claim.fence,
-            is_interactive=claim.is_interactive,
+            job_id=request.job_id,
+            server=request.server,
+            fence=request.fence,
+            is_interactive=request.is_interactive,
             expires_at=until(seconds),
         )
         new = row.excluded
-        # The run before this one may have sent the prompt: its place there is this one's now.
+        # The run before this one may have submitted the prompt: its slot there is this one's now.
         is_same = RenderSlot.server == new.server
         known = await self._session.scalar(
             row.on_conflict_do_update(
@@ -130,12 +130,12 @@ class SlotRepository:
         )
         if known is None:
             raise LeaseLost(
-                f"A later run of job {claim.job_id} waits for a place already.",
+                f"A later run of job {request.job_id} waits for a slot already.",
                 "That run goes on with it.",
             )
 
     async def _admit(self, server: str, size: int) -> None:
-        """Give what places are free to those in front of the line, and wake them."""
+        """Give free slots to those in front of the line, and notify them."""
         await self._session.execute(
             delete(RenderSlot).where(RenderSlot.server == server, RenderSlot.expires_at <= NOW)
         )
@@ -161,8 +161,8 @@ class SlotRepository:
             select(func.pg_notify(NOTIFY_CHANNEL, SLOT + cast(admitted.c.job_id, Text)))
         )
 
-    async def _place_of(self, claim: SlotRequest) -> Slot:
-        mine = select(RenderSlot).where(_is(claim)).subquery()
+    async def _slot_of(self, request: SlotRequest) -> Slot:
+        mine = select(RenderSlot).where(_is(request)).subquery()
         is_before = or_(
             RenderSlot.is_interactive > mine.c.is_interactive,
             and_(
@@ -172,12 +172,12 @@ class SlotRepository:
         )
         ahead = (
             select(func.count())
-            .where(RenderSlot.server == claim.server, RenderSlot.held_since.is_(None), is_before)
+            .where(RenderSlot.server == request.server, RenderSlot.held_since.is_(None), is_before)
             .scalar_subquery()
         )
         row = await self._session.execute(select(mine.c.held_since.is_not(None), ahead))
         return Slot(*row.one())
 
 
-def _is(claim: SlotRequest) -> ColumnElement[bool]:
-    return and_(RenderSlot.job_id == claim.job_id, RenderSlot.fence == claim.fence)
+def _is(request: SlotRequest) -> ColumnElement[bool]:
+    return and_(RenderSlot.job_id == request.job_id, RenderSlot.fence == request.fence)

@@ -1,4 +1,4 @@
-"""What sweeps have seen, what they need to know, and what they write down, many rows at a time."""
+"""What sweeps have seen, what they need to know, and what they record, many rows at a time."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ class RememberedSource:
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """The row of a file that a sweep has brought to its place. `metadata` is JSON text."""
+    """The row of a file that a sweep has imported. `metadata` is JSON text."""
 
     filename: str
     file_path: str
@@ -102,7 +102,7 @@ class SweepRepository:
         return [RememberedSource(*row) for row in await self._run(SOME_LINES, number, number)]
 
     async def remember_folders(self, paths: Mapping[bytes, bytes]) -> None:
-        """Write down where folders are, by key. Twice is harmless."""
+        """Record where folders are, by key. Twice is harmless."""
         await self._run(REMEMBER_FOLDERS, list(paths), list(paths.values()))
 
     async def prune(self, sources: Sequence[RememberedSource]) -> None:
@@ -129,7 +129,7 @@ class SweepRepository:
         return [KnownProject(row.id, row.slug, row.name) for row in rows]
 
     async def jobs(self, job_ids: Collection[UUID]) -> list[KnownJob]:
-        """Those of the jobs that are written down."""
+        """Those of the jobs that have a row."""
         if not job_ids:
             return []
         is_live = ~is_free() | and_(
@@ -153,7 +153,7 @@ class SweepRepository:
         ]
 
     async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], KnownContent]:
-        """The files that those jobs have written down, by job and source."""
+        """The recorded files of those jobs, by job and source."""
         if not job_ids:
             return {}
         await self._session.execute(text(BY_INDEX))
