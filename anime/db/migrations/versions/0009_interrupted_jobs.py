@@ -27,7 +27,7 @@ RULE = "production_jobs_error_kind_check"
 
 
 def upgrade() -> None:
-    _allow(*FORMER, "interrupted")
+    _allow(*FORMER[:7], "interrupted", *FORMER[7:])  # in the order of FailureKind
 
 
 def downgrade() -> None:
