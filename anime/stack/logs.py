@@ -41,13 +41,15 @@ def _copy_to_log(read_end: int, log: BinaryIO, path: Path) -> None:
     with os.fdopen(read_end, "rb", 0) as output:
         while chunk := output.read(CHUNK_BYTES):
             with suppress(OSError):  # a full disk must not stop the program
-                log.write(chunk)
+                lines, newline, rest = chunk.rpartition(b"\n")
+                log.write(lines + newline)
                 size = log.tell()
                 # Rotate between two lines, if there are any.
-                if size > 2 * MAX_LOG_BYTES or (size > MAX_LOG_BYTES and chunk.endswith(b"\n")):
+                if size > 2 * MAX_LOG_BYTES or (size > MAX_LOG_BYTES and newline):
                     fresh = _open_log(path)
                     log.close()
                     log = fresh
+                log.write(rest)
     log.close()
 
 
