@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Tests mostly wait for the programs they start: more than two keep two processors busy.
-PROCESSES ?= 3
+PROCESSES ?= 4
 READY  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ demo: install  ## Start everything, render four pictures, show where they are, s
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test, three at a time; more: make test PROCESSES=4
+test: install  ## Run every test, four at a time; other: make test PROCESSES=2
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 check: lint  ## What each commit must pass: lint, and the unit tests

@@ -157,7 +157,8 @@ class TestWhatOnlyShows:
     """Prefect takes no artifact, no name and no tag: nothing that is done fails by it."""
 
     @pytest.fixture(autouse=True)
-    def nothing_is_shown(self, outage: PrefectOutage) -> None:
+    def nothing_is_shown(self, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tasks.retries.BEST_EFFORT_SECONDS", 1.0)
         outage.begin(lambda request: about_artifacts(request) or request.method == "PATCH")
 
     async def test_a_generation_is_completed(
