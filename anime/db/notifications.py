@@ -68,7 +68,7 @@ class NotificationListener:
             connection.answer_seconds = CHECK_TIMEOUT_SECONDS
             await connection.execute(f'LISTEN "{self._channel}"'.encode())
             for notified in self._waiting.values():
-                notified.set()  # what rang before is not heard any more: look once
+                notified.set()  # a notification may have been lost before: check once
             while True:
                 async for call in connection.notifies(timeout=CHECK_SECONDS):
                     if call.payload in self._waiting:

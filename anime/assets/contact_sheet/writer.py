@@ -6,7 +6,6 @@ All of it blocks: call it in a thread.
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from PIL import Image
@@ -47,12 +46,7 @@ class SheetWriter:
             raise self._error(fault) from fault
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
 
