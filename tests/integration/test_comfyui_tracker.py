@@ -210,9 +210,9 @@ async def test_a_server_that_hangs_is_unreachable(
 async def test_a_slow_server_is_followed_to_the_end(
     client: ComfyUIClient, peer: Peer, prompt_id: UUID
 ) -> None:
-    peer.reply_delay_seconds = 0.3
+    peer.reply_delay_seconds = 0.3  # slower than it is polled
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, unreachable=1))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, unreachable=10))
     await peer.connected.wait()
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
     peer.finish(prompt_id)
