@@ -8,9 +8,27 @@ import pytest
 
 from anime.settings import get_settings
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.services import (
+    database,
+    database_url,
+    empty_database_url,
+    migrated_databases,
+    postgres_url,
+    redis_url,
+)
 from tests.support.reaper import pytest_configure
 
-__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "database",
+    "database_url",
+    "empty_database_url",
+    "migrated_databases",
+    "postgres_url",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_xdist_make_scheduler",
+    "redis_url",
+]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""Real services: fixtures that the test folders take what they need from."""
+"""Real services: one of each for all tests that run in a process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +13,7 @@ from anime.db.session import Database
 from anime.stack.postgres import embedded_postgres
 from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
+from tests.support.pristine_database import PristineDatabase
 
 TEMPLATE = "migrated"
 _numbers = count(1)
@@ -22,15 +23,43 @@ def _with_database(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
-@asynccontextmanager
-async def _own_database(server: str, template: str) -> AsyncIterator[str]:
+async def _create(server: str, template: str) -> str:
     name = f"test_{next(_numbers)}"
     # A third of the time that it takes to write the copy into the log as well.
     await execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    try:
-        yield _with_database(server, name)
-    finally:
-        await execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+    return name
+
+
+async def _drop(server: str, name: str) -> None:
+    await execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class MigratedDatabases:
+    """Databases of one server, lent to one test at a time; cleared, they serve the next.
+
+    To create one costs a quarter of a second of a processor where files are slow to create.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._spare: list[tuple[str, PristineDatabase]] = []
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[str]:
+        """A database without rows, for as long as the block lasts."""
+        if self._spare:
+            name, pristine = self._spare.pop()
+        else:
+            name = await _create(self._server, TEMPLATE)
+            pristine = await PristineDatabase.of(_with_database(self._server, name))
+        url = _with_database(self._server, name)
+        try:
+            yield url
+        finally:
+            if await pristine.restore(url):
+                self._spare.append((name, pristine))
+            else:
+                await _drop(self._server, name)
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -45,18 +74,27 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield urls.database
 
 
+@pytest.fixture(scope="session")
+def migrated_databases(postgres_url: str) -> MigratedDatabases:
+    """The databases of that server that `database_url` lends."""
+    return MigratedDatabases(postgres_url)
+
+
 @pytest_asyncio.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
+async def database_url(migrated_databases: MigratedDatabases) -> AsyncIterator[str]:
     """A migrated database without rows, for one test."""
-    async with _own_database(postgres_url, TEMPLATE) as url:
+    async with migrated_databases.lend() as url:
         yield url
 
 
 @pytest_asyncio.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
     """A database that was never migrated, for one test."""
-    async with _own_database(postgres_url, "template0") as url:
-        yield url
+    name = await _create(postgres_url, "template0")
+    try:
+        yield _with_database(postgres_url, name)
+    finally:
+        await _drop(postgres_url, name)
 
 
 @pytest_asyncio.fixture

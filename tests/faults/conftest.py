@@ -8,9 +8,6 @@ import pytest
 
 from anime.db.session import Database
 from tests.integration.import_folder import Stage
-from tests.services import database, database_url, postgres_url
-
-__all__ = ["database", "database_url", "postgres_url"]
 
 
 @pytest.fixture

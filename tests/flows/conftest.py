@@ -14,10 +14,7 @@ from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
 from anime.stack.prefect_server import TUNING
-from tests.services import database_url, postgres_url, redis_url
 from tests.support.waiting import HUNG_SECONDS
-
-__all__ = ["database_url", "postgres_url", "redis_url"]
 
 
 @dataclass(frozen=True)

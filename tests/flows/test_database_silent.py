@@ -16,7 +16,7 @@ from tests.flows.conftest import RehearsalStudio
 from tests.flows.test_database_away import Steps, steps
 from tests.integration.old_client import execute
 from tests.integration.silent_proxy import SilentProxy, silent_proxy
-from tests.services import _own_database
+from tests.services import MigratedDatabases
 
 __all__ = ["steps"]
 
@@ -34,8 +34,8 @@ def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
 
 
 @pytest_asyncio.fixture
-async def direct_url(postgres_url: str) -> AsyncIterator[str]:
-    async with _own_database(postgres_url, "migrated") as url:
+async def direct_url(migrated_databases: MigratedDatabases) -> AsyncIterator[str]:
+    async with migrated_databases.lend() as url:
         yield url
 
 

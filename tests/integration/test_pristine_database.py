@@ -1,0 +1,46 @@
+"""A database that served one test serves the next as if it were new."""
+
+import pytest
+
+from tests.integration.old_client import execute
+from tests.services import MigratedDatabases
+from tests.support.pristine_database import PristineDatabase
+
+FILLED = """
+INSERT INTO anime_api.projects (id, slug, name) VALUES (gen_random_uuid(), 'a', 'A');
+UPDATE anime_api.alembic_version SET version_num = '0001';
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE anime_api.projects ADD COLUMN more text",
+        "CREATE SCHEMA other",
+        "DROP TABLE anime_api.alembic_version",
+        "CREATE INDEX more ON anime_api.projects (name)",
+    ],
+)
+async def test_a_changed_schema_is_not_restored(database_url: str, change: str) -> None:
+    pristine = await PristineDatabase.of(database_url)
+    await execute(database_url, change)
+    assert not await pristine.restore(database_url)
+
+
+async def test_rows_are_those_of_a_new_one(database_url: str) -> None:
+    pristine = await PristineDatabase.of(database_url)
+    await execute(database_url, FILLED)
+    filled = await PristineDatabase.of(database_url)
+    assert filled.rows != pristine.rows
+    assert await pristine.restore(database_url)
+    assert (await PristineDatabase.of(database_url)).rows == pristine.rows
+
+
+async def test_only_a_restored_one_is_lent_again(migrated_databases: MigratedDatabases) -> None:
+    async with migrated_databases.lend() as first:
+        await execute(first, FILLED)
+    async with migrated_databases.lend() as again:
+        assert again == first
+        await execute(again, "DROP TABLE anime_api.alembic_version")
+    async with migrated_databases.lend() as another:
+        assert another != first
