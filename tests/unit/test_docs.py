@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anime.settings import PROJECT_DIR
-from tests.unit.test_layers import SOURCES, imports_among, rooms
+from tests.unit.test_layers import imports_among, rooms, sources
 
 MAX_COLUMNS = 120
 PAGES = sorted(
@@ -96,7 +96,7 @@ def test_a_page_has_short_lines_and_what_it_points_to_exists(page: Path) -> None
 
 def test_the_table_of_rooms_has_every_room_and_what_is_in_it() -> None:
     table = table_below("The rooms")
-    assert set(rooms(imports_among(SOURCES))) - {"anime"} == table.keys()
+    assert set(rooms(imports_among(sources()))) - {"anime"} == table.keys()
     for room, content in table.items():
         folder = PROJECT_DIR / room.replace(".", "/")
         for name in re.findall(r"`([a-z_/]+)`", content):
@@ -107,7 +107,7 @@ def test_each_room_imports_what_the_table_says_and_only_from_further_down() -> N
     table = table_below("Who may import whom")
     order = list(table)
     assert order == list(table_below("The rooms"))
-    for room, others in rooms(imports_among(SOURCES)).items():
+    for room, others in rooms(imports_among(sources())).items():
         for other in others - {"anime"}:
             told = set(re.findall(r"`([a-z]+)`", table[room])) | FOR_ALL
             assert {other, other.removeprefix("anime.")} & told, f"{room} imports {other}"

@@ -8,6 +8,7 @@ import ast
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
+@cache
 def sources() -> list[Source]:
     paths = (path for top in sorted(OURS) for path in sorted((PROJECT_DIR / top).rglob("*.py")))
     return [Source(module_name(path), ast.parse(path.read_bytes(), str(path))) for path in paths]
@@ -199,7 +201,6 @@ def doubled_names(sources: Iterable[Source]) -> list[str]:
     return [f"{name}: {', '.join(of)}" for name, of in sorted(places.items()) if len(of) > 1]
 
 
-SOURCES = sources()
 SINGLE_MODULES = {f"anime.{path.stem}" for path in (PROJECT_DIR / "anime").glob("[!_]*.py")}
 
 
@@ -207,7 +208,7 @@ def faults(rule: object, *, below: tuple[str, ...] = (), but: tuple[str, ...] = 
     assert callable(rule)
     chosen = [
         source
-        for source in SOURCES
+        for source in sources()
         if (not below or source.is_below(*below)) and not (but and source.is_below(*but))
     ]
     assert chosen
@@ -240,13 +241,13 @@ def test_a_flow_reads_as_a_table_of_contents() -> None:
 
 
 def test_no_module_and_no_room_imports_from_one_that_imports_it() -> None:
-    imports = imports_among(SOURCES)
+    imports = imports_among(sources())
     assert cycles(imports) == []
     assert cycles(rooms(imports)) == []
 
 
 def test_no_class_name_means_two_things() -> None:
-    assert doubled_names(SOURCES) == []
+    assert doubled_names(sources()) == []
 
 
 def test_the_top_of_the_package_is_seen_at_one_glance() -> None:
