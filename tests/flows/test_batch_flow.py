@@ -199,7 +199,9 @@ class TestWithRendersOneCanWatch:
         assert len(jobs) == len(set(paths)) == 8
         assert sorted(Path(path) for path in paths) == studio.library_files()
         assert {file.file_path for file in await studio.files()} == set(paths)
-        assert {job.attempt for job in jobs} == {1}
+        # Not their attempts: one that was begun and not yet sent counts, and renders nothing.
+        async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+            assert len((await http.get("/history")).json()) == 8
 
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
         self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch

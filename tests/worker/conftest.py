@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -187,31 +188,65 @@ def pool_type(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", "anime-warm"))
 
 
-@pytest_asyncio.fixture
-async def site(stack: StackUnderTest, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
-    """A pool without a worker."""
+@asynccontextmanager
+async def _client(stack: StackUnderTest) -> AsyncIterator[PrefectClient]:
     known = stack.record.settings
     told = {
         PREFECT_API_URL: known["prefect_api_url"],
         PREFECT_API_AUTH_STRING: known["prefect_api_auth_string"],
     }
-    pool = f"trial-{uuid4().hex[:8]}"
     with temporary_settings(told):
         async with get_client() as client:
-            template = WarmWorker.get_default_base_job_template()
-            # The sample flows are no installed package; the studio's are, and need no folder.
-            template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
-            await client.create_work_pool(
-                WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
-            )
-            for name, priority in PRIORITIES.items():
-                await client.create_work_queue(name, priority=priority, work_pool_name=pool)
-            site = Site(pool, client, stack, tmp_path)
-            try:
-                yield site
-            finally:
-                for worker in site.workers:
-                    if worker.process.poll() is None:
-                        worker.process.kill()
-                        worker.process.wait(10)
-                await client.delete_work_pool(pool)
+            yield client
+
+
+@asynccontextmanager
+async def _own_pool(stack: StackUnderTest, pool_type: str, folder: Path) -> AsyncIterator[Site]:
+    """A pool without a worker; those that were started are killed in the end."""
+    pool = f"trial-{uuid4().hex[:8]}"
+    async with _client(stack) as client:
+        template = WarmWorker.get_default_base_job_template()
+        # The sample flows are no installed package; the studio's are, and need no folder.
+        template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
+        await client.create_work_pool(
+            WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
+        )
+        for name, priority in PRIORITIES.items():
+            await client.create_work_queue(name, priority=priority, work_pool_name=pool)
+        site = Site(pool, client, stack, folder)
+        try:
+            yield site
+        finally:
+            for worker in site.workers:
+                if worker.process.poll() is None:
+                    worker.process.kill()
+                    worker.process.wait(10)
+            await client.delete_work_pool(pool)
+
+
+@pytest_asyncio.fixture
+async def site(stack: StackUnderTest, pool_type: str, tmp_path: Path) -> AsyncIterator[Site]:
+    """A pool without a worker."""
+    async with _own_pool(stack, pool_type, tmp_path) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def shared_site(
+    stack: StackUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
+    """A pool whose worker serves many tests: to start one takes three seconds of a processor."""
+    async with _own_pool(stack, "anime-warm", tmp_path_factory.mktemp("shared")) as site:
+        await site.start_worker(limit=5)
+        yield site
+
+
+@pytest_asyncio.fixture
+async def served_site(
+    stack: StackUnderTest, shared_site: Site, tmp_path: Path
+) -> AsyncIterator[Site]:
+    """A pool with a worker, for tests after which it has nothing to do and goes on as before."""
+    async with _client(stack) as client:
+        yield replace(shared_site, client=client, folder=tmp_path)
+    [worker] = shared_site.workers
+    assert worker.process.poll() is None, worker.log

@@ -11,37 +11,37 @@ from tests.worker.conftest import Site
 
 @pytest.mark.parametrize("flow", ["sleeps", "sleeps_in_a_thread", "calls_another"])
 async def test_a_cancelled_run_stops_runs_its_hook_and_ends_cancelled(
-    site: Site, flow: str
+    served_site: Site, flow: str
 ) -> None:
-    await site.start_worker()
-    run_id = await site.order(flow, path=site.path, seconds=600)
-    await site.until_noted("begin")
-    await site.cancel(run_id)
-    assert (await site.until(run_id)).state_name == "Cancelled"
-    assert str(run_id) in {run for run, *_ in site.notes("hook")}
-    assert site.notes("end") == []
-    after = await site.until(await site.order("sleeps", path=site.path))
+    run_id = await served_site.order(flow, path=served_site.path, seconds=600)
+    await served_site.until_noted("begin")
+    await served_site.cancel(run_id)
+    assert (await served_site.until(run_id)).state_name == "Cancelled"
+    assert str(run_id) in {run for run, *_ in served_site.notes("hook")}
+    assert served_site.notes("end") == []
+    after = await served_site.until(await served_site.order("sleeps", path=served_site.path))
     assert after.state_name == "Completed"
 
 
-async def test_the_flows_a_cancelled_run_had_called_are_cancelled_with_it(site: Site) -> None:
-    await site.start_worker()
-    run_id = await site.order("calls_another", path=site.path, seconds=600)
-    await site.until_noted("begin")
-    [[called, *_]] = site.notes("begin")
-    await site.cancel(run_id)
-    await site.until(run_id, "Cancelled")
-    assert (await site.run(called)).state_name == "Cancelled"  # type: ignore[arg-type]  # text does
-    assert {run for run, *_ in site.notes("hook")} == {called, str(run_id)}
+async def test_the_flows_a_cancelled_run_had_called_are_cancelled_with_it(
+    served_site: Site,
+) -> None:
+    run_id = await served_site.order("calls_another", path=served_site.path, seconds=600)
+    await served_site.until_noted("begin")
+    [[called, *_]] = served_site.notes("begin")
+    await served_site.cancel(run_id)
+    await served_site.until(run_id, "Cancelled")
+    assert (await served_site.run(called)).state_name == "Cancelled"  # type: ignore[arg-type]  # text does
+    assert {run for run, *_ in served_site.notes("hook")} == {called, str(run_id)}
 
 
-async def test_an_endless_loop_can_be_cancelled(site: Site) -> None:
-    worker = await site.start_worker()
-    run_id = await site.order("spins", path=site.path)
-    await site.until_noted("begin")
-    await site.cancel(run_id)
-    assert (await site.until(run_id)).state_name == "Cancelled"
-    assert len(site.notes("hook")) == 1
+async def test_an_endless_loop_can_be_cancelled(served_site: Site) -> None:
+    [worker] = served_site.workers
+    run_id = await served_site.order("spins", path=served_site.path)
+    await served_site.until_noted("begin")
+    await served_site.cancel(run_id)
+    assert (await served_site.until(run_id)).state_name == "Cancelled"
+    assert len(served_site.notes("hook")) == 1
     assert worker.process.poll() is None
 
 

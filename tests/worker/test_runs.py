@@ -14,15 +14,15 @@ from tests.worker.conftest import Site
 EACH_TALKS_LINES = 40
 
 
-async def test_sync_and_async_flows_end_completed_in_one_process(site: Site) -> None:
-    worker = await site.start_worker()
+async def test_sync_and_async_flows_end_completed_in_one_process(served_site: Site) -> None:
+    [worker] = served_site.workers
     orders = [
-        await site.order(flow, path=site.path)
+        await served_site.order(flow, path=served_site.path)
         for flow in ("sleeps", "sleeps_in_a_thread", "sleeps", "sleeps_in_a_thread")
     ]
-    runs = await site.until_all(orders)
+    runs = await served_site.until_all(orders)
     assert [run.state_name for run in runs] == ["Completed"] * 4
-    assert {pid for _, pid, _ in site.notes("end")} == {str(worker.process.pid)}
+    assert {pid for _, pid, _ in served_site.notes("end")} == {str(worker.process.pid)}
 
 
 async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) -> None:
@@ -55,15 +55,14 @@ async def test_a_worker_told_to_run_once_ends_when_its_runs_have_ended(site: Sit
 
 
 async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_does_not_fit(
-    site: Site,
+    served_site: Site,
 ) -> None:
-    await site.start_worker()
     orders = {
-        "steps": await site.order("flows.generate.generate", prompt="a fox", steps=-3),
-        "shade": await site.order("flows.generate.generate", prompt="a fox", shade="teal"),
+        "steps": await served_site.order("flows.generate.generate", prompt="a fox", steps=-3),
+        "shade": await served_site.order("flows.generate.generate", prompt="a fox", shade="teal"),
     }
     for name, order in orders.items():
-        run = await site.until(order)
+        run = await served_site.until(order)
         assert run.state is not None
         assert run.state.is_failed() or run.state.is_crashed()
         assert name in str(run.state.message)
@@ -122,32 +121,34 @@ async def test_a_worker_for_one_queue_leaves_the_others_alone(site: Site) -> Non
     assert (await site.run(batch)).state_name == "Scheduled"
 
 
-async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(site: Site) -> None:
-    await site.start_worker(limit=3)
+async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(served_site: Site) -> None:
     words = ["dusk", "dawn", "noon"]
-    orders = {word: await site.order("talks", word=word) for word in words}
-    await site.until_all(list(orders.values()), "Completed")
+    orders = {word: await served_site.order("talks", word=word) for word in words}
+    await served_site.until_all(list(orders.values()), "Completed")
     for word, run_id in orders.items():
-        lines = await site.logs(run_id, at_least=EACH_TALKS_LINES)
+        lines = await served_site.logs(run_id, at_least=EACH_TALKS_LINES)
         said = [line for line in lines if " logged " in line or " printed " in line]
         assert len(said) == EACH_TALKS_LINES
         assert {line.split()[0] for line in said} == {word}
 
 
-async def test_a_timeout_ends_a_run_of_any_kind_and_one_that_blocks_its_loop(site: Site) -> None:
-    await site.start_worker()
+async def test_a_timeout_ends_a_run_of_any_kind_and_one_that_blocks_its_loop(
+    served_site: Site,
+) -> None:
     flows = ("is_too_slow", "is_too_slow_in_a_thread", "spins_beyond_its_time")
-    orders = [await site.order(flow) for flow in flows]
-    assert [run.state_name for run in await site.until_all(orders)] == ["TimedOut"] * 3
+    orders = [await served_site.order(flow) for flow in flows]
+    assert [run.state_name for run in await served_site.until_all(orders)] == ["TimedOut"] * 3
 
 
-async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(site: Site) -> None:
-    worker = await site.start_worker(limit=5)
-    good = await site.order("sleeps", path=site.path, seconds=2.0)
-    bad = [await site.order(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
-    ends = [run.state_name for run in await site.until_all(bad)]
+async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(
+    served_site: Site,
+) -> None:
+    [worker] = served_site.workers
+    good = await served_site.order("sleeps", path=served_site.path, seconds=2.0)
+    bad = [await served_site.order(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
+    ends = [run.state_name for run in await served_site.until_all(bad)]
     assert ends == ["Failed", "Crashed", "Completed"]
-    assert (await site.until(good)).state_name == "Completed"
+    assert (await served_site.until(good)).state_name == "Completed"
     assert worker.process.poll() is None
 
 
@@ -169,14 +170,13 @@ async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> 
 
 
 async def test_an_entrypoint_that_cannot_be_imported_crashes_its_run_with_the_reason(
-    site: Site,
+    served_site: Site,
 ) -> None:
-    await site.start_worker()
-    broken = await site.until(await site.order("tests.worker.broken_flow.flow"))
+    broken = await served_site.until(await served_site.order("tests.worker.broken_flow.flow"))
     assert broken.state is not None
     assert broken.state.name == "Crashed"
     assert "left_out_of_the_requirements" in str(broken.state.message)
-    good = await site.until(await site.order("sleeps", path=site.path))
+    good = await served_site.until(await served_site.order("sleeps", path=served_site.path))
     assert good.state_name == "Completed"
 
 
