@@ -89,7 +89,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_those_there_are() -> N
     [problem] = faults(sampler_name="eulr")
     assert problem.startswith('KSampler "Mine": sampler_name "eulr" does not exist;')
     assert 'did you mean "euler"? ComfyUI has: euler, ' in problem
-    assert problem.endswith("… and 1 more.")
+    assert problem.endswith("euler, heun, euler_ancestral, ddim, dpm_2 … and 4 more.")
 
 
 def test_names_are_compared_exactly_as_the_server_does() -> None:
