@@ -153,7 +153,7 @@ async def _check(comfy: ComfyUIClient, graph: Graph, policy: NodeClassPolicy) ->
     gone = classes - nodes.keys()
     replaced = await comfy.replaced_classes(gone) if gone else {}
     policy.check(graph, successors={old: info.name for old, info in replaced.items()})
-    problems = check_graph(graph, nodes | replaced)
+    problems = await asyncio.to_thread(check_graph, graph, nodes | replaced)
     if problems:
         raise PromptRejected(
             f"{comfy.base_url} cannot run this: {listed(problems)}",

@@ -222,7 +222,7 @@ def _judge(
 
 def _judge_choice(name: str, value: JsonValue, spec: InputSpec) -> _Finding | None:
     # No choices may mean a list that the server fetches as it runs; of files it means none.
-    if not spec.choices and not name.endswith("_name"):
+    if not spec.choices and not name.rstrip("0123456789").endswith("_name"):
         return _unchecked(name, "ComfyUI lists no choices")
     chosen = value if spec.multiselect and isinstance(value, list) else [value]
     for each in chosen:

@@ -103,6 +103,8 @@ def test_a_name_nothing_resembles_gets_no_guess() -> None:
 def test_a_server_that_has_none_says_so() -> None:
     loader = NodeInfo(name="CheckpointLoaderSimple", required={"ckpt_name": combo()})
     assert "ComfyUI has none at all" in faults("CheckpointLoaderSimple", loader, ckpt_name="a")[0]
+    dual = NodeInfo(name="DualCLIPLoader", required={"clip_name1": combo()})
+    assert "ComfyUI has none at all" in faults("DualCLIPLoader", dual, clip_name1="a")[0]
 
 
 def test_a_list_the_server_fetches_as_it_runs_is_left_to_the_server() -> None:
