@@ -11,9 +11,10 @@ from prefect.logging import get_run_logger
 
 from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
-from anime.core.graph_validation import check_graph
+from anime.core.graph_validation import check_graph, listed
 from anime.core.graphs import Graph
 from anime.core.job_status import Stage
+from anime.core.node_classes import NodeClassPolicy, node_classes
 from anime.core.paths import INPUTS_FOLDER
 from anime.core.workflow_build import Template, build, choose_model
 from anime.errors import ComfyUIUnreachable, InvalidRequest, PromptRejected
@@ -75,6 +76,7 @@ async def prepare_template(
     *,
     library: Path,
     default_model: str | None,
+    node_class_policy: NodeClassPolicy,
 ) -> PreparedTemplate:
     """The template, prepared for this server, which has every node, model and sampler for it.
 
@@ -84,9 +86,11 @@ async def prepare_template(
         request: What is to be rendered.
         library: The folder that has the input pictures.
         default_model: Checkpoint to use if neither request nor template has one.
+        node_class_policy: Which node classes graphs may use.
 
     Raises:
-        InvalidRequest: the template cannot take the request, or a picture is missing.
+        InvalidRequest: the template cannot take the request, a picture is missing, or a node
+            class is not allowed.
         PromptRejected: the server lacks something; the message names it and what it has.
     """
     uploaded = await _upload(comfy, await asyncio.to_thread(_pictures_of, request, library))
@@ -95,7 +99,7 @@ async def prepare_template(
     graph = build(
         template, request, seed=request.seed or 0, filename_prefix="", default_model=model
     )
-    await _check(comfy, graph)
+    await _check(comfy, graph, node_class_policy)
     return PreparedTemplate(template, model, uploaded)
 
 
@@ -143,12 +147,16 @@ async def _find_checkpoint(
     return model
 
 
-async def _check(comfy: ComfyUIClient, graph: Graph) -> None:
-    nodes = await comfy.object_info({str(node["class_type"]) for node in graph.values()})
-    problems = tuple(str(problem) for problem in check_graph(graph, nodes))
+async def _check(comfy: ComfyUIClient, graph: Graph, policy: NodeClassPolicy) -> None:
+    classes = node_classes(graph).keys()
+    nodes = await comfy.object_info(classes)
+    gone = classes - nodes.keys()
+    replaced = await comfy.replaced_classes(gone) if gone else {}
+    policy.check(graph, successors={old: info.name for old, info in replaced.items()})
+    problems = await asyncio.to_thread(check_graph, graph, nodes | replaced)
     if problems:
         raise PromptRejected(
-            f"{comfy.base_url} cannot run this: {' '.join(problems)}",
+            f"{comfy.base_url} cannot run this: {listed(problems)}",
             "Change the request, or install what is missing on the server.",
-            problems=problems,
+            problems=tuple(map(str, problems)),
         )

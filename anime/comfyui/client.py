@@ -200,6 +200,21 @@ class ComfyUIClient:
         infos = await asyncio.gather(*(self._node_info(name) for name in names))
         return {info.name: info for info in infos if info}
 
+    async def replaced_classes(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
+        """Those of these classes that the server lacks, but replaces before it checks a graph.
+
+        Each with the name of its successor, and without inputs: the server translates them.
+        """
+        reply = await self._send(requests.node_replacements_request())
+        successors = protocol.decode_node_replacements(reply)
+        renamed = {old: successors[old] for old in set(classes) if old in successors}
+        infos = await self.object_info(renamed.values())
+        return {
+            old: infos[new].model_copy(update={"required": {}, "optional": {}})
+            for old, new in renamed.items()
+            if new in infos
+        }
+
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""
         reply = await self._send(requests.models_request("checkpoints"))

@@ -140,23 +140,49 @@ class SystemStats(ComfyUIModel):
 
 
 class InputInfo(ComfyUIModel):
-    """What an input takes. `choices` is empty unless `kind` is COMBO."""
+    """What an input takes. `choices` is empty unless `kind` is COMBO.
+
+    `is_checked`: whether the server compares a value with choices and limits before it runs.
+    """
 
     kind: str
     choices: tuple[JsonValue, ...] = ()
     default: JsonValue = None
     min: float | int | None = None
     max: float | int | None = None
+    multiselect: bool = False
+    is_checked: bool = True
+    options: tuple["OptionInfo", ...] = ()
+    items: "AutogrowInfo | None" = None
 
 
-class NodeInfo(ComfyUIModel):
+class InputGroupInfo(ComfyUIModel):
+    """Inputs by name."""
+
+    required: dict[str, InputInfo] = Field(default_factory=dict)
+    optional: dict[str, InputInfo] = Field(default_factory=dict)
+
+
+class OptionInfo(InputGroupInfo):
+    """A choice of a dynamic combo, with the inputs that a node has while it is chosen."""
+
+    key: JsonValue
+
+
+class AutogrowInfo(ComfyUIModel):
+    """Inputs of one kind, of which a node has as many as it needs; the first `min` always."""
+
+    names: tuple[str, ...]
+    min: int
+    item: InputInfo
+
+
+class NodeInfo(InputGroupInfo):
     """A node class as the server knows it."""
 
     name: str
     display_name: str = ""
     is_output: bool = False
-    required: dict[str, InputInfo] = Field(default_factory=dict)
-    optional: dict[str, InputInfo] = Field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, InputInfo]:

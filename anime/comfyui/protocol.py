@@ -1,6 +1,6 @@
 """ComfyUI's HTTP answers, decoded without any I/O.
 
-Routes as in ComfyUI's server.py; the answers are those of v0.3.64.
+Routes as in ComfyUI's server.py; the answers are those of v0.3.64 and v0.33.0.
 """
 
 import json
@@ -12,10 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from anime.comfyui.models import (
+    AutogrowInfo,
     ExecutionFailure,
     HistoryEntry,
     InputInfo,
     NodeInfo,
+    OptionInfo,
     QueuedPrompt,
     QueueSnapshot,
     Submission,
@@ -24,6 +26,7 @@ from anime.comfyui.models import (
 from anime.comfyui.outputs import as_list, files_of
 from anime.comfyui.rejections import partial_rejection, problems_of, rejection
 from anime.core.graphs import Graph
+from anime.core.node_inputs import AUTOGROW, DYNAMIC_COMBO
 from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
@@ -35,6 +38,11 @@ from anime.errors import (
 CHECK_SERVER = "Check that ComfyUI runs there and that ANIME_COMFYUI_URL is its address."
 UNAVAILABLE = frozenset({500, 502, 503, 504})
 FORBIDDEN = frozenset({401, 403})
+MAX_AUTOGROW = 100  # inputs that ComfyUI lets one autogrow have
+# Kinds of inputs whose values ComfyUI began to compare with their declaration in 0.12.
+_NEW_KINDS = ("COMBO", AUTOGROW)
+# Options of choices that the server does not know beforehand, or looks for in a folder.
+_LISTED_ELSEWHERE = ("remote", "image_upload", "video_upload", "audio_upload", "file_upload")
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 # JSON as it comes: custom nodes put anything into it, so every step is checked.
@@ -141,19 +149,31 @@ def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
     info = _object(reply).get(class_name)
     if not isinstance(info, dict):
         return None
+    checks = _ServerChecks(
+        # An extension may check them by code of its own instead, and does not say so.
+        values=not str(info.get("python_module")).startswith("custom_nodes"),
+        # ComfyUI 0.12 and later have this key, and check them. Before, it depends.
+        new_kinds="is_input_list" in info,
+    )
     with _readable(reply):
-        groups = info.get("input") or {}
-        required, optional = (
-            {name: _input_info(config) for name, config in (groups.get(group) or {}).items()}
-            for group in ("required", "optional")
-        )
         return NodeInfo(
             name=class_name,
             display_name=info.get("display_name") or class_name,
             is_output=bool(info.get("output_node")),
-            required=required,
-            optional=optional,
+            required=_input_group(info.get("input"), "required", checks),
+            optional=_input_group(info.get("input"), "optional", checks),
         )
+
+
+def decode_node_replacements(reply: Reply) -> dict[str, str]:
+    """The classes that the server replaces before it checks a graph, and what by.
+
+    A server that has no such route replaces none.
+    """
+    if reply.status == 404:
+        return {}
+    with _readable(reply):
+        return {old: str(new[0]["new_node_id"]) for old, new in _object(reply).items() if new}
 
 
 def decode_system_stats(reply: Reply) -> SystemStats:
@@ -228,18 +248,74 @@ def _failure(messages: Json) -> ExecutionFailure | None:
     return ExecutionFailure.model_validate(messages) if isinstance(messages, dict) else None
 
 
-def _input_info(config: Json) -> InputInfo:
+@dataclass(frozen=True)
+class _ServerChecks:
+    """What the server compares with the declarations of a class before it runs a node."""
+
+    values: bool
+    new_kinds: bool
+
+    def of(self, kind: Json, options: dict[str, Json]) -> bool:
+        """Whether it compares the value of such an input."""
+        return (
+            self.values
+            and (self.new_kinds or kind not in _NEW_KINDS)
+            and not any(options.get(key) for key in _LISTED_ELSEWHERE)
+        )
+
+
+def _input_group(groups: Json, group: str, checks: _ServerChecks) -> dict[str, InputInfo]:
+    found = _dict(_dict(groups).get(group))
+    return {name: _input_info(config, checks) for name, config in found.items()}
+
+
+def _input_info(config: Json, checks: _ServerChecks) -> InputInfo:
     """An input's declaration. A choice is spelled in either of two ways: a list, or COMBO."""
     kind, options, *_ = (*as_list(config), None, None)
-    more: dict[str, Json] = options if isinstance(options, dict) else {}
-    is_choice = isinstance(kind, list)
+    more = _dict(options)
+    is_list = isinstance(kind, list)
+    listed = as_list(more.get("options"))
     return InputInfo(
-        kind="COMBO" if is_choice else str(kind or "*"),
-        choices=kind if is_choice else tuple(as_list(more.get("options"))),
+        kind="COMBO" if is_list else str(kind or "*"),
+        choices=tuple(kind if is_list else listed if kind == "COMBO" else ()),
         default=more.get("default"),
-        min=more.get("min"),
-        max=more.get("max"),
+        min=_number(more.get("min")),
+        max=_number(more.get("max")),
+        multiselect=bool(more.get("multiselect")),
+        is_checked=checks.of(kind, more),
+        options=tuple(
+            OptionInfo(
+                key=option.get("key"),
+                required=_input_group(option.get("inputs"), "required", checks),
+                optional=_input_group(option.get("inputs"), "optional", checks),
+            )
+            for option in map(_dict, listed if kind == DYNAMIC_COMBO else ())
+        ),
+        items=_autogrow(_dict(more.get("template")), checks) if kind == AUTOGROW else None,
     )
+
+
+def _autogrow(template: dict[str, Json], checks: _ServerChecks) -> AutogrowInfo | None:
+    """An autogrow's inputs: named one by one, or by a prefix and a number from 0."""
+    required = _input_group(template.get("input"), "required", checks)
+    items = required or _input_group(template.get("input"), "optional", checks)
+    if not items:
+        return None
+    count = min(int(_number(template.get("max")) or 0), MAX_AUTOGROW)
+    numbered = [f"{template.get('prefix', '')}{number}" for number in range(count)]
+    return AutogrowInfo(
+        names=tuple(map(str, as_list(template.get("names")))) or tuple(numbered),
+        min=int(_number(template.get("min")) or 0) if required else 0,
+        item=next(iter(items.values())),
+    )
+
+
+def _dict(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Json) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _json(reply: Reply) -> Json:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
+from anime.core.graph_validation import listed, shown
 from anime.core.graphs import Graph, title_of
 from anime.errors import PromptRejected
 
 MAX_CHOICES = 5
+MAX_LINE = 300  # characters of a message of the server's
 
 # JSON as it comes: custom nodes put anything here, so every step is checked.
 Json = Any
@@ -24,9 +26,10 @@ def name_of(node_id: str, graph: Graph, class_name: str = "") -> str:
     node = graph.get(node_id, {})
     class_name = class_name or str(node.get("class_type", ""))
     title = title_of(node) if node else class_name
+    place = f"node {shown(node_id)}"
     if not class_name or title == class_name:
-        return f"{class_name or 'the node'} (node {node_id})"
-    return f"“{title}” ({class_name}, node {node_id})"
+        return f"{shown(class_name) or 'the node'} ({place})"
+    return f"“{shown(title)}” ({shown(class_name)}, {place})"
 
 
 def rejection(server: str, answer: Json, graph: Graph) -> PromptRejected:
@@ -36,7 +39,7 @@ def rejection(server: str, answer: Json, graph: Graph) -> PromptRejected:
     if not problems:
         problems = (_whole_problem(_dict(answer.get("error")), graph),)
     return PromptRejected(
-        f"{server} refused the graph: {'; '.join(problems)}.",
+        f"{server} refused the graph: {listed(problems, '; ')}.",
         "Correct the workflow or the values it was given.",
         problems=problems,
     )
@@ -45,7 +48,7 @@ def rejection(server: str, answer: Json, graph: Graph) -> PromptRejected:
 def partial_rejection(server: str, problems: tuple[str, ...]) -> PromptRejected:
     """The error for a 200 that left outputs out."""
     return PromptRejected(
-        f"{server} refused a part of the graph: {'; '.join(problems)}.",
+        f"{server} refused a part of the graph: {listed(problems, '; ')}.",
         "Correct those inputs.",
         problems=problems,
     )
@@ -63,20 +66,23 @@ def problems_of(node_errors: Json, graph: Graph) -> tuple[str, ...]:
 
 def _problem(fault: dict[str, Json]) -> str:
     more = _dict(fault.get("extra_info"))
-    name, value = more.get("input_name") or "an input", more.get("received_value")
+    name = shown(more.get("input_name") or "an input")
+    value = more.get("received_value")
     config = more.get("input_config")
     limits = config[1] if isinstance(config, list) and len(config) > 1 else {}
     match fault.get("type"):
         case "value_not_in_list":
-            return f"{name} is {value!r}, which ComfyUI does not have{_instead(value, config)}"
+            return (
+                f"{name} is {_quoted(value)}, which ComfyUI does not have{_instead(value, config)}"
+            )
         case "value_bigger_than_max":
-            return f"{name} is {value}, above its maximum of {_dict(limits).get('max', '?')}"
+            return f"{name} is {shown(value)}, above its maximum of {_dict(limits).get('max', '?')}"
         case "value_smaller_than_min":
-            return f"{name} is {value}, below its minimum of {_dict(limits).get('min', '?')}"
+            return f"{name} is {shown(value)}, below its minimum of {_dict(limits).get('min', '?')}"
         case "required_input_missing":
             return f"{name} is missing"
         case "invalid_input_type":
-            return f"{name} is {value!r}, which is no {_kind(config)}"
+            return f"{name} is {_quoted(value)}, which is no {_kind(config)}"
         case "exception_during_validation" | "exception_during_inner_validation":
             return f"a link or input cannot be followed ({_line(fault.get('details'))})"
     return ": ".join(filter(None, (_line(fault.get("message")), _line(fault.get("details")))))
@@ -98,7 +104,8 @@ def _instead(value: Json, config: Json) -> str:
     """
     choices = [str(choice) for choice in _choices(config)]
     stems = {PurePosixPath(choice).stem.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(PurePosixPath(str(value)).stem.lower(), stems, MAX_CHOICES)
+    stem = PurePosixPath(shown(value)).stem.lower()
+    near = difflib.get_close_matches(stem, stems, MAX_CHOICES)
     if near:
         return f"; nearest: {_listed(stems[stem] for stem in near)}"
     if not choices:
@@ -112,22 +119,26 @@ def _choices(config: Json) -> list[Json]:
         return []
     if isinstance(config[0], list):
         return config[0]
-    options = _dict(config[1]).get("options") if len(config) > 1 else None
+    options = _dict(config[1]).get("options") if len(config) > 1 and config[0] == "COMBO" else None
     return options if isinstance(options, list) else []
 
 
 def _kind(config: Json) -> str:
-    return str(config[0]) if isinstance(config, list) and config else "value of its kind"
+    return shown(config[0]) if isinstance(config, list) and config else "value of its kind"
 
 
 def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+    return ", ".join(map(_quoted, names))
+
+
+def _quoted(value: Json) -> str:
+    return shown(repr(value))
 
 
 def _line(text: Json) -> str:
-    """The first line, without the full stop: tracebacks are the server's business."""
+    """The first line, cut and without the full stop: tracebacks are the server's business."""
     lines = str(text or "").strip().splitlines()
-    return lines[0].rstrip(". ") if lines else ""
+    return shown(lines[0], MAX_LINE).rstrip(". ") if lines else ""
 
 
 def _dict(value: Json) -> dict[str, Json]:

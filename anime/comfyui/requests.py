@@ -78,6 +78,11 @@ def object_info_request(class_name: str) -> Request:
     return Request("GET", f"/object_info/{quote(class_name, safe='')}")
 
 
+def node_replacements_request() -> Request:
+    """GET /node_replacements; older servers answer 404."""
+    return Request("GET", "/node_replacements")
+
+
 def view_request(output: OutputFile) -> Request:
     """GET /view of one file."""
     params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}

@@ -75,6 +75,7 @@ def build(
         _set_input(template, graph, name, value)
     _insert_loras(template, graph, request.loras)
     for node in graph.values():
+        node.setdefault("_meta", {})  # ComfyUI fails on a node without, if it replaces its class
         if "filename_prefix" in node["inputs"]:
             node["inputs"]["filename_prefix"] = filename_prefix
     return graph

@@ -63,13 +63,14 @@ class Admission:
         """Make sure that the workflow can take the request, without asking any server.
 
         Raises:
-            InvalidRequest: the workflow is missing or broken, or cannot take these values; or
-                the webhook could not be sent.
+            InvalidRequest: the workflow is missing or broken, cannot take these values, or uses
+                a node class that is not allowed; or the webhook could not be sent.
         """
         check_webhook(request, self.settings)
         name, folder = request.workflow_name, self.settings.workflows_dir
         template = await asyncio.to_thread(load_template, name, folder)
-        build(template, request, seed=request.seed or 0, filename_prefix="")
+        graph = build(template, request, seed=request.seed or 0, filename_prefix="")
+        self.settings.node_class_policy.check(graph)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
         """The job, inserted in one transaction.

@@ -76,14 +76,16 @@ async def _prepared_template(
     request: GenerationRequest, connections: Connections
 ) -> PreparedTemplate:
     kind = kind_of(request)
+    settings = get_settings()
     async with connections.preparation_lock:
         if kind not in connections.prepared_templates:
             connections.prepared_templates[kind] = await prepare_template(
                 connections.comfy,
-                load_template(request.workflow_name, get_settings().workflows_dir),
+                load_template(request.workflow_name, settings.workflows_dir),
                 request,
                 library=connections.library.root,
                 default_model=connections.blocks.comfyui.default_model,
+                node_class_policy=settings.node_class_policy,
             )
     return connections.prepared_templates[kind]
 

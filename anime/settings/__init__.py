@@ -8,7 +8,7 @@ import os
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
@@ -23,11 +23,13 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 from tzlocal import get_localzone
 
+from anime.core.node_classes import NodeClassPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
@@ -89,6 +91,15 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=1.0,
         gt=0,
         description="Seconds between two reads of /history while a prompt renders.",
+    )
+    allowed_node_classes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Patterns of the only node classes that graphs may use, comma-separated, "
+        "such as `Load*`; all if unset.",
+    )
+    denied_node_classes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Patterns of node classes that graphs may not use, even if they are allowed.",
     )
     default_model: str | None = Field(
         default=None,
@@ -181,6 +192,13 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
                 raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
         return name
 
+    @field_validator("allowed_node_classes", "denied_node_classes", mode="before")
+    @classmethod
+    def _patterns_from_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
     @field_validator("comfyui_url")
     @classmethod
     def _http_addresses(cls, value: str | None) -> str | None:
@@ -234,6 +252,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         """The ComfyUI servers, without a trailing slash; empty when none is set."""
         urls = (url.strip().rstrip("/") for url in (self.comfyui_url or "").split(","))
         return tuple(url for url in urls if url)
+
+    @property
+    def node_class_policy(self) -> NodeClassPolicy:
+        """Which node classes graphs may use."""
+        return NodeClassPolicy(allowed=self.allowed_node_classes, denied=self.denied_node_classes)
 
     @property
     def zone(self) -> tzinfo:

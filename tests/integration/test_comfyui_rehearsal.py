@@ -221,6 +221,7 @@ async def test_an_upload_of_other_bytes_gets_another_name(client: ComfyUIClient)
 async def test_the_server_says_what_it_has(client: ComfyUIClient) -> None:
     info = await client.object_info(["KSampler", "NoSuchNode", "KSampler"])
     assert list(info) == ["KSampler"]
+    assert await client.replaced_classes(["KSampler", "NoSuchNode"]) == {}
     assert "euler" in info["KSampler"].inputs["sampler_name"].choices
     assert "rehearsal-sd15.safetensors" in await client.checkpoints()
     stats = await client.system_stats()

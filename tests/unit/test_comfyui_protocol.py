@@ -247,3 +247,59 @@ def test_an_upload_it_does_not_take_is_an_invalid_request() -> None:
 def test_a_file_that_is_gone_is_not_found() -> None:
     with pytest.raises(NotFound, match=r"frame_00001_\.png"):
         protocol.require_file(text(404), "frame_00001_.png")
+
+
+def test_dynamic_inputs_have_no_choices_but_options_and_items() -> None:
+    item = {"required": {"image": ["IMAGE", {}]}}
+    codec = ["COMBO", {"options": ["h264"], "multiselect": True}]
+    groups = {
+        "required": {
+            "format": [
+                "COMFY_DYNAMICCOMBO_V3",
+                {"options": [{"key": "mp4", "inputs": {"optional": {"codec": codec}}}]},
+            ],
+            "images": [
+                "COMFY_AUTOGROW_V3",
+                {"template": {"input": item, "prefix": "image", "min": 1, "max": 10**9}},
+            ],
+        },
+        "optional": {
+            "odd": ["COMFY_AUTOGROW_V3", {"template": None}],
+            "limit": ["INT", {"min": ""}],
+        },
+    }
+    info = protocol.decode_object_info(answer({"Save": {"input": groups}}), "Save")
+    assert info is not None
+    chosen, images = info.required["format"], info.required["images"]
+    assert (chosen.choices, chosen.options[0].key) == ((), "mp4")
+    assert chosen.options[0].optional["codec"].multiselect
+    assert images.items is not None
+    assert (len(images.items.names), images.items.names[1], images.items.min) == (100, "image1", 1)
+    assert images.items.item.kind == "IMAGE"
+    assert info.optional["odd"].items is None
+    assert info.optional["limit"].min is None
+
+
+def test_a_server_without_replacements_of_classes_replaces_none() -> None:
+    assert protocol.decode_node_replacements(text(404, "404: Not Found")) == {}
+    renamed = {"Old": [{"new_node_id": "New"}, {"new_node_id": "Newer"}], "Odd": []}
+    assert protocol.decode_node_replacements(answer(renamed)) == {"Old": "New"}
+
+
+def test_a_refusal_by_the_server_is_short_whatever_it_repeats() -> None:
+    long = "x" * 50_000
+    config = ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": long, "inputs": {}}]}]
+    extra = {"input_name": long, "received_value": long, "input_config": config}
+    faults = [
+        {"type": "value_not_in_list", "extra_info": extra},
+        {"type": "value_not_in_list", "extra_info": extra | {"input_config": [[long]]}},
+        {"type": "value_smaller_than_min", "extra_info": extra},
+        {"type": "new", "message": long, "details": long},
+    ]
+    errors = {str(number): {"errors": faults, "class_type": long} for number in range(100)}
+    refused = rejected(
+        Reply(400, JSON, json.dumps({"node_errors": errors}).encode(), URL, "POST /prompt")
+    )
+    assert len(str(refused)) < 3000
+    assert "… and more. Correct the workflow" in str(refused)
+    assert max(map(len, refused.problems)) < 1000

@@ -71,6 +71,11 @@ def fault_of(template: Template = TEMPLATE, **fields: Any) -> str:
     return str(caught.value)
 
 
+def test_every_node_has_a_meta_which_a_server_that_replaces_its_class_wants() -> None:
+    assert graph_for()["9"]["_meta"] == {}
+    assert graph_for()["4"]["_meta"] == {"title": "Checkpoint"}
+
+
 def test_values_go_where_their_names_are_bound() -> None:
     graph = graph_for(model="sdxl.safetensors", steps=30, inputs={"fps": 12})
     assert graph["6"]["inputs"]["text"] == "a cat"

@@ -89,7 +89,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_those_there_are() -> N
     [problem] = faults(sampler_name="eulr")
     assert problem.startswith('KSampler "Mine": sampler_name "eulr" does not exist;')
     assert 'did you mean "euler"? ComfyUI has: euler, ' in problem
-    assert problem.endswith("… and 1 more.")
+    assert problem.endswith("euler, heun, euler_ancestral, ddim, dpm_2 … and 4 more.")
 
 
 def test_names_are_compared_exactly_as_the_server_does() -> None:
@@ -103,6 +103,8 @@ def test_a_name_nothing_resembles_gets_no_guess() -> None:
 def test_a_server_that_has_none_says_so() -> None:
     loader = NodeInfo(name="CheckpointLoaderSimple", required={"ckpt_name": combo()})
     assert "ComfyUI has none at all" in faults("CheckpointLoaderSimple", loader, ckpt_name="a")[0]
+    dual = NodeInfo(name="DualCLIPLoader", required={"clip_name1": combo()})
+    assert "ComfyUI has none at all" in faults("DualCLIPLoader", dual, clip_name1="a")[0]
 
 
 def test_a_list_the_server_fetches_as_it_runs_is_left_to_the_server() -> None:
