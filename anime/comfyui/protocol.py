@@ -1,6 +1,6 @@
 """ComfyUI's HTTP answers, decoded without any I/O.
 
-Routes as in ComfyUI's server.py; the answers are those of v0.3.64.
+Routes as in ComfyUI's server.py; the answers are those of v0.3.64 and v0.33.0.
 """
 
 import json
@@ -24,6 +24,7 @@ from anime.comfyui.models import (
 from anime.comfyui.outputs import as_list, files_of
 from anime.comfyui.rejections import partial_rejection, problems_of, rejection
 from anime.core.graphs import Graph
+from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
@@ -117,21 +118,51 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
     with _readable(reply):
         number, _, graph = (*(item.get("prompt") or ()), 0, "", {})[:3]
         status = item.get("status") or {}
-        messages = {name: content or {} for name, content in status.get("messages") or ()}
-        return HistoryEntry(
+        return _history_entry(
+            status.get("messages"),
             prompt_id=prompt_id,
             number=number,
             graph=graph,
             outputs=files_of(item.get("outputs")),
             succeeded=status.get("status_str", "success") == "success",
-            is_interrupted="execution_interrupted" in messages,
-            failure=_failure(messages.get("execution_error")),
-            cached_nodes=messages.get("execution_cached", {}).get("nodes") or (),
-            started_ms=messages.get("execution_start", {}).get("timestamp"),
-            ended_ms=next(
-                (messages[name].get("timestamp") for name in ENDINGS if name in messages), None
-            ),
         )
+
+
+def decode_job(reply: Reply, prompt_id: str) -> Sighting[HistoryEntry] | None:
+    """Where the prompt is, by GET /api/jobs/{id}; None if the server does not say it there.
+
+    A prompt that was cancelled before it ran is as unknown as one that never was.
+    """
+    job = _object_or_empty(reply)
+    if _lacks_route(reply):
+        return Absent() if job.get("error") else None
+    require_success(reply)
+    match status := job.get("status"):
+        case "pending":
+            return Pending(0)
+        case "in_progress":
+            return Running()
+        case "completed" | "failed" | "cancelled":
+            with _readable(reply):
+                entry = _history_entry(
+                    (job.get("execution_status") or {}).get("messages"),
+                    prompt_id=prompt_id,
+                    number=job.get("priority") or 0,
+                    graph=(job.get("workflow") or {}).get("prompt") or {},
+                    outputs=files_of(job.get("outputs")),
+                    succeeded=status == "completed",
+                )
+                is_interrupted = entry.is_interrupted or status == "cancelled"
+                return Finished(entry.model_copy(update={"is_interrupted": is_interrupted}))
+    return None
+
+
+def decode_job_cancellation(reply: Reply) -> bool | None:
+    """Whether POST /api/jobs/{id}/cancel had anything to stop; None if there is no such route."""
+    if not _lacks_route(reply):
+        require_success(reply)
+    is_cancelled = _object_or_empty(reply).get("cancelled")
+    return is_cancelled if isinstance(is_cancelled, bool) else None
 
 
 def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
@@ -224,6 +255,19 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
+def _history_entry(messages: Json, **known: Json) -> HistoryEntry:
+    """The entry with what the execution's messages say. Raises whatever is not of their shape."""
+    told = {name: content or {} for name, content in messages or ()}
+    return HistoryEntry(
+        is_interrupted="execution_interrupted" in told,
+        failure=_failure(told.get("execution_error")),
+        cached_nodes=told.get("execution_cached", {}).get("nodes") or (),
+        started_ms=told.get("execution_start", {}).get("timestamp"),
+        ended_ms=next((told[name].get("timestamp") for name in ENDINGS if name in told), None),
+        **known,
+    )
+
+
 def _failure(messages: Json) -> ExecutionFailure | None:
     return ExecutionFailure.model_validate(messages) if isinstance(messages, dict) else None
 
@@ -254,6 +298,20 @@ def _object(reply: Reply) -> dict[str, Json]:
     if not isinstance(answer, dict):
         raise _unreadable(reply)
     return answer
+
+
+def _object_or_empty(reply: Reply) -> dict[str, Json]:
+    """The answer's JSON object; an empty one for any other answer."""
+    try:
+        answer = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _lacks_route(reply: Reply) -> bool:
+    """Whether the server may not have the route: any GET falls to static files, a POST to 405."""
+    return reply.status in {404, 405}
 
 
 def _text(reply: Reply) -> str:

@@ -68,6 +68,16 @@ def delete_request(prompt_id: str) -> Request:
     return _post("/queue", {"delete": [prompt_id]})
 
 
+def job_request(prompt_id: str) -> Request:
+    """GET /api/jobs/{prompt_id}; older servers answer 404."""
+    return Request("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+
+
+def cancel_job_request(prompt_id: str) -> Request:
+    """POST /api/jobs/{prompt_id}/cancel, in whatever state it is; older servers answer 405."""
+    return Request("POST", f"/api/jobs/{quote(prompt_id, safe='')}/cancel")
+
+
 def free_request(*, unload_models: bool, free_memory: bool) -> Request:
     """POST /free; it acts when the running prompt ends. Without a body the answer is 500."""
     return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
