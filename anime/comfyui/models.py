@@ -10,7 +10,7 @@ from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
 
 from anime.core.graphs import Graph
 
-MEDIA_KEYS = ("images", "gifs", "videos", "video", "audio")
+MEDIA_KEYS = frozenset({"images", "gifs", "videos", "video", "audio", "3d"})
 MOVING_KEYS = frozenset({"gifs", "videos", "video"})
 
 
@@ -59,7 +59,7 @@ class QueueSnapshot(ComfyUIModel):
 class OutputFile(ComfyUIModel):
     """One file that a node wrote, named as /view wants it.
 
-    `key` is the word under which the node listed it: images, gifs, videos, video or audio.
+    `key` is the word under which the node listed it, such as images, gifs, audio or 3d.
     `type` is output, temp (previews, emptied when the server starts) or input.
     """
 
@@ -74,6 +74,11 @@ class OutputFile(ComfyUIModel):
     def is_temporary(self) -> bool:
         """Whether the server deletes it by itself."""
         return self.type == "temp"
+
+    @property
+    def is_media(self) -> bool:
+        """Whether its key is one by which nodes list what they have made."""
+        return self.key in MEDIA_KEYS
 
 
 class ExecutionFailure(ComfyUIModel):
@@ -91,13 +96,15 @@ class HistoryEntry(ComfyUIModel):
 
     `failure` is set when a node raised, `is_interrupted` when somebody stopped it; a failed
     prompt still lists what it had saved. A file of a node in `cached_nodes` was written by
-    an earlier prompt and may be gone. Times are milliseconds since the epoch.
+    an earlier prompt and may be gone. `unkept` names what nodes list and nobody keeps. Times are
+    milliseconds since the epoch.
     """
 
     prompt_id: str
     number: float = 0
     graph: Graph = Field(default_factory=dict)
     outputs: tuple[OutputFile, ...] = ()
+    unkept: tuple[str, ...] = ()
     succeeded: bool
     is_interrupted: bool = False
     failure: ExecutionFailure | None = None

@@ -21,7 +21,7 @@ from anime.comfyui.models import (
     Submission,
     SystemStats,
 )
-from anime.comfyui.outputs import as_list, files_of
+from anime.comfyui.outputs import as_list, files_of, unkept_of
 from anime.comfyui.rejections import partial_rejection, problems_of, rejection
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
@@ -123,7 +123,7 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
             prompt_id=prompt_id,
             number=number,
             graph=graph,
-            outputs=files_of(item.get("outputs")),
+            outputs=item.get("outputs"),
             succeeded=status.get("status_str", "success") == "success",
         )
 
@@ -149,7 +149,7 @@ def decode_job(reply: Reply, prompt_id: str) -> Sighting[HistoryEntry] | None:
                     prompt_id=prompt_id,
                     number=job.get("priority") or 0,
                     graph=(job.get("workflow") or {}).get("prompt") or {},
-                    outputs=files_of(job.get("outputs")),
+                    outputs=job.get("outputs"),
                     succeeded=status == "completed",
                 )
                 is_interrupted = entry.is_interrupted or status == "cancelled"
@@ -255,10 +255,12 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
-def _history_entry(messages: Json, **known: Json) -> HistoryEntry:
+def _history_entry(messages: Json, *, outputs: Json, **known: Json) -> HistoryEntry:
     """The entry with what the execution's messages say. Raises whatever is not of their shape."""
     told = {name: content or {} for name, content in messages or ()}
     return HistoryEntry(
+        outputs=files_of(outputs),
+        unkept=unkept_of(outputs),
         is_interrupted="execution_interrupted" in told,
         failure=_failure(told.get("execution_error")),
         cached_nodes=told.get("execution_cached", {}).get("nodes") or (),
