@@ -54,7 +54,11 @@ async def submit(
         get_run_logger().info("ComfyUI knows prompt %s already", prompt_id)
         return
     await comfy.submit(
-        graph, prompt_id=prompt_id, client_id=client_id_of(prompt_id), extra_pnginfo=pnginfo
+        graph,
+        prompt_id=prompt_id,
+        client_id=client_id_of(prompt_id),
+        extra_pnginfo=pnginfo,
+        wants_previews=await reporter.wants_previews(),
     )
 
 

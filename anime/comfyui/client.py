@@ -91,8 +91,11 @@ class ComfyUIClient:
         prompt_id: UUID,
         client_id: str,
         extra_pnginfo: Mapping[str, JsonValue] | None = None,
+        wants_previews: bool = False,
     ) -> Submission:
         """The server's answer to one POST /prompt. `extra_pnginfo` goes into PNG chunks.
+
+        `wants_previews`: the server is to send pictures of this prompt's work in progress.
 
         Raises:
             PromptRejected: all or a part of the graph was refused; nothing of it runs.
@@ -100,7 +103,11 @@ class ComfyUIClient:
                 sending it again, since ComfyUI would run the same id twice.
         """
         request = requests.submit_request(
-            graph, prompt_id=str(prompt_id), client_id=client_id, extra_pnginfo=extra_pnginfo
+            graph,
+            prompt_id=str(prompt_id),
+            client_id=client_id,
+            extra_pnginfo=extra_pnginfo,
+            wants_previews=wants_previews,
         )
         self.facts.may_hold_models = True
         try:

@@ -28,17 +28,23 @@ def submit_request(
     prompt_id: str,
     client_id: str,
     extra_pnginfo: Mapping[str, JsonValue] | None = None,
+    wants_previews: bool = False,
 ) -> Request:
     """POST /prompt, with an id of ours and never with a `number`.
 
     Two pending prompts with one id and one explicit number kill the server's worker thread.
+    Previews: servers before 0.33 pass over the wish and do as they were started. Nothing is
+    asked for where none are wanted, so that a server which was started with them makes them still.
 
     Raises:
         InvalidWorkflow: the graph has values that JSON cannot express.
     """
     content: dict[str, object] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
-    if extra_pnginfo:
-        content["extra_data"] = {"extra_pnginfo": dict(extra_pnginfo)}
+    extra_data: dict[str, object] = {"extra_pnginfo": dict(extra_pnginfo)} if extra_pnginfo else {}
+    if wants_previews:
+        extra_data["preview_method"] = "auto"
+    if extra_data:
+        content["extra_data"] = extra_data
     try:
         return _post("/prompt", content)
     except (TypeError, ValueError) as fault:
