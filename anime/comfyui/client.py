@@ -17,6 +17,7 @@ from anime.comfyui.models import (
     NodeInfo,
     OutputFile,
     QueueSnapshot,
+    ServerFingerprint,
     Submission,
     SystemStats,
 )
@@ -228,6 +229,22 @@ class ComfyUIClient:
         stats = protocol.decode_system_stats(await self._send(requests.system_stats_request()))
         self.facts.note_version(stats.comfyui_version)
         return stats
+
+    async def fingerprint(self) -> ServerFingerprint:
+        """What the server can do. It takes a list of all its node classes: not for each render."""
+        stats, features, classes = await asyncio.gather(
+            self.system_stats(),
+            self._send(requests.features_request()),
+            self._send(requests.all_object_info_request()),
+        )
+        return ServerFingerprint(
+            version=stats.comfyui_version,
+            features=protocol.decode_features(features),
+            node_packages=protocol.decode_node_packages(classes),
+            devices=tuple(
+                f"{device.name} ({device.vram_total // 2**20} MB)" for device in stats.devices
+            ),
+        )
 
     async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
         """The inputs of these node classes; a class that the server lacks is left out."""

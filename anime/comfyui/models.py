@@ -146,6 +146,32 @@ class SystemStats(ComfyUIModel):
     devices: tuple[Device, ...] = ()
 
 
+class ServerFingerprint(ComfyUIModel):
+    """What a server can do: equal as long as neither it nor its machine is changed.
+
+    `features` are those that it has, by name; `node_packages` the folders of custom nodes that
+    have loaded; None where the server does not tell. `devices` are all that it can compute on,
+    the one that it renders on first.
+    """
+
+    version: str
+    features: tuple[str, ...] | None
+    node_packages: tuple[str, ...] | None
+    devices: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Features and packages in one line."""
+        return (
+            f"{_listed('features', self.features)}; {_listed('node packages', self.node_packages)}"
+        )
+
+
+def _listed(what: str, names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return f"{what} unknown"
+    return f"{what} {', '.join(names)}" if names else f"no {what}"
+
+
 class InputInfo(ComfyUIModel):
     """What an input takes. `choices` is empty unless `kind` is COMBO."""
 

@@ -36,6 +36,7 @@ from anime.errors import (
 CHECK_SERVER = "Check that ComfyUI runs there and that ANIME_COMFYUI_URL is its address."
 UNAVAILABLE = frozenset({500, 502, 503, 504})
 FORBIDDEN = frozenset({401, 403})
+CUSTOM_NODES = "custom_nodes."
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 # JSON as it comes: custom nodes put anything into it, so every step is checked.
@@ -194,6 +195,24 @@ def decode_system_stats(reply: Reply) -> SystemStats:
         return SystemStats.model_validate(answer)
 
 
+def decode_features(reply: Reply) -> tuple[str, ...] | None:
+    """The features that the server has, nested ones with dots; None if it does not tell."""
+    if reply.status == 404:
+        return None
+    return tuple(sorted(_flags(_object(reply))))
+
+
+def decode_node_packages(reply: Reply) -> tuple[str, ...] | None:
+    """The folders below custom_nodes that the server's classes come from; None if it tells none."""
+    if reply.status == 404:
+        return None
+    modules = [info["python_module"] for info in _object(reply).values() if _has_module(info)]
+    if not modules:
+        return None
+    packages = {module.split(".", 1)[1] for module in modules if module.startswith(CUSTOM_NODES)}
+    return tuple(sorted(packages, key=str.lower))
+
+
 def decode_names(reply: Reply) -> list[str] | None:
     """The files of a model folder; None if the server has no such route or folder."""
     if reply.status == 404:
@@ -272,6 +291,18 @@ def _history_entry(messages: Json, *, outputs: Json, **known: Json) -> HistoryEn
 
 def _failure(messages: Json) -> ExecutionFailure | None:
     return ExecutionFailure.model_validate(messages) if isinstance(messages, dict) else None
+
+
+def _flags(features: dict[str, Json], prefix: str = "") -> Iterator[str]:
+    for name, value in features.items():
+        if isinstance(value, dict):
+            yield from _flags(value, f"{prefix}{name}.")
+        elif value is True:
+            yield f"{prefix}{name}"
+
+
+def _has_module(info: Json) -> bool:
+    return isinstance(info, dict) and isinstance(info.get("python_module"), str)
 
 
 def _input_info(config: Json) -> InputInfo:

@@ -94,6 +94,16 @@ def object_info_request(class_name: str) -> Request:
     return Request("GET", f"/object_info/{quote(class_name, safe='')}")
 
 
+def all_object_info_request() -> Request:
+    """GET /object_info: every class, some megabytes. Not for a render: writing it takes time."""
+    return Request("GET", "/object_info")
+
+
+def features_request() -> Request:
+    """GET /features; old servers answer 404."""
+    return Request("GET", "/features")
+
+
 def view_request(output: OutputFile) -> Request:
     """GET /view of one file."""
     params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}

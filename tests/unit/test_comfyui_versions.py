@@ -29,6 +29,14 @@ GRAPH = {
     "1": {"class_type": "NoSuchNode", "inputs": {}, "_meta": {"title": "Blank"}},
     "3": {"class_type": "ImageInvert", "inputs": {}, "_meta": {"title": "ImageInvert"}},
 }
+CLASSES = {
+    "SaveImage": {"python_module": "nodes", "input": {}},
+    "SaveVideo": {"python_module": "comfy_extras.nodes_video", "input": {}},
+    "Interpolate": {"python_module": "custom_nodes.ComfyUI-Frame-Interpolation", "input": {}},
+    "Sharpen": {"python_module": "custom_nodes.sharpen", "input": {}},
+    "Blur": {"python_module": "custom_nodes.sharpen", "input": {}},
+    "Odd": None,
+}
 
 
 def reply(path: Path, status: int = 200) -> Reply:
@@ -48,6 +56,7 @@ class Server:
         self.folder = folder
         self.state = state
         self.ignores_cancelling = 0
+        self.classes: Any = CLASSES
         self.asked: list[str] = []
 
     def client(self) -> ComfyUIClient:
@@ -57,17 +66,12 @@ class Server:
         method, path = request.method, request.url.path.replace(str(PROMPT_ID), "ID")
         self.asked.append(f"{method} {path}")
         match method, path:
-            case "GET", "/system_stats":
-                return httpx.Response(200, content=self._sample("system_stats"))
+            case "GET", "/system_stats" | "/features":
+                return httpx.Response(200, content=self._sample(path[1:]))
+            case "GET", "/object_info":
+                return httpx.Response(200, json=self.classes)
             case "GET", "/queue":
-                item = [3, str(PROMPT_ID), {}, {}, []]
-                return httpx.Response(
-                    200,
-                    json={
-                        "queue_running": [item] if self.state == "in_progress" else [],
-                        "queue_pending": [item] if self.state == "pending" else [],
-                    },
-                )
+                return httpx.Response(200, json=self._queue())
             case "GET", "/history/ID":
                 names = {"cancelled": "interrupted", "failed": "error", "completed": "success"}
                 name = names.get(self.state)
@@ -81,17 +85,26 @@ class Server:
                 assert json.loads(request.content) == {"delete": [str(PROMPT_ID)]}
                 self._stop("pending", "unknown")
                 return httpx.Response(200)
-            case _ if self.folder is OLD:  # any GET falls to its static files
-                return httpx.Response(404 if method == "GET" else 405, text=f"{path}: no")
-            case "GET", "/api/jobs/ID":
-                status = 404 if self.state == "unknown" else 200
-                return httpx.Response(status, content=self._sample(f"job_{self.state}"))
-            case "POST", "/api/jobs/ID/cancel":
-                before = self.state
-                self._stop("in_progress", "cancelled")
-                self._stop("pending", "unknown")
-                return httpx.Response(200, json={"cancelled": self.state != before})
-        raise AssertionError(f"no such route: {method} {path}")
+            case _ if self.folder is NEW:
+                return self._job(method, path)
+        return httpx.Response(404 if method == "GET" else 405, text="no")  # GETs look for files
+
+    def _job(self, method: str, path: str) -> httpx.Response:
+        if (method, path) == ("GET", "/api/jobs/ID"):
+            status = 404 if self.state == "unknown" else 200
+            return httpx.Response(status, content=self._sample(f"job_{self.state}"))
+        assert (method, path) == ("POST", "/api/jobs/ID/cancel")
+        before = self.state
+        self._stop("in_progress", "cancelled")
+        self._stop("pending", "unknown")
+        return httpx.Response(200, json={"cancelled": self.state != before})
+
+    def _queue(self) -> dict[str, Any]:
+        item = [3, str(PROMPT_ID), {}, {}, []]
+        return {
+            "queue_running": [item] if self.state == "in_progress" else [],
+            "queue_pending": [item] if self.state == "pending" else [],
+        }
 
     def _stop(self, state: str, ending: str) -> None:
         if self.state == state:
@@ -302,3 +315,62 @@ async def test_our_ids_are_the_only_ones_that_new_servers_take() -> None:
     client = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(take))
     await client.submit(GRAPH, prompt_id=uuid4(), client_id="c")
     assert len(sent) == 1
+
+
+FLAGS = {
+    OLD: ("supports_preview_metadata",),
+    NEW: (
+        "extension.manager.supports_v4",
+        "node_replacements",
+        "supports_model_type_tags",
+        "supports_preview_metadata",
+    ),
+}
+DEVICES = {
+    OLD: ("cpu (24105 MB)",),
+    NEW: (
+        "cuda:0 NVIDIA H200 : cudaMallocAsync (143155 MB)",
+        "cuda:1 NVIDIA L4 : cudaMallocAsync (22563 MB)",
+    ),
+}
+
+
+@BOTH
+async def test_a_server_is_known_by_version_features_packages_and_all_its_devices(
+    folder: Path,
+) -> None:
+    fingerprint = await Server(folder).client().fingerprint()
+    assert fingerprint.version == ("0.33.0" if folder is NEW else "0.3.64")
+    assert fingerprint.features == FLAGS[folder]
+    assert fingerprint.node_packages == ("ComfyUI-Frame-Interpolation", "sharpen")
+    assert fingerprint.devices == DEVICES[folder]
+    assert fingerprint == await Server(folder).client().fingerprint()
+    assert hash(fingerprint)
+
+
+async def test_a_server_that_does_not_tell_its_features_or_nodes_has_unknown_ones() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_stats = request.url.path == "/system_stats"
+        return httpx.Response(200, json={"system": {}}) if is_stats else httpx.Response(404)
+
+    client = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(answer))
+    fingerprint = await client.fingerprint()
+    assert (fingerprint.features, fingerprint.node_packages) == (None, None)
+    assert fingerprint.describe() == "features unknown; node packages unknown"
+
+
+async def test_a_fingerprint_is_told_in_a_line() -> None:
+    server = Server(OLD)
+    assert (await server.client().fingerprint()).describe() == (
+        "features supports_preview_metadata; node packages ComfyUI-Frame-Interpolation, sharpen"
+    )
+    server.classes = {"SaveImage": {"python_module": "nodes"}}
+    assert (await server.client().fingerprint()).describe() == (
+        "features supports_preview_metadata; no node packages"
+    )
+
+
+async def test_classes_that_do_not_say_where_they_come_from_are_no_answer() -> None:
+    server = Server(OLD)
+    server.classes = {"SaveImage": {"input": {}}}
+    assert (await server.client().fingerprint()).node_packages is None
