@@ -64,7 +64,8 @@ async def wait_for_vram(
     """One line on why the workflow can run, once it can. Raises as `check_vram` does.
 
     What ComfyUI holds is no reason to wait. Where it cannot be told from what others hold, /free
-    tells, once, while nothing runs there: it would act too late to be measured.
+    tells, once, while nothing runs there: it would act too late to be measured. A server that
+    rendered all the while is not checked.
     """
     give_up_at = time.monotonic() + wait_seconds
     reported, freeing = "", _Freeing(comfy.facts)
@@ -74,9 +75,13 @@ async def wait_for_vram(
         verdict = assess(need_mb, reading)
         if verdict.fits:
             return verdict.reason
+        is_due = freeing.is_due(reading)
+        is_busy = is_due and not verdict.never and bool((await comfy.queue()).running)
         if verdict.never or time.monotonic() >= give_up_at:
+            if is_busy:
+                return f"{verdict.reason} ComfyUI may hold what is missing: not checked."
             raise _insufficient(verdict)
-        if freeing.is_due(reading) and not (await comfy.queue()).running:
+        if is_due and not is_busy:
             freeing.begin(reading)
             await comfy.free()
         if verdict.reason != reported:

@@ -47,9 +47,6 @@ def read_gpu(index: int, port: int) -> GpuMemory | None:
         return None
     try:
         gpus = [_read(at) for at in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError as fault:
-        _log.debug("NVML does not know the memory of the GPUs: %s", fault)
-        return None
     finally:
         pynvml.nvmlShutdown()
     pids = {pid for gpu in gpus for pid in gpu.by_pid if listens_on(pid, port)}
@@ -72,13 +69,27 @@ def gpu_of_process(
 
 
 def _read(index: int) -> GpuMemory:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    """The memory of that GPU; no bytes of it if the driver cannot tell, as of one that is lost."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        name = str(pynvml.nvmlDeviceGetName(handle))
+    except pynvml.NVMLError as fault:
+        _log.debug("NVML does not know the memory of GPU %d: %s", index, fault)
+        return GpuMemory("unreadable", 0, 0)
     return GpuMemory(
-        name=str(pynvml.nvmlDeviceGetName(handle)),
+        name=name,
         total_mb=int(memory.total) // _MB,
         free_mb=int(memory.free) // _MB,
-        # Some drivers, such as those of Windows, name a process without saying what it holds.
-        by_pid={each.pid: each.usedGpuMemory // _MB for each in processes if each.usedGpuMemory},
+        by_pid=_held_by_process(handle),
     )
+
+
+def _held_by_process(handle: object) -> dict[int, int]:
+    """What each process holds of the GPU, in MB, as far as the driver says: Windows' does not."""
+    try:
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError as fault:
+        _log.debug("NVML names no processes: %s", fault)
+        return {}
+    return {each.pid: each.usedGpuMemory // _MB for each in processes if each.usedGpuMemory}

@@ -34,7 +34,9 @@ from anime.errors import (
 )
 
 CHECK_SERVER = "Check that ComfyUI runs there and that ANIME_COMFYUI_URL is its address."
-UNAVAILABLE = frozenset({500, 502, 503, 504})
+GATEWAY = frozenset({502, 503, 504})
+UNAVAILABLE = GATEWAY | {500}
+JOB_UNKNOWN = "Job not found"
 FORBIDDEN = frozenset({401, 403})
 CUSTOM_NODES = "custom_nodes."
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
@@ -134,10 +136,9 @@ def decode_job(reply: Reply, prompt_id: str) -> Sighting[HistoryEntry] | None:
 
     A prompt that was cancelled before it ran is as unknown as one that never was.
     """
-    job = _object_or_empty(reply)
-    if _lacks_route(reply):
-        return Absent() if job.get("error") else None
-    require_success(reply)
+    job = _optional_object(reply)
+    if reply.status == 404 and job.get("error") == JOB_UNKNOWN:
+        return Absent()
     match status := job.get("status"):
         case "pending":
             return Pending(0)
@@ -160,9 +161,7 @@ def decode_job(reply: Reply, prompt_id: str) -> Sighting[HistoryEntry] | None:
 
 def decode_job_cancellation(reply: Reply) -> bool | None:
     """Whether POST /api/jobs/{id}/cancel had anything to stop; None if there is no such route."""
-    if not _lacks_route(reply):
-        require_success(reply)
-    is_cancelled = _object_or_empty(reply).get("cancelled")
+    is_cancelled = _optional_object(reply).get("cancelled")
     return is_cancelled if isinstance(is_cancelled, bool) else None
 
 
@@ -333,18 +332,19 @@ def _object(reply: Reply) -> dict[str, Json]:
     return answer
 
 
-def _object_or_empty(reply: Reply) -> dict[str, Json]:
-    """The answer's JSON object; an empty one for any other answer."""
+def _optional_object(reply: Reply) -> dict[str, Json]:
+    """The JSON object of a route that not every server has; an empty one for any other answer.
+
+    Raises:
+        ComfyUIUnreachable: a proxy answered for a server that is away.
+    """
+    if reply.status in GATEWAY:
+        require_success(reply)
     try:
         answer = json.loads(reply.body)
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-def _lacks_route(reply: Reply) -> bool:
-    """Whether the server may not have the route: any GET falls to static files, a POST to 405."""
-    return reply.status in {404, 405}
 
 
 def _text(reply: Reply) -> str:

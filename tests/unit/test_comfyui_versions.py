@@ -172,11 +172,27 @@ async def test_a_prompt_that_starts_between_two_looks_is_not_absent(state: str) 
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(404, "404: Not Found"), (404, ""), (405, "405: Method Not Allowed")]
+    ("status", "body"),
+    [
+        (404, "404: Not Found"),
+        (404, ""),
+        (404, '{"error": "no such page"}'),  # of a gateway that keeps /api to itself
+        (403, ""),
+        (405, "405: Method Not Allowed"),
+        (500, "500 Internal Server Error"),  # a fault in what is new there
+        (200, "<html>"),
+    ],
 )
 def test_a_server_without_jobs_says_nothing_about_one(status: int, body: str) -> None:
-    found = protocol.decode_job(Reply(status, "text/plain", body.encode()), str(PROMPT_ID))
-    assert found is None
+    reply_of_route = Reply(status, "text/plain", body.encode())
+    assert protocol.decode_job(reply_of_route, str(PROMPT_ID)) is None
+    assert protocol.decode_job_cancellation(reply_of_route) is None
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_server_that_is_away_may_have_jobs(status: int) -> None:
+    with pytest.raises(ComfyUIUnreachable):
+        protocol.decode_job(Reply(status, "text/plain", b""), str(PROMPT_ID))
 
 
 def test_a_job_in_a_state_that_we_do_not_know_is_left_to_the_history() -> None:

@@ -166,3 +166,30 @@ def test_a_card_whose_processes_are_not_comfyuis_is_found_by_its_number(
     assert gpu is not None
     assert gpu.held_mb is None
     assert read_gpu(1, 8188) is None
+
+
+def test_a_driver_that_names_no_processes_still_says_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Driver({}).install(monkeypatch)
+    monkeypatch.setattr(
+        "anime.comfyui.nvml.pynvml.nvmlDeviceGetComputeRunningProcesses", not_supported
+    )
+    gpu = read_gpu(0, 8188)
+    assert gpu is not None
+    assert (gpu.free_mb, gpu.held_mb) == (9_000, None)
+
+
+async def test_a_card_that_the_driver_cannot_read_is_left_to_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Driver({}).install(monkeypatch)
+    monkeypatch.setattr("anime.comfyui.nvml.pynvml.nvmlDeviceGetMemoryInfo", not_supported)
+    reading = await read_vram(server("http://127.0.0.1:8188", cuda()))
+    assert reading.source == "system_stats"
+
+
+def not_supported(_handle: object) -> None:
+    from pynvml import NVML_ERROR_NOT_SUPPORTED, NVMLError  # warns unless ours imports it first
+
+    raise NVMLError(NVML_ERROR_NOT_SUPPORTED)

@@ -156,3 +156,10 @@ async def test_a_card_that_stays_full_is_an_error_in_the_time_given() -> None:
     with pytest.raises(InsufficientVram) as caught:
         await server.wait(wait_seconds=0)
     assert "Waiting for 6000 MB" in caught.value.what
+
+
+async def test_a_server_that_rendered_all_the_while_is_not_blamed_for_its_own_memory() -> None:
+    server = Server(lambda _: LOADED_MB, busy=lambda _: True)
+    [*_, reason] = await server.wait(wait_seconds=0)
+    assert "not checked" in reason
+    assert server.freed_at == []
