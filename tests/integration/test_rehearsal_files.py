@@ -133,10 +133,11 @@ async def test_an_animation_has_its_frames_and_its_graph(peer: Peer, kind: str) 
     assert shown["animated"] == [True]
     with Image.open(peer.files / "output/move" / shown["images"][0]["filename"]) as animation:
         assert getattr(animation, "n_frames", 1) == 6
-        texts = getattr(animation, "text", {})
-        if kind == "WEBP":
-            exif = animation.getexif()
-            texts = dict(exif[tag].split(":", 1) for tag in (0x0110, 0x010F))
+        exif = animation.getexif()
+        texts = dict(exif[tag].split(":", 1) for tag in (0x0110, 0x010F) if tag in exif)
+        if isinstance(animation, PngImageFile):
+            own = [body.decode() for kind, body, *_ in animation.private_chunks if kind == b"comf"]
+            texts = dict(text.split("\0", 1) for text in own)
     assert json.loads(texts["prompt"]) == graph
     assert json.loads(texts["anime"]) == {"job": "j1"}
 
