@@ -15,6 +15,7 @@ from PIL import Image
 from anime.rehearsal.folders import annotated_path
 from anime.rehearsal.generic_node import resized_latent
 from anime.rehearsal.node_calls import Behaviour, NodeCall, NodeResult
+from anime.rehearsal.number_nodes import MEGAPIXEL, calculate, choose_resolution
 from anime.rehearsal.sampling import SAMPLERS, sample
 from anime.rehearsal.saving_nodes import SAVERS
 from anime.rehearsal.values import (
@@ -30,7 +31,6 @@ from anime.rehearsal.values import (
 
 BLACK = (0, 0, 0)
 MICROSECONDS = 1_000_000
-MEGAPIXEL = 1024 * 1024
 SCALERS = (
     "ImageScale",
     "ImageScaleBy",
@@ -189,6 +189,12 @@ async def join_texts(call: NodeCall) -> NodeResult:
     return NodeResult((f"{first}{between}{second}",))
 
 
+async def replace_text(call: NodeCall) -> NodeResult:
+    """A text in which one text stands for another."""
+    text, old, new = (str(call.inputs[name]) for name in ("string", "find", "replace"))
+    return NodeResult((text.replace(old, new),))
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
     "CheckpointLoaderSimple": load_checkpoint,
     "LoraLoader": load_lora,
@@ -202,7 +208,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
     **dict.fromkeys(SCALERS, scale_image),
     "BatchImagesNode": batch_images,
     "ComfySwitchNode": switch,
+    "ComfyMathExpression": calculate,
+    "ResolutionSelector": choose_resolution,
     "StringConcatenate": join_texts,
+    "StringReplace": replace_text,
     "LoadVideo": load_video,
     "LoadAudio": load_audio,
     **SAVERS,

@@ -14,6 +14,7 @@ from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_calls import NodeCall
 from anime.rehearsal.node_types import DYNAMIC_COMBO, NodeInput
 from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.number_nodes import evaluate
 from anime.rehearsal.saving import Metadata
 from anime.rehearsal.validation import GraphValidation, validate_graph
 from anime.rehearsal.values import (
@@ -199,6 +200,25 @@ def chosen(inputs: tuple[NodeInput, ...]) -> dict[str, object]:
 
 async def never_steps(*_arguments: object) -> None:
     raise AssertionError("only samplers take steps")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("floor(a * b) + 1", 81),
+        ("a > 2048", False),
+        ("-a // 2", -3),
+        ("max(a, b) if a < b else round(a / 2)", 16),
+    ],
+)
+def test_expressions_are_calculated(expression: str, value: float) -> None:
+    assert evaluate(expression, {"a": 5, "b": 16}) == value
+
+
+@pytest.mark.parametrize("expression", ["c", "a ** 9", "open('x')", "a.b", "a if", "+" * 2000])
+def test_what_is_no_plain_expression_is_refused(expression: str) -> None:
+    with pytest.raises((ValueError, SyntaxError)):
+        evaluate(expression, {"a": 5})
 
 
 def test_object_info_has_the_facts_of_a_class_and_the_models_of_the_server() -> None:
