@@ -37,7 +37,9 @@ class NodeInput:
 
     @property
     def media(self) -> str | None:
-        """What the input folder's file that the value names must be: image, video or audio."""
+        """What the input folder's file that a COMBO names must be: image, video or audio."""
+        if self.choices is None:
+            return None
         return next((kind for kind in MEDIA if self.options.get(f"{kind}_upload")), None)
 
     def with_choices(self, choices: Iterable[str]) -> "NodeInput":

@@ -131,7 +131,7 @@ def save_film(call: NodeCall) -> JsonObject:
     container, codec = (call.inputs.get(name, "auto") for name in ("format", "format.codec"))
     container = "mp4" if container == "auto" else container
     if codec == "auto":
-        codec = "vp9" if container == "webm" else "h264"
+        codec = "av1" if container == "webm" else "h264"
     return _film(call, call.input("video", Video), container, codec)
 
 

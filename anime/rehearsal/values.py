@@ -4,7 +4,8 @@ Pictures are drawn when they are saved: only then is it known whether a batch is
 the frames of one animation.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -108,27 +109,30 @@ def found(inputs: Mapping[str, object], kind: type[Value], name: str = "") -> Va
     named = inputs.get(name)
     if isinstance(named, kind):
         return named
-    return next((value for value in _values(inputs) if isinstance(value, kind)), None)
-
-
-def _values(inputs: Mapping[str, object]) -> list[object]:
-    values: list[object] = []
-    for value in inputs.values():
-        values += [value, *_values(value.inputs)] if isinstance(value, Opaque) else [value]
-    return values
+    return next((value for _name, value in _reachable(inputs) if isinstance(value, kind)), None)
 
 
 def setting(inputs: Mapping[str, object], *names: str, default: Any) -> Any:  # as its node takes it
-    """The value of the first input of that name, in the opaque values as well."""
-    for name in names:
-        if isinstance(inputs.get(name), type(default)):
-            return inputs[name]
-    for value in inputs.values():
-        if isinstance(value, Opaque):
-            inner = setting(value.inputs, *names, default=default)
-            if inner is not default:
-                return inner
-    return default
+    """The first value under one of those names, of the default's type; opaque ones as well."""
+    return next(
+        (
+            value
+            for name, value in _reachable(inputs)
+            if name in names and isinstance(value, type(default))
+        ),
+        default,
+    )
+
+
+def _reachable(inputs: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Names and values: the inputs, then what opaque values are made of, each of these once."""
+    waiting, seen = deque([inputs]), {id(inputs)}
+    while waiting:
+        for name, value in waiting.popleft().items():
+            yield name, value
+            if isinstance(value, Opaque) and id(value.inputs) not in seen:
+                seen.add(id(value.inputs))
+                waiting.append(value.inputs)
 
 
 def flat_frame(width: int, height: int, color: tuple[int, int, int]) -> Frame:

@@ -229,6 +229,21 @@ async def test_savers_show_their_files_as_comfyui_0_33_does(peer: Peer, name: st
     assert shown == expected
 
 
+async def test_savers_show_their_files_as_comfyui_0_3_64_does(tmp_path: Path) -> None:
+    graphs = (
+        sounded("SaveAudio"),
+        filmed(format="auto", codec="auto"),
+        saved("SaveAnimatedWEBP", 1, images=["1", 0], **WEBP),
+    )
+    async with opened(tmp_path, profile=Profile.V0_3_64) as peer:
+        sound, film, picture = [(await peer.run(graph))["outputs"]["2"] for graph in graphs]
+        refused = await peer.http.post("/prompt", json={"prompt": saved("SaveWEBP")})
+    assert sound["audio"][0]["filename"] == "x_00001_.flac"
+    assert film["images"][0]["filename"] == "x_00002_.mp4"
+    assert picture["animated"] == [True]
+    assert refused.json()["error"]["type"] == "invalid_prompt"
+
+
 async def test_a_film_has_its_frames_speed_sound_and_graph(peer: Peer) -> None:
     graph = filmed(format="mp4", **{"format.codec": "h264"})
     graph["1"]["inputs"] |= {"batch_size": 30, "width": 65}

@@ -72,6 +72,7 @@ METHODS = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]
         ("ComfySwitchNode", {"switch": True, "on_true": ["1", 0], "on_false": ["1", 0]}, []),
         ("CustomCombo", {"choice": "whatever the editor has"}, []),
         ("LoadVideo", {"file": "film.mp4"}, []),
+        ("Painter", {"mask": "", "width": 64, "height": 64, "bg_color": "#000000"}, []),
         ("CLIPLoader", {"clip_name": "mine.safetensors", "type": "flux2"}, []),
     ],
 )
