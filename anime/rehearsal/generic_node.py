@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from anime.rehearsal.node_calls import NodeCall, NodeResult
-from anime.rehearsal.node_types import MATCH_TYPE, NodeInput
+from anime.rehearsal.node_types import MATCH_TYPE, NodeInput, NodeType
 from anime.rehearsal.values import (
     Audio,
     Conditioning,
@@ -38,34 +38,30 @@ async def pass_on(call: NodeCall) -> NodeResult:
 
 
 def _value(call: NodeCall, slot: int, kind: str) -> object:
-    candidates = [
-        call.inputs[wanted.name]
+    """An input of the output's name and type, else the first of its type; the second output of a
+    type takes the second such input.
+    """
+    given = [
+        wanted
         for wanted in call.node_type.inputs_for(call.inputs)
-        if _feeds(call, slot, wanted) and call.inputs.get(wanted.name) is not None
+        if call.inputs.get(wanted.name) is not None and _feeds(call.node_type, slot, wanted)
     ]
-    if candidates:
-        earlier = call.node_type.outputs[:slot].count(kind)
-        return _converted(kind, candidates[min(earlier, len(candidates) - 1)])
-    return MAKERS.get(kind, _make_opaque)(call, slot)
+    if not given:
+        return MAKERS.get(kind, _make_opaque)(call, slot)
+    earlier = call.node_type.outputs[:slot].count(kind)
+    named = (each for each in given if each.name == call.node_type.output_names[slot])
+    chosen = next(named, given[min(earlier, len(given) - 1)])
+    return _converted(kind, call.inputs[chosen.name])
 
 
-def _feeds(call: NodeCall, slot: int, wanted: NodeInput) -> bool:
-    """Whether an output passes that input on: those of its name go before those of its type."""
-    kind, name = call.node_type.outputs[slot], call.node_type.output_names[slot]
-    plain = {each.name: each for each in call.node_type.inputs_for(call.inputs)}
-    if name in plain and call.inputs.get(name) is not None and _takes(plain[name], kind):
-        return wanted.name == name
-    if kind == MATCH_TYPE:
-        templates = call.node_type.shown.get("output_matchtypes") or [None] * (slot + 1)
-        return (
-            wanted.kind == MATCH_TYPE
-            and wanted.options["template"]["template_id"] == templates[slot]
-        )
-    return _takes(wanted, kind)
-
-
-def _takes(wanted: NodeInput, kind: str) -> bool:
-    return kind in wanted.type_name.split(",")
+def _feeds(node_type: NodeType, slot: int, wanted: NodeInput) -> bool:
+    """Whether an output may pass that input on."""
+    kind = node_type.outputs[slot]
+    if kind != MATCH_TYPE:
+        return kind in wanted.type_name.split(",")
+    templates = node_type.shown.get("output_matchtypes") or ()
+    template = wanted.options.get("template", {}).get("template_id")
+    return wanted.kind == MATCH_TYPE and template in templates[slot : slot + 1]
 
 
 def _converted(kind: str, value: object) -> object:

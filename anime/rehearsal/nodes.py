@@ -123,18 +123,18 @@ class NodeCatalogue(Mapping[str, NodeType]):
 
 def _as_in_0_3_64(node_type: NodeType) -> NodeType:
     """The class before 0.33: nothing that saves passes anything on, no input is dynamic."""
+    inputs = tuple(_input_in_0_3_64(node_type.name, wanted) for wanted in node_type.inputs)
     shown = {key: value for key, value in node_type.shown.items() if key not in SINCE_0_33}
-    inputs = tuple(
-        NodeInput(wanted.name, CHOICES_OF_0_3_64[wanted.name])
-        if node_type.name == "SaveVideo" and wanted.name in CHOICES_OF_0_3_64
-        else wanted.with_choices(
-            choice for choice in wanted.choices if choice not in SAMPLERS_SINCE_0_33
-        )
-        if wanted.name == "sampler_name" and wanted.choices
-        else wanted
-        for wanted in node_type.inputs
-    )
     if not node_type.is_output:
         return replace(node_type, inputs=inputs, shown=shown)
     shown |= {"output": [], "output_is_list": [], "output_name": []}
     return replace(node_type, inputs=inputs, outputs=(), shown=shown)
+
+
+def _input_in_0_3_64(name: str, wanted: NodeInput) -> NodeInput:
+    if name == "SaveVideo" and wanted.name in CHOICES_OF_0_3_64:
+        return NodeInput(wanted.name, CHOICES_OF_0_3_64[wanted.name])
+    if name == "KSampler" and wanted.name == "sampler_name":
+        known = (each for each in wanted.choices or () if each not in SAMPLERS_SINCE_0_33)
+        return wanted.with_choices(known)
+    return wanted

@@ -13,7 +13,7 @@ from anime.rehearsal.generic_node import pass_on
 from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_calls import NodeCall
 from anime.rehearsal.node_types import DYNAMIC_COMBO, NodeInput
-from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.nodes import MODEL_FOLDERS, node_catalogue
 from anime.rehearsal.number_nodes import evaluate
 from anime.rehearsal.saving import Metadata
 from anime.rehearsal.validation import GraphValidation, validate_graph
@@ -231,6 +231,15 @@ def test_object_info_has_the_facts_of_a_class_and_the_models_of_the_server() -> 
     assert TYPES["LoadVideo"].describe()["input"]["required"]["file"][1]["options"] == ["film.mp4"]
     saver = TYPES["SaveAnimatedPNG"].describe()
     assert (saver["output"], saver["has_intermediate_output"]) == (["IMAGE"], False)
+
+
+def test_every_choice_of_a_file_has_its_folder() -> None:
+    inputs = [(name, wanted) for name, known in TYPES.items() for wanted in known.inputs]
+    # The editor makes up the choices of one; the other's files are of a partner's server.
+    empty = {name for name, wanted in inputs if wanted.choices == ()}
+    assert empty == {"CustomCombo", "GeminiInputFiles"}
+    named = {key for name, wanted in inputs for key in (wanted.name, f"{name}.{wanted.name}")}
+    assert set(MODEL_FOLDERS) <= named
 
 
 def test_definitions_keep_facts_and_no_prose_or_file_names() -> None:
