@@ -1,6 +1,7 @@
 """What a node does that has no behaviour of its own: it passes on something of the right type."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -87,12 +88,9 @@ def _make_latent(call: NodeCall, _slot: int) -> Latent:
     height = setting(call.inputs, "height", default=first.height)
     length = setting(call.inputs, *LENGTHS, default=1)
     count = max(1, min(length * call.inputs.get("batch_size", 1), MOST_FRAMES))
-    latent = empty_latent(width, height, count)
-    seconds = call.inputs.get("seconds")
-    if seconds is None:
-        sound = found(call.inputs, Audio)
-        seconds = sound.seconds if sound else None
-    return Latent(latent.width, latent.height, latent.frames, is_empty=True, seconds=seconds)
+    sound = found(call.inputs, Audio)
+    seconds = call.inputs.get("seconds", sound.seconds if sound else None)
+    return replace(empty_latent(width, height, count), seconds=seconds)
 
 
 def resized_latent(

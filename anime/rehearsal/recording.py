@@ -1,5 +1,6 @@
 """Writing films and sounds: pictures as H.264, VP9 or AV1, and a quiet tone for all that sounds."""
 
+import os
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
@@ -17,10 +18,11 @@ MOST_PICTURES = 24  # drawn for one film; each is shown for several of its frame
 VIDEO_CODECS = {
     "h264": ("libx264", {"preset": "ultrafast", "crf": "26"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "crf": "36"}),
-    "av1": ("libsvtav1", {"preset": "13", "crf": "45"}),
+    "av1": ("libsvtav1", {"preset": "11", "crf": "45"}),
 }
 SOUND_CODECS = {"mp4": "aac", "mkv": "aac", "webm": "libopus"}
 SOUND_FILE_CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus"}
+EXACT = {"fflags": "+bitexact"}  # no random numbers in the file
 SAMPLE_RATE = 24_000  # one that all these codecs take
 TONE_HERTZ = 220
 TONE_LEVEL = 1_000  # of 32,767
@@ -32,8 +34,9 @@ def save_video(video: Video, path: Path, codec: str, metadata: Mapping[str, str]
     first = video.images.frames[0]
     width, height = max(2, first.width // 2 * 2), max(2, first.height // 2 * 2)
     name, speed = VIDEO_CODECS[codec]
+    os.putenv("SVT_LOG", "1")  # else the AV1 encoder writes twenty lines for each film
     options = {"movflags": "use_metadata_tags"} if path.suffix == ".mp4" else {}
-    with av.open(path, "w", options=options) as container:
+    with av.open(path, "w", options=EXACT | options) as container:
         container.metadata.update(metadata)
         rate = Fraction(video.fps).limit_denominator(1_000)
         stream = container.add_stream(name, rate=rate, width=width, height=height, options=speed)
@@ -58,7 +61,7 @@ def _pictures(video: Video) -> Iterator[Image.Image]:
 def save_audio(audio: Audio, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a sound."""
     av: Any = import_module("av")
-    with av.open(path, "w") as container:
+    with av.open(path, "w", options=EXACT) as container:
         container.metadata.update(metadata)
         stream = _add_sound(container, SOUND_FILE_CODECS[path.suffix[1:]])
         _write_tone(container, stream, audio.seconds)

@@ -1,5 +1,6 @@
 """What the two profiles of the rehearsal server answer, each as its ComfyUI does."""
 
+import filecmp
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from anime.rehearsal.config import Profile
+from anime.rehearsal.recording import save_audio, save_video
+from anime.rehearsal.values import Audio, Images, Video, flat_frame
 from anime.settings import PROJECT_DIR
 from tests.integration.rehearsal_peer import (
     Graph,
@@ -256,6 +259,23 @@ async def test_a_film_has_its_frames_speed_sound_and_graph(peer: Peer) -> None:
         assert stream.average_rate == 8
         assert len(film.streams.audio) == 1
         assert json.loads(film.metadata["prompt"]) == graph
+
+
+def test_films_and_sounds_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    video = Video(Images((flat_frame(32, 32, (9, 9, 9)),) * 3), 8.0, Audio(0.2))
+    for turn in ("first", "second"):
+        folder = tmp_path / turn
+        folder.mkdir()
+        for name, codec in (("x.mp4", "h264"), ("y.mkv", "av1"), ("z.webm", "vp9")):
+            save_video(video, folder / name, codec, {"prompt": "{}"})
+        for name in ("x.flac", "y.mp3", "z.opus"):
+            save_audio(Audio(0.2), folder / name, {"prompt": "{}"})
+    written = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert len(written) == 6
+    same, *differing = filecmp.cmpfiles(
+        tmp_path / "first", tmp_path / "second", written, shallow=False
+    )
+    assert (same, differing) == (written, [[], []])
 
 
 MODELS = (
