@@ -73,6 +73,16 @@ async def test_replies_are_those_of_the_profile(tmp_path: Path, profile: Profile
     assert wrong == {}
 
 
+async def test_both_profiles_tell_a_prompt_in_the_same_order(tmp_path: Path) -> None:
+    told = {}
+    for profile in Profile:
+        async with opened(tmp_path / profile, profile=profile) as peer:
+            await peer.run(txt2img())
+            told[profile] = peer.told()
+    assert told[Profile.V0_33] == told[Profile.V0_3_64]
+    assert told[Profile.V0_33][-3:] == ["execution_success", "status", "executing None"]
+
+
 async def test_a_prompt_says_when_it_was_made_in_queue_and_history(tmp_path: Path) -> None:
     async with opened(tmp_path, step_seconds=0.01) as peer:
         running = await peer.submit(txt2img(steps=10_000))
