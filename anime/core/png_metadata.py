@@ -69,7 +69,8 @@ def read_stamp(texts: Mapping[str, str]) -> FileStamp | None:
 def png_texts(png: bytes) -> dict[str, str]:
     """The texts of a PNG by keyword, the first of each; the beginning of a file is enough.
 
-    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8).
+    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8); ComfyUI's own
+    chunk comf of animations is like tEXt.
     """
     texts = PngTexts()
     for kind, body in _chunks(png):
@@ -205,4 +206,9 @@ def _inflated(text: bytes) -> bytes:
     return plain if inflater.eof else b""
 
 
-_DECODERS = {b"tEXt": _plain_text, b"zTXt": _packed_text, b"iTXt": _international_text}
+_DECODERS = {
+    b"tEXt": _plain_text,
+    b"comf": _plain_text,
+    b"zTXt": _packed_text,
+    b"iTXt": _international_text,
+}
