@@ -200,6 +200,11 @@ class ComfyUIClient:
         infos = await asyncio.gather(*(self._node_info(name) for name in names))
         return {info.name: info for info in infos if info}
 
+    async def all_object_info(self) -> dict[str, JsonValue]:
+        """What the server says of all its node classes, as it says it; some megabytes."""
+        reply = await self._send(requests.all_object_info_request())
+        return protocol.decode_all_object_info(reply)
+
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""
         reply = await self._send(requests.models_request("checkpoints"))

@@ -156,6 +156,11 @@ def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
         )
 
 
+def decode_all_object_info(reply: Reply) -> dict[str, Json]:
+    """Every node class as the server describes it."""
+    return _object(reply)
+
+
 def decode_system_stats(reply: Reply) -> SystemStats:
     """The server and its devices."""
     answer = _object(reply)

@@ -78,6 +78,11 @@ def object_info_request(class_name: str) -> Request:
     return Request("GET", f"/object_info/{quote(class_name, safe='')}")
 
 
+def all_object_info_request() -> Request:
+    """GET /object_info: every class."""
+    return Request("GET", "/object_info")
+
+
 def view_request(output: OutputFile) -> Request:
     """GET /view of one file."""
     params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}

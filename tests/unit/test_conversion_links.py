@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from anime.core.conversion.findings import ModelFile
 from anime.errors import WorkflowNotConvertible
 from tests.support.editor_workflows import (
     OTHER_SUBGRAPH,
@@ -331,17 +332,21 @@ def test_a_link_that_does_not_fit_is_told() -> None:
     ]
 
 
-def test_the_model_files_are_those_that_nodes_and_notes_name() -> None:
+def test_missing_models_have_the_address_that_nodes_and_notes_name() -> None:
     models = [{"name": "a.safetensors", "url": "https://models.example/a", "directory": "loras"}]
     note = "[b.safetensors](https://models.example/b), [a.safetensors](https://other.example/a)"
     of = workflow(
         [
-            node(1, "Number", values=[1], properties={"models": models}),
+            node(1, "Loader", values=["a.safetensors"], properties={"models": models}),
             node(2, "MarkdownNote", values=[f"Get {note} and [docs](https://docs.example)"]),
+            node(3, "Loader", values=["sub\\b.safetensors"]),
+            node(4, "Loader", values=["c.safetensors"]),
+            node(5, "Loader", values=["one.safetensors"]),
+            node(6, "KSampler", values=[7, "fixed", 20, 8, "gone", 1]),
         ]
     )
-    found = [(each.name, each.url, each.directory) for each in converted(of).model_files]
-    assert found == [
-        ("a.safetensors", "https://models.example/a", "loras"),
-        ("b.safetensors", "https://models.example/b", None),
-    ]
+    assert converted(of).missing_models == (
+        ModelFile("a.safetensors", "https://models.example/a", "loras"),
+        ModelFile("b.safetensors", "https://models.example/b"),
+        ModelFile("c.safetensors"),
+    )

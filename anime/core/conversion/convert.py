@@ -28,7 +28,7 @@ from anime.core.conversion.links import (
     Primitive,
     input_type,
 )
-from anime.core.conversion.model_files import model_files_of
+from anime.core.conversion.model_files import missing_models, model_files_of
 from anime.core.conversion.node_ids import with_unique_ids
 from anime.core.conversion.result_check import check_links, cycle_in
 from anime.core.conversion.scopes import Definitions, InstanceScope, Scope, check_size
@@ -69,7 +69,7 @@ def convert(workflow: Mapping[str, Any], definitions: NodeDefinitions) -> Conver
     return Conversion(
         graph=graph,
         warnings=(*conversion.warnings, *check_links(graph, definitions)),
-        model_files=model_files_of(parsed),
+        missing_models=missing_models(graph, definitions, model_files_of(parsed)),
     )
 
 

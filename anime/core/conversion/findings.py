@@ -43,10 +43,10 @@ class ModelFile:
 class Conversion:
     """A graph that ComfyUI's editor would submit for the workflow.
 
-    `warnings` say where it differs from what is meant or may be refused by the server;
-    `model_files` are those that the workflow names with an address.
+    `warnings` say where it may not be what is meant; `missing_models` are the files that it
+    loads and the server does not have.
     """
 
     graph: Graph
     warnings: tuple[NodeFinding, ...] = ()
-    model_files: tuple[ModelFile, ...] = ()
+    missing_models: tuple[ModelFile, ...] = ()

@@ -1,15 +1,40 @@
-"""The model files that a workflow names, with the addresses it has for them."""
+"""The model files that a workflow needs, with the addresses that it has for them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from anime.core.conversion.definitions import COMBO, NodeDefinitions
 from anime.core.conversion.editor_format import NEVER, EditorNode, EditorWorkflow
 from anime.core.conversion.findings import ModelFile
+from anime.core.graphs import Graph
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
+_SUFFIXES = ("safetensors", "ckpt", "pt", "pth", "gguf", "sft", "bin", "onnx")
+_IS_MODEL = re.compile(rf"\.(?:{'|'.join(_SUFFIXES)})$", re.IGNORECASE)
 _MODEL_LINK = re.compile(
-    r"\[([^\]\n]+\.(?:safetensors|ckpt|pt|pth|gguf|sft|bin|onnx))\]\((https?://[^)\s]+)\)"
+    rf"\[([^\]\n]+\.(?:{'|'.join(_SUFFIXES)}))\]\((https?://[^)\s]+)\)", re.IGNORECASE
 )
+
+
+def missing_models(
+    graph: Graph, definitions: NodeDefinitions, named: Iterable[ModelFile]
+) -> tuple[ModelFile, ...]:
+    """The model files that the graph loads and the server does not offer, each once.
+
+    `named` are the files for which the workflow has an address.
+    """
+    known = {each.name: each for each in named}
+    found: dict[str, ModelFile] = {}
+    for node in graph.values():
+        inputs = definitions[node["class_type"]].inputs_by_name
+        for name, value in node["inputs"].items():
+            each = inputs.get(name)
+            if not isinstance(value, str) or not each or each.widget_kind != COMBO:
+                continue
+            if value not in each.choices and _IS_MODEL.search(value):
+                file = value.replace("\\", "/").rpartition("/")[2]
+                found.setdefault(value, known.get(file, ModelFile(value)))
+    return tuple(found.values())
 
 
 def model_files_of(workflow: EditorWorkflow) -> tuple[ModelFile, ...]:
