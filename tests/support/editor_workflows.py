@@ -143,7 +143,7 @@ def node(
 
 
 def link(link_id: int, origin: int, origin_slot: int, target: int, target_slot: int) -> list[Any]:
-    """A link on the canvas."""
+    """A link at the top level."""
     return [link_id, origin, origin_slot, target, target_slot, "*"]
 
 

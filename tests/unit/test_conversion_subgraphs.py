@@ -160,7 +160,7 @@ class TestModes:
     """Muted and bypassed instances."""
 
     @pytest.mark.parametrize(("mode", "left"), [(2, {}), (4, {"one": ["2", 0]})])
-    def test_on_the_canvas_their_inside_is_left_out(self, mode: int, left: Json) -> None:
+    def test_at_the_top_level_their_inside_is_left_out(self, mode: int, left: Json) -> None:
         part = prompt_part()
         part["inputs"][0] |= {"name": "conditioning", "type": "CONDITIONING"}
         of = used(
@@ -303,7 +303,7 @@ def test_the_index_of_a_custom_combo_follows_the_choice_of_its_instance() -> Non
 class TestIds:
     """An inner node whose id is taken gets one more than the highest so far."""
 
-    def test_ids_of_the_canvas_are_taken(self) -> None:
+    def test_ids_of_the_top_level_are_taken(self) -> None:
         part = prompt_part()
         part["nodes"][0]["id"] = 1
         for each in part["links"]:

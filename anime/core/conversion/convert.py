@@ -89,10 +89,10 @@ class _Inputs:
 class _Converter:
     """Converts the nodes one by one, and collects what is to be said of them."""
 
-    def __init__(self, canvas: Scope, group_faults: Mapping[str, str]) -> None:
-        self._canvas = canvas
+    def __init__(self, top: Scope, group_faults: Mapping[str, str]) -> None:
+        self._top = top
         self._group_faults = group_faults
-        self._definitions = canvas.definitions
+        self._definitions = top.definitions
         self._links = LinkFollower()
         self.warnings: list[NodeFinding] = []
         self.refusals: list[NodeFinding] = []
@@ -100,7 +100,7 @@ class _Converter:
     def graph(self) -> Graph:
         """The API graph, as far as its nodes can be converted; see `refusals`."""
         graph: Graph = {}
-        for scope, node in self._canvas.nodes():
+        for scope, node in self._top.nodes():
             if node.mode in {NEVER, BYPASSED} or node.type in VIRTUAL:
                 self._refuse_promoted_primitive(scope, node)
                 continue
@@ -236,7 +236,7 @@ class _Converter:
 
     def _named_value(self, scope: Scope, named: str, widget: str) -> JsonValue:
         """The value that `%NODE.widget%` stands for; None if there is no such node or widget."""
-        nodes = [node for node in self._canvas.graph.nodes if not scope.is_instance(node)]
+        nodes = [node for node in self._top.graph.nodes if not scope.is_instance(node)]
         found = [node for node in nodes if _name_for_files(node) == named] or [
             node for node in nodes if self._title(node) == named
         ]

@@ -185,7 +185,7 @@ class Subgraph(EditorGraph):
 
 
 class EditorWorkflow(EditorGraph):
-    """A whole file: what is on the canvas, and the subgraphs."""
+    """A whole file: its top level, and the subgraphs."""
 
     last_node_id: int = 0
     subgraphs: tuple[Subgraph, ...] = ()
@@ -197,7 +197,7 @@ class EditorWorkflow(EditorGraph):
         return {subgraph.id: subgraph for subgraph in self.subgraphs}
 
     def graphs(self) -> Iterator[EditorGraph]:
-        """The canvas, then each subgraph in the order of the file."""
+        """The top level, then each subgraph in the order of the file."""
         yield self
         yield from self.subgraphs
 

@@ -1,6 +1,6 @@
 """Ids that are unique in the whole file: an inner node's id is part of what the server is sent.
 
-The editor gives a node of a subgraph another id where its own is taken by the canvas or by an
+The editor gives a node of a subgraph another id where its own is taken at the top level or by an
 earlier subgraph: one more than the highest so far.
 """
 

@@ -1,4 +1,4 @@
-"""The canvas and each use of a subgraph, with the values that instances hold for inner nodes."""
+"""The top level and each use of a subgraph, with the values that instances hold inside."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ class InstanceValues:
 
 
 class Scope:
-    """One use of a graph: the canvas here, the inside of an instance in `InstanceScope`."""
+    """One use of a graph: the top level here, the inside of an instance in `InstanceScope`."""
 
     prefix = ""  # of the ids of its nodes in the API graph
 
@@ -101,7 +101,7 @@ class Scope:
     def nodes(self) -> Iterator[tuple["Scope", EditorNode]]:
         """Every node in here and further inside, but for the instances themselves.
 
-        A muted or bypassed instance leaves out its inside on the canvas, but not within a
+        A muted or bypassed instance leaves out its inside at the top level, but not in a
         subgraph: so does the editor.
         """
         for node in self.graph.nodes:
@@ -112,7 +112,7 @@ class Scope:
 
     @cached_property
     def instance_values(self) -> InstanceValues:
-        """The values that the instance, whose inside this is, holds; none on the canvas."""
+        """The values that the instance, whose inside this is, holds; none at the top level."""
         return InstanceValues()
 
 
