@@ -254,7 +254,7 @@ class _Converter:
         return values.values.get(widget) if values else None
 
     def _warn_of_misfits(self, scope: Scope, node: EditorNode, values: WidgetValues) -> None:
-        if values.is_by_name:
+        if values.corrects_list:
             self._warn(
                 scope, node, "its values are read by name: their list is of another version."
             )

@@ -99,11 +99,11 @@ def _before(
     if node.type == REROUTE:
         first = next(iter(node.inputs), None)
         return (scope, first.link) if first and first.link is not None else None
-    if node.type == PRIMITIVE:
-        return Primitive(node)
     if node.mode == BYPASSED:
         bridge = _bridge(scope, node, link.origin_slot, wanted)
         return None if bridge is None else (scope, bridge)
+    if node.type == PRIMITIVE:
+        return Primitive(node)
     if scope.is_instance(node):
         return _inside(scope.inside(node), link.origin_slot)
     return None if node.type in VIRTUAL else Output(scope, node, link.origin_slot)

@@ -30,7 +30,8 @@ class WidgetValues:
 
     `sockets` are the inputs without a value. `misfits` are values of another kind than their
     input, as `steps is 'flow'`; `wrong_count` says so if there are more or fewer values than
-    widgets. `is_by_name` is true where the file's values by name were taken in place of the list.
+    widgets. `is_by_name` is true where the file's values by name were taken in place of the list,
+    `corrects_list` if that makes a difference.
     """
 
     values: dict[str, JsonValue] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class WidgetValues:
     misfits: list[str] = field(default_factory=list)
     wrong_count: str | None = None
     is_by_name: bool = False
+    corrects_list: bool = False
 
     @property
     def is_uncertain(self) -> bool:
@@ -61,6 +63,7 @@ def widget_values(node: EditorNode, definition: NodeDefinition) -> WidgetValues:
     fits = not listed.misfits and listed.wrong_count is None
     if fits or not named.fits or len(by_name.misfits) > len(listed.misfits):
         return listed
+    by_name.corrects_list = by_name.values != listed.values
     return by_name
 
 
