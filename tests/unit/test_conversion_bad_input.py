@@ -129,20 +129,21 @@ def test_a_link_of_a_subgraph_that_feeds_itself_is_refused() -> None:
         converted(of)
 
 
-def test_ten_thousand_nodes_in_one_chain_take_seconds() -> None:
-    count = 10_000
+def test_ten_thousand_nodes_behind_one_chain_take_seconds() -> None:
+    count, takers = 8_000, 2_000
     nodes = [node(0, "Picture", values=["a.png", "image"])]
     for each in range(1, count):
-        kind = ("Reroute", "Invert")[each % 2]
-        mode = 4 if each % 5 == 1 else 0
+        kind, mode = (("Reroute", 0), ("Invert", 4))[each % 2]
         nodes.append(node(each, kind, slot("image", each, "IMAGE"), outputs=["IMAGE"], mode=mode))
-    takers = [node(count + n, "Invert", slot("image", count + n, "IMAGE")) for n in range(5_000)]
+    nodes += [node(count + n, "Invert", slot("image", count + n, "IMAGE")) for n in range(takers)]
     links = [link(each, each - 1, 0, each, 0) for each in range(1, count)]
-    links += [link(count + n, count - 1, 0, count + n, 0) for n in range(5_000)]
+    links += [link(count + n, count - 1, 0, count + n, 0) for n in range(takers)]
     begun = time.process_time()
-    found = inputs_of(workflow([*nodes, *takers], links))
-    assert len(found) == 1 + 4_000 + 5_000
-    assert time.process_time() - begun < 20
+    found = inputs_of(workflow(nodes, links))
+    # Where each taker goes back the whole way, it is sixteen million steps: half a minute.
+    assert time.process_time() - begun < 10
+    assert len(found) == 1 + takers
+    assert found[str(count)] == {"image": ["0", 0]}
 
 
 def test_more_nodes_than_the_limit_are_refused() -> None:

@@ -261,6 +261,7 @@ class TestPrompts:
             ("{only} {} {a{b}c}", "only  abc"),
             (r"\{kept\} \| a \n b", r"{kept} | a \n b"),
             ("a | b", "a | b"),
+            (r"\{ {a} \}\}", "{ a }}"),
         ],
     )
     def test_comments_and_braces_without_a_choice_go(self, text: str, sent: str) -> None:

@@ -82,6 +82,11 @@ def test_missing_values_are_those_of_the_inner_widgets() -> None:
     assert (found["71:100"]["text"], found["71:101"]["strength"]) == ("inner", 0.5)
 
 
+def test_null_keeps_the_value_of_the_inner_widget() -> None:
+    found = inputs_of(used(instance(70, values=[None, 0.1])))
+    assert (found["70:100"]["text"], found["70:101"]["strength"]) == ("inner", 0.1)
+
+
 def test_only_inputs_that_lead_to_a_widget_of_this_server_have_a_place() -> None:
     part = prompt_part()
     part["nodes"][0]["inputs"][1]["name"] = "gone"
@@ -352,7 +357,7 @@ class TestGroupNodes:
                 node(
                     95,
                     "workflow>prompt",
-                    slot("clip", 10, "CLIP"),
+                    slot(more.pop("slot", "clip"), 10, "CLIP"),
                     values=more.pop("values", ["group text", 0.77]),
                     outputs=more.pop("outputs", ["CONDITIONING"]),
                 ),
@@ -377,6 +382,7 @@ class TestGroupNodes:
             ({"values": ["group text"]}, "which value belongs to which inner node"),
             ({"outputs": ["LATENT"]}, "which slot belongs to which inner node"),
             ({"links": []}, "which slot belongs to which inner node"),
+            ({"slot": "vae"}, "which slot belongs to which inner node"),
             ({"links": ["?"]}, "cannot be read"),
             ({"nodes": [{"type": "workflow>other"}]}, "another group node is in it"),
         ],
@@ -414,6 +420,17 @@ class TestSize:
         for levels in (MOST_LEVELS + 1, 1000):
             with pytest.raises(InvalidWorkflow, match="nested in more than"):
                 converted(nested(levels))
+
+    def test_levels_are_bounded_where_a_part_of_them_is_used_elsewhere_too(self) -> None:
+        half = MOST_LEVELS // 2 + 1
+
+        def nested(first: int, last: str) -> list[Json]:
+            ids = [*map(str, range(first, first + half)), last]
+            return [subgraph([node(2000 + int(a), b)], [], of=a) for a, b in pairwise(ids)]
+
+        parts = [*nested(0, "Number"), *nested(1000, "0")]
+        with pytest.raises(InvalidWorkflow, match="nested in more than"):
+            converted(used(instance(70, of="0"), instance(71, of="1000"), parts=parts))
 
     def test_nodes_are_counted_before_they_are_made(self) -> None:
         doubling = [
