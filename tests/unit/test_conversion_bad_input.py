@@ -1,9 +1,14 @@
 """Files that are no workflow, contradict themselves or are made to hurt: each gets a sentence."""
 
+import json
 import time
+from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anime.core.conversion.convert import convert
 from anime.core.conversion.definitions import NodeDefinitions
@@ -86,8 +91,9 @@ def test_an_id_may_be_a_number_or_a_text() -> None:
     "links", [[], [link(5, 99, 0, 1, 0)], [link(5, -10, 0, 1, 0)], [link(5, 2, -1, 1, 0)]]
 )
 def test_a_link_to_nowhere_gives_nothing(links: list[Any]) -> None:
-    of = workflow([node(1, "Invert", slot("image", 5)), node(2, "Reroute")], links)
-    assert inputs_of(of) == {"1": {}}
+    for kind, mode in (("Reroute", 0), ("Invert", 4)):
+        of = workflow([node(1, "Invert", slot("image", 5)), node(2, kind, mode=mode)], links)
+        assert inputs_of(of) == {"1": {}}
 
 
 def test_a_cycle_of_nodes_that_run_is_refused() -> None:
@@ -167,8 +173,68 @@ def test_what_describes_no_node_classes_is_refused(object_info: Json) -> None:
         {"input": {"required": {"a": ["COMFY_DYNAMICCOMBO_V3", {"options": [None, {}]}]}}},
         {"input": {"required": {"a": ["COMFY_AUTOGROW_V3", {"template": None}]}}},
         {"input": {"required": {}}, "output": None, "input_order": {"required": ["gone"]}},
+        {"input": {"required": "a", "optional": 5}, "output": 5, "input_order": {"required": [5]}},
+        {"input": {"required": {"a": ["COMFY_DYNAMICCOMBO_V3", {"options": 5}]}}},
     ],
 )
 def test_odd_definitions_do_not_stop_a_conversion(entry: Json) -> None:
     found = inputs_of(workflow([node(1, "Odd", values=[1])]), Odd=entry)
     assert found.keys() == {"1"}
+
+
+def places_in(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to everything in a value."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, part in parts if isinstance(value, dict | list) else ():
+        found += [(*place, key), *places_in(part, (*place, key))]
+    return found
+
+
+WHOLE = workflow(
+    [
+        node(1, "Picture", values=["a.png", "image"], outputs=["IMAGE", "MASK"]),
+        node(2, "Reroute", slot("", 5), outputs=["*"]),
+        node(3, "Invert", slot("image", 6, "IMAGE"), mode=4, outputs=["IMAGE"]),
+        node(4, "PrimitiveNode", values=[3, "fixed"]),
+        node(
+            70,
+            SUBGRAPH,
+            slot("image", 7),
+            slot("size", 8),
+            values=["factor", 3],
+            properties={"proxyWidgets": [["10", "resize"], ["10", "resize.factor"]]},
+        ),
+    ],
+    [link(5, 1, 0, 2, 0), link(6, 2, 0, 3, 0), link(7, 3, 0, 70, 0), link(8, 4, 0, 70, 1)],
+    subgraphs=[
+        subgraph(
+            [
+                node(
+                    10,
+                    "Resize",
+                    slot("input", 1),
+                    slot("resize.factor", 2),
+                    values=["factor", 2.0, "area"],
+                )
+            ],
+            [(1, -10, 0, 10, 0, "IMAGE"), (2, -10, 1, 10, 1, "FLOAT"), (3, 10, 0, -20, 0, "*")],
+            inputs={"image": "IMAGE", "size": "FLOAT"},
+            outputs=["IMAGE"],
+        )
+    ],
+)
+JUNK = (None, True, -1, 0, 2**70, 1.5, "", "Reroute", "10", [], [1], {}, {"a": 1}, -10, 2, 4, "*")
+
+
+@given(st.lists(st.tuples(st.sampled_from(places_in(WHOLE)), st.sampled_from(JUNK)), max_size=4))
+def test_a_file_that_is_damaged_anywhere_is_converted_or_refused(changes: list[Any]) -> None:
+    damaged = deepcopy(WHOLE)
+    for place, junk in changes:
+        part = damaged
+        with suppress(KeyError, IndexError, TypeError):  # an earlier change took that place away
+            for key in place[:-1]:
+                part = part[key]
+            part[place[-1]] = deepcopy(junk)
+    with suppress(InvalidWorkflow):
+        json.dumps(converted(damaged).graph)

@@ -77,18 +77,18 @@ class InputDefinition:
     def inputs_by_choice(self) -> Mapping[str, tuple["InputDefinition", ...]]:
         """The inputs that each choice of a dynamic combo brings, by the choice."""
         listed = self.settings.get("options") if self.kind == DYNAMIC_COMBO else None
+        options = [_as_object(option) for option in _as_list(listed)]
         return {
             str(option.get("key")): inputs_of(option.get("inputs"), None)
-            for option in listed or ()
-            if isinstance(option, dict)
+            for option in options
+            if "key" in option
         }
 
     @cached_property
     def item(self) -> "InputDefinition | None":
         """What each input of an autogrow group takes."""
         template = self.settings.get("template") if self.kind == AUTOGROW else None
-        items = inputs_of(template.get("input"), None) if isinstance(template, dict) else ()
-        return items[0] if items else None
+        return next(iter(inputs_of(_as_object(template).get("input"), None)), None)
 
     @property
     def default(self) -> JsonValue:
@@ -155,43 +155,48 @@ class NodeDefinitions(Mapping[str, NodeDefinition]):
         return len(self._entries)
 
 
+def inputs_of(groups: object, order: object) -> tuple[InputDefinition, ...]:
+    """The inputs of a class or of an option: required, then optional, each in its order."""
+    found: list[InputDefinition] = []
+    for group, is_required in (("required", True), ("optional", False)):
+        declared = _as_object(_as_object(groups).get(group))
+        ordered = [str(name) for name in _as_list(_as_object(order).get(group))]
+        names = dict.fromkeys([*(name for name in ordered if name in declared), *declared])
+        found += [_input_of(name, declared[name], is_required=is_required) for name in names]
+    return tuple(found)
+
+
 def _definition_of(name: str, entry: Mapping[str, Any]) -> NodeDefinition:
     return NodeDefinition(
         name=name,
         display_name=str(entry.get("display_name") or name),
         inputs=inputs_of(entry["input"], entry.get("input_order")),
-        output_types=tuple(_kind_of(each) for each in entry.get("output") or ()),
+        output_types=tuple(_kind_of(each) for each in _as_list(entry.get("output"))),
         is_output=bool(entry.get("output_node")),
     )
 
 
-def inputs_of(groups: object, order: object) -> tuple[InputDefinition, ...]:
-    """The inputs of a class or of an option: required, then optional, each in its order."""
-    found: list[InputDefinition] = []
-    for group, is_required in (("required", True), ("optional", False)):
-        declared = (groups.get(group) if isinstance(groups, dict) else None) or {}
-        ordered = (order.get(group) if isinstance(order, dict) else None) or ()
-        names = dict.fromkeys([name for name in ordered if name in declared])
-        found += [
-            _input_of(name, declared[name], is_required=is_required)
-            for name in (names | dict.fromkeys(declared))
-        ]
-    return tuple(found)
-
-
-def _input_of(name: str, declared: Any, *, is_required: bool) -> InputDefinition:
-    kind = declared[0] if isinstance(declared, list) and declared else ANY_TYPE
-    settings = declared[1] if isinstance(declared, list) and len(declared) > 1 else {}
-    settings = settings if isinstance(settings, dict) else {}
+def _input_of(name: str, declared: object, *, is_required: bool) -> InputDefinition:
+    spelled = _as_list(declared)
+    kind = spelled[0] if spelled else ANY_TYPE
+    settings = _as_object(spelled[1] if len(spelled) > 1 else None)
     choices = kind if isinstance(kind, list) else settings.get("options")
     return InputDefinition(
         name=name,
         kind=_kind_of(kind),
         settings=settings,
-        choices=choices if isinstance(choices, list) and _kind_of(kind) == COMBO else (),
+        choices=_as_list(choices) if _kind_of(kind) == COMBO else (),
         is_required=is_required,
     )
 
 
 def _kind_of(kind: object) -> str:
     return COMBO if isinstance(kind, list) else str(kind)
+
+
+def _as_object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []

@@ -90,7 +90,7 @@ def _before(
     scope: Scope, link: EditorLink | None, node: EditorNode | None, wanted: str
 ) -> "_Step | LinkOrigin":
     """The link that is meant by one to something virtual, or the origin."""
-    if link is None:
+    if link is None or link.origin_slot < 0:
         return None
     if link.origin_id == SUBGRAPH_INPUTS and isinstance(scope, InstanceScope):
         return _outside(scope, link.origin_slot)
@@ -111,7 +111,7 @@ def _before(
 
 def _outside(scope: InstanceScope, slot: int) -> "_Step | LinkOrigin":
     """What feeds an input of a subgraph, seen from inside."""
-    if not 0 <= slot < len(scope.subgraph.inputs):
+    if slot >= len(scope.subgraph.inputs):
         return None
     name = scope.subgraph.inputs[slot].name
     link_id = scope.instance.links_by_name.get(name)
@@ -121,7 +121,7 @@ def _outside(scope: InstanceScope, slot: int) -> "_Step | LinkOrigin":
 def _inside(scope: InstanceScope, slot: int) -> "_Step | None":
     """What feeds an output of a subgraph, seen from outside."""
     outputs = scope.subgraph.links_to_output
-    links = outputs[slot] if 0 <= slot < len(outputs) else ()
+    links = outputs[slot] if slot < len(outputs) else ()
     return (scope, links[0].id) if links else None
 
 
