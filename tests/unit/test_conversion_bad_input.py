@@ -184,9 +184,10 @@ def test_odd_definitions_do_not_stop_a_conversion(entry: Json) -> None:
 
 def places_in(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The way to everything in a value."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    if not isinstance(value, dict | list):
+        return []
     found = []
-    for key, part in parts if isinstance(value, dict | list) else ():
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
         found += [(*place, key), *places_in(part, (*place, key))]
     return found
 
@@ -224,7 +225,25 @@ WHOLE = workflow(
         )
     ],
 )
-JUNK = (None, True, -1, 0, 2**70, 1.5, "", "Reroute", "10", [], [1], {}, {"a": 1}, -10, 2, 4, "*")
+JUNK: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    2**70,
+    1.5,
+    "",
+    "Reroute",
+    "10",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    -10,
+    2,
+    4,
+    "*",
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from(places_in(WHOLE)), st.sampled_from(JUNK)), max_size=4))
