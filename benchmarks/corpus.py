@@ -65,7 +65,8 @@ async def measure(place: CorpusPlace) -> list[Row]:
             "There is nothing to convert.",
             "Give --templates FOLDER|PACKAGE==VERSION and --object-info FILE|URL.",
         )
-    definitions = await load_object_info(place.object_info, timeout_seconds=60)
+    classes = await load_object_info(place.object_info, timeout_seconds=60)
+    definitions = classes.definitions
     with scratch_folder() as scratch:
         outcome = await asyncio.to_thread(
             _convert_all, _templates(place.templates, scratch), definitions

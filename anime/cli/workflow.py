@@ -14,8 +14,9 @@ from anime.cli.terminal import print_error, print_json, print_note, print_result
 from anime.errors import AlreadyExists, AnimeError, InvalidWorkflow, WorkflowNotConvertible
 
 if TYPE_CHECKING:
-    from anime.core.conversion.definitions import NodeDefinitions
+    from anime.comfyui.object_info import ServerClasses
     from anime.core.conversion.findings import Conversion
+    from anime.core.graph_validation import GraphProblem
 
 _SERVER_SECONDS = 60.0  # for an answer of some megabytes
 
@@ -53,9 +54,9 @@ def convert(
     from anime.comfyui.object_info import load_object_info
 
     _refuse_same_name(files)
-    definitions = asyncio.run(load_object_info(object_info, timeout_seconds=_SERVER_SECONDS))
+    classes = asyncio.run(load_object_info(object_info, timeout_seconds=_SERVER_SECONDS))
     outcomes = [
-        _convert(file, output_dir / f"{file.stem}.json", definitions, may_replace=replace)
+        _convert(file, output_dir / f"{file.stem}.json", classes, may_replace=replace)
         for file in files
     ]
     if json:
@@ -69,11 +70,15 @@ def convert(
 
 @dataclass(frozen=True)
 class FileConversion:
-    """What became of one file: a graph, or the reason why there is none."""
+    """What became of one file: a graph, or the reason why there is none.
+
+    `problems` are what the server would refuse in the graph.
+    """
 
     file: Path
     output: Path
     conversion: "Conversion | None" = None
+    problems: "tuple[GraphProblem, ...]" = ()
     error: AnimeError | None = None
 
     def as_json(self) -> JsonValue:
@@ -84,6 +89,7 @@ class FileConversion:
                 "output": str(self.output),
                 "warnings": [asdict(warning) for warning in self.conversion.warnings],
                 "missing_models": [asdict(model) for model in self.conversion.missing_models],
+                "problems": [asdict(problem) for problem in self.problems],
             }
         refusals = self.error.refusals if isinstance(self.error, WorkflowNotConvertible) else ()
         return {
@@ -100,27 +106,31 @@ class FileConversion:
             return
         for warning in self.conversion.warnings:
             print_note(f"{self.file}: {warning}")
-        for model in self.conversion.missing_models:
+        models = self.conversion.missing_models
+        for model in models:
             source = f"get it from {model.url}" if model.url else "the file does not say from where"
             print_note(f"{self.file}: the server has no {model.name}; {source}.")
+        for problem in self.problems:
+            if not any(model.name in problem.fault for model in models):
+                print_note(f"{self.file}: the server would refuse {problem}")
         print_result(str(self.output))
 
 
 def _convert(
-    file: Path, output: Path, definitions: "NodeDefinitions", *, may_replace: bool
+    file: Path, output: Path, classes: "ServerClasses", *, may_replace: bool
 ) -> FileConversion:
     from anime.assets.workflow_files import load_workflow, write_graph
     from anime.core.conversion.sources import convert_source
 
     try:
-        conversion = convert_source(load_workflow(file), definitions)
+        conversion = convert_source(load_workflow(file), classes.definitions)
         write_graph(conversion.graph, output, may_replace=may_replace)
     except InvalidWorkflow as refused:
         refused.what = f"{file}: {refused.what}"
         return FileConversion(file, output, error=refused)
     except AlreadyExists as refused:
         return FileConversion(file, output, error=refused)
-    return FileConversion(file, output, conversion=conversion)
+    return FileConversion(file, output, conversion, classes.problems_of(conversion.graph))
 
 
 def _refuse_same_name(files: Sequence[Path]) -> None:

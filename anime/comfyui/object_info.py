@@ -3,11 +3,16 @@
 import gzip
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.models import NodeInfo
+from anime.comfyui.protocol import Reply, decode_object_info
 from anime.core.conversion.definitions import NodeDefinitions
+from anime.core.graph_validation import GraphProblem, check_graph
+from anime.core.graphs import Graph
 from anime.errors import ConfigurationError
 
 MAX_BYTES = 256 * 1024 * 1024  # unpacked; with hundreds of extensions it is some twenty
@@ -15,7 +20,25 @@ _GZIP = b"\x1f\x8b"
 _TODO = "Save the answer of a ComfyUI to GET /object_info, and give that file; it may be gzipped."
 
 
-async def load_object_info(source: str, *, timeout_seconds: float) -> NodeDefinitions:
+class ServerClasses:
+    """The node classes of a server, to convert workflows for it and to check graphs."""
+
+    def __init__(self, object_info: Mapping[str, Any]) -> None:
+        self.definitions = NodeDefinitions(object_info)
+        self._object_info = object_info
+
+    def problems_of(self, graph: Graph) -> tuple[GraphProblem, ...]:
+        """What the server would refuse in a graph, as far as its classes tell."""
+        names = {node["class_type"] for node in graph.values()} & self._object_info.keys()
+        infos = {name: info for name in sorted(names) if (info := self._info_of(name))}
+        return check_graph(graph, infos)
+
+    def _info_of(self, name: str) -> NodeInfo | None:
+        answer = json.dumps({name: self._object_info[name]}).encode()
+        return decode_object_info(Reply(200, "application/json", answer), name)
+
+
+async def load_object_info(source: str, *, timeout_seconds: float) -> ServerClasses:
     """The node classes in a file, or of the server at a URL.
 
     Raises:
@@ -25,8 +48,8 @@ async def load_object_info(source: str, *, timeout_seconds: float) -> NodeDefini
     """
     if source.startswith(("http://", "https://")):
         async with ComfyUIClient(source, timeout_seconds=timeout_seconds) as client:
-            return NodeDefinitions(await client.all_object_info())
-    return NodeDefinitions(_read(Path(source)))
+            return ServerClasses(await client.all_object_info())
+    return ServerClasses(_read(Path(source)))
 
 
 def _read(path: Path) -> dict[str, Any]:

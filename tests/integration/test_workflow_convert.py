@@ -119,6 +119,20 @@ async def test_a_refused_file_leaves_nothing_and_the_others_are_converted(
     assert convert.graphs() == {"good": CONVERTED}
 
 
+async def test_what_the_server_would_refuse_is_told(convert: Converter) -> None:
+    sampler = node(1, "KSampler", values=[7, "fixed", 20, 8.0, "gone", 1.0])
+    file = convert.write("one.json", workflow([sampler]))
+    done = await convert(file)
+    assert done.code == 0
+    assert 'the server would refuse KSampler "KSampler": model is missing.' in done.err
+    again = await convert(file, "--replace", "--json")
+    [outcome] = json.loads(again.out)
+    assert "model is missing." in [each["fault"] for each in outcome["problems"]]
+    assert any(
+        'sampler_name "gone" does not exist' in each["fault"] for each in outcome["problems"]
+    )
+
+
 def two_prompts(path: Path) -> Path:
     info = PngInfo()
     info.add_text("prompt", json.dumps(RAN))
