@@ -194,16 +194,16 @@ class ComfyUIClient:
         """The server's versions and memory."""
         return protocol.decode_system_stats(await self._send(requests.system_stats_request()))
 
+    async def all_object_info(self) -> dict[str, JsonValue]:
+        """What the server says of all its node classes, as it says it; some megabytes."""
+        reply = await self._send(requests.all_object_info_request())
+        return protocol.decode_all_object_info(reply)
+
     async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
         """The inputs of these node classes; a class that the server lacks is left out."""
         names = sorted(set(classes))
         infos = await asyncio.gather(*(self._node_info(name) for name in names))
         return {info.name: info for info in infos if info}
-
-    async def all_object_info(self) -> dict[str, JsonValue]:
-        """What the server says of all its node classes, as it says it; some megabytes."""
-        reply = await self._send(requests.all_object_info_request())
-        return protocol.decode_all_object_info(reply)
 
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""

@@ -134,6 +134,11 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
         )
 
 
+def decode_all_object_info(reply: Reply) -> dict[str, Json]:
+    """Every node class as the server describes it."""
+    return _object(reply)
+
+
 def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
     """A node class with its inputs; None for a class that the server does not have."""
     if reply.status == 404:
@@ -154,11 +159,6 @@ def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
             required=required,
             optional=optional,
         )
-
-
-def decode_all_object_info(reply: Reply) -> dict[str, Json]:
-    """Every node class as the server describes it."""
-    return _object(reply)
 
 
 def decode_system_stats(reply: Reply) -> SystemStats:
