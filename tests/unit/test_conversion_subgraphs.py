@@ -161,6 +161,36 @@ def test_an_output_takes_its_first_link_and_may_come_from_an_input() -> None:
     assert (found["width"], found["height"]) == (["70:6", 0], ["8", 0])
 
 
+class TestOtherVersion:
+    """An instance whose list has values of widgets that this server does not know."""
+
+    def saved(self, values: Any, **more: Any) -> Json:
+        part = prompt_part()
+        part["nodes"][0]["inputs"][1]["name"] = "gone"
+        return used(instance(70, values=values, **more), parts=[part])
+
+    def test_its_values_are_read_by_name_if_the_file_has_them(self) -> None:
+        found = converted(
+            self.saved(["x", 0.3], widgets_values_named={"text": "x", "strength": 0.3})
+        )
+        assert found.graph["70:101"]["inputs"]["strength"] == 0.3
+        assert str(found.warnings[0]) == (
+            f"{SUBGRAPH} (70): its values are read by name: their list is of another version."
+        )
+
+    def test_it_is_refused_if_values_would_get_to_wrong_inputs(self) -> None:
+        with pytest.raises(WorkflowNotConvertible, match="which belongs to which") as refused:
+            converted(self.saved(["x", 0.3]))
+        assert [each.node_id for each in refused.value.refusals] == ["70"]
+
+    def test_spare_values_are_ignored(self) -> None:
+        assert inputs_of(self.saved([0.3, "spare"]))["70:101"]["strength"] == 0.3
+
+    def test_a_list_that_fits_wins_over_names(self) -> None:
+        of = used(instance(70, values=["a", 0.3], widgets_values_named={"text": "b"}))
+        assert inputs_of(of)["70:100"]["text"] == "a"
+
+
 class TestModes:
     """Muted and bypassed instances."""
 

@@ -100,7 +100,10 @@ class _Converter:
     def graph(self) -> Graph:
         """The API graph, as far as its nodes can be converted; see `refusals`."""
         graph: Graph = {}
+        used: dict[InstanceScope, None] = {}
         for scope, node in self._top.nodes():
+            if isinstance(scope, InstanceScope):
+                used[scope] = None
             if node.mode in {NEVER, BYPASSED} or node.type in VIRTUAL:
                 self._refuse_promoted_primitive(scope, node)
                 continue
@@ -112,6 +115,8 @@ class _Converter:
                 self.refusals.append(
                     self._finding(scope, node, "a link that feeds it leads back to itself.")
                 )
+        for inside in used:
+            self._judge_instance(inside)
         return graph
 
     def _converted(self, scope: Scope, node: EditorNode) -> dict[str, Any]:
@@ -132,6 +137,17 @@ class _Converter:
             "class_type": node.type,
             "_meta": {"title": self._title(node)},
         }
+
+    def _judge_instance(self, inside: InstanceScope) -> None:
+        """Note whether the values of an instance are on the right inputs."""
+        if inside.is_uncertain:
+            words = (
+                "it has more values than widgets here, and which belongs to which is not certain."
+            )
+            self.refusals.append(self._finding(inside.parent, inside.instance, words))
+        elif inside.is_by_name:
+            words = "its values are read by name: their list is of another version."
+            self._warn(inside.parent, inside.instance, words)
 
     def _refuse_promoted_primitive(self, scope: Scope, node: EditorNode) -> None:
         if node.type != PRIMITIVE or not isinstance(scope, InstanceScope):

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from anime.core.conversion.definitions import NodeDefinitions
+from anime.core.conversion.definitions import InputDefinition, NodeDefinitions
 from anime.core.conversion.editor_format import (
     BYPASSED,
     NEVER,
@@ -16,12 +17,15 @@ from anime.core.conversion.editor_format import (
     EditorWorkflow,
     Subgraph,
 )
-from anime.core.conversion.widgets import WidgetValues, widget_values
+from anime.core.conversion.widgets import WidgetValues, suits, widget_values
 from anime.errors import InvalidWorkflow
 
 MOST_NODES = 20_000  # once all subgraphs are expanded
 MOST_LEVELS = 100  # of subgraphs in subgraphs
 _FLATTEN = "Unpack some of the subgraphs in ComfyUI's editor, and save it again."
+
+
+_Leads: TypeAlias = dict[str, list[tuple[str, str]]]  # by input: id of an inner node, and widget
 
 
 class Definitions:
@@ -150,18 +154,45 @@ class InstanceScope(Scope):
         if self.instance.promoted_widgets:
             self._take_promoted(held, leads)
             return held
-        if isinstance(self.instance.widgets_values, dict):
-            named = self.instance.named_values
-        else:
-            named = dict(zip(leads, self.instance.values, strict=False))
+        listed = dict(zip(leads, self.instance.values, strict=False))
+        named = {key: value for key, value in self.instance.named_values.items() if key in leads}
         held.by_input |= {
-            name: value for name, value in named.items() if name in leads and value is not None
+            name: value
+            for name, value in (named if self.is_by_name else listed).items()
+            if value is not None
         }
         return held
 
-    def _take_promoted(
-        self, held: InstanceValues, leads: Mapping[str, list[tuple[str, str]]]
-    ) -> None:
+    @cached_property
+    def is_by_name(self) -> bool:
+        """Whether the instance's values by name count, as its list does not fit this server.
+
+        Values of inputs that lead to no widget of this server would shift all that come after.
+        """
+        if self.instance.promoted_widgets or not self.instance.named_values:
+            return False
+        count = len(self.instance.values)
+        return not 0 < count <= len(self._widgets_behind_inputs()) or not self._suits_list
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether values of the instance are on wrong inputs, and no names tell on which."""
+        is_list = not self.instance.promoted_widgets and not self.is_by_name
+        is_long = len(self.instance.values) > len(self._widgets_behind_inputs())
+        return is_list and is_long and not self._suits_list
+
+    @cached_property
+    def _suits_list(self) -> bool:
+        """Whether each value of the list is of the kind of the input that it would get."""
+        ends = (widgets[0] for widgets in self._widgets_behind_inputs().values())
+        return all(
+            each is None or suits(value, each)
+            for value, each in zip(
+                self.instance.values, (self._input_behind(*end) for end in ends), strict=False
+            )
+        )
+
+    def _take_promoted(self, held: InstanceValues, leads: _Leads) -> None:
         """Take the values as older editors saved them: in the order of the promoted widgets."""
         inputs = {widget: name for name, widgets in leads.items() for widget in widgets}
         values = self.instance.values
@@ -173,9 +204,9 @@ class InstanceScope(Scope):
             elif self._has_widget(*widget):
                 held.by_widget[widget] = self._own_value(*widget) if value is None else value
 
-    def _widgets_behind_inputs(self) -> dict[str, list[tuple[str, str]]]:
+    def _widgets_behind_inputs(self) -> _Leads:
         """For each input that leads to widgets: inner node and widget."""
-        found: dict[str, list[tuple[str, str]]] = {}
+        found: _Leads = {}
         for slot, links in zip(self.subgraph.inputs, self.subgraph.links_from_input, strict=True):
             ends = [end for link in links if (end := self._end_of(link))]
             if widgets := [end for end in ends if self._has_widget(*end)]:
@@ -198,6 +229,11 @@ class InstanceScope(Scope):
             return self.inside(node).saved_values.has(name)
         values = self.definitions.values_of(node)
         return values is not None and name in values.inputs
+
+    def _input_behind(self, node_id: str, name: str) -> InputDefinition | None:
+        """What the widget of an inner node takes; None if an inner instance shows it."""
+        values = self.definitions.values_of(self.graph.nodes_by_id[node_id])
+        return values.inputs.get(name) if values else None
 
     def _own_value(self, node_id: str, name: str) -> JsonValue:
         """The value that the widget of an inner node has of its own."""

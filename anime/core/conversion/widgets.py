@@ -179,7 +179,7 @@ def _keep(each: InputDefinition, name: str, given: object, dealt: WidgetValues) 
     value: JsonValue = given  # type: ignore[assignment]  # what a file's list holds is JSON
     if value is None and each.widget_kind == COMBO and each.choices:
         value = each.choices[0]
-    if not _suits(value, each):
+    if not suits(value, each):
         dealt.misfits.append(f"{name} is {_short(value)}")
     dealt.values[name] = value
 
@@ -231,7 +231,7 @@ def _without_forced(values: Sequence[Any], definition: NodeDefinition) -> Sequen
     return [value for value, dummy in zip(values, is_dummy, strict=True) if not dummy]
 
 
-def _suits(value: JsonValue, each: InputDefinition) -> bool:
+def suits(value: JsonValue, each: InputDefinition) -> bool:
     """Whether the value is of the input's kind; whether the server offers it is no matter here."""
     kind = each.widget_kind
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
