@@ -1,0 +1,83 @@
+"""Which node's file is the take."""
+
+from collections.abc import Collection
+
+from anime.core.proposals.findings import OutputProposal
+from anime.core.proposals.graph_view import GraphView
+
+# The kind of file by what flows into the node that saves it.
+_KINDS = {
+    "IMAGE": "image",
+    "SVG": "image",
+    "VIDEO": "video",
+    "AUDIO": "audio",
+    "MESH": "3d",
+    "SPLAT": "3d",
+    "VOXEL": "3d",
+}
+_FILM_CLASSES = ("Video", "WEBM", "Animated", "GIF")
+_PREFERRED = ("3d", "video", "audio", "image")  # the rest of a graph's files are steps on the way
+
+
+def propose_output(view: GraphView, shown: Collection[str]) -> OutputProposal | None:
+    """The node that saves the take; None if no node saves a picture, film, sound or mesh.
+
+    `shown` are the ids that App mode shows as outputs.
+    """
+    found = {node_id: _kind_of_file(view, node_id) for node_id in view.graph}
+    kinds = {node_id: kind for node_id, kind in found.items() if kind}
+    if not kinds:
+        return None
+    in_app = [node_id for node_id in kinds if node_id in shown]
+    ranked = sorted(in_app or kinds, key=lambda node_id: _rank(view, kinds, node_id))
+    chosen, others = ranked[0], tuple(ranked[1:])
+    kind = kinds[chosen]
+    signal = f"{view.class_of(chosen)} saves what the graph makes"
+    if in_app and len(kinds) > 1:
+        signal = f"{view.class_of(chosen)} is an output in App mode"
+    return OutputProposal(chosen, kind, signal, _doubt(view, chosen, others, kinds), others)
+
+
+def _kind_of_file(view: GraphView, node_id: str) -> str | None:
+    """What a node saves for good; None if it saves nothing, or a text."""
+    if "filename_prefix" not in view.values(node_id) or not view.definition(node_id).is_output:
+        return None
+    class_type = view.class_of(node_id)
+    if any(word in class_type for word in _FILM_CLASSES):
+        return "video"
+    for each in view.definition(node_id).inputs:
+        types = [part.strip() for part in each.kind.split(",")]
+        for part in types:
+            if part in _KINDS:
+                return _KINDS[part]
+            if part.startswith(("FILE_3D", "MODEL_3D", "LOAD_3D", "LOAD3D")):
+                return "3d"
+    if any(word in class_type for word in ("GLB", "3D", "Mesh")):
+        return "3d"
+    return None
+
+
+def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, int, int]:
+    """Less is better: the kind, then how much of the graph it needs, then its place."""
+    return (
+        _PREFERRED.index(kinds[node_id]),
+        -len(view.upstream(node_id)),
+        list(view.graph).index(node_id),
+    )
+
+
+def _doubt(view: GraphView, chosen: str, others: tuple[str, ...], kinds: dict[str, str]) -> str:
+    """Why the choice is not certain; empty if the other files are steps on the way to it."""
+    on_the_way = set(view.upstream(chosen))
+    apart = [
+        node_id
+        for node_id in others
+        if not _sources(view, node_id) <= on_the_way or kinds[node_id] == kinds[chosen]
+    ]
+    if not apart:
+        return ""
+    return f"{len(others) + 1} nodes save files: which one is the take?"
+
+
+def _sources(view: GraphView, node_id: str) -> set[str]:
+    return {origin for _, origin, _ in view.links(node_id)}

@@ -1,0 +1,178 @@
+"""The prompt and the negative prompt: texts that reach a sampler, or a partner's node."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anime.core.proposals.findings import Place
+from anime.core.proposals.graph_view import GraphView, last_part
+from anime.core.proposals.text_sources import PROMPT_NAMES, is_text, text_sources
+
+_CONDITIONING = "CONDITIONING"
+_NEGATIVES = ("negative_prompt", "negative_text", "text_negative", "negative")
+_ENCODER_TEXTS = (*PROMPT_NAMES, "clip_l", "clip_g", "t5xxl", "llama", "text_l", "text_g", "bert")
+_EMPTY_ENDS = frozenset({"ConditioningZeroOut"})
+# Partners' nodes with a text for each shot or voice.
+_NUMBERED = re.compile(r"(?:text|prompt|[a-z]+)_?\d+(?:_prompt|_text)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class TextFinding:
+    """Where one text is set. `is_rewritten` if a language model writes anew what it says."""
+
+    places: tuple[Place, ...]
+    signal: str
+    is_rewritten: bool = False
+
+
+def prompts_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
+    """The texts that say what is wanted, the nearest to the output first."""
+    found = [*_conditioning_texts(view, nodes, "positive"), *_partner_texts(view, nodes)]
+    return _distinct(found or _numbered_texts(view, nodes))
+
+
+def negatives_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
+    """The texts that say what is not wanted, the nearest to the output first."""
+    found = _conditioning_texts(view, nodes, "negative")
+    for node_id in reversed(nodes):
+        if not _gives_conditioning(view, node_id):
+            names = [name for name in view.values(node_id) if last_part(name) in _NEGATIVES]
+            texts = [name for name in names if is_text(view, node_id, name)]
+            found += _texts_at(view, node_id, texts, "")
+    return _distinct(found)
+
+
+def _conditioning_texts(view: GraphView, nodes: Sequence[str], side: str) -> list[TextFinding]:
+    """The texts whose conditioning reaches a sampler or guider on that side."""
+    found: list[TextFinding] = []
+    for node_id in reversed(nodes):
+        if _gives_conditioning(view, node_id):
+            continue
+        names = [name for name, _, _ in view.links(node_id)]
+        for name, origin, slot in view.links(node_id):
+            is_conditioning = view.output_type(origin, slot) == _CONDITIONING
+            if is_conditioning and _side_of(name, names) == side:
+                signal = f"{view.class_of(node_id)}.{name}"
+                found += _encoded(view, origin, slot, side, signal, set())
+    return found
+
+
+def _encoded(
+    view: GraphView, node_id: str, slot: int, side: str, signal: str, seen: set[tuple[str, int]]
+) -> list[TextFinding]:
+    """The texts behind one conditioning, through whatever lies between."""
+    if (node_id, slot) in seen or view.class_of(node_id) in _EMPTY_ENDS:
+        return []
+    seen.add((node_id, slot))
+    before = [
+        (name, origin, at)
+        for name, origin, at in view.links(node_id)
+        if view.output_type(origin, at) == _CONDITIONING
+    ]
+    names = [name for name, _, _ in before]
+    side = _side_within(view, node_id, slot, side, names)
+    if not before:
+        return _texts_at(view, node_id, _names_in_encoder(view, node_id, side), signal)
+    return [
+        text
+        for name, origin, at in before
+        if not name.startswith(("positive", "negative")) or _side_of(name, names) == side
+        for text in _encoded(view, origin, at, side, signal, seen)
+    ]
+
+
+def _side_within(view: GraphView, node_id: str, slot: int, side: str, names: Sequence[str]) -> str:
+    """Which side of a node its output stands for: it may have two, the positive one first."""
+    outputs = _conditioning_slots(view, node_id)
+    if len(outputs) > 1 and slot in outputs:
+        return "positive" if outputs.index(slot) == 0 else "negative"
+    return "positive" if side == "negative" and names == ["positive"] else side
+
+
+def _names_in_encoder(view: GraphView, node_id: str, side: str) -> list[str]:
+    """The inputs of an encoder that are the text of that side."""
+    names = [name for name in view.values(node_id) if is_text(view, node_id, name)]
+    if side == "negative" and len(_conditioning_slots(view, node_id)) > 1:
+        return [name for name in names if last_part(name) in _NEGATIVES]
+    return [name for name in names if last_part(name) in _ENCODER_TEXTS]
+
+
+def _partner_texts(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
+    """The prompts of nodes that make something of a text by themselves."""
+    found: list[TextFinding] = []
+    for node_id in reversed(nodes):
+        if _makes_something(view, node_id):
+            names = [
+                name
+                for name in view.values(node_id)
+                if last_part(name) in PROMPT_NAMES and is_text(view, node_id, name)
+            ]
+            best = sorted(names, key=lambda name: PROMPT_NAMES.index(last_part(name)))[:1]
+            found += _texts_at(view, node_id, best, f"{view.class_of(node_id)}.")
+    return found
+
+
+def _numbered_texts(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
+    """The texts of partners' nodes that take one for each shot or voice."""
+    found: list[TextFinding] = []
+    for node_id in reversed(nodes):
+        if _makes_something(view, node_id):
+            names = [
+                name
+                for name in view.values(node_id)
+                if _NUMBERED.match(last_part(name)) and is_text(view, node_id, name)
+            ]
+            for name in names:
+                found += _texts_at(view, node_id, [name], f"{view.class_of(node_id)}.")
+    return found
+
+
+def _texts_at(
+    view: GraphView, node_id: str, names: Sequence[str], signal: str
+) -> list[TextFinding]:
+    """Where the texts of these inputs are set; inputs that have the same text give it once."""
+    found = [
+        TextFinding((each.place,), _told(signal, name), each.is_rewritten)
+        for name in names
+        for each in text_sources(view, Place(node_id, name))
+    ]
+    values = {str(view.value(each.places[0])) for each in found}
+    if len(names) > 1 and len(values) == 1:
+        places = tuple(dict.fromkeys(each.places[0] for each in found))
+        return [TextFinding(places, found[0].signal, found[0].is_rewritten)]
+    return found
+
+
+def _told(signal: str, name: str) -> str:
+    """The signal; the class of a node with a point, or nothing, stands before an input's name."""
+    return signal if signal and not signal.endswith(".") else f"{signal}{name}"
+
+
+def _makes_something(view: GraphView, node_id: str) -> bool:
+    """Whether it makes more than texts and conditioning."""
+    outputs = set(view.definition(node_id).output_types)
+    return bool(outputs - {"STRING"}) and not _gives_conditioning(view, node_id)
+
+
+def _gives_conditioning(view: GraphView, node_id: str) -> bool:
+    return bool(_conditioning_slots(view, node_id))
+
+
+def _conditioning_slots(view: GraphView, node_id: str) -> list[int]:
+    count = len(view.definition(node_id).output_types)
+    return [slot for slot in range(count) if view.output_type(node_id, slot) == _CONDITIONING]
+
+
+def _side_of(name: str, names: Sequence[str]) -> str:
+    """The side that an input of that name stands for, among all of the node."""
+    if "cond1" in names:  # it guides by two: the first is what is wanted
+        return {"cond1": "positive", "cond2": "negative"}.get(name, "")
+    return "negative" if "neg" in name.lower() else "positive"
+
+
+def _distinct(findings: list[TextFinding]) -> list[TextFinding]:
+    """Each text once, in the same order."""
+    found: dict[tuple[Place, ...], TextFinding] = {}
+    for each in findings:
+        found.setdefault(each.places, each)
+    return list(found.values())

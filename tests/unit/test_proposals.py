@@ -1,0 +1,323 @@
+"""What is proposed for a graph: each input with its signal, and a doubt where there is one."""
+
+from typing import Any
+
+from anime.core.conversion.definitions import NodeDefinitions
+from anime.core.graphs import Graph
+from anime.core.proposals.findings import InputProposal, Place, Proposals
+from anime.core.proposals.propose import propose
+from anime.rehearsal.definitions import definitions
+
+PARTNERS: dict[str, Any] = {
+    "PartnerPicture": {
+        "input": {
+            "required": {
+                "prompt": ["STRING", {"multiline": True}],
+                "aspect_ratio": [["1:1", "16:9"], {}],
+                "seed": ["INT", {"min": 0, "max": 2147483647}],
+            },
+            "optional": {"negative_prompt": ["STRING", {}]},
+        },
+        "output": ["IMAGE"],
+    },
+    "PartnerWriter": {
+        "input": {"required": {"prompt": ["STRING", {}], "model": [["a"], {}]}},
+        "output": ["STRING"],
+    },
+}
+
+
+def node(class_type: str, title: str = "", **inputs: Any) -> dict[str, Any]:
+    """A node; `a__b` stands for the input `a.b`."""
+    named = {name.replace("__", "."): value for name, value in inputs.items()}
+    return {"class_type": class_type, "inputs": named, "_meta": {"title": title or class_type}}
+
+
+def text_to_image(**others: dict[str, Any]) -> Graph:
+    return {
+        "1": node("CheckpointLoaderSimple", ckpt_name="xl.safetensors"),
+        "2": node("CLIPTextEncode", text="a cat", clip=["1", 1]),
+        "3": node("CLIPTextEncode", text="blurry", clip=["1", 1]),
+        "4": node("EmptyLatentImage", width=1024, height=768, batch_size=2),
+        "5": node(
+            "KSampler",
+            seed=7,
+            steps=20,
+            cfg=6.5,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+            model=["1", 0],
+            positive=["2", 0],
+            negative=["3", 0],
+            latent_image=["4", 0],
+        ),
+        "6": node("VAEDecode", samples=["5", 0], vae=["1", 2]),
+        "7": node("SaveImage", filename_prefix="x", images=["6", 0]),
+        **{key.removeprefix("n"): value for key, value in others.items()},
+    }
+
+
+def proposed(graph: Graph, linear: dict[str, Any] | None = None) -> Proposals:
+    workflow = {"extra": {"linearData": linear}} if linear else None
+    return propose(graph, NodeDefinitions({**definitions(), **PARTNERS}), workflow)
+
+
+def named(proposals: Proposals, name: str) -> InputProposal:
+    found = proposals.named(name)
+    assert found is not None
+    return found
+
+
+def places(proposals: Proposals, name: str) -> list[str]:
+    return [str(place) for place in named(proposals, name).places]
+
+
+def test_a_plain_graph_is_told_in_full_and_without_a_doubt() -> None:
+    found = proposed(text_to_image())
+    assert {each.name: [str(place) for place in each.places] for each in found.inputs} == {
+        "prompt": ["2.text"],
+        "negative_prompt": ["3.text"],
+        "model": ["1.ckpt_name"],
+        "width": ["4.width"],
+        "height": ["4.height"],
+        "batch_size": ["4.batch_size"],
+        "steps": ["5.steps"],
+        "cfg": ["5.cfg"],
+        "sampler": ["5.sampler_name"],
+        "scheduler": ["5.scheduler"],
+        "seed": ["5.seed"],
+    }
+    assert list(found.doubts()) == []
+    assert found.output is not None
+    assert (found.output.node_id, found.output.kind) == ("7", "image")
+    assert named(found, "prompt").signal == "KSampler.positive"
+    assert [(lora.node_id, lora.clip_slot) for lora in found.loras] == [("1", 1)]
+
+
+def test_a_prompt_is_told_by_its_link_whatever_the_titles_say() -> None:
+    graph = text_to_image()
+    graph["2"]["_meta"]["title"], graph["3"]["_meta"]["title"] = "Negative", "Positive"
+    assert places(proposed(graph), "prompt") == ["2.text"]
+
+
+def test_a_guider_noise_and_sigmas_tell_what_a_sampler_would() -> None:
+    graph = text_to_image(
+        n5=node(
+            "SamplerCustomAdvanced",
+            noise=["10", 0],
+            guider=["11", 0],
+            sampler=["12", 0],
+            sigmas=["13", 0],
+            latent_image=["4", 0],
+        ),
+        n10=node("RandomNoise", noise_seed=9),
+        n11=node("CFGGuider", cfg=1.5, model=["1", 0], positive=["14", 0], negative=["15", 0]),
+        n12=node("KSamplerSelect", sampler_name="euler"),
+        n13=node("BasicScheduler", scheduler="simple", steps=4, denoise=1, model=["1", 0]),
+        n14=node("FluxGuidance", guidance=3.5, conditioning=["2", 0]),
+        n15=node("ConditioningZeroOut", conditioning=["2", 0]),
+    )
+    found = proposed(graph)
+    assert places(found, "seed") == ["10.noise_seed"]
+    assert places(found, "steps") == ["13.steps"]
+    assert places(found, "cfg") == ["11.cfg"]
+    assert places(found, "prompt") == ["2.text"]
+    assert found.named("negative_prompt") is None
+
+
+def test_two_stages_share_a_seed_and_the_second_without_noise_has_none() -> None:
+    graph = text_to_image()
+    stage = {**graph["5"]["inputs"], "add_noise": "enable", "noise_seed": 7}
+    stage.pop("seed")
+    graph["5"] = node("KSamplerAdvanced", **stage, start_at_step=0, end_at_step=10)
+    again = {**stage, "add_noise": "disable", "noise_seed": 0, "latent_image": ["5", 0]}
+    graph["8"] = node("KSamplerAdvanced", **again, start_at_step=10, end_at_step=20)
+    graph["6"]["inputs"]["samples"] = ["8", 0]
+    found = proposed(graph)
+    assert places(found, "seed") == ["5.noise_seed"]
+    assert "second goes on" in named(found, "steps").doubt
+
+
+def test_values_are_followed_through_primitives_and_the_branch_of_a_switch() -> None:
+    graph = text_to_image(
+        n10=node("PrimitiveInt", value=4),
+        n11=node("PrimitiveInt", value=30),
+        n12=node("PrimitiveBoolean", value=True),
+        n13=node("ComfySwitchNode", switch=["12", 0], on_false=["11", 0], on_true=["10", 0]),
+        n14=node("PrimitiveStringMultiline", value="a dog"),
+    )
+    graph["5"]["inputs"]["steps"] = ["13", 0]
+    graph["2"]["inputs"]["text"] = ["14", 0]
+    found = proposed(graph)
+    assert places(found, "steps") == ["10.value"]
+    assert places(found, "prompt") == ["14.value"]
+
+
+def test_joined_texts_leave_out_what_their_titles_call_system_or_trigger() -> None:
+    graph = text_to_image(
+        n10=node("PrimitiveStringMultiline", "System prompt", value="You draw."),
+        n11=node("PrimitiveStringMultiline", "Prompt", value="a dog"),
+        n12=node("StringConcatenate", string_a=["10", 0], string_b=["11", 0], delimiter=" "),
+    )
+    graph["2"]["inputs"]["text"] = ["12", 0]
+    found = named(proposed(graph), "prompt")
+    assert found.places == (Place("11", "value"),)
+    assert found.is_certain
+
+
+def test_a_text_that_a_language_model_writes_anew_is_doubtful() -> None:
+    graph = text_to_image(n10=node("PartnerWriter", prompt="a dog", model="a"))
+    graph["2"]["inputs"]["text"] = ["10", 0]
+    found = named(proposed(graph), "prompt")
+    assert found.places == (Place("10", "prompt"),)
+    assert "language model" in found.doubt
+
+
+def test_of_two_prompts_the_one_that_app_mode_shows_is_meant() -> None:
+    second = text_to_image()["5"]["inputs"] | {"positive": ["8", 0], "latent_image": ["5", 0]}
+    graph = text_to_image(
+        n8=node("CLIPTextEncode", text="a dog", clip=["1", 1]), n9=node("KSampler", **second)
+    )
+    graph["6"]["inputs"]["samples"] = ["9", 0]
+    doubtful = named(proposed(graph), "prompt")
+    assert doubtful.doubt == "2 texts may be meant."
+    assert {*doubtful.places, *doubtful.others} == {Place("2", "text"), Place("8", "text")}
+    shown = named(proposed(graph, {"inputs": [["2", "text"]], "outputs": ["7"]}), "prompt")
+    assert shown.places == (Place("2", "text"),)
+    assert shown.is_certain
+
+
+def test_what_app_mode_shows_beside_becomes_an_input_of_its_own() -> None:
+    found = proposed(text_to_image(), {"inputs": [["5", "denoise"], ["5", "seed"]], "outputs": []})
+    assert places(found, "denoise") == ["5.denoise"]
+
+
+def test_a_partner_node_tells_prompt_seed_with_its_limit_and_choices_for_the_size() -> None:
+    graph: Graph = {
+        "1": node(
+            "PartnerPicture", prompt="a cat", aspect_ratio="1:1", seed=3, negative_prompt="blurry"
+        ),
+        "2": node("SaveImage", filename_prefix="x", images=["1", 0]),
+    }
+    found = proposed(graph)
+    assert places(found, "prompt") == ["1.prompt"]
+    assert places(found, "negative_prompt") == ["1.negative_prompt"]
+    assert places(found, "aspect_ratio") == ["1.aspect_ratio"]
+    assert named(found, "seed").maximum == 2147483647
+    assert found.loras == ()
+
+
+def edit_graph() -> Graph:
+    graph = text_to_image(
+        n10=node("LoadImage", image="sofa.png"),
+        n11=node("LoadImage", image="fur.png"),
+        n12=node("VAEEncode", pixels=["10", 0], vae=["1", 2]),
+        n2=node(
+            "TextEncodeQwenImageEditPlus",
+            prompt="swap",
+            clip=["1", 1],
+            vae=["1", 2],
+            image2=["11", 0],
+            image1=["10", 0],
+        ),
+    )
+    graph["5"]["inputs"]["latent_image"] = ["12", 0]
+    return graph
+
+
+def test_pictures_come_in_the_order_of_the_node_that_takes_them() -> None:
+    found = proposed(edit_graph())
+    assert [picture.place.node_id for picture in found.pictures] == ["10", "11"]
+    assert found.pictures[1].prompt_name == "Picture 2"
+    assert found.pictures[1].is_optional
+    assert places(found, "prompt") == ["2.prompt"]
+    assert found.named("width") is None  # it follows from the picture
+
+
+def image_to_video() -> Graph:
+    graph = text_to_image(
+        n1=node("UNETLoader", unet_name="wan.safetensors", weight_dtype="default"),
+        n8=node("CLIPLoader", clip_name="t5.safetensors", type="wan", device="default"),
+        n9=node("LoadImage", image="end.png"),
+        n10=node("LoadImage", image="start.png"),
+        n4=node(
+            "WanFirstLastFrameToVideo",
+            width=832,
+            height=480,
+            length=81,
+            batch_size=1,
+            positive=["2", 0],
+            negative=["3", 0],
+            vae=["11", 0],
+            end_image=["9", 0],
+            start_image=["10", 0],
+        ),
+        n11=node("VAELoader", vae_name="wan.vae.safetensors"),
+        n12=node("CreateVideo", fps=16.0, images=["6", 0]),
+        n7=node("SaveVideo", filename_prefix="x", format="auto", video=["12", 0]),
+    )
+    for encoder in ("2", "3"):
+        graph[encoder]["inputs"]["clip"] = ["8", 0]
+    graph["5"]["inputs"] |= {"positive": ["4", 0], "negative": ["4", 1], "latent_image": ["4", 2]}
+    graph["6"]["inputs"]["vae"] = ["11", 0]
+    return graph
+
+
+def test_a_film_has_a_length_in_seconds_a_rate_and_pictures_with_roles() -> None:
+    found = proposed(image_to_video())
+    assert found.output is not None
+    assert found.output.kind == "video"
+    assert [(picture.place.node_id, picture.role) for picture in found.pictures] == [
+        ("10", "start"),
+        ("9", "end"),
+    ]
+    assert found.length is not None
+    assert (found.length.place, found.length.fps) == (Place("4", "length"), 16.0)
+    assert (found.length.offset, found.length.step, found.length.seconds) == (1, 4, 5.0)
+    assert places(found, "fps") == ["12.fps"]
+    assert places(found, "prompt") == ["2.text"]
+    assert places(found, "negative_prompt") == ["3.text"]
+    assert [(lora.node_id, lora.clip_slot) for lora in found.loras] == [("1", None)]
+
+
+def test_a_film_that_is_made_on_the_way_to_nothing_else_beats_pictures() -> None:
+    graph = image_to_video()
+    graph["20"] = node("SaveImage", filename_prefix="x", images=["6", 0])
+    found = proposed(graph)
+    assert found.output is not None
+    assert (found.output.kind, found.output.doubt) == ("video", "")
+
+
+def test_two_files_of_one_kind_are_doubtful_unless_app_mode_says_which() -> None:
+    graph = text_to_image(n20=node("SaveImage", filename_prefix="x", images=["6", 0]))
+    found = proposed(graph)
+    assert found.output is not None
+    assert "which one is the take" in found.output.doubt
+    shown = proposed(graph, {"inputs": [], "outputs": ["20"]}).output
+    assert shown is not None
+    assert (shown.node_id, shown.doubt) == ("20", "")
+
+
+def test_a_graph_that_saves_nothing_has_no_proposals() -> None:
+    graph = text_to_image(n7=node("PreviewImage", images=["6", 0]))
+    assert proposed(graph) == Proposals(None)
+
+
+def test_only_what_feeds_the_take_is_proposed() -> None:
+    graph = text_to_image(
+        n20=node("CLIPTextEncode", text="loose", clip=["1", 1]),
+        n21=node("LoadImage", image="x.png"),
+    )
+    found = proposed(graph)
+    assert places(found, "prompt") == ["2.text"]
+    assert found.pictures == ()
+
+
+def test_texts_that_are_joined_again_and_again_take_no_time() -> None:
+    graph = text_to_image(n100=node("PrimitiveString", value="a"))
+    for number in range(101, 140):
+        before = [str(number - 1), 0]
+        graph[str(number)] = node("StringConcatenate", string_a=before, string_b=before)
+    graph["2"]["inputs"]["text"] = ["139", 0]
+    assert places(proposed(graph), "prompt") == ["100.value"]
