@@ -54,6 +54,13 @@ def test_another_form_is_refused_with_the_place(change: Json, words: str) -> Non
         converted(workflow([node(1, "Number")]) | change)
 
 
+def test_what_says_nothing_may_be_missing_or_null() -> None:
+    of = workflow([node(1, "Number", values=[4])])
+    of["nodes"][0] |= {"mode": None, "properties": None, "inputs": None, "outputs": None}
+    of |= {"links": None, "definitions": None, "extra": [], "last_node_id": None}
+    assert inputs_of(of) == {"1": {"value": 4}}
+
+
 def test_an_error_is_short_however_much_is_wrong() -> None:
     with pytest.raises(InvalidWorkflow) as refused:
         converted(workflow([]) | {"nodes": [{}] * 1000})

@@ -102,8 +102,7 @@ class _Converter:
         graph: Graph = {}
         used: dict[InstanceScope, None] = {}
         for scope, node in self._top.nodes():
-            if isinstance(scope, InstanceScope):
-                used[scope] = None
+            used |= dict.fromkeys(scope.instances_around())
             if node.mode in {NEVER, BYPASSED} or node.type in VIRTUAL:
                 self._refuse_promoted_primitive(scope, node)
                 continue
@@ -127,6 +126,11 @@ class _Converter:
         self._warn_of_misfits(scope, node, values)
         inputs = self._inputs(scope, node, values)
         self._replace_text(scope, node, values, inputs)
+        for name, each in values.inputs.items():
+            if each.widget_kind == _VIEWER:
+                self._warn(
+                    scope, node, f"{name} is left out: only the editor's 3D viewer has a value."
+                )
         sent = {
             name: _encoded(value, values.inputs[name].widget_kind)
             for name, value in inputs.values.items()
@@ -141,9 +145,7 @@ class _Converter:
     def _judge_instance(self, inside: InstanceScope) -> None:
         """Note whether the values of an instance are on the right inputs."""
         if inside.is_uncertain:
-            words = (
-                "it has more values than widgets here, and which belongs to which is not certain."
-            )
+            words = "which of its values belongs to which widget inside is not certain."
             self.refusals.append(self._finding(inside.parent, inside.instance, words))
         elif inside.is_by_name:
             words = "its values are read by name: their list is of another version."
@@ -320,17 +322,16 @@ def _refuse_uncovered(node: EditorNode, values: WidgetValues) -> None:
 
 
 def _refuse_other_choice(values: WidgetValues, found: _Inputs) -> None:
-    """Make sure that an instance has no other choice than the one whose inputs are there.
+    """Make sure that nobody makes another choice than the one whose inputs are there.
 
     Raises:
-        NodeRefused: it has.
+        NodeRefused: a subgraph's instance or a PrimitiveNode does.
     """
-    for name in found.verbatim:
-        is_other = found.values[name] != values.values.get(name)
-        if is_other and values.inputs[name].widget_kind == DYNAMIC_COMBO:
+    for name, each in values.inputs.items():
+        if each.widget_kind == DYNAMIC_COMBO and found.values.get(name) != values.values.get(name):
             raise NodeRefused(
-                f"{name} is chosen by the subgraph's instance, and which inputs come with that"
-                " choice is not certain."
+                f"{name} is chosen elsewhere, and which inputs come with that choice is not"
+                " certain."
             )
 
 

@@ -114,6 +114,13 @@ class Scope:
             elif isinstance(self, InstanceScope) or node.mode not in {NEVER, BYPASSED}:
                 yield from self.inside(node).nodes()
 
+    def instances_around(self) -> Iterator["InstanceScope"]:
+        """This and what is around it, but for the top level, from the inside outwards."""
+        scope = self
+        while isinstance(scope, InstanceScope):
+            yield scope
+            scope = scope.parent
+
     @cached_property
     def instance_values(self) -> InstanceValues:
         """The values that the instance, whose inside this is, holds; none at the top level."""
@@ -177,9 +184,18 @@ class InstanceScope(Scope):
     @property
     def is_uncertain(self) -> bool:
         """Whether values of the instance are on wrong inputs, and no names tell on which."""
-        is_list = not self.instance.promoted_widgets and not self.is_by_name
+        if self.instance.promoted_widgets:
+            return any(self._is_ambiguous(*widget) for widget in self.instance.promoted_widgets)
         is_long = len(self.instance.values) > len(self._widgets_behind_inputs())
-        return is_list and is_long and not self._suits_list
+        return is_long and not self.is_by_name and not self._suits_list
+
+    def _is_ambiguous(self, node_id: str, name: str) -> bool:
+        """Whether an inner instance shows several widgets of that name."""
+        node = self.graph.nodes_by_id.get(node_id)
+        if node is None or not self.is_instance(node):
+            return False
+        shown = self.inside(node).saved_values
+        return name not in shown.by_input and sum(key == name for _, key in shown.by_widget) > 1
 
     @cached_property
     def _suits_list(self) -> bool:
