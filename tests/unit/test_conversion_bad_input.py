@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anime.core.conversion.convert import convert
 from anime.core.conversion.definitions import NodeDefinitions
-from anime.core.conversion.scopes import MOST_NODES
+from anime.core.conversion.size_check import MOST_NODES
 from anime.errors import InvalidWorkflow, WorkflowNotConvertible
 from tests.support.editor_workflows import (
     SUBGRAPH,

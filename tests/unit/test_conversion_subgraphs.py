@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from anime.core.conversion.scopes import MOST_LEVELS, MOST_NODES
+from anime.core.conversion.size_check import MOST_LEVELS, MOST_NODES
 from anime.errors import InvalidWorkflow, WorkflowNotConvertible
 from tests.support.editor_workflows import (
     OTHER_SUBGRAPH,

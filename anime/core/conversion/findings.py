@@ -7,6 +7,10 @@ from anime.core.graphs import Graph
 _MOST_TITLE_CHARS = 60
 
 
+class NodeRefused(Exception):
+    """The rules do not cover a node; the message says what of it, in a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFinding:
     """One thing about one node: why it cannot be converted, or what to look at.
