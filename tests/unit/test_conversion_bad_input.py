@@ -159,6 +159,27 @@ def test_ten_thousand_nodes_behind_one_chain_take_seconds() -> None:
     assert found[str(count)] == {"image": ["0", 0]}
 
 
+@pytest.mark.parametrize("sign", ["/*", "//", "{", "[", "%", "\\\\{", "[a.pt]("])
+def test_a_text_of_one_sign_takes_no_time(sign: str) -> None:
+    text = sign * 200_000
+    nodes = [
+        node(1, "Encode", values=[text]),
+        node(2, "Save", values=[text]),
+        node(3, "Note", values=[text]),
+    ]
+    begun = time.process_time()
+    converted(workflow(nodes))
+    assert time.process_time() - begun < 10
+
+
+def test_a_refusal_is_short_however_long_the_names_are() -> None:
+    long = "x" * 100_000
+    of = workflow([node(1, long, title=long, properties={"cnr_id": long})])
+    with pytest.raises(WorkflowNotConvertible) as refused:
+        converted(of)
+    assert len(str(refused.value)) < 1000
+
+
 def test_more_nodes_than_the_limit_are_refused() -> None:
     with pytest.raises(InvalidWorkflow, match=f"{MOST_NODES:,} are the most"):
         converted(workflow([node(each, "Number") for each in range(MOST_NODES + 1)]))

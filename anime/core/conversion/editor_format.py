@@ -266,7 +266,7 @@ def _refuse_other_version(version: object) -> None:
 
 def _refuse_repeated_ids(workflow: EditorWorkflow) -> None:
     for graph in workflow.graphs():
-        where = f' in the subgraph "{graph.name}"' if isinstance(graph, Subgraph) else ""
+        where = f' in the subgraph "{graph.name[:60]}"' if isinstance(graph, Subgraph) else ""
         _refuse_repeated(f"nodes{where}", [node.id for node in graph.nodes])
         _refuse_repeated(f"links{where}", [link.id for link in graph.links])
     _refuse_repeated("subgraphs", [subgraph.id for subgraph in workflow.subgraphs])

@@ -4,6 +4,8 @@ from anime.core.conversion.editor_format import EditorNode
 from anime.core.conversion.findings import NodeFinding
 from anime.core.conversion.scopes import Scope
 
+_MOST_CHARS = 400  # of a reason: it may quote names of any length
+
 
 class Notes:
     """Collects warnings and refusals, each with the node's id in the graph, class and title."""
@@ -23,4 +25,5 @@ class Notes:
 
 def _finding(scope: Scope, node: EditorNode, words: str) -> NodeFinding:
     title = scope.definitions.title_of(node)
-    return NodeFinding(scope.path_of(node), node.type, title, words, package=node.package)
+    reason = words if len(words) <= _MOST_CHARS else f"{words[:_MOST_CHARS]}…"
+    return NodeFinding(scope.path_of(node), node.type, title, reason, package=node.package)

@@ -42,7 +42,7 @@ def _size_of(
             total += 1
             continue
         if inner.id in path:
-            raise InvalidWorkflow(f'The subgraph "{inner.name}" contains itself.', _FLATTEN)
+            raise InvalidWorkflow(f'The subgraph "{inner.name[:60]}" contains itself.', _FLATTEN)
         if len(path) >= MOST_LEVELS:
             raise InvalidWorkflow(
                 f"Subgraphs are nested in more than {MOST_LEVELS} levels.", _FLATTEN
