@@ -26,6 +26,7 @@ class ServerClasses:
     def __init__(self, object_info: Mapping[str, Any]) -> None:
         self.definitions = NodeDefinitions(object_info)
         self._object_info = object_info
+        self._infos: dict[str, NodeInfo | None] = {}
 
     def problems_of(self, graph: Graph) -> tuple[GraphProblem, ...]:
         """What the server would refuse in a graph, as far as its classes tell."""
@@ -34,8 +35,11 @@ class ServerClasses:
         return check_graph(graph, infos)
 
     def _info_of(self, name: str) -> NodeInfo | None:
-        answer = json.dumps({name: self._object_info[name]}).encode()
-        return decode_object_info(Reply(200, "application/json", answer), name)
+        if name not in self._infos:
+            answer = json.dumps({name: self._object_info[name]}).encode()
+            reply = Reply(200, "application/json", answer)
+            self._infos[name] = decode_object_info(reply, name)
+        return self._infos[name]
 
 
 async def load_object_info(source: str, *, timeout_seconds: float) -> ServerClasses:

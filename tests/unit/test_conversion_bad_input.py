@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anime.core.conversion.convert import convert
 from anime.core.conversion.definitions import NodeDefinitions
-from anime.core.conversion.scopes import MOST_NODES
+from anime.core.conversion.size_check import MOST_NODES
 from anime.errors import InvalidWorkflow, WorkflowNotConvertible
 from tests.support.editor_workflows import (
     SUBGRAPH,
@@ -52,6 +52,13 @@ def test_a_newer_format_is_refused_and_an_older_one_is_taken() -> None:
 def test_another_form_is_refused_with_the_place(change: Json, words: str) -> None:
     with pytest.raises(InvalidWorkflow, match=words):
         converted(workflow([node(1, "Number")]) | change)
+
+
+def test_what_says_nothing_may_be_missing_or_null() -> None:
+    of = workflow([node(1, "Number", values=[4])])
+    of["nodes"][0] |= {"mode": None, "properties": None, "inputs": None, "outputs": None}
+    of |= {"links": None, "definitions": None, "extra": [], "last_node_id": None}
+    assert inputs_of(of) == {"1": {"value": 4}}
 
 
 def test_an_error_is_short_however_much_is_wrong() -> None:
@@ -150,6 +157,27 @@ def test_ten_thousand_nodes_behind_one_chain_take_seconds() -> None:
     assert time.process_time() - begun < 10
     assert len(found) == 1 + takers
     assert found[str(count)] == {"image": ["0", 0]}
+
+
+@pytest.mark.parametrize("sign", ["/*", "//", "{", "[", "%", "\\\\{", "[a.pt]("])
+def test_a_text_of_one_sign_takes_no_time(sign: str) -> None:
+    text = sign * 200_000
+    nodes = [
+        node(1, "Encode", values=[text]),
+        node(2, "Save", values=[text]),
+        node(3, "Note", values=[text]),
+    ]
+    begun = time.process_time()
+    converted(workflow(nodes))
+    assert time.process_time() - begun < 10
+
+
+def test_a_refusal_is_short_however_long_the_names_are() -> None:
+    long = "x" * 100_000
+    of = workflow([node(1, long, title=long, properties={"cnr_id": long})])
+    with pytest.raises(WorkflowNotConvertible) as refused:
+        converted(of)
+    assert len(str(refused.value)) < 1000
 
 
 def test_more_nodes_than_the_limit_are_refused() -> None:

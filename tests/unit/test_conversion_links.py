@@ -206,6 +206,20 @@ class TestPrimitiveNode:
         )
         assert inputs_of(of) == {"2": {}}
 
+    def test_another_choice_than_the_one_saved_is_refused(self) -> None:
+        def saved(choice: str) -> Json:
+            return workflow(
+                [
+                    node(1, "PrimitiveNode", values=[choice]),
+                    node(2, "Resize", slot("resize", 5), values=["factor", 2.0, "area"]),
+                ],
+                [link(5, 1, 0, 2, 0)],
+            )
+
+        assert inputs_of(saved("factor"))["2"]["resize.factor"] == 2.0
+        with pytest.raises(WorkflowNotConvertible, match="which inputs come with that choice"):
+            converted(saved("size"))
+
     def test_through_a_reroute_it_is_refused(self) -> None:
         of = workflow(
             [

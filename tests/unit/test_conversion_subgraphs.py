@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from anime.core.conversion.scopes import MOST_LEVELS, MOST_NODES
+from anime.core.conversion.size_check import MOST_LEVELS, MOST_NODES
 from anime.errors import InvalidWorkflow, WorkflowNotConvertible
 from tests.support.editor_workflows import (
     OTHER_SUBGRAPH,
@@ -179,7 +179,9 @@ class TestOtherVersion:
         )
 
     def test_it_is_refused_if_values_would_get_to_wrong_inputs(self) -> None:
-        with pytest.raises(WorkflowNotConvertible, match="which belongs to which") as refused:
+        with pytest.raises(
+            WorkflowNotConvertible, match="belongs to which widget inside"
+        ) as refused:
             converted(self.saved(["x", 0.3]))
         assert [each.node_id for each in refused.value.refusals] == ["70"]
 
@@ -307,6 +309,16 @@ class TestOldPromotion:
         found = inputs_of(of)
         assert found["90:200:100"]["text"] == "deep"
         assert found["90:200:101"]["strength"] == 0.7
+
+    def test_a_pair_that_may_mean_two_widgets_of_an_inner_instance_is_refused(self) -> None:
+        twins = subgraph(
+            [node(5, "Number", values=[1]), node(6, "Number", values=[2])], [], of=OTHER_SUBGRAPH
+        )
+        shown = {"proxyWidgets": [["5", "value"], ["6", "value"]]}
+        outer = subgraph([node(200, OTHER_SUBGRAPH, properties=shown)], [])
+        of = instance(90, values=[7], properties={"proxyWidgets": [["200", "value"]]})
+        with pytest.raises(WorkflowNotConvertible, match="belongs to which widget inside"):
+            converted(used(of, parts=[outer, twins]))
 
     def test_a_promoted_primitive_node_is_refused(self) -> None:
         part = subgraph([node(5, "PrimitiveNode", values=[1])], [])

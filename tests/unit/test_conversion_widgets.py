@@ -245,7 +245,9 @@ class TestRefused:
 
     def test_the_camera_of_a_viewer_is_left_out(self) -> None:
         of = node_class({"viewport_state": ["LOAD_3D", {}], "width": ["INT", {}]})
-        assert values(of, ["", 640]) == {"width": 640}
+        found = converted(workflow([node(1, "Node", values=["", 640])]), Node=of)
+        assert found.graph["1"]["inputs"] == {"width": 640}
+        assert "viewport_state is left out" in found.warnings[0].reason
 
 
 class TestLinkedWidgets:

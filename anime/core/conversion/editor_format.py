@@ -41,6 +41,15 @@ def _none_as_empty(value: object) -> object:
     return [] if value is None else value
 
 
+def _other_as_empty(value: object) -> object:
+    """Properties are an object; what else a file may have there says nothing."""
+    return value if isinstance(value, dict) else {}
+
+
+def _none_as_usual(value: object) -> object:
+    return 0 if value is None else value
+
+
 _Id = Annotated[str, BeforeValidator(_as_id)]
 _SlotType = Annotated[str, BeforeValidator(_as_type)]
 
@@ -70,11 +79,13 @@ class EditorNode(_Part):
 
     id: _Id
     type: str
-    mode: int = 0
+    mode: Annotated[int, BeforeValidator(_none_as_usual)] = 0
     title: str | None = None
     inputs: Annotated[tuple[EditorInput, ...], BeforeValidator(_none_as_empty)] = ()
     outputs: Annotated[tuple[EditorOutput, ...], BeforeValidator(_none_as_empty)] = ()
-    properties: dict[str, Any] = Field(default_factory=dict)
+    properties: Annotated[dict[str, Any], BeforeValidator(_other_as_empty)] = Field(
+        default_factory=dict
+    )
     widgets_values: Any = None
     widgets_values_named: Any = None
 
@@ -189,7 +200,9 @@ class EditorWorkflow(EditorGraph):
 
     last_node_id: int = 0
     subgraphs: tuple[Subgraph, ...] = ()
-    group_nodes: dict[str, Any] = Field(default_factory=dict)
+    group_nodes: Annotated[dict[str, Any], BeforeValidator(_other_as_empty)] = Field(
+        default_factory=dict
+    )
 
     @cached_property
     def subgraphs_by_id(self) -> dict[str, Subgraph]:
@@ -253,7 +266,7 @@ def _refuse_other_version(version: object) -> None:
 
 def _refuse_repeated_ids(workflow: EditorWorkflow) -> None:
     for graph in workflow.graphs():
-        where = f' in the subgraph "{graph.name}"' if isinstance(graph, Subgraph) else ""
+        where = f' in the subgraph "{graph.name[:60]}"' if isinstance(graph, Subgraph) else ""
         _refuse_repeated(f"nodes{where}", [node.id for node in graph.nodes])
         _refuse_repeated(f"links{where}", [link.id for link in graph.links])
     _refuse_repeated("subgraphs", [subgraph.id for subgraph in workflow.subgraphs])

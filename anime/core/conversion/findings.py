@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from anime.core.graphs import Graph
 
-_MOST_TITLE_CHARS = 60
+_MOST_NAME_CHARS = 60
+
+
+class NodeRefused(Exception):
+    """The rules do not cover a node; the message says what of it, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +25,13 @@ class NodeFinding:
     package: str | None = None
 
     def __str__(self) -> str:
-        named = self.title[:_MOST_TITLE_CHARS]
-        title = f' "{named}"' if named and named != self.class_type else ""
-        package = f" It comes from {self.package}." if self.package else ""
-        return f"{self.class_type}{title} ({self.node_id}): {self.reason}{package}"
+        title, class_type, node_id, package = (
+            (text or "")[:_MOST_NAME_CHARS]
+            for text in (self.title, self.class_type, self.node_id, self.package)
+        )
+        shown = f' "{title}"' if title and title != class_type else ""
+        source = f" It comes from {package}." if package else ""
+        return f"{class_type}{shown} ({node_id}): {self.reason}{source}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ _NOTES = frozenset({"Note", "MarkdownNote"})
 _SUFFIXES = ("safetensors", "ckpt", "pt", "pth", "gguf", "sft", "bin", "onnx")
 _IS_MODEL = re.compile(rf"\.(?:{'|'.join(_SUFFIXES)})$", re.IGNORECASE)
 _MODEL_LINK = re.compile(
-    rf"\[([^\]\n]+\.(?:{'|'.join(_SUFFIXES)}))\]\((https?://[^)\s]+)\)", re.IGNORECASE
+    rf"\[([^\[\]\n]+\.(?:{'|'.join(_SUFFIXES)}))\]\((https?://[^)\s]+)\)", re.IGNORECASE
 )
 
 

@@ -18,12 +18,6 @@ from anime.core.conversion.editor_format import (
     Subgraph,
 )
 from anime.core.conversion.widgets import WidgetValues, suits, widget_values
-from anime.errors import InvalidWorkflow
-
-MOST_NODES = 20_000  # once all subgraphs are expanded
-MOST_LEVELS = 100  # of subgraphs in subgraphs
-_FLATTEN = "Unpack some of the subgraphs in ComfyUI's editor, and save it again."
-
 
 _Leads: TypeAlias = dict[str, list[tuple[str, str]]]  # by input: id of an inner node, and widget
 
@@ -36,6 +30,12 @@ class Definitions:
         self.classes = classes
         self._values: dict[int, WidgetValues] = {}
         self._kept: list[EditorNode] = []  # so that no id of an object is used twice
+
+    def title_of(self, node: EditorNode) -> str:
+        """The title of a node, as the editor shows it."""
+        if node.title:
+            return node.title
+        return self.classes[node.type].display_name if node.type in self.classes else node.type
 
     def values_of(self, node: EditorNode) -> WidgetValues | None:
         """The node's own values; None for a class that the server does not have."""
@@ -114,6 +114,13 @@ class Scope:
             elif isinstance(self, InstanceScope) or node.mode not in {NEVER, BYPASSED}:
                 yield from self.inside(node).nodes()
 
+    def instances_around(self) -> Iterator["InstanceScope"]:
+        """This and what is around it, but for the top level, from the inside outwards."""
+        scope = self
+        while isinstance(scope, InstanceScope):
+            yield scope
+            scope = scope.parent
+
     @cached_property
     def instance_values(self) -> InstanceValues:
         """The values that the instance, whose inside this is, holds; none at the top level."""
@@ -177,9 +184,18 @@ class InstanceScope(Scope):
     @property
     def is_uncertain(self) -> bool:
         """Whether values of the instance are on wrong inputs, and no names tell on which."""
-        is_list = not self.instance.promoted_widgets and not self.is_by_name
+        if self.instance.promoted_widgets:
+            return any(self._is_ambiguous(*widget) for widget in self.instance.promoted_widgets)
         is_long = len(self.instance.values) > len(self._widgets_behind_inputs())
-        return is_list and is_long and not self._suits_list
+        return is_long and not self.is_by_name and not self._suits_list
+
+    def _is_ambiguous(self, node_id: str, name: str) -> bool:
+        """Whether an inner instance shows several widgets of that name."""
+        node = self.graph.nodes_by_id.get(node_id)
+        if node is None or not self.is_instance(node):
+            return False
+        shown = self.inside(node).saved_values
+        return name not in shown.by_input and sum(key == name for _, key in shown.by_widget) > 1
 
     @cached_property
     def _suits_list(self) -> bool:
@@ -242,49 +258,3 @@ class InstanceScope(Scope):
             return self.inside(node).saved_values.value_of(name)
         values = self.definitions.values_of(node)
         return values.values.get(name) if values else None
-
-
-def check_size(workflow: EditorWorkflow) -> None:
-    """Make sure that the subgraphs can be expanded.
-
-    Raises:
-        InvalidWorkflow: one contains itself, they are nested too deeply, or make too many nodes.
-    """
-    sizes: dict[str, tuple[int, int]] = {}
-    total, _ = _size_of(workflow, workflow.subgraphs_by_id, sizes, ())
-    for subgraph in workflow.subgraphs:
-        _size_of(subgraph, workflow.subgraphs_by_id, sizes, (subgraph.id,))
-    if total > MOST_NODES:
-        raise InvalidWorkflow(
-            f"The workflow has {total:,} nodes with those of its subgraphs; {MOST_NODES:,} are the"
-            " most.",
-            "Split it.",
-        )
-
-
-def _size_of(
-    graph: EditorGraph,
-    subgraphs: Mapping[str, Subgraph],
-    sizes: dict[str, tuple[int, int]],
-    path: tuple[str, ...],
-) -> tuple[int, int]:
-    """Nodes and levels of a graph, its subgraphs expanded."""
-    total, levels = 0, 0
-    for node in graph.nodes:
-        inner = subgraphs.get(node.type)
-        if inner is None:
-            total += 1
-            continue
-        if inner.id in path:
-            raise InvalidWorkflow(f'The subgraph "{inner.name}" contains itself.', _FLATTEN)
-        if len(path) >= MOST_LEVELS:
-            raise InvalidWorkflow(
-                f"Subgraphs are nested in more than {MOST_LEVELS} levels.", _FLATTEN
-            )
-        if inner.id not in sizes:
-            sizes[inner.id] = _size_of(inner, subgraphs, sizes, (*path, inner.id))
-        total += sizes[inner.id][0]
-        levels = max(levels, 1 + sizes[inner.id][1])
-    if len(path) + levels > MOST_LEVELS:
-        raise InvalidWorkflow(f"Subgraphs are nested in more than {MOST_LEVELS} levels.", _FLATTEN)
-    return total, levels

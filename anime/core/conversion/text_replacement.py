@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from pydantic import JsonValue
 
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n\r\u2028\u2029]*", re.DOTALL)
+_COMMENT_BEGIN = re.compile(r"/[*/]")
+_LINE_END = re.compile(r"[\n\r\u2028\u2029]|$")
 _ESCAPED = re.compile(r"\\([{}|])")
 _PLACEHOLDER = re.compile(r"%([^%]+)%")
 _FORBIDDEN = str.maketrans(dict.fromkeys('/?<>\\:*|"', "_"))
@@ -17,7 +18,22 @@ def without_comments(text: str) -> str:
     >>> without_comments("a /* b */ cat // c")
     'a  cat '
     """
-    return _COMMENT.sub("", text)
+    kept: list[str] = []
+    at = 0
+    last_close = text.rfind("*/")  # so that a text of nothing but beginnings takes no time
+    while begin := _COMMENT_BEGIN.search(text, at):
+        is_block = begin[0] == "/*"
+        if is_block and last_close < begin.end():  # it never ends, and is no comment
+            kept.append(text[at : begin.start() + 1])
+            at = begin.start() + 1
+            continue
+        kept.append(text[at : begin.start()])
+        if is_block:
+            at = text.index("*/", begin.end()) + 2
+        else:
+            line_end = _LINE_END.search(text, begin.end())
+            at = line_end.start() if line_end else len(text)
+    return "".join(kept) + text[at:]
 
 
 def without_braces(text: str) -> str | None:
