@@ -1,12 +1,11 @@
 """What is proposed: which inputs of which nodes take a value, and what speaks for it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from anime.core.bindings import InputKind
-from anime.schemas import GenerationType
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -95,11 +94,6 @@ class OutputProposal:
     doubt: str = ""
     others: tuple[str, ...] = ()
 
-    @property
-    def generation_type(self) -> GenerationType:
-        """What a request for it is for."""
-        return GenerationType.VIDEO if self.kind == "video" else GenerationType.IMAGE
-
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
@@ -110,7 +104,6 @@ class Proposals:
     length: LengthProposal | None = None
     pictures: tuple[PictureProposal, ...] = ()
     loras: tuple[LoraProposal, ...] = ()
-    lost: tuple[str, ...] = field(default=())
 
     def named(self, name: str) -> InputProposal | None:
         """The proposed input of that name."""

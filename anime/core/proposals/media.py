@@ -33,7 +33,7 @@ def propose_pictures(view: GraphView, nodes: Sequence[str]) -> tuple[PictureProp
                     _role(view, node_id, consumer, taken_by),
                     view.value(place),
                     _prompt_name(view, consumer, taken_by),
-                    _is_optional(view, consumer, taken_by),
+                    _is_optional(view, node_id, nodes),
                 )
             )
     return tuple(found)
@@ -113,7 +113,8 @@ def _prompt_name(view: GraphView, consumer: str | None, taken_by: str) -> str:
     return ""
 
 
-def _is_optional(view: GraphView, consumer: str | None, taken_by: str) -> bool:
-    """Whether the node that takes the picture can do without."""
-    found = view.input_of(Place(consumer, taken_by)) if consumer else None
-    return found is not None and not found.is_required
+def _is_optional(view: GraphView, node_id: str, nodes: Sequence[str]) -> bool:
+    """Whether every input that its loader feeds may be left out."""
+    fed = [Place(each, name) for each, name, _ in view.consumers(node_id) if each in nodes]
+    found = [view.input_of(place) for place in fed]
+    return bool(found) and all(each is not None and not each.is_required for each in found)
