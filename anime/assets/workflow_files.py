@@ -48,7 +48,7 @@ def write_graph(graph: Graph, path: Path, *, may_replace: bool) -> None:
         draft = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(_json_of(graph))
+                stream.write(graph_text(graph))
             draft.chmod(0o644)
             if may_replace:
                 draft.replace(path)
@@ -94,7 +94,7 @@ def _in_media(path: Path, *, is_png: bool) -> WorkflowSource:
     return workflow_in_texts(texts)
 
 
-def _json_of(graph: Graph) -> str:
+def graph_text(graph: Graph) -> str:
     """Readable JSON; with escapes where a text has half a sign, which UTF-8 cannot hold."""
     text = json.dumps(graph, indent=2, ensure_ascii=False)
     try:

@@ -1,0 +1,139 @@
+"""From a workflow that somebody has to the two files of one of the studio's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from anime.assets.workflow_files import graph_text
+from anime.comfyui.object_info import ServerClasses
+from anime.core.binding_file import binding_text
+from anime.core.conversion.findings import Conversion
+from anime.core.conversion.sources import WorkflowSource, convert_source
+from anime.core.graph_validation import GraphProblem
+from anime.core.graphs import Graph
+from anime.core.node_classes import NodeClassPolicy, node_classes
+from anime.core.proposals.binding import ProposedBinding, bind_proposals
+from anime.core.proposals.findings import Proposals
+from anime.core.proposals.propose import propose
+from anime.core.proposals.rebinding import with_confirmed
+from anime.core.template_format import parse_template
+from anime.core.workflow_build import Template
+from anime.core.workflow_records import ImportedInput, ImportedWorkflow, NamedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedWorkflow:
+    """A workflow made a graph for one server, with all that is proposed for it."""
+
+    conversion: Conversion
+    proposals: Proposals
+    problems: tuple[GraphProblem, ...]
+
+    @property
+    def graph(self) -> Graph:
+        """The graph, as the server is to run it."""
+        return self.conversion.graph
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowImport:
+    """An import that is ready to be written; `template` is what it will be read as."""
+
+    template: Template
+    graph_text: str
+    binding_text: str
+    proposed: ProposedBinding
+    converted: ConvertedWorkflow
+
+    def record(self) -> ImportedWorkflow:
+        """What is to be told of it."""
+        missing = self.converted.conversion.missing_models
+        return ImportedWorkflow(
+            name=self.template.name,
+            output=self.template.output,
+            inputs=[
+                ImportedInput(
+                    name=name,
+                    places=[
+                        f"{self.template.node_id(target)}.{target.input}"
+                        for target in bound.targets
+                    ],
+                    signal=self.proposed.signals.get(name, ""),
+                )
+                for name, bound in self.template.inputs.items()
+            ],
+            left_out=dict(self.proposed.left_out),
+            lost=list(self.proposed.lost),
+            node_classes={
+                name: len(ids) for name, ids in node_classes(self.template.graph).items()
+            },
+            missing_models=[
+                NamedModel(name=each.name, url=each.url, directory=each.directory)
+                for each in missing
+            ],
+            warnings=list(map(str, self.converted.conversion.warnings)),
+            problems=[
+                str(problem)
+                for problem in self.converted.problems
+                if not any(model.name in problem.fault for model in missing)
+            ],
+        )
+
+
+def convert_and_propose(
+    source: WorkflowSource, classes: ServerClasses, policy: NodeClassPolicy
+) -> ConvertedWorkflow:
+    """The graph, checked, and what its inputs are for.
+
+    Raises:
+        WorkflowNotConvertible: some nodes cannot be run on the server; it names each.
+        InvalidWorkflow: the workflow contradicts itself, or uses a class that is not allowed.
+    """
+    conversion = convert_source(source, classes.definitions)
+    policy.check(conversion.graph)
+    proposals = propose(conversion.graph, classes.definitions, source.workflow)
+    return ConvertedWorkflow(conversion, proposals, classes.problems_of(conversion.graph))
+
+
+def plan_import(
+    name: str,
+    converted: ConvertedWorkflow,
+    *,
+    title: str,
+    choices: Mapping[str, str],
+    before: Template | None = None,
+) -> WorkflowImport:
+    """The two files of a workflow, read back as a job would read them.
+
+    Args:
+        name: What requests call it.
+        converted: See `convert_and_propose`.
+        title: What people call it.
+        choices: What is meant where proposals are in doubt: see `bind_proposals`.
+        before: The workflow that it takes the place of, whose bindings are kept.
+
+    Raises:
+        InvalidWorkflow: what matters is in doubt, or nothing is saved.
+    """
+    proposals = converted.proposals
+    if before:
+        choices = _confirmed_choices(proposals, before, converted.graph) | dict(choices)
+    proposed = bind_proposals(converted.graph, proposals, choices, title=title)
+    if before:
+        proposed = with_confirmed(proposed, before, converted.graph)
+    texts = graph_text(converted.graph), binding_text(proposed.binding, proposed.signals)
+    template = parse_template(name, *texts)
+    return WorkflowImport(template, *texts, proposed, converted)
+
+
+def _confirmed_choices(proposals: Proposals, before: Template, graph: Graph) -> dict[str, str]:
+    """What the binding before says of the prompt and the output, where the graph has it still."""
+    blank = ProposedBinding(before.binding.model_copy(update={"inputs": {}, "output_node": None}))
+    found = with_confirmed(blank, before, graph).binding
+    again = replace(before, graph=graph, binding=found)
+    choices = {}
+    if "prompt" in found.inputs:
+        target = found.inputs["prompt"]
+        choices["prompt"] = f"{again.node_id(target)}.{target.input}"
+    if found.output_node and proposals.output:
+        choices["output"] = again.node_id(found.output_node)
+    return choices

@@ -1,0 +1,179 @@
+"""The studio's own workflows: NAME.json and NAME.toml in a folder, whole or not at all."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from anime.assets.store import link_or_copy
+from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, NotFound
+from anime.settings.process_lock import acquire_lock
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SUFFIXES = (".json", ".toml")  # in the order of writing: with the last one it is there
+_TODO = "Point ANIME_WORKFLOWS_DIR to a folder that this user may write."
+
+
+def checked_name(name: str) -> str:
+    """The name, once it is known to be one.
+
+    Raises:
+        InvalidWorkflow: it could lead out of a folder, or is no name for a request.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidWorkflow(
+            f'"{name[:80]}" cannot be the name of a workflow.',
+            "Take up to 64 small letters, digits, - and _, such as my-look.",
+        )
+    return name
+
+
+def name_from_file(stem: str) -> str:
+    """The name that a file's name suggests; empty if nothing of it can be used.
+
+    >>> name_from_file("My Look (final)")
+    'my-look-final'
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:64]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStore:
+    """A folder of workflows that people and programs add to."""
+
+    folder: Path
+
+    def has(self, name: str) -> bool:
+        """Whether the folder has a workflow of that name."""
+        return self._path(checked_name(name), ".toml").exists()
+
+    def save(self, name: str, graph: str, binding: str, *, may_replace: bool) -> None:
+        """Write both files.
+
+        Raises:
+            InvalidWorkflow: the name is none.
+            AlreadyExists: there is one, which must not be replaced.
+            ConfigurationError: the folder cannot take them; what was there stays.
+        """
+        texts = dict(zip(_SUFFIXES, (graph, binding), strict=True))
+        with self._locked():
+            if not may_replace and self.has(name):
+                raise AlreadyExists(
+                    f"There is a workflow {name} already.", "Take another name, or replace it."
+                )
+            self._write(checked_name(name), texts)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a workflow another name.
+
+        Raises:
+            NotFound: there is no such workflow in the folder.
+            AlreadyExists: the other name is taken.
+        """
+        with self._locked():
+            texts = self._texts(name)
+            if self.has(new_name):
+                raise AlreadyExists(
+                    f"There is a workflow {new_name} already.", "Take another name."
+                )
+            self._write(checked_name(new_name), texts)
+            self._unlink(name)
+
+    def remove(self, name: str) -> None:
+        """Delete a workflow; jobs that are done keep their graphs.
+
+        Raises:
+            NotFound: there is no such workflow in the folder.
+        """
+        with self._locked():
+            self._texts(name)
+            self._unlink(name)
+
+    def _texts(self, name: str) -> dict[str, str]:
+        if not self.has(name):
+            raise NotFound(
+                f"There is no workflow {name} in {self.folder}.",
+                "`anime workflow list` shows them; those that are shipped stay as they are.",
+            )
+        try:
+            return {
+                suffix: self._path(name, suffix).read_text(encoding="utf-8") for suffix in _SUFFIXES
+            }
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigurationError(
+                f"The workflow {name} in {self.folder} cannot be read: {fault}.",
+                "Look at its two files there.",
+            ) from None
+
+    def _write(self, name: str, texts: Mapping[str, str]) -> None:
+        """Put both files in place; what was there comes back if one of them fails."""
+        drafts: dict[str, Path] = {}
+        try:
+            for suffix, text in texts.items():
+                drafts[suffix] = self._draft(text)
+            self._put(name, drafts)
+        except OSError as fault:
+            raise ConfigurationError(
+                f"The workflow {name} cannot be written to {self.folder}: {fault.strerror}.", _TODO
+            ) from None
+        finally:
+            for draft in drafts.values():
+                draft.unlink(missing_ok=True)
+
+    def _put(self, name: str, drafts: Mapping[str, Path]) -> None:
+        graph, binding = (self._path(name, suffix) for suffix in _SUFFIXES)
+        before = graph.with_name(f".{name}.before.tmp")
+        with suppress(FileNotFoundError):
+            before.unlink()
+        with suppress(FileNotFoundError):
+            link_or_copy(graph, before)
+        drafts[".json"].replace(graph)
+        try:
+            drafts[".toml"].replace(binding)
+        except OSError:
+            if before.exists():
+                before.replace(graph)
+            else:
+                graph.unlink(missing_ok=True)
+            raise
+        before.unlink(missing_ok=True)
+
+    def _draft(self, text: str) -> Path:
+        descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(descriptor)
+        draft = Path(name)
+        draft.chmod(0o644)
+        return draft
+
+    def _unlink(self, name: str) -> None:
+        try:
+            for suffix in reversed(_SUFFIXES):  # without its binding it is gone
+                self._path(name, suffix).unlink(missing_ok=True)
+        except OSError as fault:
+            raise ConfigurationError(
+                f"The workflow {name} cannot be removed: {fault.strerror}.", _TODO
+            ) from None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other writers out: a graph and its binding belong together."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = acquire_lock(self.folder / ".lock")
+        except OSError as fault:
+            raise ConfigurationError(
+                f"The folder {self.folder} cannot be written: {fault.strerror}.", _TODO
+            ) from None
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _path(self, name: str, suffix: str) -> Path:
+        return self.folder / f"{name}{suffix}"
