@@ -19,7 +19,7 @@ from anime.core.ids import prompt_id_of
 from anime.core.workflow_build import Template, build
 from anime.errors import StackError
 from anime.schemas import Accepted, GenerationRequest
-from anime.settings import load_settings
+from anime.settings import SHIPPED_WORKFLOWS, load_settings
 from benchmarks.bare_client import BareClient
 from benchmarks.endings import Endings, listen_for_endings
 from benchmarks.timing import Span, render_span
@@ -141,7 +141,7 @@ async def open_studio() -> AsyncIterator[Studio]:
                 comfyui=comfyui,
                 bare=bare,
                 endings=endings,
-                template=load_template("txt2img", load_settings(home=folder).workflows_dir),
+                template=load_template("txt2img", SHIPPED_WORKFLOWS),
                 model=await _first_checkpoint(stack.record.settings["comfyui_url"]),
             )
 

@@ -95,9 +95,9 @@ async def organise(
         StorageError: the library cannot take a file, or a file is not complete.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
-    outputs, logger = result.entry.saved, get_run_logger()
-    if result.entry.unkept:
-        logger.info("Not kept, as they are no saved files: %s", ", ".join(result.entry.unkept))
+    outputs, logger = result.saved, get_run_logger()
+    if result.unkept:
+        logger.info("Not kept, as they are no files of the job: %s", ", ".join(result.unkept))
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     placed: list[PlacedFile] = []

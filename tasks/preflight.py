@@ -1,4 +1,4 @@
-"""Preflight: library and server checked, pictures uploaded, checkpoint found, graph checked."""
+"""Preflight: library and server checked, pictures uploaded, model found, graph checked."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
+from pydantic import JsonValue
 
 from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
@@ -29,13 +30,13 @@ from tasks.retries import TASK_DELAYS, worth_retrying
 class PreparedTemplate:
     """A template that one server can run, for requests of one kind.
 
-    `model` replaces the template's own, if set; `uploaded` are the names of input pictures on
-    the server, by input.
+    `model` replaces the template's own, if set; `uploaded` are the inputs whose pictures were
+    uploaded, with the pictures' names on the server.
     """
 
     template: Template
     model: str | None
-    uploaded: dict[str, str]
+    uploaded: dict[str, JsonValue]
 
 
 # Not retried: it waits for the server itself, and only a person can make a folder writable.
@@ -85,7 +86,7 @@ async def prepare_template(
         template: The workflow that the request names.
         request: What is to be rendered.
         library: The folder that has the input pictures.
-        default_model: Checkpoint to use if neither request nor template has one.
+        default_model: Model to use if the request names none and the server lacks the template's.
         node_class_policy: Which node classes graphs may use.
 
     Raises:
@@ -93,9 +94,10 @@ async def prepare_template(
             class is not allowed.
         PromptRejected: the server lacks something; the message names it and what it has.
     """
-    uploaded = await _upload(comfy, await asyncio.to_thread(_pictures_of, request, library))
+    pictures = await asyncio.to_thread(_pictures_of, request, library)
+    uploaded = _renamed(request.inputs, await _upload(comfy, pictures))
     request = request.model_copy(update={"inputs": request.inputs | uploaded})
-    model = await _find_checkpoint(comfy, template, request, default_model)
+    model = await _find_model(comfy, template, request, default_model)
     graph = build(
         template, request, seed=request.seed or 0, filename_prefix="", default_model=model
     )
@@ -104,46 +106,58 @@ async def prepare_template(
 
 
 def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
-    """The input pictures in the library, by input."""
+    """The input pictures in the library, by the values that name them."""
     folder = (library / INPUTS_FOLDER).resolve()
     pictures: dict[str, Path] = {}
     for name, value in request.inputs.items():
-        if isinstance(value, str) and value.startswith(f"{INPUTS_FOLDER}/"):
-            path = (library / value).resolve()
-            if not path.is_relative_to(folder) or not path.is_file():
-                raise InvalidRequest(
-                    f"Input {name}: {value} is no picture in {folder}.",
-                    "Give it again, as with `anime generate --image FILE`.",
-                )
-            pictures[name] = path
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, str) and each.startswith(f"{INPUTS_FOLDER}/"):
+                path = (library / each).resolve()
+                if not path.is_relative_to(folder) or not path.is_file():
+                    raise InvalidRequest(
+                        f"Input {name}: {each} is no picture in {folder}.",
+                        "Give it again, as with `anime generate --image FILE`.",
+                    )
+                pictures[each] = path
     return pictures
 
 
 async def _upload(comfy: ComfyUIClient, pictures: dict[str, Path]) -> dict[str, str]:
-    """Upload the pictures; return their names on the server, by input."""
+    """Upload the pictures; return their names on the server, by the same values."""
     return {
-        name: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
-        for name, path in pictures.items()
+        value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
+        for value, path in pictures.items()
     }
 
 
-async def _find_checkpoint(
+def _renamed(inputs: dict[str, JsonValue], names: dict[str, str]) -> dict[str, JsonValue]:
+    """The inputs that have a picture, with the names of their pictures on the server."""
+
+    def renamed(value: JsonValue) -> JsonValue:
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    uploaded = {name: renamed(value) for name, value in inputs.items()}
+    return {name: value for name, value in uploaded.items() if value != inputs[name]}
+
+
+async def _find_model(
     comfy: ComfyUIClient, template: Template, request: GenerationRequest, default: str | None
 ) -> str | None:
-    """The checkpoint that replaces the template's own; None to keep that.
+    """The model that replaces the template's own; None to keep that.
 
-    A template is made on one machine and rendered on another: if the request names no model
-    and the server lacks the template's, the studio's default or the first one there is used.
+    A template is made on one machine and rendered on another: see `choose_model`.
     """
     bound = template.inputs.get("model")
     if bound is None:
         return None
-    loader = str(template.graph[template.node_id(bound.node)]["class_type"])
+    loader = str(template.graph[template.node_id(bound)]["class_type"])
     known = (await comfy.object_info({loader})).get(loader)
     choices = known.inputs[bound.input].choices if known and bound.input in known.inputs else ()
     model = choose_model(template, request, [str(choice) for choice in choices], default)
     if model is not None:
-        get_run_logger().info("Using checkpoint %s: the server lacks the template's", model)
+        get_run_logger().info("Using model %s: the server lacks the template's", model)
     return model
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.assets.provenance import Provenance
-from anime.comfyui.models import HistoryEntry
+from anime.comfyui.models import HistoryEntry, OutputFile
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
@@ -29,7 +29,7 @@ class Timings(BaseModel):
 
 @dataclass(frozen=True)
 class RenderResult:
-    """What ComfyUI made for one attempt."""
+    """What ComfyUI made for one attempt; of one node's files if `output_node` is its id."""
 
     job_id: UUID
     request: GenerationRequest
@@ -41,6 +41,22 @@ class RenderResult:
     comfyui_url: str
     comfyui_version: str
     submitted_at: datetime
+    output_node: str | None = None
+
+    @property
+    def saved(self) -> tuple[OutputFile, ...]:
+        """The files that are the job's, in the order of their nodes."""
+        return tuple(file for file in self.entry.saved if self._is_of_take(file))
+
+    @property
+    def unkept(self) -> tuple[str, ...]:
+        """What nodes list and nobody keeps, a few words each."""
+        others = (file for file in self.entry.saved if not self._is_of_take(file))
+        beside = (f"{file.filename} of node {file.node_id} (not the take)" for file in others)
+        return (*self.entry.unkept, *beside)
+
+    def _is_of_take(self, file: OutputFile) -> bool:
+        return self.output_node in (None, file.node_id)
 
     @property
     def project(self) -> str | None:

@@ -137,10 +137,5 @@ async def _sweeps(settings: Settings) -> str:
 
 
 async def _workflows(settings: Settings) -> str:
-    templates = await asyncio.to_thread(list_templates, settings.workflows_dir)
-    if not templates:
-        raise ConfigurationError(
-            f"There is no workflow in {settings.workflows_dir}.",
-            "Point ANIME_WORKFLOWS_DIR to the folder that holds them.",
-        )
+    templates = await asyncio.to_thread(list_templates, *settings.workflow_folders)
     return ", ".join(template.name for template in templates)

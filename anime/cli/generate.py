@@ -1,6 +1,7 @@
 """`anime generate`: a prompt becomes files."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ def generate(
     priority: opt.Priority = None,
     inputs: opt.Inputs = None,
     webhook_url: opt.WebhookUrl = None,
-    image: opt.Image = None,
+    images: opt.Images = None,
     no_wait: opt.NoWait = False,
     json: opt.Json = False,
 ) -> None:
@@ -47,7 +48,7 @@ def generate(
     from anime.cli.input_picture import check_picture
     from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 
-    if image is not None:
+    for image in images or ():
         check_picture(image)
     request = parse_request(
         prompt=prompt,
@@ -56,7 +57,7 @@ def generate(
         project=project,
         character=character,
         shot=shot,
-        workflow=workflow or _workflow_for(image, kind),
+        workflow=workflow or _workflow_for(images or (), kind),
         model=model,
         loras=[parse_lora(text) for text in lora or ()],
         width=width,
@@ -72,7 +73,7 @@ def generate(
         webhook_url=webhook_url,
         inputs=parse_inputs(inputs or ()),
     )
-    job, files = asyncio.run(_render(request, image, waits=not no_wait))
+    job, files = asyncio.run(_render(request, images or [], waits=not no_wait))
     if json:
         print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
     else:
@@ -80,30 +81,34 @@ def generate(
     _raise_for(job)
 
 
-def _workflow_for(image: Path | None, kind: GenerationType) -> str | None:
-    """img2img if a picture is given; None for the default of the type."""
-    return "img2img" if image is not None and kind is GenerationType.IMAGE else None
+def _workflow_for(images: Sequence[Path], kind: GenerationType) -> str | None:
+    """The workflow for a picture, or for several; None for the default of the type."""
+    if not images:
+        return None
+    if kind is GenerationType.VIDEO:
+        return "image_to_video"
+    return "img2img" if len(images) == 1 else "edit"
 
 
 async def _render(
-    request: GenerationRequest, image: Path | None, *, waits: bool
+    request: GenerationRequest, images: Sequence[Path], *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job, and its files if `waits`."""
     from uuid import uuid4
 
     from anime.cli.input_picture import name_in_library, store_input_picture
     from anime.cli.outages import retry_while_busy
+    from anime.core.workflow_build import with_pictures
     from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
     from anime.settings.addresses import redis_address
 
     settings = load_settings()
     async with connect_job_service(settings) as jobs:
-        if image is not None:
-            name = await name_in_library(image)
-            request = request.model_copy(update={"inputs": {**request.inputs, "image": name}})
+        names = [await name_in_library(image) for image in images]
+        request = with_pictures(request, names, await jobs.admission.template_of(request))
         await _check_before_submit(request, jobs)
-        if image is not None:
+        for image, name in zip(images, names, strict=True):
             await store_input_picture(image, name, settings)
         submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
         job = await retry_while_busy(submit)

@@ -45,8 +45,12 @@ Inputs: TypeAlias = Annotated[
 WebhookUrl: TypeAlias = Annotated[
     str | None, typer.Option(help="Address that gets a signed message when it has ended.")
 ]
-Image: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Picture to start from; copied into the library.")
+Images: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--image",
+        help="Picture to start from, or one to refer to; copied into the library. Repeatable.",
+    ),
 ]
 NoWait: TypeAlias = Annotated[bool, typer.Option("--no-wait", help="Print the job's id and exit.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print job and files as JSON.")]

@@ -269,13 +269,20 @@ class ComfyUIClient:
 
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""
-        reply = await self._send(requests.models_request("checkpoints"))
-        names = protocol.decode_names(reply)
+        return await self._models("checkpoints", "CheckpointLoaderSimple", "ckpt_name")
+
+    async def diffusion_models(self) -> list[str]:
+        """The server's models that come without text encoder and VAE, by a loader's names."""
+        return await self._models("diffusion_models", "UNETLoader", "unet_name")
+
+    async def _models(self, folder: str, loader: str, name: str) -> list[str]:
+        """The models in a folder; of servers that do not list it, those that a loader takes."""
+        names = protocol.decode_names(await self._send(requests.models_request(folder)))
         if names is not None:
             return names
-        loader = await self._node_info("CheckpointLoaderSimple")
-        ckpt_name = loader.inputs.get("ckpt_name") if loader else None
-        return [str(name) for name in ckpt_name.choices] if ckpt_name else []
+        info = await self._node_info(loader)
+        choice = info.inputs.get(name) if info else None
+        return [str(each) for each in choice.choices] if choice else []
 
     async def upload_image(self, name: str, content: bytes, *, overwrite: bool = False) -> str:
         """The name under which LoadImage finds the picture.

@@ -1,6 +1,10 @@
-"""The workflow templates in a folder: NAME.json with NAME.toml beside it."""
+"""The workflow templates in folders: NAME.json with NAME.toml beside it.
+
+Of several folders the first that has a name counts: a studio's own goes before the shipped one.
+"""
 
 import difflib
+import logging
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,42 +12,55 @@ from anime.core.template_format import parse_template
 from anime.core.workflow_build import Template
 from anime.errors import InvalidWorkflow
 
+_log = logging.getLogger(__name__)
 
-def load_template(name: str, folder: Path) -> Template:
+
+def load_template(name: str, *folders: Path) -> Template:
     """The template of that name.
 
     Raises:
         InvalidWorkflow: there is none, a file cannot be read, or the two do not fit.
     """
-    # The name is compared with what is there, never joined to the folder: it cannot lead out of it.
-    names = template_names(folder)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
+    # The name is compared with what is there, never joined to a folder: it cannot lead out of it.
+    found = _folders_by_name(folders)
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
         hint = f'Did you mean "{near[0]}"? ' if near else ""
         raise InvalidWorkflow(
-            f'There is no workflow "{name}" in {folder}.',
-            f"{hint}The workflows are: {', '.join(names) or 'none'}.",
+            f'There is no workflow "{name}" in {" or ".join(map(str, folders))}.',
+            f"{hint}The workflows are: {', '.join(found) or 'none'}.",
         )
+    folder = found[name]
     return _template(name, folder, _stamp(folder / f"{name}.json"), _stamp(folder / f"{name}.toml"))
 
 
-def list_templates(folder: Path) -> tuple[Template, ...]:
-    """Every template in the folder, by name.
+def list_templates(*folders: Path) -> tuple[Template, ...]:
+    """Every template in the folders, by name.
 
     Raises:
-        InvalidWorkflow: one of them is broken, or the folder cannot be read.
+        InvalidWorkflow: one of them is broken, or a folder cannot be read.
     """
-    return tuple(load_template(name, folder) for name in template_names(folder))
+    return tuple(load_template(name, *folders) for name in template_names(*folders))
 
 
-def template_names(folder: Path) -> tuple[str, ...]:
-    """The names of the templates in the folder, sorted: those of its binding files.
+def template_names(*folders: Path) -> tuple[str, ...]:
+    """The names of the templates in the folders, sorted: those of their binding files.
 
     Raises:
-        InvalidWorkflow: the folder cannot be read.
+        InvalidWorkflow: a folder cannot be read.
     """
+    return tuple(_folders_by_name(folders))
+
+
+def _folders_by_name(folders: tuple[Path, ...]) -> dict[str, Path]:
+    """The folder of each template, by name."""
+    found = {name: folder for folder in reversed(folders) for name in _names_in(folder)}
+    return dict(sorted(found.items()))
+
+
+def _names_in(folder: Path) -> list[str]:
     try:
-        return tuple(sorted(path.stem for path in folder.iterdir() if path.suffix == ".toml"))
+        return [path.stem for path in folder.iterdir() if path.suffix == ".toml"]
     except OSError as fault:
         raise InvalidWorkflow(
             f"The workflow folder {folder} cannot be read: {fault.strerror}.",
@@ -55,7 +72,15 @@ def template_names(folder: Path) -> tuple[str, ...]:
 def _template(name: str, folder: Path, *stamps: tuple[int, ...]) -> Template:
     """The template, parsed once for as long as its files have these stamps."""
     del stamps
-    return parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
+    template = parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
+    if template.was_edited:
+        _log.warning(
+            "%s is not the graph that the bindings in %s.toml were confirmed for. All that they"
+            " name is still there; see whether it is still meant, and correct graph_sha256.",
+            folder / f"{name}.json",
+            name,
+        )
+    return template
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

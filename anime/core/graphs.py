@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 # Its inputs are whatever the node's class takes, hence Any.
 Node: TypeAlias = dict[str, Any]
 Graph: TypeAlias = dict[str, Node]
+Link: TypeAlias = list[Any]  # [id of a node, its output slot]
 
 
 def title_of(node: Node) -> str:

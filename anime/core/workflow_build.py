@@ -1,18 +1,28 @@
 """From a template and a request to the graph that ComfyUI is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from anime.core.bindings import REQUEST_FIELDS, Binding, InputBinding, checked_value
-from anime.core.graphs import Graph, is_link, title_of
+from anime.core.bindings import (
+    REQUEST_FIELDS,
+    Binding,
+    InputBinding,
+    InputKind,
+    WorkflowOutput,
+    checked_value,
+)
+from anime.core.graph_facts import workflow_hash
+from anime.core.graphs import Graph
+from anime.core.lora_chains import insert_loras, node_of
+from anime.core.targets import NodeReference, PicturePlace
+from anime.core.unused_places import Needed, UnusedPlace, remove_place
 from anime.errors import InvalidRequest
-from anime.schemas import DEFAULT_WORKFLOWS, GenerationRequest, GenerationType, LoraChoice
+from anime.schemas import DEFAULT_WORKFLOWS, GenerationRequest, GenerationType
 
-Link: TypeAlias = list[str | int]  # [node id, output slot]
+_CHECKPOINT_INPUT = "ckpt_name"
 
 
 @dataclass(frozen=True)
@@ -29,8 +39,8 @@ class Template:
         return self.binding.inputs
 
     @property
-    def output(self) -> GenerationType:
-        """What it makes: images, or an animation."""
+    def output(self) -> WorkflowOutput:
+        """What it makes."""
         return self.binding.output
 
     @property
@@ -38,17 +48,44 @@ class Template:
         """Free VRAM it needs, in MB; None leaves it to the setting."""
         return self.binding.vram_mb
 
-    def node_id(self, title: str) -> str:
-        """The id of the node with that title; titles that a binding uses are unique."""
-        return next(node_id for node_id, node in self.graph.items() if title_of(node) == title)
+    @property
+    def output_node(self) -> str | None:
+        """The id of the node whose files are the job's; None if all files are."""
+        taken = self.binding.output_node
+        return None if taken is None else self.node_id(taken)
+
+    @property
+    def picture_input(self) -> str | None:
+        """The input for pictures that are given without its name: `image`, or the first one."""
+        kinds = {name: bound.kind for name, bound in self.inputs.items()}
+        names = [name for name, kind in kinds.items() if kind in _PICTURES]
+        return "image" if "image" in names else next(iter(names), None)
+
+    @property
+    def was_edited(self) -> bool:
+        """Whether the graph is another than the one that its bindings were confirmed for."""
+        return self.binding.graph_sha256 not in (None, workflow_hash(self.graph))
+
+    def node_id(self, reference: NodeReference) -> str:
+        """The id of the node; what a binding names is there, and once."""
+        return node_of(self.graph, reference)
 
     def value_of(self, name: str) -> JsonValue:
         """The value an input has where a request gives none."""
         binding = self.inputs[name]
         if binding.default is not None:
             return binding.default
-        value: JsonValue = self.graph[self.node_id(binding.node)]["inputs"][binding.input]
+        if binding.kind is InputKind.IMAGES:
+            return []
+        node_id, bound = self.node_id(binding), binding.input
+        value: JsonValue = self.graph[node_id]["inputs"][bound]
+        if binding.kind is InputKind.SECONDS and isinstance(value, int | float):
+            return binding.seconds_of(value)
         return value
+
+
+_KEPT = frozenset({InputKind.TEXT, InputKind.SEED})
+_PICTURES = frozenset({InputKind.IMAGE, InputKind.IMAGES})
 
 
 def build(
@@ -73,7 +110,8 @@ def build(
     graph = deepcopy(template.graph)
     for name, value in values.items():
         _set_input(template, graph, name, value)
-    _insert_loras(template, graph, request.loras)
+    _insert_loras(template, graph, request)
+    _remove_unused_places(template, graph, values)
     for node in graph.values():
         node.setdefault("_meta", {})  # ComfyUI fails on a node without, if it replaces its class
         if "filename_prefix" in node["inputs"]:
@@ -104,21 +142,77 @@ def given_values(template: Template, request: GenerationRequest) -> dict[str, Js
     }
 
 
+def with_pictures(
+    request: GenerationRequest, pictures: Sequence[str], template: Template
+) -> GenerationRequest:
+    """The request with pictures for the input that takes them; a list, or the one there is.
+
+    Raises:
+        InvalidRequest: the workflow takes none, or one only.
+    """
+    if not pictures:
+        return request
+    name = template.picture_input
+    if name is None:
+        raise InvalidRequest(
+            f'Workflow "{template.name}" takes no picture.', "Leave it out, or take another one."
+        )
+    is_list = template.inputs[name].kind is InputKind.IMAGES
+    if len(pictures) > 1 and not is_list:
+        raise InvalidRequest(
+            f'Workflow "{template.name}" takes one picture, not {len(pictures)}.',
+            "Give one, or take a workflow with a list of pictures, such as edit.",
+        )
+    value: JsonValue = list(pictures) if is_list else pictures[0]
+    return request.model_copy(update={"inputs": {**request.inputs, name: value}})
+
+
 def choose_model(
     template: Template,
     request: GenerationRequest,
     choices: Sequence[str],
     default_model: str | None,
 ) -> str | None:
-    """The checkpoint to take instead of the template's, for `build(default_model=…)`.
+    """The model to take instead of the template's, for `build(default_model=…)`.
 
     None where nothing needs replacing: the request names one, the workflow loads none by
-    name, or the server has the template's own. Otherwise the studio's default, or the first
-    that the server offers.
+    name, or the server has the template's own. Otherwise, of a checkpoint, the studio's default
+    or the first that the server offers. A model that comes without text encoder and VAE fits
+    those of its kind only: the studio's default takes its place if it is one of them.
     """
     if request.model or "model" not in template.inputs or template.value_of("model") in choices:
         return None
+    if template.inputs["model"].input != _CHECKPOINT_INPUT:
+        return default_model if default_model in choices else None
     return default_model or next(iter(choices), None)
+
+
+def remove_unused_places(
+    template: Template, graph: Graph, name: str, count: int, needed: Needed
+) -> None:
+    """Treat the places that a list of so many pictures leaves empty, the last one first.
+
+    Raises:
+        ValueError: the graph cannot do without one of them.
+    """
+    binding = template.inputs[name]
+    if binding.unused is None or binding.unused is UnusedPlace.REPEAT:
+        return
+    for place in reversed(binding.places[count:]):
+        remove_place(graph, template.node_id(place), binding.unused, needed)
+
+
+def needed_nodes(template: Template) -> Needed:
+    """The nodes that are not to go with the places of pictures."""
+    bound: set[str] = set()
+    kept: set[str] = set()
+    for binding in template.inputs.values():
+        if binding.kind is not InputKind.IMAGES:
+            nodes = {template.node_id(target) for target in binding.targets}
+            bound |= nodes
+            kept |= nodes if binding.kind in _KEPT else set()
+    saving = {id_ for id_, node in template.graph.items() if "filename_prefix" in node["inputs"]}
+    return Needed(bound=bound, kept=kept, take=template.output_node, savers=saving)
 
 
 def _defaults(template: Template, *, seed: int, default_model: str | None) -> dict[str, JsonValue]:
@@ -136,11 +230,19 @@ def _defaults(template: Template, *, seed: int, default_model: str | None) -> di
 
 def _refuse_other_output(template: Template, request: GenerationRequest) -> None:
     # The other way round is fine: "image" is what a request says that says nothing.
-    if request.type is GenerationType.VIDEO and template.output is GenerationType.IMAGE:
+    if request.type is GenerationType.VIDEO and template.output is not WorkflowOutput.VIDEO:
         raise InvalidRequest(
-            f'Workflow "{template.name}" makes images, not a video.',
+            f'Workflow "{template.name}" makes {_MADE[template.output]}, not a video.',
             f'Leave `type` out, or take workflow "{DEFAULT_WORKFLOWS[request.type]}".',
         )
+
+
+_MADE: Mapping[WorkflowOutput, str] = {
+    WorkflowOutput.IMAGE: "images",
+    WorkflowOutput.VIDEO: "videos",
+    WorkflowOutput.AUDIO: "sounds",
+    WorkflowOutput.MODEL_3D: "3D models",
+}
 
 
 def _refuse_fields_as_inputs(request: GenerationRequest) -> None:
@@ -154,7 +256,7 @@ def _refuse_fields_as_inputs(request: GenerationRequest) -> None:
 
 def _refuse_missing(template: Template, values: dict[str, JsonValue]) -> None:
     for name, binding in template.inputs.items():
-        if binding.required and name not in values:
+        if binding.is_required and name not in values:
             raise InvalidRequest(
                 f'Workflow "{template.name}" needs a value for "{name}".',
                 " ".join(filter(None, [f"Give inputs.{name}.", binding.description])),
@@ -162,50 +264,52 @@ def _refuse_missing(template: Template, values: dict[str, JsonValue]) -> None:
 
 
 def _set_input(template: Template, graph: Graph, name: str, value: JsonValue) -> None:
-    for target in template.inputs[name].targets:
-        graph[template.node_id(target.node)]["inputs"][target.input] = value
-
-
-def _insert_loras(template: Template, graph: Graph, loras: Sequence[LoraChoice]) -> None:
-    """Chain one LoraLoader for each LoRA behind the model's loader, and move its consumers."""
-    if not loras:
+    binding = template.inputs[name]
+    if isinstance(value, list) and binding.kind is InputKind.IMAGES:
+        for place, picture in _placed(binding, value):
+            graph[template.node_id(place)]["inputs"][place.input] = picture
         return
-    place = template.binding.loras
-    if place is None:
+    if binding.kind is InputKind.SECONDS and isinstance(value, int | float):
+        value = binding.frames_of(value)
+    for target in binding.targets:
+        graph[template.node_id(target)]["inputs"][target.input] = value
+
+
+def _placed(
+    binding: InputBinding, pictures: list[JsonValue]
+) -> list[tuple[PicturePlace, JsonValue]]:
+    """The pictures at their places; at the others the last one, if it is to be repeated."""
+    if binding.unused is UnusedPlace.REPEAT:
+        pictures = pictures + pictures[-1:] * (len(binding.places) - len(pictures))
+    return list(zip(binding.places, pictures, strict=False))
+
+
+def _insert_loras(template: Template, graph: Graph, request: GenerationRequest) -> None:
+    if request.loras and not template.binding.loras:
         raise InvalidRequest(
             f'Workflow "{template.name}" takes no LoRAs.',
             f"Leave them out, or add a [loras] table to {template.name}.toml.",
         )
-    source = template.node_id(place.node)
-    consumers = list(graph.values())
-    model: Link = [source, place.model_slot]
-    clip: Link = [source, place.clip_slot]
-    end = _chain_loras(graph, model, clip, loras)
-    for node in consumers:
-        for name, value in node["inputs"].items():
-            if is_link(value) and value in (model, clip):
-                node["inputs"][name] = [end, 0 if value == model else 1]
+    insert_loras(graph, template.binding.loras, request.loras)
 
 
-def _chain_loras(graph: Graph, model: Link, clip: Link, loras: Sequence[LoraChoice]) -> str:
-    """Add the loaders, each fed by the one before; the id of the last."""
-    node_id = ""
-    for number, lora in enumerate(loras, start=1):
-        node_id = _free_id(graph)
-        graph[node_id] = {
-            "class_type": "LoraLoader",
-            "inputs": {
-                "lora_name": lora.name,
-                "strength_model": lora.strength,
-                "strength_clip": lora.strength,
-                "model": list(model),
-                "clip": list(clip),
-            },
-            "_meta": {"title": f"LoRA {number}"},
-        }
-        model, clip = [node_id, 0], [node_id, 1]
-    return node_id
+def _remove_unused_places(
+    template: Template, graph: Graph, values: Mapping[str, JsonValue]
+) -> None:
+    """Treat the places of all lists of pictures that the request leaves empty.
 
-
-def _free_id(graph: Graph) -> str:
-    return str(1 + max((int(node_id) for node_id in graph if node_id.isdecimal()), default=0))
+    Raises:
+        InvalidRequest: the graph cannot do without them, if several lists are short at once.
+    """
+    needed = None
+    for name, binding in template.inputs.items():
+        pictures = values.get(name, [])
+        if binding.kind is InputKind.IMAGES and isinstance(pictures, list):
+            needed = needed or needed_nodes(template)
+            try:
+                remove_unused_places(template, graph, name, len(pictures), needed)
+            except ValueError as fault:
+                raise InvalidRequest(
+                    f'Input "{name}" has too few pictures beside the others: {fault}.',
+                    f"Give {len(binding.places)} pictures.",
+                ) from fault

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.comfyui.workflow_templates import load_template
-from anime.core.workflow_build import build
+from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import KeyReused, QueueFull
@@ -67,10 +67,18 @@ class Admission:
                 a node class that is not allowed; or the webhook could not be sent.
         """
         check_webhook(request, self.settings)
-        name, folder = request.workflow_name, self.settings.workflows_dir
-        template = await asyncio.to_thread(load_template, name, folder)
+        template = await self.template_of(request)
         graph = build(template, request, seed=request.seed or 0, filename_prefix="")
         self.settings.node_class_policy.check(graph)
+
+    async def template_of(self, request: GenerationRequest) -> Template:
+        """The workflow of a request.
+
+        Raises:
+            InvalidWorkflow: it is missing or broken.
+        """
+        folders = self.settings.workflow_folders
+        return await asyncio.to_thread(load_template, request.workflow_name, *folders)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
         """The job, inserted in one transaction.

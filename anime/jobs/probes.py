@@ -96,16 +96,19 @@ async def check_comfyui(address: str, timeout_seconds: float) -> str:
     """A ComfyUI server answers and has a model."""
     async with ComfyUIClient(address, timeout_seconds=timeout_seconds) as comfyui:
         stats, checkpoints = await comfyui.system_stats(), await comfyui.checkpoints()
+        diffusion_models = await comfyui.diffusion_models()
         where = f"{comfyui.name}, version {stats.comfyui_version or '?'}"
-    if not checkpoints:
+    if not checkpoints and not diffusion_models:
         raise ConfigurationError(
-            f"{where}, has no checkpoint.", "Put one into its models/checkpoints folder."
+            f"{where}, has no model.",
+            "Put one into its folder models/checkpoints or models/diffusion_models.",
         )
     devices = ", ".join(
         f"{device.name} ({device.vram_free // MB} of {device.vram_total // MB} MB free)"
         for device in stats.devices
     )
-    return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
+    models = f"{len(checkpoints)} checkpoint(s), {len(diffusion_models)} diffusion model(s)"
+    return f"{where}; {devices or 'no device'}; {models}"
 
 
 async def describe_comfyui(address: str, timeout_seconds: float) -> str:

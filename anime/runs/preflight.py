@@ -81,7 +81,7 @@ async def _prepared_template(
         if kind not in connections.prepared_templates:
             connections.prepared_templates[kind] = await prepare_template(
                 connections.comfy,
-                load_template(request.workflow_name, settings.workflows_dir),
+                load_template(request.workflow_name, *settings.workflow_folders),
                 request,
                 library=connections.library.root,
                 default_model=connections.blocks.comfyui.default_model,

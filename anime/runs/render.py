@@ -83,6 +83,7 @@ async def _render_once(job: JobExecution, preflight: Preflight, attempt: int) ->
         comfyui_url=job.comfy.base_url,
         comfyui_version=job.connections.comfyui_version,
         submitted_at=submitted_at,
+        output_node=preflight.template.output_node,
     )
 
 

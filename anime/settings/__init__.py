@@ -35,9 +35,17 @@ from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
 
-__all__ = ["PROJECT_DIR", "Settings", "get_settings", "load_settings", "resolve_reference"]
+__all__ = [
+    "PROJECT_DIR",
+    "SHIPPED_WORKFLOWS",
+    "Settings",
+    "get_settings",
+    "load_settings",
+    "resolve_reference",
+]
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
+SHIPPED_WORKFLOWS = PROJECT_DIR / "workflows"
 
 
 class Settings(ServingSettings, UpkeepSettings, BaseSettings):
@@ -58,8 +66,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     library_dir: Path | None = Field(
         default=None, description="Where finished files go; `library` in the data folder if unset."
     )
-    workflows_dir: Path = Field(
-        default=PROJECT_DIR / "workflows", description="Folder of workflow templates."
+    workflows_dir: Path | None = Field(
+        default=None,
+        description="Folder of workflows of your own, beside the shipped ones; `workflows` in the "
+        "data folder if unset.",
     )
     timezone: str | None = Field(
         default=None, description="IANA name of the studio's time zone; the machine's if unset."
@@ -243,6 +253,18 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     def library(self) -> Path:
         """Where finished files go."""
         return self.library_dir or self.home / "library"
+
+    @property
+    def own_workflows(self) -> Path:
+        """Folder of the studio's own workflows; need not be there while nothing names it."""
+        return self.workflows_dir or self.home / "workflows"
+
+    @property
+    def workflow_folders(self) -> tuple[Path, ...]:
+        """Where workflows are looked for; the first folder that has a name counts."""
+        own = self.own_workflows
+        is_expected = self.workflows_dir is not None or own.is_dir()
+        return (own, SHIPPED_WORKFLOWS) if is_expected else (SHIPPED_WORKFLOWS,)
 
     @property
     def swept_folder(self) -> Path | None:

@@ -16,7 +16,7 @@ from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest
-from anime.settings import load_settings
+from anime.settings import SHIPPED_WORKFLOWS
 from benchmarks.bare_client import BareClient
 from benchmarks.timing import busy_seconds, render_span, wall_seconds
 
@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 30
 
 def graph(seed: int, **fields: int) -> Graph:
     request = GenerationRequest(prompt="a lighthouse", model=MODEL, width=64, height=64, steps=2)
-    template = load_template("txt2img", load_settings().workflows_dir)
+    template = load_template("txt2img", SHIPPED_WORKFLOWS)
     wanted = request.model_copy(update=fields)
     return build(template, wanted, seed=seed, filename_prefix=f"bare/{seed}")
 
