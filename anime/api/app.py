@@ -17,6 +17,7 @@ from anime.api import (
     routes_jobs,
     routes_projects,
     routes_sheets,
+    routes_workflows,
 )
 from anime.api.access import Access
 from anime.api.app_state import AppState
@@ -47,6 +48,7 @@ ROUTERS = (
     routes_file_search.router,
     routes_files.router,
     routes_sheets.router,
+    routes_workflows.router,
 )
 
 
@@ -79,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
                 library=library,
                 thumbnails=Thumbnails(library),
                 metrics=Metrics(),
+                server_classes=routes_workflows.classes_of_first_server(settings),
             )
             app.state.gateway = gateway
             yield

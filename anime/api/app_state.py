@@ -9,6 +9,7 @@ from anime.api.access import Access
 from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
+from anime.comfyui.object_info import RecentClasses
 from anime.db.session import Database
 from anime.jobs.service import JobService
 from anime.progress.publisher import ProgressPublisher
@@ -27,6 +28,7 @@ class AppState:
     library: LibraryReader
     thumbnails: Thumbnails
     metrics: Metrics
+    server_classes: RecentClasses | None = None  # None if no ComfyUI is known
 
 
 # Async: FastAPI calls a function that is not in a thread.

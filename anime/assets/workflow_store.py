@@ -1,5 +1,6 @@
 """The studio's own workflows: NAME.json and NAME.toml in a folder, whole or not at all."""
 
+import fcntl
 import os
 import re
 import tempfile
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from anime.assets.store import link_or_copy
 from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, NotFound
-from anime.settings.process_lock import acquire_lock
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SUFFIXES = (".json", ".toml")  # in the order of writing: with the last one it is there
@@ -42,13 +42,29 @@ def name_from_file(stem: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStore:
-    """A folder of workflows that people and programs add to."""
+    """A folder of workflows that people and programs add to.
+
+    Unless it `may_create` the folder, that must be there: a lost mount is not a new studio.
+    """
 
     folder: Path
+    may_create: bool = False
 
     def has(self, name: str) -> bool:
         """Whether the folder has a workflow of that name."""
         return self._path(checked_name(name), ".toml").exists()
+
+    def refuse_taken(self, name: str, *, may_replace: bool) -> None:
+        """Make sure that the name can be taken.
+
+        Raises:
+            InvalidWorkflow: the name is none.
+            AlreadyExists: there is one, which must not be replaced.
+        """
+        if self.has(name) and not may_replace:
+            raise AlreadyExists(
+                f"There is a workflow {name} already.", "Take another name, or replace it."
+            )
 
     def save(self, name: str, graph: str, binding: str, *, may_replace: bool) -> None:
         """Write both files.
@@ -60,10 +76,7 @@ class WorkflowStore:
         """
         texts = dict(zip(_SUFFIXES, (graph, binding), strict=True))
         with self._locked():
-            if not may_replace and self.has(name):
-                raise AlreadyExists(
-                    f"There is a workflow {name} already.", "Take another name, or replace it."
-                )
+            self.refuse_taken(name, may_replace=may_replace)
             self._write(checked_name(name), texts)
 
     def rename(self, name: str, new_name: str) -> None:
@@ -75,10 +88,7 @@ class WorkflowStore:
         """
         with self._locked():
             texts = self._texts(name)
-            if self.has(new_name):
-                raise AlreadyExists(
-                    f"There is a workflow {new_name} already.", "Take another name."
-                )
+            self.refuse_taken(new_name, may_replace=False)
             self._write(checked_name(new_name), texts)
             self._unlink(name)
 
@@ -164,13 +174,16 @@ class WorkflowStore:
     def _locked(self) -> Iterator[None]:
         """Keep other writers out: a graph and its binding belong together."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = acquire_lock(self.folder / ".lock")
+            if self.may_create:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            # Whoever may write the folder may lock it, not only who did so first.
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as fault:
             raise ConfigurationError(
-                f"The folder {self.folder} cannot be written: {fault.strerror}.", _TODO
+                f"The workflow folder {self.folder} cannot be written: {fault.strerror}.", _TODO
             ) from None
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as another one writes two files
             yield
         finally:
             os.close(descriptor)

@@ -9,7 +9,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from anime.comfyui.address import checked_address, without_login
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.workflow_check import problems_at
 from anime.comfyui.workflow_templates import list_templates
+from anime.core.graph_validation import listed
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
@@ -138,4 +141,17 @@ async def _sweeps(settings: Settings) -> str:
 
 async def _workflows(settings: Settings) -> str:
     templates = await asyncio.to_thread(list_templates, *settings.workflow_folders)
-    return ", ".join(template.name for template in templates)
+    found = [f"{len(templates)} workflows: {', '.join(each.name for each in templates)}"]
+    faults = []
+    for url in settings.comfyui_urls:
+        async with ComfyUIClient(url, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
+            problems = await problems_at(comfyui, templates)
+        where = without_login(checked_address(url))
+        lacking = {name: each for name, each in problems.items() if each}
+        found += [f"{where} cannot run {name}: {listed(lacking[name])}" for name in lacking]
+        faults += [name for name in lacking if (settings.own_workflows / f"{name}.toml").exists()]
+    if faults:
+        raise ConfigurationError(
+            " ".join(found), "Install in ComfyUI what is missing; `anime workflow check --server`."
+        )
+    return "; ".join(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import JsonValue
 
+from anime.cli import workflow_add, workflow_list
 from anime.cli.error_boundary import EXPECTED
 from anime.cli.terminal import print_error, print_json, print_note, print_result
 from anime.errors import AlreadyExists, AnimeError, InvalidWorkflow, WorkflowNotConvertible
@@ -23,9 +24,13 @@ _SERVER_SECONDS = 60.0  # for an answer of some megabytes
 workflow = typer.Typer(name="workflow", help="Workflows of ComfyUI.", no_args_is_help=True)
 
 
-@workflow.callback()
-def _group() -> None:
-    """Workflows of ComfyUI."""
+workflow.command("add")(workflow_add.add)
+workflow.command("list")(workflow_list.list_)
+workflow.command("show")(workflow_list.show)
+workflow.command("check")(workflow_list.check)
+workflow.command("rename")(workflow_list.rename)
+workflow.command("remove")(workflow_list.remove)
+workflow.command("export")(workflow_list.export)
 
 
 @workflow.command()

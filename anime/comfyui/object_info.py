@@ -1,7 +1,9 @@
 """What a server says of all its node classes: from a file, or from the server itself."""
 
+import asyncio
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,6 +42,35 @@ class ServerClasses:
             reply = Reply(200, "application/json", answer)
             self._infos[name] = decode_object_info(reply, name)
         return self._infos[name]
+
+
+class RecentClasses:
+    """The node classes of one server, asked for again when they are a while old.
+
+    Reading some megabytes for each import would make all of them wait.
+    """
+
+    def __init__(self, address: str, *, timeout_seconds: float, keep_seconds: float = 30) -> None:
+        self._address = address
+        self._timeout_seconds = timeout_seconds
+        self._keep_seconds = keep_seconds
+        self._lock = asyncio.Lock()
+        self._read: tuple[float, ServerClasses] | None = None
+
+    async def get(self) -> ServerClasses:
+        """The classes, not older than `keep_seconds`.
+
+        Raises:
+            ComfyUIUnreachable, ComfyUIError: the server does not answer, or is no ComfyUI.
+        """
+        async with self._lock:
+            now = time.monotonic()
+            if self._read is None or now - self._read[0] > self._keep_seconds:
+                classes = await load_object_info(
+                    self._address, timeout_seconds=self._timeout_seconds
+                )
+                self._read = (time.monotonic(), classes)
+            return self._read[1]
 
 
 async def load_object_info(source: str, *, timeout_seconds: float) -> ServerClasses:

@@ -72,7 +72,7 @@ def _names_in(folder: Path) -> list[str]:
 def _template(name: str, folder: Path, *stamps: tuple[int, ...]) -> Template:
     """The template, parsed once for as long as its files have these stamps."""
     del stamps
-    template = parse_template(name, _read(folder / f"{name}.json"), _read(folder / f"{name}.toml"))
+    template = parse_template(name, *read_workflow_files(name, folder))
     if template.was_edited:
         _log.warning(
             "%s is not the graph that the bindings in %s.toml were confirmed for. All that they"
@@ -81,6 +81,15 @@ def _template(name: str, folder: Path, *stamps: tuple[int, ...]) -> Template:
             name,
         )
     return template
+
+
+def read_workflow_files(name: str, folder: Path) -> tuple[str, str]:
+    """The texts of NAME.json and NAME.toml.
+
+    Raises:
+        InvalidWorkflow: one of them cannot be read.
+    """
+    return _read(folder / f"{name}.json"), _read(folder / f"{name}.toml")
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

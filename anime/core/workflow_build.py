@@ -222,7 +222,10 @@ def _defaults(template: Template, *, seed: int, default_model: str | None) -> di
         if binding.default is not None
     }
     if "seed" in template.inputs:
-        values["seed"] = checked_value("seed", template.inputs["seed"], seed)
+        most = template.inputs["seed"].maximum
+        # A seed that a request gives was checked before; one that follows from the job is fitted.
+        fitted = seed if most is None else seed % (int(most) + 1)
+        values["seed"] = checked_value("seed", template.inputs["seed"], fitted)
     if default_model and "model" in template.inputs:
         values["model"] = default_model
     return values

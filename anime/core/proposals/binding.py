@@ -10,6 +10,7 @@ from anime.core.ids import MAX_SEED
 from anime.core.proposals.findings import (
     InputProposal,
     LengthProposal,
+    OutputProposal,
     PictureProposal,
     Place,
     Proposals,
@@ -19,6 +20,7 @@ from anime.core.unused_places import UnusedPlace
 from anime.errors import InvalidWorkflow
 
 ESSENTIAL = ("prompt", "output")  # without them, nothing is imported
+_NO_INPUTS = frozenset({"output", "loras"})  # choices that are no inputs of the workflow
 _MOST_TITLE_CHARS = 60
 
 
@@ -58,7 +60,7 @@ def bind_proposals(
             "No node of the graph saves a picture, film, sound or mesh.",
             "Add a node that saves, such as SaveImage or SaveVideo.",
         )
-    taken = choices.get("output") or output.node_id
+    taken = _chosen_output(proposals, output, choices)
     left_out = {
         name: doubt for name, doubt in proposals.doubts() if name not in {*choices, *ESSENTIAL}
     }
@@ -71,7 +73,7 @@ def bind_proposals(
             needs_prompt="prompt" in inputs,
             graph_sha256=workflow_hash(graph),
             inputs=inputs,
-            loras=() if "loras" in left_out else _loras(graph, proposals),
+            loras=_loras(graph, proposals) if _takes_loras(choices, left_out) else (),
         ),
         signals,
         left_out,
@@ -108,22 +110,24 @@ def chosen_place(graph: Graph, name: str, text: str) -> Place:
     return Place(node_id, input_name)
 
 
+def _chosen_output(proposals: Proposals, output: OutputProposal, choices: Mapping[str, str]) -> str:
+    taken = choices.get("output") or output.node_id
+    known = proposals.candidates("output")
+    if taken not in known:
+        raise InvalidWorkflow(
+            f'output: no node "{taken[:80]}" saves a file.', f"There are: {', '.join(known)}."
+        )
+    return taken
+
+
 def _refuse_doubts(proposals: Proposals, choices: Mapping[str, str]) -> None:
     """Make sure that prompt and output are certain or chosen."""
     for name, doubt in proposals.doubts():
         if name in ESSENTIAL and name not in choices:
             raise InvalidWorkflow(
-                f"{name}: {doubt} {_candidates(proposals, name)}",
+                f"{name}: {doubt} There are: {', '.join(proposals.candidates(name))}.",
                 f"Say which one is meant: --bind {name}=…, or `choices` in the API.",
             )
-
-
-def _candidates(proposals: Proposals, name: str) -> str:
-    if name == "output" and proposals.output:
-        return f"There are: {', '.join([proposals.output.node_id, *proposals.output.others])}."
-    found = proposals.named(name)
-    places = [*found.places, *found.others] if found else []
-    return f"There are: {', '.join(map(str, places))}."
 
 
 def _inputs(
@@ -140,16 +144,24 @@ def _inputs(
             inputs[proposal.name] = bound
             signals[proposal.name] = proposal.signal
             taken |= set(proposal.places)
+    if (length := _wanted_length(proposals, choices)) and "seconds" not in {*inputs, *left_out}:
+        inputs["seconds"] = _length(graph, length)
+        signals["seconds"] = length.signal
     for name, text in choices.items():
-        if name not in inputs and name not in {"output", "loras"} and text:
+        if text and name not in {*inputs, *_NO_INPUTS}:
             place = chosen_place(graph, name, text)
             inputs[name] = _input_binding(graph, (place,), _kind_by_value(graph, place))
             signals[name] = "chosen"
-    if proposals.length and "seconds" not in inputs and "seconds" not in left_out:
-        inputs["seconds"] = _length(graph, proposals.length)
-        signals["seconds"] = proposals.length.signal
-    inputs |= _pictures(graph, proposals.pictures)
-    return inputs, signals
+    pictures = _pictures(graph, proposals.pictures)
+    signals |= dict.fromkeys(pictures, "pictures that the take is made of")
+    return inputs | pictures, signals
+
+
+def _wanted_length(proposals: Proposals, choices: Mapping[str, str]) -> LengthProposal | None:
+    """The length of the film, unless a choice says that it is something else."""
+    length = proposals.length
+    is_wanted = length and choices.get("seconds", str(length.place)) == str(length.place)
+    return length if is_wanted else None
 
 
 def _bound(
@@ -235,6 +247,10 @@ def _pictures(graph: Graph, pictures: tuple[PictureProposal, ...]) -> dict[str, 
             unused=UnusedPlace.DROP if is_open else None,
         )
     }
+
+
+def _takes_loras(choices: Mapping[str, str], left_out: Mapping[str, str]) -> bool:
+    return bool(choices["loras"]) if "loras" in choices else "loras" not in left_out
 
 
 def _loras(graph: Graph, proposals: Proposals) -> tuple[LoraBinding, ...]:

@@ -109,6 +109,17 @@ class Proposals:
         """The proposed input of that name."""
         return next((each for each in self.inputs if each.name == name), None)
 
+    def candidates(self, name: str) -> list[str]:
+        """What may be meant by an input, the most likely first: places, or ids of nodes."""
+        if name == "output" and self.output:
+            return [self.output.node_id, *self.output.others]
+        if name == "seconds" and self.length:
+            return [str(self.length.place)]
+        if name == "loras":
+            return ["all"] if self.loras else []
+        found = self.named(name)
+        return [str(place) for place in (*found.places, *found.others)] if found else []
+
     def doubts(self) -> Iterator[tuple[str, str]]:
         """What is not certain, and why: the output first, then inputs in their order."""
         if self.output and self.output.doubt:

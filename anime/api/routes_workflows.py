@@ -1,0 +1,95 @@
+"""Workflows: which there are, what each takes, and importing one."""
+
+import asyncio
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response, status
+
+from anime.api.app_state import AppState, StateDependency
+from anime.api.error_documentation import problems
+from anime.assets.workflow_catalogue import (
+    existing_workflow,
+    find_workflow,
+    own_store,
+    workflow_record,
+    workflow_summaries,
+)
+from anime.assets.workflow_import import WorkflowImport, convert_and_propose, plan_import
+from anime.comfyui.object_info import RecentClasses, ServerClasses
+from anime.core.conversion.sources import workflow_in_json
+from anime.core.workflow_records import (
+    ImportedWorkflow,
+    NewWorkflow,
+    WorkflowRecord,
+    WorkflowSummary,
+)
+from anime.errors import ConfigurationError
+from anime.schemas import WorkflowName
+from anime.settings import Settings
+
+router = APIRouter(prefix="/workflows", tags=["workflows"])
+_SERVER_SECONDS = 30.0  # for an answer of some megabytes
+
+NameInPath = Annotated[WorkflowName, Path(description="Name of the workflow.")]
+
+
+def classes_of_first_server(settings: Settings) -> RecentClasses | None:
+    """The node classes that imports are converted for; None if no ComfyUI is known."""
+    urls = settings.comfyui_urls
+    return RecentClasses(urls[0], timeout_seconds=_SERVER_SECONDS) if urls else None
+
+
+@router.get("")
+async def list_workflows(state: StateDependency) -> list[WorkflowSummary]:
+    """The workflows by name: the studio's own, and those that are shipped."""
+    return await asyncio.to_thread(workflow_summaries, state.settings)
+
+
+@router.get("/{name}", responses=problems(404))
+async def workflow_by_name(name: NameInPath, state: StateDependency) -> WorkflowRecord:
+    """One workflow, with a JSON schema of what a request may say for it."""
+    return await asyncio.to_thread(
+        lambda: workflow_record(find_workflow(name, state.settings), state.settings)
+    )
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409, 502))
+async def import_workflow(
+    new: NewWorkflow, state: StateDependency, request: Request, response: Response
+) -> ImportedWorkflow:
+    """Import a workflow that ComfyUI's editor saved or exported; all processes see it at once.
+
+    What is certain is bound; what is in doubt is left out and named. An import whose prompt or
+    output is in doubt is refused until `choices` say what is meant.
+    """
+    store = own_store(state.settings)
+    store.refuse_taken(new.name, may_replace=new.replace)
+    classes = await _server_classes(state)
+    plan = await asyncio.to_thread(_plan, new, classes, state.settings)
+    await asyncio.to_thread(
+        store.save, new.name, plan.graph_text, plan.binding_text, may_replace=new.replace
+    )
+    response.headers["Location"] = request.app.url_path_for("workflow_by_name", name=new.name)
+    return plan.record()
+
+
+async def _server_classes(state: AppState) -> ServerClasses:
+    if state.server_classes is None:
+        raise ConfigurationError(
+            "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
+            "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
+        )
+    return await state.server_classes.get()
+
+
+def _plan(new: NewWorkflow, classes: ServerClasses, settings: Settings) -> WorkflowImport:
+    source = workflow_in_json(json.dumps(new.workflow))
+    converted = convert_and_propose(source, classes, settings.node_class_policy)
+    return plan_import(
+        new.name,
+        converted,
+        title=new.title or new.name,
+        choices=new.choices,
+        before=existing_workflow(new.name, settings) if new.replace else None,
+    )
