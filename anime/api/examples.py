@@ -11,6 +11,7 @@ from pydantic import BaseModel, JsonValue
 from anime.api.paging import Page
 from anime.api.readiness import Dependency, Health, Readiness, State
 from anime.api.routes_generation import GenerationStatus
+from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
@@ -22,6 +23,15 @@ from anime.core.catalogue import (
     ProjectRecord,
 )
 from anime.core.job_status import JobStatus, Stage
+from anime.core.workflow_records import (
+    ImportedInput,
+    ImportedWorkflow,
+    NamedModel,
+    NewWorkflow,
+    WorkflowList,
+    WorkflowRecord,
+    WorkflowSummary,
+)
 from anime.db.repositories.cursor import PageCut, cursor_at
 from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
@@ -172,6 +182,67 @@ def _after(last: JobSnapshot | CharacterVersionRecord | FileRecord) -> str:
     return cursor_at(PageCut(last.created_at, last.id))
 
 
+GRAPH: dict[str, JsonValue] = {  # with the names of the rehearsal server
+    "1": {
+        "class_type": "CheckpointLoaderSimple",
+        "inputs": {"ckpt_name": "rehearsal-sdxl.safetensors"},
+    },
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"text": APPEARANCE, "clip": ["1", 1]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": NEGATIVE_PROMPT, "clip": ["1", 1]}},
+    "4": {
+        "class_type": "EmptyLatentImage",
+        "inputs": {"width": 832, "height": 512, "batch_size": 1},
+    },
+    "5": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": SEED,
+            "steps": 28,
+            "cfg": 6.5,
+            "sampler_name": "dpmpp_2m",
+            "scheduler": "karras",
+            "denoise": 1.0,
+            "model": ["1", 0],
+            "positive": ["2", 0],
+            "negative": ["3", 0],
+            "latent_image": ["4", 0],
+        },
+    },
+    "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
+    "7": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["6", 0]}},
+}
+CLASSES = {
+    "CLIPTextEncode": 2,
+    "CheckpointLoaderSimple": 1,
+    "EmptyLatentImage": 1,
+    "KSampler": 1,
+    "SaveImage": 1,
+    "VAEDecode": 1,
+}
+WORKFLOW = WorkflowRecord(
+    name="rooftops",
+    title="Rooftops",
+    description="The look of the pilot.",
+    output=WorkflowOutput.IMAGE,
+    is_own=True,
+    was_edited=False,
+    inputs={"type": "object", "properties": {"prompt": {"type": "string", "minLength": 1}}},
+    places={"prompt": ["2.text"]},
+    takes_loras=True,
+    vram_mb=None,
+    node_classes=CLASSES,
+)
+IMPORTED = ImportedWorkflow(
+    name=WORKFLOW.name,
+    output=WORKFLOW.output,
+    inputs=[ImportedInput(name="prompt", places=["2.text"], signal="KSampler.positive")],
+    left_out={"cfg": "2 nodes have different values: which one is meant?"},
+    lost=[],
+    node_classes=CLASSES,
+    missing_models=[NamedModel(name="xl.safetensors", url=None, directory="checkpoints")],
+    warnings=[],
+    problems=[],
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
@@ -185,6 +256,7 @@ BODIES: tuple[BaseModel, ...] = (
         seed=SEED,
         is_canonical=True,
     ),
+    NewWorkflow(name=WORKFLOW.name, workflow=GRAPH, title=WORKFLOW.title),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -204,6 +276,19 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
+    WorkflowList(
+        items=[
+            WorkflowSummary(
+                name=WORKFLOW.name,
+                title=WORKFLOW.title,
+                description=WORKFLOW.description,
+                output=WORKFLOW.output,
+                is_own=True,
+            )
+        ]
+    ),
+    WORKFLOW,
+    IMPORTED,
     Health(),
     READY,
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response, status
 
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
+from anime.api.middleware import JsonRoute
 from anime.assets.workflow_catalogue import (
     existing_workflow,
     find_workflow,
@@ -21,14 +22,14 @@ from anime.core.conversion.sources import workflow_in_json
 from anime.core.workflow_records import (
     ImportedWorkflow,
     NewWorkflow,
+    WorkflowList,
     WorkflowRecord,
-    WorkflowSummary,
 )
 from anime.errors import ConfigurationError
 from anime.schemas import WorkflowName
 from anime.settings import Settings
 
-router = APIRouter(prefix="/workflows", tags=["workflows"])
+router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=JsonRoute)
 _SERVER_SECONDS = 30.0  # for an answer of some megabytes
 
 NameInPath = Annotated[WorkflowName, Path(description="Name of the workflow.")]
@@ -41,9 +42,10 @@ def classes_of_first_server(settings: Settings) -> RecentClasses | None:
 
 
 @router.get("")
-async def list_workflows(state: StateDependency) -> list[WorkflowSummary]:
-    """The workflows by name: the studio's own, and those that are shipped."""
-    return await asyncio.to_thread(workflow_summaries, state.settings)
+async def list_workflows(state: StateDependency) -> WorkflowList:
+    """All workflows by name, the studio's own, and those that are shipped."""
+    items = await asyncio.to_thread(workflow_summaries, state.settings)
+    return WorkflowList(items=items)
 
 
 @router.get("/{name}", responses=problems(404))

@@ -19,6 +19,12 @@ class WorkflowSummary(BaseModel):
     fault: str = ""
 
 
+class WorkflowList(BaseModel):
+    """Every workflow by name: there are dozens, so they need no pages."""
+
+    items: list[WorkflowSummary]
+
+
 class WorkflowRecord(BaseModel):
     """A workflow in full."""
 

@@ -11,9 +11,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from anime.api.examples import CLASSES, examples
 from anime.assets.workflow_store import WorkflowStore
 from anime.comfyui.workflow_templates import load_template
 from anime.core.graphs import Graph
+from anime.core.workflow_records import NewWorkflow
 from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, NotFound
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.definitions import definitions
@@ -264,7 +266,8 @@ async def test_a_workflow_is_imported_over_http_and_can_be_rendered_at_once(
     ]
     record = (await importing.get(f"{WORKFLOWS}/mine")).json()
     assert record["inputs"]["properties"]["width"]["default"] == 1024
-    assert "mine" in [each["name"] for each in (await importing.get(WORKFLOWS)).json()]
+    listed = (await importing.get(WORKFLOWS)).json()["items"]
+    assert "mine" in [each["name"] for each in listed]
     asked = {"prompt": "a cat", "workflow": "mine"}
     assert (await importing.post("/api/anime/generate", json=asked)).status_code == 202
     assert names_in(tmp_path / "workflows") == {"mine.json", "mine.toml"}
@@ -291,3 +294,12 @@ async def test_a_name_that_is_taken_needs_to_be_replaced(importing: httpx.AsyncC
     again = await importing.post(WORKFLOWS, json=body | {"replace": True})
     assert again.status_code == 201, again.text
     problem_in(await importing.get(f"{WORKFLOWS}/nobody"), 404)
+
+
+async def test_the_example_of_an_import_is_a_good_one(importing: httpx.AsyncClient) -> None:
+    example = examples()[NewWorkflow]
+    answer = await importing.post(WORKFLOWS, json=example)
+    assert answer.status_code == 201, answer.text
+    imported = answer.json()
+    assert imported["node_classes"] == CLASSES
+    assert imported["missing_models"] == imported["warnings"] == imported["problems"] == []
