@@ -174,6 +174,52 @@ def test_a_text_that_a_language_model_writes_anew_is_doubtful() -> None:
     assert "language model" in found.doubt
 
 
+def test_encoders_of_two_samplers_with_the_same_words_have_one_prompt() -> None:
+    second = text_to_image()["5"]["inputs"] | {"positive": ["8", 0], "latent_image": ["5", 0]}
+    graph = text_to_image(
+        n8=node("CLIPTextEncode", text="a cat", clip=["1", 1]), n9=node("KSampler", **second)
+    )
+    graph["6"]["inputs"]["samples"] = ["9", 0]
+    found = named(proposed(graph), "prompt")
+    assert set(found.places) == {Place("2", "text"), Place("8", "text")}
+    assert found.is_certain
+
+
+def test_a_model_is_found_behind_loras_and_switches() -> None:
+    graph = text_to_image(
+        n10=node("LoraLoaderModelOnly", lora_name="a", strength_model=1.0, model=["1", 0]),
+        n11=node("ComfySwitchNode", switch=True, on_false=["1", 0], on_true=["10", 0]),
+        n12=node("ModelSamplingAuraFlow", shift=3.0, model=["11", 0]),
+    )
+    graph["5"]["inputs"]["model"] = ["12", 0]
+    found = proposed(graph)
+    assert places(found, "model") == ["1.ckpt_name"]
+    assert [lora.node_id for lora in found.loras] == ["1"]
+
+
+def test_a_size_is_found_behind_pictures_that_are_resized_to_it() -> None:
+    graph = text_to_image(
+        n10=node("PrimitiveInt", value=640),
+        n11=node("PrimitiveInt", value=360),
+        n12=node("LoadImage", image="a.png"),
+        n13=node(
+            "ResizeImageMaskNode",
+            input=["12", 0],
+            resize_type="scale dimensions",
+            resize_type__width=["10", 0],
+            resize_type__height=["11", 0],
+            resize_type__crop="center",
+            scale_method="area",
+        ),
+        n14=node("ImageInvert", image=["13", 0]),
+        n15=node("GetImageSize", image=["14", 0]),
+    )
+    graph["4"]["inputs"] |= {"width": ["15", 0], "height": ["15", 1]}
+    found = proposed(graph)
+    assert places(found, "width") == ["10.value"]
+    assert places(found, "height") == ["11.value"]
+
+
 def test_of_two_prompts_the_one_that_app_mode_shows_is_meant() -> None:
     second = text_to_image()["5"]["inputs"] | {"positive": ["8", 0], "latent_image": ["5", 0]}
     graph = text_to_image(

@@ -63,6 +63,10 @@ class GraphView:
             node_id, slot = before[0]
         return ""
 
+    def samples(self, node_id: str) -> bool:
+        """Whether the node draws, or guides what does: what its model and texts are for."""
+        return bool({"LATENT", "GUIDER"} & set(self.definition(node_id).output_types))
+
     def links(self, node_id: str) -> list[tuple[str, str, int]]:
         """Input, node and output slot of each link that comes in, in the order of the class.
 

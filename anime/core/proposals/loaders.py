@@ -65,7 +65,7 @@ def _loaders(view: GraphView, nodes: Sequence[str]) -> dict[str, str]:
     """The nodes that load the models of samplers and guiders, with the input for the file."""
     found: dict[str, str] = {}
     for node_id in nodes:
-        if "MODEL" in view.definition(node_id).output_types:
+        if "MODEL" in view.definition(node_id).output_types or not view.samples(node_id):
             continue
         for name, origin, _ in view.links(node_id):
             if view.kind_of(Place(node_id, name)) == "MODEL":
@@ -81,9 +81,8 @@ def _loader_behind(view: GraphView, node_id: str) -> str:
     for _ in range(_MOST_STEPS):
         before = [
             origin
-            for name, origin, slot in view.links(node_id)
-            if view.definition(origin).output_types[slot : slot + 1] in {("MODEL",)}
-            or (name in {"on_true", "on_false"})
+            for _, origin, slot in view.links(node_id)
+            if view.output_type(origin, slot) == "MODEL"
         ]
         if not before:
             return node_id

@@ -14,7 +14,7 @@ _SELECTORS = ("aspect_ratio", "megapixels")
 _GENERATES = frozenset({"IMAGE", "VIDEO", "SVG"})
 _MOST_STEPS = 50
 _SIDES = ("width", "height")
-_NUMBERS = frozenset({"INT", "FLOAT", "BOOLEAN"})
+_PICTURES = frozenset({"IMAGE", "MASK", "LATENT", "VIDEO"})
 
 
 def propose_sizes(view: GraphView, nodes: Sequence[str], kind: str) -> list[InputProposal]:
@@ -144,8 +144,8 @@ def _resized(view: GraphView, place: Place) -> Place | None:
     for _ in range(_MOST_STEPS):
         pictures = [
             before
-            for name, before, _ in view.links(node_id)
-            if name != "switch" and view.kind_of(Place(node_id, name)) not in _NUMBERS
+            for name, before, at in view.links(node_id)
+            if name != "switch" and view.output_type(before, at) in _PICTURES
         ]
         if not pictures:
             return None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anime.core.proposals.findings import Place
 from anime.core.proposals.graph_view import GraphView, last_part
@@ -28,7 +28,7 @@ class TextFinding:
 def prompts_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
     """The texts that say what is wanted, the nearest to the output first."""
     found = [*_conditioning_texts(view, nodes, "positive"), *_partner_texts(view, nodes)]
-    return _distinct(found or _numbered_texts(view, nodes))
+    return _distinct(view, found or _numbered_texts(view, nodes))
 
 
 def negatives_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
@@ -39,14 +39,14 @@ def negatives_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
             names = [name for name in view.values(node_id) if last_part(name) in _NEGATIVES]
             texts = [name for name in names if is_text(view, node_id, name)]
             found += _texts_at(view, node_id, texts, "")
-    return _distinct(found)
+    return _distinct(view, found)
 
 
 def _conditioning_texts(view: GraphView, nodes: Sequence[str], side: str) -> list[TextFinding]:
     """The texts whose conditioning reaches a sampler or guider on that side."""
     found: list[TextFinding] = []
     for node_id in reversed(nodes):
-        if _gives_conditioning(view, node_id):
+        if _gives_conditioning(view, node_id) or not view.samples(node_id):
             continue
         names = [name for name, _, _ in view.links(node_id)]
         for name, origin, slot in view.links(node_id):
@@ -170,9 +170,13 @@ def _side_of(name: str, names: Sequence[str]) -> str:
     return "negative" if "neg" in name.lower() else "positive"
 
 
-def _distinct(findings: list[TextFinding]) -> list[TextFinding]:
-    """Each text once, in the same order."""
-    found: dict[tuple[Place, ...], TextFinding] = {}
+def _distinct(view: GraphView, findings: list[TextFinding]) -> list[TextFinding]:
+    """Each text once, in the same order; what is set to the same words is one text."""
+    found: dict[str, TextFinding] = {}
     for each in findings:
-        found.setdefault(each.places, each)
+        words = str(view.value(each.places[0]))
+        key = words if words.strip() else str(each.places)
+        before = found.get(key, each)
+        places = tuple(dict.fromkeys([*before.places, *each.places]))
+        found[key] = replace(before, places=places)
     return list(found.values())
