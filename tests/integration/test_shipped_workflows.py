@@ -1,7 +1,6 @@
 """Every shipped workflow renders on the rehearsal server, which checks it as ComfyUI does."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,15 +8,13 @@ from PIL import Image
 
 from anime.comfyui.outputs import files_of
 from anime.comfyui.workflow_templates import list_templates, load_template
-from anime.core.graph_validation import check_graph
 from anime.core.workflow_build import build
 from anime.rehearsal.config import RehearsalConfig
-from anime.rehearsal.nodes import models_named_in, node_catalogue
+from anime.rehearsal.nodes import models_named_in
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, LoraChoice
 from anime.settings import SHIPPED_WORKFLOWS
 from tests.integration.rehearsal_peer import Peer, SharedServer, fresh_peer
-from tests.unit.test_workflow_templates import info_of
 
 PICTURE = "start.png"
 LORA = LoraChoice(name="rehearsal-ink.safetensors")
@@ -40,14 +37,11 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def config_for(folder: Path) -> RehearsalConfig:
-    return RehearsalConfig(data_dir=folder, port=0, step_seconds=0, models=tuple(MODELS))
-
-
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
     files = tmp_path_factory.mktemp("rehearsal")
-    async with serving(config_for(files)) as url:
+    config = RehearsalConfig(data_dir=files, port=0, step_seconds=0, models=tuple(MODELS))
+    async with serving(config) as url:
         yield url, files
 
 
@@ -66,17 +60,11 @@ async def test_a_shipped_workflow_renders(
     given = {"steps": 1} if "steps" in template.inputs else {}
     request = GenerationRequest(prompt="a cat", loras=[LORA, LORA], **given, **fields)
     graph = build(template, request, seed=7, filename_prefix="jobs/x")
-    nodes = node_catalogue(config_for(peer.files), [PICTURE])
-    assert check_graph(graph, {known: info_of(nodes[known]) for known in classes_of(graph)}) == ()
     entry = await peer.run(graph)
     assert entry["status"]["status_str"] == "success", entry["status"]
     [file] = files_of(entry["outputs"])
     reply = await peer.http.get("/view", params={"filename": file.filename, "subfolder": "jobs"})
     assert reply.headers["content-type"] == media_type
-
-
-def classes_of(graph: dict[str, Any]) -> set[str]:
-    return {node["class_type"] for node in graph.values()}
 
 
 def test_every_shipped_workflow_is_rendered_here() -> None:

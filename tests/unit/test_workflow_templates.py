@@ -17,7 +17,7 @@ from anime.core.workflow_build import build
 from anime.errors import InvalidRequest, InvalidWorkflow
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.node_types import NodeType
-from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.nodes import models_named_in, node_catalogue
 from anime.rehearsal.validation import validate_graph
 from anime.schemas import GenerationRequest, GenerationType, LoraChoice
 from anime.settings import PROJECT_DIR, load_settings
@@ -106,17 +106,30 @@ def test_txt2img_takes_every_field_of_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("name", "inputs"),
-    [("animation", {"frames": 4}), ("img2img", {"image": "start.png"}), ("txt2img", {})],
+    [
+        ("animation", {"frames": 4}),
+        ("anime", {}),
+        ("edit", {"references": ["start.png", "start.png"]}),
+        ("image_to_video", {"image": "start.png", "seconds": 3}),
+        ("img2img", {"image": "start.png"}),
+        ("sdxl", {}),
+        ("text_to_video", {"seconds": 3}),
+        ("txt2img", {}),
+        ("z_image", {}),
+    ],
 )
 def test_the_rehearsal_server_has_all_that_the_shipped_workflows_ask_for(
     name: str, inputs: dict[str, JsonValue]
 ) -> None:
-    nodes = node_catalogue(RehearsalConfig(data_dir=Path("nowhere")), ["start.png"])
+    template = load_template(name, SHIPPED)
+    models = tuple(models_named_in(template.graph))
+    nodes = node_catalogue(RehearsalConfig(data_dir=Path("nowhere"), models=models), ["start.png"])
     request = GenerationRequest(
         prompt="a cat", inputs=inputs, loras=[LoraChoice(name="rehearsal-ink.safetensors")]
     )
-    graph = build(load_template(name, SHIPPED), request, seed=2**64 - 1, filename_prefix="x")
-    assert check_graph(graph, {known: info_of(node) for known, node in nodes.items()}) == ()
+    graph = build(template, request, seed=2**64 - 1, filename_prefix="x")
+    classes = {node["class_type"] for node in graph.values()}
+    assert check_graph(graph, {known: info_of(nodes[known]) for known in classes}) == ()
     result = validate_graph(graph, nodes, lambda file: file == "start.png")
     assert result.error is None
     assert result.node_errors == {}
