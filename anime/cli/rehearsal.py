@@ -22,6 +22,16 @@ def _in_folders(models: list[str] | None) -> list[str] | None:
     return models
 
 
+def _shipped_models() -> set[str]:
+    """The models that the shipped workflows name."""
+    from anime.comfyui.workflow_templates import list_templates
+    from anime.rehearsal.nodes import models_named_in
+    from anime.settings import SHIPPED_WORKFLOWS
+
+    graphs = (template.graph for template in list_templates(SHIPPED_WORKFLOWS))
+    return set().union(*map(models_named_in, graphs))
+
+
 def rehearsal(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8188,
@@ -42,7 +52,8 @@ def rehearsal(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="A model that it has, too: loras/mine.safetensors. Repeatable.",
+            help="A model that it has beside those of the shipped workflows: "
+            "loras/mine.safetensors. Repeatable.",
             callback=_in_folders,
         ),
     ] = None,
@@ -64,6 +75,6 @@ def rehearsal(
             vram_total_mb=vram_mb,
             previews=previews,
             profile=Profile(profile),
-            models=tuple(model or ()),
+            models=(*sorted(_shipped_models()), *(model or ())),
         )
     )

@@ -70,7 +70,8 @@ class RehearsalConfig(BaseModel):
         """The models in a folder of ComfyUI's models; each folder has at least one."""
         own = {"checkpoints": self.checkpoints, "loras": self.loras, "vae": self.vaes}
         added = (model.partition("/") for model in self.models)
-        return (
+        names = (
             *own.get(folder, (f"rehearsal-{folder}.safetensors",)),
             *(name for place, _, name in added if place == folder),
         )
+        return tuple(dict.fromkeys(names))

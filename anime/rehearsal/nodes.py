@@ -64,6 +64,20 @@ SAMPLERS_SINCE_0_33 = frozenset({"exp_heun_2_x0", "exp_heun_2_x0_sde"})
 CHOICES_OF_0_3_64 = {"format": ("auto", "mp4"), "codec": ("auto", "h264")}  # of SaveVideo
 
 
+def _model_folder(class_name: str, input_name: str) -> str | None:
+    return MODEL_FOLDERS.get(f"{class_name}.{input_name}") or MODEL_FOLDERS.get(input_name)
+
+
+def models_named_in(graph: JsonObject) -> set[str]:
+    """The models that a graph loads, as FOLDER/NAME: what a server needs to have to run it."""
+    return {
+        f"{folder}/{value}"
+        for node in graph.values()
+        for name, value in node["inputs"].items()
+        if isinstance(value, str) and (folder := _model_folder(node["class_type"], name))
+    }
+
+
 def node_catalogue(
     config: RehearsalConfig, input_files: Iterable[str] = ()
 ) -> Mapping[str, NodeType]:
@@ -113,8 +127,7 @@ class NodeCatalogue(Mapping[str, NodeType]):
         """The input with the choices that a server finds in its folders."""
         if wanted.media:
             return wanted.with_choices(self._input_files)
-        place = f"{name}.{wanted.name}"
-        folder = MODEL_FOLDERS.get(place) or MODEL_FOLDERS.get(wanted.name)
+        folder = _model_folder(name, wanted.name)
         if folder is None or wanted.choices is None:
             return wanted
         own = () if self._config.profile is Profile.V0_3_64 else wanted.choices

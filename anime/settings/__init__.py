@@ -113,7 +113,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     )
     default_model: str | None = Field(
         default=None,
-        description="Checkpoint for requests that name none, if the server lacks the workflow's.",
+        description="Model for requests that name none, if the server lacks the workflow's.",
     )
     min_vram_mb: int = Field(
         default=8000,

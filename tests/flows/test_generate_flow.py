@@ -112,6 +112,49 @@ async def test_a_picture_handed_in_is_where_img2img_begins(studio: RehearsalStud
     assert loader["inputs"]["image"] == "sketch.png"
 
 
+async def test_the_take_is_one_node_s_and_pictures_of_a_list_are_uploaded(
+    studio: RehearsalStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workflow of the studio's own: two pictures or three beside each other, and a draft."""
+
+    def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+        return {"class_type": class_type, "inputs": inputs}
+
+    graph = {
+        **{str(number): node("LoadImage", image="") for number in (1, 2, 3)},
+        "4": node("BatchImagesNode", **{f"images.image{n}": [str(n + 1), 0] for n in range(3)}),
+        "5": node("SaveImage", filename_prefix="draft", images=["1", 0]),
+        "6": node("SaveImage", filename_prefix="take", images=["4", 0]),
+    }
+    places = ", ".join(f'{{ id = "{number}", input = "image" }}' for number in (1, 2, 3))
+    binding = f"""
+        title = "Mine"
+        output = "image"
+        output_node = {{ id = "6" }}
+        needs_prompt = false
+        inputs.pictures = {{ kind = "images", unused = "delete", places = [{places}] }}
+    """
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.json").write_text(json.dumps(graph))
+    (own / "mine.toml").write_text(binding)
+    monkeypatch.setenv("ANIME_WORKFLOWS_DIR", str(own))
+    get_settings.cache_clear()
+    handed_in = studio.library / ".inputs"
+    handed_in.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (64, 64), "teal").save(handed_in / f"{name}.png")
+    paths = await paths_of(
+        prompt="side by side",
+        workflow="mine",
+        inputs={"pictures": [".inputs/a.png", ".inputs/b.png"]},
+    )
+    assert len(paths) == len(await studio.files()) == 2
+    stored = (await studio.files())[0].metadata["graph"]
+    assert [stored[each]["inputs"]["image"] for each in ("1", "2")] == ["a.png", "b.png"]
+    assert set(stored) == {"1", "2", "4", "5", "6"}
+
+
 async def test_an_input_picture_outside_the_library_is_refused(studio: RehearsalStudio) -> None:
     with pytest.raises(InvalidRequest, match="is no picture in"):
         await generate(

@@ -254,6 +254,22 @@ async def test_a_picture_handed_in_lies_in_the_library_under_its_hash(
     assert (tmp_path / "library" / name).read_bytes() == b"picture"
 
 
+async def test_several_pictures_handed_in_are_references_in_their_order(
+    anime: Commands, prefect: PrefectPeer, tmp_path: Path
+) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    pictures = [word for name in ("b", "a") for word in ("--image", str(tmp_path / f"{name}.png"))]
+    done = await anime.call("generate", "rain", *pictures, "--no-wait")
+    assert done.code == 0, done.err
+    parameters = prefect.runs[done.out.strip()]["parameters"]
+    assert parameters["workflow"] == "edit"
+    stored = [
+        (tmp_path / "library" / name).read_bytes() for name in parameters["inputs"]["references"]
+    ]
+    assert stored == [b"b", b"a"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -25,8 +25,9 @@ from anime.comfyui.models import (
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished
-from anime.errors import NotFound, OutOfVram, PromptInterrupted, PromptRejected
-from anime.rehearsal.config import RehearsalConfig
+from anime.errors import ConfigurationError, NotFound, OutOfVram, PromptInterrupted, PromptRejected
+from anime.jobs.probes import check_comfyui
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
 from tests.support.waiting import SOON_SECONDS
@@ -227,6 +228,17 @@ async def test_the_server_says_what_it_has(client: ComfyUIClient) -> None:
     stats = await client.system_stats()
     assert stats.devices[0].vram_total >= stats.devices[0].vram_free > 0
     await client.free()
+
+
+async def test_a_server_is_ready_with_models_of_any_kind(tmp_path: Path) -> None:
+    """Checkpoints, or diffusion models that are loaded apart from their text encoder."""
+    config = RehearsalConfig(data_dir=tmp_path, port=0, checkpoints=())
+    async with serving(config) as url:
+        found = await check_comfyui(url, SOON_SECONDS)
+    assert found.endswith("0 checkpoint(s), 1 diffusion model(s)")
+    async with serving(config.model_copy(update={"profile": Profile.V0_3_64})) as url:
+        with pytest.raises(ConfigurationError, match="has no model"):
+            await check_comfyui(url, SOON_SECONDS)
 
 
 async def test_a_file_that_is_gone_is_not_found(client: ComfyUIClient) -> None:

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.assets.render_result import RenderResult
-from anime.comfyui.models import HistoryEntry
+from anime.comfyui.models import HistoryEntry, OutputFile
 from anime.core.recipe import Recipe
 from anime.schemas import GenerationRequest
 
@@ -49,6 +50,16 @@ def test_a_take_is_told_in_the_shape_of_every_file() -> None:
 def test_what_was_ordered_counts_before_what_the_graph_says() -> None:
     told = TAKE.metadata()
     assert (told["prompt"], told["seed"]) == ("snow", str(2**64 - 1))
+
+
+def test_of_several_nodes_that_save_one_may_be_the_take() -> None:
+    files = (OutputFile(filename="a.png", node_id="7"), OutputFile(filename="b.png", node_id="9"))
+    entry = TAKE.entry.model_copy(update={"outputs": files, "unkept": ("text of node 3",)})
+    everything = replace(TAKE, entry=entry)
+    assert (everything.saved, everything.unkept) == (files, ("text of node 3",))
+    taken = replace(everything, output_node="9")
+    assert taken.saved == files[1:]
+    assert taken.unkept == ("text of node 3", "a.png of node 7 (not the take)")
 
 
 def test_loras_keep_the_keys_they_had() -> None:

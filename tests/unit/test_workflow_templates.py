@@ -17,20 +17,32 @@ from anime.core.workflow_build import build
 from anime.errors import InvalidRequest, InvalidWorkflow
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.node_types import NodeType
-from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.nodes import models_named_in, node_catalogue
 from anime.rehearsal.validation import validate_graph
 from anime.schemas import GenerationRequest, GenerationType, LoraChoice
-from anime.settings import PROJECT_DIR
+from anime.settings import PROJECT_DIR, load_settings
+from anime.settings import SHIPPED_WORKFLOWS as SHIPPED
 
-SHIPPED = PROJECT_DIR / "workflows"
+NAMES = [
+    "animation",
+    "anime",
+    "edit",
+    "image_to_video",
+    "img2img",
+    "sdxl",
+    "text_to_video",
+    "txt2img",
+    "z_image",
+]
 
 
-def test_three_workflows_are_shipped() -> None:
-    assert [template.name for template in list_templates(SHIPPED)] == [
-        "animation",
-        "img2img",
-        "txt2img",
-    ]
+def test_these_workflows_are_shipped() -> None:
+    assert [template.name for template in list_templates(SHIPPED)] == NAMES
+
+
+def test_the_documentation_names_every_shipped_workflow() -> None:
+    text = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"| `{name}` |" not in text] == []
 
 
 @pytest.mark.parametrize("kind", list(GenerationType))
@@ -39,17 +51,17 @@ def test_each_type_of_generation_has_a_workflow_of_its_own(kind: GenerationType)
     assert load_template(request.workflow_name, SHIPPED).output.value == kind.value
 
 
-@pytest.mark.parametrize("name", ["animation", "img2img", "txt2img"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_workflow_describes_itself_and_takes_loras(name: str) -> None:
     template = load_template(name, SHIPPED)
     assert template.binding.title
     assert template.binding.description.endswith(".")
-    assert template.binding.loras is not None
+    assert template.binding.loras
     for bound in template.inputs.values():
-        assert bound.description or bound.kind != "image"
+        assert bound.description or bound.kind not in ("image", "images", "seconds")
 
 
-@pytest.mark.parametrize("name", ["animation", "img2img", "txt2img"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_graph_has_no_loose_link_and_a_title_for_each_node(name: str) -> None:
     graph = load_template(name, SHIPPED).graph
     titles = [title_of(node) for node in graph.values()]
@@ -94,17 +106,30 @@ def test_txt2img_takes_every_field_of_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("name", "inputs"),
-    [("animation", {"frames": 4}), ("img2img", {"image": "start.png"}), ("txt2img", {})],
+    [
+        ("animation", {"frames": 4}),
+        ("anime", {}),
+        ("edit", {"references": ["start.png", "start.png"]}),
+        ("image_to_video", {"image": "start.png", "seconds": 3}),
+        ("img2img", {"image": "start.png"}),
+        ("sdxl", {}),
+        ("text_to_video", {"seconds": 3}),
+        ("txt2img", {}),
+        ("z_image", {}),
+    ],
 )
 def test_the_rehearsal_server_has_all_that_the_shipped_workflows_ask_for(
     name: str, inputs: dict[str, JsonValue]
 ) -> None:
-    nodes = node_catalogue(RehearsalConfig(data_dir=Path("nowhere")), ["start.png"])
+    template = load_template(name, SHIPPED)
+    models = tuple(models_named_in(template.graph))
+    nodes = node_catalogue(RehearsalConfig(data_dir=Path("nowhere"), models=models), ["start.png"])
     request = GenerationRequest(
         prompt="a cat", inputs=inputs, loras=[LoraChoice(name="rehearsal-ink.safetensors")]
     )
-    graph = build(load_template(name, SHIPPED), request, seed=2**64 - 1, filename_prefix="x")
-    assert check_graph(graph, {known: info_of(node) for known, node in nodes.items()}) == ()
+    graph = build(template, request, seed=2**64 - 1, filename_prefix="x")
+    classes = {node["class_type"] for node in graph.values()}
+    assert check_graph(graph, {known: info_of(nodes[known]) for known in classes}) == ()
     result = validate_graph(graph, nodes, lambda file: file == "start.png")
     assert result.error is None
     assert result.node_errors == {}
@@ -134,7 +159,7 @@ def test_an_animation_takes_frames_and_speed() -> None:
 
 @pytest.mark.parametrize("name", ["txt2imgg", "", "../workflows/txt2img", "/etc/passwd", "README"])
 def test_an_unknown_workflow_is_answered_with_the_names_there_are(name: str) -> None:
-    with pytest.raises(InvalidWorkflow, match="animation, img2img, txt2img"):
+    with pytest.raises(InvalidWorkflow, match=", ".join(NAMES)):
         load_template(name, SHIPPED)
 
 
@@ -181,6 +206,53 @@ def test_a_workflow_of_ones_own_is_two_files_in_any_folder(tmp_path: Path) -> No
     assert load_template("my-look", tmp_path).binding.title == "Text to image"
 
 
+def copy_shipped(name: str, folder: Path, *, title: str = "") -> None:
+    for suffix in (".json", ".toml"):
+        text = (SHIPPED / f"txt2img{suffix}").read_text()
+        (folder / f"{name}{suffix}").write_text(text.replace("Text to image", title, 1))
+
+
+def test_a_folder_of_ones_own_adds_to_the_shipped_workflows(tmp_path: Path) -> None:
+    copy_shipped("mine", tmp_path, title="Mine")
+    folders = load_settings(workflows_dir=tmp_path).workflow_folders
+    assert template_names(*folders) == tuple(sorted([*NAMES, "mine"]))
+    assert [template.name for template in list_templates(*folders)] == sorted([*NAMES, "mine"])
+    assert load_template("mine", *folders).binding.title == "Mine"
+    assert load_template("txt2img", *folders).binding.title == "Text to image"
+
+
+def test_ones_own_workflow_goes_before_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    copy_shipped("txt2img", tmp_path, title="Mine")
+    folders = load_settings(workflows_dir=tmp_path).workflow_folders
+    assert template_names(*folders) == tuple(NAMES)
+    assert load_template("txt2img", *folders).binding.title == "Mine"
+
+
+def test_ones_own_folder_is_in_the_data_folder_unless_another_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "workflows"
+    assert load_settings(home=tmp_path).workflow_folders == (SHIPPED,)
+    own.mkdir()
+    assert load_settings(home=tmp_path).workflow_folders == (own, SHIPPED)
+
+
+def test_a_folder_that_is_named_and_gone_is_not_passed_over(tmp_path: Path) -> None:
+    """A shipped workflow might be rendered in place of one's own of that name."""
+    folders = load_settings(workflows_dir=tmp_path / "gone").workflow_folders
+    with pytest.raises(InvalidWorkflow, match="ANIME_WORKFLOWS_DIR"):
+        load_template("txt2img", *folders)
+
+
+def test_an_edited_graph_is_told_and_still_works(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy_shipped("mine", tmp_path, title="Mine")
+    binding = tmp_path / "mine.toml"
+    binding.write_text(f'graph_sha256 = "{"0" * 64}"\n{binding.read_text()}')
+    assert load_template("mine", tmp_path).binding.title == "Mine"
+    [record] = caplog.records
+    assert f"{tmp_path / 'mine.json'} is not the graph" in record.getMessage()
+
+
 def test_a_workflow_that_was_changed_is_read_anew(tmp_path: Path) -> None:
     for suffix in (".json", ".toml"):
         (tmp_path / f"mine{suffix}").write_text((SHIPPED / f"txt2img{suffix}").read_text())
@@ -193,7 +265,11 @@ def test_a_workflow_that_was_changed_is_read_anew(tmp_path: Path) -> None:
 
 def test_the_binding_file_in_the_documentation_is_a_good_one() -> None:
     text = (PROJECT_DIR / "docs" / "workflows.md").read_text(encoding="utf-8")
-    example = text.partition("```toml\n")[2].partition("```")[0]
+    example, *others = [part.partition("```")[0] for part in text.split("```toml\n")[1:]]
     binding = Binding.model_validate(tomllib.loads(example))
+    for other in others:
+        table = tomllib.loads(other)
+        inputs = {"prompt": {"node": "a", "input": "b"}} | table.pop("inputs", {})
+        Binding.model_validate({"title": "a", "output": "image", "inputs": inputs} | table)
     assert binding.inputs["glow"].maximum == 2.0
     assert len(binding.inputs["seed"].targets) == 2

@@ -164,6 +164,39 @@ def test_each_kind_takes_its_values_and_no_others(
         assert 'Input "fps" takes' in fault_of(template, inputs={"fps": value})
 
 
+@pytest.mark.parametrize(
+    ("offered", "default", "chosen"),
+    [
+        (["own", "b"], "b", None),
+        (["a", "b"], "b", "b"),
+        (["a", "b"], "checkpoint.safetensors", None),
+        (["a", "b"], None, None),
+    ],
+)
+def test_a_model_without_encoder_and_vae_is_replaced_by_the_default_alone(
+    offered: list[str], default: str | None, chosen: str | None
+) -> None:
+    """Any other would not fit the text encoder and the VAE that stand in the graph."""
+    unet = {"class_type": "UNETLoader", "inputs": {"unet_name": "own"}}
+    graph = GRAPH | {"4": unet | {"_meta": {"title": "Checkpoint"}}}
+    binding = BINDING.replace("ckpt_name", "unet_name")
+    template = parse_template("mine", json.dumps(graph), binding)
+    assert choose_model(template, GenerationRequest(prompt="a cat"), offered, default) == chosen
+
+
+def test_seconds_reach_the_graph_as_frames() -> None:
+    line = 'fps = { node = "Sampler", input = "cfg", kind = "seconds", fps = 16, offset = 1 }'
+    template = template_of(BINDING[: BINDING.index("fps =")] + line)
+    assert graph_for(template, inputs={"fps": 5})["3"]["inputs"]["cfg"] == 81
+
+
+@pytest.mark.parametrize("output", ["audio", "3d"])
+def test_a_video_is_not_asked_of_a_workflow_for_sounds_or_meshes(output: str) -> None:
+    template = template_of(BINDING.replace('output = "image"', f'output = "{output}"'))
+    assert "not a video" in fault_of(template, type="video")
+    assert graph_for(template)
+
+
 def test_a_very_long_wrong_value_is_not_repeated_in_full() -> None:
     assert len(fault_of(inputs={"fps": "x" * 10_000})) < 200
 
