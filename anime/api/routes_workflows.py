@@ -25,7 +25,7 @@ from anime.core.workflow_records import (
     WorkflowList,
     WorkflowRecord,
 )
-from anime.errors import ConfigurationError
+from anime.errors import ComfyUIUnreachable
 from anime.schemas import WorkflowName
 from anime.settings import Settings
 
@@ -78,7 +78,7 @@ async def import_workflow(
 
 async def _server_classes(state: AppState) -> ServerClasses:
     if state.server_classes is None:
-        raise ConfigurationError(
+        raise ComfyUIUnreachable(
             "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
             "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
         )

@@ -15,7 +15,7 @@ from anime.comfyui.workflow_templates import list_templates
 from anime.core.graph_validation import listed
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import ConfigurationError, StorageError
+from anime.errors import ComfyUIError, ConfigurationError, StorageError
 from anime.jobs.probes import (
     CheckResult,
     check_database,
@@ -144,9 +144,13 @@ async def _workflows(settings: Settings) -> str:
     found = [f"{len(templates)} workflows: {', '.join(each.name for each in templates)}"]
     faults = []
     for url in settings.comfyui_urls:
-        async with ComfyUIClient(url, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
-            problems = await problems_at(comfyui, templates)
         where = without_login(checked_address(url))
+        try:
+            async with ComfyUIClient(url, timeout_seconds=TIMEOUT_SECONDS / 2) as comfyui:
+                problems = await problems_at(comfyui, templates)
+        except ComfyUIError:  # which the check of the server tells
+            found.append(f"not checked with {where}, which does not answer")
+            continue
         lacking = {name: each for name, each in problems.items() if each}
         found += [f"{where} cannot run {name}: {listed(lacking[name])}" for name in lacking]
         faults += [name for name in lacking if (settings.own_workflows / f"{name}.toml").exists()]

@@ -13,6 +13,8 @@ from anime.api.app import create_app
 from anime.api.serve import address_of, listen
 from anime.db.repositories import FileRepository, JobRepository, NewFile
 from anime.db.session import Database
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving as rehearsing
 from anime.schemas import GenerationRequest
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
@@ -81,12 +83,18 @@ async def test_every_answer_is_one_that_the_document_promises(
     library.mkdir()
     known = await write_down_what_exists(database, library)
     (tmp_path / "schemathesis.toml").write_text(known)
-    async with running_prefect_peer() as prefect:
+    (tmp_path / "workflows").mkdir()
+    async with (
+        running_prefect_peer() as prefect,
+        rehearsing(RehearsalConfig(data_dir=tmp_path / "comfyui", port=0)) as comfyui,
+    ):
         settings = load_settings(
             prefect_api_url=prefect.url,
             prefect_api_auth_string=AUTH,
             database_url=database_url,
             library_dir=library,
+            comfyui_url=comfyui,
+            workflows_dir=tmp_path / "workflows",
         )
         async with serving(settings) as url:
             run = await asyncio.create_subprocess_exec(
