@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from anime.core.job_status import Stage
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving
 from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
@@ -21,19 +23,22 @@ SLOW = 150  # sampler steps, 3 s of rendering
 
 @pytest.mark.parametrize("kind", ["anime-warm", "process"])
 async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
-    stack: StackUnderTest, site: Site, kind: str
+    stack: StackUnderTest, site: Site, kind: str, tmp_path: Path
 ) -> None:
-    await site.start_worker(kind=kind)
-    run_id = await site.order(
-        "flows.generate.generate", prompt="no", steps=900, width=64, height=64
-    )
-    await _until_stage(stack, str(run_id), "rendering")
-    await site.cancel(run_id)
-    run = await site.until(run_id)
-    assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
-    job = await stack.job(str(run_id))
-    assert (job["status"], job["files"]) == ("cancelled", [])
-    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
+    # Its steps take a second: a worker may need half a minute to hear of the cancellation.
+    slow = RehearsalConfig(data_dir=tmp_path / "slow", port=0, step_seconds=1.0)
+    async with serving(slow) as comfyui_url:
+        await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
+        run_id = await site.order(
+            "flows.generate.generate", prompt="no", steps=900, width=64, height=64
+        )
+        await _until_stage(stack, str(run_id), "rendering")
+        await site.cancel(run_id)
+        run = await site.until(run_id)
+        assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
+        job = await stack.job(str(run_id))
+        assert (job["status"], job["files"]) == ("cancelled", [])
+        assert await _queue(comfyui_url) == {"queue_running": [], "queue_pending": []}
 
 
 async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
@@ -84,7 +89,10 @@ async def test_runs_at_each_stage_can_be_cancelled(stack: StackUnderTest, site: 
         await site.cancel(run_id)
     assert {run.state_name for run in await site.until_all(runs)} == {"Cancelled"}
     assert {(await stack.job(str(run_id)))["status"] for run_id in runs} == {"cancelled"}
-    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
+    assert await _queue(stack.record.settings["comfyui_url"]) == {
+        "queue_running": [],
+        "queue_pending": [],
+    }
     after = await site.until(await site.order("sleeps", path=site.path))
     assert after.state_name == "Completed"
 
@@ -158,8 +166,8 @@ async def _until_stage(
     return dict(job)
 
 
-async def _queue(stack: StackUnderTest) -> Any:  # ComfyUI's JSON
-    async with httpx.AsyncClient(base_url=stack.record.settings["comfyui_url"]) as http:
+async def _queue(comfyui_url: str) -> Any:  # ComfyUI's JSON
+    async with httpx.AsyncClient(base_url=comfyui_url) as http:
         return (await http.get("/queue")).json()
 
 
