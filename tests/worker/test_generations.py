@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,15 +11,25 @@ from uuid import UUID
 import httpx
 import psutil
 import pytest
+import pytest_asyncio
 
 from anime.core.job_status import Stage
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
-from tests.stack.conftest import StackUnderTest
+from tests.stack.conftest import StackUnderTest, new_stack
+from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
 
 SLOW = 150  # sampler steps, 3 s of rendering
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """A stack of their own, in which a dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("generations")
+    async with running(new_stack(folder, ANIME_LEASE_SECONDS="15")) as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("kind", ["anime-warm", "process"])
@@ -162,7 +173,7 @@ async def _until_stage(
 ) -> dict[str, Any]:  # a job's JSON
     async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (job := (await api.get(f"/api/anime/jobs/{job_id}")).json()).get("stage") != stage:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
     return dict(job)
 
 
@@ -184,7 +195,7 @@ async def _assert_completed_by_one_prompt(
 async def _until_rendered(stack: StackUnderTest, prompt: str, *, at_least: int) -> None:
     async with asyncio.timeout(HUNG_SECONDS):
         while len(await _rendered(stack, prompt)) < at_least:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
 
 async def _rendered(stack: StackUnderTest, prompt: str) -> list[str]:
