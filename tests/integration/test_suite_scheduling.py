@@ -66,7 +66,7 @@ def test_each_test_runs_once(ran: list[tuple[str, str]]) -> None:
     assert sorted(file for _, file in ran) == sorted(FILES * TESTS)
 
 
-@pytest.mark.parametrize("group", set(GROUPS.values()))
+@pytest.mark.parametrize("group", sorted(set(GROUPS.values())))
 def test_the_tests_of_folders_that_share_a_stack_run_in_one_worker(
     ran: list[tuple[str, str]], group: str
 ) -> None:
