@@ -116,10 +116,11 @@ async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack for all tests that only use it; it watches for new files."""
-    watching = {
+    given = {
+        "ANIME_TIMEZONE": "Asia/Tokyo",
         "ANIME_WATCH": "true",
         "ANIME_WATCH_SECONDS": "2",
         "ANIME_SWEEP_SETTLE_SECONDS": "1",
     }
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **watching)) as stack:
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
         yield stack
