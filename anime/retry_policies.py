@@ -98,8 +98,9 @@ SHORT_TASK = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
 # Asks whether ComfyUI is there before a render, for as long as its block allows. It reads.
 COMFYUI_CHECK = RetryPolicy(first_seconds=1, longest_seconds=1)
 
-# Looks whether a workflow's VRAM has become free, for as long as the settings allow. It reads.
-VRAM_CHECK = RetryPolicy(first_seconds=1, longest_seconds=30)
+# Looks whether a workflow's VRAM has become free, for as long as the settings allow: the GPU would
+# idle until the next look. It reads.
+VRAM_CHECK = RetryPolicy(first_seconds=1, longest_seconds=1)
 
 # Asks ComfyUI's history, which is written just after execution_success: 3 of 200 asked at once were
 # too early. It reads, for 75 ms in all; the next poll asks anyway.

@@ -22,6 +22,7 @@ from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
 from anime.core.progress_meter import ProgressMeter
 from anime.core.prompt_state import Absent, Finished
+from anime.errors import OutOfVram
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
@@ -54,7 +55,11 @@ async def submit(
         get_run_logger().info("ComfyUI knows prompt %s already", prompt_id)
         return
     await comfy.submit(
-        graph, prompt_id=prompt_id, client_id=client_id_of(prompt_id), extra_pnginfo=pnginfo
+        graph,
+        prompt_id=prompt_id,
+        client_id=client_id_of(prompt_id),
+        extra_pnginfo=pnginfo,
+        wants_previews=await reporter.wants_previews(),
     )
 
 
@@ -87,9 +92,12 @@ async def poll_completion(
         unreachable_timeout_seconds=server.unreachable_timeout_seconds,
     ):
         if isinstance(event, Finished):
-            if not event.entry.succeeded:
-                raise failure_of(event.entry, graph)
-            return event.entry
+            if event.entry.succeeded:
+                return event.entry
+            failure = failure_of(event.entry, graph)
+            if isinstance(failure, OutOfVram):
+                comfy.facts.freed = None  # perhaps others hold it now: the next check finds out
+            raise failure
         if isinstance(event, PreviewFrame):
             await reporter.previewing(event)
             continue

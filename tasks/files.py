@@ -28,7 +28,13 @@ from anime.core.paths import (
     thumbnail_path,
 )
 from anime.core.png_metadata import read_stamp
-from anime.errors import InvalidWorkflow, UnusableFile, UnusableReason
+from anime.errors import (
+    ComfyUIError,
+    InvalidWorkflow,
+    NotFound,
+    UnusableFile,
+    UnusableReason,
+)
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
 
@@ -89,17 +95,28 @@ async def organise(
         StorageError: the library cannot take a file, or a file is not complete.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
-    outputs = result.entry.saved
-    if not outputs:
+    outputs, logger = result.entry.saved, get_run_logger()
+    if result.entry.unkept:
+        logger.info("Not kept, as they are no saved files: %s", ", ".join(result.entry.unkept))
+    if outputs:
+        await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
+    placed: list[PlacedFile] = []
+    for output in outputs:
+        try:
+            placed.append(
+                await _place(comfy, library, output, output_dir, result, result.day(zone))
+            )
+        except (NotFound, ComfyUIError, UnusableFile) as fault:
+            # Under a key of its own a node may also name what is no file of its output folder.
+            if output.is_media or fault.retryable:
+                raise
+            logger.warning("Not kept: %s of node %s: %s", output.key, output.node_id, fault.what)
+    if not placed:
         raise InvalidWorkflow(
             "The workflow ran and saved no file.",
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
-    await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
-    return [
-        await _place(comfy, library, output, output_dir, result, result.day(zone))
-        for output in outputs
-    ]
+    return placed
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.

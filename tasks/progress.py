@@ -27,13 +27,18 @@ class PreviewRelay:
         self._show_at = 0.0
         self._is_wanted = False
 
-    async def pass_on(self, frame: PreviewFrame) -> None:
-        """Publish the picture if somebody watches and the last one is not too recent."""
+    async def is_wanted(self) -> bool:
+        """Whether somebody watches; Redis is asked once a second."""
         if time.monotonic() >= self._ask_at:
             self._is_wanted = await self._publisher.is_preview_requested(self._job_id)
             self._ask_at = time.monotonic() + ASK_SECONDS
+        return self._is_wanted
+
+    async def pass_on(self, frame: PreviewFrame) -> None:
+        """Publish the picture if somebody watches and the last one is not too recent."""
+        is_wanted = await self.is_wanted()
         is_early = time.monotonic() < self._show_at
-        if not self._is_wanted or is_early or len(frame.image) > MAX_BYTES:
+        if not is_wanted or is_early or len(frame.image) > MAX_BYTES:
             return
         self._show_at = time.monotonic() + PAUSE_SECONDS
         image = base64.b64encode(frame.image).decode()
@@ -82,6 +87,10 @@ class Reporter:
         if sentence != self._rendered:  # ComfyUI sends each step twice
             self._rendered = sentence
             await self.enter(Stage.RENDERING, meter.describe())
+
+    async def wants_previews(self) -> bool:
+        """Whether somebody watches, so that previews are worth their time on the GPU."""
+        return await self._previews.is_wanted()
 
     async def previewing(self, frame: PreviewFrame) -> None:
         """Show the picture so far to those who watch."""

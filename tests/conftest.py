@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from anime.comfyui.server_facts import forget_servers
 from anime.settings import get_settings
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.services import (
@@ -15,6 +16,7 @@ from tests.services import (
     migrated_databases,
     postgres_url,
     redis_url,
+    stack,
 )
 from tests.support.reaper import pytest_configure
 
@@ -28,6 +30,7 @@ __all__ = [
     "pytest_configure",
     "pytest_xdist_make_scheduler",
     "redis_url",
+    "stack",
 ]
 
 
@@ -43,11 +46,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty data folder and no address of anything, whatever the caller's environment says."""
+    """An empty data folder, no address and no facts of any server, whatever was there before."""
     for name in list(os.environ):
         if name.startswith("ANIME_") or name in {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("ANIME_HOME", str(tmp_path / "home"))
     get_settings.cache_clear()
+    forget_servers()
     yield
     get_settings.cache_clear()

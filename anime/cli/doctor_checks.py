@@ -15,13 +15,13 @@ from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
 from anime.jobs.probes import (
     CheckResult,
-    check_comfyui,
     check_database,
     check_deployments,
     check_library,
     check_prefect,
     check_redis,
     check_work_pool,
+    describe_comfyui,
     result_of,
 )
 from anime.settings import Settings
@@ -67,7 +67,7 @@ async def _database(settings: Settings) -> str:
 
 
 async def _comfyui(settings: Settings, url: str) -> str:
-    return await check_comfyui(url or job_server(settings), TIMEOUT_SECONDS / 2)
+    return await describe_comfyui(url or job_server(settings), TIMEOUT_SECONDS / 2)
 
 
 async def _slots(settings: Settings, url: str) -> str:

@@ -1,9 +1,25 @@
 """`anime rehearsal`: a server that answers as ComfyUI does and draws placeholder frames."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+
+def _in_folders(models: list[str] | None) -> list[str] | None:
+    """The same models.
+
+    Raises:
+        typer.BadParameter: one of them is in no folder that the server has.
+    """
+    from anime.rehearsal.nodes import MODEL_FOLDERS
+
+    folders = sorted(set(MODEL_FOLDERS.values()))
+    for model in models or ():
+        folder, _, name = model.partition("/")
+        if folder not in folders or not name:
+            raise typer.BadParameter(f"{model} must be FOLDER/NAME, of {', '.join(folders)}")
+    return models
 
 
 def rehearsal(
@@ -20,11 +36,21 @@ def rehearsal(
     previews: Annotated[
         bool, typer.Option("--previews", help="Send a preview picture after each step.")
     ] = False,
+    profile: Annotated[
+        Literal["0.33", "0.3.64"], typer.Option(help="The ComfyUI that it answers as.")
+    ] = "0.33",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A model that it has, too: loras/mine.safetensors. Repeatable.",
+            callback=_in_folders,
+        ),
+    ] = None,
 ) -> None:
     """Run the rehearsal server, which answers as ComfyUI does and draws placeholder frames."""
     import logging
 
-    from anime.rehearsal.config import RehearsalConfig
+    from anime.rehearsal.config import Profile, RehearsalConfig
     from anime.rehearsal.server import run
     from anime.settings import load_settings
 
@@ -37,5 +63,7 @@ def rehearsal(
             step_seconds=step_seconds,
             vram_total_mb=vram_mb,
             previews=previews,
+            profile=Profile(profile),
+            models=tuple(model or ()),
         )
     )

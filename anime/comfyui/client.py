@@ -17,6 +17,7 @@ from anime.comfyui.models import (
     NodeInfo,
     OutputFile,
     QueueSnapshot,
+    ServerFingerprint,
     Submission,
     SystemStats,
 )
@@ -24,6 +25,7 @@ from anime.comfyui.prompt_cancellation import CancelResult, cancel_prompt
 from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
+from anime.comfyui.server_facts import facts_about
 from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
@@ -51,6 +53,7 @@ class ComfyUIClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url = checked_address(base_url)
+        self.facts = facts_about(self.base_url)
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
@@ -89,8 +92,11 @@ class ComfyUIClient:
         prompt_id: UUID,
         client_id: str,
         extra_pnginfo: Mapping[str, JsonValue] | None = None,
+        wants_previews: bool = False,
     ) -> Submission:
         """The server's answer to one POST /prompt. `extra_pnginfo` goes into PNG chunks.
+
+        `wants_previews`: the server is to send pictures of this prompt's work in progress.
 
         Raises:
             PromptRejected: all or a part of the graph was refused; nothing of it runs.
@@ -98,8 +104,13 @@ class ComfyUIClient:
                 sending it again, since ComfyUI would run the same id twice.
         """
         request = requests.submit_request(
-            graph, prompt_id=str(prompt_id), client_id=client_id, extra_pnginfo=extra_pnginfo
+            graph,
+            prompt_id=str(prompt_id),
+            client_id=client_id,
+            extra_pnginfo=extra_pnginfo,
+            wants_previews=wants_previews,
         )
+        self.facts.may_hold_models = True
         try:
             reply = await self._send(request)
             submission = protocol.decode_submit(reply, graph=graph, allow_partial=True)
@@ -122,7 +133,8 @@ class ComfyUIClient:
     async def find(self, prompt_id: UUID) -> Sighting[HistoryEntry]:
         """Where the prompt is. Absent proves no loss: see `anime.core.prompt_state`.
 
-        The queue is read first: a prompt that ends between the two reads is in the history.
+        The queue is read first: a prompt that ends between the two reads is in the history. A job
+        also says at once that a prompt is unknown, where the history may be late.
         """
         queue = await self.queue()
         if queue.is_running(str(prompt_id)):
@@ -130,11 +142,20 @@ class ComfyUIClient:
         position = queue.position_of(str(prompt_id))
         if position is not None:
             return Pending(position, is_idle=not queue.running)
+        if self.facts.has_jobs and (sighting := await self._find_job(prompt_id)):
+            return sighting
         for delay in (0.0, *HISTORY_AFTER_QUEUE.delays()):
             await asyncio.sleep(delay)
             if entry := await self.history(prompt_id):
                 return Finished(entry)
         return Absent()
+
+    async def _find_job(self, prompt_id: UUID) -> Sighting[HistoryEntry] | None:
+        sighting = protocol.decode_job(
+            await self._send(requests.job_request(str(prompt_id))), str(prompt_id)
+        )
+        self.facts.has_jobs = sighting is not None
+        return sighting
 
     async def history(self, prompt_id: UUID) -> HistoryEntry | None:
         """How the prompt ended; None if it has not ended, or is unknown."""
@@ -172,6 +193,18 @@ class ComfyUIClient:
             async for event in events:
                 yield event
 
+    async def cancel_job(self, prompt_id: UUID) -> bool | None:
+        """Stop the prompt, whether it waits or runs; None if the server has no such call.
+
+        False if it neither waited nor ran.
+        """
+        if self.facts.has_jobs is False:
+            return None
+        reply = await self._send(requests.cancel_job_request(str(prompt_id)))
+        is_cancelled = protocol.decode_job_cancellation(reply)
+        self.facts.has_jobs = is_cancelled is not None
+        return is_cancelled
+
     async def interrupt(self, prompt_id: UUID) -> None:
         """Interrupt the prompt, if it runs. The answer does not say whether it will stop."""
         await self._send_and_check(requests.interrupt_request(str(prompt_id)))
@@ -186,13 +219,37 @@ class ComfyUIClient:
 
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Make the server free VRAM as soon as the running prompt ends."""
+        self.facts.may_hold_models = False
         await self._send_and_check(
             requests.free_request(unload_models=unload_models, free_memory=free_memory)
         )
 
     async def system_stats(self) -> SystemStats:
         """The server's versions and memory."""
-        return protocol.decode_system_stats(await self._send(requests.system_stats_request()))
+        stats = protocol.decode_system_stats(await self._send(requests.system_stats_request()))
+        self.facts.note_version(stats.comfyui_version)
+        return stats
+
+    async def fingerprint(self) -> ServerFingerprint:
+        """What the server can do. It takes a list of all its node classes: not for each render."""
+        stats, features, classes = await asyncio.gather(
+            self.system_stats(),
+            self._send(requests.features_request()),
+            self._send(requests.all_object_info_request()),
+        )
+        return ServerFingerprint(
+            version=stats.comfyui_version,
+            features=protocol.decode_features(features),
+            node_packages=protocol.decode_node_packages(classes),
+            devices=tuple(
+                f"{device.name} ({device.vram_total // 2**20} MB)" for device in stats.devices
+            ),
+        )
+
+    async def all_object_info(self) -> dict[str, JsonValue]:
+        """What the server says of all its node classes, as it says it; some megabytes."""
+        reply = await self._send(requests.all_object_info_request())
+        return protocol.decode_all_object_info(reply)
 
     async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
         """The inputs of these node classes; a class that the server lacks is left out."""

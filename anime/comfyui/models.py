@@ -10,7 +10,7 @@ from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
 
 from anime.core.graphs import Graph
 
-MEDIA_KEYS = ("images", "gifs", "videos", "video", "audio")
+MEDIA_KEYS = frozenset({"images", "gifs", "videos", "video", "audio", "3d"})
 MOVING_KEYS = frozenset({"gifs", "videos", "video"})
 
 
@@ -59,7 +59,7 @@ class QueueSnapshot(ComfyUIModel):
 class OutputFile(ComfyUIModel):
     """One file that a node wrote, named as /view wants it.
 
-    `key` is the word under which the node listed it: images, gifs, videos, video or audio.
+    `key` is the word under which the node listed it, such as images, gifs, audio or 3d.
     `type` is output, temp (previews, emptied when the server starts) or input.
     """
 
@@ -74,6 +74,11 @@ class OutputFile(ComfyUIModel):
     def is_temporary(self) -> bool:
         """Whether the server deletes it by itself."""
         return self.type == "temp"
+
+    @property
+    def is_media(self) -> bool:
+        """Whether its key is one by which nodes list what they have made."""
+        return self.key in MEDIA_KEYS
 
 
 class ExecutionFailure(ComfyUIModel):
@@ -91,13 +96,15 @@ class HistoryEntry(ComfyUIModel):
 
     `failure` is set when a node raised, `is_interrupted` when somebody stopped it; a failed
     prompt still lists what it had saved. A file of a node in `cached_nodes` was written by
-    an earlier prompt and may be gone. Times are milliseconds since the epoch.
+    an earlier prompt and may be gone. `unkept` names what nodes list and nobody keeps. Times are
+    milliseconds since the epoch.
     """
 
     prompt_id: str
     number: float = 0
     graph: Graph = Field(default_factory=dict)
     outputs: tuple[OutputFile, ...] = ()
+    unkept: tuple[str, ...] = ()
     succeeded: bool
     is_interrupted: bool = False
     failure: ExecutionFailure | None = None
@@ -137,6 +144,32 @@ class SystemStats(ComfyUIModel):
     ram_free: int = Field(default=0, validation_alias=AliasPath("system", "ram_free"))
     argv: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("system", "argv"))
     devices: tuple[Device, ...] = ()
+
+
+class ServerFingerprint(ComfyUIModel):
+    """What a server can do: equal as long as neither it nor its machine is changed.
+
+    `features` are those that it has, by name; `node_packages` the folders of custom nodes that
+    have loaded; None where the server does not tell. `devices` are all that it can compute on,
+    the one that it renders on first.
+    """
+
+    version: str
+    features: tuple[str, ...] | None
+    node_packages: tuple[str, ...] | None
+    devices: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Features and packages in one line."""
+        return (
+            f"{_listed('features', self.features)}; {_listed('node packages', self.node_packages)}"
+        )
+
+
+def _listed(what: str, names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return f"{what} unknown"
+    return f"{what} {', '.join(names)}" if names else f"no {what}"
 
 
 class InputInfo(ComfyUIModel):

@@ -2,7 +2,10 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from anime.net.processes import listens_on
 
 with warnings.catch_warnings():
     # The package warns its users to move to nvidia-ml-py, which is what it wraps.
@@ -15,18 +18,27 @@ _MB = 1024 * 1024
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Memory of one GPU, in MB."""
+    """Memory of one GPU, in MB. `held_mb`: what ComfyUI's process holds; None if that is unknown.
+
+    `by_pid` is what each process holds, as far as the driver says.
+    """
 
     name: str
     total_mb: int
     free_mb: int
+    held_mb: int | None = None
+    by_pid: Mapping[int, int] = field(default_factory=dict)
 
 
-def read_gpu(index: int) -> GpuMemory | None:
-    """The memory of the GPU with that index in the driver's order.
+def read_gpu(index: int, port: int) -> GpuMemory | None:
+    """The memory of the GPU of the ComfyUI that listens on that port of this machine.
+
+    It is the one that the listening process has memory on. If no process can be told to be
+    ComfyUI (it runs in a container, or as another user), it is the one with that index in the
+    driver's order.
 
     None if this machine has no driver or no such GPU: that is no error, the server is asked
-    instead. Source: NVML's nvmlDeviceGetMemoryInfo.
+    instead. Source: NVML's nvmlDeviceGetMemoryInfo and nvmlDeviceGetComputeRunningProcesses.
     """
     try:
         pynvml.nvmlInit()
@@ -34,12 +46,50 @@ def read_gpu(index: int) -> GpuMemory | None:
         _log.debug("No NVML on this machine: %s", fault)
         return None
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name = pynvml.nvmlDeviceGetName(handle)
-        return GpuMemory(str(name), int(memory.total) // _MB, int(memory.free) // _MB)
-    except pynvml.NVMLError as fault:
-        _log.debug("NVML does not know the memory of GPU %d: %s", index, fault)
-        return None
+        gpus = [_read(at) for at in range(pynvml.nvmlDeviceGetCount())]
     finally:
         pynvml.nvmlShutdown()
+    pids = {pid for gpu in gpus for pid in gpu.by_pid if listens_on(pid, port)}
+    by_index = gpus[index] if index < len(gpus) else None
+    return gpu_of_process(gpus, index, pids) or by_index
+
+
+def gpu_of_process(
+    gpus: Sequence[GpuMemory], index: int, pids: Collection[int]
+) -> GpuMemory | None:
+    """The GPU on which these processes have memory, with what they hold; None if there is none.
+
+    Of several it is the one with the index, else the first: ComfyUI renders on one.
+    """
+    mine = [at for at, gpu in enumerate(gpus) if not gpu.by_pid.keys().isdisjoint(pids)]
+    if not mine:
+        return None
+    gpu = gpus[index if index in mine else mine[0]]
+    return replace(gpu, held_mb=sum(gpu.by_pid.get(pid, 0) for pid in pids))
+
+
+def _read(index: int) -> GpuMemory:
+    """The memory of that GPU; no bytes of it if the driver cannot tell, as of one that is lost."""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        name = str(pynvml.nvmlDeviceGetName(handle))
+    except pynvml.NVMLError as fault:
+        _log.debug("NVML does not know the memory of GPU %d: %s", index, fault)
+        return GpuMemory("unreadable", 0, 0)
+    return GpuMemory(
+        name=name,
+        total_mb=int(memory.total) // _MB,
+        free_mb=int(memory.free) // _MB,
+        by_pid=_held_by_process(handle),
+    )
+
+
+def _held_by_process(handle: object) -> dict[int, int]:
+    """What each process holds of the GPU, in MB, as far as the driver says: Windows' does not."""
+    try:
+        processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    except pynvml.NVMLError as fault:
+        _log.debug("NVML names no processes: %s", fault)
+        return {}
+    return {each.pid: each.usedGpuMemory // _MB for each in processes if each.usedGpuMemory}

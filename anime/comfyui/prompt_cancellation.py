@@ -27,6 +27,10 @@ class PromptControl(Protocol):
         """Where the prompt is now."""
         ...
 
+    async def cancel_job(self, prompt_id: UUID) -> bool | None:
+        """Stop the prompt wherever it is, in one step; None if the server has no such call."""
+        ...
+
     async def delete_queued(self, prompt_id: UUID) -> None:
         """Remove the prompt from the queue, if it still waits there."""
         ...
@@ -44,21 +48,25 @@ async def cancel_prompt(
     ComfyUI answers 200 to every delete and interrupt, whether it acts or not: an interrupt acts
     between two steps or nodes and is lost in the last one, and a pending prompt may start just
     before it is deleted. So each round does what fits where the prompt is now.
-    Only a running prompt is interrupted: old servers stop whatever runs.
+    A server with jobs has one call for both, which cannot hit another prompt. Elsewhere only a
+    running prompt is interrupted: old servers stop whatever runs.
     """
     try:
         async with asyncio.timeout(timeout_seconds):
             while True:
-                match await client.find(prompt_id):
+                sighting = await client.find(prompt_id)
+                match sighting:
                     case Absent():
                         return CancelResult.REMOVED
                     case Finished(entry):
                         return _result_of(entry)
-                    case Pending():
+                if await client.cancel_job(prompt_id) is None:
+                    if isinstance(sighting, Pending):
                         await client.delete_queued(prompt_id)
-                    case Running():
+                    else:
                         await client.interrupt(prompt_id)
-                        await PROMPT_INTERRUPT.wait()
+                if isinstance(sighting, Running):
+                    await PROMPT_INTERRUPT.wait()
     except TimeoutError:
         return CancelResult.STILL_RUNNING
 

@@ -23,10 +23,11 @@ from anime.comfyui.models import (
     Submission,
     SystemStats,
 )
-from anime.comfyui.outputs import as_list, files_of
+from anime.comfyui.outputs import as_list, files_of, unkept_of
 from anime.comfyui.rejections import partial_rejection, problems_of, rejection
 from anime.core.graphs import Graph
 from anime.core.node_inputs import AUTOGROW, DYNAMIC_COMBO
+from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
@@ -36,13 +37,16 @@ from anime.errors import (
 )
 
 CHECK_SERVER = "Check that ComfyUI runs there and that ANIME_COMFYUI_URL is its address."
-UNAVAILABLE = frozenset({500, 502, 503, 504})
+GATEWAY = frozenset({502, 503, 504})
+UNAVAILABLE = GATEWAY | {500}
+JOB_UNKNOWN = "Job not found"
 FORBIDDEN = frozenset({401, 403})
 MAX_AUTOGROW = 100  # inputs that ComfyUI lets one autogrow have
 # Kinds of inputs whose values ComfyUI began to compare with their declaration in 0.12.
 _NEW_KINDS = ("COMBO", AUTOGROW)
 # Options of choices that the server does not know beforehand, or looks for in a folder.
 _LISTED_ELSEWHERE = ("remote", "image_upload", "video_upload", "audio_upload", "file_upload")
+CUSTOM_NODES = "custom_nodes."
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 # JSON as it comes: custom nodes put anything into it, so every step is checked.
@@ -125,21 +129,53 @@ def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
     with _readable(reply):
         number, _, graph = (*(item.get("prompt") or ()), 0, "", {})[:3]
         status = item.get("status") or {}
-        messages = {name: content or {} for name, content in status.get("messages") or ()}
-        return HistoryEntry(
+        return _history_entry(
+            status.get("messages"),
             prompt_id=prompt_id,
             number=number,
             graph=graph,
-            outputs=files_of(item.get("outputs")),
+            outputs=item.get("outputs"),
             succeeded=status.get("status_str", "success") == "success",
-            is_interrupted="execution_interrupted" in messages,
-            failure=_failure(messages.get("execution_error")),
-            cached_nodes=messages.get("execution_cached", {}).get("nodes") or (),
-            started_ms=messages.get("execution_start", {}).get("timestamp"),
-            ended_ms=next(
-                (messages[name].get("timestamp") for name in ENDINGS if name in messages), None
-            ),
         )
+
+
+def decode_job(reply: Reply, prompt_id: str) -> Sighting[HistoryEntry] | None:
+    """Where the prompt is, by GET /api/jobs/{id}; None if the server does not say it there.
+
+    A prompt that was cancelled before it ran is as unknown as one that never was.
+    """
+    job = _optional_object(reply)
+    if reply.status == 404 and job.get("error") == JOB_UNKNOWN:
+        return Absent()
+    match status := job.get("status"):
+        case "pending":
+            return Pending(0)
+        case "in_progress":
+            return Running()
+        case "completed" | "failed" | "cancelled":
+            with _readable(reply):
+                entry = _history_entry(
+                    (job.get("execution_status") or {}).get("messages"),
+                    prompt_id=prompt_id,
+                    number=job.get("priority") or 0,
+                    graph=(job.get("workflow") or {}).get("prompt") or {},
+                    outputs=job.get("outputs"),
+                    succeeded=status == "completed",
+                )
+                is_interrupted = entry.is_interrupted or status == "cancelled"
+                return Finished(entry.model_copy(update={"is_interrupted": is_interrupted}))
+    return None
+
+
+def decode_job_cancellation(reply: Reply) -> bool | None:
+    """Whether POST /api/jobs/{id}/cancel had anything to stop; None if there is no such route."""
+    is_cancelled = _optional_object(reply).get("cancelled")
+    return is_cancelled if isinstance(is_cancelled, bool) else None
+
+
+def decode_all_object_info(reply: Reply) -> dict[str, Json]:
+    """Every node class as the server describes it."""
+    return _object(reply)
 
 
 def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
@@ -181,6 +217,24 @@ def decode_system_stats(reply: Reply) -> SystemStats:
     answer = _object(reply)
     with _readable(reply):
         return SystemStats.model_validate(answer)
+
+
+def decode_features(reply: Reply) -> tuple[str, ...] | None:
+    """The features that the server has, nested ones with dots; None if it does not tell."""
+    if reply.status == 404:
+        return None
+    return tuple(sorted(_flags(_object(reply))))
+
+
+def decode_node_packages(reply: Reply) -> tuple[str, ...] | None:
+    """The folders below custom_nodes that the server's classes come from; None if it tells none."""
+    if reply.status == 404:
+        return None
+    modules = [info["python_module"] for info in _object(reply).values() if _has_module(info)]
+    if not modules:
+        return None
+    packages = {module.split(".", 1)[1] for module in modules if module.startswith(CUSTOM_NODES)}
+    return tuple(sorted(packages, key=str.lower))
 
 
 def decode_names(reply: Reply) -> list[str] | None:
@@ -244,6 +298,21 @@ def require_success(reply: Reply) -> None:
     raise ComfyUIError(answered, CHECK_SERVER)
 
 
+def _history_entry(messages: Json, *, outputs: Json, **known: Json) -> HistoryEntry:
+    """The entry with what the execution's messages say. Raises whatever is not of their shape."""
+    told = {name: content or {} for name, content in messages or ()}
+    return HistoryEntry(
+        outputs=files_of(outputs),
+        unkept=unkept_of(outputs),
+        is_interrupted="execution_interrupted" in told,
+        failure=_failure(told.get("execution_error")),
+        cached_nodes=told.get("execution_cached", {}).get("nodes") or (),
+        started_ms=told.get("execution_start", {}).get("timestamp"),
+        ended_ms=next((told[name].get("timestamp") for name in ENDINGS if name in told), None),
+        **known,
+    )
+
+
 def _failure(messages: Json) -> ExecutionFailure | None:
     return ExecutionFailure.model_validate(messages) if isinstance(messages, dict) else None
 
@@ -267,6 +336,18 @@ class _ServerChecks:
 def _input_group(groups: Json, group: str, checks: _ServerChecks) -> dict[str, InputInfo]:
     found = _dict(_dict(groups).get(group))
     return {name: _input_info(config, checks) for name, config in found.items()}
+
+
+def _flags(features: dict[str, Json], prefix: str = "") -> Iterator[str]:
+    for name, value in features.items():
+        if isinstance(value, dict):
+            yield from _flags(value, f"{prefix}{name}.")
+        elif value is True:
+            yield f"{prefix}{name}"
+
+
+def _has_module(info: Json) -> bool:
+    return isinstance(info, dict) and isinstance(info.get("python_module"), str)
 
 
 def _input_info(config: Json, checks: _ServerChecks) -> InputInfo:
@@ -330,6 +411,21 @@ def _object(reply: Reply) -> dict[str, Json]:
     if not isinstance(answer, dict):
         raise _unreadable(reply)
     return answer
+
+
+def _optional_object(reply: Reply) -> dict[str, Json]:
+    """The JSON object of a route that not every server has; an empty one for any other answer.
+
+    Raises:
+        ComfyUIUnreachable: a proxy answered for a server that is away.
+    """
+    if reply.status in GATEWAY:
+        require_success(reply)
+    try:
+        answer = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _text(reply: Reply) -> str:

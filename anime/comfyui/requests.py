@@ -28,17 +28,23 @@ def submit_request(
     prompt_id: str,
     client_id: str,
     extra_pnginfo: Mapping[str, JsonValue] | None = None,
+    wants_previews: bool = False,
 ) -> Request:
     """POST /prompt, with an id of ours and never with a `number`.
 
     Two pending prompts with one id and one explicit number kill the server's worker thread.
+    Previews: servers before 0.33 pass over the wish and do as they were started. Nothing is
+    asked for where none are wanted, so that a server which was started with them makes them still.
 
     Raises:
         InvalidWorkflow: the graph has values that JSON cannot express.
     """
     content: dict[str, object] = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id}
-    if extra_pnginfo:
-        content["extra_data"] = {"extra_pnginfo": dict(extra_pnginfo)}
+    extra_data: dict[str, object] = {"extra_pnginfo": dict(extra_pnginfo)} if extra_pnginfo else {}
+    if wants_previews:
+        extra_data["preview_method"] = "auto"
+    if extra_data:
+        content["extra_data"] = extra_data
     try:
         return _post("/prompt", content)
     except (TypeError, ValueError) as fault:
@@ -68,9 +74,24 @@ def delete_request(prompt_id: str) -> Request:
     return _post("/queue", {"delete": [prompt_id]})
 
 
+def job_request(prompt_id: str) -> Request:
+    """GET /api/jobs/{prompt_id}; older servers answer 404."""
+    return Request("GET", f"/api/jobs/{quote(prompt_id, safe='')}")
+
+
+def cancel_job_request(prompt_id: str) -> Request:
+    """POST /api/jobs/{prompt_id}/cancel, in whatever state it is; older servers answer 405."""
+    return Request("POST", f"/api/jobs/{quote(prompt_id, safe='')}/cancel")
+
+
 def free_request(*, unload_models: bool, free_memory: bool) -> Request:
     """POST /free; it acts when the running prompt ends. Without a body the answer is 500."""
     return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+
+
+def all_object_info_request() -> Request:
+    """GET /object_info: every class."""
+    return Request("GET", "/object_info")
 
 
 def object_info_request(class_name: str) -> Request:
@@ -81,6 +102,11 @@ def object_info_request(class_name: str) -> Request:
 def node_replacements_request() -> Request:
     """GET /node_replacements; older servers answer 404."""
     return Request("GET", "/node_replacements")
+
+
+def features_request() -> Request:
+    """GET /features; old servers answer 404."""
+    return Request("GET", "/features")
 
 
 def view_request(output: OutputFile) -> Request:

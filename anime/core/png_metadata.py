@@ -7,6 +7,7 @@ never raises, and is bounded.
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -69,12 +70,25 @@ def read_stamp(texts: Mapping[str, str]) -> FileStamp | None:
 def png_texts(png: bytes) -> dict[str, str]:
     """The texts of a PNG by keyword, the first of each; the beginning of a file is enough.
 
-    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8).
+    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8); ComfyUI's own
+    chunk comf of animations is like tEXt.
     """
     texts = PngTexts()
     for kind, body in _chunks(png):
         texts.add(kind, bytes(body[: MAX_TEXT_BYTES + 1]))
     return texts.found
+
+
+def has_other_text(png: bytes, keyword: str) -> bool:
+    """Whether a PNG has two texts of that keyword which differ; `png_texts` gives the first."""
+    begin = f"{keyword}\0".encode("latin-1")
+    texts = (
+        _DECODERS[kind](bytes(body[: MAX_TEXT_BYTES + 1]))
+        for kind, body in _chunks(png)
+        if kind in _DECODERS and body[: len(begin)] == begin
+    )
+    first = next(texts, None)
+    return any(text != first for text in islice(texts, _MAX_TEXTS))
 
 
 class PngTexts:
@@ -205,4 +219,9 @@ def _inflated(text: bytes) -> bytes:
     return plain if inflater.eof else b""
 
 
-_DECODERS = {b"tEXt": _plain_text, b"zTXt": _packed_text, b"iTXt": _international_text}
+_DECODERS = {
+    b"tEXt": _plain_text,
+    b"comf": _plain_text,
+    b"zTXt": _packed_text,
+    b"iTXt": _international_text,
+}

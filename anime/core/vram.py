@@ -12,7 +12,8 @@ class VramReading:
     """Memory of the GPU that would render, in MB, and who says so.
 
     `held_by_comfyui_mb` is what ComfyUI itself occupies: it gives that up when a prompt
-    needs it, so it counts as available.
+    needs it, so it counts as available. `is_exact`: the driver has told it, so that a /free
+    would tell nothing new.
     """
 
     source: VramSource
@@ -20,11 +21,46 @@ class VramReading:
     free_mb: int
     held_by_comfyui_mb: int = 0
     device_type: str = "cuda"
+    is_exact: bool = False
 
     @property
     def available_mb(self) -> int:
         """What a prompt of ComfyUI can have."""
         return min(self.total_mb, self.free_mb + self.held_by_comfyui_mb)
+
+
+@dataclass(frozen=True)
+class FreedMemory:
+    """What a server's /free once gave back, and what was free of its GPU afterwards, in MB."""
+
+    given_back_mb: int
+    free_after_mb: int
+
+
+def held_by_comfyui(
+    free_mb: int,
+    *,
+    torch_mb: int,
+    process_mb: int | None = None,
+    freed: FreedMemory | None = None,
+) -> int:
+    """What ComfyUI itself occupies of its GPU, in MB.
+
+    Args:
+        free_mb: What is free now.
+        torch_mb: What PyTorch has allocated in the server, as it says. With dynamic memory, the
+            default since ComfyUI 0.30, models are not in it.
+        process_mb: What the driver says of the server's process, which is all of it.
+        freed: What /free gave back, if the server may have loaded that again. As much of it
+            counts as is missing since: others may hold the rest.
+
+    >>> held_by_comfyui(4_207, torch_mb=64, freed=FreedMemory(6_636, free_after_mb=10_843))
+    6636
+    """
+    if process_mb is not None:
+        return process_mb
+    missing_mb = max(0, freed.free_after_mb - free_mb) if freed else 0
+    return max(torch_mb, min(freed.given_back_mb, missing_mb) if freed else 0)
 
 
 class VramOutcome(StrEnum):

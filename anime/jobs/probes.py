@@ -15,7 +15,13 @@ from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.db.repositories.revisions import NEWEST_REVISION, RevisionRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, PrefectUnavailable
+from anime.errors import (
+    AnimeError,
+    ComfyUIError,
+    ConfigurationError,
+    DatabaseUnavailable,
+    PrefectUnavailable,
+)
 from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
@@ -100,6 +106,16 @@ async def check_comfyui(address: str, timeout_seconds: float) -> str:
         for device in stats.devices
     )
     return f"{where}; {devices or 'no device'}; {len(checkpoints)} checkpoint(s)"
+
+
+async def describe_comfyui(address: str, timeout_seconds: float) -> str:
+    """What `check_comfyui` says, and the server's features and packages: for a person who asks."""
+    found = await check_comfyui(address, timeout_seconds)
+    try:
+        async with ComfyUIClient(address, timeout_seconds=timeout_seconds) as comfyui:
+            return f"{found}; {(await comfyui.fingerprint()).describe()}"
+    except ComfyUIError as fault:
+        return f"{found}; features and node packages unknown: {fault.what}"
 
 
 async def check_prefect(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The rehearsal server as an ASGI application: every route at /x and at /api/x."""
+"""The rehearsal server as an ASGI application: every route at /x and at /api/x, jobs at /api."""
 
 import asyncio
 import json
@@ -15,10 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Router, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.events import EventClient, message
 from anime.rehearsal.file_routes import FileRoutes
+from anime.rehearsal.job_routes import JobRoutes
 from anime.rehearsal.middleware import RehearsalMiddleware
+from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.prompt_routes import PromptRoutes
 from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply
@@ -37,6 +39,7 @@ def build_app(config: RehearsalConfig) -> Starlette:
         *ServerRoutes(worker).routes(),
         WebSocketRoute("/ws", RehearsalSocket(worker).serve),
     )
+    job_routes = JobRoutes(worker).routes() if config.profile is Profile.V0_33 else ()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -46,8 +49,8 @@ def build_app(config: RehearsalConfig) -> Starlette:
         await cancel_until_ended(task)
 
     app = Starlette(
-        routes=[Mount("/api", Router(routes, redirect_slashes=False)), *routes],
-        middleware=[Middleware(RehearsalMiddleware)],
+        routes=[Mount("/api", Router((*routes, *job_routes), redirect_slashes=False)), *routes],
+        middleware=[Middleware(RehearsalMiddleware, profile=config.profile)],
         exception_handlers={HTTPException: _error_reply},
         lifespan=lifespan,
     )
@@ -68,7 +71,7 @@ class RehearsalSocket:
         self._send_first_messages(client)
         sending = asyncio.create_task(_send_all(socket, client))
         try:
-            await _receive_all(socket, client)
+            await _receive_all(socket, client, FEATURES[self._worker.config.profile])
         finally:
             self._worker.sockets.remove(client.client_id)
             sending.cancel()
@@ -93,22 +96,22 @@ async def _send_all(socket: WebSocket, client: EventClient) -> None:
                 await socket.send_text(frame)
 
 
-async def _receive_all(socket: WebSocket, client: EventClient) -> None:
+async def _receive_all(socket: WebSocket, client: EventClient, features: JsonObject) -> None:
     """Receive until the client disconnects; only its first message counts."""
     is_first = True
     while (received := await socket.receive())["type"] != "websocket.disconnect":
         if is_first:
-            _apply_features(received.get("text") or "", client)
+            _apply_features(received.get("text") or "", client, features)
         is_first = False
 
 
-def _apply_features(text: str, client: EventClient) -> None:
+def _apply_features(text: str, client: EventClient, features: JsonObject) -> None:
     with suppress(ValueError, AttributeError):  # invalid messages are ignored
         received = json.loads(text)
         if received.get("type") == "feature_flags":
             wanted = received.get("data", {}).get("supports_preview_metadata")
             client.wants_preview_metadata = bool(wanted)
-            client.outbox.put_nowait(message("feature_flags", FEATURES))
+            client.outbox.put_nowait(message("feature_flags", features))
 
 
 async def _error_reply(_request: Request, fault: Exception) -> Response:

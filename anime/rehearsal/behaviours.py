@@ -1,20 +1,44 @@
-"""What each node class does when it runs: one function for each class, in `BEHAVIOURS`."""
+"""What node classes do when they run: one function for each class, in `BEHAVIOURS`.
+
+A class that is not there passes on what fits (`generic_node`).
+"""
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image
 
-from anime.rehearsal import saving_nodes
 from anime.rehearsal.folders import annotated_path
+from anime.rehearsal.generic_node import resized_latent
 from anime.rehearsal.node_calls import Behaviour, NodeCall, NodeResult
-from anime.rehearsal.painting.painter import Scene, paint
-from anime.rehearsal.values import Conditioning, Frame, Images, Latent, Model, flat_frame
+from anime.rehearsal.number_nodes import MEGAPIXEL, calculate, choose_resolution
+from anime.rehearsal.sampling import SAMPLERS, sample
+from anime.rehearsal.saving_nodes import SAVERS
+from anime.rehearsal.values import (
+    Audio,
+    Frame,
+    Images,
+    Latent,
+    Model,
+    Video,
+    flat_frame,
+    setting,
+)
 
-UNSAMPLED = (127, 127, 127)  # what an empty latent decodes to
+BLACK = (0, 0, 0)
+MICROSECONDS = 1_000_000
+SCALERS = (
+    "ImageScale",
+    "ImageScaleBy",
+    "ImageScaleToTotalPixels",
+    "ImageScaleToMaxDimension",
+    "ResizeImagesByLongerEdge",
+    "ResizeImageMaskNode",
+)
 RESAMPLING = {
     "nearest-exact": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -39,87 +63,13 @@ async def load_lora(call: NodeCall) -> NodeResult:
     return NodeResult((styled, styled))
 
 
-async def load_vae(call: NodeCall) -> NodeResult:
-    """A VAE of its own."""
-    return NodeResult((Model(call.inputs["vae_name"]),))
-
-
-async def encode_text(call: NodeCall) -> NodeResult:
-    """The prompt as conditioning."""
-    return NodeResult((Conditioning(call.inputs["text"]),))
-
-
-async def set_last_layer(call: NodeCall) -> NodeResult:
-    """The text encoder as it is: a placeholder has no layers."""
-    return NodeResult((call.inputs["clip"],))
-
-
-async def make_latent(call: NodeCall) -> NodeResult:
-    """An empty batch of the given size, its sides cut to multiples of 8 as latents are."""
-    width, height = (call.inputs[side] // 8 * 8 for side in ("width", "height"))
-    frames = (flat_frame(width, height, UNSAMPLED),) * call.inputs["batch_size"]
-    return NodeResult((Latent(width, height, frames, is_empty=True),))
-
-
-async def sample(call: NodeCall) -> NodeResult:
-    """A latent that decodes to paintings; each step takes the configured time."""
-    latent = call.input("latent_image", Latent)
-    await call.gpu.load(call.input("model", Model).checkpoint)
-    frames = tuple(_painting(call, latent, take, under) for take, under in enumerate(latent.frames))
-    for step in range(1, call.inputs["steps"] + 1):
-        await asyncio.sleep(call.config.step_seconds)
-        await call.on_step(step, call.inputs["steps"], frames[0])
-    return NodeResult((Latent(latent.width, latent.height, frames),))
-
-
-def _painting(call: NodeCall, latent: Latent, take: int, under: Frame) -> Frame:
-    model = call.input("model", Model)
-    scene = Scene(
-        prompt=call.input("positive", Conditioning).text,
-        seed=call.inputs["seed"],
-        width=latent.width,
-        height=latent.height,
-        take=take,
-        takes=len(latent.frames),
-        model=model.checkpoint,
-        loras=model.loras,
-        sampler=f"{call.inputs['sampler_name']}/{call.inputs['scheduler']}",
-        steps=call.inputs["steps"],
-        cfg=call.inputs["cfg"],
-        denoise=1.0 if latent.is_empty else call.inputs["denoise"],
-    )
-    return Frame(latent.width, latent.height, partial(_paint_over, scene, under))
-
-
-def _paint_over(scene: Scene, under: Frame, phase: float | None) -> Image.Image:
-    return paint(scene, phase, under.draw(phase) if scene.denoise < 1 else None)
-
-
-async def decode(call: NodeCall) -> NodeResult:
-    """The pictures of a latent."""
-    return NodeResult((Images(call.input("samples", Latent).frames),))
-
-
-async def encode(call: NodeCall) -> NodeResult:
-    """The latent of pictures, their sides cut to multiples of 8."""
-    frames = call.input("pixels", Images).frames
-    width, height = (max(8, side // 8 * 8) for side in (frames[0].width, frames[0].height))
-    return NodeResult((_resized_latent(frames, width, height, Image.Resampling.BICUBIC),))
-
-
 async def upscale_latent(call: NodeCall) -> NodeResult:
     """The latent at another size."""
     latent, factor = call.input("samples", Latent), call.inputs["scale_by"]
-    width, height = (max(8, round(side * factor / 8) * 8) for side in (latent.width, latent.height))
+    width, height = (round(side * factor / 8) * 8 for side in (latent.width, latent.height))
     method = RESAMPLING[call.inputs["upscale_method"]]
-    resized = _resized_latent(latent.frames, width, height, method)
+    resized = resized_latent(latent.frames, width, height, method)
     return NodeResult((replace(resized, is_empty=latent.is_empty),))
-
-
-def _resized_latent(
-    frames: Sequence[Frame], width: int, height: int, method: Image.Resampling
-) -> Latent:
-    return Latent(width, height, tuple(frame.resized(width, height, method) for frame in frames))
 
 
 async def load_image(call: NodeCall) -> NodeResult:
@@ -127,12 +77,39 @@ async def load_image(call: NodeCall) -> NodeResult:
     path = annotated_path(call.config.folders, call.inputs["image"])
     picture = await asyncio.to_thread(_read_picture, path)
     frame = Frame(picture.width, picture.height, lambda _phase: picture)
-    return NodeResult((Images((frame,)), None))
+    return NodeResult((Images((frame,)), Images((flat_frame(*picture.size, BLACK),))))
 
 
 def _read_picture(path: Path) -> Image.Image:
     with Image.open(path) as picture:
         return picture.convert("RGB")
+
+
+async def load_video(call: NodeCall) -> NodeResult:
+    """A film of an input file: its first picture, as often as it has pictures."""
+    path = annotated_path(call.config.folders, call.inputs["file"])
+    return NodeResult((await asyncio.to_thread(_read_video, path),))
+
+
+def _read_video(path: Path) -> Video:
+    with import_module("av").open(path) as container:
+        stream = container.streams.video[0]
+        fps, count = float(stream.average_rate or 1), max(1, stream.frames)
+        picture = next(container.decode(stream)).to_image()
+        has_sound = bool(container.streams.audio)
+    frame = Frame(picture.width, picture.height, lambda _phase: picture)
+    return Video(Images((frame,) * count), fps, Audio(count / fps) if has_sound else None)
+
+
+async def load_audio(call: NodeCall) -> NodeResult:
+    """A sound as long as that of an input file."""
+    path = annotated_path(call.config.folders, call.inputs["audio"])
+    return NodeResult((Audio(await asyncio.to_thread(_length_of, path)),))
+
+
+def _length_of(path: Path) -> float:
+    with import_module("av").open(path) as container:
+        return float((container.duration or MICROSECONDS) / MICROSECONDS)
 
 
 async def make_image(call: NodeCall) -> NodeResult:
@@ -144,16 +121,17 @@ async def make_image(call: NodeCall) -> NodeResult:
 
 
 async def batch_images(call: NodeCall) -> NodeResult:
-    """Both batches one after the other, at the size of the first."""
-    first, second = call.input("image1", Images), call.input("image2", Images)
-    width, height = first.frames[0].width, first.frames[0].height
+    """All batches one after the other, at the size of the first."""
+    batches = [value for value in call.inputs.values() if isinstance(value, Images)]
+    width, height = batches[0].frames[0].width, batches[0].frames[0].height
     fitted = (
         frame
         if (frame.width, frame.height) == (width, height)
         else frame.resized(width, height, Image.Resampling.BILINEAR)
-        for frame in second.frames
+        for batch in batches
+        for frame in batch.frames
     )
-    return NodeResult((Images((*first.frames, *fitted)),))
+    return NodeResult((Images(tuple(fitted)),))
 
 
 async def invert_image(call: NodeCall) -> NodeResult:
@@ -163,36 +141,78 @@ async def invert_image(call: NodeCall) -> NodeResult:
 
 
 async def scale_image(call: NodeCall) -> NodeResult:
-    """The pictures at another size; a side of 0 follows from the other."""
-    frames, method = call.input("image", Images).frames, call.inputs["upscale_method"]
-    wide, high = frames[0].width, frames[0].height
-    width, height = call.inputs["width"], call.inputs["height"]
-    width, height = (
-        width or max(1, round(wide * height / high)) if height else width or wide,
-        height or max(1, round(high * width / wide)) if width else height or high,
-    )
-    resized = (frame.resized(width, height, RESAMPLING[method]) for frame in frames)
+    """The pictures at another size, by whichever of its settings the class has."""
+    pictures = call.input("input" if "input" in call.inputs else "image", Images)
+    first = pictures.frames[0]
+    width, height = (max(1, round(side)) for side in _new_size(call, first.width, first.height))
+    method = setting(call.inputs, "upscale_method", "scale_method", default="bicubic")
+    resized = (frame.resized(width, height, RESAMPLING[method]) for frame in pictures.frames)
     return NodeResult((Images(tuple(resized)),))
+
+
+def _new_size(call: NodeCall, wide: int, high: int) -> tuple[float, float]:
+    """The size in pixels that the settings mean; a side of 0 follows from the other."""
+    given = {name.rpartition(".")[2]: value for name, value in call.inputs.items()}
+    match = given.get("match")
+    if isinstance(match, Images):
+        return match.frames[0].width, match.frames[0].height
+    if step := given.get("multiple"):
+        return wide // step * step, high // step * step
+    longest, shortest = max(wide, high), min(wide, high)
+    factors: dict[str, Callable[[float], float]] = {
+        "scale_by": lambda value: value,
+        "multiplier": lambda value: value,
+        "megapixels": lambda value: math.sqrt(value * MEGAPIXEL / (wide * high)),
+        "largest_size": lambda value: value / longest,
+        "longer_size": lambda value: value / longest,
+        "longer_edge": lambda value: value / longest,
+        "shorter_size": lambda value: value / shortest,
+    }
+    for name, factor in factors.items():
+        if name in given:
+            return wide * factor(given[name]), high * factor(given[name])
+    width, height = given.get("width", 0), given.get("height", 0)
+    return (
+        width or (wide * height / high if height else wide),
+        height or (high * width / wide if width else high),
+    )
+
+
+async def switch(call: NodeCall) -> NodeResult:
+    """One of two values."""
+    return NodeResult((call.inputs.get("on_true" if call.inputs["switch"] else "on_false"),))
+
+
+async def join_texts(call: NodeCall) -> NodeResult:
+    """Two texts with what is to stand between them."""
+    first, second, between = (call.inputs[name] for name in ("string_a", "string_b", "delimiter"))
+    return NodeResult((f"{first}{between}{second}",))
+
+
+async def replace_text(call: NodeCall) -> NodeResult:
+    """A text in which one text stands for another."""
+    text, old, new = (str(call.inputs[name]) for name in ("string", "find", "replace"))
+    return NodeResult((text.replace(old, new),))
 
 
 BEHAVIOURS: dict[str, Behaviour] = {
     "CheckpointLoaderSimple": load_checkpoint,
     "LoraLoader": load_lora,
-    "VAELoader": load_vae,
-    "CLIPTextEncode": encode_text,
-    "CLIPSetLastLayer": set_last_layer,
-    "EmptyLatentImage": make_latent,
-    "KSampler": sample,
-    "VAEDecode": decode,
-    "VAEEncode": encode,
+    "LoraLoaderModelOnly": load_lora,
+    **dict.fromkeys(SAMPLERS, sample),
     "LatentUpscaleBy": upscale_latent,
     "LoadImage": load_image,
     "EmptyImage": make_image,
     "ImageBatch": batch_images,
     "ImageInvert": invert_image,
-    "ImageScale": scale_image,
-    "SaveImage": saving_nodes.save_images,
-    "PreviewImage": saving_nodes.preview_images,
-    "SaveAnimatedWEBP": saving_nodes.save_animated_webp,
-    "SaveAnimatedPNG": saving_nodes.save_animated_png,
+    **dict.fromkeys(SCALERS, scale_image),
+    "BatchImagesNode": batch_images,
+    "ComfySwitchNode": switch,
+    "ComfyMathExpression": calculate,
+    "ResolutionSelector": choose_resolution,
+    "StringConcatenate": join_texts,
+    "StringReplace": replace_text,
+    "LoadVideo": load_video,
+    "LoadAudio": load_audio,
+    **SAVERS,
 }

@@ -1,10 +1,23 @@
 """The configuration of the rehearsal server."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from anime.rehearsal.faults import Faults
+
+
+class Profile(StrEnum):
+    """The version of ComfyUI that the server answers as."""
+
+    V0_3_64 = "0.3.64"
+    V0_33 = "0.33"
+
+    @property
+    def version(self) -> str:
+        """The version as /system_stats names it."""
+        return {Profile.V0_3_64: "0.3.64", Profile.V0_33: "0.33.0"}[self]
 
 
 class RehearsalConfig(BaseModel):
@@ -13,6 +26,9 @@ class RehearsalConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path = Field(description="Folder of output/, input/ and temp/; made if missing.")
+    profile: Profile = Field(
+        default=Profile.V0_33, description="The version of ComfyUI that the server answers as."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8188, ge=0, le=65535, description="Port; 0 takes a free one.")
     step_seconds: float = Field(
@@ -39,9 +55,22 @@ class RehearsalConfig(BaseModel):
     vaes: tuple[str, ...] = Field(
         default=("rehearsal-vae.safetensors",), description="Names of the VAEs."
     )
+    models: tuple[str, ...] = Field(
+        default=(),
+        description="More models, as FOLDER/NAME: diffusion_models/wan2.2.safetensors.",
+    )
     faults: Faults = Field(default=Faults(), description="The errors that the server simulates.")
 
     @property
     def folders(self) -> dict[str, Path]:
         """The three folders that `type` names in /view, uploads and outputs."""
         return {name: self.data_dir.resolve() / name for name in ("output", "input", "temp")}
+
+    def model_names(self, folder: str) -> tuple[str, ...]:
+        """The models in a folder of ComfyUI's models; each folder has at least one."""
+        own = {"checkpoints": self.checkpoints, "loras": self.loras, "vae": self.vaes}
+        added = (model.partition("/") for model in self.models)
+        return (
+            *own.get(folder, (f"rehearsal-{folder}.safetensors",)),
+            *(name for place, _, name in added if place == folder),
+        )

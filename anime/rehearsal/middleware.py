@@ -6,14 +6,17 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from anime.rehearsal.config import Profile
+
 MAX_BODY_BYTES = 100 * 2**20
 
 
 class RehearsalMiddleware:
     """Refuses foreign origins (403) and bodies that are too large (413); answers OPTIONS."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, profile: Profile) -> None:
         self._app = app
+        self._profile = profile
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it to the application."""
@@ -22,6 +25,9 @@ class RehearsalMiddleware:
 
     def _answer(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        is_foreign = headers.get("sec-fetch-site") == "cross-site"
+        if is_foreign and self._profile is Profile.V0_33:
+            return Response(status_code=403)
         origin, host = headers.get("origin"), headers.get("host", "")
         if origin and urlsplit(origin).netloc.lower() != host.lower():
             return Response(status_code=403)

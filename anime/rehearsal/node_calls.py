@@ -2,15 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.gpu import Gpu
-from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.saving import Metadata
-from anime.rehearsal.values import Frame
-
-Value = TypeVar("Value")
+from anime.rehearsal.values import Frame, Value
 
 # Called after each sampler step with its number, the number of steps, and the coming picture.
 OnStep: TypeAlias = Callable[[int, int, Frame], Awaitable[None]]
@@ -20,6 +18,7 @@ OnStep: TypeAlias = Callable[[int, int, Frame], Awaitable[None]]
 class NodeCall:
     """What a node gets when it runs: the values of its inputs, and what it may use."""
 
+    node_type: NodeType
     inputs: JsonObject
     config: RehearsalConfig
     gpu: Gpu

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Collection, Iterable
 from typing import TypeAlias
+from uuid import UUID
 
 from anime.core.graphs import Graph
 from anime.rehearsal.node_types import JsonObject
@@ -68,14 +69,19 @@ class PromptQueue:
         self.running = None
         self._on_change()
 
-    def delete(self, prompt_ids: Collection[str]) -> None:
-        """Remove one waiting prompt for each id; running and unknown ones are left alone."""
+    def delete(self, prompt_ids: Collection[str]) -> bool:
+        """Remove one waiting prompt for each id; running and unknown ones are left alone.
+
+        Returns whether any was removed.
+        """
+        before = len(self.pending)
         for prompt_id in prompt_ids:
             found = next((item for item in self.pending if item[1] == prompt_id), None)
             if found:
                 self.pending.remove(found)
                 heapq.heapify(self.pending)
                 self._on_change()
+        return len(self.pending) < before
 
     def clear(self) -> None:
         """Remove all waiting prompts."""
@@ -114,3 +120,11 @@ class History:
     def clear(self) -> None:
         """Remove all entries."""
         self._entries.clear()
+
+
+def is_canonical_uuid(prompt_id: object) -> bool:
+    """Whether it is the text of a UUID, in lower case and with hyphens."""
+    try:
+        return str(UUID(str(prompt_id))) == prompt_id
+    except ValueError:
+        return False

@@ -1,5 +1,6 @@
 """The routes about prompts: submitting, queue, history, interrupt, free."""
 
+import time
 from collections.abc import Sequence
 from uuid import uuid4
 
@@ -7,10 +8,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from anime.rehearsal.config import Profile
 from anime.rehearsal.folders import input_exists
+from anime.rehearsal.node_replacements import replace_nodes
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.prompt_queue import is_canonical_uuid
 from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply, errors_as_500, json_body, json_reply
 from anime.rehearsal.validation import error, validate_graph
+
+INVALID_PROMPT_ID = error(
+    "invalid_prompt_id",
+    "prompt_id must be a valid UUID",
+    "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
+    "omit it to let the server generate one",
+)
 
 
 class PromptRoutes:
@@ -42,20 +54,29 @@ class PromptRoutes:
         body = await json_body(request)
         number = self._worker.queue.next_number(body)
         if "prompt" not in body:
-            fault = error("no_prompt", "No prompt provided", "No prompt provided")
-            return json_reply({"error": fault, "node_errors": {}}, 400)
-        graph, prompt_id = body["prompt"], str(body.get("prompt_id", uuid4()))
+            return _refused(error("no_prompt", "No prompt provided", "No prompt provided"))
+        graph, profile = body["prompt"], self._worker.config.profile
+        prompt_id = str(body.get("prompt_id", uuid4()))
+        if profile is Profile.V0_33:
+            if body.get("prompt_id") is None:
+                prompt_id = str(uuid4())
+            elif not is_canonical_uuid(body["prompt_id"]):
+                return _refused(INVALID_PROMPT_ID)
+            replace_nodes(graph, self._worker.types)
         result = validate_graph(
             graph,
             self._worker.types,
             lambda name: input_exists(self._worker.config.folders, name),
             body.get("partial_execution_targets"),
+            profile,
         )
         if result.error:
             return json_reply({"error": result.error, "node_errors": result.node_errors}, 400)
         extra = dict(body.get("extra_data") or {})
         if "client_id" in body:
             extra["client_id"] = body["client_id"]
+        if profile is Profile.V0_33:
+            extra["create_time"] = time.time_ns() // 1_000_000
         self._worker.queue.put((number, prompt_id, graph, extra, result.outputs))
         accepted = {"prompt_id": prompt_id, "number": number}
         return json_reply({**accepted, "node_errors": result.node_errors})
@@ -109,3 +130,7 @@ class PromptRoutes:
             free_memory=bool(body.get("free_memory")),
         )
         return empty_reply()
+
+
+def _refused(fault: JsonObject) -> Response:
+    return json_reply({"error": fault, "node_errors": {}}, 400)

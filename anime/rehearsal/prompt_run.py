@@ -4,26 +4,30 @@ import asyncio
 import logging
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from PIL import Image
 
 from anime.core.graphs import is_link, title_of
 from anime.rehearsal.behaviours import BEHAVIOURS
-from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.events import Sockets
 from anime.rehearsal.faults import SimulatedNodeError
 from anime.rehearsal.folders import annotated_path, content_hash
+from anime.rehearsal.generic_node import pass_on
 from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_calls import NodeCall, NodeResult
 from anime.rehearsal.node_progress import PromptProgress, preview_jpeg, small_picture
-from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.prompt_queue import QueueItem
 from anime.rehearsal.saving import Metadata
 from anime.rehearsal.schedule import execution_order, reachable_nodes, signatures
 from anime.rehearsal.values import Frame
 
 logger = logging.getLogger(__name__)
+
+PREVIEW_METHODS = frozenset({"none", "auto", "latent2rgb", "taesd"})
 
 
 class RehearsalInterrupted(Exception):
@@ -35,6 +39,7 @@ class RehearsalState:
     """What all prompts of a server share, and the state of the running one."""
 
     config: RehearsalConfig
+    types: Mapping[str, NodeType]
     sockets: Sockets
     gpu: Gpu
     cached_results: dict[str, NodeResult] = field(default_factory=dict)
@@ -57,7 +62,16 @@ class PromptRun:
         self.results: dict[str, NodeResult] = {}
         self.executed: list[str] = []
         self.messages: list[list[object]] = []
+        self.wants_previews = self._wants_previews()
         self.preview_image = Image.new("RGB", (1, 1))  # drawn at the first step
+
+    def _wants_previews(self) -> bool:
+        """As the prompt asks, if ComfyUI heeds that; else as the server is set."""
+        config = self.state.config
+        method = self.extra_data.get("preview_method")
+        if config.profile is Profile.V0_3_64 or method not in PREVIEW_METHODS:
+            return config.previews
+        return bool(method != "none")
 
     async def execute(self) -> JsonObject:
         """Run the prompt and send its messages; returns its history entry."""
@@ -117,12 +131,12 @@ class PromptRun:
         self._send("executing", node)
         class_type = self.graph[node_id]["class_type"]
         self.state.config.faults.before_node(class_type)
-        return await BEHAVIOURS[class_type](self._call(node_id))
+        return await BEHAVIOURS.get(class_type, pass_on)(self._call(node_id))
 
     def _call(self, node_id: str) -> NodeCall:
         async def on_step(step: int, steps: int, frame: Frame) -> None:
             preview = None
-            if self.state.config.previews:
+            if self.wants_previews:
                 if step == 1:
                     self.preview_image = await asyncio.to_thread(small_picture, frame)
                 preview = await asyncio.to_thread(preview_jpeg, self.preview_image, step / steps)
@@ -131,9 +145,9 @@ class PromptRun:
 
         extra = self.extra_data.get("extra_pnginfo") or {}
         metadata = Metadata(self.graph, extra, is_written=self.state.config.writes_metadata)
-        return NodeCall(
-            self._input_values(node_id), self.state.config, self.state.gpu, metadata, on_step
-        )
+        node_type = self.state.types[self.graph[node_id]["class_type"]]
+        inputs = self._input_values(node_id)
+        return NodeCall(node_type, inputs, self.state.config, self.state.gpu, metadata, on_step)
 
     def _input_values(self, node_id: str) -> JsonObject:
         return {
@@ -152,10 +166,13 @@ class PromptRun:
             raise RehearsalInterrupted
 
     def _content_of(self, node_id: str) -> str:
+        """The hash of the input file that the node names, if it names one."""
         node = self.graph[node_id]
-        if node["class_type"] != "LoadImage":
-            return ""
-        return content_hash(annotated_path(self.state.config.folders, str(node["inputs"]["image"])))
+        for wanted in self.state.types[node["class_type"]].inputs:
+            if wanted.media:
+                name = str(node["inputs"][wanted.name])
+                return content_hash(annotated_path(self.state.config.folders, name))
+        return ""
 
     def _send_outputs(self, node_id: str) -> None:
         ui = self.results[node_id].ui

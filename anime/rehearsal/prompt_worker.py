@@ -1,6 +1,7 @@
 """Runs the queued prompts one by one, and releases memory between them if /free asked for it."""
 
 import asyncio
+from collections.abc import Mapping
 
 from anime.errors import ComfyUIError
 from anime.rehearsal.config import RehearsalConfig
@@ -17,10 +18,10 @@ class PromptWorker:
 
     def __init__(self, config: RehearsalConfig) -> None:
         self.config = config
-        self.types: dict[str, NodeType] = node_catalogue(config)
+        self.types: Mapping[str, NodeType] = node_catalogue(config)
         self.sockets = Sockets()
         self.state = RehearsalState(
-            config, self.sockets, Gpu(config.vram_total_mb, config.load_seconds)
+            config, self.types, self.sockets, Gpu(config.vram_total_mb, config.load_seconds)
         )
         self.queue = PromptQueue(self._broadcast_status)
         self.history = History()
@@ -36,6 +37,13 @@ class PromptWorker:
         running = self.queue.running
         if running and prompt_id in (None, running[1]):
             self.state.is_interrupted = True
+
+    def cancel(self, prompt_id: str) -> bool:
+        """Remove the prompt from the queue, or stop it if it runs; whether there was one."""
+        if self.queue.running and self.queue.running[1] == prompt_id:
+            self.state.is_interrupted = True
+            return True
+        return self.queue.delete([prompt_id])
 
     def free(self, *, unload_models: bool, free_memory: bool) -> None:
         """Unload models and drop cached results once the running prompt has ended."""

@@ -18,6 +18,7 @@ from anime.rehearsal.faults import SimulatedNodeError
 from anime.rehearsal.node_types import JsonObject
 
 COMPRESS_LEVEL = 4  # of PNG, as SaveImage uses
+OWN_CHUNK = b"comf"
 EXIF_PROMPT_TAG = 0x0110  # the graph; further keys go into the tags below it
 MILLISECONDS = 1000
 
@@ -44,6 +45,13 @@ class Metadata:
             chunks.add_text(key, text)
         return chunks
 
+    def animation_chunks(self) -> PngInfo:
+        """The texts as ComfyUI's own chunks, which it writes behind the first picture."""
+        chunks = PngInfo()
+        for key, text in self.texts().items():
+            chunks.add(OWN_CHUNK, f"{key}\0{text}".encode("latin-1"), after_idat=True)
+        return chunks
+
     def exif(self) -> Image.Exif:
         """The texts as `key:text` in EXIF tags, from 0x0110 downwards."""
         exif = Image.Exif()
@@ -64,6 +72,10 @@ class Destination:
     def path(self, index: int, extension: str) -> Path:
         """The path of the picture with that index in its batch."""
         return self.folder / f"{self.name}_{self.counter + index:05}_.{extension}"
+
+    def sound_path(self, extension: str) -> Path:
+        """The path of a sound, which has no `_` behind its number since ComfyUI 0.33."""
+        return self.folder / f"{self.name}_{self.counter:05}.{extension}"
 
     def describe(self, path: Path) -> JsonObject:
         """The file as history and `executed` name it; the type is that of the root folder."""
@@ -147,7 +159,7 @@ def save_apng(
         save_all=True,
         append_images=pictures[1:],
         duration=int(MILLISECONDS / fps),
-        pnginfo=metadata.png_chunks(),
+        pnginfo=metadata.animation_chunks(),
         compress_level=compress_level,
     )
     return destination.describe(path)

@@ -1,11 +1,21 @@
-"""The nodes that save files. Pictures are drawn here, as stills or as frames of an animation."""
+"""The nodes that save files. Pictures are drawn here, as stills or as frames of an animation.
+
+Since ComfyUI 0.33 most of them also pass on what they save.
+"""
 
 import asyncio
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from struct import pack
 
 from PIL import Image
 
-from anime.rehearsal.node_calls import NodeCall, NodeResult
-from anime.rehearsal.nodes import WEBP_EFFORTS
+from anime.rehearsal.config import Profile
+from anime.rehearsal.node_calls import Behaviour, NodeCall, NodeResult
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.recording import save_audio, save_video
 from anime.rehearsal.saving import (
     Destination,
     make_destination,
@@ -13,36 +23,72 @@ from anime.rehearsal.saving import (
     save_stills,
     save_webp,
 )
-from anime.rehearsal.values import Images
+from anime.rehearsal.values import Audio, Images, Video
 
+WEBP_EFFORTS = {"default": 4, "fastest": 0, "slowest": 6}
 PREVIEW_NAME = "ComfyUI_temp_rehearsal"
 
 
-async def save_images(call: NodeCall) -> NodeResult:
+Save = Callable[[NodeCall], JsonObject]
+
+
+def _in_thread(save: Save) -> Behaviour:
+    """The behaviour of a node that saves and passes on what it was given."""
+
+    @wraps(save)
+    async def run(call: NodeCall) -> NodeResult:
+        ui = await asyncio.to_thread(save, call)
+        return NodeResult((call.inputs.get(call.node_type.inputs[0].name),), ui)
+
+    return run
+
+
+def _destination(call: NodeCall, size: tuple[int, int] = (0, 0)) -> Destination:
+    root = call.config.folders["output"]
+    return make_destination(root, call.inputs["filename_prefix"], size)
+
+
+def _images(call: NodeCall) -> tuple[Images, Destination]:
+    images = call.input("images", Images)
+    first = images.frames[0]
+    return images, _destination(call, (first.width, first.height))
+
+
+@_in_thread
+def save_images(call: NodeCall) -> JsonObject:
     """A PNG for each picture, in the output folder."""
-    return await asyncio.to_thread(_save_stills, call, "output", call.inputs["filename_prefix"])
+    images, destination = _images(call)
+    return {"images": _stills(call, images, destination)}
 
 
-async def preview_images(call: NodeCall) -> NodeResult:
+@_in_thread
+def preview_images(call: NodeCall) -> JsonObject:
     """A PNG for each picture, in the temp folder."""
-    return await asyncio.to_thread(_save_stills, call, "temp", PREVIEW_NAME)
+    return {"images": _previews(call, "mask" if "mask" in call.inputs else "images")}
 
 
-def _save_stills(call: NodeCall, folder: str, prefix: str) -> NodeResult:
-    destination = _destination(call, folder, prefix)
-    pictures = (frame.draw(None) for frame in call.input("images", Images).frames)
-    return NodeResult(ui={"images": save_stills(pictures, destination, call.metadata)})
+@_in_thread
+def compare_images(call: NodeCall) -> JsonObject:
+    """PNGs of both batches, in the temp folder."""
+    sides = {"a_images": "image_a", "b_images": "image_b"}
+    return {key: _previews(call, name) for key, name in sides.items() if name in call.inputs}
 
 
-async def save_animated_webp(call: NodeCall) -> NodeResult:
+def _previews(call: NodeCall, name: str) -> list[JsonObject]:
+    destination = make_destination(call.config.folders["temp"], PREVIEW_NAME, (0, 0))
+    return _stills(call, call.input(name, Images), destination)
+
+
+def _stills(call: NodeCall, images: Images, destination: Destination) -> list[JsonObject]:
+    return save_stills((frame.draw(None) for frame in images.frames), destination, call.metadata)
+
+
+@_in_thread
+def save_animated_webp(call: NodeCall) -> JsonObject:
     """One animated WEBP in the output folder."""
-    return await asyncio.to_thread(_save_webp, call)
-
-
-def _save_webp(call: NodeCall) -> NodeResult:
-    destination = _destination(call, "output", call.inputs["filename_prefix"])
+    images, destination = _images(call)
     file = save_webp(
-        _animation(call),
+        _animation(images),
         destination,
         call.metadata,
         fps=call.inputs["fps"],
@@ -50,32 +96,123 @@ def _save_webp(call: NodeCall) -> NodeResult:
         quality=call.inputs["quality"],
         effort=WEBP_EFFORTS[call.inputs["method"]],
     )
-    return NodeResult(ui={"images": [file], "animated": [True]})
+    return _animated(call, file, images)
 
 
-async def save_animated_png(call: NodeCall) -> NodeResult:
+@_in_thread
+def save_animated_png(call: NodeCall) -> JsonObject:
     """One animated PNG in the output folder."""
-    return await asyncio.to_thread(_save_apng, call)
-
-
-def _save_apng(call: NodeCall) -> NodeResult:
-    destination = _destination(call, "output", call.inputs["filename_prefix"])
+    images, destination = _images(call)
     file = save_apng(
-        _animation(call),
+        _animation(images),
         destination,
         call.metadata,
         fps=call.inputs["fps"],
         compress_level=call.inputs["compress_level"],
     )
-    return NodeResult(ui={"images": [file], "animated": [True]})
+    return _animated(call, file, images)
 
 
-def _destination(call: NodeCall, folder: str, prefix: str) -> Destination:
-    first = call.input("images", Images).frames[0]
-    return make_destination(call.config.folders[folder], prefix, (first.width, first.height))
-
-
-def _animation(call: NodeCall) -> list[Image.Image]:
+def _animation(images: Images) -> list[Image.Image]:
     """The batch drawn as the frames of one loop."""
-    frames = call.input("images", Images).frames
+    frames = images.frames
     return [frame.draw(index / len(frames)) for index, frame in enumerate(frames)]
+
+
+def _animated(call: NodeCall, file: JsonObject, images: Images) -> JsonObject:
+    """What history shows; ComfyUI 0.3.64 calls a single picture animated, too."""
+    is_animated = len(images.frames) > 1 or call.config.profile is Profile.V0_3_64
+    return {"images": [file], "animated": [is_animated]}
+
+
+@_in_thread
+def save_film(call: NodeCall) -> JsonObject:
+    """A film in the container and the codec that are asked for: by default MP4 with H.264."""
+    container, codec = (call.inputs.get(name, "auto") for name in ("format", "format.codec"))
+    container = "mp4" if container == "auto" else container
+    if codec == "auto":
+        codec = "av1" if container == "webm" else "h264"
+    return _film(call, call.input("video", Video), container, codec)
+
+
+@_in_thread
+def save_webm(call: NodeCall) -> JsonObject:
+    """A film of pictures in a WEBM."""
+    video = Video(call.input("images", Images), call.inputs["fps"])
+    return _film(call, video, "webm", call.inputs["codec"])
+
+
+def _film(call: NodeCall, video: Video, container: str, codec: str) -> JsonObject:
+    first = video.images.frames[0]
+    destination = _destination(call, (first.width, first.height))
+    path = destination.path(0, container)
+    save_video(video, path, codec, call.metadata.texts())
+    return {"images": [destination.describe(path)], "animated": [True]}
+
+
+@_in_thread
+def save_sound(call: NodeCall) -> JsonObject:
+    """A sound in the format that the class or its input names."""
+    formats = {"SaveAudioMP3": "mp3", "SaveAudioOpus": "opus"}
+    extension = formats.get(call.node_type.name) or call.inputs.get("format", "flac")
+    destination = _destination(call)
+    is_old = call.config.profile is Profile.V0_3_64
+    path = destination.path(0, extension) if is_old else destination.sound_path(extension)
+    save_audio(call.input("audio", Audio), path, call.metadata.texts())
+    return {"audio": [destination.describe(path)]}
+
+
+@_in_thread
+def save_mesh(call: NodeCall) -> JsonObject:
+    """A glTF file without any shape in it."""
+    scene = json.dumps({"asset": {"version": "2.0", "generator": "rehearsal"}}).encode()
+    scene += b" " * (-len(scene) % 4)
+    chunk = pack("<I4s", len(scene), b"JSON") + scene
+    return {"3d": [_write(call, "glb", pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk)]}
+
+
+@_in_thread
+def save_text(call: NodeCall) -> JsonObject:
+    """A text file."""
+    return {"files": [_write(call, call.inputs["format"], str(call.inputs["text"]).encode())]}
+
+
+@_in_thread
+def save_drawing(call: NodeCall) -> JsonObject:
+    """An empty SVG."""
+    return {"images": [_write(call, "svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>')]}
+
+
+def _write(call: NodeCall, extension: str, content: bytes) -> JsonObject:
+    destination = _destination(call)
+    path: Path = destination.path(0, extension)
+    path.write_bytes(content)
+    return destination.describe(path)
+
+
+@_in_thread
+def show_text(call: NodeCall) -> JsonObject:
+    """A value as text, which only history shows."""
+    return {"text": [str(call.inputs.get("source"))]}
+
+
+SAVERS: dict[str, Behaviour] = {
+    "SaveImage": save_images,
+    "SaveImageAdvanced": save_images,
+    "PreviewImage": preview_images,
+    "MaskPreview": preview_images,
+    "ImageCompare": compare_images,
+    "SaveAnimatedWEBP": save_animated_webp,
+    "SaveAnimatedPNG": save_animated_png,
+    "SaveVideo": save_film,
+    "SaveWEBM": save_webm,
+    "SaveAudio": save_sound,
+    "SaveAudioMP3": save_sound,
+    "SaveAudioOpus": save_sound,
+    "SaveAudioAdvanced": save_sound,
+    "SaveGLB": save_mesh,
+    "Save3DAdvanced": save_mesh,
+    "SaveText": save_text,
+    "SaveSVGNode": save_drawing,
+    "PreviewAny": show_text,
+}

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 
 import psutil
@@ -9,13 +10,32 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from anime.rehearsal.config import Profile
 from anime.rehearsal.middleware import MAX_BODY_BYTES
-from anime.rehearsal.nodes import node_catalogue
+from anime.rehearsal.node_replacements import BY_CLASS
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.nodes import MODEL_FOLDERS, node_catalogue
 from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply, json_reply
 
-COMFYUI_VERSION = "0.3.64"
-FEATURES = {"supports_preview_metadata": True, "max_upload_size": MAX_BODY_BYTES}
+FEATURES: dict[Profile, JsonObject] = {
+    Profile.V0_3_64: {"supports_preview_metadata": True, "max_upload_size": MAX_BODY_BYTES},
+    Profile.V0_33: {
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": MAX_BODY_BYTES,
+        "extension": {"manager": {"supports_v4": True}},
+        "node_replacements": True,
+        "assets": False,
+    },
+}
+PACKAGES = (  # what ComfyUI 0.33 requires beside itself: name and version
+    ("comfyui-frontend-package", "1.49.6"),
+    ("comfyui-workflow-templates", "0.11.44"),
+    ("comfyui-embedded-docs", "0.5.10"),
+    ("comfy-kitchen", "0.2.31"),
+    ("comfy-aimdo", "0.4.13"),
+)
 PAGE = """<!doctype html><title>Rehearsal server</title>
 <h1>Rehearsal server</h1><p>A stand-in for ComfyUI: it speaks its protocol and draws placeholders.
 There is no model and no GPU here. See <a href="system_stats">/system_stats</a>."""
@@ -27,16 +47,17 @@ class ServerRoutes:
     def __init__(self, worker: PromptWorker) -> None:
         self._worker = worker
         config = worker.config
-        self._models = {
-            "checkpoints": config.checkpoints,
-            "loras": config.loras,
-            "vae": config.vaes,
-            "embeddings": (),
-        }
+        self._profile = config.profile
+        is_old = config.profile is Profile.V0_3_64
+        folders = ["checkpoints", "loras", "vae"] if is_old else MODEL_FOLDERS.values()
+        self._models = {folder: config.model_names(folder) for folder in folders}
+        self._models["embeddings"] = ()
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every path with its method."""
+        replacements = Route("/node_replacements", self.node_replacements, methods=["GET"])
         return (
+            *([replacements] if self._profile is Profile.V0_33 else []),
             Route("/", self.page, methods=["GET"]),
             Route("/system_stats", self.system_stats, methods=["GET"]),
             Route("/features", self.features, methods=["GET"]),
@@ -55,22 +76,29 @@ class ServerRoutes:
     async def system_stats(self, _request: Request) -> Response:
         """Memory of the machine and of the simulated GPU; `rehearsal` marks the server."""
         memory = psutil.virtual_memory()
+        is_old = self._profile is Profile.V0_3_64
         system = {
-            "os": os.name,
+            "os": os.name if is_old else sys.platform,
             "ram_total": memory.total,
             "ram_free": memory.available,
-            "comfyui_version": COMFYUI_VERSION,
+            "comfyui_version": self._profile.version,
+            **({} if is_old else _package_versions()),
             "python_version": platform.python_version(),
             "pytorch_version": "none (rehearsal)",
             "embedded_python": False,
             "argv": ["anime", "rehearsal"],
             "rehearsal": True,
+            **({} if is_old else {"deploy_environment": "local-git"}),
         }
         return json_reply({"system": system, "devices": [self._worker.state.gpu.describe()]})
 
     async def features(self, _request: Request) -> Response:
         """The features of the server, which are also sent by WebSocket."""
-        return json_reply(FEATURES)
+        return json_reply(FEATURES[self._profile])
+
+    async def node_replacements(self, _request: Request) -> Response:
+        """The rules by which renamed classes are replaced, by the old name."""
+        return json_reply({name: [rule] for name, rule in BY_CLASS.items()})
 
     async def all_nodes(self, _request: Request) -> Response:
         """Every node class."""
@@ -99,3 +127,16 @@ class ServerRoutes:
     def _input_files(self) -> list[str]:
         folder = self._worker.config.folders["input"]
         return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+
+
+def _package_versions() -> JsonObject:
+    """What /system_stats says of the packages beside ComfyUI; here all of them are installed."""
+    versions = dict(PACKAGES)
+    return {
+        "required_frontend_version": versions["comfyui-frontend-package"],
+        "installed_templates_version": versions["comfyui-workflow-templates"],
+        "required_templates_version": versions["comfyui-workflow-templates"],
+        "comfy_package_versions": [
+            {"name": name, "installed": version, "required": version} for name, version in PACKAGES
+        ],
+    }

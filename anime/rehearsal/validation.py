@@ -1,18 +1,27 @@
 """The validation of a graph: which outputs may run, and the errors of the others.
 
-The types, messages and fields of errors are those of ComfyUI's POST /prompt. Values are converted
-to the type of their input ("64" to 64) in place, as there.
+The types, messages and fields of errors are those of ComfyUI's POST /prompt, in the wording of the
+server's profile. Values are converted to the type of their input ("64" to 64) in place, as there.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anime.core.graphs import Graph
-from anime.rehearsal.node_types import JsonObject, NodeInput, NodeType
+from anime.core.graphs import Graph, Node
+from anime.rehearsal.config import Profile
+from anime.rehearsal.node_types import (
+    ANY_TYPE,
+    MATCH_TYPE,
+    JsonObject,
+    NodeInput,
+    NodeType,
+)
 
 MAX_CHOICES_LISTED = 20
 LINK_LENGTH = 2  # [node id, output slot]
+LIST_VALUE = "__value__"  # the key of a list that is a value and no link
+UNCHECKED_CHOICES = frozenset({"CustomCombo"})  # classes whose choices the editor makes up
 CONVERSIONS: dict[str, Callable[[Any], object]] = {  # of whatever the client sent
     "INT": int,
     "FLOAT": float,
@@ -35,6 +44,7 @@ def validate_graph(
     types: Mapping[str, NodeType],
     file_exists: Callable[[str], bool],
     targets: Collection[str] | None = None,
+    profile: Profile = Profile.V0_3_64,
 ) -> GraphValidation:
     """The validation of a graph. With `targets`, only those output nodes are to run.
 
@@ -43,14 +53,14 @@ def validate_graph(
     """
     outputs = []
     for node_id, node in graph.items():
-        fault = _class_fault(node_id, node, types)
+        fault = _class_fault(node_id, node, types, profile)
         if fault:
             return GraphValidation(error=fault)
         if types[node["class_type"]].is_output and (targets is None or node_id in targets):
             outputs.append(node_id)
     if not outputs:
         return GraphValidation(error=error("prompt_no_outputs", "Prompt has no outputs"))
-    return _GraphValidator(graph, types, file_exists).validate(outputs)
+    return _GraphValidator(graph, types, file_exists, profile).validate(outputs)
 
 
 def error(kind: str, message: str, details: str = "", **extra_info: object) -> JsonObject:
@@ -58,17 +68,29 @@ def error(kind: str, message: str, details: str = "", **extra_info: object) -> J
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
-def _class_fault(node_id: str, node: object, types: Mapping[str, NodeType]) -> JsonObject | None:
+def _class_fault(
+    node_id: str, node: object, types: Mapping[str, NodeType], profile: Profile
+) -> JsonObject | None:
     if not isinstance(node, dict):
         raise TypeError(f"node {node_id} is no object")
+    class_type = node.get("class_type")
+    if "class_type" in node and class_type in types:
+        return None
     where = f"Node ID '#{node_id}'"
-    if "class_type" not in node:
+    if profile is Profile.V0_3_64:
         message = "Cannot execute because a node is missing the class_type property."
+        if "class_type" in node:
+            message = f"Cannot execute because node {class_type} does not exist."
         return error("invalid_prompt", message, where)
-    if node["class_type"] not in types:
-        message = f"Cannot execute because node {node['class_type']} does not exist."
-        return error("invalid_prompt", message, where)
-    return None
+    title = node.get("_meta", {}).get("title") or class_type
+    message = f"Node '{title}' not found. The custom node may not be installed."
+    if class_type is None:
+        message = (
+            f"Node '{title or f'ID #{node_id}'}' has no class_type. "
+            "The workflow may be corrupted or a custom node is missing."
+        )
+    about = {"node_id": node_id, "class_type": class_type, "node_title": title}
+    return error("missing_node_type", message, where, **about)
 
 
 @dataclass
@@ -78,6 +100,9 @@ class _GraphValidator:
     graph: Graph
     types: Mapping[str, NodeType]
     file_exists: Callable[[str], bool]
+    profile: Profile
+    path: list[str] = field(default_factory=list)
+    """The nodes on the way from the output to the one that is being validated."""
     faults: dict[str, list[JsonObject]] = field(default_factory=dict)
     valid: dict[str, bool] = field(default_factory=dict)
 
@@ -120,24 +145,46 @@ class _GraphValidator:
 
     def _is_valid(self, node_id: str) -> bool:
         """Whether the node and all before it can run. A node that is part of a cycle cannot."""
+        if node_id in self.path:
+            self._report_cycle(self.path[self.path.index(node_id) :])
         if node_id in self.valid:
             return self.valid[node_id]
         self.valid[node_id] = False
-        node = self.graph[node_id]
+        self.path.append(node_id)
+        try:
+            faults, are_sources_valid = self._faults_of(self.graph[node_id])
+        finally:
+            self.path.pop()
+        self.faults[node_id] = [*self.faults.get(node_id, ()), *faults]
+        self.valid[node_id] = are_sources_valid and not self.faults[node_id]
+        return self.valid[node_id]
+
+    def _faults_of(self, node: Node) -> tuple[list[JsonObject], bool]:
+        """The errors of a node, and whether all before it can run."""
         given: JsonObject = node["inputs"]
         node_type = self.types[node["class_type"]]
         faults: list[JsonObject] = []
         are_sources_valid = True
-        for wanted in node_type.inputs:
+        for wanted in node_type.inputs_for(given):
             if isinstance(given.get(wanted.name), list):
                 fault, is_source_valid = self._link_fault(wanted, given[wanted.name])
                 are_sources_valid &= is_source_valid
             else:
                 fault = self._value_fault(node_type, wanted, given)
             faults += [fault] if fault else []
-        self.faults[node_id] = faults
-        self.valid[node_id] = are_sources_valid and not faults
-        return self.valid[node_id]
+        return faults, are_sources_valid
+
+    def _report_cycle(self, cycle: list[str]) -> None:
+        """Note the cycle as an error of each of its nodes; ComfyUI 0.3.64 says nothing of it."""
+        if self.profile is Profile.V0_3_64:
+            return
+        way = (f"{each} ({self.graph[each]['class_type']})" for each in (*cycle, cycle[0]))
+        details = " -> ".join(way)
+        for each in cycle:
+            about = {"node_id": each, "cycle_nodes": cycle}
+            self.faults.setdefault(each, []).append(
+                error("dependency_cycle", "Dependency cycle detected", details, **about)
+            )
 
     def _link_fault(self, wanted: NodeInput, link: list[Any]) -> tuple[JsonObject | None, bool]:
         """The error of the link itself, and whether all before it can run."""
@@ -149,7 +196,7 @@ class _GraphValidator:
             ), True
         source, slot = link
         received = self.types[self.graph[source]["class_type"]].outputs[slot]
-        if received != wanted.type_name:
+        if not _types_match(received, wanted.type_name):
             details = (
                 f"{wanted.name}, received_type({received}) mismatch input_type({wanted.type_name})"
             )
@@ -187,22 +234,34 @@ class _GraphValidator:
             return error(
                 "required_input_missing", "Required input is missing", name, input_name=name
             )
+        if isinstance(given[name], dict) and LIST_VALUE in given[name]:
+            given[name] = given[name][LIST_VALUE]
         convert = CONVERSIONS.get(wanted.type_name)
         if convert:
             try:
                 given[name] = convert(given[name])
             except (ValueError, TypeError, OverflowError) as fault:
                 return _unconvertible(wanted, given[name], fault)
-        if node_type.checks_files:
-            return self._file_fault(name, given[name])
+        if wanted.media:
+            return self._file_fault(wanted, given[name])
+        if node_type.name in UNCHECKED_CHOICES:
+            return None
         return _range_fault(wanted, given[name]) or _choice_fault(wanted, given[name])
 
-    def _file_fault(self, name: str, value: object) -> JsonObject | None:
+    def _file_fault(self, wanted: NodeInput, value: object) -> JsonObject | None:
         if self.file_exists(str(value)):
             return None
-        details = f"{name} - Invalid image file: {value}"
+        details = f"{wanted.name} - Invalid {wanted.media} file: {value}"
         message = "Custom validation failed for node"
-        return error("custom_validation_failed", message, details, input_name=name)
+        return error("custom_validation_failed", message, details, input_name=wanted.name)
+
+
+def _types_match(received: str, wanted: str) -> bool:
+    """Whether such an output may feed such an input; both may name several types."""
+    if MATCH_TYPE in (received, wanted):
+        return True
+    gives, takes = set(received.split(",")), set(wanted.split(","))
+    return ANY_TYPE in gives | takes or not gives.isdisjoint(takes)
 
 
 def _with_exception(reason: JsonObject, fault: Exception) -> JsonObject:
@@ -239,11 +298,15 @@ def _range_fault(wanted: NodeInput, value: Any) -> JsonObject | None:  # a numbe
 
 
 def _choice_fault(wanted: NodeInput, value: object) -> JsonObject | None:
-    if isinstance(wanted.kind, str) or value in wanted.kind:
+    choices = wanted.choices
+    if choices is None:
         return None
-    choices = list(wanted.kind)
+    may_be_many = wanted.options.get("multiselect", False)
+    chosen = value if isinstance(value, list) and may_be_many else [value]
+    if all(each in choices for each in chosen):
+        return None
     is_long = len(choices) > MAX_CHOICES_LISTED
-    listed = f"(list of length {len(choices)})" if is_long else str(choices)
+    listed = f"(list of length {len(choices)})" if is_long else str(list(choices))
     return error(
         "value_not_in_list",
         "Value not in list",

@@ -181,6 +181,13 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         ge=0,
         description="Seconds that the rehearsal server takes for a sampler step.",
     )
+    rehearsal_profile: Literal["0.33", "0.3.64"] = Field(
+        default="0.33", description="The ComfyUI that the rehearsal server answers as."
+    )
+    rehearsal_models: str = Field(
+        default="",
+        description="Models that the rehearsal server has, too, as FOLDER/NAME, comma-separated.",
+    )
 
     @field_validator("timezone")
     @classmethod

@@ -44,11 +44,14 @@ class Services:
         """The rehearsal server."""
         settings = self.settings
         url = f"http://127.0.0.1:{settings.rehearsal_port}"
+        models = filter(None, settings.rehearsal_models.split(","))
         part = self._part(
             "rehearsal",
             *("rehearsal", "--port", str(settings.rehearsal_port)),
             *("--data-dir", str(settings.home / "rehearsal")),
             *("--step-seconds", str(settings.rehearsal_step_seconds)),
+            *("--profile", settings.rehearsal_profile),
+            *(word for model in models for word in ("--model", model)),
         )
         return replace(part, is_ready=lambda _: is_healthy(f"{url}/system_stats"), url=url)
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.support.waiting import SOON_SECONDS
 
@@ -85,8 +85,11 @@ SharedServer = tuple[str, Path]  # its URL and its folder
 
 
 @asynccontextmanager
-async def shared_server(files: Path) -> AsyncIterator[SharedServer]:
-    async with serving(RehearsalConfig(data_dir=files, port=0, step_seconds=0)) as url:
+async def shared_server(
+    files: Path, profile: Profile = Profile.V0_33
+) -> AsyncIterator[SharedServer]:
+    config = RehearsalConfig(data_dir=files, port=0, step_seconds=0, profile=profile)
+    async with serving(config) as url:
         yield url, files
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from anime.core.png_metadata import png_texts
 from tests.integration.rehearsal_peer import (
     Peer,
     SharedServer,
@@ -131,9 +132,10 @@ async def test_an_animation_has_its_frames_and_its_graph(peer: Peer, kind: str) 
     entry = await peer.run(graph, extra_data={"extra_pnginfo": {"anime": {"job": "j1"}}})
     shown = entry["outputs"]["9"]
     assert shown["animated"] == [True]
-    with Image.open(peer.files / "output/move" / shown["images"][0]["filename"]) as animation:
+    path = peer.files / "output/move" / shown["images"][0]["filename"]
+    with Image.open(path) as animation:
         assert getattr(animation, "n_frames", 1) == 6
-        texts = getattr(animation, "text", {})
+        texts = png_texts(path.read_bytes())
         if kind == "WEBP":
             exif = animation.getexif()
             texts = dict(exif[tag].split(":", 1) for tag in (0x0110, 0x010F))

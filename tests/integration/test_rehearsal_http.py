@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 
 from anime.errors import ConfigurationError
-from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.integration.rehearsal_peer import (
     Peer,
@@ -30,7 +30,8 @@ from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
     """One server for all tests here that need no settings of their own."""
-    async with shared_server(tmp_path_factory.mktemp("rehearsal")) as server:
+    files = tmp_path_factory.mktemp("rehearsal")
+    async with shared_server(files, Profile.V0_3_64) as server:
         yield server
 
 

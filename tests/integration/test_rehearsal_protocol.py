@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from anime.rehearsal.config import Profile
 from anime.rehearsal.faults import Faults
 from tests.integration.rehearsal_peer import (
     Peer,
@@ -24,7 +25,8 @@ from tests.support.waiting import SOON_SECONDS
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
     """One server for all tests here that need no settings of their own."""
-    async with shared_server(tmp_path_factory.mktemp("rehearsal")) as server:
+    files = tmp_path_factory.mktemp("rehearsal")
+    async with shared_server(files, Profile.V0_3_64) as server:
         yield server
 
 

@@ -55,6 +55,8 @@ class Script(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         route = request.url.path.split("/")[1]
+        if route == "api":  # 0.3.64 has no jobs
+            return httpx.Response(405)
         self.asked.append(f"{request.method} {route}")
         if request.method == "POST":
             self.sent.append(json.loads(await request.aread()))

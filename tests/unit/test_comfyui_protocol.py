@@ -303,3 +303,51 @@ def test_a_refusal_by_the_server_is_short_whatever_it_repeats() -> None:
     assert len(str(refused)) < 3000
     assert "… and more. Correct the workflow" in str(refused)
     assert max(map(len, refused.problems)) < 1000
+
+
+def outputs_of(*nodes: Any) -> Any:  # any JSON
+    item = {"outputs": {str(at): output for at, output in enumerate(nodes)}}
+    entry = protocol.decode_history(answer({PROMPT_ID: item}), PROMPT_ID)
+    assert entry is not None
+    return entry
+
+
+def listed(name: str, kind: str = "output") -> dict[str, str]:
+    return {"filename": name, "subfolder": "jobs/1", "type": kind}
+
+
+@pytest.mark.parametrize("key", ["3d", "files", "audio", "gifs", "images", "video", "model_file"])
+def test_a_file_is_read_under_whatever_key_its_node_lists_it(key: str) -> None:
+    entry = outputs_of({key: [listed("mesh_00001_.glb")]})
+    [file] = entry.saved
+    assert (file.filename, file.subfolder, file.key) == ("mesh_00001_.glb", "jobs/1", key)
+    assert entry.unkept == ()
+
+
+def test_a_file_that_is_listed_twice_is_one_file() -> None:
+    entry = outputs_of({"images": [listed("a.mp4")], "gifs": [listed("a.mp4"), listed("b.mp4")]})
+    assert [(file.filename, file.key) for file in entry.saved] == [
+        ("a.mp4", "images"),
+        ("b.mp4", "gifs"),
+    ]
+
+
+def test_a_file_that_stands_alone_instead_of_in_a_list_is_read() -> None:
+    assert [file.filename for file in outputs_of({"video": listed("a.mp4")}).saved] == ["a.mp4"]
+
+
+def test_what_is_not_kept_is_told_by_node() -> None:
+    entry = protocol.decode_history(sample("history_odd_outputs"), PROMPT_ID)
+    assert entry is not None
+    assert entry.unkept == (
+        "images of node 2 (temporary)",
+        "text of node 23",
+        "images of node 23",
+        "scores of node 23",
+        "layers of node 23",
+    )
+
+
+def test_what_says_how_to_show_a_file_is_not_missed() -> None:
+    entry = outputs_of({"images": [listed("a.webp")], "animated": [True], "text": [], "n": None})
+    assert entry.unkept == ()

@@ -108,6 +108,11 @@ def png_of(*chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
+def test_comfyuis_own_chunks_of_animations_are_read() -> None:
+    own = chunk(b"IDAT", b"") + chunk(b"comf", b'anime\x00{"name": "\xe9t\xe9"}')
+    assert png_texts(png_of(own)) == {"anime": '{"name": "été"}'}
+
+
 def test_a_text_that_would_fill_the_memory_is_left_out() -> None:
     bomb = b"anime\x00\x01\x00\x00\x00" + zlib.compress(b"x" * 9_000_000, 9)
     assert png_texts(png_of(chunk(b"iTXt", bomb))) == {"anime": ""}

@@ -31,7 +31,7 @@ _BIT_DEPTHS = {
     4: {8, 16},
     6: {8, 16},
 }  # by colour type
-_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"comf"})
 _SHORT = frozenset({b"IHDR", b"acTL", b"fcTL"})
 
 

@@ -1,0 +1,178 @@
+"""The routes about jobs, which ComfyUI 0.33 has below /api only: each prompt seen as one job."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from anime.rehearsal.node_types import JsonObject
+from anime.rehearsal.prompt_queue import QueueItem, is_canonical_uuid
+from anime.rehearsal.prompt_worker import PromptWorker
+from anime.rehearsal.replies import json_body, json_reply
+
+STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
+SORT_KEYS = {"created_at": "create_time", "execution_duration": "duration"}
+SORT_ORDERS = ("asc", "desc")
+
+
+class JobRoutes:
+    """Endpoints of one worker's prompts, waiting, running and ended."""
+
+    def __init__(self, worker: PromptWorker) -> None:
+        self._worker = worker
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Every path with its method."""
+        return (
+            Route("/jobs", self.show_page, methods=["GET"]),
+            Route("/jobs/cancel", self.cancel_many, methods=["POST"]),
+            Route("/jobs/{job_id}", self.show_job, methods=["GET"]),
+            Route("/jobs/{job_id}/cancel", self.cancel, methods=["POST"]),
+        )
+
+    async def show_page(self, request: Request) -> Response:
+        """A page of the jobs that are asked for, the newest first unless it is asked otherwise."""
+        query = request.query_params
+        try:
+            statuses, key, offset, limit = _read_query(query)
+        except ValueError as fault:
+            return json_reply({"error": str(fault)}, 400)
+        workflow_id = query.get("workflow_id")
+        found = [
+            job
+            for job in self._jobs()
+            if job["status"] in statuses and workflow_id in (None, job.get("workflow_id"))
+        ]
+        found.sort(
+            key=lambda job: _duration(job) if key == "duration" else job["create_time"],
+            reverse=query.get("sort_order", "desc") == "desc",
+        )
+        page = found[offset:] if limit is None else found[offset : offset + limit]
+        pagination = {
+            "offset": offset,
+            "limit": limit,
+            "total": len(found),
+            "has_more": offset + len(page) < len(found),
+        }
+        return json_reply({"jobs": page, "pagination": pagination})
+
+    async def show_job(self, request: Request) -> Response:
+        """One job with its outputs and messages."""
+        job_id = request.path_params["job_id"]
+        entry = self._worker.history.entry(job_id).get(job_id)
+        if entry:
+            return json_reply(_ended(entry) | _details(entry))
+        job = next((job for job in self._unended() if job["id"] == job_id), None)
+        return json_reply(job) if job else json_reply({"error": "Job not found"}, 404)
+
+    async def cancel(self, request: Request) -> Response:
+        """Remove or interrupt one job; whether there was anything to cancel."""
+        return json_reply({"cancelled": self._worker.cancel(request.path_params["job_id"])})
+
+    async def cancel_many(self, request: Request) -> Response:
+        """Remove or interrupt jobs; whether there was anything to cancel."""
+        try:
+            body = await json_body(request)
+        except ValueError:
+            return json_reply({"error": "Request body must be valid JSON"}, 400)
+        job_ids = body.get("job_ids") if isinstance(body, dict) else None
+        if not isinstance(job_ids, list) or not job_ids:
+            return json_reply({"error": "job_ids must be a non-empty list"}, 400)
+        invalid = [str(job_id) for job_id in job_ids if not is_canonical_uuid(job_id)]
+        if invalid:
+            reason = "job_ids contains invalid id(s)"
+            return json_reply({"error": reason, "invalid_ids": invalid}, 400)
+        cancelled = [self._worker.cancel(job_id) for job_id in job_ids]
+        return json_reply({"cancelled": any(cancelled)})
+
+    def _jobs(self) -> Iterator[JsonObject]:
+        yield from self._unended()
+        for entry in self._worker.history.page(None, -1).values():
+            yield _ended(entry)
+
+    def _unended(self) -> Iterator[JsonObject]:
+        queue = self._worker.queue
+        if queue.running:
+            yield _started(queue.running, "in_progress")
+        for item in queue.pending:
+            yield _started(item, "pending")
+
+
+def _read_query(query: QueryParams) -> tuple[Sequence[str], str, int, int | None]:
+    """Statuses, key to sort by, offset, limit.
+
+    Raises:
+        ValueError: one of them is none, in the words of the answer.
+    """
+    statuses = query["status"].split(",") if query.get("status") else STATUSES
+    if invalid := [status for status in statuses if status not in STATUSES]:
+        valid = ", ".join(STATUSES)
+        raise ValueError(f"Invalid status value(s): {', '.join(invalid)}. Valid values: {valid}")
+    for name, words in (("sort_by", SORT_KEYS), ("sort_order", SORT_ORDERS)):
+        if name in query and query[name] not in words:
+            raise ValueError(f"{name} must be one of: {', '.join(words)}")
+    offset, limit = _integer(query, "offset") or 0, _integer(query, "limit")
+    if limit is not None and limit <= 0:
+        raise ValueError("limit must be a positive integer")
+    return statuses, SORT_KEYS[query.get("sort_by", "created_at")], max(0, offset), limit
+
+
+def _integer(query: QueryParams, name: str) -> int | None:
+    try:
+        return int(query[name]) if name in query else None
+    except ValueError:
+        raise ValueError(f"{name} must be an integer") from None
+
+
+def _started(item: QueueItem | list[Any], status: str) -> JsonObject:
+    number, job_id, _graph, extra_data, _outputs = item
+    workflow = (extra_data.get("extra_pnginfo") or {}).get("workflow") or {}
+    return {
+        "id": job_id,
+        "status": status,
+        "priority": number,
+        "create_time": extra_data.get("create_time"),
+        "outputs_count": 0,
+        "previewable_outputs_count": 0,
+    } | ({"workflow_id": workflow["id"]} if "id" in workflow else {})
+
+
+def _ended(entry: JsonObject) -> JsonObject:
+    """The job of a history entry."""
+    messages = dict(entry["status"]["messages"])
+    status = "completed" if entry["status"]["completed"] else "failed"
+    status = "cancelled" if "execution_interrupted" in messages else status
+    times = [about["timestamp"] for about in messages.values()]
+    files = [
+        {**file, "nodeId": node_id, "mediaType": key}
+        for node_id, ui in entry["outputs"].items()
+        for key, listed in ui.items()
+        for file in listed
+        if isinstance(file, dict) and "filename" in file
+    ]
+    job = _started(entry["prompt"], status) | {
+        "execution_start_time": times[0],
+        "execution_end_time": times[-1],
+        "outputs_count": len(files),
+        "previewable_outputs_count": len(files),
+    }
+    if "execution_error" in messages:
+        job["execution_error"] = messages["execution_error"]
+    return job | ({"preview_output": files[0]} if files else {})
+
+
+def _details(entry: JsonObject) -> JsonObject:
+    _number, _job_id, graph, extra_data, _outputs = entry["prompt"]
+    return {
+        "outputs": entry["outputs"],
+        "execution_status": entry["status"],
+        "workflow": {"prompt": graph, "extra_data": extra_data},
+    }
+
+
+def _duration(job: JsonObject) -> int:
+    """Milliseconds that the job ran; 0 if it has not ended."""
+    return int(job.get("execution_end_time", 0)) - int(job.get("execution_start_time", 0))

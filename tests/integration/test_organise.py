@@ -1,0 +1,107 @@
+"""Outputs on their way into the library, from a server that has some of them only."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from anime.assets.render_result import RenderResult
+from anime.assets.store import AssetStore
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.models import HistoryEntry, OutputFile
+from anime.errors import InvalidWorkflow, NotFound
+from anime.progress.publisher import ProgressPublisher
+from anime.schemas import GenerationRequest
+from tasks import files
+from tasks.files import PlacedFile, organise
+from tasks.progress import Reporter
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+)
+FILES = {"a.png": PNG, "mesh.glb": b"glTF\x02\x00\x00\x00", "notes.txt": b"a girl on a rooftop"}
+
+
+async def organised(
+    tmp_path: Path, *outputs: OutputFile, unkept: tuple[str, ...] = ()
+) -> list[PlacedFile]:
+    def view(request: httpx.Request) -> httpx.Response:
+        content = FILES.get(request.url.params["filename"])
+        return httpx.Response(404) if content is None else httpx.Response(200, content=content)
+
+    entry = HistoryEntry(prompt_id=str(UUID(int=8)), succeeded=True, outputs=outputs, unkept=unkept)
+    result = RenderResult(
+        job_id=uuid4(),
+        request=GenerationRequest(prompt="snow"),
+        seed=1,
+        attempt=1,
+        prompt_id=UUID(int=8),
+        graph={},
+        entry=entry,
+        comfyui_url="http://comfyui",
+        comfyui_version="0.33.0",
+        submitted_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    comfy = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(view))
+    reporter = Reporter(ProgressPublisher(None), result.job_id)
+    return await organise.fn(
+        comfy,
+        AssetStore(tmp_path / "library", may_create=True),
+        result,
+        output_dir=None,
+        zone=UTC,
+        reporter=reporter,
+    )
+
+
+@pytest.fixture(autouse=True)
+def log_without_a_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(files, "get_run_logger", lambda: logging.getLogger("run"))
+
+
+async def test_files_of_every_key_come_into_the_library(tmp_path: Path) -> None:
+    placed = await organised(
+        tmp_path,
+        OutputFile(filename="a.png"),
+        OutputFile(filename="mesh.glb", key="3d"),
+        OutputFile(filename="notes.txt", key="files"),
+    )
+    assert [file.path.read_bytes() for file in placed] == list(FILES.values())
+
+
+async def test_what_an_unknown_key_lists_and_the_server_lacks_fails_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = await organised(
+        tmp_path,
+        OutputFile(filename="a.png"),
+        OutputFile(filename="/elsewhere/b.json", key="layout", node_id="7"),
+    )
+    assert [file.source for file in placed] == ["a.png"]
+    assert "Not kept: layout of node 7: ComfyUI at http://comfyui has no file" in caplog.text
+
+
+async def test_a_picture_that_the_server_lacks_fails_it(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        await organised(tmp_path, OutputFile(filename="gone.png"))
+
+
+async def test_a_graph_of_which_nothing_can_be_had_has_saved_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidWorkflow, match="saved no file"):
+        await organised(tmp_path, OutputFile(filename="/elsewhere/b.json", key="layout"))
+
+
+async def test_the_runs_log_says_what_is_not_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unkept = ("images of node 1 (temporary)", "text of node 23")
+    await organised(tmp_path, OutputFile(filename="a.png"), unkept=unkept)
+    assert "images of node 1 (temporary), text of node 23" in caplog.text
+    caplog.clear()
+    await organised(tmp_path, OutputFile(filename="a.png"))
+    assert "kept" not in caplog.text
