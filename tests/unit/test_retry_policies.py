@@ -147,7 +147,7 @@ async def swallow(cancellations: int) -> None:
 async def test_a_task_that_swallows_a_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(retry_policies, "CANCEL_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(retry_policies, "CLEANUP_SECONDS", 0.01)
     tasks = [asyncio.create_task(swallow(number)) for number in range(3)]
     await asyncio.sleep(0)  # they wait now
     await cancel_until_ended(*tasks)
@@ -165,8 +165,9 @@ async def test_tasks_that_have_ended_are_not_waited_for() -> None:
 async def test_a_task_that_no_cancellation_ends_is_logged_and_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry_policies, "CANCEL_AGAIN_SECONDS", 0.01)
-    deaf = asyncio.create_task(swallow(retry_policies.MAX_CANCELLATIONS), name="deaf")
+    monkeypatch.setattr(retry_policies, "CLEANUP_SECONDS", 0.01)
+    monkeypatch.setattr(retry_policies, "MAX_CANCELLATIONS", 2)
+    deaf = asyncio.create_task(swallow(2), name="deaf")
     await asyncio.sleep(0)
     await cancel_until_ended(deaf)
     assert not deaf.done()
