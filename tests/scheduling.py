@@ -12,11 +12,11 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-# The tests of these folders share a running stack or server with those of the same group.
-GROUPS = {"stack": "stack", "worker": "stack", "flows": "flows", "faults": "faults"}
-# It kills parts of its stack, and takes as long as all others of its group.
+# The tests of each of these folders share one running stack or server; the longest come first.
+SHARING = ("worker", "stack", "flows", "faults")
+# It kills parts of its stack, and takes as long as the rest of its folder.
 SPLIT_OFF = "worker/test_generations.py"
-TURNS = ("stack", SPLIT_OFF, "flows", "faults")  # the longest come first
+TURNS = ("worker", SPLIT_OFF, *SHARING[1:])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -34,12 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group_of(nodeid: str) -> str:
-    """The group of a folder that shares something, or the test's file.
+    """A folder that shares something, or the test's file.
 
     >>> group_of("tests/flows/test_previews.py::test_it[a::b]")
     'flows'
-    >>> group_of("tests/worker/test_runs.py::test_it")
-    'stack'
     >>> group_of("tests/worker/test_generations.py::test_it")
     'worker/test_generations.py'
     >>> group_of("tests/unit/test_paths.py::test_it")
@@ -49,7 +47,7 @@ def group_of(nodeid: str) -> str:
     if file.endswith(SPLIT_OFF):
         return SPLIT_OFF
     folder = file.split("/")[-2] if "/" in file else ""
-    return GROUPS.get(folder, file)
+    return folder if folder in SHARING else file
 
 
 def turn_of(group: str) -> int:

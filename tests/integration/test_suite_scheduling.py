@@ -7,7 +7,7 @@ from subprocess import run
 import pytest
 
 from anime.settings import PROJECT_DIR
-from tests.scheduling import GROUPS, TURNS, group_of, turn_of
+from tests.scheduling import SHARING, TURNS, group_of, turn_of
 from tests.support.waiting import HUNG_SECONDS
 
 TESTS = 6  # in each file
@@ -23,7 +23,7 @@ def test_sample(number):
 
 
 FILES = [
-    *(f"{folder}/test_{name}.py" for folder in reversed(GROUPS) for name in "ab"),
+    *(f"{folder}/test_{name}.py" for folder in reversed(SHARING) for name in "ab"),
     *(f"integration/test_{name}.py" for name in "abcd"),
 ]
 
@@ -59,19 +59,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
 
 
 def test_the_folders_that_share_a_stack_are_there() -> None:
-    assert [name for name in {*GROUPS, *TURNS} if not (PROJECT_DIR / "tests" / name).exists()] == []
+    assert [name for name in TURNS if not (PROJECT_DIR / "tests" / name).exists()] == []
 
 
 def test_each_test_runs_once(ran: list[tuple[str, str]]) -> None:
     assert sorted(file for _, file in ran) == sorted(FILES * TESTS)
 
 
-@pytest.mark.parametrize("group", set(GROUPS.values()))
-def test_the_tests_of_folders_that_share_a_stack_run_in_one_worker(
-    ran: list[tuple[str, str]], group: str
+@pytest.mark.parametrize("folder", SHARING)
+def test_the_tests_of_a_folder_that_shares_a_stack_run_in_one_worker(
+    ran: list[tuple[str, str]], folder: str
 ) -> None:
-    folders = tuple(folder for folder, shared in GROUPS.items() if shared == group)
-    assert len({worker for worker, file in ran if file.startswith(folders)}) == 1
+    assert len({worker for worker, file in ran if file.startswith(folder)}) == 1
 
 
 def test_other_folders_are_spread_by_file(ran: list[tuple[str, str]]) -> None:
