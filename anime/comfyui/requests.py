@@ -99,11 +99,6 @@ def node_replacements_request() -> Request:
     return Request("GET", "/node_replacements")
 
 
-def all_object_info_request() -> Request:
-    """GET /object_info: every class, some megabytes. Not for a render: writing it takes time."""
-    return Request("GET", "/object_info")
-
-
 def features_request() -> Request:
     """GET /features; old servers answer 404."""
     return Request("GET", "/features")
