@@ -367,3 +367,34 @@ def test_texts_that_are_joined_again_and_again_take_no_time() -> None:
         graph[str(number)] = node("StringConcatenate", string_a=before, string_b=before)
     graph["2"]["inputs"]["text"] = ["139", 0]
     assert places(proposed(graph), "prompt") == ["100.value"]
+
+
+def test_chains_of_thousands_of_nodes_are_read() -> None:
+    graph = text_to_image()
+    end = 3000
+    for number in range(100, end):
+        before = str(number - 1) if number > 100 else "2"
+        graph[str(number)] = node(
+            "ConditioningCombine", conditioning_1=[before, 0], conditioning_2=["2", 0]
+        )
+        graph[f"{number}s"] = node(
+            "ComfySwitchNode", switch=[f"{number + 1}s", 0], on_true=["5", 0], on_false=["5", 0]
+        )
+    graph[f"{end}s"] = node("PrimitiveBoolean", value=True)
+    graph["5"]["inputs"]["positive"] = [str(end - 1), 0]
+    graph["6"]["inputs"]["samples"] = ["100s", 0]
+    found = proposed(graph)
+    assert places(found, "prompt") == ["2.text"]
+    assert places(found, "seed") == ["5.seed"]
+
+
+def test_more_places_than_anybody_would_read_are_doubtful() -> None:
+    graph = text_to_image()
+    before: list[str | int] = ["4", 0]
+    for number in range(100, 300):
+        graph[str(number)] = node("KSampler", **graph["5"]["inputs"] | {"latent_image": before})
+        before = [str(number), 0]
+    graph["6"]["inputs"]["samples"] = before
+    found = named(proposed(graph), "seed")
+    assert len(found.places) == 64
+    assert not found.is_certain

@@ -1,6 +1,6 @@
 """From proposals, and what a person says of the doubtful ones, to the binding of a workflow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anime.core.bindings import Binding, InputBinding, InputKind, LoraBinding, WorkflowOutput
@@ -22,6 +22,7 @@ from anime.errors import InvalidWorkflow
 ESSENTIAL = ("prompt", "output")  # without them, nothing is imported
 _NO_INPUTS = frozenset({"output", "loras"})  # choices that are no inputs of the workflow
 _MOST_TITLE_CHARS = 60
+_MOST_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _chosen_output(proposals: Proposals, output: OutputProposal, choices: Mappin
     known = proposals.candidates("output")
     if taken not in known:
         raise InvalidWorkflow(
-            f'output: no node "{taken[:80]}" saves a file.', f"There are: {', '.join(known)}."
+            f'output: no node "{taken[:80]}" saves a file.', f"There are: {_listed(known)}."
         )
     return taken
 
@@ -125,9 +126,14 @@ def _refuse_doubts(proposals: Proposals, choices: Mapping[str, str]) -> None:
     for name, doubt in proposals.doubts():
         if name in ESSENTIAL and name not in choices:
             raise InvalidWorkflow(
-                f"{name}: {doubt} There are: {', '.join(proposals.candidates(name))}.",
+                f"{name}: {doubt} There are: {_listed(proposals.candidates(name))}.",
                 f"Say which one is meant: --bind {name}=…, or `choices` in the API.",
             )
+
+
+def _listed(candidates: Sequence[str]) -> str:
+    more = len(candidates) - _MOST_LISTED
+    return ", ".join(candidates[:_MOST_LISTED]) + (f" … and {more} more" if more > 0 else "")
 
 
 def _inputs(

@@ -14,6 +14,7 @@ SWITCH = "ComfySwitchNode"
 MATH = "ComfyMathExpression"
 _PASSES_ON = ("value", "source", "seed", "string", "text", "prompt", "boolean", "int", "float")
 _MOST_STEPS = 100
+_MOST_SWITCHES = 20  # each set by the one before
 
 
 class GraphView:
@@ -25,6 +26,8 @@ class GraphView:
     def __init__(self, graph: Graph, definitions: NodeDefinitions) -> None:
         self.graph = graph
         self.definitions = definitions
+        self._branches: dict[str, str | None] = {}
+        self._depth = 0
 
     def class_of(self, node_id: str) -> str:
         """The node's class."""
@@ -89,12 +92,10 @@ class GraphView:
 
     def branch(self, node_id: str) -> str | None:
         """The input of a switch that counts; the other one where that is empty."""
-        place = self.source(Place(node_id, "switch"))
-        is_on = self.value(place) if place else None
-        if not isinstance(is_on, bool):
-            return None
-        wanted, other = ("on_true", "on_false") if is_on else ("on_false", "on_true")
-        return wanted if wanted in self.values(node_id) else other
+        if node_id not in self._branches:
+            self._branches[node_id] = None  # for a switch that asks for itself
+            self._branches[node_id] = self._find_branch(node_id)
+        return self._branches[node_id]
 
     def upstream(self, node_id: str) -> list[str]:
         """The node and all that feed it, each after what feeds it, in the order of inputs."""
@@ -141,6 +142,18 @@ class GraphView:
         if isinstance(value, list) and is_link(value) and value[0] in self.graph:
             return str(value[0])
         return None
+
+    def _find_branch(self, node_id: str) -> str | None:
+        if self._depth >= _MOST_SWITCHES:
+            return None
+        self._depth += 1
+        place = self.source(Place(node_id, "switch"))
+        self._depth -= 1
+        is_on = self.value(place) if place else None
+        if not isinstance(is_on, bool):
+            return None
+        wanted, other = ("on_true", "on_false") if is_on else ("on_false", "on_true")
+        return wanted if wanted in self.values(node_id) else other
 
     def consumers(self, node_id: str) -> Iterator[tuple[str, str, int]]:
         """Node, input and slot of each link that leaves the node."""

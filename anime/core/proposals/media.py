@@ -1,7 +1,7 @@
 """Pictures that a graph starts from, in their order, and the films and sounds beside them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from anime.core.bindings import InputKind
 from anime.core.conversion.definitions import COMBO
@@ -11,6 +11,7 @@ from anime.core.proposals.graph_view import GraphView, last_part
 
 _NAMED_IN_PROMPT = frozenset({"TextEncodeQwenImageEditPlus"})  # it writes "Picture N:" itself
 _MOST_STEPS = 20
+_MOST_PICTURES = 32  # those after them stay as they are in the graph
 _ROLES = re.compile(
     r"(start|first|end|last|front|back|left|right|face|style|mask|control|ref(?:erence)?)",
     re.IGNORECASE,
@@ -21,19 +22,20 @@ _CLIPS = {"video_upload": "video", "audio_upload": "audio"}
 
 def propose_pictures(view: GraphView, nodes: Sequence[str]) -> tuple[PictureProposal, ...]:
     """The places for pictures: in the order in which the nodes that take them name them."""
-    found = []
+    found: list[PictureProposal] = []
+    inside = frozenset(nodes)
     for node_id in nodes:
         name = _upload(view, node_id, ("image_upload",))
-        if name:
+        if name and len(found) < _MOST_PICTURES:
             place = Place(node_id, name)
-            consumer, taken_by = _taker(view, node_id, nodes)
+            consumer, taken_by = _taker(view, node_id, inside)
             found.append(
                 PictureProposal(
                     place,
                     _role(view, node_id, consumer, taken_by),
                     view.value(place),
                     _prompt_name(view, consumer, taken_by),
-                    _is_optional(view, node_id, nodes),
+                    _is_optional(view, node_id, inside),
                 )
             )
     return tuple(found)
@@ -69,9 +71,8 @@ def _upload(view: GraphView, node_id: str, settings: tuple[str, ...]) -> str | N
     return None
 
 
-def _taker(view: GraphView, node_id: str, nodes: Sequence[str]) -> tuple[str | None, str]:
+def _taker(view: GraphView, node_id: str, inside: Set[str]) -> tuple[str | None, str]:
     """The node that takes the picture as what it is, behind those that only prepare it."""
-    inside = set(nodes)
     at, name = node_id, ""
     for _ in range(_MOST_STEPS):
         onward = [
@@ -113,8 +114,8 @@ def _prompt_name(view: GraphView, consumer: str | None, taken_by: str) -> str:
     return ""
 
 
-def _is_optional(view: GraphView, node_id: str, nodes: Sequence[str]) -> bool:
+def _is_optional(view: GraphView, node_id: str, inside: Set[str]) -> bool:
     """Whether every input that its loader feeds may be left out."""
-    fed = [Place(each, name) for each, name, _ in view.consumers(node_id) if each in nodes]
+    fed = [Place(each, name) for each, name, _ in view.consumers(node_id) if each in inside]
     found = [view.input_of(place) for place in fed]
     return bool(found) and all(each is not None and not each.is_required for each in found)

@@ -16,6 +16,7 @@ _KINDS = {
     "VOXEL": "3d",
 }
 _FILM_CLASSES = ("Video", "WEBM", "Animated", "GIF")
+_MOST_COMPARED = 50  # by how much of the graph they need
 _PREFERRED = ("3d", "video", "audio", "image")  # the rest of a graph's files are steps on the way
 
 
@@ -57,13 +58,10 @@ def _kind_of_file(view: GraphView, node_id: str) -> str | None:
     return None
 
 
-def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, int, int]:
-    """Less is better: the kind, then how much of the graph it needs, then its place."""
-    return (
-        _PREFERRED.index(kinds[node_id]),
-        -len(view.upstream(node_id)),
-        list(view.graph).index(node_id),
-    )
+def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, int]:
+    """Less is better: the kind, then how much of the graph it needs."""
+    size = len(view.upstream(node_id)) if len(kinds) <= _MOST_COMPARED else 0
+    return _PREFERRED.index(kinds[node_id]), -size
 
 
 def _doubt(view: GraphView, chosen: str, others: tuple[str, ...], kinds: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """All proposals for a graph, each with its signal and, where it is not certain, its doubt."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from anime.core.bindings import InputKind
@@ -17,6 +18,7 @@ from anime.core.proposals.sampler_settings import propose_seed, propose_settings
 from anime.core.proposals.sizes import propose_batch, propose_sizes
 from anime.core.proposals.texts import TextFinding, negatives_of, prompts_of
 
+_MOST_PLACES = 64
 _OWN_KINDS = {
     "INT": InputKind.INT,
     "FLOAT": InputKind.FLOAT,
@@ -57,7 +59,7 @@ def propose(
         *propose_clips(view, nodes),
     ]
     pictures = propose_pictures(view, nodes)
-    inputs = [each for each in found if each]
+    inputs = [_bounded(each) for each in found if each]
     taken = {place for each in inputs for place in each.places}
     taken |= {picture.place for picture in pictures}
     inputs += _shown_in_app(view, app, nodes, taken, {each.name for each in inputs})
@@ -67,6 +69,18 @@ def propose(
         length=length if isinstance(length, LengthProposal) else None,
         pictures=pictures,
         loras=propose_loras(view, nodes),
+    )
+
+
+def _bounded(proposal: InputProposal) -> InputProposal:
+    """The proposal, in doubt if it is for more places than a person would read."""
+    if len(proposal.places) + len(proposal.others) <= _MOST_PLACES:
+        return proposal
+    return replace(
+        proposal,
+        places=proposal.places[:_MOST_PLACES],
+        others=proposal.others[:_MOST_PLACES],
+        doubt=f"more than {_MOST_PLACES} places may be meant.",
     )
 
 

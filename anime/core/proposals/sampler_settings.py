@@ -63,7 +63,7 @@ def _setting(
     ordered = sorted(places, key=lambda place: not _begins(view, place))
     first = ordered[0]
     same = tuple(place for place in ordered if view.value(place) == view.value(first))
-    others = tuple(place for place in ordered if place not in same)
+    others = tuple(place for place in ordered if view.value(place) != view.value(first))
     doubt = ""
     if others:
         doubt = f"{len(places)} nodes have different values: which one is meant?"

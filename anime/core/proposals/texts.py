@@ -25,6 +25,15 @@ class TextFinding:
     is_rewritten: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Conditioning:
+    """An output that gives conditioning, for one side of a sampler."""
+
+    node_id: str
+    slot: int
+    side: str
+
+
 def prompts_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
     """The texts that say what is wanted, the nearest to the output first."""
     found = [*_conditioning_texts(view, nodes, "positive"), *_partner_texts(view, nodes)]
@@ -53,40 +62,43 @@ def _conditioning_texts(view: GraphView, nodes: Sequence[str], side: str) -> lis
             is_conditioning = view.output_type(origin, slot) == _CONDITIONING
             if is_conditioning and _side_of(name, names) == side:
                 signal = f"{view.class_of(node_id)}.{name}"
-                found += _encoded(view, origin, slot, side, signal, set())
+                found += _encoded(view, _Conditioning(origin, slot, side), signal)
     return found
 
 
-def _encoded(
-    view: GraphView, node_id: str, slot: int, side: str, signal: str, seen: set[tuple[str, int]]
-) -> list[TextFinding]:
+def _encoded(view: GraphView, end: _Conditioning, signal: str) -> list[TextFinding]:
     """The texts behind one conditioning, through whatever lies between."""
-    if (node_id, slot) in seen or view.class_of(node_id) in _EMPTY_ENDS:
-        return []
-    seen.add((node_id, slot))
-    before = [
-        (name, origin, at)
-        for name, origin, at in view.links(node_id)
-        if view.output_type(origin, at) == _CONDITIONING
-    ]
-    names = [name for name, _, _ in before]
-    side = _side_within(view, node_id, slot, side, names)
-    if not before:
-        return _texts_at(view, node_id, _names_in_encoder(view, node_id, side), signal)
-    return [
-        text
-        for name, origin, at in before
-        if not name.startswith(("positive", "negative")) or _side_of(name, names) == side
-        for text in _encoded(view, origin, at, side, signal, seen)
-    ]
+    found: list[TextFinding] = []
+    seen: set[_Conditioning] = set()
+    waiting = [end]
+    while waiting:
+        at = waiting.pop()
+        if at in seen or view.class_of(at.node_id) in _EMPTY_ENDS:
+            continue
+        seen.add(at)
+        before = [
+            (name, origin, slot)
+            for name, origin, slot in view.links(at.node_id)
+            if view.output_type(origin, slot) == _CONDITIONING
+        ]
+        names = [name for name, _, _ in before]
+        side = _side_within(view, at, names)
+        if not before:
+            found += _texts_at(view, at.node_id, _names_in_encoder(view, at.node_id, side), signal)
+        waiting += [
+            _Conditioning(origin, slot, side)
+            for name, origin, slot in reversed(before)
+            if not name.startswith(("positive", "negative")) or _side_of(name, names) == side
+        ]
+    return found
 
 
-def _side_within(view: GraphView, node_id: str, slot: int, side: str, names: Sequence[str]) -> str:
+def _side_within(view: GraphView, at: _Conditioning, names: Sequence[str]) -> str:
     """Which side of a node its output stands for: it may have two, the positive one first."""
-    outputs = _conditioning_slots(view, node_id)
-    if len(outputs) > 1 and slot in outputs:
-        return "positive" if outputs.index(slot) == 0 else "negative"
-    return "positive" if side == "negative" and names == ["positive"] else side
+    outputs = _conditioning_slots(view, at.node_id)
+    if len(outputs) > 1 and at.slot in outputs:
+        return "positive" if outputs.index(at.slot) == 0 else "negative"
+    return "positive" if at.side == "negative" and names == ["positive"] else at.side
 
 
 def _names_in_encoder(view: GraphView, node_id: str, side: str) -> list[str]:
