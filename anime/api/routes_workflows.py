@@ -1,7 +1,6 @@
 """Workflows: which there are, what each takes, and importing one."""
 
 import asyncio
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response, status
@@ -10,15 +9,12 @@ from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.assets.workflow_catalogue import (
-    existing_workflow,
     find_workflow,
-    own_store,
     workflow_record,
     workflow_summaries,
 )
-from anime.assets.workflow_import import WorkflowImport, convert_and_propose, plan_import
+from anime.assets.workflow_import import import_new_workflow
 from anime.comfyui.object_info import RecentClasses, ServerClasses
-from anime.core.conversion.sources import workflow_in_json
 from anime.core.workflow_records import (
     ImportedWorkflow,
     NewWorkflow,
@@ -65,15 +61,10 @@ async def import_workflow(
     What is certain is bound; what is in doubt is left out and named. An import whose prompt or
     output is in doubt is refused until `choices` say what is meant.
     """
-    store = own_store(state.settings)
-    store.refuse_taken(new.name, may_replace=new.replace)
     classes = await _server_classes(state)
-    plan = await asyncio.to_thread(_plan, new, classes, state.settings)
-    await asyncio.to_thread(
-        store.save, new.name, plan.graph_text, plan.binding_text, may_replace=new.replace
-    )
+    imported = await asyncio.to_thread(import_new_workflow, new, classes, state.settings)
     response.headers["Location"] = request.app.url_path_for("workflow_by_name", name=new.name)
-    return plan.record()
+    return imported
 
 
 async def _server_classes(state: AppState) -> ServerClasses:
@@ -83,15 +74,3 @@ async def _server_classes(state: AppState) -> ServerClasses:
             "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
         )
     return await state.server_classes.get()
-
-
-def _plan(new: NewWorkflow, classes: ServerClasses, settings: Settings) -> WorkflowImport:
-    source = workflow_in_json(json.dumps(new.workflow))
-    converted = convert_and_propose(source, classes, settings.node_class_policy)
-    return plan_import(
-        new.name,
-        converted,
-        title=new.title or new.name,
-        choices=new.choices,
-        before=existing_workflow(new.name, settings) if new.replace else None,
-    )

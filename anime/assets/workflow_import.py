@@ -1,13 +1,15 @@
 """From a workflow that somebody has to the two files of one of the studio's own."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from anime.assets.workflow_catalogue import existing_workflow, own_store
 from anime.assets.workflow_files import graph_text
 from anime.comfyui.object_info import ServerClasses
 from anime.core.binding_file import binding_text
 from anime.core.conversion.findings import Conversion
-from anime.core.conversion.sources import WorkflowSource, convert_source
+from anime.core.conversion.sources import WorkflowSource, convert_source, workflow_in_json
 from anime.core.graph_validation import GraphProblem
 from anime.core.graphs import Graph
 from anime.core.node_classes import NodeClassPolicy, node_classes
@@ -17,7 +19,8 @@ from anime.core.proposals.propose import propose
 from anime.core.proposals.rebinding import with_confirmed
 from anime.core.template_format import parse_template
 from anime.core.workflow_build import Template
-from anime.core.workflow_records import ImportedInput, ImportedWorkflow, NamedModel
+from anime.core.workflow_records import ImportedInput, ImportedWorkflow, NamedModel, NewWorkflow
+from anime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,30 @@ class WorkflowImport:
                 if not any(model.name in problem.fault for model in missing)
             ],
         )
+
+
+def import_new_workflow(
+    new: NewWorkflow, classes: ServerClasses, settings: Settings
+) -> ImportedWorkflow:
+    """Write a workflow that a program or a form gives to the studio's folder, whole or not at all.
+
+    Raises:
+        InvalidWorkflow: it is none, cannot be converted, or prompt or output are in doubt.
+        AlreadyExists: the name is taken, and is not to be replaced.
+        ConfigurationError: the folder cannot take it.
+    """
+    store = own_store(settings)
+    store.refuse_taken(new.name, may_replace=new.replace)
+    source = workflow_in_json(json.dumps(new.workflow))
+    plan = plan_import(
+        new.name,
+        convert_and_propose(source, classes, settings.node_class_policy),
+        title=new.title or new.name,
+        choices=new.choices,
+        before=existing_workflow(new.name, settings) if new.replace else None,
+    )
+    store.save(new.name, plan.graph_text, plan.binding_text, may_replace=new.replace)
+    return plan.record()
 
 
 def convert_and_propose(

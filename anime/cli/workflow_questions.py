@@ -54,18 +54,8 @@ def show_plan(plan: "WorkflowImport") -> None:
 
 def tell_findings(plan: "WorkflowImport") -> None:
     """Write on stderr what is left out, lost, missing or refused by the server."""
-    record = plan.record()
-    for name, reason in record.left_out.items():
-        print_note(f"{name} is left out: {reason} Give --bind {name}=ID.INPUT.")
-    for name in record.lost:
-        print_note(f"{name} is lost: the new graph has no place for it.")
-    for warning in record.warnings:
-        print_note(warning)
-    for model in record.missing_models:
-        source = f"get it from {model.url}" if model.url else "the file does not say from where"
-        print_note(f"The server has no {model.name}; {source}.")
-    for problem in record.problems:
-        print_note(f"The server would refuse {problem}")
+    for remark in plan.record().remarks():
+        print_note(remark)
 
 
 def _answer(name: str, converted: "ConvertedWorkflow") -> str:

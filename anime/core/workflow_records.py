@@ -1,5 +1,7 @@
 """What is told of workflows: in a list, in full, and of one that was imported."""
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.core.bindings import WorkflowOutput
@@ -89,3 +91,16 @@ class ImportedWorkflow(BaseModel):
     missing_models: list[NamedModel] = Field(description="Files that the server does not have.")
     warnings: list[str] = Field(description="Where the conversion may not be what is meant.")
     problems: list[str] = Field(description="What the server would refuse as it is.")
+
+    def remarks(self) -> Iterator[str]:
+        """A sentence for each thing that a person should know: in doubt, lost, missing, refused."""
+        for name, reason in self.left_out.items():
+            yield f"{name} is left out: {reason}"
+        for name in self.lost:
+            yield f"{name} is lost: the new graph has no place for it."
+        yield from self.warnings
+        for model in self.missing_models:
+            source = f"get it from {model.url}" if model.url else "the file does not say from where"
+            yield f"The server has no {model.name}; {source}."
+        for problem in self.problems:
+            yield f"The server would refuse {problem}"

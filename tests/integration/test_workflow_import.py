@@ -252,6 +252,23 @@ async def test_a_file_that_is_no_workflow_is_refused_in_a_sentence(
     assert names_in(studio.own) == set()
 
 
+async def test_a_check_asks_the_server_what_it_lacks(studio: Studio, tmp_path: Path) -> None:
+    graph = text_to_image()
+    graph["30"] = node(
+        "LoraLoaderModelOnly", lora_name="gone.safetensors", strength_model=1.0, model=["1", 0]
+    )
+    graph["5"]["inputs"]["model"] = ["30", 0]
+    await studio.call("add", str(studio.write("glows.json", graph)), "--yes")
+    await studio.call("add", str(studio.write("plain.json", text_to_image())), "--yes")
+    assert (await studio.call("check", "glows")).code == 0
+    async with serving(RehearsalConfig(data_dir=tmp_path / "comfyui", port=0)) as url:
+        asked = await studio.call("check", "--server", ANIME_COMFYUI_URL=url)
+    assert asked.code == 1
+    verdicts = dict(line.split(maxsplit=1) for line in asked.out.splitlines() if line.strip())
+    assert '"gone.safetensors" does not exist' in verdicts["glows"]
+    assert verdicts["plain"].strip() == "good"  # a job takes another checkpoint
+
+
 async def test_a_workflow_goes_to_another_studio_as_two_files(studio: Studio) -> None:
     await studio.call("add", str(studio.write("mine.json", text_to_image())), "--yes")
     there = studio.folder / "there"
