@@ -3,6 +3,7 @@
 AnimeError
 ├── InvalidRequest            the request cannot be rendered as it is
 │   ├── InvalidWorkflow       a graph or its binding file is wrong
+│   │   └── WorkflowNotConvertible  no rule says what some nodes become in a graph
 │   └── PromptRejected        ComfyUI checked the graph and refused it
 ├── ComfyUIError              the server, or what it did with a prompt
 │   ├── ComfyUIUnreachable    it does not answer, or only with server errors
@@ -44,7 +45,10 @@ and how HTTP answers (`http_status`, and `slug` for the problem type).
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from anime.core.conversion.findings import NodeFinding
 from anime.core.job_status import FailureKind
+
+_MOST_REFUSALS = 5  # nodes that the message names; `refusals` has all
 
 
 class AnimeError(Exception):
@@ -72,6 +76,21 @@ class InvalidRequest(AnimeError):
 
 class InvalidWorkflow(InvalidRequest):
     slug = "invalid-workflow"
+
+
+class WorkflowNotConvertible(InvalidWorkflow):
+    """`refusals` has each node that cannot be converted, with the reason."""
+
+    slug = "workflow-not-convertible"
+
+    def __init__(self, refusals: tuple[NodeFinding, ...]) -> None:
+        listed = " ".join(map(str, refusals[:_MOST_REFUSALS]))
+        more = len(refusals) - _MOST_REFUSALS
+        super().__init__(
+            f"{listed} … and {more} more." if more > 0 else listed,
+            "Install what is missing in ComfyUI, or bypass or replace these nodes in its editor.",
+        )
+        self.refusals = refusals
 
 
 class PromptRejected(InvalidRequest):

@@ -12,6 +12,7 @@ from anime.cli.terminal import print_error
 from anime.errors import AnimeError
 from benchmarks import (
     batch,
+    corpus,
     events,
     idle,
     latency,
@@ -23,7 +24,7 @@ from benchmarks import (
     submit,
     throughput,
 )
-from benchmarks.effort import FULL, Effort
+from benchmarks.effort import FULL, CorpusPlace, Effort
 from benchmarks.report import Row
 from benchmarks.studio import Studio, open_studio
 
@@ -41,8 +42,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.measure,
     "submit": submit.measure,
 }
-# Needs no studio, but many minutes: runs only if it is named.
-STANDALONE: dict[str, Callable[[int], Awaitable[list[Row]]]] = {"search": search.measure}
+# Need no studio, but many minutes or files of yours: they run only if they are named.
+STANDALONE: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
+    "search": lambda effort: search.measure(effort.rows),
+    "corpus": lambda effort: corpus.measure(effort.corpus),
+}
 NAMES = ", ".join(BENCHMARKS | STANDALONE)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -50,7 +54,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def benchmarks(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but search if none.")
+        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but the last two if none.")
     ] = None,
     *,
     full: Annotated[bool, typer.Option("--full", help="In the sizes of the goals.")] = False,
@@ -61,6 +65,15 @@ def benchmarks(
     runs: Annotated[int | None, typer.Option(min=8, help="Separate runs for throughput.")] = None,
     generations: Annotated[int | None, typer.Option(min=10, help="For the memory.")] = None,
     rows: Annotated[int | None, typer.Option(min=1000, help="Of files, for the search.")] = None,
+    templates: Annotated[
+        str, typer.Option(metavar="FOLDER|PACKAGE==VERSION", help="Workflows, for the corpus.")
+    ] = "",
+    object_info: Annotated[
+        str, typer.Option(metavar="FILE|URL", help="Node classes, for the corpus.")
+    ] = "",
+    samples: Annotated[
+        str, typer.Option(metavar="FOLDER", help="What the editor exports, for the corpus.")
+    ] = "",
 ) -> None:
     """Measure our path beside a bare client of the same ComfyUI (ANIME_COMFYUI_URL, or ours)."""
     chosen = [name for name in BENCHMARKS | STANDALONE if name in (names or BENCHMARKS)]
@@ -74,6 +87,7 @@ def benchmarks(
         runs=runs or usual.runs,
         generations=generations or usual.generations,
         rows=rows or usual.rows,
+        corpus=CorpusPlace(templates, object_info, samples),
     )
     asyncio.run(_measure(chosen, effort))
 
@@ -83,7 +97,7 @@ async def _measure(names: Sequence[str], effort: Effort) -> None:
     found: dict[str, list[Row]] = {}
     try:
         for name in [name for name in names if name in STANDALONE]:
-            found[name] = await STANDALONE[name](effort.rows)
+            found[name] = await STANDALONE[name](effort)
             report.show(name, found[name])
         if in_studio := [name for name in names if name in BENCHMARKS]:
             async with open_studio() as studio:

@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class CorpusPlace:
+    """Where the workflows to convert are: see `corpus`."""
+
+    templates: str = ""
+    object_info: str = ""
+    samples: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Effort:
     """The sizes of the series. These take some ten minutes in all."""
 
@@ -18,6 +27,7 @@ class Effort:
     submits: int = 500
     status_seconds: float = 5.0
     rows: int = 1_000_000
+    corpus: CorpusPlace = CorpusPlace()
 
 
 # As the figures to reach are defined; about half an hour.

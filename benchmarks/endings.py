@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from redis.asyncio.client import PubSub
 from anime.core.job_status import JobStatus
 from anime.errors import StackError
 from anime.progress.keys import UPDATES_CHANNEL
+from anime.retry_policies import cancel_until_ended
 from anime.schemas import ProgressEvent
 
 TIMEOUT_SECONDS = 5.0
@@ -65,9 +66,7 @@ async def listen_for_endings(redis_url: str) -> AsyncIterator[Endings]:
         try:
             yield endings
         finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+            await cancel_until_ended(listening)
 
 
 async def _listen(channel: PubSub, endings: Endings) -> None:

@@ -10,7 +10,7 @@ from anime.db.notifications import SLOT
 from anime.db.repositories import Slot, SlotRepository, SlotRequest
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable
-from anime.retry_policies import RECORD
+from anime.retry_policies import RECORD, cancel_until_ended
 from tasks.progress import Reporter
 
 _log = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ async def hold_slot(
         try:
             yield
         finally:
-            renewal.cancel()
-            await asyncio.wait([renewal])
+            await cancel_until_ended(renewal)
     finally:
         await _give_back(database, request, size)
 

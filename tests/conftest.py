@@ -16,6 +16,7 @@ from tests.services import (
     migrated_databases,
     postgres_url,
     redis_url,
+    stack,
 )
 from tests.support.reaper import pytest_configure
 
@@ -29,6 +30,7 @@ __all__ = [
     "pytest_configure",
     "pytest_xdist_make_scheduler",
     "redis_url",
+    "stack",
 ]
 
 

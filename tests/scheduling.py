@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The tests of each of these folders share one running stack or server; the longest come first.
 SHARING = ("worker", "stack", "flows", "faults")
-# Half of its folder's time: with more than two workers it is worth a stack of its own.
+# It kills parts of its stack, and takes as long as the rest of its folder.
 SPLIT_OFF = "worker/test_generations.py"
 TURNS = ("worker", SPLIT_OFF, *SHARING[1:])
 

@@ -13,7 +13,9 @@ from anime.db.session import Database
 from anime.stack.postgres import embedded_postgres
 from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
+from tests.stack.conftest import StackUnderTest, new_stack
 from tests.support.pristine_database import PristineDatabase
+from tests.support.stack import running
 
 TEMPLATE = "migrated"
 _numbers = count(1)
@@ -109,3 +111,16 @@ async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
     """An embedded Valkey."""
     async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
         yield url
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files."""
+    given = {
+        "ANIME_TIMEZONE": "Asia/Tokyo",
+        "ANIME_WATCH": "true",
+        "ANIME_WATCH_SECONDS": "2",
+        "ANIME_SWEEP_SETTLE_SECONDS": "1",
+    }
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
+        yield stack

@@ -23,6 +23,7 @@ from anime.cli import (
     up,
     verify,
     worker,
+    workflow,
 )
 from anime.cli.error_boundary import run_command
 
@@ -45,6 +46,7 @@ app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
 app.add_typer(quarantine.quarantine)
+app.add_typer(workflow.workflow)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -12,6 +12,7 @@ from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.net.prefect_api import PrefectApi, RunState
 from anime.progress.updates import subscribe_updates
+from anime.retry_policies import cancel_until_ended
 from anime.schemas import JobSnapshot, ProgressEvent
 
 POLL_SECONDS = 1.0
@@ -47,8 +48,7 @@ async def watch_batch(
                 return state
             await asyncio.sleep(POLL_SECONDS)
     finally:
-        listener.cancel()
-        await asyncio.wait([listener])
+        await cancel_until_ended(listener)
 
 
 async def _listen(redis_url: str | None, display: BatchDisplay) -> None:

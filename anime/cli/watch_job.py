@@ -11,6 +11,7 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.progress.publisher import follow_job
+from anime.retry_policies import cancel_until_ended
 from anime.schemas import JobSnapshot, ProgressEvent
 
 POLL_SECONDS = 1.0
@@ -42,8 +43,7 @@ async def watch_job(
         display.show(_event_of(job))
         return job
     finally:
-        listener.cancel()
-        await asyncio.wait([listener])
+        await cancel_until_ended(listener)
 
 
 async def _listen(

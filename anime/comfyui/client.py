@@ -246,6 +246,11 @@ class ComfyUIClient:
             ),
         )
 
+    async def all_object_info(self) -> dict[str, JsonValue]:
+        """What the server says of all its node classes, as it says it; some megabytes."""
+        reply = await self._send(requests.all_object_info_request())
+        return protocol.decode_all_object_info(reply)
+
     async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
         """The inputs of these node classes; a class that the server lacks is left out."""
         names = sorted(set(classes))

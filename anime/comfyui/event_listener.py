@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidURI, WebSocketException
 
 from anime.comfyui.frames import FEATURE_FLAGS, decode_frame
 from anime.comfyui.models import Event
-from anime.retry_policies import COMFYUI_WEBSOCKET
+from anime.retry_policies import COMFYUI_WEBSOCKET, cancel_until_ended
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ class EventListener:
     async def close(self) -> None:
         """Stop listening at once."""
         if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancel_until_ended(self._task)
 
     async def wait_for_first_try(self) -> None:
         """Return when the first attempt to connect has succeeded or failed."""

@@ -173,6 +173,11 @@ def decode_job_cancellation(reply: Reply) -> bool | None:
     return is_cancelled if isinstance(is_cancelled, bool) else None
 
 
+def decode_all_object_info(reply: Reply) -> dict[str, Json]:
+    """Every node class as the server describes it."""
+    return _object(reply)
+
+
 def decode_object_info(reply: Reply, class_name: str) -> NodeInfo | None:
     """A node class with its inputs; None for a class that the server does not have."""
     if reply.status == 404:

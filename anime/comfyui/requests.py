@@ -89,6 +89,11 @@ def free_request(*, unload_models: bool, free_memory: bool) -> Request:
     return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
 
 
+def all_object_info_request() -> Request:
+    """GET /object_info: every class."""
+    return Request("GET", "/object_info")
+
+
 def object_info_request(class_name: str) -> Request:
     """GET /object_info/{class}."""
     return Request("GET", f"/object_info/{quote(class_name, safe='')}")
@@ -97,11 +102,6 @@ def object_info_request(class_name: str) -> Request:
 def node_replacements_request() -> Request:
     """GET /node_replacements; older servers answer 404."""
     return Request("GET", "/node_replacements")
-
-
-def all_object_info_request() -> Request:
-    """GET /object_info: every class, some megabytes. Not for a render: writing it takes time."""
-    return Request("GET", "/object_info")
 
 
 def features_request() -> Request:

@@ -7,6 +7,7 @@ never raises, and is bounded.
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -76,6 +77,18 @@ def png_texts(png: bytes) -> dict[str, str]:
     for kind, body in _chunks(png):
         texts.add(kind, bytes(body[: MAX_TEXT_BYTES + 1]))
     return texts.found
+
+
+def has_other_text(png: bytes, keyword: str) -> bool:
+    """Whether a PNG has two texts of that keyword which differ; `png_texts` gives the first."""
+    begin = f"{keyword}\0".encode("latin-1")
+    texts = (
+        _DECODERS[kind](bytes(body[: MAX_TEXT_BYTES + 1]))
+        for kind, body in _chunks(png)
+        if kind in _DECODERS and body[: len(begin)] == begin
+    )
+    first = next(texts, None)
+    return any(text != first for text in islice(texts, _MAX_TEXTS))
 
 
 class PngTexts:

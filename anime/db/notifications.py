@@ -13,7 +13,7 @@ from psycopg import Error
 from sqlalchemy import URL
 
 from anime.db.bounded import BoundedConnection, connect_arguments
-from anime.retry_policies import ROW_NOTIFICATIONS
+from anime.retry_policies import ROW_NOTIFICATIONS, cancel_until_ended
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ class NotificationListener:
     async def close(self) -> None:
         """End the connection, at once."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await cancel_until_ended(self._task)
             self._task = None
 
     async def _listen(self) -> None:

@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anime.jobs.reconciler import Reconciler
 from anime.jobs.redis_queue import RedisQueueConsumer
 from anime.jobs.service import JobService
+from anime.retry_policies import cancel_until_ended
 from anime.settings.addresses import redis_address
 
 # A busy Prefect answers slowly; with one dispatch at a time, workers would wait for runs.
 DISPATCHERS = 3
-_SHUTDOWN_SECONDS = 0.5
-_SHUTDOWN_ROUNDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -36,27 +35,12 @@ async def background_work(service: JobService, *, takes_redis_queue: bool) -> As
         yield
     finally:
         await service.dispatcher.finish()
-        await _end(tasks)
+        await cancel_until_ended(*tasks)
 
 
 def reconciler_of(service: JobService) -> Reconciler:
     """The reconciler of this service's jobs."""
     return Reconciler(service.database, service.dispatcher, service.canceller)
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel the tasks, and again: redis-py can swallow a cancellation up to Python 3.11.
-
-    https://github.com/python/cpython/issues/86296
-    """
-    left = set(tasks)
-    for _ in range(_SHUTDOWN_ROUNDS):
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_SHUTDOWN_SECONDS)
-        if not left:
-            return
-    _log.error("%d background tasks cannot be stopped", len(left))
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

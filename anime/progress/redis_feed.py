@@ -21,6 +21,7 @@ from anime.progress.keys import (
 )
 from anime.progress.snapshot_reader import SnapshotReader
 from anime.progress.updates import event_in, subscribe_channels
+from anime.retry_policies import cancel_until_ended
 from anime.schemas import Preview
 
 _log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ _log = logging.getLogger(__name__)
 SILENCE_SECONDS = 5.0  # the row of a job silent for so long is read: its end may not be published
 MAX_JOBS_PER_QUERY = 500  # rows in one query
 RENEW_SECONDS = PREVIEWS_TTL_SECONDS / 3
-STOP_SECONDS = 1.0
 
 
 class RedisFeed:
@@ -52,10 +52,7 @@ class RedisFeed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while pending := [task for task in self._tasks if not task.done()]:
-            for task in pending:  # again, as up to Python 3.11 redis-py can swallow the first
-                task.cancel()
-            await asyncio.wait(pending, timeout=STOP_SECONDS)
+        await cancel_until_ended(*self._tasks)
 
     async def request_previews(self, job_id: UUID | None) -> None:
         """Request previews of the job from workers for some seconds; None means all jobs."""

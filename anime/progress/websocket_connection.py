@@ -26,6 +26,7 @@ from anime.progress.websocket_messages import (
     status_frame,
 )
 from anime.progress.websocket_protocol import send_channel_of
+from anime.retry_policies import cancel_until_ended
 
 MAX_SUBSCRIPTIONS = 256  # of one client
 MESSAGES_PER_SECOND, BURST = 50, 200  # of one client; beyond them it is read later
@@ -59,8 +60,7 @@ class WebSocketConnection:
                 await self._read()
         finally:
             self._unsubscribe_all()
-            sending.cancel()
-            await asyncio.wait([sending])
+            await cancel_until_ended(sending)
 
     def put(self, update: Update) -> None:
         """Send an update now, or once the client has taken those before it."""

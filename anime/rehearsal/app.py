@@ -25,6 +25,7 @@ from anime.rehearsal.prompt_routes import PromptRoutes
 from anime.rehearsal.prompt_worker import PromptWorker
 from anime.rehearsal.replies import empty_reply
 from anime.rehearsal.server_routes import FEATURES, ServerRoutes
+from anime.retry_policies import cancel_until_ended
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,7 @@ def build_app(config: RehearsalConfig) -> Starlette:
         task = asyncio.create_task(worker.run())
         task.add_done_callback(_log_failure)
         yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await cancel_until_ended(task)
 
     app = Starlette(
         routes=[Mount("/api", Router((*routes, *job_routes), redirect_slashes=False)), *routes],

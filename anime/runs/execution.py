@@ -25,6 +25,7 @@ from anime.errors import (
     JobCancelled,
     LeaseLost,
 )
+from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
 from anime.schemas import GenerationRequest
 from blocks.studio_blocks import StudioBlocks
@@ -172,7 +173,7 @@ async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
                 group.create_task(label_run(run.request))
                 renewal = group.create_task(_renew_regularly(run, lease, bar))
                 yield
-                renewal.cancel()
+                await cancel_until_ended(renewal)
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
         if bar.has_moved or not run.connections.is_shared:  # many short renders need no bar

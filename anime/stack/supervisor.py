@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import islice
 
 from anime.errors import StackError
-from anime.retry_policies import PART_RESTART
+from anime.retry_policies import PART_RESTART, cancel_until_ended
 from anime.stack.parts import Part, PartState, PartStatus, StatusListener, ignore_status
 from anime.stack.process import PartProcess, describe_exit, launch, lower_priority, part_error, stop
 from anime.stack.start_progress import StartProgress
@@ -154,9 +154,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop the stages, the last one first; no process is left when this returns."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_until_ended(*self._tasks)
         for stage in reversed(self._stages):
             await asyncio.gather(*(supervised.stop() for supervised in stage))
         self._stages.clear()

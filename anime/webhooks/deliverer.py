@@ -11,7 +11,7 @@ from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, DeliveryFailed
-from anime.retry_policies import WEBHOOK_DELAYS_SECONDS, webhook_delay
+from anime.retry_policies import WEBHOOK_DELAYS_SECONDS, cancel_until_ended, webhook_delay
 from anime.settings import Settings
 from anime.webhooks.policy import signing_key
 from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
@@ -40,8 +40,7 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await cancel_until_ended(task)
 
 
 class Deliverer:

@@ -97,14 +97,14 @@ class WarmWorker(
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:  # as every context manager gets it
+        from anime.retry_policies import cancel_until_ended
+
         self._stop_task = self._stop_task or asyncio.create_task(asyncio.sleep(0))
         if exc_info[0] is None:  # --run-once: nobody stopped it, it has nothing more to do
             await self.run_pool.wait_until_idle(None)
         self.run_pool.end_all(EndReason.HANDED_BACK)
         await self.run_pool.wait_until_idle(MAX_END_SECONDS)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await cancel_until_ended(*self._background)
         self.run_pool.close()
         try:
             await super().__aexit__(*exc_info)

@@ -170,10 +170,11 @@ async def test_a_second_run_of_a_live_job_stands_back(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
-    first = asyncio.create_task(generate(prompt="mine", job_id=job_id, **SLOW))
+    slow = {**SLOW, "steps": 60}  # than it takes a busy machine to begin another run
+    first = asyncio.create_task(generate(prompt="mine", job_id=job_id, **slow))
     await first_event(studio, job_id, 10)
     with pytest.raises(LeaseLost, match="belongs to run"):
-        await generate(prompt="mine", job_id=job_id, **SLOW)
+        await generate(prompt="mine", job_id=job_id, **slow)
     [path] = await asyncio.wait_for(first, HUNG_SECONDS)
     assert [str(path)] == [str(found) for found in studio.library_files()]
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:

@@ -411,7 +411,7 @@ async def test_doctor_is_content_with_a_studio_in_order(anime: Commands) -> None
     findings = json.loads(done.out)
     assert [finding for finding in findings if not finding["ok"]] == []
     [comfyui] = [finding for finding in findings if finding["system"] == "comfyui"]
-    assert "features supports_preview_metadata; no node packages" in comfyui["detail"]
+    assert "supports_preview_metadata; no node packages" in comfyui["detail"]
     assert done.code == 0
 
 

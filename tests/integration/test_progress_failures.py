@@ -21,7 +21,7 @@ from anime.progress import publisher as progress
 from anime.progress import redis_feed, updates, websocket_connection
 from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
-from anime.retry_policies import RetryPolicy
+from anime.retry_policies import RetryPolicy, cancel_until_ended
 from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
     Api,
@@ -205,9 +205,7 @@ async def test_f52_a_server_that_falls_silent_is_left_for_a_new_connection(
     async with server, asyncio.timeout(SOON_SECONDS):
         for _ in range(2):
             await connections.get()
-        while not listening.done():
-            listening.cancel()  # again, as up to Python 3.11 redis-py can swallow the first
-            await asyncio.wait([listening], timeout=0.2)
+        await cancel_until_ended(listening)
     assert listening.cancelled()
 
 

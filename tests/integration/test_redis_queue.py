@@ -132,8 +132,10 @@ async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_em
 ) -> None:
     monkeypatch.setattr(redis_queue, "RECOVERY_SECONDS", 0.2)
 
+    is_done = asyncio.Event()  # a cancellation could be swallowed by redis-py
+
     async def feed() -> None:
-        while True:
+        while not is_done.is_set():
             if await redis.llen(QUEUE) < 5:
                 await enqueue(redis)
             await asyncio.sleep(0.005)  # a list gives no sign when it becomes short
@@ -151,8 +153,8 @@ async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_em
             async with asyncio.timeout(SECONDS):
                 await until_job(office.database, UUID(left))
         finally:
-            feeding.cancel()
-            await asyncio.wait([feeding])
+            is_done.set()
+            await feeding
             await redis.delete(QUEUE)
 
 

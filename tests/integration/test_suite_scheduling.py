@@ -7,7 +7,7 @@ from subprocess import run
 import pytest
 
 from anime.settings import PROJECT_DIR
-from tests.scheduling import SHARING, TURNS
+from tests.scheduling import SHARING, TURNS, group_of, turn_of
 from tests.support.waiting import HUNG_SECONDS
 
 TESTS = 6  # in each file
@@ -81,6 +81,6 @@ def test_other_folders_are_spread_by_file(ran: list[tuple[str, str]]) -> None:
 
 def test_the_groups_that_take_longest_begin(ran: list[tuple[str, str]]) -> None:
     for worker in ("gw0", "gw1"):
-        folders = [Path(file).parts[0] for by, file in ran if by == worker]
-        turns = [[*SHARING, "integration"].index(folder) for folder in folders]
+        groups = [group_of(f"tests/{file}::test_sample") for by, file in ran if by == worker]
+        turns = [turn_of(group) for group in groups]
         assert turns == sorted(turns)

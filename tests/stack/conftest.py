@@ -1,17 +1,14 @@
 """The whole stack as a person runs it: `anime up` in a process of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
-import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
-from tests.support.stack import RunningStack, running
+from tests.support.stack import RunningStack
 from tests.support.waiting import HUNG_SECONDS
 
 STEP_SECONDS = "0.02"
@@ -49,7 +46,7 @@ class StackUnderTest(RunningStack):
                 if job["status"] in FINAL:
                     found = await api.get("/api/anime/files", params={"job": job_id})
                     return {**job, "files": found.raise_for_status().json()["items"]}
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.25)
 
     async def hash_of_ended(self, job_id: str) -> dict[str, str]:
         """The job's hash in Redis when it says that the job has ended."""
@@ -80,18 +77,6 @@ class StackUnderTest(RunningStack):
         async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
             while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] == 0:
                 await asyncio.sleep(0.1)
-
-
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
-    """One running stack for all tests that only use it; it watches for new files."""
-    watching = {
-        "ANIME_WATCH": "true",
-        "ANIME_WATCH_SECONDS": "2",
-        "ANIME_SWEEP_SETTLE_SECONDS": "1",
-    }
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **watching)) as stack:
-        yield stack
 
 
 def new_stack(folder: Path, **given: str) -> StackUnderTest:

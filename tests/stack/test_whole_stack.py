@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import stat
 import sys
 from http import HTTPStatus
 from pathlib import Path
@@ -13,6 +14,8 @@ import httpx
 import psutil
 import pytest
 
+from anime.settings import load_settings
+from anime.settings.stack_record import record_path
 from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
 
@@ -136,6 +139,29 @@ async def test_the_start_tells_where_everything_is(stack: StackUnderTest) -> Non
     assert ["API", f"{stack.record.parts['api'].url}/docs"] in told
 
 
+async def test_other_terminals_find_the_stack_by_its_record(stack: StackUnderTest) -> None:
+    parts = stack.record.parts
+    assert set(parts) == {"postgresql", "valkey", "prefect", "rehearsal", "api", "worker"}
+    assert stat.S_IMODE(record_path(stack.home).stat().st_mode) == 0o600
+    found = load_settings(home=stack.home)
+    assert found.prefect_api_url == stack.record.settings["prefect_api_url"]
+    assert found.comfyui_url == parts["rehearsal"].url
+
+
+async def test_a_second_stack_in_the_folder_is_refused(stack: StackUnderTest) -> None:
+    again = await stack.anime("up")
+    assert again.returncode == 1
+    assert "already runs" in again.stderr
+    assert set(stack.record.parts) > {"prefect", "worker"}
+
+
+async def test_schedules_are_in_the_studios_zone(stack: StackUnderTest) -> None:
+    async with stack.prefect() as prefect:
+        deployment = (await prefect.get("/deployments/name/cleanup/cleanup")).json()
+    zones = [each["schedule"]["timezone"] for each in deployment["schedules"]]
+    assert zones == [stack.environment["ANIME_TIMEZONE"]]
+
+
 async def test_the_form_in_prefect_has_every_field_described(stack: StackUnderTest) -> None:
     async with stack.prefect() as prefect:
         deployment = (await prefect.get("/deployments/name/generate/generate")).json()
@@ -174,6 +200,7 @@ async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
     assert len(running) >= 5
     assert await stack.stop(signal.SIGINT) == 0
     assert [pid for pid in running if psutil.pid_exists(pid)] == []
+    assert not record_path(stack.home).exists()
     stopped = await stack.anime("files")
     assert stopped.returncode == 1
     assert "anime up" in stopped.stderr

@@ -9,7 +9,7 @@ import pytest
 import anime.core
 
 MODULES = [
-    *(f"anime.core.{module.name}" for module in pkgutil.iter_modules(anime.core.__path__)),
+    *(module.name for module in pkgutil.walk_packages(anime.core.__path__, "anime.core.")),
     "benchmarks.timing",
 ]
 

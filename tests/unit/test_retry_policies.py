@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from anime import retry_policies
 from anime.errors import DatabaseUnavailable, InvalidRequest
-from anime.retry_policies import RetryPolicy, webhook_delay
+from anime.retry_policies import RetryPolicy, cancel_until_ended, webhook_delay
 
 AT_ONCE = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=3)
 AWAY = DatabaseUnavailable("PostgreSQL is away.", "Wait.")
@@ -133,3 +134,43 @@ def test_webhooks_are_tried_for_about_a_day(chance: float) -> None:
     assert given_up == len(retry_policies.WEBHOOK_DELAYS_SECONDS)
     assert waits[given_up:] == [None] * (19 - given_up)
     assert 18 * 3600 < sum(wait for wait in waits if wait) < 30 * 3600
+
+
+async def swallow(cancellations: int) -> None:
+    """Wait for ever, and go on after so many cancellations, as `asyncio.wait_for` can."""
+    for _ in range(cancellations):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+async def test_a_task_that_swallows_a_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry_policies, "CLEANUP_SECONDS", 0.01)
+    tasks = [asyncio.create_task(swallow(number)) for number in range(3)]
+    await asyncio.sleep(0)  # they wait now
+    await cancel_until_ended(*tasks)
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_tasks_that_have_ended_are_not_waited_for() -> None:
+    ended = asyncio.create_task(asyncio.sleep(0, "the result"))
+    await ended
+    await cancel_until_ended()
+    await cancel_until_ended(ended)
+    assert ended.result() == "the result"
+
+
+async def test_a_task_that_no_cancellation_ends_is_logged_and_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retry_policies, "CLEANUP_SECONDS", 0.01)
+    monkeypatch.setattr(retry_policies, "MAX_CANCELLATIONS", 2)
+    deaf = asyncio.create_task(swallow(2), name="deaf")
+    await asyncio.sleep(0)
+    await cancel_until_ended(deaf)
+    assert not deaf.done()
+    assert "deaf" in caplog.text
+    await cancel_until_ended(deaf)
+    assert deaf.cancelled()

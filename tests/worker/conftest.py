@@ -29,8 +29,7 @@ from prefect.states import Cancelling
 from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
-from tests.stack.conftest import StackUnderTest, new_stack
-from tests.support.stack import running
+from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
 
 
@@ -154,7 +153,7 @@ class Site:
                 run = await self.run(run_id)
                 if run.state and (run.state.name in states if states else run.state.is_final()):
                     return run
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.25)
 
     async def until_all(self, run_ids: Sequence[UUID], *states: str) -> list[FlowRun]:
         return [await self.until(run_id, *states) for run_id in run_ids]
@@ -172,14 +171,6 @@ class Site:
                 if len(lines) >= at_least:
                     return lines
                 await asyncio.sleep(0.2)
-
-
-@pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
-    """One running stack; its own worker has its own pool. A dead run's job is soon free."""
-    folder = tmp_path_factory.mktemp("worker-stack")
-    async with running(new_stack(folder, ANIME_LEASE_SECONDS="15")) as stack:
-        yield stack
 
 
 @pytest.fixture

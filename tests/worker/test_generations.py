@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,30 +11,45 @@ from uuid import UUID
 import httpx
 import psutil
 import pytest
+import pytest_asyncio
 
 from anime.core.job_status import Stage
-from tests.stack.conftest import StackUnderTest
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.server import serving
+from tests.stack.conftest import StackUnderTest, new_stack
+from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
 
 SLOW = 150  # sampler steps, 3 s of rendering
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """A stack of their own, in which a dead run's job is soon free."""
+    folder = tmp_path_factory.mktemp("generations")
+    async with running(new_stack(folder, ANIME_LEASE_SECONDS="15")) as stack:
+        yield stack
+
+
 @pytest.mark.parametrize("kind", ["anime-warm", "process"])
 async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
-    stack: StackUnderTest, site: Site, kind: str
+    stack: StackUnderTest, site: Site, kind: str, tmp_path: Path
 ) -> None:
-    await site.start_worker(kind=kind)
-    run_id = await site.order(
-        "flows.generate.generate", prompt="no", steps=900, width=64, height=64
-    )
-    await _until_stage(stack, str(run_id), "rendering")
-    await site.cancel(run_id)
-    run = await site.until(run_id)
-    assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
-    job = await stack.job(str(run_id))
-    assert (job["status"], job["files"]) == ("cancelled", [])
-    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
+    # Its steps take a second: a worker may need half a minute to hear of the cancellation.
+    slow = RehearsalConfig(data_dir=tmp_path / "slow", port=0, step_seconds=1.0)
+    async with serving(slow) as comfyui_url:
+        await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
+        run_id = await site.order(
+            "flows.generate.generate", prompt="no", steps=900, width=64, height=64
+        )
+        await _until_stage(stack, str(run_id), "rendering")
+        await site.cancel(run_id)
+        run = await site.until(run_id)
+        assert (run.state_name, run.name, set(run.tags)) == ("Cancelled", "no", {"image"})
+        job = await stack.job(str(run_id))
+        assert (job["status"], job["files"]) == ("cancelled", [])
+        assert await _queue(comfyui_url) == {"queue_running": [], "queue_pending": []}
 
 
 async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
@@ -84,7 +100,10 @@ async def test_runs_at_each_stage_can_be_cancelled(stack: StackUnderTest, site: 
         await site.cancel(run_id)
     assert {run.state_name for run in await site.until_all(runs)} == {"Cancelled"}
     assert {(await stack.job(str(run_id)))["status"] for run_id in runs} == {"cancelled"}
-    assert await _queue(stack) == {"queue_running": [], "queue_pending": []}
+    assert await _queue(stack.record.settings["comfyui_url"]) == {
+        "queue_running": [],
+        "queue_pending": [],
+    }
     after = await site.until(await site.order("sleeps", path=site.path))
     assert after.state_name == "Completed"
 
@@ -154,12 +173,12 @@ async def _until_stage(
 ) -> dict[str, Any]:  # a job's JSON
     async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
         while (job := (await api.get(f"/api/anime/jobs/{job_id}")).json()).get("stage") != stage:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
     return dict(job)
 
 
-async def _queue(stack: StackUnderTest) -> Any:  # ComfyUI's JSON
-    async with httpx.AsyncClient(base_url=stack.record.settings["comfyui_url"]) as http:
+async def _queue(comfyui_url: str) -> Any:  # ComfyUI's JSON
+    async with httpx.AsyncClient(base_url=comfyui_url) as http:
         return (await http.get("/queue")).json()
 
 
@@ -176,7 +195,7 @@ async def _assert_completed_by_one_prompt(
 async def _until_rendered(stack: StackUnderTest, prompt: str, *, at_least: int) -> None:
     async with asyncio.timeout(HUNG_SECONDS):
         while len(await _rendered(stack, prompt)) < at_least:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
 
 async def _rendered(stack: StackUnderTest, prompt: str) -> list[str]:

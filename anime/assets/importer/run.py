@@ -42,6 +42,7 @@ from anime.core.sweep_plan import (
 from anime.db.advisory_lock import SWEEP, AdvisoryLock, advisory_lock
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
+from anime.retry_policies import cancel_until_ended
 
 _BATCH = 500  # files
 
@@ -189,8 +190,7 @@ class _Sweep:
                 yield await coming
         finally:
             if coming is not None:
-                coming.cancel()
-                await asyncio.wait([coming])
+                await cancel_until_ended(coming)
 
     async def _settled(self, finding: ScanResult) -> AsyncIterator[Sequence[ScannedFile]]:
         """The files that rest, batch by batch; those just written get a second look at the end."""

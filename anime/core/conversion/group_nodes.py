@@ -1,0 +1,229 @@
+"""Group nodes, which subgraphs have replaced: each becomes a subgraph of its own.
+
+A group node says little of which of its values and slots belong to which inner node. It is
+converted where their number, names and types leave one way only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from pydantic import ValidationError
+
+from anime.core.conversion.bridging import is_compatible
+from anime.core.conversion.editor_format import (
+    SUBGRAPH_INPUTS,
+    SUBGRAPH_OUTPUTS,
+    EditorLink,
+    EditorNode,
+    EditorWorkflow,
+    Subgraph,
+    SubgraphSlot,
+)
+
+_PREFIXES = ("workflow>", "workflow/")
+
+
+class _Ambiguous(Exception):
+    """It is not certain what a group node stands for."""
+
+
+@dataclass(frozen=True)
+class _InnerLink:
+    origin: int
+    origin_slot: int
+    target: int
+    target_slot: int
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A group as the file defines it; nodes are known by their place in it."""
+
+    nodes: tuple[EditorNode, ...]
+    links: tuple[_InnerLink, ...]
+    shown_outputs: frozenset[tuple[int, int]]  # those that are shown although they are linked
+
+    def free_inputs(self) -> Iterator[tuple[int, int]]:
+        """Node and slot of each input that nothing in the group feeds."""
+        fed = {(link.target, link.target_slot) for link in self.links}
+        for place, node in enumerate(self.nodes):
+            for slot in range(len(node.inputs)):
+                if (place, slot) not in fed:
+                    yield place, slot
+
+    def free_outputs(self) -> Iterator[tuple[int, int]]:
+        """Node and slot of each output that is shown outside."""
+        used = {(link.origin, link.origin_slot) for link in self.links} - self.shown_outputs
+        for place, node in enumerate(self.nodes):
+            for slot in range(len(node.outputs)):
+                if (place, slot) not in used:
+                    yield place, slot
+
+
+def with_subgraphs(workflow: EditorWorkflow) -> tuple[EditorWorkflow, dict[str, str]]:
+    """The workflow with a subgraph for each group node, and why some remain, by node id.
+
+    The editor gives fresh ids to the inner nodes first, then to the group node itself.
+    """
+    if not any(node.type.startswith(_PREFIXES) for node in workflow.nodes):
+        return workflow, {}
+    numbers = count(1 + max([workflow.last_node_id, *_numeric_ids(workflow)]))
+    faults: dict[str, str] = {}
+    renamed: dict[str, EditorNode] = {}
+    subgraphs: list[Subgraph] = []
+    for node in workflow.nodes:
+        if not node.type.startswith(_PREFIXES):
+            continue
+        try:
+            subgraph = _subgraph_of(node, _group_of(node, workflow.group_nodes), numbers)
+        except _Ambiguous as fault:
+            faults[node.id] = f"it is a group node: {fault}"
+            continue
+        subgraphs.append(subgraph)
+        update = {"id": str(next(numbers)), "type": subgraph.id, "widgets_values": None}
+        renamed[node.id] = node.model_copy(update=update)
+    return _replaced(workflow, renamed, subgraphs), faults
+
+
+def _numeric_ids(workflow: EditorWorkflow) -> list[int]:
+    ids = (node.id for graph in workflow.graphs() for node in graph.nodes)
+    return [int(each) for each in ids if each.isascii() and each.isdigit()]
+
+
+def _replaced(
+    workflow: EditorWorkflow, renamed: Mapping[str, EditorNode], subgraphs: Sequence[Subgraph]
+) -> EditorWorkflow:
+    ids = {old: node.id for old, node in renamed.items()}
+    return workflow.model_copy(
+        update={
+            "nodes": tuple(renamed.get(node.id, node) for node in workflow.nodes),
+            "links": tuple(
+                link.model_copy(
+                    update={
+                        "origin_id": ids.get(link.origin_id, link.origin_id),
+                        "target_id": ids.get(link.target_id, link.target_id),
+                    }
+                )
+                for link in workflow.links
+            ),
+            "subgraphs": (*workflow.subgraphs, *subgraphs),
+        }
+    )
+
+
+def _group_of(node: EditorNode, groups: Mapping[str, Any]) -> _Group:
+    name = node.type.removeprefix(_PREFIXES[0]).removeprefix(_PREFIXES[1])
+    saved = groups.get(name)
+    if not isinstance(saved, dict):
+        raise _Ambiguous("the file does not say what is in it.")
+    try:
+        nodes = tuple(
+            EditorNode.model_validate({**inner, "id": str(place)})
+            for place, inner in enumerate(saved.get("nodes") or ())
+        )
+        links = tuple(_InnerLink(*map(int, link[:4])) for link in saved.get("links") or ())
+        shown = frozenset((int(each[0]), int(each[1])) for each in saved.get("external") or ())
+    except (ValidationError, TypeError, ValueError, IndexError):
+        raise _Ambiguous("what the file says of it cannot be read.") from None
+    if any(inner.type.startswith(_PREFIXES) for inner in nodes):
+        raise _Ambiguous("another group node is in it.")
+    return _Group(nodes, links, shown)
+
+
+def _subgraph_of(node: EditorNode, group: _Group, numbers: Iterator[int]) -> Subgraph:
+    """The subgraph that a group node stands for, its values in the inner nodes."""
+    inputs, outputs = list(group.free_inputs()), list(group.free_outputs())
+    _refuse_other_slots(node, group, inputs, outputs)
+    values = _values_of(node, group)
+    ids = [str(next(numbers)) for _ in group.nodes]
+    link_ids = map(str, count(1))
+    links = [
+        EditorLink(
+            id=next(link_ids),
+            origin_id=_at(ids, link.origin),
+            origin_slot=link.origin_slot,
+            target_id=_at(ids, link.target),
+            target_slot=link.target_slot,
+        )
+        for link in group.links
+    ]
+    for place, (inner, slot) in enumerate(inputs):
+        links.append(
+            EditorLink(
+                id=next(link_ids),
+                origin_id=SUBGRAPH_INPUTS,
+                origin_slot=place,
+                target_id=ids[inner],
+                target_slot=slot,
+            )
+        )
+    for place, (inner, slot) in enumerate(outputs):
+        links.append(
+            EditorLink(
+                id=next(link_ids),
+                origin_id=ids[inner],
+                origin_slot=slot,
+                target_id=SUBGRAPH_OUTPUTS,
+                target_slot=place,
+            )
+        )
+    nodes = tuple(
+        _linked(inner, ids[place], values[place], links) for place, inner in enumerate(group.nodes)
+    )
+    return Subgraph(
+        id=f"{node.type}#{node.id}",
+        name=node.type,
+        nodes=nodes,
+        links=tuple(links),
+        inputs=tuple(SubgraphSlot(name=slot.name, type=slot.type) for slot in node.inputs),
+        outputs=tuple(SubgraphSlot(name=slot.name, type=slot.type) for slot in node.outputs),
+    )
+
+
+def _refuse_other_slots(
+    node: EditorNode,
+    group: _Group,
+    inputs: Sequence[tuple[int, int]],
+    outputs: Sequence[tuple[int, int]],
+) -> None:
+    """Make sure that the slots of the group node are the free ones of its inner nodes."""
+    inner_inputs = [group.nodes[place].inputs[slot] for place, slot in inputs]
+    inner_outputs = [group.nodes[place].outputs[slot] for place, slot in outputs]
+    same_inputs = len(inner_inputs) == len(node.inputs) and all(
+        outer.name.endswith(inner.name) and is_compatible(outer.type, inner.type)
+        for outer, inner in zip(node.inputs, inner_inputs, strict=True)
+    )
+    same_outputs = [slot.type for slot in inner_outputs] == [slot.type for slot in node.outputs]
+    if not (same_inputs and same_outputs):
+        raise _Ambiguous("which slot belongs to which inner node is not certain.")
+
+
+def _values_of(node: EditorNode, group: _Group) -> list[list[Any]]:
+    """The group node's values, shared out to the inner nodes in their order."""
+    counts = [len(inner.values) for inner in group.nodes]
+    values = list(node.values)
+    if values and len(values) != sum(counts):
+        raise _Ambiguous("which value belongs to which inner node is not certain.")
+    if not values:
+        return [list(inner.values) for inner in group.nodes]
+    return [[values.pop(0) for _ in range(each)] for each in counts]
+
+
+def _linked(
+    inner: EditorNode, node_id: str, values: list[Any], links: Sequence[EditorLink]
+) -> EditorNode:
+    """An inner node with its id in the subgraph, its values, and the links that it has there."""
+    by_slot = {link.target_slot: link.id for link in links if link.target_id == node_id}
+    slots = tuple(
+        slot.model_copy(update={"link": by_slot.get(place)})
+        for place, slot in enumerate(inner.inputs)
+    )
+    return inner.model_copy(update={"id": node_id, "inputs": slots, "widgets_values": values})
+
+
+def _at(ids: Sequence[str], place: int) -> str:
+    if not 0 <= place < len(ids):
+        raise _Ambiguous("a link in it leads nowhere.")
+    return ids[place]

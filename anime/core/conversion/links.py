@@ -1,0 +1,183 @@
+"""Where a link comes from, once everything that the server never sees is taken out of the way."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from anime.core.conversion.bridging import bridged_input
+from anime.core.conversion.definitions import (
+    ANY_TYPE,
+    AUTOGROW,
+    MATCH_TYPE,
+    InputDefinition,
+    NodeDefinition,
+)
+from anime.core.conversion.editor_format import (
+    BYPASSED,
+    NEVER,
+    SUBGRAPH_INPUTS,
+    EditorLink,
+    EditorNode,
+)
+from anime.core.conversion.scopes import InstanceScope, Scope
+from anime.core.conversion.widgets import WidgetValues
+
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+VIRTUAL = frozenset({"Note", "MarkdownNote", REROUTE, PRIMITIVE})
+
+
+class LinkCycle(Exception):
+    """A link leads back to itself, through nodes that the server never sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The output of a node that the server runs."""
+
+    scope: Scope
+    node: EditorNode
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceInput:
+    """An input of an instance that is not linked: it may hold a value. `scope` is the inside."""
+
+    scope: InstanceScope
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """A PrimitiveNode, whose value reaches only what it is linked to itself."""
+
+    node: EditorNode
+
+
+LinkOrigin: TypeAlias = Output | InstanceInput | Primitive | None
+_Step: TypeAlias = tuple[Scope, str]  # a link, by id
+
+
+class LinkFollower:
+    """Follows links back to their origin, and remembers those that it has followed."""
+
+    def __init__(self) -> None:
+        self._origins: dict[tuple[int, str, str], LinkOrigin] = {}
+
+    def origin_of(self, scope: Scope, link_id: str, wanted: str) -> LinkOrigin:
+        """Where the link comes from; None for a link that leads nowhere.
+
+        Raises:
+            LinkCycle: it leads back to itself.
+        """
+        passed: dict[tuple[int, str, str], None] = {}
+        step: _Step | LinkOrigin = (scope, link_id)
+        while isinstance(step, tuple):
+            key = (id(step[0]), step[1], wanted)
+            if key in self._origins:
+                step = self._origins[key]
+                break
+            link = step[0].graph.links_by_id.get(step[1])
+            if key in passed:
+                raise LinkCycle
+            passed[key] = None
+            node = step[0].graph.nodes_by_id.get(link.origin_id) if link else None
+            step = _before(step[0], link, node, wanted)
+        self._origins |= dict.fromkeys(passed, step)
+        return step
+
+
+def _before(
+    scope: Scope, link: EditorLink | None, node: EditorNode | None, wanted: str
+) -> "_Step | LinkOrigin":
+    """The link that is meant by one to something virtual, or the origin."""
+    if link is None or link.origin_slot < 0:
+        return None
+    if link.origin_id == SUBGRAPH_INPUTS and isinstance(scope, InstanceScope):
+        return _outside(scope, link.origin_slot)
+    if node is None or node.mode == NEVER:
+        return None
+    if node.type == REROUTE:
+        first = next(iter(node.inputs), None)
+        return (scope, first.link) if first and first.link is not None else None
+    if node.mode == BYPASSED:
+        bridge = _bridge(scope, node, link.origin_slot, wanted)
+        return None if bridge is None else (scope, bridge)
+    if node.type == PRIMITIVE:
+        return Primitive(node)
+    if scope.is_instance(node):
+        return _inside(scope.inside(node), link.origin_slot)
+    return None if node.type in VIRTUAL else Output(scope, node, link.origin_slot)
+
+
+def _outside(scope: InstanceScope, slot: int) -> "_Step | LinkOrigin":
+    """What feeds an input of a subgraph, seen from inside."""
+    if slot >= len(scope.subgraph.inputs):
+        return None
+    name = scope.subgraph.inputs[slot].name
+    link_id = scope.instance.links_by_name.get(name)
+    return InstanceInput(scope, name) if link_id is None else (scope.parent, link_id)
+
+
+def _inside(scope: InstanceScope, slot: int) -> "_Step | None":
+    """What feeds an output of a subgraph, seen from outside."""
+    outputs = scope.subgraph.links_to_output
+    links = outputs[slot] if slot < len(outputs) else ()
+    return (scope, links[0].id) if links else None
+
+
+def _bridge(scope: Scope, node: EditorNode, slot: int, wanted: str) -> str | None:
+    """The link that takes the place of a bypassed node's output."""
+    inputs = input_slots(scope, node)
+    place = bridged_input(
+        [kind for _, kind in inputs], output_types(scope, node), slot=slot, wanted=wanted
+    )
+    return None if place is None else node.links_by_name.get(inputs[place][0])
+
+
+def input_slots(scope: Scope, node: EditorNode) -> list[tuple[str, str]]:
+    """Name and type of each input: sockets first, then inputs with a widget."""
+    subgraph = scope.definitions.subgraphs.get(node.type)
+    if subgraph:
+        return [(slot.name, slot.type) for slot in subgraph.inputs]
+    saved = {slot.name: slot.type for slot in node.inputs}
+    values = scope.definitions.values_of(node)
+    if values is None:
+        return list(saved.items())
+    slots: dict[str, str] = {}
+    for name, each in (values.sockets | values.inputs).items():
+        if each.kind == AUTOGROW:
+            slots |= {of: kind for of, kind in saved.items() if of.startswith(f"{name}.")}
+        elif each.is_linkable or name in values.sockets:
+            slots[name] = _type_of(each, saved.get(name))
+    return list((slots | {name: kind for name, kind in saved.items() if name not in slots}).items())
+
+
+def input_type(values: WidgetValues | None, node: EditorNode, name: str) -> str:
+    """The type of an input, from the server's definition where that is definite."""
+    saved = next((slot.type for slot in node.inputs if slot.name == name), None)
+    each = (values.sockets | values.inputs).get(name) if values else None
+    return _type_of(each, saved) if each else saved or ANY_TYPE
+
+
+def output_types(scope: Scope, node: EditorNode) -> list[str]:
+    """The types of a node's outputs."""
+    subgraph = scope.definitions.subgraphs.get(node.type)
+    if subgraph:
+        return [slot.type for slot in subgraph.outputs]
+    saved = [slot.type for slot in node.outputs]
+    if node.type not in scope.definitions.classes:
+        return saved
+    return _declared_outputs(scope.definitions.classes[node.type], saved)
+
+
+def _declared_outputs(definition: NodeDefinition, saved: list[str]) -> list[str]:
+    return [
+        saved[slot] if kind == MATCH_TYPE and slot < len(saved) else kind
+        for slot, kind in enumerate(definition.output_types)
+    ]
+
+
+def _type_of(each: InputDefinition, saved: str | None) -> str:
+    if each.kind in {MATCH_TYPE, AUTOGROW}:
+        return saved or ANY_TYPE
+    return each.kind
