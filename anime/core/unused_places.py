@@ -17,7 +17,7 @@ _TOOLS = frozenset(
     {
         *("model", "clip", "vae", "vision", "net", "encoder", "mask", "width", "height", "length"),
         *("size", "fps", "steps", "seed", "cfg", "denoise", "strength", "megapixels", "by"),
-        *("switch", "text", "prompt", "value"),
+        *("switch", "text", "prompt", "value", "patch"),
     }
 )
 _LAST_WORD = re.compile(r"[^._]*$")
@@ -25,8 +25,8 @@ _NUMBERED = re.compile(r"(.*?)(\d+)")
 # Inputs that no core class does without, and those that hardly any does.
 _REQUIRED = frozenset(
     {
-        *("positive", "negative", "samples", "pixels", "latent_image", "destination"),
-        *("sigmas", "guider", "conditioning_1", "conditioning_2", "audio1", "audio2", "input"),
+        *("model", "clip", "positive", "negative", "samples", "pixels", "latent_image"),
+        *("destination", "sigmas", "guider", "conditioning_1", "conditioning_2", "input"),
     }
 )
 _ESSENTIAL = _REQUIRED | {"image", "images"}
