@@ -4,29 +4,32 @@ A graph alone does not say which inputs its classes can do without, so this goes
 that has lost its picture stays if another picture, latent or conditioning reaches it.
 """
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from anime.core.graphs import Graph, Link, Node, is_link, title_of
 
-# Inputs that bring a tool or a number, and never what the node works on.
+# The last words of inputs that bring a tool or a number, and never what the node works on:
+# `model` as well as `style_model`, `height` as well as `target_height`.
 _TOOLS = frozenset(
     {
-        *("model", "clip", "vae", "clip_vision", "control_net", "style_model", "upscale_model"),
-        *("audio_encoder", "mask", "width", "height", "length", "batch_size", "fps", "steps"),
-        *("seed", "noise_seed", "cfg", "denoise", "strength", "megapixels", "scale_by", "switch"),
-        *("text", "prompt", "value"),
+        *("model", "clip", "vae", "vision", "net", "encoder", "mask", "width", "height", "length"),
+        *("size", "fps", "steps", "seed", "cfg", "denoise", "strength", "megapixels", "by"),
+        *("switch", "text", "prompt", "value", "patch"),
     }
 )
+_LAST_WORD = re.compile(r"[^._]*$")
+_NUMBERED = re.compile(r"(.*?)(\d+)")
 # Inputs that no core class does without, and those that hardly any does.
 _REQUIRED = frozenset(
     {
-        *("positive", "negative", "samples", "pixels", "latent_image", "destination"),
-        *("sigmas", "guider", "conditioning_1", "conditioning_2", "audio1", "audio2"),
+        *("model", "clip", "positive", "negative", "samples", "pixels", "latent_image"),
+        *("destination", "sigmas", "guider", "conditioning_1", "conditioning_2", "input"),
     }
 )
-_ESSENTIAL = _REQUIRED | {"image", "images", "input"}
+_ESSENTIAL = _REQUIRED | {"image", "images"}
 
 
 class UnusedPlace(StrEnum):
@@ -79,7 +82,7 @@ def remove_place(graph: Graph, loader: str, unused: UnusedPlace, needed: Needed)
 def _leave_out(graph: Graph, node_id: str, name: str, gone: set[str], needed: Needed) -> None:
     if not _stays(graph, node_id, gone, needed):
         raise ValueError(f"{_name(graph, node_id)} has nothing else to work on than {name}")
-    if name in _REQUIRED:
+    if name in _REQUIRED or _is_first_of_several(graph[node_id], name):
         raise ValueError(f"{_name(graph, node_id)} cannot do without {name}")
     del graph[node_id]["inputs"][name]
 
@@ -106,7 +109,27 @@ def _stays(graph: Graph, node_id: str, gone: Collection[str], needed: Needed) ->
 
 def _others(node: Node, gone: Collection[str]) -> dict[str, Link]:
     """What a node works on beside what goes, by input."""
-    return {name: link for name, link in _links(node) if name not in _TOOLS and link[0] not in gone}
+    return {
+        name: link for name, link in _links(node) if not _brings_tool(name) and link[0] not in gone
+    }
+
+
+def _brings_tool(name: str) -> bool:
+    word = _LAST_WORD.search(name)
+    return word is not None and word.group() in _TOOLS
+
+
+def _is_first_of_several(node: Node, name: str) -> bool:
+    """Whether others of its row stay that come after it, such as image1 after image0."""
+    rows: dict[str, list[int]] = {}
+    for each, _ in _links(node):
+        if found := _NUMBERED.fullmatch(each):
+            rows.setdefault(found.group(1), []).append(int(found.group(2)))
+    own = _NUMBERED.fullmatch(name)
+    if own is None:
+        return False
+    row = rows[own.group(1)]
+    return int(own.group(2)) == min(row) < max(row)
 
 
 def _bypass(graph: Graph, merge: str, gone: set[str], needed: Needed) -> None:

@@ -116,6 +116,19 @@ def test_members_of_a_growing_input_go_from_the_last() -> None:
     assert list(graph["61"]["inputs"]) == ["images.image0", "images.image1"]
 
 
+def test_the_first_of_a_row_is_not_left_out_before_the_others() -> None:
+    turned = ENCODER | {
+        "60": node("Edit", prompt="", image1=["14", 0], image2=["1", 0], image3=["12", 0]),
+    }
+    assert 'Edit "Edit" (id 60) cannot do without image1' in refusal(turned, binding())
+
+
+def test_numbers_that_are_linked_are_not_what_a_node_works_on() -> None:
+    measured = deepcopy(ENCODER) | {"15": node("GetImageSize", image=["1", 0])}
+    measured["12"]["inputs"] |= {"target_width": ["15", 0], "target_height": ["15", 1]}
+    assert "12" not in built(measured, binding(), "a.png")
+
+
 def test_an_unused_place_is_left_out_of_the_inputs_that_it_feeds() -> None:
     plain = ENCODER | {
         "60": node("Edit", prompt="", image1=["1", 0], image2=["2", 0], image3=["3", 0]),
@@ -298,7 +311,7 @@ def test_several_lists_that_are_short_at_once_are_tried_together() -> None:
     mixed: Graph = {
         "1": PICTURES["1"],
         "2": PICTURES["2"],
-        "50": node("ImageStitch", image1=["1", 0], image2=["2", 0]),
+        "50": node("Stitch", left=["1", 0], right=["2", 0]),
         "60": node("SaveImage", filename_prefix="x", images=["50", 0]),
     }
     lists = "\n".join(
