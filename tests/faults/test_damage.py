@@ -74,7 +74,7 @@ async def test_f42_an_empty_file_gets_its_time_and_is_put_aside_then(stage: Stag
         path.write_bytes(picture(1))
 
     writing = asyncio.create_task(write())
-    assert counts(await stage.sweep(settle_seconds=0.3)) == {"left": 1}
+    assert counts(await stage.sweep(settle_seconds=2.0)) == {"left": 1}
     await writing
     stage.put("never.png", b"")
     assert counts(await stage.sweep(settle_seconds=0.1)) == {"organised": 1, "quarantined": 1}
