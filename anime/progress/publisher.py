@@ -39,6 +39,7 @@ _Streams: TypeAlias = list[tuple[str, _Entries]]
 _log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 1.0
+LAST_EVENT_SECONDS = 5.0  # for a job's last event: whoever listens waits for it
 BLOCK_SECONDS = 5.0  # how long one read waits for events; below every idle time-out on the way
 
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
@@ -92,7 +93,9 @@ class ProgressPublisher:
     """
 
     def __init__(self, redis_url: str | None) -> None:
-        self._redis = connect_redis(redis_url, read_seconds=TIMEOUT_SECONDS) if redis_url else None
+        self._redis = (
+            connect_redis(redis_url, read_seconds=LAST_EVENT_SECONDS) if redis_url else None
+        )
         self._script = self._redis.register_script(_PUBLISH) if self._redis else None
         self._paused_until = 0.0
         self._is_failing = False
@@ -147,11 +150,12 @@ class ProgressPublisher:
     async def _send(
         self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
     ) -> None:
-        if self._script is None or time.monotonic() < self._paused_until:
+        is_last = event.status.is_final
+        if self._script is None or (not is_last and time.monotonic() < self._paused_until):
             return
         try:
             sending = _run_script(self._script, event, once=once, first_only=first_only)
-            await _in_own_task(sending, TIMEOUT_SECONDS)
+            await _in_own_task(sending, LAST_EVENT_SECONDS if is_last else TIMEOUT_SECONDS)
         except (RedisError, OSError, TimeoutError) as fault:
             self._paused_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:

@@ -298,6 +298,18 @@ async def test_a_reconnecting_follower_gets_what_it_can_name(
     assert [each.seq for each in await all_of(redis_url, job_id, after_seq=after)] == expected
 
 
+async def test_a_last_event_waits_for_a_redis_that_is_slow(
+    redis_url: str, redis: Redis, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "TIMEOUT_SECONDS", 0.2)
+    job_id = uuid4()
+    await publisher.publish(event(job_id, 10))
+    await redis.client_pause(700)
+    await publisher.publish(event(job_id, 50))  # given up
+    await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
+    assert (await all_of(redis_url, job_id))[-1].status is JobStatus.COMPLETED
+
+
 async def test_following_survives_silence_longer_than_one_read(
     redis_url: str, publisher: ProgressPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
