@@ -1,7 +1,7 @@
 """The prompt and the negative prompt: texts that reach a sampler, or a partner's node."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from anime.core.proposals.findings import Place
@@ -45,8 +45,7 @@ def negatives_of(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
     found = _conditioning_texts(view, nodes, "negative")
     for node_id in reversed(nodes):
         if not _gives_conditioning(view, node_id):
-            names = [name for name in view.values(node_id) if last_part(name) in _NEGATIVES]
-            texts = [name for name in names if is_text(view, node_id, name)]
+            texts = _text_inputs(view, node_id, _NEGATIVES.__contains__)
             found += _texts_at(view, node_id, texts, "")
     return _distinct(view, found)
 
@@ -112,31 +111,37 @@ def _names_in_encoder(view: GraphView, node_id: str, side: str) -> list[str]:
 def _partner_texts(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
     """The prompts of nodes that make something of a text by themselves."""
     found: list[TextFinding] = []
-    for node_id in reversed(nodes):
-        if _makes_something(view, node_id):
-            names = [
-                name
-                for name in view.values(node_id)
-                if last_part(name) in PROMPT_NAMES and is_text(view, node_id, name)
-            ]
-            best = sorted(names, key=lambda name: PROMPT_NAMES.index(last_part(name)))[:1]
-            found += _texts_at(view, node_id, best, f"{view.class_of(node_id)}.")
+    for node_id in _makers(view, nodes):
+        names = _text_inputs(view, node_id, PROMPT_NAMES.__contains__)
+        best = sorted(names, key=lambda name: PROMPT_NAMES.index(last_part(name)))[:1]
+        found += _texts_at(view, node_id, best, f"{view.class_of(node_id)}.")
     return found
 
 
 def _numbered_texts(view: GraphView, nodes: Sequence[str]) -> list[TextFinding]:
     """The texts of partners' nodes that take one for each shot or voice."""
     found: list[TextFinding] = []
-    for node_id in reversed(nodes):
-        if _makes_something(view, node_id):
-            names = [
-                name
-                for name in view.values(node_id)
-                if _NUMBERED.match(last_part(name)) and is_text(view, node_id, name)
-            ]
-            for name in names:
-                found += _texts_at(view, node_id, [name], f"{view.class_of(node_id)}.")
+    for node_id in _makers(view, nodes):
+        for name in _text_inputs(view, node_id, _NUMBERED.match):
+            found += _texts_at(view, node_id, [name], f"{view.class_of(node_id)}.")
     return found
+
+
+def _text_inputs(view: GraphView, node_id: str, is_wanted: Callable[[str], object]) -> list[str]:
+    """The inputs that are texts and whose own name, without its group, is wanted."""
+    return [
+        name
+        for name in view.values(node_id)
+        if is_wanted(last_part(name)) and is_text(view, node_id, name)
+    ]
+
+
+def _makers(view: GraphView, nodes: Sequence[str]) -> Iterator[str]:
+    """The nodes that make more than texts and conditioning, the nearest to the output first."""
+    for node_id in reversed(nodes):
+        outputs = set(view.definition(node_id).output_types)
+        if outputs - {"STRING"} and not _gives_conditioning(view, node_id):
+            yield node_id
 
 
 def _texts_at(
@@ -158,12 +163,6 @@ def _texts_at(
 def _told(signal: str, name: str) -> str:
     """The signal; the class of a node with a point, or nothing, stands before an input's name."""
     return signal if signal and not signal.endswith(".") else f"{signal}{name}"
-
-
-def _makes_something(view: GraphView, node_id: str) -> bool:
-    """Whether it makes more than texts and conditioning."""
-    outputs = set(view.definition(node_id).output_types)
-    return bool(outputs - {"STRING"}) and not _gives_conditioning(view, node_id)
 
 
 def _gives_conditioning(view: GraphView, node_id: str) -> bool:
