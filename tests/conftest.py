@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anime.comfyui.server_facts import forget_servers
+from anime.comfyui import server_facts
 from anime.settings import get_settings
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.services import (
@@ -52,6 +52,6 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
             monkeypatch.delenv(name)
     monkeypatch.setenv("ANIME_HOME", str(tmp_path / "home"))
     get_settings.cache_clear()
-    forget_servers()
+    monkeypatch.setattr(server_facts, "_by_url", {})
     yield
     get_settings.cache_clear()

@@ -41,8 +41,3 @@ _by_url: dict[str, ServerFacts] = {}
 def facts_about(url: str) -> ServerFacts:
     """What is known of the server; all clients of it share this."""
     return _by_url.setdefault(url, ServerFacts())
-
-
-def forget_servers() -> None:
-    """Know nothing of any server any more."""
-    _by_url.clear()
