@@ -23,7 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -67,7 +67,7 @@ class Base(DeclarativeBase):
     }
 
 
-def _words(kind: type[StrEnum], name: str) -> Enum:
+def words(kind: type[StrEnum], name: str) -> Enum:
     """VARCHAR with a CHECK: a new word is a migration, but not one that rewrites the table."""
     return Enum(
         kind,
@@ -125,16 +125,16 @@ class ProductionJob(Base):
     project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id"))
     character: Mapped[str | None]
     shot: Mapped[str | None]
-    type: Mapped[GenerationType] = mapped_column(_words(GenerationType, "type"))
+    type: Mapped[GenerationType] = mapped_column(words(GenerationType, "type"))
     workflow: Mapped[str]
     prompt: Mapped[str]
     params: Mapped[dict[str, Any]] = mapped_column(JSONB)  # the whole GenerationRequest
     seed: Mapped[int] = mapped_column(UnsignedBigInteger)
 
     status: Mapped[JobStatus] = mapped_column(
-        _words(JobStatus, "status"), server_default=JobStatus.QUEUED.value
+        words(JobStatus, "status"), server_default=JobStatus.QUEUED.value
     )
-    stage: Mapped[Stage | None] = mapped_column(_words(Stage, "stage"))
+    stage: Mapped[Stage | None] = mapped_column(words(Stage, "stage"))
     progress: Mapped[int] = mapped_column(server_default=text("0"))
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
     prompt_id: Mapped[UUID | None]
@@ -147,9 +147,12 @@ class ProductionJob(Base):
     lease_expires_at: Mapped[datetime | None]
     fence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
-    error_kind: Mapped[FailureKind | None] = mapped_column(_words(FailureKind, "error_kind"))
+    error_kind: Mapped[FailureKind | None] = mapped_column(words(FailureKind, "error_kind"))
     error_message: Mapped[str | None]
     output_path: Mapped[str | None]
+    # Addresses of the servers that failed it, which it is not sent to again.
+    avoided_servers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    servers_killed: Mapped[int] = mapped_column(server_default=text("0"))  # that died of it
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
@@ -309,7 +312,7 @@ class SweptFile(Base):
     name: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    outcome: Mapped[ImportOutcome] = mapped_column(_words(ImportOutcome, "outcome"))
+    outcome: Mapped[ImportOutcome] = mapped_column(words(ImportOutcome, "outcome"))
     source_kept: Mapped[bool]
     file_id: Mapped[int | None]  # of the content's row; no foreign key, like all that files have
     swept_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -23,7 +23,16 @@ JOBS = cast("Table", ProductionJob.__table__)  # SQLAlchemy types what any FROM 
 _projects = Project.__table__
 
 # What a snapshot says. Plain columns take half as long as a row of the ORM with its request.
-_NOT_TOLD = {"project_id", "shot", "params", "lease_owner", "lease_expires_at", "fence"}
+_NOT_TOLD = {
+    "project_id",
+    "shot",
+    "params",
+    "lease_owner",
+    "lease_expires_at",
+    "fence",
+    "avoided_servers",
+    "servers_killed",
+}
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 
 # Put together once, and one statement however many ids: neither we nor PostgreSQL plan it anew.
