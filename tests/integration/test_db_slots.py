@@ -9,11 +9,20 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from anime.db.repositories import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.core.servers import EVERYTHING, project_scope
+from anime.db.repositories import (
+    JobRepository,
+    PauseRepository,
+    Slot,
+    SlotRepository,
+    SlotRequest,
+    SlotUsage,
+)
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, LeaseLost
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy
+from anime.schemas import GenerationRequest
 from tasks import slots
 from tasks.progress import Reporter
 from tasks.slots import hold_slot
@@ -96,6 +105,24 @@ async def test_interactive_jobs_go_before_those_of_batches_that_asked_earlier(
     await leave(database, holder, size=1)
     assert (await ask(database, person, size=1)).is_held
     assert not (await ask(database, batch, size=1)).is_held
+
+
+async def test_a_paused_project_waits_and_holds_up_nobody_behind_it(database: Database) -> None:
+    holder, other = claim(), claim()
+    async with database.session_scope() as session:
+        request = GenerationRequest(prompt="a girl", project="Neon City")
+        await JobRepository(session).create(holder.job_id, request, workflow="txt2img", seed=1)
+        await PauseRepository(session).set(project_scope("neon-city"), "")
+    assert not (await ask(database, holder, size=1)).is_held
+    assert (await ask(database, other, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(project_scope("neon-city"))
+        await PauseRepository(session).set(EVERYTHING, "")
+    await leave(database, other, size=1)
+    assert not (await ask(database, holder, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(EVERYTHING)
+    assert (await ask(database, holder, size=1)).is_held
 
 
 async def test_each_server_has_a_window_of_its_own(database: Database) -> None:

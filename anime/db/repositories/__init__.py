@@ -16,7 +16,10 @@ from anime.db.repositories.inventory import (
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
+from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
+from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
 
 __all__ = [
@@ -39,11 +42,15 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "PauseRepository",
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
+    "SentPromptRepository",
+    "ServerRepository",
     "Slot",
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "UnsettledPrompt",
 ]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
 from anime.db.repositories.leases import NOW, until
+from anime.db.repositories.pauses import is_held_up
 from anime.db.session import NOTIFY_CHANNEL
 from anime.errors import LeaseLost
 
@@ -146,7 +147,11 @@ class SlotRepository:
         )
         front = (
             select(RenderSlot.job_id)
-            .where(RenderSlot.server == server, RenderSlot.held_since.is_(None))
+            .where(
+                RenderSlot.server == server,
+                RenderSlot.held_since.is_(None),
+                ~is_held_up(RenderSlot.job_id),
+            )
             .order_by(RenderSlot.is_interactive.desc(), RenderSlot.asked_at, RenderSlot.job_id)
             .limit(func.greatest(0, size - held))
         )
