@@ -52,7 +52,7 @@ class PauseRepository:
 
 def is_held_up(job_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
     """Guard: everything, or the project of the job in that column, is paused."""
-    return exists().where(_holds_up(job_id))
+    return exists().where(_holds_up(job_id)).correlate_except(Pause)
 
 
 def _holds_up(job_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
@@ -60,6 +60,7 @@ def _holds_up(job_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> Colu
         select(literal(f"{PauseScope.PROJECT}:") + Project.slug)
         .join(ProductionJob, ProductionJob.project_id == Project.id)
         .where(ProductionJob.id == job_id)
+        .correlate_except(ProductionJob, Project)
         .scalar_subquery()
     )
     return or_(Pause.scope == EVERYTHING, Pause.scope == of_project)
