@@ -18,6 +18,7 @@ from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
@@ -46,4 +47,5 @@ __all__ = [
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "TimelineRepository",
 ]
