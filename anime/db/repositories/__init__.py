@@ -21,6 +21,7 @@ from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
 from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
@@ -52,5 +53,6 @@ __all__ = [
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "TimelineRepository",
     "UnsettledPrompt",
 ]
