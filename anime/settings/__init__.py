@@ -194,6 +194,21 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     rehearsal_profile: Literal["0.33", "0.3.64"] = Field(
         default="0.33", description="The ComfyUI that the rehearsal server answers as."
     )
+    rehearsal_servers: int = Field(
+        default=1, ge=1, le=64, description="How many rehearsal servers `anime up` starts."
+    )
+    rehearsal_shared_output: bool = Field(
+        default=False, description="All rehearsal servers write into one output folder."
+    )
+    rehearsal_faults: str = Field(
+        default="",
+        description="Errors that the rehearsal servers simulate, comma-separated; `2:lose-history` "
+        "is of the second server only.",
+    )
+    rehearsal_log: Path | None = Field(
+        default=None,
+        description="File that gets a line for each prompt that the rehearsal servers end.",
+    )
     rehearsal_models: str = Field(
         default="",
         description="Models that the rehearsal server has, too, as FOLDER/NAME, comma-separated.",
@@ -232,6 +247,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "sweep_dir",
         "archive_dir",
         "caption_font",
+        "rehearsal_log",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
