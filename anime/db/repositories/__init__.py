@@ -17,6 +17,7 @@ from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
+from anime.db.repositories.render_costs import RenderCostRepository, RenderKind
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
+    "RenderCostRepository",
+    "RenderKind",
     "Slot",
     "SlotRepository",
     "SlotRequest",
