@@ -72,10 +72,6 @@ class ServerRecord(BaseModel):
     offers: dict[str, tuple[str, ...]] = Field(description="Its models, by folder.")
     loaded_model: str | None = Field(description="That of the last prompt that it was given.")
 
-    def answers_to(self, wanted: str) -> bool:
-        """Whether that is its name, one of its labels, or its address."""
-        return wanted == self.name or wanted in self.labels or wanted == self.url
-
 
 class NewServer(BaseModel):
     """A server to be known."""

@@ -85,6 +85,12 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
     )
+    canary_seconds: float = Field(
+        default=900,
+        ge=0,
+        description="A ComfyUI server that has rendered nothing for so long is sent a tiny prompt, "
+        "to see whether it renders; 0 for never.",
+    )
     stall_timeout_seconds: float = Field(
         default=600,
         gt=0,
