@@ -264,9 +264,9 @@ async def test_f81_what_has_moved_is_stopped_before_a_server_that_returns_is_ali
     async with serving(config_of(tmp_path, step_seconds=HUNG_SECONDS, keep_queue=True)) as url:
         running, _ = await send_and_move(database, url)
         waiting, _ = await send_and_move(database, url)
-        await submit(url, txt2img("a/x"), running)
+        await submit(url, txt2img("a/x", steps=9999), running)
         await submit(url, txt2img("b/x"), waiting)
-    config = config_of(tmp_path, port_of(url), step_seconds=0.01, keep_queue=True)
+    config = config_of(tmp_path, port_of(url), step_seconds=0.05, keep_queue=True)
     async with watching(database, url) as watch:
         await watch.look()
         assert await watch.look(later=DEAD_SECONDS) is ServerHealth.UNREACHABLE

@@ -228,25 +228,24 @@ class ServerWatcher:
         is_needed = (
             not watched.is_inspected
             or watched.moved
-            or self._wants_canary(watched, server)
+            or (self._is_canary_due(watched, server) and not watched.queue_length)
             or self._is_undescribed(watched)
         )
         if is_needed and watched.sight is Sight.ANSWERS and watched.inspection is None:
             watched.inspection = asyncio.create_task(self._inspect(watched, server))
 
-    def _wants_canary(self, watched: _Watched, server: ServerRecord) -> bool:
-        """Whether nobody knows if the server renders, and no prompt there will tell."""
+    def _is_canary_due(self, watched: _Watched, server: ServerRecord) -> bool:
+        """Whether it is to be found out if the server renders, unless others' prompts are there."""
         since = self._clock() - watched.proven_at
         match server.health:
             case ServerHealth.LATCHED:
-                is_due = False
+                return False
             case ServerHealth.ALIVE:
-                is_due = 0 < self._settings.canary_seconds <= since
+                return 0 < self._settings.canary_seconds <= since
             case ServerHealth.ZOMBIE:
-                is_due = since >= ZOMBIE_SECONDS
+                return since >= ZOMBIE_SECONDS
             case _:
-                is_due = not watched.is_inspected
-        return is_due and watched.queue_length == 0
+                return not watched.is_inspected
 
     def _is_undescribed(self, watched: _Watched) -> bool:
         asked = watched.described_at
@@ -257,7 +256,7 @@ class ServerWatcher:
         try:
             async with self._client(server.url, INSPECT_SECONDS) as client:
                 is_cleared = await clear_moved(client, self._database, watched.moved)
-                if self._wants_canary(watched, server):
+                if self._is_canary_due(watched, server):
                     watched.renders = await renders(client, seconds=self._canary_seconds)
                     watched.proven_at = self._clock()
                 watched.is_inspected = is_cleared
