@@ -152,6 +152,9 @@ PART_RESTART = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
 # cancels nobody waits for.
 SERVER_WATCH = RetryPolicy(first_seconds=1, longest_seconds=15)
 
+# Looks whether a disk is low, without end. It reads, and a pause that is set twice is one.
+DISK_WATCH = RetryPolicy(first_seconds=30, longest_seconds=30)
+
 # Looks whether a canary prompt has rendered, for as long as it may take. It reads.
 CANARY = RetryPolicy(first_seconds=0.05, longest_seconds=1)
 

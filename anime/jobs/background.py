@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anime.jobs.low_disk import DiskGuard
 from anime.jobs.reconciler import Reconciler
 from anime.jobs.redis_queue import RedisQueueConsumer
 from anime.jobs.servers.watcher import ServerWatcher
@@ -27,6 +28,7 @@ async def background_work(service: JobService, *, takes_redis_queue: bool) -> As
     work = [service.dispatcher.run_forever() for _ in range(DISPATCHERS)]
     work.append(reconciler_of(service).run_forever())
     work.append(ServerWatcher(service.database, service.settings).run_forever())
+    work.append(DiskGuard(service.database, service.settings).run_forever())
     url = redis_address(service.settings)
     if takes_redis_queue and url is not None:
         work.append(RedisQueueConsumer(url, service).consume())

@@ -135,6 +135,12 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="How often a prompt is submitted in all when the server loses it or a person "
         "stops it there.",
     )
+    min_free_disk_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="No new render begins while the library's or ComfyUI's disk has fewer MB free; "
+        "0: never mind.",
+    )
     lease_seconds: float = Field(
         default=60, ge=5, description="Seconds after which a run without heartbeat loses its job."
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from anime.comfyui.address import address_to_use, canonical_url
+from anime.comfyui.address import address_to_use
 from anime.comfyui.client import ComfyUIClient
 from anime.core.server_health import (
     STUCK_SECONDS,
@@ -21,6 +21,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, ComfyUIError
 from anime.jobs.servers.inspection import CANARY_SECONDS, Glimpse, glimpse, renders
 from anime.jobs.servers.moved_prompts import clear_moved
+from anime.jobs.servers.registry import urls_of
 from anime.retry_policies import SERVER_WATCH, cancel_until_ended
 from anime.settings import Settings
 
@@ -98,9 +99,8 @@ class ServerWatcher:
 
     async def seed(self) -> None:
         """Make known the servers that the settings name, and no longer those that they named."""
-        urls = [canonical_url(url) for url in self._settings.comfyui_urls]
         async with self._database.session_scope() as session:
-            await ServerRepository(session).seed(urls, drops_others=True)
+            await ServerRepository(session).seed(urls_of(self._settings), drops_others=True)
 
     async def step(self) -> None:
         """Look at every server once; nothing while another process watches them.
