@@ -7,6 +7,7 @@ AnimeError
 │   └── PromptRejected        ComfyUI checked the graph and refused it
 ├── ComfyUIError              the server, or what it did with a prompt
 │   ├── ComfyUIUnreachable    it does not answer, or only with server errors
+│   │   └── ComfyUIRefused    its machine answers, and nobody listens at its port
 │   ├── PromptLost            the server forgot a prompt that it had accepted
 │   ├── PromptInterrupted     somebody stopped the prompt in ComfyUI
 │   ├── RenderStalled         no sign of progress for too long
@@ -113,6 +114,10 @@ class ComfyUIUnreachable(ComfyUIError):
     http_status = 503
     kind = FailureKind.COMFYUI_UNREACHABLE
     slug = "comfyui-unreachable"
+
+
+class ComfyUIRefused(ComfyUIUnreachable):
+    """Its machine answers, and nobody listens at the port: the server is dead."""
 
 
 class PromptLost(ComfyUIError):

@@ -130,11 +130,21 @@ class Device(ComfyUIModel):
     torch_vram_free: int = 0
 
 
+class PackageVersion(ComfyUIModel):
+    """A Python package of ComfyUI's own; None if it is not installed."""
+
+    name: str
+    installed: str | None = None
+
+
 class SystemStats(ComfyUIModel):
     """The server and its devices; sizes in bytes."""
 
     comfyui_version: str = Field(
         default="", validation_alias=AliasPath("system", "comfyui_version")
+    )
+    packages: tuple["PackageVersion", ...] | None = Field(
+        default=None, validation_alias=AliasPath("system", "comfy_package_versions")
     )
     pytorch_version: str = Field(
         default="", validation_alias=AliasPath("system", "pytorch_version")
@@ -144,32 +154,6 @@ class SystemStats(ComfyUIModel):
     ram_free: int = Field(default=0, validation_alias=AliasPath("system", "ram_free"))
     argv: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("system", "argv"))
     devices: tuple[Device, ...] = ()
-
-
-class ServerFingerprint(ComfyUIModel):
-    """What a server can do: equal as long as neither it nor its machine is changed.
-
-    `features` are those that it has, by name; `node_packages` the folders of custom nodes that
-    have loaded; None where the server does not tell. `devices` are all that it can compute on,
-    the one that it renders on first.
-    """
-
-    version: str
-    features: tuple[str, ...] | None
-    node_packages: tuple[str, ...] | None
-    devices: tuple[str, ...]
-
-    def describe(self) -> str:
-        """Features and packages in one line."""
-        return (
-            f"{_listed('features', self.features)}; {_listed('node packages', self.node_packages)}"
-        )
-
-
-def _listed(what: str, names: tuple[str, ...] | None) -> str:
-    if names is None:
-        return f"{what} unknown"
-    return f"{what} {', '.join(names)}" if names else f"no {what}"
 
 
 class InputInfo(ComfyUIModel):

@@ -16,8 +16,11 @@ from anime.db.repositories.inventory import (
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.render_costs import RenderCostRepository, RenderKind
+from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
+from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
 
 __all__ = [
@@ -40,13 +43,17 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "PauseRepository",
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
     "RenderCostRepository",
     "RenderKind",
+    "SentPromptRepository",
+    "ServerRepository",
     "Slot",
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "UnsettledPrompt",
 ]

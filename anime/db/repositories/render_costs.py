@@ -61,7 +61,9 @@ class RenderCostRepository:
             workflow=kind.workflow, model=kind.model, size=kind.size, server=server, **values
         )
         await self._session.execute(
-            row.on_conflict_do_update(index_elements=list(RenderCost.__table__.primary_key), set_=values)
+            row.on_conflict_do_update(
+                index_elements=list(RenderCost.__table__.primary_key), set_=values
+            )
         )
 
     async def peak_vram_mb(self, kind: RenderKind) -> int | None:
