@@ -26,6 +26,7 @@ from pydantic import (
 from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.core.paths import composed
+from anime.core.timeline import TimelineKind
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
@@ -249,6 +250,14 @@ class JobSnapshot(BaseModel):
     updated_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+
+
+class TimelineEntry(BaseModel):
+    """One entry of a job's timeline."""
+
+    at: AwareDatetime
+    kind: TimelineKind
+    message: str = Field(description="One sentence on what happened, and why.")
 
 
 class FileRecord(BaseModel):

@@ -22,6 +22,7 @@ from anime.db.repositories.render_costs import RenderCostRepository, RenderKind
 from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
 from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
@@ -55,5 +56,6 @@ __all__ = [
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "TimelineRepository",
     "UnsettledPrompt",
 ]
