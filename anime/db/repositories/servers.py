@@ -210,20 +210,24 @@ class ServerRepository:
         return await self.get(url)
 
 
-def may_be_given_prompts() -> ColumnElement[bool]:
-    """Guard: the server is alive as far as is known, and neither drained nor paused."""
+def is_fit() -> ColumnElement[bool]:
+    """Guard: the server is alive as far as is known."""
     is_fresh = RegisteredServer.checked_at > until(-FRESH_SECONDS)
-    is_fit = or_(
+    return or_(
         RegisteredServer.health == ServerHealth.ALIVE,
         and_(
             func.coalesce(is_fresh, false()).is_(False),
             RegisteredServer.health.not_in(_PROVEN_BAD),
         ),
     )
+
+
+def may_be_given_prompts() -> ColumnElement[bool]:
+    """Guard: the server is alive as far as is known, and neither drained nor paused."""
     is_paused = exists().where(
         Pause.scope == literal(f"{PauseScope.SERVER}:") + RegisteredServer.url
     )
-    return and_(is_fit, ~RegisteredServer.is_drained, ~is_paused)
+    return and_(is_fit(), ~RegisteredServer.is_drained, ~is_paused)
 
 
 def _looked_at(health: ServerHealth, reason: str) -> dict[str, object]:

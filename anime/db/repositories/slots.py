@@ -45,7 +45,7 @@ from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
 from anime.db.repositories.leases import NOW, until
 from anime.db.repositories.pauses import is_held_up
-from anime.db.repositories.servers import may_be_given_prompts
+from anime.db.repositories.servers import is_fit, may_be_given_prompts
 from anime.db.server_models import RegisteredServer
 from anime.db.session import NOTIFY_CHANNEL
 from anime.errors import LeaseLost
@@ -73,7 +73,9 @@ class SlotRequest:
 class Slot:
     """How a request stands. `ahead`: how many wait before it, for a server that it can have.
 
-    `is_paused`: a pause of everything, or of its project, holds it up. `open_servers` may be given prompts now, whether or not they can run this render.
+    `is_paused`: a pause of everything, or of its project, holds it up. `open_servers` may be
+    given prompts now, whether or not they can run this render. `away` says why others may not,
+    unless somebody drained or paused them.
     """
 
     is_held: bool
@@ -83,6 +85,14 @@ class Slot:
     holds_model: bool = field(default=False, compare=False)
     reason: str = field(default="", compare=False)
     open_servers: frozenset[str] = field(default=frozenset(), compare=False)
+    away: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def held_at(self) -> str:
+        """The server of a slot that is held."""
+        if self.server is None:
+            raise ValueError("It is not held.")
+        return self.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,7 @@ class _Line:
 
     open_loads: list[ServerLoad]
     idle: frozenset[str]  # nothing of ours is there
+    away: dict[str, str]  # servers that are not fit, with the reason
     waiting: list[WaitingRender]  # those that no pause holds up
 
 
@@ -266,6 +277,11 @@ class SlotRepository:
                 if row.is_open
             ],
             idle=frozenset(servers.keys() - {url for url, slots in by_server.items() if slots}),
+            away={
+                url: f"{row.health}, {row.health_reason}"
+                for url, row in servers.items()
+                if not row.is_fit
+            },
             waiting=[_waiting(row) for row in waiting],
         )
 
@@ -287,6 +303,9 @@ def _held() -> Select[Any]:
             RegisteredServer.url,
             RegisteredServer.loaded_model,
             may_be_given_prompts().label("is_open"),
+            is_fit().label("is_fit"),
+            RegisteredServer.health,
+            RegisteredServer.health_reason,
             RenderSlot.job_id,
             func.coalesce(RenderSlot.expected_seconds, 0.0).label("expected_seconds"),
             cast(running, Float).label("running_seconds"),
@@ -407,6 +426,7 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
         ahead=len(rivals),
         is_paused=is_paused,
         open_servers=frozenset(load.url for load in line.open_loads),
+        away=line.away,
     )
 
 
