@@ -26,11 +26,11 @@ from anime.core.job_status import JobStatus, Stage
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
+    CheckedServer,
     NewPause,
     NewServer,
     PauseList,
     PauseRecord,
-    ServerCheck,
     ServerFingerprint,
     ServerList,
     ServerRecord,
@@ -331,7 +331,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     IMPORTED,
     SERVER,
     ServerList(items=[SERVER]),
-    ServerCheck(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
+    CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
     PauseList(items=[PAUSE]),
     Health(),
     READY,

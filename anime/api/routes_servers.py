@@ -8,10 +8,10 @@ from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.core.servers import (
+    CheckedServer,
     NewPause,
     NewServer,
     PauseList,
-    ServerCheck,
     ServerList,
     ServerRecord,
 )
@@ -53,7 +53,7 @@ async def remove_server(server: ServerName, state: StateDependency) -> None:
 
 
 @router.post("/servers/{server}/check", responses=problems(404))
-async def check_server(server: ServerName, state: StateDependency) -> ServerCheck:
+async def check_server(server: ServerName, state: StateDependency) -> CheckedServer:
     """Look closely at a server now: whether it renders, and what it can do."""
     return await _registry(state).check(server)
 

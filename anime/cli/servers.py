@@ -10,7 +10,7 @@ from anime.cli.terminal import as_json, print_json, print_note, print_result, pr
 from anime.core.servers import NewServer, PauseRecord, ServerRecord, server_scope
 
 if TYPE_CHECKING:
-    from anime.core.servers import ServerCheck
+    from anime.core.servers import CheckedServer
 
 servers = typer.Typer(name="servers", help="ComfyUI servers that render for the studio.")
 Named = Annotated[str, typer.Argument(help="Name or address, as `anime servers` shows them.")]
@@ -89,7 +89,7 @@ async def _list_all() -> tuple[list[ServerRecord], list[PauseRecord]]:
         return await registry.list_all(), await registry.pauses()
 
 
-async def _add(new: NewServer) -> "ServerCheck":
+async def _add(new: NewServer) -> "CheckedServer":
     from anime.jobs.servers.registry import connect_registry
     from anime.settings import load_settings
 
@@ -97,7 +97,7 @@ async def _add(new: NewServer) -> "ServerCheck":
         return await registry.check((await registry.add(new)).url)
 
 
-async def _check(named: str) -> "ServerCheck":
+async def _check(named: str) -> "CheckedServer":
     from anime.jobs.servers.registry import connect_registry
     from anime.settings import load_settings
 
@@ -140,7 +140,7 @@ def _row(server: ServerRecord, pauses: list[PauseRecord]) -> tuple[str, ...]:
     )
 
 
-def _show(found: "ServerCheck") -> None:
+def _show(found: "CheckedServer") -> None:
     """Write what was found; exit 1 if the server cannot render."""
     known = found.server.fingerprint
     print_result(f"{found.server.name}: {found.detail}")

@@ -188,8 +188,12 @@ class ComfyUIClient:
         stall_timeout_seconds: float,
         silence_timeout_seconds: float,
         unreachable_timeout_seconds: float,
+        refused_timeout_seconds: float | None = None,
     ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
         """This prompt's events as they come, and last how it ended, well or badly.
+
+        A server at whose port nobody listens is waited for no longer than
+        `refused_timeout_seconds`; left out, as long as for any other that does not answer.
 
         Raises:
             PromptLost: the server has forgotten it.
@@ -201,6 +205,9 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
+            refused=unreachable_timeout_seconds
+            if refused_timeout_seconds is None
+            else refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:

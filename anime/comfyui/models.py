@@ -4,6 +4,7 @@ Fields that we do not use are dropped; none is required that another version mig
 """
 
 import math
+from collections.abc import Collection
 from typing import Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
@@ -205,6 +206,22 @@ class NodeInfo(InputGroupInfo):
     def inputs(self) -> dict[str, InputInfo]:
         """Required and optional inputs together."""
         return self.required | self.optional
+
+    def with_choices(self, more: Collection[str]) -> Self:
+        """The same, with more choices of each input that has choices: files that are to come."""
+
+        def extended(inputs: dict[str, InputInfo]) -> dict[str, InputInfo]:
+            return {
+                name: each.model_copy(update={"choices": (*each.choices, *more)})
+                if each.choices
+                else each
+                for name, each in inputs.items()
+            }
+
+        if not more:
+            return self
+        parts = {"required": extended(self.required), "optional": extended(self.optional)}
+        return self.model_copy(update=parts)
 
 
 class Event(ComfyUIModel):

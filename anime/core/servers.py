@@ -73,8 +73,12 @@ class ServerRecord(BaseModel):
     offers: dict[str, tuple[str, ...]] = Field(description="Its models, by folder.")
     loaded_model: str | None = Field(description="That of the last prompt that it was given.")
 
+    def answers_to(self, wanted: str) -> bool:
+        """Whether that is its name, one of its labels, or its address."""
+        return wanted == self.name or wanted in self.labels or wanted == self.url
 
-class ServerCheck(BaseModel):
+
+class CheckedServer(BaseModel):
     """What a close look at a server has shown."""
 
     server: ServerRecord

@@ -137,10 +137,14 @@ class ProductionJob(Base):
     stage: Mapped[Stage | None] = mapped_column(words(Stage, "stage"))
     progress: Mapped[int] = mapped_column(server_default=text("0"))
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    # Attempts up to this one do not count: somebody requeued the job after them.
+    attempts_before: Mapped[int] = mapped_column(server_default=text("0"))
     prompt_id: Mapped[UUID | None]
     comfyui_url: Mapped[str | None]
     flow_run_id: Mapped[UUID | None]
     run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs dispatched
+    # Runs of it that ended, or lost it, before it had ended; those that were deleted do not count.
+    lost_runs: Mapped[int] = mapped_column(server_default=text("0"))
     batch_run_id: Mapped[UUID | None]  # the batch that created it, and renders it itself
 
     lease_owner: Mapped[UUID | None]

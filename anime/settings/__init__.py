@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.failure_policy import SilentServerPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
@@ -90,6 +91,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         ge=0,
         description="A ComfyUI server that has rendered nothing for so long is sent a tiny prompt, "
         "to see whether it renders; 0 for never.",
+    )
+    silent_server_policy: SilentServerPolicy = Field(
+        default="fail",
+        description="What becomes of a job whose server has not answered for "
+        "ANIME_COMFYUI_WAIT_SECONDS, but may still render it: it fails, or moves to another one.",
     )
     stall_timeout_seconds: float = Field(
         default=600,

@@ -13,7 +13,9 @@ from sqlalchemy import text
 
 from anime.core.dispatch import RenderEstimate
 from anime.core.server_health import ServerHealth
+from anime.core.servers import EVERYTHING, project_scope, server_scope
 from anime.db.repositories import (
+    JobRepository,
     PauseRepository,
     ServerRepository,
     Slot,
@@ -25,6 +27,7 @@ from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, LeaseLost
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy
+from anime.schemas import GenerationRequest
 from tasks import slots
 from tasks.progress import Reporter
 from tasks.slots import hold_slot
@@ -123,6 +126,24 @@ async def test_interactive_jobs_go_before_those_of_batches_that_asked_earlier(
     await leave(database, holder, size=1)
     assert (await ask(database, person, size=1)).is_held
     assert not (await ask(database, batch, size=1)).is_held
+
+
+async def test_a_paused_project_waits_and_holds_up_nobody_behind_it(database: Database) -> None:
+    holder, other = claim(), claim()
+    async with database.session_scope() as session:
+        request = GenerationRequest(prompt="a girl", project="Neon City")
+        await JobRepository(session).create(holder.job_id, request, workflow="txt2img", seed=1)
+        await PauseRepository(session).set(project_scope("neon-city"), "")
+    assert not (await ask(database, holder, size=1)).is_held
+    assert (await ask(database, other, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(project_scope("neon-city"))
+        await PauseRepository(session).set(EVERYTHING, "")
+    await leave(database, other, size=1)
+    assert not (await ask(database, holder, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(EVERYTHING)
+    assert (await ask(database, holder, size=1)).is_held
 
 
 async def test_each_server_has_a_window_of_its_own(database: Database) -> None:
@@ -234,14 +255,15 @@ async def test_a_server_that_is_not_to_be_used_gets_nothing_until_it_may(
         elif how == "unreachable":
             await known.set_health(SERVER, ServerHealth.UNREACHABLE, "refused")
         else:
-            await pauses.set(f"server:{SERVER}", "new fan")
+            await pauses.set(server_scope(SERVER), "new fan")
     only_here = claim()
     slot = await ask(database, only_here)
-    assert (slot.is_held, slot.open_servers) == (False, {OTHER})
+    assert not slot.is_held
+    assert slot.open_servers == {OTHER}
     assert (await ask(database, claim(SERVER, OTHER))).server == OTHER
     async with database.session_scope() as session:
         known = ServerRepository(session)
-        await PauseRepository(session).clear(f"server:{SERVER}")
+        await PauseRepository(session).clear(server_scope(SERVER))
         await known.resume(SERVER)
         await known.set_health(SERVER, ServerHealth.ALIVE, "answers")
     assert (await ask(database, only_here)).server == SERVER
@@ -249,13 +271,13 @@ async def test_a_server_that_is_not_to_be_used_gets_nothing_until_it_may(
 
 async def test_while_everything_is_paused_nobody_gets_a_slot(database: Database) -> None:
     async with database.session_scope() as session:
-        await PauseRepository(session).set("all", "low disk")
+        await PauseRepository(session).set(EVERYTHING, "low disk")
     render = claim(SERVER, OTHER)
     assert not (await ask(database, render)).is_held
     bound = claim(bound_to=SERVER)
     assert (await ask(database, bound)).server == SERVER
     async with database.session_scope() as session:
-        await PauseRepository(session).clear("all")
+        await PauseRepository(session).clear(EVERYTHING)
     assert (await ask(database, render)).is_held
 
 

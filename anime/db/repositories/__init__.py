@@ -18,7 +18,7 @@ from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
-from anime.db.repositories.render_costs import RenderCostRepository, RenderKind
+from anime.db.repositories.render_costs import RenderCostRepository
 from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
 from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
@@ -49,7 +49,6 @@ __all__ = [
     "ProjectRepository",
     "Recovered",
     "RenderCostRepository",
-    "RenderKind",
     "SentPromptRepository",
     "ServerRepository",
     "Slot",

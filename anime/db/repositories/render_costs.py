@@ -1,23 +1,13 @@
 """What renders have cost, by workflow, model and size, at each server."""
 
-from dataclasses import dataclass
-
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.dispatch import LearnedCost, learned
+from anime.core.render_kind import RenderKind
 from anime.db.repositories.leases import NOW
 from anime.db.server_models import RenderCost
-
-
-@dataclass(frozen=True, slots=True)
-class RenderKind:
-    """Renders that cost alike; `size` is WIDTHxHEIGHTxFRAMES."""
-
-    workflow: str
-    model: str
-    size: str
 
 
 class RenderCostRepository:
@@ -65,13 +55,6 @@ class RenderCostRepository:
                 index_elements=list(RenderCost.__table__.primary_key), set_=values
             )
         )
-
-    async def peak_vram_mb(self, kind: RenderKind) -> int | None:
-        """The most VRAM that such a render is known to have held, in MB."""
-        found: int | None = await self._session.scalar(
-            select(func.max(RenderCost.peak_vram_mb)).where(_is(kind))
-        )
-        return found
 
 
 def _is(kind: RenderKind) -> ColumnElement[bool]:

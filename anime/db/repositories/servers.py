@@ -218,17 +218,21 @@ class ServerRepository:
         return await self.get(url)
 
 
-def may_be_given_prompts() -> ColumnElement[bool]:
-    """Guard: the server is alive as far as is known, and neither drained nor paused."""
+def is_fit() -> ColumnElement[bool]:
+    """Guard: the server is alive as far as is known."""
     is_fresh = RegisteredServer.checked_at > until(-FRESH_SECONDS)
-    is_fit = or_(
+    return or_(
         RegisteredServer.health == ServerHealth.ALIVE,
         and_(
             func.coalesce(is_fresh, false()).is_(False),
             RegisteredServer.health.not_in(_PROVEN_BAD),
         ),
     )
-    return and_(is_fit, *_is_wanted())
+
+
+def may_be_given_prompts() -> ColumnElement[bool]:
+    """Guard: the server is alive as far as is known, and neither drained nor paused."""
+    return and_(is_fit(), *_is_wanted())
 
 
 def _is_wanted() -> tuple[ColumnElement[bool], ColumnElement[bool]]:

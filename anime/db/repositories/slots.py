@@ -45,7 +45,7 @@ from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
 from anime.db.repositories.leases import NOW, until
 from anime.db.repositories.pauses import is_held_up
-from anime.db.repositories.servers import may_be_given_prompts
+from anime.db.repositories.servers import is_fit, may_be_given_prompts
 from anime.db.server_models import RegisteredServer
 from anime.db.session import NOTIFY_CHANNEL
 from anime.errors import LeaseLost
@@ -73,15 +73,26 @@ class SlotRequest:
 class Slot:
     """How a request stands. `ahead`: how many wait before it, for a server that it can have.
 
-    `open_servers` may be given prompts now, whether or not they can run this render.
+    `is_paused`: a pause of everything, or of its project, holds it up. `open_servers` may be
+    given prompts now, whether or not they can run this render. `away` says why others may not,
+    unless somebody drained or paused them.
     """
 
     is_held: bool
     ahead: int = 0
+    is_paused: bool = False
     server: str | None = field(default=None, compare=False)
     holds_model: bool = field(default=False, compare=False)
     reason: str = field(default="", compare=False)
     open_servers: frozenset[str] = field(default=frozenset(), compare=False)
+    away: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def held_at(self) -> str:
+        """The server of a slot that is held."""
+        if self.server is None:
+            raise ValueError("It is not held.")
+        return self.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +110,8 @@ class _Line:
 
     open_loads: list[ServerLoad]
     idle: frozenset[str]  # nothing of ours is there
-    waiting: list[WaitingRender]
-    paused: frozenset[UUID]
-
-    @property
-    def ready(self) -> list[WaitingRender]:
-        """Those whose renders may begin."""
-        return [render for render in self.waiting if render.job_id not in self.paused]
+    away: dict[str, str]  # servers that are not fit, with the reason
+    waiting: list[WaitingRender]  # those that no pause holds up
 
 
 class SlotRepository:
@@ -168,7 +174,7 @@ class SlotRepository:
             for slot in slots:
                 work += _seconds_left_of(slot)
                 ends[slot.job_id] = work
-        return ends | finish_times(line.ready, line.open_loads)
+        return ends | finish_times(line.waiting, line.open_loads)
 
     async def prune(self, *, older_than_seconds: float) -> int:
         """How many rows were removed: those that have counted for nothing for so long."""
@@ -248,13 +254,12 @@ class SlotRepository:
     async def _read_line(self, held: Sequence[Any], size: int) -> _Line:  # rows of `_held`
         waiting = (
             await self._session.execute(
-                select(
-                    RenderSlot.job_id,
-                    RenderSlot.model,
-                    RenderSlot.estimates,
-                    is_held_up(RenderSlot.job_id).label("is_paused"),
+                select(RenderSlot.job_id, RenderSlot.model, RenderSlot.estimates)
+                .where(
+                    RenderSlot.held_since.is_(None),
+                    RenderSlot.expires_at > NOW,
+                    ~is_held_up(RenderSlot.job_id),
                 )
-                .where(RenderSlot.held_since.is_(None), RenderSlot.expires_at > NOW)
                 .order_by(RenderSlot.is_interactive.desc(), RenderSlot.asked_at, RenderSlot.job_id)
             )
         ).all()
@@ -272,15 +277,19 @@ class SlotRepository:
                 if row.is_open
             ],
             idle=frozenset(servers.keys() - {url for url, slots in by_server.items() if slots}),
+            away={
+                url: f"{row.health}, {row.health_reason}"
+                for url, row in servers.items()
+                if not row.is_fit
+            },
             waiting=[_waiting(row) for row in waiting],
-            paused=frozenset(row.job_id for row in waiting if row.is_paused),
         )
 
     async def _admit(self, line: _Line) -> list[Assignment]:
         """Give free slots to those in front of the line, and notify them."""
-        if not line.ready or not any(load.free_slots for load in line.open_loads):
+        if not line.waiting or not any(load.free_slots for load in line.open_loads):
             return []
-        given = assign(line.ready, line.open_loads)
+        given = assign(line.waiting, line.open_loads)
         if given:
             await self._session.execute(_gives(given, line.idle))
         return given
@@ -294,6 +303,9 @@ def _held() -> Select[Any]:
             RegisteredServer.url,
             RegisteredServer.loaded_model,
             may_be_given_prompts().label("is_open"),
+            is_fit().label("is_fit"),
+            RegisteredServer.health,
+            RegisteredServer.health_reason,
             RenderSlot.job_id,
             func.coalesce(RenderSlot.expected_seconds, 0.0).label("expected_seconds"),
             cast(running, Float).label("running_seconds"),
@@ -347,24 +359,27 @@ def _gives(given: Sequence[Assignment], idle: frozenset[str]) -> Select[Any]:
     first: dict[str, UUID] = {}
     for each in given:
         first.setdefault(each.server, each.job_id)
-    values = func.unnest(
-        cast([each.job_id for each in given], ARRAY(Uuid)),
-        cast([each.server for each in given], ARRAY(Text)),
-        cast([each.expected_seconds for each in given], ARRAY(Float)),
-        cast([each.holds_model for each in given], ARRAY(Boolean)),
-        cast([each.reason for each in given], ARRAY(Text)),
-        cast(
-            [each.server in idle and first[each.server] == each.job_id for each in given],
-            ARRAY(Boolean),
-        ),
-    ).table_valued(
-        column("job_id", Uuid),
-        column("server", Text),
-        column("expected_seconds", Float),
-        column("holds_model", Boolean),
-        column("reason", Text),
-        column("runs", Boolean),
-        name="given",
+    values = (
+        func.unnest(
+            cast([each.job_id for each in given], ARRAY(Uuid)),
+            cast([each.server for each in given], ARRAY(Text)),
+            cast([each.expected_seconds for each in given], ARRAY(Float)),
+            cast([each.holds_model for each in given], ARRAY(Boolean)),
+            cast([each.reason for each in given], ARRAY(Text)),
+            cast(
+                [each.server in idle and first[each.server] == each.job_id for each in given],
+                ARRAY(Boolean),
+            ),
+        )
+        .table_valued(
+            column("job_id", Uuid),
+            column("server", Text),
+            column("expected_seconds", Float),
+            column("holds_model", Boolean),
+            column("reason", Text),
+            column("runs", Boolean),
+        )
+        .render_derived(name="given")
     )
     admitted = (
         update(RenderSlot)
@@ -398,11 +413,9 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
         return Slot(
             is_held=True, server=mine.server, holds_model=mine.holds_model, reason=mine.reason
         )
-    before = []
-    for render in line.waiting:
-        if render.job_id == request.job_id:
-            break
-        before.append(render)
+    order = [render.job_id for render in line.waiting]
+    is_paused = request.job_id not in order
+    before = [] if is_paused else line.waiting[: order.index(request.job_id)]
     rivals = [
         render
         for render in before
@@ -411,7 +424,9 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
     return Slot(
         is_held=False,
         ahead=len(rivals),
+        is_paused=is_paused,
         open_servers=frozenset(load.url for load in line.open_loads),
+        away=line.away,
     )
 
 

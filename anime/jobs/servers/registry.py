@@ -9,10 +9,10 @@ from anime.comfyui.client import ComfyUIClient
 from anime.core.server_health import ServerHealth, Sight
 from anime.core.servers import (
     EVERYTHING,
+    CheckedServer,
     NewPause,
     NewServer,
     PauseRecord,
-    ServerCheck,
     ServerRecord,
     project_scope,
     server_scope,
@@ -78,7 +78,7 @@ class ServerRegistry:
             servers = ServerRepository(session)
             await servers.remove((await servers.get(_key(named))).url)
 
-    async def check(self, named: str) -> ServerCheck:
+    async def check(self, named: str) -> CheckedServer:
         """A close look at the server now; what it can do is recorded. Raises NotFound.
 
         That it renders nothing is recorded, too. All else of its health is left to those who look
@@ -92,7 +92,7 @@ class ServerRegistry:
                 does_render = await self._inspect(client, server.url, seen.sight)
             except ComfyUIError as fault:
                 does_render, seen = None, type(seen)(Sight.SILENT, detail=fault.what)
-        return ServerCheck(
+        return CheckedServer(
             server=await self.get(server.url),
             answers=seen.sight is Sight.ANSWERS,
             renders=does_render,
