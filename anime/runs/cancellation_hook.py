@@ -56,7 +56,7 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
         job = await RECORD.call(lambda: _request_cancel(database, job_id))
         if job is None or job.status not in {JobStatus.CANCELLING, JobStatus.CANCELLED}:
             return
-        # A job that does not stop in time stays `cancelling`: the reconciler goes on stopping it.
+        # A job that does not stop in time stays `cancelling`: the monitor goes on stopping it.
         if await _stop_prompt(blocks, job) and await _settle(database, job_id, flow_run.id):
             reporter = Reporter(publisher, job_id)
             reporter.begin(job.attempt)
