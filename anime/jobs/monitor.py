@@ -63,6 +63,13 @@ class MonitorCounts:
     cancelled: int = 0
     given_up: int = 0
 
+    @property
+    def summary(self) -> str:
+        """The counts in a sentence."""
+        return (
+            f"{self.dispatched} dispatched, {self.cancelled} cancelled, {self.given_up} given up."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
@@ -107,7 +114,7 @@ class Monitor:
                     await asyncio.sleep(delay)
                     continue
                 if done != MonitorCounts():
-                    _log.info("Jobs recovered: %s", done)
+                    _log.info("Jobs that nobody worked on: %s", done.summary)
                 delays = MONITOR_STEP.delays()
                 if done == MonitorCounts() or not self._has_more:
                     await self._wait(notified)
