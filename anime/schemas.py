@@ -184,6 +184,10 @@ class GenerationRequest(BaseModel):
     required_vram_mb: VramMb | None = Field(
         default=None, description="Free VRAM needed, in MB; that of the workflow if left out."
     )
+    server: Name | None = Field(
+        default=None,
+        description="Name or label of the ComfyUI server that is to render it; left out, any.",
+    )
     webhook_url: WebhookUrl | None = Field(
         default=None,
         description="http or https address that gets a signed message when the job has ended.",

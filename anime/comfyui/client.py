@@ -17,7 +17,6 @@ from anime.comfyui.models import (
     NodeInfo,
     OutputFile,
     QueueSnapshot,
-    ServerFingerprint,
     Submission,
     SystemStats,
 )
@@ -29,7 +28,8 @@ from anime.comfyui.server_facts import facts_about
 from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
-from anime.errors import ComfyUIError, ComfyUIUnreachable
+from anime.core.servers import ServerFingerprint
+from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable
 from anime.net.sockets import tls_context
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 
@@ -175,8 +175,12 @@ class ComfyUIClient:
         stall_timeout_seconds: float,
         silence_timeout_seconds: float,
         unreachable_timeout_seconds: float,
+        refused_timeout_seconds: float | None = None,
     ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
         """This prompt's events as they come, and last how it ended, well or badly.
+
+        A server at whose port nobody listens is waited for no longer than
+        `refused_timeout_seconds`; left out, as long as for any other that does not answer.
 
         Raises:
             PromptLost: the server has forgotten it.
@@ -188,6 +192,9 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
+            refused=unreachable_timeout_seconds
+            if refused_timeout_seconds is None
+            else refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
@@ -239,11 +246,16 @@ class ComfyUIClient:
         )
         return ServerFingerprint(
             version=stats.comfyui_version,
+            pytorch_version=stats.pytorch_version,
             features=protocol.decode_features(features),
             node_packages=protocol.decode_node_packages(classes),
+            packages=None
+            if stats.packages is None
+            else tuple(f"{each.name} {each.installed or 'missing'}" for each in stats.packages),
             devices=tuple(
                 f"{device.name} ({device.vram_total // 2**20} MB)" for device in stats.devices
             ),
+            vram_total_mb=stats.devices[0].vram_total // 2**20 if stats.devices else None,
         )
 
     async def all_object_info(self) -> dict[str, JsonValue]:
@@ -364,7 +376,17 @@ class ComfyUIClient:
                 CHECK_SERVER,
             ) from fault
         except httpx.HTTPError as fault:
-            raise ComfyUIUnreachable(
+            kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable
+            raise kind(
                 f"{self.name} cannot be reached ({str(fault) or type(fault).__name__}).",
                 CHECK_SERVER,
             ) from fault
+
+
+def _is_refusal(fault: BaseException | None) -> bool:
+    """Whether the machine answers and nobody listens there, wherever the cause says so."""
+    if isinstance(fault, BaseExceptionGroup):
+        return all(map(_is_refusal, fault.exceptions))
+    return fault is not None and (
+        isinstance(fault, ConnectionRefusedError) or _is_refusal(fault.__cause__)
+    )

@@ -168,15 +168,25 @@ class RenderSlot(Base):
     """A slot: one of the prompts in flight at one ComfyUI server, held or waited for.
 
     It belongs to its run for as long as the run shows life: past `expires_at` the row counts
-    for nothing. `asked_at` is the order of the line, `held_since` is empty while it waits.
+    for nothing. `asked_at` is the order of the line; `server` and `held_since` are empty while it
+    waits. `estimates` has the servers that can run it, each with the seconds of the render and of
+    the load of `model`. `running_since`: the slots say that it is the one that renders there.
     """
 
     __tablename__ = "render_places"
     __table_args__ = (Index(None, "server", "held_since"),)
 
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
-    server: Mapped[str]
+    server: Mapped[str | None]
     fence: Mapped[int] = mapped_column(BigInteger)  # of the job's lease: the older run yields
+    model: Mapped[str] = mapped_column(server_default="")
+    estimates: Mapped[dict[str, list[float]]] = mapped_column(
+        JSONB, server_default=text("'{}'::jsonb")
+    )
+    expected_seconds: Mapped[float | None]  # of the render, with the load if it needs one
+    holds_model: Mapped[bool | None]  # the server held it when it gave the slot
+    reason: Mapped[str] = mapped_column(server_default="")  # why that server
+    running_since: Mapped[datetime | None]
     is_interactive: Mapped[bool]
     asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     held_since: Mapped[datetime | None]

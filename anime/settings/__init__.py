@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.failure_policy import SilentServerPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
@@ -84,6 +85,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     )
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
+    )
+    silent_server_policy: SilentServerPolicy = Field(
+        default="fail",
+        description="What becomes of a job whose server has not answered for "
+        "ANIME_COMFYUI_WAIT_SECONDS, but may still render it: it fails, or moves to another one.",
     )
     stall_timeout_seconds: float = Field(
         default=600,
