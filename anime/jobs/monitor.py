@@ -14,7 +14,7 @@ from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import (
     DISPATCH_SECONDS,
     START_SECONDS,
-    Cancel,
+    CancelJob,
     Decision,
     Fail,
     LeaseView,
@@ -202,7 +202,7 @@ class Monitor:
         return states
 
     async def _carry_out(self, decided: Sequence[_Decided], done: MonitorCounts) -> None:
-        for each in self._first(decided, Cancel, MAX_CANCELS):
+        for each in self._first(decided, CancelJob, MAX_CANCELS):
             await self._canceller.cancel(each.job.job_id)
             done.cancelled += 1
         for each in self._first(decided, Fail, MAX_DISPATCHES):
