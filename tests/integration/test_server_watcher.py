@@ -292,8 +292,8 @@ async def test_f81_a_prompt_that_had_ended_where_nobody_waited_is_told_in_the_ti
         await watch.look()
         assert await unsettled(database, url) == 0
     async with database.reading() as session:
-        (entry,) = await TimelineRepository(session).of_job(job_id)
-    assert entry.message == (
+        *_, last = await TimelineRepository(session).of_job(job_id)
+    assert last.message == (
         f"The prompt of attempt 1 had rendered to its end at {url}, where nobody waited for it."
     )
 
