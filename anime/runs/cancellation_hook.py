@@ -74,10 +74,10 @@ async def _request_cancel(database: Database, job_id: UUID) -> JobSnapshot | Non
 
 async def _stop_prompt(blocks: StudioBlocks, job: JobSnapshot) -> bool:
     """Whether ComfyUI no longer works on the job; true if the server does not answer."""
-    if job.prompt_id is None:
+    if job.prompt_id is None or job.comfyui_url is None:
         return True
     try:
-        async with blocks.comfyui.client() as comfy:
+        async with blocks.comfyui.client(job.comfyui_url) as comfy:
             result = await comfy.cancel(job.prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", job.prompt_id, fault)

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 from prefect import runtime
 
 from anime.assets.store import AssetStore
-from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
@@ -27,6 +26,7 @@ from anime.errors import (
 )
 from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
+from anime.runs.server_pool import ServerPool
 from anime.schemas import GenerationRequest
 from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
@@ -41,9 +41,12 @@ _STOP_SECONDS = 60.0  # a node that ignores the interrupt ends by itself
 _UNSTOPPABLE_STAGES = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # the files exist by then
 
 
-@dataclass(frozen=True)
+@dataclass
 class JobExecution:
-    """What a run works with. `lease_or_none` is None if the job had ended before."""
+    """What a run works with. `lease_or_none` is None if the job had ended before.
+
+    `server_url` is the server that the current attempt was sent to; None if it was not.
+    """
 
     job_id: UUID
     request: GenerationRequest
@@ -51,6 +54,7 @@ class JobExecution:
     connections: Connections
     reporter: Reporter
     lease_or_none: Lease | None
+    server_url: str | None = None
 
     @property
     def blocks(self) -> StudioBlocks:
@@ -63,9 +67,9 @@ class JobExecution:
         return self.connections.database
 
     @property
-    def comfy(self) -> ComfyUIClient:
-        """The server that renders."""
-        return self.connections.comfy
+    def servers(self) -> ServerPool:
+        """The servers that may render it."""
+        return self.connections.servers
 
     @property
     def library(self) -> AssetStore:
@@ -132,6 +136,7 @@ async def _lease_job(
         connections=connections,
         reporter=Reporter(connections.publisher, job_id, found),
         lease_or_none=lease,
+        server_url=lease.comfyui_url if lease else None,
     )
 
 
@@ -237,9 +242,12 @@ async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
 
 async def _stop_render(run: JobExecution) -> bool:
     """Whether ComfyUI no longer works on the job; true if the server does not answer."""
+    if run.server_url is None:
+        return True
     prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
+    server = await run.servers.server(run.server_url)
     try:
-        result = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
+        result = await server.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
         return True

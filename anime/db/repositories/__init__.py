@@ -16,8 +16,13 @@ from anime.db.repositories.inventory import (
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
+from anime.db.repositories.render_costs import RenderCostRepository
+from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
+from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
@@ -39,11 +44,17 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "PauseRepository",
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
+    "RenderCostRepository",
+    "SentPromptRepository",
+    "ServerRepository",
     "Slot",
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "TimelineRepository",
+    "UnsettledPrompt",
 ]

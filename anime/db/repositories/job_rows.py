@@ -32,6 +32,8 @@ _NOT_TOLD = {
     "fence",
     "avoided_servers",
     "servers_killed",
+    "lost_runs",
+    "attempts_before",
 }
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 

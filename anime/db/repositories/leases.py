@@ -26,7 +26,7 @@ class Lease:
     """A job, as the run that may write to it knows it.
 
     `prompt_id` and `comfyui_url` say what the current attempt was sent as, and where; both
-    are None while nothing was sent.
+    are None while nothing was sent. `avoided_servers` have failed it, in this order.
     """
 
     job_id: UUID
@@ -35,6 +35,7 @@ class Lease:
     attempt: int
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
+    avoided_servers: tuple[str, ...] = ()
 
 
 def lease_of(job: ProductionJob, owner: UUID) -> Lease:
@@ -46,6 +47,7 @@ def lease_of(job: ProductionJob, owner: UUID) -> Lease:
         attempt=job.attempt,
         prompt_id=job.prompt_id,
         comfyui_url=job.comfyui_url,
+        avoided_servers=tuple(job.avoided_servers),
     )
 
 
