@@ -17,6 +17,7 @@ from anime.cli import (
     quarantine,
     rebuild,
     rehearsal,
+    requeue,
     retention,
     serve,
     servers,
@@ -40,6 +41,7 @@ app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(cancel.cancel)
+app.command()(requeue.requeue)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(sheet.sheet)

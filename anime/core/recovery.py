@@ -29,6 +29,7 @@ class RunView(StrEnum):
     UNKNOWN = "unknown"  # Prefect does not answer
     MISSING = "missing"  # somebody deleted it, or Prefect has lost its database
     WAITING = "waiting"  # it waits for a worker
+    ALIVE = "alive"  # its batch renders other jobs just now
     UNDER_WAY = "under way"  # a worker has it, or died with it
     CANCELLED = "cancelled"
     ENDED = "ended"  # completed, failed or crashed
@@ -150,12 +151,17 @@ def decide(
     return _about_run(job, lease, run)
 
 
+_NOTHING_TO_DO = {
+    RunView.UNKNOWN: "Prefect does not answer.",
+    RunView.WAITING: "Its run waits for a worker.",
+    RunView.ALIVE: "Its batch goes on with it.",
+}
+
+
 def _about_run(job: RecoverableJob, lease: LeaseView, run: RunView) -> Decision:
     match run:
-        case RunView.UNKNOWN:
-            return Wait("Prefect does not answer.")
-        case RunView.WAITING:
-            return Wait("Its run waits for a worker.")
+        case RunView.UNKNOWN | RunView.WAITING | RunView.ALIVE:
+            return Wait(_NOTHING_TO_DO[run])
         case RunView.CANCELLED:
             return Cancel("Its run was cancelled in Prefect.")
         case RunView.NONE if job.idle_seconds < DISPATCH_SECONDS:

@@ -151,7 +151,7 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         if await _stop_render(run):
             await _settle_cancelled(run, lease)
         else:
-            await _release(run, lease)  # the reconciler goes on stopping it
+            await _release(run, lease)  # the monitor goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)

@@ -44,6 +44,7 @@ TABLE: list[tuple[object, object, object, object, type[Decision]]] = [
     (ANY, LeaseView.UNSURE, ANY, ANY, Wait),
     (ANY, ANY, RunView.UNKNOWN, ANY, Wait),
     (ANY, ANY, RunView.WAITING, ANY, Wait),
+    (ANY, ANY, RunView.ALIVE, ANY, Wait),
     (ANY, ANY, RunView.CANCELLED, ANY, Cancel),
     (ANY, ANY, RunView.NONE, YOUNG, Wait),
     (WAITING, ANY, RunView.NONE, OLD, Requeue),
@@ -71,7 +72,7 @@ def combinations() -> Iterator[tuple[JobStatus, LeaseView, RunView, float]]:
     yield from product(OPEN, LeaseView, RunView, (YOUNG, OLD))
 
 
-@pytest.mark.parametrize(("status", "lease", "run", "idle"), combinations())
+@pytest.mark.parametrize(("status", "lease", "run", "idle"), list(combinations()))
 def test_what_the_monitor_decides(
     status: JobStatus, lease: LeaseView, run: RunView, idle: float
 ) -> None:
