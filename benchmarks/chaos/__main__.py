@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from math import inf
 from pathlib import Path
 from secrets import randbelow
 from typing import Annotated
@@ -26,6 +27,11 @@ def main(
     servers: Annotated[int, typer.Option(min=1, max=64)] = 3,
     every_seconds: Annotated[float, typer.Option(min=0.5, help="Between disturbances.")] = 4.0,
     render_seconds: Annotated[float, typer.Option(min=0.1, help="Of one render.")] = 1.5,
+    *,
+    disturbing_seconds: Annotated[
+        float, typer.Option(min=1, help="Then all is left alone; until the last end if unset.")
+    ] = inf,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep logs and files in any case.")] = False,
 ) -> None:
     """Generations over rehearsal servers while every part is killed, stopped and cut off."""
     options = ChaosOptions(
@@ -34,15 +40,17 @@ def main(
         servers=servers,
         every_seconds=every_seconds,
         render_seconds=render_seconds,
+        disturbing_seconds=disturbing_seconds,
     )
     typer.echo(f"Seed {options.seed}: {generations} generations, {servers} servers")
     folder = Path(tempfile.mkdtemp(prefix="anime-chaos-"))
     report = asyncio.run(chaos(options, folder, typer.echo))
     typer.echo(as_text(report))
-    if report.violations:
+    if keep or report.violations:
         typer.echo(f"Logs and files: {folder}")
-        raise typer.Exit(1)
-    shutil.rmtree(folder)
+    else:
+        shutil.rmtree(folder)
+    raise typer.Exit(bool(report.violations))
 
 
 def as_text(report: ChaosReport) -> str:

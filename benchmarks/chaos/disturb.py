@@ -29,15 +29,21 @@ class Disturber:
     report: Callable[[str], None]
     kills: list[Kill] = field(default_factory=list)
     done: list[Disturbance] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
     _stopped: set[int] = field(default_factory=set)  # leaders of process groups
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
+    @property
+    def seconds(self) -> float:
+        """How long ago the plan was begun."""
+        return time.monotonic() - self.began
+
     async def carry_out(self, plan: Iterable[Disturbance]) -> None:
         """Do what the plan says, each at its time, until cancelled."""
-        began = time.monotonic()
+        self.began = time.monotonic()
         try:
             for disturbance in plan:
-                await asyncio.sleep(max(0.0, began + disturbance.at - time.monotonic()))
+                await asyncio.sleep(max(0.0, disturbance.at - self.seconds))
                 await self._do(disturbance)
         finally:
             await cancel_until_ended(*self._tasks)

@@ -5,6 +5,8 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
+from math import inf
 from pathlib import Path
 from uuid import UUID
 
@@ -38,6 +40,7 @@ class ChaosOptions:
     servers: int = 3
     render_seconds: float = 1.5
     every_seconds: float = 4.0  # between two disturbances, about
+    disturbing_seconds: float = inf  # after so long, all is left alone
     patience_seconds: float = 600.0  # without any job that ends, before the rest counts as stuck
     settle_seconds: float = 120.0  # for slots, leases and runs to go when all jobs have ended
 
@@ -89,7 +92,10 @@ class _ChaosRun:
         in_batch = self.options.generations // BATCH_SHARE
         await self._submit_batch(in_batch)
         parts = sorted(self.stack.record.parts)
-        plan = disturbances(self.options.seed, parts, every_seconds=self.options.every_seconds)
+        plan = takewhile(
+            lambda disturbance: disturbance.at <= self.options.disturbing_seconds,
+            disturbances(self.options.seed, parts, every_seconds=self.options.every_seconds),
+        )
         disturbing = asyncio.create_task(self.disturber.carry_out(plan))
         try:
             accepted = await asyncio.gather(
@@ -160,7 +166,7 @@ class _ChaosRun:
                 return
             if count < least:
                 least, since = count, time.monotonic()
-                self.report(f"          {count} jobs are open")
+                self.report(f"{self.disturber.seconds:6.1f} s  {count} jobs are open")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _settled(self) -> list[str]:
