@@ -31,9 +31,16 @@ class Disturbance:
 # Those whose connections can be closed from outside; ComfyUI's break off by a fault of its own.
 WITH_SESSIONS = frozenset({"postgresql", "valkey"})
 # The supervisor gives a part up that dies four times within a minute, and a start may fail
-# because of another part: so each part is left alone for a while after it was disturbed.
+# because of another part: so each part is left alone for a while after it was disturbed. Those
+# that take long to start get longer; else nothing would ever run.
 REST_SECONDS = 30.0
+LONGER_REST_SECONDS = {"api": 45.0, "worker": 60.0, "prefect": 90.0}
 STOPPED_SECONDS = (1.0, 8.0)
+
+
+def rest_seconds(part: str) -> float:
+    """How long a part is left alone after it was disturbed."""
+    return LONGER_REST_SECONDS.get(part, REST_SECONDS)
 
 
 def disturbances(seed: int, parts: Sequence[str], *, every_seconds: float) -> Iterator[Disturbance]:
@@ -50,5 +57,5 @@ def disturbances(seed: int, parts: Sequence[str], *, every_seconds: float) -> It
         actions = [action for action in Action if action is not Action.CUT or part in WITH_SESSIONS]
         action = random.choice(actions)
         seconds = random.uniform(*STOPPED_SECONDS) if action is Action.STOP else 0.0
-        free_at[part] = at + seconds + REST_SECONDS
+        free_at[part] = at + seconds + rest_seconds(part)
         yield Disturbance(at, action, part, seconds)

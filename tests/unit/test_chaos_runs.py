@@ -8,7 +8,7 @@ import pytest
 
 from anime.core.ids import prompt_id_of
 from benchmarks.chaos.invariants import EndedJob, Kill, LoggedPrompt, Outcome
-from benchmarks.chaos.plan import REST_SECONDS, Action, disturbances
+from benchmarks.chaos.plan import Action, disturbances, rest_seconds
 
 PARTS = ("api", "postgresql", "rehearsal", "rehearsal-2", "valkey", "worker")
 JOB = UUID(int=7)
@@ -29,7 +29,7 @@ def test_a_part_is_left_alone_between_two_disturbances() -> None:
     last: dict[str, float] = {}
     for each in islice(disturbances(3, PARTS, every_seconds=1), 200):
         assert each.at >= last.get(each.part, 0)
-        last[each.part] = each.at + each.seconds + REST_SECONDS
+        last[each.part] = each.at + each.seconds + rest_seconds(each.part)
 
 
 def line(at: float, event: str, attempt: int = 1, server: str = "rehearsal") -> LoggedPrompt:
