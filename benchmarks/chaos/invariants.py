@@ -58,6 +58,7 @@ class Outcome:
 def _violations(outcome: Outcome) -> Iterator[str]:
     if outcome.stack_end:
         yield f"The stack has ended: {outcome.stack_end}"
+        return  # it can be asked nothing
     known = {job.id for job in outcome.jobs}
     for job_id in sorted(outcome.accepted - known):
         yield f"Lost: {job_id} was accepted and has no row."

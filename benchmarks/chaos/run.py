@@ -154,19 +154,19 @@ class _ChaosRun:
 
     async def _until_all_ended(self) -> None:
         """Return when every job has ended, or none has for as long as the patience lasts."""
-        least, since = self.options.generations, time.monotonic()
+        most, since = 0, time.monotonic()
         while time.monotonic() - since < self.options.patience_seconds:
             try:
-                count = await stack_state.open_jobs(self.stack)
+                count = await stack_state.ended_jobs(self.stack)
             except AWAY:
-                count = least
+                count = most
                 if self._stack_end():
                     return
-            if count == 0:
+            if count > most:
+                most, since = count, time.monotonic()
+                self.report(f"{self.disturber.seconds:6.1f} s  {count} jobs have ended")
+            if count >= self.options.generations:
                 return
-            if count < least:
-                least, since = count, time.monotonic()
-                self.report(f"{self.disturber.seconds:6.1f} s  {count} jobs are open")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _settled(self) -> list[str]:

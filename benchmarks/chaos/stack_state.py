@@ -18,10 +18,7 @@ FROM anime_api.production_jobs AS job LEFT JOIN anime_api.anime_files AS file
   ON file.job_id = job.id
 GROUP BY job.id
 """
-_OPEN = """
-SELECT count(*) FROM anime_api.production_jobs
-WHERE status NOT IN ('completed', 'failed', 'cancelled')
-"""
+_ENDED = "SELECT count(*) FROM anime_api.production_jobs WHERE finished_at IS NOT NULL"
 _HELD = {
     "slot": "SELECT job_id::text FROM anime_api.render_places WHERE expires_at > now()",
     "lease": "SELECT id::text FROM anime_api.production_jobs WHERE lease_owner IS NOT NULL",
@@ -58,9 +55,9 @@ async def jobs(stack: RunningStack) -> list[EndedJob]:
     return [EndedJob(*row) for row in await _rows(stack, _JOBS)]
 
 
-async def open_jobs(stack: RunningStack) -> int:
-    """How many jobs have not ended."""
-    return int((await _rows(stack, _OPEN))[0][0])
+async def ended_jobs(stack: RunningStack) -> int:
+    """How many jobs have ended."""
+    return int((await _rows(stack, _ENDED))[0][0])
 
 
 async def left_over(stack: RunningStack) -> list[str]:
