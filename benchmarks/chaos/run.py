@@ -106,6 +106,7 @@ class _ChaosRun:
             accepted = []
         finally:
             await cancel_until_ended(disturbing)
+        await self._release_quarantined()
         stack_end = self._stack_end()
         left_over = [] if stack_end else await self._settled()
         return Outcome(
@@ -168,6 +169,17 @@ class _ChaosRun:
             if count >= self.options.generations:
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _release_quarantined(self) -> None:
+        """Requeue what two kills by chance have set aside, as a person does once all is calm."""
+        try:
+            found = [job.error or "" for job in await stack_state.jobs(self.stack)]
+        except AWAY:
+            return  # the stack has ended, or what is left over will tell
+        if any(error.startswith("quarantined") for error in found):
+            self.report(f"{self.disturber.seconds:6.1f} s  quarantined jobs are requeued")
+            await self.stack.anime("requeue", "--failed", "--kind", "quarantined")
+            await self._until_all_ended()
 
     async def _settled(self) -> list[str]:
         """What is left over when nothing changes any more."""
