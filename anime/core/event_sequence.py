@@ -24,12 +24,10 @@ class EventSequence:
 
         Its number decides. One that is not higher, though the event is newer than all before,
         means that Redis lost its memory and counts anew, or that it has no number (0) because
-        the database told it. The end is news even late, and nothing is after it, unless somebody
-        requeues the job.
+        the database told it. The end is news even late, and nothing is after it.
         """
         if self.is_final:
-            is_newer = self.told_at is not None and event.timestamp > self.told_at
-            return event.status is JobStatus.QUEUED and is_newer
+            return False
         if event.status.is_final:
             return event.seq == 0 or event.seq != self.seq
         if event.attempt < self.attempt:

@@ -22,7 +22,7 @@ from anime.core.recovery import (
     LeaseView,
     NextAttempt,
     PromptView,
-    Quarantine,
+    QuarantineJob,
     RecoverableJob,
     RunView,
     decide,
@@ -272,7 +272,7 @@ class _Attempts:
         )
         seen = RecoverableJob(JobStatus.PROCESSING, servers_killed=killed)
         verdict = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED)
-        if isinstance(verdict, Quarantine):
+        if isinstance(verdict, QuarantineJob):
             raise PromptQuarantined(
                 f"{verdict.why} {fault.what}",
                 "Find out why; then `anime requeue` renders it again.",
