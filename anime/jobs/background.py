@@ -1,4 +1,4 @@
-"""The work behind the job service: dispatching, the monitor, servers, the Redis list."""
+"""The work behind the job service: dispatch, the monitor, watching servers, the Redis list."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def background_work(service: JobService, *, takes_redis_queue: bool) -> AsyncIterator[None]:
-    """Dispatch runs, and look after jobs and servers, for as long as the block lasts.
+    """Dispatch runs and look after jobs and servers for as long as the block lasts.
 
     `takes_redis_queue`: jobs that other programs put into Redis are submitted, too.
     """
     work = [service.dispatcher.run_forever() for _ in range(DISPATCHERS)]
-    work.append(monitor_of(service).run_forever())
     work.append(ServerWatcher(service.database, service.settings).run_forever())
     work.append(DiskGuard(service.database, service.settings).run_forever())
+    work.append(monitor_of(service).run_forever())
     url = redis_address(service.settings)
     if takes_redis_queue and url is not None:
         work.append(RedisQueueConsumer(url, service).consume())
