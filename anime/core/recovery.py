@@ -10,6 +10,7 @@ MAX_RUNS_LOST = 5  # runs that end with the job under way
 MAX_SERVERS_KILLED = 2  # then it is the prompt that kills them
 DISPATCH_SECONDS = 5.0  # whoever has just submitted or freed the job is dispatching it
 START_SECONDS = 45.0  # a run that began so long ago and has not taken its job is dead
+CLAIM_SECONDS = 120.0  # a run that a worker claimed so long ago and has not begun is dead
 SCHEDULING_SECONDS = 60.0  # between two looks at what needs nothing now
 
 

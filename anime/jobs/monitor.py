@@ -12,6 +12,7 @@ from uuid import UUID
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import (
+    CLAIM_SECONDS,
     DISPATCH_SECONDS,
     START_SECONDS,
     CancelJob,
@@ -334,7 +335,8 @@ def _view_of(
         return RunView.CANCELLED
     if run.is_final:
         return RunView.ENDED
-    if run.is_waiting or run.type == "CANCELLING":
+    is_claimed = run.type == "PENDING" and _seconds_in(run) < CLAIM_SECONDS
+    if run.is_waiting or is_claimed or run.type == "CANCELLING":
         return RunView.WAITING
     return RunView.ALIVE if life and life.has_live_child else RunView.UNDER_WAY
 

@@ -12,10 +12,12 @@ from anime.core.ids import prompt_id_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.paths import filename_prefix
 from anime.core.timeline import TimelineKind
-from anime.db.repositories import JobRepository, TimelineRepository
+from anime.db.repositories import DispatchRepository, JobRepository, TimelineRepository
 from anime.errors import PromptQuarantined
 from anime.rehearsal.config import RehearsalConfig
+from anime.schemas import GenerationRequest
 from flows.generate import generate
+from flows.monitor import monitor
 from tests.flows.conftest import RehearsalStudio
 from tests.flows.test_recovery import SLOW, RehearsalProcess, first_event, rehearsal
 from tests.support.waiting import HUNG_SECONDS
@@ -130,3 +132,22 @@ async def until_at_work(studio: RehearsalStudio, job_id: UUID, attempt: int) -> 
             if event.attempt == attempt:
                 return
             await asyncio.sleep(0.1)  # each look gives the newest event at once
+
+
+async def test_the_monitor_as_a_flow_says_what_it_did(
+    studio: RehearsalStudio,
+) -> None:
+    async with studio.database.session_scope() as session:
+        assert await DispatchRepository(session).try_lock()
+        state = await monitor(return_state=True)  # another one is at it
+    assert state.message == "0 dispatched, 0 cancelled, 0 given up."
+    job_id = uuid4()
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, GenerationRequest(prompt="stop"), workflow="txt2img", seed=1)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        await jobs.release(lease)
+        await jobs.request_cancel(job_id)
+    state = await monitor(return_state=True)
+    assert state.message == "0 dispatched, 1 cancelled, 0 given up."

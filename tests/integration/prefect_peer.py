@@ -124,7 +124,8 @@ class PrefectPeer:
         ids, state = wanted.id, wanted.state
         assert ids is not None
         assert ids.any_ is not None
-        told = [self._told(str(run_id)) for run_id in ids.any_ if self.has(str(run_id))]
+        known = set() if self.forgets_runs else {run["id"] for run in self.runs.values()}
+        told = [self._told(str(run_id)) for run_id in ids.any_ if str(run_id) in known]
         if state is None:
             return told
         assert state.type is not None
