@@ -129,10 +129,14 @@ class ComfyUIRefused(ComfyUIUnreachable):
 
 
 class PromptLost(ComfyUIError):
-    """Absent from queue and history: to be submitted again, as the next attempt."""
+    """Absent from queue and history: to be submitted again, as the next attempt.
+
+    `was_rendering`: its server went away while it was at the prompt.
+    """
 
     kind = FailureKind.LOST
     slug = "prompt-lost"
+    was_rendering = False
 
 
 class PromptInterrupted(ComfyUIError):

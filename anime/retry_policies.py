@@ -138,7 +138,7 @@ ROW_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_secon
 
 # Brings jobs and their runs together again after a failure; then every 15 s as ever. Prefect knows
 # a run by its job's key, and one process at a time has its turn.
-RECONCILER = RetryPolicy(first_seconds=1, longest_seconds=15)
+MONITOR_STEP = RetryPolicy(first_seconds=1, longest_seconds=15)
 
 # Has new files swept again after a failure, without end; the first wait is that of the setting. A
 # file that was swept is known.

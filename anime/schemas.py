@@ -269,6 +269,12 @@ class TimelineEntry(BaseModel):
     message: str = Field(description="One sentence on what happened, and why.")
 
 
+class Timeline(BaseModel):
+    """What happened to a job."""
+
+    entries: list[TimelineEntry]
+
+
 class FileRecord(BaseModel):
     """One file of the library, as its row says."""
 

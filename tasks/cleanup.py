@@ -35,6 +35,7 @@ OUR_FLOWS = {
     "cleanup": "flows.cleanup.cleanup",
     "contact_sheet": "flows.contact_sheet.contact_sheet",
     "generate": "flows.generate.generate",
+    "monitor": "flows.monitor.monitor",
     "import-workflow": "flows.import_workflow.import_workflow",
     "retention": "flows.retention.retention",
     "sweep": "flows.sweep.sweep",

@@ -77,6 +77,15 @@ async def leave_server(
     return await RECORD.call(leave)
 
 
+async def note_decision(database: Database, job_id: UUID, why: str) -> None:
+    """Write into the job's timeline what was decided by itself. It fails no run."""
+    try:
+        async with database.session_scope() as session:
+            await TimelineRepository(session).add(job_id, TimelineKind.DECISION, why)
+    except DatabaseUnavailable as fault:
+        _log.warning("The timeline of job %s lacks %r: %s", job_id, why, fault)
+
+
 async def latch_server(database: Database, server: str, why: str) -> None:
     """Give the server no more prompts until ComfyUI was started again there."""
 

@@ -23,6 +23,7 @@ from anime.core.catalogue import (
     ProjectRecord,
 )
 from anime.core.job_status import JobStatus, Stage
+from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
     ImportedWorkflow,
@@ -43,6 +44,8 @@ from anime.schemas import (
     JobSnapshot,
     LoraChoice,
     ProgressEvent,
+    Timeline,
+    TimelineEntry,
 )
 
 SUBMITTED_AT = datetime(2026, 4, 12, 9, 30, tzinfo=UTC)
@@ -123,6 +126,15 @@ JOB = JobSnapshot(
     updated_at=FINISHED_AT,
     started_at=STARTED_AT,
     finished_at=FINISHED_AT,
+)
+TIMELINE = Timeline(
+    entries=[
+        TimelineEntry(at=SUBMITTED_AT, kind=TimelineKind.SUBMITTED, message="Submitted."),
+        TimelineEntry(
+            at=STARTED_AT, kind=TimelineKind.RUN, message=f"Run {JOB.flow_run_id} began it."
+        ),
+        TimelineEntry(at=FINISHED_AT, kind=TimelineKind.END, message=f"Completed: {PATH}"),
+    ]
 )
 RENDERING = JOB.model_copy(
     update={
@@ -272,6 +284,8 @@ ANSWERS: tuple[BaseModel, ...] = (
     VERSION,
     FILE,
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
+    TIMELINE,
+    *TIMELINE.entries[:1],
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),

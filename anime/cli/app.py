@@ -16,6 +16,7 @@ from anime.cli import (
     quarantine,
     rebuild,
     rehearsal,
+    requeue,
     retention,
     serve,
     sheet,
@@ -38,6 +39,7 @@ app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(cancel.cancel)
+app.command()(requeue.requeue)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(sheet.sheet)

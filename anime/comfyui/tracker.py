@@ -133,6 +133,7 @@ class PromptTracker:
         self._clock = asyncio.get_running_loop().time
         self._watch = PromptWatch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
         self._last_sighting: Sighting[HistoryEntry] | None = None
+        self._was_running = False
         self._node: str | None = None
         limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
@@ -155,6 +156,7 @@ class PromptTracker:
         self._stall_clock.moved()
         match event:
             case NodeExecuting():
+                self._was_running = True
                 self._node = event.node
                 self._stall_clock.entered(event.node)
             case NodeProgressed():
@@ -195,6 +197,7 @@ class PromptTracker:
         self._unanswered_since = self._refused_since = None
         self._stall_clock.looked(at=now, deaf_seconds=self._listener.disconnected_seconds)
         self._watch = self._watch.saw(sighting, at=now)
+        self._was_running |= isinstance(sighting, Running)
         state = self._watch.state
         if isinstance(state, Lost):
             raise self._lost_error(state)
@@ -229,15 +232,17 @@ class PromptTracker:
 
     def _refused_error(self, what: str) -> ComfyUIRefused:
         error = ComfyUIRefused(self._with_prompt(what), _START_IT)
-        error.was_rendering = isinstance(self._last_sighting, Running)
+        error.was_rendering = self._was_running
         return error
 
     def _lost_error(self, state: Lost) -> PromptLost:
         why = "it restarted" if state.restarted else "it restarted, or somebody removed it"
-        return PromptLost(
+        error = PromptLost(
             f"{self._client.name} no longer knows prompt {self._prompt_id}: {why}.",
             "Send it again, under a new id.",
         )
+        error.was_rendering = state.restarted and self._was_running
+        return error
 
     async def _cancel_stalled(self, stall: Stall) -> RunState[HistoryEntry]:
         """How it ended, if it did so just now.

@@ -10,6 +10,7 @@ MAX_RUNS_LOST = 5  # runs that end with the job under way
 MAX_SERVERS_KILLED = 2  # then it is the prompt that kills them
 DISPATCH_SECONDS = 5.0  # whoever has just submitted or freed the job is dispatching it
 START_SECONDS = 45.0  # a run that began so long ago and has not taken its job is dead
+CLAIM_SECONDS = 120.0  # a run that a worker claimed so long ago and has not begun is dead
 SCHEDULING_SECONDS = 60.0  # between two looks at what needs nothing now
 
 
@@ -29,6 +30,7 @@ class RunView(StrEnum):
     UNKNOWN = "unknown"  # Prefect does not answer
     MISSING = "missing"  # somebody deleted it, or Prefect has lost its database
     WAITING = "waiting"  # it waits for a worker
+    ALIVE = "alive"  # its batch renders other jobs just now
     UNDER_WAY = "under way"  # a worker has it, or died with it
     CANCELLED = "cancelled"
     ENDED = "ended"  # completed, failed or crashed
@@ -93,7 +95,7 @@ class Resume(Decision):
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel(Decision):
+class CancelJob(Decision):
     """What somebody cancelled is stopped everywhere."""
 
 
@@ -120,7 +122,7 @@ class Fail(Decision):
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantine(Decision):
+class QuarantineJob(Decision):
     """It is set aside until a person requeues it."""
 
 
@@ -144,20 +146,25 @@ def decide(
     if lease is LeaseView.LIVE:
         return _about_prompt(job, prompt, files)
     if job.status is JobStatus.CANCELLING:
-        return Cancel("No run is left to confirm that it was cancelled.")
+        return CancelJob("No run is left to confirm that it was cancelled.")
     if lease is LeaseView.UNSURE:
         return Wait("Its lease lapsed while PostgreSQL was away: its run may renew it yet.")
     return _about_run(job, lease, run)
 
 
+_NOTHING_TO_DO = {
+    RunView.UNKNOWN: "Prefect does not answer.",
+    RunView.WAITING: "Its run waits for a worker.",
+    RunView.ALIVE: "Its batch goes on with it.",
+}
+
+
 def _about_run(job: RecoverableJob, lease: LeaseView, run: RunView) -> Decision:
     match run:
-        case RunView.UNKNOWN:
-            return Wait("Prefect does not answer.")
-        case RunView.WAITING:
-            return Wait("Its run waits for a worker.")
+        case RunView.UNKNOWN | RunView.WAITING | RunView.ALIVE:
+            return Wait(_NOTHING_TO_DO[run])
         case RunView.CANCELLED:
-            return Cancel("Its run was cancelled in Prefect.")
+            return CancelJob("Its run was cancelled in Prefect.")
         case RunView.NONE if job.idle_seconds < DISPATCH_SECONDS:
             return Wait("Its run is being made.", DISPATCH_SECONDS)
         case RunView.NONE:
@@ -196,7 +203,9 @@ def _about_prompt(job: RecoverableJob, prompt: PromptView, files: FilesView) -> 
         case PromptView.FAILED:
             return NextAttempt("It failed before and was requeued.")
         case PromptView.KILLED if job.servers_killed >= MAX_SERVERS_KILLED:
-            return Quarantine(f"{job.servers_killed} times a server died while it rendered this.")
+            return QuarantineJob(
+                f"{job.servers_killed} times a server died while it rendered this."
+            )
         case _ if files is FilesView.WHOLE:
             return Adopt("The server no longer knows its prompt, but has all of its files.")
         case _ if job.attempt >= job.last_attempt:

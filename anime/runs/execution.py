@@ -14,8 +14,9 @@ from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
+from anime.core.timeline import TimelineKind
 from anime.db.notifications import STOP
-from anime.db.repositories import JobRepository, Lease
+from anime.db.repositories import JobRepository, Lease, TimelineRepository
 from anime.db.session import Database
 from anime.errors import (
     AnimeError,
@@ -129,6 +130,8 @@ async def _lease_job(
         lease_seconds=connections.blocks.database.lease_seconds,
     )
     await connections.publisher.announce(found, request)
+    if lease is not None and lease.fence > 1:
+        await _log_decisions(connections.database, job_id)
     return JobExecution(
         job_id=job_id,
         request=request,
@@ -138,6 +141,16 @@ async def _lease_job(
         lease_or_none=lease,
         server_url=lease.comfyui_url if lease else None,
     )
+
+
+async def _log_decisions(database: Database, job_id: UUID) -> None:
+    """Say in this run's log what was decided about its job before."""
+    with suppress(DatabaseUnavailable):  # it only shows
+        async with database.session_scope() as session:
+            timeline = await TimelineRepository(session).of_job(job_id)
+        for entry in timeline:
+            if entry.kind is TimelineKind.DECISION:
+                _log.info("Decided at %s: %s", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC", entry.message)
 
 
 @asynccontextmanager
@@ -151,7 +164,7 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         if await _stop_render(run):
             await _settle_cancelled(run, lease)
         else:
-            await _release(run, lease)  # the reconciler goes on stopping it
+            await _release(run, lease)  # the monitor goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)

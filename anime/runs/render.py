@@ -10,11 +10,24 @@ from anime.core.failure_policy import Remedy, RenderFailure, Trouble, remedy_for
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
 from anime.core.ids import prompt_id_of
-from anime.core.job_status import Stage
+from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
-from anime.core.prompt_state import Absent
-from anime.core.recovery import MAX_SERVERS_KILLED
+from anime.core.prompt_state import Absent, Finished
+from anime.core.recovery import (
+    Adopt,
+    Decision,
+    FilesView,
+    Follow,
+    LeaseView,
+    NextAttempt,
+    PromptView,
+    QuarantineJob,
+    RecoverableJob,
+    RunView,
+    decide,
+)
+from anime.core.render_kind import RenderKind
 from anime.db.repositories import Slot, SlotRequest
 from anime.errors import (
     ComfyUIError,
@@ -29,13 +42,14 @@ from anime.errors import (
     ServerIdle,
 )
 from anime.jobs.dispatcher import is_interactive
+from anime.runs.adoption import result_from_files
 from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight, look_at
 from anime.runs.server_pool import RunServer
 from tasks.comfyui import poll_completion, submit
 from tasks.files import PlacedFile, organise
 from tasks.records import begin_attempt, check_lease
-from tasks.render_records import latch_server, leave_server, note_render
+from tasks.render_records import latch_server, leave_server, note_decision, note_render
 from tasks.slots import hold_slot
 from tasks.vram import check_vram, held_mb
 
@@ -87,31 +101,66 @@ class _Attempts:
         self._bound_to: str | None = None
         self._only: frozenset[str] | None = None
         self._server: RunServer | None = None
+        self._adopted: RenderResult | None = None
         self._freed: set[str] = set()
 
     @property
     def _lost(self) -> int:
-        """How many attempts were no moves, with the current one."""
-        return max(1, self._number - len(self._avoided))
+        """How many attempts were no moves, with the current one, since it was last requeued."""
+        return max(1, self._number - self._job.lease.attempts_before - len(self._avoided))
 
     async def look_for_prompt(self) -> None:
-        """Go on with the prompt that an earlier run has sent, unless its server has lost it."""
+        """Go on with what an earlier run has sent, unless its server has lost it altogether."""
         url, self._sent_to = self._sent_to, None
         if url is None:
             return
         server = self._server = await self._job.servers.server(url)
+        prompt = await self._prompt_at(server)
+        match await self._decide(server, prompt):
+            case Follow():
+                self._bound_to = url
+            case NextAttempt():
+                self._number += 1
+            # Fail: an attempt that nobody knows of was perhaps never sent, so it is made now.
+
+    async def _prompt_at(self, server: RunServer) -> PromptView:
+        """What the server knows of the current attempt's prompt."""
+        was_requeued = self._number <= self._job.lease.attempts_before
         try:
             sighting = await server.comfy.find(prompt_id_of(self._job.job_id, self._number))
         except ComfyUIUnreachable:
-            sighting = None  # what follows waits for it, or finds that it is dead
-        if not isinstance(sighting, Absent):
-            self._bound_to = url
-        elif self._lost < self._job.blocks.comfyui.max_attempts:
-            self._number += 1
+            # What follows waits for it, or finds that it is dead.
+            return PromptView.FAILED if was_requeued else PromptView.KNOWN
+        if isinstance(sighting, Absent):
+            return PromptView.ABSENT
+        has_failed = isinstance(sighting, Finished) and not sighting.entry.succeeded
+        return PromptView.FAILED if was_requeued and has_failed else PromptView.KNOWN
+
+    async def _decide(self, server: RunServer, prompt: PromptView) -> Decision:
+        """What is to become of the current attempt; `_adopted` is set if its files are there."""
+        job, files = self._job, FilesView.UNASKED
+        if prompt is PromptView.ABSENT:
+            self._adopted = await result_from_files(job, self._preflight, server, self._number)
+            files = FilesView.WHOLE if self._adopted else FilesView.NONE
+        seen = RecoverableJob(
+            JobStatus.PROCESSING,
+            attempt=self._lost,
+            last_attempt=job.blocks.comfyui.max_attempts,
+        )
+        decision = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, prompt, files)
+        if not isinstance(decision, Follow):
+            _log.info("Job %s: %s", job.job_id, decision.why)
+        if isinstance(decision, Adopt):
+            await note_decision(job.database, job.job_id, decision.why)
+        return decision
 
     async def render(self) -> tuple[RenderResult, list[PlacedFile]]:
         """The result of the current attempt, and its files in the library."""
-        job, self._server = self._job, None
+        job = self._job
+        adopted, self._adopted = self._adopted, None
+        if adopted is not None and self._server is not None:
+            return await self._taken_in(adopted, self._server, kind=None)
+        self._server = None
         job.reporter.begin(self._number)
         request = self._slot_request()
         async with hold_slot(
@@ -124,16 +173,28 @@ class _Attempts:
         ) as slot:
             server = self._server = await job.servers.server(slot.held_at)
             result = await self._render_at(server, slot)
+        kind = None if request.bound_to else self._preflight.kind
+        return await self._taken_in(result, server, kind=kind, had_model=slot.holds_model)
+
+    async def _taken_in(
+        self,
+        result: RenderResult,
+        server: RunServer,
+        *,
+        kind: RenderKind | None,
+        had_model: bool = False,
+    ) -> tuple[RenderResult, list[PlacedFile]]:
+        """The result, with its files in the library; what it has cost is learned for its kind."""
+        job, blocks = self._job, self._job.blocks
         await note_render(
             job.database,
             result.prompt_id,
             server=server.url,
-            kind=None if request.bound_to else self._preflight.kind,
+            kind=kind,
             seconds=_seconds_of(result.entry),
-            had_model=slot.holds_model,
-            peak_vram_mb=await self._measure(server),
+            had_model=had_model,
+            peak_vram_mb=None if kind is None else await self._measure(server),
         )
-        blocks = job.blocks
         placed = await organise(
             server.comfy,
             job.library,
@@ -151,6 +212,8 @@ class _Attempts:
             PromptQuarantined: servers have died of the prompt.
         """
         job, server = self._job, self._server
+        if isinstance(fault, PromptLost) and await self._are_files_there():
+            return
         trouble = _TROUBLES.get(type(fault))
         if trouble is None or server is None or not getattr(fault, "can_fit_later", True):
             raise fault
@@ -164,6 +227,13 @@ class _Attempts:
         if remedy is Remedy.GIVE_UP:
             raise fault
         await self._prepare(remedy, server, fault)
+
+    async def _are_files_there(self) -> bool:
+        """Whether the server has made what it no longer knows of: it is taken in then."""
+        server = self._server
+        if server is None:
+            return False
+        return isinstance(await self._decide(server, PromptView.ABSENT), Adopt)
 
     def _failure(self, trouble: Trouble, server: RunServer) -> RenderFailure:
         others = self._preflight.able.keys() - {server.url}
@@ -195,14 +265,16 @@ class _Attempts:
             server.url,
             why=f"{fault.what} {what_next}",
             avoids=remedy in {Remedy.ELSEWHERE, Remedy.LARGER},
-            was_killed=isinstance(fault, ComfyUIRefused) and fault.was_rendering,
+            was_killed=isinstance(fault, ComfyUIRefused | PromptLost) and fault.was_rendering,
             ended_prompt=None
             if isinstance(fault, ComfyUIUnreachable)
             else prompt_id_of(job.job_id, self._number),
         )
-        if killed >= MAX_SERVERS_KILLED:
+        seen = RecoverableJob(JobStatus.PROCESSING, servers_killed=killed)
+        verdict = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED)
+        if isinstance(verdict, QuarantineJob):
             raise PromptQuarantined(
-                f"{killed} times a server died while it rendered this. {fault.what}",
+                f"{verdict.why} {fault.what}",
                 "Find out why; then `anime requeue` renders it again.",
             ) from fault
         self._number += 1

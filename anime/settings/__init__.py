@@ -136,7 +136,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "stops it there.",
     )
     lease_seconds: float = Field(
-        default=60, ge=5, description="Seconds after which a run without heartbeat loses its job."
+        default=20, ge=5, description="Seconds after which a run without heartbeat loses its job."
     )
     in_flight: int = Field(
         default=2,

@@ -14,7 +14,7 @@ from anime.core.recovery import (
     MAX_STARTS_LOST,
     START_SECONDS,
     Adopt,
-    Cancel,
+    CancelJob,
     Decision,
     Fail,
     FilesView,
@@ -22,7 +22,7 @@ from anime.core.recovery import (
     LeaseView,
     NextAttempt,
     PromptView,
-    Quarantine,
+    QuarantineJob,
     RecoverableJob,
     Requeue,
     Resume,
@@ -40,11 +40,12 @@ BEGUN, WAITING, STOPPING = JobStatus.PROCESSING, JobStatus.QUEUED, JobStatus.CAN
 # status, lease, run, idle: what is decided. The first row that fits counts.
 TABLE: list[tuple[object, object, object, object, type[Decision]]] = [
     (ANY, LeaseView.LIVE, ANY, ANY, Wait),
-    (STOPPING, ANY, ANY, ANY, Cancel),
+    (STOPPING, ANY, ANY, ANY, CancelJob),
     (ANY, LeaseView.UNSURE, ANY, ANY, Wait),
     (ANY, ANY, RunView.UNKNOWN, ANY, Wait),
     (ANY, ANY, RunView.WAITING, ANY, Wait),
-    (ANY, ANY, RunView.CANCELLED, ANY, Cancel),
+    (ANY, ANY, RunView.ALIVE, ANY, Wait),
+    (ANY, ANY, RunView.CANCELLED, ANY, CancelJob),
     (ANY, ANY, RunView.NONE, YOUNG, Wait),
     (WAITING, ANY, RunView.NONE, OLD, Requeue),
     (BEGUN, ANY, RunView.NONE, OLD, Resume),
@@ -71,7 +72,7 @@ def combinations() -> Iterator[tuple[JobStatus, LeaseView, RunView, float]]:
     yield from product(OPEN, LeaseView, RunView, (YOUNG, OLD))
 
 
-@pytest.mark.parametrize(("status", "lease", "run", "idle"), combinations())
+@pytest.mark.parametrize(("status", "lease", "run", "idle"), list(combinations()))
 def test_what_the_monitor_decides(
     status: JobStatus, lease: LeaseView, run: RunView, idle: float
 ) -> None:
@@ -157,4 +158,4 @@ def test_a_prompt_that_the_server_lost_to_the_end_is_lost() -> None:
 def test_f06_a_prompt_that_kills_servers_is_set_aside(files: FilesView) -> None:
     poison = replace(FIRST, servers_killed=MAX_SERVERS_KILLED)
     decision = decide(poison, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED, files)
-    assert isinstance(decision, Quarantine)
+    assert isinstance(decision, QuarantineJob)

@@ -2,7 +2,12 @@
 
 from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.deliveries import Delivery, DeliveryRepository
-from anime.db.repositories.dispatches import Dispatch, DispatchRepository
+from anime.db.repositories.dispatches import (
+    BatchLife,
+    Dispatch,
+    DispatchRepository,
+    UnheldJob,
+)
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
@@ -26,6 +31,7 @@ from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
+    "BatchLife",
     "CharacterRepository",
     "Delivery",
     "DeliveryRepository",
@@ -56,5 +62,6 @@ __all__ = [
     "SlotRequest",
     "SlotUsage",
     "TimelineRepository",
+    "UnheldJob",
     "UnsettledPrompt",
 ]
