@@ -312,19 +312,23 @@ def _decided(
 ) -> _Decided:
     life = lives.get(job.batch_run_id) if job.batch_run_id else None
     run = states.get(job.run_id) if states is not None and job.run_id else None
-    idle_seconds = min(job.idle_seconds, life.idle_seconds if life else inf, _seconds_in(run))
-    view = _view_of(job, run, is_known=states is not None, life=life)
+    idle_seconds = min(job.idle_seconds, life.idle_seconds if life else inf)
+    run_seconds = _seconds_in(run)
+    view = _view_of(job, run, is_known=states is not None)
+    # A batch that renders other jobs, or did so just now, goes on with this one, too.
+    if life and view is RunView.UNDER_WAY:
+        is_alive = life.has_live_child or min(idle_seconds, run_seconds) < START_SECONDS
+        view = RunView.ALIVE if is_alive else view
     seen = RecoverableJob(
         status=job.status,
         idle_seconds=idle_seconds if is_patient or job.run_id else inf,
+        run_seconds=run_seconds,
         lost_runs=job.lost_runs,
     )
     return _Decided(job, view, run, decide(seen, job.lease, view))
 
 
-def _view_of(
-    job: UnheldJob, run: RunState | None, *, is_known: bool, life: BatchLife | None
-) -> RunView:
+def _view_of(job: UnheldJob, run: RunState | None, *, is_known: bool) -> RunView:
     if job.run_id is None:
         return RunView.NONE
     if not is_known:
@@ -338,7 +342,7 @@ def _view_of(
     is_claimed = run.type == "PENDING" and _seconds_in(run) < CLAIM_SECONDS
     if run.is_waiting or is_claimed or run.type == "CANCELLING":
         return RunView.WAITING
-    return RunView.ALIVE if life and life.has_live_child else RunView.UNDER_WAY
+    return RunView.UNDER_WAY
 
 
 def _seconds_in(run: RunState | None) -> float:

@@ -108,6 +108,22 @@ def test_a_run_that_somebody_deleted_counts_against_nobody(status: JobStatus, ru
     assert not decision.is_run_lost
 
 
+@pytest.mark.parametrize("lease", GONE)
+@pytest.mark.parametrize("status", [WAITING, BEGUN])
+def test_a_run_that_has_just_begun_is_left_to_take_its_job(
+    status: JobStatus, lease: LeaseView
+) -> None:
+    seen = RecoverableJob(status, idle_seconds=3600, run_seconds=START_SECONDS - 1)
+    assert isinstance(decide(seen, lease, RunView.UNDER_WAY), Wait)
+    older = replace(seen, run_seconds=START_SECONDS)
+    assert isinstance(decide(older, lease, RunView.UNDER_WAY), Requeue | Resume)
+
+
+def test_a_run_that_showed_life_after_its_begin_and_then_none_is_dead_at_once() -> None:
+    seen = RecoverableJob(BEGUN, idle_seconds=20, run_seconds=21)
+    assert isinstance(decide(seen, LeaseView.LAPSED, RunView.UNDER_WAY), Resume)
+
+
 def test_a_job_is_left_to_whoever_is_dispatching_it() -> None:
     seen = RecoverableJob(WAITING, idle_seconds=DISPATCH_SECONDS)
     assert isinstance(decide(seen, LeaseView.NONE, RunView.NONE), Requeue)
