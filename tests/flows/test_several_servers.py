@@ -337,7 +337,8 @@ async def test_f80_servers_that_share_one_output_folder_keep_all_files_apart(
     monkeypatch.setenv("ANIME_COMFYUI_OUTPUT_DIR", str(tmp_path / "shared" / "output"))
     shared = {"data_dir": tmp_path / "shared", "step_seconds": 0.02}
     servers = await start(first=shared, second=shared)
-    await batch(name="shared", prompts=["one folder"], takes=8, common=SMALL)
+    asked = [{"prompt": f"take {n}", "server": ("first", "second")[n % 2]} for n in range(8)]
+    await batch(name="shared", requests=asked, common=SMALL)
     assert {name for name in servers.urls if await servers.history(name)} == {"first", "second"}
     hashes = {file.sha256 for file in await studio.files()}
     assert len(hashes) == len(studio.library_files()) == 8
