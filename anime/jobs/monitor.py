@@ -37,7 +37,7 @@ from anime.db.repositories import (
     UnheldJob,
 )
 from anime.db.session import Database
-from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
+from anime.errors import AnimeError, LeaseLost, PrefectUnavailable, reason_of
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
@@ -110,8 +110,8 @@ class Monitor:
                     async with asyncio.timeout(STEP_SECONDS):
                         done = await self.step()
                 except (AnimeError, TimeoutError) as fault:
-                    delay = next(delays)
-                    _log.warning("Jobs and runs are looked at again in %.0f s: %s", delay, fault)
+                    delay, why = next(delays), reason_of(fault)
+                    _log.warning("Jobs and runs are looked at again in %.0f s: %s", delay, why)
                     await asyncio.sleep(delay)
                     continue
                 if done != MonitorCounts():
