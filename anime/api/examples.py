@@ -23,6 +23,18 @@ from anime.core.catalogue import (
     ProjectRecord,
 )
 from anime.core.job_status import JobStatus, Stage
+from anime.core.server_health import ServerHealth
+from anime.core.servers import (
+    EVERYTHING,
+    CheckedServer,
+    NewPause,
+    NewServer,
+    PauseList,
+    PauseRecord,
+    ServerFingerprint,
+    ServerList,
+    ServerRecord,
+)
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
@@ -255,6 +267,32 @@ IMPORTED = ImportedWorkflow(
     warnings=[],
     problems=[],
 )
+SERVER = ServerRecord(
+    url="http://gpu-b:8188",
+    name="gpu-b",
+    labels=("fast", "xl"),
+    from_settings=False,
+    is_drained=False,
+    health=ServerHealth.ALIVE,
+    health_reason="It answers and renders.",
+    health_since=SUBMITTED_AT - timedelta(hours=2),
+    last_seen_at=SUBMITTED_AT,
+    checked_at=SUBMITTED_AT,
+    fingerprint=ServerFingerprint(
+        version="0.33.0",
+        pytorch_version="2.11.0+cu130",
+        features=("node_replacements", "supports_preview_metadata"),
+        node_packages=("ComfyUI-Frame-Interpolation",),
+        packages=("comfy-kitchen 0.2.31",),
+        devices=("cuda:0 NVIDIA L40S (46068 MB)",),
+        vram_total_mb=46_068,
+    ),
+    offers={"checkpoints": ("ink-xl.safetensors",), "loras": (MEI_LORA.name,)},
+    loaded_model="ink-xl.safetensors",
+)
+PAUSE = PauseRecord(
+    scope=EVERYTHING, reason="The power is cut at 10.", is_automatic=False, since=SUBMITTED_AT
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
@@ -269,6 +307,8 @@ BODIES: tuple[BaseModel, ...] = (
         is_canonical=True,
     ),
     NewWorkflow(name=WORKFLOW.name, workflow=GRAPH, title=WORKFLOW.title),
+    NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
+    NewPause(project=PROJECT.slug, reason="It waits for the colours."),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -303,6 +343,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     ),
     WORKFLOW,
     IMPORTED,
+    SERVER,
+    ServerList(items=[SERVER]),
+    CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
+    PauseList(items=[PAUSE]),
     Health(),
     READY,
 )

@@ -36,6 +36,15 @@ from anime.retry_policies import HISTORY_AFTER_QUEUE
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
 UNDO_SECONDS = 10.0
+LOADERS = {  # by folder: a class that loads its models, and the input that names them
+    "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
+    "diffusion_models": ("UNETLoader", "unet_name"),
+    "text_encoders": ("CLIPLoader", "clip_name"),
+    "vae": ("VAELoader", "vae_name"),
+    "loras": ("LoraLoader", "lora_name"),
+    "controlnet": ("ControlNetLoader", "control_net_name"),
+    "upscale_models": ("UpscaleModelLoader", "model_name"),
+}
 
 
 class ComfyUIClient:
@@ -166,6 +175,10 @@ class ComfyUIClient:
         """What runs and what waits, in the order in which they will run."""
         return protocol.decode_queue(await self._send(requests.queue_request()))
 
+    async def queue_length(self) -> int:
+        """How many prompts run and wait: what costs the server least to answer."""
+        return protocol.decode_queue_length(await self._send(requests.queue_length_request()))
+
     async def follow(
         self,
         prompt_id: UUID,
@@ -192,9 +205,7 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
-            refused=unreachable_timeout_seconds
-            if refused_timeout_seconds is None
-            else refused_timeout_seconds,
+            refused=refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
@@ -223,6 +234,10 @@ class ComfyUIClient:
     async def cancel(self, prompt_id: UUID, *, timeout_seconds: float) -> CancelResult:
         """Stop the prompt, and return how it ended; it is polled until it has."""
         return await cancel_prompt(self, prompt_id, timeout_seconds=timeout_seconds)
+
+    async def forget(self, prompt_id: UUID) -> None:
+        """Remove the prompt from the history, if it has ended."""
+        await self._send_and_check(requests.forget_request(str(prompt_id)))
 
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Make the server free VRAM as soon as the running prompt ends."""
@@ -286,17 +301,23 @@ class ComfyUIClient:
 
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""
-        return await self._models("checkpoints", "CheckpointLoaderSimple", "ckpt_name")
+        return await self._models("checkpoints")
 
     async def diffusion_models(self) -> list[str]:
         """The server's models that come without text encoder and VAE, by a loader's names."""
-        return await self._models("diffusion_models", "UNETLoader", "unet_name")
+        return await self._models("diffusion_models")
 
-    async def _models(self, folder: str, loader: str, name: str) -> list[str]:
+    async def offers(self) -> dict[str, list[str]]:
+        """The server's models of each kind that workflows name, by folder."""
+        names = await asyncio.gather(*map(self._models, LOADERS))
+        return dict(zip(LOADERS, names, strict=True))
+
+    async def _models(self, folder: str) -> list[str]:
         """The models in a folder; of servers that do not list it, those that a loader takes."""
         names = protocol.decode_names(await self._send(requests.models_request(folder)))
         if names is not None:
             return names
+        loader, name = LOADERS[folder]
         info = await self._node_info(loader)
         choice = info.inputs.get(name) if info else None
         return [str(each) for each in choice.choices] if choice else []
@@ -388,5 +409,6 @@ def _is_refusal(fault: BaseException | None) -> bool:
     if isinstance(fault, BaseExceptionGroup):
         return all(map(_is_refusal, fault.exceptions))
     return fault is not None and (
-        isinstance(fault, ConnectionRefusedError) or _is_refusal(fault.__cause__)
+        isinstance(fault, ConnectionRefusedError)
+        or _is_refusal(fault.__cause__ or fault.__context__)
     )

@@ -1,6 +1,7 @@
 """ComfyUI servers and pauses, as people send them and as they are shown."""
 
 import re
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -77,6 +78,15 @@ class ServerRecord(BaseModel):
         return wanted == self.name or wanted in self.labels or wanted == self.url
 
 
+class CheckedServer(BaseModel):
+    """What a close look at a server has shown."""
+
+    server: ServerRecord
+    answers: bool
+    renders: bool | None = Field(description="None: unchecked, as others' prompts are there.")
+    detail: str
+
+
 class NewServer(BaseModel):
     """A server to be known."""
 
@@ -118,6 +128,48 @@ class PauseRecord(BaseModel):
         """The pause in a sentence."""
         what = "All new renders are" if self.scope == EVERYTHING else f"{self.scope} is"
         return f"{what} paused{f': {self.reason}' if self.reason else ''}"
+
+
+class ServerList(BaseModel):
+    """All servers, by name."""
+
+    items: list[ServerRecord]
+
+
+class PauseList(BaseModel):
+    """All pauses, the oldest first."""
+
+    items: list[PauseRecord]
+
+
+_Facts = str | tuple[str, ...] | None
+_COMPARED: dict[str, Callable[[ServerFingerprint], _Facts]] = {
+    "ComfyUI": lambda each: each.version or None,
+    "PyTorch": lambda each: each.pytorch_version or None,
+    "node packages": lambda each: each.node_packages,
+    "Python packages": lambda each: each.packages,
+}
+
+
+def differences(servers: Sequence[ServerRecord]) -> list[str]:
+    """How servers differ in what a graph may need: a line for each subject.
+
+    What a server does not tell is not compared.
+    """
+    lines = []
+    for subject, facts in _COMPARED.items():
+        told = {each.name: facts(each.fingerprint) for each in servers if each.fingerprint}
+        known = {name: _as_set(value) for name, value in told.items() if value is not None}
+        common = frozenset.intersection(*known.values()) if known else frozenset()
+        own = {name: sorted(value - common, key=str.lower) for name, value in known.items()}
+        if any(own.values()):
+            listed = "; ".join(f"{name}: {', '.join(each) or '–'}" for name, each in own.items())
+            lines.append(f"{subject} ({listed})")
+    return lines
+
+
+def _as_set(value: str | tuple[str, ...]) -> frozenset[str]:
+    return frozenset({value}) if isinstance(value, str) else frozenset(value)
 
 
 def project_scope(slug: str) -> str:

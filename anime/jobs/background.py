@@ -1,12 +1,14 @@
-"""The work behind the job service: dispatching, the monitor, reading the Redis list."""
+"""The work behind the job service: dispatch, the monitor, watching servers, the Redis list."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anime.jobs.low_disk import DiskGuard
 from anime.jobs.monitor import AnswerTimes, Monitor
 from anime.jobs.redis_queue import RedisQueueConsumer
+from anime.jobs.servers.watcher import ServerWatcher
 from anime.jobs.service import JobService
 from anime.retry_policies import cancel_until_ended
 from anime.settings.addresses import redis_address
@@ -19,11 +21,13 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def background_work(service: JobService, *, takes_redis_queue: bool) -> AsyncIterator[None]:
-    """Dispatch runs and look after jobs for as long as the block lasts.
+    """Dispatch runs and look after jobs and servers for as long as the block lasts.
 
     `takes_redis_queue`: jobs that other programs put into Redis are submitted, too.
     """
     work = [service.dispatcher.run_forever() for _ in range(DISPATCHERS)]
+    work.append(ServerWatcher(service.database, service.settings).run_forever())
+    work.append(DiskGuard(service.database, service.settings).run_forever())
     work.append(monitor_of(service).run_forever())
     url = redis_address(service.settings)
     if takes_redis_queue and url is not None:

@@ -466,7 +466,7 @@ async def test_doctor_says_what_to_do_about_each_fault(
         assert todo in done.out
     for todo in ("ANIME_PUBLIC_URL", "ANIME_WS_URL", "whsec_", "ANIME_SWEEP_DIR"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 11
+    assert done.out.count("FAIL") == done.out.count("→") == 13
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:

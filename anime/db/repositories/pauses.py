@@ -52,7 +52,7 @@ class PauseRepository:
 
 def is_held_up(job_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
     """Guard: everything, or the project of the job in that column, is paused."""
-    return exists().where(_holds_up(job_id))
+    return exists().where(_holds_up(job_id)).correlate_except(Pause)
 
 
 def _holds_up(job_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:

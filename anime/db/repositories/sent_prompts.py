@@ -4,14 +4,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.job_status import JobStatus
 from anime.db.models import FINAL, ProductionJob
 from anime.db.repositories.leases import NOW, until
 from anime.db.server_models import SentPrompt
 from anime.errors import AlreadyExists
+
+_HAS_MOVED = or_(
+    ProductionJob.id.is_(None),
+    ProductionJob.status.in_(FINAL),
+    ProductionJob.attempt > SentPrompt.attempt,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +26,16 @@ class UnsettledPrompt:
     """A prompt that may be at its server.
 
     `has_moved`: its job has ended, or a later attempt of it has begun; nobody waits for it.
+    `is_result`: its job has completed with what it rendered.
     """
 
+    server: str
     prompt_id: UUID
     job_id: UUID
     attempt: int
     sent_at: datetime
     has_moved: bool
+    is_result: bool
 
 
 class SentPromptRepository:
@@ -66,21 +76,32 @@ class SentPromptRepository:
 
     async def unsettled_at(self, server: str) -> list[UnsettledPrompt]:
         """What may be at that server, the oldest first."""
-        has_moved = or_(
-            ProductionJob.id.is_(None),
-            ProductionJob.status.in_(FINAL),
-            ProductionJob.attempt > SentPrompt.attempt,
+        return await self._unsettled(SentPrompt.server == server)
+
+    async def moved(self) -> dict[str, list[UnsettledPrompt]]:
+        """What may be at each server although nobody waits for it, the oldest first."""
+        found: dict[str, list[UnsettledPrompt]] = {}
+        for each in await self._unsettled(_HAS_MOVED):
+            found.setdefault(each.server, []).append(each)
+        return found
+
+    async def _unsettled(self, wanted: ColumnElement[bool]) -> list[UnsettledPrompt]:
+        is_result = and_(
+            ProductionJob.status == JobStatus.COMPLETED,
+            ProductionJob.prompt_id == SentPrompt.prompt_id,
         )
         rows = await self._session.execute(
             select(
+                SentPrompt.server,
                 SentPrompt.prompt_id,
                 SentPrompt.job_id,
                 SentPrompt.attempt,
                 SentPrompt.sent_at,
-                has_moved,
+                _HAS_MOVED,
+                func.coalesce(is_result, false()),
             )
             .outerjoin(ProductionJob, ProductionJob.id == SentPrompt.job_id)
-            .where(SentPrompt.server == server, SentPrompt.settled_at.is_(None))
+            .where(wanted, SentPrompt.settled_at.is_(None))
             .order_by(SentPrompt.sent_at)
         )
         return [UnsettledPrompt(*row) for row in rows]

@@ -81,6 +81,14 @@ class ServerRepository:
         )
         return [_record(row) for row in rows]
 
+    async def not_held_back(self) -> list[ServerRecord]:
+        """Those that are given prompts whenever they answer, by name."""
+        is_kept = and_(RegisteredServer.health.not_in(_PROVEN_BAD), *_is_wanted())
+        rows = await self._session.scalars(
+            select(RegisteredServer).where(is_kept).order_by(RegisteredServer.name)
+        )
+        return [_record(row) for row in rows]
+
     async def get(self, named: str) -> ServerRecord:
         """The server with that name or canonical address.
 
@@ -224,10 +232,15 @@ def is_fit() -> ColumnElement[bool]:
 
 def may_be_given_prompts() -> ColumnElement[bool]:
     """Guard: the server is alive as far as is known, and neither drained nor paused."""
+    return and_(is_fit(), *_is_wanted())
+
+
+def _is_wanted() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Guards: neither drained nor paused by anybody."""
     is_paused = exists().where(
         Pause.scope == literal(f"{PauseScope.SERVER}:") + RegisteredServer.url
     )
-    return and_(is_fit(), ~RegisteredServer.is_drained, ~is_paused)
+    return ~RegisteredServer.is_drained, ~is_paused
 
 
 def _looked_at(health: ServerHealth, reason: str) -> dict[str, object]:
