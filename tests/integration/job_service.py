@@ -1,8 +1,10 @@
 """A desk for orders on a real database and Redis, with Prefect's stand-in behind it."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -10,7 +12,7 @@ from pydantic import SecretStr
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
 from anime.jobs.background import monitor_of
-from anime.jobs.monitor import MonitorCounts
+from anime.jobs.monitor import AnswerTimes, MonitorCounts
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -47,7 +49,8 @@ class Office:
 
     async def monitor(self) -> MonitorCounts:
         """One step, for which no job is too young."""
-        return await monitor_of(self.service).step(is_patient=False)
+        ever_since = AnswerTimes(since=-inf, last=time.monotonic())
+        return await monitor_of(self.service, ever_since).step(is_patient=False)
 
 
 @asynccontextmanager

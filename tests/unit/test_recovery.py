@@ -30,6 +30,7 @@ from anime.core.recovery import (
     Wait,
     decide,
 )
+from anime.jobs.monitor import AnswerTimes
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLING)
 ANY = "any"
@@ -175,3 +176,18 @@ def test_f06_a_prompt_that_kills_servers_is_set_aside(files: FilesView) -> None:
     poison = replace(FIRST, servers_killed=MAX_SERVERS_KILLED)
     decision = decide(poison, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED, files)
     assert isinstance(decision, QuarantineJob)
+
+
+def test_a_gap_in_prefects_answers_begins_their_time_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("anime.jobs.monitor.time.monotonic", lambda: clock[-1])
+    answers = AnswerTimes()
+    assert answers.seconds < 0
+    seconds = []
+    for now, is_answered in ((1000, True), (1060, True), (1075, False), (1090, True), (1400, True)):
+        clock.append(now)
+        answers.note() if is_answered else answers.forget()
+        seconds.append(answers.seconds)
+    assert [seconds[each] for each in (0, 1, 3, 4)] == [0, 60, 0, 0]
