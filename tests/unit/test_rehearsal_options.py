@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from anime.cli.app import app
 from anime.rehearsal.faults import Faults, faults_of
-from anime.settings import PROJECT_DIR, load_settings
+from anime.settings import PROJECT_DIR, Settings, load_settings
 from anime.stack.services import Services
 
 
@@ -70,3 +70,18 @@ def test_each_of_several_servers_has_its_port_folder_log_and_faults() -> None:
     output = f"--output-dir {settings.home}/rehearsal/output"
     parts = Services(shared, environment={}).rehearsals()
     assert all(output in " ".join(part.command) for part in parts)
+
+
+def test_the_number_of_servers_is_an_option_of_anime_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Settings] = []
+
+    async def stay(settings: Settings) -> None:
+        given.append(settings)
+
+    monkeypatch.setattr("anime.cli.up._run_until_stopped", stay)
+    for words in (["up"], ["up", "--servers", "3", "--shared-output"]):
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert [(each.rehearsal_servers, each.rehearsal_shared_output) for each in given] == [
+        (1, False),
+        (3, True),
+    ]

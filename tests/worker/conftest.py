@@ -148,12 +148,8 @@ class Site:
 
     async def until(self, run_id: UUID, *states: str) -> FlowRun:
         """The run, once its state has one of these names; any final one if none is given."""
-        async with asyncio.timeout(HUNG_SECONDS):
-            while True:
-                run = await self.run(run_id)
-                if run.state and (run.state.name in states if states else run.state.is_final()):
-                    return run
-                await asyncio.sleep(0.25)
+        await self.stack.until_run(run_id, *states)
+        return await self.run(run_id)
 
     async def until_all(self, run_ids: Sequence[UUID], *states: str) -> list[FlowRun]:
         return [await self.until(run_id, *states) for run_id in run_ids]
