@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from anime.db.repositories import FileQuery, FileSearch, JobRepository
+from anime.db.repositories import FileQuery, FileSearch
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
 from anime.settings import get_settings
 from anime.stack.prefect_server import TUNING
+from tests.stack.conftest import NO_SERVICES
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 
@@ -28,8 +30,7 @@ class RehearsalStudio:
 
     async def newest_job(self) -> JobSnapshot:
         """The job written down last."""
-        async with self.database.session_scope() as session:
-            return (await JobRepository(session).newest(1))[0]
+        return (await newest_jobs(self.database, limit=1))[0]
 
     async def files(self) -> list[FileRecord]:
         """All rows of files, the newest first."""
@@ -52,7 +53,7 @@ def prefect_server() -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in TUNING.items():
+        for name, value in (TUNING | NO_SERVICES).items():
             environment.setenv(name, value)
         environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing is sent anywhere
         with prefect_test_harness(server_startup_timeout=HUNG_SECONDS):

@@ -17,13 +17,14 @@ import pytest
 from anime.settings import load_settings
 from anime.settings.stack_record import record_path
 from tests.stack.conftest import StackUnderTest
+from tests.support.stack import ANIME
 from tests.support.waiting import HUNG_SECONDS
 
 PREFECT = (sys.executable, "-m", "prefect")
 
 
 async def test_generate_prints_the_file(stack: StackUnderTest) -> None:
-    done = await stack.anime("generate", "a girl on a rooftop at dusk", "--seed", "7")
+    done = await stack.run(*ANIME, "generate", "a girl on a rooftop at dusk", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 
@@ -125,7 +126,7 @@ async def test_bad_input_is_a_sentence_and_exit_1(
 
 
 async def test_doctor_finds_nothing_wrong(stack: StackUnderTest) -> None:
-    done = await stack.anime("doctor", "--json")
+    done = await stack.run(*ANIME, "doctor", "--json")
     assert done.returncode == 0, done.stdout
     told = {finding["system"]: finding["detail"] for finding in json.loads(done.stdout)}
     assert stack.ws_url in told["websocket"]
@@ -149,7 +150,7 @@ async def test_other_terminals_find_the_stack_by_its_record(stack: StackUnderTes
 
 
 async def test_a_second_stack_in_the_folder_is_refused(stack: StackUnderTest) -> None:
-    again = await stack.anime("up")
+    again = await stack.run(*ANIME, "up")
     assert again.returncode == 1
     assert "already runs" in again.stderr
     assert set(stack.record.parts) > {"prefect", "worker"}
@@ -201,7 +202,7 @@ async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
     assert await stack.stop(signal.SIGINT) == 0
     assert [pid for pid in running if psutil.pid_exists(pid)] == []
     assert not record_path(stack.home).exists()
-    stopped = await stack.anime("files")
+    stopped = await stack.run(*ANIME, "files")
     assert stopped.returncode == 1
     assert "anime up" in stopped.stderr
     await stack.start()
