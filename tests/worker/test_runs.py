@@ -75,7 +75,7 @@ async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_
 
 async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
     await site.start_worker(limit=2)
-    orders = [await site.order("sleeps", path=site.path, seconds=0.4) for _ in range(6)]
+    orders = [await site.order("sleeps", path=site.path, seconds=2) for _ in range(6)]
     await site.until_all(orders)
     assert _most_at_once(site) == 2
 
