@@ -4,14 +4,14 @@ from typing import Annotated, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import APIRouter, Header, Request, Response, status
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
-from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
+from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Timeline
 
 router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
@@ -38,6 +38,9 @@ class GenerationStatus(BaseModel):
     error_kind: FailureKind | None
     attempt: int
     updated_at: str
+    expected_at: AwareDatetime | None = Field(
+        description="When its render is expected to end; null while nobody knows."
+    )
 
     @classmethod
     def of(cls, job: JobSnapshot) -> Self:
@@ -52,6 +55,7 @@ class GenerationStatus(BaseModel):
             error_kind=job.error_kind,
             attempt=job.attempt,
             updated_at=job.updated_at.isoformat(),
+            expected_at=job.expected_at,
         )
 
 
@@ -87,6 +91,12 @@ async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation
 async def job_by_id(job_id: str, state: StateDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
     return await state.jobs.get(job_id_in(job_id))
+
+
+@router.get("/jobs/{job_id}/timeline", responses=problems(404))
+async def job_timeline(job_id: str, state: StateDependency) -> Timeline:
+    """What happened to the job, and why: runs, servers, attempts, decisions. The oldest first."""
+    return Timeline(entries=await state.jobs.timeline(job_id_in(job_id)))
 
 
 def job_id_in(text: str) -> UUID:
