@@ -18,7 +18,6 @@ from anime.comfyui.address import canonical_url
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
-    JobRepository,
     SentPromptRepository,
     ServerRepository,
     TimelineRepository,
@@ -32,6 +31,7 @@ from anime.settings import get_settings
 from flows.batch import batch
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
@@ -161,8 +161,7 @@ async def server_of(studio: RehearsalStudio, servers: Servers) -> str:
 
 
 async def jobs_of(studio: RehearsalStudio) -> list[JobSnapshot]:
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).newest(100)
+    return await newest_jobs(studio.database)
 
 
 async def cancel(studio: RehearsalStudio, job_id: UUID, run: "asyncio.Future[list[str]]") -> None:

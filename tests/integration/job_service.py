@@ -18,6 +18,7 @@ from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer
+from tests.support.jobs import newest_jobs
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", steps=4)
 
@@ -37,8 +38,7 @@ class Office:
 
     async def jobs(self) -> list[JobSnapshot]:
         """All jobs, the newest first."""
-        async with self.database.session_scope() as session:
-            return await JobRepository(session).newest(100)
+        return await newest_jobs(self.database)
 
     async def begin(self, job_id: UUID, run: UUID, *, seconds: float = 60) -> Lease:
         """What a run does first: it takes the job."""
