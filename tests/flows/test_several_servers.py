@@ -18,6 +18,7 @@ from anime.comfyui.address import canonical_url
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
+    JobRepository,
     SentPromptRepository,
     ServerRepository,
     TimelineRepository,
