@@ -2,12 +2,13 @@
 
 from uuid import UUID
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.event_listener import EventListener
 from anime.comfyui.failures import failure_of
 from anime.comfyui.models import (
     Event,
@@ -28,7 +29,7 @@ from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
 
 
-# Twice is harmless: it looks for the prompt id in queue and history before it sends.
+# Twice is harmless: before it sends again, it looks for the prompt id in queue and history.
 @task(
     name="submit",
     cache_policy=NO_CACHE,
@@ -43,15 +44,19 @@ async def submit(
     prompt_id: UUID,
     pnginfo: dict[str, JsonValue],
     reporter: Reporter,
+    is_new: bool = False,
 ) -> None:
     """Put the graph in ComfyUI's queue under our own id, if it is not there already.
+
+    `is_new`: by the job's row, nobody has sent that prompt, so it is looked for in retries alone.
 
     Raises:
         PromptRejected: ComfyUI's validation refused it.
         ComfyUIUnreachable: nobody answers, or the outcome is unknown.
     """
     await reporter.enter(Stage.SUBMITTING, "Submitting the prompt to ComfyUI")
-    if not isinstance(await comfy.find(prompt_id), Absent):
+    was_sent = not is_new or runtime.task_run.run_count > 1
+    if was_sent and not isinstance(await comfy.find(prompt_id), Absent):
         get_run_logger().info("ComfyUI knows prompt %s already", prompt_id)
         return
     await comfy.submit(
@@ -71,6 +76,8 @@ async def poll_completion(
     graph: Graph,
     *,
     prompt_id: UUID,
+    listener: EventListener,
+    has_heard_all: bool = False,
     refused_seconds: float | None = None,
     reporter: Reporter,
 ) -> HistoryEntry:
@@ -81,6 +88,8 @@ async def poll_completion(
         server: Its block says how long to wait.
         graph: The graph that was sent.
         prompt_id: The prompt's id.
+        listener: Listens to the server's events of the prompt.
+        has_heard_all: It was up before the prompt was sent.
         refused_seconds: How long to wait while nobody listens at the server's port; left out,
             as long as for any other server that does not answer.
         reporter: Gets its progress.
@@ -96,7 +105,8 @@ async def poll_completion(
     await reporter.enter(Stage.RENDERING, "In ComfyUI's queue")
     async for event in comfy.follow(
         prompt_id,
-        client_id_of(prompt_id),
+        listener,
+        has_heard_all=has_heard_all,
         poll_seconds=server.poll_seconds,
         stall_timeout_seconds=server.stall_timeout_seconds,
         silence_timeout_seconds=server.silence_timeout_seconds,

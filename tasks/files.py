@@ -121,7 +121,6 @@ async def organise(
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
-@task(name="make thumbnails", cache_policy=NO_CACHE)
 async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, str]:
     """Paths of the thumbnails by the files' SHA-256.
 

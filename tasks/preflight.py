@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
@@ -21,11 +20,10 @@ from anime.core.node_classes import NodeClassPolicy, node_classes
 from anime.core.paths import INPUTS_FOLDER
 from anime.core.workflow_build import Template, build, choose_model
 from anime.errors import ComfyUIUnreachable, InvalidRequest, PromptRejected
-from anime.retry_policies import COMFYUI_CHECK
+from anime.retry_policies import COMFYUI_CHECK, TASK
 from anime.schemas import GenerationRequest
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import TASK_DELAYS, worth_retrying
 
 _MB = 1024 * 1024
 _ANSWER_SECONDS = 5.0  # of one of several servers: the others render meanwhile
@@ -53,7 +51,6 @@ class ServerCheck:
 
 
 # Not retried: it waits for the servers itself, and only a person can make a folder writable.
-@task(name="check services", cache_policy=NO_CACHE)
 async def check_services(
     library: AssetStore | None,
     servers: Mapping[str, ComfyUIClient],
@@ -112,13 +109,6 @@ async def _look_at(
 
 
 # Twice is harmless: it reads.
-@task(
-    name="prepare graph",
-    cache_policy=NO_CACHE,
-    retries=len(TASK_DELAYS),
-    retry_delay_seconds=TASK_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
 async def prepare_template(
     comfy: ComfyUIClient,
     template: Template,
@@ -148,32 +138,37 @@ async def prepare_template(
     pictures = await asyncio.to_thread(_pictures_of, request, library)
     names = {value: path.name for value, path in pictures.items()}
     request = with_uploaded(request, names)
-    model = await _find_model(comfy, template, request, default_model)
-    graph = build(
-        template, request, seed=request.seed or 0, filename_prefix="", default_model=model
-    )
-    await _check(comfy, graph, node_class_policy, arriving=frozenset(names.values()))
-    return PreparedTemplate(template, model, pictures)
+
+    async def checked(*, is_fresh: bool) -> PreparedTemplate:
+        model = await _find_model(comfy, template, request, default_model, is_fresh=is_fresh)
+        graph = build(
+            template, request, seed=request.seed or 0, filename_prefix="", default_model=model
+        )
+        arriving = frozenset(names.values())
+        await _check(comfy, graph, node_class_policy, arriving=arriving, is_fresh=is_fresh)
+        return PreparedTemplate(template, model, pictures)
+
+    if comfy.facts.remembers_nodes:
+        with suppress(InvalidRequest):  # what is missing may have come since
+            return await checked(is_fresh=False)
+    return await checked(is_fresh=True)
 
 
 # Twice is harmless: a picture is named by its content.
-@task(
-    name="upload pictures",
-    cache_policy=NO_CACHE,
-    retries=len(TASK_DELAYS),
-    retry_delay_seconds=TASK_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
 async def upload_pictures(comfy: ComfyUIClient, pictures: Mapping[str, Path]) -> dict[str, str]:
     """The pictures' names on the server, by the same values, once they are there.
 
     Raises:
         ComfyUIUnreachable: the server does not answer.
     """
-    return {
-        value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
-        for value, path in pictures.items()
-    }
+
+    async def upload() -> dict[str, str]:
+        return {
+            value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
+            for value, path in pictures.items()
+        }
+
+    return await TASK.call(upload)
 
 
 def with_uploaded(request: GenerationRequest, names: Mapping[str, str]) -> GenerationRequest:
@@ -211,7 +206,12 @@ def _renamed(inputs: dict[str, JsonValue], names: Mapping[str, str]) -> dict[str
 
 
 async def _find_model(
-    comfy: ComfyUIClient, template: Template, request: GenerationRequest, default: str | None
+    comfy: ComfyUIClient,
+    template: Template,
+    request: GenerationRequest,
+    default: str | None,
+    *,
+    is_fresh: bool,
 ) -> str | None:
     """The model that replaces the template's own; None to keep that.
 
@@ -221,20 +221,28 @@ async def _find_model(
     if bound is None:
         return None
     loader = str(template.graph[template.node_id(bound)]["class_type"])
-    known = (await comfy.object_info({loader})).get(loader)
+    known = (await comfy.object_info({loader}, is_fresh=is_fresh)).get(loader)
     choices = known.inputs[bound.input].choices if known and bound.input in known.inputs else ()
     model = choose_model(template, request, [str(choice) for choice in choices], default)
+    if not is_fresh and model is not None:
+        # The template's own may have come since.
+        return await _find_model(comfy, template, request, default, is_fresh=True)
     if model is not None:
         get_run_logger().info("Using model %s: the server lacks the template's", model)
     return model
 
 
 async def _check(
-    comfy: ComfyUIClient, graph: Graph, policy: NodeClassPolicy, *, arriving: frozenset[str]
+    comfy: ComfyUIClient,
+    graph: Graph,
+    policy: NodeClassPolicy,
+    *,
+    arriving: frozenset[str],
+    is_fresh: bool,
 ) -> None:
     """Refuse what the server cannot run; `arriving` are files that it will have been given."""
     classes = node_classes(graph).keys()
-    nodes = await comfy.object_info(classes)
+    nodes = await comfy.object_info(classes, is_fresh=is_fresh)
     gone = classes - nodes.keys()
     replaced = await comfy.replaced_classes(gone) if gone else {}
     policy.check(graph, successors={old: info.name for old, info in replaced.items()})

@@ -1,4 +1,4 @@
-"""What a run writes to PostgreSQL. Each task is one transaction."""
+"""What a run writes to PostgreSQL, a transaction each."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -27,14 +27,8 @@ from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
 
 
+# No task of its own, as all here but `record`: it would cost more than what it does.
 # Twice is harmless: the row is inserted once, and the same owner gets its own lease again.
-@task(
-    name="lease job",
-    cache_policy=NO_CACHE,
-    retries=len(RECORD_DELAYS),
-    retry_delay_seconds=RECORD_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
 async def lease_job(
     database: Database,
     job_id: UUID,
@@ -50,19 +44,23 @@ async def lease_job(
         LeaseLost: another run holds it, or it has failed before.
         JobCancelled: it was cancelled.
     """
-    async with database.session_scope() as session:
-        jobs = JobRepository(session)
-        found = await jobs.create(job_id, request, workflow=request.workflow_name, seed=seed)
-        lease = await jobs.lease(job_id, owner, seconds=lease_seconds)
-        if lease is not None:
-            await jobs.remember_flow_run(job_id, owner)
-    if lease is None:
+
+    async def insert_and_lease() -> tuple[JobSnapshot, Lease | None]:
         async with database.session_scope() as session:
-            _refuse_unless_completed(await JobRepository(session).get(job_id))
-    return found, lease
+            jobs = JobRepository(session)
+            found = await jobs.create(job_id, request, workflow=request.workflow_name, seed=seed)
+            lease = await jobs.lease(job_id, owner, seconds=lease_seconds)
+            if lease is not None:
+                await jobs.remember_flow_run(job_id, owner)
+        if lease is None:
+            async with database.session_scope() as session:
+                _refuse_unless_completed(await JobRepository(session).get(job_id))
+        return found, lease
+
+    return await RECORD.call(insert_and_lease)
 
 
-# No task of its own: in a batch of hundreds it would cost as much as what it does.
+# Twice is harmless: the lease's fencing token guards the row, and a prompt is recorded once.
 async def begin_attempt(
     database: Database,
     lease: Lease,
@@ -164,17 +162,14 @@ async def record(
 
 
 # Twice is harmless: a failed job stays failed.
-@task(
-    name="record failure",
-    cache_policy=NO_CACHE,
-    retries=len(RECORD_DELAYS),
-    retry_delay_seconds=RECORD_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
 async def record_failure(database: Database, lease: Lease, error: AnimeError) -> None:
     """Record why the job failed and what to do."""
-    async with database.session_scope() as session:
-        await JobRepository(session).fail(lease, error.kind, str(error))
+
+    async def fail() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).fail(lease, error.kind, str(error))
+
+    await RECORD.call(fail)
 
 
 async def files_of(database: Database, job_id: UUID) -> list[FileRecord]:

@@ -2,7 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Self
 from uuid import UUID
 
@@ -11,6 +16,7 @@ from pydantic import JsonValue
 
 from anime.comfyui import protocol, requests
 from anime.comfyui.address import checked_address, login_of, websocket_url, without_login
+from anime.comfyui.event_listener import EventListener
 from anime.comfyui.models import (
     Event,
     HistoryEntry,
@@ -25,7 +31,7 @@ from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
 from anime.comfyui.server_facts import facts_about
-from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
+from anime.comfyui.tracker import TrackerTimeouts, follow_prompt, listening
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
@@ -179,11 +185,16 @@ class ComfyUIClient:
         """How many prompts run and wait: what costs the server least to answer."""
         return protocol.decode_queue_length(await self._send(requests.queue_length_request()))
 
+    def listening(self, client_id: str) -> AbstractAsyncContextManager[EventListener]:
+        """Listen to what is sent to that client, for `follow`, from before its prompt is sent."""
+        return listening(self, client_id)
+
     async def follow(
         self,
         prompt_id: UUID,
-        client_id: str,
+        listener: EventListener,
         *,
+        has_heard_all: bool = False,
         poll_seconds: float,
         stall_timeout_seconds: float,
         silence_timeout_seconds: float,
@@ -192,8 +203,9 @@ class ComfyUIClient:
     ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
         """This prompt's events as they come, and last how it ended, well or badly.
 
-        A server at whose port nobody listens is waited for no longer than
-        `refused_timeout_seconds`; left out, as long as for any other that does not answer.
+        The server is asked at once, unless the listener `has_heard_all` there was to hear. One at
+        whose port nobody listens is waited for no longer than `refused_timeout_seconds`; left out,
+        as long as for any other that does not answer.
 
         Raises:
             PromptLost: the server has forgotten it.
@@ -207,7 +219,8 @@ class ComfyUIClient:
             unreachable=unreachable_timeout_seconds,
             refused=refused_timeout_seconds,
         )
-        async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
+        following = follow_prompt(self, prompt_id, listener, timeouts, has_heard_all=has_heard_all)
+        async with aclosing(following) as events:
             async for event in events:
                 yield event
 
@@ -278,11 +291,19 @@ class ComfyUIClient:
         reply = await self._send(requests.all_object_info_request())
         return protocol.decode_all_object_info(reply)
 
-    async def object_info(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
-        """The inputs of these node classes; a class that the server lacks is left out."""
+    async def object_info(
+        self, classes: Iterable[str], *, is_fresh: bool = True
+    ) -> dict[str, NodeInfo]:
+        """The inputs of these node classes; a class that the server lacks is left out.
+
+        Unless it `is_fresh`, what this process has been told in the last minutes is not asked for.
+        """
         names = sorted(set(classes))
-        infos = await asyncio.gather(*(self._node_info(name) for name in names))
-        return {info.name: info for info in infos if info}
+        remembered = {} if is_fresh else {name: self.facts.node(name) for name in names}
+        known = {name: info for name, info in remembered.items() if info}
+        asked = [name for name in names if name not in known]
+        infos = await asyncio.gather(*map(self._node_info, asked))
+        return known | {info.name: info for info in infos if info}
 
     async def replaced_classes(self, classes: Iterable[str]) -> dict[str, NodeInfo]:
         """Those of these classes that the server lacks, but replaces before it checks a graph.
@@ -358,7 +379,10 @@ class ComfyUIClient:
 
     async def _node_info(self, class_name: str) -> NodeInfo | None:
         reply = await self._send(requests.object_info_request(class_name))
-        return protocol.decode_object_info(reply, class_name)
+        info = protocol.decode_object_info(reply, class_name)
+        if info is not None:
+            self.facts.note_node(info)
+        return info
 
     async def _send_and_check(self, request: Request) -> None:
         protocol.require_success(await self._send(request))
@@ -390,6 +414,7 @@ class ComfyUIClient:
         try:
             yield
         except httpx.ConnectTimeout as fault:
+            self.facts.forget_nodes()
             raise ComfyUIUnreachable(f"{self.name} cannot be reached.", CHECK_SERVER) from fault
         except httpx.TimeoutException as fault:
             raise ComfyUIUnreachable(
@@ -397,6 +422,7 @@ class ComfyUIClient:
                 CHECK_SERVER,
             ) from fault
         except httpx.HTTPError as fault:
+            self.facts.forget_nodes()
             kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable
             raise kind(
                 f"{self.name} cannot be reached ({reason_of(fault)}).",

@@ -19,6 +19,7 @@ from anime.retry_policies import COMFYUI_WEBSOCKET, cancel_until_ended
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+GREETING_SECONDS = 0.2  # from the socket's opening to the message that the server sends at once
 FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
 MAX_EVENTS = 500  # a run of ten nodes; newer ones repeat what older ones said, which are dropped
 
@@ -36,6 +37,7 @@ class EventListener:
         self._silence_seconds = silence_seconds
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
         self._has_tried = asyncio.Event()
+        self._was_greeted = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._disconnected_since: float | None = self._clock()
         self._task: asyncio.Task[None] | None = None
@@ -54,6 +56,14 @@ class EventListener:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._has_tried.wait()
+
+    async def wait_until_up(self) -> bool:
+        """Whether a socket is up and the server has greeted it, after the first try to connect."""
+        await self.wait_for_first_try()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_SECONDS):
+                await self._was_greeted.wait()
+        return self._disconnected_since is None
 
     @property
     def disconnected_seconds(self) -> float:
@@ -111,6 +121,7 @@ class EventListener:
                     async with asyncio.timeout(self._silence_seconds):
                         self._enqueue(decode_frame(await socket.recv()))
                         self._disconnected_since = None
+                        self._was_greeted.set()
         finally:
             self._disconnected_since = self._disconnected_since or self._clock()
             # A closing handshake would wait for its answer behind everything unread: up to 10 s.

@@ -5,11 +5,14 @@ with it: it is found out again.
 """
 
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
+from anime.comfyui.models import NodeInfo
 from anime.core.vram import FreedMemory
 
 JOBS_SINCE = (0, 33)  # the oldest version that is known to have /api/jobs
+NODES_SECONDS = 600.0  # for how long what a server says of a node class counts
 
 
 @dataclass
@@ -25,14 +28,34 @@ class ServerFacts:
     has_jobs: bool | None = None
     freed: FreedMemory | None = None
     may_hold_models: bool = True
+    _nodes: dict[str, tuple[float, NodeInfo]] = field(default_factory=dict)  # and when, monotonic
 
     def note_version(self, version: str) -> None:
         """Expect what servers of that version have; of the same version, what it had counts."""
         if version != self.version:
             self.version = version
+            self.forget_nodes()
             numbers = re.match(r"v?(\d+)\.(\d+)", version)
             is_new = numbers and tuple(map(int, numbers.groups())) >= JOBS_SINCE
             self.has_jobs = True if is_new else None
+
+    @property
+    def remembers_nodes(self) -> bool:
+        """Whether a node class may be taken from here, which may have changed meanwhile."""
+        return bool(self._nodes)
+
+    def note_node(self, info: NodeInfo) -> None:
+        """Remember a node class as the server describes it now."""
+        self._nodes[info.name] = time.monotonic(), info
+
+    def node(self, name: str) -> NodeInfo | None:
+        """The node class as the server has described it; None if that is long ago, or never."""
+        read_at, info = self._nodes.get(name, (0.0, None))
+        return info if time.monotonic() - read_at <= NODES_SECONDS else None
+
+    def forget_nodes(self) -> None:
+        """Have every node class asked for again: the server may have been restarted."""
+        self._nodes.clear()
 
 
 _by_url: dict[str, ServerFacts] = {}

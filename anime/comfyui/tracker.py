@@ -1,7 +1,8 @@
 """Following one prompt to its end: /history decides, the WebSocket tells how far it is."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +24,7 @@ from anime.core.prompt_state import (
     Running,
     RunState,
     Sighting,
+    Unknown,
 )
 from anime.core.stall_clock import Stall, StallClock, StallLimits
 from anime.errors import (
@@ -38,6 +40,7 @@ from anime.retry_policies import HISTORY_AFTER_SUCCESS
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # most nodes send an event sooner; reconnecting harms none
+CLOSING_SECONDS = 0.1  # from a prompt's last event to the one by which its history is complete
 
 _START_IT = "Start ComfyUI again; raise ANIME_COMFYUI_WAIT_SECONDS if it needs longer."
 TODO_WHEN_STALLED = {
@@ -79,12 +82,30 @@ class TrackedServer(PromptControl, Protocol):
         ...
 
 
+@asynccontextmanager
+async def listening(client: TrackedServer, client_id: str) -> AsyncIterator[EventListener]:
+    """Listen to that client's events for as long as the block lasts."""
+    listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
+    listener.start()
+    try:
+        yield listener
+    finally:
+        await listener.close()
+
+
 async def follow_prompt(
-    client: TrackedServer, prompt_id: UUID, client_id: str, timeouts: TrackerTimeouts
+    client: TrackedServer,
+    prompt_id: UUID,
+    listener: EventListener,
+    timeouts: TrackerTimeouts,
+    *,
+    has_heard_all: bool = False,
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
     """The prompt's events as they come, and last how it ended.
 
     It connects first and reads the history second: the end of a fast prompt is in one of them.
+    `has_heard_all`: the listener was up before the prompt was sent, so that there is nothing to
+    ask before it is time. What an event tells of the prompt is not asked for either.
 
     Raises:
         PromptLost: the server has forgotten it.
@@ -92,27 +113,27 @@ async def follow_prompt(
         ComfyUIRefused: nobody listened there for too long.
         ComfyUIUnreachable: no answer for too long.
     """
-    listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
     tracker = PromptTracker(client, prompt_id, timeouts, listener)
     clock = asyncio.get_running_loop().time
-    listener.start()
-    try:
-        await listener.wait_for_first_try()
-        is_hinted = False
-        while not isinstance(state := await tracker.poll(is_hinted=is_hinted), Finished):
-            next_poll = clock() + timeouts.poll
-            is_hinted = False
-            while not is_hinted and (event := await listener.next_event(until=next_poll)):
-                is_hinted = tracker.hints_at_end(event)
-                if own_event := tracker.own_event(event):
-                    yield own_event
-                if clock() >= next_poll:
-                    break
-        for event in listener.received():
+    await listener.wait_for_first_try()
+    state: RunState[HistoryEntry] = Unknown()
+    if not has_heard_all:
+        state = await tracker.poll(is_hinted=False)
+    while not isinstance(state, Finished):
+        next_poll = clock() + timeouts.poll
+        is_hinted = is_closing = False
+        while not is_hinted and (event := await listener.next_event(until=next_poll)):
+            is_hinted = tracker.hints_at_end(event)
             if own_event := tracker.own_event(event):
+                is_closing |= own_event.ends_prompt
+                next_poll = clock() + (CLOSING_SECONDS if is_closing else timeouts.poll)
                 yield own_event
-    finally:
-        await listener.close()
+            if clock() >= next_poll:
+                break
+        state = await tracker.poll(is_hinted=is_hinted or is_closing)
+    for event in listener.received():
+        if own_event := tracker.own_event(event):
+            yield own_event
     yield state
 
 
@@ -153,7 +174,8 @@ class PromptTracker:
         return None
 
     def _note_progress(self, event: Event) -> None:
-        self._stall_clock.moved()
+        self._unanswered_since = self._refused_since = None
+        self._stall_clock.heard(at=self._clock())
         match event:
             case NodeExecuting():
                 self._was_running = True
@@ -163,7 +185,7 @@ class PromptTracker:
                 self._stall_clock.stepped(event.node, value=event.value, maximum=event.max)
 
     def hints_at_end(self, event: Event) -> bool:
-        """Whether to poll now, rather than when it is time again.
+        """Whether to poll now, rather than when it is time again: the history is complete.
 
         After connecting in mid-run a node is named without a prompt: that is a hint, too. It is
         sent only to the client of the prompt that runs, and every prompt has a client of its own.
@@ -171,7 +193,8 @@ class PromptTracker:
         if event.prompt_id is None and isinstance(event, NodeExecuting):
             self._stall_clock.entered(event.node)
             return True
-        return event.prompt_id == str(self._prompt_id) and event.ends_prompt
+        is_own = event.prompt_id == str(self._prompt_id)
+        return is_own and isinstance(event, NodeExecuting) and event.ends_prompt
 
     async def poll(self, *, is_hinted: bool) -> RunState[HistoryEntry]:
         """Where the prompt is now. Raises as `follow_prompt` does."""

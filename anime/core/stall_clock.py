@@ -63,6 +63,11 @@ class StallClock:
         """Something was heard of the prompt, or it is elsewhere in the queue."""
         self.silent_seconds = self._heard_silence_seconds = 0.0
 
+    def heard(self, *, at: float) -> None:
+        """A socket told of its progress: that counts as a look."""
+        self._looked_at = at
+        self.moved()
+
     def entered(self, node: str | None) -> None:
         """That node runs now."""
         if node != self._node:

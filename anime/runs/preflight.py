@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
@@ -13,7 +13,7 @@ from anime.core.render_kind import RenderKind, render_kind
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import RenderCostRepository
 from anime.errors import AnimeError, ComfyUIUnreachable, InvalidRequest, PromptRejected
-from anime.retry_policies import RECORD
+from anime.retry_policies import RECORD, TASK
 from anime.runs.execution import JobExecution
 from anime.runs.server_pool import PROMISING, RunServer
 from anime.schemas import GenerationRequest
@@ -192,7 +192,8 @@ async def _prepared(job: JobExecution, template: Template, server: RunServer) ->
             raise server.refused[kind]
         if kind not in server.prepared:
             try:
-                server.prepared[kind] = await prepare_template(
+                prepare = partial(
+                    prepare_template,
                     server.comfy,
                     template,
                     job.request,
@@ -200,6 +201,7 @@ async def _prepared(job: JobExecution, template: Template, server: RunServer) ->
                     default_model=job.blocks.comfyui.default_model,
                     node_class_policy=get_settings().node_class_policy,
                 )
+                server.prepared[kind] = await TASK.call(prepare)
             except InvalidRequest as fault:
                 server.refused[kind] = fault
                 raise

@@ -3,13 +3,14 @@
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import UUID
 
 from anime.assets.render_result import RenderResult
 from anime.comfyui.models import HistoryEntry
 from anime.core.failure_policy import Remedy, RenderFailure, Trouble, remedy_for
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
-from anime.core.ids import prompt_id_of
+from anime.core.ids import client_id_of, prompt_id_of
 from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
@@ -323,26 +324,8 @@ class _Attempts:
         request = await preflight.uploaded_to(server)
         prompt_id = prompt_id_of(job.job_id, number)
         graph = preflight.graph(request, server.url, filename_prefix(job.job_id, number))
-        await begin_attempt(
-            job.database,
-            job.lease,
-            attempt=number,
-            prompt_id=prompt_id,
-            comfyui_url=server.url,
-            reason=slot.reason,
-        )
-        job.server_url = server.url
         submitted_at = datetime.now(UTC)
-        stamp = to_pnginfo(_stamp(job, graph, number))
-        await submit(server.comfy, graph, prompt_id=prompt_id, pnginfo=stamp, reporter=job.reporter)
-        entry = await poll_completion(
-            server.comfy,
-            block,
-            graph,
-            prompt_id=prompt_id,
-            refused_seconds=_DEAD_SECONDS if len(preflight.able) > 1 else None,
-            reporter=job.reporter,
-        )
+        entry = await self._rendered(server, graph, prompt_id, slot.reason)
         return RenderResult(
             job_id=job.job_id,
             request=request,
@@ -356,6 +339,47 @@ class _Attempts:
             submitted_at=submitted_at,
             output_node=preflight.template.output_node,
         )
+
+    async def _rendered(
+        self, server: RunServer, graph: Graph, prompt_id: UUID, reason: str
+    ) -> HistoryEntry:
+        """How the attempt has ended at that server, once it has succeeded.
+
+        A prompt that by the job's row nobody has sent is not looked for before it is sent, and
+        what happens to it is heard from its beginning. A run that dies in between leaves its id in
+        the row: the next one looks.
+        """
+        job, number = self._job, self._number
+        is_new = number > job.lease.attempt or job.lease.prompt_id is None
+        async with server.comfy.listening(client_id_of(prompt_id)) as listener:
+            await begin_attempt(
+                job.database,
+                job.lease,
+                attempt=number,
+                prompt_id=prompt_id,
+                comfyui_url=server.url,
+                reason=reason,
+            )
+            job.server_url = server.url
+            has_heard_all = is_new and await listener.wait_until_up()
+            await submit(
+                server.comfy,
+                graph,
+                prompt_id=prompt_id,
+                pnginfo=to_pnginfo(_stamp(job, graph, number)),
+                reporter=job.reporter,
+                is_new=is_new,
+            )
+            return await poll_completion(
+                server.comfy,
+                job.blocks.comfyui,
+                graph,
+                prompt_id=prompt_id,
+                listener=listener,
+                has_heard_all=has_heard_all,
+                refused_seconds=_DEAD_SECONDS if len(self._preflight.able) > 1 else None,
+                reporter=job.reporter,
+            )
 
     async def _measure(self, server: RunServer) -> int | None:
         """What the server holds of its card after the render, in MB, while that is still news."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,12 +19,13 @@ from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository
 from anime.errors import DatabaseUnavailable
 from anime.jobs.monitor import MonitorCounts
+from anime.retry_policies import RECORD
 from anime.schemas import GenerationRequest
 from anime.settings import get_settings
 from flows.generate import generate
 from tasks.batches import wait_until_free
 from tasks.progress import Reporter
-from tasks.records import record, record_failure
+from tasks.records import record
 from tests.flows.conftest import RehearsalStudio
 from tests.integration.job_service import open_office
 from tests.integration.old_client import execute
@@ -166,9 +168,7 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
     steps.at(Stage.RECORDING, go_away)
     with monkeypatch.context() as impatient:
         impatient.setattr("flows.generate.record", record.with_options(retries=0))
-        impatient.setattr(
-            "anime.runs.execution.record_failure", record_failure.with_options(retries=0)
-        )
+        impatient.setattr("tasks.records.RECORD", replace(RECORD, attempts=1))
         with pytest.raises(DatabaseUnavailable):
             await generate(prompt="a long outage", job_id=job_id, **SMALL)
     [path] = studio.library_files()

@@ -28,6 +28,7 @@ class Peer:
         self.disconnected = asyncio.Event()
         self.submitted = asyncio.Event()
         self.posts: list[tuple[str, Any]] = []
+        self.asked: list[str] = []  # paths, of queue and history
         self.refuses_websockets = False
         self.greets = True
         self._looked = asyncio.Condition()
@@ -94,6 +95,7 @@ class Peer:
             await websocket.close()
 
     async def _queue(self, request: Request) -> Response:
+        self.asked.append("queue")
         await asyncio.sleep(self.reply_delay_seconds)
         async with self._looked:
             self._looked.notify_all()
@@ -107,6 +109,7 @@ class Peer:
         return JSONResponse({"queue_running": running, "queue_pending": pending})
 
     async def _history(self, request: Request) -> Response:
+        self.asked.append("history")
         await asyncio.sleep(self.reply_delay_seconds)
         name = request.path_params["prompt_id"]
         if name in self.history and self.history_looks_needed > 0:

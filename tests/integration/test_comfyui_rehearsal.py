@@ -92,17 +92,19 @@ async def followed(client: ComfyUIClient, prompt_id: UUID) -> Followed:
     return [event async for event in following(client, prompt_id)]
 
 
-def following(
+async def following(
     client: ComfyUIClient, prompt_id: UUID
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
-    return client.follow(
-        prompt_id,
-        str(prompt_id),
-        poll_seconds=5,
-        stall_timeout_seconds=30,
-        silence_timeout_seconds=30,
-        unreachable_timeout_seconds=30,
-    )
+    async with client.listening(str(prompt_id)) as listener:
+        async for event in client.follow(
+            prompt_id,
+            listener,
+            poll_seconds=5,
+            stall_timeout_seconds=30,
+            silence_timeout_seconds=30,
+            unreachable_timeout_seconds=30,
+        ):
+            yield event
 
 
 def entry_of(events: Followed) -> HistoryEntry:

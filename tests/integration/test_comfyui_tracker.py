@@ -51,19 +51,22 @@ async def followed(
     silence: float = LONG,
     unreachable: float = LONG,
     refused: float | None = None,
+    has_heard_all: bool = False,
 ) -> Followed:
-    return [
-        event
-        async for event in client.follow(
-            prompt_id,
-            "client",
-            poll_seconds=poll,
-            stall_timeout_seconds=stall,
-            silence_timeout_seconds=silence,
-            unreachable_timeout_seconds=unreachable,
-            refused_timeout_seconds=refused,
-        )
-    ]
+    async with client.listening("client") as listener:
+        return [
+            event
+            async for event in client.follow(
+                prompt_id,
+                listener,
+                has_heard_all=has_heard_all,
+                poll_seconds=poll,
+                stall_timeout_seconds=stall,
+                silence_timeout_seconds=silence,
+                unreachable_timeout_seconds=unreachable,
+                refused_timeout_seconds=refused,
+            )
+        ]
 
 
 def entry_of(events: Followed) -> HistoryEntry:
@@ -94,6 +97,32 @@ async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
     events = await following
     assert time.monotonic() - ended_at < SOON_SECONDS  # a poll would take 30 s
     assert [type(event) for event in events] == [NodeProgressed, ExecutionSucceeded, Finished]
+
+
+async def test_what_the_socket_tells_is_not_asked_for(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+) -> None:
+    peer.start(prompt_id)
+    following = asyncio.create_task(followed(client, prompt_id, poll=1.0, has_heard_all=True))
+    await peer.connected.wait()
+    for step in range(1, 8):  # longer than a poll in all, and never so long between two
+        await peer.send("progress", value=step, max=9, node="3", prompt_id=str(prompt_id))
+        await asyncio.sleep(0.2)
+    await peer.send("execution_success", prompt_id=str(prompt_id), timestamp=1)
+    peer.finish(prompt_id)
+    await peer.send("executing", node=None, prompt_id=str(prompt_id))
+    assert entry_of(await following).succeeded
+    assert peer.asked == ["history"]
+
+
+async def test_a_listener_knows_whether_the_server_has_greeted_it(
+    client: ComfyUIClient, peer: Peer
+) -> None:
+    async with client.listening("client") as listener:
+        assert await listener.wait_until_up()
+    peer.greets = False
+    async with client.listening("client") as listener:
+        assert not await listener.wait_until_up()
 
 
 async def test_events_of_other_prompts_are_not_ours(

@@ -111,7 +111,7 @@ class OneClassServer(httpx.AsyncBaseTransport):
 
 async def prepared(folder: Path, policy: NodeClassPolicy) -> str:
     with pytest.raises((InvalidWorkflow, PromptRejected)) as caught:
-        await prepare_template.fn(
+        await prepare_template(
             ComfyUIClient("http://comfyui", transport=OneClassServer()),
             load_template("mine", shipped_as_mine(folder)),
             REQUEST.model_copy(update={"model": "a"}),

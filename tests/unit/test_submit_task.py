@@ -24,11 +24,15 @@ class Watched(ProgressPublisher):
         return job_id in self._job_ids
 
 
-async def submitted(reporter: Reporter) -> dict[str, Any]:
-    """The body of the POST /prompt."""
+async def submitted(
+    reporter: Reporter, *, is_new: bool = False, asked: list[str] | None = None
+) -> dict[str, Any]:
+    """The body of the POST /prompt; the paths of all requests go to `asked`."""
     bodies: list[dict[str, Any]] = []
+    paths = [] if asked is None else asked
 
     def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path.split("/")[1])
         if request.method == "POST":
             bodies.append(json.loads(request.content))
             prompt_id = bodies[-1]["prompt_id"]
@@ -38,7 +42,9 @@ async def submitted(reporter: Reporter) -> dict[str, Any]:
         return httpx.Response(200, json={})
 
     comfy = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(answer))
-    await submit.fn(comfy, {}, prompt_id=uuid4(), pnginfo={"anime": {}}, reporter=reporter)
+    await submit.fn(
+        comfy, {}, prompt_id=uuid4(), pnginfo={"anime": {}}, reporter=reporter, is_new=is_new
+    )
     [body] = bodies
     return body
 
@@ -56,3 +62,13 @@ async def test_previews_are_asked_for_if_somebody_watches_and_only_then(
     job_id = uuid4()
     publisher = Watched(job_id if is_watched else uuid4())
     assert (await submitted(Reporter(publisher, job_id)))["extra_data"] == expected
+
+
+@pytest.mark.parametrize(("is_new", "is_looked_for"), [(True, False), (False, True)])
+async def test_only_a_prompt_that_may_have_been_sent_is_looked_for(
+    is_new: bool, is_looked_for: bool
+) -> None:
+    asked: list[str] = []
+    reporter = Reporter(Watched(), uuid4())
+    await submitted(reporter, is_new=is_new, asked=asked)
+    assert ("queue" in asked, asked[-1]) == (is_looked_for, "prompt")
