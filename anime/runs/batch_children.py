@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from copy import copy
 from itertools import count
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, has_ended, record_child_failure, wait_until_free
 from tasks.retries import PREFECT_FAULTS, is_transient_prefect_error
 
-GenerateFlow = Callable[..., Awaitable[list[str]]]  # the flow that renders one job
+GenerateFlow = Flow[..., Awaitable[list[str]]]  # the flow that renders one job
 
 _log = logging.getLogger(__name__)
 
@@ -150,10 +151,13 @@ async def _fault_of_run(job: BatchJob, generate: GenerateFlow) -> BaseException 
         PrefectUnavailable: Prefect ended the run, or refuses it for good.
     """
     parameters = job.request.model_dump(mode="json", exclude_defaults=True)
+    label = label_of(job.request)
+    named = copy(generate)
+    named.flow_run_name = label.name.replace("{", "{{").replace("}", "}}")  # a format of Python's
     outcome: object
     try:
-        with tags(*label_of(job.request).tags):
-            ended = await generate(job_id=job.job_id, **parameters, return_state=True)
+        with tags(*label.tags):
+            ended = await named(job_id=job.job_id, **parameters, return_state=True)
         state = cast("State[Any]", ended)  # return_state decides, which the signature cannot say
         outcome = await state.aresult(raise_on_failure=False)
     except (*PREFECT_FAULTS, Abort) as fault:  # errors of the flow itself come as its state

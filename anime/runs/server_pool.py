@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from anime.comfyui.address import canonical_url
@@ -14,6 +15,7 @@ from anime.core.servers import ServerRecord
 from anime.db.repositories import ServerRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest
+from anime.net.shared_connections import shared_connection
 from anime.retry_policies import RECORD
 from blocks.comfyui import ComfyUIServer
 from tasks.preflight import PreparedTemplate, ServerCheck
@@ -109,10 +111,11 @@ class ServerPool:
 
     async def server(self, url: str) -> RunServer:
         """The server with that canonical address."""
+        block = self._block
         if url not in self._servers:
-            client = self._block.client(url)
-            self._servers[url] = RunServer(client, url)  # before it is awaited: one for all
-            await self._clients.enter_async_context(client)
+            key = ("comfyui", url, *block.addresses, block.request_timeout_seconds)
+            client = await shared_connection(key, partial(block.client, url), self._clients)
+            self._servers.setdefault(url, RunServer(client, url))  # one for all
         return self._servers[url]
 
     def vram_total_mb(self, url: str) -> int | None:

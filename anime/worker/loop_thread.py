@@ -17,6 +17,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from anime.net.shared_connections import sharing_connections
 from anime.worker.prefect_internals import warm_client
 from anime.worker.run_control import RunEnded
 
@@ -124,7 +125,7 @@ class LoopThread:
 
     async def _main(self) -> None:
         self._main_task = asyncio.current_task()
-        async with warm_client():
+        async with warm_client(), sharing_connections():
             self._context = copy_context()
             await self._stop.wait()
 

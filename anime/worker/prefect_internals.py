@@ -15,16 +15,18 @@ from uuid import UUID
 import httpx
 from prefect import Flow, flow_engine, results
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
+from prefect._internal.engine import resolve_custom_flow_run_name
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.actions import FlowRunCreate
+from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.context import AsyncClientContext
 from prefect.events.worker import EventsWorker
-from prefect.exceptions import Abort, ObjectNotFound
+from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import print_as_log
-from prefect.states import Pending
+from prefect.states import Pending, to_state_create
 from prefect.types._datetime import now
 from prefect.utilities.engine import propose_state
 
@@ -135,8 +137,76 @@ class PrefectWorkerHooks:
         raise NotImplementedError
 
 
+_flow_ids: dict[str, UUID] = {}  # by name, of flows that flows of this process have called
+
+
+class _ChildRunClient:
+    """A Prefect client that creates the run of a called flow in one request, with its name.
+
+    Prefect's own creates the flow before, each time, and names the run in a third request.
+    """
+
+    def __init__(self, client: PrefectClient, name: str | None) -> None:
+        self._client, self._name = client, name
+
+    def __getattr__(self, name: str) -> Any:  # whatever else Prefect's client has
+        return getattr(self._client, name)
+
+    async def create_flow_run(self, flow: Flow[..., Any], **settings: Any) -> FlowRun:
+        """The new run; the flow's id is that of its last run, unless the server refuses it."""
+        if flow.name in _flow_ids:
+            try:
+                return await self._create(_flow_ids[flow.name], flow, **settings)
+            except PrefectHTTPStatusError as fault:
+                _log.debug("Flow %s is created again: %s", flow.name, fault)
+        run = await self._client.create_flow_run(flow, name=self._name, **settings)
+        _flow_ids[flow.name] = run.flow_id
+        return run
+
+    async def _create(
+        self,
+        flow_id: UUID,
+        flow: Flow[..., Any],
+        *,
+        parameters: dict[str, Any],
+        state: State[Any],
+        parent_task_run_id: UUID | None,
+        tags: Collection[str],
+    ) -> FlowRun:
+        asked = FlowRunCreate(
+            name=self._name,
+            flow_id=flow_id,
+            flow_version=flow.version,
+            parameters=parameters,
+            tags=list(tags),
+            parent_task_run_id=parent_task_run_id,
+            state=to_state_create(state),
+            empirical_policy=FlowRunPolicy(
+                retries=flow.retries, retry_delay=int(flow.retry_delay_seconds or 0)
+            ),
+        )
+        body = asked.model_dump(mode="json", exclude_unset=True)
+        answer = await self._client.request("POST", "/flow_runs/", json=body)
+        run = FlowRun.model_validate(answer.json())
+        run.parameters = parameters
+        return run
+
+
 class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
     """Prefect's engine, which tells a run that was asked to end from one that crashed."""
+
+    async def create_flow_run(self, client: PrefectClient) -> FlowRun:
+        """The run of a flow that a flow calls, with the name that the flow says.
+
+        Names that a function gives are left to Prefect: it may ask for what the run is.
+        """
+        is_named = isinstance(self.flow.flow_run_name, str)
+        parameters = self.parameters or {}
+        name = resolve_custom_flow_run_name(self.flow, parameters) if is_named else None
+        child_client: Any = _ChildRunClient(client, name)
+        run = await super().create_flow_run(child_client)
+        self._flow_run_name_set = is_named
+        return run
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""
