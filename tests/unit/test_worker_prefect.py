@@ -8,18 +8,24 @@ import asyncio
 import inspect
 import tomllib
 from importlib.metadata import version
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
+import httpx
 import prefect
 import pytest
-from prefect import _flow_run_suspension, flow_engine, results
+from prefect import _flow_run_suspension, flow_engine, results, task_engine
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import AsyncClientContext
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
+from prefect.states import Pending
+from prefect.utilities.engine import emit_task_run_state_change_event
 from prefect.workers.base import BaseWorker
 
 from anime.settings import PROJECT_DIR
@@ -105,6 +111,72 @@ def test_the_result_storage_is_asked_for_once_for_many_runs() -> None:
     answers = iter([uuid4(), uuid4()])
     storage = prefect_internals.ResultStorageId(lambda: next(answers))
     assert storage() == storage() == asyncio.run(storage.read_in_loop())
+
+
+def test_a_task_run_is_still_told_of_first_through_the_function_we_replace() -> None:
+    first = source(task_engine.AsyncTaskRunEngine.initialize_run).partition("_emit_pending:")[2]
+    assert "= emit_task_run_state_change_event(" in first
+    assert "initial_state=None" in first
+    assert [*inspect.signature(emit_task_run_state_change_event).parameters] == [
+        "task_run",
+        "initial_state",
+        "validated_state",
+        "follows",
+    ]
+
+
+class CountingClient:
+    """Prefect's client, which creates runs of one flow; the server may refuse the flow's id."""
+
+    def __init__(self) -> None:
+        self.flow_id = uuid4()
+        self.asked: list[str] = []
+        self.refuses = False
+
+    async def create_flow_run(self, flow: object, *, name: str, **_: object) -> FlowRun:
+        self.asked += ["flow", "run"]
+        return FlowRun(flow_id=self.flow_id, name=name)
+
+    async def request(self, _: str, path: str, *, json: dict[str, Any]) -> httpx.Response:
+        self.asked.append("run")
+        request = httpx.Request("POST", f"http://prefect{path}")
+        status = 404 if self.refuses else 201
+        answer = httpx.Response(status, json=json | {"id": str(uuid4())}, request=request)
+        if self.refuses:
+            raise PrefectHTTPStatusError("gone", request=request, response=answer)
+        return answer
+
+
+async def test_the_run_of_a_called_flow_is_created_with_its_name_in_one_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefect_internals, "_flow_ids", {})
+    prefect_client: Any = CountingClient()
+    client = prefect_internals._ChildRunClient(prefect_client, "a {curly} name")
+
+    async def created() -> tuple[str, UUID]:
+        run = await client.create_flow_run(
+            prefect.Flow(created, name="called"),
+            parameters={"prompt": "x"},
+            state=Pending(),
+            parent_task_run_id=None,
+            tags={"image"},
+        )
+        return run.name, run.flow_id
+
+    assert [await created() for _ in range(2)] == [("a {curly} name", prefect_client.flow_id)] * 2
+    assert prefect_client.asked == ["flow", "run", "run"]
+    prefect_client.refuses = True
+    assert (await created())[0] == "a {curly} name"
+
+
+def test_a_called_flows_run_is_still_created_and_named_where_we_step_in() -> None:
+    stock: Any = flow_engine.AsyncFlowRunEngine  # ours, where a test has installed it
+    while stock.__module__ != "prefect.flow_engine":
+        stock = stock.__mro__[1]
+    assert "await client.create_flow_run(" in source(stock.create_flow_run)
+    assert "not self._flow_run_name_set" in source(stock.begin_run)
+    assert "not self._flow_run_name_set" in source(stock.setup_run_context)
 
 
 def test_the_rest_is_there() -> None:
