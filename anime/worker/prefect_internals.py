@@ -27,7 +27,7 @@ from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import print_as_log
-from prefect.states import Pending, to_state_create
+from prefect.states import Pending, Running, to_state_create
 from prefect.types._datetime import now
 from prefect.utilities.engine import emit_task_run_state_change_event, propose_state
 
@@ -142,19 +142,22 @@ _flow_ids: dict[str, UUID] = {}  # by name, of flows that flows of this process 
 
 
 class _ChildRunClient:
-    """A Prefect client that creates the run of a called flow in one request, with its name.
+    """A Prefect client that creates the run of a called flow in one request, named and running.
 
-    Prefect's own creates the flow before, each time, and names the run in a third request.
+    Prefect's own creates the flow before, each time, names the run in a third request, and lets it
+    run in a fourth: the run of a called flow waits for nothing.
     """
 
     def __init__(self, client: PrefectClient, name: str | None) -> None:
         self._client, self._name = client, name
+        self.has_created = False
 
     def __getattr__(self, name: str) -> Any:  # whatever else Prefect's client has
         return getattr(self._client, name)
 
     async def create_flow_run(self, flow: Flow[..., Any], **settings: Any) -> FlowRun:
         """The new run; the flow's id is that of its last run, unless the server refuses it."""
+        settings["state"], self.has_created = Running(), True
         if flow.name in _flow_ids:
             try:
                 return await self._create(_flow_ids[flow.name], flow, **settings)
@@ -196,6 +199,8 @@ class _ChildRunClient:
 class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
     """Prefect's engine, which tells a run that was asked to end from one that crashed."""
 
+    _is_about_to_run = False
+
     @property
     def heartbeat_seconds(self) -> None:
         """No heartbeat: it takes a thread and an event for each run, and nobody asks for it.
@@ -215,7 +220,16 @@ class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
         child_client: Any = _ChildRunClient(client, name)
         run = await super().create_flow_run(child_client)
         self._flow_run_name_set = is_named
+        self._is_about_to_run = child_client.has_created
         return run
+
+    async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002  as the parent
+        """The run's new state, as the server accepts it; the first one came with the run."""
+        if not (self._is_about_to_run and state.is_running()):
+            return await super().set_state(state, force=force)
+        self._is_about_to_run = False
+        await self.call_hooks(self.state)
+        return self.state
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""

@@ -51,6 +51,32 @@ async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
     assert [answer.headers["content-type"] for answer in seen] == ["image/png"] * 2
 
 
+STEPS = ["check VRAM", "organise", "poll completion", "record", "submit"]
+
+
+async def test_each_child_of_a_batch_is_a_run_with_five_steps(
+    stack: StackUnderTest, tmp_path: Path
+) -> None:
+    names = ["a {curly} girl", "a plain boy"]
+    file = tmp_path / "shown.yaml"
+    file.write_text(json.dumps({"prompts": names, "common": {"width": 64, "height": 64}}))
+    assert (await stack.anime("batch", str(file))).returncode == 0
+    async with stack.prefect() as prefect, asyncio.timeout(HUNG_SECONDS):
+        asked = {"flow_runs": {"name": {"any_": names}}}
+        runs = (await prefect.post("/flow_runs/filter", json=asked)).json()
+        assert {run["name"] for run in runs} == set(names)
+        for run in runs:
+            assert (run["state_name"], run["run_count"], run["tags"]) == ("Completed", 1, ["image"])
+            assert run["parent_task_run_id"]
+            steps: list[str] = []
+            while steps != STEPS:  # Prefect writes task runs a moment later
+                asked = {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}}
+                found = (await prefect.post("/task_runs/filter", json=asked)).json()
+                ended = [each for each in found if each["state_name"] == "Completed"]
+                steps = sorted(each["name"].rpartition("-")[0] for each in ended)
+            assert all(each["start_time"] and each["total_run_time"] > 0 for each in ended)
+
+
 async def test_the_old_clients_request_works_verbatim_on_both_ports(stack: StackUnderTest) -> None:
     for url in _api_urls(stack):
         asked = await stack.run(

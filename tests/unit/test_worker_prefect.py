@@ -133,9 +133,9 @@ class CountingClient:
         self.asked: list[str] = []
         self.refuses = False
 
-    async def create_flow_run(self, flow: object, *, name: str, **_: object) -> FlowRun:
+    async def create_flow_run(self, flow: object, *, name: str, **more: Any) -> FlowRun:
         self.asked += ["flow", "run"]
-        return FlowRun(flow_id=self.flow_id, name=name)
+        return FlowRun(flow_id=self.flow_id, name=name, state=more["state"])
 
     async def request(self, _: str, path: str, *, json: dict[str, Any]) -> httpx.Response:
         self.asked.append("run")
@@ -154,7 +154,7 @@ async def test_the_run_of_a_called_flow_is_created_with_its_name_in_one_request(
     prefect_client: Any = CountingClient()
     client = prefect_internals._ChildRunClient(prefect_client, "a {curly} name")
 
-    async def created() -> tuple[str, UUID]:
+    async def created() -> tuple[str, UUID, bool]:
         run = await client.create_flow_run(
             prefect.Flow(created, name="called"),
             parameters={"prompt": "x"},
@@ -162,12 +162,14 @@ async def test_the_run_of_a_called_flow_is_created_with_its_name_in_one_request(
             parent_task_run_id=None,
             tags={"image"},
         )
-        return run.name, run.flow_id
+        assert run.state is not None
+        return run.name, run.flow_id, run.state.is_running()
 
-    assert [await created() for _ in range(2)] == [("a {curly} name", prefect_client.flow_id)] * 2
+    expected = "a {curly} name", prefect_client.flow_id, True
+    assert [await created() for _ in range(2)] == [expected] * 2
     assert prefect_client.asked == ["flow", "run", "run"]
     prefect_client.refuses = True
-    assert (await created())[0] == "a {curly} name"
+    assert await created() == expected
 
 
 def test_a_called_flows_run_is_still_created_and_named_where_we_step_in() -> None:
@@ -176,6 +178,7 @@ def test_a_called_flows_run_is_still_created_and_named_where_we_step_in() -> Non
         stock = stock.__mro__[1]
     assert "await client.create_flow_run(" in source(stock.create_flow_run)
     assert "not self._flow_run_name_set" in source(stock.begin_run)
+    assert "state = await self.set_state(new_state)" in source(stock.begin_run)
     assert "not self._flow_run_name_set" in source(stock.setup_run_context)
 
 
