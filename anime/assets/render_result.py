@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from anime.assets.metadata import SavedFile, recipe_of_graph
 from anime.assets.provenance import Provenance
 from anime.comfyui.models import HistoryEntry, OutputFile
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
-from anime.core.recipe import recipe_of_graph
 from anime.schemas import GenerationRequest
 
 
@@ -88,16 +88,21 @@ class RenderResult:
         """The day the files were made, in the studio's time zone."""
         return self.finished_at.astimezone(zone).date()
 
-    def metadata(self) -> dict[str, JsonValue]:
-        """What the rows of this take's files keep beside their columns.
+    def metadata(self, node_id: str | None = None) -> dict[str, JsonValue]:
+        """What the rows of this take's files keep beside their columns: of those of one node.
 
         The keys of a `Recipe`, as in the row of any file, and what is known of ours only.
         """
         graph = self.executed_graph
         facts: GraphFacts = facts_of(graph)
+        recipe = recipe_of_graph(graph, SavedFile(node_id=node_id))
+        strengths = {lora.name: lora.model_dump(mode="json") for lora in facts.loras}
         return {
-            **recipe_of_graph(graph).metadata(),
             **facts.model_dump(mode="json"),
+            **recipe.metadata(),
+            "loras": [
+                strengths.get(lora.name, lora.model_dump(mode="json")) for lora in recipe.loras
+            ],
             "source": "anime",
             "prompt": self.request.prompt,
             "negative_prompt": self.request.negative_prompt,

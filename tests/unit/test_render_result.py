@@ -2,9 +2,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from anime.assets.metadata import Recipe
 from anime.assets.render_result import RenderResult
 from anime.comfyui.models import HistoryEntry, OutputFile
-from anime.core.recipe import Recipe
 from anime.schemas import GenerationRequest
 
 GRAPH = {

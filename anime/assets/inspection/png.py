@@ -8,11 +8,13 @@ Source: PNG specification, third edition.
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from anime.assets.inspection.facts import MediaFacts
+from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import MAX_FRAMES, refuse_too_large, unusable
+from anime.assets.metadata.embedded_texts import exif_texts, xmp_texts
 from anime.core.paths import FileKind
 from anime.core.png_metadata import MAX_TEXT_BYTES, PNG_SIGNATURE, PngTexts
 from anime.errors import UnusableReason
@@ -32,6 +34,7 @@ _BIT_DEPTHS = {
     6: {8, 16},
 }  # by colour type
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"comf"})
+_EXIF, _XMP = b"eXIf", "XML:com.adobe.xmp"
 _SHORT = frozenset({b"IHDR", b"acTL", b"fcTL"})
 
 
@@ -46,17 +49,25 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
     stream.read(len(PNG_SIGNATURE))
     chunks = _Chunks(stream, name)
     width, height = _size(chunks, name)
-    texts, animation, has_pixels = PngTexts(), _Animation(), False
+    texts, animation, exif, has_pixels = PngTexts(), _Animation(), b"", False
     for kind, body in chunks:
         if kind == b"IDAT":
             has_pixels = True
         elif kind in _TEXTS:
             texts.add(kind, body)
+        elif kind == _EXIF:
+            exif = exif or body
         else:
             animation.add(kind, body)
     if not has_pixels:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without pixels.")
     animation.refuse_endless(name)
+    found, orientation = texts.found, 1
+    if exif or _XMP in found:
+        further, orientation = _further_texts(exif, found.pop(_XMP, ""))
+        found = {**further, **found}
+    if orientation in SIDEWAYS:
+        width, height = height, width
     return MediaFacts(
         media_type="image/apng" if animation.plays else "image/png",
         kind=FileKind.VIDEOS if animation.plays else FileKind.IMAGES,
@@ -64,8 +75,21 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
         height=height,
         frames=animation.frames if animation.plays else 1,
         duration_seconds=animation.seconds if animation.plays else None,
-        texts=texts.found,
+        texts=found,
     )
+
+
+def _further_texts(exif: bytes, xmp: str) -> tuple[dict[str, str], int]:
+    """The texts of EXIF and XMP, of the few PNGs that have them, and the EXIF orientation."""
+    from PIL import ExifTags, Image
+
+    found, orientation = xmp_texts(xmp), 1
+    with suppress(Exception):  # Pillow's reader of EXIF raises whatever it trips over
+        tags = Image.Exif()
+        tags.load(exif)
+        orientation = int(tags.get(ExifTags.Base.Orientation, 1))
+        found |= exif_texts({**tags, **tags.get_ifd(ExifTags.IFD.Exif)})
+    return found, orientation
 
 
 def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
@@ -136,7 +160,7 @@ class _Chunks:
 
     def _wanted(self, kind: bytes, length: int) -> bytes:
         """The body of a chunk worth reading; else nothing. Both are checked."""
-        is_text = kind in _TEXTS and length <= MAX_TEXT_BYTES
+        is_text = (kind in _TEXTS or kind == _EXIF) and length <= MAX_TEXT_BYTES
         is_wanted = is_text or (kind in _SHORT and length <= _HEADER.size + _FRAME.size)
         checksum, left, body = zlib.crc32(kind), length, b""
         while left:
