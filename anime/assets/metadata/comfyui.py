@@ -8,7 +8,7 @@ Source: ComfyUI 0.33.0, its nodes and those of the packs that `node_rules.toml` 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -24,7 +24,6 @@ from anime.core.paths import FileKind
 
 _MAX_PATHS = 16  # ways back from the saved file to what it began with
 _MAX_CHAIN = 64  # samplers, each refining what the one before has made
-_CANVAS = frozenset({"width", "height"})
 _CANVAS_LENGTHS = frozenset(
     {"length", "num_frames", "video_frames", "frame_count", "batch_size", "frames_number"}
 )
@@ -32,6 +31,8 @@ _BESIDE = re.compile(
     r"model|clip|vae|positive|negative|cond|control|mask|ref|style|start|end|first|last|prompt|"
     r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps"
 )
+_UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
+_MEDIA = ("latent", "picture", "sound", _UNNAMED)
 _NUMBERED = re.compile(r"_?\d+$")
 _NOBODY = "disable"
 
@@ -165,26 +166,21 @@ class GraphReader:
     def _media_links(self, node: Node, kind: FileKind | None) -> Iterator[tuple[JsonValue, str]]:
         """The links by which a picture comes; none into a node that begins a latent."""
         inputs = node["inputs"]
-        if inputs.keys() >= _CANVAS and _CANVAS_LENGTHS & inputs.keys() and not _has_latent(inputs):
+        if "width" in inputs and _CANVAS_LENGTHS & inputs.keys() and not _has_latent(inputs):
             return
-        roles = ("latent", "picture", "sound")
-        for role in reversed(roles) if kind is FileKind.AUDIO else roles:
-            names = names_of(role)
-            links = [
-                value for name, value in inputs.items() if is_link(value) and _fits(name, names)
-            ]
-            if links:
-                yield from ((link, role) for link in links)
-                return
-        yield from (
-            (value, "picture")
-            for name, value in inputs.items()
-            if is_link(value) and not _BESIDE.search(name)
-        )
+        links: dict[str, list[JsonValue]] = {role: [] for role in _MEDIA}
+        for name, value in inputs.items():
+            if is_link(value) and (role := _medium_of(name)):
+                links[role].append(value)
+        roles = ("sound", *_MEDIA) if kind is FileKind.AUDIO else _MEDIA
+        role = next((each for each in roles if links[each]), _UNNAMED)
+        yield from ((link, role) for link in links[role])
 
     def _of_chain(self, chain: Sequence[_Step]) -> Sampling:
         """What a chain of samplers says: its first one, and beside it all of them."""
         first = self._of_step(chain[0])
+        if len(chain) == 1:
+            return first
         rest = [self._of_step(step) for step in chain[1:]]
         whole = [first, *rest]
         loras = {lora.name: lora for each in reversed(whole) for lora in reversed(each.loras)}
@@ -478,7 +474,15 @@ def _has_latent(inputs: dict[str, JsonValue]) -> bool:
     return any(is_link(inputs.get(name)) for name in names_of("latent"))
 
 
-def _fits(name: str, names: Sequence[str]) -> bool:
-    """Whether an input is one of these, also as a numbered one or as part of a list."""
+@lru_cache(maxsize=4096)
+def _medium_of(name: str) -> str | None:
+    """What an input brings by its name: a latent, a picture, a sound, something beside them.
+
+    Numbered inputs and those of a list bring what their name without it does.
+    """
     last = name.rpartition(".")[2]
-    return name in names or last in names or _NUMBERED.sub("", last) in names
+    names = (name, last, _NUMBERED.sub("", last))
+    for role in _MEDIA[:-1]:
+        if any(each in names_of(role) for each in names):
+            return role
+    return None if _BESIDE.search(name) else _UNNAMED

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -61,6 +62,9 @@ class LoraReader:
 
     def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
         inputs = node["inputs"]
+        # Most nodes load none, and a sweep asks this of every file.
+        if not rule.lora_tags and not any("lora" in name for name in inputs):
+            return
         if _is_off(inputs.get("toggle", True)):
             return
         if rule.lora_tags:
@@ -73,7 +77,10 @@ class LoraReader:
 
     def _single(self, inputs: dict[str, JsonValue]) -> LoraUse | None:
         for key in _NAMES:
-            name = self._values.number(inputs.get(key), str, _NAMES)
+            held = inputs.get(key)
+            if key == "lora" and is_link(held):
+                continue  # to a stack
+            name = self._values.number(held, str, _NAMES)
             if name is not None and name.lower() not in _NONE:
                 strength = self._strength(inputs, _STRENGTHS)
                 on_clip = self._strength(inputs, _CLIP_STRENGTHS)
@@ -87,7 +94,7 @@ class LoraReader:
 
     def _numbered(self, inputs: dict[str, JsonValue], loras: NumberedLoras) -> Iterator[LoraUse]:
         """The LoRAs of a node with `lora_01`, `strength_01` and so on."""
-        pattern = re.compile(re.escape(loras.name).replace(r"\{\}", r"(\d{1,3})"))
+        pattern = _pattern(loras.name)
         count = self._values.number(inputs.get(loras.count or ""), int)
         for key, value in inputs.items():
             found = pattern.fullmatch(key) or _NUMBERED.fullmatch(key)
@@ -103,6 +110,11 @@ class LoraReader:
             strength = self._strength(inputs, names)
             if strength != 0:
                 yield _use(name, strength)
+
+
+@lru_cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d{1,3})"))
 
 
 def _listed(value: JsonValue) -> Iterator[LoraUse]:

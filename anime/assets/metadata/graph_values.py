@@ -4,9 +4,9 @@ Nothing is guessed: what only running the graph would show is None.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
@@ -73,7 +73,7 @@ class GraphValues:
         for _ in range(_MAX_STEPS):
             if not isinstance(value, list) or not is_link(value):
                 return value
-            node_id, slot = str(value[0]), int(str(value[1]))
+            node_id, slot = _ends(value)
             node = self._graph.get(node_id)
             if node is None:
                 return None
@@ -180,11 +180,9 @@ class GraphValues:
         return text.replace(searched, instead) if searched and grown <= _MAX_TEXT_CHARS else text
 
 
-def literal_texts(node: Node, names: Sequence[str]) -> Iterator[str]:
-    """The literal texts in these inputs of a node."""
-    for name in names:
-        if _is_text(text := node["inputs"].get(name)):
-            yield text
+def _ends(link: Any) -> tuple[str, int]:  # a link, as `is_link` has found
+    node_id, slot = link
+    return node_id, slot
 
 
 def _is_text(value: JsonValue) -> bool:

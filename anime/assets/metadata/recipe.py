@@ -1,6 +1,6 @@
 """How a picture, film or sound was made, in one shape whoever made it."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
@@ -156,10 +156,11 @@ class Recipe(BaseModel):
     )
 
     @classmethod
-    def of(cls, said: Sampling) -> "Recipe":
-        """The recipe that a source's word amounts to."""
+    def of(cls, said: Sampling, **held: Any) -> "Recipe":  # any of the fields
+        """The recipe that a source's word amounts to, with what else the file holds."""
         seed = None if said.seed is None else str(said.seed)
-        return cls.model_construct(**{**dict(said), "seed": seed})
+        # All of it was checked where it was said; a sweep makes one for every file.
+        return cls.model_construct(**{**_BLANK, **said.__dict__, "seed": seed, **held})
 
     def seen_in_file(
         self,
@@ -190,6 +191,7 @@ class Recipe(BaseModel):
         return {name for name in _BESIDE if not getattr(self, name)}
 
 
+_BLANK = Recipe().__dict__
 _RAW = ("graph", "editor_workflow")
 _BESIDE = frozenset(
     {

@@ -134,24 +134,22 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
     ordered = {source: heard[source] for source in _ORDER if source in heard}
     said = reduce(Sampling.filled_by, ordered.values()) if ordered else Sampling()
     unread = dict(list(testimony.unread.items())[:_MAX_KEPT])
-    return Recipe.of(said).model_copy(
-        update={
-            "source": next(iter(ordered), None),
-            "graph": testimony.graph,
-            "editor_workflow": testimony.editor_workflow,
-            "parameters": testimony.parameters,
-            "texts": {
-                storable_text(name): storable_text(text)[:MAX_PROMPT_CHARS]
-                for name, text in unread.items()
-            },
-        }
+    return Recipe.of(
+        said,
+        source=next(iter(ordered), None),
+        graph=testimony.graph,
+        editor_workflow=testimony.editor_workflow,
+        parameters=testimony.parameters,
+        texts={
+            storable_text(name): storable_text(text)[:MAX_PROMPT_CHARS]
+            for name, text in unread.items()
+        },
     )
 
 
 def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:
     """The recipe of a graph that was run here."""
-    said = Recipe.of(sampling_of(graph, saved) or Sampling())
-    return said.model_copy(update={"source": "comfyui", "graph": graph})
+    return Recipe.of(sampling_of(graph, saved) or Sampling(), source="comfyui", graph=graph)
 
 
 def graph_in(text: str) -> Graph | None:

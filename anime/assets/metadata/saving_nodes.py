@@ -11,6 +11,7 @@ from anime.core.graphs import Graph, Node, is_link
 from anime.core.paths import FileKind
 
 _PREFIXES = ("filename_prefix", "save_prefix", "filename", "prefix")
+_PREFIX_NAMES = frozenset({"filename_prefix", "save_prefix"})
 _TOKEN = re.compile(r"%[^%]*%")  # such as %date:yyyy-MM-dd%, which the server fills in
 _TEMPORARY = re.compile(r"ComfyUI_temp_", re.IGNORECASE)
 _OFF = (False, "false", "Hide", "Preview", "Preview&Choose", "None")
@@ -38,8 +39,14 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
     """
     if saved.node_id is not None and saved.node_id in graph:
         yield [saved.node_id]
-    savers = {node_id: node for node_id, node in graph.items() if _saves(node)}
-    previews = [node_id for node_id, node in graph.items() if _previews(node)]
+    savers: dict[str, Node] = {}
+    previews: list[str] = []
+    for node_id, node in graph.items():
+        saves = rule_of(node["class_type"]).saves
+        if saves == ():
+            previews.append(node_id)
+        elif (saves or not _PREFIX_NAMES.isdisjoint(node["inputs"])) and not _is_off(node):
+            savers[node_id] = node
     if previews and _TEMPORARY.match(saved.name):
         yield previews
     if savers:
@@ -52,22 +59,16 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
     yield previews
 
 
-def _previews(node: Node) -> bool:
-    return rule_of(node["class_type"]).saves == ()
-
-
-def _saves(node: Node) -> bool:
-    """Whether a node saves a file that stays, rather than showing it."""
-    inputs, saves = node["inputs"], rule_of(node["class_type"]).saves
-    if saves == () or inputs.get("save_output") in _OFF or inputs.get("image_output") in _OFF:
-        return False
-    return bool(saves) or "filename_prefix" in inputs or "save_prefix" in inputs
+def _is_off(node: Node) -> bool:
+    """Whether a node that could save only shows."""
+    inputs = node["inputs"]
+    return inputs.get("save_output") in _OFF or inputs.get("image_output") in _OFF
 
 
 def _of_name(savers: dict[str, Node], values: GraphValues, name: str) -> dict[str, Node]:
     """The nodes whose prefix is the longest that the file's name begins with; else all."""
     found: dict[int, dict[str, Node]] = {}
-    for node_id, node in savers.items():
+    for node_id, node in savers.items() if len(savers) > 1 else ():
         for prefix in _prefixes(node, values):
             pattern = ".+?".join(re.escape(part) for part in _TOKEN.split(prefix))
             if prefix and re.match(rf"{pattern}(?=[_.\-\s]|$)", name):
@@ -83,7 +84,7 @@ def _prefixes(node: Node, values: GraphValues) -> Iterator[str]:
 
 def _of_kind(savers: dict[str, Node], kind: FileKind | None) -> list[str]:
     """The nodes that save files of that kind; all where none is known to."""
-    if kind is None:
+    if kind is None or len(savers) < 2:
         return list(savers)
     fitting = [
         node_id for node_id, node in savers.items() if kind.file_type in _kinds(node["class_type"])
