@@ -12,6 +12,7 @@ from anime.cli import (
     generate,
     intake,
     jobs,
+    metadata,
     migrate,
     quarantine,
     rebuild,
@@ -40,6 +41,7 @@ app.command()(batch.batch)
 app.command()(cancel.cancel)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(metadata.metadata)
 app.command()(sheet.sheet)
 app.command()(retention.retention)
 app.command()(rebuild.rebuild)

@@ -65,6 +65,7 @@ _SIGNATURES = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
     b"\x76\x2f\x31\x01": "image/x-exr",
+    b"glTF": "model/gltf-binary",
     b"OggS": "audio/ogg",
     b"fLaC": "audio/flac",
     b"ID3": "audio/mpeg",

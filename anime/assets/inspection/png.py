@@ -15,6 +15,7 @@ from typing import BinaryIO
 from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import MAX_FRAMES, refuse_too_large, unusable
 from anime.assets.metadata.embedded_texts import exif_texts, xmp_texts
+from anime.assets.metadata.novelai import texts_in_alpha
 from anime.core.paths import FileKind
 from anime.core.png_metadata import MAX_TEXT_BYTES, PNG_SIGNATURE, PngTexts
 from anime.errors import UnusableReason
@@ -33,6 +34,8 @@ _BIT_DEPTHS = {
     4: {8, 16},
     6: {8, 16},
 }  # by colour type
+_RGBA = 6
+_MAX_HIDING_PIXELS = 16 * 1024 * 1024  # of a picture that is decoded for the texts in its alpha
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"comf"})
 _EXIF, _XMP = b"eXIf", "XML:com.adobe.xmp"
 _SHORT = frozenset({b"IHDR", b"acTL", b"fcTL"})
@@ -48,7 +51,7 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
     """
     stream.read(len(PNG_SIGNATURE))
     chunks = _Chunks(stream, name)
-    width, height = _size(chunks, name)
+    width, height, has_alpha = _size(chunks, name)
     texts, animation, exif, has_pixels = PngTexts(), _Animation(), b"", False
     for kind, body in chunks:
         if kind == b"IDAT":
@@ -66,6 +69,8 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
     if exif or _XMP in found:
         further, orientation = _further_texts(exif, found.pop(_XMP, ""))
         found = {**further, **found}
+    if not found and has_alpha and width * height <= _MAX_HIDING_PIXELS and not animation.plays:
+        found = _hidden_texts(stream, width, height)
     if orientation in SIDEWAYS:
         width, height = height, width
     return MediaFacts(
@@ -77,6 +82,16 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
         duration_seconds=animation.seconds if animation.plays else None,
         texts=found,
     )
+
+
+def _hidden_texts(stream: BinaryIO, width: int, height: int) -> dict[str, str]:
+    """The texts in the alpha channel of a picture that has no others."""
+    from PIL import Image
+
+    stream.seek(0)
+    with suppress(Exception), Image.open(stream, formats=("PNG",)) as picture:
+        return texts_in_alpha(picture.getchannel("A").tobytes(), width, height)
+    return {}
 
 
 def _further_texts(exif: bytes, xmp: str) -> tuple[dict[str, str], int]:
@@ -92,8 +107,8 @@ def _further_texts(exif: bytes, xmp: str) -> tuple[dict[str, str], int]:
     return found, orientation
 
 
-def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
-    """Width and height by a header that holds up."""
+def _size(chunks: "_Chunks", name: str) -> tuple[int, int, bool]:
+    """Width, height and whether there is an alpha channel, by a header that holds up."""
     kind, body = next(iter(chunks), (b"", b""))
     if kind != b"IHDR" or len(body) != _HEADER.size:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without a header.")
@@ -102,7 +117,7 @@ def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
     known = depth in _BIT_DEPTHS.get(colour, ()) and interlace in {0, 1}
     if not known or compression or filtering:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} has a PNG header that means nothing.")
-    return width, height
+    return width, height, colour == _RGBA
 
 
 @dataclass(slots=True)

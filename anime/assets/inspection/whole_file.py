@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from anime.assets.inspection.container_length import refuse_cut_short
 from anime.assets.inspection.facts import Inspection, MediaFacts
+from anime.assets.inspection.glb import read_glb
 from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.png import read_png
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
@@ -87,6 +88,8 @@ def _facts(content: BinaryIO, size: int, name: str) -> MediaFacts:
     if media_type == "image/png":
         return read_png(content, name)
     refuse_cut_short(content, size, name, media_type)
+    if media_type == "model/gltf-binary":
+        return read_glb(content, name, size=size)
     if media_type.startswith("image/") and media_type not in _STILLS_FOR_FFMPEG:
         from anime.assets.inspection.pictures import read_picture
 
