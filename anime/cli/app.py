@@ -14,11 +14,14 @@ from anime.cli import (
     jobs,
     metadata,
     migrate,
+    pause,
     quarantine,
     rebuild,
     rehearsal,
+    requeue,
     retention,
     serve,
+    servers,
     sheet,
     sweep,
     up,
@@ -39,6 +42,7 @@ app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(cancel.cancel)
+app.command()(requeue.requeue)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(metadata.metadata)
@@ -47,6 +51,9 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(servers.servers)
+app.command()(pause.pause)
+app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
 app.command()(demo.demo)
