@@ -37,6 +37,8 @@ class GraphValues:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._texts: dict[tuple[str, str], str | None] = {}  # by node and role; also in circles
+        self._choosing: set[int] = set()  # switches whose choice is being looked for
 
     def origin(self, value: JsonValue, role: str) -> Origin | None:
         """The node that an input gets its `role` from, past all that only pass it on."""
@@ -105,7 +107,11 @@ class GraphValues:
     def _chosen(self, node: Node, rule: NodeRule) -> JsonValue:
         """The input that a switch passes on; None where only a run would show which."""
         inputs = node["inputs"]
+        if id(node) in self._choosing:
+            return None
+        self._choosing.add(id(node))
         choice = self._scalar(inputs.get(str(rule.switch)), (), _MAX_STEPS)
+        self._choosing.discard(id(node))
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
         if rule.branch:
@@ -144,6 +150,14 @@ class GraphValues:
         settled = self._settled(value, role)
         if not isinstance(settled, Origin):
             return settled if isinstance(settled, str) else None
+        key = settled.node_id, settled.role
+        if key not in self._texts:
+            self._texts[key] = None
+            self._texts[key] = self._made_text(settled, steps_left)
+        return self._texts[key]
+
+    def _made_text(self, settled: Origin, steps_left: int) -> str | None:
+        """The text that a node gives."""
         node, rule = settled.node, settled.rule
         if steps_left <= 0 or rule.opaque or rule.silent:
             return None
@@ -176,8 +190,10 @@ class GraphValues:
         text, searched, instead = (self._text(each, "value", steps_left) for each in held)
         if text is None or searched is None or instead is None:
             return None
-        grown = text.count(searched) * len(instead) + len(text) if searched else len(text)
-        return text.replace(searched, instead) if searched and grown <= _MAX_TEXT_CHARS else text
+        if not searched:
+            return text
+        grown = text.count(searched) * len(instead) + len(text)
+        return text.replace(searched, instead) if grown <= _MAX_TEXT_CHARS else None
 
 
 def _ends(link: Any) -> tuple[str, int]:  # a link, as `is_link` has found
@@ -197,7 +213,8 @@ def _lone_value(inputs: dict[str, JsonValue]) -> tuple[str, ...]:
         for name, value in inputs.items()
         if name not in held and (is_link(value) or _is_number(value))
     ]
-    return tuple(held) if len(held) == 1 and not others else ()
+    is_plain = len(held) == 1 and not others and not is_link(inputs[held[0]])
+    return tuple(held) if is_plain else ()
 
 
 def _is_number(value: JsonValue) -> bool:

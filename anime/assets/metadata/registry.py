@@ -1,5 +1,6 @@
 """Which reader understands what a file says: each text is tried by its content, not its label."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import reduce
 
@@ -16,7 +17,7 @@ from anime.assets.metadata.novelai import sampling_of_novelai
 from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
 from anime.assets.metadata.saving_nodes import SavedFile
 from anime.assets.metadata.swarmui import sampling_of_swarmui
-from anime.core.foreign_json import read_json, storable_text
+from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
 from anime.core.graphs import Graph
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
@@ -42,10 +43,10 @@ _NOISE = frozenset(
 _OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] = {
     "swarmui": lambda settings, _: sampling_of_swarmui(settings),
     "invokeai": lambda settings, _: sampling_of_invokeai(settings),
-    "novelai": sampling_of_novelai,
+    "drawthings": lambda settings, _: sampling_of_draw_things(settings),
+    "novelai": sampling_of_novelai,  # after Draw Things, which has the same keys and more
     "ruinedfooocus": lambda settings, _: sampling_of_ruinedfooocus(settings),
     "fooocus": lambda settings, _: sampling_of_fooocus(settings),
-    "drawthings": lambda settings, _: sampling_of_draw_things(settings),
     "civitai": lambda settings, _: sampling_of_civitai(settings),
 }
 # Readers of plain texts.
@@ -73,12 +74,10 @@ class _Testimony:
     def _hear(self, name: str, text: str) -> None:
         if name == KEY:
             return
-        if text.lstrip()[:1] not in {"{", "["}:
+        value = read_json(_unpacked(text))
+        if value is None:
             self._hear_plain(name, text)
             return
-        value = read_json(text)
-        if isinstance(value, str) and value != text:  # JSON in JSON
-            value = read_json(value)
         if not isinstance(value, dict):
             self.unread[name] = text
         elif (graph := graph_of(value)) is not None:
@@ -116,6 +115,17 @@ class _Testimony:
                 self.said.setdefault(source, said)
         if name not in _NOISE and text.strip():
             self.unread[name] = text
+
+
+def _unpacked(text: str) -> str:
+    """The JSON that some write as a text of JSON once more."""
+    if not text.startswith('"{') or len(text) > MAX_JSON_CHARS:
+        return text
+    try:
+        inner: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return inner if isinstance(inner, str) else text
 
 
 def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recipe:
