@@ -13,9 +13,11 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
+from typer.testing import CliRunner
 
 from anime.assets.inspection import Inspection, inspect_file
 from anime.assets.thumbnails import draw_thumbnail, first_frame
+from anime.cli.app import app
 from anime.core.paths import FileKind
 from anime.errors import UnusableFile, UnusableReason
 from tests.integration.media_samples import (
@@ -328,3 +330,16 @@ def test_tags_are_found_on_a_stream_and_nothing_is_made_up(
     source = film(tmp_path / "film.mp4", "libx264", None)
     found: Inspection = inspect_file(remuxed(source, tmp_path / "b.mkv", keeps_tags=keeps_tags))
     assert found.recipe().prompt == ("petals" if keeps_tags else None)
+
+
+def test_the_command_needs_nothing_but_files(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"words")
+    shown = CliRunner().invoke(app, ["metadata", "--json", "--raw", str(draw(tmp_path / "a.png"))])
+    [said] = json.loads(shown.stdout)
+    assert (shown.exit_code, said["prompt"], said["seed"]) == (0, "petals", "7")
+    assert said["raw"] == TEXTS
+    both = CliRunner().invoke(app, ["metadata", str(broken), str(tmp_path / "a.png")])
+    assert both.exit_code == 1
+    assert "broken.png is no picture, film or sound" in both.stderr
+    assert "prompt: petals" in both.stdout

@@ -22,11 +22,11 @@ def read_glb(stream: BinaryIO, name: str, *, size: int) -> MediaFacts:
     """The facts of a GLB of `size` bytes; it lies with the pictures.
 
     Raises:
-        UnusableFile: it is cut short or damaged; `name` is in the message.
+        UnusableFile: it is cut short, damaged or none at all; `name` is in the message.
     """
     head = stream.read(_HEADER.size + _CHUNK.size)
     if len(head) < _HEADER.size + _CHUNK.size:
-        raise unusable(UnusableReason.TRUNCATED, f"{name} is a GLB that ends too early.")
+        raise unusable(UnusableReason.NOT_MEDIA, f"{name} is no GLB, though it begins like one.")
     _, version, promised = _HEADER.unpack_from(head)
     length, kind = _CHUNK.unpack_from(head, _HEADER.size)
     if version not in {1, 2} or (version == 2 and kind != b"JSON"):
