@@ -237,6 +237,45 @@ SAME: dict[str, Graph] = {
         p=encoder("NOT THIS"),
         draw=sampler(latent_image=["first", 0]),
     ),
+    "motion module": modelled(
+        patch=node("ADE_AnimateDiffLoaderGen1", model_name="NOT THIS.ckpt", model=["load", 0])
+    ),
+    "saver that is told the settings": graph_of(
+        save=node(
+            "Image Saver", images=["decode", 0], filename="kite", steps=99, positive=["t", 0]
+        ),
+        t=node("PrimitiveString", value="NOT THIS"),
+    ),
+    "settings of one node": graph_of(
+        draw=sampler(steps=["c", 0], cfg=["c", 2], sampler_name=["c", 3], scheduler=["c", 4]),
+        c=node(
+            "KSampler Config (rgthree)",
+            steps_total=12,
+            refiner_step=9,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+    ),
+    "joined by another pack": texted(
+        words=node("Text Concatenate (JPS)", delimiter=" over ", text1="a kite", text2=["b", 0]),
+        b=node("Text Multiline", text="rice fields"),
+    ),
+    "loader with pictures": graph_of(
+        load=node("CheckpointLoader|pysssss", ckpt_name={"content": "kite.safetensors"})
+    ),
+    "switch by an index of another pack": modelled(
+        patch=node("CR Model Input Switch", Input=1, model1=["load", 0], model2=["other", 0]),
+        other=node("UNETLoader", unet_name="other.safetensors"),
+    ),
+    "switch that counts from zero": texted(
+        words=node("easy textIndexSwitch", index=1, text0="no", text1=["t", 0], text11="no"),
+        t=node("easy positive", positive=PROMPT),
+    ),
+    "face detailer": graph_of(
+        face=sampler("FaceDetailer", seed=9, denoise=0.5, image=["decode", 0], latent_image=...),
+        save=node("SaveImage", images=["face", 0], filename_prefix="kite"),
+    ),
     "efficient": graph_of(
         load=node(
             "Efficient Loader",
@@ -302,6 +341,16 @@ STACKED = {
         "lora_1_strength": 0.6,
         "lora_2_name": "off.safetensors",
         "lora_2_strength": 1.0,
+    },
+    "LoRA Stacker": {
+        "input_mode": "advanced",
+        "lora_count": 1,
+        "lora_name_1": "ink.safetensors",
+        "lora_wt_1": 1.0,
+        "model_str_1": 0.6,
+        "clip_str_1": 1.0,
+        "lora_name_2": "off.safetensors",
+        "lora_wt_2": 1.0,
     },
     "LoRA Stacker of nobody": {"lora_name_1": "ink.safetensors", "lora_wt_1": 0.6},
 }

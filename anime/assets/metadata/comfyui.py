@@ -219,7 +219,7 @@ class GraphReader:
             steps=steps,
             cfg=self._setting(parts, "cfg", float),
             cfg_second=self._setting(parts, "cfg_second", float),
-            guidance=positive.guidance,
+            guidance=positive.guidance or self._setting(parts, "guidance", float),
             lyrics=positive.lyrics,
             width=width,
             height=height,
@@ -430,6 +430,8 @@ class GraphReader:
 
     def _model_file(self, origin: Origin) -> str | None:
         inputs = origin.node["inputs"]
+        if self._values.links(origin.node, names_of("model")):
+            return None  # what it loads is a patch for the model that it is given
         for name in names_of("model_file"):
             value = inputs.get(name)
             if value is None or (name == "model" and not isinstance(value, str)):

@@ -23,7 +23,7 @@ _STRENGTHS = (
     "weight",
 )
 _CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength")
-_NUMBERED = re.compile(r"lora(?:_name)?_?(\d{1,3})")
+_NUMBERED = re.compile(r"lora(?:_name)?_?(\d{1,3})(?:_name)?")
 _COMMON = NumberedLoras(
     name="lora_name_{}",
     strength=(
@@ -34,6 +34,8 @@ _COMMON = NumberedLoras(
         "strength_model_{}",
         "weight_{}",
         "lora_weight_{}",
+        "lora_{}_strength",
+        "lora{}_model_strength",
     ),
     on="switch_{}",
     count="lora_count",
@@ -107,6 +109,8 @@ class LoraReader:
             if _is_off(inputs.get((loras.on or _COMMON.on or "").format(number), True)):
                 continue
             names = tuple(each.format(number) for each in (*loras.strength, *_COMMON.strength))
+            if "advanced" in (inputs.get("input_mode"), inputs.get("mode")):
+                names = tuple(sorted(names, key=lambda name: "model" not in name))
             strength = self._strength(inputs, names)
             if strength != 0:
                 yield _use(name, strength)

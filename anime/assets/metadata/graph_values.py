@@ -15,6 +15,9 @@ from anime.core.graphs import Graph, Node, is_link
 
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
 _MAX_TEXT_CHARS = 100_000  # of a text that nodes put together
+_DELIMITERS = ("delimiter", "separator", "delim")
+_PART = re.compile(r"(?:text|string|str|prompt|part)_?[0-9a-z]")
+_NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
 _WORDS = {"true": True, "false": False}
@@ -115,21 +118,24 @@ class GraphValues:
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
         if rule.branch:
-            number = _as_kind(choice, int)
-            names = [] if number is None else [rule.branch.format(number)]
-        elif isinstance(choice, bool | int):
-            names = (rule.on_true if choice else rule.on_false).split("|")
-        else:
+            return self._branch(inputs, rule, _as_kind(choice, int))
+        if not isinstance(choice, bool | int):
             return None
-        return next(
-            (
-                inputs[name]
-                for pattern in names
-                for name in inputs
-                if fnmatchcase(name, pattern) and name != rule.switch
-            ),
-            None,
-        )
+        patterns = (rule.on_true if choice else rule.on_false).split("|")
+        names = (name for each in patterns for name in inputs if fnmatchcase(name, each))
+        return next((inputs[name] for name in names if name != rule.switch), None)
+
+    def _branch(
+        self, inputs: dict[str, JsonValue], rule: NodeRule, number: int | None
+    ) -> JsonValue:
+        """The input of a switch with that number at its end."""
+        pattern = rule.branch.format("*")
+        for name, value in inputs.items():
+            ending = _NUMBER_AT_END.search(name)
+            is_numbered = ending is not None and int(ending[0]) == number
+            if is_numbered and fnmatchcase(name, pattern) and name != rule.switch:
+                return value
+        return None
 
     def _scalar(self, value: JsonValue, asked: Sequence[str], steps_left: int) -> JsonValue:
         settled = self._settled(value, "value")
@@ -139,6 +145,8 @@ class GraphValues:
         if steps_left <= 0 or rule.opaque or _RANGE & node["inputs"].keys():
             return None
         inputs = node["inputs"]
+        if settled.role in rule.outputs:
+            asked = names_of(settled.role)
         names = rule.text or tuple(each for each in asked if each in inputs)
         if not names and rule.classes:
             names = names_of(settled.role)
@@ -177,9 +185,12 @@ class GraphValues:
 
     def _joined(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
         inputs = node["inputs"]
-        held = [inputs[name] for name in rule.join if inputs.get(name) is not None]
+        names = [name for name in rule.join if name in inputs]
+        names = names or sorted(name for name in inputs if _PART.fullmatch(name))
+        held = [inputs[name] for name in names if inputs[name] is not None]
         parts = [self._text(each, "value", steps_left) for each in held]
-        between = self._scalar(inputs.get(rule.delimiter, ""), (), steps_left)
+        delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), None)
+        between = self._scalar(delimiter, (), steps_left)
         if None in parts or not isinstance(between, str):
             return None
         whole = between.replace("\\n", "\n").join(part for part in parts if part is not None)
@@ -229,6 +240,8 @@ def _as_kind(value: JsonValue, kind: type[T]) -> T | None:
     """The literal as text, whole number or number; some nodes give numbers as text."""
     if isinstance(value, bool):
         return None
+    if isinstance(value, dict):  # a widget that shows a picture beside the name
+        value = value.get("content")
     if kind is str:
         return kind(value) if isinstance(value, str) and value else None
     if isinstance(value, str):

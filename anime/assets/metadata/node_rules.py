@@ -37,7 +37,6 @@ class NodeRule(BaseModel):
     text: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
-    delimiter: str = "delimiter"
     replace: tuple[str, ...] = ()
     opaque: bool = False
     silent: bool = False
