@@ -106,6 +106,15 @@ class Sampling(BaseModel):
         gaps = {name for name, value in self if value is None or value == ()}
         return self.model_copy(update={name: value for name, value in other if name in gaps})
 
+    def beside(self, other: "Sampling") -> "Sampling":
+        """What both say alike of one file that both have a part in, and the models of both."""
+        return self.agreed_with(other).model_copy(
+            update={
+                "models": tuple(dict.fromkeys((*self.models, *other.models))),
+                "samplers": (*self.samplers, *other.samplers),
+            }
+        )
+
     def agreed_with(self, other: "Sampling") -> "Sampling":
         """What both say alike; None for what they do not."""
         differing = {name for name, value in self if value != getattr(other, name)}
