@@ -16,7 +16,7 @@ from anime.core.graph_validation import listed
 from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIError, ConfigurationError, StorageError
+from anime.errors import ComfyUIError, ConfigurationError, StorageError
 from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
@@ -68,13 +68,12 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
 
 
 async def _known_servers(settings: Settings) -> Sequence[str]:
-    """The addresses to check: those of the settings, then those that people added."""
+    """The addresses to check; an empty one if none is known."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), connect_registry(settings) as registry:
-            added = [each.url for each in await registry.list_all() if not each.from_settings]
-    except (AnimeError, TimeoutError):  # which the check of the database tells
-        added = []
-    return (*settings.comfyui_urls, *added) or ("",)
+        async with connect_registry(settings) as registry:
+            return await registry.addresses() or ("",)
+    except ConfigurationError:  # no database is known, which its own check tells
+        return settings.comfyui_urls or ("",)
 
 
 async def _settings(settings: Settings) -> str:

@@ -205,9 +205,7 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
-            refused=unreachable_timeout_seconds
-            if refused_timeout_seconds is None
-            else refused_timeout_seconds,
+            refused=refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
