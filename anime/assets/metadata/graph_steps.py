@@ -19,6 +19,8 @@ from anime.core.ids import MAX_SEED
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
+_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds")
+
 T = TypeVar("T", str, int, float)
 
 
@@ -48,11 +50,9 @@ def samples(step: Step) -> bool:
     if step.rule.sampler is not None:
         return step.rule.sampler
     inputs = step.node["inputs"]
-    is_guided = any(
-        is_link(inputs.get(name))
-        for name in ("positive", "guider", "text_embeds", "hyvid_embeds", *names_of("pipe"))
-    )
-    return is_guided and ("steps" in inputs or "sigmas" in inputs)
+    if "steps" not in inputs and "sigmas" not in inputs:
+        return False
+    return any(is_link(inputs.get(name)) for name in (*_GUIDED, *names_of("pipe")))
 
 
 class StepReader:

@@ -60,7 +60,7 @@ class GraphValues:
     def links(self, node: Node, names: Sequence[str]) -> list[JsonValue]:
         """The links of a node's inputs of these names, in the order of the names."""
         inputs = node["inputs"]
-        return [inputs[name] for name in names if is_link(inputs.get(name))]
+        return [inputs[name] for name in names if name in inputs and is_link(inputs[name])]
 
     def number(self, value: JsonValue, kind: type[T], asked: Sequence[str] = ()) -> T | None:
         """The value of an input as a number or a choice: a literal, or held by another node.
