@@ -14,6 +14,7 @@ from anime.assets.inspection.limits import (
     unusable,
 )
 from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, xmp_texts
+from anime.assets.metadata.novelai import texts_in_alpha
 from anime.core.paths import FileKind
 from anime.errors import UnusableReason
 
@@ -51,6 +52,8 @@ def _decoded(picture: Image.Image, name: str, media_type: str) -> MediaFacts:
     refuse_too_large(name, *picture.size)
     texts, orientation = picture_texts(picture), orientation_of(picture)
     frames, milliseconds = _play(picture, name)
+    if not texts and media_type == "image/webp" and picture.mode == "RGBA" and frames == 1:
+        texts = texts_in_alpha(picture.getchannel("A").tobytes(), *picture.size)
     # Pages of a TIFF are no frames.
     is_animation = frames > 1 and media_type != "image/tiff"
     width, height = picture.size
