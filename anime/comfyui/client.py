@@ -29,7 +29,7 @@ from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
-from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable
+from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable, reason_of
 from anime.net.sockets import tls_context
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 
@@ -399,7 +399,7 @@ class ComfyUIClient:
         except httpx.HTTPError as fault:
             kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable
             raise kind(
-                f"{self.name} cannot be reached ({str(fault) or type(fault).__name__}).",
+                f"{self.name} cannot be reached ({reason_of(fault)}).",
                 CHECK_SERVER,
             ) from fault
 

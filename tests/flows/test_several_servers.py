@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
 from anime.comfyui.address import canonical_url
@@ -31,6 +32,7 @@ from anime.settings import get_settings
 from flows.batch import batch
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
@@ -160,8 +162,15 @@ async def server_of(studio: RehearsalStudio, servers: Servers) -> str:
 
 
 async def jobs_of(studio: RehearsalStudio) -> list[JobSnapshot]:
+    return await newest_jobs(studio.database)
+
+
+async def cancel(studio: RehearsalStudio, job_id: UUID, run: "asyncio.Future[list[str]]") -> None:
+    """Cancel the job, and wait until its run has ended."""
     async with studio.database.session_scope() as session:
-        return await JobRepository(session).newest(100)
+        await JobRepository(session).request_cancel(job_id)
+    with pytest.raises(CancelledRun):
+        await asyncio.wait_for(run, HUNG_SECONDS)
 
 
 async def timeline_of(studio: RehearsalStudio, job_id: UUID, kind: TimelineKind) -> list[str]:
@@ -251,8 +260,7 @@ async def test_f80_the_prompts_of_a_dead_server_render_elsewhere_within_90_secon
         )
     assert [prompt.has_moved for prompt in left] == [True]  # to be cancelled when it returns
     assert avoided == [servers.urls[dead]]
-    run.cancel()
-    await asyncio.wait([run])
+    await cancel(studio, job_id, run)
 
 
 @pytest.mark.parametrize("policy", ["fail", "move"])
@@ -262,7 +270,8 @@ async def test_f81_a_silent_server_keeps_its_prompt_for_as_long_as_the_setting_s
     monkeypatch.setenv("ANIME_COMFYUI_WAIT_SECONDS", "3")
     monkeypatch.setenv("ANIME_SILENT_SERVER_POLICY", policy)
     servers = await start(first={"step_seconds": 0.05}, second={"step_seconds": 0.05})
-    run = asyncio.ensure_future(generate(prompt="hello?", **SLOW))
+    job_id = uuid4()
+    run = asyncio.ensure_future(generate(prompt="hello?", job_id=job_id, **SLOW))
     silent = await servers.until_at()
     servers.relays[silent].freeze()
     [other] = servers.urls.keys() - {silent}
@@ -275,8 +284,7 @@ async def test_f81_a_silent_server_keeps_its_prompt_for_as_long_as_the_setting_s
     async with asyncio.timeout(HUNG_SECONDS):
         while not await servers.queued(other):
             await asyncio.sleep(0.05)
-    run.cancel()
-    await asyncio.wait([run])
+    await cancel(studio, job_id, run)
 
 
 async def test_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
@@ -329,7 +337,8 @@ async def test_f80_servers_that_share_one_output_folder_keep_all_files_apart(
     monkeypatch.setenv("ANIME_COMFYUI_OUTPUT_DIR", str(tmp_path / "shared" / "output"))
     shared = {"data_dir": tmp_path / "shared", "step_seconds": 0.02}
     servers = await start(first=shared, second=shared)
-    await batch(name="shared", prompts=["one folder"], takes=8, common=SMALL)
+    asked = [{"prompt": f"take {n}", "server": ("first", "second")[n % 2]} for n in range(8)]
+    await batch(name="shared", requests=asked, common=SMALL)
     assert {name for name in servers.urls if await servers.history(name)} == {"first", "second"}
     hashes = {file.sha256 for file in await studio.files()}
     assert len(hashes) == len(studio.library_files()) == 8

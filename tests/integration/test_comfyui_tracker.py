@@ -92,7 +92,7 @@ async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
     ended_at = time.monotonic()
     await peer.send("execution_success", prompt_id=str(prompt_id), timestamp=1)
     events = await following
-    assert time.monotonic() - ended_at < 5  # 5 ms on an idle machine; a poll would take 30 s
+    assert time.monotonic() - ended_at < SOON_SECONDS  # a poll would take 30 s
     assert [type(event) for event in events] == [NodeProgressed, ExecutionSucceeded, Finished]
 
 
@@ -406,6 +406,6 @@ async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     started = time.monotonic()
     following.cancel()
     await asyncio.wait([following])
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 5  # the end of a WebSocket is waited for for 10 s
     await asyncio.wait_for(peer.disconnected.wait(), SOON_SECONDS)
     assert not peer.sockets

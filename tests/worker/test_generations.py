@@ -163,7 +163,7 @@ async def test_a_part_that_is_killed_under_a_batch_costs_no_render(
     order = {"prompts": [f"batch {n} {told}" for n in range(14)], "name": part}
     file = stack.folder / f"{part}.yaml"
     file.write_text(json.dumps({**order, "common": {"steps": 40, "width": 64, "height": 64}}))
-    batch = asyncio.create_task(stack.anime("batch", str(file), "--json", timeout_seconds=150))
+    batch = asyncio.create_task(stack.anime("batch", str(file), "--json"))
     await _until_rendered(stack, told, at_least=2)
     psutil.Process(stack.record.parts[part].pid).kill()
     done = await batch

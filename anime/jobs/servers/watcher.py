@@ -18,7 +18,7 @@ from anime.core.server_health import (
 from anime.core.servers import ServerRecord
 from anime.db.repositories import SentPromptRepository, ServerRepository, UnsettledPrompt
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIError
+from anime.errors import AnimeError, ComfyUIError, reason_of
 from anime.jobs.servers.inspection import CANARY_SECONDS, Glimpse, glimpse, renders
 from anime.jobs.servers.moved_prompts import clear_moved, take_back
 from anime.jobs.servers.registry import urls_of
@@ -89,8 +89,8 @@ class ServerWatcher:
                             is_seeded = True
                         await self.step()
                 except (AnimeError, TimeoutError) as fault:
-                    delay = next(delays)
-                    _log.warning("The servers are looked at again in %.0f s: %s", delay, fault)
+                    delay, why = next(delays), reason_of(fault)
+                    _log.warning("The servers are looked at again in %.0f s: %s", delay, why)
                     await asyncio.sleep(delay)
                     continue
                 delays = SERVER_WATCH.delays()
