@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
@@ -57,11 +57,12 @@ class PlacedFile(BaseModel):
     height: int | None = None
     frames: int | None = None
     duration_seconds: float | None = None
+    made: dict[str, JsonValue] = Field(default_factory=dict)  # what its own node's branch says
 
     def measures(self) -> dict[str, JsonValue]:
-        """Its size and length, under the names of a recipe."""
+        """How it was made, with its size and length, under the names of a recipe."""
         named = {"width", "height", "frames", "duration_seconds"}
-        return self.model_dump(include=named, exclude_none=True)
+        return self.made | self.model_dump(include=named, exclude_none=True)
 
 
 # Twice is harmless: a file that is there already with the same content counts as placed.
@@ -186,6 +187,7 @@ async def _place(
         height=facts.height,
         frames=facts.frames,
         duration_seconds=facts.duration_seconds,
+        made=result.made_by(output.node_id),
     )
     if read_stamp(facts.texts) is None:
         origin = result.origin(placed.source, placed.measures())

@@ -10,11 +10,11 @@ from typing import Self
 from anime.assets.importer.reader_pool import usable_cores
 from anime.assets.inspection import inspect_file
 from anime.assets.inventory.walk import LibraryFile
+from anime.assets.metadata import Recipe
 from anime.assets.provenance import Provenance, read_provenance
 from anime.assets.store import sha256_of
 from anime.core.paths import FileKind, media_type_of, owner_of
 from anime.core.png_metadata import FileStamp, read_stamp
-from anime.core.recipe import Recipe
 from anime.errors import StorageError, UnusableFile, UnusableReason
 
 _CHUNK = 16  # files that a thread looks into before it says so: each word wakes the event loop
