@@ -71,4 +71,5 @@ def sweep_request_of(
         dry_run=dry_run,
         limit=limit,
         settle_seconds=settings.sweep_settle_seconds,
+        ignore=settings.sweep_ignore,
     )

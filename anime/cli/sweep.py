@@ -53,6 +53,7 @@ def sweep(
         dry_run=dry_run,
         limit=limit,
         settle_seconds=settings.sweep_settle_seconds,
+        ignore=settings.sweep_ignore,
         show=_SHOWN,
     )
     report = asyncio.run(_sweep(settings, request))

@@ -78,6 +78,27 @@ async def test_a_new_picture_comes_into_the_library_with_its_row(stage: Stage) -
     assert row[5]["owner_by"] == "none"
 
 
+async def test_what_shares_leave_behind_is_passed_over_and_counted(stage: Stage) -> None:
+    stage.put("a.png", picture(1))
+    for debris in ("@eaDir/a.png/SYNO.png", "#recycle/b.png", "._a.png", "Thumbs.db", "raw/c.png"):
+        stage.put(debris, picture(2))
+    report = await stage.sweep(ignore=("RAW",))
+    assert (counts(report), report.seen, report.passed_over) == ({"organised": 1}, 1, 5)
+    assert "5 passed over" in report.summary
+    assert stage.files() == ["unorganized/images/20251202/a.png"]
+    assert (await stage.sweep()).passed_over == 4
+
+
+async def test_a_name_that_windows_cannot_open_is_changed_on_the_way_in(stage: Stage) -> None:
+    stage.put("aux.png", picture(1))
+    stage.put("what: is? this.png", picture(2))
+    await stage.sweep()
+    assert stage.files() == [
+        "unorganized/images/20251202/aux_.png",
+        "unorganized/images/20251202/what_ is_ this.png",
+    ]
+
+
 async def test_a_second_sweep_changes_nothing(stage: Stage) -> None:
     for number in range(5):
         stage.put(f"{number}.png", picture(number))

@@ -24,6 +24,7 @@ from anime.assets.importer.report import SweepObserver, SweepReport, SweepTally
 from anime.assets.importer.scan import ScanResult, find_new
 from anime.assets.importer.walk import look_again, sidecar_in
 from anime.assets.store import AssetStore
+from anime.core.debris import Debris
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
     Calendar,
@@ -49,7 +50,10 @@ _BATCH = 500  # files
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """What to sweep, and how. `show`: how many files the report lists."""
+    """What to sweep, and how.
+
+    `show`: how many files the report lists; `ignore`: patterns of further names to pass over.
+    """
 
     folder: Path
     zone: tzinfo
@@ -58,6 +62,7 @@ class SweepRequest:
     limit: int | None = None
     settle_seconds: float = 5.0
     show: int = 500
+    ignore: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +138,13 @@ class _Sweep:
             self._library,
             settle_seconds=self._order.settle_seconds,
             limit=self._order.limit,
+            debris=Debris(self._order.ignore),
             wanted=pruning.wanted,
         )
         if self._turn is not None:
             await self._turn.confirm()
             await pruning.prune_gone(finding.paths)
-        self._report.seen = finding.seen
+        self._report.seen, self._report.passed_over = finding.seen, finding.passed_over
         done = 0
         async with (
             ReaderPool() as readers,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from anime.core.debris import Debris
 from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
 from anime.core.sweep_plan import ScannedFile, is_candidate
 
@@ -22,10 +23,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder and files in it that may be media; of very many, some. `path` is absolute."""
+    """A folder and files in it that may be media; of very many, some. `path` is absolute.
+
+    `passed_over`: how many files and folders in it are debris.
+    """
 
     path: bytes
     files: Sequence[Listed]
+    passed_over: int = 0
 
     @property
     def key(self) -> bytes:
@@ -38,7 +43,7 @@ def folder_key(path: bytes) -> bytes:
     return hashlib.blake2b(path, digest_size=16).digest()
 
 
-def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
+def walk(root: bytes, *, without: bytes, debris: Debris) -> Iterator[Folder]:
     """Every folder below the root, the root first; of many files, some at a time.
 
     Links are not followed.
@@ -54,7 +59,7 @@ def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
         path = pending.pop()
         below: list[bytes] = []
         try:
-            yield from _list(path, below)
+            yield from _list(path, below, debris)
         except OSError as fault:
             if path == root:
                 raise
@@ -63,13 +68,16 @@ def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
         pending.extend(sorted((each for each in below if each != without), reverse=True))
 
 
-def _list(path: bytes, below: list[bytes]) -> Iterator[Folder]:
+def _list(path: bytes, below: list[bytes], debris: Debris) -> Iterator[Folder]:
     """The folder's files, and with the last of them, in `below`, the folders in it."""
     files: list[Listed] = []
+    passed_over = 0
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if name in debris:
+                passed_over += 1
+            elif entry.is_dir(follow_symlinks=False):
                 if not name.startswith(b"."):
                     below.append(entry.path)
             elif is_candidate(name) and (found := _seen(entry)) is not None:
@@ -77,7 +85,7 @@ def _list(path: bytes, below: list[bytes]) -> Iterator[Folder]:
                 if len(files) == FILES_AT_ONCE:
                     yield Folder(path, files)
                     files = []
-    yield Folder(path, files)
+    yield Folder(path, files, passed_over)
 
 
 def _seen(entry: "os.DirEntry[bytes]") -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from anime.core.debris import USUAL_DEBRIS
 from anime.errors import StorageError
 
 _NOT_OURS = re.compile(r"quarantine/[0-9]{8}")  # what a sweep has put aside
@@ -28,7 +29,7 @@ class LibraryFile:
 async def files_of(library: Path, *, at_a_time: int) -> AsyncIterator[list[LibraryFile]]:
     """The files of the library in the order of their paths, so many at a time.
 
-    Hidden files and folders, quarantine, and links are left out.
+    Hidden files and folders, quarantine, debris and links are left out.
 
     Raises:
         StorageError: the library is not there.
@@ -66,7 +67,7 @@ def _below(library: Path, place: PurePosixPath) -> Iterator[LibraryFile]:
         return
     for entry in listed:
         inner = place / entry.name
-        if entry.name.startswith(".") or not _is_text(entry.name):
+        if entry.name.startswith(".") or entry.name in USUAL_DEBRIS or not _is_text(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             if not _NOT_OURS.fullmatch(str(inner)):
