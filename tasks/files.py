@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, chunks_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -37,8 +37,6 @@ from anime.errors import (
 )
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
-
-_CHUNK_BYTES = 1024 * 1024
 
 
 class PlacedFile(BaseModel):
@@ -191,13 +189,7 @@ async def _content(
     if output_dir is not None:
         local = output_dir / output.subfolder / output.filename
         if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):
-            yield _read(local)
+            yield chunks_of(local)
             return
     async with comfy.view(output) as chunks:
         yield chunks
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
-            yield chunk

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from anime.assets.retention.journal import Journal
 from anime.assets.retention.source import Source, look_at
-from anime.assets.store import INCOMING, AssetStore, StoredFile, sha256_of
+from anime.assets.store import INCOMING, AssetStore, StoredFile, chunks_of, sha256_of
 from anime.core.retention import (
     ArchiveTake,
     LeaveTake,
@@ -103,7 +103,7 @@ class Archive:
         """Where the file is in the archive now, with the same content."""
         received = await asyncio.to_thread(self._link, source)
         if received is None:
-            received = await self._files.receive(source.chunks())
+            received = await self._files.receive(chunks_of(source.path))
         if received.sha256 != source.sha256:
             received.path.unlink(missing_ok=True)
             raise source.changed()

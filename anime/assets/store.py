@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ from anime.errors import StorageError
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
     errno.ENOSPC: "Free some space there, or point ANIME_LIBRARY_DIR to another disk.",
@@ -220,6 +221,13 @@ def _copy_exclusively(source: Path, target: Path) -> None:
         except BaseException:
             target.unlink()
             raise
+
+
+async def chunks_of(path: Path) -> AsyncIterator[bytes]:
+    """The content of a file, read in threads."""
+    with path.open("rb") as stream:
+        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+            yield chunk
 
 
 def sha256_of(path: Path) -> str:

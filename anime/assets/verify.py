@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anime.assets.inventory.inspection_pool import InspectionPool
 from anime.assets.inventory.walk import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
+from anime.assets.repair import Repairer
 from anime.core.paths import FileState
 from anime.db.repositories import FileRow, InventoryRepository
 from anime.db.session import Database
@@ -27,10 +28,12 @@ class VerifyReport:
     altered: int = 0
     returned: int = 0  # were missing or altered, and are as they were
     relinked: int = 0  # lie elsewhere in the library, and their rows say so now
+    repaired: int = 0  # were missing, and were fetched from elsewhere
     without_row: int = 0
     missing_files: list[str] = field(default_factory=list)
     altered_files: list[str] = field(default_factory=list)
     relinked_files: dict[str, str] = field(default_factory=dict)  # new path by old one
+    repaired_files: dict[str, str] = field(default_factory=dict)  # from where, by path
     files_without_row: list[str] = field(default_factory=list)
 
     @property
@@ -44,13 +47,15 @@ async def verify(
     library: Path,
     *,
     is_quick: bool = False,
+    repair_from: Sequence[Path] | None = None,
     progress: Progress = lambda _: None,
 ) -> VerifyReport:
     """Every row held against its file, and every file against the rows. No row is deleted.
 
     A row gets the state its file is in; one whose file lies elsewhere in the library, with the
     same content, is told where. Quick: only files of another size, or that were written after
-    they came in, are read.
+    they came in, are read. With `repair_from`, folders of ComfyUI's, missing files are fetched
+    from their sources and from quarantine.
 
     Raises:
         StorageError: the library is not there: nothing is called missing because of that.
@@ -67,6 +72,8 @@ async def verify(
             progress(report.checked)
         async for files in files_of(library, at_a_time=_BATCH_ROWS):
             await verifier.find_rows_for(files)
+        if repair_from is not None and report.missing:
+            await verifier.fetch_missing(Repairer(database, library, repair_from))
     return report
 
 
@@ -79,9 +86,13 @@ class _Verifier:
     lookers: InspectionPool
     report: VerifyReport
 
-    async def rows_after(self, file_id: int) -> list[FileRow]:
+    async def rows_after(
+        self, file_id: int, states: Collection[FileState] = tuple(FileState)
+    ) -> list[FileRow]:
         async with self.database.session_scope() as session:
-            return await InventoryRepository(session).rows_after(file_id, limit=_BATCH_ROWS)
+            return await InventoryRepository(session).rows_after(
+                file_id, limit=_BATCH_ROWS, states=states
+            )
 
     async def check(self, rows: Sequence[FileRow], *, is_quick: bool) -> None:
         """Give each row the state its file is in."""
@@ -114,6 +125,19 @@ class _Verifier:
                 _list(self.report.files_without_row, str(file.path))
             else:
                 await self._relink(row, file)
+
+    async def fetch_missing(self, repairer: Repairer) -> None:
+        """Fetch what can be had of the missing files, wherever a source of theirs is left."""
+        after, report = 0, self.report
+        while rows := await self.rows_after(after, [FileState.MISSING]):
+            for path, source in (await repairer.fetch(rows)).items():
+                report.repaired += 1
+                report.missing -= 1
+                if path in report.missing_files:
+                    report.missing_files.remove(path)
+                if len(report.repaired_files) < MAX_LISTED:
+                    report.repaired_files[path] = source
+            after = rows[-1].id
 
     async def _relink(self, row: FileRow, file: LibraryFile) -> None:
         async with self.database.session_scope() as session:

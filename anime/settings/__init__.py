@@ -272,6 +272,13 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         return self.sweep_dir or self.comfyui_output_dir
 
     @property
+    def folders_of_comfyui(self) -> tuple[Path, ...]:
+        """The folders in which sources of files may lie, as far as they can be read from here."""
+        return tuple(
+            dict.fromkeys(each for each in (self.comfyui_output_dir, self.sweep_dir) if each)
+        )
+
+    @property
     def logs(self) -> Path:
         """Where the parts of the stack and unexpected errors are logged."""
         return self.home / "logs"

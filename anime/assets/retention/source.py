@@ -1,8 +1,6 @@
 """A file of the library on its way out: looked at once, and removed only if it is still that."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -11,7 +9,6 @@ from anime.assets.store import sha256_of
 from anime.core.retention import RejectedTake
 from anime.errors import StorageError
 
-_CHUNK_BYTES = 1 << 20
 _Stamp = tuple[int, int, int]  # inode, size, time of the last change in ns
 
 
@@ -31,12 +28,6 @@ class Source:
                 self.path.unlink()
         except FileNotFoundError:
             return
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Its content."""
-        with self.path.open("rb") as stream:
-            while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
-                yield chunk
 
     def changed(self) -> StorageError:
         """The error for a copy that is not the same."""

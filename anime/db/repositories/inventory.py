@@ -31,6 +31,7 @@ class FileRow:
     sha256: str | None
     state: str
     organized_at: datetime | None
+    source_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,16 @@ class InventoryRepository:
         """The rows of files with one of those contents, the oldest first."""
         return await self._rows(_rows().where(is_among(AnimeFile.sha256, sha256s)))
 
-    async def rows_after(self, file_id: int, *, limit: int) -> list[FileRow]:
-        """The next rows by id, of files that should lie somewhere."""
+    async def rows_after(
+        self, file_id: int, *, limit: int, states: Collection[FileState] = tuple(FileState)
+    ) -> list[FileRow]:
+        """The next rows by id, of files that should lie somewhere; of those in a state."""
         return await self._rows(
             _rows()
             .where(
                 AnimeFile.id > file_id,
                 AnimeFile.file_path.is_not(None),
-                AnimeFile.state.in_(list(FileState)),
+                AnimeFile.state.in_(list(states)),
             )
             .limit(limit)
         )
@@ -185,7 +188,13 @@ class InventoryRepository:
         rows: Iterable[AnimeFile] = await self._session.scalars(statement.order_by(AnimeFile.id))
         return [
             FileRow(
-                row.id, row.file_path or "", row.file_size, row.sha256, row.state, row.organized_at
+                row.id,
+                row.file_path or "",
+                row.file_size,
+                row.sha256,
+                row.state,
+                row.organized_at,
+                row.source_path,
             )
             for row in rows
         ]

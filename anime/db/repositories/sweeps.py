@@ -1,9 +1,11 @@
 """What sweeps have seen, what they need to know, and what they record, many rows at a time."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +32,7 @@ from anime.db.repositories.sweep_sql import (
     ROWS_TABLE,
     ROWS_UNPACKED,
     SOME_LINES,
+    SOURCES_OF,
     UNKNOWN_AMONG,
 )
 
@@ -100,6 +103,13 @@ class SweepRepository:
     async def some_sources(self, number: int) -> list[RememberedSource]:
         """About so many of those that are remembered, taken by chance."""
         return [RememberedSource(*row) for row in await self._run(SOME_LINES, number, number)]
+
+    async def sources_of(self, file_ids: Sequence[int]) -> dict[int, list[Path]]:
+        """Where sweeps have seen the content of each file."""
+        found: dict[int, list[Path]] = defaultdict(list)
+        for file_id, folder, name in await self._run(SOURCES_OF, list(file_ids)):
+            found[file_id].append(Path(os.fsdecode(folder), os.fsdecode(name)))
+        return found
 
     async def remember_folders(self, paths: Mapping[bytes, bytes]) -> None:
         """Record where folders are, by key. Twice is harmless."""
