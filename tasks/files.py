@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -61,6 +62,13 @@ class PlacedFile(BaseModel):
         return self.model_dump(include=named, exclude_none=True)
 
 
+class OrganisedOutputs(NamedTuple):
+    """A job's files in the library, and what else its nodes listed, a few words each."""
+
+    placed: list[PlacedFile]
+    unkept: tuple[str, ...]
+
+
 # Twice is harmless: a file that is there already with the same content counts as placed.
 @task(
     name="organise",
@@ -77,8 +85,8 @@ async def organise(
     output_dir: Path | None,
     zone: tzinfo,
     reporter: Reporter,
-) -> list[PlacedFile]:
-    """All files that the prompt has saved, each placed in the library.
+) -> OrganisedOutputs:
+    """All files that the prompt has saved, each placed in the library, and what is not kept.
 
     Args:
         comfy: The server that has them.
@@ -93,9 +101,9 @@ async def organise(
         StorageError: the library cannot take a file, or a file is not complete.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
-    outputs, logger = result.saved, get_run_logger()
-    if result.unkept:
-        logger.info("Not kept, as they are no files of the job: %s", ", ".join(result.unkept))
+    outputs, logger, unkept = result.saved, get_run_logger(), result.unkept
+    if unkept:
+        logger.info("Not kept, as they are no files of the job: %s", ", ".join(unkept))
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     placed: list[PlacedFile] = []
@@ -109,12 +117,14 @@ async def organise(
             if output.is_media or fault.retryable:
                 raise
             logger.warning("Not kept: %s of node %s: %s", output.key, output.node_id, fault.what)
+            why = "not there" if isinstance(fault, NotFound) else "unusable"
+            unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
     if not placed:
         raise InvalidWorkflow(
             "The workflow ran and saved no file.",
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
-    return placed
+    return OrganisedOutputs(placed, unkept)
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.

@@ -104,6 +104,7 @@ async def record(
     placed: Sequence[PlacedFile],
     *,
     thumbnails: Mapping[str, str],
+    unkept: Sequence[str],
     reporter: Reporter,
 ) -> list[FileRecord]:
     """The inserted rows of the files; the job is completed in the same transaction.
@@ -114,10 +115,13 @@ async def record(
         result: The render result.
         placed: The files in the library.
         thumbnails: Path of the thumbnail, by SHA-256 of the file.
+        unkept: What nodes have listed and the library has not.
         reporter: Gets the stage.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
     project, details = result.request.project, result.metadata()
+    if unkept:
+        details["not_kept"] = list(unkept)
     async with database.session_scope() as session:
         project_id = project and (await ProjectRepository(session).get_or_create(project)).id
         rows = await FileRepository(session).record(
