@@ -31,7 +31,7 @@ async def generate(**parameters: Any) -> list[str]:  # the request's fields, val
         preflight = await run_preflight(job)
         await check_vram(job.comfy, blocks.comfyui, preflight.need_mb, reporter=job.reporter)
         result = await render(job, preflight)
-        placed, unkept = await organise(
+        outputs = await organise(
             job.comfy,
             job.library,
             result,
@@ -39,18 +39,12 @@ async def generate(**parameters: Any) -> list[str]:  # the request's fields, val
             zone=blocks.library.zone,
             reporter=job.reporter,
         )
-        thumbnails = await make_thumbnails(job.library.root, placed)
+        thumbnails = await make_thumbnails(job.library.root, outputs.placed)
         files = await record(
-            job.database,
-            job.lease,
-            result,
-            placed,
-            thumbnails=thumbnails,
-            unkept=unkept,
-            reporter=job.reporter,
+            job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter
         )
-        await job.reporter.completed([file.file_path for file in files], unkept)
+        await job.reporter.completed([file.file_path for file in files], outputs.unkept)
     await show_pictures(files, blocks.library.browser_url)
     if not job.connections.is_shared:
-        await show_files(job.job_id, files, unkept)
+        await show_files(job.job_id, files, outputs.unkept)
     return [file.file_path for file in files]

@@ -1,6 +1,6 @@
 """What a run writes to PostgreSQL. Each task is one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
 from prefect import task
@@ -19,7 +19,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from tasks.files import PlacedFile
+from tasks.files import OrganisedOutputs
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
 
@@ -101,10 +101,9 @@ async def record(
     database: Database,
     lease: Lease,
     result: RenderResult,
-    placed: Sequence[PlacedFile],
+    outputs: OrganisedOutputs,
     *,
     thumbnails: Mapping[str, str],
-    unkept: Sequence[str],
     reporter: Reporter,
 ) -> list[FileRecord]:
     """The inserted rows of the files; the job is completed in the same transaction.
@@ -113,15 +112,14 @@ async def record(
         database: Where they are inserted.
         lease: The run's right to write to the job.
         result: The render result.
-        placed: The files in the library.
+        outputs: The files in the library, and what else nodes have listed.
         thumbnails: Path of the thumbnail, by SHA-256 of the file.
-        unkept: What nodes have listed and the library has not.
         reporter: Gets the stage.
     """
-    await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
+    await reporter.enter(Stage.RECORDING, f"Recording {len(outputs.placed)} file(s)")
     project, details = result.request.project, result.metadata()
-    if unkept:
-        details["not_kept"] = list(unkept)
+    if outputs.unkept:
+        details["not_kept"] = list(outputs.unkept)
     async with database.session_scope() as session:
         project_id = project and (await ProjectRepository(session).get_or_create(project)).id
         rows = await FileRepository(session).record(
@@ -143,7 +141,7 @@ async def record(
                     metadata=details | file.measures(),
                     created_at=result.finished_at,
                 )
-                for file in placed
+                for file in outputs.placed
             ]
         )
         await JobRepository(session).complete(lease, output_path=rows[0].file_path)
