@@ -7,15 +7,14 @@ the database can be made anew from files alone. All of it blocks: call it in a t
 
 import logging
 import os
-import tempfile
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from anime.assets.store import INCOMING, link_or_copy
+from anime.assets.store import INCOMING, write_file
 from anime.errors import StorageError
 
 ORIGINS_FOLDER = ".origins"  # of the library
@@ -61,21 +60,22 @@ def write_provenance(library_root: Path, sha256: str, origin: Provenance) -> Pat
     Raises:
         StorageError: the library cannot take it; what was there is untouched.
     """
-    common = _path(library_root, sha256)
+    common, drafts = _path(library_root, sha256), library_root / INCOMING
+    text = origin.model_dump_json(exclude_none=True).encode()
     try:
         common.parent.parent.mkdir(exist_ok=True)  # not its parents: a lost mount is not new
         common.parent.mkdir(exist_ok=True)
         if not common.exists():
-            try:
-                return _write(common, origin, link_or_copy)
-            except FileExistsError:  # somebody was faster
-                pass
+            with suppress(FileExistsError):  # somebody was faster
+                write_file(common, text, drafts=drafts)
+                return common
         kept = _read(common)
         is_ours = kept is None or kept.owner == origin.owner
         target = common if is_ours else _path(library_root, sha256, origin.owner)
-        return _write(target, origin, os.replace)
+        write_file(target, text, drafts=drafts, replaces=True)
     except OSError as fault:
         raise _storage_error(fault, common, "written") from fault
+    return target
 
 
 def read_provenance(
@@ -113,24 +113,6 @@ def _read(path: Path) -> Provenance | None:
     except ValueError as fault:  # a ValidationError is one
         _log.warning("The origin %s cannot be read: %s", path, fault)
         return None
-
-
-def _write(target: Path, origin: Provenance, settle: Callable[[Path, Path], None]) -> Path:
-    """Write it whole under a temporary name, then give it its own."""
-    incoming = target.parents[2] / INCOMING  # where what a killed program leaves is swept out
-    incoming.mkdir(exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=incoming)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(origin.model_dump_json(exclude_none=True).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        settle(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
 
 
 def _storage_error(fault: OSError, path: Path, done: str) -> StorageError:

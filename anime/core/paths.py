@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -23,6 +24,7 @@ INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where ever
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
+_NUMBERED = 32  # names with a number before one with a hash: of a thousand namesakes each is tried
 # Safe as they are: by far the most.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,198}[A-Za-z0-9_-])?")
 # Devices, with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft.
@@ -186,6 +188,18 @@ def next_name(filename: str, number: int) -> str:
     """
     path = PurePosixPath(filename)
     return f"{path.stem}-{number}{path.suffix}"
+
+
+def names_beside(filename: str, mark: str | None) -> Iterator[str]:
+    """The names to try in turn: that one, with a number, at last with part of the mark.
+
+    >>> list(names_beside("a.png", "ab" * 32))[::32]
+    ['a.png', 'a-abababababab.png']
+    """
+    yield filename
+    yield from (next_name(filename, number) for number in range(2, _NUMBERED + 1))
+    path = PurePosixPath(filename)
+    yield f"{path.stem}-{(mark or 'x')[:12]}{path.suffix}"
 
 
 def filename_prefix(job_id: UUID, attempt: int) -> str:

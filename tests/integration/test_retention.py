@@ -9,10 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from anime.assets.archive import MANIFEST
-from anime.assets.retention.journal import Journal
-from anime.assets.retention.run import Retention
-from anime.assets.retention.source import Source
+from anime.assets.archive import MANIFEST, Source
+from anime.assets.journal import Journal
+from anime.assets.retention import Retention
 from anime.assets.store import sha256_of
 from anime.core.retention import KeepDays, RetentionReport
 from anime.db.repositories import FileRepository, NewFile, ProjectRepository
@@ -259,7 +258,7 @@ async def test_a_run_that_dies_between_two_steps_is_completed_by_the_next(
         "place": "anime.assets.archive.Archive._place",
         "write_down": "anime.assets.archive.Archive._write_down",
         "row": "anime.db.repositories.retention.RetentionRepository.archive",
-        "remove": "anime.assets.retention.source.Source.remove",
+        "remove": "anime.assets.archive.Source.remove",
     }[at]
 
     def die(*_: object, **__: object) -> None:

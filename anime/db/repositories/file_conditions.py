@@ -144,7 +144,8 @@ class FileConditions:
         """The term of a column's value, as `make_searchable` writes it."""
         value = literal(str(self._values[name]))
         if name == "model":
-            return literal("model:") + _functions.model_key(value, type_=Text)
+            key: ColumnElement[str] = _functions.model_key(value, type_=Text)
+            return literal("model:") + key
         return literal(f"{_TAGGED[name]}:") + func.lower(value)
 
 
