@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from anime.assets.importer.read import path_of
 from anime.assets.importer.walk import folder_key, size_and_time
+from anime.assets.inspection.content import path_of
 from anime.assets.store import (
     INCOMING,
     place_beside,

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.inventory.inspection_pool import InspectionPool
-from anime.assets.inventory.walk import LibraryFile, files_of, require_library
+from anime.assets.inspection.content import hash_of
+from anime.assets.library_files import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
 from anime.assets.repair import Repairer
 from anime.core.paths import FileState
@@ -63,17 +63,16 @@ async def verify(
     """
     await asyncio.to_thread(require_library, library)
     report = VerifyReport()
-    async with InspectionPool(library) as lookers:
-        verifier = _Verifier(database, library, lookers, report)
-        after = 0
-        while rows := await verifier.rows_after(after):
-            await verifier.check(rows, is_quick=is_quick)
-            after = rows[-1].id
-            progress(report.checked)
-        async for files in files_of(library, at_a_time=_BATCH_ROWS):
-            await verifier.find_rows_for(files)
-        if repair_from is not None and report.missing:
-            await verifier.fetch_missing(Repairer(database, library, repair_from))
+    verifier = _Verifier(database, library, report)
+    after = 0
+    while rows := await verifier.rows_after(after):
+        await verifier.check(rows, is_quick=is_quick)
+        after = rows[-1].id
+        progress(report.checked)
+    async for files in files_of(library, at_a_time=_BATCH_ROWS):
+        await verifier.find_rows_for(files)
+    if repair_from is not None and report.missing:
+        await verifier.fetch_missing(Repairer(database, library, repair_from))
     return report
 
 
@@ -83,7 +82,6 @@ class _Verifier:
 
     database: Database
     library: Path
-    lookers: InspectionPool
     report: VerifyReport
 
     async def rows_after(
@@ -116,7 +114,7 @@ class _Verifier:
             lost = await inventory.missing_of_sizes({file.size_bytes for file in strays})
         sizes = {row.size_bytes for row in lost}
         likely = [file for file in strays if file.size_bytes in sizes]
-        hashes = await self.lookers.hash([file.path for file in likely])
+        hashes = await _hashes([file.path for file in likely])
         found = dict(zip(likely, hashes, strict=True))
         for file in strays:
             row = _taken(lost, found.get(file))
@@ -162,7 +160,7 @@ class _Verifier:
             and (glance.is_touched or not is_quick)
         ]
         states = [glance.state for glance in found]
-        hashes = await self.lookers.hash([paths[number] for number in unread])
+        hashes = await _hashes([paths[number] for number in unread])
         for number, sha256 in zip(unread, hashes, strict=True):
             if sha256 != rows[number].sha256:
                 states[number] = FileState.ALTERED
@@ -203,6 +201,11 @@ def _at_a_glance(row: FileRow, path: Path) -> _Glance:
         FileState.PRESENT,
         is_touched=at is None or status.st_mtime > at.timestamp() + _TOUCHED_SECONDS,
     )
+
+
+async def _hashes(paths: Sequence[Path]) -> list[str | None]:
+    """The SHA-256 of each file in their order; None where it cannot be read."""
+    return await asyncio.gather(*(asyncio.to_thread(hash_of, path) for path in paths))
 
 
 def _taken(rows: list[FileRow], sha256: str | None) -> FileRow | None:

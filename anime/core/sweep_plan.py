@@ -58,16 +58,16 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Asset:
     """What reading a file has shown. `recipe` is JSON text; `inode` is device and number."""
 
     sha256: str
     media_type: str
     kind: FileKind
-    width: int | None
-    height: int | None
-    frames: int | None
-    inode: tuple[int, int]
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    inode: tuple[int, int] = (0, 0)
     recipe: str = "{}"
     stamp: FileStamp | None = None
 
@@ -114,7 +114,7 @@ class Organise:
 
     seen: ImportCandidate
     target: PurePosixPath
-    content: Content
+    content: Asset
     owner: AssetOwner
     origin: Mapping[str, JsonValue]
     outcome = ImportOutcome.ORGANISED
@@ -126,7 +126,7 @@ class Duplicate:
 
     seen: ImportCandidate
     path: str
-    content: Content
+    content: Asset
     file_id: int | None
     outcome = ImportOutcome.DUPLICATE
 
@@ -149,7 +149,7 @@ class Remember:
     seen: ImportCandidate
     path: str
     file_id: int
-    content: Content | None = None  # unless it was not even read
+    content: Asset | None = None  # unless it was not even read
     outcome = ImportOutcome.KNOWN
 
 
@@ -163,7 +163,7 @@ class Leave:
 
 
 Step = Organise | Duplicate | Quarantine | Remember | Leave
-Found = Content | Unusable | Reason
+Found = Asset | Unusable | Reason
 Looked = tuple[ImportCandidate, Found]
 
 
@@ -240,7 +240,7 @@ class Planner:
         steps: list[Step] = []
         firsts: dict[str, str] = {}
         for seen, found in looked:
-            if isinstance(found, Content) and found.sha256 in firsts:
+            if isinstance(found, Asset) and found.sha256 in firsts:
                 steps.append(Duplicate(seen, firsts[found.sha256], found, None))
                 continue
             step = self.step(seen, found)
@@ -263,7 +263,7 @@ class Planner:
             return Remember(seen, kept.path, kept.id, found)
         return Duplicate(seen, kept.path, found, kept.id)
 
-    def _organise(self, seen: ImportCandidate, content: Content) -> Organise:
+    def _organise(self, seen: ImportCandidate, content: Asset) -> Organise:
         owner = owner_among(Claims(seen.path, content.stamp, seen.sidecar), self.known)
         day = self.calendar.made_at(seen.sighting.mtime_ns).date()
         return Organise(

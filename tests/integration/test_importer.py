@@ -447,10 +447,8 @@ async def test_a_picture_of_too_many_pixels_is_put_aside_unopened(stage: Stage) 
 async def test_a_reader_that_crashes_costs_one_file(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.assets.importer.reader_pool.FEW", 0)
-    monkeypatch.setattr(
-        "anime.assets.importer.reader_pool._COMMAND", (sys.executable, "-c", CRASHING)
-    )
+    monkeypatch.setattr("anime.assets.inspection.pool.FEW", 0)
+    monkeypatch.setattr("anime.assets.inspection.pool._COMMAND", (sys.executable, "-c", CRASHING))
     for number in range(30):
         stage.put(f"{number:02d}.png", picture(number))
     stage.put("killer.png", picture(99))
@@ -459,7 +457,7 @@ async def test_a_reader_that_crashes_costs_one_file(
 
 CRASHING = """
 import os, sys
-import anime.assets.importer.reader_process as reader
+import anime.assets.inspection.process as reader
 read = reader.read_files
 def read_or_die(sightings):
     if any(sighting.name == b"killer.png" for sighting in sightings):

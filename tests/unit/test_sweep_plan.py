@@ -14,8 +14,8 @@ from anime.core.ownership import Known, KnownJob, Sidecar
 from anime.core.paths import FileKind
 from anime.core.png_metadata import FileStamp
 from anime.core.sweep_plan import (
+    Asset,
     Calendar,
-    Content,
     Duplicate,
     ImportCandidate,
     KnownContent,
@@ -63,7 +63,7 @@ def seen(path: str = "x.png", *, size: int = 9, sidecar: Sidecar | None = None) 
     return ImportCandidate(sighting, path, sidecar)
 
 
-def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str = "") -> Content:
+def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str = "") -> Asset:
     stamp = job_id and FileStamp(
         job_id=job_id,
         prompt="a fox",
@@ -72,7 +72,7 @@ def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str
         workflow_sha256="cd" * 32,
         project=project or None,
     )
-    return Content(sha256, "image/png", FileKind.IMAGES, 8, 8, 1, (1, 7), "{}", stamp or None)
+    return Asset(sha256, "image/png", FileKind.IMAGES, 8, 8, 1, (1, 7), "{}", stamp or None)
 
 
 def planner(kept: dict[str, KnownContent] | None = None) -> Planner:

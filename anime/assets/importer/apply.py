@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 from uuid import UUID
 
 from anime.assets.importer.place import ImportPlacer, is_same
-from anime.assets.importer.read import inode_of, name_of, path_of, with_fields
 from anime.assets.importer.report import Told
 from anime.assets.importer.walk import folder_key, look_again
+from anime.assets.inspection.content import inode_of, name_of, path_of, with_fields
 from anime.assets.provenance import Provenance, write_provenance
 from anime.core.ownership import Known
 from anime.core.paths import owner_of

@@ -19,16 +19,16 @@ from pathlib import Path
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
 from anime.assets.importer.prune import begin_pruning
-from anime.assets.importer.reader_pool import ReaderPool
 from anime.assets.importer.report import SweepObserver, SweepReport, SweepTally
 from anime.assets.importer.scan import ScanResult, find_new
 from anime.assets.importer.walk import look_again, sidecar_in
+from anime.assets.inspection.pool import InspectionPool
 from anime.assets.store import AssetStore
 from anime.core.debris import Debris
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
+    Asset,
     Calendar,
-    Content,
     ImportCandidate,
     Leave,
     Looked,
@@ -76,7 +76,7 @@ class Batch:
     @property
     def hashes(self) -> set[str]:
         """The SHA-256 of each content among them."""
-        return {found.sha256 for _, found in self.looked if isinstance(found, Content)}
+        return {found.sha256 for _, found in self.looked if isinstance(found, Asset)}
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.looked)
@@ -147,7 +147,7 @@ class _Sweep:
         self._report.seen, self._report.passed_over = finding.seen, finding.passed_over
         done = 0
         async with (
-            ReaderPool() as readers,
+            InspectionPool() as readers,
             aclosing(self._batches(finding, readers)) as batches,
             aclosing(self._finished(batches)) as finished,  # the first to be closed
         ):
@@ -183,7 +183,7 @@ class _Sweep:
             await _to_their_end([finishing for _, finishing in under_way])
 
     async def _batches(
-        self, finding: ScanResult, readers: ReaderPool
+        self, finding: ScanResult, readers: InspectionPool
     ) -> AsyncGenerator[Batch, None]:
         """The files, read; while one batch is worked on, the next is being read."""
         coming: asyncio.Task[Batch] | None = None
@@ -213,7 +213,7 @@ class _Sweep:
                 self._tally.add(Leave(self._seen(sighting), Reason.GROWING))
             yield rested
 
-    async def _look(self, sightings: Sequence[ScannedFile], readers: ReaderPool) -> Batch:
+    async def _look(self, sightings: Sequence[ScannedFile], readers: InspectionPool) -> Batch:
         """Read those of the files that have to be."""
         files = await asyncio.to_thread(self._all_seen, sightings)
         ids = {job_id for seen in files if (job_id := seen.claims.job()[0]) is not None}
@@ -236,7 +236,7 @@ class _Sweep:
 
     async def _known_to(self, looked: Sequence[Looked], known: Known) -> Known:
         """The same, with the jobs that only the files themselves name."""
-        stamps = [found.stamp for _, found in looked if isinstance(found, Content)]
+        stamps = [found.stamp for _, found in looked if isinstance(found, Asset)]
         ids = {stamp.job_id for stamp in stamps if stamp} - set(known.jobs)
         if not ids:
             return known

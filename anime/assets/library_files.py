@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from anime.assets.importer.walk import size_and_time
 from anime.core.debris import USUAL_DEBRIS
+from anime.core.sweep_plan import ScannedFile
 from anime.errors import StorageError
 
 _NOT_OURS = re.compile(r"quarantine/[0-9]{8}")  # what a sweep has put aside
@@ -24,6 +26,12 @@ class LibraryFile:
     place: PurePosixPath
     size_bytes: int
     mtime_ns: int
+
+    @property
+    def sighting(self) -> ScannedFile:
+        """The same as a sweep sees it."""
+        folder, name = os.fsencode(self.path.parent), os.fsencode(self.path.name)
+        return ScannedFile(folder, name, self.size_bytes, self.mtime_ns)
 
 
 async def files_of(library: Path, *, at_a_time: int) -> AsyncIterator[list[LibraryFile]]:
@@ -84,7 +92,7 @@ def _file(entry: os.DirEntry[str], place: PurePosixPath) -> LibraryFile | None:
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return None
-    return LibraryFile(Path(entry.path), place, status.st_size, status.st_mtime_ns)
+    return LibraryFile(Path(entry.path), place, *size_and_time(status))
 
 
 def _is_text(name: str) -> bool:
