@@ -9,7 +9,7 @@ READY  := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check lint bench bench-api bench-sweep fix lock clean
+.PHONY: help install demo up test check lint bench bench-api bench-sweep chaos fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-api: install  ## Measure the API: submits, status, events to many clients
 
 bench-sweep: install  ## Measure sweeps beside a bare script and find, and every kind of search
 	@$(BIN)/python -m benchmarks.sweep
+
+chaos: install  ## 1,000 generations while all is killed and stopped; again: make chaos SEED=7
+	@$(BIN)/python -m benchmarks.chaos $(if $(SEED),--seed $(SEED)) $(if $(GENERATIONS),--generations $(GENERATIONS))
 
 fix: install  ## Format with ruff, and correct what it can
 	@$(BIN)/ruff check --fix .

@@ -7,11 +7,15 @@ AnimeError
 │   └── PromptRejected        ComfyUI checked the graph and refused it
 ├── ComfyUIError              the server, or what it did with a prompt
 │   ├── ComfyUIUnreachable    it does not answer, or only with server errors
+│   │   └── ComfyUIRefused    its machine answers, and nobody listens at its port
 │   ├── PromptLost            the server forgot a prompt that it had accepted
 │   ├── PromptInterrupted     somebody stopped the prompt in ComfyUI
 │   ├── RenderStalled         no sign of progress for too long
+│   ├── ServerIdle            a prompt waited there although nothing ran
+│   ├── PromptQuarantined     servers died of the prompt again and again
 │   ├── NodeFailed            a node raised while it ran
-│   ├── OutOfVram             a node ran out of memory
+│   │   ├── OutOfVram         a node ran out of memory
+│   │   └── GpuFault          the GPU had a fault that only a restart of ComfyUI heals
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
 ├── StorageError              the library cannot store or read a file
 │   ├── StorageUnavailable    the disk of the library does not answer
@@ -115,11 +119,24 @@ class ComfyUIUnreachable(ComfyUIError):
     slug = "comfyui-unreachable"
 
 
+class ComfyUIRefused(ComfyUIUnreachable):
+    """Its machine answers, and nobody listens at the port: the server is dead.
+
+    `was_rendering`: it was seen at the prompt before.
+    """
+
+    was_rendering = False
+
+
 class PromptLost(ComfyUIError):
-    """Absent from queue and history: to be submitted again, as the next attempt."""
+    """Absent from queue and history: to be submitted again, as the next attempt.
+
+    `was_rendering`: its server went away while it was at the prompt.
+    """
 
     kind = FailureKind.LOST
     slug = "prompt-lost"
+    was_rendering = False
 
 
 class PromptInterrupted(ComfyUIError):
@@ -132,6 +149,15 @@ class PromptInterrupted(ComfyUIError):
 class RenderStalled(ComfyUIError):
     kind = FailureKind.TIMEOUT
     slug = "render-stalled"
+
+
+class ServerIdle(RenderStalled):
+    """The server's worker has died. The prompt is in its queue no longer."""
+
+
+class PromptQuarantined(ComfyUIError):
+    kind = FailureKind.QUARANTINED
+    slug = "quarantined"
 
 
 class NodeFailed(ComfyUIError):
@@ -148,6 +174,10 @@ class NodeFailed(ComfyUIError):
 class OutOfVram(NodeFailed):
     kind = FailureKind.OUT_OF_MEMORY
     slug = "out-of-memory"
+
+
+class GpuFault(NodeFailed):
+    slug = "gpu-fault"
 
 
 class InsufficientVram(ComfyUIError):

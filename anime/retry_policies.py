@@ -138,7 +138,7 @@ ROW_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_secon
 
 # Brings jobs and their runs together again after a failure; then every 15 s as ever. Prefect knows
 # a run by its job's key, and one process at a time has its turn.
-RECONCILER = RetryPolicy(first_seconds=1, longest_seconds=15)
+MONITOR_STEP = RetryPolicy(first_seconds=1, longest_seconds=15)
 
 # Has new files swept again after a failure, without end; the first wait is that of the setting. A
 # file that was swept is known.
@@ -147,6 +147,16 @@ SWEEP_TRIGGER = RetryPolicy(first_seconds=5, longest_seconds=300)
 # Starts a part of the stack anew that has died: three times within the supervisor's minute. It is
 # dead, so there are never two.
 PART_RESTART = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)
+
+# Looks at the ComfyUI servers again after PostgreSQL was away, without end. It reads, and what it
+# cancels nobody waits for.
+SERVER_WATCH = RetryPolicy(first_seconds=1, longest_seconds=15)
+
+# Looks whether a disk is low, without end. It reads, and a pause that is set twice is one.
+DISK_WATCH = RetryPolicy(first_seconds=30, longest_seconds=30)
+
+# Looks whether a canary prompt has rendered, for as long as it may take. It reads.
+CANARY = RetryPolicy(first_seconds=0.05, longest_seconds=1)
 
 # Sends a webhook again, for a day in all, kept in PostgreSQL; receivers know a message by its id.
 WEBHOOK_DELAYS_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)

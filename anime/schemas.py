@@ -26,6 +26,7 @@ from pydantic import (
 from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.core.paths import composed
+from anime.core.timeline import TimelineKind
 
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
@@ -183,6 +184,10 @@ class GenerationRequest(BaseModel):
     required_vram_mb: VramMb | None = Field(
         default=None, description="Free VRAM needed, in MB; that of the workflow if left out."
     )
+    server: Name | None = Field(
+        default=None,
+        description="Name or label of the ComfyUI server that is to render it; left out, any.",
+    )
     webhook_url: WebhookUrl | None = Field(
         default=None,
         description="http or https address that gets a signed message when the job has ended.",
@@ -249,6 +254,20 @@ class JobSnapshot(BaseModel):
     updated_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+
+
+class TimelineEntry(BaseModel):
+    """One entry of a job's timeline."""
+
+    at: AwareDatetime
+    kind: TimelineKind
+    message: str = Field(description="One sentence on what happened, and why.")
+
+
+class Timeline(BaseModel):
+    """What happened to a job."""
+
+    entries: list[TimelineEntry]
 
 
 class FileRecord(BaseModel):

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -13,6 +14,7 @@ from anime.errors import AnimeError
 from benchmarks import (
     batch,
     corpus,
+    cost,
     events,
     idle,
     latency,
@@ -24,6 +26,7 @@ from benchmarks import (
     submit,
     throughput,
 )
+from benchmarks.against import checked_checkout, measure_against
 from benchmarks.effort import FULL, CorpusPlace, Effort
 from benchmarks.report import Row
 from benchmarks.studio import Studio, open_studio
@@ -37,6 +40,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "status": status.measure,
     "events": events.measure,
     "batch": batch.measure,
+    "cost": cost.measure,
     "throughput": throughput.measure,
     "memory": memory.measure,
     "startup": startup.measure,
@@ -64,6 +68,10 @@ def benchmarks(
     ] = None,
     runs: Annotated[int | None, typer.Option(min=8, help="Separate runs for throughput.")] = None,
     generations: Annotated[int | None, typer.Option(min=10, help="For the memory.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKOUT", help="Another checkout, measured in turn with this one."),
+    ] = None,
     rows: Annotated[int | None, typer.Option(min=1000, help="Of files, for the search.")] = None,
     templates: Annotated[
         str, typer.Option(metavar="FOLDER|PACKAGE==VERSION", help="Workflows, for the corpus.")
@@ -89,17 +97,23 @@ def benchmarks(
         rows=rows or usual.rows,
         corpus=CorpusPlace(templates, object_info, samples),
     )
-    asyncio.run(_measure(chosen, effort))
+    checkout = checked_checkout(against) if against else None
+    asyncio.run(_measure(chosen, effort, checkout))
 
 
-async def _measure(names: Sequence[str], effort: Effort) -> None:
+async def _measure(names: Sequence[str], effort: Effort, checkout: Path | None) -> None:
     """Measure one after the other, and save what there is even if one fails."""
     found: dict[str, list[Row]] = {}
     try:
         for name in [name for name in names if name in STANDALONE]:
             found[name] = await STANDALONE[name](effort)
             report.show(name, found[name])
-        if in_studio := [name for name in names if name in BENCHMARKS]:
+        in_studio = [name for name in names if name in BENCHMARKS]
+        if checkout is not None:
+            for name in in_studio:
+                found[name] = await measure_against(checkout, BENCHMARKS[name], effort)
+                report.show(name, found[name])
+        elif in_studio:
             async with open_studio() as studio:
                 for name in in_studio:
                     found[name] = await BENCHMARKS[name](studio, effort)

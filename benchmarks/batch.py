@@ -90,10 +90,14 @@ async def _one_round(
 async def _our_path(studio: Studio) -> tuple[RenderAll, str]:
     """How we render many, and its name: one batch, or single requests where it is not known."""
     known = await studio.stack.anime("batch", "--help")
-    return (_by_batch, "anime batch") if known.returncode == 0 else (_by_requests, "single POSTs")
+    return (
+        (render_by_batch, "anime batch")
+        if known.returncode == 0
+        else (_by_requests, "single POSTs")
+    )
 
 
-async def _by_batch(studio: Studio, number: int, seconds: float) -> None:
+async def render_by_batch(studio: Studio, number: int, seconds: float) -> None:
     """Render through `anime batch`.
 
     Raises:

@@ -23,6 +23,7 @@ class Effort:
     runs: int = 60
     stock_runs: int = 12
     generations: int = 100
+    cost_renders: int = 120
     events: int = 200
     submits: int = 500
     status_seconds: float = 5.0
@@ -31,4 +32,12 @@ class Effort:
 
 
 # As the figures to reach are defined; about half an hour.
-FULL = Effort(renders=200, rounds=1, requests=30, runs=200, stock_runs=20, generations=1000)
+FULL = Effort(
+    renders=200,
+    rounds=1,
+    requests=30,
+    runs=200,
+    stock_runs=20,
+    generations=1000,
+    cost_renders=400,
+)

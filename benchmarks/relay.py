@@ -1,11 +1,14 @@
-"""A proxy before ComfyUI that notes when ComfyUI reports each sampler step."""
+"""A proxy before ComfyUI: when it reports each sampler step, and what it is asked for."""
 
 import asyncio
+import re
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 from urllib.parse import urlsplit
 
 from anime.comfyui.frames import decode_frame
@@ -14,6 +17,32 @@ from anime.comfyui.models import NodeProgressed, ProgressStates
 CHUNK_BYTES = 64 * 1024
 _TEXT = 0x81  # a whole frame of text
 _UPGRADED, _END_OF_HEAD = b"HTTP/1.1 101", b"\r\n\r\n"
+# Clients send a request when the answer to the one before has come, so one begins a chunk.
+_REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) (/[\w-]*(?:/[\w-]*)?)")
+
+
+@dataclass
+class Traffic:
+    """What went through: connections, requests, and bytes of answers, by their paths' beginning."""
+
+    connections: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    answered_bytes: Counter[str] = field(default_factory=Counter)
+
+    def copy(self) -> Self:
+        """What it is now."""
+        return replace(
+            self, requests=self.requests.copy(), answered_bytes=self.answered_bytes.copy()
+        )
+
+    def since(self, before: Self) -> Self:
+        """What has come since it was as `before`."""
+        return replace(
+            self,
+            connections=self.connections - before.connections,
+            requests=self.requests - before.requests,
+            answered_bytes=self.answered_bytes - before.answered_bytes,
+        )
 
 
 @dataclass(frozen=True)
@@ -22,6 +51,7 @@ class Relay:
 
     url: str
     reported_at: dict[int, float] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
 
     def note(self, frame: bytes, at: float) -> None:
         """Keep when the frame came, if it is the first that reports its step."""
@@ -65,11 +95,11 @@ async def _forward(
 ) -> None:
     """Forward one connection, both ways, until either side closes it."""
     from_target, to_target = await asyncio.open_connection(*target)
-    frames = FrameReader(relay.note)
+    frames, counts = FrameReader(relay.note), ConnectionCounts(relay.traffic)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_pump(reader, to_target))
-            group.create_task(_pump(from_target, writer, frames.feed))
+            group.create_task(_pump(reader, to_target, counts.asked))
+            group.create_task(_pump(from_target, writer, frames.feed, counts.answered))
     finally:
         for each in (to_target, writer):
             each.close()
@@ -78,16 +108,37 @@ async def _forward(
 async def _pump(
     source: asyncio.StreamReader,
     target: asyncio.StreamWriter,
-    observe: Callable[[bytes, float], None] | None = None,
+    *observers: Callable[[bytes, float], None],
 ) -> None:
     with suppress(ConnectionError):
         while chunk := await source.read(CHUNK_BYTES):
             at = time.time()
             target.write(chunk)
-            if observe is not None:
+            for observe in observers:
                 observe(chunk, at)
             await target.drain()
     target.close()
+
+
+class ConnectionCounts:
+    """Counts what goes through one connection."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._path = ""
+        traffic.connections += 1
+
+    def asked(self, chunk: bytes, at: float) -> None:
+        """Count the request that the chunk begins, if it begins one."""
+        del at
+        if found := _REQUEST.match(chunk):
+            self._path = found[2].decode().removeprefix("/api").split("/")[1]
+            self._traffic.requests[self._path] += 1
+
+    def answered(self, chunk: bytes, at: float) -> None:
+        """Count the bytes of the answer."""
+        del at
+        self._traffic.answered_bytes[self._path] += len(chunk)
 
 
 class FrameReader:

@@ -41,7 +41,7 @@ class Reach:
 class Row:
     """One figure of ours, beside the same figure without this project.
 
-    `other` is that of the bare client or of the stock worker, as the row's name says.
+    `other` is that of the bare client, of the stock worker or of another checkout.
     """
 
     what: str
@@ -77,7 +77,7 @@ def table(name: str, rows: Sequence[Row]) -> Table:
     notes = dict.fromkeys(row.note for row in rows if row.note)
     drawn = Table(title=name, title_justify="left", caption="; ".join(notes), box=SIMPLE_HEAD)
     drawn.add_column("what")
-    for heading in ("reach", "ours", "bare / stock", "ratio"):
+    for heading in ("reach", "ours", "bare / stock / against", "ratio"):
         drawn.add_column(heading, justify="right")
     drawn.add_column("ok")
     for row in rows:

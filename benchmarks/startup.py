@@ -13,9 +13,9 @@ MAX_SECONDS = 15
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
     """First start, stop and second start of another stack."""
-    del studio, effort
+    del effort
     with scratch_folder() as folder:
-        stack = new_stack(folder)
+        stack = new_stack(folder, studio.stack.checkout)
         try:
             return await _rows(stack)
         finally:

@@ -19,7 +19,7 @@ from anime.core.ids import prompt_id_of
 from anime.core.workflow_build import Template, build
 from anime.errors import StackError
 from anime.schemas import Accepted, GenerationRequest
-from anime.settings import SHIPPED_WORKFLOWS, load_settings
+from anime.settings import PROJECT_DIR, SHIPPED_WORKFLOWS, load_settings
 from benchmarks.bare_client import BareClient
 from benchmarks.endings import Endings, listen_for_endings
 from benchmarks.timing import Span, render_span
@@ -107,13 +107,13 @@ class Studio:
         return {key: span for key, span in spans.items() if span}
 
 
-def new_stack(folder: Path) -> RunningStack:
+def new_stack(folder: Path, checkout: Path = PROJECT_DIR, **more: str) -> RunningStack:
     """A stack in that folder, not yet started, on the ComfyUI of the environment or its own."""
     settings = load_settings(home=folder)  # so that no running stack of the caller is found
     given = {"ANIME_REHEARSAL_STEP_SECONDS": str(STEP_SECONDS)}
     if settings.comfyui_url:
         given["ANIME_COMFYUI_URL"] = settings.comfyui_urls[0]
-    return RunningStack(folder, given)
+    return RunningStack(folder, {**given, **more}, checkout=checkout)
 
 
 @contextmanager
@@ -125,11 +125,11 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def open_studio() -> AsyncIterator[Studio]:
-    """A studio, whose stack runs as long as the block lasts."""
+async def open_studio(checkout: Path = PROJECT_DIR, **more: str) -> AsyncIterator[Studio]:
+    """A studio, whose stack of that checkout runs as long as the block lasts."""
     with scratch_folder() as folder:
         async with (
-            running(new_stack(folder)) as stack,
+            running(new_stack(folder, checkout, **more)) as stack,
             _client(stack.record.parts["api"].url) as http,
             _client(stack.record.settings["comfyui_url"]) as comfyui,
             listen_for_endings(stack.record.settings["redis_url"]) as endings,

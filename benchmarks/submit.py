@@ -20,8 +20,7 @@ PATH = "/api/anime/generate"
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
     """Requests at an even rate, in a stack of its own, as it leaves hundreds of jobs."""
-    del studio
-    async with open_studio() as studio:
+    async with open_studio(studio.stack.checkout) as studio:
         render = await _begin_render(studio)
         body = studio.request(0.05).model_dump(mode="json", exclude_defaults=True, exclude={"seed"})
         body["prompt"] = "the lighthouse keeper's cat, take {number}"

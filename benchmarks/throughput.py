@@ -21,13 +21,13 @@ from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio, seconds_allowed
 from benchmarks.through_api import render_through_api
 from benchmarks.timing import steady_rate
-from tests.support.stack import ANIME
 
 RENDER_SECONDS = 0.1
 POOL = "bench-stock"
 LIMIT = int(Settings.model_fields["worker_limit"].default)  # runs at a time, on every side
 STOP_SECONDS = 20
 PREFECT = (sys.executable, "-m", "prefect")
+ANIME = (sys.executable, "-m", "anime.cli.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,14 @@ DEFAULTS = Stock("defaults", (*PREFECT, "worker", "start", "--pool", POOL, "--li
 # One interpreter a run instead of three, and a poll each second instead of each tenth.
 TUNED = Stock(
     "tuned",
-    (*ANIME, "worker", "--type", "process", "--limit", str(LIMIT)),
+    (
+        *(sys.executable, "-m", "anime.cli.app"),
+        "worker",
+        "--type",
+        "process",
+        "--limit",
+        str(LIMIT),
+    ),
     {"command": "python -m prefect.engine"},
 )
 

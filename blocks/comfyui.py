@@ -1,4 +1,4 @@
-"""The ComfyUI server that renders."""
+"""The ComfyUI servers that render."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from anime.core.failure_policy import SilentServerPolicy
 from anime.settings import Settings
-from anime.settings.addresses import job_server
+from anime.settings.addresses import comfyui_addresses
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
 
 
 class ComfyUIServer(Block):
-    """Where prompts are rendered, and how long to wait for it."""
+    """Where prompts are rendered, and how long to wait for it.
+
+    Of several servers all have these times; which there are, the table of servers says.
+    """
 
     _block_type_name = "ComfyUI Server"
     _block_type_slug = "comfyui-server"
@@ -24,6 +28,9 @@ class ComfyUIServer(Block):
         default="http://127.0.0.1:8188",
         pattern=r"^https?://",
         description="Address of the server, without a path.",
+    )
+    more_urls: list[str] = Field(
+        default_factory=list, description="Addresses of more servers that render."
     )
     output_dir: Path | None = Field(
         default=None,
@@ -50,6 +57,11 @@ class ComfyUIServer(Block):
     unreachable_timeout_seconds: float = Field(
         default=120.0, gt=0, description="How many seconds to wait for a server that is away."
     )
+    silent_server_policy: SilentServerPolicy = Field(
+        default="fail",
+        description="What becomes of a job whose server has not answered for so long, but may "
+        "still render it: it fails, or moves to another server.",
+    )
     vram_wait_seconds: float = Field(
         default=300.0, ge=0, description="How many seconds to wait for VRAM to come free."
     )
@@ -71,18 +83,21 @@ class ComfyUIServer(Block):
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The server that the settings name.
+        """The servers that the settings name.
 
         Raises:
             ConfigurationError: it names none and no stack runs.
         """
+        first, *more = comfyui_addresses(settings)
         return cls(
-            base_url=job_server(settings),
+            base_url=first,
+            more_urls=more,
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,
             silence_timeout_seconds=settings.silence_timeout_seconds,
             unreachable_timeout_seconds=settings.comfyui_wait_seconds,
+            silent_server_policy=settings.silent_server_policy,
             vram_wait_seconds=settings.vram_wait_seconds,
             default_model=settings.default_model,
             default_vram_mb=settings.min_vram_mb,
@@ -90,8 +105,18 @@ class ComfyUIServer(Block):
             in_flight=settings.in_flight,
         )
 
-    def client(self) -> "ComfyUIClient":
-        """A client of the server, to be used in `async with`."""
+    @property
+    def addresses(self) -> list[str]:
+        """All addresses, which may have a login."""
+        return [self.base_url, *self.more_urls]
+
+    def client(self, url: str | None = None) -> "ComfyUIClient":
+        """A client of the server known by that canonical address, to be used in `async with`.
+
+        Without one, of the first server that is named here.
+        """
+        from anime.comfyui.address import address_to_use
         from anime.comfyui.client import ComfyUIClient
 
-        return ComfyUIClient(self.base_url, timeout_seconds=self.request_timeout_seconds)
+        address = self.base_url if url is None else address_to_use(url, self.addresses)
+        return ComfyUIClient(address, timeout_seconds=self.request_timeout_seconds)

@@ -27,7 +27,7 @@ class StudioDatabase(Block):
         default=5, ge=1, description="How many connections a process keeps open at most."
     )
     lease_seconds: float = Field(
-        default=60.0, ge=5, description="How many seconds a run's lease on a job lasts."
+        default=20.0, ge=5, description="How many seconds a run's lease on a job lasts."
     )
 
     @classmethod

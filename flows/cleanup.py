@@ -8,7 +8,7 @@ from pydantic import Field
 
 from anime.runs.connections import open_connections
 from anime.settings import get_settings
-from tasks.cleanup import prune_deliveries, prune_runs, prune_slots
+from tasks.cleanup import prune_deliveries, prune_runs, prune_sent_prompts, prune_slots
 
 
 @flow(name="cleanup")
@@ -23,6 +23,7 @@ async def cleanup(keep_days: Annotated[float, Field(ge=0)] | None = None) -> dic
     removed = await prune_runs(datetime.now(UTC) - timedelta(days=days))
     async with open_connections() as connections:
         removed["slots"] = await prune_slots(connections.database)
+        removed["sent prompts"] = await prune_sent_prompts(connections.database)
         removed["deliveries"] = await prune_deliveries(
             connections.database, timedelta(days=settings.keep_webhooks_days)
         )

@@ -8,12 +8,11 @@ from anime.runs.cancellation_hook import ends_as_its_job, stop_job
 from anime.runs.execution import execute_job
 from anime.runs.flow_form import form_of
 from anime.runs.preflight import run_preflight
-from anime.runs.render import render
+from anime.runs.render import render_files
 from anime.schemas import GenerationRequest
 from tasks.artifacts import show_files, show_pictures
-from tasks.files import make_thumbnails, organise
+from tasks.files import make_thumbnails
 from tasks.records import files_of, record
-from tasks.vram import check_vram
 
 
 @flow(name="generate", on_cancellation=[stop_job])
@@ -29,16 +28,7 @@ async def generate(**parameters: Any) -> list[str]:  # the request's fields, val
             return [file.file_path for file in await files_of(job.database, job.job_id)]
         blocks = job.blocks
         preflight = await run_preflight(job)
-        await check_vram(job.comfy, blocks.comfyui, preflight.need_mb, reporter=job.reporter)
-        result = await render(job, preflight)
-        outputs = await organise(
-            job.comfy,
-            job.library,
-            result,
-            output_dir=blocks.comfyui.output_dir,
-            zone=blocks.library.zone,
-            reporter=job.reporter,
-        )
+        result, outputs = await render_files(job, preflight)
         thumbnails = await make_thumbnails(job.library.root, outputs.placed)
         files = await record(
             job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter

@@ -10,7 +10,6 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from anime.comfyui.client import ComfyUIClient
 from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
@@ -19,6 +18,7 @@ from anime.errors import AnimeError, ComfyUIError, DatabaseUnavailable
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
+from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
 
@@ -146,7 +146,7 @@ async def record_child_failure(
         await reporter.failed(error)
 
 
-async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collection[UUID]) -> None:
+async def cancel_all(database: Database, comfyui: ComfyUIServer, job_ids: Collection[UUID]) -> None:
     """Cancel the jobs that have not ended, and their prompts; live runs stop by themselves."""
 
     async def request_cancel() -> list[JobSnapshot]:
@@ -160,6 +160,7 @@ async def cancel_all(database: Database, comfy: ComfyUIClient, job_ids: Collecti
             return going
 
     for job in await RECORD.call(request_cancel):
-        if job.prompt_id is not None:
+        if job.prompt_id is not None and job.comfyui_url is not None:
             with suppress(ComfyUIError):
-                await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
+                async with comfyui.client(job.comfyui_url) as comfy:
+                    await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)

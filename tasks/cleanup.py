@@ -25,7 +25,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from anime.db.repositories import DeliveryRepository, SlotRepository
+from anime.db.repositories import DeliveryRepository, SentPromptRepository, SlotRepository
 from anime.db.session import Database
 from tasks.retries import SHORT_TASK_DELAYS
 
@@ -35,6 +35,7 @@ OUR_FLOWS = {
     "cleanup": "flows.cleanup.cleanup",
     "contact_sheet": "flows.contact_sheet.contact_sheet",
     "generate": "flows.generate.generate",
+    "monitor": "flows.monitor.monitor",
     "import-workflow": "flows.import_workflow.import_workflow",
     "retention": "flows.retention.retention",
     "sweep": "flows.sweep.sweep",
@@ -42,6 +43,7 @@ OUR_FLOWS = {
 _PAGE_SIZE = 50  # runs; a server busy with renders must not be held up for long
 _MAX_PAGES = 1_000  # in one night; the next night goes on
 _LAPSED_SECONDS = 3600.0
+_SETTLED_SECONDS = 7 * 86400.0
 
 
 # Twice is harmless: what is gone is not found again.
@@ -80,6 +82,19 @@ async def prune_slots(database: Database) -> int:
     """How many slots at ComfyUI were removed whose runs died long ago."""
     async with database.session_scope() as session:
         return await SlotRepository(session).prune(older_than_seconds=_LAPSED_SECONDS)
+
+
+# Twice is harmless: what is gone is not found again.
+@task(
+    name="prune sent prompts",
+    cache_policy=NO_CACHE,
+    retries=len(SHORT_TASK_DELAYS),
+    retry_delay_seconds=SHORT_TASK_DELAYS,
+)
+async def prune_sent_prompts(database: Database) -> int:
+    """How many rows were removed of prompts that left their servers long ago."""
+    async with database.session_scope() as session:
+        return await SentPromptRepository(session).prune(older_than_seconds=_SETTLED_SECONDS)
 
 
 # Twice is harmless: what is gone is not found again.

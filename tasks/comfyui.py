@@ -71,15 +71,26 @@ async def poll_completion(
     graph: Graph,
     *,
     prompt_id: UUID,
+    refused_seconds: float | None = None,
     reporter: Reporter,
 ) -> HistoryEntry:
     """The prompt's entry in ComfyUI's history, once it has succeeded.
+
+    Args:
+        comfy: The server that has it.
+        server: Its block says how long to wait.
+        graph: The graph that was sent.
+        prompt_id: The prompt's id.
+        refused_seconds: How long to wait while nobody listens at the server's port; left out,
+            as long as for any other server that does not answer.
+        reporter: Gets its progress.
 
     Raises:
         PromptLost: the server has forgotten the prompt.
         RenderStalled: no progress for too long; the prompt was cancelled.
         NodeFailed, OutOfVram, PromptInterrupted: the prompt has failed.
-        ComfyUIUnreachable: the server was away for too long.
+        ServerIdle: the server's worker has died; the prompt was removed there.
+        ComfyUIUnreachable, ComfyUIRefused: the server was away for too long.
     """
     meter = ProgressMeter.of(graph)
     await reporter.enter(Stage.RENDERING, "In ComfyUI's queue")
@@ -90,6 +101,7 @@ async def poll_completion(
         stall_timeout_seconds=server.stall_timeout_seconds,
         silence_timeout_seconds=server.silence_timeout_seconds,
         unreachable_timeout_seconds=server.unreachable_timeout_seconds,
+        refused_timeout_seconds=refused_seconds,
     ):
         if isinstance(event, Finished):
             if event.entry.succeeded:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from prefect import task
@@ -144,6 +145,25 @@ async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, 
         else:
             made[file.sha256] = str(target)
     return made
+
+
+async def are_whole(
+    comfy: ComfyUIClient, outputs: Sequence[OutputFile], output_dir: Path | None
+) -> bool:
+    """Whether each of the files lies in the server's output folder, and is complete."""
+    with TemporaryDirectory(prefix="anime-adoption-") as folder:
+        for output in outputs:
+            copy = Path(folder) / Path(output.filename).name
+            try:
+                async with _content(comfy, output, output_dir) as chunks:
+                    with copy.open("wb") as stream:
+                        async for chunk in chunks:
+                            await asyncio.to_thread(stream.write, chunk)
+                await asyncio.to_thread(inspect_file, copy, name=output.filename)
+            except (NotFound, ComfyUIError, UnusableFile, OSError):
+                return False
+            copy.unlink()
+    return True
 
 
 async def _place(

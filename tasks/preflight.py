@@ -1,7 +1,8 @@
-"""Preflight: library and server checked, pictures uploaded, model found, graph checked."""
+"""Preflight: library and servers checked, model found, graph checked, pictures uploaded."""
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 
 from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.protocol import CHECK_SERVER
 from anime.core.graph_validation import check_graph, listed
 from anime.core.graphs import Graph
 from anime.core.job_status import Stage
@@ -25,44 +27,91 @@ from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
 
+_MB = 1024 * 1024
+_ANSWER_SECONDS = 5.0  # of one of several servers: the others render meanwhile
+
 
 @dataclass(frozen=True)
 class PreparedTemplate:
     """A template that one server can run, for requests of one kind.
 
-    `model` replaces the template's own, if set; `uploaded` are the inputs whose pictures were
-    uploaded, with the pictures' names on the server.
+    `model` replaces the template's own, if set; `pictures` are the input pictures in the library,
+    by the values that name them.
     """
 
     template: Template
     model: str | None
-    uploaded: dict[str, JsonValue]
+    pictures: dict[str, Path]
 
 
-# Not retried: it waits for the server itself, and only a person can make a folder writable.
+@dataclass(frozen=True)
+class ServerCheck:
+    """What a server has answered; `vram_total_mb` is None if nobody says it."""
+
+    version: str
+    vram_total_mb: int | None
+
+
+# Not retried: it waits for the servers itself, and only a person can make a folder writable.
 @task(name="check services", cache_policy=NO_CACHE)
 async def check_services(
-    library: AssetStore, comfy: ComfyUIClient, server: ComfyUIServer, *, reporter: Reporter
-) -> str:
-    """The version of ComfyUI, once it answers and the library has passed its check.
+    library: AssetStore | None,
+    servers: Mapping[str, ComfyUIClient],
+    block: ComfyUIServer,
+    *,
+    reporter: Reporter,
+) -> dict[str, ServerCheck | None]:
+    """What each server answers, None if it does not, once one answers and the library is there.
+
+    Args:
+        library: The library; None if it was checked just now.
+        servers: The servers, by address.
+        block: How long to wait for them.
+        reporter: Gets what is waited for.
 
     Raises:
         StorageError: the library is missing, not writable or full.
-        ComfyUIUnreachable: the server did not answer for as long as the block allows.
+        ComfyUIUnreachable: no server answered for as long as the block allows.
     """
-    await library.check()
-    give_up_at = time.monotonic() + server.unreachable_timeout_seconds
+    if library is not None:
+        await library.check()
+    if not servers:
+        return {}
+    give_up_at = time.monotonic() + block.unreachable_timeout_seconds
+    answer_seconds = _ANSWER_SECONDS if len(servers) > 1 else None
     while True:
-        try:
-            return (await comfy.system_stats()).comfyui_version
-        except ComfyUIUnreachable as fault:
-            if time.monotonic() >= give_up_at:
-                raise
-            await reporter.enter(Stage.CHECKING_VRAM, f"Waiting for ComfyUI: {fault.what}")
-            await COMFYUI_CHECK.wait()
+        looks = [_look_at(comfy, answer_seconds) for comfy in servers.values()]
+        found = dict(zip(servers, await asyncio.gather(*looks), strict=True))
+        faults = [each for each in found.values() if isinstance(each, ComfyUIUnreachable)]
+        if len(faults) < len(found):
+            return {
+                url: each if isinstance(each, ServerCheck) else None for url, each in found.items()
+            }
+        if time.monotonic() >= give_up_at:
+            raise faults[0]
+        await reporter.enter(Stage.CHECKING_VRAM, f"Waiting for ComfyUI: {faults[0].what}")
+        await COMFYUI_CHECK.wait()
 
 
-# Twice is harmless: it reads, and an uploaded picture is named by its content.
+async def _look_at(
+    comfy: ComfyUIClient, answer_seconds: float | None
+) -> ServerCheck | ComfyUIUnreachable:
+    """What the server says of itself; of several, one that is slow to answer is passed over."""
+    try:
+        async with asyncio.timeout(answer_seconds):
+            stats = await comfy.system_stats()
+    except TimeoutError:
+        what = f"{comfy.name} did not answer within {answer_seconds:g} s."
+        return ComfyUIUnreachable(what, CHECK_SERVER)
+    except ComfyUIUnreachable as fault:
+        return fault
+    device = stats.devices[0] if stats.devices else None
+    has_vram = device is not None and device.type != "cpu" and device.vram_total > 0
+    total = device.vram_total // _MB if device is not None and has_vram else None
+    return ServerCheck(stats.comfyui_version, total)
+
+
+# Twice is harmless: it reads.
 @task(
     name="prepare graph",
     cache_policy=NO_CACHE,
@@ -81,6 +130,8 @@ async def prepare_template(
 ) -> PreparedTemplate:
     """The template, prepared for this server, which has every node, model and sampler for it.
 
+    Its pictures are uploaded when the server is chosen, and are taken to be there.
+
     Args:
         comfy: The server.
         template: The workflow that the request names.
@@ -95,14 +146,39 @@ async def prepare_template(
         PromptRejected: the server lacks something; the message names it and what it has.
     """
     pictures = await asyncio.to_thread(_pictures_of, request, library)
-    uploaded = _renamed(request.inputs, await _upload(comfy, pictures))
-    request = request.model_copy(update={"inputs": request.inputs | uploaded})
+    names = {value: path.name for value, path in pictures.items()}
+    request = with_uploaded(request, names)
     model = await _find_model(comfy, template, request, default_model)
     graph = build(
         template, request, seed=request.seed or 0, filename_prefix="", default_model=model
     )
-    await _check(comfy, graph, node_class_policy)
-    return PreparedTemplate(template, model, uploaded)
+    await _check(comfy, graph, node_class_policy, arriving=frozenset(names.values()))
+    return PreparedTemplate(template, model, pictures)
+
+
+# Twice is harmless: a picture is named by its content.
+@task(
+    name="upload pictures",
+    cache_policy=NO_CACHE,
+    retries=len(TASK_DELAYS),
+    retry_delay_seconds=TASK_DELAYS,
+    retry_condition_fn=worth_retrying,
+)
+async def upload_pictures(comfy: ComfyUIClient, pictures: Mapping[str, Path]) -> dict[str, str]:
+    """The pictures' names on the server, by the same values, once they are there.
+
+    Raises:
+        ComfyUIUnreachable: the server does not answer.
+    """
+    return {
+        value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
+        for value, path in pictures.items()
+    }
+
+
+def with_uploaded(request: GenerationRequest, names: Mapping[str, str]) -> GenerationRequest:
+    """The request with the pictures' names on the server for the values that name them here."""
+    return request.model_copy(update={"inputs": request.inputs | _renamed(request.inputs, names)})
 
 
 def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
@@ -122,15 +198,7 @@ def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
     return pictures
 
 
-async def _upload(comfy: ComfyUIClient, pictures: dict[str, Path]) -> dict[str, str]:
-    """Upload the pictures; return their names on the server, by the same values."""
-    return {
-        value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
-        for value, path in pictures.items()
-    }
-
-
-def _renamed(inputs: dict[str, JsonValue], names: dict[str, str]) -> dict[str, JsonValue]:
+def _renamed(inputs: dict[str, JsonValue], names: Mapping[str, str]) -> dict[str, JsonValue]:
     """The inputs that have a picture, with the names of their pictures on the server."""
 
     def renamed(value: JsonValue) -> JsonValue:
@@ -161,13 +229,17 @@ async def _find_model(
     return model
 
 
-async def _check(comfy: ComfyUIClient, graph: Graph, policy: NodeClassPolicy) -> None:
+async def _check(
+    comfy: ComfyUIClient, graph: Graph, policy: NodeClassPolicy, *, arriving: frozenset[str]
+) -> None:
+    """Refuse what the server cannot run; `arriving` are files that it will have been given."""
     classes = node_classes(graph).keys()
     nodes = await comfy.object_info(classes)
     gone = classes - nodes.keys()
     replaced = await comfy.replaced_classes(gone) if gone else {}
     policy.check(graph, successors={old: info.name for old, info in replaced.items()})
-    problems = await asyncio.to_thread(check_graph, graph, nodes | replaced)
+    infos = {name: info.with_choices(arriving) for name, info in (nodes | replaced).items()}
+    problems = await asyncio.to_thread(check_graph, graph, infos)
     if problems:
         raise PromptRejected(
             f"{comfy.base_url} cannot run this: {listed(problems)}",

@@ -8,12 +8,16 @@ from prefect.cache_policies import NO_CACHE
 
 from anime.assets.render_result import RenderResult
 from anime.core.job_status import JobStatus, Stage
+from anime.core.labels import said_of_unkept
+from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
     FileRepository,
     JobRepository,
     Lease,
     NewFile,
     ProjectRepository,
+    SentPromptRepository,
+    TimelineRepository,
 )
 from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
@@ -61,15 +65,29 @@ async def lease_job(
 
 # No task of its own: in a batch of hundreds it would cost as much as what it does.
 async def begin_attempt(
-    database: Database, lease: Lease, *, attempt: int, prompt_id: UUID, comfyui_url: str
+    database: Database,
+    lease: Lease,
+    *,
+    attempt: int,
+    prompt_id: UUID,
+    comfyui_url: str,
+    reason: str = "",
 ) -> None:
-    """Record the prompt's id before the prompt is submitted under it."""
+    """Record the prompt's id and server before the prompt is submitted there.
+
+    `reason` is why that server was chosen.
+    """
+    why = f"Attempt {attempt} at {comfyui_url}{f': {reason}' if reason else ''}."
 
     async def insert() -> None:
         async with database.session_scope() as session:
             await JobRepository(session).begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
+            await SentPromptRepository(session).record(
+                prompt_id, job_id=lease.job_id, server=comfyui_url, attempt=attempt
+            )
+            await TimelineRepository(session).add(lease.job_id, TimelineKind.SERVER, why)
 
     await RECORD.call(insert)
 
@@ -144,6 +162,9 @@ async def record(
                 for file in outputs.placed
             ]
         )
+        if outputs.unkept:
+            message = f"{len(rows)} file(s) made{said_of_unkept(outputs.unkept)}."
+            await TimelineRepository(session).add(result.job_id, TimelineKind.ATTEMPT, message)
         await JobRepository(session).complete(lease, output_path=rows[0].file_path)
         return rows
 

@@ -29,16 +29,16 @@ _ROWS = 200  # of the table
 _PICTURES = 60  # on the contact sheet
 
 
-def is_late() -> bool:
+def is_late(interval: timedelta = INTERVAL) -> bool:
     """Whether this run was due so long ago that the next one is due, too.
 
-    After a night without a worker one sweep is enough. Runs that people start are never late.
+    After a night without a worker one run is enough. Runs that people start are never late.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or not run.auto_scheduled or run.expected_start_time is None:
         return False
-    return datetime.now(UTC) - run.expected_start_time > INTERVAL
+    return datetime.now(UTC) - run.expected_start_time > interval
 
 
 # Twice is harmless: what is in the library already is skipped, the rest is imported.

@@ -15,7 +15,7 @@ from anime.comfyui.nvml import GpuMemory, read_gpu
 from anime.comfyui.server_facts import ServerFacts
 from anime.core.job_status import Stage
 from anime.core.vram import FreedMemory, VramReading, VramVerdict, assess, held_by_comfyui
-from anime.errors import InsufficientVram
+from anime.errors import ComfyUIError, InsufficientVram
 from anime.retry_policies import VRAM_CHECK
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
@@ -129,6 +129,21 @@ async def read_vram(comfy: ComfyUIClient) -> VramReading:
     freed = comfy.facts.freed if comfy.facts.may_hold_models else None
     local = await _local_gpu(comfy.base_url, device)
     return _from_server(device, freed) if local is None else _from_driver(local, device, freed)
+
+
+async def held_mb(comfy: ComfyUIClient) -> int | None:
+    """What the server holds of its card, in MB; None where the driver cannot be asked.
+
+    After a render that is about the most it held: neither model memory nor PyTorch's pool is
+    given back before something else needs it.
+    """
+    if not _is_this_machine(urlsplit(comfy.base_url).hostname or ""):
+        return None
+    try:
+        reading = await read_vram(comfy)
+    except ComfyUIError:
+        return None
+    return reading.held_by_comfyui_mb if reading.is_exact else None
 
 
 async def _local_gpu(base_url: str, device: Device) -> GpuMemory | None:

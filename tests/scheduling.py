@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # The tests of each of these folders share one running stack or server; the longest come first.
-SHARING = ("worker", "stack", "flows", "faults")
+SHARING = ("worker", "chaos", "stack", "flows", "faults")
 # It kills parts of its stack, and takes as long as the rest of its folder.
 SPLIT_OFF = "worker/test_generations.py"
 TURNS = ("worker", SPLIT_OFF, *SHARING[1:])

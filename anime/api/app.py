@@ -16,6 +16,7 @@ from anime.api import (
     routes_health,
     routes_jobs,
     routes_projects,
+    routes_servers,
     routes_sheets,
     routes_workflows,
 )
@@ -48,6 +49,7 @@ ROUTERS = (
     routes_file_search.router,
     routes_files.router,
     routes_sheets.router,
+    routes_servers.router,
     routes_workflows.router,
 )
 
@@ -116,7 +118,7 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.api_cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["ETag", "Location", "Retry-After"],
         )

@@ -23,6 +23,19 @@ from anime.core.catalogue import (
     ProjectRecord,
 )
 from anime.core.job_status import JobStatus, Stage
+from anime.core.server_health import ServerHealth
+from anime.core.servers import (
+    EVERYTHING,
+    CheckedServer,
+    NewPause,
+    NewServer,
+    PauseList,
+    PauseRecord,
+    ServerFingerprint,
+    ServerList,
+    ServerRecord,
+)
+from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
     ImportedWorkflow,
@@ -43,6 +56,8 @@ from anime.schemas import (
     JobSnapshot,
     LoraChoice,
     ProgressEvent,
+    Timeline,
+    TimelineEntry,
 )
 
 SUBMITTED_AT = datetime(2026, 4, 12, 9, 30, tzinfo=UTC)
@@ -123,6 +138,15 @@ JOB = JobSnapshot(
     updated_at=FINISHED_AT,
     started_at=STARTED_AT,
     finished_at=FINISHED_AT,
+)
+TIMELINE = Timeline(
+    entries=[
+        TimelineEntry(at=SUBMITTED_AT, kind=TimelineKind.SUBMITTED, message="Submitted."),
+        TimelineEntry(
+            at=STARTED_AT, kind=TimelineKind.RUN, message=f"Run {JOB.flow_run_id} began it."
+        ),
+        TimelineEntry(at=FINISHED_AT, kind=TimelineKind.END, message=f"Completed: {PATH}"),
+    ]
 )
 RENDERING = JOB.model_copy(
     update={
@@ -243,6 +267,32 @@ IMPORTED = ImportedWorkflow(
     warnings=[],
     problems=[],
 )
+SERVER = ServerRecord(
+    url="http://gpu-b:8188",
+    name="gpu-b",
+    labels=("fast", "xl"),
+    from_settings=False,
+    is_drained=False,
+    health=ServerHealth.ALIVE,
+    health_reason="It answers and renders.",
+    health_since=SUBMITTED_AT - timedelta(hours=2),
+    last_seen_at=SUBMITTED_AT,
+    checked_at=SUBMITTED_AT,
+    fingerprint=ServerFingerprint(
+        version="0.33.0",
+        pytorch_version="2.11.0+cu130",
+        features=("node_replacements", "supports_preview_metadata"),
+        node_packages=("ComfyUI-Frame-Interpolation",),
+        packages=("comfy-kitchen 0.2.31",),
+        devices=("cuda:0 NVIDIA L40S (46068 MB)",),
+        vram_total_mb=46_068,
+    ),
+    offers={"checkpoints": ("ink-xl.safetensors",), "loras": (MEI_LORA.name,)},
+    loaded_model="ink-xl.safetensors",
+)
+PAUSE = PauseRecord(
+    scope=EVERYTHING, reason="The power is cut at 10.", is_automatic=False, since=SUBMITTED_AT
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
@@ -257,6 +307,8 @@ BODIES: tuple[BaseModel, ...] = (
         is_canonical=True,
     ),
     NewWorkflow(name=WORKFLOW.name, workflow=GRAPH, title=WORKFLOW.title),
+    NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
+    NewPause(project=PROJECT.slug, reason="It waits for the colours."),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -272,6 +324,8 @@ ANSWERS: tuple[BaseModel, ...] = (
     VERSION,
     FILE,
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
+    TIMELINE,
+    *TIMELINE.entries[:1],
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
@@ -289,6 +343,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     ),
     WORKFLOW,
     IMPORTED,
+    SERVER,
+    ServerList(items=[SERVER]),
+    CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
+    PauseList(items=[PAUSE]),
     Health(),
     READY,
 )

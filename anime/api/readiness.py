@@ -11,16 +11,15 @@ from pydantic import BaseModel, Field
 from anime.db.session import Database
 from anime.jobs.probes import (
     CheckResult,
-    check_comfyui,
     check_database,
     check_deployments,
     check_library,
     check_redis,
+    check_servers,
     check_work_pool,
     result_of,
 )
 from anime.settings import Settings
-from anime.settings.addresses import job_server
 
 TIMEOUT_SECONDS = 3.0
 NEEDED = ("database", "comfyui", "prefect", "library")  # without one of them no job can run
@@ -62,7 +61,7 @@ async def readiness(settings: Settings, database: Database) -> Readiness:
     """The state of every dependency; all are checked at once, within some seconds."""
     checks: dict[str, Awaitable[str]] = {
         "database": check_database(database),
-        "comfyui": _comfyui(settings),
+        "comfyui": _comfyui(settings, database),
         "prefect": _prefect(settings),
         "library": check_library(settings),
     }
@@ -87,8 +86,8 @@ def _dependency_of(result: CheckResult) -> Dependency:
     return Dependency(state=State.DOWN, is_needed=is_needed, error=result.detail, todo=result.todo)
 
 
-async def _comfyui(settings: Settings) -> str:
-    return await check_comfyui(job_server(settings), TIMEOUT_SECONDS / 2)
+async def _comfyui(settings: Settings, database: Database) -> str:
+    return await check_servers(settings, database, TIMEOUT_SECONDS / 2)
 
 
 async def _prefect(settings: Settings) -> str:

@@ -11,7 +11,7 @@ from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
-from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot
+from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Timeline
 
 router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
@@ -87,6 +87,12 @@ async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation
 async def job_by_id(job_id: str, state: StateDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
     return await state.jobs.get(job_id_in(job_id))
+
+
+@router.get("/jobs/{job_id}/timeline", responses=problems(404))
+async def job_timeline(job_id: str, state: StateDependency) -> Timeline:
+    """What happened to the job, and why: runs, servers, attempts, decisions. The oldest first."""
+    return Timeline(entries=await state.jobs.timeline(job_id_in(job_id)))
 
 
 def job_id_in(text: str) -> UUID:

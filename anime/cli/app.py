@@ -13,11 +13,14 @@ from anime.cli import (
     intake,
     jobs,
     migrate,
+    pause,
     quarantine,
     rebuild,
     rehearsal,
+    requeue,
     retention,
     serve,
+    servers,
     sheet,
     sweep,
     up,
@@ -38,6 +41,7 @@ app.command()(up.up)
 app.command()(generate.generate)
 app.command()(batch.batch)
 app.command()(cancel.cancel)
+app.command()(requeue.requeue)
 app.command()(jobs.jobs)
 app.command()(files.files)
 app.command()(sheet.sheet)
@@ -45,6 +49,9 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(servers.servers)
+app.command()(pause.pause)
+app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
 app.command()(demo.demo)

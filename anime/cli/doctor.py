@@ -1,11 +1,14 @@
 """`anime doctor`: whether everything that a generation needs is there."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anime.cli.terminal import print_json, print_note, print_result
+
+if TYPE_CHECKING:
+    from anime.jobs.probes import CheckResult
 
 
 def doctor(
@@ -21,11 +24,16 @@ def doctor(
     else:
         width = max(len(result.system) for result in results)
         for result in results:
-            mark = typer.style("ok  ", fg="green") if result.ok else typer.style("FAIL", fg="red")
-            print_result(f"{mark}  {result.system:<{width}}  {result.detail}")
+            print_result(f"{_mark(result)}  {result.system:<{width}}  {result.detail}")
             if result.todo:
                 print_result(f"      {'':<{width}}  → {result.todo}")
     failed = sum(not result.ok for result in results)
     if failed:
         print_note(f"{failed} of {len(results)} checks failed.")
         raise typer.Exit(1)
+
+
+def _mark(result: "CheckResult") -> str:
+    if not result.ok:
+        return typer.style("FAIL", fg="red")
+    return typer.style("warn", fg="yellow") if result.todo else typer.style("ok  ", fg="green")

@@ -2,22 +2,25 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from anime.comfyui.address import checked_address, without_login
+from anime.comfyui.address import canonical_url, checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_check import problems_at
 from anime.comfyui.workflow_templates import list_templates
 from anime.core.graph_validation import listed
+from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, ConfigurationError, StorageError
+from anime.errors import AnimeError, ComfyUIError, ConfigurationError, StorageError
+from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
+    CheckWarning,
     check_database,
     check_deployments,
     check_library,
@@ -27,6 +30,7 @@ from anime.jobs.probes import (
     describe_comfyui,
     result_of,
 )
+from anime.jobs.servers.registry import connect_registry
 from anime.settings import Settings
 from anime.settings.addresses import database_address, job_server
 from anime.settings.tokens import api_tokens
@@ -38,13 +42,16 @@ UNKNOWN = "not known to run; `anime up` and `anime serve` start it"
 
 async def run_checks(settings: Settings) -> list[CheckResult]:
     """A result for each system, in the order in which to repair them."""
-    servers = settings.comfyui_urls or ("",)
+    servers = await _known_servers(settings)
     checks: list[tuple[str, Awaitable[str]]] = [
         ("settings", _settings(settings)),
         ("database", _database(settings)),
         ("redis", check_redis(settings)),
         *(("comfyui", _comfyui(settings, url)) for url in servers),
         *(("slots", _slots(settings, url)) for url in servers),
+        ("servers", _servers(settings)),
+        ("pauses", _pauses(settings)),
+        ("disk", _disk(settings)),
         ("prefect", check_prefect(settings)),
         ("deployment", check_deployments(settings)),
         ("work pool", check_work_pool(settings)),
@@ -58,6 +65,16 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
     return await asyncio.gather(
         *(result_of(system, check, TIMEOUT_SECONDS) for system, check in checks)
     )
+
+
+async def _known_servers(settings: Settings) -> Sequence[str]:
+    """The addresses to check: those of the settings, then those that people added."""
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS), connect_registry(settings) as registry:
+            added = [each.url for each in await registry.list_all() if not each.from_settings]
+    except (AnimeError, TimeoutError):  # which the check of the database tells
+        added = []
+    return (*settings.comfyui_urls, *added) or ("",)
 
 
 async def _settings(settings: Settings) -> str:
@@ -74,7 +91,7 @@ async def _comfyui(settings: Settings, url: str) -> str:
 
 
 async def _slots(settings: Settings, url: str) -> str:
-    server = without_login(checked_address(url or job_server(settings)))
+    server = canonical_url(url or job_server(settings))
     async with (
         Database(database_address(settings)) as database,
         database.session_scope() as session,
@@ -85,6 +102,44 @@ async def _slots(settings: Settings, url: str) -> str:
         f"{state.held} of {settings.in_flight} slots at {server} taken, "
         f"{state.waiting} waiting{since}"
     )
+
+
+async def _servers(settings: Settings) -> str:
+    """How the servers are; which differ in what a graph may need is a warning."""
+    async with connect_registry(settings) as registry:
+        found = await registry.list_all()
+    told = ", ".join(
+        f"{each.name} is {each.health}{', drained' * each.is_drained}" for each in found
+    )
+    if differing := differences(found):
+        raise CheckWarning(
+            f"{told}. They differ in {'; '.join(differing)}.",
+            "Update them alike: a graph may render otherwise on each, or not on all.",
+        )
+    return told or "none is known"
+
+
+async def _pauses(settings: Settings) -> str:
+    async with connect_registry(settings) as registry:
+        pauses = await registry.pauses()
+    if pauses:
+        raise CheckWarning(
+            " ".join(f"{each.describe()}." for each in pauses),
+            "`anime resume` ends a pause; one of a low disk ends by itself.",
+        )
+    return "nothing is paused"
+
+
+async def _disk(settings: Settings) -> str:
+    free = await asyncio.to_thread(free_mb_of, settings.library)
+    where = f"{'?' if free is None else free} MB are free for {settings.library}"
+    needed = settings.min_free_disk_mb
+    if free is not None and free < needed:
+        raise StorageError(
+            f"{where}, fewer than ANIME_MIN_FREE_DISK_MB, {needed}: no new render begins.",
+            "Free some space there; renders begin again by themselves.",
+        )
+    return where
 
 
 async def _api(settings: Settings) -> str:

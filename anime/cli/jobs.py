@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import tzinfo
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -9,20 +10,35 @@ import typer
 
 from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_table
-from anime.core.job_status import JobStatus
+from anime.core.job_status import FailureKind, JobStatus
 from anime.core.labels import shorten
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from anime.db.repositories import JobQuery
-    from anime.schemas import JobSnapshot
+    from anime.schemas import JobSnapshot, TimelineEntry
     from anime.settings import Settings
+
+
+class ListedStatus(StrEnum):
+    """The states of jobs, and one that is a kind of failure."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
 
 
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="Show only this job, in full.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at most.")] = 20,
-    status: Annotated[JobStatus | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[
+        ListedStatus | None,
+        typer.Option(help="Only those in this state; quarantined ones are failed, too."),
+    ] = None,
     project: Annotated[str | None, typer.Option(help="Only those of this project.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -32,10 +48,21 @@ def jobs(
 
     settings = load_settings()
     if job_id is not None:
-        job = asyncio.run(_get(settings, parse_job_id(job_id)))
-        print_json(job.model_dump(mode="json")) if json else _print_job(job)
+        job, timeline = asyncio.run(_get(settings, parse_job_id(job_id)))
+        if json:
+            print_json(job.model_dump(mode="json") | {"timeline": as_json(timeline)})
+        else:
+            _print_job(job)
+            _print_timeline(timeline, settings.zone)
         return
-    query = parse_options(JobQuery, "jobs", status=status, project=project)
+    is_quarantine = status is ListedStatus.QUARANTINED
+    query = parse_options(
+        JobQuery,
+        "jobs",
+        status=JobStatus.FAILED if is_quarantine else status,
+        error_kind=FailureKind.QUARANTINED if is_quarantine else None,
+        project=project,
+    )
     found = asyncio.run(_page(settings, query, limit))
     if json:
         print_json(as_json(found))
@@ -68,11 +95,11 @@ async def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[Jo
         return found
 
 
-async def _get(settings: "Settings", job_id: UUID) -> "JobSnapshot":
+async def _get(settings: "Settings", job_id: UUID) -> "tuple[JobSnapshot, list[TimelineEntry]]":
     from anime.jobs.service import connect_job_service
 
     async with connect_job_service(settings) as service:
-        return await service.get(job_id)
+        return await service.get(job_id), await service.timeline(job_id)
 
 
 def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
@@ -90,3 +117,11 @@ def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:
 def _print_job(job: "JobSnapshot") -> None:
     facts = job.model_dump(mode="json", exclude_none=True)
     print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])
+
+
+def _print_timeline(timeline: "list[TimelineEntry]", zone: tzinfo) -> None:
+    rows = [
+        (f"{entry.at.astimezone(zone):%Y-%m-%d %H:%M:%S}", str(entry.kind), entry.message)
+        for entry in timeline
+    ]
+    print_table(("when", "what", "why"), rows)

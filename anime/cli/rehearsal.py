@@ -22,6 +22,22 @@ def _in_folders(models: list[str] | None) -> list[str] | None:
     return models
 
 
+def _known_faults(faults: list[str] | None) -> list[str] | None:
+    """The same faults.
+
+    Raises:
+        typer.BadParameter: one of them is none.
+    """
+    from anime.errors import ConfigurationError
+    from anime.rehearsal.faults import faults_of
+
+    try:
+        faults_of(faults or ())
+    except ConfigurationError as fault:
+        raise typer.BadParameter(str(fault)) from None
+    return faults
+
+
 def _shipped_models() -> set[str]:
     """The models that the shipped workflows name."""
     from anime.comfyui.workflow_templates import list_templates
@@ -38,6 +54,9 @@ def rehearsal(
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Holds output/, input/ and temp/; below ANIME_HOME if unset."),
+    ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Output folder that several servers share.")
     ] = None,
     step_seconds: Annotated[
         float, typer.Option(min=0, help="Time of a sampler step, in seconds.")
@@ -57,11 +76,23 @@ def rehearsal(
             callback=_in_folders,
         ),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VALUE]",
+            help="An error to simulate: docs/rehearsal.md. Repeatable.",
+            callback=_known_faults,
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="File that gets a line for each prompt that ends.")
+    ] = None,
 ) -> None:
     """Run the rehearsal server, which answers as ComfyUI does and draws placeholder frames."""
     import logging
 
     from anime.rehearsal.config import Profile, RehearsalConfig
+    from anime.rehearsal.faults import faults_of
     from anime.rehearsal.server import run
     from anime.settings import load_settings
 
@@ -69,6 +100,9 @@ def rehearsal(
     run(
         RehearsalConfig(
             data_dir=data_dir or load_settings().home / "rehearsal",
+            output_dir=output_dir,
+            log=log,
+            faults=faults_of(fault or ()),
             host=host,
             port=port,
             step_seconds=step_seconds,

@@ -7,7 +7,9 @@ import signal
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from anime.cli.terminal import print_note, print_result
 
@@ -16,11 +18,20 @@ if TYPE_CHECKING:
     from anime.settings.stack_record import StackRecord
 
 
-def up() -> None:
+def up(
+    servers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many rehearsal servers; 1 if unset.")
+    ] = None,
+    shared_output: Annotated[
+        bool, typer.Option("--shared-output", help="They write into one output folder.")
+    ] = False,
+) -> None:
     """Start PostgreSQL, Valkey, Prefect, worker, API and, without a ComfyUI, the rehearsal."""
     from anime.settings import load_settings
 
-    asyncio.run(_run_until_stopped(load_settings()))
+    given = {"rehearsal_servers": servers, "rehearsal_shared_output": shared_output or None}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    asyncio.run(_run_until_stopped(load_settings(**chosen)))
 
 
 async def _run_until_stopped(settings: "Settings") -> None:

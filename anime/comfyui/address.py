@@ -1,6 +1,7 @@
 """Where a server is: its URL, checked, and fit to be shown."""
 
 import re
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import httpx
@@ -48,3 +49,21 @@ def websocket_url(base_url: str, client_id: str) -> str:
     """
     address = base_url.replace("http", "ws", 1)
     return f"{address}/ws?clientId={quote(client_id, safe='')}"
+
+
+def canonical_url(url: str) -> str:
+    """The address by which a server is known, without a login: one, however it is spelled.
+
+    >>> canonical_url("HTTP://artist:secret@LocalHost:80/"), canonical_url("http://[::1]:8188")
+    ('http://127.0.0.1', 'http://[::1]:8188')
+
+    Raises:
+        ConfigurationError: it is not an HTTP address.
+    """
+    address = without_login(checked_address(url))
+    return re.sub(r"^(https?://)localhost(?=[:/]|$)", r"\g<1>127.0.0.1", address)
+
+
+def address_to_use(url: str, given: Iterable[str]) -> str:
+    """The address of the server known as `url`, as the settings give it: it may have a login."""
+    return next((each for each in given if canonical_url(each) == url), url)

@@ -17,7 +17,6 @@ from anime.comfyui.models import (
     NodeInfo,
     OutputFile,
     QueueSnapshot,
-    ServerFingerprint,
     Submission,
     SystemStats,
 )
@@ -29,13 +28,23 @@ from anime.comfyui.server_facts import facts_about
 from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
-from anime.errors import ComfyUIError, ComfyUIUnreachable
+from anime.core.servers import ServerFingerprint
+from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable
 from anime.net.sockets import tls_context
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
 UNDO_SECONDS = 10.0
+LOADERS = {  # by folder: a class that loads its models, and the input that names them
+    "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
+    "diffusion_models": ("UNETLoader", "unet_name"),
+    "text_encoders": ("CLIPLoader", "clip_name"),
+    "vae": ("VAELoader", "vae_name"),
+    "loras": ("LoraLoader", "lora_name"),
+    "controlnet": ("ControlNetLoader", "control_net_name"),
+    "upscale_models": ("UpscaleModelLoader", "model_name"),
+}
 
 
 class ComfyUIClient:
@@ -166,6 +175,10 @@ class ComfyUIClient:
         """What runs and what waits, in the order in which they will run."""
         return protocol.decode_queue(await self._send(requests.queue_request()))
 
+    async def queue_length(self) -> int:
+        """How many prompts run and wait: what costs the server least to answer."""
+        return protocol.decode_queue_length(await self._send(requests.queue_length_request()))
+
     async def follow(
         self,
         prompt_id: UUID,
@@ -175,8 +188,12 @@ class ComfyUIClient:
         stall_timeout_seconds: float,
         silence_timeout_seconds: float,
         unreachable_timeout_seconds: float,
+        refused_timeout_seconds: float | None = None,
     ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
         """This prompt's events as they come, and last how it ended, well or badly.
+
+        A server at whose port nobody listens is waited for no longer than
+        `refused_timeout_seconds`; left out, as long as for any other that does not answer.
 
         Raises:
             PromptLost: the server has forgotten it.
@@ -188,6 +205,9 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
+            refused=unreachable_timeout_seconds
+            if refused_timeout_seconds is None
+            else refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
@@ -217,6 +237,10 @@ class ComfyUIClient:
         """Stop the prompt, and return how it ended; it is polled until it has."""
         return await cancel_prompt(self, prompt_id, timeout_seconds=timeout_seconds)
 
+    async def forget(self, prompt_id: UUID) -> None:
+        """Remove the prompt from the history, if it has ended."""
+        await self._send_and_check(requests.forget_request(str(prompt_id)))
+
     async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
         """Make the server free VRAM as soon as the running prompt ends."""
         self.facts.may_hold_models = False
@@ -239,11 +263,16 @@ class ComfyUIClient:
         )
         return ServerFingerprint(
             version=stats.comfyui_version,
+            pytorch_version=stats.pytorch_version,
             features=protocol.decode_features(features),
             node_packages=protocol.decode_node_packages(classes),
+            packages=None
+            if stats.packages is None
+            else tuple(f"{each.name} {each.installed or 'missing'}" for each in stats.packages),
             devices=tuple(
                 f"{device.name} ({device.vram_total // 2**20} MB)" for device in stats.devices
             ),
+            vram_total_mb=stats.devices[0].vram_total // 2**20 if stats.devices else None,
         )
 
     async def all_object_info(self) -> dict[str, JsonValue]:
@@ -274,17 +303,23 @@ class ComfyUIClient:
 
     async def checkpoints(self) -> list[str]:
         """The server's checkpoints, by the names that a loader takes."""
-        return await self._models("checkpoints", "CheckpointLoaderSimple", "ckpt_name")
+        return await self._models("checkpoints")
 
     async def diffusion_models(self) -> list[str]:
         """The server's models that come without text encoder and VAE, by a loader's names."""
-        return await self._models("diffusion_models", "UNETLoader", "unet_name")
+        return await self._models("diffusion_models")
 
-    async def _models(self, folder: str, loader: str, name: str) -> list[str]:
+    async def offers(self) -> dict[str, list[str]]:
+        """The server's models of each kind that workflows name, by folder."""
+        names = await asyncio.gather(*map(self._models, LOADERS))
+        return dict(zip(LOADERS, names, strict=True))
+
+    async def _models(self, folder: str) -> list[str]:
         """The models in a folder; of servers that do not list it, those that a loader takes."""
         names = protocol.decode_names(await self._send(requests.models_request(folder)))
         if names is not None:
             return names
+        loader, name = LOADERS[folder]
         info = await self._node_info(loader)
         choice = info.inputs.get(name) if info else None
         return [str(each) for each in choice.choices] if choice else []
@@ -364,7 +399,18 @@ class ComfyUIClient:
                 CHECK_SERVER,
             ) from fault
         except httpx.HTTPError as fault:
-            raise ComfyUIUnreachable(
+            kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable
+            raise kind(
                 f"{self.name} cannot be reached ({str(fault) or type(fault).__name__}).",
                 CHECK_SERVER,
             ) from fault
+
+
+def _is_refusal(fault: BaseException | None) -> bool:
+    """Whether the machine answers and nobody listens there, wherever the cause says so."""
+    if isinstance(fault, BaseExceptionGroup):
+        return all(map(_is_refusal, fault.exceptions))
+    return fault is not None and (
+        isinstance(fault, ConnectionRefusedError)
+        or _is_refusal(fault.__cause__ or fault.__context__)
+    )

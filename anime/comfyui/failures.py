@@ -3,10 +3,23 @@
 from anime.comfyui.models import ExecutionFailure, HistoryEntry
 from anime.comfyui.rejections import name_of
 from anime.core.graphs import Graph
-from anime.errors import AnimeError, NodeFailed, OutOfVram, PromptInterrupted
+from anime.errors import AnimeError, GpuFault, NodeFailed, OutOfVram, PromptInterrupted
 
 # Types and words by which PyTorch, CUDA, ROCm and ComfyUI say that memory ran out.
 MEMORY_SIGNS = ("outofmemory", "out of memory", "memoryerror", "allocation on device")
+# Words by which CUDA, ROCm and their libraries say that the process can use its GPU no more.
+GPU_SIGNS = (
+    "cuda error",
+    "hip error",
+    "cudnn_status_execution_failed",
+    "cublas_status_execution_failed",
+    "unspecified launch failure",
+    "illegal memory access",
+    "device-side assert",
+    "gpu is lost",
+)
+# A node that was built for other cards fails like this on a healthy one.
+_NO_FAULTS = ("no kernel image is available", "invalid device ordinal", "not supported")
 
 
 def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
@@ -28,6 +41,12 @@ def failure_of(entry: HistoryEntry, graph: Graph | None = None) -> AnimeError:
             "Make the picture or the batch smaller, or free the GPU of other programs.",
             node=node,
         )
+    if _gpu_has_a_fault(failure):
+        return GpuFault(
+            f"The GPU had a fault while {node} ran: {message}",
+            "Restart ComfyUI; read its log if it happens again.",
+            node=node,
+        )
     return NodeFailed(
         f"{node} failed: {message}",
         "Correct its inputs; ComfyUI's log has the traceback.",
@@ -42,8 +61,17 @@ def _node_of(failure: ExecutionFailure, graph: Graph) -> str:
 
 
 def _ran_out_of_memory(failure: ExecutionFailure) -> bool:
-    message = f"{failure.exception_type} {failure.message}".lower()
-    return any(sign in message for sign in MEMORY_SIGNS)
+    return any(sign in _words_of(failure) for sign in MEMORY_SIGNS)
+
+
+def _gpu_has_a_fault(failure: ExecutionFailure) -> bool:
+    words = _words_of(failure)
+    is_none = any(sign in words for sign in _NO_FAULTS)
+    return not is_none and any(sign in words for sign in GPU_SIGNS)
+
+
+def _words_of(failure: ExecutionFailure) -> str:
+    return f"{failure.exception_type} {failure.message}".lower()
 
 
 def _first_line(failure: ExecutionFailure) -> str:

@@ -4,6 +4,7 @@ Fields that we do not use are dropped; none is required that another version mig
 """
 
 import math
+from collections.abc import Collection
 from typing import Self
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, JsonValue
@@ -125,11 +126,21 @@ class Device(ComfyUIModel):
     torch_vram_free: int = 0
 
 
+class PackageVersion(ComfyUIModel):
+    """A Python package of ComfyUI's own; None if it is not installed."""
+
+    name: str
+    installed: str | None = None
+
+
 class SystemStats(ComfyUIModel):
     """The server and its devices; sizes in bytes."""
 
     comfyui_version: str = Field(
         default="", validation_alias=AliasPath("system", "comfyui_version")
+    )
+    packages: tuple["PackageVersion", ...] | None = Field(
+        default=None, validation_alias=AliasPath("system", "comfy_package_versions")
     )
     pytorch_version: str = Field(
         default="", validation_alias=AliasPath("system", "pytorch_version")
@@ -139,32 +150,6 @@ class SystemStats(ComfyUIModel):
     ram_free: int = Field(default=0, validation_alias=AliasPath("system", "ram_free"))
     argv: tuple[str, ...] = Field(default=(), validation_alias=AliasPath("system", "argv"))
     devices: tuple[Device, ...] = ()
-
-
-class ServerFingerprint(ComfyUIModel):
-    """What a server can do: equal as long as neither it nor its machine is changed.
-
-    `features` are those that it has, by name; `node_packages` the folders of custom nodes that
-    have loaded; None where the server does not tell. `devices` are all that it can compute on,
-    the one that it renders on first.
-    """
-
-    version: str
-    features: tuple[str, ...] | None
-    node_packages: tuple[str, ...] | None
-    devices: tuple[str, ...]
-
-    def describe(self) -> str:
-        """Features and packages in one line."""
-        return (
-            f"{_listed('features', self.features)}; {_listed('node packages', self.node_packages)}"
-        )
-
-
-def _listed(what: str, names: tuple[str, ...] | None) -> str:
-    if names is None:
-        return f"{what} unknown"
-    return f"{what} {', '.join(names)}" if names else f"no {what}"
 
 
 class InputInfo(ComfyUIModel):
@@ -216,6 +201,22 @@ class NodeInfo(InputGroupInfo):
     def inputs(self) -> dict[str, InputInfo]:
         """Required and optional inputs together."""
         return self.required | self.optional
+
+    def with_choices(self, more: Collection[str]) -> Self:
+        """The same, with more choices of each input that has choices: files that are to come."""
+
+        def extended(inputs: dict[str, InputInfo]) -> dict[str, InputInfo]:
+            return {
+                name: each.model_copy(update={"choices": (*each.choices, *more)})
+                if each.choices
+                else each
+                for name, each in inputs.items()
+            }
+
+        if not more:
+            return self
+        parts = {"required": extended(self.required), "optional": extended(self.optional)}
+        return self.model_copy(update=parts)
 
 
 class Event(ComfyUIModel):

@@ -118,6 +118,13 @@ def decode_queue(reply: Reply) -> QueueSnapshot:
     )
 
 
+def decode_queue_length(reply: Reply) -> int:
+    """How many prompts run and wait."""
+    answer = _object(reply)
+    with _readable(reply):
+        return int(answer["exec_info"]["queue_remaining"])
+
+
 def decode_history(reply: Reply, prompt_id: str) -> HistoryEntry | None:
     """How the prompt ended; None for one that is unknown, pending, running or forgotten.
 

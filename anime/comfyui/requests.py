@@ -59,6 +59,16 @@ def queue_request() -> Request:
     return Request("GET", "/queue")
 
 
+def queue_length_request() -> Request:
+    """GET /prompt: how many prompts run and wait, without their graphs."""
+    return Request("GET", "/prompt")
+
+
+def forget_request(prompt_id: str) -> Request:
+    """POST /history, taking one ended prompt out."""
+    return _post("/history", {"delete": [prompt_id]})
+
+
 def history_request(prompt_id: str) -> Request:
     """GET /history/{prompt_id}."""
     return Request("GET", f"/history/{quote(prompt_id, safe='')}")

@@ -15,15 +15,31 @@ from anime.comfyui.models import (
     PreviewFrame,
 )
 from anime.comfyui.prompt_cancellation import CancelResult, PromptControl, cancel_prompt
-from anime.core.prompt_state import Finished, Lost, Pending, PromptWatch, RunState, Sighting
+from anime.core.prompt_state import (
+    Finished,
+    Lost,
+    Pending,
+    PromptWatch,
+    Running,
+    RunState,
+    Sighting,
+)
 from anime.core.stall_clock import Stall, StallClock, StallLimits
-from anime.errors import ComfyUIError, ComfyUIUnreachable, PromptLost, RenderStalled
+from anime.errors import (
+    ComfyUIError,
+    ComfyUIRefused,
+    ComfyUIUnreachable,
+    PromptLost,
+    RenderStalled,
+    ServerIdle,
+)
 from anime.retry_policies import HISTORY_AFTER_SUCCESS
 
 LOST_GRACE_SECONDS = 2.0
 STALL_CANCEL_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # most nodes send an event sooner; reconnecting harms none
 
+_START_IT = "Start ComfyUI again; raise ANIME_COMFYUI_WAIT_SECONDS if it needs longer."
 TODO_WHEN_STALLED = {
     Stall.NOTHING_RUNS: "It waited although nothing ran: restart ComfyUI, whose worker has died.",
     Stall.NO_STEP: "Read ComfyUI's log; raise ANIME_STALL_TIMEOUT_SECONDS if it is merely slow.",
@@ -34,12 +50,16 @@ TODO_WHEN_STALLED = {
 
 @dataclass(frozen=True)
 class TrackerTimeouts:
-    """How long to wait, in seconds. `anime.core.stall_clock` explains `stall` and `silence`."""
+    """How long to wait, in seconds. `anime.core.stall_clock` explains `stall` and `silence`.
+
+    `refused`: for a server at whose port nobody listens. It may be starting again.
+    """
 
     poll: float
     stall: float
     silence: float
     unreachable: float
+    refused: float
 
 
 class TrackedServer(PromptControl, Protocol):
@@ -69,6 +89,7 @@ async def follow_prompt(
     Raises:
         PromptLost: the server has forgotten it.
         RenderStalled: no progress for too long; it was cancelled there.
+        ComfyUIRefused: nobody listened there for too long.
         ComfyUIUnreachable: no answer for too long.
     """
     listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
@@ -112,10 +133,12 @@ class PromptTracker:
         self._clock = asyncio.get_running_loop().time
         self._watch = PromptWatch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
         self._last_sighting: Sighting[HistoryEntry] | None = None
+        self._was_running = False
         self._node: str | None = None
         limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
         self._unanswered_since: float | None = None
+        self._refused_since: float | None = None
 
     def own_event(self, event: Event) -> Event | None:
         """The event, if it is this prompt's; None if not. Every socket gets others' progress, too.
@@ -133,6 +156,7 @@ class PromptTracker:
         self._stall_clock.moved()
         match event:
             case NodeExecuting():
+                self._was_running = True
                 self._node = event.node
                 self._stall_clock.entered(event.node)
             case NodeProgressed():
@@ -170,9 +194,10 @@ class PromptTracker:
     async def _update(self, sighting: Sighting[HistoryEntry]) -> RunState[HistoryEntry]:
         """The prompt's state after this poll. Waiting behind a prompt that runs is no stall."""
         now = self._clock()
-        self._unanswered_since = None
+        self._unanswered_since = self._refused_since = None
         self._stall_clock.looked(at=now, deaf_seconds=self._listener.disconnected_seconds)
         self._watch = self._watch.saw(sighting, at=now)
+        self._was_running |= isinstance(sighting, Running)
         state = self._watch.state
         if isinstance(state, Lost):
             raise self._lost_error(state)
@@ -188,20 +213,36 @@ class PromptTracker:
         self._stall_clock.not_answered(at=self._clock())
         if self._unanswered_since is None:
             self._unanswered_since = asked_at
-        silence = self._clock() - self._unanswered_since
+        is_refused = isinstance(fault, ComfyUIRefused)
+        self._refused_since = (self._refused_since or asked_at) if is_refused else None
+        now = self._clock()
+        if self._refused_since and now - self._refused_since >= self._timeouts.refused:
+            raise self._refused_error(now - self._refused_since) from fault
+        silence = now - self._unanswered_since
         if silence >= self._timeouts.unreachable:
             raise ComfyUIUnreachable(
                 f"{self._client.name} has not answered for {silence:.0f} s, while it had prompt "
                 f"{self._prompt_id}.",
-                "Start ComfyUI again; raise ANIME_COMFYUI_WAIT_SECONDS if it needs longer.",
+                _START_IT,
             ) from fault
+
+    def _refused_error(self, seconds: float) -> ComfyUIRefused:
+        error = ComfyUIRefused(
+            f"{self._client.name} is dead: nobody has listened there for {seconds:.0f} s. It had "
+            f"prompt {self._prompt_id}.",
+            _START_IT,
+        )
+        error.was_rendering = self._was_running
+        return error
 
     def _lost_error(self, state: Lost) -> PromptLost:
         why = "it restarted" if state.restarted else "it restarted, or somebody removed it"
-        return PromptLost(
+        error = PromptLost(
             f"{self._client.name} no longer knows prompt {self._prompt_id}: {why}.",
             "Send it again, under a new id.",
         )
+        error.was_rendering = state.restarted and self._was_running
+        return error
 
     async def _cancel_stalled(self, stall: Stall) -> RunState[HistoryEntry]:
         """How it ended, if it did so just now.
@@ -226,7 +267,9 @@ class PromptTracker:
         todo = TODO_WHEN_STALLED[stall]
         if stall is not Stall.NOTHING_RUNS and result is CancelResult.STILL_RUNNING:
             todo = "It does not stop either: restart ComfyUI."
-        return RenderStalled(
+        is_idle = stall is Stall.NOTHING_RUNS and result is CancelResult.REMOVED
+        kind = ServerIdle if is_idle else RenderStalled
+        return kind(
             f"Prompt {self._prompt_id} made no progress at {self._client.name} for "
             f"{self._stall_clock.silent_seconds:.0f} s.",
             todo,

@@ -203,6 +203,9 @@ class Binding(BaseModel):
         default=None, description="The node whose files are the job's; left out: all that save."
     )
     vram_mb: int | None = Field(default=None, ge=0, description="Left out: ANIME_MIN_VRAM_MB.")
+    server: str | None = Field(
+        default=None, min_length=1, description="Name or label of the server; left out: any."
+    )
     needs_prompt: bool = Field(
         default=True, description="False where the prompt is no more than a caption."
     )

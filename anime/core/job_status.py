@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Terminal states are final."""
+    """Where a job stands. From a final state only a person brings it back: a failed one."""
 
     QUEUED = "queued"  # written down, no run has taken it yet
     PROCESSING = "processing"  # a run holds its lease; `stage` says how far it is
@@ -15,8 +15,8 @@ class JobStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether no other state can follow."""
-        return not NEXT[self]
+        """Whether no other state follows by itself."""
+        return self in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 class Stage(StrEnum):
@@ -62,7 +62,7 @@ class FailureKind(StrEnum):
     NODE_ERROR = "node_error"
     INTERRUPTED = "interrupted"  # by somebody at ComfyUI; our own cancellations are no failures
     STORAGE = "storage"
-    QUARANTINED = "quarantined"
+    QUARANTINED = "quarantined"  # ComfyUI died of it again and again
     INTERNAL = "internal"
 
 
@@ -82,7 +82,7 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     # A render that ends before the interrupt reaches it has made its files: it is completed.
     JobStatus.CANCELLING: frozenset({JobStatus.CANCELLED, JobStatus.COMPLETED, JobStatus.FAILED}),
     JobStatus.COMPLETED: frozenset(),
-    JobStatus.FAILED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),  # a person requeues it
     JobStatus.CANCELLED: frozenset(),
 }
 

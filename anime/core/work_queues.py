@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-MAINTENANCE_LIMIT = 2  # a sweep of hours, and the cleanup beside it
+MAINTENANCE_LIMIT = 3  # a sweep of hours, the cleanup beside it, and the monitor
 
 
 class WorkQueue(StrEnum):

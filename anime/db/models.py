@@ -137,10 +137,14 @@ class ProductionJob(Base):
     stage: Mapped[Stage | None] = mapped_column(words(Stage, "stage"))
     progress: Mapped[int] = mapped_column(server_default=text("0"))
     attempt: Mapped[int] = mapped_column(server_default=text("1"))
+    # Attempts up to this one do not count: somebody requeued the job after them.
+    attempts_before: Mapped[int] = mapped_column(server_default=text("0"))
     prompt_id: Mapped[UUID | None]
     comfyui_url: Mapped[str | None]
     flow_run_id: Mapped[UUID | None]
     run_number: Mapped[int] = mapped_column(server_default=text("1"))  # of the runs dispatched
+    # Runs of it that ended, or lost it, before it had ended; those that were deleted do not count.
+    lost_runs: Mapped[int] = mapped_column(server_default=text("0"))
     batch_run_id: Mapped[UUID | None]  # the batch that created it, and renders it itself
 
     lease_owner: Mapped[UUID | None]
@@ -164,15 +168,25 @@ class RenderSlot(Base):
     """A slot: one of the prompts in flight at one ComfyUI server, held or waited for.
 
     It belongs to its run for as long as the run shows life: past `expires_at` the row counts
-    for nothing. `asked_at` is the order of the line, `held_since` is empty while it waits.
+    for nothing. `asked_at` is the order of the line; `server` and `held_since` are empty while it
+    waits. `estimates` has the servers that can run it, each with the seconds of the render and of
+    the load of `model`. `running_since`: the slots say that it is the one that renders there.
     """
 
     __tablename__ = "render_places"
     __table_args__ = (Index(None, "server", "held_since"),)
 
     job_id: Mapped[UUID] = mapped_column(primary_key=True)
-    server: Mapped[str]
+    server: Mapped[str | None]
     fence: Mapped[int] = mapped_column(BigInteger)  # of the job's lease: the older run yields
+    model: Mapped[str] = mapped_column(server_default="")
+    estimates: Mapped[dict[str, list[float]]] = mapped_column(
+        JSONB, server_default=text("'{}'::jsonb")
+    )
+    expected_seconds: Mapped[float | None]  # of the render, with the load if it needs one
+    holds_model: Mapped[bool | None]  # the server held it when it gave the slot
+    reason: Mapped[str] = mapped_column(server_default="")  # why that server
+    running_since: Mapped[datetime | None]
     is_interactive: Mapped[bool]
     asked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     held_since: Mapped[datetime | None]

@@ -21,6 +21,9 @@ _log = logging.getLogger(__name__)
 SLOT = "place "  # the job has got a slot at ComfyUI
 STOP = "stop "  # somebody asked to stop the job
 
+# What is called out without a job's id.
+MONITOR = "monitor"  # a run has given up its job: another one is to go on with it
+
 CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
 CHECK_TIMEOUT_SECONDS = 5.0
 

@@ -1,1 +1,1 @@
-"""A job from its request to its end: submitted, dispatched, reconciled, cancelled."""
+"""A job from its request to its end: submitted, dispatched, monitored, cancelled."""

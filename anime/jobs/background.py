@@ -1,12 +1,14 @@
-"""The work behind the job service: dispatching, reconciling, reading the Redis list."""
+"""The work behind the job service: dispatch, the monitor, watching servers, the Redis list."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anime.jobs.reconciler import Reconciler
+from anime.jobs.low_disk import DiskGuard
+from anime.jobs.monitor import Monitor
 from anime.jobs.redis_queue import RedisQueueConsumer
+from anime.jobs.servers.watcher import ServerWatcher
 from anime.jobs.service import JobService
 from anime.retry_policies import cancel_until_ended
 from anime.settings.addresses import redis_address
@@ -19,12 +21,14 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def background_work(service: JobService, *, takes_redis_queue: bool) -> AsyncIterator[None]:
-    """Dispatch and reconcile runs for as long as the block lasts.
+    """Dispatch runs and look after jobs and servers for as long as the block lasts.
 
     `takes_redis_queue`: jobs that other programs put into Redis are submitted, too.
     """
     work = [service.dispatcher.run_forever() for _ in range(DISPATCHERS)]
-    work.append(reconciler_of(service).run_forever())
+    work.append(ServerWatcher(service.database, service.settings).run_forever())
+    work.append(DiskGuard(service.database, service.settings).run_forever())
+    work.append(monitor_of(service).run_forever())
     url = redis_address(service.settings)
     if takes_redis_queue and url is not None:
         work.append(RedisQueueConsumer(url, service).consume())
@@ -38,9 +42,14 @@ async def background_work(service: JobService, *, takes_redis_queue: bool) -> As
         await cancel_until_ended(*tasks)
 
 
-def reconciler_of(service: JobService) -> Reconciler:
-    """The reconciler of this service's jobs."""
-    return Reconciler(service.database, service.dispatcher, service.canceller)
+def monitor_of(service: JobService) -> Monitor:
+    """The monitor of this service's jobs."""
+    return Monitor(
+        service.database,
+        service.dispatcher,
+        service.canceller,
+        lease_seconds=service.settings.lease_seconds,
+    )
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Self
 from uuid import UUID
@@ -24,7 +25,7 @@ from anime.settings import Settings
 DEPLOYMENT = "generate/generate"
 BATCH_DEPLOYMENT = "batch/batch"
 INTERACTIVE_FROM = 50  # priority from which somebody is taken to be waiting
-MAX_QUEUED = 1000  # the reconciler finds any further ones in the database
+MAX_QUEUED = 1000  # the monitor finds any further ones in the database
 BURST_SIZE = 4  # jobs that wait: more than people send at the same moment
 BURST_SECONDS = 0.1  # a request so short ago is taken for a part of a burst
 PAUSE_FACTOR = 3.0  # in a burst: the pause after a dispatch, in times of what that took
@@ -46,7 +47,7 @@ def _queue_of(request: GenerationRequest) -> WorkQueue:
 class RunDispatcher:
     """Starts runs over one connection that stays open. To be used in `async with`.
 
-    A dispatch may be lost here at any moment: then its job's row has no run, and the reconciler
+    A dispatch may be lost here at any moment: then its job's row has no run, and the monitor
     dispatches it. It may also come twice: Prefect recognises its idempotency key.
     """
 
@@ -108,6 +109,13 @@ class RunDispatcher:
             PrefectUnavailable: there is no run yet.
             DatabaseUnavailable: there is a run, but the job's row does not name it.
         """
+        run_id = await self.start(dispatch)
+        if run_id is not None:
+            await self.remember({run_id: dispatch})
+        return run_id
+
+    async def start(self, dispatch: Dispatch) -> UUID | None:
+        """The same, but the job's row does not name its run yet. Raises as `dispatch` does."""
         try:
             request = dispatch.request
         except ValidationError as fault:
@@ -115,11 +123,18 @@ class RunDispatcher:
             return None
         run_id = await self._start(dispatch, request)
         await self._publisher.notify_worker(self._settings.work_pool)
-        async with self._database.session_scope() as session:
-            status = await DispatchRepository(session).remember_run(dispatch, run_id)
-        if status is JobStatus.CANCELLED:
-            await self.api.cancel_run(run_id, "Its job was cancelled.")
         return run_id
+
+    async def remember(self, runs: Mapping[UUID, Dispatch]) -> None:
+        """Record the new runs, by id; that of a job cancelled meanwhile is cancelled.
+
+        Raises as `dispatch` does.
+        """
+        async with self._database.session_scope() as session:
+            states = await DispatchRepository(session).remember_runs(runs)
+        for run_id, dispatch in runs.items():
+            if states.get(dispatch.job_id) is JobStatus.CANCELLED:
+                await self.api.cancel_run(run_id, "Its job was cancelled.")
 
     async def dispatch_batch(self, batch: BatchRequest, *, key: str) -> UUID:
         """The id of the batch's run. Raises PrefectUnavailable: there is none."""
@@ -159,7 +174,7 @@ class RunDispatcher:
                 await self._waiting.join()
 
     def _forget_all(self) -> None:
-        """Leave what is queued to the reconciler, which retries less and less often."""
+        """Leave what is queued to the monitor, which retries less and less often."""
         while not self._waiting.empty():
             self._waiting.get_nowait()
             self._waiting.task_done()

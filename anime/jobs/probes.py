@@ -4,7 +4,7 @@ A check returns what it found in a sentence, or raises what is wrong and what to
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -12,7 +12,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.assets.store import AssetStore
+from anime.comfyui.address import address_to_use
 from anime.comfyui.client import ComfyUIClient
+from anime.core.servers import EVERYTHING
+from anime.db.repositories import PauseRepository, ServerRepository
 from anime.db.repositories.revisions import NEWEST_REVISION, RevisionRepository
 from anime.db.session import Database
 from anime.errors import (
@@ -25,16 +28,17 @@ from anime.errors import (
 from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
 from anime.settings import Settings
-from anime.settings.addresses import redis_address
+from anime.settings.addresses import comfyui_addresses, redis_address
 
 CONNECT_SECONDS = 2.0
+DATABASE_SECONDS = 1.0  # for the list of servers, in a check that has other things to ask
 DEPLOYMENTS = (DEPLOYMENT, BATCH_DEPLOYMENT)
 MB = 2**20
 _library_checks: dict[Path, asyncio.Task[None]] = {}
 
 
 class CheckResult(BaseModel):
-    """What one check found; `todo` is empty when all is well."""
+    """What one check found. `todo` is empty when all is well; with `ok`, it is a warning."""
 
     system: str
     ok: bool
@@ -42,11 +46,17 @@ class CheckResult(BaseModel):
     todo: str = ""
 
 
+class CheckWarning(AnimeError):
+    """Nothing fails of it, but a person should know."""
+
+
 async def result_of(system: str, check: Awaitable[str], timeout_seconds: float) -> CheckResult:
     """What the check found, or what is wrong; a failure if it takes longer."""
     try:
         async with asyncio.timeout(timeout_seconds):
             return CheckResult(system=system, ok=True, detail=await check)
+    except CheckWarning as warning:
+        return CheckResult(system=system, ok=True, detail=warning.what, todo=warning.todo)
     except AnimeError as error:
         return CheckResult(system=system, ok=False, detail=error.what, todo=error.todo)
     except TimeoutError:
@@ -90,6 +100,49 @@ async def check_redis(settings: Settings) -> str:
             f"Redis does not answer: {fault}.", "Start it, or correct ANIME_REDIS_URL."
         ) from fault
     return f"answers, version {version}"
+
+
+async def check_servers(settings: Settings, database: Database, timeout_seconds: float) -> str:
+    """A ComfyUI server can take a job: it answers, has a model, and is neither drained nor paused.
+
+    While PostgreSQL does not answer, or no server is registered, those of the settings are asked.
+    """
+    addresses = await _usable_addresses(settings, database)
+    found = await asyncio.gather(
+        *(
+            result_of("", check_comfyui(each, timeout_seconds), 2 * timeout_seconds)
+            for each in addresses
+        )
+    )
+    if able := [each.detail for each in found if each.ok]:
+        return "; ".join(able)
+    raise ConfigurationError(" ".join(each.detail for each in found), found[0].todo)
+
+
+async def _usable_addresses(settings: Settings, database: Database) -> Sequence[str]:
+    """The addresses of the servers that may be given jobs, at least one.
+
+    Raises:
+        ConfigurationError: none is known, or all are drained, paused or at fault.
+    """
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS), database.reading() as session:
+            servers = ServerRepository(session)
+            known, usable = await servers.list_all(), await servers.not_held_back()
+            pauses = await PauseRepository(session).in_force()
+    except (DatabaseUnavailable, TimeoutError):
+        return comfyui_addresses(settings)
+    if everything := [each for each in pauses if each.scope == EVERYTHING]:
+        raise ConfigurationError(f"{everything[0].describe()}.", "`anime resume` ends it.")
+    if not known:
+        return comfyui_addresses(settings)
+    if not usable:
+        states = ", ".join(f"{each.name} is {each.health}" for each in known)
+        raise ConfigurationError(
+            f"Every ComfyUI server is drained, paused or at fault: {states}.",
+            "`anime servers` shows them, `anime servers resume NAME` gives one prompts again.",
+        )
+    return [address_to_use(each.url, settings.comfyui_urls) for each in usable]
 
 
 async def check_comfyui(address: str, timeout_seconds: float) -> str:

@@ -8,7 +8,14 @@ from uuid import UUID
 
 from anime.core.batches import BatchRequest, expand, kind_of
 from anime.core.job_status import JobStatus
-from anime.db.repositories import Dispatch, JobList, JobQuery
+from anime.db.repositories import (
+    Dispatch,
+    DispatchRepository,
+    JobList,
+    JobQuery,
+    JobRepository,
+    TimelineRepository,
+)
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
 from anime.jobs.admission import Admission, QueueLimit
@@ -16,7 +23,7 @@ from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.lookup import JobLookup
 from anime.progress.publisher import ProgressPublisher
-from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
+from anime.schemas import Cancellation, GenerationRequest, JobSnapshot, TimelineEntry
 from anime.settings import Settings
 from anime.settings.addresses import database_address, redis_address
 from anime.webhooks.policy import check_webhook
@@ -97,6 +104,35 @@ class JobService:
         """The jobs that fit, newest first, and the cursor of the next page. Raises as `JobList`."""
         async with self.database.session_scope() as session:
             return await JobList(session).page(query, limit=limit, cursor=cursor)
+
+    async def requeue(self, job_id: UUID) -> JobSnapshot | None:
+        """The job, which waits again; None if it has not failed, so that nothing is changed.
+
+        Its run is dispatched now, or by the monitor. Raises NotFound if there is no such job.
+        """
+        async with self.database.session_scope() as session:
+            jobs = JobRepository(session)
+            if not await jobs.requeue(job_id):
+                await jobs.get(job_id)
+                return None
+            job, request = await jobs.get(job_id), await jobs.request_of(job_id)
+        await self.publisher.announce_again(job, request)
+        async with self.database.session_scope() as session:
+            waiting = await DispatchRepository(session).without_run([job_id])
+        for dispatch in waiting:
+            try:
+                await self.dispatcher.dispatch(dispatch)
+            except (PrefectUnavailable, DatabaseUnavailable) as fault:
+                _log.warning("Job %s stays queued until the monitor finds it: %s", job_id, fault)
+        return job
+
+    async def timeline(self, job_id: UUID) -> list[TimelineEntry]:
+        """What happened to the job, the oldest entry first. Raises as `JobLookup.get`."""
+        async with self.database.reading() as session:
+            entries = await TimelineRepository(session).of_job(job_id)
+        if not entries:
+            await self.lookup.get(job_id)
+        return entries
 
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Raises as `JobCanceller.cancel`."""

@@ -6,6 +6,7 @@ a run. https://docs.prefect.io/v3/api-ref/rest-api
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Self
 from uuid import UUID
@@ -21,6 +22,7 @@ from anime.settings import Settings, resolve_reference
 TIMEOUT_SECONDS = 5.0
 RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
 _FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+_WAITING_STATES = frozenset({"SCHEDULED", "PAUSED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,17 @@ class RunState:
 
     type: str
     message: str
+    since: datetime | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether the run has ended, in whatever way."""
         return self.type in _FINAL_STATES
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run waits for a worker, or for a person to let it go on."""
+        return self.type in _WAITING_STATES
 
 
 class PrefectApi:
@@ -121,23 +129,30 @@ class PrefectApi:
         found = await self._request("GET", f"/flow_runs/{run_id}", not_found=f"has no run {run_id}")
         return _state_of(found)
 
-    async def ended_runs(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
-        """The final states of those of the runs that have ended; at most 200 runs at a time."""
-        filters: dict[str, JsonValue] = {
-            "id": {"any_": [str(run_id) for run_id in run_ids]},
-            "state": {"type": {"any_": [*_FINAL_STATES]}},
-        }
-        body: dict[str, JsonValue] = {"flow_runs": filters, "limit": RUNS_PER_REQUEST}
+    async def run_states(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
+        """The states of those of the runs that are there; at most 200 runs at a time."""
+        body: dict[str, JsonValue] = {"flow_runs": _filter(run_ids), "limit": RUNS_PER_REQUEST}
         found = await self._request("POST", "/flow_runs/filter", body=body)
         return {UUID(run["id"]): _state_of(run) for run in found}
 
+    async def count_waiting(self, run_ids: Sequence[UUID]) -> int:
+        """How many of the runs wait for a worker; any number of runs costs one request."""
+        waits: JsonValue = {"type": {"any_": [*_WAITING_STATES]}}
+        body: dict[str, JsonValue] = {"flow_runs": _filter(run_ids) | {"state": waits}}
+        return int(await self._request("POST", "/flow_runs/count", body=body))
+
     async def cancel_run(self, run_id: UUID, why: str) -> None:
         """Set the run to Cancelled unless it has ended. Doing so twice is harmless."""
-        if (await self.run_state(run_id)).is_final:
-            return
-        state: JsonValue = {"type": "CANCELLED", "name": "Cancelled", "message": why}
-        path = f"/flow_runs/{run_id}/set_state"
-        await self._request("POST", path, body={"state": state, "force": True})
+        await self._end_run(run_id, {"type": "CANCELLED", "name": "Cancelled", "message": why})
+
+    async def crash_run(self, run_id: UUID, why: str) -> None:
+        """Set the run to Crashed unless it has ended. Doing so twice is harmless."""
+        await self._end_run(run_id, {"type": "CRASHED", "name": "Crashed", "message": why})
+
+    async def _end_run(self, run_id: UUID, state: JsonValue) -> None:
+        if not (await self.run_state(run_id)).is_final:
+            path = f"/flow_runs/{run_id}/set_state"
+            await self._request("POST", path, body={"state": state, "force": True})
 
     async def work_pool_status(self, name: str) -> str:
         """READY when a worker polls the pool, else NOT_READY or PAUSED."""
@@ -191,6 +206,15 @@ class PrefectApi:
         )
 
 
+def _filter(run_ids: Sequence[UUID]) -> dict[str, JsonValue]:
+    return {"id": {"any_": [str(run_id) for run_id in run_ids]}}
+
+
 def _state_of(run: Mapping[str, Any]) -> RunState:  # JSON of Prefect
     state = run.get("state") or {}
-    return RunState(type=str(state.get("type", "PENDING")), message=str(state.get("message") or ""))
+    since = state.get("timestamp")
+    return RunState(
+        type=str(state.get("type", "PENDING")),
+        message=str(state.get("message") or ""),
+        since=datetime.fromisoformat(since) if isinstance(since, str) else None,
+    )

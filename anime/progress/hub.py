@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.core.event_sequence import EventSequence
+from anime.core.job_status import JobStatus
 from anime.progress.subscription import Sink, Subscription
 from anime.progress.websocket_messages import Update, preview_frame
 from anime.schemas import Preview, ProgressEvent
@@ -110,6 +111,8 @@ class Hub:
     def _deliver_to_watchers(self, update: Update) -> None:
         event = update.event
         sequence = self._sequences.get(event.job_id, EventSequence())
+        if sequence.is_final and _is_requeued(event, sequence):
+            sequence = EventSequence()
         if not sequence.follows(event):
             return
         sent = sequence.in_order(event)
@@ -121,3 +124,9 @@ class Hub:
         for watcher in self._watchers:
             if not watcher.follows(event.job_id):
                 watcher.put(new)
+
+
+def _is_requeued(event: ProgressEvent, ended: EventSequence) -> bool:
+    """Whether the event is the first of a job that had ended and waits again."""
+    is_newer = ended.told_at is None or event.timestamp > ended.told_at
+    return event.status is JobStatus.QUEUED and event.seq == 1 and is_newer

@@ -127,6 +127,13 @@ class ProgressPublisher:
         )
         await self._send(event, once=_identity(job, request), first_only=True)
 
+    async def announce_again(self, job: JobSnapshot, request: GenerationRequest) -> None:
+        """Publish a first event once more, of a job that had ended and waits again."""
+        if self._redis is not None:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _in_own_task(_forget(self._redis, job.id), TIMEOUT_SECONDS)
+        await self.announce(job, request)
+
     async def is_preview_requested(self, job_id: UUID) -> bool:
         """Whether somebody wants previews of the job, or of all jobs, now."""
         keys = preview_request_key(job_id), preview_request_key(None)
@@ -241,6 +248,10 @@ async def _in_own_task(work: Coroutine[None, None, T], timeout_seconds: float | 
 
 async def _notify(redis: Redis, work_pool: str) -> None:
     await redis.publish(worker_channel(work_pool), b"")
+
+
+async def _forget(redis: Redis, job_id: UUID) -> None:
+    await redis.delete(job_hash(job_id))
 
 
 async def _count(redis: Redis, *keys: str) -> int:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from uuid import uuid4
 
 from starlette.applications import Starlette
@@ -17,6 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.events import EventClient, message
+from anime.rehearsal.fault_middleware import FaultMiddleware
+from anime.rehearsal.faults import Faults
 from anime.rehearsal.file_routes import FileRoutes
 from anime.rehearsal.job_routes import JobRoutes
 from anime.rehearsal.middleware import RehearsalMiddleware
@@ -50,11 +53,15 @@ def build_app(config: RehearsalConfig) -> Starlette:
 
     app = Starlette(
         routes=[Mount("/api", Router((*routes, *job_routes), redirect_slashes=False)), *routes],
-        middleware=[Middleware(RehearsalMiddleware, profile=config.profile)],
+        middleware=[
+            Middleware(FaultMiddleware, injector=worker.injector),
+            Middleware(RehearsalMiddleware, profile=config.profile),
+        ],
         exception_handlers={HTTPException: _error_reply},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.injector = worker.injector
     return app
 
 
@@ -69,7 +76,7 @@ class RehearsalSocket:
         await socket.accept()
         client = EventClient(socket.query_params.get("clientId") or uuid4().hex)
         self._send_first_messages(client)
-        sending = asyncio.create_task(_send_all(socket, client))
+        sending = asyncio.create_task(_send_all(socket, client, self._worker.config.faults))
         try:
             await _receive_all(socket, client, FEATURES[self._worker.config.profile])
         finally:
@@ -86,10 +93,15 @@ class RehearsalSocket:
             client.outbox.put_nowait(message("executing", {"node": state.node_id}))
 
 
-async def _send_all(socket: WebSocket, client: EventClient) -> None:
+async def _send_all(socket: WebSocket, client: EventClient, faults: Faults) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):  # the client has disconnected
-        while True:
+        for sent in count():
+            if sent == faults.close_sockets_after:
+                await socket.close()
+                return
             frame = await client.outbox.get()
+            if faults.silent_sockets and sent:
+                continue
             if isinstance(frame, bytes):
                 await socket.send_bytes(frame)
             else:

@@ -26,6 +26,12 @@ class RehearsalConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_dir: Path = Field(description="Folder of output/, input/ and temp/; made if missing.")
+    output_dir: Path | None = Field(
+        default=None, description="Output folder that is shared with other servers."
+    )
+    log: Path | None = Field(
+        default=None, description="File that gets a line for each prompt taken, begun and ended."
+    )
     profile: Profile = Field(
         default=Profile.V0_33, description="The version of ComfyUI that the server answers as."
     )
@@ -64,7 +70,8 @@ class RehearsalConfig(BaseModel):
     @property
     def folders(self) -> dict[str, Path]:
         """The three folders that `type` names in /view, uploads and outputs."""
-        return {name: self.data_dir.resolve() / name for name in ("output", "input", "temp")}
+        own = {name: self.data_dir.resolve() / name for name in ("output", "input", "temp")}
+        return own | ({"output": self.output_dir.resolve()} if self.output_dir else {})
 
     def model_names(self, folder: str) -> tuple[str, ...]:
         """The models in a folder of ComfyUI's models; each folder has at least one."""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ANNOTATION = re.compile(r"(?P<name>.*) \[(?P<folder>output|input|temp)\]", re.DOTALL)
@@ -42,6 +42,14 @@ def input_exists(folders: Mapping[str, Path], name: str) -> bool:
         return annotated_path(folders, name).is_file()
     except FileNotFoundError:
         return False
+
+
+def listed_files(folders: Mapping[str, Path], ui: Mapping[str, object]) -> Iterator[Path]:
+    """The files that a node's outputs name."""
+    for listed in ui.values():
+        for file in listed if isinstance(listed, list) else ():
+            if isinstance(file, dict) and "filename" in file:
+                yield folders[file["type"]] / file["subfolder"] / file["filename"]
 
 
 def content_hash(path: Path) -> str:

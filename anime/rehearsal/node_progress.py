@@ -48,6 +48,11 @@ class PromptProgress:
         """Report that the node has ended because its result was cached."""
         self._set(node_id, 1, 1, "finished")
 
+    def send_all(self) -> None:
+        """Send the latest progress of all its nodes."""
+        payload = {"prompt_id": self._prompt_id, "nodes": self._nodes}
+        self._sockets.send("progress_state", payload, self._client_id)
+
     def _set(self, node_id: str, value: float, maximum: float, state: str) -> None:
         self._nodes[node_id] = {
             "value": value,
@@ -59,8 +64,7 @@ class PromptProgress:
             "parent_node_id": None,
             "real_node_id": node_id,
         }
-        payload = {"prompt_id": self._prompt_id, "nodes": self._nodes}
-        self._sockets.send("progress_state", payload, self._client_id)
+        self.send_all()
 
     def _send_preview(self, node_id: str, jpeg: bytes) -> None:
         metadata = {

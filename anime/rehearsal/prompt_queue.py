@@ -6,7 +6,10 @@ ids are not unique, `queue_pending` is a heap, history drops the oldest.
 
 import asyncio
 import heapq
+import json
 from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
+from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
 
@@ -22,12 +25,14 @@ MAX_HISTORY_ENTRIES = 10_001  # entries of history; ComfyUI means 10,000 and kee
 class PromptQueue:
     """Prompts in the order in which they will run: lowest number first, then by id."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
-        self.pending: list[QueueItem] = []
+    def __init__(self, on_change: Callable[[], None], waiting: Iterable[QueueItem] = ()) -> None:
+        self.pending: list[QueueItem] = sorted(waiting, key=itemgetter(0, 1))
         self.running: QueueItem | None = None
         self.wake = asyncio.Event()
         self._on_change = on_change
-        self._counter = 0
+        self._counter = max((int(item[0]) + 1 for item in self.pending), default=0)
+        if self.pending:
+            self.wake.set()
 
     @property
     def remaining(self) -> int:
@@ -87,6 +92,25 @@ class PromptQueue:
         """Remove all waiting prompts."""
         self.pending.clear()
         self._on_change()
+
+
+class KeptQueue:
+    """The file in which a server that returns with its old queue keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "queue.json"
+
+    def write(self, queue: PromptQueue) -> None:
+        """Keep the running prompt and the waiting ones."""
+        running = [queue.running] if queue.running else []
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps([*running, *queue.pending]))
+        temporary.replace(self._path)
+
+    def read(self) -> list[QueueItem]:
+        """What was kept."""
+        items = json.loads(self._path.read_text()) if self._path.exists() else ()
+        return [tuple(item) for item in items]
 
 
 class History:

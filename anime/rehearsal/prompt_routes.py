@@ -78,6 +78,7 @@ class PromptRoutes:
         if profile is Profile.V0_33:
             extra["create_time"] = time.time_ns() // 1_000_000
         self._worker.queue.put((number, prompt_id, graph, extra, result.outputs))
+        self._worker.log.add("accepted", prompt_id)
         accepted = {"prompt_id": prompt_id, "number": number}
         return json_reply({**accepted, "node_errors": result.node_errors})
 

@@ -13,8 +13,9 @@ from anime.core.graphs import is_link, title_of
 from anime.rehearsal.behaviours import BEHAVIOURS
 from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.events import Sockets
+from anime.rehearsal.fault_injector import FaultInjector
 from anime.rehearsal.faults import SimulatedNodeError
-from anime.rehearsal.folders import annotated_path, content_hash
+from anime.rehearsal.folders import annotated_path, content_hash, listed_files
 from anime.rehearsal.generic_node import pass_on
 from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_calls import NodeCall, NodeResult
@@ -42,6 +43,7 @@ class RehearsalState:
     types: Mapping[str, NodeType]
     sockets: Sockets
     gpu: Gpu
+    injector: FaultInjector
     cached_results: dict[str, NodeResult] = field(default_factory=dict)
     """Results of the last prompt's nodes, by signature."""
     client_id: str | None = None
@@ -130,8 +132,11 @@ class PromptRun:
         node = {"node": node_id, "display_node": node_id, "prompt_id": self.prompt_id}
         self._send("executing", node)
         class_type = self.graph[node_id]["class_type"]
-        self.state.config.faults.before_node(class_type)
-        return await BEHAVIOURS.get(class_type, pass_on)(self._call(node_id))
+        self.state.injector.before_node(class_type, self.graph)
+        result = await BEHAVIOURS.get(class_type, pass_on)(self._call(node_id))
+        for path in listed_files(self.state.config.folders, result.ui or {}):
+            await self.state.injector.spoil_file(path)
+        return result
 
     def _call(self, node_id: str) -> NodeCall:
         async def on_step(step: int, steps: int, frame: Frame) -> None:
@@ -141,6 +146,7 @@ class PromptRun:
                     self.preview_image = await asyncio.to_thread(small_picture, frame)
                 preview = await asyncio.to_thread(preview_jpeg, self.preview_image, step / steps)
             self.progress.step(node_id, step, steps, preview)
+            await self.state.injector.after_step()
             self._raise_if_interrupted()
 
         extra = self.extra_data.get("extra_pnginfo") or {}

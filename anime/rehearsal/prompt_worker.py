@@ -1,15 +1,16 @@
 """Runs the queued prompts one by one, and releases memory between them if /free asked for it."""
 
-import asyncio
 from collections.abc import Mapping
 
 from anime.errors import ComfyUIError
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.events import Sockets
+from anime.rehearsal.fault_injector import FaultInjector
 from anime.rehearsal.gpu import Gpu
 from anime.rehearsal.node_types import JsonObject, NodeType
 from anime.rehearsal.nodes import node_catalogue
-from anime.rehearsal.prompt_queue import History, PromptQueue, QueueItem
+from anime.rehearsal.prompt_log import PromptLog
+from anime.rehearsal.prompt_queue import History, KeptQueue, PromptQueue, QueueItem
 from anime.rehearsal.prompt_run import PromptRun, RehearsalState
 
 
@@ -20,10 +21,12 @@ class PromptWorker:
         self.config = config
         self.types: Mapping[str, NodeType] = node_catalogue(config)
         self.sockets = Sockets()
-        self.state = RehearsalState(
-            config, self.types, self.sockets, Gpu(config.vram_total_mb, config.load_seconds)
-        )
-        self.queue = PromptQueue(self._broadcast_status)
+        self.injector = FaultInjector(config.faults)
+        gpu = Gpu(config.vram_total_mb, config.load_seconds)
+        self.state = RehearsalState(config, self.types, self.sockets, gpu, self.injector)
+        self.log = PromptLog(config.log, config.data_dir.name)
+        self._kept = KeptQueue(config.data_dir) if config.faults.keep_queue else None
+        self.queue = PromptQueue(self._on_queue_change, self._kept.read() if self._kept else ())
         self.history = History()
         self._unload_models = False
         self._free_memory = False
@@ -61,9 +64,11 @@ class PromptWorker:
             await self.queue.wake.wait()
             self.queue.wake.clear()
             self._free_if_asked()
+            await self.injector.before_prompt()
             while item := self._next():
                 await self._run(item)
                 self._free_if_asked()
+                await self.injector.before_prompt()
 
     def _next(self) -> QueueItem | None:
         try:
@@ -75,12 +80,21 @@ class PromptWorker:
             ) from fault
 
     async def _run(self, item: QueueItem) -> None:
+        faults = self.config.faults
         run = PromptRun(item, self.state)
+        self.log.add("started", run.prompt_id)
         entry = await run.execute()
-        await asyncio.sleep(self.config.faults.history_delay_seconds)
-        self.history.add(run.prompt_id, entry)
+        self.log.add("succeeded" if entry["status"]["completed"] else "failed", run.prompt_id)
+        await self.injector.after_prompt()
+        if faults.odd_history:
+            entry["status"] = None
+        if not faults.lose_history:
+            self.history.add(run.prompt_id, entry)
         self.queue.finish()
         run.close()
+        if faults.stale_events:
+            run.progress.send_all()
+        self.injector.after_answer()
 
     def _free_if_asked(self) -> None:
         if self._unload_models:
@@ -89,5 +103,7 @@ class PromptWorker:
             self.state.cached_results.clear()
         self._unload_models = self._free_memory = False
 
-    def _broadcast_status(self) -> None:
+    def _on_queue_change(self) -> None:
+        if self._kept:
+            self._kept.write(self.queue)
         self.sockets.send("status", {"status": self.status()}, None)

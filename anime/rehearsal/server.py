@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
+from starlette.applications import Starlette
 
 from anime.errors import ConfigurationError, StackError
 from anime.net.sockets import listening_socket
 from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.fault_injector import FaultInjector
+from anime.retry_policies import cancel_until_ended
 
 logger = logging.getLogger(__name__)
 
@@ -48,24 +51,37 @@ async def serving(config: RehearsalConfig) -> AsyncIterator[str]:
             folders cannot be made.
         StackError: the server did not start.
     """
+    await asyncio.sleep(config.faults.start_seconds)
     listener = listening_socket(config.host, config.port, variable="ANIME_REHEARSAL_PORT")
     await asyncio.to_thread(_prepare_folders, config)
-    server = _Server(_uvicorn_config(config))
+    app = build_app(config)
+    server = _Server(_uvicorn_config(app))
     task = asyncio.create_task(server.serve(sockets=[listener]))
+    refusing = asyncio.create_task(_refuse_when_told(server, app.state.injector))
     try:
         await _wait_until_started(server, task)
         host = f"[{config.host}]" if ":" in config.host else config.host
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
+        await cancel_until_ended(refusing)
         server.should_exit = True
         await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
         listener.close()
 
 
-def _uvicorn_config(config: RehearsalConfig) -> uvicorn.Config:
+async def _refuse_when_told(server: uvicorn.Server, injector: FaultInjector) -> None:
+    """Close the listening socket and every connection once none is to be accepted."""
+    await injector.refuses.wait()
+    for listening in server.servers:
+        listening.close()
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
+
+
+def _uvicorn_config(app: Starlette) -> uvicorn.Config:
     """ComfyUI sends no pings and does not compress what it sends."""
     return uvicorn.Config(
-        build_app(config),
+        app,
         ws="auto",
         ws_ping_interval=None,
         ws_per_message_deflate=False,

@@ -15,7 +15,7 @@ from prefect.exceptions import Abort
 from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.core.labels import label_of
 from anime.errors import AnimeError, DatabaseUnavailable, LeaseLost, PrefectUnavailable
-from anime.retry_policies import BATCH_CHILD
+from anime.retry_policies import BATCH_CHILD, cancel_until_ended
 from anime.runs.connections import Connections
 from blocks.studio_blocks import load_blocks
 from tasks.artifacts import ProgressBar
@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 # Beside those in flight: some that are prepared and some whose files are organised meanwhile.
 _EXTRA_CHILDREN = 6
+_SERVERS_SECONDS = 5.0  # between two looks at how many servers there are
 # For how long Prefect and PostgreSQL may be away together before the rest of the batch fails.
 # Either client has retried for minutes itself before it raises.
 _OUTAGE_SECONDS = 1800.0
@@ -52,9 +53,7 @@ async def render_all(
         children = _Children(
             connections, generate, bar, total=len(jobs), ended=len(jobs) - len(missing)
         )
-        async with asyncio.TaskGroup() as group:
-            for job in missing:
-                group.create_task(children.render(job))
+        await children.render_all(missing)
 
 
 class _Children:
@@ -71,11 +70,28 @@ class _Children:
     ) -> None:
         self._connections, self._generate, self._bar = connections, generate, bar
         self._total, self._ended = total, ended
-        self._slots = asyncio.Semaphore(connections.blocks.comfyui.in_flight + _EXTRA_CHILDREN)
+        self._slots = asyncio.Semaphore(_EXTRA_CHILDREN)
+        self._servers = 0
         self._away_since: float | None = None
         self._bar.move(100 * ended // total)
 
-    async def render(self, job: BatchJob) -> None:
+    async def render_all(self, jobs: Sequence[BatchJob]) -> None:
+        """Render them, as many at a time as the servers have slots for, and some more."""
+        async with asyncio.TaskGroup() as group:
+            growth = group.create_task(self._grow_with_the_servers())
+            await asyncio.gather(*(group.create_task(self._render(job)) for job in jobs))
+            await cancel_until_ended(growth)
+
+    async def _grow_with_the_servers(self) -> None:
+        """Have more at a time when servers are added. Fewer servers leave some in line."""
+        while True:
+            servers = max(1, await self._connections.servers.open_count())
+            for _ in range((servers - self._servers) * self._connections.blocks.comfyui.in_flight):
+                self._slots.release()
+            self._servers = max(self._servers, servers)
+            await asyncio.sleep(_SERVERS_SECONDS)
+
+    async def _render(self, job: BatchJob) -> None:
         """Render the job when it is its turn. An error fails this job alone."""
         async with self._slots:
             try:
@@ -88,7 +104,7 @@ class _Children:
     # Twice is harmless: a run finds what an earlier run of its job has done, and goes on.
     async def _render_through_outages(self, job: BatchJob) -> None:
         has_waited, retries = False, count()
-        while isinstance(fault := await _render(job, self._generate), _TRANSIENT):
+        while isinstance(fault := await _fault_of_run(job, self._generate), _TRANSIENT):
             if await has_ended(self._connections.database, job.job_id):
                 return
             if isinstance(fault, LeaseLost):
@@ -124,7 +140,7 @@ class _Children:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
 
 
-async def _render(job: BatchJob, generate: GenerateFlow) -> BaseException | None:
+async def _fault_of_run(job: BatchJob, generate: GenerateFlow) -> BaseException | None:
     """Why the run of that job failed; None when it did not.
 
     Raises:
@@ -161,5 +177,5 @@ async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[
     del flow, state
     job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
     blocks = await load_blocks()
-    async with blocks.database.client() as database, blocks.comfyui.client() as comfy:
-        await cancel_all(database, comfy, job_ids)
+    async with blocks.database.client() as database:
+        await cancel_all(database, blocks.comfyui, job_ids)

@@ -12,7 +12,7 @@ from prefect.states import Cancelled
 
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository
+from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import ComfyUIError, JobCancelled, NotFound
 from anime.retry_policies import RECORD
@@ -53,20 +53,22 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
     job_id = UUID(str(flow_run.parameters.get("job_id") or flow_run.id))
     blocks = await load_blocks()
     async with blocks.database.client() as database, blocks.redis.client() as publisher:
-        job = await RECORD.call(lambda: _request_cancel(database, job_id))
+        job = await RECORD.call(lambda: _request_cancel(database, job_id, flow_run.id))
         if job is None or job.status not in {JobStatus.CANCELLING, JobStatus.CANCELLED}:
             return
-        # A job that does not stop in time stays `cancelling`: the reconciler goes on stopping it.
+        # A job that does not stop in time stays `cancelling`: the monitor goes on stopping it.
         if await _stop_prompt(blocks, job) and await _settle(database, job_id, flow_run.id):
             reporter = Reporter(publisher, job_id)
             reporter.begin(job.attempt)
             await reporter.cancelled()
 
 
-async def _request_cancel(database: Database, job_id: UUID) -> JobSnapshot | None:
-    """The job, cancelled or about to be; None if the run never inserted it."""
+async def _request_cancel(database: Database, job_id: UUID, run_id: UUID) -> JobSnapshot | None:
+    """The job, cancelled or about to be; None if the run never had it, or has it no longer."""
     try:
         async with database.session_scope() as session:
+            if await DispatchRepository(session).is_superseded(job_id, run_id):
+                return None
             return await JobRepository(session).request_cancel(job_id)
     except NotFound:
         return None
@@ -74,10 +76,10 @@ async def _request_cancel(database: Database, job_id: UUID) -> JobSnapshot | Non
 
 async def _stop_prompt(blocks: StudioBlocks, job: JobSnapshot) -> bool:
     """Whether ComfyUI no longer works on the job; true if the server does not answer."""
-    if job.prompt_id is None:
+    if job.prompt_id is None or job.comfyui_url is None:
         return True
     try:
-        async with blocks.comfyui.client() as comfy:
+        async with blocks.comfyui.client(job.comfyui_url) as comfy:
             result = await comfy.cancel(job.prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", job.prompt_id, fault)

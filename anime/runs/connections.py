@@ -8,13 +8,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from anime.assets.store import AssetStore
-from anime.comfyui.client import ComfyUIClient
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
+from anime.runs.server_pool import ServerPool
 from blocks.studio_blocks import StudioBlocks, load_blocks
-from tasks.preflight import PreparedTemplate
 
-_CHECKED_SECONDS = 30.0  # for how long a check of library and server counts
+_CHECKED_SECONDS = 30.0  # for how long a check of the library counts
 
 
 @dataclass
@@ -24,18 +23,15 @@ class Connections:
     blocks: StudioBlocks
     database: Database
     publisher: ProgressPublisher
-    comfy: ComfyUIClient
+    servers: ServerPool
     library: AssetStore
     is_shared: bool
-    comfyui_version: str = ""
-    prepared_templates: dict[str, PreparedTemplate] = field(default_factory=dict)
-    preparation_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     check_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float | None = None  # by time.monotonic()
 
     @property
     def is_checked(self) -> bool:
-        """Whether library and server have passed their checks just now."""
+        """Whether the library has passed its check just now."""
         at = self.checked_at
         return at is not None and time.monotonic() - at < _CHECKED_SECONDS
 
@@ -54,13 +50,13 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
     async with (
         blocks.database.client() as database,
         blocks.redis.client() as publisher,
-        blocks.comfyui.client() as comfy,
+        ServerPool(blocks.comfyui, database) as servers,
     ):
         connections = Connections(
             blocks=blocks,
             database=database,
             publisher=publisher,
-            comfy=comfy,
+            servers=servers,
             library=blocks.library.client(),
             is_shared=is_shared,
         )

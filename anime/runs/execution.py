@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 from prefect import runtime
 
 from anime.assets.store import AssetStore
-from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
+from anime.core.timeline import TimelineKind
 from anime.db.notifications import STOP
-from anime.db.repositories import JobRepository, Lease
+from anime.db.repositories import JobRepository, Lease, TimelineRepository
 from anime.db.session import Database
 from anime.errors import (
     AnimeError,
@@ -27,6 +27,7 @@ from anime.errors import (
 )
 from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
+from anime.runs.server_pool import ServerPool
 from anime.schemas import GenerationRequest
 from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
@@ -41,9 +42,12 @@ _STOP_SECONDS = 60.0  # a node that ignores the interrupt ends by itself
 _UNSTOPPABLE_STAGES = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # the files exist by then
 
 
-@dataclass(frozen=True)
+@dataclass
 class JobExecution:
-    """What a run works with. `lease_or_none` is None if the job had ended before."""
+    """What a run works with. `lease_or_none` is None if the job had ended before.
+
+    `server_url` is the server that the current attempt was sent to; None if it was not.
+    """
 
     job_id: UUID
     request: GenerationRequest
@@ -51,6 +55,7 @@ class JobExecution:
     connections: Connections
     reporter: Reporter
     lease_or_none: Lease | None
+    server_url: str | None = None
 
     @property
     def blocks(self) -> StudioBlocks:
@@ -63,9 +68,9 @@ class JobExecution:
         return self.connections.database
 
     @property
-    def comfy(self) -> ComfyUIClient:
-        """The server that renders."""
-        return self.connections.comfy
+    def servers(self) -> ServerPool:
+        """The servers that may render it."""
+        return self.connections.servers
 
     @property
     def library(self) -> AssetStore:
@@ -125,6 +130,8 @@ async def _lease_job(
         lease_seconds=connections.blocks.database.lease_seconds,
     )
     await connections.publisher.announce(found, request)
+    if lease is not None and lease.fence > 1:
+        await _log_decisions(connections.database, job_id)
     return JobExecution(
         job_id=job_id,
         request=request,
@@ -132,7 +139,18 @@ async def _lease_job(
         connections=connections,
         reporter=Reporter(connections.publisher, job_id, found),
         lease_or_none=lease,
+        server_url=lease.comfyui_url if lease else None,
     )
+
+
+async def _log_decisions(database: Database, job_id: UUID) -> None:
+    """Say in this run's log what was decided about its job before."""
+    with suppress(DatabaseUnavailable):  # it only shows
+        async with database.session_scope() as session:
+            timeline = await TimelineRepository(session).of_job(job_id)
+        for entry in timeline:
+            if entry.kind is TimelineKind.DECISION:
+                _log.info("Decided at %s: %s", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC", entry.message)
 
 
 @asynccontextmanager
@@ -146,7 +164,7 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         if await _stop_render(run):
             await _settle_cancelled(run, lease)
         else:
-            await _release(run, lease)  # the reconciler goes on stopping it
+            await _release(run, lease)  # the monitor goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)
@@ -237,9 +255,12 @@ async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
 
 async def _stop_render(run: JobExecution) -> bool:
     """Whether ComfyUI no longer works on the job; true if the server does not answer."""
+    if run.server_url is None:
+        return True
     prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
+    server = await run.servers.server(run.server_url)
     try:
-        result = await run.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
+        result = await server.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
         return True

@@ -1,99 +1,381 @@
-"""Rendering a job after its preflight: one attempt after another."""
+"""Rendering a job after its preflight: one attempt after another, wherever a server can."""
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from anime.assets.render_result import RenderResult
+from anime.comfyui.models import HistoryEntry
+from anime.core.failure_policy import Remedy, RenderFailure, Trouble, remedy_for
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
 from anime.core.ids import prompt_id_of
+from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
-from anime.core.prompt_state import Absent
-from anime.db.repositories import SlotRequest
-from anime.errors import PromptInterrupted, PromptLost
+from anime.core.prompt_state import Absent, Finished
+from anime.core.recovery import (
+    Adopt,
+    Decision,
+    FilesView,
+    Follow,
+    LeaseView,
+    NextAttempt,
+    PromptView,
+    QuarantineJob,
+    RecoverableJob,
+    RunView,
+    decide,
+)
+from anime.core.render_kind import RenderKind
+from anime.db.repositories import Slot, SlotRequest
+from anime.errors import (
+    ComfyUIError,
+    ComfyUIRefused,
+    ComfyUIUnreachable,
+    GpuFault,
+    InsufficientVram,
+    OutOfVram,
+    PromptInterrupted,
+    PromptLost,
+    PromptQuarantined,
+    ServerIdle,
+)
 from anime.jobs.dispatcher import is_interactive
+from anime.runs.adoption import result_from_files
 from anime.runs.execution import JobExecution
-from anime.runs.preflight import Preflight
+from anime.runs.preflight import Preflight, look_at
+from anime.runs.server_pool import RunServer
 from tasks.comfyui import poll_completion, submit
+from tasks.files import OrganisedOutputs, organise
 from tasks.records import begin_attempt, check_lease
+from tasks.render_records import latch_server, leave_server, note_decision, note_render
 from tasks.slots import hold_slot
+from tasks.vram import check_vram, held_mb
 
 _log = logging.getLogger(__name__)
 
+_DEAD_SECONDS = 10.0  # nobody listens at a server's port for so long: others go on
+_MEASURED_RENDERS = 3  # whose VRAM is measured: such renders hold the same
+_TROUBLES = {
+    PromptLost: Trouble.LOST,
+    PromptInterrupted: Trouble.INTERRUPTED,
+    OutOfVram: Trouble.OUT_OF_MEMORY,
+    InsufficientVram: Trouble.FULL,
+    GpuFault: Trouble.GPU_FAULT,
+    ServerIdle: Trouble.IDLE,
+    ComfyUIRefused: Trouble.DEAD,
+    ComfyUIUnreachable: Trouble.SILENT,
+}
 
-async def render(job: JobExecution, preflight: Preflight) -> RenderResult:
-    """The result of the first attempt that the server does not lose and nobody interrupts there.
+
+async def render_files(
+    job: JobExecution, preflight: Preflight
+) -> tuple[RenderResult, OrganisedOutputs]:
+    """The result of the attempt that came off, and its files in the library.
 
     Raises:
-        PromptLost, PromptInterrupted: that happened in every attempt there may be.
-        ComfyUIError: it failed; see `poll_completion`.
+        ComfyUIError: it failed, and no other attempt can help: see `anime.core.failure_policy`.
     """
-    attempt = await _attempt_to_resume(job)
+    attempts = _Attempts(job, preflight)
     while True:
         try:
-            return await _render_once(job, preflight, attempt)
-        except (PromptLost, PromptInterrupted) as fault:
+            await attempts.look_for_prompt()
+            return await attempts.render()
+        except ComfyUIError as fault:
             # Cancelling the job also stops its prompt, and may be quicker than the heartbeat.
             await check_lease(
                 job.database, job.lease, lease_seconds=job.blocks.database.lease_seconds
             )
-            if attempt >= job.blocks.comfyui.max_attempts:
-                raise
-            attempt += 1
-            _log.warning("%s Submitting it again, as attempt %d.", fault.what, attempt)
+            await attempts.after(fault)
 
 
-async def _attempt_to_resume(job: JobExecution) -> int:
-    """The attempt that an earlier run began, or the next if the server does not know it."""
-    lease = job.lease
-    if lease.prompt_id is None or not isinstance(await job.comfy.find(lease.prompt_id), Absent):
-        return lease.attempt
-    return min(lease.attempt + 1, job.blocks.comfyui.max_attempts)
+class _Attempts:
+    """The attempts at one job: which is next, and at which servers it may be made."""
 
+    def __init__(self, job: JobExecution, preflight: Preflight) -> None:
+        self._job, self._preflight = job, preflight
+        self._number = job.lease.attempt
+        self._avoided = list(job.lease.avoided_servers)
+        self._sent_to = job.lease.comfyui_url if job.lease.prompt_id else None
+        self._bound_to: str | None = None
+        self._only: frozenset[str] | None = None
+        self._server: RunServer | None = None
+        self._adopted: RenderResult | None = None
+        self._freed: set[str] = set()
 
-async def _render_once(job: JobExecution, preflight: Preflight, attempt: int) -> RenderResult:
-    """The result of that attempt, during which the job holds a slot at the server."""
-    server = job.blocks.comfyui
-    job.reporter.begin(attempt)
-    async with hold_slot(job.database, _slot_request_of(job), server.in_flight, job.reporter):
-        prompt_id = prompt_id_of(job.job_id, attempt)
-        graph = preflight.graph(filename_prefix(job.job_id, attempt))
+    @property
+    def _lost(self) -> int:
+        """How many attempts were no moves, with the current one, since it was last requeued."""
+        return max(1, self._number - self._job.lease.attempts_before - len(self._avoided))
+
+    async def look_for_prompt(self) -> None:
+        """Go on with what an earlier run has sent, unless its server has lost it altogether."""
+        url, self._sent_to = self._sent_to, None
+        if url is None:
+            return
+        server = self._server = await self._job.servers.server(url)
+        prompt = await self._prompt_at(server)
+        match await self._decide(server, prompt):
+            case Follow():
+                self._bound_to = url
+            case NextAttempt():
+                self._number += 1
+            # Fail: an attempt that nobody knows of was perhaps never sent, so it is made now.
+
+    async def _prompt_at(self, server: RunServer) -> PromptView:
+        """What the server knows of the current attempt's prompt."""
+        was_requeued = self._number <= self._job.lease.attempts_before
+        try:
+            sighting = await server.comfy.find(prompt_id_of(self._job.job_id, self._number))
+        except ComfyUIUnreachable:
+            # What follows waits for it, or finds that it is dead.
+            return PromptView.FAILED if was_requeued else PromptView.KNOWN
+        if isinstance(sighting, Absent):
+            return PromptView.ABSENT
+        has_failed = isinstance(sighting, Finished) and not sighting.entry.succeeded
+        return PromptView.FAILED if was_requeued and has_failed else PromptView.KNOWN
+
+    async def _decide(self, server: RunServer, prompt: PromptView) -> Decision:
+        """What is to become of the current attempt; `_adopted` is set if its files are there."""
+        job, files = self._job, FilesView.UNASKED
+        if prompt is PromptView.ABSENT:
+            self._adopted = await result_from_files(job, self._preflight, server, self._number)
+            files = FilesView.WHOLE if self._adopted else FilesView.NONE
+        seen = RecoverableJob(
+            JobStatus.PROCESSING,
+            attempt=self._lost,
+            last_attempt=job.blocks.comfyui.max_attempts,
+        )
+        decision = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, prompt, files)
+        if not isinstance(decision, Follow):
+            _log.info("Job %s: %s", job.job_id, decision.why)
+        if isinstance(decision, Adopt):
+            await note_decision(job.database, job.job_id, decision.why)
+        return decision
+
+    async def render(self) -> tuple[RenderResult, OrganisedOutputs]:
+        """The result of the current attempt, and its files in the library."""
+        job = self._job
+        adopted, self._adopted = self._adopted, None
+        if adopted is not None and self._server is not None:
+            return await self._taken_in(adopted, self._server, kind=None)
+        self._server = None
+        job.reporter.begin(self._number)
+        request = self._slot_request()
+        async with hold_slot(
+            job.database,
+            request,
+            job.blocks.comfyui.in_flight,
+            job.reporter,
+            reconsider=self._reconsider,
+            away_seconds=job.blocks.comfyui.unreachable_timeout_seconds,
+        ) as slot:
+            server = self._server = await job.servers.server(slot.held_at)
+            result = await self._render_at(server, slot)
+        kind = None if request.bound_to else self._preflight.kind
+        return await self._taken_in(result, server, kind=kind, had_model=slot.holds_model)
+
+    async def _taken_in(
+        self,
+        result: RenderResult,
+        server: RunServer,
+        *,
+        kind: RenderKind | None,
+        had_model: bool = False,
+    ) -> tuple[RenderResult, OrganisedOutputs]:
+        """The result, with its files in the library; what it has cost is learned for its kind."""
+        job, blocks = self._job, self._job.blocks
+        await note_render(
+            job.database,
+            result.prompt_id,
+            server=server.url,
+            kind=kind,
+            seconds=_seconds_of(result.entry),
+            had_model=had_model,
+            peak_vram_mb=None if kind is None else await self._measure(server),
+        )
+        outputs = await organise(
+            server.comfy,
+            job.library,
+            result,
+            output_dir=blocks.comfyui.output_dir,
+            zone=blocks.library.zone,
+            reporter=job.reporter,
+        )
+        return result, outputs
+
+    async def after(self, fault: ComfyUIError) -> None:
+        """Prepare the next attempt, or raise the fault if there is to be none.
+
+        Raises:
+            PromptQuarantined: servers have died of the prompt.
+        """
+        job, server = self._job, self._server
+        if isinstance(fault, PromptLost) and await self._are_files_there():
+            return
+        trouble = _TROUBLES.get(type(fault))
+        if trouble is None or server is None or not getattr(fault, "can_fit_later", True):
+            raise fault
+        if isinstance(fault, GpuFault):
+            await latch_server(job.database, server.url, fault.what)
+        remedy = remedy_for(
+            self._failure(trouble, server),
+            max_attempts=job.blocks.comfyui.max_attempts,
+            silent_server=job.blocks.comfyui.silent_server_policy,
+        )
+        if remedy is Remedy.GIVE_UP:
+            raise fault
+        await self._prepare(remedy, server, fault)
+
+    async def _are_files_there(self) -> bool:
+        """Whether the server has made what it no longer knows of: it is taken in then."""
+        server = self._server
+        if server is None:
+            return False
+        return isinstance(await self._decide(server, PromptView.ABSENT), Adopt)
+
+    def _failure(self, trouble: Trouble, server: RunServer) -> RenderFailure:
+        others = self._preflight.able.keys() - {server.url}
+        return RenderFailure(
+            trouble,
+            lost=self._lost,
+            moves=len(self._avoided),
+            others=bool(others),
+            larger=bool(self._larger_than(server)),
+            was_freed=server.url in self._freed,
+        )
+
+    async def _prepare(self, remedy: Remedy, server: RunServer, fault: ComfyUIError) -> None:
+        job, self._bound_to, self._only = self._job, None, None
+        what_next = f"Attempt {self._number + 1} goes to {_WHERE[remedy]}."
+        if remedy is Remedy.FREED:
+            self._freed.add(server.url)
+            self._only = frozenset({server.url})
+            with suppress(ComfyUIError):  # the next check of its VRAM says what it needs
+                await server.comfy.free()
+        elif remedy in {Remedy.ELSEWHERE, Remedy.LARGER}:
+            if remedy is Remedy.LARGER:
+                self._only = frozenset(self._larger_than(server))
+            self._avoided.append(server.url)
+            server.note_check(None)
+        killed = await leave_server(
+            job.database,
+            job.lease,
+            server.url,
+            why=f"{fault.what} {what_next}",
+            avoids=remedy in {Remedy.ELSEWHERE, Remedy.LARGER},
+            was_killed=isinstance(fault, ComfyUIRefused | PromptLost) and fault.was_rendering,
+            ended_prompt=None
+            if isinstance(fault, ComfyUIUnreachable)
+            else prompt_id_of(job.job_id, self._number),
+        )
+        seen = RecoverableJob(JobStatus.PROCESSING, servers_killed=killed)
+        verdict = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED)
+        if isinstance(verdict, QuarantineJob):
+            raise PromptQuarantined(
+                f"{verdict.why} {fault.what}",
+                "Find out why; then `anime requeue` renders it again.",
+            ) from fault
+        self._number += 1
+        _log.warning("%s %s", fault.what, what_next)
+        await job.reporter.enter(Stage.SUBMITTING, f"{fault.what} {what_next}")
+
+    def _larger_than(self, server: RunServer) -> list[str]:
+        """The servers that can run the job and have more memory."""
+        total = self._job.servers.vram_total_mb
+        mine = total(server.url) or 0
+        return [url for url in self._preflight.able if (total(url) or 0) > mine > 0]
+
+    def _slot_request(self) -> SlotRequest:
+        bound = self._bound_to
+        return SlotRequest(
+            job_id=self._job.job_id,
+            fence=self._job.lease.fence,
+            is_interactive=is_interactive(self._job.request.priority),
+            estimates=self._preflight.estimates([bound] if bound else self._candidates()),
+            model=self._preflight.kind.model,
+            bound_to=bound,
+        )
+
+    def _candidates(self) -> set[str]:
+        """The servers that may get it: one that failed it only if there is no other."""
+        able = set(self._preflight.able)
+        if self._only is not None:
+            return able & self._only or able
+        latest = set(self._avoided[-1:])
+        return able - set(self._avoided) or able - latest or able
+
+    async def _reconsider(self, slot: Slot, request: SlotRequest) -> SlotRequest:
+        """The request with those servers that have come, or come back, and can run the job."""
+        if request.bound_to or self._only:
+            return request
+        if not await look_at(self._job, self._preflight, slot.open_servers):
+            return request
+        return self._slot_request()
+
+    async def _render_at(self, server: RunServer, slot: Slot) -> RenderResult:
+        """The result of the current attempt at that server, where the job holds a slot."""
+        job, preflight, number = self._job, self._preflight, self._number
+        block = job.blocks.comfyui
+        if self._bound_to is None:
+            await check_vram(server.comfy, block, preflight.need_mb, reporter=job.reporter)
+        request = await preflight.uploaded_to(server)
+        prompt_id = prompt_id_of(job.job_id, number)
+        graph = preflight.graph(request, server.url, filename_prefix(job.job_id, number))
         await begin_attempt(
             job.database,
             job.lease,
-            attempt=attempt,
+            attempt=number,
             prompt_id=prompt_id,
-            comfyui_url=job.comfy.base_url,
+            comfyui_url=server.url,
+            reason=slot.reason,
         )
+        job.server_url = server.url
         submitted_at = datetime.now(UTC)
-        stamp = to_pnginfo(_stamp(job, graph, attempt))
-        await submit(job.comfy, graph, prompt_id=prompt_id, pnginfo=stamp, reporter=job.reporter)
+        stamp = to_pnginfo(_stamp(job, graph, number))
+        await submit(server.comfy, graph, prompt_id=prompt_id, pnginfo=stamp, reporter=job.reporter)
         entry = await poll_completion(
-            job.comfy, server, graph, prompt_id=prompt_id, reporter=job.reporter
+            server.comfy,
+            block,
+            graph,
+            prompt_id=prompt_id,
+            refused_seconds=_DEAD_SECONDS if len(preflight.able) > 1 else None,
+            reporter=job.reporter,
         )
-    return RenderResult(
-        job_id=job.job_id,
-        request=preflight.request,
-        seed=preflight.seed,
-        attempt=attempt,
-        prompt_id=prompt_id,
-        graph=graph,
-        entry=entry,
-        comfyui_url=job.comfy.base_url,
-        comfyui_version=job.connections.comfyui_version,
-        submitted_at=submitted_at,
-        output_node=preflight.template.output_node,
-    )
+        return RenderResult(
+            job_id=job.job_id,
+            request=request,
+            seed=preflight.seed,
+            attempt=number,
+            prompt_id=prompt_id,
+            graph=graph,
+            entry=entry,
+            comfyui_url=server.url,
+            comfyui_version=server.version,
+            submitted_at=submitted_at,
+            output_node=preflight.template.output_node,
+        )
+
+    async def _measure(self, server: RunServer) -> int | None:
+        """What the server holds of its card after the render, in MB, while that is still news."""
+        cost = self._preflight.costs.get(server.url)
+        return None if cost and cost.renders >= _MEASURED_RENDERS else await held_mb(server.comfy)
 
 
-def _slot_request_of(job: JobExecution) -> SlotRequest:
-    return SlotRequest(
-        server=job.comfy.base_url,
-        job_id=job.job_id,
-        fence=job.lease.fence,
-        is_interactive=is_interactive(job.request.priority),
-    )
+_WHERE = {
+    Remedy.AGAIN: "whichever server is next",
+    Remedy.FREED: "the same server, which has let go of its models",
+    Remedy.LARGER: "a server with more memory",
+    Remedy.ELSEWHERE: "another server",
+}
+
+
+def _seconds_of(entry: HistoryEntry) -> float | None:
+    """How long the server took, by its own word."""
+    if entry.started_ms is None or entry.ended_ms is None:
+        return None
+    return max(0, entry.ended_ms - entry.started_ms) / 1000
 
 
 def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.failure_policy import SilentServerPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
@@ -85,6 +86,17 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     comfyui_wait_seconds: float = Field(
         default=120, gt=0, description="How long to wait for a server that does not answer."
     )
+    canary_seconds: float = Field(
+        default=900,
+        ge=0,
+        description="A ComfyUI server that has rendered nothing for so long is sent a tiny prompt, "
+        "to see whether it renders; 0 for never.",
+    )
+    silent_server_policy: SilentServerPolicy = Field(
+        default="fail",
+        description="What becomes of a job whose server has not answered for "
+        "ANIME_COMFYUI_WAIT_SECONDS, but may still render it: it fails, or moves to another one.",
+    )
     stall_timeout_seconds: float = Field(
         default=600,
         gt=0,
@@ -129,8 +141,14 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="How often a prompt is submitted in all when the server loses it or a person "
         "stops it there.",
     )
+    min_free_disk_mb: int = Field(
+        default=1024,
+        ge=0,
+        description="No new render begins while the library's or ComfyUI's disk has fewer MB free; "
+        "0: never mind.",
+    )
     lease_seconds: float = Field(
-        default=60, ge=5, description="Seconds after which a run without heartbeat loses its job."
+        default=20, ge=5, description="Seconds after which a run without heartbeat loses its job."
     )
     in_flight: int = Field(
         default=2,
@@ -194,6 +212,21 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     rehearsal_profile: Literal["0.33", "0.3.64"] = Field(
         default="0.33", description="The ComfyUI that the rehearsal server answers as."
     )
+    rehearsal_servers: int = Field(
+        default=1, ge=1, le=64, description="How many rehearsal servers `anime up` starts."
+    )
+    rehearsal_shared_output: bool = Field(
+        default=False, description="All rehearsal servers write into one output folder."
+    )
+    rehearsal_faults: str = Field(
+        default="",
+        description="Errors that the rehearsal servers simulate, comma-separated; `2:lose-history` "
+        "is of the second server only.",
+    )
+    rehearsal_log: Path | None = Field(
+        default=None,
+        description="File that gets a line for each prompt that the rehearsal servers end.",
+    )
     rehearsal_models: str = Field(
         default="",
         description="Models that the rehearsal server has, too, as FOLDER/NAME, comma-separated.",
@@ -232,6 +265,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "sweep_dir",
         "archive_dir",
         "caption_font",
+        "rehearsal_log",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:

@@ -33,7 +33,11 @@ def prepare_home(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = home.stat()
-        foreign = {entry.name for entry in home.iterdir()} - OWN_ENTRIES
+        foreign = {
+            entry.name
+            for entry in home.iterdir()
+            if entry.name not in OWN_ENTRIES and not entry.name.startswith("rehearsal-")
+        }
     except OSError as fault:
         raise ConfigurationError(
             f"The data folder {home} cannot be used: {fault.strerror}.",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 
 from anime.errors import ConfigurationError
 from anime.net.sockets import listening_socket
@@ -42,6 +43,9 @@ COMFYUI_HINT = "; if your ComfyUI runs there: ANIME_COMFYUI_URL=http://127.0.0.1
 def with_free_ports(settings: Settings) -> Settings:
     """The settings with the ports of the parts to be started, each free and none of them 0.
 
+    `comfyui_url` names the rehearsal servers if it was unset; each after the first has the port
+    after that of the one before it, or any free one.
+
     Raises:
         ConfigurationError: one is taken or not allowed; the message names its variable.
     """
@@ -56,10 +60,18 @@ def with_free_ports(settings: Settings) -> Settings:
         single["rehearsal_port"] = PortRequest(
             "ANIME_REHEARSAL_PORT", settings.rehearsal_port, hint=hint
         )
-    ports = resolve_ports([*requests, *single.values()])
-    count = len(requests)
-    found = dict(zip(single, ports[count:], strict=True))
-    return settings.model_copy(update={"api_ports": tuple(ports[:count]), **found})
+    further = [
+        PortRequest("ANIME_REHEARSAL_PORT", settings.rehearsal_port and settings.rehearsal_port + n)
+        for n in range(1, settings.rehearsal_servers)
+        if settings.comfyui_url is None
+    ]
+    ports = iter(resolve_ports([*requests, *single.values(), *further]))
+    api_ports = tuple(islice(ports, len(requests)))
+    found: dict[str, object] = {name: next(ports) for name in single}
+    if settings.comfyui_url is None:
+        rehearsal_ports = (found["rehearsal_port"], *ports)
+        found["comfyui_url"] = ",".join(f"http://127.0.0.1:{port}" for port in rehearsal_ports)
+    return settings.model_copy(update={"api_ports": api_ports, **found})
 
 
 def without_taken_ports(settings: Settings) -> Settings:

@@ -17,6 +17,18 @@ HAND_BACK_SECONDS = (
 )
 
 
+def faults_of_server(faults: str, number: int) -> list[str]:
+    """Those of the server with that number, the first being 1.
+
+    >>> faults_of_server("lose-history, 2:zombie-after=5", 2)
+    ['lose-history', 'zombie-after=5']
+    >>> faults_of_server("2:zombie-after=5", 1)
+    []
+    """
+    found = (fault.strip().rpartition(":") for fault in faults.split(",") if fault.strip())
+    return [fault for server, _, fault in found if server in ("", str(number))]
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Makes the parts of our own programs.
@@ -40,18 +52,29 @@ class Services:
 
         return replace(self._part("api", "serve"), is_ready=is_ready, url=urls[-1])
 
-    def rehearsal(self) -> Part:
-        """The rehearsal server."""
+    def rehearsals(self) -> list[Part]:
+        """The rehearsal servers, in the order of their addresses."""
+        return [
+            self._rehearsal(number, url)
+            for number, url in enumerate(self.settings.comfyui_urls, start=1)
+        ]
+
+    def _rehearsal(self, number: int, url: str) -> Part:
         settings = self.settings
-        url = f"http://127.0.0.1:{settings.rehearsal_port}"
+        name = "rehearsal" if number == 1 else f"rehearsal-{number}"
         models = filter(None, settings.rehearsal_models.split(","))
+        faults = faults_of_server(settings.rehearsal_faults, number)
+        output = settings.home / "rehearsal" / "output"
         part = self._part(
-            "rehearsal",
-            *("rehearsal", "--port", str(settings.rehearsal_port)),
-            *("--data-dir", str(settings.home / "rehearsal")),
+            name,
+            *("rehearsal", "--port", url.rpartition(":")[2]),
+            *("--data-dir", str(settings.home / name)),
+            *(("--output-dir", str(output)) if settings.rehearsal_shared_output else ()),
+            *(("--log", str(settings.rehearsal_log)) if settings.rehearsal_log else ()),
             *("--step-seconds", str(settings.rehearsal_step_seconds)),
             *("--profile", settings.rehearsal_profile),
             *(word for model in models for word in ("--model", model)),
+            *(word for fault in faults for word in ("--fault", fault)),
         )
         return replace(part, is_ready=lambda _: is_healthy(f"{url}/system_stats"), url=url)
 

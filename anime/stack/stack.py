@@ -127,10 +127,8 @@ class Stack:
             self._update_settings(
                 prefect_api_url=prefect_api_url(settings), prefect_api_auth_string=auth_string
             )
-        if settings.comfyui_url is None:
-            self._update_settings(comfyui_url=f"http://127.0.0.1:{settings.rehearsal_port}")
-            if settings.swept_folder is None:
-                self._update_settings(sweep_dir=settings.home / "rehearsal" / "output")
+        if self._given.comfyui_url is None and settings.swept_folder is None:
+            self._update_settings(sweep_dir=settings.home / "rehearsal" / "output")
         host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
         ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
         self._update_settings(public_url=settings.browser_url, ws_url=ws_url)
@@ -155,7 +153,7 @@ class Stack:
 
     async def _start_rehearsal(self) -> None:
         if self._given.comfyui_url is None:
-            await self._supervisor.start(self._services().rehearsal())
+            await self._supervisor.start(*self._services().rehearsals())
 
     async def _start_api(self) -> None:
         # A program of its own: Alembic and SQLAlchemy would take 30 MB of this process.

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import httpx
 import psutil
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from anime.settings import Settings
@@ -105,7 +105,10 @@ class MaintenanceLoop:
             self._worker.restart(f"at {resident_mb} MB")
 
     async def check_run_states(self) -> None:
-        """End the runs that were cancelled, crashed or deleted at the server without an event."""
+        """End the runs that were cancelled, crashed or deleted at the server without an event.
+
+        The work of a deleted or crashed run goes on in another one: only its hooks do not run.
+        """
         claimed = [live.flow_run.id for live in self._worker.run_pool if live.is_claimed]
         if not claimed:
             return
@@ -115,7 +118,9 @@ class MaintenanceLoop:
         states = {run.id: run.state for run in found}
         for run_id in claimed:
             state = states.get(run_id)
-            if state is None or _is_ended(state):
+            if state is None or state.is_crashed():
+                self._worker.run_pool.end(run_id, EndReason.HANDED_BACK)
+            elif state.is_cancelling() or state.is_cancelled():
                 self._worker.run_pool.end(run_id, EndReason.CANCELLED)
             elif state.is_paused():
                 request_suspension(run_id, state)
@@ -138,10 +143,6 @@ _BLOCKED = (
     "meanwhile. Other runs are not held up. Call what blocks through asyncio.to_thread. "
     "It is at\n%s"
 )
-
-
-def _is_ended(state: State[Any]) -> bool:  # of any result
-    return state.is_cancelling() or state.is_cancelled() or state.is_crashed()
 
 
 async def _try_step(step: Callable[[], Awaitable[None]]) -> None:

@@ -14,7 +14,7 @@ class EndReason(StrEnum):
     """Why a run is ended before its work is done."""
 
     CANCELLED = "cancelled"  # nobody wants it any more: its hooks run
-    HANDED_BACK = "handed back"  # this worker stops: another one goes on with it
+    HANDED_BACK = "handed back"  # this worker stops, or nobody has the run: another one goes on
 
 
 class RunEnded(BaseException):

@@ -24,7 +24,7 @@ from prefect.workers.base import (
     BaseWorkerResult,
 )
 
-from anime.core.work_queues import queue_named
+from anime.core.work_queues import WorkQueue, queue_named
 from anime.settings import get_settings, resolve_reference
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
@@ -40,6 +40,8 @@ from anime.worker.prefect_internals import (
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
+
+MONITOR = "monitor/monitor"
 
 
 class WarmWorker(
@@ -91,6 +93,7 @@ class WarmWorker(
             asyncio.create_task(MaintenanceLoop(self).run()),
             asyncio.create_task(self._listen_for_runs()),
             asyncio.create_task(self._watch_folder()),
+            asyncio.create_task(self._start_monitor()),
         ]
         for task in self._background:
             task.add_done_callback(self._log_failure)
@@ -252,6 +255,19 @@ class WarmWorker(
         url = self.settings.redis_url
         if url is not None:
             await listen(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+
+    async def _start_monitor(self) -> None:
+        """Have the monitor look at once at what was left while no worker ran."""
+        from anime.errors import PrefectUnavailable
+        from anime.net.prefect_api import PrefectApi
+
+        try:
+            async with PrefectApi.from_settings(self.settings) as prefect:
+                deployment = await prefect.deployment_id(MONITOR)
+                key = f"monitor-{self.identity.lock}"
+                await prefect.start_run(deployment, {}, key=key, queue=WorkQueue.MAINTENANCE)
+        except PrefectUnavailable as fault:
+            self.log.debug("The monitor begins on schedule: %s", fault)
 
     async def _watch_folder(self) -> None:
         folder = self.settings.swept_folder

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository, Lease
-from anime.jobs.background import reconciler_of
+from anime.jobs.background import monitor_of
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.keys import job_hash
 from anime.progress.publisher import ProgressPublisher, follow_job
@@ -149,7 +149,7 @@ async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
     async with studio.database.session_scope() as session:
         stopping = await JobRepository(session).request_cancel(job_id)
     assert stopping.status is JobStatus.CANCELLING
-    done = await reconciler_of(job_service).step()
+    done = await monitor_of(job_service).step()
     assert done.cancelled == 1
     assert (await job_of(studio, job_id)).status is JobStatus.CANCELLED
     queue, history = await prompts(studio)

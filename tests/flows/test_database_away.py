@@ -17,13 +17,17 @@ from anime.assets.rebuild import rebuild
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository
 from anime.errors import DatabaseUnavailable
+from anime.jobs.monitor import MonitorCounts
 from anime.schemas import GenerationRequest
+from anime.settings import get_settings
 from flows.generate import generate
 from tasks.batches import wait_until_free
 from tasks.progress import Reporter
 from tasks.records import record, record_failure
 from tests.flows.conftest import RehearsalStudio
+from tests.integration.job_service import open_office
 from tests.integration.old_client import execute
+from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.progress_peer import gateway_settings, running_api
 from tests.own_postgres import OwnPostgres, own_postgres
 from tests.support.waiting import HUNG_SECONDS
@@ -157,6 +161,8 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
         await postgres.stop()
 
     job_id = uuid4()
+    monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
+    get_settings.cache_clear()
     steps.at(Stage.RECORDING, go_away)
     with monkeypatch.context() as impatient:
         impatient.setattr("flows.generate.record", record.with_options(retries=0))
@@ -169,8 +175,14 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
     await postgres.start()
     report = await rebuild(studio.database, studio.library, zone=UTC)
     assert (report.files_added, await rows_of(studio, job_id)) == (1, [str(path)])
-    lapse = "UPDATE anime_api.production_jobs SET lease_expires_at = now() WHERE id = '{}'"
-    await execute(postgres.url, lapse.format(job_id))
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(postgres.url, studio.redis_url, prefect, lease_seconds=5) as office,
+    ):
+        assert await office.monitor() == MonitorCounts(), "a run may have lived through the outage"
+        async with asyncio.timeout(HUNG_SECONDS):
+            while not (await office.monitor()).dispatched:
+                await asyncio.sleep(0.1)  # a lease gives no sign when it lapses
     await generate(prompt="a long outage", job_id=job_id, **SMALL)
     await made_once(studio, job_id)
 

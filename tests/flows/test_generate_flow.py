@@ -18,6 +18,7 @@ from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.png_metadata import exif_texts, png_texts, read_stamp
 from anime.core.vram import FreedMemory
+from anime.db.repositories import TimelineRepository
 from anime.errors import (
     ComfyUIUnreachable,
     InsufficientVram,
@@ -157,6 +158,9 @@ async def test_the_take_is_one_node_s_and_pictures_of_a_list_are_uploaded(
     assert draft.endswith(".png of node 5 (not the take)")
     job_id = (await studio.newest_job()).id
     assert f"2 file(s) made; not kept: {draft}" in await events_of(studio, job_id)
+    async with studio.database.session_scope() as session:
+        timeline = await TimelineRepository(session).of_job(job_id)
+    assert any(draft in entry.message for entry in timeline)
     async with get_client() as client:
         shown = await client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[job_id]))

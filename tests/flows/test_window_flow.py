@@ -11,8 +11,9 @@ import pytest
 from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
+from anime.core.dispatch import RenderEstimate
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository, SlotRepository, SlotRequest
+from anime.db.repositories import JobRepository, ServerRepository, SlotRepository, SlotRequest
 from anime.progress.publisher import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
@@ -30,8 +31,14 @@ def one_in_flight(studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch) -> N
 @asynccontextmanager
 async def full_window(studio: RehearsalStudio) -> AsyncIterator[None]:
     """Somebody else's prompt is in flight for as long as the block lasts."""
-    other = SlotRequest(server=studio.comfyui_url, job_id=uuid4(), fence=1, is_interactive=True)
+    other = SlotRequest(
+        job_id=uuid4(),
+        fence=1,
+        is_interactive=True,
+        estimates={studio.comfyui_url: RenderEstimate(seconds=1.0, load_seconds=0.0)},
+    )
     async with studio.database.session_scope() as session:
+        await ServerRepository(session).seed([studio.comfyui_url])
         await SlotRepository(session).ask(other, size=1, seconds=60)
     yield
     async with studio.database.session_scope() as session:

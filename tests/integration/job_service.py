@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
-from anime.jobs.background import reconciler_of
-from anime.jobs.reconciler import ReconcileCounts
+from anime.jobs.background import monitor_of
+from anime.jobs.monitor import MonitorCounts
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -45,9 +45,9 @@ class Office:
         assert lease is not None
         return lease
 
-    async def reconcile(self) -> ReconcileCounts:
+    async def monitor(self) -> MonitorCounts:
         """One step, for which no job is too young."""
-        return await reconciler_of(self.service).step(young_seconds=0)
+        return await monitor_of(self.service).step(is_patient=False)
 
 
 @asynccontextmanager

@@ -46,6 +46,10 @@ class RunsWanted(Asked):
     limit: int = Field(MOST_RUNS, ge=0, le=MOST_RUNS)
 
 
+class CountWanted(Asked):
+    flow_runs: FlowRunFilter
+
+
 class StateWanted(Asked):
     state: StateCreate
     force: bool = False
@@ -110,14 +114,22 @@ class PrefectPeer:
 
     async def filtered(self, request: Request) -> JSONResponse:
         asked = RunsWanted.model_validate_json(await request.body())
-        ids, state = asked.flow_runs.id, asked.flow_runs.state
+        return JSONResponse(self._matching(asked.flow_runs)[: asked.limit])
+
+    async def counted(self, request: Request) -> JSONResponse:
+        asked = CountWanted.model_validate_json(await request.body())
+        return JSONResponse(len(self._matching(asked.flow_runs)))
+
+    def _matching(self, wanted: FlowRunFilter) -> list[dict[str, Any]]:
+        ids, state = wanted.id, wanted.state
         assert ids is not None
         assert ids.any_ is not None
-        assert state is not None
+        known = set() if self.forgets_runs else {run["id"] for run in self.runs.values()}
+        told = [self._told(str(run_id)) for run_id in ids.any_ if str(run_id) in known]
+        if state is None:
+            return told
         assert state.type is not None
-        told = [self._told(str(run_id)) for run_id in ids.any_ if self.has(str(run_id))]
-        found = [run for run in told if run["state"]["type"] in (state.type.any_ or ())]
-        return JSONResponse(found[: asked.limit])
+        return [run for run in told if run["state"]["type"] in (state.type.any_ or ())]
 
     async def set_state(self, request: Request) -> JSONResponse:
         run_id = str(request.path_params["id"])
@@ -188,6 +200,7 @@ class PrefectPeer:
                     methods=["POST"],
                 ),
                 Route("/api/flow_runs/filter", self.filtered, methods=["POST"]),
+                Route("/api/flow_runs/count", self.counted, methods=["POST"]),
                 Route("/api/flow_runs/{id:uuid}", self.flow_run),
                 Route("/api/flow_runs/{id:uuid}/set_state", self.set_state, methods=["POST"]),
                 Route("/api/work_pools/{name}", self.work_pool),

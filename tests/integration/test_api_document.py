@@ -98,7 +98,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body")
     }
-    assert len(bodies) == 7
+    assert len(bodies) == 9
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -161,7 +161,10 @@ async def test_each_route_takes_the_example_of_its_body(
     job = await tried("post", "/api/anime/generate")
     shown = (await api.get(f"/api/anime/jobs/{job['job_id']}")).json()
     assert (shown["project"], shown["character"]) == (project["name"], mei["name"])
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 8
+    await tried("post", "/api/anime/servers")
+    await tried("post", "/api/anime/pause")
+    await tried("post", "/api/anime/resume")
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 11
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

@@ -90,13 +90,33 @@ async def test_what_is_missing_is_named_with_its_error(
     assert found[missing]["todo"]
 
 
-@pytest.mark.parametrize(("order", "state"), [((0, 1), "up"), ((1, 0), "down")])
-async def test_the_server_that_jobs_use_has_to_answer_and_no_other(
-    whole: Settings, order: tuple[int, int], state: str
-) -> None:
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_one_server_that_answers_is_enough(whole: Settings, order: tuple[int, int]) -> None:
     servers = (str(whole.comfyui_url), NOWHERE)
     async with opened_api(whole, comfyui_url=",".join(servers[each] for each in order)) as api:
-        assert (await api.get("/ready")).json()["dependencies"]["comfyui"]["state"] == state
+        assert (await api.get("/ready")).json()["dependencies"]["comfyui"]["state"] == "up"
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "todo"),
+    [
+        ("pause", {}, "`anime resume`"),
+        ("pause", {"server": "{url}"}, "`anime servers`"),
+        ("servers/{name}/drain", None, "`anime servers`"),
+    ],
+)
+async def test_it_is_not_ready_while_nothing_may_begin_anywhere(
+    whole: Settings, route: str, body: dict[str, str] | None, todo: str
+) -> None:
+    url = str(whole.comfyui_url)
+    async with opened_api(whole) as api:
+        [server] = (await api.get("/api/anime/servers")).json()["items"]
+        filled = body and {name: text.format(url=url) for name, text in body.items()}
+        path = f"/api/anime/{route.format(name=server['name'])}"
+        assert (await api.post(path, json=filled)).status_code == 200
+        found = (await api.get("/ready")).json()["dependencies"]["comfyui"]
+    assert found["state"] == "down"
+    assert todo in found["todo"]
 
 
 @pytest.mark.parametrize(

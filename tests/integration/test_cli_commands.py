@@ -355,6 +355,36 @@ async def test_jobs_and_files_list_what_there_is(
     assert "512×768" in files.out
 
 
+async def test_failed_jobs_are_listed_by_their_kind_and_requeued(
+    anime: Commands, database: Database, prefect: PrefectPeer
+) -> None:
+    poison, lost = uuid4(), uuid4()
+    kinds = {poison: FailureKind.QUARANTINED, lost: FailureKind.LOST}
+    async with database.session_scope() as session:
+        jobs = JobRepository(session)
+        for job_id, kind in kinds.items():
+            await jobs.create(job_id, GenerationRequest(prompt="x"), workflow="txt2img", seed=1)
+            lease = await jobs.lease(job_id, uuid4(), seconds=60)
+            assert lease is not None
+            await jobs.fail(lease, kind, "Gone.")
+    listed = await anime.call("jobs", "--status", "quarantined")
+    assert (str(poison) in listed.out, str(lost) in listed.out) == (True, False)
+    done = await anime.call("requeue", "--failed", "--since", "1h", "--kind", "lost")
+    assert done.out.splitlines() == [f"{lost}  It waits for a run again."]
+    assert list(prefect.runs) == [f"{lost}:2"]
+    shown = await anime.call("jobs", str(lost))
+    assert "Failed as lost: Gone." in shown.out
+    assert "It was requeued." in shown.out
+    again = await anime.call("requeue", str(lost), str(poison))
+    assert again.out.splitlines() == [
+        f"{lost}  It has not failed; it stays as it is.",
+        f"{poison}  It waits for a run again.",
+    ]
+    for words in ([], [str(lost), "--failed"], ["--kind", "lost"], ["--failed", "--since", "1y"]):
+        assert (await anime.call("requeue", *words)).code == 1
+    assert (await anime.call("requeue", str(uuid4()))).code == 1
+
+
 async def test_files_are_found_page_by_page(
     anime: Commands, database: Database, tmp_path: Path
 ) -> None:
@@ -436,7 +466,7 @@ async def test_doctor_says_what_to_do_about_each_fault(
         assert todo in done.out
     for todo in ("ANIME_PUBLIC_URL", "ANIME_WS_URL", "whsec_", "ANIME_SWEEP_DIR"):
         assert todo in done.out
-    assert done.out.count("FAIL") == done.out.count("→") == 11
+    assert done.out.count("FAIL") == done.out.count("→") == 13
 
 
 async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:

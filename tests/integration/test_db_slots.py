@@ -4,16 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 from sqlalchemy import text
 
-from anime.db.repositories import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.core.dispatch import RenderEstimate
+from anime.core.server_health import ServerHealth
+from anime.core.servers import EVERYTHING, project_scope, server_scope
+from anime.db.repositories import (
+    JobRepository,
+    PauseRepository,
+    ServerRepository,
+    Slot,
+    SlotRepository,
+    SlotRequest,
+    SlotUsage,
+)
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, LeaseLost
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy
+from anime.schemas import GenerationRequest
 from tasks import slots
 from tasks.progress import Reporter
 from tasks.slots import hold_slot
@@ -22,10 +36,26 @@ from tests.support.waiting import HUNG_SECONDS
 SERVER, OTHER = "http://gpu-a:8188", "http://gpu-b:8188"
 SIZE = 2
 SECONDS = 20.0
+ESTIMATE = RenderEstimate(seconds=1.0, load_seconds=5.0)
 
 
-def claim(*, server: str = SERVER, interactive: bool = False, fence: int = 1) -> SlotRequest:
-    return SlotRequest(server=server, job_id=uuid4(), fence=fence, is_interactive=interactive)
+@pytest_asyncio.fixture(autouse=True)
+async def servers(database: Database) -> None:
+    async with database.session_scope() as session:
+        await ServerRepository(session).seed([SERVER, OTHER])
+
+
+def claim(
+    *servers: str, interactive: bool = False, fence: int = 1, model: str = "", **fields: Any
+) -> SlotRequest:
+    return SlotRequest(
+        job_id=uuid4(),
+        fence=fence,
+        is_interactive=interactive,
+        estimates=dict.fromkeys(servers or (SERVER,), ESTIMATE),
+        model=model,
+        **fields,
+    )
 
 
 @asynccontextmanager
@@ -98,9 +128,27 @@ async def test_interactive_jobs_go_before_those_of_batches_that_asked_earlier(
     assert not (await ask(database, batch, size=1)).is_held
 
 
+async def test_a_paused_project_waits_and_holds_up_nobody_behind_it(database: Database) -> None:
+    holder, other = claim(), claim()
+    async with database.session_scope() as session:
+        request = GenerationRequest(prompt="a girl", project="Neon City")
+        await JobRepository(session).create(holder.job_id, request, workflow="txt2img", seed=1)
+        await PauseRepository(session).set(project_scope("neon-city"), "")
+    assert not (await ask(database, holder, size=1)).is_held
+    assert (await ask(database, other, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(project_scope("neon-city"))
+        await PauseRepository(session).set(EVERYTHING, "")
+    await leave(database, other, size=1)
+    assert not (await ask(database, holder, size=1)).is_held
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(EVERYTHING)
+    assert (await ask(database, holder, size=1)).is_held
+
+
 async def test_each_server_has_a_window_of_its_own(database: Database) -> None:
     assert (await ask(database, claim(), size=1)).is_held
-    assert (await ask(database, claim(server=OTHER), size=1)).is_held
+    assert (await ask(database, claim(OTHER), size=1)).is_held
     assert (await state(database)).held == (await state(database, OTHER)).held == 1
 
 
@@ -153,12 +201,103 @@ async def test_the_next_run_of_a_job_has_the_place_of_the_one_before(database: D
 
 
 async def test_a_job_that_goes_to_another_server_stands_in_line_there(database: Database) -> None:
-    here, there = claim(), claim(server=OTHER)
+    here, there = claim(), claim(OTHER)
     await ask(database, here, size=1)
     await ask(database, there, size=1)
-    moved = replace(here, server=OTHER, fence=2)
+    moved = replace(here, estimates={OTHER: ESTIMATE}, fence=2)
     assert not (await ask(database, moved, size=1)).is_held
     assert (await state(database)).held == 0
+
+
+async def test_one_line_serves_all_servers_and_the_freed_one_goes_to_the_next(
+    database: Database,
+) -> None:
+    claims = [claim(SERVER, OTHER) for _ in range(4)]
+    got = [await ask(database, each, size=1) for each in claims]
+    assert {slot.server for slot in got[:2]} == {SERVER, OTHER}
+    assert [(slot.is_held, slot.ahead) for slot in got[2:]] == [(False, 0), (False, 1)]
+    await leave(database, claims[1], size=1)
+    freed = got[1].server
+    assert (await ask(database, claims[2], size=1)).server == freed
+    assert not (await ask(database, claims[3], size=1)).is_held
+
+
+async def test_one_that_only_a_full_server_can_run_holds_up_nobody_behind_it(
+    database: Database,
+) -> None:
+    holder, pinned, free = claim(), claim(), claim(SERVER, OTHER)
+    await ask(database, holder, size=1)
+    assert not (await ask(database, pinned, size=1)).is_held
+    assert (await ask(database, free, size=1)).server == OTHER
+
+
+async def test_two_models_that_alternate_keep_to_their_servers(database: Database) -> None:
+    hits = []
+    for turn in range(20):
+        render = claim(SERVER, OTHER, model=("anima", "flux")[turn % 2])
+        slot = await ask(database, render, size=1)
+        hits.append(slot.holds_model)
+        await leave(database, render, size=1)
+    assert hits == [False, False, *[True] * 18]
+
+
+@pytest.mark.parametrize("how", ["drained", "unreachable", "paused"])
+async def test_a_server_that_is_not_to_be_used_gets_nothing_until_it_may(
+    database: Database, how: str
+) -> None:
+    async with database.session_scope() as session:
+        known, pauses = ServerRepository(session), PauseRepository(session)
+        await known.note_looks(answered=[SERVER, OTHER], silent=[])
+        await known.set_health(OTHER, ServerHealth.ALIVE, "answers")
+        await known.set_health(SERVER, ServerHealth.ALIVE, "answers")
+        if how == "drained":
+            await known.drain(SERVER)
+        elif how == "unreachable":
+            await known.set_health(SERVER, ServerHealth.UNREACHABLE, "refused")
+        else:
+            await pauses.set(server_scope(SERVER), "new fan")
+    only_here = claim()
+    slot = await ask(database, only_here)
+    assert not slot.is_held
+    assert slot.open_servers == {OTHER}
+    assert (await ask(database, claim(SERVER, OTHER))).server == OTHER
+    async with database.session_scope() as session:
+        known = ServerRepository(session)
+        await PauseRepository(session).clear(server_scope(SERVER))
+        await known.resume(SERVER)
+        await known.set_health(SERVER, ServerHealth.ALIVE, "answers")
+    assert (await ask(database, only_here)).server == SERVER
+
+
+async def test_while_everything_is_paused_nobody_gets_a_slot(database: Database) -> None:
+    async with database.session_scope() as session:
+        await PauseRepository(session).set(EVERYTHING, "low disk")
+    render = claim(SERVER, OTHER)
+    assert not (await ask(database, render)).is_held
+    bound = claim(bound_to=SERVER)
+    assert (await ask(database, bound)).server == SERVER
+    async with database.session_scope() as session:
+        await PauseRepository(session).clear(EVERYTHING)
+    assert (await ask(database, render)).is_held
+
+
+async def test_a_prompt_that_is_at_a_server_has_its_slot_there_at_once(database: Database) -> None:
+    await ask(database, claim(), size=1)
+    bound = claim(bound_to=SERVER)
+    assert (await ask(database, bound, size=1)).server == SERVER
+    assert (await state(database)).held == 2
+    assert not (await ask(database, claim(), size=1)).is_held
+
+
+async def test_when_each_is_expected_to_be_finished_is_known(database: Database) -> None:
+    first, second, third = (claim() for _ in range(3))
+    for each in (first, second, third):
+        await ask(database, each, size=1)
+    async with window_of(database) as places:
+        left = await places.seconds_left(size=1)
+    assert left[first.job_id] <= 1.0
+    assert 1.0 <= left[second.job_id] <= 2.0
+    assert 2.0 <= left[third.job_id] <= 3.0
 
 
 async def test_only_what_lapsed_long_ago_is_pruned(database: Database) -> None:

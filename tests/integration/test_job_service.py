@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
+from anime.core.recovery import MAX_STARTS_LOST
 from anime.db.repositories import JobRepository, NewJob
 from anime.errors import PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
-from anime.jobs.reconciler import MAX_RUNS, ReconcileCounts
+from anime.jobs.monitor import MonitorCounts
 from anime.progress.publisher import follow_job
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
@@ -86,10 +87,11 @@ async def test_the_jobs_of_a_batch_take_no_room_and_are_left_to_it(
         run = uuid4()
         new = {uuid4(): NewJob(REQUEST, "txt2img", 1, run) for _ in range(5)}
         await JobRepository(session).create_all(new)
-    prefect.states[str(run)] = "CRASHED"
+    prefect.add_run(run, "the batch")
+    prefect.states[str(run)] = "SCHEDULED"
     await office.service.admit(REQUEST)
-    assert await office.reconcile() == ReconcileCounts(dispatched=1)
-    assert len(prefect.runs) == 1
+    assert await office.monitor() == MonitorCounts(dispatched=1)
+    assert len(prefect.runs) == 2
 
 
 async def test_f56_with_prefect_down_a_job_is_taken_and_its_run_ordered_when_it_is_back(
@@ -98,15 +100,15 @@ async def test_f56_with_prefect_down_a_job_is_taken_and_its_run_ordered_when_it_
     prefect.refuses_runs = True
     answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
-    assert await office.reconcile() == ReconcileCounts()
+    assert await office.monitor() == MonitorCounts()
     known, prefect.deployments = prefect.deployments, {}
     with pytest.raises(PrefectUnavailable):
-        await office.reconcile()
+        await office.monitor()
     prefect.refuses_runs, prefect.deployments = False, known
-    assert await office.reconcile() == ReconcileCounts(dispatched=1)
+    assert await office.monitor() == MonitorCounts(dispatched=1)
     [job] = await office.jobs()
     assert str(job.flow_run_id) == prefect.runs[answer.json()["job_id"]]["id"]
-    assert await office.reconcile() == ReconcileCounts()
+    assert await office.monitor() == MonitorCounts()
 
 
 async def test_f56_with_the_database_down_it_is_503_and_no_run_is_ordered(
@@ -152,7 +154,7 @@ async def test_an_order_that_prefect_refuses_holds_up_no_other(
 ) -> None:
     refused, sound = [await office.service.admit(REQUEST) for _ in range(2)]
     prefect.refused_keys.add(str(refused.id))
-    assert await office.reconcile() == ReconcileCounts(dispatched=1)
+    assert await office.monitor() == MonitorCounts(dispatched=1)
     assert list(prefect.runs) == [str(sound.id)]
     assert (await office.job(refused.id)).status is JobStatus.QUEUED
 
@@ -162,7 +164,7 @@ async def test_only_one_process_at_a_time_looks_after_the_orders(
 ) -> None:
     await office.service.admit(REQUEST)
     async with open_office(database_url, redis_url, prefect) as other:
-        done = await asyncio.gather(office.reconcile(), other.reconcile())
+        done = await asyncio.gather(office.monitor(), other.monitor())
     assert sorted(each.dispatched for each in done) == [0, 1]
 
 
@@ -171,7 +173,7 @@ async def test_a_run_is_made_with_its_name_and_tags_and_checked_by_nobody_but_th
 ) -> None:
     asked = REQUEST.model_copy(update={"project": "Neon", "shot": "s01"})
     job = await office.service.admit(asked)
-    await office.reconcile()
+    await office.monitor()
     run = prefect.runs[str(job.id)]
     assert run["name"] == f"Neon / {REQUEST.prompt}"
     assert run["tags"] == ["image", "project:Neon", "shot:s01"]
@@ -184,8 +186,8 @@ async def test_a_run_that_died_before_its_job_began_is_ordered_anew_a_few_times(
 ) -> None:
     job = await office.service.admit(REQUEST)
     prefect.run_state, prefect.run_message = ends, "no such parameter: shade"
-    steps = [await office.reconcile() for _ in range(MAX_RUNS + 1)]
-    assert [step.dispatched for step in steps] == [1] * MAX_RUNS + [0]
+    steps = [await office.monitor() for _ in range(MAX_STARTS_LOST + 1)]
+    assert [step.dispatched for step in steps] == [1] * MAX_STARTS_LOST + [0]
     assert list(prefect.runs) == [str(job.id), f"{job.id}:2", f"{job.id}:3"]
     ended = await office.job(job.id)
     assert (ended.status, ended.error_kind) == (JobStatus.FAILED, FailureKind.INTERNAL)
@@ -196,9 +198,9 @@ async def test_a_run_cancelled_in_prefect_before_it_began_cancels_its_job(
     office: Office, prefect: PrefectPeer
 ) -> None:
     jobs = [await office.service.admit(REQUEST) for _ in range(2)]
-    await office.reconcile()
+    await office.monitor()
     prefect.states[prefect.runs[str(jobs[0].id)]["id"]] = "CANCELLED"
-    assert await office.reconcile() == ReconcileCounts(cancelled=1)
+    assert await office.monitor() == MonitorCounts(cancelled=1)
     assert [(await office.job(job.id)).status for job in jobs] == ["cancelled", "queued"]
 
 
@@ -207,7 +209,7 @@ async def test_f30_a_job_that_waits_never_starts_and_only_its_own_run_is_cancell
 ) -> None:
     jobs = [await office.service.admit(REQUEST) for _ in range(2)]
     while len(prefect.runs) < 2:  # the API reconciles as well, and one has its turn at a time
-        await office.reconcile()
+        await office.monitor()
     address = f"/api/anime/generation/{jobs[0].id}/cancel"
     answers = [(await client.post(address)).json() for _ in range(2)]
     assert [answer["status"] for answer in answers] == ["cancelled", "cancelled"]
@@ -233,7 +235,7 @@ async def test_f30_with_prefect_down_a_job_is_cancelled_all_the_same(
     office: Office, prefect: PrefectPeer
 ) -> None:
     job = await office.service.admit(REQUEST)
-    await office.reconcile()
+    await office.monitor()
     prefect.is_ill = True
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
     assert (await office.job(job.id)).status is JobStatus.CANCELLED
@@ -257,9 +259,9 @@ async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled
     job = await office.service.admit(REQUEST)
     lease = await office.begin(job.id, uuid4())
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLING
-    assert await office.reconcile() == ReconcileCounts()
+    assert await office.monitor() == MonitorCounts()
     async with office.database.session_scope() as session:
         await JobRepository(session).release(lease)
-    assert await office.reconcile() == ReconcileCounts(cancelled=1)
+    assert await office.monitor() == MonitorCounts(cancelled=1)
     events = [event.status async for event in follow_job(redis_url, job.id, after_seq=0)]
     assert events == ["queued", "cancelling", "cancelled"]

@@ -304,7 +304,7 @@ async def test_a_consumer_killed_between_any_two_steps_loses_nothing_and_makes_n
         await intake.wait()
     async with consuming(office):
         await until_empty(redis)
-    await office.reconcile()
+    await office.monitor()
     assert {str(job.id) for job in await office.jobs()} == {first, *entries} == set(prefect.runs)
 
 

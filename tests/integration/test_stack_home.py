@@ -115,6 +115,29 @@ def test_port_0_becomes_a_free_one_and_all_differ() -> None:
     assert 0 not in ports
 
 
+def test_each_rehearsal_server_has_a_port_of_its_own_and_none_if_there_is_a_comfyui() -> None:
+    given = Settings(
+        api_ports=(0,), ws_port=0, prefect_port=0, rehearsal_port=0, rehearsal_servers=3
+    )
+    found = with_free_ports(given)
+    assert len(set(found.comfyui_urls)) == 3
+    assert found.comfyui_urls[0] == f"http://127.0.0.1:{found.rehearsal_port}"
+    theirs = with_free_ports(given.model_copy(update={"comfyui_url": "http://gpu.local:8188"}))
+    assert theirs.comfyui_urls == ("http://gpu.local:8188",)
+
+
+def test_further_rehearsal_servers_have_the_ports_after_the_first(taken_port: int) -> None:
+    given = Settings(
+        api_ports=(0,),
+        ws_port=0,
+        prefect_port=0,
+        rehearsal_port=taken_port - 1,
+        rehearsal_servers=2,
+    )
+    with pytest.raises(ConfigurationError, match=rf"{taken_port}.*ANIME_REHEARSAL_PORT.*is taken"):
+        with_free_ports(given)
+
+
 def test_a_taken_port_is_named_with_its_variable(taken_port: int) -> None:
     given = Settings(api_ports=(0,), ws_port=0, prefect_port=taken_port, rehearsal_port=0)
     with pytest.raises(ConfigurationError, match=rf"{taken_port}.*ANIME_PREFECT_PORT.*is taken"):

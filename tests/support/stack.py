@@ -27,7 +27,6 @@ from anime.stack.part_readiness import basic_auth
 from anime.stack.postgres import prepare_postgres
 from tests.support.waiting import HUNG_SECONDS
 
-ANIME = (sys.executable, "-m", "anime.cli.app")
 ANY_PORT = {
     "ANIME_API_PORTS": "0,0",
     "ANIME_WS_PORT": "0",
@@ -38,11 +37,21 @@ ANY_PORT = {
 
 @dataclass
 class RunningStack:
-    """The stack of one folder, and what terminals there have set; up between start and stop."""
+    """The stack of one folder, and what terminals there have set; up between start and stop.
+
+    `checkout`: of which project; another one than this has its own `.venv`.
+    """
 
     folder: Path
     given: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    checkout: Path = PROJECT_DIR
+
+    @property
+    def _anime(self) -> tuple[str, ...]:
+        is_this = self.checkout == PROJECT_DIR
+        python = sys.executable if is_this else str(self.checkout / ".venv/bin/python")
+        return (python, "-m", "anime.cli.app")
 
     @property
     def home(self) -> Path:
@@ -91,8 +100,9 @@ class RunningStack:
         with self.log_file.open("wb") as log:
             self.process = await asyncio.to_thread(
                 subprocess.Popen,
-                [*ANIME, "up"],
+                [*self._anime, "up"],
                 env=self.environment,
+                cwd=self.checkout,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -121,7 +131,7 @@ class RunningStack:
             subprocess.run,
             list(command),
             env={**self.environment, **variables},
-            cwd=PROJECT_DIR,
+            cwd=self.checkout,
             capture_output=True,
             text=True,
             timeout=timeout_seconds,
@@ -132,7 +142,7 @@ class RunningStack:
         self, *arguments: str, timeout_seconds: float = HUNG_SECONDS
     ) -> subprocess.CompletedProcess[str]:
         """Run an `anime` command."""
-        return await self.run(*ANIME, *arguments, timeout_seconds=timeout_seconds)
+        return await self.run(*self._anime, *arguments, timeout_seconds=timeout_seconds)
 
     def prefect(self) -> httpx.AsyncClient:
         """A client of the stack's Prefect server."""

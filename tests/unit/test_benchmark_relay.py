@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from benchmarks.relay import FrameReader, Relay
+from benchmarks.relay import ConnectionCounts, FrameReader, Relay, Traffic
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
@@ -56,3 +56,19 @@ def test_a_node_of_one_step_is_no_sampler() -> None:
     relay = Relay("http://relay")
     FrameReader(relay.note).feed(UPGRADED + progress(1, steps=1), at=1.0)
     assert relay.reported_at == {}
+
+
+def test_requests_and_answers_count_by_the_beginning_of_their_path() -> None:
+    traffic = Traffic()
+    before = traffic.copy()
+    connection = ConnectionCounts(traffic)
+    connection.asked(b"POST /prompt HTTP/1.1\r\nHost: a\r\n\r\n", 0)
+    connection.asked(b'{"prompt": {"1": "GET /queue"}}', 0)
+    connection.answered(bytes(100), 0)
+    for path in ("/api/jobs/1/cancel", "/history/1", "/view?filename=a.png"):
+        connection.asked(f"GET {path} HTTP/1.1\r\n\r\n".encode(), 0)
+        connection.answered(bytes(10), 0)
+    since = traffic.since(before)
+    assert since.connections == 1
+    assert since.requests == {"prompt": 1, "jobs": 1, "history": 1, "view": 1}
+    assert since.answered_bytes == {"prompt": 100, "jobs": 10, "history": 10, "view": 10}

@@ -15,13 +15,14 @@ def test_exactly_three_states_are_final() -> None:
     assert {status for status in JobStatus if status.is_final} == FINAL
 
 
-@pytest.mark.parametrize("final", sorted(FINAL))
+@pytest.mark.parametrize("final", sorted(FINAL - {JobStatus.FAILED}))
 def test_nothing_follows_a_final_state(final: JobStatus) -> None:
     assert not any(may_follow(final, then) for then in JobStatus)
 
 
-def test_nothing_leads_back_to_queued() -> None:
-    assert may_precede(JobStatus.QUEUED) == frozenset()
+def test_only_a_failed_job_can_be_requeued() -> None:
+    assert may_precede(JobStatus.QUEUED) == {JobStatus.FAILED}
+    assert NEXT[JobStatus.FAILED] == {JobStatus.QUEUED}
 
 
 def test_a_render_that_ends_before_its_cancellation_is_completed() -> None:

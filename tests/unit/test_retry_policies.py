@@ -100,7 +100,7 @@ def test_policies_that_end_take_so_long(
         ("VRAM_CHECK", [1, 1, 1]),
         ("COMFYUI_WEBSOCKET", [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]),
         ("REDIS_SUBSCRIPTION", [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2]),
-        ("RECONCILER", [1, 2, 4, 8, 15, 15]),
+        ("MONITOR_STEP", [1, 2, 4, 8, 15, 15]),
         ("REDIS_QUEUE", [2, 2]),
         ("RUN_NOTIFICATIONS", [5, 5]),
         ("ROW_NOTIFICATIONS", [5, 5]),

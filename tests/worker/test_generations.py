@@ -59,6 +59,40 @@ async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
 
+async def test_f60_a_run_deleted_in_prefect_while_it_renders_costs_no_render(
+    stack: StackUnderTest,
+) -> None:
+    job = await _rendering(stack, "deleted", steps=500)
+    async with stack.prefect() as prefect:
+        (await prefect.delete(f"/flow_runs/{job['flow_run_id']}")).raise_for_status()
+    await _assert_completed_by_one_prompt(stack, job["id"])
+    async with stack.api() as api:
+        timeline = (await api.get(f"/api/anime/jobs/{job['id']}/timeline")).json()["entries"]
+    decided = [each["message"] for each in timeline if each["kind"] == "decision"]
+    assert decided == ["Its run is gone from Prefect: a new run goes on with it."]
+
+
+async def test_f60_a_job_goes_on_when_a_worker_dies_that_nobody_can_see_to_be_dead(
+    stack: StackUnderTest, site: Site, tmp_path: Path
+) -> None:
+    known = stack.record.settings
+    # In another data folder, as in another container or on another host.
+    worker = await site.start_worker(
+        ANIME_HOME=str(tmp_path),
+        ANIME_LIBRARY_DIR=str(stack.home / "library"),
+        ANIME_COMFYUI_URL=known["comfyui_url"],
+        ANIME_DATABASE_URL=known["database_url"],
+        ANIME_REDIS_URL=known["redis_url"],
+    )
+    run_id = await site.order(
+        "flows.generate.generate", prompt="unseen", steps=1500, width=64, height=64
+    )
+    await _until_stage(stack, str(run_id), "rendering")
+    await worker.end(signal.SIGKILL)
+    await _assert_completed_by_one_prompt(stack, str(run_id))
+    assert (await site.run(run_id)).state_name == "Crashed"
+
+
 async def test_a_stopped_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
     job = await _rendering(stack, "stopped", steps=750)
     worker = psutil.Process(stack.record.parts["worker"].pid)

@@ -2,7 +2,12 @@
 
 from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.deliveries import Delivery, DeliveryRepository
-from anime.db.repositories.dispatches import Dispatch, DispatchRepository
+from anime.db.repositories.dispatches import (
+    BatchLife,
+    Dispatch,
+    DispatchRepository,
+    UnheldJob,
+)
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository, NewFile
@@ -16,11 +21,17 @@ from anime.db.repositories.inventory import (
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
+from anime.db.repositories.render_costs import RenderCostRepository
+from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
+from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
+    "BatchLife",
     "CharacterRepository",
     "Delivery",
     "DeliveryRepository",
@@ -39,11 +50,18 @@ __all__ = [
     "Lease",
     "NewFile",
     "NewJob",
+    "PauseRepository",
     "ProjectKey",
     "ProjectRepository",
     "Recovered",
+    "RenderCostRepository",
+    "SentPromptRepository",
+    "ServerRepository",
     "Slot",
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "TimelineRepository",
+    "UnheldJob",
+    "UnsettledPrompt",
 ]

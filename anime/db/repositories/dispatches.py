@@ -1,21 +1,41 @@
-"""Jobs and their runs in Prefect: which have none yet, and what is left to settle.
+"""Jobs and their runs in Prefect: which have none, and which no run holds.
 
-A job of a batch is no concern of this: the batch renders it within a run of its own.
+A job of a batch is rendered by the batch within a run of its own, until that run is found dead.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+    values,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
+from anime.core.recovery import LeaseView
+from anime.core.timeline import TimelineKind
 from anime.db.models import ProductionJob
-from anime.db.repositories.leases import NOW, is_free, until
+from anime.db.repositories.job_rows import JOBS
+from anime.db.repositories.leases import NOW, is_free
+from anime.db.repositories.timeline import TimelineRepository
 from anime.schemas import GenerationRequest, JobSnapshot
 
-_LOCK = (8328, 5)  # of PostgreSQL's advisory locks: who reconciles jobs and runs
+_LOCK = (8328, 5)  # of PostgreSQL's advisory locks: whose monitor is at work
+_OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLING)
+_GOING_ON = (JobStatus.QUEUED, JobStatus.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +69,36 @@ class Dispatch:
         return str(self.job_id) if self.run_number == 1 else f"{self.job_id}:{self.run_number}"
 
 
+@dataclass(frozen=True, slots=True)
+class UnheldJob:
+    """A job that has not ended and that no live run holds. `idle_seconds`: since its last change.
+
+    `run_id` is its latest run in Prefect; of a batch's child, the batch's own.
+    """
+
+    job_id: UUID
+    status: JobStatus
+    lease: LeaseView
+    fence: int
+    lost_runs: int
+    idle_seconds: float
+    flow_run_id: UUID | None
+    batch_run_id: UUID | None
+
+    @property
+    def run_id(self) -> UUID | None:
+        """The run that is to render it."""
+        return self.batch_run_id or self.flow_run_id
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLife:
+    """What the jobs of a batch that have not ended show of it."""
+
+    has_live_child: bool
+    idle_seconds: float
+
+
 class DispatchRepository:
     """Jobs and their runs, in one transaction."""
 
@@ -56,63 +106,144 @@ class DispatchRepository:
         self._session = session
 
     async def try_lock(self) -> bool:
-        """Whether nobody else reconciles jobs and runs until this transaction ends."""
+        """Whether nobody else looks after jobs and runs until this transaction ends."""
         return bool(await self._session.scalar(select(func.pg_try_advisory_xact_lock(*_LOCK))))
 
     async def waiting(self, at_most: int) -> int:
         """How many jobs wait for their turn, counted no further than that."""
-        counted = select(ProductionJob.id).where(_waits()).limit(at_most).subquery()
+        waits = and_(ProductionJob.status == JobStatus.QUEUED, _is_apart())
+        counted = select(ProductionJob.id).where(waits).limit(at_most).subquery()
         return await self._session.scalar(select(func.count()).select_from(counted)) or 0
 
-    async def without_run(self, *, older_than_seconds: float, limit: int) -> list[Dispatch]:
-        """Jobs that wait and have no run, the oldest first."""
-        is_old = ProductionJob.created_at <= until(-older_than_seconds)
-        return await self._dispatches(
-            _waits(), ProductionJob.flow_run_id.is_(None), is_old, limit=limit
-        )
+    async def unheld(self, *, lease_seconds: float, limit: int) -> list[UnheldJob]:
+        """Jobs that have not ended and that no live run holds, the oldest first.
 
-    async def with_run(self, *, limit: int) -> list[Dispatch]:
-        """Jobs that wait and have a run, the oldest first."""
-        return await self._dispatches(_waits(), ProductionJob.flow_run_id.is_not(None), limit=limit)
+        A lease that lapsed before PostgreSQL had been up for `lease_seconds` proves nothing.
+        """
+        rows = await self._session.execute(
+            _UNHELD, {"statuses": _OPEN, "lease_seconds": lease_seconds, "limit": limit}
+        )
+        return [
+            UnheldJob(job_id, status, LeaseView(lease), fence, lost_runs, float(idle), *runs)
+            for job_id, status, lease, fence, lost_runs, idle, *runs in rows
+        ]
+
+    async def lives_of(self, batch_run_ids: Collection[UUID]) -> dict[UUID, BatchLife]:
+        """What the jobs that have not ended show of each of those batches."""
+        found = await self._session.execute(
+            select(
+                ProductionJob.batch_run_id,
+                func.bool_or(~is_free()),
+                func.min(_idle_seconds()),
+            )
+            .where(
+                ProductionJob.status.in_(_OPEN),
+                ProductionJob.batch_run_id.in_(batch_run_ids),
+            )
+            .group_by(ProductionJob.batch_run_id)
+        )
+        return {run_id: BatchLife(alive, float(idle)) for run_id, alive, idle in found if run_id}
+
+    async def seconds_to_lapse(self) -> float | None:
+        """How long until the first lease lapses unless it is renewed; None without any."""
+        held = select(func.min(ProductionJob.lease_expires_at)).where(
+            ProductionJob.status.in_(_OPEN), ProductionJob.lease_expires_at > NOW
+        )
+        seconds = await self._session.scalar(
+            select(func.extract("epoch", held.scalar_subquery() - NOW))
+        )
+        return None if seconds is None else float(seconds)
 
     async def of_job(self, job_id: UUID) -> Dispatch | None:
         """The run of that job, in whatever state; None for a job of a batch or an unknown one."""
-        found = await self._dispatches(_is_apart(), ProductionJob.id == job_id, limit=1)
+        found = await self._dispatches(_is_apart(), ProductionJob.id == job_id)
         return found[0] if found else None
 
-    async def remember_run(self, dispatch: Dispatch, run_id: UUID) -> JobStatus | None:
-        """The job's state; its run is recorded while it still waits. None without a job."""
-        is_same = ProductionJob.run_number == dispatch.run_number
-        status = await self._session.scalar(
+    async def is_superseded(self, job_id: UUID, run_id: UUID) -> bool:
+        """Whether another run than that one is to go on with the job."""
+        newer = select(ProductionJob.id).where(
+            ProductionJob.id == job_id,
+            ProductionJob.flow_run_id != run_id,
+            ProductionJob.flow_run_id.is_distinct_from(ProductionJob.batch_run_id),
+        )
+        return await self._session.scalar(newer) is not None
+
+    async def remember_runs(self, runs: Mapping[UUID, Dispatch]) -> dict[UUID, JobStatus]:
+        """The states of the jobs; the new run of each, by id, is recorded while it may go on."""
+        if not runs:
+            return {}
+        new = values(
+            column("job_id", JOBS.c.id.type),
+            column("run_number", JOBS.c.run_number.type),
+            column("run_id", JOBS.c.flow_run_id.type),
+            name="new",
+        ).data([(each.job_id, each.run_number, run_id) for run_id, each in runs.items()])
+        known = await self._session.execute(
             update(ProductionJob)
-            .where(_waits(), ProductionJob.id == dispatch.job_id, is_same)
-            .values(flow_run_id=run_id, updated_at=NOW)
-            .returning(ProductionJob.status)
+            .where(
+                ProductionJob.id == new.c.job_id,
+                ProductionJob.run_number == new.c.run_number,
+                ProductionJob.status.in_(_GOING_ON),
+                _is_apart(),
+                or_(is_free(), ProductionJob.lease_owner == new.c.run_id),
+            )
+            .values(flow_run_id=new.c.run_id, updated_at=NOW)
+            .returning(ProductionJob.id),
+            execution_options={"synchronize_session": False},
         )
-        return status or await self._session.scalar(
-            select(ProductionJob.status).where(ProductionJob.id == dispatch.job_id)
+        recorded = set(known.scalars())
+        made = {
+            each.job_id: f"Run {run_id} was made for it in Prefect."
+            for run_id, each in runs.items()
+            if each.job_id in recorded
+        }
+        await TimelineRepository(self._session).add_to_all(made, TimelineKind.RUN)
+        found = await self._session.execute(
+            select(ProductionJob.id, ProductionJob.status).where(
+                ProductionJob.id.in_([each.job_id for each in runs.values()])
+            )
         )
+        return {row.id: row.status for row in found}
 
-    async def forget_run(self, dispatch: Dispatch) -> bool:
-        """Whether the job is to get another run now, its latest having died before it began."""
-        is_same = ProductionJob.flow_run_id == dispatch.run_id
-        changed = await self._session.execute(
+    async def forget_runs(self, jobs: Collection[UnheldJob], *, lost: Collection[UUID]) -> None:
+        """Let each of the jobs have another run, unless a run has taken it since.
+
+        Those of a batch leave it. `lost`: whose runs count as lost.
+        """
+        if not jobs:
+            return
+        is_lost = ProductionJob.id.in_(lost)
+        same = [(each.job_id, each.fence) for each in jobs]
+        await self._session.execute(
             update(ProductionJob)
-            .where(_waits(), ProductionJob.id == dispatch.job_id, is_same)
-            .values(flow_run_id=None, run_number=ProductionJob.run_number + 1, updated_at=NOW)
-            .returning(ProductionJob.id)
+            .where(
+                tuple_(ProductionJob.id, ProductionJob.fence).in_(same),
+                ProductionJob.status.in_(_GOING_ON),
+                is_free(),
+            )
+            .values(
+                flow_run_id=None,
+                batch_run_id=None,
+                run_number=ProductionJob.run_number + 1,
+                lost_runs=ProductionJob.lost_runs + case((is_lost, 1), else_=0),
+                lease_owner=None,
+                lease_expires_at=None,
+                updated_at=NOW,
+            ),
+            execution_options={"synchronize_session": False},
         )
-        return changed.first() is not None
 
-    async def cancellations_left(self, limit: int) -> list[UUID]:
-        """Jobs about to be cancelled that no live run is left to stop, any of them."""
-        left = and_(ProductionJob.status == JobStatus.CANCELLING, is_free())
-        # In no order, so that a few that do not stop hold up none of the others for good.
-        some = select(ProductionJob.id).where(left).order_by(func.random()).limit(limit)
-        found = await self._session.scalars(some)
-        return list(found)
+    async def without_run(self, job_ids: Collection[UUID]) -> list[Dispatch]:
+        """Those of the jobs that have no run and may go on, the oldest first."""
+        return await self._dispatches(
+            ProductionJob.id.in_(job_ids),
+            ProductionJob.status.in_(_GOING_ON),
+            ProductionJob.flow_run_id.is_(None),
+            _is_apart(),
+            is_free(),
+        )
 
-    async def _dispatches(self, *wanted: ColumnElement[bool], limit: int) -> list[Dispatch]:
+    async def _dispatches(self, *wanted: ColumnElement[bool]) -> list[Dispatch]:
         rows = await self._session.execute(
             select(
                 ProductionJob.id,
@@ -122,7 +253,6 @@ class DispatchRepository:
             )
             .where(*wanted)
             .order_by(ProductionJob.created_at)
-            .limit(limit)
         )
         return [Dispatch(*row) for row in rows]
 
@@ -131,5 +261,33 @@ def _is_apart() -> ColumnElement[bool]:
     return ProductionJob.batch_run_id.is_(None)
 
 
-def _waits() -> ColumnElement[bool]:
-    return and_(ProductionJob.status == JobStatus.QUEUED, _is_apart())
+def _idle_seconds() -> ColumnElement[Any]:
+    return func.extract("epoch", NOW - ProductionJob.updated_at)
+
+
+def _lease_view(lease_seconds: ColumnElement[float]) -> ColumnElement[str]:
+    """What the lease of a job that no live run holds proves."""
+    was_up_since = NOW - func.make_interval(0, 0, 0, 0, 0, 0, lease_seconds)
+    return case(
+        (ProductionJob.lease_owner.is_(None), literal(LeaseView.NONE)),
+        (func.pg_postmaster_start_time() > was_up_since, literal(LeaseView.UNSURE)),
+        else_=literal(LeaseView.LAPSED),
+    )
+
+
+# Put together once: it is asked every few seconds.
+_UNHELD = (
+    select(
+        ProductionJob.id,
+        ProductionJob.status,
+        _lease_view(bindparam("lease_seconds")),
+        ProductionJob.fence,
+        ProductionJob.lost_runs,
+        _idle_seconds(),
+        ProductionJob.flow_run_id,
+        ProductionJob.batch_run_id,
+    )
+    .where(ProductionJob.status.in_(bindparam("statuses", expanding=True)), is_free())
+    .order_by(ProductionJob.created_at)
+    .limit(bindparam("limit"))
+)

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, tuple_
 
-from anime.core.job_status import JobStatus
+from anime.core.job_status import FailureKind, JobStatus
 from anime.db.models import ProductionJob
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.job_rows import JobRows
@@ -23,6 +23,8 @@ class JobQuery(BaseModel):
         default=None, description="Character, as the request named it."
     )
     type: GenerationType | None = Field(default=None, description="image or video.")
+    error_kind: FailureKind | None = Field(default=None, description="Why they have failed.")
+    ended_after: AwareDatetime | None = Field(default=None, description="They ended after that.")
 
 
 class JobList(JobRows):
@@ -54,4 +56,11 @@ def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
         wanted.append(ProductionJob.character == query.character)
     if query.type is not None:
         wanted.append(ProductionJob.type == query.type)
+    if query.error_kind is not None:
+        wanted += [
+            ProductionJob.status == JobStatus.FAILED,
+            ProductionJob.error_kind == query.error_kind,
+        ]
+    if query.ended_after is not None:
+        wanted.append(ProductionJob.finished_at > query.ended_after)
     return wanted

@@ -9,10 +9,12 @@ from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, selec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
+from anime.core.timeline import TimelineKind
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.deliveries import DeliveryRepository
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.projects import ProjectRepository
+from anime.db.repositories.timeline import TimelineRepository
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
 
@@ -32,6 +34,8 @@ _NOT_TOLD = {
     "fence",
     "avoided_servers",
     "servers_killed",
+    "lost_runs",
+    "attempts_before",
 }
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 
@@ -113,7 +117,7 @@ class JobRows:
     ) -> ProductionJob | None:
         """The row after the change; None when the guard held it back.
 
-        A job that has ended by it, and is to be told of, goes into the outbox with it.
+        The end of a job goes into its timeline, and into the outbox if it is to be told of.
         """
         statement = update(ProductionJob).where(guard).values(updated_at=NOW, **changes)
         found = await self._session.scalars(
@@ -121,8 +125,12 @@ class JobRows:
         )
         job = found.one_or_none()
         if job is not None and "status" in changes and job.status.is_final:
+            await self._note(job.id, TimelineKind.END, _end_of(job))
             await self._tell_of(job)
         return job
+
+    async def _note(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
+        await TimelineRepository(self._session).add(job_id, kind, message)
 
     async def _tell_of(self, job: ProductionJob) -> None:
         url = job.params.get("webhook_url")
@@ -151,6 +159,15 @@ class JobRows:
             .limit(limit)
         )
         return [snapshot_of(row, row.project) for row in await self._session.execute(statement)]
+
+
+def _end_of(job: ProductionJob) -> str:
+    match job.status:
+        case JobStatus.FAILED:
+            return f"Failed as {job.error_kind}: {job.error_message}"
+        case JobStatus.COMPLETED:
+            return f"Completed: {job.output_path}"
+    return "Cancelled."
 
 
 def no_such_job(job_id: UUID) -> NotFound:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import and_, case, false, func, or_, select
+from sqlalchemy import and_, bindparam, case, delete, false, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
-from anime.db.models import ProductionJob
-from anime.db.notifications import STOP
+from anime.core.timeline import TimelineKind
+from anime.db.models import ProductionJob, WebhookDelivery
+from anime.db.notifications import MONITOR, STOP
 from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
@@ -28,11 +29,34 @@ from anime.db.repositories.leases import (
     until,
 )
 from anime.db.repositories.projects import ProjectRepository
+from anime.db.repositories.timeline import TimelineRepository
+from anime.db.server_models import JobEvent
 from anime.db.session import NOTIFY_CHANNEL
 from anime.schemas import GenerationRequest, JobSnapshot
 
-# Put together once, and without the ORM: each request that is taken on waits for it.
-_INSERT = insert(JOBS).on_conflict_do_nothing(index_elements=[ProductionJob.id]).returning(*TOLD)
+_SUBMITTED = "Submitted."
+# Put together once, and without the ORM: each request that is taken on waits for it. Its entry in
+# the timeline comes with it, without a second round trip.
+_GIVEN = (
+    *("id", "project_id", "character", "shot", "type", "workflow", "prompt", "params", "seed"),
+    *("flow_run_id", "batch_run_id"),
+)
+_NEW = (
+    insert(JOBS)
+    .values({name: bindparam(f"new_{name}", type_=JOBS.c[name].type) for name in _GIVEN})
+    .on_conflict_do_nothing(index_elements=[ProductionJob.id])
+    .returning(*TOLD)
+    .cte("new")
+)
+_ENTRY = (
+    insert(JobEvent)
+    .from_select(
+        ["job_id", "kind", "message"],
+        select(_NEW.c.id, literal(TimelineKind.SUBMITTED.value), literal(_SUBMITTED)),
+    )
+    .cte("entry")
+)
+_INSERT = select(*_NEW.c).add_cte(_ENTRY)
 _UNLEASED = {"lease_owner": None, "lease_expires_at": None}
 
 
@@ -68,7 +92,10 @@ class JobRepository(JobRows):
         project_id = (
             (await ProjectRepository(self._session).get_or_create(name)).id if name else None
         )
-        inserted = await self._session.execute(_INSERT, _row(job_id, job, project_id))
+        given = _row(job_id, job, project_id)
+        inserted = await self._session.execute(
+            _INSERT, {f"new_{name}": value for name, value in given.items()}
+        )
         row = inserted.one_or_none()
         if row is None:
             return None
@@ -87,6 +114,9 @@ class JobRepository(JobRows):
             await self._session.execute(
                 insert(ProductionJob).on_conflict_do_nothing(index_elements=[ProductionJob.id]),
                 rows,
+            )
+            await TimelineRepository(self._session).add_to_all(
+                dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
             )
 
     async def lease(self, job_id: UUID, owner: UUID, *, seconds: float) -> Lease | None:
@@ -110,6 +140,8 @@ class JobRepository(JobRows):
             started_at=func.coalesce(ProductionJob.started_at, NOW),
         )
         if job is not None:
+            verb = "began" if job.fence == 1 else "goes on with"
+            await self._note(job_id, TimelineKind.RUN, f"Run {owner} {verb} it.")
             return lease_of(job, owner)
         if await self.settle_cancellation(job_id, owner):
             return None
@@ -173,6 +205,21 @@ class JobRepository(JobRows):
         )
         return lease_of(job, lease.owner)
 
+    async def left_server(
+        self, lease: Lease, server: str, *, avoids: bool, was_killed: bool
+    ) -> int:
+        """How many servers have died while they rendered the job.
+
+        `avoids`: this one is left out for the job from now on; `was_killed`: it has died of it.
+        Raises as `renew` does.
+        """
+        changes: dict[str, Any] = {  # values of any column
+            "servers_killed": ProductionJob.servers_killed + int(was_killed)
+        }
+        if avoids:
+            changes["avoided_servers"] = func.array_append(ProductionJob.avoided_servers, server)
+        return (await self._while_processing(lease, **changes)).servers_killed
+
     async def complete(self, lease: Lease, *, output_path: str) -> JobSnapshot:
         """The job, completed, even when a cancellation came too late to stop it.
 
@@ -194,7 +241,8 @@ class JobRepository(JobRows):
 
     async def release(self, lease: Lease) -> None:
         """Let another run take the job at once. A lost lease is nothing to give back."""
-        await self._change(is_held_by(lease), **_UNLEASED)
+        if await self._change(is_held_by(lease), **_UNLEASED) is not None:
+            await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, MONITOR)))
 
     async def request_cancel(self, job_id: UUID) -> JobSnapshot:
         """The job, cancelled if no run has taken it yet, else about to be, or as it ended.
@@ -203,13 +251,48 @@ class JobRepository(JobRows):
             NotFound: there is no such job.
         """
         is_queued = ProductionJob.status == JobStatus.QUEUED
-        await self._change(
+        changed = await self._change(
             and_(ProductionJob.id == job_id, may_become(JobStatus.CANCELLING)),
             status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
             finished_at=case((is_queued, NOW)),
         )
+        if changed is not None:
+            await self._note(job_id, TimelineKind.PERSON, "Its cancellation was asked for.")
         await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
+
+    async def requeue(self, job_id: UUID) -> bool:
+        """Whether the job had failed and waits again now, as on its first day.
+
+        Its attempts are counted anew, under numbers that no prompt has had; what an earlier
+        attempt has finished is still found. The message about its former end is withdrawn, so
+        that the new end is told.
+        """
+        was_sent = ProductionJob.prompt_id.is_not(None)
+        job = await self._change(
+            and_(ProductionJob.id == job_id, may_become(JobStatus.QUEUED)),
+            status=JobStatus.QUEUED,
+            stage=None,
+            progress=0,
+            attempts_before=case(
+                (was_sent, ProductionJob.attempt), else_=ProductionJob.attempt - 1
+            ),
+            error_kind=None,
+            error_message=None,
+            finished_at=None,
+            flow_run_id=None,
+            batch_run_id=None,
+            run_number=ProductionJob.run_number + 1,
+            lost_runs=0,
+            avoided_servers=[],
+            servers_killed=0,
+            **_UNLEASED,
+        )
+        if job is None:
+            return False
+        await self._session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
+        await self._note(job_id, TimelineKind.PERSON, "It was requeued.")
+        return True
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed although no run ever took it (or as it ended before).

@@ -26,7 +26,8 @@ class Lease:
     """A job, as the run that may write to it knows it.
 
     `prompt_id` and `comfyui_url` say what the current attempt was sent as, and where; both
-    are None while nothing was sent.
+    are None while nothing was sent. Attempts up to `attempts_before` do not count any more;
+    `avoided_servers` have failed it, in this order.
     """
 
     job_id: UUID
@@ -35,6 +36,8 @@ class Lease:
     attempt: int
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
+    attempts_before: int = 0
+    avoided_servers: tuple[str, ...] = ()
 
 
 def lease_of(job: ProductionJob, owner: UUID) -> Lease:
@@ -46,6 +49,8 @@ def lease_of(job: ProductionJob, owner: UUID) -> Lease:
         attempt=job.attempt,
         prompt_id=job.prompt_id,
         comfyui_url=job.comfyui_url,
+        attempts_before=job.attempts_before,
+        avoided_servers=tuple(job.avoided_servers),
     )
 
 

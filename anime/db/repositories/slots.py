@@ -1,41 +1,98 @@
-"""The window of prompts in flight: at most so many at one ComfyUI server, first come first served.
+"""The window of prompts in flight: at most so many at each ComfyUI server, first come first served.
 
-Who frees a slot gives it to the next in line within the same transaction, and notifies it.
+The line is common to all servers, and each request in it says which of them can run it. Who frees
+a slot gives it to the next in line within the same transaction, and notifies it: see
+`anime.core.dispatch` for who gets which.
 """
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, delete, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Float,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.dispatch import (
+    Assignment,
+    RenderEstimate,
+    ServerLoad,
+    WaitingRender,
+    assign,
+    finish_times,
+)
 from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
 from anime.db.repositories.leases import NOW, until
+from anime.db.repositories.pauses import is_held_up
+from anime.db.repositories.servers import is_fit, may_be_given_prompts
+from anime.db.server_models import RegisteredServer
 from anime.db.session import NOTIFY_CHANNEL
 from anime.errors import LeaseLost
 
-_LOCK_SPACE = 8328  # of PostgreSQL's advisory locks: those of ours
+_LOCK = (8328, 7)  # of PostgreSQL's advisory locks: who changes the slots
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """One run's request for a slot at one server, under the fencing token of its job's lease."""
+    """One run's request for a slot, under the fencing token of its job's lease.
 
-    server: str
+    `estimates` has the servers that can run the render, by canonical address. `bound_to` is the
+    one that has its prompt already: a slot there is held at once, as it is taken in fact.
+    """
+
     job_id: UUID
     fence: int
     is_interactive: bool
+    estimates: Mapping[str, RenderEstimate]
+    model: str = ""
+    bound_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """How a request stands. `ahead`: how many wait before it."""
+    """How a request stands. `ahead`: how many wait before it, for a server that it can have.
+
+    `is_paused`: a pause of everything, or of its project, holds it up. `open_servers` may be
+    given prompts now, whether or not they can run this render. `away` says why others may not,
+    unless somebody drained or paused them.
+    """
 
     is_held: bool
     ahead: int = 0
+    is_paused: bool = False
+    server: str | None = field(default=None, compare=False)
+    holds_model: bool = field(default=False, compare=False)
+    reason: str = field(default="", compare=False)
+    open_servers: frozenset[str] = field(default=frozenset(), compare=False)
+    away: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def held_at(self) -> str:
+        """The server of a slot that is held."""
+        if self.server is None:
+            raise ValueError("It is not held.")
+        return self.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +102,16 @@ class SlotUsage:
     held: int
     waiting: int
     oldest_wait: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """All that is known when slots are given: the servers, and who waits."""
+
+    open_loads: list[ServerLoad]
+    idle: frozenset[str]  # nothing of ours is there
+    away: dict[str, str]  # servers that are not fit, with the reason
+    waiting: list[WaitingRender]  # those that no pause holds up
 
 
 class SlotRepository:
@@ -61,10 +128,13 @@ class SlotRepository:
         Raises:
             LeaseLost: a later run of the job has asked.
         """
-        await self._lock(request.server)
-        await self._enqueue(request, seconds)
-        await self._admit(request.server, size)
-        return await self._slot_of(request)
+        await self._lock()
+        slot = await self._enqueue(request, seconds)
+        if slot.is_held:
+            return slot
+        line = await self._line(size)
+        given = {each.job_id: each for each in await self._admit(line)}
+        return _standing(request, line, given)
 
     async def renew(self, request: SlotRequest, *, seconds: float) -> None:
         """Keep the slot for so many seconds from now. One that has gone to others stays gone."""
@@ -74,9 +144,10 @@ class SlotRepository:
 
     async def leave(self, request: SlotRequest, *, size: int) -> None:
         """Give the slot, held or waited for, to the next in line."""
-        await self._lock(request.server)
-        await self._session.execute(delete(RenderSlot).where(_is(request)))
-        await self._admit(request.server, size)
+        await self._lock()
+        gone = delete(RenderSlot).where(_is(request)).returning(RenderSlot.server)
+        server = await self._session.scalar(gone)
+        await self._admit(await self._line(size, left=server))
 
     async def state(self, server: str) -> SlotUsage:
         """The window as it is; those without a sign of life are left out."""
@@ -86,9 +157,24 @@ class SlotRepository:
                 func.count().filter(~waits),
                 func.count().filter(waits),
                 func.min(RenderSlot.asked_at).filter(waits),
-            ).where(RenderSlot.server == server, RenderSlot.expires_at > NOW)
+            ).where(
+                or_(RenderSlot.server == server, and_(waits, RenderSlot.estimates.has_key(server))),
+                RenderSlot.expires_at > NOW,
+            )
         )
         return SlotUsage(*row.one())
+
+    async def seconds_left(self, *, size: int) -> dict[UUID, float]:
+        """In how many seconds each render in flight or in line is expected to be finished."""
+        rows = (await self._session.execute(_held())).all()
+        line = await self._read_line(rows, size)
+        ends: dict[UUID, float] = {}
+        for slots in _by_server(rows).values():
+            work = 0.0
+            for slot in slots:
+                work += _seconds_left_of(slot)
+                ends[slot.job_id] = work
+        return ends | finish_times(line.waiting, line.open_loads)
 
     async def prune(self, *, older_than_seconds: float) -> int:
         """How many rows were removed: those that have counted for nothing for so long."""
@@ -99,84 +185,254 @@ class SlotRepository:
         )
         return len(gone.all())
 
-    async def _lock(self, server: str) -> None:
-        """Wait for the others who change this window; ends with the transaction."""
-        await self._session.execute(
-            select(func.pg_advisory_xact_lock(_LOCK_SPACE, func.hashtext(server)))
-        )
+    async def _lock(self) -> None:
+        """Wait for the others who change the slots; ends with the transaction."""
+        await self._session.execute(select(func.pg_advisory_xact_lock(*_LOCK)))
 
-    async def _enqueue(self, request: SlotRequest, seconds: float) -> None:
+    async def _enqueue(self, request: SlotRequest, seconds: float) -> Slot:
+        bound = request.bound_to
         row = insert(RenderSlot).values(
             job_id=request.job_id,
-            server=request.server,
             fence=request.fence,
             is_interactive=request.is_interactive,
+            model=request.model,
+            estimates={
+                url: [estimate.seconds, estimate.load_seconds]
+                for url, estimate in request.estimates.items()
+            },
+            server=bound,
+            held_since=None if bound is None else NOW,
+            expected_seconds=_expected_seconds(request),
             expires_at=until(seconds),
         )
         new = row.excluded
         # The run before this one may have submitted the prompt: its slot there is this one's now.
-        is_same = RenderSlot.server == new.server
-        known = await self._session.scalar(
+        is_same = RenderSlot.server == bound
+        if bound is None:
+            is_same = RenderSlot.server.in_(list(request.estimates))
+        is_kept = and_(is_same, RenderSlot.held_since.is_not(None), RenderSlot.expires_at > NOW)
+        kept = {
+            each.name: case((is_kept, each), else_=new[each.name])
+            for each in (
+                RenderSlot.server,
+                RenderSlot.held_since,
+                RenderSlot.expected_seconds,
+                RenderSlot.running_since,
+            )
+        }
+        changes = ("fence", "model", "estimates", "expires_at")
+        known = await self._session.execute(
             row.on_conflict_do_update(
                 index_elements=[RenderSlot.job_id],
-                set_={
-                    "server": new.server,
-                    "fence": new.fence,
-                    "held_since": case((is_same, RenderSlot.held_since)),
-                    "expires_at": new.expires_at,
-                },
+                set_=kept | {name: new[name] for name in changes},
                 where=RenderSlot.fence <= new.fence,
-            ).returning(RenderSlot.job_id)
+            ).returning(RenderSlot.server, RenderSlot.holds_model, RenderSlot.reason)
         )
-        if known is None:
+        found = known.one_or_none()
+        if found is None:
             raise LeaseLost(
                 f"A later run of job {request.job_id} waits for a slot already.",
                 "That run goes on with it.",
             )
+        server, holds_model, reason = found
+        return Slot(
+            is_held=server is not None,
+            server=server,
+            holds_model=bool(holds_model),
+            reason=reason,
+        )
 
-    async def _admit(self, server: str, size: int) -> None:
+    async def _line(self, size: int, *, left: str | None = None) -> _Line:
+        """The line without those that have lapsed; a slot at the server `left` is free again."""
+        lapsed = delete(RenderSlot).where(RenderSlot.expires_at <= NOW)
+        statement = _held().add_cte(lapsed.cte("lapsed"))
+        if left is not None:
+            statement = statement.add_cte(_next_runs_at(left).cte("next"))
+        rows = (await self._session.execute(statement)).all()
+        return await self._read_line(rows, size)
+
+    async def _read_line(self, held: Sequence[Any], size: int) -> _Line:  # rows of `_held`
+        waiting = (
+            await self._session.execute(
+                select(RenderSlot.job_id, RenderSlot.model, RenderSlot.estimates)
+                .where(
+                    RenderSlot.held_since.is_(None),
+                    RenderSlot.expires_at > NOW,
+                    ~is_held_up(RenderSlot.job_id),
+                )
+                .order_by(RenderSlot.is_interactive.desc(), RenderSlot.asked_at, RenderSlot.job_id)
+            )
+        ).all()
+        by_server = _by_server(held)
+        servers = {row.url: row for row in held}
+        return _Line(
+            open_loads=[
+                ServerLoad(
+                    url=url,
+                    free_slots=max(0, size - len(by_server[url])),
+                    work_seconds=sum(map(_seconds_left_of, by_server[url])),
+                    loaded_model=row.loaded_model,
+                )
+                for url, row in servers.items()
+                if row.is_open
+            ],
+            idle=frozenset(servers.keys() - {url for url, slots in by_server.items() if slots}),
+            away={
+                url: f"{row.health}, {row.health_reason}"
+                for url, row in servers.items()
+                if not row.is_fit
+            },
+            waiting=[_waiting(row) for row in waiting],
+        )
+
+    async def _admit(self, line: _Line) -> list[Assignment]:
         """Give free slots to those in front of the line, and notify them."""
-        await self._session.execute(
-            delete(RenderSlot).where(RenderSlot.server == server, RenderSlot.expires_at <= NOW)
-        )
-        held = (
-            select(func.count())
-            .where(RenderSlot.server == server, RenderSlot.held_since.is_not(None))
-            .scalar_subquery()
-        )
-        front = (
-            select(RenderSlot.job_id)
-            .where(RenderSlot.server == server, RenderSlot.held_since.is_(None))
-            .order_by(RenderSlot.is_interactive.desc(), RenderSlot.asked_at, RenderSlot.job_id)
-            .limit(func.greatest(0, size - held))
-        )
-        admitted = (
-            update(RenderSlot)
-            .where(RenderSlot.job_id.in_(front))
-            .values(held_since=NOW)
-            .returning(RenderSlot.job_id)
-            .cte("admitted")
-        )
-        await self._session.execute(
-            select(func.pg_notify(NOTIFY_CHANNEL, SLOT + cast(admitted.c.job_id, Text)))
-        )
+        if not line.waiting or not any(load.free_slots for load in line.open_loads):
+            return []
+        given = assign(line.waiting, line.open_loads)
+        if given:
+            await self._session.execute(_gives(given, line.idle))
+        return given
 
-    async def _slot_of(self, request: SlotRequest) -> Slot:
-        mine = select(RenderSlot).where(_is(request)).subquery()
-        is_before = or_(
-            RenderSlot.is_interactive > mine.c.is_interactive,
+
+def _held() -> Select[Any]:
+    """The servers, each with the slots held there, the oldest first; one row if there is none."""
+    running = func.extract("epoch", NOW - RenderSlot.running_since)
+    return (
+        select(
+            RegisteredServer.url,
+            RegisteredServer.loaded_model,
+            may_be_given_prompts().label("is_open"),
+            is_fit().label("is_fit"),
+            RegisteredServer.health,
+            RegisteredServer.health_reason,
+            RenderSlot.job_id,
+            func.coalesce(RenderSlot.expected_seconds, 0.0).label("expected_seconds"),
+            cast(running, Float).label("running_seconds"),
+        )
+        .outerjoin(
+            RenderSlot,
             and_(
-                RenderSlot.is_interactive == mine.c.is_interactive,
-                RenderSlot.asked_at < mine.c.asked_at,
+                RenderSlot.server == RegisteredServer.url,
+                RenderSlot.held_since.is_not(None),
+                RenderSlot.expires_at > NOW,
             ),
         )
-        ahead = (
-            select(func.count())
-            .where(RenderSlot.server == request.server, RenderSlot.held_since.is_(None), is_before)
-            .scalar_subquery()
+        .order_by(RegisteredServer.url, RenderSlot.held_since)
+    )
+
+
+def _by_server(held: Sequence[Any]) -> defaultdict[str, list[Any]]:  # rows of `_held`
+    by_server: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in held:
+        if row.job_id is not None:
+            by_server[row.url].append(row)
+    return by_server
+
+
+def _seconds_left_of(slot: Any) -> float:  # a row of `_held`
+    """What it is expected to take still. The longer one is overdue, the less it is near its end."""
+    expected: float = slot.expected_seconds
+    return expected if slot.running_seconds is None else abs(expected - slot.running_seconds)
+
+
+def _waiting(row: Any) -> WaitingRender:  # a row of RenderSlot
+    estimates = {url: RenderEstimate(*seconds) for url, seconds in row.estimates.items()}
+    return WaitingRender(row.job_id, row.model, estimates)
+
+
+def _next_runs_at(server: str) -> Any:  # an UPDATE with RETURNING
+    """Let the oldest slot of that server count as the one that renders, if none does."""
+    held = and_(RenderSlot.server == server, RenderSlot.held_since.is_not(None))
+    oldest = select(RenderSlot.job_id).where(held).order_by(RenderSlot.held_since).limit(1)
+    runs = select(RenderSlot.job_id).where(held, RenderSlot.running_since.is_not(None))
+    return (
+        update(RenderSlot)
+        .where(RenderSlot.job_id == oldest.scalar_subquery(), ~runs.exists())
+        .values(running_since=NOW)
+        .returning(RenderSlot.job_id)
+    )
+
+
+def _gives(given: Sequence[Assignment], idle: frozenset[str]) -> Select[Any]:
+    """Gives the slots, says which model each server will hold, and notifies the runs."""
+    first: dict[str, UUID] = {}
+    for each in given:
+        first.setdefault(each.server, each.job_id)
+    values = (
+        func.unnest(
+            cast([each.job_id for each in given], ARRAY(Uuid)),
+            cast([each.server for each in given], ARRAY(Text)),
+            cast([each.expected_seconds for each in given], ARRAY(Float)),
+            cast([each.holds_model for each in given], ARRAY(Boolean)),
+            cast([each.reason for each in given], ARRAY(Text)),
+            cast(
+                [each.server in idle and first[each.server] == each.job_id for each in given],
+                ARRAY(Boolean),
+            ),
         )
-        row = await self._session.execute(select(mine.c.held_since.is_not(None), ahead))
-        return Slot(*row.one())
+        .table_valued(
+            column("job_id", Uuid),
+            column("server", Text),
+            column("expected_seconds", Float),
+            column("holds_model", Boolean),
+            column("reason", Text),
+            column("runs", Boolean),
+        )
+        .render_derived(name="given")
+    )
+    admitted = (
+        update(RenderSlot)
+        .where(RenderSlot.job_id == values.c.job_id)
+        .values(
+            held_since=NOW,
+            server=values.c.server,
+            expected_seconds=values.c.expected_seconds,
+            holds_model=values.c.holds_model,
+            reason=values.c.reason,
+            running_since=case((values.c.runs, NOW)),
+        )
+        .returning(RenderSlot.job_id)
+        .cte("admitted")
+    )
+    models = {each.server: each.model for each in given if each.model and not each.holds_model}
+    statement = select(func.pg_notify(NOTIFY_CHANNEL, SLOT + cast(admitted.c.job_id, Text)))
+    if models:
+        loaded = (
+            update(RegisteredServer)
+            .where(RegisteredServer.url.in_(list(models)))
+            .values(loaded_model=case(models, value=RegisteredServer.url))
+            .returning(RegisteredServer.url)
+        )
+        statement = statement.add_cte(loaded.cte("loaded"))
+    return statement
+
+
+def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment]) -> Slot:
+    if mine := given.get(request.job_id):
+        return Slot(
+            is_held=True, server=mine.server, holds_model=mine.holds_model, reason=mine.reason
+        )
+    order = [render.job_id for render in line.waiting]
+    is_paused = request.job_id not in order
+    before = [] if is_paused else line.waiting[: order.index(request.job_id)]
+    rivals = [
+        render
+        for render in before
+        if render.job_id not in given and render.estimates.keys() & request.estimates.keys()
+    ]
+    return Slot(
+        is_held=False,
+        ahead=len(rivals),
+        is_paused=is_paused,
+        open_servers=frozenset(load.url for load in line.open_loads),
+        away=line.away,
+    )
+
+
+def _expected_seconds(request: SlotRequest) -> float | None:
+    estimate = request.estimates.get(request.bound_to) if request.bound_to else None
+    return estimate.seconds if estimate else None
 
 
 def _is(request: SlotRequest) -> ColumnElement[bool]:

@@ -1,0 +1,38 @@
+"""Which renders cost alike: those of one workflow with one model, in one size."""
+
+from dataclasses import dataclass
+
+from anime.core.graph_facts import facts_of
+from anime.core.graphs import Graph
+
+_LENGTHS = ("length", "num_frames", "frame_count", "frames")  # inputs that count frames
+
+
+@dataclass(frozen=True, slots=True)
+class RenderKind:
+    """Renders that cost alike. `model`: all that is loaded by name, LoRAs left out.
+
+    `size` is WIDTHxHEIGHTxFRAMES, with the pictures of a batch as frames.
+    """
+
+    workflow: str
+    model: str
+    size: str
+
+
+def render_kind(workflow: str, graph: Graph) -> RenderKind:
+    """The kind of that graph's renders.
+
+    >>> render_kind("w", {"1": {"class_type": "X", "inputs": {"ckpt_name": "a", "width": 64}}})
+    RenderKind(workflow='w', model='a', size='64x0x1')
+    """
+    model = " + ".join(sorted(set(facts_of(graph).models)))
+    sides = (_most(graph, "width"), _most(graph, "height"))
+    frames = max(1, _most(graph, "batch_size")) * max(1, _most(graph, *_LENGTHS))
+    return RenderKind(workflow, model, "x".join(map(str, (*sides, frames))))
+
+
+def _most(graph: Graph, *names: str) -> int:
+    """The greatest whole number that a node has for an input of these names; 0 if none has."""
+    values = (node["inputs"].get(name) for node in graph.values() for name in names)
+    return max((each for each in values if type(each) is int), default=0)

@@ -1,0 +1,59 @@
+"""The timelines of jobs: what happened to each of them, and why."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.timeline import TimelineKind
+from anime.db.server_models import JobEvent
+from anime.schemas import TimelineEntry
+
+MAX_ENTRIES = 200  # of one job; the oldest go first
+_MAX_MESSAGE_CHARS = 1000
+
+
+class TimelineRepository:
+    """The timelines in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
+        """Append an entry, in one statement; the job need not have a row."""
+        of_job = JobEvent.job_id == job_id
+        kept = select(JobEvent.id).where(of_job).order_by(JobEvent.id.desc())
+        last_kept = kept.offset(MAX_ENTRIES - 1).limit(1).scalar_subquery()
+        surplus = delete(JobEvent).where(of_job, JobEvent.id <= last_kept).cte("surplus")
+        await self._session.execute(
+            insert(JobEvent)
+            .values(job_id=job_id, kind=kind, message=_text_of(message))
+            .add_cte(surplus)
+        )
+
+    async def add_to_all(self, messages: Mapping[UUID, str], kind: TimelineKind) -> None:
+        """Append an entry to the timeline of each job, in one statement.
+
+        The bound is kept by `add`, which every further run of a job comes through.
+        """
+        if messages:
+            rows = [
+                {"job_id": job_id, "kind": kind, "message": _text_of(message)}
+                for job_id, message in messages.items()
+            ]
+            await self._session.execute(insert(JobEvent), rows)
+
+    async def of_job(self, job_id: UUID) -> list[TimelineEntry]:
+        """The job's timeline, the oldest entry first; empty for an unknown job."""
+        rows = await self._session.execute(
+            select(JobEvent.at, JobEvent.kind, JobEvent.message)
+            .where(JobEvent.job_id == job_id)
+            .order_by(JobEvent.id)
+        )
+        return [TimelineEntry(at=row.at, kind=row.kind, message=row.message) for row in rows]
+
+
+def _text_of(message: str) -> str:
+    """What PostgreSQL can hold of the message."""
+    return message.replace("\x00", "")[:_MAX_MESSAGE_CHARS]

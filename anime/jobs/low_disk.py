@@ -1,0 +1,92 @@
+"""Low disk: new renders are paused before a disk is full, and begin again when it no longer is."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from anime.core.servers import EVERYTHING
+from anime.db.repositories import PauseRepository
+from anime.db.session import Database
+from anime.errors import AnimeError
+from anime.retry_policies import DISK_WATCH
+from anime.settings import Settings
+
+DISK_SECONDS = 10.0  # for a disk to answer; a mount may hang
+RESUME_FACTOR = 1.25  # so much more must be free before renders begin again
+MB = 2**20
+
+_log = logging.getLogger(__name__)
+
+
+def free_mb_of(folder: Path) -> int | None:
+    """What is free where the folder is, or is to be made; None if its disk does not say."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), None)
+    try:
+        return None if there is None else shutil.disk_usage(there).free // MB
+    except OSError:
+        return None
+
+
+class DiskGuard:
+    """Pauses all new renders while a disk that they write to is low."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        free_mb: Callable[[Path], int | None] = free_mb_of,
+    ) -> None:
+        self._database = database
+        self._needed_mb = settings.min_free_disk_mb
+        folders = (settings.library, settings.comfyui_output_dir)
+        self._folders = [folder for folder in folders if folder is not None]
+        self._free_mb = free_mb
+        self._reading: asyncio.Task[dict[Path, int | None]] | None = None
+
+    async def run_forever(self) -> None:
+        """Look now and then until cancelled; return at once if no space is asked for."""
+        while self._needed_mb:
+            try:
+                async with asyncio.timeout(DISK_SECONDS):
+                    await self.step()
+            except (AnimeError, TimeoutError) as fault:
+                _log.warning("The disks are looked at again later: %s", fault)
+            await DISK_WATCH.wait()
+
+    async def step(self) -> None:
+        """Pause or resume, as the disks are. A pause of a person stays.
+
+        Raises:
+            DatabaseUnavailable: it is left to the next step.
+        """
+        free = await self._read()
+        known = {folder: mb for folder, mb in free.items() if mb is not None}
+        low = {folder: mb for folder, mb in known.items() if mb < self._needed_mb}
+        has_space = [mb >= self._needed_mb * RESUME_FACTOR for mb in known.values()]
+        async with self._database.session_scope() as session:
+            pauses = PauseRepository(session)
+            if low:
+                reason = _reason(low.items(), self._needed_mb)
+                if await pauses.set(EVERYTHING, reason, is_automatic=True):
+                    _log.error("All new renders are paused: %s", reason)
+                return
+            is_over = all(has_space) and len(known) == len(free)
+            if is_over and await pauses.clear(EVERYTHING, only_automatic=True):
+                _log.warning("New renders begin again: the disks have space.")
+
+    async def _read(self) -> dict[Path, int | None]:
+        """What is free. Of a mount that hangs there is one reading, for as long as it hangs."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read_disks))
+        return await asyncio.shield(self._reading)
+
+    def _read_disks(self) -> dict[Path, int | None]:
+        return {folder: self._free_mb(folder) for folder in self._folders}
+
+
+def _reason(low: Iterable[tuple[Path, int]], needed_mb: int) -> str:
+    found = ", ".join(f"{folder} has {mb} MB free" for folder, mb in low)
+    return f"low disk: {found}, and {needed_mb} MB are needed (ANIME_MIN_FREE_DISK_MB)"

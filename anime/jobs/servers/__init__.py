@@ -1,0 +1,1 @@
+"""The ComfyUI servers that the studio knows: watched by itself, kept by people."""

@@ -1,0 +1,153 @@
+"""What a server has rendered and no longer knows of, and prompts of which servers die."""
+
+import asyncio
+import signal
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from anime.comfyui.client import ComfyUIClient
+from anime.core.ids import prompt_id_of
+from anime.core.job_status import FailureKind, JobStatus
+from anime.core.paths import filename_prefix
+from anime.core.timeline import TimelineKind
+from anime.db.repositories import DispatchRepository, JobRepository, TimelineRepository
+from anime.errors import PromptQuarantined
+from anime.rehearsal.config import RehearsalConfig
+from anime.schemas import GenerationRequest
+from flows.generate import generate
+from flows.monitor import monitor
+from tests.flows.conftest import RehearsalStudio
+from tests.flows.test_recovery import SLOW, RehearsalProcess, first_event, rehearsal
+from tests.support.waiting import HUNG_SECONDS
+
+__all__ = ["rehearsal"]
+
+SMALL = {"width": 64, "height": 64, "steps": 2}
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who clears ComfyUI's history just before each look that we take into it."""
+
+    async def clear(client: ComfyUIClient) -> None:
+        async with httpx.AsyncClient(base_url=client.base_url) as http:
+            (await http.post("/history", json={"clear": True})).raise_for_status()
+
+    def cleared(name: str) -> None:
+        look = getattr(ComfyUIClient, name)
+
+        async def after_clearing(client: ComfyUIClient, prompt_id: UUID) -> object:
+            await clear(client)
+            return await look(client, prompt_id)
+
+        monkeypatch.setattr(ComfyUIClient, name, after_clearing)
+
+    cleared("history")
+    cleared("_find_job")
+
+
+async def decisions(studio: RehearsalStudio, job_id: UUID) -> list[str]:
+    async with studio.database.session_scope() as session:
+        timeline = await TimelineRepository(session).of_job(job_id)
+    return [each.message for each in timeline if each.kind is TimelineKind.DECISION]
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize("is_folder_readable", [True, False])
+async def test_f24_files_whose_history_was_cleared_are_taken_in(
+    studio: RehearsalStudio,
+    rehearsal_config: RehearsalConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_folder_readable: bool,
+) -> None:
+    if is_folder_readable:
+        output = rehearsal_config.data_dir / "output"
+        monkeypatch.setenv("ANIME_COMFYUI_OUTPUT_DIR", str(output))
+    job_id = uuid4()
+    paths = await generate(prompt="forgotten", batch_size=2, job_id=job_id, **SMALL)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt, len(paths)) == (JobStatus.COMPLETED, 1, 2)
+    assert [str(path) for path in studio.library_files()] == sorted(paths)
+    assert await decisions(studio, job_id) == [
+        "The server no longer knows its prompt, but has all of its files."
+    ]
+
+
+async def test_f24_when_a_file_is_missing_or_cut_it_is_rendered_again(
+    studio: RehearsalStudio, rehearsal_config: RehearsalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, forgets = uuid4(), [True]
+    first = {str(prompt_id_of(job_id, 1))}
+    history, find_job = ComfyUIClient.history, ComfyUIClient._find_job
+
+    async def forgotten(client: ComfyUIClient, prompt_id: UUID) -> object:
+        output = rehearsal_config.data_dir / "output" / filename_prefix(job_id, 1)
+        made = sorted(output.parent.glob("*.png"))
+        if len(made) == 2 and forgets:
+            made[1].write_bytes(made[1].read_bytes()[:-40])
+            forgets.clear()
+        if str(prompt_id) in first:
+            return None
+        return await history(client, prompt_id)
+
+    async def unknown(client: ComfyUIClient, prompt_id: UUID) -> object:
+        return None if str(prompt_id) in first else await find_job(client, prompt_id)
+
+    monkeypatch.setattr(ComfyUIClient, "history", forgotten)
+    monkeypatch.setattr(ComfyUIClient, "_find_job", unknown)
+    paths = await generate(prompt="cut", batch_size=2, job_id=job_id, **SMALL)
+    job = await studio.newest_job()
+    assert not forgets
+    assert (job.status, job.attempt, len(paths)) == (JobStatus.COMPLETED, 2, 2)
+
+
+async def test_f06_a_prompt_of_which_servers_die_is_set_aside_until_a_person_releases_it(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    run = asyncio.create_task(generate(prompt="poison", job_id=job_id, **SLOW))
+    for attempt in (1, 2):
+        await until_at_work(studio, job_id, attempt)
+        await rehearsal.end(signal.SIGKILL)
+        await rehearsal.start()
+    with pytest.raises(PromptQuarantined, match="2 times a server died"):
+        await asyncio.wait_for(run, HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.status, job.error_kind) == (JobStatus.FAILED, FailureKind.QUARANTINED)
+    async with studio.database.session_scope() as session:
+        assert await JobRepository(session).requeue(job_id)
+    await asyncio.wait_for(generate(prompt="poison", job_id=job_id, **SLOW), HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 3)
+
+
+async def until_at_work(studio: RehearsalStudio, job_id: UUID, attempt: int) -> None:
+    """Return when the server has taken a step of that attempt."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            event = await first_event(studio, job_id, 10)
+            if event.attempt == attempt:
+                return
+            await asyncio.sleep(0.1)  # each look gives the newest event at once
+
+
+async def test_the_monitor_as_a_flow_says_what_it_did(
+    studio: RehearsalStudio,
+) -> None:
+    async with studio.database.session_scope() as session:
+        assert await DispatchRepository(session).try_lock()
+        state = await monitor(return_state=True)  # another one is at it
+    assert state.message == "0 dispatched, 0 cancelled, 0 given up."
+    job_id = uuid4()
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(job_id, GenerationRequest(prompt="stop"), workflow="txt2img", seed=1)
+        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        assert lease is not None
+        await jobs.release(lease)
+        await jobs.request_cancel(job_id)
+    state = await monitor(return_state=True)
+    assert state.message == "0 dispatched, 1 cancelled, 0 given up."

@@ -1,0 +1,85 @@
+"""Low disk: no new render begins, and they begin again by themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from anime.core.servers import EVERYTHING, PauseRecord
+from anime.db.repositories import PauseRepository
+from anime.db.session import Database
+from anime.jobs.low_disk import DiskGuard, free_mb_of
+from anime.settings import load_settings
+
+
+class Disks:
+    """How much is free in each folder, in MB; None for a disk that does not say."""
+
+    def __init__(self, library: Path, output: Path) -> None:
+        self.free: dict[Path, int | None] = {library: 5000, output: 5000}
+
+    def __call__(self, folder: Path) -> int | None:
+        return self.free[folder]
+
+
+async def paused(database: Database) -> list[PauseRecord]:
+    async with database.reading() as session:
+        return await PauseRepository(session).in_force()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    return tmp_path / "library"
+
+
+@pytest.fixture
+def disks(library: Path, tmp_path: Path) -> Disks:
+    return Disks(library, tmp_path / "output")
+
+
+@pytest.fixture
+def guard(database: Database, disks: Disks) -> DiskGuard:
+    library, output = disks.free
+    settings = load_settings(library_dir=library, comfyui_output_dir=output, min_free_disk_mb=1000)
+    return DiskGuard(database, settings, free_mb=disks)
+
+
+async def test_a_low_disk_pauses_all_new_renders_and_says_which_it_is(
+    database: Database, guard: DiskGuard, disks: Disks, library: Path
+) -> None:
+    await guard.step()
+    assert await paused(database) == []
+    disks.free[library] = 999
+    await guard.step()
+    await guard.step()
+    [pause] = await paused(database)
+    assert (pause.scope, pause.is_automatic) == (EVERYTHING, True)
+    assert pause.reason == (
+        f"low disk: {library} has 999 MB free, and 1000 MB are needed (ANIME_MIN_FREE_DISK_MB)"
+    )
+
+
+async def test_renders_begin_again_once_there_is_some_space_to_spare(
+    database: Database, guard: DiskGuard, disks: Disks, library: Path
+) -> None:
+    disks.free[library] = 10
+    await guard.step()
+    for free, count in ((1000, 1), (None, 1), (1249, 1), (1250, 0)):
+        disks.free[library] = free
+        await guard.step()
+        assert len(await paused(database)) == count
+
+
+async def test_a_pause_of_a_person_outlasts_a_low_disk(
+    database: Database, guard: DiskGuard, disks: Disks, library: Path
+) -> None:
+    async with database.session_scope() as session:
+        await PauseRepository(session).set(EVERYTHING, "moving house")
+    disks.free[library] = 10
+    await guard.step()
+    disks.free[library] = 5000
+    await guard.step()
+    assert [pause.reason for pause in await paused(database)] == ["moving house"]
+
+
+def test_a_folder_that_is_still_to_be_made_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:
+    assert free_mb_of(tmp_path / "a" / "b") == pytest.approx(free_mb_of(tmp_path), rel=0.2)

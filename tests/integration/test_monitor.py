@@ -1,0 +1,244 @@
+"""Jobs that nobody works on: found whatever ended their runs, and brought to their end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest_asyncio
+from pydantic import SecretStr
+from sqlalchemy import event, func, select, text
+
+from anime.core.job_status import FailureKind, JobStatus
+from anime.core.recovery import MAX_RUNS_LOST
+from anime.core.timeline import TimelineKind
+from anime.db.models import WebhookDelivery
+from anime.db.repositories import JobRepository, NewJob
+from anime.jobs.background import background_work
+from anime.jobs.monitor import MonitorCounts
+from anime.progress.publisher import follow_job
+from tests.integration.job_service import REQUEST, Office, open_office
+from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
+from tests.support.waiting import HUNG_SECONDS
+
+LEASE_SECONDS = 5  # the shortest that there is
+OPEN_JOBS = 10_000
+
+
+@pytest_asyncio.fixture
+async def prefect() -> AsyncIterator[PrefectPeer]:
+    async with running_prefect_peer() as peer:
+        yield peer
+
+
+@pytest_asyncio.fixture
+async def office(database_url: str, redis_url: str, prefect: PrefectPeer) -> AsyncIterator[Office]:
+    given = {"lease_seconds": LEASE_SECONDS, "webhook_secret": SecretStr("a key of the studio's")}
+    async with open_office(database_url, redis_url, prefect, **given) as office:
+        yield office
+
+
+async def rendering(office: Office, *, seconds: float = 600) -> tuple[UUID, UUID]:
+    """A job that its run has begun, and that run."""
+    job = await office.service.admit(REQUEST)
+    await office.monitor()
+    run_id = (await office.job(job.id)).flow_run_id
+    assert run_id is not None
+    await office.begin(job.id, run_id, seconds=seconds)
+    return job.id, run_id
+
+
+async def given_back(office: Office, job_id: UUID, run_id: UUID) -> None:
+    """What a run does last when it is stopped."""
+    lease = await office.begin(job_id, run_id)
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+
+
+async def until_dispatched(office: Office) -> MonitorCounts:
+    """What the first step did that dispatched something, once PostgreSQL is up for long enough."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while not (done := await office.monitor()).dispatched:
+            await asyncio.sleep(0.1)  # a lease gives no sign when it lapses
+    return done
+
+
+async def decisions(office: Office, job_id: UUID) -> list[str]:
+    timeline = await office.service.timeline(job_id)
+    return [each.message for each in timeline if each.kind is TimelineKind.DECISION]
+
+
+async def test_f60_a_run_deleted_in_prefect_while_it_renders_is_replaced(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office)
+    prefect.runs.clear()
+    assert await office.monitor() == MonitorCounts(), "a live lease says that it goes on"
+    await given_back(office, job_id, run_id)
+    assert await office.monitor() == MonitorCounts(dispatched=1)
+    assert list(prefect.runs) == [f"{job_id}:2"]
+    job = await office.job(job_id)
+    assert (job.status, job.attempt) == (JobStatus.PROCESSING, 1)
+    assert str(job.flow_run_id) == prefect.runs[f"{job_id}:2"]["id"]
+    assert await decisions(office, job_id) == [
+        "Its run is gone from Prefect: a new run goes on with it."
+    ]
+    assert await office.monitor() == MonitorCounts()
+
+
+async def test_f56_fifty_jobs_wait_on_when_prefect_has_lost_its_database(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    jobs = [await office.service.admit(REQUEST) for _ in range(50)]
+    prefect.run_state = "SCHEDULED"
+    assert (await office.monitor()).dispatched == 50
+    prefect.runs.clear()
+    assert (await office.monitor()).dispatched == 50
+    assert set(prefect.runs) == {f"{job.id}:2" for job in jobs}
+    assert await office.monitor() == MonitorCounts()
+    assert {job.status for job in await office.jobs()} == {JobStatus.QUEUED}
+
+
+async def test_f60_a_job_goes_on_when_its_worker_died_on_another_host(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office, seconds=0.01)
+    assert await until_dispatched(office) == MonitorCounts(dispatched=1)
+    assert set(prefect.runs) == {str(job_id), f"{job_id}:2"}
+    assert prefect.states[str(run_id)] == "CRASHED", "nobody else would end it"
+    assert await decisions(office, job_id) == ["Its run shows no life: a new run goes on with it."]
+
+
+async def test_f60_a_job_goes_on_after_three_dead_workers(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office, seconds=0.01)
+    prefect.states[str(run_id)] = "CRASHED"
+    prefect.run_message = "Its worker died 3 times while it ran."
+    assert await until_dispatched(office) == MonitorCounts(dispatched=1)
+    assert (await office.job(job_id)).status is JobStatus.PROCESSING
+
+
+async def test_f60_a_job_that_kills_its_workers_is_given_up_in_the_end(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office)
+    prefect.run_state = "CRASHED"
+    for _ in range(MAX_RUNS_LOST):
+        await given_back(office, job_id, run_id)
+        await office.monitor()
+        run_id = (await office.job(job_id)).flow_run_id or run_id
+    job = await office.job(job_id)
+    assert (job.status, job.error_kind) == (JobStatus.FAILED, FailureKind.INTERNAL)
+    assert len(prefect.runs) == MAX_RUNS_LOST
+    assert await office.monitor() == MonitorCounts()
+
+
+async def test_f60_the_children_of_a_dead_batch_go_on_by_themselves(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    batch, children = uuid4(), [uuid4() for _ in range(3)]
+    prefect.add_run(batch, "the batch")
+    async with office.database.session_scope() as session:
+        new = {job_id: NewJob(REQUEST, "txt2img", 1, batch) for job_id in children}
+        await JobRepository(session).create_all(new)
+    await office.begin(children[0], uuid4())
+    assert await office.monitor() == MonitorCounts(), "the batch renders another child"
+    await given_back(office, children[1], uuid4())
+    assert await office.monitor() == MonitorCounts(), "the batch renders another child"
+    prefect.states[str(batch)] = "CRASHED"
+    assert await office.monitor() == MonitorCounts(dispatched=2)
+    assert set(prefect.runs) == {"the batch", *(f"{child}:2" for child in children[1:])}
+
+
+async def test_two_monitors_replace_a_run_once(
+    office: Office, database_url: str, redis_url: str, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office)
+    await given_back(office, job_id, run_id)
+    prefect.runs.clear()
+    async with open_office(database_url, redis_url, prefect) as other:
+        done = await asyncio.gather(office.monitor(), other.monitor())
+        assert sorted(each.dispatched for each in done) == [0, 1]
+        assert await other.monitor() == MonitorCounts()
+    assert list(prefect.runs) == [f"{job_id}:2"]
+
+
+async def test_a_run_that_gives_up_its_job_wakes_the_monitor(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    job_id, run_id = await rendering(office)
+    async with background_work(office.service, takes_redis_queue=False):
+        prefect.runs.clear()
+        began = time.monotonic()
+        await given_back(office, job_id, run_id)
+        await prefect.until_runs(1)
+    assert list(prefect.runs) == [f"{job_id}:2"]
+    assert time.monotonic() - began < HUNG_SECONDS
+
+
+async def failed(office: Office, kind: FailureKind, **asked: str) -> UUID:
+    job = await office.service.admit(REQUEST.model_copy(update=asked))
+    lease = await office.begin(job.id, uuid4())
+    async with office.database.session_scope() as session:
+        await JobRepository(session).fail(lease, kind, "It went wrong.")
+    await office.service.canceller.publish(await office.job(job.id))
+    return job.id
+
+
+async def test_a_requeued_job_waits_again_and_its_new_end_is_told(
+    office: Office, prefect: PrefectPeer, redis_url: str
+) -> None:
+    job_id = await failed(
+        office, FailureKind.QUARANTINED, webhook_url="https://studio.example/hook"
+    )
+    [ended] = [each async for each in follow_job(redis_url, job_id)]
+    assert ended.status is JobStatus.FAILED
+    requeued = await office.service.requeue(job_id)
+    assert requeued is not None
+    assert (requeued.status, requeued.error_kind) == (JobStatus.QUEUED, None)
+    assert list(prefect.runs) == [f"{job_id}:2"]
+    async with office.database.session_scope() as session:
+        assert await session.scalar(select(func.count()).select_from(WebhookDelivery)) == 0
+    lease = await office.begin(job_id, uuid4())
+    async with office.database.session_scope() as session:
+        await JobRepository(session).fail(lease, FailureKind.LOST, "Again.")
+        assert await session.scalar(select(func.count()).select_from(WebhookDelivery)) == 1
+    kinds = [each.kind for each in await office.service.timeline(job_id)]
+    assert kinds == [
+        *(TimelineKind.SUBMITTED, TimelineKind.RUN, TimelineKind.END),
+        *(TimelineKind.PERSON, TimelineKind.RUN, TimelineKind.RUN, TimelineKind.END),
+    ]
+
+
+async def test_only_a_failed_job_is_requeued(office: Office) -> None:
+    job_id, _ = await rendering(office)
+    assert await office.service.requeue(job_id) is None
+    assert (await office.job(job_id)).status is JobStatus.PROCESSING
+
+
+async def test_a_step_with_ten_thousand_open_jobs_costs_few_statements(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    template = await office.service.admit(REQUEST)
+    copied = "workflow, prompt, params, seed, type"
+    async with office.database.session_scope() as session:
+        await session.execute(
+            text(
+                f"INSERT INTO anime_api.production_jobs (id, flow_run_id, {copied}) "
+                f"SELECT gen_random_uuid(), gen_random_uuid(), {copied} "
+                "FROM anime_api.production_jobs, generate_series(2, :jobs) WHERE id = :id"
+            ),
+            {"jobs": OPEN_JOBS, "id": template.id},
+        )
+        known = await session.scalars(text("SELECT flow_run_id FROM anime_api.production_jobs"))
+        for run_id in known:
+            if run_id is not None:
+                prefect.add_run(run_id, str(run_id))
+    prefect.run_state = "SCHEDULED"
+    await office.monitor()
+    statements = list[str]()
+    engine = office.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    assert await office.monitor() == MonitorCounts()
+    assert len(statements) <= 20, statements
