@@ -11,10 +11,10 @@ from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
 from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
+    AssetRow,
     FileRepository,
     JobRepository,
     Lease,
-    NewFile,
     ProjectRepository,
     SentPromptRepository,
     TimelineRepository,
@@ -142,7 +142,7 @@ async def record(
         project_id = project and (await ProjectRepository(session).get_or_create(project)).id
         rows = await FileRepository(session).record(
             [
-                NewFile(
+                AssetRow(
                     filename=file.path.name,
                     file_type=file.kind.file_type,
                     file_path=str(file.path),

@@ -9,47 +9,15 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
-
 from anime.assets.store import INCOMING, write_file
+from anime.core.assets import Provenance
 from anime.errors import StorageError
 
 ORIGINS_FOLDER = ".origins"  # of the library
 MAX_ORIGIN_BYTES = 16 * 1024 * 1024  # several graphs of a thousand nodes
 _log = logging.getLogger(__name__)
-
-
-class Provenance(BaseModel):
-    """What is known of how a file came about, as far as anything is."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    job_id: UUID | None = None
-    project: str | None = Field(default=None, description="Name, as people write it.")
-    project_slug: str | None = Field(default=None, description="Its folder in the library.")
-    character: str | None = None
-    shot: str | None = None
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    seed: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(
-        default=None, description="Decimal text: readers in other languages round numbers."
-    )
-    workflow: str | None = Field(default=None, description="Name of the workflow template.")
-    source_path: str | None = Field(
-        default=None, description="Sub-folder and name in ComfyUI's output."
-    )
-    created_at: AwareDatetime | None = None
-    metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="What the file's row has in `metadata`."
-    )
-
-    @property
-    def owner(self) -> str:
-        """Whose it is, in a word that can be part of a file name."""
-        return str(self.job_id or self.project_slug or "nobody")
 
 
 def write_provenance(library_root: Path, sha256: str, origin: Provenance) -> Path:

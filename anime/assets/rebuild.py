@@ -12,10 +12,11 @@ from anime.assets.inspection.pool import InspectionPool
 from anime.assets.library_files import LibraryFile, files_of
 from anime.assets.provenance import read_provenance
 from anime.assets.row_builder import InspectedFile, rows_of_file
+from anime.core.assets import Asset
 from anime.core.paths import kind_of, media_type_of, owner_of, thumbnail_path
-from anime.core.sweep_plan import Asset, Found, Reason, Unusable
+from anime.core.sweep_plan import Found, Reason, Unusable
 from anime.db.advisory_lock import SWEEP, advisory_lock
-from anime.db.repositories import FileRow, InventoryRepository, Recovered
+from anime.db.repositories import InventoryRepository, KnownAsset, Recovered
 from anime.db.session import Database
 from anime.errors import StorageError, UnusableReason
 
@@ -170,9 +171,9 @@ def _inspected(library: Path, file: LibraryFile, found: Found) -> InspectedFile 
     return InspectedFile(file, asset, origin)
 
 
-def _lost(rows: Sequence[FileRow]) -> dict[str | None, list[FileRow]]:
+def _lost(rows: Sequence[KnownAsset]) -> dict[str | None, list[KnownAsset]]:
     """The rows whose file is not where they say, by content."""
-    lost: dict[str | None, list[FileRow]] = {}
+    lost: dict[str | None, list[KnownAsset]] = {}
     for row in rows:
         if not row.path or not Path(row.path).exists():
             lost.setdefault(row.sha256, []).append(row)

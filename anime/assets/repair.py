@@ -13,7 +13,7 @@ from stat import S_ISREG
 from anime.assets.quarantine import quarantined
 from anime.assets.store import AssetStore, StoredFile, chunks_of
 from anime.core.sweep_plan import QUARANTINE
-from anime.db.repositories import FileRow, InventoryRepository
+from anime.db.repositories import InventoryRepository, KnownAsset
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 
@@ -29,7 +29,7 @@ class Repairer:
         self._folders = folders
         self._aside: Mapping[str, Path] | None = None
 
-    async def fetch(self, rows: Sequence[FileRow]) -> dict[str, str]:
+    async def fetch(self, rows: Sequence[KnownAsset]) -> dict[str, str]:
         """Where each file that is back was found, by its row's path; its row says so already.
 
         Raises:
@@ -47,7 +47,7 @@ class Repairer:
                 found[row.path] = str(source)
         return found
 
-    async def _fetch_one(self, row: FileRow, places: Sequence[Path]) -> Path | None:
+    async def _fetch_one(self, row: KnownAsset, places: Sequence[Path]) -> Path | None:
         """The first of the places that had the file."""
         target = _within(self._store.root, row.path)
         for place in places if target and row.sha256 else ():
@@ -77,7 +77,7 @@ class Repairer:
         )
         return received
 
-    def _sources(self, row: FileRow) -> list[Path]:
+    def _sources(self, row: KnownAsset) -> list[Path]:
         """Where ComfyUI saved it, in one of the folders and not outside of it."""
         if row.source_path is None:
             return []
@@ -85,7 +85,7 @@ class Repairer:
         places = [(folder, folder / name) for folder in self._folders for name in sorted(names)]
         return [at for folder, at in places if at.resolve().is_relative_to(folder.resolve())]
 
-    def _twin(self, row: FileRow) -> list[Path]:
+    def _twin(self, row: KnownAsset) -> list[Path]:
         twin = (self._aside or {}).get(row.sha256 or "")
         return [twin] if twin else []
 

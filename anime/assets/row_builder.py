@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from anime.assets.library_files import LibraryFile
-from anime.assets.provenance import Provenance
+from anime.core.assets import Asset, Provenance
 from anime.core.graph_facts import facts_of
 from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED, prompt_id_of
@@ -23,8 +23,7 @@ from anime.core.paths import (
     slug_of,
 )
 from anime.core.png_metadata import FileStamp
-from anime.core.sweep_plan import Asset
-from anime.db.repositories import EndedJob, NewFile, Recovered
+from anime.db.repositories import AssetRow, EndedJob, Recovered
 from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 
 _BESIDE_RECIPE = {"job_id", "created_by"}  # of a stamp: a column, and of no use in a row
@@ -51,7 +50,7 @@ def rows_of_file(look: InspectedFile, *, zone: tzinfo, thumbnail_path: str | Non
     owner = _owner_of(look)
     made_at = _made_at(look, zone)
     kind = _kind_of(look)
-    file = NewFile(
+    file = AssetRow(
         filename=look.file.path.name,
         file_type=kind.file_type,
         file_path=str(look.file.path),
@@ -143,7 +142,7 @@ def _metadata_of(look: InspectedFile) -> dict[str, JsonValue]:
     return {**facts, **recipe, **beside, "prompt_id": str(prompt_id)}
 
 
-def _job_story(look: InspectedFile, file: NewFile, project: str | None) -> EndedJob | None:
+def _job_story(look: InspectedFile, file: AssetRow, project: str | None) -> EndedJob | None:
     said: FileStamp | Provenance | None = look.asset.stamp or look.origin
     if said is None or file.job_id is None or file.created_at is None:
         return None

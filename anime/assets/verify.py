@@ -11,7 +11,7 @@ from anime.assets.library_files import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
 from anime.assets.repair import Repairer
 from anime.core.paths import FileState
-from anime.db.repositories import FileRow, InventoryRepository
+from anime.db.repositories import InventoryRepository, KnownAsset
 from anime.db.session import Database
 
 _BATCH_ROWS = 1000
@@ -86,13 +86,13 @@ class _Verifier:
 
     async def rows_after(
         self, file_id: int, states: Collection[FileState] = tuple(FileState)
-    ) -> list[FileRow]:
+    ) -> list[KnownAsset]:
         async with self.database.session_scope() as session:
             return await InventoryRepository(session).rows_after(
                 file_id, limit=_BATCH_ROWS, states=states
             )
 
-    async def check(self, rows: Sequence[FileRow], *, is_quick: bool) -> None:
+    async def check(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> None:
         """Give each row the state its file is in."""
         changed: dict[FileState, list[int]] = {state: [] for state in FileState}
         for row, state in zip(rows, await self._states(rows, is_quick=is_quick), strict=True):
@@ -137,7 +137,7 @@ class _Verifier:
                     report.repaired_files[path] = source
             after = rows[-1].id
 
-    async def _relink(self, row: FileRow, file: LibraryFile) -> None:
+    async def _relink(self, row: KnownAsset, file: LibraryFile) -> None:
         async with self.database.session_scope() as session:
             await InventoryRepository(session).relink(row.id, str(file.path), file.path.name)
         report = self.report
@@ -148,7 +148,7 @@ class _Verifier:
         if len(report.relinked_files) < MAX_LISTED:
             report.relinked_files[row.path] = str(file.path)
 
-    async def _states(self, rows: Sequence[FileRow], *, is_quick: bool) -> list[FileState]:
+    async def _states(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> list[FileState]:
         """The state of each row's file, in their order."""
         paths = [self.library / row.path for row in rows]
         found = await asyncio.to_thread(lambda: [*map(_at_a_glance, rows, paths)])
@@ -166,7 +166,7 @@ class _Verifier:
                 states[number] = FileState.ALTERED
         return states
 
-    def _count(self, row: FileRow, state: FileState) -> None:
+    def _count(self, row: KnownAsset, state: FileState) -> None:
         report = self.report
         report.checked += 1
         match state:
@@ -189,7 +189,7 @@ class _Glance:
     is_touched: bool = False  # it was written after its row was
 
 
-def _at_a_glance(row: FileRow, path: Path) -> _Glance:
+def _at_a_glance(row: KnownAsset, path: Path) -> _Glance:
     try:
         status = os.stat(path)  # noqa: PTH116  a name with a NUL is no OSError to pathlib
     except (OSError, ValueError):
@@ -208,7 +208,7 @@ async def _hashes(paths: Sequence[Path]) -> list[str | None]:
     return await asyncio.gather(*(asyncio.to_thread(hash_of, path) for path in paths))
 
 
-def _taken(rows: list[FileRow], sha256: str | None) -> FileRow | None:
+def _taken(rows: list[KnownAsset], sha256: str | None) -> KnownAsset | None:
     """The first row with that content, taken out: one file is one row's."""
     number = next((n for n, row in enumerate(rows) if sha256 and row.sha256 == sha256), None)
     return None if number is None else rows.pop(number)

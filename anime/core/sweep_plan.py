@@ -10,8 +10,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from anime.core.assets import Asset, KnownAsset
 from anime.core.ownership import AssetOwner, Claims, Known, Sidecar, owner_among
-from anime.core.paths import MEDIA_SUFFIXES, FileKind, library_path, safe_filename
+from anime.core.paths import MEDIA_SUFFIXES, library_path, safe_filename
 from anime.core.png_metadata import FileStamp
 
 QUARANTINE = "quarantine"  # the folder, below the library
@@ -58,21 +59,6 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
-    """What reading a file has shown. `recipe` is JSON text; `inode` is device and number."""
-
-    sha256: str
-    media_type: str
-    kind: FileKind
-    width: int | None = None
-    height: int | None = None
-    frames: int | None = None
-    inode: tuple[int, int] = (0, 0)
-    recipe: str = "{}"
-    stamp: FileStamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Unusable:
     """Why nobody can use a file: one word, and the sentence for a person."""
 
@@ -93,19 +79,6 @@ class ImportCandidate:
     def claims(self) -> Claims:
         """What speaks of its owner before it is read."""
         return Claims(self.path, sidecar=self.sidecar)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownContent:
-    """A file that the library has, with its row."""
-
-    id: int
-    path: str
-    source_path: str | None = None
-    job_id: UUID | None = None
-    size_bytes: int | None = None
-    sha256: str | None = None
-    inode: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +181,7 @@ def storable(path: str) -> str:
 
 
 def triage(
-    seen: ImportCandidate, known: Known, recorded: Mapping[tuple[UUID, str], KnownContent]
+    seen: ImportCandidate, known: Known, recorded: Mapping[tuple[UUID, str], KnownAsset]
 ) -> Remember | Leave | None:
     """What to do without reading the file; None when it has to be read.
 
@@ -229,7 +202,7 @@ class Planner:
     """What is known while one batch is planned; `kept` is what the library has, by SHA-256."""
 
     known: Known
-    kept: Mapping[str, KnownContent]
+    kept: Mapping[str, KnownAsset]
     calendar: Calendar
 
     def steps(self, looked: Sequence[Looked]) -> list[Step]:

@@ -13,11 +13,11 @@ from sqlalchemy import text
 from anime.db import migrate
 from anime.db.address import parse_address
 from anime.db.repositories import (
+    AssetRow,
     FilePage,
     FileQuery,
     FileRepository,
     FileSearch,
-    NewFile,
     ProjectRepository,
     file_conditions,
 )
@@ -29,10 +29,10 @@ NOON = datetime(2026, 4, 12, 12, tzinfo=UTC)
 JOB = uuid4()
 
 
-async def write(database: Database, name: str, **more: Any) -> None:  # fields of NewFile or JSON
+async def write(database: Database, name: str, **more: Any) -> None:  # fields of AssetRow or JSON
     """A file of that name, an hour older than the one before it."""
-    columns = {key: more.pop(key) for key in list(more) if key in NewFile.model_fields}
-    file = NewFile(
+    columns = {key: more.pop(key) for key in list(more) if key in AssetRow.__dataclass_fields__}
+    file = AssetRow(
         filename=name,
         file_type=columns.pop("file_type", "image"),
         file_path=f"/library/{name}",

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 from threading import Event
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,10 +23,11 @@ from anime.assets.importer.apply import ImportApplier, PlacedImport
 from anime.assets.provenance import read_provenance
 from anime.assets.quarantine import quarantined, restore_file
 from anime.assets.rebuild import rebuild
+from anime.core.assets import KnownAsset
 from anime.core.job_status import FailureKind
-from anime.core.sweep_plan import ImportOutcome, KnownContent, Mode, Step
+from anime.core.sweep_plan import ImportOutcome, Mode, Step
 from anime.db.advisory_lock import SWEEP, advisory_lock
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anime.schemas import GenerationRequest
@@ -173,15 +174,13 @@ async def test_what_a_job_has_recorded_itself_is_only_remembered(stage: Stage) -
     async with stage.database.session_scope() as session:
         await FileRepository(session).record(
             [
-                NewFile.model_validate(
-                    {
-                        "filename": "x.png",
-                        "file_type": "image",
-                        "file_path": "/elsewhere/x.png",
-                        "file_size": len(content),
-                        "job_id": job_id,
-                        "source_path": source,
-                    }
+                AssetRow(
+                    filename="x.png",
+                    file_type="image",
+                    file_path="/elsewhere/x.png",
+                    file_size=len(content),
+                    job_id=UUID(job_id),
+                    source_path=source,
                 )
             ]
         )
@@ -587,7 +586,7 @@ async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_tur
     planned, begun = Event(), count(1)
     kept_among, place_all = ImportApplier.kept_among, ImportApplier._place_all
 
-    async def plan(carrier: ImportApplier, hashes: Collection[str]) -> dict[str, KnownContent]:
+    async def plan(carrier: ImportApplier, hashes: Collection[str]) -> dict[str, KnownAsset]:
         kept = await kept_among(carrier, hashes)
         if next(begun) == 2:
             asyncio.get_running_loop().call_soon(planned.set)

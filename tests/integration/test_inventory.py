@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from anime.assets.provenance import Provenance, write_provenance
+from anime.assets.provenance import write_provenance
 from anime.assets.rebuild import RebuildReport, rebuild
 from anime.assets.store import sha256_of
 from anime.assets.verify import VerifyReport, verify
+from anime.core.assets import Provenance
 from anime.core.job_status import JobStatus
 from anime.core.png_metadata import FileStamp, to_pnginfo
 from anime.db.advisory_lock import SWEEP, advisory_lock

@@ -14,7 +14,7 @@ from anime.assets.journal import Journal
 from anime.assets.retention import Retention
 from anime.assets.store import sha256_of
 from anime.core.retention import KeepDays, RetentionReport
-from anime.db.repositories import FileRepository, NewFile, ProjectRepository
+from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
 from anime.schemas import FileRecord
@@ -88,7 +88,7 @@ async def reject(
     """The row of a file that somebody has rejected."""
     async with database.session_scope() as session:
         project = await ProjectRepository(session).get_or_create("Rain")
-        new = NewFile(
+        new = AssetRow(
             filename=path.name,
             file_type="image",
             file_path=str(path),

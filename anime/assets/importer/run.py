@@ -24,10 +24,10 @@ from anime.assets.importer.scan import ScanResult, find_new
 from anime.assets.importer.walk import look_again, sidecar_in
 from anime.assets.inspection.pool import InspectionPool
 from anime.assets.store import AssetStore
+from anime.core.assets import Asset
 from anime.core.debris import Debris
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
-    Asset,
     Calendar,
     ImportCandidate,
     Leave,

@@ -10,9 +10,10 @@ from pydantic import JsonValue
 from anime.assets.importer.walk import look_again
 from anime.assets.inspection import inspect_file
 from anime.assets.store import sha256_of
+from anime.core.assets import Asset
 from anime.core.png_metadata import read_stamp
 from anime.core.recipe import Recipe
-from anime.core.sweep_plan import Asset, Found, Reason, ScannedFile, Unusable
+from anime.core.sweep_plan import Found, Reason, ScannedFile, Unusable
 from anime.errors import StorageError, UnusableFile
 
 _ENCODER = json.JSONEncoder(allow_nan=False)  # made once: `json.dumps` would make one each time
