@@ -16,6 +16,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Any
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
 from anime.assets.importer.prune import begin_pruning
@@ -44,6 +45,7 @@ from anime.db.advisory_lock import SWEEP, AdvisoryLock, advisory_lock
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 from anime.retry_policies import cancel_until_ended
+from anime.settings import Settings
 
 _BATCH = 500  # files
 
@@ -63,6 +65,17 @@ class SweepRequest:
     settle_seconds: float = 5.0
     show: int = 500
     ignore: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path, **given: Any) -> "SweepRequest":  # of its fields
+        """As the settings have it, where nothing else is given; a mode of None is theirs."""
+        usual: dict[str, Any] = {
+            "zone": settings.zone,
+            "settle_seconds": settings.sweep_settle_seconds,
+            "ignore": settings.sweep_ignore,
+        }
+        mode = given.pop("mode", None) or settings.sweep_mode
+        return cls(folder.expanduser().absolute(), mode=mode, **(usual | given))
 
 
 @dataclass(frozen=True, slots=True)

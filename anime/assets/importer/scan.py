@@ -55,8 +55,8 @@ async def find_new(
     """
     refuse_library(root, library)
     finding = ScanResult(wanted)
-    without = os.fsencode(library.resolve())
-    groups = _groups(walk(os.fsencode(root), without=without, debris=debris))
+    is_library = os.fsencode(library.resolve()).__eq__
+    groups = _groups(walk(os.fsencode(root), is_left_out=is_library, debris=debris))
     while (group := await asyncio.to_thread(_next, groups, root)) is not None:
         keyed = [(folder.key, folder) for folder in group]
         lines = [(key, *file) for key, folder in keyed for file in folder.files]
