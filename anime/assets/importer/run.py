@@ -16,7 +16,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
 from anime.assets.importer.prune import begin_pruning
@@ -45,7 +45,9 @@ from anime.db.advisory_lock import SWEEP, AdvisoryLock, advisory_lock
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 from anime.retry_policies import cancel_until_ended
-from anime.settings import Settings
+
+if TYPE_CHECKING:
+    from anime.settings import Settings
 
 _BATCH = 500  # files
 
@@ -67,7 +69,9 @@ class SweepRequest:
     ignore: Sequence[str] = ()
 
     @classmethod
-    def of(cls, settings: Settings, folder: Path, **given: Any) -> "SweepRequest":  # of its fields
+    def of(
+        cls, settings: "Settings", folder: Path, **given: Any
+    ) -> "SweepRequest":  # of its fields
         """As the settings have it, where nothing else is given; a mode of None is theirs."""
         usual: dict[str, Any] = {
             "zone": settings.zone,
