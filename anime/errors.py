@@ -346,3 +346,14 @@ class StackError(ConfigurationError):
 def is_retryable(error: BaseException | Any) -> bool:
     """Whether the same call may succeed later, unchanged."""
     return isinstance(error, AnimeError) and error.retryable
+
+
+def reason_of(fault: BaseException) -> str:
+    """Why that happened, for a message: an exception without a text says so by its kind.
+
+    >>> reason_of(TimeoutError()), reason_of(OSError("no space")), reason_of(ConnectionError())
+    ('it took too long', 'no space', 'ConnectionError')
+    """
+    if text := str(fault):
+        return text
+    return "it took too long" if isinstance(fault, TimeoutError) else type(fault).__name__

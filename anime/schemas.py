@@ -244,6 +244,11 @@ class JobSnapshot(BaseModel):
     workflow: str
     seed: int | None = None
     attempt: int
+    expected_at: AwareDatetime | None = Field(
+        default=None,
+        description="When its render is expected to end, by those before it and by what such "
+        "renders have taken; known of a single job that renders or is in line for a server.",
+    )
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
     flow_run_id: UUID | None = None

@@ -10,7 +10,7 @@ from anime.core.job_status import Stage
 from anime.db.notifications import SLOT
 from anime.db.repositories import Slot, SlotRepository, SlotRequest
 from anime.db.session import Database
-from anime.errors import ComfyUIUnreachable, DatabaseUnavailable
+from anime.errors import ComfyUIUnreachable, DatabaseUnavailable, reason_of
 from anime.retry_policies import RECORD, cancel_until_ended
 from tasks.progress import Reporter
 
@@ -125,4 +125,4 @@ async def _give_back(database: Database, request: SlotRequest, size: int) -> Non
         async with asyncio.timeout(_SHUTDOWN_SECONDS), database.session_scope() as session:
             await SlotRepository(session).leave(request, size=size)
     except (DatabaseUnavailable, TimeoutError) as fault:
-        _log.warning("The slot at ComfyUI lapses in %.0f s: %s", _LEASE_SECONDS, fault)
+        _log.warning("The slot at ComfyUI lapses in %.0f s: %s", _LEASE_SECONDS, reason_of(fault))

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import APIRouter, Header, Request, Response, status
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
@@ -38,6 +38,9 @@ class GenerationStatus(BaseModel):
     error_kind: FailureKind | None
     attempt: int
     updated_at: str
+    expected_at: AwareDatetime | None = Field(
+        description="When its render is expected to end; null while nobody knows."
+    )
 
     @classmethod
     def of(cls, job: JobSnapshot) -> Self:
@@ -52,6 +55,7 @@ class GenerationStatus(BaseModel):
             error_kind=job.error_kind,
             attempt=job.attempt,
             updated_at=job.updated_at.isoformat(),
+            expected_at=job.expected_at,
         )
 
 

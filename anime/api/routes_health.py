@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from anime.api.app_state import StateDependency
 from anime.api.examples import METRICS, NOT_READY
 from anime.api.readiness import Health, Readiness, readiness
+from anime.jobs.servers.registry import ServerRegistry
 
 router = APIRouter(tags=["health"])
 
@@ -47,5 +48,6 @@ async def ready(state: StateDependency, response: Response) -> Readiness:
 )
 async def metrics(state: StateDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""
-    figures = await state.metrics.collect(state.database, state.settings.comfyui_urls)
+    servers = await ServerRegistry(state.settings, state.database).addresses()
+    figures = await state.metrics.collect(state.database, servers)
     return Response(figures, media_type=CONTENT_TYPE_LATEST)

@@ -16,7 +16,7 @@ from anime.core.graph_validation import listed
 from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIError, ConfigurationError, StorageError
+from anime.errors import ComfyUIError, ConfigurationError, StorageError, reason_of
 from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
@@ -68,13 +68,12 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
 
 
 async def _known_servers(settings: Settings) -> Sequence[str]:
-    """The addresses to check: those of the settings, then those that people added."""
+    """The addresses to check; an empty one if none is known."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), connect_registry(settings) as registry:
-            added = [each.url for each in await registry.list_all() if not each.from_settings]
-    except (AnimeError, TimeoutError):  # which the check of the database tells
-        added = []
-    return (*settings.comfyui_urls, *added) or ("",)
+        async with connect_registry(settings) as registry:
+            return await registry.addresses() or ("",)
+    except ConfigurationError:  # no database is known, which its own check tells
+        return settings.comfyui_urls or ("",)
 
 
 async def _settings(settings: Settings) -> str:
@@ -151,7 +150,7 @@ async def _api(settings: Settings) -> str:
             (await http.get(f"{url}/health")).raise_for_status()
     except httpx.HTTPError as fault:
         raise ConfigurationError(
-            f"The API does not answer at {url}: {fault or type(fault).__name__}.",
+            f"The API does not answer at {url}: {reason_of(fault)}.",
             "Start it with `anime serve`, or correct ANIME_PUBLIC_URL.",
         ) from fault
     return f"{url} answers, {'with a token' if api_tokens(settings) else 'to this machine only'}"
@@ -169,7 +168,7 @@ async def _websocket(settings: Settings) -> str:
             await socket.recv()
     except (OSError, TimeoutError, WebSocketException) as fault:
         raise ConfigurationError(
-            f"No WebSocket opens at {settings.ws_url}: {fault or type(fault).__name__}.",
+            f"No WebSocket opens at {settings.ws_url}: {reason_of(fault)}.",
             "Start the API with `anime serve`, or correct ANIME_WS_URL.",
         ) from fault
     return f"{settings.ws_url} answers"

@@ -35,6 +35,9 @@ BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="Pictures made in
 RequiredVramMb: TypeAlias = Annotated[
     int | None, typer.Option(help="Free VRAM needed, in MB; that of the workflow if unset.")
 ]
+Server: TypeAlias = Annotated[
+    str | None, typer.Option(help="Name or label of the ComfyUI server that renders it.")
+]
 Priority: TypeAlias = Annotated[
     int | None, typer.Option(help="0 to 100; from 50 up it goes to the interactive queue.")
 ]

@@ -29,7 +29,7 @@ from anime.comfyui.tracker import TrackerTimeouts, follow_prompt
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
-from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable
+from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable, reason_of
 from anime.net.sockets import tls_context
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 
@@ -205,9 +205,7 @@ class ComfyUIClient:
             stall=stall_timeout_seconds,
             silence=silence_timeout_seconds,
             unreachable=unreachable_timeout_seconds,
-            refused=unreachable_timeout_seconds
-            if refused_timeout_seconds is None
-            else refused_timeout_seconds,
+            refused=refused_timeout_seconds,
         )
         async with aclosing(follow_prompt(self, prompt_id, client_id, timeouts)) as events:
             async for event in events:
@@ -401,7 +399,7 @@ class ComfyUIClient:
         except httpx.HTTPError as fault:
             kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable
             raise kind(
-                f"{self.name} cannot be reached ({str(fault) or type(fault).__name__}).",
+                f"{self.name} cannot be reached ({reason_of(fault)}).",
                 CHECK_SERVER,
             ) from fault
 

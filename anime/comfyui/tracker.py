@@ -52,14 +52,14 @@ TODO_WHEN_STALLED = {
 class TrackerTimeouts:
     """How long to wait, in seconds. `anime.core.stall_clock` explains `stall` and `silence`.
 
-    `refused`: for a server at whose port nobody listens. It may be starting again.
+    `refused`: for a server at whose port nobody listens; None: as for any that does not answer.
     """
 
     poll: float
     stall: float
     silence: float
     unreachable: float
-    refused: float
+    refused: float | None = None
 
 
 class TrackedServer(PromptControl, Protocol):
@@ -215,23 +215,23 @@ class PromptTracker:
             self._unanswered_since = asked_at
         is_refused = isinstance(fault, ComfyUIRefused)
         self._refused_since = (self._refused_since or asked_at) if is_refused else None
-        now = self._clock()
-        if self._refused_since and now - self._refused_since >= self._timeouts.refused:
-            raise self._refused_error(now - self._refused_since) from fault
+        now, patience = self._clock(), self._timeouts.refused
+        if self._refused_since and patience and now - self._refused_since >= patience:
+            raise self._refused_error(
+                f"{self._client.name} is dead: nobody has listened there for {patience:.0f} s"
+            ) from fault
         silence = now - self._unanswered_since
         if silence >= self._timeouts.unreachable:
-            raise ComfyUIUnreachable(
-                f"{self._client.name} has not answered for {silence:.0f} s, while it had prompt "
-                f"{self._prompt_id}.",
-                _START_IT,
-            ) from fault
+            what = f"{self._client.name} has not answered for {silence:.0f} s"
+            if is_refused:
+                raise self._refused_error(what) from fault
+            raise ComfyUIUnreachable(self._with_prompt(what), _START_IT) from fault
 
-    def _refused_error(self, seconds: float) -> ComfyUIRefused:
-        error = ComfyUIRefused(
-            f"{self._client.name} is dead: nobody has listened there for {seconds:.0f} s. It had "
-            f"prompt {self._prompt_id}.",
-            _START_IT,
-        )
+    def _with_prompt(self, what: str) -> str:
+        return f"{what}, while it had prompt {self._prompt_id}."
+
+    def _refused_error(self, what: str) -> ComfyUIRefused:
+        error = ComfyUIRefused(self._with_prompt(what), _START_IT)
         error.was_rendering = self._was_running
         return error
 

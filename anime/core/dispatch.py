@@ -4,6 +4,8 @@ The line is gone through in its order. Each render takes the server that is expe
 first, by the work that is there already, the load of its model unless the server holds it, and
 what such renders have taken there. If that server has no free slot, it waits for one there: its
 time counts as work of that server, and the next in line may take a slot that is free elsewhere.
+Nobody waits for a server that holds the model for longer than the load would take: what is in line
+may be the beginning of a long batch, for which more servers are worth it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +43,7 @@ class WaitingRender:
     job_id: UUID
     model: str
     estimates: Mapping[str, RenderEstimate]
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,14 @@ def _placed(
 
 
 def _preference(load: ServerLoad, render: WaitingRender) -> tuple[float, int, str]:
-    """Less is better: the end first; among equals, no other's model is driven out."""
-    displaced = 0 if load.holds(render) else 1 if load.loaded_model is None else 2
-    return load.finish_seconds(render), displaced, load.url
+    """Less is better: the end first, with a load that was not waited out; among equals, no other's
+    model is driven out.
+    """
+    end = load.finish_seconds(render)
+    if load.holds(render):
+        return end, 0, load.url
+    waited_out = min(render.waited_seconds, render.estimates[load.url].load_seconds)
+    return end - waited_out, 1 if load.loaded_model is None else 2, load.url
 
 
 def _assignment(render: WaitingRender, server: ServerLoad) -> Assignment:

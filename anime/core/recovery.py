@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from anime.core.job_status import FailureKind, JobStatus
 
@@ -11,7 +12,6 @@ MAX_SERVERS_KILLED = 2  # then it is the prompt that kills them
 DISPATCH_SECONDS = 5.0  # whoever has just submitted or freed the job is dispatching it
 START_SECONDS = 45.0  # a run that began so long ago and has not taken its job is dead
 CLAIM_SECONDS = 120.0  # a run that a worker claimed so long ago and has not begun is dead
-SCHEDULING_SECONDS = 60.0  # between two looks at what needs nothing now
 
 
 class LeaseView(StrEnum):
@@ -30,7 +30,7 @@ class RunView(StrEnum):
     UNKNOWN = "unknown"  # Prefect does not answer
     MISSING = "missing"  # somebody deleted it, or Prefect has lost its database
     WAITING = "waiting"  # it waits for a worker
-    ALIVE = "alive"  # its batch renders other jobs just now
+    ALIVE = "alive"  # its batch renders other jobs, or did so just now
     UNDER_WAY = "under way"  # a worker has it, or died with it
     CANCELLED = "cancelled"
     ENDED = "ended"  # completed, failed or crashed
@@ -56,10 +56,15 @@ class FilesView(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoverableJob:
-    """What the job's row says. `idle_seconds`: how long ago it, or its batch, showed life."""
+    """What the job's row says, and since when.
+
+    `idle_seconds`: how long ago it, or its batch, showed life; `run_seconds`: how long ago its run
+    got the state that it is in.
+    """
 
     status: JobStatus
     idle_seconds: float = 0.0
+    run_seconds: float = inf
     lost_runs: int = 0
     attempt: int = 1
     last_attempt: int = 3
@@ -75,9 +80,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Wait(Decision):
-    """Nothing is to be done; it is looked at again after so many seconds."""
-
-    seconds: float = SCHEDULING_SECONDS
+    """Nothing is to be done before the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +169,23 @@ def _about_run(job: RecoverableJob, lease: LeaseView, run: RunView) -> Decision:
         case RunView.CANCELLED:
             return CancelJob("Its run was cancelled in Prefect.")
         case RunView.NONE if job.idle_seconds < DISPATCH_SECONDS:
-            return Wait("Its run is being made.", DISPATCH_SECONDS)
+            return Wait("Its run is being made.")
         case RunView.NONE:
             return _go_on(job, "It has no run", is_run_lost=False)
         case RunView.MISSING:
             return _go_on(job, "Its run is gone from Prefect", is_run_lost=False)
-        case RunView.UNDER_WAY if lease is LeaseView.NONE and job.idle_seconds < START_SECONDS:
-            return Wait("Its run is about to take it.", START_SECONDS)
+        case RunView.UNDER_WAY if _may_begin(job, lease):
+            return Wait("Its run is about to take it.")
         case RunView.UNDER_WAY:
             return _after_loss(job, "Its run shows no life")
         case RunView.ENDED:
             return _after_loss(job, "Its run has ended and left it unfinished")
+
+
+def _may_begin(job: RecoverableJob, lease: LeaseView) -> bool:
+    """Whether a run that is under way may be about to take the job."""
+    was_given_back = lease is LeaseView.NONE and job.idle_seconds < START_SECONDS
+    return was_given_back or job.run_seconds < min(START_SECONDS, job.idle_seconds)
 
 
 def _after_loss(job: RecoverableJob, what: str) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anime.jobs.low_disk import DiskGuard
-from anime.jobs.monitor import Monitor
+from anime.jobs.monitor import AnswerTimes, Monitor
 from anime.jobs.redis_queue import RedisQueueConsumer
 from anime.jobs.servers.watcher import ServerWatcher
 from anime.jobs.service import JobService
@@ -42,13 +42,14 @@ async def background_work(service: JobService, *, takes_redis_queue: bool) -> As
         await cancel_until_ended(*tasks)
 
 
-def monitor_of(service: JobService) -> Monitor:
-    """The monitor of this service's jobs."""
+def monitor_of(service: JobService, answers: AnswerTimes | None = None) -> Monitor:
+    """The monitor of this service's jobs. `answers`: those of an earlier one in this process."""
     return Monitor(
         service.database,
         service.dispatcher,
         service.canceller,
         lease_seconds=service.settings.lease_seconds,
+        answers=answers or AnswerTimes(),
     )
 
 

@@ -1,13 +1,16 @@
-"""Jobs by their ids, for many clients that ask at the same time.
+"""Jobs by their ids, for many clients that ask at the same time, and when each is to end.
 
 A query costs a millisecond, however many ids it names: all who ask while one is under way share
 the next. It begins after they have asked, so that none gets an old answer.
 """
 
 import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from anime.db.repositories import JobRepository
+from anime.core.job_status import JobStatus, Stage
+from anime.db.repositories import JobRepository, SlotRepository
 from anime.db.repositories.job_rows import no_such_job
 from anime.db.session import Database
 from anime.schemas import JobSnapshot
@@ -16,8 +19,9 @@ from anime.schemas import JobSnapshot
 class JobLookup:
     """Runs one query at a time for all who wait; for one event loop."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, *, slots: int) -> None:
+        """`slots`: how many prompts a ComfyUI server has at a time."""
+        self._database, self._slots = database, slots
         self._wanted: dict[UUID, asyncio.Future[JobSnapshot | None]] = {}
         self._query: asyncio.Task[None] | None = None
 
@@ -44,6 +48,9 @@ class JobLookup:
             try:
                 async with self._database.reading() as session:
                     found = await JobRepository(session).among(wanted.keys())
+                    if any(_may_be_in_line(job) for job in found.values()):
+                        left = await SlotRepository(session).seconds_left(size=self._slots)
+                        found = {id_: _expected(job, left) for id_, job in found.items()}
             except Exception as fault:  # noqa: BLE001  raised by each who asked
                 for answer in wanted.values():
                     answer.set_exception(fault)
@@ -51,3 +58,15 @@ class JobLookup:
             else:
                 for job_id, answer in wanted.items():
                     answer.set_result(found.get(job_id))
+
+
+def _may_be_in_line(job: JobSnapshot) -> bool:
+    return job.status is JobStatus.PROCESSING and job.stage in {Stage.SUBMITTING, Stage.RENDERING}
+
+
+def _expected(job: JobSnapshot, seconds_left: Mapping[UUID, float]) -> JobSnapshot:
+    """The job with the time at which its render is expected to end, if that is known."""
+    if job.id not in seconds_left:
+        return job
+    at = datetime.now(UTC) + timedelta(seconds=round(seconds_left[job.id]))
+    return job.model_copy(update={"expected_at": at.replace(microsecond=0)})

@@ -9,7 +9,7 @@ from pathlib import Path
 from anime.core.servers import EVERYTHING
 from anime.db.repositories import PauseRepository
 from anime.db.session import Database
-from anime.errors import AnimeError
+from anime.errors import AnimeError, reason_of
 from anime.retry_policies import DISK_WATCH
 from anime.settings import Settings
 
@@ -53,7 +53,7 @@ class DiskGuard:
                 async with asyncio.timeout(DISK_SECONDS):
                     await self.step()
             except (AnimeError, TimeoutError) as fault:
-                _log.warning("The disks are looked at again later: %s", fault)
+                _log.warning("The disks are looked at again later: %s", reason_of(fault))
             await DISK_WATCH.wait()
 
     async def step(self) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from types import UnionType
@@ -37,7 +38,7 @@ from anime.db.repositories import (
     UnheldJob,
 )
 from anime.db.session import Database
-from anime.errors import AnimeError, LeaseLost, PrefectUnavailable
+from anime.errors import AnimeError, LeaseLost, PrefectUnavailable, reason_of
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.net.prefect_api import RUNS_PER_REQUEST, RunState
@@ -51,6 +52,7 @@ MAX_JOBS = 20_000  # that one step looks at
 MAX_DISPATCHES = 100  # in one step
 MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
 RUNS_PER_COUNT = 2_000
+MAX_GAP_SECONDS = 90.0  # longer than a minute, in which the flow takes a step
 _WAITING = RunState("SCHEDULED", "")
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,30 @@ class MonitorCounts:
         return (
             f"{self.dispatched} dispatched, {self.cancelled} cancelled, {self.given_up} given up."
         )
+
+
+@dataclass(slots=True)
+class AnswerTimes:
+    """For how long Prefect has answered, by time.monotonic(): a batch waits while it does not."""
+
+    since: float = inf
+    last: float = -inf
+
+    def note(self) -> None:
+        """It has answered. If it was not asked for long, it may have been away."""
+        now = time.monotonic()
+        if now - self.last > MAX_GAP_SECONDS:
+            self.since = now
+        self.last = now
+
+    def forget(self) -> None:
+        """It has not answered."""
+        self.last = -inf
+
+    @property
+    def seconds(self) -> float:
+        """How long it has answered without a gap."""
+        return self.last - self.since
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +118,13 @@ class Monitor:
         canceller: JobCanceller,
         *,
         lease_seconds: float,
+        answers: AnswerTimes,
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
         self._canceller = canceller
         self._lease_seconds = lease_seconds
+        self._answers = answers
         self._has_more = False
         self._wait_seconds = EVERY_SECONDS
 
@@ -110,8 +138,8 @@ class Monitor:
                     async with asyncio.timeout(STEP_SECONDS):
                         done = await self.step()
                 except (AnimeError, TimeoutError) as fault:
-                    delay = next(delays)
-                    _log.warning("Jobs and runs are looked at again in %.0f s: %s", delay, fault)
+                    delay, why = next(delays), reason_of(fault)
+                    _log.warning("Jobs and runs are looked at again in %.0f s: %s", delay, why)
                     await asyncio.sleep(delay)
                     continue
                 if done != MonitorCounts():
@@ -178,6 +206,11 @@ class Monitor:
         batches = {job.batch_run_id for job in asked if job.batch_run_id}
         lives = await repository.lives_of(batches) if batches else {}
         states = await self._run_states({job.run_id for job in asked if job.run_id})
+        answered_seconds = self._answers.seconds
+        lives = {
+            run_id: replace(life, idle_seconds=min(life.idle_seconds, answered_seconds))
+            for run_id, life in lives.items()
+        }
         decided = (_decided(job, states, lives, is_patient=is_patient) for job in asked)
         return [each for each in decided if not isinstance(each.decision, Wait)]
 
@@ -189,7 +222,9 @@ class Monitor:
                 states |= await self._states_of(some)
         except PrefectUnavailable as fault:
             _log.warning("What becomes of jobs is left until Prefect answers: %s", fault)
+            self._answers.forget()
             return None
+        self._answers.note()
         return states
 
     async def _states_of(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
@@ -312,19 +347,23 @@ def _decided(
 ) -> _Decided:
     life = lives.get(job.batch_run_id) if job.batch_run_id else None
     run = states.get(job.run_id) if states is not None and job.run_id else None
-    idle_seconds = min(job.idle_seconds, life.idle_seconds if life else inf, _seconds_in(run))
-    view = _view_of(job, run, is_known=states is not None, life=life)
+    idle_seconds = min(job.idle_seconds, life.idle_seconds if life else inf)
+    run_seconds = _seconds_in(run)
+    view = _view_of(job, run, is_known=states is not None)
+    # A batch that renders other jobs, or did so just now, goes on with this one, too.
+    if life and view is RunView.UNDER_WAY:
+        is_alive = life.has_live_child or min(idle_seconds, run_seconds) < START_SECONDS
+        view = RunView.ALIVE if is_alive else view
     seen = RecoverableJob(
         status=job.status,
         idle_seconds=idle_seconds if is_patient or job.run_id else inf,
+        run_seconds=run_seconds,
         lost_runs=job.lost_runs,
     )
     return _Decided(job, view, run, decide(seen, job.lease, view))
 
 
-def _view_of(
-    job: UnheldJob, run: RunState | None, *, is_known: bool, life: BatchLife | None
-) -> RunView:
+def _view_of(job: UnheldJob, run: RunState | None, *, is_known: bool) -> RunView:
     if job.run_id is None:
         return RunView.NONE
     if not is_known:
@@ -338,7 +377,7 @@ def _view_of(
     is_claimed = run.type == "PENDING" and _seconds_in(run) < CLAIM_SECONDS
     if run.is_waiting or is_claimed or run.type == "CANCELLING":
         return RunView.WAITING
-    return RunView.ALIVE if life and life.has_live_child else RunView.UNDER_WAY
+    return RunView.UNDER_WAY
 
 
 def _seconds_in(run: RunState | None) -> float:

@@ -152,7 +152,7 @@ async def open_job_service(
             admission=Admission(settings, database, QueueLimit(settings.queue_limit)),
             dispatcher=dispatcher,
             canceller=JobCanceller(settings, database, publisher, dispatcher),
-            lookup=JobLookup(database),
+            lookup=JobLookup(database, slots=settings.in_flight),
         )
 
 

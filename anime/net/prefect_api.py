@@ -15,7 +15,7 @@ import httpx
 from pydantic import JsonValue
 
 from anime.core.labels import RunLabel
-from anime.errors import PrefectRefused, PrefectTimedOut, PrefectUnavailable
+from anime.errors import PrefectRefused, PrefectTimedOut, PrefectUnavailable, reason_of
 from anime.net.sockets import tls_context
 from anime.settings import Settings, resolve_reference
 
@@ -187,7 +187,7 @@ class PrefectApi:
                 "It may be busy: try again, and see its log if that does not help.",
             ) from fault
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
-            reason = str(fault) or type(fault).__name__
+            reason = reason_of(fault)
             raise PrefectUnavailable(
                 f"Prefect at {self.url} does not answer: {reason}.",
                 "Start it with `anime up`, or correct PREFECT_API_URL.",

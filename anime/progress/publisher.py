@@ -18,6 +18,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from anime.core.job_status import Stage
+from anime.errors import reason_of
 from anime.progress.keys import (
     JOB_TTL_SECONDS,
     PREVIEWS_CHANNEL,
@@ -166,7 +167,9 @@ class ProgressPublisher:
         except (RedisError, OSError, TimeoutError) as fault:
             self._paused_until = time.monotonic() + REDIS_PUBLISHING.delay()
             if not self._is_failing:
-                _log.warning("Redis does not accept progress, the work goes on without: %s", fault)
+                _log.warning(
+                    "Redis does not accept progress, the work goes on without: %s", reason_of(fault)
+                )
             self._is_failing = True
         else:
             if self._is_failing:
@@ -189,7 +192,7 @@ async def follow_job(
             try:
                 events = await _in_own_task(_next_events(redis, job_stream(job_id), last))
             except (RedisError, OSError, TimeoutError) as fault:
-                _log.debug("Redis does not answer: %s", fault)
+                _log.debug("Redis does not answer: %s", reason_of(fault))
                 await REDIS_STREAM.wait()
                 continue
             for event in events:

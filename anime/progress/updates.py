@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from anime.errors import reason_of
 from anime.progress.keys import UPDATES_CHANNEL
 from anime.progress.redis_connection import connect_redis
 from anime.retry_policies import REDIS_SUBSCRIPTION
@@ -50,7 +51,7 @@ async def subscribe_channels(
                 failures = 0
                 yield message
         except (RedisError, OSError, TimeoutError) as fault:
-            _log.debug("Redis does not answer: %s", fault)
+            _log.debug("Redis does not answer: %s", reason_of(fault))
         lost()
         await REDIS_SUBSCRIPTION.wait(failures)
         failures += 1

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -85,7 +86,9 @@ class _Children:
     async def _grow_with_the_servers(self) -> None:
         """Have more at a time when servers are added. Fewer servers leave some in line."""
         while True:
-            servers = max(1, await self._connections.servers.open_count())
+            servers = max(1, self._servers)
+            with suppress(DatabaseUnavailable):
+                servers = max(1, await self._connections.servers.open_count())
             for _ in range((servers - self._servers) * self._connections.blocks.comfyui.in_flight):
                 self._slots.release()
             self._servers = max(self._servers, servers)

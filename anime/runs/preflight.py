@@ -69,7 +69,7 @@ class Preflight:
 
     async def uploaded_to(self, server: RunServer) -> GenerationRequest:
         """The request with the names that its pictures have at the server, once they are there."""
-        pictures = self.able[server.url].pictures
+        pictures = self._prepared_for(server.url).pictures
         if not pictures:
             return self.request
         return with_uploaded(self.request, await upload_pictures(server.comfy, pictures))
@@ -81,8 +81,12 @@ class Preflight:
             request,
             seed=self.seed,
             filename_prefix=prefix,
-            default_model=self.able[url].model,
+            default_model=self._prepared_for(url).model,
         )
+
+    def _prepared_for(self, url: str) -> PreparedTemplate:
+        """What that server can render; of one that has the prompt and is away, as another can."""
+        return self.able.get(url) or next(iter(self.able.values()))
 
 
 async def run_preflight(job: JobExecution) -> Preflight:

@@ -78,7 +78,7 @@ class ServerPool:
         await self._clients.aclose()
 
     async def records(self) -> list[ServerRecord]:
-        """All servers that the studio knows, by name; at first those that the settings name."""
+        """All servers that the studio knows, by name, and those that block or settings name."""
         now = time.monotonic()
         if self._listed_at is None or now - self._listed_at > _LISTED_SECONDS:
             self._records = await RECORD.call(self._read)
@@ -127,7 +127,9 @@ class ServerPool:
     async def _read(self) -> list[ServerRecord]:
         async with self._database.session_scope() as session:
             known = ServerRepository(session)
-            if not (records := await known.list_all()):
-                await known.seed([canonical_url(url) for url in self._block.addresses])
+            records = await known.list_all()
+            named = {canonical_url(url) for url in self._block.addresses}
+            if missing := named - {each.url for each in records}:
+                await known.seed(sorted(missing))
                 records = await known.list_all()
             return records

@@ -5,6 +5,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from anime.net.sockets import tls_context
+
 TIMEOUT_SECONDS = 3
 
 
@@ -52,4 +54,6 @@ async def _status(url: str) -> int | None:
 
 def _client(auth: httpx.BasicAuth | None = None) -> httpx.AsyncClient:
     # No proxy for loopback.
-    return httpx.AsyncClient(auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False)
+    return httpx.AsyncClient(
+        auth=auth, timeout=TIMEOUT_SECONDS, verify=tls_context(), trust_env=False
+    )

@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
+from anime.errors import reason_of
 from anime.settings import Settings
 from anime.worker.orphans import rescue
 from anime.worker.prefect_internals import request_suspension
@@ -152,4 +153,4 @@ async def _try_step(step: Callable[[], Awaitable[None]]) -> None:
     except ObjectNotFound as gone:
         _log.info("A run was deleted meanwhile; the others are checked in the next round: %s", gone)
     except httpx.HTTPError as fault:
-        _log.warning("Prefect does not answer: %s", fault or type(fault).__name__)
+        _log.warning("Prefect does not answer: %s", reason_of(fault))

@@ -25,6 +25,7 @@ from prefect.workers.base import (
 )
 
 from anime.core.work_queues import WorkQueue, queue_named
+from anime.errors import reason_of
 from anime.settings import get_settings, resolve_reference
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
@@ -149,9 +150,7 @@ class WarmWorker(
             except ObjectNotFound:
                 self._due_runs.forget()  # the next heartbeat creates the pool; or a queue is gone
             except httpx.HTTPError as fault:
-                self.log.warning(
-                    "Prefect cannot be polled for runs: %s", fault or type(fault).__name__
-                )
+                self.log.warning("Prefect cannot be polled for runs: %s", reason_of(fault))
             return started
 
     def wake(self) -> None:
@@ -228,9 +227,7 @@ class WarmWorker(
         try:
             found = await self.api.read_deployments(work_pool_filter=pool)
         except httpx.HTTPError as fault:
-            self.log.warning(
-                "No flow is loaded before its first run: %s", fault or type(fault).__name__
-            )
+            self.log.warning("No flow is loaded before its first run: %s", reason_of(fault))
             return
         for each in found:
             if ignored := ignored_options(each):

@@ -14,6 +14,7 @@ import typer
 
 from anime.cli.terminal import print_error
 from anime.errors import AnimeError
+from benchmarks.chaos.invariants import jobs_by_prompt
 from benchmarks.chaos.run import ChaosOptions, ChaosReport, chaos
 
 SEEDS = 1_000_000
@@ -58,7 +59,12 @@ def as_text(report: ChaosReport) -> str:
     options, outcome = report.options, report.outcome
     done = Counter(f"{each.action} {each.part}" for each in report.done)
     states = Counter(job.status for job in outcome.jobs)
-    ends = Counter(line.server for line in outcome.prompts if line.event == "succeeded")
+    ours = jobs_by_prompt(job.id for job in outcome.jobs)  # others are canaries
+    ends = Counter(
+        line.server
+        for line in outcome.prompts
+        if line.event == "succeeded" and line.prompt_id in ours
+    )
     lines = [
         f"Seed {options.seed}: {options.generations} generations in {report.seconds:.0f} s",
         f"Disturbances: {len(report.done)} ({_counts(done)})",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import psutil
 import psycopg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -30,7 +31,7 @@ class Disturber:
     kills: list[Kill] = field(default_factory=list)
     done: list[Disturbance] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    _stopped: set[int] = field(default_factory=set)  # leaders of process groups
+    _stopped: list[psutil.Process] = field(default_factory=list)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     @property
@@ -47,8 +48,7 @@ class Disturber:
                 await self._do(disturbance)
         finally:
             await cancel_until_ended(*self._tasks)
-            for leader in self._stopped:
-                _signal_group(leader, signal.SIGCONT)
+            go_on(self._stopped)
 
     async def _do(self, disturbance: Disturbance) -> None:
         pid = self.stack.record.parts[disturbance.part].pid
@@ -66,12 +66,11 @@ class Disturber:
             case Action.CUT:
                 await self._cut(disturbance.part)
 
-    async def _stop_for(self, leader: int, seconds: float) -> None:
-        self._stopped.add(leader)
-        _signal_group(leader, signal.SIGSTOP)
+    async def _stop_for(self, pid: int, seconds: float) -> None:
+        stopped = stop_with_children(pid)
+        self._stopped += stopped
         await asyncio.sleep(seconds)
-        _signal_group(leader, signal.SIGCONT)
-        self._stopped.discard(leader)
+        go_on(stopped)
 
     async def _cut(self, part: str) -> None:
         """End every session of a store; one that is down has none."""
@@ -87,6 +86,22 @@ class Disturber:
                         await redis.client_kill_filter(skipme=True, _type=kind)
 
 
-def _signal_group(leader: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it has ended meanwhile
-        os.killpg(leader, number)
+def stop_with_children(pid: int) -> list[psutil.Process]:
+    """The processes, now stopped: PostgreSQL's sessions are in process groups of their own."""
+    try:
+        leader = psutil.Process(pid)
+        leader.suspend()  # first, so that it starts no further ones
+        found = [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    for process in found[1:]:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    return found
+
+
+def go_on(processes: Iterable[psutil.Process]) -> None:
+    """Let stopped processes go on; those that have ended meanwhile are passed over."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()

@@ -76,6 +76,15 @@ def _violations(outcome: Outcome) -> Iterator[str]:
     yield from (f"Damaged: {each}" for each in outcome.damage)
 
 
+def jobs_by_prompt(job_ids: Iterable[UUID]) -> dict[str, UUID]:
+    """The job of each prompt that may have been sent for one of them."""
+    return {
+        str(prompt_id_of(job_id, attempt)): job_id
+        for job_id in job_ids
+        for attempt in range(1, MOST_ATTEMPTS + 1)
+    }
+
+
 @dataclass
 class _Renders:
     accepted_at: dict[str, float] = field(default_factory=dict)  # by server, the first time
@@ -90,11 +99,7 @@ def rendered_twice(
     A server excuses one more render if it was killed after it had taken a prompt of the job, and
     before the job's last render ended.
     """
-    job_of = {
-        str(prompt_id_of(job_id, attempt)): job_id
-        for job_id in job_ids
-        for attempt in range(1, MOST_ATTEMPTS + 1)
-    }
+    job_of = jobs_by_prompt(job_ids)
     renders: dict[UUID, _Renders] = {}
     for line in prompts:
         if (job_id := job_of.get(line.prompt_id)) is None:

@@ -26,6 +26,7 @@ STEP_SECONDS = 0.1
 SIZE_PX = 64  # the smallest: drawing costs CPU time that a GPU would not
 POLL_SECONDS = 0.5
 REQUEST_SECONDS = 30  # for one answer of the API, which may be stopped
+SUBMITTERS = 16  # requests on their way at a time
 BATCH_SHARE = 4  # one generation of so many is of a batch
 FAULTS = "2:half-answers=0.01,3:keep-queue,3:history-delay-seconds=0.2"
 AWAY = (httpx.HTTPError, psycopg.OperationalError, psycopg.InterfaceError, StackError, OSError)
@@ -98,9 +99,7 @@ class _ChaosRun:
         )
         disturbing = asyncio.create_task(self.disturber.carry_out(plan))
         try:
-            accepted = await asyncio.gather(
-                *(self._submit(number) for number in range(self.options.generations - in_batch))
-            )
+            accepted = await self._submit_singly(self.options.generations - in_batch)
             await self._until_all_ended()
         except StackError:
             accepted = []
@@ -137,14 +136,24 @@ class _ChaosRun:
         if ended.returncode:
             raise StackError(f"The batch was refused: {ended.stderr}", "Read the logs.")
 
-    async def _submit(self, number: int) -> UUID:
+    async def _submit_singly(self, count: int) -> list[UUID]:
+        """The jobs of so many requests, some of which are on their way at a time."""
+        turn = asyncio.Semaphore(SUBMITTERS)
+        async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as http:
+
+            async def submit_in_turn(number: int) -> UUID:
+                async with turn:
+                    return await self._submit(http, number)
+
+            return await asyncio.gather(*map(submit_in_turn, range(count)))
+
+    async def _submit(self, http: httpx.AsyncClient, number: int) -> UUID:
         """The job of that request, which is sent under its key until it is accepted."""
         body, key = self._request(number), {"Idempotency-Key": f"chaos-{number}"}
         while True:
             try:
-                async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as http:
-                    url = f"{self.stack.record.parts['api'].url}/api/anime/generate"
-                    reply = await http.post(url, json=body, headers=key)
+                url = f"{self.stack.record.parts['api'].url}/api/anime/generate"
+                reply = await http.post(url, json=body, headers=key)
                 if reply.status_code == httpx.codes.ACCEPTED:
                     return UUID(reply.json()["job_id"])
                 if reply.is_client_error and reply.status_code != httpx.codes.TOO_MANY_REQUESTS:

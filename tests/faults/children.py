@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -26,9 +25,8 @@ from anime.assets.store import AssetStore
 from anime.core.sweep_plan import ImportCandidate, Mode, ScannedFile
 from anime.db.session import Database
 from anime.errors import AnimeError
+from tests.support.forks import FORKS
 
-FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload([__name__])
 MANY = 500
 _CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT

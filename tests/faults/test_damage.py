@@ -12,9 +12,9 @@ import pytest
 
 from anime.core.paths import slug_of
 from anime.core.sweep_plan import Mode, Reason
-from anime.db.repositories import JobRepository
 from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute
+from tests.support.jobs import newest_jobs
 
 HUGE_PX = 50_000
 SLUGS = "SELECT slug FROM anime_api.projects"
@@ -139,8 +139,7 @@ async def test_f46_metadata_that_is_no_stamp_says_nothing(stage: Stage, text: st
     stage.put("b/job_metadata.json", text.encode())
     assert counts(await stage.sweep()) == {"organised": 2}
     assert {job for _, job in await stage.rows()} == {None}
-    async with stage.database.session_scope() as session:
-        assert await JobRepository(session).newest(10) == []
+    assert await newest_jobs(stage.database) == []
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -6,8 +6,9 @@ from pathlib import Path
 from random import Random
 
 from anime.core.sweep_plan import Mode
-from tests.faults.children import FORKS, ended, place_at_once, started
+from tests.faults.children import ended, place_at_once, started
 from tests.integration.import_folder import MADE, Stage, counts, picture
+from tests.support.forks import FORKS
 
 RIVALS = 16
 HOSTILE = 300

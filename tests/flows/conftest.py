@@ -1,20 +1,36 @@
 """A whole studio for the flow tests: Prefect, PostgreSQL, Valkey, a rehearsal server."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from prefect.context import _temporary_global_settings_context, get_settings_context
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
+from sqlalchemy import make_url
 
-from anime.db.repositories import FileQuery, FileSearch, JobRepository
+from anime.db.repositories import FileQuery, FileSearch
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import FileRecord, JobSnapshot
-from anime.settings import get_settings
-from anime.stack.prefect_server import TUNING
-from tests.support.waiting import HUNG_SECONDS
+from anime.settings import get_settings, load_settings
+from anime.stack import prefect_server as parts
+from anime.stack.environment import child_environment
+from anime.stack.ports import with_free_ports
+from anime.stack.postgres import PREFECT_DATABASE
+from anime.stack.prefect_server import prefect_api_url
+from anime.stack.supervisor import Supervisor
+from tests.stack.conftest import NO_SERVICES
+from tests.support.jobs import newest_jobs
+
+ANY_PORT: dict[str, object] = {
+    "api_ports": (0,),
+    "ws_port": 0,
+    "prefect_port": 0,
+    "rehearsal_port": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -28,8 +44,7 @@ class RehearsalStudio:
 
     async def newest_job(self) -> JobSnapshot:
         """The job written down last."""
-        async with self.database.session_scope() as session:
-            return (await JobRepository(session).newest(1))[0]
+        return (await newest_jobs(self.database, limit=1))[0]
 
     async def files(self) -> list[FileRecord]:
         """All rows of files, the newest first."""
@@ -45,18 +60,40 @@ class RehearsalStudio:
         )
 
 
-@pytest.fixture(scope="package")
-def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server, set up as ours; it starts for ten seconds, so all share it."""
-    # Two seconds of a processor, which the processes that run other tests need not spend.
-    from prefect.testing.utilities import prefect_test_harness
+def without_password(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a Prefect server that answers everybody."""
+    secret = "PREFECT_SERVER_API_AUTH_STRING"
+    return {name: value for name, value in environment.items() if name != secret}
 
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in TUNING.items():
-            environment.setenv(name, value)
-        environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # nothing is sent anywhere
-        with prefect_test_harness(server_startup_timeout=HUNG_SECONDS):
-            yield
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def prefect_url(
+    postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[str]:
+    """A Prefect server, set up as ours; it starts for ten seconds, so all share it."""
+    folder = tmp_path_factory.mktemp("prefect")
+    settings = with_free_ports(load_settings(home=folder, **ANY_PORT))
+    settings = settings.model_copy(update={"prefect_api_url": prefect_api_url(settings)})
+    environment = {**child_environment(settings), **NO_SERVICES, "PREFECT_HOME": str(folder)}
+    address = make_url(postgres_url).set(drivername="postgresql+asyncpg", database=PREFECT_DATABASE)
+    database = address.render_as_string(hide_password=False)
+    supervisor = Supervisor()
+    try:
+        part = parts.prefect_server(settings, environment, database)
+        await supervisor.start(replace(part, environment=without_password(part.environment)))
+        yield str(settings.prefect_api_url)
+    finally:
+        await supervisor.stop()
+
+
+@pytest.fixture(scope="package")
+def prefect_server(prefect_url: str) -> Iterator[None]:
+    """That server is the one that flows of this process speak to, in whatever thread they run."""
+    with (
+        temporary_settings({PREFECT_API_URL: prefect_url, PREFECT_SERVER_ANALYTICS_ENABLED: False}),
+        _temporary_global_settings_context(get_settings_context()),
+    ):
+        yield
 
 
 @pytest.fixture

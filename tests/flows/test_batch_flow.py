@@ -35,6 +35,7 @@ from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
 from tests.flows.conftest import RehearsalStudio
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
@@ -49,8 +50,7 @@ async def paths_of(**fields: Any) -> list[str]:  # any fields of a batch
 
 
 async def jobs_of(studio: RehearsalStudio) -> list[JobSnapshot]:
-    async with studio.database.session_scope() as session:
-        return await JobRepository(session).newest(100)
+    return await newest_jobs(studio.database)
 
 
 async def prompts_rendered(studio: RehearsalStudio) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -13,7 +13,15 @@ from sqlalchemy import text
 
 from anime.core.dispatch import RenderEstimate
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository, ServerRepository, SlotRepository, SlotRequest
+from anime.core.servers import NewPause
+from anime.db.repositories import (
+    JobRepository,
+    ProjectRepository,
+    ServerRepository,
+    SlotRepository,
+    SlotRequest,
+)
+from anime.jobs.servers.registry import connect_registry
 from anime.progress.publisher import follow_job
 from anime.schemas import ProgressEvent
 from anime.settings import get_settings
@@ -100,6 +108,30 @@ async def test_it_can_be_cancelled_while_it_waits_and_leaves_the_line(
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
     async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
         assert (await http.get("/history")).json() == {}
+
+
+async def test_a_pause_holds_a_render_up_over_a_restart_until_it_ends(
+    studio: RehearsalStudio,
+) -> None:
+    job_id = uuid4()
+    async with studio.database.session_scope() as session:
+        await ProjectRepository(session).get_or_create("Neon City")
+    async with connect_registry(get_settings()) as registry:
+        await registry.pause(NewPause(project="Neon City", reason="it waits for the colours"))
+    run = asyncio.ensure_future(generate(prompt="patience", project="Neon City", job_id=job_id))
+    await first_event_saying(studio, job_id, "new renders are paused")
+    run.cancel()  # the worker stops
+    with suppress(asyncio.CancelledError, CancelledRun):
+        await asyncio.wait_for(run, HUNG_SECONDS)
+    await generate(prompt="another project's", project="Rain")
+    run = asyncio.ensure_future(generate(prompt="patience", project="Neon City", job_id=job_id))
+    await first_event_saying(studio, job_id, "new renders are paused")
+    assert not run.done()
+    async with connect_registry(get_settings()) as registry:
+        assert await registry.end_pause(NewPause(project="neon-city")) == []
+    await asyncio.wait_for(run, HUNG_SECONDS)
+    async with studio.database.session_scope() as session:
+        assert (await JobRepository(session).get(job_id)).status is JobStatus.COMPLETED
 
 
 async def test_its_place_is_free_as_soon_as_the_render_has_ended(studio: RehearsalStudio) -> None:

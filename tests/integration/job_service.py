@@ -1,8 +1,10 @@
 """A desk for orders on a real database and Redis, with Prefect's stand-in behind it."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -10,12 +12,13 @@ from pydantic import SecretStr
 from anime.db.repositories import JobRepository, Lease
 from anime.db.session import Database
 from anime.jobs.background import monitor_of
-from anime.jobs.monitor import MonitorCounts
+from anime.jobs.monitor import AnswerTimes, MonitorCounts
 from anime.jobs.service import JobService, open_job_service
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer
+from tests.support.jobs import newest_jobs
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", steps=4)
 
@@ -35,8 +38,7 @@ class Office:
 
     async def jobs(self) -> list[JobSnapshot]:
         """All jobs, the newest first."""
-        async with self.database.session_scope() as session:
-            return await JobRepository(session).newest(100)
+        return await newest_jobs(self.database)
 
     async def begin(self, job_id: UUID, run: UUID, *, seconds: float = 60) -> Lease:
         """What a run does first: it takes the job."""
@@ -47,7 +49,8 @@ class Office:
 
     async def monitor(self) -> MonitorCounts:
         """One step, for which no job is too young."""
-        return await monitor_of(self.service).step(is_patient=False)
+        ever_since = AnswerTimes(since=-inf, last=time.monotonic())
+        return await monitor_of(self.service, ever_since).step(is_patient=False)
 
 
 @asynccontextmanager

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 
-from anime.rehearsal.config import Profile, RehearsalConfig
+from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.support.waiting import SOON_SECONDS
 
@@ -81,22 +83,21 @@ async def opened(files: Path, **settings: Any) -> AsyncIterator[Peer]:  # of Reh
         yield peer
 
 
-SharedServer = tuple[str, Path]  # its URL and its folder
-
-
-@asynccontextmanager
-async def shared_server(
-    files: Path, profile: Profile = Profile.V0_33
-) -> AsyncIterator[SharedServer]:
-    config = RehearsalConfig(data_dir=files, port=0, step_seconds=0, profile=profile)
-    async with serving(config) as url:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def rehearsal_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[str, Path]]:
+    """URL and folder of one server for all tests of a module, whose REHEARSAL configures it."""
+    files = tmp_path_factory.mktemp("rehearsal")
+    given = getattr(request.module, "REHEARSAL", {})
+    async with serving(RehearsalConfig(data_dir=files, port=0, step_seconds=0, **given)) as url:
         yield url, files
 
 
-@asynccontextmanager
-async def fresh_peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    """A client of a shared server that is as good as new but for its counter."""
-    url, files = shared
+@pytest_asyncio.fixture
+async def peer(rehearsal_server: tuple[str, Path]) -> AsyncIterator[Peer]:
+    """A client of that server, which is as good as new but for its counter."""
+    url, files = rehearsal_server
     async with joined(url, files) as peer:
         await peer.http.post("/free", json={"free_memory": True})
         await peer.http.post("/history", json={"clear": True})

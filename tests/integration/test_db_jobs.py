@@ -1,7 +1,8 @@
 """What is written down of a job, and how it is found again."""
 
 import asyncio
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from anime.db.repositories import JobRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
+from tests.support.jobs import newest_jobs
 
 REQUEST = GenerationRequest(
     prompt="少女 on a rooftop ☂",
@@ -88,8 +90,7 @@ async def test_creating_a_job_twice_makes_one(database: Database) -> None:
 
     first, *others = await asyncio.gather(*(create() for _ in range(5)))
     assert all(other == first for other in others)
-    async with database.session_scope() as session:
-        assert len(await JobRepository(session).newest(10)) == 1
+    assert len(await newest_jobs(database)) == 1
 
 
 async def test_creating_a_job_that_has_gone_on_tells_how_far_it_is(database: Database) -> None:
@@ -107,9 +108,7 @@ async def test_the_newest_jobs_come_first_even_from_one_transaction(database: Da
     async with database.session_scope() as session:
         for job_id in ids:
             await JobRepository(session).create(job_id, REQUEST, workflow="txt2img", seed=1)
-    async with database.session_scope() as session:
-        newest = await JobRepository(session).newest(3)
-    assert [job.id for job in newest] == ids[:1:-1]
+    assert [job.id for job in await newest_jobs(database, limit=3)] == ids[:1:-1]
 
 
 async def test_jobs_are_found_by_state_and_by_project(database: Database) -> None:
@@ -120,12 +119,14 @@ async def test_jobs_are_found_by_state_and_by_project(database: Database) -> Non
         for job_id, request in ((dropped, REQUEST), (kept, REQUEST), (elsewhere, other)):
             await jobs.create(job_id, request, workflow="txt2img", seed=1)
         await jobs.fail_unleased(dropped, FailureKind.LOST, "gone")
-    async with database.session_scope() as session:
-        jobs = JobRepository(session)
-        assert [job.id for job in await jobs.newest(9, JobStatus.FAILED)] == [dropped]
-        assert [job.id for job in await jobs.newest(9, None, "rain city")] == [kept, dropped]
-        assert [job.id for job in await jobs.newest(9, JobStatus.QUEUED, "Rain City")] == [kept]
-        assert await jobs.newest(9, None, "unheard of") == []
+
+    async def found(**wanted: Any) -> list[UUID]:
+        return [job.id for job in await newest_jobs(database, **wanted)]
+
+    assert await found(status=JobStatus.FAILED) == [dropped]
+    assert await found(project="rain city") == [kept, dropped]
+    assert await found(status=JobStatus.QUEUED, project="Rain City") == [kept]
+    assert await found(project="unheard of") == []
 
 
 async def test_the_run_in_prefect_is_remembered(database: Database) -> None:

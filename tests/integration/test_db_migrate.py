@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 from anime.db.migrate import check, revision, upgrade
-from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from tests.integration.old_client import execute
+from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
 ADVISORY_LOCK = 0x616E696D65
@@ -94,8 +94,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) ->
 async def test_without_migration_every_query_says_what_to_do(empty_database_url: str) -> None:
     async with Database(empty_database_url) as database:
         with pytest.raises(DatabaseUnavailable, match="anime migrate"):
-            async with database.session_scope() as session:
-                await JobRepository(session).newest(1)
+            await newest_jobs(database)
 
 
 async def test_a_user_without_the_right_is_told_so(empty_database_url: str) -> None:

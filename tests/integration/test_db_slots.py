@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from anime.core.dispatch import RenderEstimate
 from anime.core.server_health import ServerHealth
@@ -287,6 +287,30 @@ async def test_a_prompt_that_is_at_a_server_has_its_slot_there_at_once(database:
     assert (await ask(database, bound, size=1)).server == SERVER
     assert (await state(database)).held == 2
     assert not (await ask(database, claim(), size=1)).is_held
+
+
+async def test_a_slot_costs_as_few_statements_as_with_a_single_server(database: Database) -> None:
+    said: list[str] = []
+    engine = database._engine.sync_engine
+
+    def count(*arguments: Any) -> None:  # of SQLAlchemy's event
+        said.append(arguments[2])
+
+    holder, waiting = claim(), claim()
+    await ask(database, holder, size=1)
+    await ask(database, waiting, size=1)
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        await ask(database, waiting, size=1)
+        assert len(said) <= 4, said
+        said.clear()
+        await leave(database, holder, size=1)  # gives it on
+        assert len(said) <= 5, said
+        said.clear()
+        assert (await ask(database, waiting, size=1)).is_held
+        assert len(said) <= 2, said
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
 
 
 async def test_when_each_is_expected_to_be_finished_is_known(database: Database) -> None:

@@ -33,6 +33,7 @@ from anime.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anime.schemas import GenerationRequest
 from tests.integration.import_folder import Stage, counts, outcomes, picture
 from tests.integration.old_client import execute
+from tests.support.jobs import newest_jobs
 
 PROMPT = json.dumps(
     {
@@ -134,8 +135,7 @@ async def test_a_forged_stamp_makes_no_job(stage: Stage) -> None:
     stage.put("a.png", picture(1, job_id=uuid4(), project="../../../etc/cron.d"))
     await stage.sweep()
     assert stage.files() == ["etc-cron-d/images/20251202/a.png"]
-    async with stage.database.session_scope() as session:
-        assert await JobRepository(session).newest(10) == []
+    assert await newest_jobs(stage.database) == []
 
 
 async def test_a_sidecar_in_the_folder_says_whose_its_files_are(stage: Stage) -> None:

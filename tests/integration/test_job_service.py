@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import httpx
@@ -17,6 +18,7 @@ from anime.errors import PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
 from anime.jobs.monitor import MonitorCounts
 from anime.progress.publisher import follow_job
+from anime.settings import Settings
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
@@ -35,15 +37,22 @@ async def office(database_url: str, redis_url: str, prefect: PrefectPeer) -> Asy
         yield office
 
 
-@pytest_asyncio.fixture
-async def client(office: Office) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(office.settings)
+@asynccontextmanager
+async def running_api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an API, which reconciles for as long as it runs."""
+    app = create_app(settings)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
             transport=httpx.ASGITransport(app=app), base_url="http://localhost:8330"
         ) as client,
     ):
+        yield client
+
+
+@pytest_asyncio.fixture
+async def client(office: Office) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_api(office.settings) as client:
         yield client
 
 
@@ -95,10 +104,11 @@ async def test_the_jobs_of_a_batch_take_no_room_and_are_left_to_it(
 
 
 async def test_f56_with_prefect_down_a_job_is_taken_and_its_run_ordered_when_it_is_back(
-    client: httpx.AsyncClient, office: Office, prefect: PrefectPeer
+    office: Office, prefect: PrefectPeer
 ) -> None:
     prefect.refuses_runs = True
-    answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
+    async with running_api(office.settings) as client:  # it ends: one reconciles at a time
+        answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     assert await office.monitor() == MonitorCounts()
     known, prefect.deployments = prefect.deployments, {}
@@ -115,13 +125,7 @@ async def test_f56_with_the_database_down_it_is_503_and_no_run_is_ordered(
     office: Office, prefect: PrefectPeer
 ) -> None:
     dead = SecretStr("postgresql://nobody@127.0.0.1:9/nothing")
-    app = create_app(office.settings.model_copy(update={"database_url": dead}))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url="http://localhost:8330"
-        ) as client,
-    ):
+    async with running_api(office.settings.model_copy(update={"database_url": dead})) as client:
         answer = await client.post("/api/anime/generate", json={"prompt": "rain"})
     assert (answer.status_code, int(answer.headers["retry-after"])) == (503, 5)
     assert prefect.runs == {}

@@ -9,7 +9,6 @@ import pytest_asyncio
 
 from anime.core.ids import MAX_SEED, seed_of
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, PrefectUnavailable
 from anime.jobs.service import open_job_service
@@ -17,6 +16,7 @@ from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.jobs import newest_jobs
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", seed=MAX_SEED, steps=4)
 
@@ -39,11 +39,6 @@ async def submit(
         return await service.submit_and_dispatch(request, job_id=job_id)
 
 
-async def all_jobs(database: Database) -> list[JobSnapshot]:
-    async with database.session_scope() as session:
-        return await JobRepository(session).newest(10)
-
-
 async def test_a_request_becomes_a_queued_row_and_one_run(
     database: Database, settings: Settings, prefect: PrefectPeer
 ) -> None:
@@ -56,7 +51,7 @@ async def test_a_request_becomes_a_queued_row_and_one_run(
         "steps": 4,
         "job_id": str(job.id),
     }
-    assert [row.flow_run_id for row in await all_jobs(database)] == [job.flow_run_id]
+    assert [row.flow_run_id for row in await newest_jobs(database)] == [job.flow_run_id]
 
 
 async def test_the_same_job_id_again_is_the_same_job(
@@ -68,7 +63,7 @@ async def test_the_same_job_id_again_is_the_same_job(
     with pytest.raises(KeyReused, match=str(job_id)):
         await submit(GenerationRequest(prompt="something else"), database, settings, job_id)
     assert first.id == second.id == job_id
-    assert len(prefect.runs) == len(await all_jobs(database)) == 1
+    assert len(prefect.runs) == len(await newest_jobs(database)) == 1
 
 
 async def test_a_request_without_a_seed_gets_the_one_of_its_id(
@@ -93,7 +88,7 @@ async def test_without_the_deployment_nothing_is_made(
     prefect.deployments.clear()
     with pytest.raises(PrefectUnavailable, match="generate/generate"):
         await submit(REQUEST, database, settings)
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
 
 
 async def test_with_a_wrong_password_the_variable_to_set_is_named(
@@ -102,14 +97,14 @@ async def test_with_a_wrong_password_the_variable_to_set_is_named(
     wrong = load_settings(prefect_api_url=prefect.url, prefect_api_auth_string="anime:wrong")
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_AUTH_STRING"):
         await submit(REQUEST, database, wrong)
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
 
 
 async def test_without_prefect_nothing_is_made(database: Database) -> None:
     absent = load_settings(prefect_api_url="http://127.0.0.1:9/api")
     with pytest.raises(PrefectUnavailable, match="PREFECT_API_URL"):
         await submit(REQUEST, database, absent)
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
 
 
 async def test_a_run_that_cannot_be_ordered_leaves_the_job_queued_and_a_repeat_orders_it(
@@ -142,7 +137,7 @@ async def test_what_the_workflow_cannot_take_is_refused_before_anything_is_made(
     request = GenerationRequest.model_validate({"prompt": "rain", **fields})
     with pytest.raises(InvalidRequest, match=named):
         await submit(request, database, settings)
-    assert await all_jobs(database) == []
+    assert await newest_jobs(database) == []
     assert prefect.runs == {}
 
 

@@ -18,6 +18,7 @@ from anime.jobs.background import background_work
 from anime.jobs.monitor import MonitorCounts
 from anime.progress.publisher import follow_job
 from tests.integration.job_service import REQUEST, Office, open_office
+from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
 from tests.support.waiting import HUNG_SECONDS
 
@@ -149,6 +150,28 @@ async def test_f60_the_children_of_a_dead_batch_go_on_by_themselves(
     prefect.states[str(batch)] = "CRASHED"
     assert await office.monitor() == MonitorCounts(dispatched=2)
     assert set(prefect.runs) == {"the batch", *(f"{child}:2" for child in children[1:])}
+
+
+async def test_f60_the_children_of_a_batch_that_shows_no_life_go_on_by_themselves(
+    office: Office, prefect: PrefectPeer, database_url: str
+) -> None:
+    batch, child, other = uuid4(), uuid4(), uuid4()
+    prefect.add_run(batch, "the batch")
+    a_minute_passes = (
+        "UPDATE anime_api.production_jobs SET updated_at = now() - interval '1 minute'"
+    )
+    async with office.database.session_scope() as session:
+        new = {job_id: NewJob(REQUEST, "txt2img", 1, batch) for job_id in (child, other)}
+        await JobRepository(session).create_all(new)
+    assert await office.monitor() == MonitorCounts(), "it may be about to begin with them"
+    await execute(database_url, a_minute_passes)
+    lease = await office.begin(other, uuid4())
+    async with office.database.session_scope() as session:
+        await JobRepository(session).fail(lease, FailureKind.NODE_ERROR, "It went wrong.")
+    assert await office.monitor() == MonitorCounts(), "it has ended another child just now"
+    await execute(database_url, a_minute_passes)
+    assert await office.monitor() == MonitorCounts(dispatched=1)
+    assert (list(prefect.runs)[1:], prefect.states) == ([f"{child}:2"], {str(batch): "CRASHED"})
 
 
 async def test_two_monitors_replace_a_run_once(

@@ -222,17 +222,20 @@ async def test_redis_away_costs_one_short_wait_and_one_line(
         with caplog.at_level(logging.WARNING, logger="anime.progress.publisher"):
             for percent in range(100):
                 await publisher.publish(event(uuid4(), percent))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON_SECONDS
     assert len(caplog.records) == 1
 
 
-async def test_redis_that_never_answers_is_waited_for_once() -> None:
+async def test_redis_that_never_answers_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "TIMEOUT_SECONDS", 4.0)  # a busy machine needs a second itself
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with ProgressPublisher(f"redis://127.0.0.1:{silent.getsockname()[1]}/1") as publisher:
             began = time.monotonic()
             for percent in range(20):
                 await publisher.publish(event(uuid4(), percent))
-    assert time.monotonic() - began < 1.5 * progress.TIMEOUT_SECONDS
+    assert time.monotonic() - began < 2 * 4.0
 
 
 async def test_publishing_goes_on_when_redis_is_back(

@@ -5,7 +5,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,11 @@ from PIL.PngImagePlugin import PngImageFile
 from anime.core.png_metadata import png_texts
 from tests.integration.rehearsal_peer import (
     Peer,
-    SharedServer,
-    fresh_peer,
     modelless,
     node,
-    shared_server,
     txt2img,
 )
 from tests.support.waiting import SOON_SECONDS
-
-
-@pytest.fixture(scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
-    """One server for all tests here that need no settings of their own."""
-    async with shared_server(tmp_path_factory.mktemp("rehearsal")) as server:
-        yield server
-
-
-@pytest.fixture
-async def peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    async with fresh_peer(shared) as peer:
-        yield peer
 
 
 async def test_the_same_prompt_again_names_the_old_file(peer: Peer) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,14 @@ from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.integration.rehearsal_peer import (
     Peer,
-    SharedServer,
-    fresh_peer,
     joined,
     modelless,
     opened,
-    shared_server,
     txt2img,
 )
 from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
-
-@pytest.fixture(scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
-    """One server for all tests here that need no settings of their own."""
-    files = tmp_path_factory.mktemp("rehearsal")
-    async with shared_server(files, Profile.V0_3_64) as server:
-        yield server
-
-
-@pytest.fixture
-async def peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    async with fresh_peer(shared) as peer:
-        yield peer
+REHEARSAL = {"profile": Profile.V0_3_64}
 
 
 async def test_queue_delete_leaves_no_trace_of_a_waiting_prompt(tmp_path: Path) -> None:
@@ -179,11 +163,11 @@ async def test_a_killed_server_loses_everything_but_its_files(tmp_path: Path) ->
 
 
 async def test_a_taken_port_is_an_error_that_names_the_setting(
-    shared: SharedServer, tmp_path: Path
+    rehearsal_server: tuple[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "temp").mkdir()
     (tmp_path / "temp/kept.png").touch()
-    port = int(shared[0].rsplit(":", 1)[1])
+    port = int(rehearsal_server[0].rsplit(":", 1)[1])
     with pytest.raises(ConfigurationError, match="ANIME_REHEARSAL_PORT"):
         async with serving(RehearsalConfig(data_dir=tmp_path, port=port)):
             pass

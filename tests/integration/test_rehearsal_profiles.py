@@ -2,7 +2,6 @@
 
 import filecmp
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,17 @@ import httpx
 import pytest
 from PIL import Image
 
-from anime.rehearsal.config import Profile
+from anime.rehearsal.config import Profile, RehearsalConfig
 from anime.rehearsal.recording import save_audio, save_video
+from anime.rehearsal.server import serving
 from anime.rehearsal.values import Audio, Images, Video, flat_frame
 from anime.settings import PROJECT_DIR
 from tests.integration.rehearsal_peer import (
     Graph,
     Peer,
-    SharedServer,
-    fresh_peer,
     modelless,
     node,
     opened,
-    shared_server,
     txt2img,
 )
 from tests.support.waiting import SOON_SECONDS
@@ -31,19 +28,6 @@ from tests.support.waiting import SOON_SECONDS
 REPLIES = PROJECT_DIR / "tests/integration/samples/rehearsal_replies.jsonl"
 ANYTHING = "*"
 WEBP = {"fps": 6.0, "lossless": True, "quality": 80, "method": "fastest"}
-
-
-@pytest.fixture(scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
-    """A server of the profile 0.33 for all tests here that need no settings of their own."""
-    async with shared_server(tmp_path_factory.mktemp("rehearsal")) as server:
-        yield server
-
-
-@pytest.fixture
-async def peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    async with fresh_peer(shared) as peer:
-        yield peer
 
 
 def agrees(sample: Any, got: Any) -> bool:  # any JSON
@@ -57,8 +41,9 @@ def agrees(sample: Any, got: Any) -> bool:  # any JSON
 async def test_replies_are_those_of_the_profile(tmp_path: Path, profile: Profile) -> None:
     samples = [json.loads(line) for line in REPLIES.read_text().splitlines()]
     wrong = {}
+    config = RehearsalConfig(data_dir=tmp_path, port=0, step_seconds=0, profile=profile)
     async with (
-        shared_server(tmp_path, profile) as (url, _files),
+        serving(config) as url,
         httpx.AsyncClient(base_url=url, timeout=SOON_SECONDS) as http,
     ):
         for sample in samples:

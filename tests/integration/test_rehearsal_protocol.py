@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,28 +11,13 @@ from anime.rehearsal.config import Profile
 from anime.rehearsal.faults import Faults
 from tests.integration.rehearsal_peer import (
     Peer,
-    SharedServer,
-    fresh_peer,
     modelless,
     opened,
-    shared_server,
     txt2img,
 )
 from tests.support.waiting import SOON_SECONDS
 
-
-@pytest.fixture(scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
-    """One server for all tests here that need no settings of their own."""
-    files = tmp_path_factory.mktemp("rehearsal")
-    async with shared_server(files, Profile.V0_3_64) as server:
-        yield server
-
-
-@pytest.fixture
-async def peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    async with fresh_peer(shared) as peer:
-        yield peer
+REHEARSAL = {"profile": Profile.V0_3_64}
 
 
 async def test_a_modelless_prompt_tells_its_client_what_comfyui_tells(peer: Peer) -> None:

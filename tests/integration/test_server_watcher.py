@@ -98,18 +98,25 @@ async def read(url: str, path: str) -> Any:  # JSON
         return (await http.get(path)).json()
 
 
-async def send_and_move(database: Database, url: str) -> tuple[UUID, UUID]:
-    """A prompt that was sent there, of a job that now renders elsewhere; and the job."""
+async def sent_prompt(database: Database, url: str, *, attempt: int = 1) -> tuple[UUID, UUID]:
+    """A prompt that was sent there as the first attempt of a job; and the job, which may be at
+    a later one.
+    """
     job_id, prompt_id = uuid4(), uuid4()
     async with database.session_scope() as session:
         jobs = JobRepository(session)
         request = GenerationRequest(prompt="a girl")
         await jobs.create(job_id, request, workflow="txt2img", seed=1)
         await SentPromptRepository(session).record(prompt_id, job_id=job_id, server=url, attempt=1)
-        lease = await jobs.lease(job_id, uuid4(), seconds=60)
+        lease = await jobs.lease(job_id, uuid4(), seconds=600)
         assert lease is not None
-        await jobs.begin_attempt(lease, attempt=2, prompt_id=uuid4(), comfyui_url="http://other")
+        await jobs.begin_attempt(lease, attempt=attempt, prompt_id=uuid4(), comfyui_url=url)
     return prompt_id, job_id
+
+
+async def send_and_move(database: Database, url: str) -> tuple[UUID, UUID]:
+    """A prompt that was sent there, of a job that now renders elsewhere; and the job."""
+    return await sent_prompt(database, url, attempt=2)
 
 
 async def unsettled(database: Database, url: str) -> int:
@@ -212,6 +219,34 @@ async def test_f04_prompts_that_wait_while_nothing_runs_show_a_zombie_without_a_
         assert await watch.look() is ServerHealth.ZOMBIE
 
 
+async def test_f04_what_waits_at_a_zombie_is_taken_back_if_another_server_could_render_it(
+    database: Database, tmp_path: Path
+) -> None:
+    async with (
+        serving(config_of(tmp_path, zombie_after=1)) as url,
+        watching(database, url) as watch,
+    ):
+        await watch.look()
+        prompt_id, job_id = await sent_prompt(database, url)
+        await submit(url, modelless(), prompt_id)
+        await watch.look()
+        await watch.look(later=STUCK_SECONDS)
+        assert await watch.look() is ServerHealth.ZOMBIE
+        await watch.look()
+        assert await read(url, "/prompt") == {"exec_info": {"queue_remaining": 1}}
+        async with database.session_scope() as session:
+            servers = ServerRepository(session)
+            await servers.add("http://127.0.0.1:9", name="other", labels=[])
+            await servers.set_health("http://127.0.0.1:9", ServerHealth.ALIVE, "it answers")
+        await watch.look()
+        assert await read(url, "/prompt") == {"exec_info": {"queue_remaining": 0}}
+    async with database.reading() as session:
+        *_, last = await TimelineRepository(session).of_job(job_id)
+    assert last.message == (
+        f"The prompt of attempt 1 was taken back from {url}, which begins no prompt."
+    )
+
+
 async def test_a_server_that_rendered_nothing_for_long_is_sent_a_canary(
     database: Database, tmp_path: Path
 ) -> None:
@@ -292,8 +327,8 @@ async def test_f81_a_prompt_that_had_ended_where_nobody_waited_is_told_in_the_ti
         await watch.look()
         assert await unsettled(database, url) == 0
     async with database.reading() as session:
-        (entry,) = await TimelineRepository(session).of_job(job_id)
-    assert entry.message == (
+        *_, last = await TimelineRepository(session).of_job(job_id)
+    assert last.message == (
         f"The prompt of attempt 1 had rendered to its end at {url}, where nobody waited for it."
     )
 

@@ -1,6 +1,5 @@
 """Every shipped workflow renders on the rehearsal server, which checks it as ComfyUI does."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,12 +8,10 @@ from PIL import Image
 from anime.comfyui.outputs import files_of
 from anime.comfyui.workflow_templates import list_templates, load_template
 from anime.core.workflow_build import build
-from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.nodes import models_named_in
-from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, LoraChoice
 from anime.settings import SHIPPED_WORKFLOWS
-from tests.integration.rehearsal_peer import Peer, SharedServer, fresh_peer
+from tests.integration.rehearsal_peer import Peer
 
 PICTURE = "start.png"
 LORA = LoraChoice(name="rehearsal-ink.safetensors")
@@ -37,18 +34,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedServer]:
-    files = tmp_path_factory.mktemp("rehearsal")
-    config = RehearsalConfig(data_dir=files, port=0, step_seconds=0, models=tuple(MODELS))
-    async with serving(config) as url:
-        yield url, files
-
-
-@pytest.fixture
-async def peer(shared: SharedServer) -> AsyncIterator[Peer]:
-    async with fresh_peer(shared) as peer:
-        yield peer
+REHEARSAL = {"models": tuple(MODELS)}
 
 
 @pytest.mark.parametrize(("name", "fields", "media_type"), CASES)

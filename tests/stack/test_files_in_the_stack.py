@@ -12,8 +12,6 @@ from PIL.PngImagePlugin import PngInfo
 from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
 
-WATCH_SECONDS = 15
-
 
 async def search(stack: StackUnderTest, **wanted: str) -> list[dict[str, Any]]:
     """The first page of the files that fit, over HTTP."""
@@ -95,7 +93,7 @@ async def test_a_new_file_is_in_the_library_soon_and_nobody_has_asked(
     stack: StackUnderTest,
 ) -> None:
     put(stack.output, "swallow.png", "a swallow under the eaves", seed=43, is_new=True)
-    async with asyncio.timeout(WATCH_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while not (found := await search(stack, text="swallow eaves")):
             await asyncio.sleep(0.2)
     assert Path(found[0]["file_path"]).is_file()

@@ -23,7 +23,9 @@ PREFECT = (sys.executable, "-m", "prefect")
 
 
 async def test_generate_prints_the_file(stack: StackUnderTest) -> None:
-    done = await stack.anime("generate", "a girl on a rooftop at dusk", "--seed", "7")
+    done = await stack.anime(
+        *("generate", "a girl on a rooftop at dusk", "--seed", "7"), is_forked=False
+    )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_bytes().startswith(b"\x89PNG")
 
@@ -125,7 +127,7 @@ async def test_bad_input_is_a_sentence_and_exit_1(
 
 
 async def test_doctor_finds_nothing_wrong(stack: StackUnderTest) -> None:
-    done = await stack.anime("doctor", "--json")
+    done = await stack.anime("doctor", "--json", is_forked=False)
     assert done.returncode == 0, done.stdout
     told = {finding["system"]: finding["detail"] for finding in json.loads(done.stdout)}
     assert stack.ws_url in told["websocket"]
@@ -149,7 +151,7 @@ async def test_other_terminals_find_the_stack_by_its_record(stack: StackUnderTes
 
 
 async def test_a_second_stack_in_the_folder_is_refused(stack: StackUnderTest) -> None:
-    again = await stack.anime("up")
+    again = await stack.anime("up", is_forked=False)
     assert again.returncode == 1
     assert "already runs" in again.stderr
     assert set(stack.record.parts) > {"prefect", "worker"}
@@ -201,7 +203,7 @@ async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
     assert await stack.stop(signal.SIGINT) == 0
     assert [pid for pid in running if psutil.pid_exists(pid)] == []
     assert not record_path(stack.home).exists()
-    stopped = await stack.anime("files")
+    stopped = await stack.anime("files", is_forked=False)
     assert stopped.returncode == 1
     assert "anime up" in stopped.stderr
     await stack.start()

@@ -6,11 +6,12 @@ import pytest
 
 from anime.comfyui import protocol, requests
 from anime.comfyui.failures import failure_of
-from anime.comfyui.models import OutputFile
+from anime.comfyui.models import ExecutionFailure, HistoryEntry, OutputFile
 from anime.comfyui.protocol import Reply
 from anime.errors import (
     ComfyUIError,
     ComfyUIUnreachable,
+    GpuFault,
     InvalidRequest,
     InvalidWorkflow,
     NodeFailed,
@@ -197,6 +198,37 @@ def test_running_out_of_memory_is_told_apart_from_other_failures() -> None:
     entry = protocol.decode_history(sample("history_out_of_memory"), PROMPT_ID)
     assert entry is not None
     assert isinstance(failure_of(entry), OutOfVram)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_fault"),
+    [
+        ("CUDA error: an illegal memory access was encountered", True),
+        ("CUDA error: device-side assert triggered", True),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", True),
+        ("HIP error: unspecified launch failure", True),
+        ("CUDA error: no kernel image is available for execution on the device", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_f21_a_gpu_fault_is_told_apart_from_a_failed_node(message: str, is_fault: bool) -> None:
+    failure = ExecutionFailure(exception_type="RuntimeError", message=message)
+    entry = HistoryEntry(prompt_id=PROMPT_ID, succeeded=False, failure=failure)
+    assert isinstance(failure_of(entry), GpuFault) is is_fault
+
+
+def test_a_gpu_that_is_out_of_memory_has_no_fault() -> None:
+    failure = ExecutionFailure(exception_type="RuntimeError", message="CUDA error: out of memory")
+    entry = HistoryEntry(prompt_id=PROMPT_ID, succeeded=False, failure=failure)
+    assert isinstance(failure_of(entry), OutOfVram)
+
+
+def test_files_that_are_to_come_count_as_choices_of_lists_only() -> None:
+    info = protocol.decode_object_info(sample("object_info_ksampler"), "KSampler")
+    assert info is not None
+    more = info.with_choices({"mine.png"})
+    assert more.inputs["scheduler"].choices == ("normal", "karras", "mine.png")
+    assert more.inputs["seed"] == info.inputs["seed"]
 
 
 def test_a_failure_without_a_message_is_still_a_failure() -> None:

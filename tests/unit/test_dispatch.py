@@ -102,6 +102,14 @@ def test_many_of_one_model_spread_once_the_line_at_its_server_costs_more_than_lo
     assert Counter(got.values())[B] >= 3
 
 
+def test_nobody_waits_longer_for_the_model_than_its_load_takes() -> None:
+    holder = server(A, free_slots=0, work_seconds=2.0)
+    render = waiting()
+    assert chosen([render], holder, server(B, loaded_model="flux")) == {}
+    patient = replace(render, waited_seconds=3.0)
+    assert chosen([patient], holder, server(B, loaded_model="flux")) == {render.job_id: B}
+
+
 def test_no_server_gets_more_than_its_free_slots() -> None:
     line = [waiting() for _ in range(9)]
     got = chosen(line, server(A, free_slots=2), server(B, free_slots=1))

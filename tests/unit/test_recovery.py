@@ -30,6 +30,7 @@ from anime.core.recovery import (
     Wait,
     decide,
 )
+from anime.jobs.monitor import AnswerTimes
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLING)
 ANY = "any"
@@ -108,6 +109,22 @@ def test_a_run_that_somebody_deleted_counts_against_nobody(status: JobStatus, ru
     assert not decision.is_run_lost
 
 
+@pytest.mark.parametrize("lease", GONE)
+@pytest.mark.parametrize("status", [WAITING, BEGUN])
+def test_a_run_that_has_just_begun_is_left_to_take_its_job(
+    status: JobStatus, lease: LeaseView
+) -> None:
+    seen = RecoverableJob(status, idle_seconds=3600, run_seconds=START_SECONDS - 1)
+    assert isinstance(decide(seen, lease, RunView.UNDER_WAY), Wait)
+    older = replace(seen, run_seconds=START_SECONDS)
+    assert isinstance(decide(older, lease, RunView.UNDER_WAY), Requeue | Resume)
+
+
+def test_a_run_that_showed_life_after_its_begin_and_then_none_is_dead_at_once() -> None:
+    seen = RecoverableJob(BEGUN, idle_seconds=20, run_seconds=21)
+    assert isinstance(decide(seen, LeaseView.LAPSED, RunView.UNDER_WAY), Resume)
+
+
 def test_a_job_is_left_to_whoever_is_dispatching_it() -> None:
     seen = RecoverableJob(WAITING, idle_seconds=DISPATCH_SECONDS)
     assert isinstance(decide(seen, LeaseView.NONE, RunView.NONE), Requeue)
@@ -159,3 +176,18 @@ def test_f06_a_prompt_that_kills_servers_is_set_aside(files: FilesView) -> None:
     poison = replace(FIRST, servers_killed=MAX_SERVERS_KILLED)
     decision = decide(poison, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED, files)
     assert isinstance(decision, QuarantineJob)
+
+
+def test_a_gap_in_prefects_answers_begins_their_time_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("anime.jobs.monitor.time.monotonic", lambda: clock[-1])
+    answers = AnswerTimes()
+    assert answers.seconds < 0
+    seconds = []
+    for now, is_answered in ((1000, True), (1060, True), (1075, False), (1090, True), (1400, True)):
+        clock.append(now)
+        answers.note() if is_answered else answers.forget()
+        seconds.append(answers.seconds)
+    assert [seconds[each] for each in (0, 1, 3, 4)] == [0, 60, 0, 0]

@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID, uuid4
 
 import pytest
@@ -30,14 +31,17 @@ from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
 from tests.stack.conftest import StackUnderTest
+from tests.support.forks import ForkedProgram, Program, fork, spawn
 from tests.support.waiting import HUNG_SECONDS
+
+AnyProcess: TypeAlias = "ForkedProgram | subprocess.Popen[bytes]"
 
 
 @dataclass
 class WorkerProcess:
     """`prefect worker start` on one pool."""
 
-    process: "subprocess.Popen[bytes]"
+    process: AnyProcess
     log_file: Path
 
     @property
@@ -86,30 +90,30 @@ class Site:
                 await asyncio.sleep(0.02)
 
     async def start_worker(
-        self, *more: str, limit: int = 4, kind: str = "anime-warm", **environment: str
+        self,
+        *more: str,
+        limit: int = 4,
+        kind: str = "anime-warm",
+        is_forked: bool = True,
+        **environment: str,
     ) -> WorkerProcess:
         """A worker that polls; `more` options of its command, and environment."""
         log = self.folder / f"worker-{len(self.workers)}.log"
-        with log.open("wb") as output:
-            process = await asyncio.to_thread(
-                subprocess.Popen,
-                [
-                    *(sys.executable, "-m", "prefect", "worker", "start"),
-                    *("--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
-                ],
-                env={
-                    **self.stack.environment,
-                    **self.prefect_environment,
-                    "PREFECT_WORKER_QUERY_SECONDS": "1",
-                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
-                    **environment,
-                },
-                cwd=PROJECT_DIR,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        worker = WorkerProcess(process, log)
+        program = Program(
+            "prefect",
+            ("worker", "start", "--pool", self.pool, "--type", kind, "--limit", str(limit), *more),
+            {
+                **self.stack.environment,
+                **self.prefect_environment,
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # as activated
+                **environment,
+            },
+            log,
+            log,
+        )
+        begin: Callable[[Program], AnyProcess] = fork if is_forked else spawn
+        worker = WorkerProcess(await asyncio.to_thread(begin, program), log)
         self.workers.append(worker)
         await worker.until_it_says("started!")
         return worker

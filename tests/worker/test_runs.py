@@ -75,7 +75,7 @@ async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_
 
 async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
     await site.start_worker(limit=2)
-    orders = [await site.order("sleeps", path=site.path, seconds=0.4) for _ in range(6)]
+    orders = [await site.order("sleeps", path=site.path, seconds=2) for _ in range(6)]
     await site.until_all(orders)
     assert _most_at_once(site) == 2
 
@@ -230,7 +230,7 @@ async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: S
 async def test_both_types_of_worker_serve_the_same_pool_and_deployments(
     site: Site, kind: str
 ) -> None:
-    await site.start_worker(kind=kind)
+    await site.start_worker(kind=kind, is_forked=False)
     run = await site.until(await site.order("sleeps", path=site.path))
     assert run.state_name == "Completed"
 

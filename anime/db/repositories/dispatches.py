@@ -5,6 +5,7 @@ A job of a batch is rendered by the batch within a run of its own, until that ru
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from anime.db.repositories.timeline import TimelineRepository
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _LOCK = (8328, 5)  # of PostgreSQL's advisory locks: whose monitor is at work
+_TOGETHER = timedelta(minutes=5)
 _OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLING)
 _GOING_ON = (JobStatus.QUEUED, JobStatus.PROCESSING)
 
@@ -93,7 +95,7 @@ class UnheldJob:
 
 @dataclass(frozen=True, slots=True)
 class BatchLife:
-    """What the jobs of a batch that have not ended show of it."""
+    """What the jobs of a batch show of it."""
 
     has_live_child: bool
     idle_seconds: float
@@ -129,17 +131,19 @@ class DispatchRepository:
         ]
 
     async def lives_of(self, batch_run_ids: Collection[UUID]) -> dict[UUID, BatchLife]:
-        """What the jobs that have not ended show of each of those batches."""
+        """What their jobs show of each of those batches; those that have just ended, too."""
+        is_theirs = ProductionJob.batch_run_id.in_(batch_run_ids)
+        # A batch inserts its jobs together: by their time there is an index, by their batch none.
+        oldest = select(func.min(ProductionJob.created_at)).where(
+            ProductionJob.status.in_(_OPEN), is_theirs
+        )
         found = await self._session.execute(
             select(
                 ProductionJob.batch_run_id,
                 func.bool_or(~is_free()),
                 func.min(_idle_seconds()),
             )
-            .where(
-                ProductionJob.status.in_(_OPEN),
-                ProductionJob.batch_run_id.in_(batch_run_ids),
-            )
+            .where(is_theirs, ProductionJob.created_at >= oldest.scalar_subquery() - _TOGETHER)
             .group_by(ProductionJob.batch_run_id)
         )
         return {run_id: BatchLife(alive, float(idle)) for run_id, alive, idle in found if run_id}

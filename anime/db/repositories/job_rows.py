@@ -64,17 +64,6 @@ class JobRows:
             raise no_such_job(job_id)
         return found[0]
 
-    async def newest(
-        self, limit: int, status: JobStatus | None = None, project: str | None = None
-    ) -> list[JobSnapshot]:
-        """The newest jobs first, of a state or a project if one is named."""
-        wanted = []
-        if status is not None:
-            wanted.append(ProductionJob.status == status)
-        if project is not None:
-            wanted.append(await self._of_project(project))
-        return await self._snapshots(*wanted, limit=limit)
-
     async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
         """Those of the jobs that have a row, by id."""
         rows = await self._session.execute(_AMONG, {"job_ids": list(job_ids)})

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from anime.core.dispatch import (
     Assignment,
@@ -254,7 +255,12 @@ class SlotRepository:
     async def _read_line(self, held: Sequence[Any], size: int) -> _Line:  # rows of `_held`
         waiting = (
             await self._session.execute(
-                select(RenderSlot.job_id, RenderSlot.model, RenderSlot.estimates)
+                select(
+                    RenderSlot.job_id,
+                    RenderSlot.model,
+                    RenderSlot.estimates,
+                    _seconds_since(RenderSlot.asked_at).label("waited_seconds"),
+                )
                 .where(
                     RenderSlot.held_since.is_(None),
                     RenderSlot.expires_at > NOW,
@@ -297,7 +303,6 @@ class SlotRepository:
 
 def _held() -> Select[Any]:
     """The servers, each with the slots held there, the oldest first; one row if there is none."""
-    running = func.extract("epoch", NOW - RenderSlot.running_since)
     return (
         select(
             RegisteredServer.url,
@@ -308,7 +313,7 @@ def _held() -> Select[Any]:
             RegisteredServer.health_reason,
             RenderSlot.job_id,
             func.coalesce(RenderSlot.expected_seconds, 0.0).label("expected_seconds"),
-            cast(running, Float).label("running_seconds"),
+            _seconds_since(RenderSlot.running_since).label("running_seconds"),
         )
         .outerjoin(
             RenderSlot,
@@ -338,7 +343,11 @@ def _seconds_left_of(slot: Any) -> float:  # a row of `_held`
 
 def _waiting(row: Any) -> WaitingRender:  # a row of RenderSlot
     estimates = {url: RenderEstimate(*seconds) for url, seconds in row.estimates.items()}
-    return WaitingRender(row.job_id, row.model, estimates)
+    return WaitingRender(row.job_id, row.model, estimates, row.waited_seconds)
+
+
+def _seconds_since(moment: InstrumentedAttribute[Any]) -> Any:  # a column; None of no time
+    return cast(func.extract("epoch", NOW - moment), Float)
 
 
 def _next_runs_at(server: str) -> Any:  # an UPDATE with RETURNING

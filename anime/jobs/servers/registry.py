@@ -19,12 +19,13 @@ from anime.core.servers import (
 )
 from anime.db.repositories import PauseRepository, ProjectRepository, ServerRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, ConfigurationError, InvalidRequest
+from anime.errors import ComfyUIError, ConfigurationError, DatabaseUnavailable, InvalidRequest
 from anime.jobs.servers.inspection import glimpse, renders
 from anime.settings import Settings
 from anime.settings.addresses import database_address
 
 CHECK_SECONDS = 10.0
+LIST_SECONDS = 1.0  # for PostgreSQL to list the servers
 
 
 class ServerRegistry:
@@ -42,6 +43,20 @@ class ServerRegistry:
                 await servers.seed(urls_of(self._settings))
                 found = await servers.list_all()
             return found
+
+    async def addresses(self) -> Sequence[str]:
+        """Where the servers are asked: those of the settings, then those that people added.
+
+        While PostgreSQL does not answer, it is those of the settings.
+        """
+        given = self._settings.comfyui_urls
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                known = await self.list_all()
+        except (DatabaseUnavailable, TimeoutError):
+            return given
+        named = urls_of(self._settings)
+        return (*given, *(each.url for each in known if each.url not in named))
 
     async def get(self, named: str) -> ServerRecord:
         """One server. Raises NotFound."""

@@ -18,9 +18,9 @@ from anime.core.server_health import (
 from anime.core.servers import ServerRecord
 from anime.db.repositories import SentPromptRepository, ServerRepository, UnsettledPrompt
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIError
+from anime.errors import AnimeError, ComfyUIError, reason_of
 from anime.jobs.servers.inspection import CANARY_SECONDS, Glimpse, glimpse, renders
-from anime.jobs.servers.moved_prompts import clear_moved
+from anime.jobs.servers.moved_prompts import clear_moved, take_back
 from anime.jobs.servers.registry import urls_of
 from anime.retry_policies import SERVER_WATCH, cancel_until_ended
 from anime.settings import Settings
@@ -51,6 +51,7 @@ class _Watched:
     inspection: asyncio.Task[None] | None = None
     proven_at: float = 0.0  # when it was last seen to render, or a canary prompt was sent
     health: ServerHealth = ServerHealth.UNKNOWN
+    has_peers: bool = False  # others are alive, which could render what waits here
     described_at: float | None = None
     moved: Sequence[UnsettledPrompt] = field(default_factory=tuple)
 
@@ -88,8 +89,8 @@ class ServerWatcher:
                             is_seeded = True
                         await self.step()
                 except (AnimeError, TimeoutError) as fault:
-                    delay = next(delays)
-                    _log.warning("The servers are looked at again in %.0f s: %s", delay, fault)
+                    delay, why = next(delays), reason_of(fault)
+                    _log.warning("The servers are looked at again in %.0f s: %s", delay, why)
                     await asyncio.sleep(delay)
                     continue
                 delays = SERVER_WATCH.delays()
@@ -116,8 +117,10 @@ class ServerWatcher:
             known = {each.url: each for each in await servers.list_all()}
             moved = await SentPromptRepository(session).moved()
             await self._keep(known)
+            alive = {each.url for each in known.values() if _may_render(each)}
             for server in known.values():
                 self._recall(server, moved.get(server.url, ()))
+                self._watched[server.url].has_peers = bool(alive - {server.url})
             looks = await asyncio.gather(*(self._look_at(each) for each in known.values()))
             for server, look in zip(known.values(), looks, strict=True):
                 await self._judge(servers, server, look)
@@ -228,6 +231,7 @@ class ServerWatcher:
         is_needed = (
             not watched.is_inspected
             or watched.moved
+            or _is_stranding(watched, server)
             or (self._is_canary_due(watched, server) and not watched.queue_length)
             or self._is_undescribed(watched)
         )
@@ -256,6 +260,8 @@ class ServerWatcher:
         try:
             async with self._client(server.url, INSPECT_SECONDS) as client:
                 is_cleared = await clear_moved(client, self._database, watched.moved)
+                if _is_stranding(watched, server):
+                    await take_back(client, self._database, server.url)
                 if self._is_canary_due(watched, server):
                     watched.renders = await renders(client, seconds=self._canary_seconds)
                     watched.proven_at = self._clock()
@@ -279,3 +285,13 @@ class ServerWatcher:
         async with self._database.session_scope() as session:
             await ServerRepository(session).describe(server.url, fingerprint, offers)
         watched.described_at = self._clock()
+
+
+def _may_render(server: ServerRecord) -> bool:
+    return server.health is ServerHealth.ALIVE and not server.is_drained
+
+
+def _is_stranding(watched: _Watched, server: ServerRecord) -> bool:
+    """Whether prompts wait in vain that another server could render."""
+    is_zombie = server.health is ServerHealth.ZOMBIE
+    return is_zombie and watched.queue_length > 0 and watched.has_peers
