@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, chunks_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -38,8 +39,6 @@ from anime.errors import (
 )
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
-
-_CHUNK_BYTES = 1024 * 1024
 
 
 class PlacedFile(BaseModel):
@@ -65,6 +64,13 @@ class PlacedFile(BaseModel):
         return self.made | self.model_dump(include=named, exclude_none=True)
 
 
+class OrganisedOutputs(NamedTuple):
+    """A job's files in the library, and what else its nodes listed, a few words each."""
+
+    placed: list[PlacedFile]
+    unkept: tuple[str, ...]
+
+
 # Twice is harmless: a file that is there already with the same content counts as placed.
 @task(
     name="organise",
@@ -81,8 +87,8 @@ async def organise(
     output_dir: Path | None,
     zone: tzinfo,
     reporter: Reporter,
-) -> list[PlacedFile]:
-    """All files that the prompt has saved, each placed in the library.
+) -> OrganisedOutputs:
+    """All files that the prompt has saved, each placed in the library, and what is not kept.
 
     Args:
         comfy: The server that has them.
@@ -97,9 +103,9 @@ async def organise(
         StorageError: the library cannot take a file, or a file is not complete.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
-    outputs, logger = result.saved, get_run_logger()
-    if result.unkept:
-        logger.info("Not kept, as they are no files of the job: %s", ", ".join(result.unkept))
+    outputs, logger, unkept = result.saved, get_run_logger(), result.unkept
+    if unkept:
+        logger.info("Not kept, as they are no files of the job: %s", ", ".join(unkept))
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     placed: list[PlacedFile] = []
@@ -113,12 +119,14 @@ async def organise(
             if output.is_media or fault.retryable:
                 raise
             logger.warning("Not kept: %s of node %s: %s", output.key, output.node_id, fault.what)
+            why = "not there" if isinstance(fault, NotFound) else "unusable"
+            unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
     if not placed:
         raise InvalidWorkflow(
             "The workflow ran and saved no file.",
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
-    return placed
+    return OrganisedOutputs(placed, unkept)
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
@@ -213,13 +221,7 @@ async def _content(
     if output_dir is not None:
         local = output_dir / output.subfolder / output.filename
         if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):
-            yield _read(local)
+            yield chunks_of(local)
             return
     async with comfy.view(output) as chunks:
         yield chunks
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
-            yield chunk

@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from anime.assets.metadata import SavedFile, recipe_of_graph
-from anime.assets.provenance import Provenance
 from anime.comfyui.models import HistoryEntry, OutputFile
+from anime.core.assets import Provenance
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of

@@ -1,11 +1,11 @@
 """Small pictures of large ones. It blocks: call it in a thread."""
 
-import os
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from anime.assets.inspection.limits import decoding, refuse_too_large
+from anime.assets.store import draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 
 THUMBNAIL_PX = 384
@@ -21,12 +21,10 @@ def draw_thumbnail(source: Path, target: Path) -> None:
     small = first_frame(source)
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        small.save(temporary, "WEBP", quality=82)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with draft_in(target.parent) as draft:
+        small.save(draft, "WEBP", quality=82)
+        draft.chmod(0o644)
+        draft.replace(target)
 
 
 def first_frame(source: Path) -> Image.Image:

@@ -11,8 +11,9 @@ from anime.assets.importer.walk import look_again
 from anime.assets.inspection import inspect_file
 from anime.assets.metadata.recipe import Recipe
 from anime.assets.store import sha256_of
+from anime.core.assets import Asset
 from anime.core.png_metadata import read_stamp
-from anime.core.sweep_plan import Content, Found, Reason, ScannedFile, Unusable
+from anime.core.sweep_plan import Found, Reason, ScannedFile, Unusable
 from anime.errors import StorageError, UnusableFile
 
 _ENCODER = json.JSONEncoder(allow_nan=False)  # made once: `json.dumps` would make one each time
@@ -23,7 +24,7 @@ def read_file(sighting: ScannedFile) -> Found:
     path = path_of(sighting)
     try:
         examined = inspect_file(path)
-        content = Content(
+        content = Asset(
             sha256=examined.sha256,
             media_type=examined.media_type,
             kind=examined.kind,
@@ -35,7 +36,7 @@ def read_file(sighting: ScannedFile) -> Found:
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
-        found: Found = Unusable(fault.reason.value, fault.what, _hash_of(path))
+        found: Found = Unusable(fault.reason.value, fault.what, hash_of(path))
     except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
     else:
@@ -107,7 +108,8 @@ def _cleaned(value: JsonValue) -> JsonValue:
             return value
 
 
-def _hash_of(path: Path) -> str | None:
+def hash_of(path: Path) -> str | None:
+    """The SHA-256 of the file; None where it cannot be read."""
     try:
         return sha256_of(path)
     except OSError:
