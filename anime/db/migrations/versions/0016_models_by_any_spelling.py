@@ -6,7 +6,7 @@ no reader understood, are found like those of a prompt. The signs of Japanese th
 count as letters. All fields are taken out of the metadata at once: unpacking a graph of many
 kilobytes for each of them took most of the trigger's time.
 
-Revision: 0018
+Revision: 0016
 """
 
 from importlib import import_module
@@ -14,8 +14,8 @@ from importlib import import_module
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018"
-down_revision = "0016"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
