@@ -11,7 +11,7 @@ from typing import NamedTuple
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
@@ -56,11 +56,12 @@ class PlacedFile(BaseModel):
     height: int | None = None
     frames: int | None = None
     duration_seconds: float | None = None
+    made: dict[str, JsonValue] = Field(default_factory=dict)  # what its own node's branch says
 
     def measures(self) -> dict[str, JsonValue]:
-        """Its size and length, under the names of a recipe."""
+        """How it was made, with its size and length, under the names of a recipe."""
         named = {"width", "height", "frames", "duration_seconds"}
-        return self.model_dump(include=named, exclude_none=True)
+        return self.made | self.model_dump(include=named, exclude_none=True)
 
 
 class OrganisedOutputs(NamedTuple):
@@ -194,6 +195,7 @@ async def _place(
         height=facts.height,
         frames=facts.frames,
         duration_seconds=facts.duration_seconds,
+        made=result.made_by(output.node_id),
     )
     if read_stamp(facts.texts) is None:
         origin = result.origin(placed.source, placed.measures())

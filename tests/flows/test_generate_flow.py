@@ -13,10 +13,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from redis.asyncio import Redis
 
+from anime.assets.metadata.embedded_texts import exif_texts
 from anime.comfyui.server_facts import facts_about
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.png_metadata import exif_texts, png_texts, read_stamp
+from anime.core.png_metadata import png_texts, read_stamp
 from anime.core.vram import FreedMemory
 from anime.db.repositories import TimelineRepository
 from anime.errors import (
