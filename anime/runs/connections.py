@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from anime.assets.store import AssetStore
+from anime.core.dispatch import LearnedCost
+from anime.core.render_kind import RenderKind
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
 from anime.runs.server_pool import ServerPool
@@ -28,6 +30,8 @@ class Connections:
     is_shared: bool
     check_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     checked_at: float | None = None  # by time.monotonic()
+    # What renders of each kind have cost, by server, and when that was read.
+    costs: dict[RenderKind, tuple[float, Mapping[str, LearnedCost]]] = field(default_factory=dict)
 
     @property
     def is_checked(self) -> bool:

@@ -26,6 +26,8 @@ from tasks.preflight import (
     with_uploaded,
 )
 
+_COSTS_SECONDS = 5.0  # for how long the costs of a kind of renders count
+
 
 @dataclass
 class Preflight:
@@ -205,11 +207,16 @@ async def _prepared(job: JobExecution, template: Template, server: RunServer) ->
 
 
 async def _costs_of(job: JobExecution, kind: RenderKind) -> Mapping[str, LearnedCost]:
+    """What such renders have cost; the jobs of a batch read it together, every few seconds."""
+
     async def read() -> Mapping[str, LearnedCost]:
         async with job.database.reading() as session:
             return await RenderCostRepository(session).of(kind)
 
-    return await RECORD.call(read)
+    known, now = job.connections.costs, time.monotonic()
+    if kind not in known or now - known[kind][0] > _COSTS_SECONDS:
+        known[kind] = now, await RECORD.call(read)
+    return known[kind][1]
 
 
 def _leave_out_small_servers(job: JobExecution, preflight: Preflight) -> None:
