@@ -17,7 +17,7 @@ DEBRIS = (
     *("._*", ".AppleDouble", ".AppleDB", ".AppleDesktop", "Network Trash Folder"),
     *("Temporary Items", ".TemporaryItems", ".DS_Store", ".Spotlight-V100", ".fseventsd"),
     *("__MACOSX", ".DocumentRevisions-V100"),
-    *("Thumbs.db", "Thumbs.db:*", "ehthumbs*.db", "desktop.ini", "~$*"),
+    *("Thumbs.db", "Thumbs.db:*", "ehthumbs*.db", "desktop.ini"),
     *(".nfs*", ".smbdelete*", ".fuse_hidden*", "*@SynoEAStream", "*@SynoResource"),
 )
 
