@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Tests mostly wait for the programs they start: more than two keep two processors busy.
-PROCESSES ?= 4
+# Tests mostly wait for the programs they start: three times as many keep two processors busy.
+PROCESSES ?= 6
 READY  := $(VENV)/.installed
 # Whatever the environment says: what Python compiled once, the next process need not.
 export PYTHONDONTWRITEBYTECODE :=
@@ -30,7 +30,7 @@ demo: install  ## Start everything, render four pictures, show where they are, s
 up: install  ## Start everything and keep it running until Ctrl-C
 	@$(BIN)/anime up
 
-test: install  ## Run every test, four at a time; other: make test PROCESSES=2
+test: install  ## Run every test, six at a time; other: make test PROCESSES=2
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES)
 
 check: lint  ## What each commit must pass: lint, and the unit tests

@@ -28,13 +28,13 @@ async def generate(**parameters: Any) -> list[str]:  # the request's fields, val
             return [file.file_path for file in await files_of(job.database, job.job_id)]
         blocks = job.blocks
         preflight = await run_preflight(job)
-        result, placed = await render_files(job, preflight)
-        thumbnails = await make_thumbnails(job.library.root, placed)
+        result, outputs = await render_files(job, preflight)
+        thumbnails = await make_thumbnails(job.library.root, outputs.placed)
         files = await record(
-            job.database, job.lease, result, placed, thumbnails=thumbnails, reporter=job.reporter
+            job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter
         )
-        await job.reporter.completed([file.file_path for file in files])
+        await job.reporter.completed([file.file_path for file in files], outputs.unkept)
     await show_pictures(files, blocks.library.browser_url)
     if not job.connections.is_shared:
-        await show_files(job.job_id, files)
+        await show_files(job.job_id, files, outputs.unkept)
     return [file.file_path for file in files]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from prefect import flow
 
-from anime.assets.retention.run import Retention
+from anime.assets.retention import Retention
 from anime.core.retention import RetentionReport
 from anime.runs.connections import open_connections
 from anime.settings import get_settings

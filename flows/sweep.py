@@ -64,11 +64,6 @@ def sweep_request_of(
     wanted = folder or settings.sweep_dir or blocks.comfyui.output_dir
     if wanted is None:
         return None
-    return SweepRequest(
-        folder=wanted.expanduser().absolute(),
-        zone=blocks.library.zone,
-        mode=mode or settings.sweep_mode,
-        dry_run=dry_run,
-        limit=limit,
-        settle_seconds=settings.sweep_settle_seconds,
+    return SweepRequest.of(
+        settings, wanted, mode=mode, dry_run=dry_run, limit=limit, zone=blocks.library.zone
     )

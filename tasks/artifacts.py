@@ -17,7 +17,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 
 from anime.core.batches import summary_of
-from anime.core.labels import label_of, shorten
+from anime.core.labels import label_of, said_of_unkept, shorten
 from anime.core.retention import RetentionReport
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
@@ -116,8 +116,8 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
 
 
 @best_effort()
-async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
-    """Put a table of the files on the page of the current run."""
+async def show_files(job_id: UUID, files: Sequence[FileRecord], unkept: Sequence[str] = ()) -> None:
+    """Put a table of the files on the page of the current run, and what is not kept."""
     await acreate_table_artifact(
         table=[
             {
@@ -130,7 +130,7 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord]) -> None:
             for file in files
         ],
         key=f"files-{_short(job_id)}",
-        description="What this run made",
+        description=f"What this run made{said_of_unkept(unkept)}",
     )
 
 

@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection import MediaFacts, inspect_file
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, chunks_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -39,8 +40,6 @@ from anime.errors import (
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS, worth_retrying
 
-_CHUNK_BYTES = 1024 * 1024
-
 
 class PlacedFile(BaseModel):
     """One output in the library."""
@@ -57,11 +56,19 @@ class PlacedFile(BaseModel):
     height: int | None = None
     frames: int | None = None
     duration_seconds: float | None = None
+    made: dict[str, JsonValue] = Field(default_factory=dict)  # what its own node's branch says
 
     def measures(self) -> dict[str, JsonValue]:
-        """Its size and length, under the names of a recipe."""
+        """How it was made, with its size and length, under the names of a recipe."""
         named = {"width", "height", "frames", "duration_seconds"}
-        return self.model_dump(include=named, exclude_none=True)
+        return self.made | self.model_dump(include=named, exclude_none=True)
+
+
+class OrganisedOutputs(NamedTuple):
+    """A job's files in the library, and what else its nodes listed, a few words each."""
+
+    placed: list[PlacedFile]
+    unkept: tuple[str, ...]
 
 
 # Twice is harmless: a file that is there already with the same content counts as placed.
@@ -80,8 +87,8 @@ async def organise(
     output_dir: Path | None,
     zone: tzinfo,
     reporter: Reporter,
-) -> list[PlacedFile]:
-    """All files that the prompt has saved, each placed in the library.
+) -> OrganisedOutputs:
+    """All files that the prompt has saved, each placed in the library, and what is not kept.
 
     Args:
         comfy: The server that has them.
@@ -96,9 +103,9 @@ async def organise(
         StorageError: the library cannot take a file, or a file is not complete.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
-    outputs, logger = result.saved, get_run_logger()
-    if result.unkept:
-        logger.info("Not kept, as they are no files of the job: %s", ", ".join(result.unkept))
+    outputs, logger, unkept = result.saved, get_run_logger(), result.unkept
+    if unkept:
+        logger.info("Not kept, as they are no files of the job: %s", ", ".join(unkept))
     if outputs:
         await reporter.enter(Stage.ORGANIZING, f"Placing {len(outputs)} file(s) in the library")
     placed: list[PlacedFile] = []
@@ -112,12 +119,14 @@ async def organise(
             if output.is_media or fault.retryable:
                 raise
             logger.warning("Not kept: %s of node %s: %s", output.key, output.node_id, fault.what)
+            why = "not there" if isinstance(fault, NotFound) else "unusable"
+            unkept = (*unkept, f"{output.filename} of node {output.node_id} ({why})")
     if not placed:
         raise InvalidWorkflow(
             "The workflow ran and saved no file.",
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
-    return placed
+    return OrganisedOutputs(placed, unkept)
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
@@ -185,6 +194,7 @@ async def _place(
         height=facts.height,
         frames=facts.frames,
         duration_seconds=facts.duration_seconds,
+        made=result.made_by(output.node_id),
     )
     if read_stamp(facts.texts) is None:
         origin = result.origin(placed.source, placed.measures())
@@ -210,13 +220,7 @@ async def _content(
     if output_dir is not None:
         local = output_dir / output.subfolder / output.filename
         if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):
-            yield _read(local)
+            yield chunks_of(local)
             return
     async with comfy.view(output) as chunks:
         yield chunks
-
-
-async def _read(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as stream:
-        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
-            yield chunk

@@ -2,11 +2,13 @@
 
 import base64
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.models import PreviewFrame
 from anime.core.job_status import JobStatus, Stage, later_stage
+from anime.core.labels import said_of_unkept
 from anime.core.progress_meter import ProgressMeter
 from anime.errors import AnimeError
 from anime.progress.publisher import ProgressPublisher
@@ -96,10 +98,11 @@ class Reporter:
         """Show the picture so far to those who watch."""
         await self._previews.pass_on(frame)
 
-    async def completed(self, paths: list[str]) -> None:
-        """Report that the files are in the library and in the database."""
+    async def completed(self, paths: list[str], unkept: Sequence[str] = ()) -> None:
+        """Report that the files are in the library and in the database, and what is not kept."""
         self.percent = 100
-        await self._publish(JobStatus.COMPLETED, f"{len(paths)} file(s) made", result=paths)
+        message = f"{len(paths)} file(s) made{said_of_unkept(unkept)}"
+        await self._publish(JobStatus.COMPLETED, message, result=paths)
 
     async def failed(self, error: AnimeError) -> None:
         """Report why the job has failed and what to do."""

@@ -1,6 +1,6 @@
 """What a run writes to PostgreSQL, a transaction each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
 from prefect import task
@@ -8,12 +8,13 @@ from prefect.cache_policies import NO_CACHE
 
 from anime.assets.render_result import RenderResult
 from anime.core.job_status import JobStatus, Stage
+from anime.core.labels import said_of_unkept
 from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
+    AssetRow,
     FileRepository,
     JobRepository,
     Lease,
-    NewFile,
     ProjectRepository,
     SentPromptRepository,
     TimelineRepository,
@@ -22,7 +23,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
-from tasks.files import PlacedFile
+from tasks.files import OrganisedOutputs
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
 
@@ -116,7 +117,7 @@ async def record(
     database: Database,
     lease: Lease,
     result: RenderResult,
-    placed: Sequence[PlacedFile],
+    outputs: OrganisedOutputs,
     *,
     thumbnails: Mapping[str, str],
     reporter: Reporter,
@@ -127,17 +128,19 @@ async def record(
         database: Where they are inserted.
         lease: The run's right to write to the job.
         result: The render result.
-        placed: The files in the library.
+        outputs: The files in the library, and what else nodes have listed.
         thumbnails: Path of the thumbnail, by SHA-256 of the file.
         reporter: Gets the stage.
     """
-    await reporter.enter(Stage.RECORDING, f"Recording {len(placed)} file(s)")
+    await reporter.enter(Stage.RECORDING, f"Recording {len(outputs.placed)} file(s)")
     project, details = result.request.project, result.metadata()
+    if outputs.unkept:
+        details["not_kept"] = list(outputs.unkept)
     async with database.session_scope() as session:
         project_id = project and (await ProjectRepository(session).get_or_create(project)).id
         rows = await FileRepository(session).record(
             [
-                NewFile(
+                AssetRow(
                     filename=file.path.name,
                     file_type=file.kind.file_type,
                     file_path=str(file.path),
@@ -154,9 +157,12 @@ async def record(
                     metadata=details | file.measures(),
                     created_at=result.finished_at,
                 )
-                for file in placed
+                for file in outputs.placed
             ]
         )
+        if outputs.unkept:
+            message = f"{len(rows)} file(s) made{said_of_unkept(outputs.unkept)}."
+            await TimelineRepository(session).add(result.job_id, TimelineKind.ATTEMPT, message)
         await JobRepository(session).complete(lease, output_path=rows[0].file_path)
         return rows
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from anime.assets.retention.run import Retention
+from anime.assets.retention import Retention
 from anime.core.retention import RetentionReport
 from anime.db.session import Database
 from tasks.retries import SHORT_TASK_DELAYS, worth_retrying

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 # The tests of each of these folders share one running stack or server; the longest come first.
-SHARING = ("worker", "chaos", "stack", "flows", "faults")
+SHARING = ("flows", "worker", "stack", "chaos", "faults")
 # It kills parts of its stack, and takes as long as the rest of its folder.
 SPLIT_OFF = "worker/test_generations.py"
-TURNS = ("worker", SPLIT_OFF, *SHARING[1:])
+TURNS = (SPLIT_OFF, *SHARING)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -31,7 +31,7 @@ class FileSearchParameters(Paging):
         default=None, description="Words that the prompt has; `word*` is the beginning of one."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
-    model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
+    model: GivenName | None = Field(default=None, description="Model in any spelling, or its hash.")
     state: StateWord | None = Field(
         default=None, description="State of the file, such as present or missing."
     )

@@ -8,13 +8,14 @@ unfinished; the next run finishes it. Every step finds what is done.
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from uuid import uuid4
 
-from anime.assets.retention.journal import Journal
-from anime.assets.retention.source import Source, look_at
-from anime.assets.store import INCOMING, AssetStore, StoredFile, sha256_of
+from anime.assets.journal import Journal
+from anime.assets.store import INCOMING, AssetStore, StoredFile, chunks_of, sha256_of
 from anime.core.retention import (
     ArchiveTake,
     LeaveTake,
@@ -25,10 +26,36 @@ from anime.core.retention import (
 )
 from anime.db.repositories.retention import RetentionRepository
 from anime.db.session import Database
-from anime.errors import ConfigurationError
+from anime.errors import ConfigurationError, StorageError
 
 MANIFEST = "manifest.jsonl"
+_Stamp = tuple[int, int, int]  # inode, size, time of the last change in ns
 _AT_ONCE = 200  # rows read together
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file on its way out, as it was when it was read."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    stamp: _Stamp
+
+    def remove(self) -> None:
+        """Remove it, unless it is another one now. Blocks; doing it twice is harmless."""
+        try:
+            if _stamp(self.path.lstat()) == self.stamp:
+                self.path.unlink()
+        except FileNotFoundError:
+            return
+
+    def changed(self) -> StorageError:
+        """The error for a copy that is not the same."""
+        return StorageError(
+            f"The archive did not get {self.path} as it is: it is kept where it was.",
+            "Look at the disks, and whether something writes to that file.",
+        )
 
 
 class Archive:
@@ -103,7 +130,7 @@ class Archive:
         """Where the file is in the archive now, with the same content."""
         received = await asyncio.to_thread(self._link, source)
         if received is None:
-            received = await self._files.receive(source.chunks())
+            received = await self._files.receive(chunks_of(source.path))
         if received.sha256 != source.sha256:
             received.path.unlink(missing_ok=True)
             raise source.changed()
@@ -175,3 +202,26 @@ def _size_of(path: str) -> int:
         return Path(path).lstat().st_size
     except OSError:
         return 0
+
+
+def look_at(take: RejectedTake, library: Path) -> Source | str:
+    """The file of a row, or why it is left alone. Blocks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    path = Path(take.path)
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "It is gone; `anime verify` looks for it."
+    if not S_ISREG(found.st_mode) or not path.resolve().is_relative_to(library.resolve()):
+        return "It is a link to somewhere else, or no file."
+    sha256 = sha256_of(path)
+    if take.sha256 is not None and take.sha256 != sha256:
+        return "Its content has changed; `anime verify` says more."
+    return Source(path, sha256, found.st_size, _stamp(found))
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -7,50 +7,17 @@ the database can be made anew from files alone. All of it blocks: call it in a t
 
 import logging
 import os
-import tempfile
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
-
-from anime.assets.store import INCOMING, link_or_copy
+from anime.assets.store import INCOMING, write_file
+from anime.core.assets import Provenance
 from anime.errors import StorageError
 
 ORIGINS_FOLDER = ".origins"  # of the library
 MAX_ORIGIN_BYTES = 16 * 1024 * 1024  # several graphs of a thousand nodes
 _log = logging.getLogger(__name__)
-
-
-class Provenance(BaseModel):
-    """What is known of how a file came about, as far as anything is."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    job_id: UUID | None = None
-    project: str | None = Field(default=None, description="Name, as people write it.")
-    project_slug: str | None = Field(default=None, description="Its folder in the library.")
-    character: str | None = None
-    shot: str | None = None
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    seed: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = Field(
-        default=None, description="Decimal text: readers in other languages round numbers."
-    )
-    workflow: str | None = Field(default=None, description="Name of the workflow template.")
-    source_path: str | None = Field(
-        default=None, description="Sub-folder and name in ComfyUI's output."
-    )
-    created_at: AwareDatetime | None = None
-    metadata: dict[str, JsonValue] = Field(
-        default_factory=dict, description="What the file's row has in `metadata`."
-    )
-
-    @property
-    def owner(self) -> str:
-        """Whose it is, in a word that can be part of a file name."""
-        return str(self.job_id or self.project_slug or "nobody")
 
 
 def write_provenance(library_root: Path, sha256: str, origin: Provenance) -> Path:
@@ -61,21 +28,22 @@ def write_provenance(library_root: Path, sha256: str, origin: Provenance) -> Pat
     Raises:
         StorageError: the library cannot take it; what was there is untouched.
     """
-    common = _path(library_root, sha256)
+    common, drafts = _path(library_root, sha256), library_root / INCOMING
+    text = origin.model_dump_json(exclude_none=True).encode()
     try:
         common.parent.parent.mkdir(exist_ok=True)  # not its parents: a lost mount is not new
         common.parent.mkdir(exist_ok=True)
         if not common.exists():
-            try:
-                return _write(common, origin, link_or_copy)
-            except FileExistsError:  # somebody was faster
-                pass
+            with suppress(FileExistsError):  # somebody was faster
+                write_file(common, text, drafts=drafts)
+                return common
         kept = _read(common)
         is_ours = kept is None or kept.owner == origin.owner
         target = common if is_ours else _path(library_root, sha256, origin.owner)
-        return _write(target, origin, os.replace)
+        write_file(target, text, drafts=drafts, replaces=True)
     except OSError as fault:
         raise _storage_error(fault, common, "written") from fault
+    return target
 
 
 def read_provenance(
@@ -113,24 +81,6 @@ def _read(path: Path) -> Provenance | None:
     except ValueError as fault:  # a ValidationError is one
         _log.warning("The origin %s cannot be read: %s", path, fault)
         return None
-
-
-def _write(target: Path, origin: Provenance, settle: Callable[[Path, Path], None]) -> Path:
-    """Write it whole under a temporary name, then give it its own."""
-    incoming = target.parents[2] / INCOMING  # where what a killed program leaves is swept out
-    incoming.mkdir(exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=incoming)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(origin.model_dump_json(exclude_none=True).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        settle(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
 
 
 def _storage_error(fault: OSError, path: Path, done: str) -> StorageError:

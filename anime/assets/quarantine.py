@@ -8,18 +8,21 @@ Nothing is deleted by a sweep. All of it blocks: call it in a thread.
 
 import asyncio
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import count
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from anime.assets.importer.read import path_of
 from anime.assets.importer.walk import folder_key, size_and_time
-from anime.assets.store import INCOMING, link_or_copy, sha256_of, storage_error, sync_folder
-from anime.core.paths import next_name
+from anime.assets.inspection.content import path_of
+from anime.assets.store import (
+    INCOMING,
+    place_beside,
+    sha256_of,
+    storage_faults,
+    sync_folder,
+    write_file,
+)
 from anime.core.sweep_plan import QUARANTINE, ImportOutcome, Quarantine, ScannedFile
 from anime.db.repositories.sweeps import SweepRepository, SweptLine
 from anime.db.session import Database
@@ -74,27 +77,9 @@ def write_record(root: Path, record: QuarantineRecord) -> None:
     Raises:
         OSError: the disk cannot take it.
     """
-    with temporary_file(root) as temporary:
-        with temporary.open("w") as stream:
-            stream.write(record.model_dump_json(indent=2))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        with suppress(FileExistsError):
-            link_or_copy(temporary, _record_path(root, record.name))
-
-
-@contextmanager
-def temporary_file(root: Path) -> Iterator[Path]:
-    """An empty file in the library's folder for what is not whole yet; gone with the block."""
-    incoming = root / INCOMING
-    incoming.mkdir(exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=incoming)
-    os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    text = record.model_dump_json(indent=2).encode()
+    with suppress(FileExistsError):
+        write_file(_record_path(root, record.name), text, drafts=root / INCOMING)
 
 
 def quarantined(root: Path) -> list[QuarantineRecord]:
@@ -117,13 +102,12 @@ def bring_back(root: Path, name: str) -> tuple[QuarantineRecord, ScannedFile]:
     """
     record = _record_of_name(root, name)
     wanted = Path(os.fsdecode(bytes.fromhex(record.path_hex)))
-    try:
+    with storage_faults(wanted.parent):
         wanted.parent.mkdir(parents=True, exist_ok=True)
-        placed = _link_beside(root / QUARANTINE / record.name, wanted)
+        aside = root / QUARANTINE / record.name
+        placed = place_beside(aside, wanted, sha256_of(aside))
         sync_folder(placed.parent)
         status = placed.lstat()
-    except OSError as fault:
-        raise storage_error(fault, wanted.parent) from fault
     folder, name_bytes = os.fsencode(placed.parent), os.fsencode(placed.name)
     return record, ScannedFile(folder, name_bytes, *size_and_time(status))
 
@@ -135,11 +119,9 @@ def let_go(root: Path, record: QuarantineRecord) -> None:
         StorageError: the library cannot be changed.
     """
     path = root / QUARANTINE / record.name
-    try:
+    with storage_faults(path.parent):
         path.unlink(missing_ok=True)
         _record_path(root, record.name).unlink(missing_ok=True)
-    except OSError as fault:
-        raise storage_error(fault, path.parent) from fault
 
 
 def _read_record(path: Path) -> QuarantineRecord | None:
@@ -165,20 +147,6 @@ def _record_of_name(root: Path, name: str) -> QuarantineRecord:
             "`anime quarantine list` has the names; give DAY/NAME.",
         )
     return found[0]
-
-
-def _link_beside(source: Path, wanted: Path) -> Path:
-    """Give the file the wanted name, or the first free one after it; never over another."""
-    for number in count(1):
-        target = wanted if number == 1 else wanted.with_name(next_name(wanted.name, number))
-        try:
-            link_or_copy(source, target)
-        except FileExistsError:
-            if target.is_file() and sha256_of(target) == sha256_of(source):
-                return target
-        else:
-            return target
-    raise AssertionError  # numbers do not end
 
 
 async def restore_file(database_url: str, library: Path, name: str) -> str:

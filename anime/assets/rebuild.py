@@ -1,5 +1,6 @@
 """Rows made anew from what the library's files carry. Nothing that is there is changed."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -7,18 +8,17 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.assets.inventory.inspection_pool import (
-    InspectedFile,
-    InspectionPool,
-    UnusableLibraryFile,
-)
-from anime.assets.inventory.row_builder import rows_of_file
-from anime.assets.inventory.walk import LibraryFile, files_of
-from anime.core.paths import thumbnail_path
+from anime.assets.inspection.pool import InspectionPool
+from anime.assets.library_files import LibraryFile, files_of
+from anime.assets.provenance import read_provenance
+from anime.assets.row_builder import InspectedFile, rows_of_file
+from anime.core.assets import Asset
+from anime.core.paths import kind_of, media_type_of, owner_of, thumbnail_path
+from anime.core.sweep_plan import Found, Reason, Unusable
 from anime.db.advisory_lock import SWEEP, advisory_lock
-from anime.db.repositories import FileRow, InventoryRepository, Recovered
+from anime.db.repositories import InventoryRepository, KnownAsset, Recovered
 from anime.db.session import Database
-from anime.errors import StorageError
+from anime.errors import StorageError, UnusableReason
 
 BATCH_FILES = 256  # as many rows go into one transaction
 MAX_LISTED = 1000  # of each kind in a report: memory must not grow with the library
@@ -39,11 +39,11 @@ class RebuildReport:
     files_unfit: int = 0
     unfit: dict[str, str] = field(default_factory=dict)  # why, by path; not all of many
 
-    def leave_out(self, unfit: UnusableLibraryFile) -> None:
+    def leave_out(self, file: LibraryFile, why: str) -> None:
         """Count a file that gets no row."""
         self.files_unfit += 1
         if len(self.unfit) < MAX_LISTED:
-            self.unfit[str(unfit.file.path)] = unfit.why
+            self.unfit[str(file.path)] = why
 
 
 async def rebuild(
@@ -64,15 +64,15 @@ async def rebuild(
     """
     report = RebuildReport(is_dry_run)
     # A sweep's files are in their place before they have rows: those are not ours to write.
-    async with advisory_lock(database.address, SWEEP) as turn, InspectionPool(library) as pool:
+    async with advisory_lock(database.address, SWEEP) as turn, InspectionPool() as pool:
         if turn is None:
             raise _busy()
         rebuilder = _Rebuilder(database, library, zone, report)
         async for files in files_of(library, at_a_time=BATCH_FILES):
             new = await rebuilder.without_row(files)
-            inspected = await pool.inspect_library_file(new)
+            found = await pool.read([file.sighting for file in new])
             await turn.confirm()
-            await rebuilder.write(inspected)
+            await rebuilder.write(list(zip(new, found, strict=True)))
             progress(report.files_seen)
     return report
 
@@ -100,14 +100,9 @@ class _Rebuilder:
         self.report.files_known += len(recorded)
         return [file for file in files if str(file.path) not in recorded]
 
-    async def write(self, inspected: Sequence[InspectedFile | UnusableLibraryFile]) -> None:
+    async def write(self, files: Sequence[tuple[LibraryFile, Found]]) -> None:
         """The rows of a batch, in one transaction."""
-        found = []
-        for file in inspected:
-            if isinstance(file, UnusableLibraryFile):
-                self.report.leave_out(file)
-            else:
-                found.append(self._rows(file))
+        found = await asyncio.to_thread(self._recovered, files)
         if not found:
             return
         async with self.database.session_scope() as session, session.begin_nested() as trial:
@@ -135,16 +130,50 @@ class _Rebuilder:
         self.report.jobs_added += added.jobs
         self.report.projects_added += added.projects
 
-    def _rows(self, file: InspectedFile) -> Recovered:
-        small = self.library / thumbnail_path(file.sha256)
-        return rows_of_file(
-            file, zone=self.zone, thumbnail_path=str(small) if small.is_file() else None
-        )
+    def _recovered(self, files: Sequence[tuple[LibraryFile, Found]]) -> list[Recovered]:
+        recovered = []
+        for file, found in files:
+            try:
+                inspected = _inspected(self.library, file, found)
+            except StorageError as fault:
+                self.report.leave_out(file, fault.what)
+                continue
+            if isinstance(inspected, str):
+                self.report.leave_out(file, inspected)
+                continue
+            small = self.library / thumbnail_path(inspected.asset.sha256)
+            known = str(small) if small.is_file() else None
+            recovered.append(rows_of_file(inspected, zone=self.zone, thumbnail_path=known))
+        return recovered
 
 
-def _lost(rows: Sequence[FileRow]) -> dict[str | None, list[FileRow]]:
+def _inspected(library: Path, file: LibraryFile, found: Found) -> InspectedFile | str:
+    """The file, with its provenance; or why it gets no row, in a sentence.
+
+    What is no media gets one if a job has made it.
+
+    Raises:
+        StorageError: the library cannot give its provenance.
+    """
+    name = file.path.name
+    match found:
+        case Reason():
+            return f"{file.place}: {found.value}."
+        case Unusable(reason=UnusableReason.NOT_MEDIA.value, sha256=str(sha256)):
+            asset = Asset(sha256, media_type_of(name), kind_of(name))
+        case Unusable():
+            return found.what
+        case Asset():
+            asset = found
+    origin = read_provenance(library, asset.sha256, owner=owner_of(str(file.place)))
+    if asset is not found and origin is None:
+        return f"{name} is no picture, film or sound, and nobody's output."
+    return InspectedFile(file, asset, origin)
+
+
+def _lost(rows: Sequence[KnownAsset]) -> dict[str | None, list[KnownAsset]]:
     """The rows whose file is not where they say, by content."""
-    lost: dict[str | None, list[FileRow]] = {}
+    lost: dict[str | None, list[KnownAsset]] = {}
     for row in rows:
         if not row.path or not Path(row.path).exists():
             lost.setdefault(row.sha256, []).append(row)

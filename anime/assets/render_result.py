@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from anime.assets.provenance import Provenance
+from anime.assets.metadata import SavedFile, recipe_of_graph
 from anime.comfyui.models import HistoryEntry, OutputFile
+from anime.core.assets import Provenance
 from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
-from anime.core.recipe import recipe_of_graph
 from anime.schemas import GenerationRequest
 
 
@@ -88,16 +88,25 @@ class RenderResult:
         """The day the files were made, in the studio's time zone."""
         return self.finished_at.astimezone(zone).date()
 
+    def made_by(self, node_id: str | None) -> dict[str, JsonValue]:
+        """How the files of one node were made, as its branch of the graph says."""
+        recipe = recipe_of_graph(self.executed_graph, SavedFile(node_id=node_id))
+        facts: GraphFacts = facts_of(self.executed_graph)
+        strengths = {lora.name: lora.model_dump(mode="json") for lora in facts.loras}
+        loras = [strengths.get(lora.name, lora.model_dump(mode="json")) for lora in recipe.loras]
+        made: dict[str, JsonValue] = {**recipe.metadata(), "loras": [*loras]}
+        return {name: value for name, value in made.items() if name not in _ASKED}
+
     def metadata(self) -> dict[str, JsonValue]:
         """What the rows of this take's files keep beside their columns.
 
         The keys of a `Recipe`, as in the row of any file, and what is known of ours only.
         """
         graph = self.executed_graph
-        facts: GraphFacts = facts_of(graph)
         return {
-            **recipe_of_graph(graph).metadata(),
-            **facts.model_dump(mode="json"),
+            **facts_of(graph).model_dump(mode="json"),
+            **self.made_by(self.output_node),
+            "graph": graph,
             "source": "anime",
             "prompt": self.request.prompt,
             "negative_prompt": self.request.negative_prompt,
@@ -132,6 +141,10 @@ class RenderResult:
             created_at=self.finished_at,
             metadata={**self.metadata(), **measures},
         )
+
+
+# What was asked for counts before what the graph says, and the graph is the same for all nodes.
+_ASKED = frozenset({"prompt", "negative_prompt", "seed", "source", "graph"})
 
 
 def _utc(milliseconds: int | None) -> datetime | None:

@@ -1,8 +1,8 @@
-"""The library on disk: files come in whole, and nothing is ever overwritten.
+"""How files come into being: whole, and never over another. Nothing else here writes any.
 
-A file is written under a temporary name inside the library, flushed to the disk, and then
-linked to its place. A link fails where something already is, so two writers of one name
-cannot lose a picture between looking and writing.
+A file is written under a temporary name on the disk it is for, flushed, and then linked to its
+place. A link fails where something already is, so two writers of one name cannot lose a picture
+between looking and writing. Where links are refused, a copy to a name that must be free does it.
 """
 
 import asyncio
@@ -12,17 +12,19 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterable
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from anime.core.paths import next_name
+from anime.core.paths import names_beside
 from anime.errors import StorageError
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 _ABANDONED_SECONDS = 24 * 3600.0  # nobody writes one file for so long
 _ADVICE = {
     errno.ENOSPC: "Free some space there, or point ANIME_LIBRARY_DIR to another disk.",
@@ -33,7 +35,7 @@ _ADVICE = {
     errno.ENOENT: "Mount or create it, or point ANIME_LIBRARY_DIR to a folder that exists.",
 }
 # What a link answers where a copy may still do: another disk, or a file system without links.
-NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 
 
 @dataclass(frozen=True)
@@ -43,29 +45,6 @@ class StoredFile:
     path: Path
     sha256: str
     size_bytes: int
-
-
-class _Incoming:
-    """A temporary file that is being written."""
-
-    def __init__(self, descriptor: int, path: Path) -> None:
-        self.path = path
-        self._stream = os.fdopen(descriptor, "wb")
-
-    def write(self, chunk: bytes) -> None:
-        """Append a piece."""
-        self._stream.write(chunk)
-
-    def close(self) -> None:
-        """Bring everything down to the disk."""
-        _flush_to_disk(self._stream)
-        self._stream.close()
-
-    def discard(self) -> None:
-        """Take the file away, whatever state it is in."""
-        with suppress(OSError):  # what is buffered may not fit on the disk
-            self._stream.close()
-        self.path.unlink(missing_ok=True)
 
 
 class AssetStore:
@@ -93,18 +72,21 @@ class AssetStore:
         Raises:
             StorageError: the library cannot take it; nothing is left behind.
         """
-        incoming = await asyncio.to_thread(self._open_temporary)
+        draft = await asyncio.to_thread(self._draft)
         digest, size = hashlib.sha256(), 0
         try:
-            async for chunk in chunks:
-                digest.update(chunk)
-                size += len(chunk)
-                await asyncio.to_thread(self._write, incoming, chunk)
-            await asyncio.to_thread(self._finish, incoming)
+            with draft.open("wb", buffering=0) as stream:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    with storage_faults(self.root):
+                        await asyncio.to_thread(_write_all, stream, chunk)
+                with storage_faults(self.root):
+                    await asyncio.to_thread(os.fsync, stream.fileno())
         except BaseException:
-            await asyncio.to_thread(incoming.discard)
+            await asyncio.to_thread(draft.unlink, missing_ok=True)
             raise
-        return StoredFile(incoming.path, digest.hexdigest(), size)
+        return StoredFile(draft, digest.hexdigest(), size)
 
     async def place(self, received: StoredFile, target: PurePosixPath) -> Path:
         """Give a received file its place, or the next free name beside it.
@@ -117,15 +99,13 @@ class AssetStore:
         return await asyncio.to_thread(self._place, received, target)
 
     def _check(self) -> None:
-        try:
+        with storage_faults(self.root):
             if self._may_create:
                 self.root.mkdir(parents=True, exist_ok=True)
             if not self.root.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "No such folder", str(self.root))
-            self._open_temporary().discard()
+            self._draft().unlink()
             free = shutil.disk_usage(self.root).free
-        except OSError as fault:
-            raise storage_error(fault, self.root) from fault
         if free < MIN_FREE_BYTES:
             raise StorageError(
                 f"The library {self.root} has only {free // 2**20} MB left on its disk.",
@@ -141,56 +121,76 @@ class AssetStore:
                     gone += 1
         return gone
 
-    def _open_temporary(self) -> "_Incoming":
-        try:
-            incoming = self.root / INCOMING
+    def _draft(self) -> Path:
+        with storage_faults(self.root):
             if self._may_create:
-                incoming.mkdir(parents=True, exist_ok=True)
-            elif not incoming.is_dir():
-                incoming.mkdir()  # not its parents: a lost mount must not be mistaken for new
-            descriptor, name = tempfile.mkstemp(dir=incoming)
-        except OSError as fault:
-            raise storage_error(fault, self.root) from fault
-        return _Incoming(descriptor, Path(name))
-
-    def _write(self, incoming: "_Incoming", chunk: bytes) -> None:
-        try:
-            incoming.write(chunk)
-        except OSError as fault:
-            raise storage_error(fault, self.root) from fault
-
-    def _finish(self, incoming: "_Incoming") -> None:
-        try:
-            incoming.close()
-        except OSError as fault:
-            raise storage_error(fault, self.root) from fault
+                self.root.mkdir(parents=True, exist_ok=True)
+            return new_draft(self.root / INCOMING)
 
     def _place(self, received: StoredFile, target: PurePosixPath) -> Path:
         wanted = self.root / target
-        try:
+        with storage_faults(wanted.parent):
             wanted.parent.mkdir(parents=True, exist_ok=True)
             received.path.chmod(0o644)
-            placed = _link_beside(received, wanted)
+            placed = place_beside(received.path, wanted, received.sha256)
             sync_folder(placed.parent)
             received.path.unlink(missing_ok=True)
-        except OSError as fault:
-            raise storage_error(fault, wanted.parent) from fault
         return placed
 
 
-def _link_beside(received: StoredFile, wanted: Path) -> Path:
-    """Link to the wanted name, or to the first free one after it."""
-    number = 1
-    while True:
-        candidate = wanted if number == 1 else wanted.with_name(next_name(wanted.name, number))
+def write_file(
+    target: Path, content: bytes, *, drafts: Path | None = None, replaces: bool = False
+) -> None:
+    """Write a small file; `drafts`: the folder it is written in first, its own if left out.
+
+    Raises:
+        FileExistsError: there is one already, and it is not to be replaced.
+        OSError: the disk cannot take it; what was there is untouched.
+    """
+    with draft_in(drafts or target.parent) as draft:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            flush_to_disk(stream)
+        draft.chmod(0o644)
+        draft.replace(target) if replaces else link_or_copy(draft, target)
+
+
+@contextmanager
+def draft_in(folder: Path) -> Iterator[Path]:
+    """An empty file for what is not whole yet; gone with the block, unless it has got a name."""
+    draft = new_draft(folder)
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def new_draft(folder: Path) -> Path:
+    """An empty file. Of the folder's parents none is made: a lost mount is not a new one."""
+    folder.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    os.close(descriptor)
+    return Path(name)
+
+
+def place_beside(source: Path, wanted: Path, sha256: str) -> Path:
+    """Where the file is now: at the wanted name, or the first free one like it.
+
+    One with the same content counts as placed.
+
+    Raises:
+        OSError: the folder cannot take it, or has very many files of that name.
+    """
+    for name in names_beside(wanted.name, sha256):
+        target = wanted.with_name(name)
         try:
-            link_or_copy(received.path, candidate)
+            link_or_copy(source, target)
         except FileExistsError:
-            if sha256_of(candidate) == received.sha256:
-                return candidate
-            number += 1
+            if target.is_file() and sha256_of(target) == sha256:
+                return target
         else:
-            return candidate
+            return target
+    raise OSError(errno.EEXIST, "Every name like it is taken", str(wanted))
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -200,26 +200,50 @@ def link_or_copy(source: Path, target: Path) -> None:
         FileExistsError: the target is there already.
         OSError: it cannot be made.
     """
+    if not link(source, target):
+        with target.open("xb") as copied:
+            try:
+                with source.open("rb") as original:
+                    shutil.copyfileobj(original, copied)
+                flush_to_disk(copied)
+            except BaseException:
+                target.unlink()
+                raise
+
+
+def link(source: str | Path, target: str | Path) -> bool:
+    """Whether the file has the other name now; False where there are no links.
+
+    Raises:
+        FileExistsError: something has that name.
+        OSError: it cannot be linked, and not be copied either.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
         raise
     except OSError as fault:
-        if fault.errno not in NO_LINKS:
-            raise
-        _copy_exclusively(source, target)
+        if fault.errno in _NO_LINKS:
+            return False
+        raise
+    return True
 
 
-def _copy_exclusively(source: Path, target: Path) -> None:
-    """Copy to a name that must be free; half a copy is taken away again."""
-    with target.open("xb") as copy:
-        try:
-            with source.open("rb") as original:
-                shutil.copyfileobj(original, copy)
-            _flush_to_disk(copy)
-        except BaseException:
-            target.unlink()
-            raise
+async def chunks_of(path: Path) -> AsyncIterator[bytes]:
+    """The content of a file, read in threads."""
+    with path.open("rb") as stream:
+        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+            yield chunk
+
+
+def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
+    """The SHA-256 of what was copied, down to the disk."""
+    digest = hashlib.sha256()
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+    flush_to_disk(target)
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:
@@ -228,7 +252,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush_to_disk(stream: BinaryIO) -> None:
+def flush_to_disk(stream: BinaryIO) -> None:
+    """Make what was written survive a power cut."""
     stream.flush()
     os.fsync(stream.fileno())
 
@@ -242,8 +267,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def storage_error(fault: OSError, place: Path) -> StorageError:
-    """What the operating system's refusal means for a person."""
-    reason = os.strerror(fault.errno) if fault.errno else str(fault)
-    advice = _ADVICE.get(fault.errno or 0, "Look at the disk and at ANIME_LIBRARY_DIR.")
-    return StorageError(f"The library cannot write to {place}: {reason}.", advice)
+@contextmanager
+def storage_faults(place: Path) -> Iterator[None]:
+    """What the operating system refuses at that place becomes a StorageError for a person."""
+    try:
+        yield
+    except OSError as fault:
+        reason = os.strerror(fault.errno) if fault.errno else str(fault)
+        advice = _ADVICE.get(fault.errno or 0, "Look at the disk and at ANIME_LIBRARY_DIR.")
+        raise StorageError(f"The library cannot write to {place}: {reason}.", advice) from fault
+
+
+def _write_all(stream: FileIO, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[stream.write(left) :]

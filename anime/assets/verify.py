@@ -2,15 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.inventory.inspection_pool import InspectionPool
-from anime.assets.inventory.walk import LibraryFile, files_of, require_library
+from anime.assets.inspection.content import hash_of
+from anime.assets.library_files import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
+from anime.assets.repair import Repairer
 from anime.core.paths import FileState
-from anime.db.repositories import FileRow, InventoryRepository
+from anime.db.repositories import InventoryRepository, KnownAsset
 from anime.db.session import Database
 
 _BATCH_ROWS = 1000
@@ -27,10 +28,12 @@ class VerifyReport:
     altered: int = 0
     returned: int = 0  # were missing or altered, and are as they were
     relinked: int = 0  # lie elsewhere in the library, and their rows say so now
+    repaired: int = 0  # were missing, and were fetched from elsewhere
     without_row: int = 0
     missing_files: list[str] = field(default_factory=list)
     altered_files: list[str] = field(default_factory=list)
     relinked_files: dict[str, str] = field(default_factory=dict)  # new path by old one
+    repaired_files: dict[str, str] = field(default_factory=dict)  # from where, by path
     files_without_row: list[str] = field(default_factory=list)
 
     @property
@@ -44,13 +47,15 @@ async def verify(
     library: Path,
     *,
     is_quick: bool = False,
+    repair_from: Sequence[Path] | None = None,
     progress: Progress = lambda _: None,
 ) -> VerifyReport:
     """Every row held against its file, and every file against the rows. No row is deleted.
 
     A row gets the state its file is in; one whose file lies elsewhere in the library, with the
     same content, is told where. Quick: only files of another size, or that were written after
-    they came in, are read.
+    they came in, are read. With `repair_from`, folders of ComfyUI's, missing files are fetched
+    from their sources and from quarantine.
 
     Raises:
         StorageError: the library is not there: nothing is called missing because of that.
@@ -58,15 +63,16 @@ async def verify(
     """
     await asyncio.to_thread(require_library, library)
     report = VerifyReport()
-    async with InspectionPool(library) as lookers:
-        verifier = _Verifier(database, library, lookers, report)
-        after = 0
-        while rows := await verifier.rows_after(after):
-            await verifier.check(rows, is_quick=is_quick)
-            after = rows[-1].id
-            progress(report.checked)
-        async for files in files_of(library, at_a_time=_BATCH_ROWS):
-            await verifier.find_rows_for(files)
+    verifier = _Verifier(database, library, report)
+    after = 0
+    while rows := await verifier.rows_after(after):
+        await verifier.check(rows, is_quick=is_quick)
+        after = rows[-1].id
+        progress(report.checked)
+    async for files in files_of(library, at_a_time=_BATCH_ROWS):
+        await verifier.find_rows_for(files)
+    if repair_from is not None and report.missing:
+        await verifier.fetch_missing(Repairer(database, library, repair_from))
     return report
 
 
@@ -76,14 +82,17 @@ class _Verifier:
 
     database: Database
     library: Path
-    lookers: InspectionPool
     report: VerifyReport
 
-    async def rows_after(self, file_id: int) -> list[FileRow]:
+    async def rows_after(
+        self, file_id: int, states: Collection[FileState] = tuple(FileState)
+    ) -> list[KnownAsset]:
         async with self.database.session_scope() as session:
-            return await InventoryRepository(session).rows_after(file_id, limit=_BATCH_ROWS)
+            return await InventoryRepository(session).rows_after(
+                file_id, limit=_BATCH_ROWS, states=states
+            )
 
-    async def check(self, rows: Sequence[FileRow], *, is_quick: bool) -> None:
+    async def check(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> None:
         """Give each row the state its file is in."""
         changed: dict[FileState, list[int]] = {state: [] for state in FileState}
         for row, state in zip(rows, await self._states(rows, is_quick=is_quick), strict=True):
@@ -105,7 +114,7 @@ class _Verifier:
             lost = await inventory.missing_of_sizes({file.size_bytes for file in strays})
         sizes = {row.size_bytes for row in lost}
         likely = [file for file in strays if file.size_bytes in sizes]
-        hashes = await self.lookers.hash([file.path for file in likely])
+        hashes = await _hashes([file.path for file in likely])
         found = dict(zip(likely, hashes, strict=True))
         for file in strays:
             row = _taken(lost, found.get(file))
@@ -115,7 +124,20 @@ class _Verifier:
             else:
                 await self._relink(row, file)
 
-    async def _relink(self, row: FileRow, file: LibraryFile) -> None:
+    async def fetch_missing(self, repairer: Repairer) -> None:
+        """Fetch what can be had of the missing files, wherever a source of theirs is left."""
+        after, report = 0, self.report
+        while rows := await self.rows_after(after, [FileState.MISSING]):
+            for path, source in (await repairer.fetch(rows)).items():
+                report.repaired += 1
+                report.missing -= 1
+                if path in report.missing_files:
+                    report.missing_files.remove(path)
+                if len(report.repaired_files) < MAX_LISTED:
+                    report.repaired_files[path] = source
+            after = rows[-1].id
+
+    async def _relink(self, row: KnownAsset, file: LibraryFile) -> None:
         async with self.database.session_scope() as session:
             await InventoryRepository(session).relink(row.id, str(file.path), file.path.name)
         report = self.report
@@ -126,7 +148,7 @@ class _Verifier:
         if len(report.relinked_files) < MAX_LISTED:
             report.relinked_files[row.path] = str(file.path)
 
-    async def _states(self, rows: Sequence[FileRow], *, is_quick: bool) -> list[FileState]:
+    async def _states(self, rows: Sequence[KnownAsset], *, is_quick: bool) -> list[FileState]:
         """The state of each row's file, in their order."""
         paths = [self.library / row.path for row in rows]
         found = await asyncio.to_thread(lambda: [*map(_at_a_glance, rows, paths)])
@@ -138,13 +160,13 @@ class _Verifier:
             and (glance.is_touched or not is_quick)
         ]
         states = [glance.state for glance in found]
-        hashes = await self.lookers.hash([paths[number] for number in unread])
+        hashes = await _hashes([paths[number] for number in unread])
         for number, sha256 in zip(unread, hashes, strict=True):
             if sha256 != rows[number].sha256:
                 states[number] = FileState.ALTERED
         return states
 
-    def _count(self, row: FileRow, state: FileState) -> None:
+    def _count(self, row: KnownAsset, state: FileState) -> None:
         report = self.report
         report.checked += 1
         match state:
@@ -167,7 +189,7 @@ class _Glance:
     is_touched: bool = False  # it was written after its row was
 
 
-def _at_a_glance(row: FileRow, path: Path) -> _Glance:
+def _at_a_glance(row: KnownAsset, path: Path) -> _Glance:
     try:
         status = os.stat(path)  # noqa: PTH116  a name with a NUL is no OSError to pathlib
     except (OSError, ValueError):
@@ -181,7 +203,12 @@ def _at_a_glance(row: FileRow, path: Path) -> _Glance:
     )
 
 
-def _taken(rows: list[FileRow], sha256: str | None) -> FileRow | None:
+async def _hashes(paths: Sequence[Path]) -> list[str | None]:
+    """The SHA-256 of each file in their order; None where it cannot be read."""
+    return await asyncio.gather(*(asyncio.to_thread(hash_of, path) for path in paths))
+
+
+def _taken(rows: list[KnownAsset], sha256: str | None) -> KnownAsset | None:
     """The first row with that content, taken out: one file is one row's."""
     number = next((n for n, row in enumerate(rows) if sha256 and row.sha256 == sha256), None)
     return None if number is None else rows.pop(number)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 import psutil
 from watchfiles import Change, awatch
 
+from anime.core.debris import USUAL_DEBRIS, Debris
 from anime.core.paths import owner_of
 
 LOOK_SECONDS = 3.0  # between two looks, where the system gives no notice
@@ -28,8 +29,12 @@ _Changes = Set[tuple[Change, str]]
 _log = logging.getLogger(__name__)
 
 
-async def watch_folder(folder: Path, *, polls: bool | None = None) -> AsyncGenerator[None, None]:
+async def watch_folder(
+    folder: Path, *, polls: bool | None = None, debris: Debris = USUAL_DEBRIS
+) -> AsyncGenerator[None, None]:
     """Yields when the watch begins, and each time that files of others have come or grown.
+
+    Debris is no news.
 
     Goes on until cancelled. A folder that is missing or goes away is waited for, and its return
     is an arrival. News that comes while the caller is busy is told when it asks again.
@@ -38,7 +43,7 @@ async def watch_folder(folder: Path, *, polls: bool | None = None) -> AsyncGener
     while True:
         await _until_there(folder)
         try:
-            async with aclosing(_watch(folder, polls=polls)) as news:
+            async with aclosing(_watch(folder, debris, polls=polls)) as news:
                 async for _ in news:
                     yield
         except FileNotFoundError:
@@ -61,7 +66,7 @@ def is_remote(folder: Path) -> bool:
     return mounted is not None and kinds[mounted].removeprefix("fuse.") in _REMOTE
 
 
-def is_of_others(change: Change, path: str) -> bool:
+def is_of_others(change: Change, path: str, debris: Debris = USUAL_DEBRIS) -> bool:
     """Whether something came that no job of ours made: those fetch their files themselves.
 
     >>> is_of_others(Change.added, "/output/ComfyUI_00001_.png")
@@ -71,7 +76,7 @@ def is_of_others(change: Change, path: str) -> bool:
     """
     name = PurePath(path).name
     is_ours = name == _JOBS_FOLDER or owner_of(path) is not None
-    return change is not Change.deleted and not name.startswith(".") and not is_ours
+    return change is not Change.deleted and not (name.startswith(".") or name in debris or is_ours)
 
 
 async def _until_there(folder: Path) -> None:
@@ -83,10 +88,10 @@ async def _until_there(folder: Path) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _watch(folder: Path, *, polls: bool | None) -> AsyncGenerator[None, None]:
+async def _watch(folder: Path, debris: Debris, *, polls: bool | None) -> AsyncGenerator[None, None]:
     """Yields when the watch stands and at each change; ends when there are other folders."""
     at_first = await asyncio.to_thread(_identity, folder)
-    folders = await asyncio.to_thread(lambda: set(_folders(folder)))
+    folders = await asyncio.to_thread(lambda: set(_folders(folder, debris)))
     watched = awatch(
         *folders,
         watch_filter=None,
@@ -107,31 +112,31 @@ async def _watch(folder: Path, *, polls: bool | None) -> AsyncGenerator[None, No
             while True:
                 changes = await coming
                 now = await asyncio.to_thread(_identity, folder)
-                if now != at_first or _is_another(changes, folders):
+                if now != at_first or _is_another(changes, folders, debris):
                     return
                 coming = asyncio.ensure_future(anext(batches))
-                if any(is_of_others(*change) for change in changes):
+                if any(is_of_others(*change, debris) for change in changes):
                     yield
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
 
-def _folders(top: Path) -> Iterator[str]:
+def _folders(top: Path, debris: Debris) -> Iterator[str]:
     """The folder and those in it, but for what belongs to jobs: there may be millions of those."""
     for root, names, _ in os.walk(top):  # follows no links
-        names[:] = [name for name in names if not name.startswith(".")]
+        names[:] = [each for each in names if not (each.startswith(".") or each in debris)]
         if root == str(top):
             names[:] = [name for name in names if name != _JOBS_FOLDER]
         yield root
 
 
-def _is_another(changes: _Changes, folders: Set[str]) -> bool:
+def _is_another(changes: _Changes, folders: Set[str], debris: Debris) -> bool:
     """Whether a folder that was watched has gone, or one has come that is not."""
     gone = {path for change, path in changes if change is Change.deleted}
     new = (path for change, path in changes if change is Change.added)
     return not gone.isdisjoint(folders) or any(
-        is_of_others(Change.added, path) and Path(path).is_dir() for path in new
+        is_of_others(Change.added, path, debris) and Path(path).is_dir() for path in new
     )
 
 

@@ -1,12 +1,10 @@
 """Workflows in files: read from JSON, pictures, films and sound, and graphs written as JSON."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from anime.assets.inspection import inspect_file
-from anime.assets.store import link_or_copy
+from anime.assets.store import write_file
 from anime.core.conversion.sources import WorkflowSource, workflow_in_json, workflow_in_texts
 from anime.core.graphs import Graph
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
@@ -44,18 +42,7 @@ def write_graph(graph: Graph, path: Path, *, may_replace: bool) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        draft = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(graph_text(graph))
-            draft.chmod(0o644)
-            if may_replace:
-                draft.replace(path)
-            else:
-                link_or_copy(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_file(path, graph_text(graph).encode(), replaces=may_replace)
     except FileExistsError:
         raise AlreadyExists(
             f"{path} is there already.", "Give --replace, or another --output-dir."

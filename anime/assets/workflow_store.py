@@ -3,13 +3,12 @@
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from anime.assets.store import link_or_copy
+from anime.assets.store import link_or_copy, new_draft, write_file
 from anime.errors import AlreadyExists, ConfigurationError, InvalidWorkflow, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -152,13 +151,8 @@ class WorkflowStore:
         before.unlink(missing_ok=True)
 
     def _draft(self, text: str) -> Path:
-        descriptor, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(descriptor)
-        draft = Path(name)
-        draft.chmod(0o644)
+        draft = new_draft(self.folder)
+        write_file(draft, text.encode(), replaces=True)
         return draft
 
     def _unlink(self, name: str) -> None:

@@ -12,6 +12,7 @@ from anime.cli import (
     generate,
     intake,
     jobs,
+    metadata,
     migrate,
     pause,
     quarantine,
@@ -44,6 +45,7 @@ app.command()(cancel.cancel)
 app.command()(requeue.requeue)
 app.command()(jobs.jobs)
 app.command()(files.files)
+app.command()(metadata.metadata)
 app.command()(sheet.sheet)
 app.command()(retention.retention)
 app.command()(rebuild.rebuild)

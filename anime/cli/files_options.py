@@ -21,7 +21,7 @@ Text: TypeAlias = Annotated[
     str | None, typer.Option(help="Words that the prompt has; `roof*` is the beginning of one.")
 ]
 Seed: TypeAlias = Annotated[int | None, typer.Option(help="0 to 2^64-1.")]
-Model: TypeAlias = Annotated[str | None, typer.Option(help="Checkpoint, in any case.")]
+Model: TypeAlias = Annotated[str | None, typer.Option(help="Model in any spelling, or its hash.")]
 State: TypeAlias = Annotated[str | None, typer.Option(help="Such as present, missing, altered.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=1000, help="Files at most.")]
 Cursor: TypeAlias = Annotated[

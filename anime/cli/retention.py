@@ -36,7 +36,7 @@ def retention(
 async def _apply_retention(settings: "Settings", *, is_dry_run: bool) -> "RetentionReport":
     from datetime import datetime
 
-    from anime.assets.retention.run import Retention
+    from anime.assets.retention import Retention
     from anime.core.retention import RetentionReport
     from anime.db.session import Database
     from anime.errors import ConfigurationError

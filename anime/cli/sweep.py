@@ -46,14 +46,8 @@ def sweep(
             "No folder to sweep is known: ANIME_COMFYUI_OUTPUT_DIR is not set.",
             "Set it to ComfyUI's output folder, or name a folder: anime sweep FOLDER.",
         )
-    request = SweepRequest(
-        folder=wanted.expanduser().absolute(),
-        zone=settings.zone,
-        mode=mode or settings.sweep_mode,
-        dry_run=dry_run,
-        limit=limit,
-        settle_seconds=settings.sweep_settle_seconds,
-        show=_SHOWN,
+    request = SweepRequest.of(
+        settings, wanted, mode=mode, dry_run=dry_run, limit=limit, show=_SHOWN
     )
     report = asyncio.run(_sweep(settings, request))
     if report is None:

@@ -18,12 +18,18 @@ def verify(
     quick: Annotated[
         bool, typer.Option("--quick", help="Read only files whose size or time has changed.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Fetch missing files from their sources and from quarantine."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find missing, altered and moved files, and files without a row; exit 1 if there are any."""
     from anime.settings import load_settings
 
-    report = asyncio.run(_verify(load_settings(), is_quick=quick))
+    report = asyncio.run(_verify(load_settings(), is_quick=quick, repairs=repair))
     if json:
         print_json(asdict(report))
     else:
@@ -32,7 +38,7 @@ def verify(
         raise typer.Exit(EXPECTED)
 
 
-async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
+async def _verify(settings: "Settings", *, is_quick: bool, repairs: bool) -> "VerifyReport":
     from anime.assets.verify import verify as verify_rows
     from anime.db.session import Database
     from anime.settings.addresses import database_address
@@ -40,7 +46,11 @@ async def _verify(settings: "Settings", *, is_quick: bool) -> "VerifyReport":
     async with Database(database_address(settings)) as database:
         with counter("rows checked") as progress:
             return await verify_rows(
-                database, settings.library, is_quick=is_quick, progress=progress
+                database,
+                settings.library,
+                is_quick=is_quick,
+                repair_from=settings.folders_of_comfyui if repairs else None,
+                progress=progress,
             )
 
 
@@ -58,6 +68,7 @@ def _print_report(report: "VerifyReport") -> None:
         *(("missing", path) for path in report.missing_files),
         *(("altered", path) for path in report.altered_files),
         *(("without row", path) for path in report.files_without_row),
+        *((f"fetched from {source}", path) for path, source in report.repaired_files.items()),
         *((f"now {new}", old) for old, new in report.relinked_files.items()),
     ]
     if wrong:
@@ -65,4 +76,5 @@ def _print_report(report: "VerifyReport") -> None:
     if report.without_row:
         print_note("→ `anime rebuild` inserts the missing rows.")
     if report.missing or report.altered:
-        print_note("→ Restore missing and altered files from a backup, and verify again.")
+        print_note("→ `anime verify --repair` fetches missing files whose source is still there.")
+        print_note("→ Restore the others from a backup, and verify again.")

@@ -40,6 +40,7 @@ class EventListener:
         self._was_greeted = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
         self._disconnected_since: float | None = self._clock()
+        self.dead_sockets = 0  # that the other side has closed or left
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -116,12 +117,15 @@ class EventListener:
         try:
             await socket.send(FEATURE_FLAGS)
             self._has_tried.set()
-            with contextlib.suppress(TimeoutError, WebSocketException):
-                while True:
-                    async with asyncio.timeout(self._silence_seconds):
-                        self._enqueue(decode_frame(await socket.recv()))
-                        self._disconnected_since = None
-                        self._was_greeted.set()
+            while True:
+                async with asyncio.timeout(self._silence_seconds):
+                    self._enqueue(decode_frame(await socket.recv()))
+                    self._disconnected_since = None
+                    self._was_greeted.set()
+        except TimeoutError:
+            return  # silent; another socket is tried at once
+        except WebSocketException:
+            self.dead_sockets += 1
         finally:
             self._disconnected_since = self._disconnected_since or self._clock()
             # A closing handshake would wait for its answer behind everything unread: up to 10 s.

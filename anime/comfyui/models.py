@@ -72,11 +72,6 @@ class OutputFile(ComfyUIModel):
     animated: bool = False
 
     @property
-    def is_temporary(self) -> bool:
-        """Whether the server deletes it by itself."""
-        return self.type == "temp"
-
-    @property
     def is_media(self) -> bool:
         """Whether its key is one by which nodes list what they have made."""
         return self.key in MEDIA_KEYS
@@ -116,7 +111,7 @@ class HistoryEntry(ComfyUIModel):
     @property
     def saved(self) -> tuple[OutputFile, ...]:
         """The outputs meant to be kept, in the order of their nodes."""
-        return tuple(output for output in self.outputs if not output.is_temporary)
+        return tuple(output for output in self.outputs if output.type == "output")
 
 
 class Device(ComfyUIModel):

@@ -1,12 +1,14 @@
 """The files among the outputs of nodes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from anime.comfyui.models import MOVING_KEYS, OutputFile
 
 # JSON as it comes: custom nodes put anything into it, so every step is checked.
 Json = Any
+_MAX_DEPTH = 4
+_KINDS = {"temp": "temporary"}
 
 
 def files_of(outputs: Json) -> tuple[OutputFile, ...]:
@@ -30,11 +32,11 @@ def node_files(node_id: str, output: Json) -> tuple[OutputFile, ...]:
     moves = isinstance(marks, list) and any(marks)
     files: dict[tuple[str, str, str], OutputFile] = {}
     for key, value in output.items():
-        for item in filter(_is_file, _items(value)):
+        for item in _listed(value):
             file = OutputFile(
                 filename=item["filename"],
-                subfolder=item.get("subfolder") or "",
-                type=item.get("type") or "output",
+                subfolder=str(item.get("subfolder") or ""),
+                type=str(item.get("type") or "output"),
                 node_id=node_id,
                 key=key,
                 animated=moves or key in MOVING_KEYS,
@@ -45,15 +47,16 @@ def node_files(node_id: str, output: Json) -> tuple[OutputFile, ...]:
 
 def unkept_of(outputs: Json) -> tuple[str, ...]:
     """What nodes list and nobody keeps, a few words each: temporary files, texts, numbers."""
-    found = []
+    found: dict[str, None] = {}
     for node_id, output in _nodes(outputs):
         for key, value in output.items() if isinstance(output, dict) else ():
-            items = _items(value)
-            if all(map(_is_file, items)):
-                if any(item.get("type") == "temp" for item in items):
-                    found.append(f"{key} of node {node_id} (temporary)")
-            elif key != "animated":  # which says how to show what is kept
-                found.append(f"{key} of node {node_id}")
+            what = f"{key} of node {node_id}"
+            files = list(_listed(value))
+            kinds = {str(item.get("type") or "output") for item in files} - {"output"}
+            found |= {f"{what} ({_KINDS.get(kind, kind)})": None for kind in sorted(kinds)}
+            is_shown_by = key == "animated"  # how to show what is kept
+            if not files and value not in (None, [], {}) and not is_shown_by:
+                found[what] = None
     return tuple(found)
 
 
@@ -61,13 +64,13 @@ def _nodes(outputs: Json) -> Iterable[tuple[str, Json]]:
     return outputs.items() if isinstance(outputs, dict) else ()
 
 
-def _items(value: Json) -> list[Json]:
-    """What a node lists under one key; a single value counts as a list of one."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _is_file(item: Json) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("filename"), str)
+def _listed(value: Json, depth: int = _MAX_DEPTH) -> Iterator[dict[str, Json]]:
+    """Whatever has a file's name, alone or within lists and objects."""
+    if isinstance(value, dict) and isinstance(value.get("filename"), str):
+        yield value
+    elif isinstance(value, list | dict) and depth:
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _listed(part, depth - 1)
 
 
 def as_list(value: Json) -> list[Json]:

@@ -17,6 +17,7 @@ from anime.comfyui.models import (
 )
 from anime.comfyui.prompt_cancellation import CancelResult, PromptControl, cancel_prompt
 from anime.core.prompt_state import (
+    Absent,
     Finished,
     Lost,
     Pending,
@@ -126,7 +127,10 @@ async def follow_prompt(
             is_hinted = tracker.hints_at_end(event)
             if own_event := tracker.own_event(event):
                 is_closing |= own_event.ends_prompt
-                next_poll = clock() + (CLOSING_SECONDS if is_closing else timeouts.poll)
+                if is_closing:
+                    next_poll = min(next_poll, clock() + CLOSING_SECONDS)
+                elif not tracker.has_lost_socket:
+                    next_poll = clock() + timeouts.poll
                 yield own_event
             if clock() >= next_poll:
                 break
@@ -155,11 +159,17 @@ class PromptTracker:
         self._watch = PromptWatch[HistoryEntry](accepted=True, grace_seconds=LOST_GRACE_SECONDS)
         self._last_sighting: Sighting[HistoryEntry] | None = None
         self._was_running = False
+        self._dead_sockets = 0  # when the server was last asked and had the prompt
         self._node: str | None = None
         limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
         self._unanswered_since: float | None = None
         self._refused_since: float | None = None
+
+    @property
+    def has_lost_socket(self) -> bool:
+        """Whether a socket has died since the server was last asked and had the prompt."""
+        return self._listener.dead_sockets > self._dead_sockets
 
     def own_event(self, event: Event) -> Event | None:
         """The event, if it is this prompt's; None if not. Every socket gets others' progress, too.
@@ -221,6 +231,8 @@ class PromptTracker:
         self._stall_clock.looked(at=now, deaf_seconds=self._listener.disconnected_seconds)
         self._watch = self._watch.saw(sighting, at=now)
         self._was_running |= isinstance(sighting, Running)
+        if not isinstance(sighting, Absent):
+            self._dead_sockets = self._listener.dead_sockets
         state = self._watch.state
         if isinstance(state, Lost):
             raise self._lost_error(state)
@@ -259,12 +271,14 @@ class PromptTracker:
         return error
 
     def _lost_error(self, state: Lost) -> PromptLost:
-        why = "it restarted" if state.restarted else "it restarted, or somebody removed it"
+        # A quick restart is over before the next poll; the socket to the old process shows it.
+        has_restarted = state.restarted or self.has_lost_socket
+        why = "it restarted" if has_restarted else "it restarted, or somebody removed it"
         error = PromptLost(
             f"{self._client.name} no longer knows prompt {self._prompt_id}: {why}.",
             "Send it again, under a new id.",
         )
-        error.was_rendering = state.restarted and self._was_running
+        error.was_rendering = has_restarted and self._was_running
         return error
 
     async def _cancel_stalled(self, stall: Stall) -> RunState[HistoryEntry]:

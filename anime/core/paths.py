@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -23,7 +24,13 @@ INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where ever
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}")  # safe as it is: by far the most
+_NUMBERED = 32  # names with a number before one with a hash: of a thousand namesakes each is tried
+# Safe as they are: by far the most.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,198}[A-Za-z0-9_-])?")
+# Devices, with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft.
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|con(?:in|out)\$|(?:com|lpt)[0-9¹²³]) *(?=\.|$)", re.IGNORECASE
+)
 _UNSAFE = frozenset('/\\:*?"<>|')
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _OWNED_NAME = re.compile(rf"(?:^|/)anime_({_UUID})(?![0-9a-f-])[^/]*$", re.IGNORECASE)
@@ -37,6 +44,12 @@ _MEDIA_TYPES = {
     ".gif": "image/gif",
     ".avif": "image/avif",
     ".apng": "image/apng",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".bmp": "image/bmp",
+    ".exr": "image/x-exr",
+    ".heic": "image/heic",
+    ".heif": "image/heic",
     ".mp4": "video/mp4",
     ".webm": "video/webm",
     ".mkv": "video/x-matroska",
@@ -76,12 +89,14 @@ def composed(name: str) -> str:
 
 
 def slugs_of(name: str) -> tuple[str, ...]:
-    """The slug of the name, and then the one it had while names were compared sign by sign.
+    """The slug of the name, and then those it had while names were compared sign by sign, and
+    while a device of Windows could be one.
 
-    Projects of that time that were written in the form NFD keep their slugs.
+    Projects of that time keep their slugs.
     """
-    former = _slug_of(unicodedata.normalize("NFD", name))
-    return tuple(dict.fromkeys((slug_of(name), former)))
+    composed_before = _slug_of(composed(name), devices=True)
+    decomposed = _slug_of(unicodedata.normalize("NFD", name), devices=True)
+    return tuple(dict.fromkeys((slug_of(name), composed_before, decomposed)))
 
 
 def slug_of(name: str) -> str:
@@ -98,11 +113,12 @@ def slug_of(name: str) -> str:
     return _slug_of(composed(name))
 
 
-def _slug_of(name: str) -> str:
+def _slug_of(name: str, *, devices: bool = False) -> str:
     plain = unicodedata.normalize("NFKD", name)
     is_lossy = any(letter.isalnum() and not letter.isascii() for letter in plain)
     slug = re.sub(r"[^a-z0-9]+", "-", plain.encode("ascii", "ignore").decode().lower()).strip("-")
-    if slug and slug != UNORGANIZED and not is_lossy and len(slug) <= _SLUG_MAX_BYTES:
+    is_taken = slug == UNORGANIZED or (not devices and _DEVICE.match(slug))
+    if slug and not is_taken and not is_lossy and len(slug) <= _SLUG_MAX_BYTES:
         return slug
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     kept = slug[: _SLUG_MAX_BYTES - 9].strip("-")
@@ -148,20 +164,26 @@ def library_path(
 def safe_filename(name: str) -> str:
     r"""The name without folders and without what a file system, shell or browser stumbles over.
 
+    Windows can open it as well, which takes `aux.png` for a device and drops a last dot.
+
     >>> safe_filename("../../etc/pass\x00wd")
     'pass_wd'
     """
     base = composed(re.split(r"[/\\]", name)[-1])
-    if _PLAIN_NAME.fullmatch(base):
-        return base
+    safe = base if _PLAIN_NAME.fullmatch(base) else _printable(base)
+    device = _DEVICE.match(safe)
+    return f"{device[1]}_{safe[device.end() :]}" if device else safe
+
+
+def _printable(base: str) -> str:
     shown = "".join("_" if c in _UNSAFE or not c.isprintable() else c for c in base)
-    visible = shown.lstrip(" .").rstrip(" ")
+    visible = shown.strip(" .")
     suffix = PurePosixPath(visible).suffix
     if len(suffix.encode()) > _SUFFIX_MAX_BYTES:
         suffix = ""
     stem = visible.removesuffix(suffix) if suffix else visible
     kept = stem.encode()[: _FILENAME_MAX_BYTES - len(suffix.encode())].decode(errors="ignore")
-    return f"{kept}{suffix}" or "file"
+    return f"{kept}{suffix}".rstrip(" .") or "file"
 
 
 def next_name(filename: str, number: int) -> str:
@@ -172,6 +194,18 @@ def next_name(filename: str, number: int) -> str:
     """
     path = PurePosixPath(filename)
     return f"{path.stem}-{number}{path.suffix}"
+
+
+def names_beside(filename: str, mark: str | None) -> Iterator[str]:
+    """The names to try in turn: that one, with a number, at last with part of the mark.
+
+    >>> list(names_beside("a.png", "ab" * 32))[::32]
+    ['a.png', 'a-abababababab.png']
+    """
+    yield filename
+    yield from (next_name(filename, number) for number in range(2, _NUMBERED + 1))
+    path = PurePosixPath(filename)
+    yield f"{path.stem}-{(mark or 'x')[:12]}{path.suffix}"
 
 
 def filename_prefix(job_id: UUID, attempt: int) -> str:

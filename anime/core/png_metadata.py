@@ -13,11 +13,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from anime.core.foreign_json import read_json
 from anime.core.ids import MAX_SEED
 from anime.schemas import MAX_NAME_CHARS, MAX_PROMPT_CHARS, Storable
 
-USER_COMMENT = 0x9286  # EXIF tag, in the Exif directory
 KEY = "anime"  # the PNG keyword, and the prefix of the EXIF string
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COMPRESSION = b"\x00\x00"  # of an iTXt: whether, and which
@@ -70,8 +68,8 @@ def read_stamp(texts: Mapping[str, str]) -> FileStamp | None:
 def png_texts(png: bytes) -> dict[str, str]:
     """The texts of a PNG by keyword, the first of each; the beginning of a file is enough.
 
-    Source: PNG specification, chunks tEXt and zTXt (Latin-1) and iTXt (UTF-8); ComfyUI's own
-    chunk comf of animations is like tEXt.
+    Source: PNG specification, chunks tEXt and zTXt (Latin-1, though some write UTF-8) and iTXt
+    (UTF-8); ComfyUI's own chunk comf of animations is like tEXt.
     """
     texts = PngTexts()
     for kind, body in _chunks(png):
@@ -109,68 +107,6 @@ class PngTexts:
             self._chars_left -= len(pair[1])
 
 
-def exif_texts(exif: Mapping[int, object]) -> dict[str, str]:
-    """The texts ComfyUI puts into a picture's EXIF as `name:{…}`, by name, and the user comment,
-    into which AUTOMATIC1111 writes its `parameters`.
-
-    >>> exif_texts({0x0110: 'prompt:{"1": {}}', 0x0112: 1})
-    {'prompt': '{"1": {}}'}
-    """
-    texts: dict[str, str] = {}
-    for tag, value in exif.items():
-        pair = _comment(value) if tag == USER_COMMENT else _named(value)
-        if pair is not None and len(texts) < _MAX_TEXTS:
-            texts.setdefault(*pair)
-    return texts
-
-
-def tag_texts(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags of a film or sound by name in lower case, as some containers shout them.
-
-    Some nodes save all texts as one JSON object in the tag `comment`: those come out singly.
-
-    >>> tag_texts({"PROMPT": "{}", "comment": '{"workflow": {"nodes": []}}'})["workflow"]
-    '{"nodes": []}'
-    """
-    texts: dict[str, str] = {}
-    for name, text in tags.items():
-        if len(texts) < _MAX_TEXTS and len(text) <= MAX_TEXT_BYTES:
-            texts.setdefault(name.lower(), text)
-    together = read_json(texts.get("comment", ""))
-    if isinstance(together, dict):
-        for name in ("prompt", "workflow", "parameters", KEY):
-            part = together.get(name)
-            if part is not None:
-                texts.setdefault(name, part if isinstance(part, str) else json.dumps(part))
-    return texts
-
-
-def _named(value: object) -> tuple[str, str] | None:
-    """A text in the form ComfyUI gives it."""
-    if not isinstance(value, str) or len(value) > MAX_TEXT_BYTES:
-        return None
-    name, colon, text = value.partition(":")
-    return (name, text.rstrip("\x00")) if colon and text.startswith(("{", "[")) else None
-
-
-def _comment(value: object) -> tuple[str, str] | None:
-    """A user comment: eight bytes name its encoding, and UTF-16 comes in either order of bytes."""
-    if isinstance(value, str):
-        value = value.encode("utf-8", "replace")
-    if not isinstance(value, bytes) or len(value) > MAX_TEXT_BYTES:
-        return None
-    encoding, body = value[:8].rstrip(b"\x00"), value[8:]
-    if encoding == b"UNICODE":
-        is_little = body[1::2].count(0) > body[::2].count(0)
-        text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
-    elif encoding in {b"ASCII", b""}:
-        text = body.decode("utf-8", "replace")
-    else:
-        text = value.decode("utf-8", "replace")
-    text = text.strip("\x00\ufeff ")
-    return ("parameters", text) if text else None
-
-
 def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Type and body of each whole chunk."""
     if not png.startswith(PNG_SIGNATURE):
@@ -187,12 +123,20 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 def _plain_text(body: bytes) -> tuple[str, str] | None:
     keyword, separator, text = body.partition(b"\x00")
-    return (keyword.decode("latin-1"), text.decode("latin-1")) if separator else None
+    return (keyword.decode("latin-1"), _decoded(text)) if separator else None
+
+
+def _decoded(text: bytes) -> str:
+    """The text in UTF-8, as many programs write it, else in Latin-1, as the specification says."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 def _packed_text(body: bytes) -> tuple[str, str] | None:
     keyword, separator, rest = body.partition(b"\x00")
-    return (keyword.decode("latin-1"), _inflated(rest[1:]).decode("latin-1")) if separator else None
+    return (keyword.decode("latin-1"), _decoded(_inflated(rest[1:]))) if separator else None
 
 
 def _international_text(body: bytes) -> tuple[str, str] | None:

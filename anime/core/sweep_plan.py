@@ -10,8 +10,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from anime.core.assets import Asset, KnownAsset
 from anime.core.ownership import AssetOwner, Claims, Known, Sidecar, owner_among
-from anime.core.paths import MEDIA_SUFFIXES, FileKind, library_path, safe_filename
+from anime.core.paths import MEDIA_SUFFIXES, library_path, safe_filename
 from anime.core.png_metadata import FileStamp
 
 QUARANTINE = "quarantine"  # the folder, below the library
@@ -58,21 +59,6 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What reading a file has shown. `recipe` is JSON text; `inode` is device and number."""
-
-    sha256: str
-    media_type: str
-    kind: FileKind
-    width: int | None
-    height: int | None
-    frames: int | None
-    inode: tuple[int, int]
-    recipe: str = "{}"
-    stamp: FileStamp | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Unusable:
     """Why nobody can use a file: one word, and the sentence for a person."""
 
@@ -96,25 +82,12 @@ class ImportCandidate:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownContent:
-    """A file that the library has, with its row."""
-
-    id: int
-    path: str
-    source_path: str | None = None
-    job_id: UUID | None = None
-    size_bytes: int | None = None
-    sha256: str | None = None
-    inode: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Organise:
     """Bring it to `target`, relative to the library, and write it down."""
 
     seen: ImportCandidate
     target: PurePosixPath
-    content: Content
+    content: Asset
     owner: AssetOwner
     origin: Mapping[str, JsonValue]
     outcome = ImportOutcome.ORGANISED
@@ -126,7 +99,7 @@ class Duplicate:
 
     seen: ImportCandidate
     path: str
-    content: Content
+    content: Asset
     file_id: int | None
     outcome = ImportOutcome.DUPLICATE
 
@@ -149,7 +122,7 @@ class Remember:
     seen: ImportCandidate
     path: str
     file_id: int
-    content: Content | None = None  # unless it was not even read
+    content: Asset | None = None  # unless it was not even read
     outcome = ImportOutcome.KNOWN
 
 
@@ -163,7 +136,7 @@ class Leave:
 
 
 Step = Organise | Duplicate | Quarantine | Remember | Leave
-Found = Content | Unusable | Reason
+Found = Asset | Unusable | Reason
 Looked = tuple[ImportCandidate, Found]
 
 
@@ -208,7 +181,7 @@ def storable(path: str) -> str:
 
 
 def triage(
-    seen: ImportCandidate, known: Known, recorded: Mapping[tuple[UUID, str], KnownContent]
+    seen: ImportCandidate, known: Known, recorded: Mapping[tuple[UUID, str], KnownAsset]
 ) -> Remember | Leave | None:
     """What to do without reading the file; None when it has to be read.
 
@@ -229,7 +202,7 @@ class Planner:
     """What is known while one batch is planned; `kept` is what the library has, by SHA-256."""
 
     known: Known
-    kept: Mapping[str, KnownContent]
+    kept: Mapping[str, KnownAsset]
     calendar: Calendar
 
     def steps(self, looked: Sequence[Looked]) -> list[Step]:
@@ -240,7 +213,7 @@ class Planner:
         steps: list[Step] = []
         firsts: dict[str, str] = {}
         for seen, found in looked:
-            if isinstance(found, Content) and found.sha256 in firsts:
+            if isinstance(found, Asset) and found.sha256 in firsts:
                 steps.append(Duplicate(seen, firsts[found.sha256], found, None))
                 continue
             step = self.step(seen, found)
@@ -263,7 +236,7 @@ class Planner:
             return Remember(seen, kept.path, kept.id, found)
         return Duplicate(seen, kept.path, found, kept.id)
 
-    def _organise(self, seen: ImportCandidate, content: Content) -> Organise:
+    def _organise(self, seen: ImportCandidate, content: Asset) -> Organise:
         owner = owner_among(Claims(seen.path, content.stamp, seen.sidecar), self.known)
         day = self.calendar.made_at(seen.sighting.mtime_ns).date()
         return Organise(

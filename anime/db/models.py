@@ -272,9 +272,10 @@ class AnimeFile(Base):
 class SearchableFile(Base):
     """What a search looks at of a file. Triggers on `anime_files` keep it; nobody else writes.
 
-    `terms` has the words of the prompt and, as `project:…`, `kind:…`, `state:…`, `character:…`
-    and `model:…`, what a file is found by besides; such texts are in lower case. The index over
-    them, `searchable_files_terms_idx`, is on a function of revision 0004.
+    `terms` has the words of the prompt, of a song and of texts that no reader understood, and, as
+    `project:…`, `kind:…`, `state:…`, `character:…` and `model:…`, what a file is found by besides;
+    such texts are in lower case, models without folder, extension and hash. The index over them,
+    `searchable_files_terms_idx`, is on a function of revision 0004.
     """
 
     __tablename__ = "searchable_files"
@@ -286,7 +287,6 @@ class SearchableFile(Base):
         Index(None, "project_id", "created_at", "file_id"),
         Index(None, "kind", "created_at", "file_id"),
         Index(None, "character", "created_at", "file_id"),
-        Index(None, "model", "created_at", "file_id"),
         Index(None, "seed", "created_at", "file_id"),
     )
 
@@ -297,7 +297,6 @@ class SearchableFile(Base):
     kind: Mapped[str | None]
     state: Mapped[str]
     character: Mapped[str | None]
-    model: Mapped[str | None]
     seed: Mapped[str | None]
     path_key: Mapped[int | None] = mapped_column(BigInteger)  # hashtextextended(file_path, 0)
     terms: Mapped[str] = mapped_column(TSVECTOR)

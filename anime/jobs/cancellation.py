@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
-from anime.comfyui.address import checked_address, without_login
+from anime.comfyui.address import address_to_use, canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
@@ -109,17 +109,14 @@ class JobCanceller:
         if job.prompt_id is None or job.comfyui_url is None:
             return True
         try:
-            async with ComfyUIClient(self._with_login(job.comfyui_url)) as comfy:
+            # Rows have addresses without their logins.
+            url = address_to_use(canonical_url(job.comfyui_url), self._settings.comfyui_urls)
+            async with ComfyUIClient(url) as comfy:
                 result = await comfy.cancel(job.prompt_id, timeout_seconds=STOP_SECONDS)
         except ComfyUIError as fault:
             _log.warning("Whether prompt %s has stopped is unknown: %s", job.prompt_id, fault)
             return True
         return result is not CancelResult.STILL_RUNNING
-
-    def _with_login(self, url: str) -> str:
-        """The server's address as the settings have it: rows hold it without its password."""
-        known = self._settings.comfyui_urls
-        return next((each for each in known if without_login(checked_address(each)) == url), url)
 
 
 def _sentence(before: JobSnapshot, job: JobSnapshot) -> str:

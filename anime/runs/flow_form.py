@@ -7,6 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+# Browsers round numbers beyond 2^53, so the form has a field for text; programs may send a number.
+_AS_TEXT = frozenset({"seed"})
+_Digits = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -46,7 +50,9 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:  # pydantic's FieldI
         if field.is_required()
         else field.get_default(call_default_factory=True)
     )
-    annotation = Annotated[field.annotation, *field.metadata, Field()]
+    annotation: Any = Annotated[field.annotation, *field.metadata, Field()]
+    if name in _AS_TEXT:
+        annotation = Annotated[_Digits | field.annotation, *field.metadata, Field()]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

@@ -48,7 +48,7 @@ from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight, look_at
 from anime.runs.server_pool import RunServer
 from tasks.comfyui import poll_completion, submit
-from tasks.files import PlacedFile, organise
+from tasks.files import OrganisedOutputs, organise
 from tasks.records import begin_attempt, check_lease
 from tasks.render_records import latch_server, leave_server, note_decision, note_render
 from tasks.slots import hold_slot
@@ -72,7 +72,7 @@ _TROUBLES = {
 
 async def render_files(
     job: JobExecution, preflight: Preflight
-) -> tuple[RenderResult, list[PlacedFile]]:
+) -> tuple[RenderResult, OrganisedOutputs]:
     """The result of the attempt that came off, and its files in the library.
 
     Raises:
@@ -155,7 +155,7 @@ class _Attempts:
             await note_decision(job.database, job.job_id, decision.why)
         return decision
 
-    async def render(self) -> tuple[RenderResult, list[PlacedFile]]:
+    async def render(self) -> tuple[RenderResult, OrganisedOutputs]:
         """The result of the current attempt, and its files in the library."""
         job = self._job
         adopted, self._adopted = self._adopted, None
@@ -184,7 +184,7 @@ class _Attempts:
         *,
         kind: RenderKind | None,
         had_model: bool = False,
-    ) -> tuple[RenderResult, list[PlacedFile]]:
+    ) -> tuple[RenderResult, OrganisedOutputs]:
         """The result, with its files in the library; what it has cost is learned for its kind."""
         job, blocks = self._job, self._job.blocks
         await note_render(
@@ -196,7 +196,7 @@ class _Attempts:
             had_model=had_model,
             peak_vram_mb=None if kind is None else await self._measure(server),
         )
-        placed = await organise(
+        outputs = await organise(
             server.comfy,
             job.library,
             result,
@@ -204,7 +204,7 @@ class _Attempts:
             zone=blocks.library.zone,
             reporter=job.reporter,
         )
-        return result, placed
+        return result, outputs
 
     async def after(self, fault: ComfyUIError) -> None:
         """Prepare the next attempt, or raise the fault if there is to be none.

@@ -242,7 +242,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
                 raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
         return name
 
-    @field_validator("allowed_node_classes", "denied_node_classes", mode="before")
+    @field_validator("allowed_node_classes", "denied_node_classes", "sweep_ignore", mode="before")
     @classmethod
     def _patterns_from_text(cls, value: object) -> object:
         if isinstance(value, str):
@@ -304,6 +304,13 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     def swept_folder(self) -> Path | None:
         """The folder that is swept; None if no folder of ComfyUI's can be read from here."""
         return self.sweep_dir or self.comfyui_output_dir
+
+    @property
+    def folders_of_comfyui(self) -> tuple[Path, ...]:
+        """The folders in which sources of files may lie, as far as they can be read from here."""
+        return tuple(
+            dict.fromkeys(each for each in (self.comfyui_output_dir, self.sweep_dir) if each)
+        )
 
     @property
     def logs(self) -> Path:

@@ -1,8 +1,10 @@
 """Settings of sweeps, watching, retention and contact sheets."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, Field
+from pydantic_settings import NoDecode
 
 from anime.core.sweep_plan import Mode
 
@@ -20,6 +22,11 @@ class UpkeepSettings(BaseModel):
         default=5,
         ge=0,
         description="Seconds for which a file must be unchanged before it is swept.",
+    )
+    sweep_ignore: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Patterns of files and folders that sweeps and watching pass over, "
+        "comma-separated, such as `*_preview.*`, beside what shares leave behind (`@eaDir` …).",
     )
     watch: bool = Field(
         default=False, description="Whether a warm worker sweeps new files within seconds."

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from anime.assets.watcher import watch_folder
+from anime.core.debris import Debris
 from anime.core.work_queues import WorkQueue
 from anime.errors import PrefectUnavailable
 from anime.net.prefect_api import PrefectApi, RunState
@@ -32,7 +33,9 @@ class SweepTrigger:
     async def run(self) -> None:
         """Watch and sweep until cancelled."""
         _log.info("Watching %s", self._folder)
-        async for _ in watch_folder(self._folder, polls=self._settings.watch_polling):
+        debris = Debris(self._settings.sweep_ignore)
+        polls = self._settings.watch_polling
+        async for _ in watch_folder(self._folder, polls=polls, debris=debris):
             await self._sweep_until_completed()
 
     async def _sweep_until_completed(self) -> None:

@@ -14,7 +14,7 @@ from anime.assets.rebuild import rebuild
 from anime.assets.store import AssetStore
 from anime.core.job_status import JobStatus
 from anime.core.sweep_plan import Mode
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.errors import StorageError
 from anime.schemas import GenerationRequest
 from tests.faults.children import ended, started, sweep_dying
@@ -28,13 +28,13 @@ async def content_of(path: Path) -> AsyncIterator[bytes]:
     yield path.read_bytes()
 
 
-async def take_in(stage: Stage, job_id: UUID, source: str) -> NewFile:
+async def take_in(stage: Stage, job_id: UUID, source: str) -> AssetRow:
     """One output brought in as a job does it."""
     library = AssetStore(stage.library)
     received = await library.receive(content_of(stage.output / source))
     target = PurePosixPath("unorganized/images/20251202", Path(source).name)
     placed = await library.place(received, target)
-    return NewFile(
+    return AssetRow(
         filename=placed.name,
         file_type="image",
         file_path=str(placed),

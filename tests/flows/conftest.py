@@ -22,6 +22,7 @@ from anime.stack.ports import with_free_ports
 from anime.stack.postgres import PREFECT_DATABASE
 from anime.stack.prefect_server import prefect_api_url
 from anime.stack.supervisor import Supervisor
+from anime.worker.prefect_internals import flush_logs_and_events
 from tests.stack.conftest import NO_SERVICES
 from tests.support.jobs import newest_jobs
 
@@ -82,6 +83,7 @@ async def prefect_url(
         part = parts.prefect_server(settings, environment, database)
         await supervisor.start(replace(part, environment=without_password(part.environment)))
         yield str(settings.prefect_api_url)
+        await flush_logs_and_events()  # or their threads would miss the server
     finally:
         await supervisor.stop()
 

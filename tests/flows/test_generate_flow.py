@@ -13,11 +13,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from redis.asyncio import Redis
 
+from anime.assets.metadata.embedded_texts import exif_texts
 from anime.comfyui.server_facts import facts_about
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
-from anime.core.png_metadata import exif_texts, png_texts, read_stamp
+from anime.core.png_metadata import png_texts, read_stamp
 from anime.core.vram import FreedMemory
+from anime.db.repositories import TimelineRepository
 from anime.errors import (
     ComfyUIUnreachable,
     InsufficientVram,
@@ -153,6 +155,24 @@ async def test_the_take_is_one_node_s_and_pictures_of_a_list_are_uploaded(
     stored = (await studio.files())[0].metadata["graph"]
     assert [stored[each]["inputs"]["image"] for each in ("1", "2")] == ["a.png", "b.png"]
     assert set(stored) == {"1", "2", "4", "5", "6"}
+    [draft] = (await studio.files())[0].metadata["not_kept"]
+    assert draft.endswith(".png of node 5 (not the take)")
+    job_id = (await studio.newest_job()).id
+    assert f"2 file(s) made; not kept: {draft}" in await events_of(studio, job_id)
+    async with studio.database.session_scope() as session:
+        timeline = await TimelineRepository(session).of_job(job_id)
+    assert any(draft in entry.message for entry in timeline)
+    async with get_client() as client:
+        shown = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[job_id]))
+        )
+    assert any(draft in str(artifact.description) for artifact in shown)
+
+
+async def events_of(studio: RehearsalStudio, job_id: UUID) -> str:
+    """All that was published of a job, as text."""
+    async with Redis.from_url(studio.redis_url) as redis:
+        return str(cast("_Entries", await redis.xrange(job_stream(job_id))))
 
 
 async def test_an_input_picture_outside_the_library_is_refused(studio: RehearsalStudio) -> None:

@@ -203,9 +203,9 @@ async def test_a_run_that_is_stopped_gives_the_job_back_and_the_next_goes_on(
 async def test_a_heartbeat_just_after_the_last_transaction_does_no_harm(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def slow_goodbye(reporter: Reporter, paths: list[str]) -> None:
+    async def slow_goodbye(reporter: Reporter, *told: Any) -> None:
         await asyncio.sleep(20 * beat_seconds)
-        await completed(reporter, paths)
+        await completed(reporter, *told)
 
     completed, beat_seconds = Reporter.completed, 0.01
     monkeypatch.setattr(Reporter, "completed", slow_goodbye)

@@ -12,7 +12,7 @@ from PIL import Image
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import thumbnail_path
-from anime.db.repositories import FileRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository
 from anime.db.session import Database
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
@@ -35,7 +35,7 @@ def picture(api_settings: Settings) -> Path:
 
 
 async def url_of(database: Database, path: Path, *, is_hashed: bool = True) -> str:
-    new = NewFile(
+    new = AssetRow(
         filename=path.name,
         file_type="image",
         file_path=str(path),

@@ -20,7 +20,7 @@ from anime.assets.store import AssetStore
 from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
 from anime.db.migrate import revision
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
@@ -232,7 +232,7 @@ async def completed(database: Database, job_id: UUID, *, render_seconds: float) 
         jobs = JobRepository(session)
         lease = await jobs.lease(job_id, uuid4(), seconds=60)
         assert lease is not None
-        new = NewFile(
+        new = AssetRow(
             filename="1.png",
             file_type="image",
             file_path="/1.png",

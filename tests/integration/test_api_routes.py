@@ -18,7 +18,7 @@ from anime.api.app import create_app
 from anime.api.routes_generation import GenerationStatus
 from anime.core.job_status import FailureKind
 from anime.core.paths import thumbnail_path
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import Settings
@@ -31,7 +31,7 @@ SHA256 = "ab" * 32
 
 
 async def write_file(database: Database, path: Path, sha256: str | None = SHA256) -> FileRecord:
-    new = NewFile(
+    new = AssetRow(
         filename=path.name,
         file_type="image",
         file_path=str(path),

@@ -11,7 +11,7 @@ import uvicorn
 
 from anime.api.app import create_app
 from anime.api.serve import address_of, listen
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving as rehearsing
@@ -59,7 +59,7 @@ async def write_down_what_exists(database: Database, library: Path) -> str:
     job_id, project = uuid4(), "Neon City"
     picture = library / "1.png"
     picture.write_bytes(b"\x89PNG picture")
-    new = NewFile(
+    new = AssetRow(
         filename=picture.name,
         file_type="image",
         file_path=str(picture),

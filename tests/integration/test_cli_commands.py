@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
@@ -150,8 +150,8 @@ async def play_worker(job_id: UUID, database: Database, redis_url: str | None, p
             await JobRepository(session).complete(lease, output_path=str(path))
 
 
-def file_of(job_id: UUID, path: Path) -> NewFile:
-    return NewFile(
+def file_of(job_id: UUID, path: Path) -> AssetRow:
+    return AssetRow(
         filename=path.name,
         file_type="image",
         file_path=str(path),

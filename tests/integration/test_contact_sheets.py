@@ -21,7 +21,7 @@ from anime.assets.contact_sheet.page import BOX, PAPER
 from anime.assets.contact_sheet.request import SheetRequest, matching
 from anime.core.paths import thumbnail_path
 from anime.core.sheet_pages import pictures_per_page
-from anime.db.repositories import FileRepository, NewFile, ProjectRepository
+from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, StorageError
 from anime.schemas import FileRecord, MediaKind
@@ -266,7 +266,7 @@ async def library_of(database: Database, library: Path) -> None:
     async with database.session_scope() as session:
         rain = await ProjectRepository(session).get_or_create("Rain")
         files = [
-            NewFile(
+            AssetRow(
                 filename=f"{number}.png",
                 file_type="image",
                 file_path=str(picture(library / f"{number}.png")),

@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from anime.db.migrate import check, upgrade
 from anime.db.models import Base
-from anime.db.repositories import FileRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError
 from tests.integration.old_client import execute
@@ -154,7 +154,7 @@ async def test_new_files_get_ids_that_were_never_given_out(empty_database_url: s
     await upgrade(empty_database_url)
     async with Database(empty_database_url) as database, database.session_scope() as session:
         [file] = await FileRepository(session).record(
-            [NewFile(filename="d.png", file_type="image", file_path="/srv/a.png", file_size=1)]
+            [AssetRow(filename="d.png", file_type="image", file_path="/srv/a.png", file_size=1)]
         )
     assert file.id > 20
 
@@ -186,7 +186,7 @@ async def test_values_of_another_type_are_converted_or_kept_beside(
 async def test_an_odd_table_takes_new_files_as_any_other(empty_database_url: str) -> None:
     await execute(empty_database_url, ODD_TABLE)
     await upgrade(empty_database_url)
-    new = NewFile(filename="a", file_type="image", file_path="/a.png", file_size=2**40)
+    new = AssetRow(filename="a", file_type="image", file_path="/a.png", file_size=2**40)
     async with Database(empty_database_url) as database, database.session_scope() as session:
         [file] = await FileRepository(session).record([new])
     assert (file.id, file.file_size) == (3, 2**40)

@@ -1,10 +1,11 @@
 """What is written down of a file, and how it is found again."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from anime.db.repositories import FileQuery, FileRepository, FileSearch, NewFile
+from anime.db.repositories import AssetRow, FileQuery, FileRepository, FileSearch
 from anime.db.session import Database
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -19,8 +20,8 @@ OLD_INSERT = """
 """
 
 
-def picture(number: int, *, job_id: UUID | None = JOB, **more: object) -> NewFile:
-    facts: dict[str, object] = {
+def picture(number: int, *, job_id: UUID | None = JOB, **more: Any) -> AssetRow:
+    facts: dict[str, Any] = {  # any fields
         "filename": f"fox_{number}.png",
         "file_type": "image",
         "file_path": f"/library/fox_{number}.png",
@@ -33,10 +34,10 @@ def picture(number: int, *, job_id: UUID | None = JOB, **more: object) -> NewFil
         "media_type": "image/png",
         "metadata": {"seed": 2**64 - 1, "graph": {"3": {"class_type": "KSampler"}}},
     }
-    return NewFile.model_validate(facts | more)
+    return AssetRow(**(facts | more))
 
 
-async def record(database: Database, *files: NewFile) -> list[FileRecord]:
+async def record(database: Database, *files: AssetRow) -> list[FileRecord]:
     async with database.session_scope() as session:
         return await FileRepository(session).record(files)
 

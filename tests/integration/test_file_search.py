@@ -13,11 +13,11 @@ from sqlalchemy import text
 from anime.db import migrate
 from anime.db.address import parse_address
 from anime.db.repositories import (
+    AssetRow,
     FilePage,
     FileQuery,
     FileRepository,
     FileSearch,
-    NewFile,
     ProjectRepository,
     file_conditions,
 )
@@ -29,10 +29,10 @@ NOON = datetime(2026, 4, 12, 12, tzinfo=UTC)
 JOB = uuid4()
 
 
-async def write(database: Database, name: str, **more: Any) -> None:  # fields of NewFile or JSON
+async def write(database: Database, name: str, **more: Any) -> None:  # fields of AssetRow or JSON
     """A file of that name, an hour older than the one before it."""
-    columns = {key: more.pop(key) for key in list(more) if key in NewFile.model_fields}
-    file = NewFile(
+    columns = {key: more.pop(key) for key in list(more) if key in AssetRow.__dataclass_fields__}
+    file = AssetRow(
         filename=name,
         file_type=columns.pop("file_type", "image"),
         file_path=f"/library/{name}",
@@ -86,14 +86,19 @@ async def a_few(database: Database) -> None:
         prompt="ｎｅｏｎ waves; (masterpiece:1.2), 雪の森",
         file_type="video",
         character="Aiko",
-        model="wave.safetensors",
+        model="video/wave.safetensors",
+        models=["video/wave.safetensors", "unet\\Flux1-dev.safetensors", 7, None],
+        model_hash="E46C7E8F11",
         seed=str(2**64 - 1),
         created_at=NOON - timedelta(hours=1),
     )
     await write(
         database,
         "song",
-        prompt="a song of it's own \\ neon",
+        prompt="a song of it's own \\ neon, 人々が声",
+        lyrics="les mots",
+        texts={"notes": "raw words"},
+        model="voices/it's.safetensors [0123456789]",
         file_type="audio",
         character="O'Brien \\ ミク",
         seed="7",
@@ -115,6 +120,21 @@ CASES: list[tuple[dict[str, Any], str]] = [  # fields of a query, and names of f
     ({"seed": 2**64 - 1}, "loop"),
     ({"seed": 7, "kind": "audio"}, "song"),
     ({"model": "INK.safetensors"}, "rain"),
+    ({"model": "ink"}, "rain"),
+    ({"model": "SDXL\\ink.ckpt [6ce0161689]"}, "rain"),
+    ({"model": "anime/ink"}, "rain"),
+    ({"model": "in"}, ""),
+    ({"model": "flux1-dev.gguf"}, "loop"),
+    ({"model": "wave.safetensors"}, "loop"),
+    ({"model": "E46C7E8F11"}, "loop"),
+    ({"model": "e46c7e8f11" + "0" * 54}, "loop"),
+    ({"model": "0123456789"}, "song"),
+    ({"model": "it's"}, "song"),
+    ({"text": "les mots"}, "song"),
+    ({"text": "raw words"}, "song"),
+    ({"text": "人々"}, "song"),
+    ({"text": "々が"}, "song"),
+    ({"text": "人が"}, ""),
     ({"character": "aiko", "model": "wave.safetensors"}, "loop"),
     ({"since": NOON}, "rain"),
     ({"until": NOON}, "loop song"),

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from anime.assets.watcher import watch_folder
+from anime.core.debris import Debris
 from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
 from anime.stack.worker_start import run_worker
@@ -84,6 +85,26 @@ async def test_what_goes_is_hidden_or_is_made_by_our_jobs_is_no_news(folder: Pat
         old.unlink()
         (folder / ".half.png").write_bytes(b"x")
         (ours / "picture.png").write_bytes(b"x")
+        await asyncio.sleep(QUIET_SECONDS)
+        assert not waiting.done()
+        (folder / "new.png").write_bytes(b"x")
+        async with asyncio.timeout(SOON_SECONDS):
+            await waiting
+
+
+async def test_what_a_share_leaves_behind_is_no_news(folder: Path) -> None:
+    inner = folder / "@eaDir" / "old"
+    inner.mkdir(parents=True)
+    async with aclosing(watch_folder(folder, debris=Debris(["raw"]))) as watched:
+        await news(watched)
+        waiting = asyncio.create_task(anext(watched))
+        await asyncio.sleep(0.2)
+        (inner / "SYNO.jpg").write_bytes(b"x")
+        (folder / "Thumbs.db").write_bytes(b"x")
+        (folder / "#recycle").mkdir()
+        (folder / "raw").mkdir()
+        await asyncio.sleep(QUIET_SECONDS)
+        (folder / "raw" / "a.png").write_bytes(b"x")
         await asyncio.sleep(QUIET_SECONDS)
         assert not waiting.done()
         (folder / "new.png").write_bytes(b"x")

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from itertools import count
 from pathlib import Path
 from threading import Event
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,10 +23,11 @@ from anime.assets.importer.apply import ImportApplier, PlacedImport
 from anime.assets.provenance import read_provenance
 from anime.assets.quarantine import quarantined, restore_file
 from anime.assets.rebuild import rebuild
+from anime.core.assets import KnownAsset
 from anime.core.job_status import FailureKind
-from anime.core.sweep_plan import ImportOutcome, KnownContent, Mode, Step
+from anime.core.sweep_plan import ImportOutcome, Mode, Step
 from anime.db.advisory_lock import SWEEP, advisory_lock
-from anime.db.repositories import FileRepository, JobRepository, NewFile
+from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable, StorageError
 from anime.schemas import GenerationRequest
@@ -77,6 +78,27 @@ async def test_a_new_picture_comes_into_the_library_with_its_row(stage: Stage) -
     assert row[5]["prompt"] == "a lighthouse"
     assert row[5]["seed"] == "5"
     assert row[5]["owner_by"] == "none"
+
+
+async def test_what_shares_leave_behind_is_passed_over_and_counted(stage: Stage) -> None:
+    stage.put("a.png", picture(1))
+    for debris in ("@eaDir/a.png/SYNO.png", "#recycle/b.png", "._a.png", "Thumbs.db", "raw/c.png"):
+        stage.put(debris, picture(2))
+    report = await stage.sweep(ignore=("RAW",))
+    assert (counts(report), report.seen, report.passed_over) == ({"organised": 1}, 1, 5)
+    assert "5 passed over" in report.summary
+    assert stage.files() == ["unorganized/images/20251202/a.png"]
+    assert (await stage.sweep()).passed_over == 4
+
+
+async def test_a_name_that_windows_cannot_open_is_changed_on_the_way_in(stage: Stage) -> None:
+    stage.put("aux.png", picture(1))
+    stage.put("what: is? this.png", picture(2))
+    await stage.sweep()
+    assert stage.files() == [
+        "unorganized/images/20251202/aux_.png",
+        "unorganized/images/20251202/what_ is_ this.png",
+    ]
 
 
 async def test_a_second_sweep_changes_nothing(stage: Stage) -> None:
@@ -152,15 +174,13 @@ async def test_what_a_job_has_recorded_itself_is_only_remembered(stage: Stage) -
     async with stage.database.session_scope() as session:
         await FileRepository(session).record(
             [
-                NewFile.model_validate(
-                    {
-                        "filename": "x.png",
-                        "file_type": "image",
-                        "file_path": "/elsewhere/x.png",
-                        "file_size": len(content),
-                        "job_id": job_id,
-                        "source_path": source,
-                    }
+                AssetRow(
+                    filename="x.png",
+                    file_type="image",
+                    file_path="/elsewhere/x.png",
+                    file_size=len(content),
+                    job_id=UUID(job_id),
+                    source_path=source,
                 )
             ]
         )
@@ -426,10 +446,8 @@ async def test_a_picture_of_too_many_pixels_is_put_aside_unopened(stage: Stage) 
 async def test_a_reader_that_crashes_costs_one_file(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.assets.importer.reader_pool.FEW", 0)
-    monkeypatch.setattr(
-        "anime.assets.importer.reader_pool._COMMAND", (sys.executable, "-c", CRASHING)
-    )
+    monkeypatch.setattr("anime.assets.inspection.pool.FEW", 0)
+    monkeypatch.setattr("anime.assets.inspection.pool._COMMAND", (sys.executable, "-c", CRASHING))
     for number in range(30):
         stage.put(f"{number:02d}.png", picture(number))
     stage.put("killer.png", picture(99))
@@ -438,7 +456,7 @@ async def test_a_reader_that_crashes_costs_one_file(
 
 CRASHING = """
 import os, sys
-import anime.assets.importer.reader_process as reader
+import anime.assets.inspection.process as reader
 read = reader.read_files
 def read_or_die(sightings):
     if any(sighting.name == b"killer.png" for sighting in sightings):
@@ -568,7 +586,7 @@ async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_tur
     planned, begun = Event(), count(1)
     kept_among, place_all = ImportApplier.kept_among, ImportApplier._place_all
 
-    async def plan(carrier: ImportApplier, hashes: Collection[str]) -> dict[str, KnownContent]:
+    async def plan(carrier: ImportApplier, hashes: Collection[str]) -> dict[str, KnownAsset]:
         kept = await kept_among(carrier, hashes)
         if next(begun) == 2:
             asyncio.get_running_loop().call_soon(planned.set)

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from anime.assets.provenance import Provenance, write_provenance
+from anime.assets.provenance import write_provenance
 from anime.assets.rebuild import RebuildReport, rebuild
 from anime.assets.store import sha256_of
 from anime.assets.verify import VerifyReport, verify
+from anime.core.assets import Provenance
 from anime.core.job_status import JobStatus
 from anime.core.png_metadata import FileStamp, to_pnginfo
 from anime.db.advisory_lock import SWEEP, advisory_lock
@@ -389,3 +390,12 @@ async def test_a_rebuild_does_not_go_between_a_sweep_and_its_rows(
             await rebuilt(database, library)
     assert await files(database) == []
     assert (await rebuilt(database, library)).files_added == 1
+
+
+async def test_what_a_share_leaves_in_the_library_gets_no_row_and_is_not_listed(
+    database: Database, library: Path
+) -> None:
+    picture(library, "neon-city/images/20260412/@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg")
+    picture(library, "#recycle/b.png")
+    assert counts(await rebuilt(database, library)) == {}
+    assert counts(await verify(database, library)) == {}

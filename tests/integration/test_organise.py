@@ -16,7 +16,7 @@ from anime.errors import InvalidWorkflow, NotFound
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
 from tasks import files
-from tasks.files import PlacedFile, organise
+from tasks.files import OrganisedOutputs, PlacedFile, organise
 from tasks.progress import Reporter
 
 PNG = bytes.fromhex(
@@ -29,6 +29,12 @@ FILES = {"a.png": PNG, "mesh.glb": b"glTF\x02\x00\x00\x00", "notes.txt": b"a gir
 async def organised(
     tmp_path: Path, *outputs: OutputFile, unkept: tuple[str, ...] = ()
 ) -> list[PlacedFile]:
+    return (await all_organised(tmp_path, *outputs, unkept=unkept)).placed
+
+
+async def all_organised(
+    tmp_path: Path, *outputs: OutputFile, unkept: tuple[str, ...] = ()
+) -> OrganisedOutputs:
     def view(request: httpx.Request) -> httpx.Response:
         content = FILES.get(request.url.params["filename"])
         return httpx.Response(404) if content is None else httpx.Response(200, content=content)
@@ -94,6 +100,16 @@ async def test_a_picture_that_the_server_lacks_fails_it(tmp_path: Path) -> None:
 async def test_a_graph_of_which_nothing_can_be_had_has_saved_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidWorkflow, match="saved no file"):
         await organised(tmp_path, OutputFile(filename="/elsewhere/b.json", key="layout"))
+
+
+async def test_it_says_what_a_node_lists_and_the_library_has_not(tmp_path: Path) -> None:
+    outputs = await all_organised(
+        tmp_path,
+        OutputFile(filename="a.png"),
+        OutputFile(filename="/elsewhere/b.json", key="layout", node_id="7"),
+        unkept=("text of node 23",),
+    )
+    assert outputs.unkept == ("text of node 23", "/elsewhere/b.json of node 7 (not there)")
 
 
 async def test_the_runs_log_says_what_is_not_kept(

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from anime.assets.provenance import ORIGINS_FOLDER, Provenance, read_provenance, write_provenance
+from anime.assets.provenance import ORIGINS_FOLDER, read_provenance, write_provenance
+from anime.core.assets import Provenance
 from anime.errors import StorageError
 
 SHA = "ab" * 32

@@ -9,13 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from anime.assets.archive import MANIFEST
-from anime.assets.retention.journal import Journal
-from anime.assets.retention.run import Retention
-from anime.assets.retention.source import Source
+from anime.assets.archive import MANIFEST, Source
+from anime.assets.journal import Journal
+from anime.assets.retention import Retention
 from anime.assets.store import sha256_of
 from anime.core.retention import KeepDays, RetentionReport
-from anime.db.repositories import FileRepository, NewFile, ProjectRepository
+from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, StorageError
 from anime.schemas import FileRecord
@@ -89,7 +88,7 @@ async def reject(
     """The row of a file that somebody has rejected."""
     async with database.session_scope() as session:
         project = await ProjectRepository(session).get_or_create("Rain")
-        new = NewFile(
+        new = AssetRow(
             filename=path.name,
             file_type="image",
             file_path=str(path),
@@ -259,7 +258,7 @@ async def test_a_run_that_dies_between_two_steps_is_completed_by_the_next(
         "place": "anime.assets.archive.Archive._place",
         "write_down": "anime.assets.archive.Archive._write_down",
         "row": "anime.db.repositories.retention.RetentionRepository.archive",
-        "remove": "anime.assets.retention.source.Source.remove",
+        "remove": "anime.assets.archive.Source.remove",
     }[at]
 
     def die(*_: object, **__: object) -> None:

@@ -26,11 +26,11 @@ from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.models import WebhookDelivery
 from anime.db.repositories import (
+    AssetRow,
     DeliveryRepository,
     FileRepository,
     JobRepository,
     Lease,
-    NewFile,
 )
 from anime.db.session import Database
 from anime.schemas import GenerationRequest
@@ -225,7 +225,7 @@ async def test_a_message_arrives_signed_with_the_job_and_its_files(
     database: Database, peer: WebhookPeer
 ) -> None:
     job_id = await new_job(database, peer.url)
-    file = NewFile(
+    file = AssetRow(
         filename="雨.png",
         file_type="image",
         file_path="/library/雨.png",

@@ -179,9 +179,8 @@ class RunningStack:
             await asyncio.sleep(0.05)
 
     def _error(self, what: str) -> StackError:
-        return StackError(
-            f"`anime up` {what}.", f"Read {self.log_file}.", log_tail=log_tail(self.log_file)
-        )
+        tail = log_tail(self.log_file)
+        return StackError(f"`anime up` {what}: {tail}", f"Read {self.log_file}.", log_tail=tail)
 
 
 StackT = TypeVar("StackT", bound=RunningStack)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.automatic1111 import parameters_of
-from anime.core.sampling import LoraUse
+from anime.assets.metadata import LoraUse
+from anime.assets.metadata.automatic1111 import parameters_of
 
 SETTINGS = (
     "Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5.5, "

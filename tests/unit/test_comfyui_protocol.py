@@ -172,7 +172,7 @@ def test_outputs_of_every_shape_are_read_and_the_rest_passed_over() -> None:
         ("walk_00001.mp4", "gifs", True, "output"),
         ("rain_00001_.flac", "audio", False, "output"),
     ]
-    assert [file.is_temporary for file in entry.outputs] == [True, False, False, False]
+    assert [file.type == "temp" for file in entry.outputs] == [True, False, False, False]
     assert len(entry.saved) == 3
 
 
@@ -366,6 +366,18 @@ def test_a_file_that_is_listed_twice_is_one_file() -> None:
 
 def test_a_file_that_stands_alone_instead_of_in_a_list_is_read() -> None:
     assert [file.filename for file in outputs_of({"video": listed("a.mp4")}).saved] == ["a.mp4"]
+
+
+def test_a_file_is_found_however_deep_a_node_lists_it() -> None:
+    entry = outputs_of({"result": {"meshes": [{"preview": listed("a.glb")}], "n": 1}})
+    assert [(file.filename, file.key) for file in entry.saved] == [("a.glb", "result")]
+    assert entry.unkept == ()
+
+
+def test_only_what_is_called_output_is_one() -> None:
+    entry = outputs_of({"images": [listed("a.png", "input"), listed("b.png", "temp")]})
+    assert entry.saved == ()
+    assert entry.unkept == ("images of node 0 (input)", "images of node 0 (temporary)")
 
 
 def test_what_is_not_kept_is_told_by_node() -> None:

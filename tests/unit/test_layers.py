@@ -31,7 +31,7 @@ IMPURE = frozenset(
     }
 )
 IMPURE_CALLS = frozenset({"open", "input", "print", "now", "today", "utcnow", "uuid1", "uuid4"})
-CORE_MAY_IMPORT = ("anime.core", "anime.errors", "anime.schemas", "pydantic")
+CORE_MAY_IMPORT = ("anime.core", "anime.errors", "anime.schemas", "pydantic", "pydantic_core")
 FLOW_MAX_LINES = 25
 FLOWS_LEAVE_TO_TASKS = ("httpx", "sqlalchemy", "psycopg", "asyncpg", "redis", "websockets")
 

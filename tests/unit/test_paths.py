@@ -18,6 +18,7 @@ from anime.core.paths import (
     owner_of,
     safe_filename,
     slug_of,
+    slugs_of,
     thumbnail_path,
 )
 
@@ -126,6 +127,32 @@ def test_a_safe_filename_fits_any_file_system_and_is_safe_already(name: str) -> 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_become_plain_ones(name: str) -> None:
     assert not set(safe_filename(name)) & set('/\\:*?"<>|\x00')
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("con.png", "con_.png"),
+        ("AUX.tar.gz", "AUX_.tar.gz"),
+        ("nul", "nul_"),
+        ("Com1 .png", "Com1_.png"),
+        ("lpt².png", "lpt²_.png"),
+        ("conin$.png", "conin$_.png"),
+        ("a.", "a"),
+        ("a. .", "a"),
+        ("a.png ", "a.png"),
+        ("console.png", "console.png"),
+        ("com10.png", "com10.png"),
+    ],
+)
+def test_a_name_that_windows_cannot_open_is_changed(name: str, changed: str) -> None:
+    assert safe_filename(name) == changed
+
+
+def test_a_folder_of_a_project_can_be_opened_under_windows_and_found_by_its_former_slug() -> None:
+    assert slug_of("Con").startswith("con-")
+    assert slugs_of("CON") == (slug_of("CON"), "con")
+    assert slugs_of("Neon City") == ("neon-city",)
 
 
 def test_a_cut_filename_keeps_its_suffix() -> None:

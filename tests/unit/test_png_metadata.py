@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from anime.assets.metadata.embedded_texts import exif_texts
 from anime.core.ids import MAX_SEED
-from anime.core.png_metadata import FileStamp, exif_texts, png_texts, read_stamp, to_pnginfo
+from anime.core.png_metadata import FileStamp, png_texts, read_stamp, to_pnginfo
 
 STAMP = FileStamp(
     job_id=UUID("1b4e28ba-2fa1-4d2e-883f-0016d3cca427"),

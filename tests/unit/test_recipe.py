@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
+from anime.assets.metadata import LoraUse, Recipe, graph_in, recipe_of, recipe_of_graph
 from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED
 from anime.core.png_metadata import FileStamp
-from anime.core.recipe import Recipe, graph_in, recipe_of, recipe_of_graph
-from anime.core.sampling import LoraUse
 
 SHAPE = {
     *("prompt", "negative_prompt", "seed", "model", "loras", "sampler", "scheduler", "steps"),
@@ -180,7 +179,7 @@ def test_the_shape_is_the_same_whatever_is_known() -> None:
     assert set(recipe_of({}).metadata()) == SHAPE
     assert recipe_of({}) == Recipe()
     full = recipe_of({**texts_of(simple_graph()), "workflow": '{"nodes": []}'}).metadata()
-    assert set(full) == {*SHAPE, "graph", "editor_workflow"}
+    assert set(full) == {*SHAPE, "models", "samplers", "graph", "editor_workflow"}
 
 
 def test_the_file_knows_its_own_size_best() -> None:
@@ -191,7 +190,7 @@ def test_the_file_knows_its_own_size_best() -> None:
     assert (sound.width, sound.duration_seconds) == (512, 1.5)
 
 
-@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, True, 1.5, "7", None])
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, True, 1.5, "seven", None])
 def test_a_seed_that_cannot_be_is_none(seed: JsonValue) -> None:
     graph = simple_graph()
     graph["3"]["inputs"]["seed"] = seed

@@ -2,11 +2,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from anime.assets.metadata import Recipe
 from anime.assets.render_result import RenderResult
 from anime.comfyui.models import HistoryEntry, OutputFile
-from anime.core.recipe import Recipe
 from anime.schemas import GenerationRequest
 
+KSAMPLER = {
+    "seed": 7,
+    "steps": 4,
+    "cfg": 7,
+    "sampler_name": "euler",
+    "model": ["2", 0],
+    "positive": ["4", 0],
+}
 GRAPH = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "sd15"}},
     "2": {
@@ -15,14 +23,7 @@ GRAPH = {
     },
     "3": {
         "class_type": "KSampler",
-        "inputs": {
-            "seed": 7,
-            "steps": 4,
-            "cfg": 7,
-            "sampler_name": "euler",
-            "model": ["2", 0],
-            "positive": ["4", 0],
-        },
+        "inputs": KSAMPLER,
     },
     "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "snow, from a template"}},
 }
@@ -65,3 +66,15 @@ def test_of_several_nodes_that_save_one_may_be_the_take() -> None:
 def test_loras_keep_the_keys_they_had() -> None:
     lora = {"name": "ink", "strength": 0.5, "strength_model": 0.5, "strength_clip": None}
     assert TAKE.metadata()["loras"] == [lora]
+
+
+def test_each_node_of_a_take_has_a_recipe_of_its_own() -> None:
+    graph = {
+        **GRAPH,
+        "5": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+        "6": {"class_type": "KSampler", "inputs": {**KSAMPLER, "steps": 9}},
+        "7": {"class_type": "SaveImage", "inputs": {"images": ["6", 0]}},
+    }
+    take = replace(TAKE, graph=graph)
+    assert [take.made_by(node)["steps"] for node in ("5", "7")] == [4, 9]
+    assert "seed" not in take.made_by("5")  # it is as was asked for

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from anime.core.assets import Asset, KnownAsset
 from anime.core.ownership import Known, KnownJob, Sidecar
 from anime.core.paths import FileKind
 from anime.core.png_metadata import FileStamp
 from anime.core.sweep_plan import (
     Calendar,
-    Content,
     Duplicate,
     ImportCandidate,
-    KnownContent,
     Leave,
     Organise,
     Planner,
@@ -63,7 +62,7 @@ def seen(path: str = "x.png", *, size: int = 9, sidecar: Sidecar | None = None) 
     return ImportCandidate(sighting, path, sidecar)
 
 
-def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str = "") -> Content:
+def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str = "") -> Asset:
     stamp = job_id and FileStamp(
         job_id=job_id,
         prompt="a fox",
@@ -72,10 +71,10 @@ def content(sha256: str = "ab" * 32, *, job_id: UUID | None = None, project: str
         workflow_sha256="cd" * 32,
         project=project or None,
     )
-    return Content(sha256, "image/png", FileKind.IMAGES, 8, 8, 1, (1, 7), "{}", stamp or None)
+    return Asset(sha256, "image/png", FileKind.IMAGES, 8, 8, 1, (1, 7), "{}", stamp or None)
 
 
-def planner(kept: dict[str, KnownContent] | None = None) -> Planner:
+def planner(kept: dict[str, KnownAsset] | None = None) -> Planner:
     return Planner(Known(), kept or {}, CALENDAR)
 
 
@@ -98,14 +97,14 @@ def test_of_several_files_with_one_content_the_first_is_organised() -> None:
 def test_what_the_library_has_already_is_a_duplicate_unless_it_is_the_very_file() -> None:
     sha256, kept = (
         "ab" * 32,
-        KnownContent(5, "/library/a.png", source_path="old/a.png", inode=(1, 3)),
+        KnownAsset(5, "/library/a.png", source_path="old/a.png", inode=(1, 3)),
     )
     step = planner({sha256: kept}).step(seen(), content(sha256))
     assert isinstance(step, Duplicate)
     assert step.file_id == 5
-    linked = KnownContent(5, "/library/a.png", inode=(1, 7))
+    linked = KnownAsset(5, "/library/a.png", inode=(1, 7))
     assert isinstance(planner({sha256: linked}).step(seen(), content(sha256)), Remember)
-    recorded = KnownContent(5, "/library/a.png", source_path="x.png")
+    recorded = KnownAsset(5, "/library/a.png", source_path="x.png")
     assert isinstance(planner({sha256: recorded}).step(seen(), content(sha256)), Remember)
 
 
@@ -128,7 +127,7 @@ def test_files_of_a_live_job_are_left_to_it_and_those_of_a_dead_one_are_not() ->
 
 def test_what_a_job_has_recorded_is_remembered_without_being_read_if_its_size_is_the_same() -> None:
     path = f"jobs/{JOB}/1/x.png"
-    recorded = {(JOB, path): KnownContent(5, "/library/x.png", path, JOB, size_bytes=9)}
+    recorded = {(JOB, path): KnownAsset(5, "/library/x.png", path, JOB, size_bytes=9)}
     assert triage(seen(path), Known(), recorded) == Remember(seen(path), "/library/x.png", 5)
     assert triage(seen(path, size=10), Known(), recorded) is None
 

@@ -33,7 +33,8 @@ def draw_page(sheet: Sheet, shown: Sequence[SheetPicture], lettering: CaptionFon
         if picture is None:
             _draw_words(pen, cell, each.words, lettering)
         else:
-            page.paste(picture, cell.picture_at(picture.size))
+            mask = picture if picture.mode == "RGBA" else None
+            page.paste(picture, cell.picture_at(picture.size), mask)
         text, font = lettering.letter(cell.caption)
         text = "\n".join(_cut(line, font, cell.picture_size[0]) for line in text.split("\n"))
         pen.multiline_text(cell.caption_at, text, font=font, fill=INK, spacing=spacing)

@@ -3,13 +3,13 @@
 All of it blocks: call it in a thread.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Self
 
 from PIL import Image
 
+from anime.assets.store import draft_in, link_or_copy
 from anime.core.sheet_pages import page_path
 from anime.errors import InvalidRequest, StorageError
 
@@ -85,7 +85,8 @@ class SheetWriter:
                 if self._replaces:
                     self._draft(number).replace(place)
                 else:
-                    _place(self._draft(number), place)
+                    self._draft(number).chmod(0o644)
+                    link_or_copy(self._draft(number), place)
                     bound.append(place)
         except OSError as fault:
             for place in bound:
@@ -125,21 +126,7 @@ def replace_file(page: Image.Image, target: Path) -> None:
         OSError: the folder cannot take it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with draft_in(target.parent) as draft:
         page.save(draft, "PNG")
+        draft.chmod(0o644)
         draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _place(draft: Path, place: Path) -> None:
-    """Give the file its name without overwriting; where links are refused, by a copy."""
-    draft.chmod(0o644)
-    try:
-        os.link(draft, place)
-    except FileExistsError:
-        raise
-    except OSError:
-        with place.open("xb") as copy:
-            copy.write(draft.read_bytes())

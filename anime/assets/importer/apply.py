@@ -11,16 +11,16 @@ from pathlib import Path, PurePath
 from uuid import UUID
 
 from anime.assets.importer.place import ImportPlacer, is_same
-from anime.assets.importer.read import inode_of, name_of, path_of, with_fields
 from anime.assets.importer.report import Told
 from anime.assets.importer.walk import folder_key, look_again
-from anime.assets.provenance import Provenance, write_provenance
+from anime.assets.inspection.content import inode_of, name_of, path_of, with_fields
+from anime.assets.provenance import write_provenance
+from anime.core.assets import AssetRow, KnownAsset, Provenance
 from anime.core.ownership import Known
 from anime.core.paths import owner_of
 from anime.core.sweep_plan import (
     Calendar,
     Duplicate,
-    KnownContent,
     Leave,
     Mode,
     Organise,
@@ -33,7 +33,7 @@ from anime.core.sweep_plan import (
 from anime.db.advisory_lock import AdvisoryLock
 from anime.db.repositories.inventory import InventoryRepository
 from anime.db.repositories.projects import ProjectRepository
-from anime.db.repositories.sweeps import NewRow, SweepRepository, SweptLine
+from anime.db.repositories.sweeps import SweepRepository, SweptLine
 from anime.db.session import Database
 from anime.errors import StorageError
 
@@ -76,7 +76,7 @@ class ImportApplier:
         self._placer = ImportPlacer(library, mode)
         self._placing = asyncio.Lock()
 
-    async def kept_among(self, hashes: Collection[str]) -> dict[str, KnownContent]:
+    async def kept_among(self, hashes: Collection[str]) -> dict[str, KnownAsset]:
         """What the library has of those contents, by SHA-256, if the file is really there."""
         async with self._database.session_scope() as session:
             rows = await SweepRepository(session).kept(hashes)
@@ -195,11 +195,13 @@ class ImportApplier:
             row=self._row(step, done.where, projects) if isinstance(step, Organise) else None,
         )
 
-    def _row(self, step: Organise, where: str, projects: Mapping[str, UUID]) -> NewRow:
+    def _row(self, step: Organise, where: str, projects: Mapping[str, UUID]) -> AssetRow:
         content, owner = step.content, step.owner
-        return NewRow(
+        return AssetRow(
             filename=os.path.basename(where),  # noqa: PTH119  10,000 times
             file_path=where,
+            file_size=step.seen.sighting.size_bytes,
+            sha256=content.sha256,
             file_type=content.kind.file_type,
             media_type=content.media_type,
             source_path=storable(step.seen.path),
@@ -213,7 +215,7 @@ class ImportApplier:
         )
 
 
-def _present(rows: Mapping[str, Sequence[KnownContent]]) -> dict[str, KnownContent]:
+def _present(rows: Mapping[str, Sequence[KnownAsset]]) -> dict[str, KnownAsset]:
     """The first of each content's files that is there, and what it is on the disk."""
     present = {}
     for sha256, files in rows.items():

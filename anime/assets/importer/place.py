@@ -7,26 +7,29 @@ Doing it twice makes one file, as the same content at the target counts as place
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
-from anime.assets.importer.read import inode_of, name_of
 from anime.assets.importer.walk import size_and_time
+from anime.assets.inspection.content import inode_of, name_of
 from anime.assets.quarantine import (
     origin_of,
     record_beside,
     record_of_quarantined,
-    temporary_file,
     write_record,
 )
-from anime.assets.store import NO_LINKS, link_or_copy, sha256_of, storage_error, sync_folder
-from anime.core.paths import next_name
+from anime.assets.store import (
+    INCOMING,
+    copy_hashed,
+    draft_in,
+    link,
+    link_or_copy,
+    sha256_of,
+    storage_faults,
+    sync_folder,
+)
+from anime.core.paths import names_beside
 from anime.core.sweep_plan import ImportCandidate, Mode, Quarantine, Reason, ScannedFile
 from anime.errors import StorageError
-
-_NUMBERED = 32  # names with a number before one with a hash: of a thousand namesakes each is tried
-_CHUNK_BYTES = 1024 * 1024
 
 
 class ImportPlacer:
@@ -57,15 +60,13 @@ class ImportPlacer:
         folder = self._made.get(relative) or self._make(relative)
         self._touched.add(folder)
         mark = sha256 if aside is None else hashlib.sha256(aside.encode()).hexdigest()
-        try:
-            for name in names_for(wanted, mark):
+        with storage_faults(Path(folder)):
+            for name in names_beside(wanted, mark):
                 if aside is not None and record_beside(Path(folder, name)) not in {None, aside}:
                     continue  # of several empty files each comes back to where it was
                 placed = self._try(seen.sighting, f"{folder}/{name}", sha256)
                 if placed is not None:
                     return placed
-        except OSError as fault:
-            raise storage_error(fault, Path(folder)) from fault
         raise StorageError(
             f"{target} and every name like it is taken in the library.",
             "Look into that folder: nothing makes so many files of one name.",
@@ -80,10 +81,8 @@ class ImportPlacer:
         origin = origin_of(step.seen.sighting).hex()
         placed = self.place(step.seen, step.target, step.unusable.sha256, aside=origin)
         if not isinstance(placed, Reason):
-            try:
+            with storage_faults(Path(placed).parent):
                 write_record(self._root, record_of_quarantined(step, Path(placed)))
-            except OSError as fault:
-                raise storage_error(fault, Path(placed).parent) from fault
         return placed
 
     def sync(self) -> None:
@@ -94,19 +93,15 @@ class ImportPlacer:
         """
         while self._touched:
             folder = Path(self._touched.pop())
-            try:
+            with storage_faults(folder):
                 sync_folder(folder)
-            except OSError as fault:
-                raise storage_error(fault, folder) from fault
 
     def _make(self, relative: str) -> str:
         """The folder below the root, made if missing; never the root: a lost mount is an error."""
         path = PurePosixPath(relative)
-        try:
+        with storage_faults(self._root):
             for part in (*reversed(path.parents[:-1]), path):
                 (self._root / part).mkdir(exist_ok=True)
-        except OSError as fault:
-            raise storage_error(fault, self._root) from fault
         self._made[relative] = str(self._root / path)
         return self._made[relative]
 
@@ -114,7 +109,7 @@ class ImportPlacer:
         """The target, if the file is there now; None when another one is."""
         origin = name_of(source)
         try:
-            if self._mode is Mode.COPY or not _link(origin, target):
+            if self._mode is Mode.COPY or not link(origin, target):
                 return _copy(self._root, origin, Path(target), sha256)
         except FileExistsError:
             return target if is_same(target, origin, sha256) else None
@@ -129,60 +124,24 @@ class ImportPlacer:
         return Reason.GONE
 
 
-def names_for(name: str, sha256: str | None) -> Iterator[str]:
-    """The names to try in turn: that one, with a number, at last with part of the hash.
-
-    >>> list(names_for("a.png", "ab" * 32))[::32]
-    ['a.png', 'a-abababababab.png']
-    """
-    yield name
-    yield from (next_name(name, number) for number in range(2, _NUMBERED + 1))
-    path = PurePosixPath(name)
-    yield f"{path.stem}-{(sha256 or 'x')[:12]}{path.suffix}"
-
-
-def _link(origin: str, target: str) -> bool:
-    """Whether the file has the other name now; False where there are no links."""
-    try:
-        os.link(origin, target)
-    except FileExistsError:
-        raise
-    except OSError as fault:
-        if fault.errno in NO_LINKS:
-            return False
-        raise
-    return True
-
-
 def _copy(root: Path, origin: str, target: Path, sha256: str | None) -> str | Reason:
     """The target, copied whole and flushed; a reason when the source is not what was read."""
-    with temporary_file(root) as temporary:
+    with draft_in(root / INCOMING) as draft:
         try:
             source = os.open(origin, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return Reason.GONE
         except OSError:
             return Reason.UNREADABLE
-        with open(source, "rb") as content, temporary.open("wb") as copy:  # noqa: PTH123  a descriptor
-            found = _pour(content, copy)
+        with open(source, "rb") as content, draft.open("wb") as copied:  # noqa: PTH123  a descriptor
+            found = copy_hashed(content, copied)
             status = os.fstat(source)
         if sha256 is not None and found != sha256:
             return Reason.GONE
-        temporary.chmod(0o644)
-        os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-        link_or_copy(temporary, target)
+        draft.chmod(0o644)
+        os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
+        link_or_copy(draft, target)
     return str(target)
-
-
-def _pour(content: BinaryIO, copy: BinaryIO) -> str:
-    """The SHA-256 of what was copied, down to the disk."""
-    digest = hashlib.sha256()
-    while chunk := content.read(_CHUNK_BYTES):
-        digest.update(chunk)
-        copy.write(chunk)
-    copy.flush()
-    os.fsync(copy.fileno())
-    return digest.hexdigest()
 
 
 def is_same(target: str, origin: str, sha256: str | None) -> bool:

@@ -46,6 +46,7 @@ class SweepReport(BaseModel):
     dry_run: bool
     counts: dict[ImportOutcome, int] = Field(default_factory=dict)
     seen: int = Field(default=0, description="Files in the folder that may be media.")
+    passed_over: int = Field(default=0, description="Debris of shares and systems.")
     files: list[SweptFileReport] = Field(default_factory=list)
 
     @property
@@ -55,7 +56,9 @@ class SweepReport(BaseModel):
             f"{self.counts[each]:,} {_WORDS[each]}" for each in _WORDS if self.counts.get(each)
         ]
         begin = "Would be: " if self.dry_run else ""
-        return f"{begin}{', '.join(parts) or 'nothing new'} ({self.seen:,} files in {self.folder})"
+        beside = f", {self.passed_over:,} passed over" if self.passed_over else ""
+        done = ", ".join(parts) or "nothing new"
+        return f"{begin}{done} ({self.seen:,} files in {self.folder}{beside})"
 
 
 class SweepObserver(Protocol):

@@ -16,18 +16,20 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from anime.assets.importer.apply import AppliedBatch, ImportApplier
 from anime.assets.importer.prune import begin_pruning
-from anime.assets.importer.reader_pool import ReaderPool
 from anime.assets.importer.report import SweepObserver, SweepReport, SweepTally
 from anime.assets.importer.scan import ScanResult, find_new
 from anime.assets.importer.walk import look_again, sidecar_in
+from anime.assets.inspection.pool import InspectionPool
 from anime.assets.store import AssetStore
+from anime.core.assets import Asset
+from anime.core.debris import Debris
 from anime.core.ownership import Known
 from anime.core.sweep_plan import (
     Calendar,
-    Content,
     ImportCandidate,
     Leave,
     Looked,
@@ -44,12 +46,18 @@ from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 from anime.retry_policies import cancel_until_ended
 
+if TYPE_CHECKING:
+    from anime.settings import Settings
+
 _BATCH = 500  # files
 
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """What to sweep, and how. `show`: how many files the report lists."""
+    """What to sweep, and how.
+
+    `show`: how many files the report lists; `ignore`: patterns of further names to pass over.
+    """
 
     folder: Path
     zone: tzinfo
@@ -58,6 +66,20 @@ class SweepRequest:
     limit: int | None = None
     settle_seconds: float = 5.0
     show: int = 500
+    ignore: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls, settings: "Settings", folder: Path, **given: Any
+    ) -> "SweepRequest":  # of its fields
+        """As the settings have it, where nothing else is given; a mode of None is theirs."""
+        usual: dict[str, Any] = {
+            "zone": settings.zone,
+            "settle_seconds": settings.sweep_settle_seconds,
+            "ignore": settings.sweep_ignore,
+        }
+        mode = given.pop("mode", None) or settings.sweep_mode
+        return cls(folder.expanduser().absolute(), mode=mode, **(usual | given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +93,7 @@ class Batch:
     @property
     def hashes(self) -> set[str]:
         """The SHA-256 of each content among them."""
-        return {found.sha256 for _, found in self.looked if isinstance(found, Content)}
+        return {found.sha256 for _, found in self.looked if isinstance(found, Asset)}
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.looked)
@@ -133,15 +155,16 @@ class _Sweep:
             self._library,
             settle_seconds=self._order.settle_seconds,
             limit=self._order.limit,
+            debris=Debris(self._order.ignore),
             wanted=pruning.wanted,
         )
         if self._turn is not None:
             await self._turn.confirm()
             await pruning.prune_gone(finding.paths)
-        self._report.seen = finding.seen
+        self._report.seen, self._report.passed_over = finding.seen, finding.passed_over
         done = 0
         async with (
-            ReaderPool() as readers,
+            InspectionPool() as readers,
             aclosing(self._batches(finding, readers)) as batches,
             aclosing(self._finished(batches)) as finished,  # the first to be closed
         ):
@@ -177,7 +200,7 @@ class _Sweep:
             await _to_their_end([finishing for _, finishing in under_way])
 
     async def _batches(
-        self, finding: ScanResult, readers: ReaderPool
+        self, finding: ScanResult, readers: InspectionPool
     ) -> AsyncGenerator[Batch, None]:
         """The files, read; while one batch is worked on, the next is being read."""
         coming: asyncio.Task[Batch] | None = None
@@ -207,7 +230,7 @@ class _Sweep:
                 self._tally.add(Leave(self._seen(sighting), Reason.GROWING))
             yield rested
 
-    async def _look(self, sightings: Sequence[ScannedFile], readers: ReaderPool) -> Batch:
+    async def _look(self, sightings: Sequence[ScannedFile], readers: InspectionPool) -> Batch:
         """Read those of the files that have to be."""
         files = await asyncio.to_thread(self._all_seen, sightings)
         ids = {job_id for seen in files if (job_id := seen.claims.job()[0]) is not None}
@@ -230,7 +253,7 @@ class _Sweep:
 
     async def _known_to(self, looked: Sequence[Looked], known: Known) -> Known:
         """The same, with the jobs that only the files themselves name."""
-        stamps = [found.stamp for _, found in looked if isinstance(found, Content)]
+        stamps = [found.stamp for _, found in looked if isinstance(found, Asset)]
         ids = {stamp.job_id for stamp in stamps if stamp} - set(known.jobs)
         if not ids:
             return known

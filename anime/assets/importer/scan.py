@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anime.assets.importer.walk import Folder, is_rested, walk
+from anime.core.debris import Debris
 from anime.core.sweep_plan import ScannedFile
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
@@ -23,6 +24,7 @@ class ScanResult:
     wanted: Collection[bytes] = ()  # keys of folders whose paths are to be learned
     paths: dict[bytes, bytes] = field(default_factory=dict)  # of those that were met, by key
     seen: int = 0
+    passed_over: int = 0
     rested: list[ScannedFile] = field(default_factory=list)
     young: list[ScannedFile] = field(default_factory=list)
 
@@ -43,6 +45,7 @@ async def find_new(
     *,
     settle_seconds: float,
     limit: int | None,
+    debris: Debris,
     wanted: Collection[bytes] = (),
 ) -> ScanResult:
     """What is in the folder and not remembered, and where the wanted folders (by key) are.
@@ -52,7 +55,8 @@ async def find_new(
     """
     refuse_library(root, library)
     finding = ScanResult(wanted)
-    groups = _groups(walk(os.fsencode(root), without=os.fsencode(library.resolve())))
+    is_library = os.fsencode(library.resolve()).__eq__
+    groups = _groups(walk(os.fsencode(root), is_left_out=is_library, debris=debris))
     while (group := await asyncio.to_thread(_next, groups, root)) is not None:
         keyed = [(folder.key, folder) for folder in group]
         lines = [(key, *file) for key, folder in keyed for file in folder.files]
@@ -60,6 +64,7 @@ async def find_new(
             unknown = await SweepRepository(session).unknown_among(lines)
         paths = {key: folder.path for key, folder in keyed}
         finding.seen += len(lines)
+        finding.passed_over += sum(folder.passed_over for folder in group)
         for folder, name, size_bytes, mtime_ns in (lines[place] for place in unknown):
             sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
             rested = is_rested(sighting, settle_seconds)

@@ -8,9 +8,10 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from anime.core.debris import USUAL_DEBRIS, Debris
 from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
 from anime.core.sweep_plan import ScannedFile, is_candidate
 
@@ -22,10 +23,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder and files in it that may be media; of very many, some. `path` is absolute."""
+    """A folder and files in it that may be media; of very many, some. `path` is absolute.
+
+    `passed_over`: how many files and folders in it are debris.
+    """
 
     path: bytes
     files: Sequence[Listed]
+    passed_over: int = 0
 
     @property
     def key(self) -> bytes:
@@ -38,13 +43,19 @@ def folder_key(path: bytes) -> bytes:
     return hashlib.blake2b(path, digest_size=16).digest()
 
 
-def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
+def walk(
+    root: bytes,
+    *,
+    is_left_out: Callable[[bytes], bool],
+    is_wanted: Callable[[bytes], bool] = is_candidate,
+    debris: Debris = USUAL_DEBRIS,
+) -> Iterator[Folder]:
     """Every folder below the root, the root first; of many files, some at a time.
 
     Links are not followed.
 
-    `without` is left out with all below it. A folder that cannot be listed is logged and left
-    out, unless it is the root.
+    `is_left_out`, asked of a folder's path: whether it is, with all below it; `is_wanted`, of a
+    file's name. A folder that cannot be listed is logged and left out, unless it is the root.
 
     Raises:
         OSError: the root cannot be listed.
@@ -54,30 +65,35 @@ def walk(root: bytes, *, without: bytes) -> Iterator[Folder]:
         path = pending.pop()
         below: list[bytes] = []
         try:
-            yield from _list(path, below)
+            yield from _list(path, below, is_wanted, debris)
         except OSError as fault:
             if path == root:
                 raise
-            _log.warning("Not swept: %r: %s", os.fsdecode(path), fault.strerror)
+            _log.warning("Left out: %r: %s", os.fsdecode(path), fault.strerror)
             continue
-        pending.extend(sorted((each for each in below if each != without), reverse=True))
+        pending.extend(sorted((each for each in below if not is_left_out(each)), reverse=True))
 
 
-def _list(path: bytes, below: list[bytes]) -> Iterator[Folder]:
+def _list(
+    path: bytes, below: list[bytes], is_wanted: Callable[[bytes], bool], debris: Debris
+) -> Iterator[Folder]:
     """The folder's files, and with the last of them, in `below`, the folders in it."""
     files: list[Listed] = []
+    passed_over = 0
     with os.scandir(path) as entries:
         for entry in entries:
             name = entry.name
-            if entry.is_dir(follow_symlinks=False):
+            if name in debris:
+                passed_over += 1
+            elif entry.is_dir(follow_symlinks=False):
                 if not name.startswith(b"."):
                     below.append(entry.path)
-            elif is_candidate(name) and (found := _seen(entry)) is not None:
+            elif is_wanted(name) and (found := _seen(entry)) is not None:
                 files.append((name, *found))
                 if len(files) == FILES_AT_ONCE:
                     yield Folder(path, files)
                     files = []
-    yield Folder(path, files)
+    yield Folder(path, files, passed_over)
 
 
 def _seen(entry: "os.DirEntry[bytes]") -> tuple[int, int] | None:

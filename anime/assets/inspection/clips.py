@@ -1,7 +1,7 @@
 """Films and sound, through FFmpeg: taken apart, but for the beginning not decoded."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, TypeAlias
 
@@ -15,9 +15,9 @@ from PIL import Image
 
 from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.limits import decoding, refuse_too_large, unusable
+from anime.assets.metadata.embedded_texts import tag_texts
 from anime.core.paths import FileKind
-from anime.core.png_metadata import tag_texts
-from anime.errors import UnusableReason
+from anime.errors import UnusableFile, UnusableReason
 
 # The format is named, so that no other is tried: a playlist would open further files.
 _FORMATS = {
@@ -30,6 +30,8 @@ _FORMATS = {
     "audio/flac": "flac",
     "audio/mpeg": "mp3",
     "audio/wav": "wav",
+    "image/heic": "mov",
+    "image/x-exr": "exr_pipe",
 }
 _OPTIONS = {"max_streams": "16"}
 _SOUND_ONLY = {
@@ -40,13 +42,18 @@ _SOUND_ONLY = {
 }
 _WITH_PICTURES = {"audio/mp4": "video/mp4", "audio/ogg": "video/ogg"}
 _PATIENCE_SECONDS = 20.0  # for taking apart; what is not seen by then is believed
+_QUARTER_TURN = 90  # degrees
+_DECLARING = frozenset({"video/mp4", "audio/mp4", "video/quicktime", "audio/flac", "audio/wav"})
+_MP3_FRAME_BYTES = 1441  # the longest of layer III, with what lies before its data
 _SPARE_SECONDS = 0.5  # by which containers err about their length, beside a twentieth of it
 
 _Stream: TypeAlias = VideoStream | AudioStream
 
 
 def read_clip(stream: BinaryIO, name: str, media_type: str) -> MediaFacts:
-    """The facts of a film or sound.
+    """The facts of a film or sound: those of its first film, or else of its first sound.
+
+    Other streams may be shorter or longer, or hidden in part by an edit list: that is no damage.
 
     Raises:
         UnusableFile: it is cut short, damaged, forged or too large; `name` is in the message.
@@ -54,23 +61,55 @@ def read_clip(stream: BinaryIO, name: str, media_type: str) -> MediaFacts:
     """
     with decoding(name), open_clip(stream, media_type) as clip:
         film = film_of(clip)
-        streams: list[_Stream] = [*([film] if film else []), *clip.streams.audio]
-        if not streams:
+        main = film or next(iter(clip.streams.audio), None)
+        if main is None:
             raise unusable(UnusableReason.NOT_MEDIA, f"{name} has neither pictures nor sound.")
         if film:
             refuse_too_large(name, film.width, film.height)
-        seen = _take_apart(clip, streams)
-        _refuse_incomplete(clip, streams, seen, name)
+        is_declared = _declares_length(stream, media_type)
+        seen = _take_apart(clip, main)
+        declared = _declared_seconds(main) if is_declared else None
+        _refuse_incomplete(seen, declared, name)
         changed = _WITH_PICTURES if film else _SOUND_ONLY
+        width, height = (film.width, film.height) if film else (None, None)
+        if seen.is_turned:
+            width, height = height, width
         return MediaFacts(
             media_type=changed.get(media_type, media_type),
             kind=FileKind.VIDEOS if film else FileKind.AUDIO,
-            width=film.width if film else None,
-            height=film.height if film else None,
+            width=width,
+            height=height,
             frames=seen.frames_of(film) if film else None,
-            duration_seconds=_declared_seconds(clip) or seen.seconds,
+            duration_seconds=declared or seen.length,
             texts=tag_texts(_tags(clip)),
         )
+
+
+def read_still(stream: BinaryIO, name: str, media_type: str) -> MediaFacts:
+    """The facts of a HEIF picture or an EXR.
+
+    The size is left open where the picture lies in tiles, as those of telephones do.
+
+    Raises:
+        UnusableFile: FFmpeg, as it is built here, cannot decode it, so nothing of it is known.
+        OSError: the disk fails.
+    """
+    try:
+        with decoding(name), open_clip(stream, media_type) as clip:
+            refuse_too_large(name, clip.streams.video[0].width, clip.streams.video[0].height)
+            frame = next(clip.decode(video=0))
+            is_tiled = len(clip.streams.video) > 1
+    except UnusableFile as fault:
+        if fault.reason is UnusableReason.TOO_LARGE:
+            raise
+        raise unusable(UnusableReason.NOT_MEDIA, f"{name} cannot be decoded here.") from fault
+    return MediaFacts(
+        media_type=media_type,
+        kind=FileKind.IMAGES,
+        width=None if is_tiled else frame.width,
+        height=None if is_tiled else frame.height,
+        frames=1,
+    )
 
 
 @contextmanager
@@ -115,44 +154,47 @@ def first_picture(stream: BinaryIO, name: str, media_type: str) -> Image.Image:
         refuse_too_large(name, film.width, film.height)
         for frame in clip.decode(film):
             shown: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV has none
-            return shown
+            return shown.rotate(frame.rotation, expand=True) if frame.rotation else shown
     raise unusable(UnusableReason.UNDECODABLE, f"{name} has no picture that can be decoded.")
 
 
 class _Seen:
-    """What taking a clip apart has shown so far."""
+    """What taking a stream apart has shown so far; what an edit list hides does not count."""
 
     def __init__(self) -> None:
         self.is_whole = False
-        self.seconds = 0.0
-        self._packets: dict[int, int] = {}
-        self._decoded: set[int] = set()
+        self.is_decoded = False
+        self.is_turned = False
+        self._shown = 0
+        self._begin: float | None = None
+        self._end = 0.0
+
+    @property
+    def length(self) -> float | None:
+        """Seconds that are shown; None where the end was not seen."""
+        return self._end - (self._begin or 0.0) if self.is_whole else None
 
     def add(self, packet: "Packet[Stream]") -> None:
-        """Take note of a packet, decoding until its stream has given something."""
-        if packet.stream_index not in self._decoded and packet.decode():
-            self._decoded.add(packet.stream_index)
-        if not packet.size:  # the end of a stream
+        """Count a packet, and decode until something has come out."""
+        if not self.is_decoded and (frames := packet.decode()):
+            self.is_decoded = True
+            self.is_turned = getattr(frames[0], "rotation", 0) % 180 == _QUARTER_TURN
+        if not packet.size or packet.is_discard:  # the end of the stream, or hidden
             return
-        self._packets[packet.stream_index] = self.packets_of(packet.stream_index) + 1
+        self._shown += 1
         if packet.pts is not None:
-            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self.seconds = max(self.seconds, end)
-
-    def packets_of(self, stream_index: int) -> int:
-        return self._packets.get(stream_index, 0)
-
-    def has_decoded(self, stream: _Stream) -> bool:
-        return stream.index in self._decoded
+            begin = float(packet.pts * packet.time_base)
+            self._begin = begin if self._begin is None else min(self._begin, begin)
+            self._end = max(self._end, begin + float((packet.duration or 0) * packet.time_base))
 
     def frames_of(self, film: VideoStream) -> int:
         """The pictures there are; what the film says of itself where not all were seen."""
-        return self.packets_of(film.index) if self.is_whole else film.frames
+        return self._shown if self.is_whole else film.frames
 
 
-def _take_apart(clip: InputContainer, streams: Sequence[_Stream]) -> _Seen:
+def _take_apart(clip: InputContainer, main: _Stream) -> _Seen:
     seen, give_up_at = _Seen(), time.monotonic() + _PATIENCE_SECONDS
-    for packet in clip.demux(*streams):
+    for packet in clip.demux(main):
         seen.add(packet)
         if time.monotonic() > give_up_at:
             return seen
@@ -160,25 +202,38 @@ def _take_apart(clip: InputContainer, streams: Sequence[_Stream]) -> _Seen:
     return seen
 
 
-def _refuse_incomplete(
-    clip: InputContainer, streams: Sequence[_Stream], seen: _Seen, name: str
-) -> None:
+def _refuse_incomplete(seen: _Seen, declared: float | None, name: str) -> None:
     """Make sure that as much is there as the container says.
 
     Raises:
         UnusableFile: it ends too early, or not even its beginning can be decoded.
     """
-    if not all(seen.has_decoded(stream) for stream in streams):
+    if not seen.is_decoded:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} has a stream without content.")
-    if not seen.is_whole:
-        return
-    is_short = seen.seconds < 0.95 * (_declared_seconds(clip) or 0.0) - _SPARE_SECONDS
-    if is_short or any(seen.packets_of(stream.index) < stream.frames for stream in streams):
+    if (seen.length or 0.0) < 0.95 * (declared or 0.0) - _SPARE_SECONDS and seen.is_whole:
         raise unusable(UnusableReason.TRUNCATED, f"{name} ends before it should.")
 
 
-def _declared_seconds(clip: InputContainer) -> float | None:
-    return clip.duration / av.time_base if clip.duration else None
+def _declares_length(stream: BinaryIO, media_type: str) -> bool:
+    """Whether the container says how long its streams are, rather than FFmpeg guessing it.
+
+    An MP3 says so in its first frame, if its encoder knew (Xing, Info or VBRI header). FFmpeg's
+    guess for one that does not goes by the bit rate of the beginning, and is off by much.
+    """
+    if media_type != "audio/mpeg":
+        return media_type in _DECLARING
+    at = stream.tell()
+    stream.seek(0)
+    head = stream.read(10)
+    size = int("".join(f"{byte & 0x7F:07b}" for byte in head[6:10]), 2) + 10  # of the ID3 tag
+    stream.seek(size if head.startswith(b"ID3") else 0)
+    first_frame = stream.read(_MP3_FRAME_BYTES)
+    stream.seek(at)
+    return any(name in first_frame for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _declared_seconds(main: _Stream) -> float | None:
+    return float(main.duration * main.time_base) if main.duration and main.time_base else None
 
 
 def _tags(clip: InputContainer) -> dict[str, str]:

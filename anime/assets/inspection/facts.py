@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from anime.assets.metadata import Recipe, SavedFile, recipe_of
 from anime.core.paths import FileKind
-from anime.core.recipe import Recipe, recipe_of
+
+SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +28,11 @@ class Inspection(MediaFacts):
 
     sha256: str
     size_bytes: int
+    name: str = ""  # of the file, without its folder
 
     def recipe(self) -> Recipe:
         """How it was made, as far as it says so, with the size and length it really has."""
-        return recipe_of(self.texts).seen_in_file(
+        return recipe_of(self.texts, SavedFile(self.name, self.kind)).seen_in_file(
             width=self.width,
             height=self.height,
             frames=self.frames,

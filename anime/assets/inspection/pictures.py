@@ -1,11 +1,11 @@
-"""Pictures that Pillow decodes: JPEG, WEBP, GIF and AVIF."""
+"""Pictures that Pillow decodes: JPEG, WEBP, GIF, AVIF, TIFF and BMP."""
 
 from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import ExifTags, Image
 
-from anime.assets.inspection.facts import MediaFacts
+from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import (
     MAX_FRAMES,
     MAX_PICTURE_BYTES,
@@ -13,8 +13,9 @@ from anime.assets.inspection.limits import (
     refuse_too_large,
     unusable,
 )
+from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, xmp_texts
+from anime.assets.metadata.novelai import texts_in_alpha
 from anime.core.paths import FileKind
-from anime.core.png_metadata import USER_COMMENT, exif_texts
 from anime.errors import UnusableReason
 
 _FORMATS = {
@@ -22,6 +23,8 @@ _FORMATS = {
     "image/webp": "WEBP",
     "image/gif": "GIF",
     "image/avif": "AVIF",
+    "image/tiff": "TIFF",
+    "image/bmp": "BMP",
 }
 _DECODED_PIXELS = 2**30  # of all frames together: a few seconds; the rest are only counted
 _MILLISECONDS = 1000
@@ -47,15 +50,21 @@ def read_picture(stream: BinaryIO, name: str, media_type: str, *, size: int) -> 
 
 def _decoded(picture: Image.Image, name: str, media_type: str) -> MediaFacts:
     refuse_too_large(name, *picture.size)
-    texts = _texts(picture)
+    texts, orientation = picture_texts(picture), orientation_of(picture)
     frames, milliseconds = _play(picture, name)
-    is_animation = frames > 1
+    if not texts and media_type == "image/webp" and picture.mode == "RGBA" and frames == 1:
+        texts = texts_in_alpha(picture.getchannel("A").tobytes(), *picture.size)
+    # Pages of a TIFF are no frames.
+    is_animation = frames > 1 and media_type != "image/tiff"
+    width, height = picture.size
+    if orientation in SIDEWAYS:
+        width, height = height, width
     return MediaFacts(
         media_type=media_type,
         kind=FileKind.VIDEOS if is_animation else FileKind.IMAGES,
-        width=picture.width,
-        height=picture.height,
-        frames=frames,
+        width=width,
+        height=height,
+        frames=frames if is_animation else 1,
         duration_seconds=milliseconds / _MILLISECONDS if is_animation else None,
         texts=texts,
     )
@@ -76,10 +85,22 @@ def _play(picture: Image.Image, name: str) -> tuple[int, float]:
     raise unusable(UnusableReason.TOO_LARGE, f"{name} has over {MAX_FRAMES} frames.")
 
 
-def _texts(picture: Image.Image) -> dict[str, str]:
-    """The texts in its EXIF; none where that is broken, as the picture may be whole."""
+def orientation_of(picture: Image.Image) -> int:
+    """How the picture is to be turned to be shown, as EXIF has it; 1 is not at all."""
     with suppress(Exception):  # Pillow's reader of EXIF raises whatever it trips over
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def picture_texts(picture: Image.Image) -> dict[str, str]:
+    """The texts in its EXIF, XMP and comments; none of those that are broken."""
+    texts: dict[str, str] = {}
+    with suppress(Exception):  # as above; the picture may be whole
         exif = picture.getexif()
-        comment = exif.get_ifd(ExifTags.IFD.Exif).get(USER_COMMENT)
-        return exif_texts({**exif, USER_COMMENT: comment})
-    return {}
+        texts = exif_texts({**exif, **exif.get_ifd(ExifTags.IFD.Exif)})
+    for name in ("xmp", "XML:com.adobe.xmp", "comment"):
+        value = picture.info.get(name)
+        with suppress(Exception):
+            found = xmp_texts(value) if name != "comment" else comment_texts(value)
+            texts = {**found, **texts}
+    return texts

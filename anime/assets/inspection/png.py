@@ -8,11 +8,14 @@ Source: PNG specification, third edition.
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from anime.assets.inspection.facts import MediaFacts
+from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import MAX_FRAMES, refuse_too_large, unusable
+from anime.assets.metadata.embedded_texts import exif_texts, xmp_texts
+from anime.assets.metadata.novelai import texts_in_alpha
 from anime.core.paths import FileKind
 from anime.core.png_metadata import MAX_TEXT_BYTES, PNG_SIGNATURE, PngTexts
 from anime.errors import UnusableReason
@@ -31,7 +34,10 @@ _BIT_DEPTHS = {
     4: {8, 16},
     6: {8, 16},
 }  # by colour type
+_RGBA = 6
+_MAX_HIDING_PIXELS = 16 * 1024 * 1024  # of a picture that is decoded for the texts in its alpha
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"comf"})
+_EXIF, _XMP = b"eXIf", "XML:com.adobe.xmp"
 _SHORT = frozenset({b"IHDR", b"acTL", b"fcTL"})
 
 
@@ -45,18 +51,28 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
     """
     stream.read(len(PNG_SIGNATURE))
     chunks = _Chunks(stream, name)
-    width, height = _size(chunks, name)
-    texts, animation, has_pixels = PngTexts(), _Animation(), False
+    width, height, has_alpha = _size(chunks, name)
+    texts, animation, exif, has_pixels = PngTexts(), _Animation(), b"", False
     for kind, body in chunks:
         if kind == b"IDAT":
             has_pixels = True
         elif kind in _TEXTS:
             texts.add(kind, body)
+        elif kind == _EXIF:
+            exif = exif or body
         else:
             animation.add(kind, body)
     if not has_pixels:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without pixels.")
     animation.refuse_endless(name)
+    found, orientation = texts.found, 1
+    if exif or _XMP in found:
+        further, orientation = _further_texts(exif, found.pop(_XMP, ""))
+        found = {**further, **found}
+    if not found and has_alpha and width * height <= _MAX_HIDING_PIXELS and not animation.plays:
+        found = _hidden_texts(stream, width, height)
+    if orientation in SIDEWAYS:
+        width, height = height, width
     return MediaFacts(
         media_type="image/apng" if animation.plays else "image/png",
         kind=FileKind.VIDEOS if animation.plays else FileKind.IMAGES,
@@ -64,12 +80,35 @@ def read_png(stream: BinaryIO, name: str) -> MediaFacts:
         height=height,
         frames=animation.frames if animation.plays else 1,
         duration_seconds=animation.seconds if animation.plays else None,
-        texts=texts.found,
+        texts=found,
     )
 
 
-def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
-    """Width and height by a header that holds up."""
+def _hidden_texts(stream: BinaryIO, width: int, height: int) -> dict[str, str]:
+    """The texts in the alpha channel of a picture that has no others."""
+    from PIL import Image
+
+    stream.seek(0)
+    with suppress(Exception), Image.open(stream, formats=("PNG",)) as picture:
+        return texts_in_alpha(picture.getchannel("A").tobytes(), width, height)
+    return {}
+
+
+def _further_texts(exif: bytes, xmp: str) -> tuple[dict[str, str], int]:
+    """The texts of EXIF and XMP, of the few PNGs that have them, and the EXIF orientation."""
+    from PIL import ExifTags, Image
+
+    found, orientation = xmp_texts(xmp), 1
+    with suppress(Exception):  # Pillow's reader of EXIF raises whatever it trips over
+        tags = Image.Exif()
+        tags.load(exif)
+        orientation = int(tags.get(ExifTags.Base.Orientation, 1))
+        found |= exif_texts({**tags, **tags.get_ifd(ExifTags.IFD.Exif)})
+    return found, orientation
+
+
+def _size(chunks: "_Chunks", name: str) -> tuple[int, int, bool]:
+    """Width, height and whether there is an alpha channel, by a header that holds up."""
     kind, body = next(iter(chunks), (b"", b""))
     if kind != b"IHDR" or len(body) != _HEADER.size:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} is a PNG without a header.")
@@ -78,7 +117,7 @@ def _size(chunks: "_Chunks", name: str) -> tuple[int, int]:
     known = depth in _BIT_DEPTHS.get(colour, ()) and interlace in {0, 1}
     if not known or compression or filtering:
         raise unusable(UnusableReason.UNDECODABLE, f"{name} has a PNG header that means nothing.")
-    return width, height
+    return width, height, colour == _RGBA
 
 
 @dataclass(slots=True)
@@ -136,7 +175,7 @@ class _Chunks:
 
     def _wanted(self, kind: bytes, length: int) -> bytes:
         """The body of a chunk worth reading; else nothing. Both are checked."""
-        is_text = kind in _TEXTS and length <= MAX_TEXT_BYTES
+        is_text = (kind in _TEXTS or kind == _EXIF) and length <= MAX_TEXT_BYTES
         is_wanted = is_text or (kind in _SHORT and length <= _HEADER.size + _FRAME.size)
         checksum, left, body = zlib.crc32(kind), length, b""
         while left:

@@ -5,11 +5,12 @@ import os
 import stat
 from dataclasses import fields
 from io import BufferedReader, BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from anime.assets.inspection.container_length import refuse_cut_short
 from anime.assets.inspection.facts import Inspection, MediaFacts
+from anime.assets.inspection.glb import read_glb
 from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.png import read_png
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
@@ -17,6 +18,7 @@ from anime.errors import StorageError, UnusableReason
 
 _IN_MEMORY_BYTES = 16 * 1024 * 1024  # larger files are hashed in passing, and not held
 _BLOCK_BYTES = 1024 * 1024
+_STILLS_FOR_FFMPEG = frozenset({"image/heic", "image/x-exr"})  # Pillow does not read them
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe without a writer would block
 _FACTS = tuple(field.name for field in fields(MediaFacts))
 
@@ -55,6 +57,7 @@ def _examine(stream: BufferedReader, name: str) -> Inspection:
     return Inspection(
         sha256=sha256,
         size_bytes=before.st_size,
+        name=PurePath(name).name,
         **{field: getattr(facts, field) for field in _FACTS},
     )
 
@@ -85,12 +88,16 @@ def _facts(content: BinaryIO, size: int, name: str) -> MediaFacts:
     if media_type == "image/png":
         return read_png(content, name)
     refuse_cut_short(content, size, name, media_type)
-    if media_type.startswith("image/"):
+    if media_type == "model/gltf-binary":
+        return read_glb(content, name, size=size)
+    if media_type.startswith("image/") and media_type not in _STILLS_FOR_FFMPEG:
         from anime.assets.inspection.pictures import read_picture
 
         return read_picture(content, name, media_type, size=size)
-    from anime.assets.inspection.clips import (
-        read_clip,  # FFmpeg is large: only where there is a clip
+    from anime.assets.inspection.clips import (  # FFmpeg is large: only where there is a clip
+        read_clip,
+        read_still,
     )
 
-    return read_clip(content, name, media_type)
+    read = read_still if media_type in _STILLS_FOR_FFMPEG else read_clip
+    return read(content, name, media_type)

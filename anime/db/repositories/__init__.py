@@ -1,5 +1,6 @@
 """All SQL. A repository works in the transaction it is given and never commits."""
 
+from anime.core.assets import AssetRow, KnownAsset
 from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.deliveries import Delivery, DeliveryRepository
 from anime.db.repositories.dispatches import (
@@ -10,14 +11,8 @@ from anime.db.repositories.dispatches import (
 )
 from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
-from anime.db.repositories.files import FileRepository, NewFile
-from anime.db.repositories.inventory import (
-    Added,
-    EndedJob,
-    FileRow,
-    InventoryRepository,
-    Recovered,
-)
+from anime.db.repositories.files import FileRepository
+from anime.db.repositories.inventory import Added, EndedJob, InventoryRepository, Recovered
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
@@ -31,6 +26,7 @@ from anime.db.repositories.timeline import TimelineRepository
 
 __all__ = [
     "Added",
+    "AssetRow",
     "BatchLife",
     "CharacterRepository",
     "Delivery",
@@ -41,14 +37,13 @@ __all__ = [
     "FilePage",
     "FileQuery",
     "FileRepository",
-    "FileRow",
     "FileSearch",
     "InventoryRepository",
     "JobList",
     "JobQuery",
     "JobRepository",
+    "KnownAsset",
     "Lease",
-    "NewFile",
     "NewJob",
     "PauseRepository",
     "ProjectKey",

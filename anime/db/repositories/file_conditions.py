@@ -27,9 +27,9 @@ from anime.db.repositories.file_query import FileQuery, Position, phrases_of
 
 WALKED_FILES = 1000  # a page of 50 where one in twenty fits; some milliseconds
 # Each has an index in the order of time. The rarer a value tends to be, the earlier.
-_LEADING = ("job_id", "seed", "project_id", "character", "model", "kind")
-_IN_LOWER_CASE = ("kind", "state", "character", "model")
-_TAGGED = {"project_id": "project"} | {name: name for name in _IN_LOWER_CASE}
+_LEADING = ("job_id", "seed", "project_id", "character", "kind")
+_IN_LOWER_CASE = ("kind", "state", "character")
+_TAGGED = {"project_id": "project", "model": "model"} | {name: name for name in _IN_LOWER_CASE}
 
 _Searched = type[SearchableFile] | AliasedClass[SearchableFile]
 _functions = getattr(func, SCHEMA)
@@ -105,7 +105,9 @@ class FileConditions:
             yield tuple_(created_at, searched.file_id) < tuple_(*map(literal, after))
 
     def _has(self, searched: _Searched, name: str) -> ColumnElement[bool]:
-        """That the column has the value asked for."""
+        """That the file has the value asked for; of a model, under any spelling."""
+        if name == "model":
+            return searched.terms.op("@@")(cast(_quoted(self._term(name)), TSQUERY))
         value = literal(self._values[name])
         column: ColumnElement[Any] = getattr(searched, name)  # of any type, as its value
         return column == (func.lower(value) if name in _IN_LOWER_CASE else value)
@@ -133,11 +135,24 @@ class FileConditions:
 
     def _tags_of(self, span: _Span) -> Iterator[_Terms]:
         """What the index says of the columns."""
-        for name, tag in _TAGGED.items():
+        for name in _TAGGED:
             if name in self._values:
-                quoted = f"{tag}:{self._values[name]}".replace("\\", "\\\\").replace("'", "''")
-                of_span = literal("'") + cast(span, Text) + func.lower(f"/{quoted}'")
-                yield cast(of_span, TSQUERY)
+                of_span = cast(span, Text) + literal("/") + self._term(name)
+                yield cast(_quoted(of_span), TSQUERY)
+
+    def _term(self, name: str) -> ColumnElement[str]:
+        """The term of a column's value, as `make_searchable` writes it."""
+        value = literal(str(self._values[name]))
+        if name == "model":
+            key: ColumnElement[str] = _functions.model_key(value, type_=Text)
+            return literal("model:") + key
+        return literal(f"{_TAGGED[name]}:") + func.lower(value)
+
+
+def _quoted(term: ColumnElement[str]) -> ColumnElement[str]:
+    """The term as it stands in a tsquery."""
+    escaped = func.replace(func.replace(term, "\\", "\\\\"), "'", "''")
+    return literal("'") + escaped + literal("'")
 
 
 def _places(searched: _Searched) -> _Places:

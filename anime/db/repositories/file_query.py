@@ -25,10 +25,10 @@ class FileQuery(BaseModel):
     since: AwareDatetime | None = Field(default=None, description="Made at this moment or later.")
     until: AwareDatetime | None = Field(default=None, description="Made before this moment.")
     text: SearchText | None = Field(
-        default=None, description="Words that all stand in the prompt; `word*` is its beginning."
+        default=None, description="Words that all stand in the texts; `word*` is a beginning."
     )
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
-    model: GivenName | None = Field(default=None, description="Checkpoint, in any case.")
+    model: GivenName | None = Field(default=None, description="Model in any spelling, or its hash.")
     state: StateWord | None = Field(default=None, description="Such as present or missing.")
 
 

@@ -1,15 +1,16 @@
 """The files of the library."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.assets import AssetRow
 from anime.db.models import AnimeFile
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -18,30 +19,7 @@ from anime.schemas import FileRecord
 _KEPT_ON_REPEAT = frozenset({"id", "job_id", "source_path", "created_at", "state"})
 
 
-class NewFile(BaseModel):
-    """A file that is in the library and is to be recorded."""
-
-    model_config = ConfigDict(frozen=True)
-
-    filename: str
-    file_type: str = Field(description="Kind: image, video or audio.")
-    file_path: str = Field(description="Absolute path in the library.")
-    file_size: int = Field(ge=0, description="Bytes.")
-    project_id: UUID | None = None
-    job_id: UUID | None = None
-    source_path: str | None = Field(
-        default=None,
-        description="Sub-folder and name in ComfyUI's output; with job_id, the file's identity.",
-    )
-    sha256: str | None = None
-    media_type: str | None = None
-    width: int | None = Field(default=None, description="Pixels.")
-    height: int | None = Field(default=None, description="Pixels.")
-    frames: int | None = Field(default=None, description="More than 1 for an animation.")
-    thumbnail_path: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)  # JSON of the producer
-    created_at: AwareDatetime | None = Field(default=None, description="Now, if left out.")
-    organized_at: AwareDatetime | None = Field(default=None, description="Now, if left out.")
+_COLUMNS = tuple(field.name for field in fields(AssetRow))
 
 
 class FileRepository:
@@ -50,7 +28,7 @@ class FileRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def record(self, files: Sequence[NewFile]) -> list[FileRecord]:
+    async def record(self, files: Sequence[AssetRow]) -> list[FileRecord]:
         """The files' rows, in the order they were first written in.
 
         Doing it twice is harmless: a file of the same job and source keeps its row and id,
@@ -101,7 +79,7 @@ class FileRepository:
         return [record_of(row) for row in rows]
 
 
-def _latest(files: Sequence[NewFile]) -> Iterable[NewFile]:
+def _latest(files: Sequence[AssetRow]) -> Iterable[AssetRow]:
     """The files, without earlier mentions of the same one: an upsert may meet a row once."""
     identities = (
         (file.job_id, file.source_path) if file.job_id and file.source_path else number
@@ -110,10 +88,10 @@ def _latest(files: Sequence[NewFile]) -> Iterable[NewFile]:
     return dict(zip(identities, files, strict=True)).values()
 
 
-def row_of(file: NewFile, now: datetime) -> dict[str, Any]:  # values of any column
+def row_of(file: AssetRow, now: datetime) -> dict[str, Any]:  # values of any column
     """The file's values by attribute of AnimeFile; it was made and came in now, if none says."""
-    values = file.model_dump(exclude={"metadata"})
-    values["details"] = file.metadata
+    values: dict[str, Any] = {name: getattr(file, name) for name in _COLUMNS}
+    values["details"] = values.pop("metadata")
     values["created_at"] = file.created_at or now
     values["organized_at"] = file.organized_at or now
     return values

@@ -1,7 +1,7 @@
 """The record held against the library: which files have rows, which rows have lost their file."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,25 +12,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
+from anime.core.assets import AssetRow, KnownAsset
 from anime.core.job_status import JobStatus
 from anime.core.paths import FileState, composed, slug_of
 from anime.db.models import AnimeFile, ProductionJob, Project, SearchableFile
 from anime.db.repositories.bulk import insert_missing, is_among
-from anime.db.repositories.files import NewFile, row_of
+from anime.db.repositories.files import row_of
 from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import GenerationType
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """What a row says of where its file lies and what is in it."""
-
-    id: int
-    path: str
-    size_bytes: int | None
-    sha256: str | None
-    state: str
-    organized_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class EndedJob:
 class Recovered:
     """A file that has no row, with its project (a name) and job, whether they have rows or not."""
 
-    file: NewFile
+    file: AssetRow
     project: str | None
     job: EndedJob | None
 
@@ -86,23 +75,25 @@ class InventoryRepository:
         )
         return {path for path in rows if path is not None}
 
-    async def rows_of_content(self, sha256s: Collection[str]) -> list[FileRow]:
+    async def rows_of_content(self, sha256s: Collection[str]) -> list[KnownAsset]:
         """The rows of files with one of those contents, the oldest first."""
         return await self._rows(_rows().where(is_among(AnimeFile.sha256, sha256s)))
 
-    async def rows_after(self, file_id: int, *, limit: int) -> list[FileRow]:
-        """The next rows by id, of files that should lie somewhere."""
+    async def rows_after(
+        self, file_id: int, *, limit: int, states: Collection[FileState] = tuple(FileState)
+    ) -> list[KnownAsset]:
+        """The next rows by id, of files that should lie somewhere; of those in a state."""
         return await self._rows(
             _rows()
             .where(
                 AnimeFile.id > file_id,
                 AnimeFile.file_path.is_not(None),
-                AnimeFile.state.in_(list(FileState)),
+                AnimeFile.state.in_(list(states)),
             )
             .limit(limit)
         )
 
-    async def missing_of_sizes(self, sizes: Collection[int]) -> list[FileRow]:
+    async def missing_of_sizes(self, sizes: Collection[int]) -> list[KnownAsset]:
         """The rows of missing files of one of those sizes (bytes) whose content is known."""
         return await self._rows(
             _rows()
@@ -138,9 +129,7 @@ class InventoryRepository:
         ids = await self._project_ids(recovered, creates=True)
         jobs = await self._add_jobs(recovered, ids)
         rows = [
-            row_of(
-                each.file.model_copy(update={"project_id": _id_in(ids, each)}), datetime.now(UTC)
-            )
+            row_of(replace(each.file, project_id=_id_in(ids, each)), datetime.now(UTC))
             for each in recovered
         ]
         written = await self._add_files(rows)
@@ -181,11 +170,17 @@ class InventoryRepository:
         """The paths of those that had no row."""
         return set(await insert_missing(self._session, AnimeFile, rows, returning="file_path"))
 
-    async def _rows(self, statement: Select[Any]) -> list[FileRow]:  # of AnimeFile
+    async def _rows(self, statement: Select[Any]) -> list[KnownAsset]:  # of AnimeFile
         rows: Iterable[AnimeFile] = await self._session.scalars(statement.order_by(AnimeFile.id))
         return [
-            FileRow(
-                row.id, row.file_path or "", row.file_size, row.sha256, row.state, row.organized_at
+            KnownAsset(
+                id=row.id,
+                path=row.file_path or "",
+                source_path=row.source_path,
+                size_bytes=row.file_size,
+                sha256=row.sha256,
+                state=row.state,
+                organized_at=row.organized_at,
             )
             for row in rows
         ]

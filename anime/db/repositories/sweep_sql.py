@@ -31,6 +31,14 @@ SOME_LINES = f"""
     LIMIT %b
 """.encode()  # noqa: S608
 
+# Sources that were to stay, of the files with those ids; there is no index, as it is seldom asked.
+SOURCES_OF = f"""
+    SELECT swept.file_id, folder.path, swept.name
+    FROM {SCHEMA}.swept_files AS swept
+    JOIN {SCHEMA}.swept_folders AS folder ON folder.key = swept.folder
+    WHERE swept.source_kept AND swept.file_id = ANY(%b::integer[])
+""".encode()  # noqa: S608
+
 PRUNE_LINES = f"""
     DELETE FROM {SCHEMA}.swept_files AS swept
     USING unnest(%b::bytea[], %b::bytea[]) AS gone(folder, name)

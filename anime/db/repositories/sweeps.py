@@ -1,9 +1,11 @@
 """What sweeps have seen, what they need to know, and what they record, many rows at a time."""
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +14,9 @@ from sqlalchemy import and_, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.assets import AssetRow, KnownAsset
 from anime.core.ownership import KnownJob, KnownProject
-from anime.core.sweep_plan import ImportOutcome, KnownContent
+from anime.core.sweep_plan import ImportOutcome
 from anime.db.models import FINAL, AnimeFile, ProductionJob, Project
 from anime.db.repositories.bulk import is_among
 from anime.db.repositories.leases import NOW, is_free
@@ -30,6 +33,7 @@ from anime.db.repositories.sweep_sql import (
     ROWS_TABLE,
     ROWS_UNPACKED,
     SOME_LINES,
+    SOURCES_OF,
     UNKNOWN_AMONG,
 )
 
@@ -51,24 +55,6 @@ class RememberedSource:
 
 
 @dataclass(frozen=True, slots=True)
-class NewRow:
-    """The row of a file that a sweep has imported. `metadata` is JSON text."""
-
-    filename: str
-    file_path: str
-    file_type: str
-    media_type: str
-    source_path: str
-    created_at: datetime
-    project_id: UUID | None
-    job_id: UUID | None
-    width: int | None
-    height: int | None
-    frames: int | None
-    metadata: str
-
-
-@dataclass(frozen=True, slots=True)
 class SweptLine:
     """What was done with one file: to be remembered, with its new row if it has one."""
 
@@ -80,7 +66,7 @@ class SweptLine:
     source_kept: bool = True
     sha256: str | None = None
     file_id: int | None = None
-    row: NewRow | None = None
+    row: AssetRow | None = None
     where: str | None = None  # path of the row that is to be its file's, if that has no id yet
     path: bytes | None = None  # of the folder
 
@@ -100,6 +86,13 @@ class SweepRepository:
     async def some_sources(self, number: int) -> list[RememberedSource]:
         """About so many of those that are remembered, taken by chance."""
         return [RememberedSource(*row) for row in await self._run(SOME_LINES, number, number)]
+
+    async def sources_of(self, file_ids: Sequence[int]) -> dict[int, list[Path]]:
+        """Where sweeps have seen the content of each file."""
+        found: dict[int, list[Path]] = defaultdict(list)
+        for file_id, folder, name in await self._run(SOURCES_OF, list(file_ids)):
+            found[file_id].append(Path(os.fsdecode(folder), os.fsdecode(name)))
+        return found
 
     async def remember_folders(self, paths: Mapping[bytes, bytes]) -> None:
         """Record where folders are, by key. Twice is harmless."""
@@ -152,7 +145,7 @@ class SweepRepository:
             for row in rows
         ]
 
-    async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], KnownContent]:
+    async def recorded(self, job_ids: Collection[UUID]) -> dict[tuple[UUID, str], KnownAsset]:
         """The recorded files of those jobs, by job and source."""
         if not job_ids:
             return {}
@@ -164,7 +157,7 @@ class SweepRepository:
         )
         return {(row.job_id, row.source_path): _kept(row) for row in rows}
 
-    async def kept(self, sha256s: Collection[str]) -> dict[str, list[KnownContent]]:
+    async def kept(self, sha256s: Collection[str]) -> dict[str, list[KnownAsset]]:
         """The files with those contents, by content, the oldest first."""
         if not sha256s:
             return {}
@@ -172,7 +165,7 @@ class SweepRepository:
         rows = await self._session.execute(
             _kept_columns().where(is_among(AnimeFile.sha256, sha256s))
         )
-        found: dict[str, list[KnownContent]] = defaultdict(list)
+        found: dict[str, list[KnownAsset]] = defaultdict(list)
         # Sorted here: asked to, the planner may read the whole table in the order of its ids.
         for row in sorted(rows, key=lambda row: row.id):
             found[row.sha256].append(_kept(row))
@@ -247,8 +240,8 @@ def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer t
     )
 
 
-def _kept(row: Any) -> KnownContent:  # a Row of _kept_columns
-    return KnownContent(
+def _kept(row: Any) -> KnownAsset:  # a Row of _kept_columns
+    return KnownAsset(
         row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256
     )
 
@@ -261,9 +254,7 @@ def _source(line: SweptLine) -> tuple[object, ...]:
     )
 
 
-def _values(
-    line: SweptLine, recorded: Mapping[tuple[UUID, str], KnownContent]
-) -> tuple[object, ...]:
+def _values(line: SweptLine, recorded: Mapping[tuple[UUID, str], KnownAsset]) -> tuple[object, ...]:
     """The columns of COPY_ROWS.
 
     A job's counter can begin anew once its files were moved away: the same name, another
@@ -271,11 +262,11 @@ def _values(
     """
     row = line.row
     assert row is not None  # noqa: S101  the caller has chosen
-    before = recorded.get((row.job_id, row.source_path)) if row.job_id else None
+    before = recorded.get((row.job_id, row.source_path or "")) if row.job_id else None
     apart = before is not None and before.sha256 != line.sha256
     source_path = f"{row.source_path}#{(line.sha256 or '')[:12]}" if apart else row.source_path
     return (
         *(row.filename, row.file_path, row.file_type, row.media_type, source_path),
         *(row.created_at, row.project_id, row.job_id, row.width, row.height, row.frames),
-        *(row.metadata, line.size_bytes, line.sha256),
+        *(row.metadata, row.file_size, row.sha256),
     )

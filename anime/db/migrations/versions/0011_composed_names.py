@@ -58,6 +58,7 @@ MAKE_SEARCHABLE = """
         path_key = excluded.path_key, terms = excluded.terms;
     RETURN NULL; END $$
 """
+COMPOSED = "lower(normalize(file.metadata ->> '{field}', NFC))"
 # The triggers write the row of a file anew that is changed into itself.
 SEARCH_ANEW = """
     UPDATE anime_api.anime_files SET state = state WHERE id IN (
@@ -68,7 +69,7 @@ SEARCH_ANEW = """
 
 
 def upgrade() -> None:
-    _search(composed="lower(normalize(file.metadata ->> '{field}', NFC))")
+    search(composed=COMPOSED)
     with op.get_context().autocommit_block():  # of each table only as long as its statement takes
         for table, columns in NAMES.items():
             for column in columns:
@@ -77,10 +78,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    _search(composed="lower(file.metadata ->> '{field}')")
+    search(composed="lower(file.metadata ->> '{field}')")
 
 
-def _search(composed: str) -> None:
+def search(composed: str) -> None:
+    """Have the triggers write character and model in that form."""
     op.execute(
         MAKE_SEARCHABLE.format(
             character=composed.format(field="character"), model=composed.format(field="model")

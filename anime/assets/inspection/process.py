@@ -1,6 +1,6 @@
 """The program that looks into files for a sweep: questions on stdin, answers on stdout.
 
-    python -m anime.assets.importer.reader_process
+    python -m anime.assets.inspection.process
 
 Both are pickles of our own, each after its length. It ends with its standard input.
 """
@@ -10,8 +10,8 @@ import pickle
 import sys
 from typing import BinaryIO
 
-from anime.assets.importer.read import read_files
-from anime.assets.importer.reader_pool import LENGTH
+from anime.assets.inspection.content import read_files
+from anime.assets.inspection.pool import LENGTH
 from anime.core.sweep_plan import ScannedFile
 
 

@@ -9,10 +9,11 @@ from pydantic import JsonValue
 
 from anime.assets.importer.walk import look_again
 from anime.assets.inspection import inspect_file
+from anime.assets.metadata.recipe import Recipe
 from anime.assets.store import sha256_of
+from anime.core.assets import Asset
 from anime.core.png_metadata import read_stamp
-from anime.core.recipe import Recipe
-from anime.core.sweep_plan import Content, Found, Reason, ScannedFile, Unusable
+from anime.core.sweep_plan import Found, Reason, ScannedFile, Unusable
 from anime.errors import StorageError, UnusableFile
 
 _ENCODER = json.JSONEncoder(allow_nan=False)  # made once: `json.dumps` would make one each time
@@ -23,7 +24,7 @@ def read_file(sighting: ScannedFile) -> Found:
     path = path_of(sighting)
     try:
         examined = inspect_file(path)
-        content = Content(
+        content = Asset(
             sha256=examined.sha256,
             media_type=examined.media_type,
             kind=examined.kind,
@@ -35,7 +36,7 @@ def read_file(sighting: ScannedFile) -> Found:
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
-        found: Found = Unusable(fault.reason.value, fault.what, _hash_of(path))
+        found: Found = Unusable(fault.reason.value, fault.what, hash_of(path))
     except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
     else:
@@ -66,10 +67,10 @@ def inode_of(status: os.stat_result) -> tuple[int, int]:
 def recipe_text(recipe: Recipe) -> str:
     """The recipe as JSON; by pydantic's own writer, which takes a fifth of the time."""
     try:
-        text = recipe.model_dump_json()
+        text = recipe.model_dump_json(exclude=recipe.left_out)
     except ValueError:  # a text that is no Unicode
-        return json_text(recipe.model_dump(mode="json"))
-    return json_text(recipe.model_dump(mode="json")) if "\\u0000" in text else text
+        return json_text(recipe.metadata())
+    return json_text(recipe.metadata()) if "\\u0000" in text else text
 
 
 def json_text(value: JsonValue) -> str:
@@ -107,7 +108,8 @@ def _cleaned(value: JsonValue) -> JsonValue:
             return value
 
 
-def _hash_of(path: Path) -> str | None:
+def hash_of(path: Path) -> str | None:
+    """The SHA-256 of the file; None where it cannot be read."""
     try:
         return sha256_of(path)
     except OSError:

@@ -1,13 +1,13 @@
 """A common line for the slots of all ComfyUI servers, with the servers that can run each render.
 
-Revision: 0016
+Revision: 0015
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0016"
+revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None

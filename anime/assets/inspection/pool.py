@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from anime.assets.importer.read import read_files
+from anime.assets.inspection.content import read_files
 from anime.core.sweep_plan import Found, ScannedFile, Unusable
 
 
@@ -31,14 +31,14 @@ _CHUNK = 25  # files in one question
 _CHUNK_SECONDS = 300.0  # a decoder that says nothing for so long is stuck
 _STOP_SECONDS = 5.0
 LENGTH = struct.Struct(">Q")
-_COMMAND = (sys.executable, "-m", "anime.assets.importer.reader_process")
+_COMMAND = (sys.executable, "-m", "anime.assets.inspection.process")
 
 
 class ReaderDied(Exception):
     """A reader has crashed or got stuck over what it was asked."""
 
 
-class ReaderPool:
+class InspectionPool:
     """Readers that start when there is much to read; an asynchronous context manager."""
 
     def __init__(self, count: int | None = None) -> None:

@@ -1,32 +1,44 @@
 """What a file's rows are to say, decided from what is known of it. Nothing is read or written."""
 
+import json
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import PurePosixPath
+from typing import cast
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from anime.assets.inventory.inspection_pool import InspectedFile
-from anime.assets.provenance import Provenance
+from anime.assets.library_files import LibraryFile
+from anime.core.assets import Asset, Provenance
 from anime.core.graph_facts import facts_of
+from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED, prompt_id_of
 from anime.core.ownership import AssetOwner, Claims, Known, KnownProject, Sidecar, owner_among
 from anime.core.paths import (
     UNORGANIZED,
     FileKind,
     filename_prefix,
-    kind_of,
     owner_of,
     slug_of,
 )
 from anime.core.png_metadata import FileStamp
-from anime.db.repositories import EndedJob, NewFile, Recovered
+from anime.db.repositories import AssetRow, EndedJob, Recovered
 from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 
 _BESIDE_RECIPE = {"job_id", "created_by"}  # of a stamp: a column, and of no use in a row
 _NS = 1_000_000_000
 _NOON = time(12)
 _NO_ROW_YET = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedFile:
+    """What a file is, and all that tells where it comes from."""
+
+    file: LibraryFile
+    asset: Asset
+    origin: Provenance | None
 
 
 def rows_of_file(look: InspectedFile, *, zone: tzinfo, thumbnail_path: str | None) -> Recovered:
@@ -38,18 +50,18 @@ def rows_of_file(look: InspectedFile, *, zone: tzinfo, thumbnail_path: str | Non
     owner = _owner_of(look)
     made_at = _made_at(look, zone)
     kind = _kind_of(look)
-    file = NewFile(
+    file = AssetRow(
         filename=look.file.path.name,
         file_type=kind.file_type,
         file_path=str(look.file.path),
         file_size=look.file.size_bytes,
         job_id=owner.job_id,
         source_path=_source_of(look, owner.job_id),
-        sha256=look.sha256,
-        media_type=look.media_type,
-        width=look.width,
-        height=look.height,
-        frames=look.frames,
+        sha256=look.asset.sha256,
+        media_type=look.asset.media_type,
+        width=look.asset.width,
+        height=look.asset.height,
+        frames=look.asset.frames,
         thumbnail_path=thumbnail_path,
         metadata=_metadata_of(look),
         created_at=made_at,
@@ -64,7 +76,7 @@ def _owner_of(look: InspectedFile) -> AssetOwner:
     is_project = len(look.file.place.parts) > 1 and folder != UNORGANIZED
     named = [KnownProject(_NO_ROW_YET, slug_of(folder), folder)] if is_project else []
     sidecar = _sidecar_of(look.origin) if look.origin else None
-    return owner_among(Claims(str(look.file.place), look.stamp, sidecar), Known.of(named, []))
+    return owner_among(Claims(str(look.file.place), look.asset.stamp, sidecar), Known.of(named, []))
 
 
 def _sidecar_of(origin: Provenance) -> Sidecar:
@@ -77,7 +89,7 @@ def _kind_of(look: InspectedFile) -> FileKind:
     """As its folder says, which knows of animations that are saved as pictures."""
     folders = set(look.file.place.parts[1:-1])
     said = next((kind for kind in FileKind if kind.value in folders), None)
-    return said or look.kind or kind_of(look.file.path.name)
+    return said or look.asset.kind
 
 
 def _made_at(look: InspectedFile, zone: tzinfo) -> datetime:
@@ -111,26 +123,27 @@ def _source_of(look: InspectedFile, job_id: UUID | None) -> str | None:
     if look.origin is not None and look.origin.source_path and look.origin.job_id == job_id:
         return look.origin.source_path
     name = look.file.path.name
-    if look.stamp is not None and job_id is not None and owner_of(name) == job_id:
-        return str(PurePosixPath(filename_prefix(job_id, look.stamp.attempt)).with_name(name))
+    if look.asset.stamp is not None and job_id is not None and owner_of(name) == job_id:
+        return str(PurePosixPath(filename_prefix(job_id, look.asset.stamp.attempt)).with_name(name))
     return None
 
 
 def _metadata_of(look: InspectedFile) -> dict[str, JsonValue]:
     """What a row of the same file said: its recipe, and beside it who had asked for what."""
-    recipe = look.recipe.metadata()
+    recipe: dict[str, JsonValue] = json.loads(look.asset.recipe)
+    graph = cast("Graph | None", recipe.get("graph"))
     if look.origin is not None and look.origin.metadata:
         return {**recipe, **look.origin.metadata}
-    if look.stamp is None:
+    if look.asset.stamp is None:
         return recipe
-    facts = facts_of(look.recipe.graph).model_dump(mode="json") if look.recipe.graph else {}
-    beside = look.stamp.model_dump(mode="json", exclude=_BESIDE_RECIPE)
-    prompt_id = prompt_id_of(look.stamp.job_id, look.stamp.attempt)
+    facts = facts_of(graph).model_dump(mode="json") if graph else {}
+    beside = look.asset.stamp.model_dump(mode="json", exclude=_BESIDE_RECIPE)
+    prompt_id = prompt_id_of(look.asset.stamp.job_id, look.asset.stamp.attempt)
     return {**facts, **recipe, **beside, "prompt_id": str(prompt_id)}
 
 
-def _job_story(look: InspectedFile, file: NewFile, project: str | None) -> EndedJob | None:
-    said: FileStamp | Provenance | None = look.stamp or look.origin
+def _job_story(look: InspectedFile, file: AssetRow, project: str | None) -> EndedJob | None:
+    said: FileStamp | Provenance | None = look.asset.stamp or look.origin
     if said is None or file.job_id is None or file.created_at is None:
         return None
     if not said.prompt or not said.seed or int(said.seed) > MAX_SEED:

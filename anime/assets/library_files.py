@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from anime.assets.importer.walk import walk
+from anime.core.sweep_plan import ScannedFile
 from anime.errors import StorageError
 
-_NOT_OURS = re.compile(r"quarantine/[0-9]{8}")  # what a sweep has put aside
+_NOT_OURS = re.compile(rb"/quarantine/[0-9]{8}$")  # what a sweep has put aside
 _log = logging.getLogger(__name__)
 
 
@@ -24,17 +26,23 @@ class LibraryFile:
     size_bytes: int
     mtime_ns: int
 
+    @property
+    def sighting(self) -> ScannedFile:
+        """The same as a sweep sees it."""
+        folder, name = os.fsencode(self.path.parent), os.fsencode(self.path.name)
+        return ScannedFile(folder, name, self.size_bytes, self.mtime_ns)
+
 
 async def files_of(library: Path, *, at_a_time: int) -> AsyncIterator[list[LibraryFile]]:
     """The files of the library in the order of their paths, so many at a time.
 
-    Hidden files and folders, quarantine, and links are left out.
+    Hidden files and folders, quarantine, debris and links are left out.
 
     Raises:
         StorageError: the library is not there.
     """
     await asyncio.to_thread(require_library, library)
-    files = _below(library, PurePosixPath())
+    files = _below(library)
     while batch := await asyncio.to_thread(lambda: list(islice(files, at_a_time))):
         yield batch
 
@@ -57,40 +65,30 @@ def require_library(library: Path) -> None:
         )
 
 
-def _below(library: Path, place: PurePosixPath) -> Iterator[LibraryFile]:
+def _below(library: Path) -> Iterator[LibraryFile]:
+    root = os.fsencode(library)
+    for folder in walk(root, is_left_out=_is_put_aside, is_wanted=_is_shown):
+        for name, size_bytes, mtime_ns in sorted(folder.files):
+            path = Path(os.fsdecode(folder.path), os.fsdecode(name))
+            if _is_text(path):
+                yield LibraryFile(
+                    path, PurePosixPath(path.relative_to(library)), size_bytes, mtime_ns
+                )
+
+
+def _is_put_aside(folder: bytes) -> bool:
+    return _NOT_OURS.search(folder) is not None
+
+
+def _is_shown(name: bytes) -> bool:
+    return not name.startswith(b".")
+
+
+def _is_text(path: Path) -> bool:
+    """Whether PostgreSQL can hold the path: the library itself makes no other."""
     try:
-        with os.scandir(library / place) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError as fault:
-        _log.warning("The folder %r cannot be listed: %s", str(library / place), fault.strerror)
-        return
-    for entry in listed:
-        inner = place / entry.name
-        if entry.name.startswith(".") or not _is_text(entry.name):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if not _NOT_OURS.fullmatch(str(inner)):
-                yield from _below(library, inner)
-        elif (file := _file(entry, inner)) is not None:
-            yield file
-
-
-def _file(entry: os.DirEntry[str], place: PurePosixPath) -> LibraryFile | None:
-    """The file; None for what is none, or has gone since it was listed."""
-    try:
-        if not entry.is_file(follow_symlinks=False):
-            return None
-        status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
-    return LibraryFile(Path(entry.path), place, status.st_size, status.st_mtime_ns)
-
-
-def _is_text(name: str) -> bool:
-    """Whether PostgreSQL can hold the name: the library itself makes no other."""
-    try:
-        name.encode("utf-8")
+        str(path).encode("utf-8")
     except UnicodeEncodeError:
-        _log.warning("Left out, as its name is no UTF-8: %r", name)
+        _log.warning("Left out, as its name is no UTF-8: %r", str(path))
         return False
     return True

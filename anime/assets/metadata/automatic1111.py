@@ -1,0 +1,142 @@
+"""The text that AUTOMATIC1111's web UI, and tools after its fashion, write into a picture.
+
+a girl on a rooftop, <lora:ink:0.8>
+Negative prompt: blurry
+Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anything
+
+Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge, SD.Next, Fooocus
+2.5 (scheme a1111), the generator of Civitai, ComfyUI's saving nodes after the same fashion.
+"""
+
+import json
+import re
+
+from pydantic import JsonValue
+
+from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
+from anime.assets.metadata.recipe import LoraUse, Sampling
+
+_NEGATIVE = "Negative prompt:"
+_LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
+_KNOWN = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash"})
+_SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
+_LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
+_MAX_SETTINGS = 200
+_MAX_SETTINGS_CHARS = 20_000
+_JSON = json.JSONDecoder()
+
+
+def parameters_of(text: str) -> Sampling | None:
+    r"""What the text says; None for one of another kind, such as a photographer's comment.
+
+    >>> parameters_of("a cat\nSteps: 20, Seed: 7, Size: 512x768").height
+    768
+    """
+    before, settings = _divide(text.replace("\r\n", "\n"))
+    if settings is None:
+        return None
+    prompt, negative = _prompts(before)
+    size = _SIZE.fullmatch(settings.get("size", ""))
+    resources = _resources(settings.get("civitai resources", ""))
+    loras = tuple(loras_in_tags(prompt)) or _loras_among(settings) or resources.loras
+    return Sampling(
+        prompt=prompt.strip() or None,
+        negative_prompt=negative.strip() or None,
+        seed=whole_in(settings.get("seed")),
+        model=settings.get("model") or resources.model,
+        model_hash=settings.get("model hash"),
+        loras=loras,
+        sampler=settings.get("sampler"),
+        scheduler=settings.get("schedule type") or settings.get("scheduler"),
+        steps=whole_in(settings.get("steps")),
+        cfg=number_in(settings.get("cfg scale")),
+        guidance=number_in(settings.get("distilled cfg scale")),
+        width=int(size[1]) if size else None,
+        height=int(size[2]) if size else None,
+    )
+
+
+def _divide(text: str) -> tuple[str, dict[str, str] | None]:
+    """The prompts, and the settings that follow them by lower-case name; None without settings.
+
+    The settings are the last line, if it holds some; else the last that begins with Steps, as
+    templates may come behind it.
+    """
+    before, _, last = text.rstrip().rpartition("\n")
+    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith("Steps: "):
+        settings = _settings(last)
+        if len(settings) >= _LEAST_PAIRS and _KNOWN & settings.keys():
+            return before, settings
+    at = f"\n{text}".rfind("\nSteps: ")
+    if at < 0:
+        return text, None
+    line = text[at : at + _MAX_SETTINGS_CHARS].strip().partition("\n")[0]
+    return text[: max(0, at - 1)], _settings(line)
+
+
+def _prompts(text: str) -> tuple[str, str]:
+    """Prompt and negative prompt: lines from the first that begins so belong to the latter."""
+    prompt: list[str] = []
+    negative: list[str] = []
+    into = prompt
+    for line in text.split("\n"):
+        if line.lstrip().startswith(_NEGATIVE):
+            into = negative
+            line = line.lstrip().removeprefix(_NEGATIVE).strip()  # noqa: PLW2901
+        into.append(line)
+    return "\n".join(prompt), "\n".join(negative)
+
+
+def _settings(line: str) -> dict[str, str]:
+    """The comma separated settings; a value that holds a comma is JSON: a text, list or object."""
+    found: dict[str, str] = {}
+    while line and len(found) < _MAX_SETTINGS:
+        name, _, rest = line.partition(":")
+        value, line = _value(rest.lstrip())
+        found.setdefault(name.strip().lower(), value)
+    return found
+
+
+def _value(rest: str) -> tuple[str, str]:
+    """The value that comes first, and what follows its comma."""
+    if rest.startswith(('"', "[", "{")):
+        try:
+            value, end = _JSON.raw_decode(rest)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            text = value if isinstance(value, str) else rest[:end]
+            return text, rest[end:].lstrip().removeprefix(",").lstrip()
+    plain, _, following = rest.partition(",")
+    return plain.strip(), following.lstrip()
+
+
+def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
+    """LoRAs that ComfyUI's saving nodes list as `Lora_0 Model name`, `Lora_0 Strength model`."""
+    numbers = (found[1] for found in map(_LORA_NAME.fullmatch, settings) if found)
+    return tuple(
+        LoraUse(
+            name=settings[f"lora_{number} model name"],
+            strength=number_in(settings.get(f"lora_{number} strength model")),
+        )
+        for number in numbers
+    )
+
+
+def _resources(text: str) -> Sampling:
+    """The models that Civitai lists, each with the name of its version."""
+    try:
+        listed: JsonValue = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        listed = []
+    model, loras = None, []
+    for each in listed if isinstance(listed, list) else []:
+        if not isinstance(each, dict):
+            continue
+        words = (each.get("modelName"), each.get("modelVersionName"))
+        name = " ".join(word for word in words if isinstance(word, str))
+        if name and each.get("type") in {"lora", "lycoris", "locon", "dora"}:
+            loras.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
+        elif name and each.get("type") in {"checkpoint", "model", "unet"}:
+            model = model or name
+    return Sampling(model=model, loras=tuple(loras))

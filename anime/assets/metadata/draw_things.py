@@ -1,0 +1,35 @@
+"""Draw Things: JSON in the user comment of a PNG's XMP.
+
+Source: pictures of Draw Things 1.20240819; the short keys are its own.
+"""
+
+import re
+
+from anime.assets.metadata.json_fields import Fields, number_of, objects_in, text_of, whole_of
+from anime.assets.metadata.lora_tags import number_in
+from anime.assets.metadata.recipe import LoraUse, Sampling
+
+_SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
+
+
+def sampling_of_draw_things(settings: Fields) -> Sampling | None:
+    """What the settings say; None for another tool's."""
+    if not {"c", "sampler", "scale"} <= settings.keys():
+        return None
+    size = _SIZE.fullmatch(text_of(settings, "size") or "")
+    return Sampling(
+        prompt=text_of(settings, "c"),
+        negative_prompt=text_of(settings, "uc"),
+        seed=whole_of(settings, "seed"),
+        model=text_of(settings, "model"),
+        loras=tuple(
+            LoraUse(name=name, strength=number_in(each.get("weight")))
+            for each in objects_in(settings.get("lora"))
+            if (name := text_of(each, "model", "file"))
+        ),
+        sampler=text_of(settings, "sampler"),
+        steps=whole_of(settings, "steps"),
+        cfg=number_of(settings, "scale"),
+        width=int(size[1]) if size else None,
+        height=int(size[2]) if size else None,
+    )

@@ -1,0 +1,73 @@
+"""Fooocus (scheme fooocus) and RuinedFooocus: JSON in the PNG text `parameters`, or in EXIF.
+
+Of Fooocus' other scheme, a1111, the reader of AUTOMATIC1111's text takes care.
+Sources: Fooocus 2.5.5 (`modules/meta_parser.py`), RuinedFooocus 1.60 (`modules/async_worker.py`).
+"""
+
+import re
+from collections.abc import Iterator
+
+from anime.assets.metadata.json_fields import Fields, number_of, text_of, whole_of
+from anime.assets.metadata.lora_tags import number_in
+from anime.assets.metadata.recipe import LoraUse, Sampling
+
+_SIZE = re.compile(r"\(?(\d{1,6})\s*[,x×]\s*(\d{1,6})\)?")
+_COMBINED = re.compile(r"lora_combined_\d{1,3}")
+_WEIGHTED = re.compile(r"\s*(-?\d{1,3}(?:\.\d{1,6})?)\s*-\s*(.{1,500})")
+
+
+def sampling_of_fooocus(settings: Fields) -> Sampling | None:
+    """What Fooocus' own scheme says; None for another tool's settings."""
+    if "prompt" not in settings or not {"base_model", "guidance_scale"} & settings.keys():
+        return None
+    size = _SIZE.fullmatch(text_of(settings, "resolution") or "")
+    return Sampling(
+        prompt=text_of(settings, "prompt"),
+        negative_prompt=text_of(settings, "negative_prompt"),
+        seed=whole_of(settings, "seed"),
+        model=text_of(settings, "base_model"),
+        model_hash=text_of(settings, "base_model_hash"),
+        loras=tuple(_loras(settings)),
+        sampler=text_of(settings, "sampler"),
+        scheduler=text_of(settings, "scheduler"),
+        steps=whole_of(settings, "steps"),
+        cfg=number_of(settings, "guidance_scale"),
+        width=int(size[1]) if size else whole_of(settings, "width"),
+        height=int(size[2]) if size else whole_of(settings, "height"),
+    )
+
+
+def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
+    """What RuinedFooocus says; None for another tool's settings."""
+    if "Prompt" not in settings or not {"base_model_name", "software"} & settings.keys():
+        return None
+    return Sampling(
+        prompt=text_of(settings, "Prompt"),
+        negative_prompt=text_of(settings, "Negative"),
+        seed=whole_of(settings, "seed"),
+        model=text_of(settings, "base_model_name"),
+        model_hash=text_of(settings, "base_model_hash"),
+        loras=tuple(_loras(settings)),
+        sampler=text_of(settings, "sampler_name"),
+        scheduler=text_of(settings, "scheduler"),
+        steps=whole_of(settings, "steps"),
+        cfg=number_of(settings, "cfg"),
+        width=whole_of(settings, "width"),
+        height=whole_of(settings, "height"),
+    )
+
+
+def _loras(settings: Fields) -> Iterator[LoraUse]:
+    """LoRAs as `[name, weight]`, `[hash, "weight - name"]`, or `"name : weight"`."""
+    listed = settings.get("loras")
+    for each in listed if isinstance(listed, list) else []:
+        first, second = (*each, None)[:2] if isinstance(each, list) and each else (each, None)
+        weighted = _WEIGHTED.fullmatch(second if isinstance(second, str) else "")
+        if weighted:
+            yield LoraUse(name=weighted[2], strength=number_in(weighted[1]))
+        elif isinstance(first, str) and first and first != "None":
+            yield LoraUse(name=first, strength=number_in(second))
+    for name, value in settings.items():
+        if _COMBINED.fullmatch(name) and isinstance(value, str):
+            lora, _, weight = value.rpartition(" : ")
+            yield LoraUse(name=lora or value, strength=number_in(weight) if lora else None)

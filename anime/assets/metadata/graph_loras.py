@@ -1,0 +1,142 @@
+"""The LoRAs that a node of a graph loads, as far as they are on."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from pydantic import JsonValue
+
+from anime.assets.metadata.graph_values import GraphValues
+from anime.assets.metadata.lora_tags import loras_in_tags, number_in
+from anime.assets.metadata.node_rules import NodeRule, NumberedLoras, names_of
+from anime.assets.metadata.recipe import LoraUse
+from anime.core.graphs import Node, is_link
+
+_MAX_STACKS = 32  # stacks that are chained
+_NAMES = ("lora_name", "lora")
+_STRENGTHS = (
+    "strength_model",
+    "strength",
+    "lora_model_strength",
+    "model_strength",
+    "lora_strength",
+    "weight",
+)
+_CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength")
+_NUMBERED = re.compile(r"lora(?:_name)?_?(\d{1,3})(?:_name)?")
+_COMMON = NumberedLoras(
+    name="lora_name_{}",
+    strength=(
+        "strength_{}",
+        "model_weight_{}",
+        "lora_wt_{}",
+        "model_str_{}",
+        "strength_model_{}",
+        "weight_{}",
+        "lora_weight_{}",
+        "lora_{}_strength",
+        "lora{}_model_strength",
+    ),
+    on="switch_{}",
+    count="lora_count",
+)
+_NONE = frozenset({"", "none", "undefined"})
+_OFF = frozenset({"off", "false", "disable", "disabled", "no"})
+
+
+class LoraReader:
+    """Reads the LoRAs of the nodes of one graph."""
+
+    def __init__(self, values: GraphValues) -> None:
+        self._values = values
+
+    def of_node(self, node: Node, rule: NodeRule) -> list[LoraUse]:
+        """The LoRAs of a node and of the stacks it is given, in the order in which they act."""
+        found = list(self._own(node, rule))
+        for _ in range(_MAX_STACKS):
+            links = self._values.links(node, names_of("lora_stack"))
+            origin = self._values.origin(links[0], "lora_stack") if links else None
+            if origin is None:
+                break
+            node, rule = origin.node, origin.rule
+            found = [*self._own(node, rule), *found]
+        return found
+
+    def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
+        inputs = node["inputs"]
+        # Most nodes load none, and a sweep asks this of every file.
+        if not rule.lora_tags and not any("lora" in name for name in inputs):
+            return
+        if _is_off(inputs.get("toggle", True)):
+            return
+        if rule.lora_tags:
+            yield from loras_in_tags(self._values.text(inputs.get(rule.lora_tags), "value") or "")
+        elif (single := self._single(inputs)) is not None:
+            yield single
+        for value in inputs.values():
+            yield from _listed(value)
+        yield from self._numbered(inputs, rule.loras or _COMMON)
+
+    def _single(self, inputs: dict[str, JsonValue]) -> LoraUse | None:
+        for key in _NAMES:
+            held = inputs.get(key)
+            if key == "lora" and is_link(held):
+                continue  # to a stack
+            name = self._values.number(held, str, _NAMES)
+            if name is not None and name.lower() not in _NONE:
+                strength = self._strength(inputs, _STRENGTHS)
+                on_clip = self._strength(inputs, _CLIP_STRENGTHS)
+                # ComfyUI's loaders hand on what they were given if both are zero.
+                return None if strength == 0 and not on_clip else _use(name, strength)
+        return None
+
+    def _strength(self, inputs: dict[str, JsonValue], names: tuple[str, ...]) -> float | None:
+        held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
+        return self._values.number(held, float, names)
+
+    def _numbered(self, inputs: dict[str, JsonValue], loras: NumberedLoras) -> Iterator[LoraUse]:
+        """The LoRAs of a node with `lora_01`, `strength_01` and so on."""
+        pattern = _pattern(loras.name)
+        count = self._values.number(inputs.get(loras.count or ""), int)
+        for key, value in inputs.items():
+            found = pattern.fullmatch(key) or _NUMBERED.fullmatch(key)
+            name = None if found is None else self._values.number(value, str)
+            if found is None or name is None or name.lower() in _NONE:
+                continue
+            number = found[1]
+            if count is not None and int(number) > count:
+                continue
+            if _is_off(inputs.get((loras.on or _COMMON.on or "").format(number), True)):
+                continue
+            names = tuple(each.format(number) for each in (*loras.strength, *_COMMON.strength))
+            if "advanced" in (inputs.get("input_mode"), inputs.get("mode")):
+                names = tuple(sorted(names, key=lambda name: "model" not in name))
+            strength = self._strength(inputs, names)
+            if strength != 0:
+                yield _use(name, strength)
+
+
+@lru_cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(r"\{\}", r"(\d{1,3})"))
+
+
+def _listed(value: JsonValue) -> Iterator[LoraUse]:
+    """The LoRAs of a widget that keeps one, or a list of them, as objects."""
+    if isinstance(value, dict) and isinstance(value.get("__value__"), list):
+        value = value["__value__"]
+    for each in value if isinstance(value, list) and not is_link(value) else [value]:
+        if not isinstance(each, dict):
+            continue
+        name = each.get("lora") if "lora" in each else each.get("name")
+        is_on = each.get("on") if "on" in each else each.get("active")
+        if isinstance(name, str) and name.lower() not in _NONE and is_on and not _is_off(is_on):
+            yield _use(name, number_in(each.get("strength")))
+
+
+def _use(name: str, strength: float | None) -> LoraUse:
+    return LoraUse(name=name, strength=strength)
+
+
+def _is_off(value: JsonValue) -> bool:
+    return value is False or value is None or (isinstance(value, str) and value.lower() in _OFF)

@@ -1,0 +1,108 @@
+"""InvokeAI: `invokeai_metadata` (3 and newer), `sd-metadata` (2), `Dream` (1 and 2).
+
+What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`) and
+2.3.5 (`retrieve_dream_command_from_prompt`, `metadata_dumps`).
+"""
+
+import re
+
+from pydantic import JsonValue
+
+from anime.assets.metadata.json_fields import (
+    Fields,
+    fields_of,
+    number_of,
+    objects_in,
+    text_of,
+    whole_of,
+)
+from anime.assets.metadata.lora_tags import number_in, whole_in
+from anime.assets.metadata.recipe import LoraUse, Sampling
+
+_ARGUMENT = re.compile(r"\s-([A-Za-z])\s*([^\s]{1,100})")
+_NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
+_MAX_DREAM_CHARS = 50_000
+
+
+def sampling_of_invokeai(settings: Fields) -> Sampling | None:
+    """What `invokeai_metadata` or `sd-metadata` says; None for another tool's settings."""
+    if isinstance(settings.get("image"), dict) and "model_weights" in settings:
+        return _of_second(settings, fields_of(settings["image"]))
+    own = ("positive_prompt", "negative_prompt", "generation_mode", "app_version", "cfg_scale")
+    if "positive_prompt" not in settings or sum(name in settings for name in own) < 2:
+        return None
+    return Sampling(
+        prompt=text_of(settings, "positive_prompt"),
+        negative_prompt=text_of(settings, "negative_prompt"),
+        seed=whole_of(settings, "seed"),
+        model=_name_of(settings.get("model")),
+        model_hash=text_of(fields_of(settings.get("model")), "hash"),
+        loras=tuple(_loras(settings.get("loras"))),
+        sampler=text_of(settings, "scheduler"),
+        steps=whole_of(settings, "steps"),
+        cfg=number_of(settings, "cfg_scale"),
+        guidance=number_of(settings, "guidance"),
+        width=whole_of(settings, "width"),
+        height=whole_of(settings, "height"),
+    )
+
+
+def sampling_of_dream(text: str) -> Sampling | None:
+    """What a command of the first versions says: `"a cat [dog]" -s 50 -S 7 -C 7.5 -A k_lms`."""
+    if not text.startswith('"') or len(text) > _MAX_DREAM_CHARS:
+        return None
+    quoted, quote, rest = text[1:].rpartition('"')
+    said = {found[1]: found[2] for found in _ARGUMENT.finditer(rest)}
+    if not quote or not {"s", "S"} <= said.keys():
+        return None
+    prompt, negative = _divided(quoted)
+    return Sampling(
+        prompt=prompt,
+        negative_prompt=negative,
+        seed=whole_in(said["S"]),
+        sampler=said.get("A"),
+        steps=whole_in(said["s"]),
+        cfg=number_in(said.get("C")),
+        width=whole_in(said.get("W")),
+        height=whole_in(said.get("H")),
+    )
+
+
+def _of_second(settings: Fields, image: Fields) -> Sampling:
+    listed = image.get("prompt")
+    texts = [text_of(each, "prompt") for each in objects_in(listed)]
+    whole = listed if isinstance(listed, str) else " ".join(text for text in texts if text)
+    prompt, negative = _divided(whole)
+    return Sampling(
+        prompt=prompt,
+        negative_prompt=negative,
+        seed=whole_of(image, "seed"),
+        model=text_of(settings, "model_weights"),
+        model_hash=text_of(settings, "model_hash"),
+        sampler=text_of(image, "sampler"),
+        steps=whole_of(image, "steps"),
+        cfg=number_of(image, "cfg_scale"),
+        width=whole_of(image, "width"),
+        height=whole_of(image, "height"),
+    )
+
+
+def _divided(text: str) -> tuple[str | None, str | None]:
+    """The prompt, and what stands in brackets in it, which was not wanted."""
+    unwanted = ", ".join(part.strip() for part in _NEGATIVE.findall(text) if part.strip())
+    return _NEGATIVE.sub("", text).strip(" ,") or None, unwanted or None
+
+
+def _name_of(value: JsonValue) -> str | None:
+    return text_of(fields_of(value), "name", "model_name") or (
+        value if isinstance(value, str) else None
+    )
+
+
+def _loras(value: JsonValue) -> list[LoraUse]:
+    found = []
+    for each in objects_in(value):
+        name = _name_of(each.get("model")) or _name_of(each.get("lora"))
+        if name:
+            found.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
+    return found

@@ -1,0 +1,51 @@
+"""LoRAs that a prompt calls by name: `<lora:ink:0.8>`.
+
+Source: AUTOMATIC1111's web UI 1.10.1, extra networks.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from anime.assets.metadata.recipe import LoraUse
+
+_TAG = re.compile(r"<(?:lora|lyco|lycoris):([^<>]{1,700})>", re.IGNORECASE)
+_MAX_LORAS = 64
+
+
+def loras_in_tags(text: str) -> Iterator[LoraUse]:
+    """The LoRAs that a text calls; a strength that is not given is 1.
+
+    >>> list(loras_in_tags("a cat <lora:ink:0.8>"))
+    [LoraUse(name='ink', strength=0.8)]
+    """
+    for found in islice(_TAG.finditer(text), _MAX_LORAS):
+        name, *given = found[1].split(":")
+        plain = [each for each in given if "=" not in each]
+        named = dict(each.split("=", 1) for each in given if "=" in each)
+        strength = (plain or [named.get("unet") or named.get("te") or "1"])[0]
+        yield LoraUse(name=name.strip(), strength=number_in(strength))
+
+
+def number_in(text: object) -> float | None:
+    """The number that a text is, or that a value is; None for no number."""
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        return None
+    try:
+        return float(text) if len(str(text)) <= 40 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def whole_in(text: object) -> int | None:
+    """The whole number that a text is, or that a value is; None for none."""
+    if isinstance(text, bool):
+        return None
+    if isinstance(text, int):
+        return text
+    if isinstance(text, float):
+        return int(text) if text.is_integer() and abs(text) < 2**53 else None
+    plain = str(text).strip() if isinstance(text, str) else ""
+    return (
+        int(plain) if plain and len(plain) <= 20 and plain.isascii() and plain.isdigit() else None
+    )

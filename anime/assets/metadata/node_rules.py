@@ -1,0 +1,94 @@
+"""What is known of ComfyUI's node classes, read from `node_rules.toml`."""
+
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+
+class NumberedLoras(BaseModel):
+    """What a node that loads several LoRAs calls them, `{}` for the number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    strength: tuple[str, ...] = ()
+    on: str | None = None
+    count: str | None = None
+
+
+class NodeRule(BaseModel):
+    """What is known of some node classes; the file says what each field means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    inputs: Mapping[str, tuple[str, ...]] = {}
+    pipe: tuple[str, ...] = ()
+    switch: str | None = None
+    on_true: str = ""
+    on_false: str = ""
+    branch: str = ""
+    first_of: str | None = None
+    text: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    opaque: bool = False
+    silent: bool = False
+    loras: NumberedLoras | None = None
+    lora_tags: str | None = None
+    sampler: bool | None = None
+    generator: bool = False
+    saves: tuple[str, ...] | None = None
+
+    def output(self, slot: object) -> str | None:
+        """What the output with that number carries; None where it is not known."""
+        return (
+            self.outputs[slot] if isinstance(slot, int) and 0 <= slot < len(self.outputs) else None
+        )
+
+
+class _RuleFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: Mapping[str, tuple[str, ...]]
+    rules: tuple[NodeRule, ...]
+
+
+def _read() -> _RuleFile:
+    text = files(__package__).joinpath("node_rules.toml").read_text(encoding="utf-8")
+    return _RuleFile.model_validate(tomllib.loads(text))
+
+
+_FILE = _read()
+_UNKNOWN = NodeRule()
+_EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
+
+
+@lru_cache(maxsize=4096)
+def _matching(class_type: str) -> NodeRule:
+    for rule in _FILE.rules:
+        if any(fnmatchcase(class_type, _literal(each)) for each in rule.classes if "*" in each):
+            return rule
+    return _UNKNOWN
+
+
+def rule_of(class_type: str) -> NodeRule:
+    """The rule for a class: one that names it, else the first with a pattern for it."""
+    exact = _EXACT.get(class_type)
+    return exact if exact is not None else _matching(class_type[:100])
+
+
+def names_of(role: str) -> tuple[str, ...]:
+    """The inputs that a node may take something from, by what it is for."""
+    return _FILE.names.get(role, (role,))
+
+
+def _literal(pattern: str) -> str:
+    """The pattern with brackets taken as they are: class names have some."""
+    return pattern.replace("[", "[[]")

@@ -1,0 +1,202 @@
+"""Which reader understands what a file says: each text is tried by its content, not its label."""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import reduce
+
+from pydantic import JsonValue
+
+from anime.assets.metadata.automatic1111 import parameters_of
+from anime.assets.metadata.civitai import BESIDE_GRAPH, sampling_of_civitai
+from anime.assets.metadata.comfyui import sampling_of
+from anime.assets.metadata.draw_things import sampling_of_draw_things
+from anime.assets.metadata.fooocus import sampling_of_fooocus, sampling_of_ruinedfooocus
+from anime.assets.metadata.invokeai import sampling_of_dream, sampling_of_invokeai
+from anime.assets.metadata.json_fields import Fields
+from anime.assets.metadata.novelai import sampling_of_novelai
+from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
+from anime.assets.metadata.saving_nodes import SavedFile
+from anime.assets.metadata.swarmui import sampling_of_swarmui
+from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
+from anime.core.graphs import Graph
+from anime.core.png_metadata import KEY, FileStamp, read_stamp
+
+_MAX_NODES = 5_000
+_MAX_KEPT = 16  # texts that nobody understood
+# Of a container, not of who made what is in it.
+_NOISE = frozenset(
+    {
+        *(
+            "major_brand",
+            "minor_version",
+            "compatible_brands",
+            "encoder",
+            "handler_name",
+            "language",
+        ),
+        *("creation_time", "duration", "vendor_id", "make", "Make", "Model", "timecode", "bps"),
+        *("number_of_frames", "number_of_bytes", "bps-eng", "duration-eng", "x:xmptk"),
+    }
+)
+
+# Readers of JSON settings, in the order in which they are asked.
+_OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] = {
+    "swarmui": lambda settings, _: sampling_of_swarmui(settings),
+    "invokeai": lambda settings, _: sampling_of_invokeai(settings),
+    "drawthings": lambda settings, _: sampling_of_draw_things(settings),
+    "novelai": sampling_of_novelai,  # after Draw Things, which has the same keys and more
+    "ruinedfooocus": lambda settings, _: sampling_of_ruinedfooocus(settings),
+    "fooocus": lambda settings, _: sampling_of_fooocus(settings),
+    "civitai": lambda settings, _: sampling_of_civitai(settings),
+}
+# Readers of plain texts.
+_OF_TEXT: dict[Source, Callable[[str], Sampling | None]] = {
+    "automatic1111": parameters_of,
+    "invokeai": sampling_of_dream,
+}
+
+
+class _Testimony:
+    """What the texts of one file amount to, text by text."""
+
+    def __init__(self, texts: Mapping[str, str], saved: SavedFile) -> None:
+        self.said: dict[Source, Sampling] = {}
+        self.graph: Graph | None = None
+        self.editor_workflow: JsonValue = None
+        self.parameters: str | None = None
+        self.unread: dict[str, str] = {}
+        self._texts = dict(texts)
+        self._saved = saved
+        # Where a text is labelled as the graph, it counts before one that is not.
+        for name in sorted(texts, key=lambda name: name.lower() not in {"prompt", "workflow"}):
+            self._hear(name, texts[name])
+
+    def _hear(self, name: str, text: str) -> None:
+        if name == KEY:
+            return
+        value = read_json(_unpacked(text))
+        if value is None:
+            self._hear_plain(name, text)
+            return
+        if not isinstance(value, dict):
+            self.unread[name] = text
+        elif (graph := graph_of(value)) is not None:
+            self._hear_graph(graph, value)
+        elif isinstance(value.get("nodes"), list):
+            self.editor_workflow = self.editor_workflow or value
+        else:
+            self._hear_settings(name, text, value)
+
+    def _hear_graph(self, graph: Graph, value: Fields) -> None:
+        if self.graph is not None:
+            return
+        self.graph = graph
+        self.said["comfyui"] = sampling_of(graph, self._saved) or Sampling()
+        if (asked := sampling_of_civitai(value)) is not None:
+            self.said["civitai"] = asked
+
+    def _hear_settings(self, name: str, text: str, settings: Fields) -> None:
+        for source, read in _OF_SETTINGS.items():
+            said = read(settings, self._texts)
+            if said is not None:
+                self.said.setdefault(source, said)
+                break
+        self.unread[name] = text  # the recipe has but a part of it
+
+    def _hear_plain(self, name: str, text: str) -> None:
+        for source, read in _OF_TEXT.items():
+            said = read(text)
+            if said is not None and source == "automatic1111":
+                if self.parameters is None:
+                    self.parameters = storable_text(text)
+                    self.said.setdefault(source, said)
+                return
+            if said is not None:
+                self.said.setdefault(source, said)
+        if name not in _NOISE and text.strip():
+            self.unread[name] = text
+
+
+def _unpacked(text: str) -> str:
+    """The JSON that some write as a text of JSON once more."""
+    if not text.startswith('"{') or len(text) > MAX_JSON_CHARS:
+        return text
+    try:
+        inner: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return inner if isinstance(inner, str) else text
+
+
+def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recipe:
+    """The recipe in the texts of a file. It never raises: foreign texts can hold anything.
+
+    Our own stamp is believed first, then ComfyUI's graph, then what other tools write; what one of
+    them leaves open the next may fill.
+    """
+    stamp = read_stamp(texts)
+    if not texts:
+        return Recipe()
+    testimony = _Testimony(texts, saved or SavedFile())
+    heard = testimony.said
+    if stamp is not None:
+        heard = {"anime": _stamped(stamp), **heard}
+    ordered = {source: heard[source] for source in _ORDER if source in heard}
+    said = reduce(Sampling.filled_by, ordered.values()) if ordered else Sampling()
+    unread = dict(list(testimony.unread.items())[:_MAX_KEPT])
+    return Recipe.of(
+        said,
+        source=next(iter(ordered), None),
+        graph=testimony.graph,
+        editor_workflow=testimony.editor_workflow,
+        parameters=testimony.parameters,
+        texts={
+            storable_text(name): storable_text(text)[:MAX_PROMPT_CHARS]
+            for name, text in unread.items()
+        },
+    )
+
+
+def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:
+    """The recipe of a graph that was run here."""
+    return Recipe.of(sampling_of(graph, saved) or Sampling(), source="comfyui", graph=graph)
+
+
+def graph_in(text: str) -> Graph | None:
+    """The graph in API format that a text holds; None when it holds none.
+
+    >>> graph_in('{"1": {"class_type": "VAEDecode", "inputs": {}}}')
+    {'1': {'class_type': 'VAEDecode', 'inputs': {}}}
+    """
+    value = read_json(text)
+    return graph_of(value) if isinstance(value, dict) else None
+
+
+def graph_of(value: Fields) -> Graph | None:
+    """The graph in API format that an object is, without what Civitai adds to it."""
+    if not 0 < len(value) <= _MAX_NODES:
+        return None
+    graph: Graph = {}
+    for node_id, node in value.items():
+        if node_id in BESIDE_GRAPH:
+            continue
+        if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
+            return None
+        if not isinstance(node.get("inputs"), dict) or not isinstance(node.get("_meta", {}), dict):
+            return None
+        graph[node_id] = node
+    return graph or None
+
+
+def _stamped(stamp: FileStamp) -> Sampling:
+    return Sampling(
+        prompt=stamp.prompt, negative_prompt=stamp.negative_prompt, seed=int(stamp.seed)
+    )
+
+
+_ORDER: tuple[Source, ...] = (
+    "anime",
+    "comfyui",
+    *_OF_SETTINGS,
+    "automatic1111",
+)

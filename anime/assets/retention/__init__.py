@@ -1,1 +1,0 @@
-"""What is old goes: thumbnails, quarantine and rejected takes. Nothing does unless it is set."""

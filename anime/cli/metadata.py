@@ -1,0 +1,80 @@
+"""`anime metadata`: how files were made, as they say themselves. It needs no stack."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import JsonValue
+
+from anime.cli.error_boundary import EXPECTED
+from anime.cli.terminal import print_error, print_json, print_result
+from anime.errors import AnimeError
+
+_RAW = ("graph", "editor_workflow", "parameters", "texts")
+
+
+def metadata(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Pictures, films, sounds, 3D models.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Also print the texts in each file, as they are.")
+    ] = False,
+) -> None:
+    """Show how files were made, as they say themselves; exit 1 if any cannot be read."""
+    shown: list[JsonValue] = []
+    has_failed = False
+    for file in files:
+        try:
+            facts = _metadata_of(file, is_raw=raw)
+        except AnimeError as fault:
+            has_failed = True
+            facts = {"error": fault.what}
+            if not json:
+                print_error(fault)
+        shown.append({"file": str(file), **facts})
+        if not json and "error" not in facts:
+            _print(file, facts)
+    if json:
+        print_json(shown)
+    if has_failed:
+        raise typer.Exit(EXPECTED)
+
+
+def _metadata_of(file: Path, *, is_raw: bool) -> dict[str, JsonValue]:
+    """The keys that a row of the file would have, and with them its type, size and hash."""
+    from anime.assets.inspection import inspect_file
+
+    found = inspect_file(file)
+    said = found.recipe().metadata()
+    facts: dict[str, JsonValue] = {
+        "media_type": found.media_type,
+        "size_bytes": found.size_bytes,
+        "sha256": found.sha256,
+        **{name: value for name, value in said.items() if name not in _RAW},
+    }
+    if is_raw:
+        facts["raw"] = dict(found.texts)
+    return facts
+
+
+def _print(file: Path, facts: dict[str, JsonValue]) -> None:
+    """A line for each thing that is known."""
+    print_result(str(file))
+    texts = facts.pop("raw", {})
+    for name, value in facts.items():
+        if value not in (None, [], ()):
+            print_result(f"  {name.replace('_', ' ')}: {_line(value)}")
+    for name, text in texts.items() if isinstance(texts, dict) else ():
+        print_result(f"--- {name}\n{text}")
+
+
+def _line(value: JsonValue) -> str:
+    """The value on one line, or several that are set in."""
+    if isinstance(value, list):
+        return ", ".join(_line(each) for each in value)
+    if isinstance(value, dict):
+        known = (f"{key} {part}" for key, part in value.items() if part is not None)
+        return "; ".join(known)
+    return str(value).replace("\n", "\n    ")

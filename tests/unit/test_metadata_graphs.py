@@ -1,0 +1,689 @@
+"""Graphs as people and their packs make them, and what made the file that each has saved."""
+
+from typing import Any
+
+import pytest
+
+from anime.assets.metadata import LoraUse, Recipe, SavedFile, recipe_of_graph
+from anime.core.graphs import Graph
+from anime.core.paths import FileKind
+
+PROMPT, NEGATIVE = "a kite over rice fields", "grain"
+BASE: dict[str, Any] = {  # any field of a recipe
+    "prompt": PROMPT,
+    "negative_prompt": NEGATIVE,
+    "seed": "31",
+    "steps": 12,
+    "cfg": 5.5,
+    "sampler": "dpmpp_2m",
+    "scheduler": "karras",
+    "model": "kite.safetensors",
+    "loras": (),
+}
+INK = (LoraUse(name="ink.safetensors", strength=0.6),)
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:  # inputs of any node
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def sampler(class_type: str = "KSampler", **changes: Any) -> dict[str, Any]:
+    inputs = {
+        "seed": 31,
+        "steps": 12,
+        "cfg": 5.5,
+        "sampler_name": "dpmpp_2m",
+        "scheduler": "karras",
+        "denoise": 1.0,
+        "model": ["load", 0],
+        "positive": ["yes", 0],
+        "negative": ["no", 0],
+        "latent_image": ["empty", 0],
+    }
+    merged = {**inputs, **changes}
+    kept = {name: value for name, value in merged.items() if value is not ...}
+    return node(class_type, **kept)
+
+
+def encoder(text: object) -> dict[str, Any]:
+    return node("CLIPTextEncode", text=text, clip=["load", 1])
+
+
+def graph_of(**changes: Any) -> Graph:
+    """A graph that makes one picture, with other or further nodes."""
+    nodes = {
+        "load": node("CheckpointLoaderSimple", ckpt_name="kite.safetensors"),
+        "yes": encoder(PROMPT),
+        "no": encoder(NEGATIVE),
+        "empty": node("EmptyLatentImage", width=512, height=640, batch_size=1),
+        "draw": sampler(),
+        "decode": node("VAEDecode", samples=["draw", 0], vae=["load", 2]),
+        "save": node("SaveImage", images=["decode", 0], filename_prefix="kite"),
+    }
+    return {**nodes, **changes}
+
+
+def texted(**nodes: Any) -> Graph:
+    """A graph whose prompt comes from the node `words`."""
+    return graph_of(yes=encoder(["words", 0]), **nodes)
+
+
+def modelled(**nodes: Any) -> Graph:
+    """A graph whose model comes from the node `patch`."""
+    return graph_of(draw=sampler(model=["patch", 0]), **nodes)
+
+
+def piped(pipe: dict[str, Any], **nodes: Any) -> Graph:
+    return graph_of(
+        bundle=node(
+            "ToBasicPipe",
+            model=["load", 0],
+            clip=["load", 1],
+            positive=["yes", 0],
+            negative=["no", 0],
+        ),
+        pipe=pipe,
+        draw=sampler(model=["out", 0], positive=["out", 3], negative=["out", 4]),
+        out=node("FromBasicPipe", basic_pipe=["pipe", 0]),
+        **nodes,
+    )
+
+
+def told(graph: Graph, name: str = "", kind: FileKind | None = None) -> dict[str, Any]:
+    recipe: Recipe = recipe_of_graph(graph, SavedFile(name, kind))
+    return {field: getattr(recipe, field) for field in BASE}
+
+
+GUIDED = {
+    "draw": node(
+        "SamplerCustomAdvanced",
+        noise=["noise", 0],
+        guider=["guider", 0],
+        sampler=["which", 0],
+        sigmas=["sigmas", 0],
+        latent_image=["empty", 0],
+    ),
+    "noise": node("RandomNoise", noise_seed=31),
+    "which": node("KSamplerSelect", sampler_name="dpmpp_2m"),
+    "sigmas": node("BasicScheduler", scheduler="karras", steps=12, denoise=1.0, model=["load", 0]),
+}
+
+SAME: dict[str, Graph] = {
+    "plain": graph_of(),
+    "numbers as text": graph_of(draw=sampler(seed="31", steps="12", cfg="5.5")),
+    "seed of a node that gives fractions": graph_of(
+        draw=sampler(seed=["n", 0]), n=node("PrimitiveFloat", value=31.0)
+    ),
+    "seed node": graph_of(draw=sampler(seed=["n", 0]), n=node("Seed (rgthree)", seed=31)),
+    "reroute": graph_of(
+        draw=sampler(seed=["r", 0], model=["m", 0]),
+        r=node("Reroute", **{"": ["n", 0]}),
+        m=node("Reroute", **{"": ["load", 0]}),
+        n=node("PrimitiveInt", value=31),
+    ),
+    "pipe": piped(node("Reroute", **{"": ["bundle", 0]})),
+    "pipe that was edited": piped(
+        node("EditBasicPipe", basic_pipe=["bundle", 0], positive=["other", 0]),
+        yes=encoder("NOT THIS"),
+        other=encoder(PROMPT),
+    ),
+    "sampler with a pipe": graph_of(
+        bundle=node("ToBasicPipe", model=["load", 0], positive=["yes", 0], negative=["no", 0]),
+        draw=sampler(
+            "ImpactKSamplerBasicPipe",
+            basic_pipe=["bundle", 0],
+            model=...,
+            positive=...,
+            negative=...,
+        ),
+    ),
+    "context": graph_of(
+        a=node("Context (rgthree)", model=["load", 0], positive=["yes", 0], seed=31),
+        b=node("Context (rgthree)", base_ctx=["a", 0], negative=["no", 0]),
+        draw=sampler(model=["b", 1], positive=["b", 4], negative=["b", 5], seed=["b", 8]),
+    ),
+    "switch by a boolean": texted(
+        words=node("ComfySwitchNode", switch=["is", 0], on_false="NOT THIS", on_true=["t", 0]),
+        **{"is": node("PrimitiveBoolean", value=True)},
+        t=node("PrimitiveString", value=PROMPT),
+    ),
+    "switch by an index": graph_of(
+        draw=sampler(positive=["sw", 0]),
+        sw=node("ImpactSwitch", select=2, input1=["other", 0], input2=["yes", 0]),
+        other=encoder("NOT THIS"),
+    ),
+    "first that is connected": modelled(
+        patch=node("Any Switch (rgthree)", any_02=["load", 0], any_03=["other", 0]),
+        other=node("UNETLoader", unet_name="other.safetensors"),
+    ),
+    "joined": texted(
+        words=node("StringConcatenate", string_a="a kite", string_b=["b", 0], delimiter=" over "),
+        b=node("PrimitiveStringMultiline", value="rice fields"),
+    ),
+    "replaced": texted(
+        words=node("StringReplace", string="a THING over rice fields", find="THING", replace="kite")
+    ),
+    "wildcards": texted(
+        words=node("ImpactWildcardProcessor", wildcard_text="{a|b}", populated_text=PROMPT, seed=4)
+    ),
+    "text that was shown": texted(
+        words=node("ShowText|pysssss", text=["llm", 0], text_0=PROMPT),
+        llm=node("OllamaGenerate", prompt="NOT THIS", model="m"),
+    ),
+    "styler": graph_of(
+        yes=encoder(["style", 0]),
+        no=encoder(["style", 1]),
+        style=node("SDXLPromptStyler", text_positive=PROMPT, text_negative=NEGATIVE, style="base"),
+    ),
+    "text box of an unknown pack": texted(words=node("Some Text Box", Text=PROMPT)),
+    "control net": graph_of(
+        net=node("ControlNetApplyAdvanced", positive=["yes", 0], negative=["no", 0], strength=1.0),
+        draw=sampler(positive=["net", 0], negative=["net", 1]),
+    ),
+    "reference picture": graph_of(
+        ref=node("ReferenceLatent", conditioning=["yes", 0], latent=["e", 0]),
+        e=node("VAEEncode", pixels=["l", 0], vae=["load", 2]),
+        l=node("LoadImage", image="NOT THIS.png"),
+        draw=sampler(positive=["ref", 0]),
+    ),
+    "instruct pix2pix": graph_of(
+        ip=node(
+            "InstructPixToPixConditioning",
+            positive=["yes", 0],
+            negative=["no", 0],
+            pixels=["l", 0],
+            vae=["load", 2],
+        ),
+        l=node("LoadImage", image="in.png"),
+        draw=sampler(positive=["ip", 0], negative=["ip", 1], latent_image=["ip", 2]),
+    ),
+    "guider": graph_of(
+        **GUIDED,
+        guider=node(
+            "CFGGuider", model=["load", 0], positive=["yes", 0], negative=["no", 0], cfg=5.5
+        ),
+    ),
+    "lora that is none": modelled(
+        patch=node("LoraLoader", lora_name="None", strength_model=1.0, model=["load", 0])
+    ),
+    # ComfyUI's loader gives back what it got: the LoRA has not acted.
+    "lora of no strength": modelled(
+        patch=node(
+            "LoraLoader",
+            lora_name="ink.safetensors",
+            strength_model=0.0,
+            strength_clip=0.0,
+            model=["load", 0],
+        )
+    ),
+    "preview of something else": graph_of(
+        a_try=sampler(seed=1, positive=["p", 0]),
+        p=encoder("NOT THIS"),
+        d=node("VAEDecode", samples=["a_try", 0], vae=["load", 2]),
+        show=node("PreviewImage", images=["d", 0]),
+    ),
+    "words that a refusal to average leaves out": graph_of(
+        av=node(
+            "ConditioningAverage",
+            conditioning_to=["yes", 0],
+            conditioning_from=["p", 0],
+            conditioning_to_strength=1.0,
+        ),
+        p=encoder("NOT THIS"),
+        draw=sampler(positive=["av", 0]),
+    ),
+    "picture made anew from another": graph_of(
+        first=sampler(seed=1, positive=["p", 0]),
+        p=encoder("NOT THIS"),
+        draw=sampler(latent_image=["first", 0]),
+    ),
+    "motion module": modelled(
+        patch=node("ADE_AnimateDiffLoaderGen1", model_name="NOT THIS.ckpt", model=["load", 0])
+    ),
+    "saver that is told the settings": graph_of(
+        save=node(
+            "Image Saver", images=["decode", 0], filename="kite", steps=99, positive=["t", 0]
+        ),
+        t=node("PrimitiveString", value="NOT THIS"),
+    ),
+    "settings of one node": graph_of(
+        draw=sampler(steps=["c", 0], cfg=["c", 2], sampler_name=["c", 3], scheduler=["c", 4]),
+        c=node(
+            "KSampler Config (rgthree)",
+            steps_total=12,
+            refiner_step=9,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+    ),
+    "joined by another pack": texted(
+        words=node("Text Concatenate (JPS)", delimiter=" over ", text1="a kite", text2=["b", 0]),
+        b=node("Text Multiline", text="rice fields"),
+    ),
+    "loader with pictures": graph_of(
+        load=node("CheckpointLoader|pysssss", ckpt_name={"content": "kite.safetensors"})
+    ),
+    "switch by an index of another pack": modelled(
+        patch=node("CR Model Input Switch", Input=1, model1=["load", 0], model2=["other", 0]),
+        other=node("UNETLoader", unet_name="other.safetensors"),
+    ),
+    "switch that counts from zero": texted(
+        words=node("easy textIndexSwitch", index=1, text0="no", text1=["t", 0], text11="no"),
+        t=node("easy positive", positive=PROMPT),
+    ),
+    "face detailer": graph_of(
+        face=sampler("FaceDetailer", seed=9, denoise=0.5, image=["decode", 0], latent_image=...),
+        save=node("SaveImage", images=["face", 0], filename_prefix="kite"),
+    ),
+    "efficient": graph_of(
+        load=node(
+            "Efficient Loader",
+            ckpt_name="kite.safetensors",
+            lora_name="None",
+            positive=PROMPT,
+            negative=NEGATIVE,
+        ),
+        draw=sampler(
+            "KSampler (Efficient)",
+            positive=["load", 1],
+            negative=["load", 2],
+            latent_image=["load", 3],
+        ),
+        save=node("SaveImage", images=["draw", 5], filename_prefix="kite"),
+    ),
+    "easy-use": {
+        "1": node(
+            "easy fullLoader",
+            ckpt_name="kite.safetensors",
+            lora_name="None",
+            positive=PROMPT,
+            negative=NEGATIVE,
+        ),
+        "2": node(
+            "easy preSampling",
+            pipe=["1", 0],
+            seed=31,
+            steps=12,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+        "3": node("easy kSampler", pipe=["2", 0], image_output="Save", save_prefix="kite"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_made_the_file_is_found(name: str) -> None:
+    assert told(SAME[name]) == BASE
+
+
+def two_texts(joined_by: dict[str, Any]) -> Graph:
+    return graph_of(draw=sampler(positive=["both", 0]), more=encoder("dusk"), both=joined_by)
+
+
+STACKED = {
+    "CR LoRA Stack": {
+        "switch_1": "On",
+        "lora_name_1": "ink.safetensors",
+        "model_weight_1": 0.6,
+        "switch_2": "Off",
+        "lora_name_2": "off.safetensors",
+        "model_weight_2": 1.0,
+        "switch_3": "On",
+        "lora_name_3": "None",
+    },
+    "easy loraStack": {
+        "toggle": True,
+        "num_loras": 1,
+        "lora_1_name": "ink.safetensors",
+        "lora_1_strength": 0.6,
+        "lora_2_name": "off.safetensors",
+        "lora_2_strength": 1.0,
+    },
+    "LoRA Stacker": {
+        "input_mode": "advanced",
+        "lora_count": 1,
+        "lora_name_1": "ink.safetensors",
+        "lora_wt_1": 1.0,
+        "model_str_1": 0.6,
+        "clip_str_1": 1.0,
+        "lora_name_2": "off.safetensors",
+        "lora_wt_2": 1.0,
+    },
+    "LoRA Stacker of nobody": {"lora_name_1": "ink.safetensors", "lora_wt_1": 0.6},
+}
+
+DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "two conditionings": (
+        two_texts(
+            node("ConditioningConcat", conditioning_to=["yes", 0], conditioning_from=["more", 0])
+        ),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "two texts of one encoder": (
+        graph_of(yes=node("CLIPTextEncodeSDXL", text_g=PROMPT, text_l="dusk", clip=["load", 1])),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "language model": (
+        texted(words=node("OllamaGenerate", prompt="a kite", model="m")),
+        {"prompt": None},
+    ),
+    "language model in a joined text": (
+        texted(
+            words=node("StringConcatenate", string_a="a kite", string_b=["llm", 0], delimiter=" "),
+            llm=node("TextGenerate", prompt="more", clip=["load", 1]),
+        ),
+        {"prompt": None},
+    ),
+    "unknown node between": (
+        texted(words=node("Shuffle Words", text=["t", 0]), t=node("PrimitiveString", value="x")),
+        {"prompt": None},
+    ),
+    "random number": (
+        graph_of(
+            draw=sampler(seed=["n", 0]),
+            n=node("Random Number", minimum=0, maximum=9, seed=4, number_type="integer"),
+        ),
+        {"seed": None},
+    ),
+    "switch that a run decides": (
+        texted(words=node("ComfySwitchNode", switch=["x", 0], on_false="a", on_true="b")),
+        {"prompt": None},
+    ),
+    "silenced": (
+        graph_of(no=node("ConditioningZeroOut", conditioning=["yes", 0])),
+        {"negative_prompt": None},
+    ),
+    "two scales": (
+        graph_of(
+            **GUIDED,
+            guider=node(
+                "DualCFGGuider",
+                model=["load", 0],
+                cond1=["yes", 0],
+                cond2=["no", 0],
+                negative=["no", 0],
+                cfg_conds=4.0,
+                cfg_cond2_negative=2.0,
+            ),
+        ),
+        {"cfg": 4.0},
+    ),
+    "guider without a scale": (
+        graph_of(**GUIDED, guider=node("BasicGuider", model=["load", 0], conditioning=["yes", 0])),
+        {"cfg": None, "negative_prompt": None},
+    ),
+    "rgthree's stack": (
+        modelled(
+            patch=node(
+                "Lora Loader Stack (rgthree)",
+                model=["load", 0],
+                lora_01="ink.safetensors",
+                strength_01=0.6,
+                lora_02="None",
+                strength_02=1.0,
+            )
+        ),
+        {"loras": INK},
+    ),
+    "LoRA Manager": (
+        modelled(
+            patch=node(
+                "Lora Loader (LoraManager)",
+                model=["load", 0],
+                text="<lora:ink.safetensors:0.6> <lora:off:1>",
+                loras={
+                    "__value__": [
+                        {"name": "ink.safetensors", "strength": "0.6", "active": True},
+                        {"name": "off", "strength": 1.0, "active": False},
+                    ]
+                },
+            )
+        ),
+        {"loras": INK},
+    ),
+    "tags that a node loads": (
+        graph_of(
+            yes=node(
+                "ImpactWildcardEncode",
+                model=["load", 0],
+                clip=["load", 1],
+                wildcard_text="x",
+                populated_text=f"{PROMPT} <lora:ink.safetensors:0.6>",
+            ),
+            draw=sampler(model=["yes", 0], positive=["yes", 2]),
+        ),
+        {"loras": INK, "prompt": f"{PROMPT} <lora:ink.safetensors:0.6>"},
+    ),
+    **{
+        name: (
+            modelled(
+                patch=node("Apply Stack", model=["load", 0], lora_stack=["stack", 0]),
+                stack=node(name, **inputs),
+            ),
+            {"loras": INK},
+        )
+        for name, inputs in STACKED.items()
+    },
+    "GGUF": (
+        graph_of(
+            draw=sampler(model=["g", 0]), g=node("UnetLoaderGGUF", unet_name="kite-Q4_K_S.gguf")
+        ),
+        {"model": "kite-Q4_K_S.gguf"},
+    ),
+    "Nunchaku": (
+        graph_of(
+            draw=sampler(model=["g", 0]),
+            g=node("NunchakuFluxDiTLoader", model_path="svdq-kite.safetensors"),
+        ),
+        {"model": "svdq-kite.safetensors"},
+    ),
+    "song": (
+        graph_of(
+            yes=node("TextEncodeAceStepAudio", tags="calm piano", lyrics="la la", clip=["load", 1])
+        ),
+        {"prompt": "calm piano"},
+    ),
+    "partner": (
+        {
+            "1": node("GeminiImage2Node", prompt=PROMPT, model="gemini-3-pro-image", seed=31),
+            "2": node("SaveImage", images=["1", 0], filename_prefix="kite"),
+        },
+        dict.fromkeys(BASE)
+        | {"prompt": PROMPT, "seed": "31", "model": "gemini-3-pro-image", "loras": ()},
+    ),
+    "partner with inputs that come with a choice": (
+        {
+            "1": node("Wan2TextToVideoApi", seed=31, model="wan2.6", **{"model.prompt": PROMPT}),
+            "2": node("SaveVideo", video=["1", 0], filename_prefix="kite", format="auto"),
+        },
+        dict.fromkeys(BASE) | {"prompt": PROMPT, "seed": "31", "model": "wan2.6", "loras": ()},
+    ),
+    "WanVideoWrapper": (
+        {
+            "load": node("WanVideoModelLoader", model="wan_fp8.safetensors", lora=["ink", 0]),
+            "ink": node("WanVideoLoraSelect", lora="ink.safetensors", strength=0.6),
+            "yes": node("WanVideoTextEncode", positive_prompt=PROMPT, negative_prompt=NEGATIVE),
+            "draw": node(
+                "WanVideoSampler",
+                model=["load", 0],
+                text_embeds=["yes", 0],
+                steps=12,
+                cfg=5.5,
+                seed=31,
+                scheduler="unipc",
+            ),
+            "decode": node("WanVideoDecode", samples=["draw", 0]),
+            "save": node("VHS_VideoCombine", images=["decode", 0], filename_prefix="kite"),
+        },
+        {"model": "wan_fp8.safetensors", "loras": INK, "sampler": None, "scheduler": "unipc"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_is_otherwise_is_found_and_nothing_is_guessed(name: str) -> None:
+    graph, changes = DIFFERENT[name]
+    assert told(graph) == {**BASE, **changes}
+
+
+def test_what_is_beside_the_common_settings_is_kept() -> None:
+    song = DIFFERENT["song"][0]
+    assert recipe_of_graph(song).lyrics == "la la"
+    assert recipe_of_graph(DIFFERENT["two scales"][0]).cfg_second == 2.0
+    flux = graph_of(
+        g=node("FluxGuidance", conditioning=["yes", 0], guidance=3.5),
+        draw=sampler(positive=["g", 0], cfg=1.0),
+    )
+    assert (recipe_of_graph(flux).cfg, recipe_of_graph(flux).guidance) == (1.0, 3.5)
+
+
+def film_from_keyframe() -> Graph:
+    return graph_of(
+        save=node("PreviewImage", images=["decode", 0]),
+        wan=node("UNETLoader", unet_name="film.safetensors"),
+        act=encoder("the kite dives"),
+        begin=node(
+            "WanImageToVideo",
+            positive=["act", 0],
+            negative=["no", 0],
+            start_image=["decode", 0],
+            width=512,
+            height=640,
+            length=17,
+            batch_size=1,
+        ),
+        film=sampler(
+            seed=77,
+            model=["wan", 0],
+            positive=["begin", 0],
+            negative=["begin", 1],
+            latent_image=["begin", 2],
+        ),
+        frames=node("VAEDecode", samples=["film", 0], vae=["load", 2]),
+        keep=node("SaveAnimatedWEBP", images=["frames", 0], filename_prefix="film"),
+    )
+
+
+def test_a_film_is_not_what_its_keyframe_is() -> None:
+    recipe = recipe_of_graph(film_from_keyframe())
+    assert (recipe.prompt, recipe.seed, recipe.model) == (
+        "the kite dives",
+        "77",
+        "film.safetensors",
+    )
+    assert recipe.models == ("film.safetensors",)
+    assert [use.seed for use in recipe.samplers] == ["77"]
+
+
+def both_saved() -> Graph:
+    film = film_from_keyframe()
+    film["save"] = node("SaveImage", images=["decode", 0], filename_prefix="stills/key%date:yyyy%")
+    return film
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "seed"),
+    [
+        ("key2026_00001_.png", None, "31"),
+        ("film_00001_.webp", None, "77"),
+        ("renamed.png", FileKind.IMAGES, "31"),
+        ("renamed.webp", FileKind.VIDEOS, "77"),
+        ("renamed", None, None),
+    ],
+)
+def test_of_several_saving_nodes_name_and_kind_decide(
+    name: str, kind: FileKind | None, seed: str | None
+) -> None:
+    recipe = recipe_of_graph(both_saved(), SavedFile(name, kind))
+    assert recipe.seed == seed
+    assert recipe.negative_prompt == NEGATIVE  # of both
+
+
+def test_the_node_that_saved_it_is_known_of_files_of_ours() -> None:
+    assert recipe_of_graph(both_saved(), SavedFile(node_id="save")).seed == "31"
+
+
+def test_a_preview_that_somebody_kept_is_what_was_previewed() -> None:
+    graph = graph_of(
+        a_try=sampler(seed=1),
+        d=node("VAEDecode", samples=["a_try", 0], vae=["load", 2]),
+        show=node("PreviewImage", images=["d", 0]),
+    )
+    kept = SavedFile("ComfyUI_temp_abcde_00001_.png", FileKind.IMAGES)
+    assert recipe_of_graph(graph, kept).seed == "1"
+
+
+def test_all_samplers_and_models_of_a_chain_are_kept_in_order() -> None:
+    low = node("UNETLoader", unet_name="low.safetensors")
+    second = sampler(
+        "KSamplerAdvanced",
+        seed=...,
+        noise_seed=0,
+        add_noise="disable",
+        start_at_step=6,
+        model=["low", 0],
+        latent_image=["high", 0],
+        denoise=...,
+    )
+    first = sampler("KSamplerAdvanced", seed=..., noise_seed=31, add_noise="enable", denoise=...)
+    first["inputs"] |= {"start_at_step": 0, "end_at_step": 6}
+    recipe = recipe_of_graph(graph_of(low=low, high=first, draw=second))
+    assert (recipe.seed, recipe.model) == ("31", "kite.safetensors")
+    assert recipe.models == ("kite.safetensors", "low.safetensors")
+    assert [use.seed for use in recipe.samplers] == ["31", "0"]
+
+
+def test_a_second_pass_over_a_decoded_picture_is_part_of_the_chain() -> None:
+    graph = graph_of(
+        bigger=node("ImageUpscaleWithModel", image=["decode", 0], upscale_model=["u", 0]),
+        encode=node("VAEEncode", pixels=["bigger", 0], vae=["load", 2]),
+        again=sampler(seed=5, denoise=0.4, latent_image=["encode", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        save=node("SaveImage", images=["second", 0], filename_prefix="kite"),
+    )
+    recipe = recipe_of_graph(graph)
+    assert (recipe.seed, recipe.steps, recipe.width) == ("31", 12, 512)
+    assert [use.seed for use in recipe.samplers] == ["31", "5"]
+    assert [use.denoise for use in recipe.samplers] == [1.0, 0.4]
+
+
+def test_of_a_batch_from_two_samplers_only_what_both_say_is_said() -> None:
+    graph = graph_of(
+        other=sampler(seed=8),
+        d=node("VAEDecode", samples=["other", 0], vae=["load", 2]),
+        batch=node("ImageBatch", image1=["decode", 0], image2=["d", 0]),
+        save=node("SaveImage", images=["batch", 0], filename_prefix="kite"),
+    )
+    assert told(graph) == {**BASE, "seed": None}
+
+
+def test_merged_models_are_all_kept() -> None:
+    graph = modelled(
+        patch=node("ModelMergeSimple", model1=["load", 0], model2=["b", 0], ratio=0.5),
+        b=node("CheckpointLoaderSimple", ckpt_name="b.safetensors"),
+    )
+    assert recipe_of_graph(graph).models == ("kite.safetensors", "b.safetensors")
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_circles_come_to_an_end(number: int) -> None:
+    circles: list[dict[str, Any]] = [
+        {"words": node("StringConcatenate", string_a=["words", 0], string_b="b", delimiter="")},
+        {"words": node("ComfySwitchNode", switch=["words", 0], on_true="a", on_false="b")},
+        {"words": node("Reroute", **{"": ["words", 0]})},
+    ]
+    assert told(texted(**circles[number])) == {**BASE, "prompt": None}
+
+
+def test_a_text_that_doubles_at_every_node_stays_small() -> None:
+    doubling = {
+        f"t{n}": node(
+            "StringConcatenate", string_a=[f"t{n + 1}", 0], string_b=[f"t{n + 1}", 0], delimiter=""
+        )
+        for n in range(40)
+    }
+    graph = texted(words=doubling.pop("t0"), **doubling, t40=node("PrimitiveString", value="kite"))
+    assert told(graph)["prompt"] is None

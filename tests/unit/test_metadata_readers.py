@@ -1,0 +1,346 @@
+"""What other tools write into files, as they write it."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anime.assets.metadata import LoraUse, recipe_of
+from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, tag_texts, xmp_texts
+from anime.assets.metadata.novelai import texts_in_alpha
+
+ASKED: dict[str, Any] = {  # any field of a recipe
+    "prompt": "a lantern",
+    "negative_prompt": "mist",
+    "seed": "18446744073709551615",
+    "steps": 14,
+    "cfg": 4.5,
+}
+INK = (LoraUse(name="ink", strength=0.6),)
+SEED = int(ASKED["seed"])
+
+SWARM = {
+    "sui_image_params": {
+        "prompt": "a lantern",
+        "negativeprompt": "mist",
+        "model": "kite",
+        "seed": SEED,
+        "steps": 14,
+        "cfgscale": 4.5,
+        "sampler": "euler",
+        "scheduler": "normal",
+        "loras": ["ink"],
+        "loraweights": ["0.6"],
+    }
+}
+INVOKE = {
+    "app_version": "5.6.0",
+    "generation_mode": "sdxl_txt2img",
+    "positive_prompt": "a lantern",
+    "negative_prompt": "mist",
+    "seed": SEED,
+    "steps": 14,
+    "cfg_scale": 4.5,
+    "scheduler": "euler",
+    "model": {"name": "kite", "hash": "blake3:1"},
+    "loras": [{"model": {"name": "ink"}, "weight": 0.6}],
+}
+INVOKE_3 = {
+    **INVOKE,
+    "model": {"model_name": "kite", "base_model": "sdxl"},
+    "loras": [{"lora": {"model_name": "ink"}, "weight": 0.6}],
+}
+INVOKE_2 = {
+    "model": "stable diffusion",
+    "model_weights": "kite",
+    "image": {
+        "prompt": [{"prompt": "a lantern [mist]", "weight": 1.0}],
+        "steps": 14,
+        "cfg_scale": 4.5,
+        "seed": SEED,
+        "sampler": "euler",
+    },
+}
+FOOOCUS = {
+    "prompt": "a lantern",
+    "negative_prompt": "mist",
+    "base_model": "kite",
+    "seed": str(SEED),
+    "steps": 14,
+    "guidance_scale": 4.5,
+    "sampler": "euler",
+    "scheduler": "normal",
+    "resolution": "(832, 1216)",
+    "loras": [["ink", 0.6]],
+}
+FOOOCUS_COMBINED = {**FOOOCUS, "loras": None, "lora_combined_1": "ink : 0.6"}
+RUINED = {
+    "Prompt": "a lantern",
+    "Negative": "mist",
+    "steps": 14,
+    "cfg": 4.5,
+    "seed": SEED,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "base_model_name": "kite",
+    "loras": [["ab12", "0.6 - ink"]],
+    "software": "RuinedFooocus",
+}
+DRAW_THINGS = {
+    "c": "a lantern",
+    "uc": "mist",
+    "seed": SEED,
+    "steps": 14,
+    "scale": 4.5,
+    "sampler": "euler",
+    "model": "kite",
+    "size": "512x768",
+    "lora": [{"model": "ink", "weight": 0.6}],
+}
+NOVELAI = {
+    "prompt": "a lantern",
+    "uc": "mist",
+    "seed": SEED,
+    "steps": 14,
+    "scale": 4.5,
+    "sampler": "euler",
+    "noise_schedule": "normal",
+}
+NOVELAI_4 = {
+    **NOVELAI,
+    "prompt": "",
+    "v4_prompt": {"caption": {"base_caption": "a lantern"}},
+}
+A1111 = (
+    "a lantern\nNegative prompt: mist\nSteps: 14, Sampler: euler, Schedule type: normal, "
+    f"CFG scale: 4.5, Seed: {SEED}, Size: 832x1216, Model hash: ab12, Model: kite"
+)
+CIVITAI = {
+    "extra": {"airs": []},
+    "extraMetadata": json.dumps(
+        {
+            "prompt": "a lantern",
+            "negativePrompt": "mist",
+            "seed": SEED,
+            "steps": 14,
+            "cfgScale": 4.5,
+            "sampler": "euler",
+        }
+    ),
+    "6": {"class_type": "LoadImage", "inputs": {"image": "x"}},
+}
+
+RESOURCES = [
+    {"type": "checkpoint", "modelName": "Kite", "modelVersionName": "v2"},
+    {"type": "lora", "weight": 0.6, "modelName": "Ink"},
+]
+
+TOOLS: dict[str, tuple[str, dict[str, str]]] = {
+    "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
+    "InvokeAI": ("invokeai", {"invokeai_metadata": json.dumps(INVOKE)}),
+    "InvokeAI 3": ("invokeai", {"invokeai_metadata": json.dumps(INVOKE_3)}),
+    "InvokeAI 2": ("invokeai", {"sd-metadata": json.dumps(INVOKE_2)}),
+    "InvokeAI 1": ("invokeai", {"Dream": f'"a lantern [mist]" -s 14 -S {SEED} -C 4.5 -A euler'}),
+    "Fooocus": ("fooocus", {"parameters": json.dumps(FOOOCUS), "fooocus_scheme": "fooocus"}),
+    "Fooocus, combined": ("fooocus", {"parameters": json.dumps(FOOOCUS_COMBINED)}),
+    "Fooocus, scheme a1111": ("automatic1111", {"parameters": A1111, "fooocus_scheme": "a1111"}),
+    "RuinedFooocus": ("ruinedfooocus", {"parameters": json.dumps(RUINED)}),
+    "RuinedFooocus, twice": ("ruinedfooocus", {"parameters": json.dumps(json.dumps(RUINED))}),
+    "Draw Things": ("drawthings", {"UserComment": json.dumps(DRAW_THINGS)}),
+    "NovelAI": ("novelai", {"Comment": json.dumps(NOVELAI), "Source": "kite"}),
+    "NovelAI 4": ("novelai", {"Comment": json.dumps(NOVELAI_4), "Source": "kite"}),
+    "AUTOMATIC1111": ("automatic1111", {"parameters": A1111}),
+    "under another name": ("automatic1111", {"Description": A1111}),
+    "Civitai": ("comfyui", {"parameters": json.dumps(CIVITAI)}),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_a_tool_writes_is_understood(tool: str) -> None:
+    source, texts = TOOLS[tool]
+    recipe = recipe_of(texts)
+    assert {name: getattr(recipe, name) for name in ASKED} == ASKED
+    assert (recipe.source, recipe.sampler) == (source, "euler")
+    if tool not in {"InvokeAI 1", "Civitai"}:
+        assert recipe.model == "kite"
+    if source not in {"automatic1111", "novelai", "comfyui"} and tool not in {
+        "InvokeAI 1",
+        "InvokeAI 2",
+    }:
+        assert recipe.loras == INK
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"Comment": "taken in the harbour"},
+        {"Comment": "ISO: 100, Aperture: 2, Shutter: 50"},
+        {"parameters": '{"prompt": "?", "unknown": 1}'},
+        {"parameters": '["a list"]'},
+        {"Dream": '"a lantern'},
+    ],
+)
+def test_what_nobody_understands_is_kept_as_it_is(texts: dict[str, str]) -> None:
+    recipe = recipe_of(texts)
+    assert recipe.source is None
+    assert (recipe.prompt, recipe.texts) == (None, texts)
+    assert recipe.metadata()["texts"] == texts
+
+
+def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
+    workflow = {"nodes": [{"id": 1, "type": "CLIPTextEncode", "widgets_values": ["no"]}]}
+    recipe = recipe_of({"workflow": json.dumps(workflow)})
+    assert (recipe.prompt, recipe.source) == (None, None)
+    assert recipe.editor_workflow == workflow
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("a\nSampler: Euler a, Seed: 5, Steps: 3", {"prompt": "a", "sampler": "Euler a"}),
+        ("a\nSteps: made of glass\nSteps: 3, Seed: 1", {"prompt": "a\nSteps: made of glass"}),
+        ("a\nSteps: 3, CFG Scale: 6.5", {"cfg": 6.5}),
+        ("a\nSteps: 3, Distilled CFG Scale: 3.5, CFG scale: 1", {"cfg": 1.0, "guidance": 3.5}),
+        (
+            "a\nNegative prompt: b,\nNegative prompt: c\nd\nSteps: 3",
+            {"prompt": "a", "negative_prompt": "b,\nc\nd"},
+        ),
+        ("a\nSteps: 3, Version: v1\nTemplate: {a|b}", {"prompt": "a", "steps": 3}),
+        (
+            f"a\nSteps: 3, Civitai resources: {json.dumps(RESOURCES)}, Seed: 4",
+            {"model": "Kite v2", "loras": (LoraUse(name="Ink", strength=0.6),), "seed": "4"},
+        ),
+        (
+            "a <lora:ink:0.6:0.2> <lyco:x:te=0.5:unet=0.9>\nSteps: 3",
+            {"loras": (*INK, LoraUse(name="x", strength=0.9))},
+        ),
+        (
+            "a\nSteps: 3, Lora_0 Model name: ink, Lora_0 Strength model: 0.6, Seed: 1",
+            {"loras": INK},
+        ),
+        ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
+    ],
+)
+def test_what_forks_and_savers_write_differently_is_read(
+    text: str, changes: dict[str, Any]
+) -> None:
+    recipe = recipe_of({"parameters": text})
+    assert {name: getattr(recipe, name) for name in changes} == changes
+
+
+GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        {0x0110: f"prompt:{json.dumps(GRAPH)}"},
+        {0x010F: f"Prompt: {json.dumps(GRAPH)}"},
+        {0x010E: json.dumps({"Prompt": GRAPH})},
+        {0x9286: json.dumps({"prompt": json.dumps(GRAPH)}).encode()},
+        {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
+        {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-be")},
+        {0x9C9C: json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
+    ],
+)
+def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object]) -> None:
+    assert json.loads(exif_texts(exif)["prompt"]) == GRAPH
+
+
+def test_settings_in_a_user_comment_stay_whole() -> None:
+    assert recipe_of(comment_texts(json.dumps(SWARM))).source == "swarmui"
+    assert recipe_of(comment_texts(json.dumps(FOOOCUS))).source == "fooocus"
+
+
+def test_xmp_is_read_as_attributes_elements_and_alternatives() -> None:
+    packet = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+      xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description
+      xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
+      xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Draw Things"><exif:UserComment>
+      <rdf:Alt><rdf:li xml:lang="x-default">{"c": 1}</rdf:li></rdf:Alt></exif:UserComment>
+      <dc:description>a lantern</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"""
+    texts = xmp_texts(packet)
+    assert texts["UserComment"] == '{"c": 1}'
+    assert (texts["CreatorTool"], texts["description"]) == ("Draw Things", "a lantern")
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        *(None, 7, b"", "words", b"<a", "<?xml version='1.0' encoding='x'?><a/>"),
+        '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>',
+        b"<a>" * 50_000,
+    ],
+)
+def test_xmp_that_is_none_or_would_explode_is_left_out(packet: object) -> None:
+    assert xmp_texts(packet) == {}
+
+
+def test_tags_of_films_come_singly_from_a_comment() -> None:
+    texts = tag_texts({"COMMENT": json.dumps({"prompt": GRAPH, "workflow": "{}"})})
+    assert json.loads(texts["prompt"]) == GRAPH
+    assert texts["workflow"] == "{}"
+
+
+def hidden_in_alpha(name: bytes, text: bytes, *, width: int = 40, height: int = 50) -> bytes:
+    """An alpha channel with a text in its last bits, down the columns."""
+    said = name + (len(text) * 8).to_bytes(4, "big") + text
+    bits = "".join(f"{byte:08b}" for byte in said)
+    alpha = bytearray(b"\xfe" * width * height)
+    for number, bit in enumerate(bits):
+        column, row = divmod(number, height)
+        alpha[row * width + column] |= int(bit)
+    return bytes(alpha)
+
+
+def test_texts_in_the_alpha_channel_are_found() -> None:
+    texts = {"Comment": json.dumps(NOVELAI), "Software": "NovelAI"}
+    packed = gzip.compress(json.dumps(texts).encode())
+    alpha = hidden_in_alpha(b"stealth_pngcomp", packed)
+    assert texts_in_alpha(alpha, 40, 50) == texts
+    plain = hidden_in_alpha(b"stealth_pnginfo", b"a\nSteps: 3")
+    assert texts_in_alpha(plain, 40, 50) == {"parameters": "a\nSteps: 3"}
+
+
+@pytest.mark.parametrize(
+    "alpha",
+    [
+        bytes(2000),
+        b"\xff" * 2000,
+        hidden_in_alpha(b"stealth_pngcomp", b"no gzip"),
+        hidden_in_alpha(b"stealth_pngcomp", gzip.compress(bytes(100))[:-9]),
+    ],
+)
+def test_an_alpha_channel_that_hides_nothing_says_nothing(alpha: bytes) -> None:
+    assert texts_in_alpha(alpha, 40, 50) == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+NAMES = sorted(
+    {*SWARM["sui_image_params"], *INVOKE, *INVOKE_2, *FOOOCUS, *RUINED, *DRAW_THINGS, *NOVELAI_4}
+    | {"sui_image_params", "extraMetadata"}
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), JSON))
+def test_no_settings_raise(settings: dict[str, Any]) -> None:
+    said = {"sui_image_params": settings, **settings}
+    metadata = recipe_of({"parameters": json.dumps(said)}).metadata()
+    assert json.loads(json.dumps(metadata, allow_nan=False)) == metadata
+
+
+@given(st.dictionaries(st.integers(0, 70_000), st.text() | st.binary() | st.tuples(st.integers())))
+def test_no_exif_raises(exif: dict[int, object]) -> None:
+    recipe_of(exif_texts(exif))
+
+
+@given(st.binary(max_size=400))
+def test_no_alpha_channel_raises(alpha: bytes) -> None:
+    texts_in_alpha(alpha, 1 + len(alpha) // 20, 20)
