@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 # The tests of each of these folders share one running stack or server; the longest come first.
 SHARING = ("flows", "worker", "stack", "chaos", "faults")
-# It kills parts of its stack, and takes as long as the rest of its folder.
-SPLIT_OFF = "worker/test_generations.py"
-TURNS = (SPLIT_OFF, *SHARING)
+# Files that are a group of their own, named after one of them: they take as long as the rest of
+# their folder, and have a stack or server of their own.
+SPLIT_OFF = {
+    "worker/test_generations.py": "worker/test_generations.py",
+    "flows/test_prefect_away.py": "flows/test_recovery.py",
+    "flows/test_recovery.py": "flows/test_recovery.py",
+    "flows/test_several_servers.py": "flows/test_recovery.py",
+}
+TURNS = (*dict.fromkeys(SPLIT_OFF.values()), *SHARING)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,11 +49,11 @@ def group_of(nodeid: str) -> str:
     >>> group_of("tests/unit/test_paths.py::test_it")
     'tests/unit/test_paths.py'
     """
-    file = nodeid.partition("::")[0]
-    if file.endswith(SPLIT_OFF):
-        return SPLIT_OFF
-    folder = file.split("/")[-2] if "/" in file else ""
-    return folder if folder in SHARING else file
+    folder, _, name = nodeid.partition("::")[0].rpartition("/")
+    room = folder.rpartition("/")[2]
+    if split_off := SPLIT_OFF.get(f"{room}/{name}"):
+        return split_off
+    return room if room in SHARING else f"{folder}/{name}"
 
 
 def turn_of(group: str) -> int:
