@@ -24,6 +24,7 @@ from prefect.runtime import flow_run
 from prefect.states import Pending, Running
 
 from anime.settings import PROJECT_DIR
+from anime.worker.prefect_internals import flush_logs_and_events
 from flows.cleanup import cleanup
 from flows.generate import generate
 from tasks.cleanup import OUR_FLOWS
@@ -92,8 +93,9 @@ async def rows_of(run_id: UUID) -> int:
 
 async def test_a_run_goes_with_its_task_runs_logs_and_artifacts(studio: RehearsalStudio) -> None:
     run_id = await run_deployed(make_something)
+    await flush_logs_and_events()  # a line that came after the run has gone would stay
     async with asyncio.timeout(HUNG_SECONDS):
-        while await rows_of(run_id) < 2:  # logs are sent a moment later
+        while await rows_of(run_id) < 2:
             await asyncio.sleep(0.1)
     removed = await clean(days=0)
     assert removed["runs"] >= 1
