@@ -37,7 +37,7 @@ from tests.support.waiting import HUNG_SECONDS
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 OUTAGE_SECONDS = 0.5
 CUT_OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
     "WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
 )
 Mishap = Callable[[UUID], Awaitable[None]]

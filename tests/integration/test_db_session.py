@@ -82,7 +82,7 @@ async def test_connections_that_the_server_ended_are_replaced(
         await session.execute(PING)
     await execute(
         database_url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     async with database.session_scope() as session:
@@ -95,7 +95,7 @@ async def test_a_connection_that_is_lost_within_a_transaction_is_worth_a_retry(
     async def lose_connection() -> None:
         async with database.session_scope() as session:
             pid = await session.scalar(text("SELECT pg_backend_pid()"))
-            await execute(database_url, f"SELECT pg_terminate_backend({pid})")
+            await execute(database_url, f"SELECT pg_terminate_backend({pid}, 10000)")
             await session.execute(PING)
 
     with pytest.raises(DatabaseUnavailable) as lost:

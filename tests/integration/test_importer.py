@@ -649,6 +649,6 @@ async def test_of_many_empty_files_of_one_name_each_comes_back_to_where_it_was(
 
 
 END_TURN = """
-    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_locks JOIN pg_database ON oid = database
     WHERE locktype = 'advisory' AND datname = current_database()
 """
