@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
-
-from prefect import runtime
+from uuid import UUID
 
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
@@ -96,20 +94,19 @@ class JobExecution:
 
 @asynccontextmanager
 async def execute_job(
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any], *, run_id: UUID, owner: UUID
 ) -> AsyncIterator[JobExecution]:  # flow parameters
-    """Hold this flow run's job for as long as the block lasts: inserted, leased, and recorded.
+    """Hold the job of a flow run for as long as the block lasts: inserted, leased, and recorded.
 
     A run that names no job (from the Prefect UI or API) is a job under its own id. Errors are
     recorded and raised on; if the run itself is stopped, the lease is released so that another
     run can go on at once.
     """
-    run_id = UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
     fields = dict(parameters)
     job_id = fields.pop("job_id", None) or run_id
     request = GenerationRequest.model_validate(fields)
     async with open_connections() as connections:
-        run = await _lease_job(connections, job_id, request, run_id)
+        run = await _lease_job(connections, job_id, request, run_id=run_id, owner=owner)
         if run.has_ended:
             yield run
             return
@@ -118,7 +115,7 @@ async def execute_job(
 
 
 async def _lease_job(
-    connections: Connections, job_id: UUID, request: GenerationRequest, run_id: UUID
+    connections: Connections, job_id: UUID, request: GenerationRequest, *, run_id: UUID, owner: UUID
 ) -> JobExecution:
     seed = request.seed if request.seed is not None else seed_of(job_id)
     found, lease = await lease_job(
@@ -126,7 +123,8 @@ async def _lease_job(
         job_id,
         request,
         seed=seed,
-        owner=run_id,
+        run_id=run_id,
+        owner=owner,
         lease_seconds=connections.blocks.database.lease_seconds,
     )
     await connections.publisher.announce(found, request)
@@ -187,8 +185,9 @@ async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
     async with ProgressBar(run.job_id) as bar:
         try:
             async with asyncio.TaskGroup() as group:
-                # The run's name and tags are set beside the work, which does not wait for them.
-                group.create_task(label_run(run.request))
+                if not run.connections.is_shared:
+                    # The run's name and tags are set beside the work, which does not wait for them.
+                    group.create_task(label_run(run.request))
                 renewal = group.create_task(_renew_regularly(run, lease, bar))
                 yield
                 await cancel_until_ended(renewal)
