@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.context import AsyncClientContext
+from prefect.events import clients as events_clients
 from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, ObjectNotFound
@@ -207,6 +209,10 @@ def install_engines() -> None:
         # Prefect's own takes a thread, an event loop and a websocket for each run, 80 ms before
         # it starts and 110 after. The maintenance loop asks for all runs together.
         observe_flow_run_suspension=_no_observer,
+    )
+    # They go to a server near by, and packing them costs both sides more than sending them.
+    vars(events_clients).update(
+        websocket_connect=partial(vars(events_clients)["websocket_connect"], compression=None)
     )
     vars(task_engine).update(emit_task_run_state_change_event=_emit_when_worth_seeing)
     logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)

@@ -18,6 +18,7 @@ from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import AsyncClientContext
+from prefect.events import clients as events_clients
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import Settings
@@ -167,6 +168,11 @@ def test_a_sync_task_run_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     told.tell(Pending(), Running())
     told.tell(Running(), Completed())
     assert told.names == ["Running", "Completed"]
+
+
+def test_events_are_still_sent_over_the_connection_that_we_open() -> None:
+    sending = source(events_clients.PrefectEventsClient)
+    assert "websocket_connect(self._events_socket_url" in sending
 
 
 def test_the_rest_is_there() -> None:
