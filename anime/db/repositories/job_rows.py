@@ -5,7 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, select, update
+from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
@@ -45,6 +45,9 @@ _AMONG = (
     .outerjoin_from(JOBS, _projects, _projects.c.id == JOBS.c.project_id)
     .where(JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid))))
 )
+_AMONG_CHANGED = _AMONG.where(
+    JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
+)
 
 
 class JobRows:
@@ -64,9 +67,15 @@ class JobRows:
             raise no_such_job(job_id)
         return found[0]
 
-    async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
-        """Those of the jobs that have a row, by id."""
-        rows = await self._session.execute(_AMONG, {"job_ids": list(job_ids)})
+    async def among(
+        self, job_ids: Collection[UUID], *, changed_within_seconds: float | None = None
+    ) -> dict[UUID, JobSnapshot]:
+        """Those of the jobs that have a row, by id; only those that have just changed, if asked."""
+        values: dict[str, object] = {"job_ids": list(job_ids)}
+        statement = _AMONG
+        if changed_within_seconds is not None:
+            statement, values["within_seconds"] = _AMONG_CHANGED, changed_within_seconds
+        rows = await self._session.execute(statement, values)
         return {row.id: snapshot_of(row, row.project) for row in rows}
 
     async def statuses(self, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
