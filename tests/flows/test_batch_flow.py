@@ -163,9 +163,7 @@ async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
     assert 'did you mean "euler"' in rows[5]["file or reason"]
     assert rows[5]["seen"] == ""
     name = Path(rows[0]["file or reason"]).name
-    assert re.fullmatch(
-        rf"\[{re.escape(name)}\]\(http://.+/files/.+/content\?.+\)", rows[0]["seen"]
-    )
+    assert re.fullmatch(rf"\[{re.escape(name)}\]\(http://.+/files/.+/content.*\)", rows[0]["seen"])
     assert rows[0]["file or reason"] in {str(path) for path in studio.library_files()}
 
 
