@@ -16,6 +16,8 @@ _KINDS = {
     "VOXEL": "3d",
 }
 _FILM_CLASSES = ("Video", "WEBM", "Animated", "GIF")
+_STITCH = "ImageStitch"
+_SETS_ONLY = frozenset({"MASK", "INT", "FLOAT", "BOOLEAN", "STRING"})  # flows, but is not shown
 _MOST_COMPARED = 50  # by how much of the graph they need
 _PREFERRED = ("3d", "video", "audio", "image")  # the rest of a graph's files are steps on the way
 
@@ -58,23 +60,47 @@ def _kind_of_file(view: GraphView, node_id: str) -> str | None:
     return None
 
 
-def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, int]:
-    """Less is better: the kind, then how much of the graph it needs."""
-    size = len(view.upstream(node_id)) if len(kinds) <= _MOST_COMPARED else 0
-    return _PREFERRED.index(kinds[node_id]), -size
+def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, bool, int]:
+    """Less is better: the kind, no comparison, then how much of the graph it is made of."""
+    kind = _PREFERRED.index(kinds[node_id])
+    if len(kinds) > _MOST_COMPARED:
+        return kind, False, 0
+    made_of = _made_of(view, node_id)
+    return kind, _is_comparison(view, kinds, node_id, made_of), -len(made_of)
+
+
+def _is_comparison(view: GraphView, kinds: dict[str, str], node_id: str, made_of: set[str]) -> bool:
+    """Whether it shows what another node saves beside something that none does."""
+    saved = set().union(*(_sources(view, each) for each in kinds if each != node_id))
+    stitches = [each for each in made_of if view.class_of(each) == _STITCH] if saved else []
+    for each in stitches[:_MOST_COMPARED]:
+        sides = [_made_of(view, origin) for _, origin, _ in view.links(each)]
+        if len(sides) > 1 and sum(bool(side & saved) for side in sides) == 1:
+            return True
+    return False
+
+
+def _made_of(view: GraphView, node_id: str) -> set[str]:
+    """The node and all whose pictures, sounds or meshes go into it, in whatever form."""
+    found, waiting = {node_id}, [node_id]
+    while waiting:
+        for _, origin, slot in view.links(waiting.pop()):
+            if origin not in found and view.output_type(origin, slot) not in _SETS_ONLY:
+                found.add(origin)
+                waiting.append(origin)
+    return found
 
 
 def _doubt(view: GraphView, chosen: str, others: tuple[str, ...], kinds: dict[str, str]) -> str:
     """Why the choice is not certain; empty if the other files are steps on the way to it."""
-    on_the_way = set(view.upstream(chosen))
-    apart = [
-        node_id
-        for node_id in others
-        if not _sources(view, node_id) <= on_the_way or kinds[node_id] == kinds[chosen]
-    ]
-    if not apart:
-        return ""
-    return f"{len(others) + 1} nodes save files: which one is the take?"
+    on_the_way, made_of = set(view.upstream(chosen)), _made_of(view, chosen)
+    last = _sources(view, chosen)
+    for node_id in others:
+        sources = _sources(view, node_id)
+        is_alike = kinds[node_id] == kinds[chosen]
+        if not sources <= (made_of - last if is_alike else on_the_way):
+            return f"{len(others) + 1} nodes save files: which one is the take?"
+    return ""
 
 
 def _sources(view: GraphView, node_id: str) -> set[str]:
