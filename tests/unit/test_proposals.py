@@ -20,6 +20,26 @@ PARTNERS: dict[str, Any] = {
         },
         "output": ["IMAGE"],
     },
+    "PartnerCanvas": {
+        "input": {
+            "required": {
+                "model": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {
+                        "options": [
+                            {
+                                "key": "pro",
+                                "inputs": {
+                                    "required": {"width": ["INT", {}], "height": ["INT", {}]}
+                                },
+                            }
+                        ]
+                    },
+                ]
+            }
+        },
+        "output": ["IMAGE"],
+    },
     "PartnerWriter": {
         "input": {"required": {"prompt": ["STRING", {}], "model": [["a"], {}]}},
         "output": ["STRING"],
@@ -238,6 +258,17 @@ def test_a_size_is_found_behind_pictures_that_are_resized_to_it() -> None:
     found = proposed(graph)
     assert places(found, "width") == ["10.value"]
     assert places(found, "height") == ["11.value"]
+
+
+def test_a_selector_sets_the_size_of_a_partners_picture() -> None:
+    graph = {
+        "1": node("ResolutionSelector", aspect_ratio="1:1 (Square)", megapixels=1.0),
+        "2": node("PartnerCanvas", model="pro", model__width=["1", 0], model__height=["1", 1]),
+        "3": node("SaveImage", filename_prefix="x", images=["2", 0]),
+    }
+    found = proposed(graph)
+    assert places(found, "aspect_ratio") == ["1.aspect_ratio"]
+    assert places(found, "megapixels") == ["1.megapixels"]
 
 
 def test_of_two_prompts_the_one_that_app_mode_shows_is_meant() -> None:

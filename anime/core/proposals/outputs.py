@@ -22,23 +22,27 @@ _MOST_COMPARED = 50  # by how much of the graph they need
 _PREFERRED = ("3d", "video", "audio", "image")  # the rest of a graph's files are steps on the way
 
 
-def propose_output(view: GraphView, shown: Collection[str]) -> OutputProposal | None:
+def propose_output(
+    view: GraphView, shown: Collection[str], chosen: str | None = None
+) -> OutputProposal | None:
     """The node that saves the take; None if no node saves a picture, film, sound or mesh.
 
-    `shown` are the ids that App mode shows as outputs.
+    `shown` are the ids that App mode shows as outputs; `chosen` is what a person says is meant.
     """
     found = {node_id: _kind_of_file(view, node_id) for node_id in view.graph}
     kinds = {node_id: kind for node_id, kind in found.items() if kind}
     if not kinds:
         return None
+    if chosen in kinds:
+        rest = tuple(node_id for node_id in kinds if node_id != chosen)
+        return OutputProposal(chosen, kinds[chosen], "chosen", others=rest)
     in_app = [node_id for node_id in kinds if node_id in shown]
     ranked = sorted(in_app or kinds, key=lambda node_id: _rank(view, kinds, node_id))
-    chosen, others = ranked[0], tuple(ranked[1:])
-    kind = kinds[chosen]
-    signal = f"{view.class_of(chosen)} saves what the graph makes"
+    best, others = ranked[0], tuple(ranked[1:])
+    signal = f"{view.class_of(best)} saves what the graph makes"
     if in_app and len(kinds) > 1:
-        signal = f"{view.class_of(chosen)} is an output in App mode"
-    return OutputProposal(chosen, kind, signal, _doubt(view, chosen, others, kinds), others)
+        signal = f"{view.class_of(best)} is an output in App mode"
+    return OutputProposal(best, kinds[best], signal, _doubt(view, best, others, kinds), others)
 
 
 def _kind_of_file(view: GraphView, node_id: str) -> str | None:
