@@ -18,6 +18,7 @@ _KINDS = {
 _FILM_CLASSES = ("Video", "WEBM", "Animated", "GIF")
 _STITCH = "ImageStitch"
 _SETS_ONLY = frozenset({"MASK", "INT", "FLOAT", "BOOLEAN", "STRING"})  # flows, but is not shown
+_MOST_STITCHES = 4  # that are looked at for one file
 _MOST_COMPARED = 50  # by how much of the graph they need
 _PREFERRED = ("3d", "video", "audio", "image")  # the rest of a graph's files are steps on the way
 
@@ -76,8 +77,8 @@ def _rank(view: GraphView, kinds: dict[str, str], node_id: str) -> tuple[int, bo
 def _is_comparison(view: GraphView, kinds: dict[str, str], node_id: str, made_of: set[str]) -> bool:
     """Whether it shows what another node saves beside something that none does."""
     saved = set().union(*(_sources(view, each) for each in kinds if each != node_id))
-    stitches = [each for each in made_of if view.class_of(each) == _STITCH] if saved else []
-    for each in stitches[:_MOST_COMPARED]:
+    stitches = [each for each in view.graph if view.class_of(each) == _STITCH]
+    for each in [each for each in stitches if saved and each in made_of][:_MOST_STITCHES]:
         sides = [_made_of(view, origin) for _, origin, _ in view.links(each)]
         if len(sides) > 1 and sum(bool(side & saved) for side in sides) == 1:
             return True
