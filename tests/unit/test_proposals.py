@@ -40,6 +40,10 @@ PARTNERS: dict[str, Any] = {
         },
         "output": ["IMAGE"],
     },
+    "PartnerFilm": {
+        "input": {"required": {"prompt_text": ["STRING", {}], "seed": ["INT", {}]}},
+        "output": ["VIDEO"],
+    },
     "PartnerWriter": {
         "input": {"required": {"prompt": ["STRING", {}], "model": [["a"], {}]}},
         "output": ["STRING"],
@@ -184,6 +188,14 @@ def test_joined_texts_leave_out_what_their_titles_call_system_or_trigger() -> No
     found = named(proposed(graph), "prompt")
     assert found.places == (Place("11", "value"),)
     assert found.is_certain
+
+
+def test_a_partner_may_call_its_prompt_another_name() -> None:
+    graph = {
+        "1": node("PartnerFilm", prompt_text="a cat walks", seed=1),
+        "2": node("SaveVideo", filename_prefix="x", format="auto", video=["1", 0]),
+    }
+    assert places(proposed(graph), "prompt") == ["1.prompt_text"]
 
 
 def test_a_text_that_a_language_model_writes_anew_is_doubtful() -> None:

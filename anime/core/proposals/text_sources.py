@@ -7,7 +7,9 @@ from anime.core.graphs import title_of
 from anime.core.proposals.findings import Place
 from anime.core.proposals.graph_view import GraphView, last_part
 
-PROMPT_NAMES = ("prompt", "text_prompt", "positive_prompt", "tags", "caption", "text")
+PROMPT_NAMES = (
+    *("prompt", "text_prompt", "prompt_text", "positive_prompt", "tags", "caption", "text"),
+)
 _MOST_STEPS = 40
 _THE_WORDS = re.compile(r"\b(?:user|prompt)\b", re.IGNORECASE)
 _NOT_THE_WORDS = re.compile(r"system|trigger|template|width|height|length|delimiter", re.IGNORECASE)
