@@ -40,11 +40,13 @@ _NOT_TOLD = {
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 
 # Put together once, and one statement however many ids: neither we nor PostgreSQL plan it anew.
+_IS_AMONG = JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
 _AMONG = (
     select(*TOLD, _projects.c.name.label("project"))
     .outerjoin_from(JOBS, _projects, _projects.c.id == JOBS.c.project_id)
-    .where(JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid))))
+    .where(_IS_AMONG)
 )
+_STATUSES = select(JOBS.c.id, JOBS.c.status).where(_IS_AMONG)
 _AMONG_CHANGED = _AMONG.where(
     JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
 )
@@ -80,9 +82,7 @@ class JobRows:
 
     async def statuses(self, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
         """The states of those of the jobs that have a row."""
-        rows = await self._session.execute(
-            select(ProductionJob.id, ProductionJob.status).where(ProductionJob.id.in_(job_ids))
-        )
+        rows = await self._session.execute(_STATUSES, {"job_ids": list(job_ids)})
         return {row.id: row.status for row in rows}
 
     async def is_held(self, job_id: UUID) -> bool:
