@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -30,16 +31,16 @@ async def watch_batch(
     display: BatchDisplay,
     outages: Outages,
 ) -> RunState | None:
-    """The state in which the run ended; shows how far each job is until then.
+    """The state of the run when it or its last job ended; shows how far each job is until then.
 
     The steps come from Redis, the ends of jobs from PostgreSQL, the end of the run from Prefect.
-    Whichever is away is waited for. While Prefect is, the batch ends with its last job: None.
+    Whichever is away is waited for; while Prefect is, the state is None.
 
     Raises:
         PrefectRefused: it does not know the run, or refuses the login.
     """
-    listener = asyncio.create_task(_listen(redis_url, display))
-    rows = _Rows(database, job_ids)
+    rows, heard_all = _Rows(database, job_ids), asyncio.Event()
+    listener = asyncio.create_task(_listen(redis_url, display, set(job_ids), heard_all))
     try:
         while True:
             state = await outages.attempt("Prefect", prefect.run_state(run_id))
@@ -47,9 +48,12 @@ async def watch_batch(
             for job in jobs or ():
                 if job.status.is_final or job.stage is not None:
                     display.show(_event_of(job))
-            if jobs is not None and (state.is_final if state else not rows.going_on):
+            if jobs is not None and (not rows.going_on or (state and state.is_final)):
                 return state
-            await asyncio.sleep(POLL_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await heard_all.wait()
+            heard_all.clear()
     finally:
         await cancel_until_ended(listener)
 
@@ -74,10 +78,18 @@ class _Rows:
         return changed
 
 
-async def _listen(redis_url: str | None, display: BatchDisplay) -> None:
-    if redis_url is not None:
-        async for event in subscribe_updates(redis_url):
-            display.show(event)
+async def _listen(
+    redis_url: str | None, display: BatchDisplay, going_on: set[UUID], heard_all: asyncio.Event
+) -> None:
+    """Show what happens; `heard_all` is set when all of the jobs have ended."""
+    if redis_url is None:
+        return
+    async for event in subscribe_updates(redis_url):
+        display.show(event)
+        if event.status.is_final and event.job_id in going_on:
+            going_on.remove(event.job_id)
+            if not going_on:
+                heard_all.set()
 
 
 def _event_of(job: JobSnapshot) -> ProgressEvent:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,7 +24,7 @@ from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
 from anime.net import prefect_api
 from anime.net.prefect_api import PrefectApi
-from anime.schemas import GenerationRequest
+from anime.schemas import GenerationRequest, ProgressEvent
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_batch import BATCH, job_ids, play
 from tests.integration.test_cli_commands import Commands, ended, play_worker
@@ -143,10 +144,10 @@ async def test_a_batch_is_watched_on_while_prefect_is_away(
     peer.answers.set()
     await said("Prefect answers again", capsys, by=watching)
     await batch.play()
-    await said("2 of 2", capsys, by=watching)  # the run itself goes on: it draws the sheet
-    peer.run_state = "COMPLETED"
     async with asyncio.timeout(HUNG_SECONDS):
-        assert (await watching).type == "COMPLETED"
+        state = await watching
+    assert not state.is_final  # the run itself goes on: it draws the sheet
+    assert "2 of 2" in capsys.readouterr().err
 
 
 async def test_a_batch_ends_when_its_jobs_have_although_prefect_stays_away(
@@ -171,14 +172,40 @@ async def test_a_batch_is_watched_on_while_the_database_is_away(
     away = Away(monkeypatch, "among")
     watching = asyncio.create_task(batch.watch())
     await peer.until_runs(1)
-    await batch.play()
-    await said("2 of 2", capsys, by=watching)
     away.is_so = True
-    peer.run_state = "COMPLETED"
     await said("PostgreSQL does not answer", capsys, by=watching)
+    await batch.play()
+    peer.run_state = "COMPLETED"
     away.is_so = False
     async with asyncio.timeout(HUNG_SECONDS):
         assert (await watching).type == "COMPLETED"
+    assert "2 of 2" in capsys.readouterr().err
+
+
+async def test_a_batch_ends_at_once_when_its_last_job_is_said_to_have_ended(
+    batch: Batch, peer: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+
+    async def updates(_: str) -> AsyncIterator[ProgressEvent]:
+        await ended.wait()
+        for job_id in job_ids(batch.file):
+            yield ProgressEvent(
+                job_id=job_id,
+                status=JobStatus.COMPLETED,
+                progress=100,
+                message="1 file(s) made",
+                timestamp=datetime.now(UTC),
+            )
+
+    monkeypatch.setattr(batch_watcher, "subscribe_updates", updates)
+    monkeypatch.setattr(batch_watcher, "POLL_SECONDS", HUNG_SECONDS)
+    watching = asyncio.create_task(batch.watch())
+    await peer.until_runs(1)
+    await batch.play()
+    ended.set()
+    async with asyncio.timeout(HUNG_SECONDS / 2):
+        assert not (await watching).is_final
 
 
 async def test_a_run_that_prefect_no_longer_has_is_not_waited_for(

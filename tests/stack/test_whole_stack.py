@@ -41,11 +41,12 @@ async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
     assert len({Path(path).read_bytes() for path in paths}) == 4
     again = await stack.anime("batch", str(file))
     assert (again.returncode, again.stdout.split()) == (0, paths), again.stderr
-    async with stack.prefect() as prefect:
-        shown = await prefect.post(
-            "/artifacts/filter", json={"artifacts": {"type": {"any_": ["image"]}}, "limit": 200}
-        )
-    sheets = [each["data"] for each in shown.json() if "/sheets/batch-rooftops" in each["data"]]
+    sheets: list[str] = []
+    asked = {"artifacts": {"type": {"any_": ["image"]}}, "limit": 200}
+    async with stack.prefect() as prefect, asyncio.timeout(HUNG_SECONDS):
+        while len(sheets) < 2:  # the run draws its sheet after its last generation
+            shown = (await prefect.post("/artifacts/filter", json=asked)).json()
+            sheets = [each["data"] for each in shown if "/sheets/batch-rooftops" in each["data"]]
     async with httpx.AsyncClient() as http:
         seen = [await http.get(url) for url in sheets]
     assert [answer.headers["content-type"] for answer in seen] == ["image/png"] * 2
@@ -63,9 +64,11 @@ async def test_each_generation_of_a_batch_shows_its_five_steps_in_prefect(
     file.write_text(json.dumps({"prompts": prompts, "common": {"width": 64, "height": 64}}))
     assert (await stack.anime("batch", str(file))).returncode == 0
     async with stack.prefect() as prefect, asyncio.timeout(HUNG_SECONDS):
-        asked = {"flow_runs": {"name": {"any_": ["shown"]}}}
-        [run] = (await prefect.post("/flow_runs/filter", json=asked)).json()
-        assert (run["state_name"], run["run_count"]) == ("Completed", 1)
+        asked: dict[str, Any] = {"flow_runs": {"name": {"any_": ["shown"]}}}
+        run: dict[str, Any] = {"state_name": None}
+        while run["state_name"] != "Completed":  # it draws its sheet after its last generation
+            [run] = (await prefect.post("/flow_runs/filter", json=asked)).json()
+        assert run["run_count"] == 1
         steps: dict[str, dict[str, Any]] = {}
         while len(steps) < len(names) * len(STEPS):  # Prefect writes task runs a moment later
             asked = {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}}
