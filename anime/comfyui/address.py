@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
-import httpx
 from pydantic import HttpUrl, TypeAdapter, ValidationError
 
 from anime.errors import ConfigurationError
@@ -37,8 +36,8 @@ def without_login(url: str) -> str:
 
 def login_of(url: str) -> tuple[str, str] | None:
     """User and password in the URL, for a proxy that asks for them."""
-    parsed = httpx.URL(url)
-    return (parsed.username, parsed.password) if parsed.username else None
+    parsed = urlsplit(url)
+    return (unquote(parsed.username), unquote(parsed.password or "")) if parsed.username else None
 
 
 def websocket_url(base_url: str, client_id: str) -> str:
