@@ -5,7 +5,7 @@ that makes a file of a prompt by itself.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -24,14 +24,6 @@ _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds")
 T = TypeVar("T", str, int, float)
 
 
-class Step(NamedTuple):
-    """A node that makes a picture, film or sound: of noise, or of a prompt by itself."""
-
-    node_id: str
-    node: Node
-    rule: NodeRule
-
-
 @dataclass(slots=True)
 class _Encoded:
     """What the conditionings that reach an input say."""
@@ -45,7 +37,7 @@ class _Encoded:
         return "\n".join(dict.fromkeys(self.texts)) or None
 
 
-def samples(step: Step) -> bool:
+def samples(step: Origin) -> bool:
     """Whether a node makes a latent or picture of noise."""
     if step.rule.sampler is not None:
         return step.rule.sampler
@@ -63,11 +55,11 @@ class StepReader:
         self._values = values
         self._loras = LoraReader(values)
 
-    def sampling_of(self, step: Step) -> Sampling:
+    def sampling_of(self, step: Origin) -> Sampling:
         """What one node says of what it has made."""
         return self._of_sampler(step) if samples(step) else self._of_generator(step)
 
-    def _of_sampler(self, step: Step) -> Sampling:
+    def _of_sampler(self, step: Origin) -> Sampling:
         parts = self._parts(step)
         positive_at, negative_at = (
             self._guided_by(parts, each) for each in ("positive", "negative")
@@ -77,38 +69,36 @@ class StepReader:
         negative = self._conditioning(negative_at, "negative", is_shared=is_shared)
         models, loras = self._models(parts)
         width, height = self._canvas(step)
-        seed, steps = self._setting(parts, "seed", int), self._setting(parts, "steps", int)
-        if seed is not None and not 0 <= seed <= MAX_SEED:
-            seed = None
-        said = Sampling(
+        seed = _seed(self._setting(parts, "seed", int))
+        use = SamplerUse(
+            node=title_of(step.node),
+            seed=None if seed is None else str(seed),
+            steps=self._setting(parts, "steps", int),
+            cfg=self._setting(parts, "cfg", float),
+            sampler=self._setting(parts, "sampler", str),
+            scheduler=self._setting(parts, "scheduler", str),
+            denoise=self._setting(parts, "denoise", float),
+        )
+        return Sampling(
             prompt=positive.text,
             negative_prompt=negative.text,
             seed=seed,
             model=models[0] if models else None,
             loras=loras,
-            sampler=self._setting(parts, "sampler", str),
-            scheduler=self._setting(parts, "scheduler", str),
-            steps=steps,
-            cfg=self._setting(parts, "cfg", float),
+            sampler=use.sampler,
+            scheduler=use.scheduler,
+            steps=use.steps,
+            cfg=use.cfg,
             cfg_second=self._setting(parts, "cfg_second", float),
             guidance=positive.guidance or self._setting(parts, "guidance", float),
             lyrics=positive.lyrics,
             width=width,
             height=height,
             models=models,
+            samplers=(use,),
         )
-        use = SamplerUse(
-            node=title_of(step.node),
-            seed=None if seed is None else str(seed),
-            steps=said.steps,
-            cfg=said.cfg,
-            sampler=said.sampler,
-            scheduler=said.scheduler,
-            denoise=self._setting(parts, "denoise", float),
-        )
-        return said.model_copy(update={"samplers": (use,)})
 
-    def _of_generator(self, step: Step) -> Sampling:
+    def _of_generator(self, step: Origin) -> Sampling:
         """What a node says that makes a file of a prompt by itself.
 
         The inputs that come with a choice are named after it: `model.prompt`.
@@ -134,7 +124,7 @@ class StepReader:
             lyrics=text("lyrics"),
         )
 
-    def _parts(self, step: Step) -> list[tuple[Node, NodeRule]]:
+    def _parts(self, step: Origin) -> list[tuple[Node, NodeRule]]:
         """A sampler and the nodes that it is put together from: guider, noise, sigmas, pipe."""
         found, waiting, reached = [], [(step.node, step.rule)], {step.node_id}
         for node, rule in waiting:  # grows while it is walked
@@ -315,7 +305,7 @@ class StepReader:
                 return file
         return None
 
-    def _canvas(self, step: Step) -> tuple[int | None, int | None]:
+    def _canvas(self, step: Origin) -> tuple[int | None, int | None]:
         """Width and height of the latent that a sampler begins with, in pixels."""
         waiting, reached = [step.node_id], {step.node_id}
         for node_id in waiting:  # grows while it is walked

@@ -43,6 +43,11 @@ class GraphValues:
         self._texts: dict[tuple[str, str], str | None] = {}  # by node and role; also in circles
         self._choosing: set[int] = set()  # switches whose choice is being looked for
 
+    def node(self, node_id: str) -> Origin:
+        """A node of the graph, whatever it gives."""
+        node = self._graph[node_id]
+        return Origin(node_id, node, rule_of(node["class_type"]), "", 0)
+
     def origin(self, value: JsonValue, role: str) -> Origin | None:
         """The node that an input gets its `role` from, past all that only pass it on."""
         settled = self._settled(value, role)
@@ -75,23 +80,21 @@ class GraphValues:
 
     def _settled(self, value: JsonValue, role: str) -> "Origin | JsonValue":
         """A literal as it is; of a link, the node that really gives it."""
+        graph = self._graph
         for _ in range(_MAX_STEPS):
             if not isinstance(value, list) or not is_link(value):
                 return value
             node_id, slot = _ends(value)
-            node = self._graph.get(node_id)
+            node = graph.get(node_id)
             if node is None:
                 return None
             rule = rule_of(node["class_type"])
-            carried = rule.output(slot)
+            carried = rule.output(slot) if rule.outputs else None
             role = carried if carried and carried != "pipe" else role
-            if not rule.switch and rule.first_of is None and not self._is_bundle(rule, role):
+            if rule.is_source or (rule.is_bundling_sampler and role in _OWN_RESULT):
                 return Origin(node_id, node, rule, role, slot)
             value = self._passed_on(node, rule, role)
         return None
-
-    def _is_bundle(self, rule: NodeRule, role: str) -> bool:
-        return bool(rule.pipe) and not (rule.sampler and role in _OWN_RESULT)
 
     def _passed_on(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a switch, a reroute or a pipe takes its output from."""
