@@ -17,6 +17,7 @@ from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, Sampling
 
 _NEGATIVE = "Negative prompt:"
+_TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _KNOWN = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash"})
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -63,7 +64,7 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
     templates may come behind it.
     """
     before, _, last = text.rstrip().rpartition("\n")
-    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith("Steps: "):
+    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith(("Steps: ", *_TEMPLATES)):
         settings = _settings(last)
         if len(settings) >= _LEAST_PAIRS and _KNOWN & settings.keys():
             return before, settings

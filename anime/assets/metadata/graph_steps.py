@@ -19,7 +19,7 @@ from anime.core.ids import MAX_SEED
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
-_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds")
+_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
 T = TypeVar("T", str, int, float)
 
@@ -66,7 +66,10 @@ class StepReader:
         )
         positive = self._conditioning(positive_at, "positive")
         is_shared = self._is_same(positive_at, negative_at)
-        negative = self._conditioning(negative_at, "negative", is_shared=is_shared)
+        is_bundle = is_link(positive_at) and positive_at is negative_at  # one input brings both
+        negative = self._conditioning(
+            negative_at, "negative", is_shared=is_shared, is_bundle=is_bundle
+        )
         models, loras = self._models(parts)
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
@@ -195,7 +198,9 @@ class StepReader:
             and ((positive.node_id, positive.slot) == (negative.node_id, negative.slot))
         )
 
-    def _conditioning(self, begin: JsonValue, role: str, *, is_shared: bool = False) -> _Encoded:
+    def _conditioning(
+        self, begin: JsonValue, role: str, *, is_shared: bool = False, is_bundle: bool = False
+    ) -> _Encoded:
         """The texts whose encoding reaches an input, each once, the nearest first."""
         found = _Encoded([begin] if isinstance(begin, str) and begin else [])
         waiting, reached = [(begin, role)], set()
@@ -210,7 +215,8 @@ class StepReader:
             texts = self._texts_at(origin, side, is_shared=is_shared)
             found.texts += texts
             if not texts:
-                waiting += self._passed_on(origin, side)
+                waiting += self._passed_on(origin, side, is_bundle=is_bundle)
+                is_shared = is_shared and not _has_sides(origin.node)
         return found
 
     def _add_beside(self, found: _Encoded, origin: Origin) -> None:
@@ -234,17 +240,19 @@ class StepReader:
         texts = (self._values.text(each, role) for each in held if each is not None)
         return [text for text in texts if text and not text.isspace()]
 
-    def _passed_on(self, origin: Origin, side: str) -> Iterator[tuple[JsonValue, str]]:
+    def _passed_on(
+        self, origin: Origin, side: str, *, is_bundle: bool
+    ) -> Iterator[tuple[JsonValue, str]]:
         """The conditionings that a node makes its own from, each with its side.
 
-        Of a node with both sides, the first output is the positive one.
+        Of a node with both sides, the first output is the positive one, unless it is a bundle.
         """
         inputs = origin.node["inputs"]
         if names := origin.rule.inputs.get(side):
             yield from ((link, side) for link in self._values.links(origin.node, names))
             return
-        if is_link(inputs.get("positive")) and is_link(inputs.get("negative")):
-            if not origin.rule.outputs and origin.slot in {0, 1}:
+        if _has_sides(origin.node):
+            if not origin.rule.outputs and origin.slot in {0, 1} and not is_bundle:
                 side = ("positive", "negative")[origin.slot]
             yield inputs[side], side
             return
@@ -327,6 +335,11 @@ class StepReader:
                     reached.add(origin.node_id)
                     waiting.append(origin.node_id)
         return None, None
+
+
+def _has_sides(node: Node) -> bool:
+    """Whether a node is given both sides apart."""
+    return is_link(node["inputs"].get("positive")) and is_link(node["inputs"].get("negative"))
 
 
 def _seed(seed: int | None) -> int | None:

@@ -38,6 +38,7 @@ class NodeRule(BaseModel):
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
+    trim: str | None = None
     opaque: bool = False
     silent: bool = False
     loras: NumberedLoras | None = None
