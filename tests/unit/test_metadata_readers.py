@@ -227,6 +227,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
             "a\nSteps: 3, Lora_0 Model name: ink, Lora_0 Strength model: 0.6, Seed: 1",
             {"loras": INK},
         ),
+        ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
     ],
 )

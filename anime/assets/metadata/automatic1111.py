@@ -39,7 +39,8 @@ def parameters_of(text: str) -> Sampling | None:
     prompt, negative = _prompts(before)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
-    loras = tuple(loras_in_tags(prompt)) or _loras_among(settings) or resources.loras
+    listed = _loras_among(settings) or _loras_by_weight(settings.get("lora weights", ""))
+    loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
     return Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
@@ -121,6 +122,14 @@ def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
             strength=number_in(settings.get(f"lora_{number} strength model")),
         )
         for number in numbers
+    )
+
+
+def _loras_by_weight(text: str) -> tuple[LoraUse, ...]:
+    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`."""
+    parts = (part.rpartition(":") for part in text.split(",") if ":" in part)
+    return tuple(
+        LoraUse(name=name.strip(), strength=number_in(weight.strip())) for name, _, weight in parts
     )
 
 
