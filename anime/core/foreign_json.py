@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 from pydantic import JsonValue
@@ -57,6 +58,41 @@ def storable_text(text: str) -> str:
     return kept.replace("\x00", "\ufffd")
 
 
+def json_text(value: JsonValue) -> str:
+    """The value as PostgreSQL takes it: without NUL, lone surrogates and numbers that are none."""
+    try:
+        text = _ENCODER.encode(value)
+    except ValueError:
+        return json.dumps(_cleaned(value))
+    return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def with_fields(text: str, fields: Mapping[str, JsonValue]) -> str:
+    """The text of a JSON object with further fields; PostgreSQL keeps the last of a name.
+
+    >>> with_fields('{"seed": "5"}', {"owner_by": "name"})
+    '{"seed": "5", "owner_by": "name"}'
+    """
+    if not fields:
+        return text
+    more = json_text(dict(fields))
+    return more if text == "{}" else f"{text[:-1]}, {more[1:]}"
+
+
+def _cleaned(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode()
+        case float() if value != value or abs(value) == float("inf"):
+            return None
+        case list():
+            return [_cleaned(part) for part in value]
+        case dict():
+            return {str(_cleaned(key)): _cleaned(part) for key, part in value.items()}
+        case _:
+            return value
+
+
 def _is_harmless(text: str) -> bool:
     """Whether nothing in it needs a change, by looks that cost a tenth of walking through it.
 
@@ -104,3 +140,4 @@ def _nothing(_word: str) -> None:
 
 # Made once: `json.loads` would make one for each text.
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_nothing)
+_ENCODER = json.JSONEncoder(allow_nan=False)  # as above

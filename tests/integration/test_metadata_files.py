@@ -16,7 +16,8 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
-from anime.assets.inspection import Inspection, inspect_file
+from anime.assets.inspection.facts import Inspection
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.thumbnails import draw_thumbnail, first_frame
 from anime.cli.app import app
 from anime.core.paths import FileKind
