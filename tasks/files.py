@@ -11,7 +11,8 @@ from typing import NamedTuple
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from anime.assets.inspection import MediaFacts, inspect_file
+from anime.assets.inspection.facts import MediaFacts
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_of

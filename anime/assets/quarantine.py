@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from anime.assets.importer.walk import folder_key, size_and_time
-from anime.assets.inspection.content import path_of
+from anime.assets.importer.walk import folder_key, path_of, size_and_time
 from anime.assets.store import (
     INCOMING,
     place_beside,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from typing import cast
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anime.assets.metadata import SavedFile, recipe_of_graph
 from anime.comfyui.models import HistoryEntry, OutputFile
 from anime.core.assets import Provenance
-from anime.core.graph_facts import GraphFacts, facts_of, workflow_hash
+from anime.core.graph_facts import facts_of, lora_strengths, workflow_hash
 from anime.core.graphs import Graph
 from anime.core.paths import slug_of
 from anime.schemas import GenerationRequest
@@ -90,11 +91,11 @@ class RenderResult:
 
     def made_by(self, node_id: str | None) -> dict[str, JsonValue]:
         """How the files of one node were made, as its branch of the graph says."""
-        recipe = recipe_of_graph(self.executed_graph, SavedFile(node_id=node_id))
-        facts: GraphFacts = facts_of(self.executed_graph)
-        strengths = {lora.name: lora.model_dump(mode="json") for lora in facts.loras}
-        loras = [strengths.get(lora.name, lora.model_dump(mode="json")) for lora in recipe.loras]
-        made: dict[str, JsonValue] = {**recipe.metadata(), "loras": [*loras]}
+        graph = self.executed_graph
+        made = recipe_of_graph(graph, SavedFile(node_id=node_id)).metadata()
+        strengths = lora_strengths(graph)
+        loras = cast("list[dict[str, JsonValue]]", made["loras"])
+        made["loras"] = [{**lora, **strengths.get(str(lora["name"]), {})} for lora in loras]
         return {name: value for name, value in made.items() if name not in _ASKED}
 
     def metadata(self) -> dict[str, JsonValue]:
@@ -104,9 +105,9 @@ class RenderResult:
         """
         graph = self.executed_graph
         return {
-            **facts_of(graph).model_dump(mode="json"),
+            **facts_of(graph),
             **self.made_by(self.output_node),
-            "graph": graph,
+            "graph": cast("JsonValue", graph),
             "source": "anime",
             "prompt": self.request.prompt,
             "negative_prompt": self.request.negative_prompt,

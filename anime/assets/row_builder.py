@@ -136,7 +136,7 @@ def _metadata_of(look: InspectedFile) -> dict[str, JsonValue]:
         return {**recipe, **look.origin.metadata}
     if look.asset.stamp is None:
         return recipe
-    facts = facts_of(graph).model_dump(mode="json") if graph else {}
+    facts = facts_of(graph) if graph else {}
     beside = look.asset.stamp.model_dump(mode="json", exclude=_BESIDE_RECIPE)
     prompt_id = prompt_id_of(look.asset.stamp.job_id, look.asset.stamp.attempt)
     return {**facts, **recipe, **beside, "prompt_id": str(prompt_id)}

@@ -252,6 +252,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def hash_of(path: Path) -> str | None:
+    """The SHA-256 of the file; None where it cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
+
+
 def flush_to_disk(stream: BinaryIO) -> None:
     """Make what was written survive a power cut."""
     stream.flush()

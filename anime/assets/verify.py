@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.inspection.content import hash_of
 from anime.assets.library_files import LibraryFile, files_of, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
 from anime.assets.repair import Repairer
+from anime.assets.store import hash_of
 from anime.core.paths import FileState
 from anime.db.repositories import InventoryRepository, KnownAsset
 from anime.db.session import Database

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from anime.assets.inspection import inspect_file
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.store import write_file
 from anime.core.conversion.sources import WorkflowSource, workflow_in_json, workflow_in_texts
 from anime.core.graphs import Graph

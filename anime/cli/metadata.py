@@ -44,7 +44,7 @@ def metadata(
 
 def _metadata_of(file: Path, *, is_raw: bool) -> dict[str, JsonValue]:
     """The keys that a row of the file would have, and with them its type, size and hash."""
-    from anime.assets.inspection import inspect_file
+    from anime.assets.inspection.whole_file import inspect_file
 
     found = inspect_file(file)
     said = found.recipe().metadata()

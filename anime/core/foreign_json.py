@@ -3,15 +3,19 @@
 import json
 import math
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 MAX_JSON_CHARS = 4 * 1024 * 1024
 _MAX_DEPTH = 64  # graphs have six or seven; pydantic stops at 255
-# What may stand for a NUL, a lone surrogate, or a number that JSON has no word for.
-_ESCAPES = ("\\u0000", "\\ud", "\\uD", "NaN", "Infinity")
-_LARGE_EXPONENTS = (re.compile(r"e\+?\d{3}"), re.compile(r"E\+?\d{3}"))  # each is fast alone
+_ESCAPES = ("\\u0000", "\\ud", "\\uD")  # of NUL, and of what may be a lone surrogate
+# PostgreSQL's numbers end at some point, too. Each is fast alone.
+_LARGE_EXPONENTS = (re.compile(r"e[+-]?\d{3}"), re.compile(r"E[+-]?\d{3}"))
+_MANY_DIGITS = b"0" * 400
+_TO_NOUGHTS = bytes.maketrans(b"123456789", b"0" * 9)
 _TO_PARENTHESES = bytes.maketrans(b"[{]}", b"(())")
 _OTHER_BYTES = bytes(set(range(256)) - set(b"[{]}"))
 
@@ -24,16 +28,26 @@ def read_json(text: str) -> JsonValue:
     >>> read_json('{"a": [1, NaN]}')
     {'a': [1, None]}
     """
+    return read_json_text(text)[0]
+
+
+def read_json_text(text: str) -> tuple[JsonValue, str | None]:
+    """The value, and the text itself if PostgreSQL takes it for that value as it is.
+
+    >>> read_json_text('[1e3]'), read_json_text('[NaN]')
+    (([1000.0], '[1e3]'), ([None], None))
+    """
+    text = text.removeprefix("\ufeff")
     if len(text) > MAX_JSON_CHARS or not text.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        if _is_harmless(text):
+        return None, None
+    if _is_harmless(text):
+        with suppress(ValueError):  # also of a number that JSON has no word for
             # In half the time that the standard library takes.
-            value: JsonValue = from_json(text, allow_inf_nan=False, cache_strings="keys")
-            return value
-        return _storable(_DECODER.decode(text), _MAX_DEPTH)
+            return from_json(text, allow_inf_nan=False, cache_strings="keys"), text
+    try:
+        return _storable(_DECODER.decode(text), _MAX_DEPTH), None
     except (ValueError, RecursionError):
-        return None
+        return None, None
 
 
 def storable_text(text: str) -> str:
@@ -44,19 +58,57 @@ def storable_text(text: str) -> str:
     return kept.replace("\x00", "\ufffd")
 
 
+def json_text(value: JsonValue) -> str:
+    """The value as PostgreSQL takes it: without NUL, lone surrogates and numbers that are none."""
+    try:
+        text = _ENCODER.encode(value)
+    except ValueError:
+        return json.dumps(_cleaned(value))
+    return json.dumps(_cleaned(value)) if "\\u0000" in text or "\\ud" in text else text
+
+
+def with_fields(text: str, fields: Mapping[str, JsonValue]) -> str:
+    """The text of a JSON object with further fields; PostgreSQL keeps the last of a name.
+
+    >>> with_fields('{"seed": "5"}', {"owner_by": "name"})
+    '{"seed": "5", "owner_by": "name"}'
+    """
+    if not fields:
+        return text
+    more = json_text(dict(fields))
+    return more if text == "{}" else f"{text[:-1]}, {more[1:]}"
+
+
+def _cleaned(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode()
+        case float() if value != value or abs(value) == float("inf"):
+            return None
+        case list():
+            return [_cleaned(part) for part in value]
+        case dict():
+            return {str(_cleaned(key)): _cleaned(part) for key, part in value.items()}
+        case _:
+            return value
+
+
 def _is_harmless(text: str) -> bool:
-    """Whether nothing in it needs a change, by a look that costs a tenth of walking through it.
+    """Whether nothing in it needs a change, by looks that cost a tenth of walking through it.
 
     Only what is harmless for sure is called so: brackets in a prompt may make it look deep.
     """
-    if any(escape in text for escape in _ESCAPES):
+    if "\\" in text and any(escape in text for escape in _ESCAPES):
         return False
     if any(exponent.search(text) for exponent in _LARGE_EXPONENTS):
         return False
     try:
-        brackets = text.encode().translate(_TO_PARENTHESES, _OTHER_BYTES)
+        octets = text.encode()
     except UnicodeEncodeError:
         return False
+    if _MANY_DIGITS in octets.translate(_TO_NOUGHTS):
+        return False
+    brackets = octets.translate(_TO_PARENTHESES, _OTHER_BYTES)
     for _ in range(_MAX_DEPTH):
         if not brackets:
             return True
@@ -88,3 +140,4 @@ def _nothing(_word: str) -> None:
 
 # Made once: `json.loads` would make one for each text.
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_nothing)
+_ENCODER = json.JSONEncoder(allow_nan=False)  # as above

@@ -62,6 +62,10 @@ _MEDIA_TYPES = {
     ".m4a": "audio/mp4",
 }
 MEDIA_SUFFIXES = frozenset(_MEDIA_TYPES)
+# 3D models, as ComfyUI's nodes save them: kept as files, and shown as none.
+MESH_SUFFIXES = frozenset(
+    {".glb", ".gltf", ".obj", ".stl", ".ply", ".fbx", ".usdz", ".splat", ".spz"}
+)
 
 
 class FileKind(StrEnum):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anime.core.graph_facts import facts_of
+from anime.core.graph_facts import loaded_models
 from anime.core.graphs import Graph
 
 _LENGTHS = ("length", "num_frames", "frame_count", "frames")  # inputs that count frames
@@ -26,7 +26,7 @@ def render_kind(workflow: str, graph: Graph) -> RenderKind:
     >>> render_kind("w", {"1": {"class_type": "X", "inputs": {"ckpt_name": "a", "width": 64}}})
     RenderKind(workflow='w', model='a', size='64x0x1')
     """
-    model = " + ".join(sorted(set(facts_of(graph).models)))
+    model = " + ".join(sorted(loaded_models(graph)))
     sides = (_most(graph, "width"), _most(graph, "height"))
     frames = max(1, _most(graph, "batch_size")) * max(1, _most(graph, *_LENGTHS))
     return RenderKind(workflow, model, "x".join(map(str, (*sides, frames))))

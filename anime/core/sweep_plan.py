@@ -12,11 +12,11 @@ from pydantic import JsonValue
 
 from anime.core.assets import Asset, KnownAsset
 from anime.core.ownership import AssetOwner, Claims, Known, Sidecar, owner_among
-from anime.core.paths import MEDIA_SUFFIXES, library_path, safe_filename
+from anime.core.paths import MEDIA_SUFFIXES, MESH_SUFFIXES, library_path, safe_filename
 from anime.core.png_metadata import FileStamp
 
 QUARANTINE = "quarantine"  # the folder, below the library
-_MEDIA_SUFFIXES = tuple(suffix.encode() for suffix in MEDIA_SUFFIXES)
+_MEDIA_SUFFIXES = tuple(suffix.encode() for suffix in MEDIA_SUFFIXES | MESH_SUFFIXES)
 _NS = 1_000_000_000
 _NOT_IN_ROW = {"job_id", "project_id", "created_by"}  # columns of the row, or of no use there
 
@@ -161,7 +161,7 @@ class Calendar:
 
 
 def is_candidate(name: bytes) -> bool:
-    """Whether a file of that name may be a finished picture, film or sound.
+    """Whether a file of that name may be a finished picture, film, sound or 3D model.
 
     What programs write under until they have done is hidden or ends otherwise.
 

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import make_url, text
 
-from anime.db.migrate import check, revision, upgrade
+from anime.db.address import parse_address
+from anime.db.migrate import _run, check, revision, upgrade
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from tests.integration.old_client import execute
@@ -69,6 +71,24 @@ async def test_a_migration_waits_for_the_one_under_way(empty_database_url: str) 
             assert (await revision(empty_database_url))[0] is None
         await waiting
     assert await check(empty_database_url) == []
+
+
+async def test_the_newest_revision_can_be_taken_back_and_comes_again(database_url: str) -> None:
+    await execute(
+        database_url,
+        "INSERT INTO anime_api.anime_files (filename, file_type, file_path, file_size, metadata)"
+        """ VALUES ('a.png', 'image', '/a.png', 9, '{"model": "SDXL/ink.safetensors"}')""",
+    )
+    terms = "SELECT file_id, terms::text FROM anime_api.searchable_files"
+    searchable = await execute(database_url, terms)
+    address = parse_address(database_url)
+    await asyncio.to_thread(_run, address, command.downgrade, "-1")
+    current, head = await revision(database_url)
+    assert current != head
+    assert len(await execute(database_url, terms)) == len(searchable) == 1
+    await upgrade(database_url)
+    assert await check(database_url) == []
+    assert await execute(database_url, terms) == searchable
 
 
 async def test_tables_of_others_are_left_alone(database_url: str) -> None:

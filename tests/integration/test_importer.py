@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import struct
 import sys
 import wave
 import zlib
@@ -420,14 +421,16 @@ async def test_a_library_behind_a_link_within_the_folder_is_not_swept(
     assert (await linked.sweep()).seen == 1
 
 
-async def test_jpeg_film_and_sound_come_in_by_what_they_are(stage: Stage) -> None:
+async def test_jpeg_film_sound_and_mesh_come_in_by_what_they_are(stage: Stage) -> None:
     stage.put("still.jpg", encoded("JPEG"))
     stage.put("loop.webp", encoded("WEBP", frames=3))
     stage.put("loop.gif", encoded("GIF", frames=3))
     stage.put("tone.wav", tone())
-    assert counts(await stage.sweep()) == {"organised": 4}
+    stage.put("mesh/mesh.glb", struct.pack("<4sIII4s2s", b"glTF", 2, 22, 2, b"JSON", b"{}"))
+    assert counts(await stage.sweep()) == {"organised": 5}
     assert [name.split("/")[1] for name in stage.files() if name.startswith("unorganized")] == [
         "audio",
+        "images",
         "images",
         "videos",
         "videos",

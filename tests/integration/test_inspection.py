@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from anime.assets.inspection import inspect_file
 from anime.assets.inspection.clips import read_clip
 from anime.assets.inspection.whole_file import _refuse_changing as refuse_changing
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import FileKind
 from anime.errors import StorageError, UnusableFile, UnusableReason

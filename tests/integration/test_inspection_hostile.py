@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anime.assets.inspection import inspect_file
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.thumbnails import draw_thumbnail
 from anime.errors import StorageError
 from tests.integration.media_samples import FILMS, SOUNDS, draw, make

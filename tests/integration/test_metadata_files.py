@@ -1,5 +1,6 @@
 """Files as programs really write them: whole, measured and read in spite of what they say."""
 
+import gzip
 import io
 import json
 import struct
@@ -15,7 +16,8 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
-from anime.assets.inspection import Inspection, inspect_file
+from anime.assets.inspection.facts import Inspection
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.thumbnails import draw_thumbnail, first_frame
 from anime.cli.app import app
 from anime.core.paths import FileKind
@@ -309,6 +311,33 @@ def test_a_model_in_three_dimensions_says_how_it_was_made(tmp_path: Path) -> Non
     assert found.recipe().prompt == "petals"
     path.write_bytes(glb({"asset": {}}, missing=8))
     with pytest.raises(UnusableFile, match=r"mesh\.glb has .* bytes and should have"):
+        inspect_file(path)
+
+
+MESHES = {
+    "a.gltf": json.dumps({"asset": {"extras": {"prompt": json.dumps(GRAPH)}}}).encode(),
+    "a.obj": b"# made by a node\nv 0 0 0\n",
+    "a.stl": bytes(80) + (2).to_bytes(4, "little") + bytes(100),
+    "b.stl": b"solid mesh\nendsolid mesh\n",
+    "a.ply": b"ply\nformat ascii 1.0\nend_header\n",
+    "a.fbx": b"Kaydara FBX Binary  \0\x1a\0",
+    "a.usdz": b"PK\x03\x04" + bytes(60),
+    "a.splat": bytes(64),
+    "a.spz": gzip.compress(b"NGSP" + bytes(60)),
+}
+
+
+@pytest.mark.parametrize("name", MESHES)
+def test_other_models_in_three_dimensions_are_files_if_their_content_fits_the_name(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(MESHES[name])
+    found = inspect_file(path)
+    assert found.media_type.startswith("model/")
+    assert found.recipe().prompt == ("petals" if name == "a.gltf" else None)
+    path.write_bytes(b"<html>Not found, says the partner's server</html>")
+    with pytest.raises(UnusableFile, match="is no picture, film or sound"):
         inspect_file(path)
 
 

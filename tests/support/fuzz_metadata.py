@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from anime.assets.inspection import inspect_file
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.metadata import SavedFile, recipe_of
 from anime.core.paths import FileKind
 from anime.errors import StorageError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
+from anime.core.foreign_json import MAX_JSON_CHARS, read_json, read_json_text, storable_text
 
 
 def deep(levels: int) -> object:
@@ -41,6 +41,15 @@ def test_what_is_no_object_or_list_of_sane_depth_is_nothing(text: str) -> None:
 
 def test_a_text_beyond_all_measure_is_not_even_parsed() -> None:
     assert read_json("[" + " " * MAX_JSON_CHARS + "]") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["[1e-9999]", f"[0.{'1' * 500}]", "[1E400]", "[NaN]", '["\\ud800"]', '["\\u0000"]']
+)
+def test_what_postgresql_would_refuse_is_written_anew(text: str) -> None:
+    value, verbatim = read_json_text(text)
+    assert value is not None
+    assert verbatim is None
 
 
 @given(st.text())

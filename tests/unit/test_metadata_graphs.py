@@ -257,6 +257,32 @@ SAME: dict[str, Graph] = {
             scheduler="karras",
         ),
     ),
+    "switch by a condition": modelled(
+        patch=node("SimpleCondition+", evaluate=False, on_true=["other", 0], on_false=["load", 0]),
+        other=node("UNETLoader", unet_name="other.safetensors"),
+    ),
+    "switch of a layer pack": modelled(
+        patch=node(
+            "LayerUtility: If",
+            if_condition=True,
+            when_TRUE=["load", 0],
+            when_FALSE=["other", 0],
+        ),
+        other=node("UNETLoader", unet_name="other.safetensors"),
+    ),
+    "both sides in one bundle": graph_of(
+        draw=sampler(positive=..., negative=..., text_embeds=["bridge", 0]),
+        bridge=node("WanVideoTextEmbedBridge", positive=["yes", 0], negative=["no", 0]),
+    ),
+    "a LoRA that is passed by": modelled(
+        patch=node(
+            "LoraLoaderBlockWeight //Inspire",
+            lora_name="off.safetensors",
+            strength_model=1.0,
+            bypass=True,
+            model=["load", 0],
+        )
+    ),
     "joined by another pack": texted(
         words=node("Text Concatenate (JPS)", delimiter=" over ", text1="a kite", text2=["b", 0]),
         b=node("Text Multiline", text="rice fields"),
@@ -324,6 +350,12 @@ def two_texts(joined_by: dict[str, Any]) -> Graph:
 
 
 STACKED = {
+    "NunchakuFluxLoraStack": {
+        "lora_name_1": "ink.safetensors",
+        "lora_strength_1": 0.6,
+        "lora_name_2": "None",
+        "lora_strength_2": 1.0,
+    },
     "CR LoRA Stack": {
         "switch_1": "On",
         "lora_name_1": "ink.safetensors",
@@ -521,6 +553,42 @@ DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
         {"model": "wan_fp8.safetensors", "loras": INK, "sampler": None, "scheduler": "unipc"},
     ),
 }
+
+
+WORDS: dict[str, tuple[dict[str, Any], str | None]] = {  # a node that gives the text, and it
+    "cleaned": (
+        node("Text Concatenate", delimiter=" ", clean_whitespace="true", text_a=" a ", text_b=""),
+        "a",
+    ),
+    "as they are": (
+        node("Text Concatenate", delimiter=" ", clean_whitespace="false", text_a=" a", text_b="b"),
+        " a b",
+    ),
+    "of more than nine": (
+        node("JoinStringMulti", delimiter="", string_2="b", string_10="c", string_1="a"),
+        "abc",
+    ),
+    "a list": (node("JoinStringMulti", delimiter="", string_1="a", return_list=True), None),
+    "a delimiter by its name": (
+        node("Text Concatenate (JPS)", delimiter="comma", text1="a", text2="b"),
+        None,
+    ),
+    "trimmed": (node("StringTrim", string=" a ", mode="Both"), "a"),
+    "trimmed at its end": (node("StringTrim", string=" a ", mode="Right"), " a"),
+    "trimmed somehow": (node("StringTrim", string=" a ", mode="Middle"), None),
+    "wildcards that nobody filled in": (node("easy wildcards", text="{a|b}", seed=1), None),
+    "wildcards": (node("easy wildcards", text="{a|b}", populated_text="b", seed=1), "b"),
+    "translated": (node("ArgosTranslateTextNode", text="a", from_translate="ru"), None),
+    "changed by an unknown node": (node("Mangler", text="a", instruction="rewrite"), None),
+    "kept by an unknown node": (node("Keeper", text="a", multiline=True), "a"),
+    "chosen by a number": (node("easy textSwitch", input=2, text1="a", text2="b"), "b"),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_text_is_what_the_encoder_got_or_nothing(name: str) -> None:
+    words, text = WORDS[name]
+    assert told(texted(words=words)) == {**BASE, "prompt": text}
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

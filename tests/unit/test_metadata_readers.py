@@ -140,12 +140,17 @@ RESOURCES = [
 
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
     "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
+    "SwarmUI, marked": ("swarmui", {"parameters": "\ufeff" + json.dumps(SWARM)}),
     "InvokeAI": ("invokeai", {"invokeai_metadata": json.dumps(INVOKE)}),
     "InvokeAI 3": ("invokeai", {"invokeai_metadata": json.dumps(INVOKE_3)}),
     "InvokeAI 2": ("invokeai", {"sd-metadata": json.dumps(INVOKE_2)}),
     "InvokeAI 1": ("invokeai", {"Dream": f'"a lantern [mist]" -s 14 -S {SEED} -C 4.5 -A euler'}),
     "Fooocus": ("fooocus", {"parameters": json.dumps(FOOOCUS), "fooocus_scheme": "fooocus"}),
     "Fooocus, combined": ("fooocus", {"parameters": json.dumps(FOOOCUS_COMBINED)}),
+    "Fooocus, none": (
+        "fooocus",
+        {"parameters": json.dumps({**FOOOCUS_COMBINED, "lora_combined_2": "None : 1.0"})},
+    ),
     "Fooocus, scheme a1111": ("automatic1111", {"parameters": A1111, "fooocus_scheme": "a1111"}),
     "RuinedFooocus": ("ruinedfooocus", {"parameters": json.dumps(RUINED)}),
     "RuinedFooocus, twice": ("ruinedfooocus", {"parameters": json.dumps(json.dumps(RUINED))}),
@@ -209,6 +214,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
             {"prompt": "a", "negative_prompt": "b,\nc\nd"},
         ),
         ("a\nSteps: 3, Version: v1\nTemplate: {a|b}", {"prompt": "a", "steps": 3}),
+        ("a\nSteps: 3, Seed: 1\nTemplate: b, Steps: 4, Seed: 5, Size: 1x1", {"seed": "1"}),
         (
             f"a\nSteps: 3, Civitai resources: {json.dumps(RESOURCES)}, Seed: 4",
             {"model": "Kite v2", "loras": (LoraUse(name="Ink", strength=0.6),), "seed": "4"},
@@ -221,6 +227,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
             "a\nSteps: 3, Lora_0 Model name: ink, Lora_0 Strength model: 0.6, Seed: 1",
             {"loras": INK},
         ),
+        ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
     ],
 )

@@ -94,6 +94,26 @@ def test_a_simple_graph_tells_everything() -> None:
     assert recipe.graph == simple_graph()
 
 
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        '{"nodes": [1.50, {"a": "\\u30a2"}], "nodes" : []}',
+        '{"nodes": [NaN, 1e-9999], "x": "\\ud800"}',
+        '{"nodes": "none"}',
+        json.dumps(json.dumps({"nodes": [1]})),
+    ],
+)
+def test_the_text_of_a_recipe_is_its_metadata_whoever_wrote_the_json(workflow: str) -> None:
+    recipe = recipe_of({**texts_of(simple_graph()), "workflow": workflow, "more": workflow})
+    assert json.loads(recipe.metadata_text()) == recipe.metadata()
+
+
+def test_what_stands_beside_a_graph_is_no_part_of_it() -> None:
+    text = json.dumps({**simple_graph(), "extraMetadata": '{"steps": 9}'})
+    recipe = recipe_of({"prompt": text})
+    assert json.loads(recipe.metadata_text())["graph"] == simple_graph()
+
+
 def test_a_sampler_made_of_parts_is_read_through_its_links() -> None:
     recipe = recipe_of_graph(flux_graph())
     assert recipe.prompt == "petals in the rain\nlong words"

@@ -181,6 +181,8 @@ def test_names_of_temporary_files_and_of_no_media_are_passed_over(name: bytes) -
     assert not is_candidate(name)
 
 
-@pytest.mark.parametrize("name", [b"a.PNG", b"a.mp4", b"a.flac", b"\xff.webp", b"a\nb.gif"])
+@pytest.mark.parametrize(
+    "name", [b"a.PNG", b"a.mp4", b"a.flac", b"\xff.webp", b"a\nb.gif", b"a.glb"]
+)
 def test_names_of_media_are_candidates(name: bytes) -> None:
     assert is_candidate(name)

@@ -3,7 +3,7 @@
 import json
 
 from anime.comfyui.models import InputInfo, NodeInfo
-from anime.core.graph_facts import facts_of, workflow_hash
+from anime.core.graph_facts import facts_of, loaded_models, lora_strengths, workflow_hash
 from anime.core.graph_validation import check_graph, nearest_first
 from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED
@@ -144,31 +144,18 @@ def test_the_nearest_names_come_first_and_none_is_lost() -> None:
     assert sorted(names) == sorted(SAMPLERS)
 
 
-def test_a_graph_tells_its_model_loras_and_sampler() -> None:
-    facts = facts_of(GRAPH)
-    assert facts.model == "anime.safetensors"
-    assert facts.loras[0].model_dump() == {
-        "name": "ink.safetensors",
-        "strength_model": 0.8,
-        "strength_clip": 1.0,
-        "strength": 0.8,
-    }
-    assert facts.samplers[0].model_dump() == {
-        "node": "Sampler",
-        "seed": str(MAX_SEED),
-        "steps": 20,
-        "cfg": 7.0,
-        "sampler": "euler",
-        "scheduler": "normal",
-        "denoise": 1.0,
+def test_a_graph_tells_its_models_and_how_strong_its_loras_are() -> None:
+    assert loaded_models(GRAPH) == {"anime.safetensors"}
+    assert lora_strengths(GRAPH) == {
+        "ink.safetensors": {"strength_model": 0.8, "strength_clip": 1.0}
     }
 
 
 def test_a_graph_tells_its_size_and_its_prompts_through_what_lies_between() -> None:
     facts = facts_of(GRAPH)
-    assert (facts.canvas_width, facts.canvas_height, facts.batch_size) == (512, 768, 4)
-    assert facts.positive_texts == ("a cat",)
-    assert facts.negative_texts == ("blurry",)
+    assert (facts["canvas_width"], facts["canvas_height"], facts["batch_size"]) == (512, 768, 4)
+    assert facts["positive_texts"] == ["a cat"]
+    assert facts["negative_texts"] == ["blurry"]
 
 
 def test_a_graph_of_something_else_tells_nothing_and_does_not_fail() -> None:
@@ -176,10 +163,9 @@ def test_a_graph_of_something_else_tells_nothing_and_does_not_fail() -> None:
         "1": {"class_type": "Loop", "inputs": {"positive": ["1", 0], "seed": True}},
         "2": {"class_type": "Loose", "inputs": {"positive": ["99", 0], "width": "wide"}},
     }
-    facts = facts_of(graph)
-    assert facts.model is None
-    assert facts.samplers == ()
-    assert facts.positive_texts == ()
+    assert loaded_models(graph) == set()
+    assert lora_strengths(graph) == {}
+    assert facts_of(graph)["positive_texts"] == []
 
 
 def test_the_hash_does_not_depend_on_order_but_on_every_value() -> None:

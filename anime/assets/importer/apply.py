@@ -12,10 +12,10 @@ from uuid import UUID
 
 from anime.assets.importer.place import ImportPlacer, is_same
 from anime.assets.importer.report import Told
-from anime.assets.importer.walk import folder_key, look_again
-from anime.assets.inspection.content import inode_of, name_of, path_of, with_fields
+from anime.assets.importer.walk import folder_key, inode_of, look_again, name_of, path_of
 from anime.assets.provenance import write_provenance
 from anime.core.assets import AssetRow, KnownAsset, Provenance
+from anime.core.foreign_json import with_fields
 from anime.core.ownership import Known
 from anime.core.paths import owner_of
 from anime.core.sweep_plan import (

@@ -9,8 +9,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from anime.assets.importer.walk import size_and_time
-from anime.assets.inspection.content import inode_of, name_of
+from anime.assets.importer.walk import inode_of, name_of, size_and_time
 from anime.assets.quarantine import (
     origin_of,
     record_beside,

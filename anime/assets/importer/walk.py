@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from anime.core.debris import USUAL_DEBRIS, Debris
 from anime.core.ownership import MAX_SIDECAR_BYTES, SIDECAR, Sidecar, read_sidecar
@@ -119,6 +120,21 @@ def look_again(sighting: ScannedFile) -> ScannedFile | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     return ScannedFile(sighting.folder, sighting.name, *size_and_time(status))
+
+
+def name_of(sighting: ScannedFile) -> str:
+    """Where the file lies, as a text that the file system takes."""
+    return os.fsdecode(sighting.folder + b"/" + sighting.name)
+
+
+def path_of(sighting: ScannedFile) -> Path:
+    """Where the file lies."""
+    return Path(name_of(sighting))
+
+
+def inode_of(status: os.stat_result) -> tuple[int, int]:
+    """Device and number: two names with the same are one file."""
+    return status.st_dev, status.st_ino
 
 
 def is_rested(sighting: ScannedFile, settle_seconds: float) -> bool:

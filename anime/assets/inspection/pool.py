@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-from anime.assets.inspection.content import read_files
 from anime.core.sweep_plan import Found, ScannedFile, Unusable
 
 
@@ -48,7 +47,12 @@ class InspectionPool:
 
     async def read(self, sightings: Sequence[ScannedFile]) -> list[Found]:
         """What is in each file, in their order."""
+        if not sightings:
+            return []
         if len(sightings) <= FEW and not self._readers:
+            # Most sweeps find nothing new, and need none of the readers.
+            from anime.assets.inspection.content import read_files
+
             return await asyncio.to_thread(read_files, sightings)
         self._start()
         chunks = [sightings[at : at + _CHUNK] for at in range(0, len(sightings), _CHUNK)]

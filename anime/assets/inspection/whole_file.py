@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from anime.assets.inspection.container_length import refuse_cut_short
 from anime.assets.inspection.facts import Inspection, MediaFacts
-from anime.assets.inspection.glb import read_glb
 from anime.assets.inspection.limits import unusable
+from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.errors import StorageError, UnusableReason
@@ -84,6 +84,9 @@ def _facts(content: BinaryIO, size: int, name: str) -> MediaFacts:
     content.seek(0)
     media_type = media_type_by_content(head)
     if media_type is None:
+        mesh = read_mesh(content, name, size=size)
+        if mesh is not None:
+            return mesh
         raise unusable(UnusableReason.NOT_MEDIA, f"{name} is no picture, film or sound we know.")
     if media_type == "image/png":
         return read_png(content, name)

@@ -17,6 +17,7 @@ from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, Sampling
 
 _NEGATIVE = "Negative prompt:"
+_TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _KNOWN = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash"})
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -38,7 +39,8 @@ def parameters_of(text: str) -> Sampling | None:
     prompt, negative = _prompts(before)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
-    loras = tuple(loras_in_tags(prompt)) or _loras_among(settings) or resources.loras
+    listed = _loras_among(settings) or _loras_by_weight(settings.get("lora weights", ""))
+    loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
     return Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
@@ -63,7 +65,7 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
     templates may come behind it.
     """
     before, _, last = text.rstrip().rpartition("\n")
-    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith("Steps: "):
+    if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith(("Steps: ", *_TEMPLATES)):
         settings = _settings(last)
         if len(settings) >= _LEAST_PAIRS and _KNOWN & settings.keys():
             return before, settings
@@ -120,6 +122,14 @@ def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
             strength=number_in(settings.get(f"lora_{number} strength model")),
         )
         for number in numbers
+    )
+
+
+def _loras_by_weight(text: str) -> tuple[LoraUse, ...]:
+    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`."""
+    parts = (part.rpartition(":") for part in text.split(",") if ":" in part)
+    return tuple(
+        LoraUse(name=name.strip(), strength=number_in(weight.strip())) for name, _, weight in parts
     )
 
 

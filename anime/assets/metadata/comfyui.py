@@ -12,12 +12,12 @@ from itertools import islice
 
 from pydantic import JsonValue
 
-from anime.assets.metadata.graph_steps import Step, StepReader, samples
-from anime.assets.metadata.graph_values import GraphValues
-from anime.assets.metadata.node_rules import names_of, rule_of
+from anime.assets.metadata.graph_steps import StepReader, samples
+from anime.assets.metadata.graph_values import GraphValues, Origin
+from anime.assets.metadata.node_rules import names_of
 from anime.assets.metadata.recipe import Sampling
 from anime.assets.metadata.saving_nodes import SavedFile, saving_nodes
-from anime.core.graphs import Graph, Node, is_link
+from anime.core.graphs import Graph, is_link
 from anime.core.paths import FileKind
 
 _MAX_PATHS = 16  # ways back from the saved file to what it began with
@@ -30,6 +30,7 @@ _BESIDE = re.compile(
     r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps"
 )
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
+_MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
 _MEDIA = ("latent", "picture", "sound", _UNNAMED)
 _NUMBERED = re.compile(r"_?\d+$")
 _NOBODY = "disable"
@@ -61,52 +62,40 @@ class GraphReader:
 
     def _made(self, node_id: str, kind: FileKind | None) -> Sampling | None:
         """What made all that a node has saved; None when nothing did."""
-        ends = self._makers([node_id], kind)
+        ends = self._makers([self._values.node(node_id)], kind)
         chains = islice((chain for end in ends for chain in self._chains(end, kind)), _MAX_PATHS)
         said = [self._of_chain(chain) for chain in chains]
         return reduce(Sampling.beside, said) if said else None
 
-    def _makers(self, begin: Sequence[str], kind: FileKind | None) -> list[Step]:
+    def _makers(self, begin: Sequence[Origin], kind: FileKind | None) -> list[Origin]:
         """The nearest nodes back from these that make something, themselves included."""
-        found, waiting, reached = [], list(begin), set(begin)
-        for node_id in waiting:  # grows while it is walked
-            node = self._graph.get(node_id)
-            if node is None:
-                continue
-            step = Step(node_id, node, rule_of(node["class_type"]))
-            if self._makes(step):
+        found, waiting, reached = [], list(begin), {step.node_id for step in begin}
+        for step in waiting:  # grows while it is walked; a sweep asks this of every node
+            may_make = step.rule.makes or not _MAKES.isdisjoint(step.node["inputs"])
+            if may_make and (samples(step) or _generates(step)):
                 found.append(step)
                 continue
             for before in self._before(step, kind):
-                if before not in reached:
-                    reached.add(before)
+                if before.node_id not in reached:
+                    reached.add(before.node_id)
                     waiting.append(before)
         return found
 
-    def _chains(self, end: Step, kind: FileKind | None) -> Iterator[list[Step]]:
+    def _chains(self, end: Origin, kind: FileKind | None) -> Iterator[list[Origin]]:
         """The samplers whose work ends in that one, the first of each chain first."""
         waiting = [[end]]
         while waiting:
             chain = waiting.pop()
-            earlier: list[Step] = []
+            earlier: list[Origin] = []
             if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and self._refines(chain[0]):
-                before = list(self._before(chain[0], kind))
                 known = {step.node_id for step in chain}
-                earlier = [each for each in self._makers(before, kind) if each.node_id not in known]
+                makers = self._makers(self._before(chain[0], kind), kind)
+                earlier = [each for each in makers if each.node_id not in known]
             if not earlier:
                 yield chain
             waiting += [[each, *chain] for each in earlier]
 
-    def _makes(self, step: Step) -> bool:
-        return samples(step) or self._generates(step)
-
-    def _generates(self, step: Step) -> bool:
-        inputs = step.node["inputs"]
-        is_like_partners = "prompt" in inputs and "seed" in inputs
-        is_like_partners = is_like_partners and isinstance(inputs.get("model"), str)
-        return step.rule.generator or (is_like_partners and not step.rule.opaque)
-
-    def _refines(self, step: Step) -> bool:
+    def _refines(self, step: Origin) -> bool:
         """Whether a sampler goes on with a picture, rather than making it anew of noise."""
         if not samples(step):
             return False
@@ -125,27 +114,16 @@ class GraphReader:
             denoise = self._values.number(held, float)
         return denoise is None or denoise < 1
 
-    def _before(self, step: Step, kind: FileKind | None) -> Iterator[str]:
+    def _before(self, step: Origin, kind: FileKind | None) -> list[Origin]:
         """The nodes that a node has its latent, picture or sound from."""
-        for link, role in self._media_links(step.node, kind):
+        found = []
+        for link, role in _media_links(step.node["inputs"], kind):
             origin = self._values.origin(link, role)
             if origin is not None:
-                yield origin.node_id
+                found.append(origin)
+        return found
 
-    def _media_links(self, node: Node, kind: FileKind | None) -> Iterator[tuple[JsonValue, str]]:
-        """The links by which a picture comes; none into a node that begins a latent."""
-        inputs = node["inputs"]
-        if "width" in inputs and _CANVAS_LENGTHS & inputs.keys() and not _has_latent(inputs):
-            return
-        links: dict[str, list[JsonValue]] = {role: [] for role in _MEDIA}
-        for name, value in inputs.items():
-            if is_link(value) and (role := _medium_of(name)):
-                links[role].append(value)
-        roles = ("sound", *_MEDIA) if kind is FileKind.AUDIO else _MEDIA
-        role = next((each for each in roles if links[each]), _UNNAMED)
-        yield from ((link, role) for link in links[role])
-
-    def _of_chain(self, chain: Sequence[Step]) -> Sampling:
+    def _of_chain(self, chain: Sequence[Origin]) -> Sampling:
         """What a chain of samplers says: its first one, and beside it all of them."""
         first = self._steps.sampling_of(chain[0])
         if len(chain) == 1:
@@ -160,6 +138,35 @@ class GraphReader:
                 "loras": tuple(reversed(loras.values())),
             }
         )
+
+
+def _generates(step: Origin) -> bool:
+    """Whether a node makes a file of a prompt by itself, as partners' nodes do."""
+    inputs = step.node["inputs"]
+    if step.rule.generator:
+        return True
+    is_like_partners = "prompt" in inputs and "seed" in inputs and not step.rule.opaque
+    return is_like_partners and isinstance(inputs.get("model"), str)
+
+
+def _media_links(
+    inputs: dict[str, JsonValue], kind: FileKind | None
+) -> Sequence[tuple[JsonValue, str]]:
+    """The links by which a picture comes; none into a node that begins a latent."""
+    if "width" in inputs and _CANVAS_LENGTHS & inputs.keys() and not _has_latent(inputs):
+        return []
+    links = [
+        (value, role)
+        for name, value in inputs.items()
+        # Most inputs are no lists, and a sweep asks this of every node of every file.
+        if isinstance(value, list) and is_link(value) and (role := _medium_of(name))
+    ]
+    if len(links) < 2:
+        return links
+    roles = {role for _, role in links}
+    ranks = ("sound", *_MEDIA) if kind is FileKind.AUDIO else _MEDIA
+    chosen = next(each for each in ranks if each in roles)
+    return [(link, role) for link, role in links if role == chosen]
 
 
 def _has_latent(inputs: dict[str, JsonValue]) -> bool:

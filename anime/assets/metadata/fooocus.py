@@ -70,4 +70,6 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
     for name, value in settings.items():
         if _COMBINED.fullmatch(name) and isinstance(value, str):
             lora, _, weight = value.rpartition(" : ")
+            if "None" in {lora, value}:
+                continue
             yield LoraUse(name=lora or value, strength=number_in(weight) if lora else None)

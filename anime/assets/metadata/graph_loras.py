@@ -34,6 +34,7 @@ _COMMON = NumberedLoras(
         "strength_model_{}",
         "weight_{}",
         "lora_weight_{}",
+        "lora_strength_{}",
         "lora_{}_strength",
         "lora{}_model_strength",
     ),
@@ -67,7 +68,7 @@ class LoraReader:
         # Most nodes load none, and a sweep asks this of every file.
         if not rule.lora_tags and not any("lora" in name for name in inputs):
             return
-        if _is_off(inputs.get("toggle", True)):
+        if _is_off(inputs.get("toggle", True)) or inputs.get("bypass") is True:
             return
         if rule.lora_tags:
             yield from loras_in_tags(self._values.text(inputs.get(rule.lora_tags), "value") or "")

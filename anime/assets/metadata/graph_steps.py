@@ -5,7 +5,7 @@ that makes a file of a prompt by itself.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -19,17 +19,9 @@ from anime.core.ids import MAX_SEED
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
-_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds")
+_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
 T = TypeVar("T", str, int, float)
-
-
-class Step(NamedTuple):
-    """A node that makes a picture, film or sound: of noise, or of a prompt by itself."""
-
-    node_id: str
-    node: Node
-    rule: NodeRule
 
 
 @dataclass(slots=True)
@@ -45,7 +37,7 @@ class _Encoded:
         return "\n".join(dict.fromkeys(self.texts)) or None
 
 
-def samples(step: Step) -> bool:
+def samples(step: Origin) -> bool:
     """Whether a node makes a latent or picture of noise."""
     if step.rule.sampler is not None:
         return step.rule.sampler
@@ -63,52 +55,53 @@ class StepReader:
         self._values = values
         self._loras = LoraReader(values)
 
-    def sampling_of(self, step: Step) -> Sampling:
+    def sampling_of(self, step: Origin) -> Sampling:
         """What one node says of what it has made."""
         return self._of_sampler(step) if samples(step) else self._of_generator(step)
 
-    def _of_sampler(self, step: Step) -> Sampling:
+    def _of_sampler(self, step: Origin) -> Sampling:
         parts = self._parts(step)
         positive_at, negative_at = (
             self._guided_by(parts, each) for each in ("positive", "negative")
         )
         positive = self._conditioning(positive_at, "positive")
         is_shared = self._is_same(positive_at, negative_at)
-        negative = self._conditioning(negative_at, "negative", is_shared=is_shared)
+        is_bundle = is_link(positive_at) and positive_at is negative_at  # one input brings both
+        negative = self._conditioning(
+            negative_at, "negative", is_shared=is_shared, is_bundle=is_bundle
+        )
         models, loras = self._models(parts)
         width, height = self._canvas(step)
-        seed, steps = self._setting(parts, "seed", int), self._setting(parts, "steps", int)
-        if seed is not None and not 0 <= seed <= MAX_SEED:
-            seed = None
-        said = Sampling(
+        seed = _seed(self._setting(parts, "seed", int))
+        use = SamplerUse(
+            node=title_of(step.node),
+            seed=None if seed is None else str(seed),
+            steps=self._setting(parts, "steps", int),
+            cfg=self._setting(parts, "cfg", float),
+            sampler=self._setting(parts, "sampler", str),
+            scheduler=self._setting(parts, "scheduler", str),
+            denoise=self._setting(parts, "denoise", float),
+        )
+        return Sampling(
             prompt=positive.text,
             negative_prompt=negative.text,
             seed=seed,
             model=models[0] if models else None,
             loras=loras,
-            sampler=self._setting(parts, "sampler", str),
-            scheduler=self._setting(parts, "scheduler", str),
-            steps=steps,
-            cfg=self._setting(parts, "cfg", float),
+            sampler=use.sampler,
+            scheduler=use.scheduler,
+            steps=use.steps,
+            cfg=use.cfg,
             cfg_second=self._setting(parts, "cfg_second", float),
             guidance=positive.guidance or self._setting(parts, "guidance", float),
             lyrics=positive.lyrics,
             width=width,
             height=height,
             models=models,
+            samplers=(use,),
         )
-        use = SamplerUse(
-            node=title_of(step.node),
-            seed=None if seed is None else str(seed),
-            steps=said.steps,
-            cfg=said.cfg,
-            sampler=said.sampler,
-            scheduler=said.scheduler,
-            denoise=self._setting(parts, "denoise", float),
-        )
-        return said.model_copy(update={"samplers": (use,)})
 
-    def _of_generator(self, step: Step) -> Sampling:
+    def _of_generator(self, step: Origin) -> Sampling:
         """What a node says that makes a file of a prompt by itself.
 
         The inputs that come with a choice are named after it: `model.prompt`.
@@ -134,7 +127,7 @@ class StepReader:
             lyrics=text("lyrics"),
         )
 
-    def _parts(self, step: Step) -> list[tuple[Node, NodeRule]]:
+    def _parts(self, step: Origin) -> list[tuple[Node, NodeRule]]:
         """A sampler and the nodes that it is put together from: guider, noise, sigmas, pipe."""
         found, waiting, reached = [], [(step.node, step.rule)], {step.node_id}
         for node, rule in waiting:  # grows while it is walked
@@ -205,7 +198,9 @@ class StepReader:
             and ((positive.node_id, positive.slot) == (negative.node_id, negative.slot))
         )
 
-    def _conditioning(self, begin: JsonValue, role: str, *, is_shared: bool = False) -> _Encoded:
+    def _conditioning(
+        self, begin: JsonValue, role: str, *, is_shared: bool = False, is_bundle: bool = False
+    ) -> _Encoded:
         """The texts whose encoding reaches an input, each once, the nearest first."""
         found = _Encoded([begin] if isinstance(begin, str) and begin else [])
         waiting, reached = [(begin, role)], set()
@@ -220,7 +215,8 @@ class StepReader:
             texts = self._texts_at(origin, side, is_shared=is_shared)
             found.texts += texts
             if not texts:
-                waiting += self._passed_on(origin, side)
+                waiting += self._passed_on(origin, side, is_bundle=is_bundle)
+                is_shared = is_shared and not _has_sides(origin.node)
         return found
 
     def _add_beside(self, found: _Encoded, origin: Origin) -> None:
@@ -244,17 +240,19 @@ class StepReader:
         texts = (self._values.text(each, role) for each in held if each is not None)
         return [text for text in texts if text and not text.isspace()]
 
-    def _passed_on(self, origin: Origin, side: str) -> Iterator[tuple[JsonValue, str]]:
+    def _passed_on(
+        self, origin: Origin, side: str, *, is_bundle: bool
+    ) -> Iterator[tuple[JsonValue, str]]:
         """The conditionings that a node makes its own from, each with its side.
 
-        Of a node with both sides, the first output is the positive one.
+        Of a node with both sides, the first output is the positive one, unless it is a bundle.
         """
         inputs = origin.node["inputs"]
         if names := origin.rule.inputs.get(side):
             yield from ((link, side) for link in self._values.links(origin.node, names))
             return
-        if is_link(inputs.get("positive")) and is_link(inputs.get("negative")):
-            if not origin.rule.outputs and origin.slot in {0, 1}:
+        if _has_sides(origin.node):
+            if not origin.rule.outputs and origin.slot in {0, 1} and not is_bundle:
                 side = ("positive", "negative")[origin.slot]
             yield inputs[side], side
             return
@@ -315,7 +313,7 @@ class StepReader:
                 return file
         return None
 
-    def _canvas(self, step: Step) -> tuple[int | None, int | None]:
+    def _canvas(self, step: Origin) -> tuple[int | None, int | None]:
         """Width and height of the latent that a sampler begins with, in pixels."""
         waiting, reached = [step.node_id], {step.node_id}
         for node_id in waiting:  # grows while it is walked
@@ -337,6 +335,11 @@ class StepReader:
                     reached.add(origin.node_id)
                     waiting.append(origin.node_id)
         return None, None
+
+
+def _has_sides(node: Node) -> bool:
+    """Whether a node is given both sides apart."""
+    return is_link(node["inputs"].get("positive")) and is_link(node["inputs"].get("negative"))
 
 
 def _seed(seed: int | None) -> int | None:

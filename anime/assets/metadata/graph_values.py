@@ -16,7 +16,9 @@ from anime.core.graphs import Graph, Node, is_link
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
 _MAX_TEXT_CHARS = 100_000  # of a text that nodes put together
 _DELIMITERS = ("delimiter", "separator", "delim")
-_PART = re.compile(r"(?:text|string|str|prompt|part)_?[0-9a-z]")
+_PART = re.compile(r"(?:text|string|str|prompt|part)_?(?:[0-9]{1,2}|[a-z])")
+_DELIMITER_NAMES = frozenset({"none", "space", "comma", "newline"})  # each pack's own
+_CLEANS = "clean_whitespace"
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
@@ -42,6 +44,11 @@ class GraphValues:
         self._graph = graph
         self._texts: dict[tuple[str, str], str | None] = {}  # by node and role; also in circles
         self._choosing: set[int] = set()  # switches whose choice is being looked for
+
+    def node(self, node_id: str) -> Origin:
+        """A node of the graph, whatever it gives."""
+        node = self._graph[node_id]
+        return Origin(node_id, node, rule_of(node["class_type"]), "", 0)
 
     def origin(self, value: JsonValue, role: str) -> Origin | None:
         """The node that an input gets its `role` from, past all that only pass it on."""
@@ -75,23 +82,21 @@ class GraphValues:
 
     def _settled(self, value: JsonValue, role: str) -> "Origin | JsonValue":
         """A literal as it is; of a link, the node that really gives it."""
+        graph = self._graph
         for _ in range(_MAX_STEPS):
             if not isinstance(value, list) or not is_link(value):
                 return value
             node_id, slot = _ends(value)
-            node = self._graph.get(node_id)
+            node = graph.get(node_id)
             if node is None:
                 return None
             rule = rule_of(node["class_type"])
-            carried = rule.output(slot)
+            carried = rule.output(slot) if rule.outputs else None
             role = carried if carried and carried != "pipe" else role
-            if not rule.switch and rule.first_of is None and not self._is_bundle(rule, role):
+            if rule.is_source or (rule.is_bundling_sampler and role in _OWN_RESULT):
                 return Origin(node_id, node, rule, role, slot)
             value = self._passed_on(node, rule, role)
         return None
-
-    def _is_bundle(self, rule: NodeRule, role: str) -> bool:
-        return bool(rule.pipe) and not (rule.sampler and role in _OWN_RESULT)
 
     def _passed_on(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a switch, a reroute or a pipe takes its output from."""
@@ -181,19 +186,26 @@ class GraphValues:
         if not names:
             names = names_of(settled.role) if settled.role in rule.outputs else _lone_value(inputs)
         held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
-        return self._text(held, settled.role, steps_left - 1)
+        text = self._text(held, settled.role, steps_left - 1)
+        return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
 
     def _joined(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
         inputs = node["inputs"]
         names = [name for name in rule.join if name in inputs]
-        names = names or sorted(name for name in inputs if _PART.fullmatch(name))
+        names = names or sorted((name for name in inputs if _PART.fullmatch(name)), key=_in_order)
         held = [inputs[name] for name in names if inputs[name] is not None]
         parts = [self._text(each, "value", steps_left) for each in held]
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), None)
         between = self._scalar(delimiter, (), steps_left)
-        if None in parts or not isinstance(between, str):
+        if None in parts or not isinstance(between, str) or inputs.get("return_list"):
             return None
-        whole = between.replace("\\n", "\n").join(part for part in parts if part is not None)
+        if between in _DELIMITER_NAMES:
+            return None
+        known = [part for part in parts if part is not None]
+        if _CLEANS in inputs:  # the node that has this also leaves out what is empty
+            is_clean = inputs[_CLEANS] in {"true", True}
+            known = [text for part in known if (text := part.strip() if is_clean else part)]
+        whole = between.replace("\\n", "\n").join(known)
         return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
     def _replaced(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
@@ -212,17 +224,34 @@ def _ends(link: Any) -> tuple[str, int]:  # a link, as `is_link` has found
     return node_id, slot
 
 
+def _in_order(name: str) -> tuple[int, str]:
+    """The key by which `text_2` comes before `text_10`."""
+    return len(name), name
+
+
+def _trimmed(text: str, mode: JsonValue) -> str | None:
+    """The text as ComfyUI's StringTrim gives it; None for a mode that is not known."""
+    cut = {"Both": text.strip, "Left": text.lstrip, "Right": text.rstrip}.get(str(mode))
+    return cut() if cut else None
+
+
 def _is_text(value: JsonValue) -> bool:
     return isinstance(value, str) and bool(value)
 
 
 def _lone_value(inputs: dict[str, JsonValue]) -> tuple[str, ...]:
-    """The one input that holds the value of a node of no known class; nothing where in doubt."""
+    """The one input that holds the value of a node of no known class; nothing where in doubt.
+
+    A node that has another number or link to go by may change the value; a text may be changed by
+    what another text says, too, such as the language that it is to be in.
+    """
     held = [name for name in names_of("value") if name in inputs]
+    is_text = any(isinstance(inputs[name], str) for name in held)
     others = [
         value
         for name, value in inputs.items()
-        if name not in held and (is_link(value) or _is_number(value))
+        if name not in held
+        and (is_link(value) or _is_number(value) or (is_text and _is_text(value)))
     ]
     is_plain = len(held) == 1 and not others and not is_link(inputs[held[0]])
     return tuple(held) if is_plain else ()

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +38,7 @@ class NodeRule(BaseModel):
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
+    trim: str | None = None
     opaque: bool = False
     silent: bool = False
     loras: NumberedLoras | None = None
@@ -45,6 +46,21 @@ class NodeRule(BaseModel):
     sampler: bool | None = None
     generator: bool = False
     saves: tuple[str, ...] | None = None
+
+    @cached_property
+    def is_source(self) -> bool:
+        """Whether what it gives is its own, and not taken from one of its inputs."""
+        return not self.switch and self.first_of is None and not self.pipe
+
+    @cached_property
+    def is_bundling_sampler(self) -> bool:
+        """Whether it makes something itself, and hands on a pipe beside it."""
+        return bool(self.pipe and self.sampler) and not self.switch and self.first_of is None
+
+    @cached_property
+    def makes(self) -> bool:
+        """Whether it makes a file, whatever its inputs are called."""
+        return bool(self.sampler or self.generator)
 
     def output(self, slot: object) -> str | None:
         """What the output with that number carries; None where it is not known."""

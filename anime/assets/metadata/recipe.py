@@ -1,5 +1,6 @@
 """How a picture, film or sound was made, in one shape whoever made it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -163,6 +164,9 @@ class Recipe(BaseModel):
     texts: dict[str, str] = Field(
         default_factory=dict, description="Further texts of the file that no reader understood."
     )
+    verbatim: Mapping[str, str] = Field(
+        default_factory=dict, exclude=True, description="JSON of fields, as the file holds it."
+    )
 
     @classmethod
     def of(cls, said: Sampling, **held: Any) -> "Recipe":  # any of the fields
@@ -193,6 +197,13 @@ class Recipe(BaseModel):
         """The fixed shape, all its keys, and beside it whatever else there is."""
         raw = {name: getattr(self, name) for name in _RAW if getattr(self, name) is not None}
         return self.model_dump(mode="json", exclude={*_RAW, *self.left_out}) | raw
+
+    def metadata_text(self) -> str:
+        """The same as JSON; a graph is not written anew if the file's own text will do."""
+        fields = self.model_dump_json(exclude={*self.verbatim, *self.left_out})
+        return (
+            fields[:-1] + "".join(f',"{name}":{text}' for name, text in self.verbatim.items()) + "}"
+        )
 
     @property
     def left_out(self) -> set[str]:

@@ -17,7 +17,7 @@ from anime.assets.metadata.novelai import sampling_of_novelai
 from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
 from anime.assets.metadata.saving_nodes import SavedFile
 from anime.assets.metadata.swarmui import sampling_of_swarmui
-from anime.core.foreign_json import MAX_JSON_CHARS, read_json, storable_text
+from anime.core.foreign_json import MAX_JSON_CHARS, read_json, read_json_text, storable_text
 from anime.core.graphs import Graph
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
@@ -65,6 +65,7 @@ class _Testimony:
         self.editor_workflow: JsonValue = None
         self.parameters: str | None = None
         self.unread: dict[str, str] = {}
+        self.verbatim: dict[str, str] = {}
         self._texts = dict(texts)
         self._saved = saved
         # Where a text is labelled as the graph, it counts before one that is not.
@@ -74,22 +75,28 @@ class _Testimony:
     def _hear(self, name: str, text: str) -> None:
         if name == KEY:
             return
-        value = read_json(_unpacked(text))
+        value, verbatim = read_json_text(_unpacked(text))
         if value is None:
             self._hear_plain(name, text)
             return
         if not isinstance(value, dict):
             self.unread[name] = text
         elif (graph := graph_of(value)) is not None:
-            self._hear_graph(graph, value)
+            if self.graph is None:
+                self._hear_graph(graph, value)
+                self._keep("graph", verbatim if len(graph) == len(value) else None)
         elif isinstance(value.get("nodes"), list):
-            self.editor_workflow = self.editor_workflow or value
+            if self.editor_workflow is None:
+                self.editor_workflow = value
+                self._keep("editor_workflow", verbatim)
         else:
             self._hear_settings(name, text, value)
 
+    def _keep(self, field: str, verbatim: str | None) -> None:
+        if verbatim is not None:
+            self.verbatim[field] = verbatim
+
     def _hear_graph(self, graph: Graph, value: Fields) -> None:
-        if self.graph is not None:
-            return
         self.graph = graph
         self.said["comfyui"] = sampling_of(graph, self._saved) or Sampling()
         if (asked := sampling_of_civitai(value)) is not None:
@@ -150,6 +157,7 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
         graph=testimony.graph,
         editor_workflow=testimony.editor_workflow,
         parameters=testimony.parameters,
+        verbatim=testimony.verbatim,
         texts={
             storable_text(name): storable_text(text)[:MAX_PROMPT_CHARS]
             for name, text in unread.items()

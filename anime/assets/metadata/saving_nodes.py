@@ -52,7 +52,10 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
     if savers:
         yield _of_kind(_of_name(savers, values, saved.name), saved.kind)
     used = {
-        value[0] for node in graph.values() for value in node["inputs"].values() if is_link(value)
+        value[0]
+        for node in graph.values()
+        for value in node["inputs"].values()
+        if isinstance(value, list) and is_link(value)
     }
     last = [node_id for node_id in graph if node_id not in used and node_id not in previews]
     yield [node_id for node_id in last if node_id not in savers]

@@ -11,6 +11,7 @@ from anime.assets.metadata.json_fields import (
     text_of,
     whole_of,
 )
+from anime.assets.metadata.lora_tags import loras_in_tags
 from anime.assets.metadata.recipe import Sampling
 
 
@@ -19,12 +20,14 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
     said = fields_of(settings.get("sui_image_params"))
     if not said:
         return None
+    prompt = text_of(said, "prompt")
+    listed = loras_of(said.get("loras"), said.get("loraweights"))
     return Sampling(
-        prompt=text_of(said, "prompt"),
+        prompt=prompt,
         negative_prompt=text_of(said, "negativeprompt"),
         seed=whole_of(said, "seed"),
         model=text_of(said, "model"),
-        loras=loras_of(said.get("loras"), said.get("loraweights")),
+        loras=listed or tuple(loras_in_tags(prompt or "")),
         sampler=text_of(said, "sampler", "comfyuisampler"),
         scheduler=text_of(said, "scheduler", "comfyuischeduler"),
         steps=whole_of(said, "steps"),
