@@ -29,7 +29,7 @@ class EventSequence:
         if self.is_final:
             return False
         if event.status.is_final:
-            return event.seq == 0 or event.seq != self.seq
+            return True
         if event.attempt < self.attempt:
             return False
         if event.seq > self.seq:

@@ -4,14 +4,16 @@ import asyncio
 import json
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from anime.assets.importer.walk import look_again
 from anime.core.paths import slug_of
-from anime.core.sweep_plan import Mode, Reason
+from anime.core.sweep_plan import Mode, Reason, ScannedFile
 from tests.integration.import_folder import Stage, counts, picture
 from tests.integration.old_client import execute
 from tests.support.jobs import newest_jobs
@@ -65,17 +67,20 @@ async def test_f42_a_half_written_file_is_left_and_comes_in_once_it_is_whole(sta
     assert (stage.library / stage.files()[0]).read_bytes() == whole
 
 
-async def test_f42_an_empty_file_gets_its_time_and_is_put_aside_then(stage: Stage) -> None:
+async def test_f42_an_empty_file_gets_its_time_and_is_put_aside_then(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = stage.put("later.png", b"")
-    os.utime(path)
+    just_now = time.time() + 60.0  # however long the sweep takes to come by
+    os.utime(path, (just_now, just_now))
 
-    async def write() -> None:
-        await asyncio.sleep(0.05)
+    def write_and_look(sighting: ScannedFile) -> ScannedFile | None:
         path.write_bytes(picture(1))
+        return look_again(sighting)
 
-    writing = asyncio.create_task(write())
-    assert counts(await stage.sweep(settle_seconds=2.0)) == {"left": 1}
-    await writing
+    with monkeypatch.context() as patched:
+        patched.setattr("anime.assets.importer.run.look_again", write_and_look)
+        assert counts(await stage.sweep(settle_seconds=0.1)) == {"left": 1}
     stage.put("never.png", b"")
     assert counts(await stage.sweep(settle_seconds=0.1)) == {"organised": 1, "quarantined": 1}
     assert reasons(stage) == {"never.png": "empty"}

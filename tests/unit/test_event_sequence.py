@@ -98,6 +98,11 @@ def test_the_end_is_told_even_without_a_number_and_by_a_slow_clock() -> None:
     assert heard[-1].status is JobStatus.COMPLETED
 
 
+def test_the_end_is_told_even_if_its_number_was_told_before_redis_lost_its_memory() -> None:
+    heard = told(event(1), event(1, 100, status=JobStatus.COMPLETED, second=0))
+    assert heard[-1].status is JobStatus.COMPLETED
+
+
 events = st.builds(
     event,
     st.integers(0, 20),
