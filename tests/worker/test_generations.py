@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from anime.core.job_status import Stage
+from anime.core.servers import default_name
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.stack.conftest import StackUnderTest, new_stack
@@ -42,10 +43,10 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
     # Its steps take a second: a worker may need half a minute to hear of the cancellation.
     slow = RehearsalConfig(data_dir=tmp_path / "slow", port=0, step_seconds=1.0)
     async with serving(slow) as comfyui_url:
-        await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
-        run_id = await site.order(
-            "flows.generate.generate", prompt="no", steps=900, width=64, height=64
-        )
+        worker = await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
+        server = default_name(comfyui_url)  # that of the stack could render it, too
+        shape = {"steps": 900, "width": 64, "height": 64}
+        run_id = await site.order("flows.generate.generate", prompt="no", server=server, **shape)
         await _until_stage(stack, str(run_id), "rendering")
         await site.cancel(run_id)
         run = await site.until(run_id)
@@ -53,6 +54,9 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
         job = await stack.job(str(run_id))
         assert (job["status"], job["files"]) == ("cancelled", [])
         assert await _queue(comfyui_url) == {"queue_running": [], "queue_pending": []}
+        await worker.end(signal.SIGTERM)
+    async with stack.api() as api:  # or whatever takes its port would be given prompts
+        (await api.delete(f"/api/anime/servers/{server}")).raise_for_status()
 
 
 async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
