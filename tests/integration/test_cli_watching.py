@@ -45,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (job_watcher, batch_watcher, outages):
         monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(outages, "REFUSED_SECONDS", 0.0)
-    monkeypatch.setattr(prefect_api, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(prefect_api, "TIMEOUT_SECONDS", 3.0)
 
 
 class Away:
@@ -175,10 +175,9 @@ async def test_a_batch_is_watched_on_while_the_database_is_away(
     away.is_so = True
     await said("PostgreSQL does not answer", capsys, by=watching)
     await batch.play()
-    peer.run_state = "COMPLETED"
     away.is_so = False
     async with asyncio.timeout(HUNG_SECONDS):
-        assert (await watching).type == "COMPLETED"
+        await watching
     assert "2 of 2" in capsys.readouterr().err
 
 

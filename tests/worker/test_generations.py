@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,6 @@ import pytest
 import pytest_asyncio
 
 from anime.core.job_status import Stage
-from anime.core.servers import default_name
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from tests.stack.conftest import StackUnderTest, new_stack
@@ -42,11 +42,11 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
 ) -> None:
     # Its steps take a second: a worker may need half a minute to hear of the cancellation.
     slow = RehearsalConfig(data_dir=tmp_path / "slow", port=0, step_seconds=1.0)
-    async with serving(slow) as comfyui_url:
-        worker = await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
-        server = default_name(comfyui_url)  # that of the stack could render it, too
-        shape = {"steps": 900, "width": 64, "height": 64}
-        run_id = await site.order("flows.generate.generate", prompt="no", server=server, **shape)
+    async with serving(slow) as comfyui_url, known_to(stack, comfyui_url) as server:
+        await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
+        asked: dict[str, Any] = {"prompt": "no", "steps": 900, "width": 64, "height": 64}
+        # The server of the stack could render it, too.
+        run_id = await site.order("flows.generate.generate", **asked, server=server)
         await _until_stage(stack, str(run_id), "rendering")
         await site.cancel(run_id)
         run = await site.until(run_id)
@@ -54,9 +54,19 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
         job = await stack.job(str(run_id))
         assert (job["status"], job["files"]) == ("cancelled", [])
         assert await _queue(comfyui_url) == {"queue_running": [], "queue_pending": []}
-        await worker.end(signal.SIGTERM)
-    async with stack.api() as api:  # or whatever takes its port would be given prompts
-        (await api.delete(f"/api/anime/servers/{server}")).raise_for_status()
+
+
+@asynccontextmanager
+async def known_to(stack: StackUnderTest, comfyui_url: str) -> AsyncIterator[str]:
+    """The name of that server, which the stack knows as long as the block lasts.
+
+    Whatever takes its port afterwards is given no prompts.
+    """
+    async with stack.api() as api:
+        answer = await api.post("/api/anime/servers", json={"url": comfyui_url})
+        name = str(answer.raise_for_status().json()["name"])
+        yield name
+        (await api.delete(f"/api/anime/servers/{name}")).raise_for_status()
 
 
 async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
