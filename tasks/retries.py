@@ -26,7 +26,7 @@ SHORT_TASK_DELAYS = list(SHORT_TASK.delays())
 # Prefect's client itself tries for two minutes to reach a server that is away.
 BEST_EFFORT_SECONDS = 15.0
 DRAWING_SECONDS = 600.0
-PREFECT_FAULTS = (httpx.HTTPError, PrefectHTTPStatusError)  # of its client, after its own retries
+_PREFECT_FAULTS = (httpx.HTTPError, PrefectHTTPStatusError)  # of its client, after its own retries
 
 
 async def worth_retrying(
@@ -56,7 +56,7 @@ def best_effort(
                 async with asyncio.timeout(DRAWING_SECONDS if takes_long else BEST_EFFORT_SECONDS):
                     return await call(*arguments, **named)
             except Exception as fault:  # noqa: BLE001  whatever it is, the work is done
-                is_away = isinstance(fault, (*PREFECT_FAULTS, OSError, AnimeError))
+                is_away = isinstance(fault, (*_PREFECT_FAULTS, OSError, AnimeError))
                 what = call.__name__.strip("_").replace("_", " ")
                 _log.warning("Could not %s, the run goes on: %r", what, fault, exc_info=not is_away)
                 return None

@@ -57,11 +57,17 @@ def batch(
 
 
 async def _submit(request: "BatchRequest", settings: "Settings") -> UUID:
-    from anime.cli.outages import retry_while_busy
     from anime.jobs.service import connect_job_service
 
     async with connect_job_service(settings) as service:
-        return await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
+        return await _submit_to(service, request)
+
+
+async def _submit_to(service: "JobService", request: "BatchRequest") -> UUID:
+    """The id of the batch's run."""
+    from anime.cli.outages import retry_while_busy
+
+    return await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
 
 
 async def _render(request: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
@@ -103,11 +109,10 @@ async def _submit_and_watch(
 ) -> UUID:
     """The id of the run, which has ended if `waits`."""
     from anime.cli.batch_display import open_batch_display
-    from anime.cli.outages import retry_while_busy
     from anime.cli.watch_batch import watch_batch
     from anime.settings.addresses import redis_address
 
-    run_id = await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
+    run_id = await _submit_to(service, request)
     if not waits:
         return run_id
     try:

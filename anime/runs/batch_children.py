@@ -135,11 +135,10 @@ class _Children:
 
         try:
             await generation(f"{job.number} · {label_of(job.request).name}", render)
-        except (DatabaseUnavailable, LeaseLost) as fault:
+        except AnimeError as fault:
             _log.warning("Generation %d of the batch: %s", job.number, fault)
-            return fault
-        except AnimeError as fault:  # the job's row says so
-            _log.warning("Generation %d of the batch: %s", job.number, fault)
+            if isinstance(fault, DatabaseUnavailable | LeaseLost):
+                return fault
         return None
 
     def _is_outage_over_limit(self) -> bool:
