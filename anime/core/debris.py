@@ -20,6 +20,7 @@ DEBRIS = (
     *("Thumbs.db", "Thumbs.db:*", "ehthumbs*.db", "desktop.ini"),
     *(".nfs*", ".smbdelete*", ".fuse_hidden*", "*@SynoEAStream", "*@SynoResource"),
 )
+_WILD = re.compile(rb"[*?\[]")
 
 
 class Debris:
@@ -27,8 +28,23 @@ class Debris:
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """`patterns`, as a shell knows them, are passed over beside what everybody does."""
-        wanted = "|".join(translate(each.lower()) for each in (*DEBRIS, *patterns))
-        self._matches = re.compile(wanted.encode()).match
+        names: set[bytes] = set()
+        begins: set[bytes] = set()
+        ends: set[bytes] = set()
+        others: set[str] = set()
+        for pattern in {each.lower() for each in (*DEBRIS, *patterns)}:
+            raw = pattern.encode("utf-8", "surrogateescape")
+            if not _WILD.search(raw):
+                names.add(raw)
+            elif not _WILD.search(raw[:-1]) and raw.endswith(b"*"):
+                begins.add(raw[:-1])
+            elif not _WILD.search(raw[1:]) and raw.startswith(b"*"):
+                ends.add(raw[1:])
+            else:
+                others.add(translate(pattern))
+        self._names, self._begins, self._ends = names, tuple(begins), tuple(ends)
+        # For few patterns: over all of them it takes as long as all else that is asked of a name.
+        self._matches = re.compile("|".join(others).encode()).match
 
     def __contains__(self, name: str | bytes) -> bool:
         """Whether a file or folder of that name is passed over.
@@ -39,7 +55,9 @@ class Debris:
         True
         """
         raw = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
-        return self._matches(raw.lower()) is not None
+        raw = raw.lower()
+        is_known = raw in self._names or raw.startswith(self._begins) or raw.endswith(self._ends)
+        return is_known or self._matches(raw) is not None
 
 
 USUAL_DEBRIS = Debris()
