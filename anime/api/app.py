@@ -18,6 +18,7 @@ from anime.api import (
     routes_projects,
     routes_servers,
     routes_sheets,
+    routes_shots,
     routes_workflows,
 )
 from anime.api.access import Access
@@ -49,6 +50,7 @@ ROUTERS = (
     routes_file_search.router,
     routes_files.router,
     routes_sheets.router,
+    routes_shots.router,
     routes_servers.router,
     routes_workflows.router,
 )

@@ -35,6 +35,7 @@ from anime.core.servers import (
     ServerList,
     ServerRecord,
 )
+from anime.core.shots import ImportedShots, ShotImport, ShotRecord
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
@@ -46,6 +47,7 @@ from anime.core.workflow_records import (
     WorkflowSummary,
 )
 from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
     Accepted,
@@ -293,6 +295,39 @@ SERVER = ServerRecord(
 PAUSE = PauseRecord(
     scope=EVERYTHING, reason="The power is cut at 10.", is_automatic=False, since=SUBMITTED_AT
 )
+SHOT = ShotRecord(
+    code="sc2_c010",
+    episode="1",
+    scene="2",
+    description="Mei waits on the roof.",
+    characters=[CHARACTER.name],
+    prompt=REQUEST.prompt,
+    negative_prompt=NEGATIVE_PROMPT,
+    workflow=JOB.workflow,
+    model=None,
+    width=832,
+    height=512,
+    frames=None,
+    seconds=3.5,
+    seed=SEED,
+    notes="",
+    status="animation",
+    id=UUID("0a6f1c0e-7f4c-4d0b-9a55-0f6a54b2b0c1"),
+    project_id=PROJECT.id,
+    takes=2,
+    under_way=1,
+    failed=0,
+    created_at=SUBMITTED_AT,
+    updated_at=SUBMITTED_AT,
+)
+SHOT_LIST = "Cut,Episode,Prompt\nsc2_c010,1,Mei on a roof\n"
+IMPORTED_SHOTS = ImportedShots(
+    added=1,
+    changed=0,
+    unchanged=0,
+    columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
+    ignored=[],
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
@@ -309,6 +344,8 @@ BODIES: tuple[BaseModel, ...] = (
     NewWorkflow(name=WORKFLOW.name, workflow=GRAPH, title=WORKFLOW.title),
     NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
     NewPause(project=PROJECT.slug, reason="It waits for the colours."),
+    ShotImport(project=PROJECT.name, table=SHOT_LIST),
+    ShotRender(project=PROJECT.slug, codes=[SHOT.code], takes=2),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -347,6 +384,12 @@ ANSWERS: tuple[BaseModel, ...] = (
     ServerList(items=[SERVER]),
     CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
     PauseList(items=[PAUSE]),
+    SHOT,
+    Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
+    IMPORTED_SHOTS,
+    ShotBatch(
+        flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
+    ),
     Health(),
     READY,
 )

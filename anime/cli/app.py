@@ -23,6 +23,7 @@ from anime.cli import (
     serve,
     servers,
     sheet,
+    shots,
     sweep,
     up,
     verify,
@@ -51,6 +52,7 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(shots.shots)
 app.add_typer(servers.servers)
 app.command()(pause.pause)
 app.command()(pause.resume)

@@ -91,6 +91,8 @@ class Project(Base):
     details: Mapped[dict[str, Any]] = mapped_column(
         "metadata", JSONB, server_default=text("'{}'::jsonb")
     )
+    # Fields of the columns of its shot lists, by heading, where somebody has said them.
+    shot_columns: Mapped[dict[str, str]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
@@ -114,6 +116,7 @@ class ProductionJob(Base):
         Index(None, "project_id", "created_at"),
         Index(None, "type", "created_at", "id"),
         Index(None, "character", "created_at", "id"),
+        Index(None, "project_id", "shot", postgresql_where=text("shot IS NOT NULL")),
         Index(
             "production_jobs_completed_idx",
             "finished_at",

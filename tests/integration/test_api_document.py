@@ -86,7 +86,7 @@ def test_every_list_comes_in_pages(document: Json) -> None:
             lists.append(path)
             asked = {each["name"] for each in operation.get("parameters", [])}
             assert asked >= {"limit", "cursor"}, path
-    assert len(lists) == 6
+    assert len(lists) == 7
     answers = (content["schema"] for _, _, content in contents(document) if "schema" in content)
     assert "array" not in {schema.get("type") for schema in answers}
 
@@ -98,7 +98,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body")
     }
-    assert len(bodies) == 9
+    assert len(bodies) == 11
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -164,7 +164,9 @@ async def test_each_route_takes_the_example_of_its_body(
     await tried("post", "/api/anime/servers")
     await tried("post", "/api/anime/pause")
     await tried("post", "/api/anime/resume")
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 11
+    assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
+    await tried("post", "/api/anime/shots/render")
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 13
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

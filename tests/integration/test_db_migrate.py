@@ -100,9 +100,9 @@ async def test_tables_of_others_are_left_alone(database_url: str) -> None:
 
 
 async def test_a_difference_from_the_models_is_told(database_url: str) -> None:
-    await execute(database_url, "ALTER TABLE anime_api.production_jobs DROP COLUMN shot")
+    await execute(database_url, "ALTER TABLE anime_api.production_jobs DROP COLUMN output_path")
     [difference] = await check(database_url)
-    assert "shot" in difference
+    assert "output_path" in difference
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.schema import SchemaItem
 from anime.db.address import parse_address
 from anime.db.bounded import connect_arguments
 from anime.db.models import SCHEMA
-from anime.db.server_models import Base  # and with it every table
+from anime.db.shot_models import Base  # and with it every table
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.settings import get_settings, resolve_reference
 

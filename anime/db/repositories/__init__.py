@@ -21,6 +21,7 @@ from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.render_costs import RenderCostRepository
 from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPrompt
 from anime.db.repositories.servers import ServerRepository
+from anime.db.repositories.shots import ShotQuery, ShotRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
 from anime.db.repositories.timeline import TimelineRepository
 
@@ -52,6 +53,8 @@ __all__ = [
     "RenderCostRepository",
     "SentPromptRepository",
     "ServerRepository",
+    "ShotQuery",
+    "ShotRepository",
     "Slot",
     "SlotRepository",
     "SlotRequest",

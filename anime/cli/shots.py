@@ -1,0 +1,217 @@
+"""`anime shots`: imports, lists, shows, exports and renders the shots of a project."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anime.cli.request_parsing import parse_options
+from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
+from anime.core.labels import shorten
+from anime.core.shots import ImportedShots, ShotRecord
+from anime.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from anime.db.repositories import ShotQuery
+    from anime.jobs.shots import ShotBatch, ShotRender
+
+shots = typer.Typer(name="shots", help="Shots of a project, from a shot list to their takes.")
+Project = Annotated[str, typer.Option(help="Name or slug of the project.")]
+Episode = Annotated[str | None, typer.Option(help="Only those of this episode.")]
+Scene = Annotated[str | None, typer.Option(help="Only those of this scene.")]
+Status = Annotated[str | None, typer.Option(help="Only those of which the studio says this.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@shots.command(name="import")
+def import_list(
+    file: Annotated[Path, typer.Argument(metavar="LIST.csv", help="As a spreadsheet writes it.")],
+    project: Project,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the list and say what it would change.")
+    ] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEADING=FIELD", help="What a column is; kept for the project. May be repeated."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Add the shots of a list, and change those that are there; nothing is deleted."""
+    from anime.core.shot_list import decode_table
+
+    table = decode_table(_read(file))
+    columns = dict(_column(text) for text in column or ())
+    done = asyncio.run(_import(project, table, columns, only_tries=dry_run))
+    if json:
+        print_json(done.model_dump(mode="json"))
+        return
+    for heading, field in done.columns.items():
+        print_note(f"{heading} → {field}")
+    if done.ignored:
+        print_note(f"Ignored: {', '.join(done.ignored)}. Say what one is: --column HEADING=FIELD.")
+    would = "would be " if dry_run else ""
+    print_result(
+        f"{done.added} {would}added, {done.changed} {would}changed, {done.unchanged} unchanged."
+    )
+
+
+@shots.command(name="list")
+def list_all(
+    project: Project,
+    episode: Episode = None,
+    scene: Scene = None,
+    status: Status = None,
+    json: Json = False,
+) -> None:
+    """List the shots in order, with how far their takes are."""
+    query = _query("list", episode=episode, scene=scene, status=status)
+    found = asyncio.run(_all(project, query))
+    if json:
+        print_json(as_json(found))
+        return
+    print_table(
+        ("shot", "episode", "scene", "takes", "under way", "failed", "status", "description"),
+        [_row(shot) for shot in found],
+    )
+
+
+@shots.command()
+def show(
+    code: Annotated[str, typer.Argument(help="The shot's code.")],
+    project: Project,
+    json: Json = False,
+) -> None:
+    """Show one shot in full."""
+    [shot] = asyncio.run(_all(project, _query("show"), [code]))
+    if json:
+        print_json(shot.model_dump(mode="json"))
+        return
+    facts = shot.model_dump(mode="json", exclude_none=True)
+    print_table(("", ""), [(name.replace("_", " "), str(value)) for name, value in facts.items()])
+
+
+@shots.command()
+def export(
+    project: Project, episode: Episode = None, scene: Scene = None, status: Status = None
+) -> None:
+    """Write the shots on stdout as a list that `anime shots import` and spreadsheets read."""
+    from anime.core.shot_list import write_shot_list
+
+    query = _query("export", episode=episode, scene=scene, status=status)
+    sys.stdout.buffer.write(write_shot_list(asyncio.run(_all(project, query))))
+
+
+@shots.command()
+def render(
+    project: Project,
+    code: Annotated[
+        list[str] | None, typer.Argument(help="Codes of shots; all that fit if none.")
+    ] = None,
+    episode: Episode = None,
+    scene: Scene = None,
+    status: Status = None,
+    takes: Annotated[int, typer.Option(min=1, max=100, help="Of each shot.")] = 1,
+    json: Json = False,
+) -> None:
+    """Render what is missing of the takes, and what was changed since; print the batch's run."""
+    from anime.jobs.shots import ShotRender
+
+    asked = parse_options(
+        ShotRender,
+        "shots render",
+        project=project,
+        codes=code or [],
+        episode=episode,
+        scene=scene,
+        status=status,
+        takes=takes,
+    )
+    batch = asyncio.run(_render(asked))
+    if json:
+        print_json(batch.model_dump(mode="json"))
+        return
+    if batch.without_prompt:
+        print_note(f"Without a prompt, and left out: {', '.join(batch.without_prompt)}")
+    print_note(f"{batch.shots} shots, {takes} take(s) each; `anime shots list` shows how far.")
+    print_result(str(batch.flow_run_id))
+
+
+async def _import(
+    project: str, table: str, columns: dict[str, str], *, only_tries: bool
+) -> ImportedShots:
+    from anime.db.session import Database
+    from anime.jobs.shots import import_shots
+    from anime.settings import load_settings
+    from anime.settings.addresses import database_address
+
+    async with Database(database_address(load_settings())) as database:
+        return await import_shots(database, project, table, columns, only_tries=only_tries)
+
+
+async def _all(
+    project: str, query: "ShotQuery", codes: list[str] | None = None
+) -> list[ShotRecord]:
+    from anime.db.session import Database
+    from anime.jobs.shots import all_shots
+    from anime.settings import load_settings
+    from anime.settings.addresses import database_address
+
+    async with Database(database_address(load_settings())) as database:
+        return await all_shots(database, project, query, codes or ())
+
+
+async def _render(asked: "ShotRender") -> "ShotBatch":
+    from functools import partial
+    from uuid import uuid4
+
+    from anime.cli.outages import retry_while_busy
+    from anime.jobs.service import connect_job_service
+    from anime.jobs.shots import render_shots
+    from anime.settings import load_settings
+
+    async with connect_job_service(load_settings()) as service:
+        return await retry_while_busy(partial(render_shots, service, asked, key=str(uuid4())))
+
+
+def _query(command: str, **fields: str | None) -> "ShotQuery":
+    from anime.db.repositories import ShotQuery
+
+    return parse_options(ShotQuery, f"shots {command}", **fields)
+
+
+def _read(file: Path) -> bytes:
+    from anime.core.shot_list import MAX_BYTES
+
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as fault:
+        raise InvalidRequest(
+            f"{file} cannot be read: {fault.strerror}.", "Give a CSV file that you may read."
+        ) from None
+
+
+def _column(text: str) -> tuple[str, str]:
+    heading, equals, field = text.rpartition("=")
+    if not equals or not heading:
+        raise InvalidRequest(
+            f"--column {text[:80]} names no heading.", "Give it as HEADING=FIELD, such as Cut=code."
+        )
+    return heading, field
+
+
+def _row(shot: ShotRecord) -> tuple[str, ...]:
+    return (
+        shot.code,
+        shot.episode or "",
+        shot.scene or "",
+        str(shot.takes),
+        str(shot.under_way or ""),
+        str(shot.failed or ""),
+        shot.status or "",
+        shorten(shot.description or shot.prompt or ""),
+    )

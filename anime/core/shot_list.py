@@ -1,0 +1,301 @@
+"""A shot list: from a table, as spreadsheets write it, to the shots, with every fault's place."""
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from anime.core.field_errors import FieldError, field_errors_of
+from anime.core.shots import MAX_TABLE_CHARS, ShotFields, code_key
+from anime.errors import InvalidRequest
+
+MAX_SHOTS = 10_000
+MAX_BYTES = 2 * MAX_TABLE_CHARS  # as UTF-16
+FIELDS = tuple(ShotFields.model_fields)
+_ASK = "docs/shots.md says what a shot list may hold."
+_DELIMITERS = ",;\t"
+_SAMPLE_CHARS = 4096  # of the header, for the delimiter
+_SAID = 20  # faults that a message names
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_SEPARATORS = re.compile(r"[,、;；\n]")  # between characters
+_FORMULA = re.compile(r"=|#(?:REF!|N/A|VALUE!|NAME\?|DIV/0!|NULL!|NUM!)")
+_ESCAPED = re.compile(r"'(?=[=+\-@'#])")  # by us, so that no spreadsheet computes it
+_TO_ESCAPE = re.compile(r"^(?=[=+\-@'#])")
+# By their letters alone. English, Japanese, and what common production trackers export.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "code": (
+        "code",
+        "shot",
+        "shotcode",
+        "shotname",
+        "cut",
+        "cutno",
+        "カット",
+        "カット番号",
+        "ショット",
+    ),
+    "episode": ("episode", "ep", "話数", "話", "エピソード"),
+    "scene": ("scene", "sequence", "シーン", "シーン番号"),
+    "description": ("description", "action", "内容", "説明", "ト書き"),
+    "characters": ("characters", "character", "キャラクター", "キャラ", "登場人物"),
+    "prompt": ("prompt", "positiveprompt", "プロンプト"),
+    "negative_prompt": ("negativeprompt", "negative", "ネガティブプロンプト", "ネガティブ"),
+    "workflow": ("workflow", "ワークフロー"),
+    "model": ("model", "checkpoint", "モデル"),
+    "width": ("width", "幅"),
+    "height": ("height", "高さ"),
+    "frames": ("frames", "framecount", "nbframes", "フレーム", "フレーム数", "コマ数"),
+    "seconds": ("seconds", "duration", "sec", "秒", "秒数", "尺"),
+    "seed": ("seed", "シード", "シード値"),
+    "notes": ("notes", "note", "remarks", "備考", "メモ"),
+    "status": ("status", "state", "状態", "ステータス"),
+}
+_FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class ListFault:
+    """What is wrong with a cell. Rows count from 1, the header's, as a spreadsheet counts."""
+
+    row: int
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"Row {self.row}, {self.column}: {self.message}."
+
+
+@dataclass(frozen=True, slots=True)
+class ShotList:
+    """The shots of a list, in its order, and how it was read.
+
+    `columns` has the field of each column by its heading; `ignored` the headings of the others.
+    """
+
+    shots: tuple[ShotFields, ...]
+    columns: Mapping[str, str]
+    ignored: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that the list speaks of; it leaves the others of a shot as they are."""
+        return frozenset(self.columns.values())
+
+
+def read_shot_list(
+    text: str,
+    columns: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+) -> ShotList:
+    """The shots in a table with commas, semicolons or tabs, and quoted cells of many lines.
+
+    Args:
+        text: The table, as a spreadsheet exports CSV, with a row of headings.
+        columns: Fields of columns by their headings, where they are not to be guessed; an empty
+            field ignores the column.
+        known: The same of headings that the list need not have, as earlier lists had them.
+
+    Raises:
+        InvalidRequest: a sentence for each fault of the list, with its row and column.
+    """
+    rows = _rows_of(text)
+    header = next(rows, None)
+    if header is None:
+        raise InvalidRequest("The shot list is empty.", _ASK)
+    places, ignored = _places_of(header.cells, columns or {}, known or {})
+    filled = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    if len(filled) > MAX_SHOTS:
+        raise InvalidRequest(
+            f"The shot list has {len(filled):,} rows; {MAX_SHOTS:,} are the most.", "Split it."
+        )
+    shots: list[ShotFields] = []
+    faults: list[ListFault] = []
+    for row in filled:
+        try:
+            shots.append(_shot_of(row, places))
+        except _RowError as fault:
+            faults += fault.faults
+    faults += _repeated_codes(filled, places)
+    if faults:
+        raise _refusal(faults)
+    if not shots:
+        raise InvalidRequest("The shot list has a header and no shots.", _ASK)
+    return ShotList(
+        shots=tuple(shots),
+        columns={header.cells[place].strip(): field for place, field in places.items()},
+        ignored=ignored,
+    )
+
+
+def write_shot_list(shots: Iterable[ShotFields]) -> bytes:
+    """The shots as CSV that spreadsheets open as it is (UTF-8 with its mark, CRLF).
+
+    What they would compute begins with an apostrophe, which reading the list takes off again.
+    """
+    written = _Lines()
+    writer = csv.writer(written, lineterminator="\r\n")
+    writer.writerow(FIELDS)
+    for shot in shots:
+        values = shot.model_dump(mode="json", include=set(FIELDS))
+        writer.writerow([_TO_ESCAPE.sub("'", _cell_of(values[name]), count=1) for name in FIELDS])
+    return codecs.BOM_UTF8 + "".join(written.lines).encode()
+
+
+def decode_table(data: bytes) -> str:
+    """The text of a file in UTF-8, UTF-16 or Shift-JIS, without its mark.
+
+    Raises:
+        InvalidRequest: it is too large, or in no encoding that is known.
+    """
+    if len(data) > MAX_BYTES:
+        raise InvalidRequest(f"The shot list is larger than {MAX_BYTES:,} bytes.", "Split it.")
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp932"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\x00" not in text:
+            return text
+    raise InvalidRequest(
+        "The shot list is neither UTF-8, nor UTF-16 with its mark, nor Shift-JIS.",
+        "Save it again as “CSV UTF-8”.",
+    )
+
+
+class _Lines:
+    """What `csv` writes to, as it writes to anything with such a method."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    number: int
+    cells: Sequence[str]
+
+
+class _RowError(Exception):
+    def __init__(self, faults: Sequence[ListFault]) -> None:
+        self.faults = faults
+
+
+def _rows_of(text: str) -> Iterator[_Row]:
+    """The rows with their numbers. A cell may hold line breaks, so lines are not counted."""
+    sample = text[:_SAMPLE_CHARS].split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=sample.count)
+    reader = csv.reader(_LINE.findall(text), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        for number, cells in enumerate(reader, start=1):
+            yield _Row(number, cells)
+    except csv.Error as fault:
+        raise InvalidRequest(f"The shot list ends at row {number + 1}: {fault}.", _ASK) from None
+
+
+def _places_of(
+    header: Sequence[str], given: Mapping[str, str], known: Mapping[str, str]
+) -> tuple[dict[int, str], tuple[str, ...]]:
+    """The field of each column by its place, and the headings of the columns that have none."""
+    headings = [cell.strip() for cell in header]
+    if unknown := sorted(set(given) - set(headings)):
+        raise InvalidRequest(
+            f"The shot list has no column {unknown[0]!r}.", f"It has: {', '.join(headings)}."
+        )
+    if wrong := sorted(set(given.values()) - {*FIELDS, ""}):
+        raise InvalidRequest(f"A shot has no field {wrong[0]!r}.", f"It has: {', '.join(FIELDS)}.")
+    places: dict[int, str] = {}
+    for place, heading in enumerate(headings):
+        guessed = _FIELD_OF.get(_letters_of(heading), "")
+        field = given.get(heading, known.get(heading, guessed))
+        if field in places.values():
+            first = next(headings[each] for each, name in places.items() if name == field)
+            raise InvalidRequest(
+                f"Columns {first!r} and {heading!r} are both the {field} of the shots.",
+                "Rename one, or say which counts: --column HEADING=FIELD, --column HEADING=.",
+            )
+        if field:
+            places[place] = field
+    if "code" not in places.values():
+        raise InvalidRequest(
+            f"No column of the shot list is the code of the shots: {', '.join(headings)}.",
+            "Name one `code`, or say which it is: --column HEADING=code.",
+        )
+    return places, tuple(headings[n] for n in range(len(headings)) if n not in places)
+
+
+def _letters_of(heading: str) -> str:
+    return "".join(each for each in code_key(heading) if each.isalnum())
+
+
+def _shot_of(row: _Row, places: Mapping[int, str]) -> ShotFields:
+    cells = {
+        field: row.cells[place].strip() if place < len(row.cells) else ""
+        for place, field in places.items()
+    }
+    formulas = [
+        ListFault(row.number, field, "is a formula or its error; save the values")
+        for field, cell in cells.items()
+        if _FORMULA.match(cell)
+    ]
+    if formulas:
+        raise _RowError(formulas)
+    given = {
+        field: _value_of(field, _ESCAPED.sub("", cell, count=1) if _ESCAPED.match(cell) else cell)
+        for field, cell in cells.items()
+        if cell
+    }
+    if "code" not in given:
+        raise _RowError(
+            [ListFault(row.number, "code", "is empty; merged cells are to be filled in each row")]
+        )
+    try:
+        return ShotFields.model_validate(given)
+    except ValidationError as fault:
+        errors = field_errors_of(fault.errors(include_input=False, include_url=False))
+        raise _RowError(
+            [ListFault(row.number, _column_of(each), each.message) for each in errors]
+        ) from None
+
+
+def _column_of(error: FieldError) -> str:
+    name = error.field.split(".")[0]
+    return name if name in FIELDS else "its length"  # the one check over two fields
+
+
+def _value_of(field: str, cell: str) -> Any:  # text, or what a field of another type takes
+    if field == "characters":
+        return [name for part in _SEPARATORS.split(cell) if (name := part.strip())]
+    return cell
+
+
+def _repeated_codes(rows: Sequence[_Row], places: Mapping[int, str]) -> Iterator[ListFault]:
+    place = next(place for place, field in places.items() if field == "code")
+    first: dict[str, int] = {}
+    for row in rows:
+        code = code_key(" ".join(row.cells[place].split())) if place < len(row.cells) else ""
+        if code and first.setdefault(code, row.number) != row.number:
+            yield ListFault(row.number, "code", f"is that of row {first[code]} already")
+
+
+def _refusal(faults: Sequence[ListFault]) -> InvalidRequest:
+    ordered = sorted(faults, key=lambda fault: fault.row)
+    said = " ".join(map(str, ordered[:_SAID]))
+    kinds = Counter(fault.column for fault in ordered[_SAID:])
+    more = f" And {len(ordered) - _SAID:,} more, in {', '.join(kinds)}." if kinds else ""
+    return InvalidRequest(f"{said}{more} Nothing is imported.", _ASK)
+
+
+def _cell_of(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else str(value)

@@ -1,0 +1,170 @@
+"""Shots of a production: what is known of each, and the order in which people count them."""
+
+import re
+import unicodedata
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from anime.core.catalogue import Description
+from anime.core.paths import composed
+from anime.schemas import (
+    GenerationRequest,
+    GivenName,
+    Name,
+    NegativeText,
+    PromptText,
+    Seed,
+    SizePx,
+    WorkflowName,
+)
+
+MAX_CHARACTERS = 16
+MAX_TABLE_CHARS = 16_000_000
+_DIGITS = re.compile(r"\d+")
+_NO_CODE = frozenset("/\\")
+
+
+def _is_code(text: str) -> str:
+    code = composed(" ".join(text.split()))
+    if not code:
+        raise ValueError("is empty")
+    unsafe = [each for each in text if each in _NO_CODE or unicodedata.category(each) == "Cc"]
+    if unsafe:
+        raise ValueError(f"holds {unsafe[0]!a}; use letters, digits, spaces, - and _")
+    return code
+
+
+ShotCode = Annotated[
+    str, Field(min_length=1, max_length=64, examples=["sc2_c010"]), AfterValidator(_is_code)
+]
+
+
+class ShotFields(BaseModel):
+    """What a person or a shot list says of a shot."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: ShotCode = Field(description="The studio's own name of it, once in a project.")
+    episode: ShotCode | None = None
+    scene: ShotCode | None = None
+    description: Description = Field(default="", description="What happens in it.")
+    characters: list[GivenName] = Field(
+        default_factory=list, max_length=MAX_CHARACTERS, description="Who is in it."
+    )
+    prompt: PromptText | None = Field(default=None, description="What to draw.")
+    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    workflow: WorkflowName | None = None
+    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
+    width: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
+    height: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
+    frames: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="Its length in frames; the input `frames` of its workflow."
+    )
+    seconds: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = Field(
+        default=None, description="Its length in seconds, where it is not given in frames."
+    )
+    seed: Seed | None = None
+    notes: Description = ""
+    status: GivenName | None = Field(default=None, description="What the studio says of it.")
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if self.frames is not None and self.seconds is not None:
+            raise ValueError("has both frames and seconds; give one of them")
+        return self
+
+    def request(self, project: str) -> GenerationRequest | None:
+        """What renders a take of it; None without a prompt.
+
+        One character is named in the request; a request names no more.
+        """
+        if self.prompt is None:
+            return None
+        given = {
+            "negative_prompt": self.negative_prompt,
+            "workflow": self.workflow,
+            "model": self.model,
+            "width": self.width,
+            "height": self.height,
+            "seed": self.seed,
+            "character": self.characters[0] if len(self.characters) == 1 else None,
+            "inputs": {"frames": self.frames} if self.frames else None,
+        }
+        return GenerationRequest(
+            prompt=self.prompt,
+            project=project,
+            shot=self.code,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+
+class ShotRecord(ShotFields):
+    """A shot as its row says, with how far its takes are."""
+
+    id: UUID
+    project_id: UUID
+    takes: int = Field(description="Jobs for it that have ended with a file.")
+    under_way: int = Field(description="Jobs for it that wait or render.")
+    failed: int = Field(description="Jobs for it that have failed.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class ShotImport(BaseModel):
+    """A shot list to be imported."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: GivenName = Field(description="Name of the project; made if there is none.")
+    table: str = Field(
+        max_length=MAX_TABLE_CHARS,
+        description="The list as a spreadsheet exports CSV, with a row of headings.",
+    )
+    columns: dict[Name, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Fields of columns by heading, where they are not to be guessed; kept for "
+        "the project. An empty field ignores the column.",
+    )
+    dry_run: bool = Field(default=False, description="Only say what it would change.")
+
+
+class ImportedShots(BaseModel):
+    """What an import has done, or would do."""
+
+    added: int
+    changed: int
+    unchanged: int
+    columns: dict[str, str] = Field(description="Which field each column of the list was read as.")
+    ignored: list[str] = Field(description="Columns that were read as nothing.")
+
+
+def code_key(code: str) -> str:
+    """What makes two codes one: their letters, whatever the case and the Unicode form.
+
+    >>> code_key("SC2 c010") == code_key("sc2 C010")
+    True
+    """
+    return composed(composed(code).casefold())
+
+
+def natural_key(text: str) -> str:
+    """A text that sorts, sign by sign, as people count: `sc2` before `sc10`.
+
+    A number is written as the count of its digits and the digits, without zeros before it.
+
+    >>> sorted(["sc10", "sc2", "sc02b", "SC1"], key=natural_key)
+    ['SC1', 'sc2', 'sc02b', 'sc10']
+    """
+    return _DIGITS.sub(lambda found: _counted(int(found[0])), code_key(text))
+
+
+def sort_key(shot: ShotFields) -> str:
+    """By episode, then scene, then code; what has none comes first."""
+    return "\x01".join(natural_key(part or "") for part in (shot.episode, shot.scene, shot.code))
+
+
+def _counted(number: int) -> str:
+    return f"{len(str(number)):02d}{number}"

@@ -1,0 +1,90 @@
+"""Shots of projects, how a project's shot lists are read, and jobs found by their shot.
+
+Revision: 0018
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+revision = "0018"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+SCHEMA = "anime_api"
+INDEX = "production_jobs_project_id_shot_idx"
+INDEX_WAIT = "10min"  # for transactions that began before; nobody waits for us meanwhile
+TEXTS = ("episode", "scene", "prompt", "negative_prompt", "workflow", "model", "status")
+NUMBERS = ("width", "height", "frames")
+
+
+def upgrade() -> None:
+    _drop()  # what an upgrade that was cut short has left
+    op.create_table(
+        "shots",
+        sa.Column("id", sa.Uuid(), primary_key=True, server_default=sa.text("gen_random_uuid()")),
+        sa.Column("project_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("code_key", sa.Text(collation="C"), nullable=False),
+        sa.Column("sort_key", sa.Text(collation="C"), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False, server_default=""),
+        sa.Column("characters", ARRAY(sa.Text()), nullable=False, server_default=sa.text("'{}'")),
+        *(sa.Column(name, sa.Text()) for name in TEXTS),
+        *(sa.Column(name, sa.Integer()) for name in NUMBERS),
+        sa.Column("seconds", sa.Float()),
+        sa.Column("seed", sa.Numeric(20, 0)),
+        sa.Column("notes", sa.Text(), nullable=False, server_default=""),
+        _moment("created_at"),
+        _moment("updated_at"),
+        sa.ForeignKeyConstraint(["project_id"], [f"{SCHEMA}.projects.id"]),
+        sa.CheckConstraint("seed BETWEEN 0 AND 18446744073709551615", name="seed"),
+        sa.CheckConstraint("frames >= 1", name="frames"),
+        sa.CheckConstraint("frames IS NULL OR seconds IS NULL", name="length"),
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "shots_project_id_code_key_key",
+        "shots",
+        ["project_id", "code_key"],
+        unique=True,
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "shots_project_id_sort_key_idx",
+        "shots",
+        ["project_id", "sort_key", "code_key"],
+        schema=SCHEMA,
+    )
+    op.add_column(
+        "projects",
+        sa.Column("shot_columns", JSONB(), nullable=False, server_default=sa.text("'{}'::jsonb")),
+        schema=SCHEMA,
+    )
+    with op.get_context().autocommit_block():
+        op.execute(f"SET lock_timeout = '{INDEX_WAIT}'")
+        op.execute(
+            f"CREATE INDEX CONCURRENTLY {INDEX} ON {SCHEMA}.production_jobs (project_id, shot)"
+            " WHERE shot IS NOT NULL"
+        )
+        op.execute("SET lock_timeout = '10s'")
+
+
+def downgrade() -> None:
+    _drop()
+
+
+def _drop() -> None:
+    with op.get_context().autocommit_block():
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {SCHEMA}.{INDEX}")
+    op.execute(f"DROP TABLE IF EXISTS {SCHEMA}.shots")
+    op.execute(f"ALTER TABLE {SCHEMA}.projects DROP COLUMN IF EXISTS shot_columns")
+
+
+def _moment(name: str) -> sa.Column[object]:
+    return sa.Column(
+        name,
+        sa.DateTime(timezone=True),
+        nullable=False,
+        server_default=sa.text("clock_timestamp()"),
+    )

@@ -1,0 +1,197 @@
+"""Shots of projects, in the order in which people count them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+from sqlalchemy import ColumnElement, func, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.job_status import JobStatus
+from anime.core.shot_list import FIELDS, ShotList
+from anime.core.shots import ShotCode, ShotFields, ShotRecord, code_key, natural_key, sort_key
+from anime.db.models import ProductionJob, Project
+from anime.db.repositories.bulk import is_among
+from anime.db.shot_models import Shot
+from anime.errors import InvalidRequest, NotFound
+from anime.schemas import GivenName
+
+_KEYS = ("project_id", "code_key", "sort_key")
+_COLUMNS = ", ".join(f'"{name}"' for name in (*_KEYS, *FIELDS))
+_CHANGED = ", ".join(f'"{name}" = excluded."{name}"' for name in ("sort_key", *FIELDS))
+_WRITE = text(
+    f"INSERT INTO anime_api.shots ({_COLUMNS}) SELECT {_COLUMNS}"  # noqa: S608  names of ours
+    " FROM json_populate_recordset(CAST(NULL AS anime_api.shots), CAST(:rows AS json))"
+    " ON CONFLICT (project_id, code_key)"
+    f" DO UPDATE SET {_CHANGED}, updated_at = clock_timestamp()"
+)
+
+
+class ShotQuery(BaseModel):
+    """Which shots of a project. What is left out does not matter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    episode: ShotCode | None = Field(default=None, description="Those of this episode.")
+    scene: ShotCode | None = Field(default=None, description="Those of this scene.")
+    status: GivenName | None = Field(default=None, description="What the studio says of them.")
+
+
+class ShotRepository:
+    """The shots in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def columns_of(self, project_id: UUID) -> Mapping[str, str]:
+        """How the project's shot lists are read; the row is locked, so that imports take turns."""
+        statement = select(Project.shot_columns).where(Project.id == project_id).with_for_update()
+        found: Mapping[str, str] = (await self._session.execute(statement)).scalar_one()
+        return found
+
+    async def keep_columns(self, project_id: UUID, columns: Mapping[str, str]) -> None:
+        """From now on, shot lists of the project are read so."""
+        await self._session.execute(
+            update(Project).where(Project.id == project_id).values(shot_columns=dict(columns))
+        )
+
+    async def merge(self, project_id: UUID, listed: ShotList) -> tuple[list[ShotFields], int]:
+        """The shots that the list adds or changes, as they would be, and how many it adds.
+
+        What the list does not speak of stays, and so does how a code is written.
+        """
+        keys = [code_key(shot.code) for shot in listed.shots]
+        rows = await self._session.scalars(
+            select(Shot).where(Shot.project_id == project_id, is_among(Shot.code_key, keys))
+        )
+        known = {row.code_key: _fields(row) for row in rows}
+        said = listed.fields - {"code"}
+        merged, added = [], 0
+        for key, shot in zip(keys, listed.shots, strict=True):
+            before = known.get(key)
+            if before is None:
+                added += 1
+                merged.append(shot)
+            elif (after := _joined(before, shot, said)) != before:
+                merged.append(after)
+        return merged, added
+
+    async def write(self, project_id: UUID, shots: Iterable[ShotFields]) -> None:
+        """Insert the shots, or replace those that have their codes."""
+        rows = [
+            shot.model_dump(include=set(FIELDS))
+            | {
+                "project_id": project_id,
+                "code_key": code_key(shot.code),
+                "sort_key": sort_key(shot),
+            }
+            for shot in shots
+        ]
+        if rows:
+            await self._session.execute(_WRITE, {"rows": to_json(rows).decode()})
+
+    async def get(self, shot_id: UUID) -> ShotRecord:
+        """The shot with that id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        row = await self._session.get(Shot, shot_id)
+        if row is None:
+            raise NotFound(f"There is no shot {shot_id}.", "`anime shots list` has the shots.")
+        return (await self._records([row]))[0]
+
+    async def page(
+        self, project_id: UUID, query: ShotQuery, *, limit: int | None, after: str | None = None
+    ) -> tuple[list[ShotRecord], str | None]:
+        """At most `limit` shots that fit, in order, and the code of the last if there are more.
+
+        Args:
+            project_id: Whose shots.
+            query: Which of them.
+            limit: None for all.
+            after: The code that the page before ended with.
+
+        Raises:
+            InvalidRequest: the project has no shot `after`.
+        """
+        wanted = [Shot.project_id == project_id, *_conditions(query)]
+        if after is not None:
+            wanted.append(await self._behind(project_id, after))
+        statement = select(Shot).where(*wanted).order_by(Shot.sort_key, Shot.code_key)
+        if limit is not None:
+            statement = statement.limit(limit + 1)
+        rows = (await self._session.scalars(statement)).all()
+        found = await self._records(rows[:limit])
+        return found, found[-1].code if limit is not None and len(rows) > limit else None
+
+    async def _behind(self, project_id: UUID, code: str) -> ColumnElement[bool]:
+        place = await self._session.execute(
+            select(Shot.sort_key, Shot.code_key).where(
+                Shot.project_id == project_id, Shot.code_key == code_key(code)
+            )
+        )
+        if (last := place.one_or_none()) is None:
+            raise InvalidRequest(
+                f"cursor: the project has no shot {code[:64]!r}.",
+                "Take next_cursor of the page before, or leave it out to begin anew.",
+            )
+        return tuple_(Shot.sort_key, Shot.code_key) > tuple_(*last)
+
+    async def _records(self, rows: Collection[Shot]) -> list[ShotRecord]:
+        counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
+        if rows:
+            project_id = next(iter(rows)).project_id
+            found = await self._session.execute(
+                select(ProductionJob.shot, ProductionJob.status, func.count())
+                .where(
+                    ProductionJob.project_id == project_id,
+                    is_among(ProductionJob.shot, [row.code for row in rows]),
+                )
+                .group_by(ProductionJob.shot, ProductionJob.status)
+            )
+            for shot, status, count in found:
+                counts[shot or ""][status] = count
+        return [_record(row, counts[row.code]) for row in rows]
+
+
+def _conditions(query: ShotQuery) -> list[ColumnElement[bool]]:
+    wanted: list[ColumnElement[bool]] = []
+    if query.episode is not None:
+        wanted.append(
+            Shot.sort_key.startswith(f"{natural_key(query.episode)}\x01", autoescape=True)
+        )
+    if query.scene is not None:
+        wanted.append(func.lower(Shot.scene) == func.lower(query.scene))
+    if query.status is not None:
+        wanted.append(func.lower(Shot.status) == func.lower(query.status))
+    return wanted
+
+
+def _joined(before: ShotFields, listed: ShotFields, said: Collection[str]) -> ShotFields:
+    changes: dict[str, Any] = {name: getattr(listed, name) for name in said}
+    if changes.get("frames") is not None:
+        changes.setdefault("seconds", None)
+    if changes.get("seconds") is not None:
+        changes.setdefault("frames", None)
+    return before.model_copy(update=changes)
+
+
+def _fields(row: Shot) -> ShotFields:
+    return ShotFields.model_construct(**{name: getattr(row, name) for name in FIELDS})
+
+
+def _record(row: Shot, counts: Mapping[JobStatus, int]) -> ShotRecord:
+    return ShotRecord.model_construct(
+        **{name: getattr(row, name) for name in FIELDS},
+        id=row.id,
+        project_id=row.project_id,
+        takes=counts.get(JobStatus.COMPLETED, 0),
+        under_way=sum(count for status, count in counts.items() if not status.is_final),
+        failed=counts.get(JobStatus.FAILED, 0),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,151 @@
+"""Shot lists become shots, and shots become batches."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from anime.core.batches import BatchRequest, kind_of
+from anime.core.shot_list import MAX_SHOTS, read_shot_list
+from anime.core.shots import ImportedShots, ShotCode, ShotRecord, code_key
+from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest, NotFound
+from anime.jobs.service import JobService
+from anime.schemas import GenerationRequest, GivenName
+
+MAX_TAKES = 100  # of a shot in one batch
+_SAID = 20  # codes that a message names
+
+
+class ShotRender(ShotQuery):
+    """Which shots of a project are to be rendered, and how often."""
+
+    project: GivenName = Field(description="Id, slug or name of the project.")
+    codes: list[ShotCode] = Field(
+        default_factory=list, max_length=MAX_SHOTS, description="Only these; else all that fit."
+    )
+    takes: Annotated[int, Field(ge=1, le=MAX_TAKES)] = Field(
+        default=1, description="Of each shot, those that are there already included."
+    )
+
+
+class ShotBatch(BaseModel):
+    """The run that renders takes of shots."""
+
+    flow_run_id: UUID
+    shots: int = Field(description="How many it renders takes of; done ones are not repeated.")
+    without_prompt: list[str] = Field(description="Codes of shots that have nothing to draw.")
+
+
+async def import_shots(
+    database: Database,
+    project: str,
+    table: str,
+    columns: Mapping[str, str] | None = None,
+    *,
+    only_tries: bool = False,
+) -> ImportedShots:
+    """What the list has changed of the project's shots, or would change if it `only_tries`.
+
+    The project is made if there is none. `columns` that are given are kept for its next lists.
+
+    Raises:
+        InvalidRequest: the list has faults; nothing is imported.
+    """
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get_or_create(project)
+        repository = ShotRepository(session)
+        kept = await repository.columns_of(found.id)
+        listed = read_shot_list(table, columns, kept)
+        shots, added = await repository.merge(found.id, listed)
+        if only_tries:
+            await session.rollback()
+        else:
+            await repository.write(found.id, shots)
+            if columns:
+                await repository.keep_columns(found.id, {**kept, **columns})
+    return ImportedShots(
+        added=added,
+        changed=len(shots) - added,
+        unchanged=len(listed.shots) - len(shots),
+        columns=dict(listed.columns),
+        ignored=list(listed.ignored),
+    )
+
+
+async def all_shots(
+    database: Database, project: str, query: ShotQuery, codes: Sequence[str] = ()
+) -> list[ShotRecord]:
+    """The shots of the project that fit, in order; only those of the codes, if any are given.
+
+    Raises:
+        NotFound: there is no such project, or no shot with one of the codes.
+    """
+    _, shots = await _find(database, project, query, codes)
+    return shots
+
+
+async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> ShotBatch:
+    """A batch that renders what is missing of so many takes of each shot.
+
+    The same `key` again is the same run. The batch has the project's name: a take that was rendered
+    of the very same prompt and settings is not rendered again, a shot that was changed since is.
+
+    Raises:
+        InvalidRequest: a workflow cannot take what a shot asks for; nothing is rendered.
+        NotFound: there is no such project or shot.
+        PrefectUnavailable: nobody would run it; nothing is begun.
+    """
+    slug, shots = await _find(service.database, asked.project, asked, asked.codes)
+    requests = {shot.code: shot.request(slug) for shot in shots}
+    filled = {code: request for code, request in requests.items() if request is not None}
+    if not filled:
+        raise InvalidRequest(
+            f"None of {len(shots)} shots of {slug} has a prompt.",
+            "Import a list with a column `prompt`.",
+        )
+    await _check(service, filled)
+    batch = BatchRequest(
+        name=f"shots of {slug}",
+        requests=[request for request in filled.values() for _ in range(asked.takes)],
+    )
+    return ShotBatch(
+        flow_run_id=await service.submit_batch(batch, key=key),
+        shots=len(filled),
+        without_prompt=[code for code, request in requests.items() if request is None],
+    )
+
+
+async def _find(
+    database: Database, project: str, query: ShotQuery, codes: Sequence[str]
+) -> tuple[str, list[ShotRecord]]:
+    """The slug of the project, and its shots as `all_shots` has them."""
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        shots, _ = await ShotRepository(session).page(found.id, query, limit=None)
+    if not codes:
+        return found.slug, shots
+    wanted = {code_key(code): code for code in codes}
+    if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
+        named = ", ".join(repr(wanted[key][:64]) for key in missing[:_SAID])
+        raise NotFound(f"Project {found.slug} has no shot {named}.", "`anime shots list` has them.")
+    return found.slug, [shot for shot in shots if code_key(shot.code) in wanted]
+
+
+async def _check(service: JobService, requests: Mapping[str, GenerationRequest]) -> None:
+    """Whether the workflows can take what the shots ask for: all faults, with the shots' codes."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for code, request in requests.items():
+        alike[kind_of(request)].append(code)
+    faults = []
+    for codes in alike.values():
+        try:
+            await service.admission.check(requests[codes[0]])
+        except InvalidRequest as fault:
+            more = f" and {len(codes) - 1} more" if len(codes) > 1 else ""
+            faults.append(f"Shot {codes[0]}{more}: {fault.what}")
+    if faults:
+        raise InvalidRequest(" ".join(faults[:_SAID]), "Correct the list, and import it again.")

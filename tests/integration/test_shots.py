@@ -1,0 +1,239 @@
+"""Shot lists on a real database: imported, changed, shown, exported, rendered."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from anime.core.batches import BatchRequest, expand
+from anime.core.shot_list import decode_table, write_shot_list
+from anime.core.shots import ImportedShots, ShotRecord
+from anime.db.repositories import JobRepository, ProjectRepository, ShotQuery, ShotRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest, NotFound
+from anime.jobs.shots import ShotRender, all_shots, import_shots, render_shots
+from anime.schemas import GenerationRequest
+from tests.integration.job_service import Office, open_office
+from tests.integration.old_client import execute
+from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
+from tests.integration.test_cli_commands import Commands
+
+ALL = ShotQuery()
+PROJECT = "Neon City"
+LIST = """\
+code,episode,scene,description,characters,prompt,frames,seed
+sc10,1,2,Ken runs,Ken,"Ken runs,
+in the rain",,18446744073709551615
+sc2,1,2,Mei waits,"Mei, Ken",Mei on a roof,,
+sc1,2,,An empty street,,,48,
+"""
+
+
+async def imported(database: Database, table: str = LIST, **columns: str) -> ImportedShots:
+    return await import_shots(database, PROJECT, table, columns)
+
+
+async def shots_of(database: Database, **query: str) -> list[ShotRecord]:
+    return await all_shots(database, PROJECT, ShotQuery.model_validate(query))
+
+
+def counts(done: ImportedShots) -> tuple[int, int, int]:
+    return done.added, done.changed, done.unchanged
+
+
+async def test_a_list_becomes_shots_in_the_order_in_which_people_count(database: Database) -> None:
+    assert counts(await imported(database)) == (3, 0, 0)
+    found = await shots_of(database)
+    assert [shot.code for shot in found] == ["sc2", "sc10", "sc1"]
+    assert found[0].characters == ["Mei", "Ken"]
+    assert (found[1].prompt, found[1].seed) == ("Ken runs,\nin the rain", 2**64 - 1)
+    assert (found[2].frames, found[2].prompt) == (48, None)
+    assert all((shot.takes, shot.under_way, shot.failed) == (0, 0, 0) for shot in found)
+
+
+async def test_the_same_list_again_changes_nothing(database: Database) -> None:
+    await imported(database)
+    before = await shots_of(database)
+    assert counts(await imported(database)) == (0, 0, 3)
+    assert await shots_of(database) == before
+
+
+async def test_a_list_changes_what_it_speaks_of_and_deletes_nothing(database: Database) -> None:
+    await imported(database)
+    assert counts(await imported(database, "Shot,Prompt,Seconds\nSC1,a street,2.5\n")) == (0, 1, 0)
+    changed = {shot.code: shot for shot in await shots_of(database)}
+    assert changed.keys() == {"sc1", "sc2", "sc10"}
+    assert (changed["sc1"].prompt, changed["sc1"].description) == ("a street", "An empty street")
+    assert (changed["sc1"].seconds, changed["sc1"].frames) == (2.5, None)
+
+
+async def test_a_shot_that_moves_to_another_scene_moves_in_the_order(database: Database) -> None:
+    await imported(database)
+    await imported(database, "code,scene\nsc2,10\n")
+    assert [shot.code for shot in await shots_of(database, episode="1")] == ["sc10", "sc2"]
+
+
+async def test_one_fault_and_nothing_is_imported(database: Database) -> None:
+    with pytest.raises(InvalidRequest, match="Row 3, width"):
+        await imported(database, "code,width\na,512\nb,500\n")
+    with pytest.raises(NotFound):
+        await shots_of(database)
+
+
+async def test_a_trial_says_what_would_change_and_changes_nothing(database: Database) -> None:
+    tried = await import_shots(database, PROJECT, LIST, only_tries=True)
+    assert counts(tried) == (3, 0, 0)
+    with pytest.raises(NotFound):
+        await shots_of(database)
+
+
+async def test_what_a_column_is_is_kept_for_the_next_list(database: Database) -> None:
+    first = await imported(database, "Cut ID,Text\n7,a roof\n", **{"Cut ID": "code"})
+    assert (first.columns, first.ignored) == ({"Cut ID": "code"}, ["Text"])
+    again = await imported(database, "Cut ID,Text\n7,a roof\n8,a door\n", Text="prompt")
+    assert again.columns == {"Cut ID": "code", "Text": "prompt"}
+    assert counts(await imported(database, "Cut ID,Text\n9,a hall\n")) == (1, 0, 0)
+    assert counts(await imported(database, "code\n10\n")) == (1, 0, 0)
+
+
+async def test_an_exported_list_changes_nothing_when_it_is_imported(database: Database) -> None:
+    await imported(database)
+    exported = decode_table(write_shot_list(await shots_of(database)))
+    assert counts(await imported(database, exported)) == (0, 0, 3)
+
+
+async def test_pages_go_on_behind_the_last_shot(database: Database) -> None:
+    await imported(database, "code\n" + "".join(f"c{n}\n" for n in range(1, 26)))
+    async with database.session_scope() as session:
+        project = await ProjectRepository(session).get(PROJECT)
+        repository = ShotRepository(session)
+        seen: list[str] = []
+        after = None
+        while True:
+            page, after = await repository.page(project.id, ALL, limit=10, after=after)
+            seen += [shot.code for shot in page]
+            if after is None:
+                break
+        assert seen == [f"c{n}" for n in range(1, 26)]
+        with pytest.raises(InvalidRequest, match="cursor"):
+            await repository.page(project.id, ALL, limit=1, after="c99")
+
+
+async def test_shots_are_found_by_episode_scene_and_status(database: Database) -> None:
+    await imported(database, "code,episode,scene,status\na,1,2,Hold\nb,01,3,ok\nc,11,2,ok\n")
+    assert [shot.code for shot in await shots_of(database, episode="1")] == ["a", "b"]
+    assert [shot.code for shot in await shots_of(database, scene="2")] == ["a", "c"]
+    assert [shot.code for shot in await shots_of(database, status="hold")] == ["a"]
+
+
+async def test_how_far_the_takes_are_stands_with_each_shot(
+    database: Database, database_url: str
+) -> None:
+    await imported(database)
+    async with database.session_scope() as session:
+        for shot in ("sc1", "sc1", "sc2"):
+            request = GenerationRequest(prompt="a street", project=PROJECT, shot=shot)
+            await JobRepository(session).create(uuid4(), request, workflow="txt2img", seed=1)
+    await execute(
+        database_url,
+        "UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now()"
+        " WHERE id = (SELECT id FROM anime_api.production_jobs WHERE shot = 'sc1' LIMIT 1)",
+    )
+    found = {shot.code: (shot.takes, shot.under_way) for shot in await shots_of(database)}
+    assert found == {"sc1": (1, 1), "sc2": (0, 1), "sc10": (0, 0)}
+
+
+async def test_a_thousand_shots_are_imported_within_seconds(database: Database) -> None:
+    rows = "".join(f"s{n},{n % 12},a prompt of shot {n},512\n" for n in range(1_000))
+    begun = time.process_time()
+    assert counts(await imported(database, f"code,episode,prompt,width\n{rows}")) == (1_000, 0, 0)
+    assert time.process_time() - begun < 3
+
+
+@pytest_asyncio.fixture
+async def prefect() -> AsyncIterator[PrefectPeer]:
+    async with running_prefect_peer() as peer:
+        yield peer
+
+
+@pytest_asyncio.fixture
+async def office(database_url: str, redis_url: str, prefect: PrefectPeer) -> AsyncIterator[Office]:
+    async with open_office(database_url, redis_url, prefect) as office:
+        yield office
+
+
+def asked(**fields: object) -> ShotRender:
+    return ShotRender.model_validate({"project": PROJECT, **fields})
+
+
+def batch_of(prefect: PrefectPeer, run: UUID) -> BatchRequest:
+    [asked] = [each for each in prefect.runs.values() if each["id"] == str(run)]
+    return BatchRequest.model_validate(asked["parameters"])
+
+
+async def test_shots_are_rendered_as_one_batch_that_repeats_nothing(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    await import_shots(office.database, PROJECT, LIST.replace(",48,", ",,"))
+    done = await render_shots(office.service, asked(takes=2), key="first")
+    assert (done.shots, done.without_prompt) == (2, ["sc1"])
+    first = expand(batch_of(prefect, done.flow_run_id))
+    assert [child.request.shot for child in first] == ["sc2", "sc2", "sc10", "sc10"]
+    assert len({child.key for child in first}) == 4
+
+    await import_shots(office.database, PROJECT, "code,prompt\nsc2,Mei on a bridge\n")
+    again = await render_shots(office.service, asked(takes=2), key="again")
+    second = expand(batch_of(prefect, again.flow_run_id))
+    kept = {child.key for child in first} & {child.key for child in second}
+    assert {child.request.shot for child in second if child.key in kept} == {"sc10"}
+
+
+async def test_only_the_named_shots_are_rendered(office: Office, prefect: PrefectPeer) -> None:
+    await import_shots(office.database, PROJECT, LIST)
+    done = await render_shots(office.service, asked(codes=["SC2"]), key="one")
+    [child] = expand(batch_of(prefect, done.flow_run_id))
+    assert (child.request.shot, child.request.project) == ("sc2", "neon-city")
+    with pytest.raises(NotFound, match="sc99"):
+        await render_shots(office.service, asked(codes=["sc99"]), key="none")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("code\nsc1\n", "None of 1 shots"),
+        ("code,prompt,workflow\nsc1,a,nowhere\nsc2,b,nowhere\n", "Shot sc1 and 1 more: "),
+        ("code,prompt,frames\nsc1,a roof,48\n", "Shot sc1: "),
+    ],
+)
+async def test_what_no_workflow_can_render_is_said_before_anything_is(
+    office: Office, prefect: PrefectPeer, table: str, said: str
+) -> None:
+    await import_shots(office.database, PROJECT, table)
+    with pytest.raises(InvalidRequest, match=said):
+        await render_shots(office.service, asked(), key="any")
+    assert prefect.runs == {}
+
+
+async def test_by_command_a_list_is_imported_listed_and_exported(
+    database_url: str, tmp_path: Path
+) -> None:
+    anime = Commands({"ANIME_DATABASE_URL": database_url})
+    path, project = tmp_path / "shots.csv", ("--project", PROJECT)
+    path.write_bytes("カット番号,プロンプト,Editor\nc10,夜の屋上,健\nc2,雨,健\n".encode("cp932"))
+    tried = await anime.call("shots", "import", str(path), *project, "--dry-run")
+    assert (tried.code, tried.out) == (0, "2 would be added, 0 would be changed, 0 unchanged.\n")
+    assert "カット番号 → code" in tried.err
+    assert "Ignored: Editor" in tried.err
+    done = await anime.call("shots", "import", str(path), *project)
+    assert done.out == "2 added, 0 changed, 0 unchanged.\n"
+    listed = json.loads((await anime.call("shots", "list", *project, "--json")).out)
+    assert [shot["code"] for shot in listed] == ["c2", "c10"]
+    shown = await anime.call("shots", "show", "C10", *project)
+    assert "夜の屋上" in shown.out
+    gone = await anime.call("shots", "show", "c99", *project)
+    assert (gone.code, gone.out) == (1, "")
+    assert "c99" in gone.err
