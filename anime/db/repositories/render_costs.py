@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.dispatch import LearnedCost, learned
+from anime.core.assignment import LearnedCost, learned
 from anime.core.render_kind import RenderKind
 from anime.db.repositories.leases import NOW
 from anime.db.server_models import RenderCost

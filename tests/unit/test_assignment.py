@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from anime.core.dispatch import (
+from anime.core.assignment import (
     Assignment,
     LearnedCost,
     RenderEstimate,
