@@ -290,7 +290,7 @@ async def test_f81_a_silent_server_keeps_its_prompt_for_as_long_as_the_setting_s
     await cancel(studio, job_id, run)
 
 
-async def test_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
+async def test_f20_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
     studio: RehearsalStudio, start: Start
 ) -> None:
     without_memory = Faults(out_of_memory_at=frozenset({"KSampler"}))
