@@ -17,7 +17,7 @@ MAX_ALIKE_DEATHS = 2  # of servers, at one point of a render: then it is the pro
 MAX_MOVES = 8  # of one job from server to server
 DISPATCH_SECONDS = 5.0  # whoever has just submitted or freed the job is dispatching it
 START_SECONDS = 45.0  # a run that began so long ago and has not taken its job is dead
-CLAIM_SECONDS = 120.0  # a run that a worker claimed so long ago and has not begun is dead
+CLAIM_SECONDS = 40.0  # a run that a worker claimed so long ago and has not begun is dead
 
 SilentServerPolicy = Literal["fail", "move"]
 
@@ -38,6 +38,7 @@ class RunView(StrEnum):
     UNKNOWN = "unknown"  # Prefect does not answer
     MISSING = "missing"  # somebody deleted it, or Prefect has lost its database
     WAITING = "waiting"  # it waits for a worker
+    CLAIMED = "claimed"  # a worker is about to begin it, or has died
     ALIVE = "alive"  # its batch renders other jobs, or did so just now
     UNDER_WAY = "under way"  # a worker has it, or died with it
     CANCELLED = "cancelled"
@@ -232,16 +233,20 @@ def _about_run(job: RecoverableJob, lease: LeaseView, run: RunView) -> Decision:
             return _go_on(job, "It has no run", is_run_lost=False)
         case RunView.MISSING:
             return _go_on(job, "Its run is gone from Prefect", is_run_lost=False)
-        case RunView.UNDER_WAY if _may_begin(job, lease):
+        case RunView.CLAIMED | RunView.UNDER_WAY if _may_begin(job, lease, run):
             return Wait("Its run is about to take it.")
+        case RunView.CLAIMED:
+            return _after_loss(job, "A worker has claimed its run and not begun it")
         case RunView.UNDER_WAY:
             return _after_loss(job, "Its run shows no life")
         case RunView.ENDED:
             return _after_loss(job, "Its run has ended and left it unfinished")
 
 
-def _may_begin(job: RecoverableJob, lease: LeaseView) -> bool:
-    """Whether a run that is under way may be about to take the job."""
+def _may_begin(job: RecoverableJob, lease: LeaseView, run: RunView) -> bool:
+    """Whether a run that a worker has may be about to take the job."""
+    if run is RunView.CLAIMED:  # a worker that starts a process for each run may need longer
+        return job.run_seconds < CLAIM_SECONDS * (1 + job.lost_runs)
     was_given_back = lease is LeaseView.NONE and job.idle_seconds < START_SECONDS
     return was_given_back or job.run_seconds < min(START_SECONDS, job.idle_seconds)
 

@@ -9,6 +9,7 @@ import pytest
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import (
+    CLAIM_SECONDS,
     DISPATCH_SECONDS,
     MAX_MOVES,
     MAX_RUNS_LOST,
@@ -36,7 +37,7 @@ from anime.core.recovery import (
     decide,
 )
 from anime.errors import ComfyUIError
-from anime.jobs.monitor import AnswerTimes
+from anime.jobs.monitor import EVERY_SECONDS, AnswerTimes
 from anime.runs.render import _VIEWS
 
 OPEN = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLING)
@@ -62,6 +63,8 @@ TABLE: list[tuple[object, object, object, object, type[Decision]]] = [
     (ANY, LeaseView.NONE, RunView.UNDER_WAY, YOUNG, Wait),
     (WAITING, ANY, RunView.UNDER_WAY, ANY, Requeue),
     (BEGUN, ANY, RunView.UNDER_WAY, ANY, Resume),
+    (WAITING, ANY, RunView.CLAIMED, ANY, Requeue),
+    (BEGUN, ANY, RunView.CLAIMED, ANY, Resume),
     (WAITING, ANY, RunView.ENDED, ANY, Requeue),
     (BEGUN, ANY, RunView.ENDED, ANY, Resume),
 ]
@@ -106,7 +109,7 @@ def test_nothing_is_done_about_a_job_that_has_ended(status: JobStatus, run: RunV
 
 
 @pytest.mark.parametrize(("status", "most"), [(WAITING, MAX_STARTS_LOST), (BEGUN, MAX_RUNS_LOST)])
-@pytest.mark.parametrize("run", [RunView.ENDED, RunView.UNDER_WAY])
+@pytest.mark.parametrize("run", [RunView.ENDED, RunView.UNDER_WAY, RunView.CLAIMED])
 def test_a_job_whose_runs_die_again_and_again_is_given_up(
     status: JobStatus, most: int, run: RunView
 ) -> None:
@@ -135,6 +138,22 @@ def test_a_run_that_has_just_begun_is_left_to_take_its_job(
     assert isinstance(decide(seen, lease, RunView.UNDER_WAY), Wait)
     older = replace(seen, run_seconds=START_SECONDS)
     assert isinstance(decide(older, lease, RunView.UNDER_WAY), Requeue | Resume)
+
+
+@pytest.mark.parametrize("status", [WAITING, BEGUN])
+def test_f60_a_run_that_a_dead_worker_has_claimed_is_found_within_a_minute(
+    status: JobStatus,
+) -> None:
+    seen = RecoverableJob(status, idle_seconds=3600, run_seconds=60 - EVERY_SECONDS)
+    assert isinstance(decide(seen, LeaseView.NONE, RunView.CLAIMED), Requeue | Resume)
+    just_now = replace(seen, run_seconds=CLAIM_SECONDS - 1)
+    assert isinstance(decide(just_now, LeaseView.NONE, RunView.CLAIMED), Wait)
+
+
+def test_a_worker_that_is_slow_to_begin_gets_longer_with_each_run() -> None:
+    slow = RecoverableJob(WAITING, idle_seconds=3600, run_seconds=2 * CLAIM_SECONDS - 1)
+    assert isinstance(decide(slow, LeaseView.NONE, RunView.CLAIMED), Requeue)
+    assert isinstance(decide(replace(slow, lost_runs=1), LeaseView.NONE, RunView.CLAIMED), Wait)
 
 
 def test_a_run_that_showed_life_after_its_begin_and_then_none_is_dead_at_once() -> None:
