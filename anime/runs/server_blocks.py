@@ -74,9 +74,17 @@ async def _write_all(servers: Sequence[ServerRecord], documents: Sequence[BlockD
     by_name = {str(document.name): document for document in documents}
     names = {block_name_of(server.name): server for server in servers}
     for name, server in names.items():
-        wanted, found = RegisteredComfyUI.of(server), by_name.get(name)
-        if found is None or found.data != wanted.model_dump(mode="json"):
-            await wanted.asave(name, overwrite=True)
+        if name not in by_name or not _says(by_name[name], server):
+            await RegisteredComfyUI.of(server).asave(name, overwrite=True)
     async with get_client() as client:
         for name in by_name.keys() - names.keys():
             await client.delete_block_document(by_name[name].id)
+
+
+def _says(document: BlockDocument, server: ServerRecord) -> bool:
+    """Whether the block says what the registry says."""
+    try:
+        block = RegisteredComfyUI.model_validate(document.data)
+    except ValidationError:
+        return False
+    return block.form == block.as_registered == server.form

@@ -48,6 +48,25 @@ async def test_the_blocks_follow_the_registry(studio: RehearsalStudio) -> None:
         assert set(await blocks()) == {own}
 
 
+async def test_a_block_that_says_how_it_is_is_not_written_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with connect_registry(get_settings()) as registry:
+        await registry.add(NewServer(url=A, name="gpu-a", labels=["xl"]))
+        await update_server_blocks()
+        written = list[str]()
+
+        async def noted(block: RegisteredComfyUI, name: str, *, overwrite: bool) -> None:
+            written.append(name)
+
+        monkeypatch.setattr(RegisteredComfyUI, "asave", noted)
+        await update_server_blocks()
+        assert written == []
+        await registry.drain("gpu-a")
+        await update_server_blocks()
+        assert written == ["gpu-a"]
+
+
 async def test_what_a_person_changes_in_a_block_is_taken_up() -> None:
     async with connect_registry(get_settings()) as registry:
         await registry.add(NewServer(url=A, name="gpu-a"))
