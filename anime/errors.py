@@ -51,6 +51,7 @@ from typing import Any, ClassVar
 
 from anime.core.conversion.findings import NodeFinding
 from anime.core.job_status import FailureKind
+from anime.core.prompt_state import RenderPoint
 
 _MOST_REFUSALS = 5  # nodes that the message names; `refusals` has all
 
@@ -122,21 +123,21 @@ class ComfyUIUnreachable(ComfyUIError):
 class ComfyUIRefused(ComfyUIUnreachable):
     """Its machine answers, and nobody listens at the port: the server is dead.
 
-    `was_rendering`: it was seen at the prompt before.
+    `died_at`: how far the prompt was that it was seen to render before.
     """
 
-    was_rendering = False
+    died_at: RenderPoint | None = None
 
 
 class PromptLost(ComfyUIError):
     """Absent from queue and history: to be submitted again, as the next attempt.
 
-    `was_rendering`: its server went away while it was at the prompt.
+    `died_at`: how far it was when its server went away, which rendered it.
     """
 
     kind = FailureKind.LOST
     slug = "prompt-lost"
-    was_rendering = False
+    died_at: RenderPoint | None = None
 
 
 class PromptInterrupted(ComfyUIError):

@@ -16,7 +16,7 @@ from anime.progress.publisher import ProgressPublisher
 from anime.schemas import ProgressEvent
 from anime.settings import PROJECT_DIR
 from benchmarks.effort import Effort
-from benchmarks.footprint import family_mb, shared_mb
+from benchmarks.footprint import family_sum, shared_mb
 from benchmarks.relay import relay_to
 from benchmarks.report import Reach, Row
 from benchmarks.studio import STEP_SECONDS, Studio, seconds_allowed
@@ -97,7 +97,7 @@ async def _idle_mb(studio: Studio) -> float:
     """How much the API's process grows with clients that only wait, in MB."""
     record, job_id = studio.stack.record, uuid4()
     api = record.parts["api"].pid
-    before = family_mb(api, shared_mb)
+    before = family_sum(api, shared_mb)
     async with ProgressPublisher(record.settings["redis_url"]) as publisher:
         await publisher.publish(
             ProgressEvent(
@@ -111,7 +111,7 @@ async def _idle_mb(studio: Studio) -> float:
         )
     async with _watchers(record.settings["ws_url"], IDLE_CLIENTS, job_id):
         await asyncio.sleep(SETTLE_SECONDS)
-        return family_mb(api, shared_mb) - before
+        return family_sum(api, shared_mb) - before
 
 
 @asynccontextmanager

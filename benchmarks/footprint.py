@@ -1,4 +1,4 @@
-"""How much memory programs hold with their children, in MB of a million bytes."""
+"""How much memory programs hold with their children, in MB of a million bytes; and their CPU."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,15 +13,28 @@ MB = 1_000_000
 
 def parts_mb(record: StackRecord, measure: Callable[[int], float]) -> dict[str, float]:
     """What each part of a stack holds, and what `anime up` itself holds."""
-    parts = {name: family_mb(part.pid, measure) for name, part in record.parts.items()}
+    parts = {name: family_sum(part.pid, measure) for name, part in record.parts.items()}
     return parts | {"anime up": measure(record.pid)}
 
 
-def family_mb(pid: int, measure: Callable[[int], float]) -> float:
-    """What the process and its descendants hold."""
+def parts_cpu_seconds(record: StackRecord) -> dict[str, float]:
+    """The processor time, user and system, that each part of a stack has taken so far."""
+    return {name: family_sum(part.pid, cpu_seconds) for name, part in record.parts.items()}
+
+
+def family_sum(pid: int, measure: Callable[[int], float]) -> float:
+    """What the process and its descendants hold, or have taken."""
     with suppress(psutil.NoSuchProcess):
         children = psutil.Process(pid).children(recursive=True)
         return sum(map(measure, (pid, *(child.pid for child in children))))
+    return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time of the process; 0 for one that has ended."""
+    with suppress(psutil.NoSuchProcess):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
     return 0.0
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.effort import Effort
-from benchmarks.footprint import family_mb, parts_mb, shared_mb
+from benchmarks.footprint import family_sum, parts_mb, shared_mb
 from benchmarks.report import Reach, Row
 from benchmarks.studio import Studio
 from benchmarks.through_api import render_through_api
@@ -32,4 +32,4 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
 async def _worker_mb(studio: Studio) -> float:
     """What the worker holds some seconds after its last run."""
     await asyncio.sleep(SETTLE_SECONDS)
-    return family_mb(studio.stack.record.parts["worker"].pid, shared_mb)
+    return family_sum(studio.stack.record.parts["worker"].pid, shared_mb)

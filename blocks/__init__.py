@@ -8,5 +8,12 @@ from blocks.comfyui import ComfyUIServer
 from blocks.database import StudioDatabase
 from blocks.library import AssetLibrary
 from blocks.redis_server import ProgressRedis
+from blocks.registered_server import RegisteredComfyUI
 
-__all__ = ["AssetLibrary", "ComfyUIServer", "ProgressRedis", "StudioDatabase"]
+__all__ = [
+    "AssetLibrary",
+    "ComfyUIServer",
+    "ProgressRedis",
+    "RegisteredComfyUI",
+    "StudioDatabase",
+]

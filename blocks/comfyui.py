@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from anime.core.failure_policy import SilentServerPolicy
+from anime.core.recovery import SilentServerPolicy
 from anime.settings import Settings
 from anime.settings.addresses import comfyui_addresses
 
@@ -77,6 +77,12 @@ class ComfyUIServer(Block):
         description="How often a prompt is submitted in all, if the server loses it or somebody "
         "interrupts it there.",
     )
+    max_server_deaths: int = Field(
+        default=3,
+        ge=1,
+        description="How often a server may die while it renders one prompt, before the prompt is "
+        "quarantined. Twice at one point of it suffices.",
+    )
     in_flight: int = Field(
         default=2, ge=1, le=64, description="Slots: prompts it has at a time, one of which runs."
     )
@@ -102,6 +108,7 @@ class ComfyUIServer(Block):
             default_model=settings.default_model,
             default_vram_mb=settings.min_vram_mb,
             max_attempts=settings.max_attempts,
+            max_server_deaths=settings.max_server_deaths,
             in_flight=settings.in_flight,
         )
 

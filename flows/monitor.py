@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from anime.runs.monitor_step import take_monitor_step
+from anime.runs.server_blocks import update_server_blocks
 from tasks.sweep import is_late
 
 INTERVAL = timedelta(minutes=1)  # of the schedule in prefect.yaml
@@ -17,8 +18,11 @@ LATE = "Nothing was done: the next scheduled step is due already."
 async def monitor() -> State[None]:
     """Find jobs whose run is gone, and let another run go on with them.
 
-    The API does the same every few seconds. Two never work at the same time.
+    The API does the same every few seconds. Two never work at the same time. The blocks of the
+    ComfyUI servers are brought up to date as well.
     """
     if is_late(INTERVAL):
         return Completed(message=LATE)
-    return Completed(message=(await take_monitor_step()).summary)
+    done = await take_monitor_step()
+    await update_server_blocks()
+    return Completed(message=done.summary)

@@ -56,8 +56,8 @@ async def leave_server(
     avoids: bool,
     was_killed: bool,
     ended_prompt: UUID | None,
-) -> int:
-    """How many servers have died of the job, once it is recorded that it leaves this one.
+) -> None:
+    """Record that an attempt at the job has failed at that server, and what follows.
 
     `avoids`: it is left out for this job from now on. `ended_prompt`: known to be there no longer.
 
@@ -65,16 +65,16 @@ async def leave_server(
         JobCancelled, LeaseLost: the run is not to go on with the job.
     """
 
-    async def leave() -> int:
+    async def leave() -> None:
         async with database.session_scope() as session:
             await TimelineRepository(session).add(lease.job_id, TimelineKind.DECISION, why)
             if ended_prompt is not None:
                 await SentPromptRepository(session).settle(ended_prompt)
-            return await JobRepository(session).left_server(
+            await JobRepository(session).left_server(
                 lease, server, avoids=avoids, was_killed=was_killed
             )
 
-    return await RECORD.call(leave)
+    await RECORD.call(leave)
 
 
 async def note_decision(database: Database, job_id: UUID, why: str) -> None:

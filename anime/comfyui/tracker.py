@@ -22,6 +22,7 @@ from anime.core.prompt_state import (
     Lost,
     Pending,
     PromptWatch,
+    RenderPoint,
     Running,
     RunState,
     Sighting,
@@ -161,6 +162,7 @@ class PromptTracker:
         self._was_running = False
         self._dead_sockets = 0  # when the server was last asked and had the prompt
         self._node: str | None = None
+        self._point = RenderPoint()
         limits = StallLimits(stall=timeouts.stall, silence=timeouts.silence)
         self._stall_clock = StallClock(limits, at=self._clock())
         self._unanswered_since: float | None = None
@@ -190,8 +192,12 @@ class PromptTracker:
             case NodeExecuting():
                 self._was_running = True
                 self._node = event.node
+                if event.node != self._point.node:
+                    self._point = RenderPoint(event.node)
                 self._stall_clock.entered(event.node)
             case NodeProgressed():
+                share = event.value / event.max if event.max > 0 else 0.0
+                self._point = RenderPoint(event.node, share)
                 self._stall_clock.stepped(event.node, value=event.value, maximum=event.max)
 
     def hints_at_end(self, event: Event) -> bool:
@@ -267,7 +273,7 @@ class PromptTracker:
 
     def _refused_error(self, what: str) -> ComfyUIRefused:
         error = ComfyUIRefused(self._with_prompt(what), _START_IT)
-        error.was_rendering = self._was_running
+        error.died_at = self._point if self._was_running else None
         return error
 
     def _lost_error(self, state: Lost) -> PromptLost:
@@ -278,7 +284,7 @@ class PromptTracker:
             f"{self._client.name} no longer knows prompt {self._prompt_id}: {why}.",
             "Send it again, under a new id.",
         )
-        error.was_rendering = has_restarted and self._was_running
+        error.died_at = self._point if has_restarted and self._was_running else None
         return error
 
     async def _cancel_stalled(self, stall: Stall) -> RunState[HistoryEntry]:

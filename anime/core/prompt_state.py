@@ -10,6 +10,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 EntryT = TypeVar("EntryT")
 
+_NEAR_SHARE = 0.1  # the last events before a server's death may not arrive
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -29,6 +31,24 @@ class Finished(Generic[EntryT]):
     """It ended, well or badly: the history's entry says which."""
 
     entry: EntryT
+
+
+@dataclass(frozen=True)
+class RenderPoint:
+    """How far a render was: at that node, if any was named, with that share of its steps done."""
+
+    node: str | None = None
+    share: float = 0.0
+
+    def is_near(self, other: "RenderPoint") -> bool:
+        """Whether two renders of one graph were about as far.
+
+        >>> RenderPoint("3", 0.25).is_near(RenderPoint("3", 0.3))
+        True
+        >>> RenderPoint("3", 0.25).is_near(RenderPoint("3", 0.75))
+        False
+        """
+        return self.node == other.node and abs(self.share - other.share) <= _NEAR_SHARE
 
 
 @dataclass(frozen=True)

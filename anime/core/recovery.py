@@ -1,17 +1,25 @@
-"""What is to become of a job that has not ended, decided from what can be seen of it."""
+"""What is to become of a job that has not ended, decided from what can be seen of it.
+
+The monitor asks about jobs that no run holds; the run that holds a job asks about its prompt, and
+about an attempt that has failed at one of the servers.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from typing import Literal
 
 from anime.core.job_status import FailureKind, JobStatus
 
 MAX_STARTS_LOST = 3  # runs that end before the job begins: then it is no accident
 MAX_RUNS_LOST = 5  # runs that end with the job under way
-MAX_SERVERS_KILLED = 2  # then it is the prompt that kills them
+MAX_ALIKE_DEATHS = 2  # of servers, at one point of a render: then it is the prompt
+MAX_MOVES = 8  # of one job from server to server
 DISPATCH_SECONDS = 5.0  # whoever has just submitted or freed the job is dispatching it
 START_SECONDS = 45.0  # a run that began so long ago and has not taken its job is dead
-CLAIM_SECONDS = 120.0  # a run that a worker claimed so long ago and has not begun is dead
+CLAIM_SECONDS = 40.0  # a run that a worker claimed so long ago and has not begun is dead
+
+SilentServerPolicy = Literal["fail", "move"]
 
 
 class LeaseView(StrEnum):
@@ -30,6 +38,7 @@ class RunView(StrEnum):
     UNKNOWN = "unknown"  # Prefect does not answer
     MISSING = "missing"  # somebody deleted it, or Prefect has lost its database
     WAITING = "waiting"  # it waits for a worker
+    CLAIMED = "claimed"  # a worker is about to begin it, or has died
     ALIVE = "alive"  # its batch renders other jobs, or did so just now
     UNDER_WAY = "under way"  # a worker has it, or died with it
     CANCELLED = "cancelled"
@@ -37,13 +46,19 @@ class RunView(StrEnum):
 
 
 class PromptView(StrEnum):
-    """What is known of the prompt of the current attempt."""
+    """What is known of the prompt of the current attempt; from ABSENT on, how that has failed."""
 
     UNASKED = "unasked"  # nothing was sent, or the run that goes on asks itself
     KNOWN = "known"  # it waits, runs or has ended there
     FAILED = "failed"  # it ended badly, in an attempt that was made before the job was requeued
     ABSENT = "absent"  # the server no longer knows it
-    KILLED = "killed"  # the server died while it rendered the prompt
+    INTERRUPTED = "interrupted"  # somebody stopped it there
+    OUT_OF_MEMORY = "out of memory"
+    FULL = "full"  # others hold the server's memory
+    GPU_FAULT = "GPU fault"  # only a restart of ComfyUI heals it
+    DEAD = "dead"  # nobody listens at the server's port
+    SILENT = "silent"  # the server has not answered for as long as is waited
+    IDLE = "idle"  # it waited although nothing ran: the server's worker has died
 
 
 class FilesView(StrEnum):
@@ -66,9 +81,42 @@ class RecoverableJob:
     idle_seconds: float = 0.0
     run_seconds: float = inf
     lost_runs: int = 0
-    attempt: int = 1
-    last_attempt: int = 3
-    servers_killed: int = 0
+    attempt: int = 1  # of those that were no moves, since it was last requeued
+    moves: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServersView:
+    """What the servers have shown of the job.
+
+    `others`, `larger`: such ones, with more memory, can render it, too. `was_freed`: it ran out of
+    memory at this one before. `deaths`: how often a server died while it rendered this, and
+    `alike_deaths`: how often at about the point of the last one.
+    """
+
+    others: bool = False
+    larger: bool = False
+    was_freed: bool = False
+    deaths: int = 0
+    alike_deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """What the studio has set. A silent server may still render: by default nobody else does."""
+
+    max_attempts: int = 3
+    max_server_deaths: int = 3
+    silent_server: SilentServerPolicy = "fail"
+
+
+class NextServer(StrEnum):
+    """Where a job is rendered next, as a sentence says it."""
+
+    ANY = "whichever server is next"
+    SAME = "the same server, which has let go of its models"
+    LARGER = "a server with more memory"
+    OTHER = "another server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +164,15 @@ class Follow(Decision):
 class NextAttempt(Decision):
     """It is rendered again, under the next prompt id."""
 
+    server: NextServer = NextServer.ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Move(NextAttempt):
+    """It is rendered again elsewhere: the server that failed it is left out for this job."""
+
+    server: NextServer = NextServer.OTHER
+
 
 @dataclass(frozen=True, slots=True)
 class Fail(Decision):
@@ -135,11 +192,13 @@ def decide(
     run: RunView,
     prompt: PromptView = PromptView.UNASKED,
     files: FilesView = FilesView.UNASKED,
+    servers: ServersView = ServersView(),
+    policy: FailurePolicy = FailurePolicy(),
 ) -> Decision:
     """What is to become of the job.
 
-    The monitor asks for jobs that no run holds, and knows nothing of prompt and files; the run
-    that holds a job asks about these. Doing twice what is decided is harmless.
+    The monitor knows nothing of prompt, files and servers; the run that holds the job does. Doing
+    twice what is decided is harmless.
 
     >>> decide(RecoverableJob(JobStatus.PROCESSING), LeaseView.LAPSED, RunView.MISSING).why
     'Its run is gone from Prefect: a new run goes on with it.'
@@ -147,7 +206,7 @@ def decide(
     if job.status.is_final:
         return Wait("It has ended.")
     if lease is LeaseView.LIVE:
-        return _about_prompt(job, prompt, files)
+        return _about_prompt(job, prompt, files, servers, policy)
     if job.status is JobStatus.CANCELLING:
         return CancelJob("No run is left to confirm that it was cancelled.")
     if lease is LeaseView.UNSURE:
@@ -174,16 +233,20 @@ def _about_run(job: RecoverableJob, lease: LeaseView, run: RunView) -> Decision:
             return _go_on(job, "It has no run", is_run_lost=False)
         case RunView.MISSING:
             return _go_on(job, "Its run is gone from Prefect", is_run_lost=False)
-        case RunView.UNDER_WAY if _may_begin(job, lease):
+        case RunView.CLAIMED | RunView.UNDER_WAY if _may_begin(job, lease, run):
             return Wait("Its run is about to take it.")
+        case RunView.CLAIMED:
+            return _after_loss(job, "A worker has claimed its run and not begun it")
         case RunView.UNDER_WAY:
             return _after_loss(job, "Its run shows no life")
         case RunView.ENDED:
             return _after_loss(job, "Its run has ended and left it unfinished")
 
 
-def _may_begin(job: RecoverableJob, lease: LeaseView) -> bool:
-    """Whether a run that is under way may be about to take the job."""
+def _may_begin(job: RecoverableJob, lease: LeaseView, run: RunView) -> bool:
+    """Whether a run that a worker has may be about to take the job."""
+    if run is RunView.CLAIMED:  # a worker that starts a process for each run may need longer
+        return job.run_seconds < CLAIM_SECONDS * (1 + job.lost_runs)
     was_given_back = lease is LeaseView.NONE and job.idle_seconds < START_SECONDS
     return was_given_back or job.run_seconds < min(START_SECONDS, job.idle_seconds)
 
@@ -203,7 +266,13 @@ def _go_on(job: RecoverableJob, what: str, *, is_run_lost: bool) -> Decision:
     return Resume(f"{what}: a new run goes on with it.", is_run_lost=is_run_lost)
 
 
-def _about_prompt(job: RecoverableJob, prompt: PromptView, files: FilesView) -> Decision:
+def _about_prompt(
+    job: RecoverableJob,
+    prompt: PromptView,
+    files: FilesView,
+    servers: ServersView,
+    policy: FailurePolicy,
+) -> Decision:
     match prompt:
         case PromptView.UNASKED:
             return Wait("A run holds it.")
@@ -211,17 +280,61 @@ def _about_prompt(job: RecoverableJob, prompt: PromptView, files: FilesView) -> 
             return Follow("The server has its prompt.")
         case PromptView.FAILED:
             return NextAttempt("It failed before and was requeued.")
-        case PromptView.KILLED if job.servers_killed >= MAX_SERVERS_KILLED:
-            return QuarantineJob(
-                f"{job.servers_killed} times a server died while it rendered this."
-            )
-        case _ if files is FilesView.WHOLE:
+        case PromptView.ABSENT if files is FilesView.WHOLE:
             return Adopt("The server no longer knows its prompt, but has all of its files.")
-        case _ if job.attempt >= job.last_attempt:
-            return Fail(
-                f"The server lost it in each of its {job.attempt} attempts.", FailureKind.LOST
-            )
-        case PromptView.KILLED:
-            return NextAttempt("The server died while it rendered the prompt.")
+        case PromptView.ABSENT | PromptView.DEAD if why := _why_it_kills(servers, policy):
+            return QuarantineJob(why)
         case PromptView.ABSENT:
-            return NextAttempt("The server no longer knows its prompt, and has no files of it.")
+            return _again(job, policy, FailureKind.LOST, "The server lost it")
+        case PromptView.INTERRUPTED:
+            return _again(job, policy, FailureKind.INTERRUPTED, "Somebody stopped it")
+        case _:
+            return _about_server(job, prompt, servers, policy)
+
+
+def _about_server(
+    job: RecoverableJob, prompt: PromptView, servers: ServersView, policy: FailurePolicy
+) -> Decision:
+    """What follows where the same server would most likely fail the prompt again."""
+    match prompt:
+        case PromptView.OUT_OF_MEMORY if not servers.was_freed:
+            return NextAttempt(_goes_to(NextServer.SAME), NextServer.SAME)
+        case PromptView.OUT_OF_MEMORY if not servers.larger:
+            return Fail("No server with more memory can run it.", _KINDS[prompt])
+        case PromptView.SILENT if policy.silent_server == "fail":
+            return Fail("The server may still render it, and nobody else is to.", _KINDS[prompt])
+    if not servers.others:
+        return Fail("No other server can run it.", _KINDS[prompt])
+    if job.moves >= MAX_MOVES:
+        return Fail(f"It has moved {job.moves} times.", _KINDS[prompt])
+    where = NextServer.LARGER if prompt is PromptView.OUT_OF_MEMORY else NextServer.OTHER
+    return Move(_goes_to(where), where)
+
+
+_KINDS = {
+    PromptView.OUT_OF_MEMORY: FailureKind.OUT_OF_MEMORY,
+    PromptView.FULL: FailureKind.INSUFFICIENT_VRAM,
+    PromptView.GPU_FAULT: FailureKind.NODE_ERROR,
+    PromptView.DEAD: FailureKind.COMFYUI_UNREACHABLE,
+    PromptView.SILENT: FailureKind.COMFYUI_UNREACHABLE,
+    PromptView.IDLE: FailureKind.TIMEOUT,
+}
+
+
+def _why_it_kills(servers: ServersView, policy: FailurePolicy) -> str:
+    """Why the prompt is taken to be what servers die of; empty if it is not."""
+    if servers.alike_deaths >= MAX_ALIKE_DEATHS:
+        return f"{servers.alike_deaths} times a server died at about the same point of it."
+    if servers.deaths >= policy.max_server_deaths:
+        return f"{servers.deaths} times a server died while it rendered this."
+    return ""
+
+
+def _again(job: RecoverableJob, policy: FailurePolicy, kind: FailureKind, what: str) -> Decision:
+    if job.attempt < policy.max_attempts:
+        return NextAttempt(_goes_to(NextServer.ANY))
+    return Fail(f"{what} in each of its {job.attempt} attempts.", kind)
+
+
+def _goes_to(server: NextServer) -> str:
+    return f"Its next attempt goes to {server}."

@@ -54,6 +54,16 @@ def _listed(what: str, names: tuple[str, ...] | None) -> str:
     return f"{what} {', '.join(names)}" if names else f"no {what}"
 
 
+class ServerForm(BaseModel):
+    """What people say of a server, wherever they say it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    labels: tuple[str, ...] = ()
+    is_drained: bool = False
+
+
 class ServerRecord(BaseModel):
     """A server that the studio knows."""
 
@@ -72,6 +82,11 @@ class ServerRecord(BaseModel):
     fingerprint: ServerFingerprint | None = Field(description="None until it has answered.")
     offers: dict[str, tuple[str, ...]] = Field(description="Its models, by folder.")
     loaded_model: str | None = Field(description="That of the last prompt that it was given.")
+
+    @property
+    def form(self) -> ServerForm:
+        """What people have said of it."""
+        return ServerForm(url=self.url, labels=self.labels, is_drained=self.is_drained)
 
     def answers_to(self, wanted: str) -> bool:
         """Whether that is its name, one of its labels, or its address."""
@@ -180,6 +195,15 @@ def project_scope(slug: str) -> str:
 def server_scope(url: str) -> str:
     """The scope of a pause of the server with that canonical address."""
     return f"{PauseScope.SERVER}:{url}"
+
+
+def block_name_of(name: str) -> str:
+    """The name of the server's block in Prefect, which takes letters, digits and hyphens alone.
+
+    >>> block_name_of("gpu-b.studio-8188")
+    'gpu-b-studio-8188'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def default_name(url: str) -> str:

@@ -66,9 +66,10 @@ class SentPrompt(Base):
 
 
 class RenderCost(Base):
-    """What renders of a workflow with a model, in a size, have cost at one server.
+    """What renders of a workflow with a model, in a size and with so many steps, have cost.
 
-    `size` is WIDTHxHEIGHTxFRAMES. The means give new renders more weight than old ones.
+    `size` is WIDTHxHEIGHTxFRAMES; `steps` are those of all samplers, 0 where they were not told
+    apart. The means give new renders more weight than old ones.
     """
 
     __tablename__ = "render_costs"
@@ -77,6 +78,7 @@ class RenderCost(Base):
     workflow: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[str] = mapped_column(primary_key=True)
+    steps: Mapped[int] = mapped_column(primary_key=True, server_default=text("0"))
     server: Mapped[str] = mapped_column(primary_key=True)
     renders: Mapped[int]
     mean_seconds: Mapped[float]

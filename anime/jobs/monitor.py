@@ -13,7 +13,6 @@ from uuid import UUID
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import (
-    CLAIM_SECONDS,
     DISPATCH_SECONDS,
     START_SECONDS,
     CancelJob,
@@ -54,6 +53,7 @@ MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
 RUNS_PER_COUNT = 2_000
 MAX_GAP_SECONDS = 90.0  # longer than a minute, in which the flow takes a step
 _WAITING = RunState("SCHEDULED", "")
+_TAKEN = (RunView.CLAIMED, RunView.UNDER_WAY)  # by a worker
 
 _log = logging.getLogger(__name__)
 
@@ -289,7 +289,7 @@ class Monitor:
             await TimelineRepository(session).add_to_all(
                 {each.job.job_id: each.decision.why for each in lost}, TimelineKind.DECISION
             )
-        for run_id in {each.job.run_id for each in lost if each.view is RunView.UNDER_WAY}:
+        for run_id in {each.job.run_id for each in lost if each.view in _TAKEN}:
             if run_id is not None:
                 await self._crash_run(run_id)
 
@@ -351,7 +351,7 @@ def _decided(
     run_seconds = _seconds_in(run)
     view = _view_of(job, run, is_known=states is not None)
     # A batch that renders other jobs, or did so just now, goes on with this one, too.
-    if life and view is RunView.UNDER_WAY:
+    if life and view in _TAKEN:
         is_alive = life.has_live_child or min(idle_seconds, run_seconds) < START_SECONDS
         view = RunView.ALIVE if is_alive else view
     seen = RecoverableJob(
@@ -374,10 +374,9 @@ def _view_of(job: UnheldJob, run: RunState | None, *, is_known: bool) -> RunView
         return RunView.CANCELLED
     if run.is_final:
         return RunView.ENDED
-    is_claimed = run.type == "PENDING" and _seconds_in(run) < CLAIM_SECONDS
-    if run.is_waiting or is_claimed or run.type == "CANCELLING":
+    if run.is_waiting or run.type == "CANCELLING":
         return RunView.WAITING
-    return RunView.UNDER_WAY
+    return RunView.CLAIMED if run.type == "PENDING" else RunView.UNDER_WAY
 
 
 def _seconds_in(run: RunState | None) -> float:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from anime.assets.store import AssetStore
-from anime.core.dispatch import LearnedCost
+from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher

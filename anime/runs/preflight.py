@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from anime.comfyui.workflow_templates import load_template
+from anime.core.assignment import LearnedCost, RenderEstimate, estimate_of
 from anime.core.batches import kind_of
-from anime.core.dispatch import LearnedCost, RenderEstimate, estimate_of
 from anime.core.graphs import Graph
 from anime.core.render_kind import RenderKind, render_kind
 from anime.core.workflow_build import Template, build

@@ -7,25 +7,28 @@ from uuid import UUID
 
 from anime.assets.render_result import RenderResult
 from anime.comfyui.models import HistoryEntry
-from anime.core.failure_policy import Remedy, RenderFailure, Trouble, remedy_for
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
 from anime.core.ids import client_id_of, prompt_id_of
 from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
-from anime.core.prompt_state import Absent, Finished
+from anime.core.prompt_state import Absent, Finished, RenderPoint
 from anime.core.recovery import (
     Adopt,
     Decision,
+    FailurePolicy,
     FilesView,
     Follow,
     LeaseView,
+    Move,
     NextAttempt,
+    NextServer,
     PromptView,
     QuarantineJob,
     RecoverableJob,
     RunView,
+    ServersView,
     decide,
 )
 from anime.core.render_kind import RenderKind
@@ -58,15 +61,15 @@ _log = logging.getLogger(__name__)
 
 _DEAD_SECONDS = 10.0  # nobody listens at a server's port for so long: others go on
 _MEASURED_RENDERS = 3  # whose VRAM is measured: such renders hold the same
-_TROUBLES = {
-    PromptLost: Trouble.LOST,
-    PromptInterrupted: Trouble.INTERRUPTED,
-    OutOfVram: Trouble.OUT_OF_MEMORY,
-    InsufficientVram: Trouble.FULL,
-    GpuFault: Trouble.GPU_FAULT,
-    ServerIdle: Trouble.IDLE,
-    ComfyUIRefused: Trouble.DEAD,
-    ComfyUIUnreachable: Trouble.SILENT,
+_VIEWS = {  # of a prompt, by the error with which an attempt has ended
+    PromptLost: PromptView.ABSENT,
+    PromptInterrupted: PromptView.INTERRUPTED,
+    OutOfVram: PromptView.OUT_OF_MEMORY,
+    InsufficientVram: PromptView.FULL,
+    GpuFault: PromptView.GPU_FAULT,
+    ServerIdle: PromptView.IDLE,
+    ComfyUIRefused: PromptView.DEAD,
+    ComfyUIUnreachable: PromptView.SILENT,
 }
 
 
@@ -76,7 +79,7 @@ async def render_files(
     """The result of the attempt that came off, and its files in the library.
 
     Raises:
-        ComfyUIError: it failed, and no other attempt can help: see `anime.core.failure_policy`.
+        ComfyUIError: it failed, and no other attempt can help: see `anime.core.recovery`.
     """
     attempts = _Attempts(job, preflight)
     while True:
@@ -104,6 +107,7 @@ class _Attempts:
         self._server: RunServer | None = None
         self._adopted: RenderResult | None = None
         self._freed: set[str] = set()
+        self._deaths: list[RenderPoint] = []  # of servers in this run, while they rendered it
 
     @property
     def _lost(self) -> int:
@@ -139,21 +143,33 @@ class _Attempts:
 
     async def _decide(self, server: RunServer, prompt: PromptView) -> Decision:
         """What is to become of the current attempt; `_adopted` is set if its files are there."""
-        job, files = self._job, FilesView.UNASKED
+        job, block, files = self._job, self._job.blocks.comfyui, FilesView.UNASKED
         if prompt is PromptView.ABSENT:
             self._adopted = await result_from_files(job, self._preflight, server, self._number)
             files = FilesView.WHOLE if self._adopted else FilesView.NONE
-        seen = RecoverableJob(
-            JobStatus.PROCESSING,
-            attempt=self._lost,
-            last_attempt=job.blocks.comfyui.max_attempts,
+        decision = decide(
+            RecoverableJob(JobStatus.PROCESSING, attempt=self._lost, moves=len(self._avoided)),
+            LeaseView.LIVE,
+            RunView.UNDER_WAY,
+            prompt,
+            files,
+            self._view_of_servers(server),
+            FailurePolicy(block.max_attempts, block.max_server_deaths, block.silent_server_policy),
         )
-        decision = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, prompt, files)
         if not isinstance(decision, Follow):
             _log.info("Job %s: %s", job.job_id, decision.why)
         if isinstance(decision, Adopt):
             await note_decision(job.database, job.job_id, decision.why)
         return decision
+
+    def _view_of_servers(self, server: RunServer) -> ServersView:
+        return ServersView(
+            others=bool(self._preflight.able.keys() - {server.url}),
+            larger=bool(self._larger_than(server)),
+            was_freed=server.url in self._freed,
+            deaths=self._job.lease.servers_killed + len(self._deaths),
+            alike_deaths=sum(point.is_near(self._deaths[-1]) for point in self._deaths),
+        )
 
     async def render(self) -> tuple[RenderResult, OrganisedOutputs]:
         """The result of the current attempt, and its files in the library."""
@@ -212,75 +228,58 @@ class _Attempts:
         Raises:
             PromptQuarantined: servers have died of the prompt.
         """
-        job, server = self._job, self._server
-        if isinstance(fault, PromptLost) and await self._are_files_there():
-            return
-        trouble = _TROUBLES.get(type(fault))
-        if trouble is None or server is None or not getattr(fault, "can_fit_later", True):
+        job, server, view = self._job, self._server, _VIEWS.get(type(fault))
+        if view is None or server is None or not getattr(fault, "can_fit_later", True):
             raise fault
         if isinstance(fault, GpuFault):
             await latch_server(job.database, server.url, fault.what)
-        remedy = remedy_for(
-            self._failure(trouble, server),
-            max_attempts=job.blocks.comfyui.max_attempts,
-            silent_server=job.blocks.comfyui.silent_server_policy,
+        if point := _point_of_death(fault):
+            self._deaths.append(point)
+        decision = await self._decide(server, view)
+        if isinstance(decision, NextAttempt | QuarantineJob):
+            await self._leave(server, fault, decision)
+        match decision:
+            case Adopt():
+                return
+            case NextAttempt():
+                await self._prepare(server, fault, decision)
+            case QuarantineJob():
+                raise PromptQuarantined(
+                    f"{decision.why} {fault.what}",
+                    "Find out why; then `anime requeue` renders it again.",
+                ) from fault
+            case _:
+                raise fault
+
+    async def _leave(self, server: RunServer, fault: ComfyUIError, decision: Decision) -> None:
+        """Record what was decided, and what is known of the prompt at its server."""
+        is_away = isinstance(fault, ComfyUIUnreachable)
+        await leave_server(
+            self._job.database,
+            self._job.lease,
+            server.url,
+            why=f"{fault.what} {decision.why}",
+            avoids=isinstance(decision, Move),
+            was_killed=_point_of_death(fault) is not None,
+            ended_prompt=None if is_away else prompt_id_of(self._job.job_id, self._number),
         )
-        if remedy is Remedy.GIVE_UP:
-            raise fault
-        await self._prepare(remedy, server, fault)
 
-    async def _are_files_there(self) -> bool:
-        """Whether the server has made what it no longer knows of: it is taken in then."""
-        server = self._server
-        if server is None:
-            return False
-        return isinstance(await self._decide(server, PromptView.ABSENT), Adopt)
-
-    def _failure(self, trouble: Trouble, server: RunServer) -> RenderFailure:
-        others = self._preflight.able.keys() - {server.url}
-        return RenderFailure(
-            trouble,
-            lost=self._lost,
-            moves=len(self._avoided),
-            others=bool(others),
-            larger=bool(self._larger_than(server)),
-            was_freed=server.url in self._freed,
-        )
-
-    async def _prepare(self, remedy: Remedy, server: RunServer, fault: ComfyUIError) -> None:
-        job, self._bound_to, self._only = self._job, None, None
-        what_next = f"Attempt {self._number + 1} goes to {_WHERE[remedy]}."
-        if remedy is Remedy.FREED:
+    async def _prepare(self, server: RunServer, fault: ComfyUIError, decision: NextAttempt) -> None:
+        self._bound_to, self._only = None, None
+        if decision.server is NextServer.SAME:
             self._freed.add(server.url)
             self._only = frozenset({server.url})
             with suppress(ComfyUIError):  # the next check of its VRAM says what it needs
                 await server.comfy.free()
-        elif remedy in {Remedy.ELSEWHERE, Remedy.LARGER}:
-            if remedy is Remedy.LARGER:
-                self._only = frozenset(self._larger_than(server))
+        elif decision.server is NextServer.LARGER:
+            self._only = frozenset(self._larger_than(server))
+        if isinstance(decision, Move):
             self._avoided.append(server.url)
             server.note_check(None)
-        killed = await leave_server(
-            job.database,
-            job.lease,
-            server.url,
-            why=f"{fault.what} {what_next}",
-            avoids=remedy in {Remedy.ELSEWHERE, Remedy.LARGER},
-            was_killed=isinstance(fault, ComfyUIRefused | PromptLost) and fault.was_rendering,
-            ended_prompt=None
-            if isinstance(fault, ComfyUIUnreachable)
-            else prompt_id_of(job.job_id, self._number),
-        )
-        seen = RecoverableJob(JobStatus.PROCESSING, servers_killed=killed)
-        verdict = decide(seen, LeaseView.LIVE, RunView.UNDER_WAY, PromptView.KILLED)
-        if isinstance(verdict, QuarantineJob):
-            raise PromptQuarantined(
-                f"{verdict.why} {fault.what}",
-                "Find out why; then `anime requeue` renders it again.",
-            ) from fault
         self._number += 1
-        _log.warning("%s %s", fault.what, what_next)
-        await job.reporter.enter(Stage.SUBMITTING, f"{fault.what} {what_next}")
+        why = f"{fault.what} {decision.why}"
+        _log.warning("%s", why)
+        await self._job.reporter.enter(Stage.SUBMITTING, why)
 
     def _larger_than(self, server: RunServer) -> list[str]:
         """The servers that can run the job and have more memory."""
@@ -387,12 +386,9 @@ class _Attempts:
         return None if cost and cost.renders >= _MEASURED_RENDERS else await held_mb(server.comfy)
 
 
-_WHERE = {
-    Remedy.AGAIN: "whichever server is next",
-    Remedy.FREED: "the same server, which has let go of its models",
-    Remedy.LARGER: "a server with more memory",
-    Remedy.ELSEWHERE: "another server",
-}
+def _point_of_death(fault: ComfyUIError) -> RenderPoint | None:
+    """How far the prompt was when its server died; None if it did not, or did not render it."""
+    return fault.died_at if isinstance(fault, ComfyUIRefused | PromptLost) else None
 
 
 def _seconds_of(entry: HistoryEntry) -> float | None:

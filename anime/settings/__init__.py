@@ -29,8 +29,8 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
-from anime.core.failure_policy import SilentServerPolicy
 from anime.core.node_classes import NodeClassPolicy
+from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
@@ -140,6 +140,12 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         ge=1,
         description="How often a prompt is submitted in all when the server loses it or a person "
         "stops it there.",
+    )
+    max_server_deaths: int = Field(
+        default=3,
+        ge=1,
+        description="So often a server may die while it renders one prompt; then the prompt is "
+        "quarantined. Twice at one point of it suffices.",
     )
     min_free_disk_mb: int = Field(
         default=1024,

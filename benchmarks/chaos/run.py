@@ -73,6 +73,7 @@ async def chaos(
             "ANIME_REHEARSAL_FAULTS": FAULTS,
             "ANIME_REHEARSAL_LOG": str(folder / "prompts.jsonl"),
             "ANIME_MAX_ATTEMPTS": "10",
+            "ANIME_MAX_SERVER_DEATHS": "10",
         },
     )
     began = time.monotonic()
@@ -180,7 +181,7 @@ class _ChaosRun:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _release_quarantined(self) -> None:
-        """Requeue what two kills by chance have set aside, as a person does once all is calm."""
+        """Requeue what two kills at one point have set aside, as a person does once all is calm."""
         try:
             found = [job.error or "" for job in await stack_state.jobs(self.stack)]
         except AWAY:

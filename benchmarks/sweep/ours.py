@@ -17,7 +17,7 @@ from anime.assets.store import AssetStore
 from anime.db.session import Database
 from anime.errors import StackError
 from anime.settings import PROJECT_DIR
-from benchmarks.footprint import family_mb, resident_mb
+from benchmarks.footprint import family_sum, resident_mb
 
 _POLL_SECONDS = 0.1  # between two measurements of the memory
 _MAX_SECONDS = 900.0
@@ -62,7 +62,7 @@ async def _peak_mb(pid: int, ending: "asyncio.Task[tuple[bytes, bytes]]") -> flo
     """The most that the process and its readers held together, until it ends."""
     peak_mb = 0.0
     while not ending.done():
-        peak_mb = max(peak_mb, family_mb(pid, resident_mb))
+        peak_mb = max(peak_mb, family_sum(pid, resident_mb))
         await asyncio.wait([ending], timeout=_POLL_SECONDS)
     return peak_mb
 

@@ -19,7 +19,7 @@ from anime.schemas import GenerationRequest
 from flows.generate import generate
 from flows.monitor import monitor
 from tests.flows.conftest import RehearsalStudio
-from tests.flows.test_recovery import SLOW, RehearsalProcess, first_event, rehearsal
+from tests.flows.test_recovery import SLOW, RehearsalProcess, rehearsal
 from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["rehearsal"]
@@ -101,12 +101,9 @@ async def test_f06_a_prompt_of_which_servers_die_is_set_aside_until_a_person_rel
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
-    run = asyncio.create_task(generate(prompt="poison", job_id=job_id, **SLOW))
-    for attempt in (1, 2):
-        await until_at_work(studio, job_id, attempt)
-        await rehearsal.end(signal.SIGKILL)
-        await rehearsal.start()
-    with pytest.raises(PromptQuarantined, match="2 times a server died"):
+    run = await crashed_at(rehearsal, job_id, 8, 8)
+    await rehearsal.start()
+    with pytest.raises(PromptQuarantined, match="2 times a server died at about the same point"):
         await asyncio.wait_for(run, HUNG_SECONDS)
     job = await studio.newest_job()
     assert (job.status, job.error_kind) == (JobStatus.FAILED, FailureKind.QUARANTINED)
@@ -117,14 +114,28 @@ async def test_f06_a_prompt_of_which_servers_die_is_set_aside_until_a_person_rel
     assert (job.status, job.attempt) == (JobStatus.COMPLETED, 3)
 
 
-async def until_at_work(studio: RehearsalStudio, job_id: UUID, attempt: int) -> None:
-    """Return when the server has taken a step of that attempt."""
-    async with asyncio.timeout(HUNG_SECONDS):
-        while True:
-            event = await first_event(studio, job_id, 10)
-            if event.attempt == attempt:
-                return
-            await asyncio.sleep(0.1)  # each look gives the newest event at once
+async def test_a_prompt_that_was_merely_there_when_servers_were_killed_is_rendered(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    run = await crashed_at(rehearsal, job_id := uuid4(), 3, 15)
+    await rehearsal.start()
+    await asyncio.wait_for(run, HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.id, job.status, job.attempt) == (job_id, JobStatus.COMPLETED, 3)
+
+
+async def crashed_at(
+    rehearsal: RehearsalProcess, job_id: UUID, *steps: int
+) -> "asyncio.Task[list[str]]":
+    """The run of a job, once its server has died at each of these steps, one attempt each."""
+    await rehearsal.end(signal.SIGTERM)
+    run: asyncio.Task[list[str]] | None = None
+    for step in steps:
+        await rehearsal.start(f"crash-at-step={step}")
+        run = run or asyncio.create_task(generate(prompt="poison", job_id=job_id, **SLOW))
+        await rehearsal.until_dead()
+    assert run is not None
+    return run
 
 
 async def test_the_monitor_as_a_flow_says_what_it_did(

@@ -26,16 +26,19 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
+from sqlalchemy import text
 
 from anime.core.batches import BatchRequest, expand, possible_jobs_of
+from anime.core.batches import jobs_of as jobs_of_batch
 from anime.core.job_status import JobStatus
-from anime.db.repositories import JobRepository
+from anime.db.repositories import JobRepository, NewJob
 from anime.errors import BatchIncomplete
 from anime.rehearsal.config import RehearsalConfig
 from anime.runs.batch_children import cancel_children
 from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
+from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
@@ -165,6 +168,31 @@ async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
     name = Path(rows[0]["file or reason"]).name
     assert re.fullmatch(rf"\[{re.escape(name)}\]\(http://.+/files/.+/content.*\)", rows[0]["seen"])
     assert rows[0]["file or reason"] in {str(path) for path in studio.library_files()}
+
+
+async def test_generations_that_went_on_without_their_batch_are_in_the_table_of_the_next_run(
+    studio: RehearsalStudio,
+) -> None:
+    asked = parameters(prompts=["left", "right"])
+    new = {
+        job_id: NewJob.of(job_id, child.request, uuid4())
+        for job_id, child in jobs_of_batch(BatchRequest.model_validate(asked), {}).items()
+    }
+    async with studio.database.session_scope() as session:
+        await JobRepository(session).create_all(new)
+        await session.execute(text("UPDATE anime_api.production_jobs SET batch_run_id = NULL"))
+    [first, second] = [
+        await generate(job_id=job_id, **job.request.model_dump(exclude_unset=True))
+        for job_id, job in new.items()
+    ]
+    assert await paths_of(**asked) == [*first, *second]
+    assert await prompts_rendered(studio) == 2, "nothing is rendered anew"
+    rows = json.loads((await artifacts_of((await newest_batch_run()).id))["table"])
+    assert [(row["prompt"], row["status"]) for row in rows] == [
+        ("left", "completed"),
+        ("right", "completed"),
+    ]
+    assert [row["file or reason"] for row in rows] == [*first, *second]
 
 
 async def test_run_again_it_renders_only_what_is_missing(studio: RehearsalStudio) -> None:

@@ -219,7 +219,7 @@ async def test_a_run_shows_a_bar_the_pictures_and_a_table(studio: RehearsalStudi
         ({"inputs": {"frames": 3}}, InvalidRequest, "frames"),
     ],
 )
-async def test_what_cannot_be_rendered_fails_at_once_and_says_why(
+async def test_f13_what_cannot_be_rendered_fails_at_once_and_says_why(
     studio: RehearsalStudio, parameters: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
@@ -242,7 +242,7 @@ async def test_a_lost_library_stops_the_job_before_the_gpu_works(
         assert (await http.get("/history")).json() == {}
 
 
-async def test_a_comfyui_that_stays_away_is_said_to_be_unreachable(
+async def test_f01_a_comfyui_that_stays_away_is_said_to_be_unreachable(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANIME_COMFYUI_URL", "http://127.0.0.1:9")

@@ -39,19 +39,25 @@ class RehearsalProcess:
         self._arguments = ["--port", str(port), "--data-dir", str(data_dir)]
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it answers."""
+    async def start(self, *faults: str) -> None:
+        """Start it with these faults, and wait until it answers."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "anime.cli.app", "rehearsal"),
             *self._arguments,
             *("--step-seconds", STEP_SECONDS),
+            *(f"--fault={fault}" for fault in faults),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
         async with asyncio.timeout(HUNG_SECONDS), httpx.AsyncClient(base_url=self.url) as http:
             while not await _answers(http):
                 await asyncio.sleep(0.05)
+
+    async def until_dead(self) -> None:
+        """Return when it has crashed."""
+        if self._process is not None:
+            await asyncio.wait_for(self._process.wait(), HUNG_SECONDS)
 
     async def end(self, number: signal.Signals) -> None:
         """Send it a signal and wait until it is gone."""
@@ -119,7 +125,7 @@ async def watched_row(studio: RehearsalStudio) -> AsyncIterator[list[JobSnapshot
         await asyncio.wait([watching])
 
 
-async def test_a_killed_and_restarted_server_leaves_one_set_of_files(
+async def test_f02_f07_a_killed_and_restarted_server_leaves_one_set_of_files(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
@@ -166,7 +172,7 @@ async def test_a_cancelled_job_stops_in_comfyui_too(
     assert queue == {"queue_running": [], "queue_pending": []}
 
 
-async def test_a_second_run_of_a_live_job_stands_back(
+async def test_f11_a_second_run_of_a_live_job_stands_back(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()

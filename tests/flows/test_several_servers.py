@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from anime.comfyui.address import canonical_url
 from anime.core.job_status import FailureKind, JobStatus
+from anime.core.server_health import ServerHealth
 from anime.core.timeline import TimelineKind
 from anime.db.repositories import (
     JobRepository,
@@ -290,7 +291,7 @@ async def test_f81_a_silent_server_keeps_its_prompt_for_as_long_as_the_setting_s
     await cancel(studio, job_id, run)
 
 
-async def test_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
+async def test_f20_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
     studio: RehearsalStudio, start: Start
 ) -> None:
     without_memory = Faults(out_of_memory_at=frozenset({"KSampler"}))
@@ -305,6 +306,27 @@ async def test_out_of_memory_is_tried_once_more_and_then_at_a_server_with_more(
     assert (job.status, job.attempt) == (JobStatus.COMPLETED, 3)
     assert await server_of(studio, servers) == "large"
     assert len(await servers.history("small")) == 2
+
+
+async def test_f21_a_gpu_fault_latches_its_server_and_the_job_is_rendered_at_another_one(
+    studio: RehearsalStudio, start: Start
+) -> None:
+    servers = await start(broken={"faults": Faults(gpu_fault_after=0)}, sound={})
+    async with studio.database.session_scope() as session:  # the broken one is the first choice
+        model = "rehearsal-sd15.safetensors"
+        await ServerRepository(session).set_loaded_model(servers.urls["broken"], model)
+    for _ in range(2):
+        await generate(prompt="on", **SMALL)
+        assert await server_of(studio, servers) == "sound"
+    assert len(await servers.history("broken")) == 1, "it was given nothing more"
+    async with studio.database.session_scope() as session:
+        broken = await ServerRepository(session).get("broken")
+    assert broken.health is ServerHealth.LATCHED
+    assert "CUDA" in broken.health_reason
+    first = (await jobs_of(studio))[1]
+    assert (first.status, first.attempt) == (JobStatus.COMPLETED, 2)
+    [moved] = await timeline_of(studio, first.id, TimelineKind.DECISION)
+    assert "another server" in moved
 
 
 async def test_out_of_memory_everywhere_is_told_as_such(

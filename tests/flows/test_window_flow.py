@@ -11,7 +11,7 @@ import pytest
 from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
-from anime.core.dispatch import RenderEstimate
+from anime.core.assignment import RenderEstimate
 from anime.core.job_status import JobStatus
 from anime.core.servers import NewPause
 from anime.db.repositories import (

@@ -224,7 +224,7 @@ async def test_the_log_of_sockets_holds_no_token_and_calls_a_refusal_no_error(
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
-async def test_it_does_not_start_where_everybody_could_come_in(
+async def test_f71_it_does_not_start_where_everybody_could_come_in(
     api_settings: Settings, command: str
 ) -> None:
     env = environment(api_settings, ANIME_API_HOST="0.0.0.0", ANIME_API_PORTS="0")

@@ -22,7 +22,7 @@ async def test_nobody_there_is_an_error_that_names_the_address_and_the_setting()
     assert "ANIME_COMFYUI_URL" in caught.value.todo
 
 
-async def test_a_submit_that_times_out_after_it_was_taken_can_be_found() -> None:
+async def test_f10_a_submit_that_times_out_after_it_was_taken_can_be_found() -> None:
     host, prompt_id = Host(), uuid4()
     async with host.up(Peer()) as peer, ComfyUIClient(host.url, timeout_seconds=0.3) as client:
         peer.answers_submit = False

@@ -75,7 +75,7 @@ def entry_of(events: Followed) -> HistoryEntry:
     return last.entry
 
 
-async def test_a_prompt_that_ended_before_we_connected_is_found_in_the_history(
+async def test_f23_a_prompt_that_ended_before_we_connected_is_found_in_the_history(
     client: ComfyUIClient, peer: Peer, prompt_id: UUID
 ) -> None:
     peer.finish(prompt_id)
@@ -347,7 +347,7 @@ async def test_a_websocket_lost_between_two_steps_makes_no_stall(
     ],
     ids=["counts no steps", "has counted them all", "comes after one that counted"],
 )
-async def test_a_node_that_counts_no_steps_may_say_nothing_for_long(
+async def test_f27_a_node_that_counts_no_steps_may_say_nothing_for_long(
     client: ComfyUIClient,
     peer: Peer,
     prompt_id: UUID,

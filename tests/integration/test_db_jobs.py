@@ -138,7 +138,7 @@ async def test_the_run_in_prefect_is_remembered(database: Database) -> None:
         assert (await jobs.get(job_id)).flow_run_id == run
 
 
-async def test_what_postgresql_cannot_hold_is_refused_in_a_sentence(database: Database) -> None:
+async def test_f16_what_postgresql_cannot_hold_is_refused_in_a_sentence(database: Database) -> None:
     request = REQUEST.model_copy(update={"inputs": {"nested": {"text": "a\x00b"}}})
     with pytest.raises(InvalidRequest, match="none that the database test_"):
         async with database.session_scope() as session:

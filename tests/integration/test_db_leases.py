@@ -111,7 +111,7 @@ async def test_a_lapsed_lease_that_nobody_took_can_be_renewed(
 
 
 @pytest.mark.parametrize("write", ["renew", "begin_attempt", "complete", "fail", "cancelled"])
-async def test_no_write_of_the_run_that_lost_the_job_changes_it(
+async def test_f61_no_write_of_the_run_that_lost_the_job_changes_it(
     database: Database, job_id: UUID, write: str
 ) -> None:
     lost = await take(database, job_id)

@@ -79,16 +79,24 @@ async def test_the_newest_revision_can_be_taken_back_and_comes_again(database_ur
         "INSERT INTO anime_api.anime_files (filename, file_type, file_path, file_size, metadata)"
         """ VALUES ('a.png', 'image', '/a.png', 9, '{"model": "SDXL/ink.safetensors"}')""",
     )
+    for steps in (0, 20, 4):
+        await execute(
+            database_url,
+            "INSERT INTO anime_api.render_costs (workflow, model, size, steps, server, renders,"
+            f" mean_seconds) VALUES ('w', 'm', '64x64x1', {steps}, 'http://a', 1, {steps}.5)",
+        )
     terms = "SELECT file_id, terms::text FROM anime_api.searchable_files"
     searchable = await execute(database_url, terms)
     address = parse_address(database_url)
-    await asyncio.to_thread(_run, address, command.downgrade, "-1")
+    await asyncio.to_thread(_run, address, command.downgrade, "0015")
     current, head = await revision(database_url)
     assert current != head
     assert len(await execute(database_url, terms)) == len(searchable) == 1
     await upgrade(database_url)
     assert await check(database_url) == []
     assert await execute(database_url, terms) == searchable
+    costs = await execute(database_url, "SELECT steps, mean_seconds FROM anime_api.render_costs")
+    assert costs == [(0, 4.5)], "the newest is kept, as one of no known number of steps"
 
 
 async def test_tables_of_others_are_left_alone(database_url: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.render_kind import RenderKind
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -19,6 +20,7 @@ from anime.core.servers import (
 from anime.db.repositories import (
     JobRepository,
     PauseRepository,
+    RenderCostRepository,
     SentPromptRepository,
     ServerRepository,
 )
@@ -303,3 +305,16 @@ async def test_old_settled_prompts_are_removed(database: Database) -> None:
         assert await prompts.prune(older_than_seconds=3600) == 0
         assert await prompts.prune(older_than_seconds=-1) == 1
         assert len(await prompts.unsettled_at(A)) == 1
+
+
+async def test_what_renders_cost_is_learned_for_each_number_of_steps(database: Database) -> None:
+    few = RenderKind("txt2img", "anima", "64x64x1", steps=4)
+    many = RenderKind("txt2img", "anima", "64x64x1", steps=40)
+    async with database.session_scope() as session:
+        costs = RenderCostRepository(session)
+        for kind, seconds, peak_mb in ((few, 2.0, 6000), (many, 18.0, 6500), (few, 2.0, 6000)):
+            await costs.learn(kind, A, seconds=seconds, had_model=True, peak_vram_mb=peak_mb)
+        found = {kind.steps: (await costs.of(kind))[A] for kind in (few, many)}
+        assert [found[each].mean_seconds for each in (4, 40)] == [2.0, 18.0]
+        assert [found[each].peak_vram_mb for each in (4, 40)] == [6500, 6500]
+        assert await costs.of(RenderKind("txt2img", "anima", "1024x1024x1", steps=4)) == {}

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event, text
 
-from anime.core.dispatch import RenderEstimate
+from anime.core.assignment import RenderEstimate
 from anime.core.server_health import ServerHealth
 from anime.core.servers import EVERYTHING, project_scope, server_scope
 from anime.db.repositories import (

@@ -376,7 +376,7 @@ async def test_a_limit_is_how_many_new_files_one_sweep_takes(stage: Stage) -> No
     assert counts(await stage.sweep()) == {"organised": 3}
 
 
-async def test_while_one_sweeps_another_ends_at_once(stage: Stage) -> None:
+async def test_f62_while_one_sweeps_another_ends_at_once(stage: Stage) -> None:
     stage.put("a.png", picture(1))
     async with advisory_lock(stage.database.address, SWEEP) as turn:
         assert turn is not None

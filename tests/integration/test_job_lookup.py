@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from anime.core.dispatch import RenderEstimate
+from anime.core.assignment import RenderEstimate
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository, ServerRepository, SlotRepository, SlotRequest
 from anime.db.session import Database

@@ -8,9 +8,15 @@ from pydantic import SecretStr
 
 from anime.errors import ConfigurationError
 from anime.settings import load_settings
-from blocks import AssetLibrary, ComfyUIServer, ProgressRedis, StudioDatabase
+from blocks import (
+    AssetLibrary,
+    ComfyUIServer,
+    ProgressRedis,
+    RegisteredComfyUI,
+    StudioDatabase,
+)
 
-BLOCKS = [AssetLibrary, ComfyUIServer, ProgressRedis, StudioDatabase]
+BLOCKS = [AssetLibrary, ComfyUIServer, ProgressRedis, RegisteredComfyUI, StudioDatabase]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -83,7 +83,7 @@ async def test_fact_02_submit_posts_once_and_leaves_looking_to_the_caller() -> N
     assert script.asked == ["POST prompt"]
 
 
-async def test_fact_03_a_partial_rejection_is_a_rejection_and_its_rest_is_taken_back() -> None:
+async def test_f12_fact_03_a_partial_rejection_is_a_rejection_and_its_rest_is_taken_back() -> None:
     queue = {"queue_running": [OTHERS], "queue_pending": [OURS]}
     script = Script(prompt=[sample("partly_rejected")], queue=[queue, EMPTY_QUEUE], history=[{}])
     with pytest.raises(PromptRejected) as caught:

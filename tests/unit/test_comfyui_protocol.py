@@ -162,7 +162,7 @@ def test_a_history_entry_has_files_graph_and_times() -> None:
     )
 
 
-def test_outputs_of_every_shape_are_read_and_the_rest_passed_over() -> None:
+def test_f25_outputs_of_every_shape_are_read_and_the_rest_passed_over() -> None:
     entry = protocol.decode_history(sample("history_odd_outputs"), PROMPT_ID)
     assert entry is not None
     found = [(file.filename, file.key, file.animated, file.type) for file in entry.outputs]

@@ -8,7 +8,7 @@ def test_a_sighting_is_the_state() -> None:
         assert ACCEPTED.saw(sighting, at=0).state == sighting
 
 
-def test_one_look_never_proves_a_loss() -> None:
+def test_f03_one_look_never_proves_a_loss() -> None:
     assert ACCEPTED.saw(Absent(), at=1_000).state == Unknown()
 
 

@@ -122,7 +122,7 @@ def test_a_picture_is_saved_as_soon_as_it_can_be() -> None:
     assert execution_order(graph, ["2", "4"], ()) == ["1", "2", "3", "4"]
 
 
-def test_what_is_remembered_does_not_run_again_but_its_output_is_shown() -> None:
+def test_f15_what_is_remembered_does_not_run_again_but_its_output_is_shown() -> None:
     assert execution_order(CHAIN, ["9"], tuple(CHAIN)) == ["9"]
     assert execution_order(CHAIN, ["9"], ("4", "6", "7", "5")) == ["3", "8", "9"]
 

@@ -68,7 +68,7 @@ def test_bad_input_is_refused_with_a_reason(fields: dict[str, object], words: st
     assert words in fault_of(**fields)
 
 
-def test_the_longest_prompt_and_the_largest_seed_are_taken() -> None:
+def test_f16_the_longest_prompt_and_the_largest_seed_are_taken() -> None:
     request = GenerationRequest(prompt="猫" * MAX_PROMPT_CHARS, seed=MAX_SEED)
     again = GenerationRequest.model_validate_json(request.model_dump_json())
     assert again == request

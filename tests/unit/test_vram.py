@@ -25,7 +25,7 @@ def test_a_workflow_fits_into_what_is_free() -> None:
     assert "nvml" in verdict.reason
 
 
-def test_what_comfyui_holds_counts_as_available() -> None:
+def test_f22_what_comfyui_holds_counts_as_available() -> None:
     assert assess(8000, nvml(free_mb=1000, held_mb=7000)).fits
 
 

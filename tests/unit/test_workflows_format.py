@@ -80,7 +80,7 @@ def test_json_that_holds_no_graph_is_refused(text: str) -> None:
     assert "mine.json" in fault_of(text)
 
 
-def test_a_graph_saved_from_the_editor_is_told_how_to_be_exported() -> None:
+def test_f14_a_graph_saved_from_the_editor_is_told_how_to_be_exported() -> None:
     fault = fault_of({"nodes": [], "links": [], "version": 0.4})
     assert "editor" in fault
     assert "Save (API Format)" in fault

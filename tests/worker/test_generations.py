@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,10 +13,14 @@ import httpx
 import psutil
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from anime.core.job_status import Stage
+from anime.jobs.background import monitor_of
+from anime.jobs.service import connect_job_service
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
+from anime.settings import Settings, load_settings
 from tests.stack.conftest import StackUnderTest, new_stack
 from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
@@ -87,6 +91,30 @@ async def test_f60_a_run_deleted_in_prefect_while_it_renders_costs_no_render(
         timeline = (await api.get(f"/api/anime/jobs/{job['id']}/timeline")).json()["entries"]
     decided = [each["message"] for each in timeline if each["kind"] == "decision"]
     assert decided == ["Its run is gone from Prefect: a new run goes on with it."]
+
+
+async def test_f60_runs_that_are_lost_before_they_begin_are_made_anew_once_by_several_monitors(
+    stack: StackUnderTest,
+) -> None:
+    async with stack.prefect() as prefect:
+        await _pause_pool(prefect, is_paused=True)
+        jobs = [await _ordered(stack, f"lost and found {number}", steps=1) for number in range(4)]
+        lost = {job_id: await _run_of(stack, job_id) for job_id in jobs}
+        for run_id in lost.values():
+            (await prefect.delete(f"/flow_runs/{run_id}")).raise_for_status()
+        async with AsyncExitStack() as others:  # the API has a monitor, too
+            services = [
+                await others.enter_async_context(connect_job_service(_settings_of(stack)))
+                for _ in range(2)
+            ]
+            await asyncio.gather(*(monitor_of(each).step() for each in services))
+        new = {job_id: await _run_of(stack, job_id, other_than=lost[job_id]) for job_id in jobs}
+        key = {"flow_runs": {"idempotency_key": {"any_": [f"{job_id}:2" for job_id in jobs]}}}
+        made = (await prefect.post("/flow_runs/filter", json=key)).raise_for_status().json()
+        assert {run["id"] for run in made} == set(new.values())
+        await _pause_pool(prefect, is_paused=False)
+    for job_id in jobs:
+        await _assert_completed_by_one_prompt(stack, job_id)
 
 
 async def test_f60_a_job_goes_on_when_a_worker_dies_that_nobody_can_see_to_be_dead(
@@ -183,6 +211,31 @@ async def test_a_part_that_is_killed_under_a_batch_costs_no_render(
     done = await batch
     assert done.returncode == 0, done.stderr
     assert len(await _rendered(stack, told)) == 14
+
+
+async def _pause_pool(prefect: httpx.AsyncClient, *, is_paused: bool) -> None:
+    answer = await prefect.patch("/work_pools/anime", json={"is_paused": is_paused})
+    answer.raise_for_status()
+
+
+def _settings_of(stack: StackUnderTest) -> Settings:
+    known = stack.record.settings
+    return load_settings(
+        database_url=SecretStr(known["database_url"]),
+        redis_url=SecretStr(known["redis_url"]),
+        prefect_api_url=known["prefect_api_url"],
+        prefect_api_auth_string=SecretStr(known["prefect_api_auth_string"]),
+    )
+
+
+async def _run_of(stack: StackUnderTest, job_id: str, *, other_than: str | None = None) -> str:
+    """The id of the job's run in Prefect, once it has one."""
+    async with asyncio.timeout(HUNG_SECONDS), stack.api() as api:
+        while True:
+            run_id = (await api.get(f"/api/anime/jobs/{job_id}")).json()["flow_run_id"]
+            if run_id not in {None, other_than}:
+                return str(run_id)
+            await asyncio.sleep(0.1)
 
 
 async def _worker_with_room_for_all(site: Site) -> WorkerProcess:

@@ -210,18 +210,18 @@ class JobRepository(JobRows):
 
     async def left_server(
         self, lease: Lease, server: str, *, avoids: bool, was_killed: bool
-    ) -> int:
-        """How many servers have died while they rendered the job.
+    ) -> None:
+        """Record that an attempt at the job has failed at that server.
 
-        `avoids`: this one is left out for the job from now on; `was_killed`: it has died of it.
-        Raises as `renew` does.
+        `avoids`: this one is left out for the job from now on; `was_killed`: it died while it
+        rendered it. Raises as `renew` does.
         """
         changes: dict[str, Any] = {  # values of any column
             "servers_killed": ProductionJob.servers_killed + int(was_killed)
         }
         if avoids:
             changes["avoided_servers"] = func.array_append(ProductionJob.avoided_servers, server)
-        return (await self._while_processing(lease, **changes)).servers_killed
+        await self._while_processing(lease, **changes)
 
     async def complete(self, lease: Lease, *, output_path: str) -> JobSnapshot:
         """The job, completed, even when a cancellation came too late to stop it.

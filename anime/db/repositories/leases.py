@@ -27,7 +27,8 @@ class Lease:
 
     `prompt_id` and `comfyui_url` say what the current attempt was sent as, and where; both
     are None while nothing was sent. Attempts up to `attempts_before` do not count any more;
-    `avoided_servers` have failed it, in this order.
+    `avoided_servers` have failed it, in this order; so many times one has died while it
+    rendered it.
     """
 
     job_id: UUID
@@ -38,6 +39,7 @@ class Lease:
     comfyui_url: str | None = None
     attempts_before: int = 0
     avoided_servers: tuple[str, ...] = ()
+    servers_killed: int = 0
 
 
 def lease_of(job: ProductionJob, owner: UUID) -> Lease:
@@ -51,6 +53,7 @@ def lease_of(job: ProductionJob, owner: UUID) -> Lease:
         comfyui_url=job.comfyui_url,
         attempts_before=job.attempts_before,
         avoided_servers=tuple(job.avoided_servers),
+        servers_killed=job.servers_killed,
     )
 
 

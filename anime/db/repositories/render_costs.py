@@ -1,10 +1,12 @@
-"""What renders have cost, by workflow, model and size, at each server."""
+"""What renders have cost, by workflow, model, size and steps, at each server."""
+
+from collections import defaultdict
 
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.dispatch import LearnedCost, learned
+from anime.core.assignment import LearnedCost, cost_of_steps, learned
 from anime.core.render_kind import RenderKind
 from anime.db.repositories.leases import NOW
 from anime.db.server_models import RenderCost
@@ -17,9 +19,12 @@ class RenderCostRepository:
         self._session = session
 
     async def of(self, kind: RenderKind) -> dict[str, LearnedCost]:
-        """What such renders have cost, by server; empty if there was none."""
+        """What such renders cost, by server; empty if there was none, with whatever steps."""
         rows = await self._session.scalars(select(RenderCost).where(_is(kind)))
-        return {row.server: _cost(row) for row in rows}
+        known: defaultdict[str, dict[int, LearnedCost]] = defaultdict(dict)
+        for row in rows:
+            known[row.server][row.steps] = _cost(row)
+        return {server: cost_of_steps(kind.steps, costs) for server, costs in known.items()}
 
     async def learn(
         self,
@@ -32,7 +37,9 @@ class RenderCostRepository:
     ) -> None:
         """Take one more render into account. Two at once count as one: a mean bears that."""
         known = await self._session.get(
-            RenderCost, (kind.workflow, kind.model, kind.size, server), populate_existing=True
+            RenderCost,
+            (kind.workflow, kind.model, kind.size, kind.steps, server),
+            populate_existing=True,
         )
         cost = learned(
             _cost(known) if known else None,
@@ -48,7 +55,12 @@ class RenderCostRepository:
             "updated_at": NOW,
         }
         row = insert(RenderCost).values(
-            workflow=kind.workflow, model=kind.model, size=kind.size, server=server, **values
+            workflow=kind.workflow,
+            model=kind.model,
+            size=kind.size,
+            steps=kind.steps,
+            server=server,
+            **values,
         )
         await self._session.execute(
             row.on_conflict_do_update(
@@ -58,6 +70,7 @@ class RenderCostRepository:
 
 
 def _is(kind: RenderKind) -> ColumnElement[bool]:
+    """Guard: of that kind, but for the steps."""
     return and_(
         RenderCost.workflow == kind.workflow,
         RenderCost.model == kind.model,

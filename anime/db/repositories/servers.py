@@ -157,6 +157,14 @@ class ServerRepository:
         unknown = _looked_at(ServerHealth.UNKNOWN, "resumed by a person")
         return await self._change(url, {"is_drained": False, **unknown})
 
+    async def label(self, url: str, labels: Collection[str]) -> ServerRecord:
+        """The server, with these labels instead of those that it had.
+
+        Raises:
+            NotFound: it is not known.
+        """
+        return await self._change(url, {"labels": sorted(set(labels))})
+
     async def set_health(
         self,
         url: str,

@@ -2,7 +2,7 @@
 
 The line is common to all servers, and each request in it says which of them can run it. Who frees
 a slot gives it to the next in line within the same transaction, and notifies it: see
-`anime.core.dispatch` for who gets which.
+`anime.core.assignment` for who gets which.
 """
 
 from collections import defaultdict
@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from anime.core.dispatch import (
+from anime.core.assignment import (
     Assignment,
     RenderEstimate,
     ServerLoad,

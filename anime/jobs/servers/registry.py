@@ -87,6 +87,12 @@ class ServerRegistry:
             servers = ServerRepository(session)
             return await servers.resume((await servers.get(_key(named))).url)
 
+    async def label(self, named: str, labels: Sequence[str]) -> ServerRecord:
+        """The server, with these labels instead of those that it had. Raises NotFound."""
+        async with self._database.session_scope() as session:
+            servers = ServerRepository(session)
+            return await servers.label((await servers.get(_key(named))).url, labels)
+
     async def remove(self, named: str) -> None:
         """Forget the server. Raises NotFound; InvalidRequest if the settings name it."""
         async with self._database.session_scope() as session:

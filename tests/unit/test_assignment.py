@@ -7,18 +7,21 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from anime.core.dispatch import (
+from anime.core.assignment import (
     Assignment,
     LearnedCost,
     RenderEstimate,
     ServerLoad,
     WaitingRender,
     assign,
+    cost_of_steps,
     estimate_of,
     finish_times,
     is_pinned_to,
     learned,
 )
+from anime.core.graphs import Node
+from anime.core.render_kind import render_kind
 
 A, B, C = "http://gpu-a:8188", "http://gpu-b:8188", "http://gpu-c:8188"
 SECOND = RenderEstimate(seconds=1.0, load_seconds=4.0)
@@ -181,3 +184,24 @@ def test_a_mean_follows_new_renders_and_a_load_is_what_a_cold_one_took_longer() 
     assert cost.load_seconds == pytest.approx(6.0, abs=0.2)
     assert cost.peak_vram_mb == 7000
     assert learned(cost, seconds=2.0, had_model=True, peak_vram_mb=6000).peak_vram_mb == 7000
+
+
+def test_renders_of_four_and_of_forty_steps_do_not_share_what_they_cost() -> None:
+    known = {4: LearnedCost(3, 2.0, 5.0, 6000), 40: LearnedCost(3, 18.0, None, 6500)}
+    assert cost_of_steps(4, known) == LearnedCost(3, 2.0, 5.0, 6500)
+    assert cost_of_steps(40, known) == LearnedCost(3, 18.0, 5.0, 6500)
+    assert cost_of_steps(30, known).mean_seconds == 13.5
+    assert cost_of_steps(0, known) == cost_of_steps(4, known)
+
+
+def test_renders_whose_steps_were_not_told_apart_count_only_where_there_are_no_others() -> None:
+    old = LearnedCost(50, 7.0)
+    assert cost_of_steps(20, {0: old}) == old
+    assert cost_of_steps(20, {0: old, 10: LearnedCost(1, 3.0)}).mean_seconds == 6.0
+
+
+def test_the_kind_of_a_render_counts_the_steps_of_all_samplers() -> None:
+    sampler: Node = {"class_type": "KSampler", "inputs": {"steps": 20}}
+    second: Node = {"class_type": "KSampler", "inputs": {"steps": 8}}
+    assert render_kind("w", {"1": sampler, "2": second}).steps == 28
+    assert render_kind("w", {"1": {"class_type": "SaveImage", "inputs": {}}}).steps == 0

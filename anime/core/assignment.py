@@ -151,6 +151,26 @@ def learned(
     return replace(cost, load_seconds=load, peak_vram_mb=peak)
 
 
+def cost_of_steps(steps: int, known: Mapping[int, LearnedCost]) -> LearnedCost:
+    """What a render of so many steps costs, by those of as many or of the nearest number.
+
+    0 are renders whose steps were not told apart: they count where there is nothing else. All need
+    the same memory, and take as long to load.
+
+    >>> cost_of_steps(40, {20: LearnedCost(3, 10.0), 0: LearnedCost(9, 2.0)}).mean_seconds
+    20.0
+    """
+    nearest = min(known, key=lambda each: (each == 0, abs(each - steps)))
+    cost, peaks = known[nearest], [each.peak_vram_mb for each in known.values()]
+    loads = [each.load_seconds for each in known.values() if each.load_seconds is not None]
+    return replace(
+        cost,
+        mean_seconds=cost.mean_seconds * (steps / nearest if steps and nearest else 1.0),
+        load_seconds=_mean(loads) if cost.load_seconds is None else cost.load_seconds,
+        peak_vram_mb=max((each for each in peaks if each), default=None),
+    )
+
+
 def _placed(
     line: Sequence[WaitingRender], loads: dict[str, ServerLoad]
 ) -> Iterator[tuple[WaitingRender, ServerLoad]]:
