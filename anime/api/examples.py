@@ -35,7 +35,8 @@ from anime.core.servers import (
     ServerList,
     ServerRecord,
 )
-from anime.core.shots import ImportedShots, ShotImport, ShotRecord
+from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
@@ -314,11 +315,27 @@ SHOT = ShotRecord(
     status="animation",
     id=UUID("0a6f1c0e-7f4c-4d0b-9a55-0f6a54b2b0c1"),
     project_id=PROJECT.id,
-    takes=2,
+    state=ShotState.RENDERING,
+    takes=1,
+    rejected=1,
     under_way=1,
     failed=0,
     created_at=SUBMITTED_AT,
     updated_at=SUBMITTED_AT,
+)
+TAKE = TakeRecord(
+    verdict=Verdict.REJECTED,
+    is_picked=False,
+    reason="hands",
+    note="",
+    shot=SHOT.code,
+    number=1,
+    file_id=FILE.id,
+    job_id=JOB.id,
+    path=FILE.file_path,
+    seed=SEED,
+    reviewed_by="ann",
+    reviewed_at=SUBMITTED_AT,
 )
 SHOT_LIST = "Cut,Episode,Prompt\nsc2_c010,1,Mei on a roof\n"
 IMPORTED_SHOTS = ImportedShots(
@@ -346,6 +363,9 @@ BODIES: tuple[BaseModel, ...] = (
     NewPause(project=PROJECT.slug, reason="It waits for the colours."),
     ShotImport(project=PROJECT.name, table=SHOT_LIST),
     ShotRender(project=PROJECT.slug, codes=[SHOT.code], takes=2),
+    NewReview(
+        project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
+    ),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -387,6 +407,8 @@ ANSWERS: tuple[BaseModel, ...] = (
     SHOT,
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
+    TAKE,
+    TakeList(items=[TAKE]),
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),

@@ -1,23 +1,31 @@
-"""Shots of a project: imported as lists, listed in order, rendered as batches."""
+"""Shots of a project: imported as lists, listed in order, rendered as batches, reviewed."""
 
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Path, Query, status
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
-from anime.core.shots import ImportedShots, ShotImport, ShotRecord
+from anime.core.shots import ImportedShots, ShotCode, ShotImport, ShotRecord
+from anime.core.takes import NewReview, TakeList, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
-from anime.jobs.shots import ShotBatch, ShotRender, import_shots, render_shots
+from anime.jobs.shots import (
+    ShotBatch,
+    ShotRender,
+    import_shots,
+    render_shots,
+    review_take,
+    takes_of,
+)
 from anime.schemas import GivenName
 
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:shots")
-router = APIRouter(prefix="/shots", tags=["shots"], route_class=JsonRoute)
+router = APIRouter(tags=["shots"], route_class=JsonRoute)
 
 
 class ShotListParameters(ShotQuery, Paging):
@@ -26,7 +34,16 @@ class ShotListParameters(ShotQuery, Paging):
     project: GivenName = Field(description="Id, slug or name of the project.")
 
 
-@router.get("", responses=problems(404))
+class TakeListParameters(BaseModel):
+    """Whose takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: GivenName = Field(description="Id, slug or name of the project.")
+    shot: ShotCode = Field(description="The shot's code.")
+
+
+@router.get("/shots", responses=problems(404))
 async def shots(
     parameters: Annotated[ShotListParameters, Query()], state: StateDependency
 ) -> Page[ShotRecord]:
@@ -39,14 +56,14 @@ async def shots(
     return Page(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{shot_id}", responses=problems(404))
+@router.get("/shots/{shot_id}", responses=problems(404))
 async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -> ShotRecord:
     """One shot."""
     async with state.database.session_scope() as session:
         return await ShotRepository(session).get(shot_id)
 
 
-@router.post("/import")
+@router.post("/shots/import")
 async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShots:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
     return await import_shots(
@@ -54,10 +71,25 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
     )
 
 
-@router.post("/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))
+@router.post("/shots/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))
 async def render(
     asked: ShotRender, state: StateDependency, idempotency_key: IdempotencyKey = None
 ) -> ShotBatch:
     """Render what is missing of the shots' takes, and what was changed since."""
     key = uuid5(_KEYS, idempotency_key) if idempotency_key else uuid4()
     return await render_shots(state.jobs, asked, key=str(key))
+
+
+@router.get("/takes", responses=problems(404))
+async def takes(
+    parameters: Annotated[TakeListParameters, Query()], state: StateDependency
+) -> TakeList:
+    """The takes of a shot, by number."""
+    codes = [parameters.shot]
+    return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
+
+
+@router.post("/reviews", responses=problems(404))
+async def review(said: NewReview, state: StateDependency) -> TakeRecord:
+    """Approve, reject or pick a take, leave a note, or undo the last of these."""
+    return await review_take(state.database, said)

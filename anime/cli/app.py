@@ -25,6 +25,7 @@ from anime.cli import (
     sheet,
     shots,
     sweep,
+    takes,
     up,
     verify,
     worker,
@@ -53,6 +54,8 @@ app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
 app.add_typer(shots.shots)
+app.command()(takes.takes)
+app.command()(takes.review)
 app.add_typer(servers.servers)
 app.command()(pause.pause)
 app.command()(pause.resume)

@@ -10,7 +10,7 @@ import typer
 from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
 from anime.core.labels import shorten
-from anime.core.shots import ImportedShots, ShotRecord
+from anime.core.shots import ImportedShots, ShotRecord, ShotState
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ Project = Annotated[str, typer.Option(help="Name or slug of the project.")]
 Episode = Annotated[str | None, typer.Option(help="Only those of this episode.")]
 Scene = Annotated[str | None, typer.Option(help="Only those of this scene.")]
 Status = Annotated[str | None, typer.Option(help="Only those of which the studio says this.")]
+State = Annotated[
+    list[ShotState] | None, typer.Option(help="Only those that are so far. May be repeated.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -65,16 +68,17 @@ def list_all(
     episode: Episode = None,
     scene: Scene = None,
     status: Status = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """List the shots in order, with how far their takes are."""
     query = _query("list", episode=episode, scene=scene, status=status)
-    found = asyncio.run(_all(project, query))
+    found = [shot for shot in asyncio.run(_all(project, query)) if not state or shot.state in state]
     if json:
         print_json(as_json(found))
         return
     print_table(
-        ("shot", "episode", "scene", "takes", "under way", "failed", "status", "description"),
+        ("shot", "episode", "scene", "state", "takes", "under way", "failed", "description"),
         [_row(shot) for shot in found],
     )
 
@@ -114,7 +118,10 @@ def render(
     episode: Episode = None,
     scene: Scene = None,
     status: Status = None,
-    takes: Annotated[int, typer.Option(min=1, max=100, help="Of each shot.")] = 1,
+    state: State = None,
+    takes: Annotated[
+        int, typer.Option(min=1, max=100, help="Of each shot; rejected ones do not count.")
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Render what is missing of the takes, and what was changed since; print the batch's run."""
@@ -128,6 +135,7 @@ def render(
         episode=episode,
         scene=scene,
         status=status,
+        states=state or [],
         takes=takes,
     )
     batch = asyncio.run(_render(asked))
@@ -209,9 +217,9 @@ def _row(shot: ShotRecord) -> tuple[str, ...]:
         shot.code,
         shot.episode or "",
         shot.scene or "",
+        str(shot.state),
         str(shot.takes),
         str(shot.under_way or ""),
         str(shot.failed or ""),
-        shot.status or "",
         shorten(shot.description or shot.prompt or ""),
     )

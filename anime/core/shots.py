@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -100,12 +101,24 @@ class ShotFields(BaseModel):
         )
 
 
+class ShotState(StrEnum):
+    """How far a shot is."""
+
+    MISSING = "missing"  # it has no take that is not rejected, and none is under way
+    RENDERING = "rendering"
+    TO_REVIEW = "to review"  # it has takes, none of which is picked
+    APPROVED = "approved"  # one is picked, made from what the shot says now
+    STALE = "stale"  # one is picked, made from something else
+
+
 class ShotRecord(ShotFields):
     """A shot as its row says, with how far its takes are."""
 
     id: UUID
     project_id: UUID
+    state: ShotState
     takes: int = Field(description="Jobs for it that have ended with a file.")
+    rejected: int = Field(description="Those of them whose files are all rejected.")
     under_way: int = Field(description="Jobs for it that wait or render.")
     failed: int = Field(description="Jobs for it that have failed.")
     created_at: AwareDatetime

@@ -1,16 +1,27 @@
-"""The table of shots, beside those of anime/db/models.py."""
+"""The tables of shots, takes and reviews, beside those of anime/db/models.py."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from anime.db.models import UnsignedBigInteger
+from anime.core.takes import ReviewAction, Verdict
+from anime.db.models import UnsignedBigInteger, words
 from anime.db.server_models import Base
 
-__all__ = ["Base", "Shot"]
+__all__ = ["Base", "Review", "Shot", "Take"]
 
 
 class Shot(Base):
@@ -48,5 +59,51 @@ class Shot(Base):
     seed: Mapped[int | None] = mapped_column(UnsignedBigInteger)
     notes: Mapped[str] = mapped_column(server_default="")
     status: Mapped[str | None]
+    takes_given: Mapped[int] = mapped_column(server_default=text("0"))  # numbers, so far
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Take(Base):
+    """A file of a shot, by its number, and what reviews have left it as."""
+
+    __tablename__ = "takes"
+    __table_args__ = (
+        Index("takes_shot_id_key", "shot_id", unique=True, postgresql_where=text("is_picked")),
+        CheckConstraint("number >= 1", name="number"),
+    )
+
+    shot_id: Mapped[UUID] = mapped_column(ForeignKey("shots.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    file_id: Mapped[int] = mapped_column(unique=True)
+    job_id: Mapped[UUID]
+    verdict: Mapped[Verdict | None] = mapped_column(words(Verdict, "verdict"))
+    is_picked: Mapped[bool] = mapped_column(server_default=text("false"))
+    reason: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(server_default="")
+    reviewed_by: Mapped[str | None]
+    reviewed_at: Mapped[datetime | None]
+
+
+class Review(Base):
+    """What somebody has said of a take. Rows stay; an undone one says so.
+
+    `changes` has the states before it of the takes that it changed, by number.
+    """
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        ForeignKeyConstraint(["shot_id", "number"], ["takes.shot_id", "takes.number"]),
+        Index("reviews_shot_id_number_idx", "shot_id", "number", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    shot_id: Mapped[UUID]
+    number: Mapped[int]
+    action: Mapped[ReviewAction] = mapped_column(words(ReviewAction, "action"))
+    reason: Mapped[str | None]
+    note: Mapped[str | None]
+    reviewed_by: Mapped[str]
+    reviewed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    changes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    is_undone: Mapped[bool] = mapped_column(server_default=text("false"))

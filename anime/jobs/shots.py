@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from anime.core.batches import BatchRequest, kind_of
 from anime.core.shot_list import MAX_SHOTS, read_shot_list
-from anime.core.shots import ImportedShots, ShotCode, ShotRecord, code_key
-from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
+from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
+from anime.core.takes import NewReview, TakeRecord, requests_of
+from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
 from anime.jobs.service import JobService
@@ -27,8 +28,12 @@ class ShotRender(ShotQuery):
     codes: list[ShotCode] = Field(
         default_factory=list, max_length=MAX_SHOTS, description="Only these; else all that fit."
     )
+    states: list[ShotState] = Field(
+        default_factory=list, max_length=len(ShotState), description="Only those so far; else all."
+    )
     takes: Annotated[int, Field(ge=1, le=MAX_TAKES)] = Field(
-        default=1, description="Of each shot, those that are there already included."
+        default=1,
+        description="Of each shot, those included that are there already and are not rejected.",
     )
 
 
@@ -100,23 +105,52 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
         PrefectUnavailable: nobody would run it; nothing is begun.
     """
     slug, shots = await _find(service.database, asked.project, asked, asked.codes)
-    requests = {shot.code: shot.request(slug) for shot in shots}
-    filled = {code: request for code, request in requests.items() if request is not None}
+    wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
+    # A rejected take stays what it was made from: it counts, so that another one is rendered.
+    takes = {shot.code: requests_of(shot, slug, asked.takes + shot.rejected) for shot in wanted}
+    filled = {code: requests for code, requests in takes.items() if requests}
     if not filled:
         raise InvalidRequest(
-            f"None of {len(shots)} shots of {slug} has a prompt.",
-            "Import a list with a column `prompt`.",
+            f"None of {len(wanted)} shots of {slug} has a prompt.",
+            "Import a list with a column `prompt`, or ask for other shots.",
         )
-    await _check(service, filled)
+    await _check(service, {code: requests[0] for code, requests in filled.items()})
     batch = BatchRequest(
         name=f"shots of {slug}",
-        requests=[request for request in filled.values() for _ in range(asked.takes)],
+        requests=[request for requests in filled.values() for request in requests],
     )
     return ShotBatch(
         flow_run_id=await service.submit_batch(batch, key=key),
         shots=len(filled),
-        without_prompt=[code for code, request in requests.items() if request is None],
+        without_prompt=[code for code, requests in takes.items() if not requests],
     )
+
+
+async def takes_of(
+    database: Database, project: str, query: ShotQuery, codes: Sequence[str] = ()
+) -> list[TakeRecord]:
+    """The takes of the shots, by shot and number; files that have no number yet are given theirs.
+
+    Raises as `all_shots`.
+    """
+    _, shots = await _find(database, project, query, codes)
+    async with database.session_scope() as session:
+        takes = TakeRepository(session)
+        if shots:
+            await takes.number(shots[0].project_id, [shot.code for shot in shots])
+        return await takes.of_shots([shot.id for shot in shots])
+
+
+async def review_take(database: Database, said: NewReview) -> TakeRecord:
+    """The take as the review leaves it.
+
+    Raises:
+        NotFound: there is no such project, shot or take.
+        InvalidRequest: there is nothing to undo.
+    """
+    async with database.session_scope() as session:
+        project = await ProjectRepository(session).get(said.project)
+        return await TakeRepository(session).review(project.id, said)
 
 
 async def _find(

@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.core.shot_list import FIELDS, ShotList
 from anime.core.shots import ShotCode, ShotFields, ShotRecord, code_key, natural_key, sort_key
+from anime.core.takes import state_of
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.bulk import is_among
+from anime.db.repositories.takes import TakeRepository
 from anime.db.shot_models import Shot
 from anime.errors import InvalidRequest, NotFound
-from anime.schemas import GivenName
+from anime.schemas import GenerationRequest, GivenName
 
 _KEYS = ("project_id", "code_key", "sort_key")
 _COLUMNS = ", ".join(f'"{name}"' for name in (*_KEYS, *FIELDS))
@@ -142,20 +144,30 @@ class ShotRepository:
         return tuple_(Shot.sort_key, Shot.code_key) > tuple_(*last)
 
     async def _records(self, rows: Collection[Shot]) -> list[ShotRecord]:
+        """The shots of one project, with how far each is."""
+        if not rows:
+            return []
+        takes, ids = TakeRepository(self._session), [row.id for row in rows]
+        picked, rejected = await takes.picked(ids), await takes.rejected_jobs(ids)
+        counts = await self._job_counts(rows)
+        return [
+            _record(row, counts[row.code], picked.get(row.id), rejected.get(row.id, 0))
+            for row in rows
+        ]
+
+    async def _job_counts(self, rows: Collection[Shot]) -> Mapping[str, Counter[JobStatus]]:
         counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
-        if rows:
-            project_id = next(iter(rows)).project_id
-            found = await self._session.execute(
-                select(ProductionJob.shot, ProductionJob.status, func.count())
-                .where(
-                    ProductionJob.project_id == project_id,
-                    is_among(ProductionJob.shot, [row.code for row in rows]),
-                )
-                .group_by(ProductionJob.shot, ProductionJob.status)
+        found = await self._session.execute(
+            select(ProductionJob.shot, ProductionJob.status, func.count())
+            .where(
+                ProductionJob.project_id == next(iter(rows)).project_id,
+                is_among(ProductionJob.shot, [row.code for row in rows]),
             )
-            for shot, status, count in found:
-                counts[shot or ""][status] = count
-        return [_record(row, counts[row.code]) for row in rows]
+            .group_by(ProductionJob.shot, ProductionJob.status)
+        )
+        for shot, status, count in found:
+            counts[shot or ""][status] = count
+        return counts
 
 
 def _conditions(query: ShotQuery) -> list[ColumnElement[bool]]:
@@ -184,13 +196,20 @@ def _fields(row: Shot) -> ShotFields:
     return ShotFields.model_construct(**{name: getattr(row, name) for name in FIELDS})
 
 
-def _record(row: Shot, counts: Mapping[JobStatus, int]) -> ShotRecord:
+def _record(
+    row: Shot, counts: Mapping[JobStatus, int], picked: GenerationRequest | None, rejected: int
+) -> ShotRecord:
+    shot = _fields(row)
+    takes = counts.get(JobStatus.COMPLETED, 0)
+    under_way = sum(count for status, count in counts.items() if not status.is_final)
     return ShotRecord.model_construct(
         **{name: getattr(row, name) for name in FIELDS},
         id=row.id,
         project_id=row.project_id,
-        takes=counts.get(JobStatus.COMPLETED, 0),
-        under_way=sum(count for status, count in counts.items() if not status.is_final),
+        state=state_of(shot, picked, usable=takes - rejected, under_way=under_way),
+        takes=takes,
+        rejected=rejected,
+        under_way=under_way,
         failed=counts.get(JobStatus.FAILED, 0),
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -1,0 +1,97 @@
+"""`anime takes` and `anime review`: the takes of shots, and what people say of them."""
+
+import asyncio
+import getpass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anime.cli.request_parsing import parse_options
+from anime.cli.shots import Json, Project
+from anime.cli.terminal import as_json, print_json, print_table
+from anime.core.takes import NewReview, ReviewAction, TakeRecord
+
+if TYPE_CHECKING:
+    from anime.db.session import Database
+
+
+def takes(
+    project: Project,
+    code: Annotated[
+        list[str] | None, typer.Argument(help="Codes of shots; those of all if none.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the takes of shots, with what was said of them."""
+    found = asyncio.run(_takes(project, code or []))
+    if json:
+        print_json(as_json(found))
+    else:
+        print_table(
+            ("shot", "take", "verdict", "reason", "by", "note", "path"),
+            [_row(take) for take in found],
+        )
+
+
+def review(
+    action: Annotated[ReviewAction, typer.Argument(help="What to say of the take.")],
+    code: Annotated[str, typer.Argument(help="The shot's code.")],
+    take: Annotated[int, typer.Argument(min=1, help="The take's number.")],
+    project: Project,
+    reason: Annotated[str | None, typer.Option(help="Why it is rejected.")] = None,
+    note: Annotated[str | None, typer.Option(help="Anything else.")] = None,
+    json: Json = False,
+) -> None:
+    """Approve, reject or pick a take, leave a note, or undo the last of these."""
+    said = parse_options(
+        NewReview,
+        "review",
+        project=project,
+        shot=code,
+        take=take,
+        action=action,
+        reason=reason,
+        note=note,
+        by=getpass.getuser(),
+    )
+    found = asyncio.run(_review(said))
+    if json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_table(("shot", "take", "verdict", "reason", "by", "note", "path"), [_row(found)])
+
+
+async def _takes(project: str, codes: list[str]) -> list[TakeRecord]:
+    from anime.db.repositories import ShotQuery
+    from anime.jobs.shots import takes_of
+
+    async with _database() as database:
+        return await takes_of(database, project, ShotQuery(), codes)
+
+
+async def _review(said: NewReview) -> TakeRecord:
+    from anime.jobs.shots import review_take
+
+    async with _database() as database:
+        return await review_take(database, said)
+
+
+def _database() -> "Database":
+    from anime.db.session import Database
+    from anime.settings import load_settings
+    from anime.settings.addresses import database_address
+
+    return Database(database_address(load_settings()))
+
+
+def _row(take: TakeRecord) -> tuple[str, ...]:
+    verdict = "picked" if take.is_picked else str(take.verdict or "")
+    return (
+        take.shot,
+        str(take.number),
+        verdict,
+        take.reason,
+        take.reviewed_by or "",
+        take.note,
+        take.path or "",
+    )

@@ -1,0 +1,145 @@
+"""Takes of a shot, what people say of them, and the state of the shot that follows."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from anime.core.catalogue import Description
+from anime.core.ids import MAX_SEED
+from anime.core.shots import ShotCode, ShotFields, ShotState
+from anime.schemas import GenerationRequest, GivenName, Name
+
+# What makes no picture stale: names, who waits for it, where and when it renders; and the seed, as
+# each take of a shot has another one.
+_UNSEEN = {
+    *("project", "character", "shot", "seed"),
+    *("priority", "webhook_url", "server", "required_vram_mb"),
+}
+
+
+class Verdict(StrEnum):
+    """What the last review of a take has said."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class ReviewAction(StrEnum):
+    """What a review does to a take."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    PICK = "pick"  # approves it, too; another take of the shot is no longer picked
+    NOTE = "note"
+    UNDO = "undo"  # of the last review of the take that is not undone
+
+
+class TakeState(BaseModel):
+    """What reviews have left a take as."""
+
+    verdict: Verdict | None = None
+    is_picked: bool = False
+    reason: str = Field(default="", description="Why it is rejected.")
+    note: str = ""
+
+    def after(self, review: "NewReview") -> Self:
+        """The take after a review that is no undo."""
+        changes: dict[str, Any] = {}
+        match review.action:
+            case ReviewAction.APPROVE:
+                changes = {"verdict": Verdict.APPROVED, "reason": ""}
+            case ReviewAction.PICK:
+                changes = {"verdict": Verdict.APPROVED, "is_picked": True, "reason": ""}
+            case ReviewAction.REJECT:
+                changes = {
+                    "verdict": Verdict.REJECTED,
+                    "is_picked": False,
+                    "reason": review.reason or "",
+                }
+        if review.note is not None:
+            changes["note"] = review.note
+        return self.model_copy(update=changes)
+
+
+class TakeRecord(TakeState):
+    """A take of a shot: a file, with a number that no other take of the shot is ever given."""
+
+    shot: str = Field(description="The shot's code.")
+    number: int = Field(description="From 1, in the order in which the files were made.")
+    file_id: int
+    job_id: UUID
+    path: str | None
+    seed: int | None
+    reviewed_by: str | None
+    reviewed_at: AwareDatetime | None
+
+
+class TakeList(BaseModel):
+    """The takes of a shot."""
+
+    items: list[TakeRecord]
+
+
+class NewReview(BaseModel):
+    """What somebody says of a take."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: GivenName = Field(description="Id, slug or name of the project.")
+    shot: ShotCode = Field(description="The shot's code.")
+    take: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(description="The take's number.")
+    action: ReviewAction = Field(description="approve, reject, pick, note or undo.")
+    reason: GivenName | None = Field(default=None, description="Why it is rejected.")
+    note: Description | None = None
+    by: Name = Field(default="api", description="Who says it.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.reason is not None and self.action is not ReviewAction.REJECT:
+            raise ValueError("has a reason, which only a rejection has; say it in the note")
+        if self.action is ReviewAction.NOTE and self.note is None:
+            raise ValueError("has no note")
+        return self
+
+
+def state_of(
+    shot: ShotFields, picked: GenerationRequest | None, *, usable: int, under_way: int
+) -> ShotState:
+    """How far a shot is.
+
+    Args:
+        shot: What it says now.
+        picked: What its picked take was made from; None if none is picked.
+        usable: Takes that are not rejected.
+        under_way: Jobs for it that wait or render.
+    """
+    if picked is not None:
+        return ShotState.APPROVED if is_current(shot, picked) else ShotState.STALE
+    if under_way:
+        return ShotState.RENDERING
+    return ShotState.TO_REVIEW if usable else ShotState.MISSING
+
+
+def is_current(shot: ShotFields, made_from: GenerationRequest) -> bool:
+    """Whether a take was made from what the shot says now.
+
+    A shot that has no prompt now cannot be rendered again: its takes stay as they are.
+    """
+    now = shot.request(made_from.project or "")
+    return now is None or now.model_dump(exclude=_UNSEEN) == made_from.model_dump(exclude=_UNSEEN)
+
+
+def requests_of(shot: ShotFields, project: str, takes: int) -> list[GenerationRequest]:
+    """What renders so many takes of the shot; none without a prompt.
+
+    The first one has the shot's seed, each further one the next; without one, any has its own.
+    """
+    request = shot.request(project)
+    if request is None:
+        return []
+    if request.seed is None:
+        return [request] * takes
+    first = request.seed
+    return [request.model_copy(update={"seed": (first + n) % (MAX_SEED + 1)}) for n in range(takes)]

@@ -1,0 +1,229 @@
+"""Takes of shots, and their reviews."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import false, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.paths import FileState
+from anime.core.shots import code_key
+from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
+from anime.db.models import AnimeFile, ProductionJob
+from anime.db.repositories.bulk import is_among
+from anime.db.repositories.leases import NOW
+from anime.db.shot_models import Review, Shot, Take
+from anime.errors import InvalidRequest, NotFound
+from anime.schemas import GenerationRequest
+
+_STATE = ("verdict", "is_picked", "reason", "note")
+_REJECTED = "rejected"  # the state of a file's row that retention archives
+
+
+class TakeRepository:
+    """The takes in one transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def number(self, project_id: UUID, codes: Sequence[str] | None = None) -> None:
+        """Give numbers to the files of the project's shots that have none, in order.
+
+        The shots' rows are locked, so that no number is given twice.
+        """
+        files = (
+            select(Shot.id, AnimeFile.id, AnimeFile.job_id)
+            .join(
+                ProductionJob,
+                (ProductionJob.project_id == Shot.project_id) & (ProductionJob.shot == Shot.code),
+            )
+            .join(AnimeFile, AnimeFile.job_id == ProductionJob.id)
+            .where(Shot.project_id == project_id)
+            .where(~select(Take.file_id).where(Take.file_id == AnimeFile.id).exists())
+            .order_by(AnimeFile.id)
+        )
+        if codes is not None:
+            files = files.where(is_among(Shot.code_key, [code_key(code) for code in codes]))
+        shots = {row[0] for row in await self._session.execute(files)}
+        if not shots:
+            return
+        locked = select(Shot.id, Shot.takes_given).where(is_among(Shot.id, shots)).with_for_update()
+        given = {row[0]: row[1] for row in await self._session.execute(locked.order_by(Shot.id))}
+        rows = []
+        for shot_id, file_id, job_id in await self._session.execute(files):  # as they are now
+            if shot_id in given:
+                given[shot_id] += 1
+                rows.append(
+                    {
+                        "shot_id": shot_id,
+                        "number": given[shot_id],
+                        "file_id": file_id,
+                        "job_id": job_id,
+                    }
+                )
+        if rows:
+            await self._session.execute(insert(Take), rows)
+            await self._session.execute(
+                update(Shot), [{"id": each, "takes_given": count} for each, count in given.items()]
+            )
+
+    async def of_shots(self, shot_ids: Sequence[UUID]) -> list[TakeRecord]:
+        """The takes of the shots, by shot and number."""
+        rows = await self._session.execute(
+            select(Take, Shot.code, AnimeFile.file_path, ProductionJob.seed)
+            .join(Shot, Shot.id == Take.shot_id)
+            .outerjoin(AnimeFile, AnimeFile.id == Take.file_id)
+            .outerjoin(ProductionJob, ProductionJob.id == Take.job_id)
+            .where(is_among(Take.shot_id, shot_ids))
+            .order_by(Shot.sort_key, Shot.code_key, Take.number)
+        )
+        return [_record(*row) for row in rows]
+
+    async def review(self, project_id: UUID, said: NewReview) -> TakeRecord:
+        """The take as the review leaves it.
+
+        Raises:
+            NotFound: the project has no such shot, or the shot no such take.
+            InvalidRequest: there is nothing to undo.
+        """
+        await self.number(project_id, [said.shot])
+        shot_id = await self._lock(project_id, said.shot)
+        take = await self._session.get(Take, (shot_id, said.take), populate_existing=True)
+        if take is None:
+            raise NotFound(
+                f"Shot {said.shot} has no take {said.take}.", "`anime takes` lists its takes."
+            )
+        if said.action is ReviewAction.UNDO:
+            before = await self._undo(take)
+        else:
+            before = await self._apply(take, said)
+        self._session.add(
+            Review(
+                shot_id=shot_id,
+                number=said.take,
+                action=said.action,
+                reason=said.reason,
+                note=said.note,
+                reviewed_by=said.by,
+                changes=before,
+                is_undone=said.action is ReviewAction.UNDO,
+            )
+        )
+        take.reviewed_by = said.by
+        take.reviewed_at = (await self._session.execute(select(NOW))).scalar_one()
+        await self._session.flush()
+        [found] = [each for each in await self.of_shots([shot_id]) if each.number == said.take]
+        return found
+
+    async def picked(self, shot_ids: Sequence[UUID]) -> dict[UUID, GenerationRequest]:
+        """What each shot's picked take was made from, if that still can be read."""
+        rows = await self._session.execute(
+            select(Take.shot_id, ProductionJob.params)
+            .join(ProductionJob, ProductionJob.id == Take.job_id)
+            .where(is_among(Take.shot_id, shot_ids), Take.is_picked)
+        )
+        found = {}
+        for shot_id, params in rows:
+            with suppress(ValidationError):  # written by a version that knew other fields
+                found[shot_id] = GenerationRequest.model_validate(params)
+        return found
+
+    async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
+        """How many jobs of each shot have files that are all rejected."""
+        jobs = (
+            select(Take.shot_id)
+            .where(is_among(Take.shot_id, shot_ids))
+            .group_by(Take.shot_id, Take.job_id)
+            .having(func.bool_and(func.coalesce(Take.verdict == Verdict.REJECTED, false())))
+            .subquery()
+        )
+        rows = await self._session.execute(
+            select(jobs.c.shot_id, func.count().label("jobs")).group_by(jobs.c.shot_id)
+        )
+        return {row.shot_id: row.jobs for row in rows}
+
+    async def _lock(self, project_id: UUID, code: str) -> UUID:
+        found = await self._session.scalar(
+            select(Shot.id)
+            .where(Shot.project_id == project_id, Shot.code_key == code_key(code))
+            .with_for_update()
+        )
+        if found is None:
+            raise NotFound(f"There is no shot {code[:64]!r}.", "`anime shots list` has the codes.")
+        return found
+
+    async def _apply(self, take: Take, said: NewReview) -> dict[str, Any]:
+        """Change the take, and the one that was picked until now; their states before it."""
+        before = {str(take.number): _state(take).model_dump(mode="json")}
+        if said.action is ReviewAction.PICK:
+            others = await self._session.scalars(
+                select(Take).where(
+                    Take.shot_id == take.shot_id, Take.is_picked, Take.number != take.number
+                )
+            )
+            for other in others.all():
+                before[str(other.number)] = _state(other).model_dump(mode="json")
+                await self._set(other, _state(other).model_copy(update={"is_picked": False}))
+        await self._set(take, _state(take).after(said))
+        return before
+
+    async def _undo(self, take: Take) -> dict[str, Any]:
+        last = await self._session.scalar(
+            select(Review)
+            .where(
+                Review.shot_id == take.shot_id,
+                Review.number == take.number,
+                Review.is_undone.is_(False),
+            )
+            .order_by(Review.id.desc())
+            .limit(1)
+        )
+        if last is None:
+            raise InvalidRequest(
+                f"Nothing was said of take {take.number} that could be undone.",
+                "`anime takes` shows what was said.",
+            )
+        last.is_undone = True
+        before = {}
+        states = {
+            int(number): TakeState.model_validate(each) for number, each in last.changes.items()
+        }
+        for number in sorted(states, key=lambda each: states[each].is_picked):
+            other = await self._session.get_one(Take, (take.shot_id, number))
+            before[str(number)] = _state(other).model_dump(mode="json")
+            await self._set(other, states[number])
+        return before
+
+    async def _set(self, take: Take, state: TakeState) -> None:
+        """Write the state; a rejected file's row says so, for retention."""
+        for name in _STATE:
+            setattr(take, name, getattr(state, name))
+        await self._session.flush()  # one take of a shot is picked at any time
+        is_rejected = state.verdict is Verdict.REJECTED
+        was, is_ = (FileState.PRESENT, _REJECTED) if is_rejected else (_REJECTED, FileState.PRESENT)
+        await self._session.execute(
+            update(AnimeFile)
+            .where(AnimeFile.id == take.file_id, AnimeFile.state == was)
+            .values(state=is_)
+        )
+
+
+def _state(take: Take) -> TakeState:
+    return TakeState.model_validate({name: getattr(take, name) for name in _STATE})
+
+
+def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRecord:
+    return TakeRecord(
+        **_state(take).model_dump(),
+        shot=code,
+        number=take.number,
+        file_id=take.file_id,
+        job_id=take.job_id,
+        path=path,
+        seed=seed,
+        reviewed_by=take.reviewed_by,
+        reviewed_at=take.reviewed_at,
+    )

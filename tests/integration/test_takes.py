@@ -1,0 +1,231 @@
+"""Takes and reviews on a real database, by function, command and HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from anime.core.batches import BatchRequest, expand
+from anime.core.shots import ShotState
+from anime.core.takes import NewReview, TakeRecord, Verdict
+from anime.db.repositories import JobRepository, ShotQuery
+from anime.db.session import Database
+from anime.errors import InvalidRequest, NotFound
+from anime.jobs.shots import (
+    ShotRender,
+    all_shots,
+    import_shots,
+    render_shots,
+    review_take,
+    takes_of,
+)
+from anime.schemas import GenerationRequest
+from tests.integration.api_client import problem_in
+from tests.integration.job_service import open_office
+from tests.integration.old_client import execute
+from tests.integration.prefect_peer import running_prefect_peer
+from tests.integration.test_cli_commands import Commands
+
+PROJECT = "Neon City"
+LIST = "code,prompt,seed\nsc1,a roof,7\nsc2,a door,\n"
+
+
+@pytest_asyncio.fixture
+async def project(database: Database) -> AsyncIterator[Database]:
+    """The database, with two shots."""
+    await import_shots(database, PROJECT, LIST)
+    yield database
+
+
+async def rendered(
+    database: Database, database_url: str, shot: str, prompt: str = "a roof", files: int = 1
+) -> UUID:
+    """A completed job for the shot, with its files."""
+    job_id = uuid4()
+    request = GenerationRequest(prompt=prompt, project=PROJECT, shot=shot)
+    async with database.session_scope() as session:
+        await JobRepository(session).create(job_id, request, workflow="txt2img", seed=7)
+    await execute(
+        database_url,
+        "UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now()"
+        f" WHERE id = '{job_id}'",
+    )
+    for number in range(files):
+        await execute(
+            database_url,
+            "INSERT INTO anime_api.anime_files (filename, file_path, file_size, job_id)"
+            f" VALUES ('{number}.png', '/library/{shot}/{job_id}/{number}.png', 1, '{job_id}')",
+        )
+    return job_id
+
+
+async def takes(database: Database, *codes: str) -> list[TakeRecord]:
+    return await takes_of(database, PROJECT, ShotQuery(), codes)
+
+
+async def states(database: Database) -> dict[str, ShotState]:
+    return {shot.code: shot.state for shot in await all_shots(database, PROJECT, ShotQuery())}
+
+
+async def said(database: Database, shot: str, take: int, action: str, **more: Any) -> TakeRecord:
+    fields = {"project": PROJECT, "shot": shot, "take": take, "action": action, "by": "ann"}
+    return await review_take(database, NewReview.model_validate({**fields, **more}))
+
+
+async def test_each_file_of_a_shot_has_a_number_that_is_never_given_twice(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    await rendered(project, database_url, "sc2")
+    first = await takes(project)
+    assert [(each.shot, each.number) for each in first] == [("sc1", 1), ("sc1", 2), ("sc2", 1)]
+    await execute(database_url, "DELETE FROM anime_api.takes WHERE number = 2")
+    await execute(database_url, "DELETE FROM anime_api.anime_files WHERE filename = '1.png'")
+    await rendered(project, database_url, "sc1")
+    assert [each.number for each in await takes(project, "sc1")] == [1, 3]
+
+
+async def test_two_who_look_at_once_see_the_same_numbers(
+    project: Database, database_url: str
+) -> None:
+    for _ in range(5):
+        await rendered(project, database_url, "sc1")
+    async with asyncio.TaskGroup() as group:
+        looks = [group.create_task(takes(project, "sc1")) for _ in range(4)]
+    assert [each.number for each in looks[0].result()] == [1, 2, 3, 4, 5]
+    assert all(each.result() == looks[0].result() for each in looks)
+
+
+async def test_a_shot_goes_from_missing_over_review_to_approved_and_stale(
+    project: Database, database_url: str
+) -> None:
+    assert (await states(project))["sc1"] is ShotState.MISSING
+    await rendered(project, database_url, "sc1")
+    assert (await states(project))["sc1"] is ShotState.TO_REVIEW
+    picked = await said(project, "sc1", 1, "pick")
+    assert (picked.verdict, picked.is_picked, picked.reviewed_by) == (
+        Verdict.APPROVED,
+        True,
+        "ann",
+    )
+    assert await states(project) == {"sc1": ShotState.APPROVED, "sc2": ShotState.MISSING}
+    await import_shots(project, PROJECT, "code,prompt\nsc1,a roof at dusk\n")
+    assert (await states(project))["sc1"] is ShotState.STALE
+    await import_shots(project, PROJECT, "code,prompt,notes\nsc1,a roof,as it was\n")
+    assert (await states(project))["sc1"] is ShotState.APPROVED
+
+
+async def test_one_take_of_a_shot_is_picked_and_undo_brings_the_former_back(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    await said(project, "SC1", 1, "pick")
+    await said(project, "sc1", 2, "pick")
+    assert [each.is_picked for each in await takes(project, "sc1")] == [False, True]
+    await said(project, "sc1", 2, "undo")
+    found = await takes(project, "sc1")
+    assert [(each.verdict, each.is_picked) for each in found] == [
+        (Verdict.APPROVED, True),
+        (None, False),
+    ]
+    history = await execute(
+        database_url, "SELECT action, is_undone FROM anime_api.reviews ORDER BY id"
+    )
+    assert [tuple(row) for row in history] == [("pick", False), ("pick", True), ("undo", True)]
+
+
+async def test_a_rejected_file_is_one_for_retention_until_that_is_undone(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1")
+    await said(project, "sc1", 1, "reject", reason="hands", note="the left one")
+    [take] = await takes(project, "sc1")
+    assert (take.verdict, take.reason, take.note) == (Verdict.REJECTED, "hands", "the left one")
+    state = "SELECT state FROM anime_api.anime_files"
+    assert [row[0] for row in await execute(database_url, state)] == ["rejected"]
+    assert (await states(project))["sc1"] is ShotState.MISSING
+    await said(project, "sc1", 1, "undo")
+    assert [row[0] for row in await execute(database_url, state)] == ["present"]
+    assert (await states(project))["sc1"] is ShotState.TO_REVIEW
+    with pytest.raises(InvalidRequest, match="undone"):
+        await said(project, "sc1", 1, "undo")
+
+
+async def test_two_who_review_one_take_at_once_are_both_in_its_history(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(said(project, "sc1", 1, "pick"))
+        group.create_task(said(project, "sc1", 2, "pick"))
+        group.create_task(said(project, "sc1", 1, "reject"))
+    found = await takes(project, "sc1")
+    assert sum(each.is_picked for each in found) <= 1
+    assert (found[1].verdict, len(await execute(database_url, "TABLE anime_api.reviews"))) == (
+        Verdict.APPROVED,
+        3,
+    )
+
+
+@pytest.mark.parametrize(("shot", "take"), [("sc9", 1), ("sc1", 1)])
+async def test_what_is_not_there_is_not_reviewed(project: Database, shot: str, take: int) -> None:
+    with pytest.raises(NotFound):
+        await said(project, shot, take, "pick")
+
+
+async def test_a_rejected_take_is_rendered_anew_with_another_seed(
+    project: Database, database_url: str, redis_url: str
+) -> None:
+    await rendered(project, database_url, "sc1")
+    await said(project, "sc1", 1, "reject")
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect) as office,
+    ):
+        missing = ShotRender(project=PROJECT, states=[ShotState.MISSING])
+        await render_shots(office.service, missing, key="again")
+        [run] = prefect.runs.values()
+    children = expand(BatchRequest.model_validate(run["parameters"]))
+    asked = [(child.request.shot, child.request.seed) for child in children]
+    assert asked == [("sc1", 7), ("sc1", 8), ("sc2", None)]
+
+
+async def test_by_command_takes_are_listed_and_reviewed(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1")
+    anime, of_project = Commands({"ANIME_DATABASE_URL": database_url}), ("--project", PROJECT)
+    done = await anime.call("review", "reject", "sc1", "1", *of_project, "--reason", "hands")
+    assert (done.code, "rejected" in done.out, "hands" in done.out) == (0, True, True)
+    [take] = json.loads((await anime.call("takes", "sc1", *of_project, "--json")).out)
+    assert (take["verdict"], take["number"]) == ("rejected", 1)
+    wrong = await anime.call("review", "pick", "sc1", "1", *of_project, "--reason", "x")
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "only a rejection has" in wrong.err
+    listed = await anime.call("shots", "list", *of_project, "--state", "missing", "--json")
+    assert [shot["code"] for shot in json.loads(listed.out)] == ["sc1", "sc2"]
+
+
+async def test_over_http_takes_are_listed_and_reviewed(
+    api: httpx.AsyncClient, database: Database, database_url: str
+) -> None:
+    listed = {"project": PROJECT, "table": LIST}
+    assert (await api.post("/api/anime/shots/import", json=listed)).json()["added"] == 2
+    await rendered(database, database_url, "sc2")
+    of_shot = {"project": "neon-city", "shot": "sc2"}
+    [take] = (await api.get("/api/anime/takes", params=of_shot)).json()["items"]
+    picked = await api.post(
+        "/api/anime/reviews", json={**of_shot, "take": take["number"], "action": "pick"}
+    )
+    assert picked.json()["is_picked"] is True
+    shots = (await api.get("/api/anime/shots", params={"project": PROJECT})).json()["items"]
+    assert [shot["state"] for shot in shots] == ["missing", "stale"]  # of another prompt
+    assert (await api.get(f"/api/anime/shots/{shots[0]['id']}")).json() == shots[0]
+    nobody = {**of_shot, "take": 9, "action": "pick"}
+    assert problem_in(await api.post("/api/anime/reviews", json=nobody), 404)
+    assert problem_in(await api.get(f"/api/anime/shots/{uuid4()}"), 404)
