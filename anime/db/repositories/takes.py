@@ -6,14 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import false, func, insert, select, update
+from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.paths import FileState
 from anime.core.shots import code_key
 from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
 from anime.db.models import AnimeFile, ProductionJob
-from anime.db.repositories.bulk import is_among
+from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.leases import NOW
 from anime.db.shot_models import Review, Shot, Take
 from anime.errors import InvalidRequest, NotFound
@@ -65,7 +65,7 @@ class TakeRepository:
                     }
                 )
         if rows:
-            await self._session.execute(insert(Take), rows)
+            await insert_missing(self._session, Take, rows, returning="number")
             await self._session.execute(
                 update(Shot), [{"id": each, "takes_given": count} for each, count in given.items()]
             )
