@@ -11,6 +11,9 @@ from math import inf
 from types import UnionType
 from uuid import UUID
 
+from pydantic import ValidationError
+
+from anime.core.batches import BatchRequest
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import (
     DISPATCH_SECONDS,
@@ -53,6 +56,7 @@ MAX_CANCELS = 5  # jobs whose prompts one step stops: each may take seconds
 RUNS_PER_COUNT = 2_000
 MAX_GAP_SECONDS = 90.0  # longer than a minute, in which the flow takes a step
 _WAITING = RunState("SCHEDULED", "")
+_OWN_ENDS = ("COMPLETED", "FAILED")  # of a run that has shown what it did
 _TAKEN = (RunView.CLAIMED, RunView.UNDER_WAY)  # by a worker
 
 _log = logging.getLogger(__name__)
@@ -252,6 +256,7 @@ class Monitor:
         chosen = self._first(going_on, Requeue | Resume, MAX_DISPATCHES)
         if chosen:
             await self._replace_runs([each for each in chosen if each.job.run_id is not None])
+            done.dispatched += await self._restart_batches(chosen)
             done.dispatched += await self._dispatch([each.job.job_id for each in chosen])
 
     def _first(
@@ -298,6 +303,34 @@ class Monitor:
             await self._dispatcher.api.crash_run(run_id, "It showed no life; another run goes on.")
         except PrefectUnavailable as fault:
             _log.warning("Run %s still counts as under way: %s", run_id, fault)
+
+    async def _restart_batches(self, lost: Sequence[_Decided]) -> int:
+        """How many jobs go on in a new run of their batch, which shows all of it in the end.
+
+        Those of a batch that Prefect no longer knows, or whose run came to its own end, are left to
+        runs of their own.
+        """
+        children: dict[UUID, list[UUID]] = {}
+        for each in lost:
+            has_died = each.run is not None and each.run.type not in _OWN_ENDS
+            if each.job.batch_run_id is not None and has_died:
+                children.setdefault(each.job.batch_run_id, []).append(each.job.job_id)
+        joined = 0
+        for run_id, job_ids in children.items():
+            if (new_id := await self._restart_batch(run_id)) is not None:
+                async with self._database.session_scope() as session:
+                    joined += len(await DispatchRepository(session).join_batch(job_ids, new_id))
+        return joined
+
+    async def _restart_batch(self, run_id: UUID) -> UUID | None:
+        """The run that follows that one, which Prefect makes once; None if it cannot."""
+        try:
+            parameters = await self._dispatcher.api.run_parameters(run_id)
+            batch = BatchRequest.model_validate(parameters)
+            return await self._dispatcher.dispatch_batch(batch, key=f"{run_id}:next")
+        except (PrefectUnavailable, ValidationError) as fault:
+            _log.warning("The jobs of batch %s go on by themselves: %s", run_id, reason_of(fault))
+            return None
 
     async def _dispatch(self, job_ids: Sequence[UUID]) -> int:
         """How many of the jobs have a new run now."""

@@ -129,6 +129,11 @@ class PrefectApi:
         found = await self._request("GET", f"/flow_runs/{run_id}", not_found=f"has no run {run_id}")
         return _state_of(found)
 
+    async def run_parameters(self, run_id: UUID) -> dict[str, JsonValue]:
+        """What the run was started with, which stays readable when it has ended."""
+        found = await self._request("GET", f"/flow_runs/{run_id}", not_found=f"has no run {run_id}")
+        return dict(found.get("parameters") or {})
+
     async def run_states(self, run_ids: Sequence[UUID]) -> dict[UUID, RunState]:
         """The states of those of the runs that are there; at most 200 runs at a time."""
         body: dict[str, JsonValue] = {"flow_runs": _filter(run_ids), "limit": RUNS_PER_REQUEST}

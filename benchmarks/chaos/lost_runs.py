@@ -1,10 +1,11 @@
-"""python -m benchmarks.chaos.lost_runs: Prefect's database is dropped, and workers die in turn.
+"""python -m benchmarks.chaos.lost_runs: runs are lost with workers, hosts and Prefect's database.
 
 With a real Prefect throughout, which is too slow for the test suite; that has the same with a
 stand-in. Exit 1 if anything is stuck, lost or rendered twice.
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ import typer
 from sqlalchemy import make_url
 
 from anime.cli.terminal import print_error
+from anime.core.batches import BatchRequest, jobs_of
 from anime.errors import AnimeError
 from benchmarks.chaos import stack_state
 from benchmarks.chaos.invariants import Outcome
@@ -25,6 +27,7 @@ from tests.support.waiting import HUNG_SECONDS
 
 WAITING_JOBS = 50
 DEAD_WORKERS = 3
+BATCH_JOBS = 12
 STEP_SECONDS = 0.1
 LONG_STEPS = 900  # a render longer than three workers live
 POLL_SECONDS = 0.5
@@ -42,6 +45,10 @@ async def measure(folder: Path) -> list[str]:
         await _kill_workers(stack, accepted[0])
         await _until_ended(stack, 1)
         typer.echo(f"{time.monotonic() - began:.0f} s: rendered after {DEAD_WORKERS} dead workers")
+        began = time.monotonic()
+        accepted += await _lose_the_host_of_a_batch(stack)
+        await _until_ended(stack, len(accepted))
+        typer.echo(f"{time.monotonic() - began:.0f} s: a batch has ended whose host was lost")
         began = time.monotonic()
         await stack.anime("pause")
         accepted += [await _submit(stack, number, steps=2) for number in range(1, WAITING_JOBS + 1)]
@@ -68,6 +75,26 @@ async def _submit(stack: RunningStack, number: int, *, steps: int) -> UUID:
     async with httpx.AsyncClient(timeout=HUNG_SECONDS, trust_env=False) as http:
         url = f"{stack.record.parts['api'].url}/api/anime/generate"
         return UUID((await http.post(url, json=body)).raise_for_status().json()["job_id"])
+
+
+async def _lose_the_host_of_a_batch(stack: RunningStack) -> list[UUID]:
+    """The jobs of a batch, whose worker is killed as if nobody could ever hand its run back."""
+    asked = {
+        "name": "storm",
+        "prompts": [f"wave {number}" for number in range(BATCH_JOBS)],
+        "common": {"width": 64, "height": 64, "steps": 10},
+    }
+    file = stack.folder / "batch.json"
+    file.write_text(json.dumps(asked))
+    before = await stack_state.ended_jobs(stack)
+    done = await stack.anime("batch", "--no-wait", "--json", str(file))
+    run_id = json.loads(done.stdout)["flow_run_id"]
+    await _until_ended(stack, before + BATCH_JOBS // 4)
+    psutil.Process(stack.record.parts["worker"].pid).kill()
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
+    async with stack.prefect() as prefect:
+        (await prefect.post(f"/flow_runs/{run_id}/set_state", json=crashed)).raise_for_status()
+    return list(jobs_of(BatchRequest.model_validate(asked), {}))
 
 
 async def _kill_workers(stack: RunningStack, job_id: UUID) -> None:

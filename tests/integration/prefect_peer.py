@@ -169,7 +169,9 @@ class PrefectPeer:
     def _told(self, run_id: str) -> dict[str, Any]:
         kind = self._type_of(run_id)
         state = {"type": kind, "name": kind.title(), "message": self.run_message}
-        return {"id": run_id, "state_type": kind, "state": state}
+        run = next((each for each in self.runs.values() if each["id"] == run_id), {})
+        parameters = run.get("parameters", {})
+        return {"id": run_id, "state_type": kind, "state": state, "parameters": parameters}
 
     async def work_pool(self, request: Request) -> JSONResponse:
         if request.path_params["name"] != self.pool:

@@ -9,6 +9,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import event, func, select, text
 
+from anime.core.batches import BatchRequest, jobs_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import MAX_RUNS_LOST
 from anime.core.timeline import TimelineKind
@@ -150,6 +151,32 @@ async def test_f60_the_children_of_a_dead_batch_go_on_by_themselves(
     prefect.states[str(batch)] = "CRASHED"
     assert await office.monitor() == MonitorCounts(dispatched=2)
     assert set(prefect.runs) == {"the batch", *(f"{child}:2" for child in children[1:])}
+
+
+async def test_f60_a_batch_whose_run_has_died_goes_on_in_a_new_run_of_it(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    asked = BatchRequest(name="storm", prompts=["rain", "wind", "snow"])
+    batch, children = uuid4(), jobs_of(asked, {})
+    prefect.add_run(batch, "the batch", parameters=asked.model_dump(mode="json"))
+    async with office.database.session_scope() as session:
+        new = {job_id: NewJob.of(job_id, each.request, batch) for job_id, each in children.items()}
+        await JobRepository(session).create_all(new)
+    first, *others = children
+    lease = await office.begin(first, uuid4())
+    prefect.states[str(batch)] = "CRASHED"
+    assert await office.monitor() == MonitorCounts(dispatched=2)
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+    assert await office.monitor() == MonitorCounts(dispatched=1)
+    assert set(prefect.runs) == {"the batch", f"{batch}:next"}, "all in one run"
+    again = prefect.runs[f"{batch}:next"]
+    assert BatchRequest.model_validate(again["parameters"]) == asked
+    assert {str((await office.job(each)).flow_run_id) for each in children} == {again["id"]}
+    prefect.run_state = "SCHEDULED"
+    assert await office.monitor() == MonitorCounts(), "it waits for a worker"
+    timeline = await office.service.lookup.timeline(others[0])
+    assert timeline[-1].message == f"Run {again['id']} of its batch was made for it in Prefect."
 
 
 async def test_f60_the_children_of_a_batch_that_shows_no_life_go_on_by_themselves(

@@ -237,6 +237,28 @@ class DispatchRepository:
             execution_options={"synchronize_session": False},
         )
 
+    async def join_batch(self, job_ids: Collection[UUID], run_id: UUID) -> set[UUID]:
+        """Those of the jobs that this run of a batch is to render now: no other run has them."""
+        joined = await self._session.scalars(
+            update(ProductionJob)
+            .where(
+                ProductionJob.id.in_(job_ids),
+                ProductionJob.status.in_(_GOING_ON),
+                ProductionJob.flow_run_id.is_(None),
+                _is_apart(),
+                is_free(),
+            )
+            .values(flow_run_id=run_id, batch_run_id=run_id, updated_at=NOW)
+            .returning(ProductionJob.id),
+            execution_options={"synchronize_session": False},
+        )
+        found = set(joined)
+        why = f"Run {run_id} of its batch was made for it in Prefect."
+        await TimelineRepository(self._session).add_to_all(
+            dict.fromkeys(found, why), TimelineKind.RUN
+        )
+        return found
+
     async def without_run(self, job_ids: Collection[UUID]) -> list[Dispatch]:
         """Those of the jobs that have no run and may go on, the oldest first."""
         return await self._dispatches(
