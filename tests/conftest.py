@@ -21,7 +21,7 @@ from tests.services import (
     redis_url,
     stack,
 )
-from tests.support.reaper import pytest_configure
+from tests.support import forks, reaper
 
 __all__ = [
     "database",
@@ -30,11 +30,18 @@ __all__ = [
     "migrated_databases",
     "postgres_url",
     "pytest_collection_modifyitems",
-    "pytest_configure",
     "pytest_xdist_make_scheduler",
     "redis_url",
     "stack",
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave nothing behind in the end; let all workers of pytest-xdist use one fork server."""
+    reaper.pytest_configure()
+    if config.getoption("numprocesses", None):
+        forks.start_fork_server()
+
 
 gc.disable()  # while tens of thousands of objects are made that all stay
 # Each HTTP client makes one, of which no test but those of TLS needs anything: 20 ms of CPU.
