@@ -30,7 +30,7 @@ from typing import NoReturn
 LENGTH = struct.Struct("!I")  # of an order
 NUMBER = struct.Struct("!i")  # a pid; an exit status, negative for a signal
 MOST_DESCRIPTORS = 16
-READY = b"!"
+ADDRESS = "TESTS_FORK_SERVER"  # the variable that has it
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,8 @@ class ForkServer:
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is sys.stdin:
+                    for connection in list(self._pids):
+                        self._end(connection)
                     return
                 if key.fileobj is self._listener:
                     self._begin(self._listener.accept()[0])

@@ -9,7 +9,9 @@ it all the same, and the supervisor does not see the difference.
 import asyncio
 import os
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from unittest.mock import patch
 
 from anime.cli.app import main
 from anime.stack import process, supervisor
@@ -33,12 +35,16 @@ async def launch_forked(part: Part, inherited_fds: tuple[int, ...] = ()) -> Part
         return PartProcess(PipedProgram(forked), log)  # type: ignore[arg-type]  # used alike
 
 
-def use_forks() -> None:
-    """Fork the parts of every stack and supervisor of this process."""
-    for module in (process, supervisor):  # each calls it by a name of its own
-        vars(module)["launch"] = launch_forked
+@contextmanager
+def forked_parts() -> Iterator[None]:
+    """Whatever part this process starts meanwhile is forked."""
+    with (  # each calls it by a name of its own
+        patch.object(process, "launch", launch_forked),
+        patch.object(supervisor, "launch", launch_forked),
+    ):
+        yield
 
 
 if __name__ == "__main__":
-    use_forks()
-    main()
+    with forked_parts():
+        main()

@@ -20,13 +20,12 @@ from signal import SIGKILL
 from typing import Self, TypeAlias
 
 from anime.settings import PROJECT_DIR
-from tests.support.fork_server import NUMBER, Order
+from tests.support.fork_server import ADDRESS, NUMBER, Order
 from tests.support.waiting import HUNG_SECONDS
 
 # For functions of ours, not for programs. A process has one such server, whatever its tests fork.
 FORKS = get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.faults.children"])
-ADDRESS = "TESTS_FORK_SERVER"  # of the one that all processes of pytest use
 
 
 @dataclass(frozen=True)
@@ -186,6 +185,14 @@ def start_fork_server() -> str:
 
 
 _servers: list["subprocess.Popen[bytes]"] = []
+
+
+def stop_fork_server() -> None:
+    """End the one that this process has started, and what it has forked."""
+    for server in _servers:
+        server.communicate(timeout=HUNG_SECONDS)
+    _servers.clear()
+    start_fork_server.cache_clear()
 
 
 def spawn(program: Program) -> "subprocess.Popen[bytes]":
