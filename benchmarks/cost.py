@@ -12,6 +12,7 @@ import psutil
 from benchmarks.bare_client import BareClient
 from benchmarks.batch import render_by_batch
 from benchmarks.effort import Effort
+from benchmarks.floor import floor_in
 from benchmarks.relay import Traffic, relay_to
 from benchmarks.report import Row
 from benchmarks.studio import Studio, open_studio, seconds_allowed
@@ -19,6 +20,8 @@ from benchmarks.studio import Studio, open_studio, seconds_allowed
 RENDER_SECONDS = 0.05
 SINGLE_PICTURES = 5
 COMMAND, COMFYUI, REHEARSAL = "anime batch", "ComfyUI", "rehearsal"
+EMPTY_FLOWS = 60
+PREFECT_PARTS = ("prefect", "postgresql")
 FETCHES = "view"  # the path at which pictures are fetched
 
 
@@ -106,7 +109,9 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
         graphs = [watched.graph(RENDER_SECONDS) for _ in range(number)]
         with meter.counting(number) as bare:
             await bare_client.render(graphs, allowed)
-    return _rows(batch, single, bare)
+        with meter.counting(EMPTY_FLOWS) as empty:
+            flow_seconds = await floor_in(watched, EMPTY_FLOWS)
+    return [*_rows(batch, single, bare), _floor_row(empty, flow_seconds)]
 
 
 async def _single_pictures(studio: Studio) -> None:
@@ -132,6 +137,13 @@ def _rows(batch: Cost, single: Cost, bare: Cost) -> list[Row]:
         _comfyui_row("single pictures", single, bare),
         *_traffic_rows("a single picture", single, bare),
     ]
+
+
+def _floor_row(empty: Cost, flow_seconds: float) -> Row:
+    """What Prefect takes for itself, so that ours can be seen beside it."""
+    of_server = sum(empty.cpu_seconds[part] for part in PREFECT_PARTS)
+    cost_ms = (flow_seconds + of_server) / empty.pictures * 1e3
+    return Row("an empty flow with five tasks, by Prefect alone: CPU of one, ms", cost_ms)
 
 
 def _comfyui_row(what: str, cost: Cost, bare: Cost) -> Row:

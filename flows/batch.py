@@ -5,11 +5,11 @@ from typing import Any
 from prefect import flow, runtime
 
 from anime.core.batches import BatchRequest
-from anime.runs.batch_children import cancel_children, id_of_run, render_all
+from anime.runs.batch_children import cancel_children, render_all
 from anime.runs.batch_outcome import name_of_sheet, paths_of, pictures_of, raise_unless_complete
 from anime.runs.connections import open_connections
 from anime.runs.flow_form import form_of
-from flows.generate import generate
+from anime.runs.generation import id_of_run
 from tasks.artifacts import show_batch
 from tasks.batches import create_batch_jobs, read_outcomes
 from tasks.sheets import draw_contact_sheet
@@ -31,7 +31,7 @@ async def batch(**parameters: Any) -> list[str]:  # the request's fields, valida
     run_id = id_of_run()
     async with open_connections(is_shared=True) as connections:
         jobs = await create_batch_jobs(connections.database, asked, run_id)
-        await render_all(jobs, connections, generate)
+        await render_all(jobs, connections, run_id)
         outcomes = await read_outcomes(connections.database, jobs)
         sheet = await draw_contact_sheet(
             connections.library.root, name_of_sheet(asked, run_id), pictures_of(outcomes)

@@ -5,9 +5,9 @@ from typing import Any
 from prefect import flow
 
 from anime.assets.contact_sheet.request import SheetRequest
-from anime.runs.batch_children import id_of_run
 from anime.runs.connections import open_connections
 from anime.runs.flow_form import form_of
+from anime.runs.generation import id_of_run
 from tasks.artifacts import show_sheet
 from tasks.sheets import draw_sheet_of_files
 

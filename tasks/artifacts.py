@@ -106,10 +106,10 @@ async def label_run(request: GenerationRequest) -> None:
 
 @best_effort()
 async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
-    """Put each picture on the page of the current run."""
+    """Put each picture on the page of the current run, which has few."""
     for file in files:
         await acreate_image_artifact(
-            image_url=_shown_at(f"/api/anime/files/{file.id}/content", browser_url),
+            image_url=_shown_at(_content_of(file), browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -151,6 +151,7 @@ async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browse
                 "prompt": shorten(outcome.job.prompt, _PROMPT_CHARS),
                 "seed": str(outcome.job.seed),
                 "status": str(outcome.job.status),
+                "seen": " ".join(_link_to(file, browser_url) for file in outcome.files),
                 "file or reason": " ".join(file.file_path for file in outcome.files)
                 or outcome.reason,
             }
@@ -199,6 +200,15 @@ async def show_retention(report: RetentionReport) -> None:
         if report.is_dry_run
         else "What was done with old files",
     )
+
+
+def _link_to(file: FileRecord, browser_url: str) -> str:
+    """A link to the file, as Prefect's page shows it in a cell."""
+    return f"[{file.filename}]({_shown_at(_content_of(file), browser_url)})"
+
+
+def _content_of(file: FileRecord) -> str:
+    return f"/api/anime/files/{file.id}/content"
 
 
 def _shown_at(path: str, browser_url: str) -> str:

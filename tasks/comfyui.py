@@ -2,8 +2,7 @@
 
 from uuid import UUID
 
-from prefect import runtime, task
-from prefect.cache_policies import NO_CACHE
+from prefect import runtime
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
@@ -26,17 +25,12 @@ from anime.core.prompt_state import Absent, Finished
 from anime.errors import OutOfVram
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import TASK_DELAYS, worth_retrying
+from tasks.retries import TASK_DELAYS
+from tasks.steps import step
 
 
 # Twice is harmless: before it sends again, it looks for the prompt id in queue and history.
-@task(
-    name="submit",
-    cache_policy=NO_CACHE,
-    retries=len(TASK_DELAYS),
-    retry_delay_seconds=TASK_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("submit", TASK_DELAYS)
 async def submit(
     comfy: ComfyUIClient,
     graph: Graph,
@@ -69,7 +63,7 @@ async def submit(
 
 
 # Not retried: it waits for a server that is away by itself, and a lost prompt needs a new id.
-@task(name="poll completion", cache_policy=NO_CACHE)
+@step("poll completion")
 async def poll_completion(
     comfy: ComfyUIClient,
     server: ComfyUIServer,

@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -38,7 +36,8 @@ from anime.errors import (
     UnusableReason,
 )
 from tasks.progress import Reporter
-from tasks.retries import TASK_DELAYS, worth_retrying
+from tasks.retries import TASK_DELAYS
+from tasks.steps import step
 
 
 class PlacedFile(BaseModel):
@@ -72,13 +71,7 @@ class OrganisedOutputs(NamedTuple):
 
 
 # Twice is harmless: a file that is there already with the same content counts as placed.
-@task(
-    name="organise",
-    cache_policy=NO_CACHE,
-    retries=len(TASK_DELAYS),
-    retry_delay_seconds=TASK_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("organise", TASK_DELAYS)
 async def organise(
     comfy: ComfyUIClient,
     library: AssetStore,

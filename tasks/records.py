@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from anime.assets.render_result import RenderResult
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
@@ -25,7 +22,8 @@ from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from tasks.files import OrganisedOutputs
 from tasks.progress import Reporter
-from tasks.retries import RECORD_DELAYS, worth_retrying
+from tasks.retries import RECORD_DELAYS
+from tasks.steps import step
 
 
 # No task of its own, as all here but `record`: it would cost more than what it does.
@@ -36,10 +34,13 @@ async def lease_job(
     request: GenerationRequest,
     *,
     seed: int,
+    run_id: UUID,
     owner: UUID,
     lease_seconds: float,
 ) -> tuple[JobSnapshot, Lease | None]:
     """The job, as it was found or inserted now, and a lease; None if it is completed.
+
+    `run_id`: the flow run that renders it; `owner`: who leases it, of whom a batch's run has many.
 
     Raises:
         LeaseLost: another run holds it, or it has failed before.
@@ -50,9 +51,7 @@ async def lease_job(
         async with database.session_scope() as session:
             jobs = JobRepository(session)
             found = await jobs.create(job_id, request, workflow=request.workflow_name, seed=seed)
-            lease = await jobs.lease(job_id, owner, seconds=lease_seconds)
-            if lease is not None:
-                await jobs.remember_flow_run(job_id, owner)
+            lease = await jobs.lease(job_id, owner, seconds=lease_seconds, run_id=run_id)
         if lease is None:
             async with database.session_scope() as session:
                 _refuse_unless_completed(await JobRepository(session).get(job_id))
@@ -106,13 +105,7 @@ async def check_lease(database: Database, lease: Lease, *, lease_seconds: float)
 
 
 # Twice is harmless: a file's row is unique by job and source, the fencing token guards the job.
-@task(
-    name="record",
-    cache_policy=NO_CACHE,
-    retries=len(RECORD_DELAYS),
-    retry_delay_seconds=RECORD_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("record", RECORD_DELAYS)
 async def record(
     database: Database,
     lease: Lease,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 
 import httpx
@@ -28,7 +27,6 @@ SHORT_TASK_DELAYS = list(SHORT_TASK.delays())
 BEST_EFFORT_SECONDS = 15.0
 DRAWING_SECONDS = 600.0
 PREFECT_FAULTS = (httpx.HTTPError, PrefectHTTPStatusError)  # of its client, after its own retries
-_TRANSIENT_STATUSES = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 async def worth_retrying(
@@ -40,14 +38,6 @@ async def worth_retrying(
     del task, task_run
     outcome = await state.aresult(raise_on_failure=False)
     return is_retryable(outcome)
-
-
-def is_transient_prefect_error(fault: BaseException) -> bool:
-    """Whether the server is away or busy, so that the same call may succeed later."""
-    if isinstance(fault, PrefectHTTPStatusError):
-        status = fault.response.status_code
-        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT_STATUSES
-    return isinstance(fault, httpx.HTTPError)
 
 
 def best_effort(

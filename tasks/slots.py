@@ -69,7 +69,7 @@ async def _wait_for_slot(
     away_since: float | None = None
     with database.notifications.listening_to(f"{SLOT}{request.job_id}") as notified:
         reported = ""
-        while not (slot := await _ask(database, request, size)).is_held:
+        while not (slot := await _stand(database, request, size, notified)).is_held:
             if reconsider is not None:
                 request = await reconsider(slot, request)
             is_away = request.estimates.keys() <= slot.away.keys()
@@ -82,7 +82,6 @@ async def _wait_for_slot(
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await notified.wait()
-            notified.clear()
     return slot
 
 
@@ -99,6 +98,19 @@ def _sentence(slot: Slot) -> str:
         return "Waiting for a slot at ComfyUI: new renders are paused"
     before = f"{slot.ahead} before it" if slot.ahead else "next in line"
     return f"Waiting for a slot at ComfyUI, {before}"
+
+
+async def _stand(
+    database: Database, request: SlotRequest, size: int, notified: asyncio.Event
+) -> Slot:
+    """How the request stands: a slot that it was notified of, or else what it is told in line."""
+    if notified.is_set():
+        notified.clear()
+        with suppress(DatabaseUnavailable):
+            async with database.reading() as session:
+                if slot := await SlotRepository(session).given(request):
+                    return slot
+    return await _ask(database, request, size)
 
 
 async def _ask(database: Database, request: SlotRequest, size: int) -> Slot:

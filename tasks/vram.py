@@ -5,8 +5,6 @@ import ipaddress
 import time
 from urllib.parse import urlsplit
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from anime.comfyui.client import ComfyUIClient
@@ -19,7 +17,8 @@ from anime.errors import ComfyUIError, InsufficientVram
 from anime.retry_policies import VRAM_CHECK
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import SHORT_TASK_DELAYS, worth_retrying
+from tasks.retries import SHORT_TASK_DELAYS
+from tasks.steps import step
 
 _MB = 1024 * 1024
 _TOTAL_TOLERANCE = 0.05  # driver and server report slightly different totals of one card
@@ -28,13 +27,7 @@ _NOISE_MB = 256  # what desktops and browsers take and give back all the time
 
 
 # Twice is harmless: it reads, and asks the server to let go of models it can load again.
-@task(
-    name="check VRAM",
-    cache_policy=NO_CACHE,
-    retries=len(SHORT_TASK_DELAYS),
-    retry_delay_seconds=SHORT_TASK_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("check VRAM", SHORT_TASK_DELAYS)
 async def check_vram(
     comfy: ComfyUIClient, server: ComfyUIServer, need_mb: int, *, reporter: Reporter
 ) -> str:

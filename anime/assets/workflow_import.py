@@ -1,7 +1,7 @@
 """From a workflow that somebody has to the two files of one of the studio's own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from anime.assets.workflow_catalogue import existing_workflow, own_store
@@ -30,11 +30,16 @@ class ConvertedWorkflow:
     conversion: Conversion
     proposals: Proposals
     problems: tuple[GraphProblem, ...]
+    propose_for: Callable[[str], Proposals]
 
     @property
     def graph(self) -> Graph:
         """The graph, as the server is to run it."""
         return self.conversion.graph
+
+    def with_output(self, node_id: str | None) -> "ConvertedWorkflow":
+        """The same with what is proposed for a take that this node saves; None changes nothing."""
+        return replace(self, proposals=self.propose_for(node_id)) if node_id else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +122,12 @@ def convert_and_propose(
     """
     conversion = convert_source(source, classes.definitions)
     policy.check(conversion.graph)
-    proposals = propose(conversion.graph, classes.definitions, source.workflow)
-    return ConvertedWorkflow(conversion, proposals, classes.problems_of(conversion.graph))
+
+    def propose_for(output: str | None) -> Proposals:
+        return propose(conversion.graph, classes.definitions, source.workflow, output=output)
+
+    problems = classes.problems_of(conversion.graph)
+    return ConvertedWorkflow(conversion, propose_for(None), problems, propose_for)
 
 
 def plan_import(
@@ -141,9 +150,11 @@ def plan_import(
     Raises:
         InvalidWorkflow: what matters is in doubt, or nothing is saved.
     """
-    proposals = converted.proposals
     if before:
-        choices = _confirmed_choices(proposals, before, converted.graph) | dict(choices)
+        confirmed = _confirmed_choices(converted.proposals, before, converted.graph)
+        choices = confirmed | dict(choices)
+    converted = converted.with_output(choices.get("output"))
+    proposals = converted.proposals
     proposed = bind_proposals(converted.graph, proposals, choices, title=title)
     if before:
         proposed = with_confirmed(proposed, before, converted.graph)

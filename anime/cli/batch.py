@@ -44,15 +44,24 @@ def batch(
     from anime.settings import load_settings
 
     request = load_batch(file)
+    if no_wait and not json:
+        print_result(str(asyncio.run(_submit(request, load_settings()))))
+        return
     result = asyncio.run(_render(request, load_settings(), waits=not no_wait))
     if json:
         print_result(result.model_dump_json(indent=2))
-    elif no_wait:
-        print_result(str(result.flow_run_id))
     else:
         print_lines(file.file_path for file in result.files)
     if not no_wait:
         _raise_for(result)
+
+
+async def _submit(request: "BatchRequest", settings: "Settings") -> UUID:
+    from anime.cli.outages import retry_while_busy
+    from anime.jobs.service import connect_job_service
+
+    async with connect_job_service(settings) as service:
+        return await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
 
 
 async def _render(request: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:

@@ -6,12 +6,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from yaml.constructor import SafeConstructor
 
 from anime.core.batches import BatchRequest
 from anime.core.field_errors import field_errors_of
 from anime.errors import InvalidRequest
 
 MAX_BYTES = 4_000_000
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
 _MERGE = "tag:yaml.org,2002:merge"
 _MAX_REPEATED = 10  # keys that an error names
 _TODO = "docs/batches.md says what a batch may hold."
@@ -25,13 +27,14 @@ def load_batch(path: Path) -> BatchRequest:
     """
     text = _read(path)
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        fields = yaml.safe_load(text)
+        tree = yaml.compose(text, Loader=_Loader)
+        repeated = list(_repeated_keys(tree))  # which what `<<` merges in would hide
+        fields = SafeConstructor().construct_document(tree) if tree else None
     except yaml.YAMLError as fault:
         raise InvalidRequest(f"{path.name} is no YAML: {_one_line(fault)}.", _TODO) from None
     if not isinstance(fields, dict):
         raise InvalidRequest(f"{path.name} holds no batch: it is no list of fields.", _TODO)
-    if repeated := list(_repeated_keys(tree)):
+    if repeated:
         sentences = [f"{path.name} {sentence}" for sentence in repeated[:_MAX_REPEATED]]
         raise InvalidRequest(" ".join(sentences), "Keep one of them, or join the two.")
     try:

@@ -1,6 +1,7 @@
 """Watching all jobs of a batch until its run ends."""
 
 import asyncio
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,6 +17,7 @@ from anime.retry_policies import cancel_until_ended
 from anime.schemas import JobSnapshot, ProgressEvent
 
 POLL_SECONDS = 1.0
+_COMMIT_SECONDS = 10.0  # from a change to its commit
 
 
 async def watch_batch(
@@ -37,33 +39,45 @@ async def watch_batch(
         PrefectRefused: it does not know the run, or refuses the login.
     """
     listener = asyncio.create_task(_listen(redis_url, display))
+    rows = _Rows(database, job_ids)
     try:
         while True:
             state = await outages.attempt("Prefect", prefect.run_state(run_id))
-            jobs = await outages.attempt("PostgreSQL", _read_jobs(database, job_ids))
+            jobs = await outages.attempt("PostgreSQL", rows.read_changed())
             for job in jobs or ():
                 if job.status.is_final or job.stage is not None:
                     display.show(_event_of(job))
-            if jobs is not None and (state.is_final if state else _are_over(jobs, job_ids)):
+            if jobs is not None and (state.is_final if state else not rows.going_on):
                 return state
             await asyncio.sleep(POLL_SECONDS)
     finally:
         await cancel_until_ended(listener)
 
 
+class _Rows:
+    """The rows of a batch's jobs; those that have ended are not read again."""
+
+    def __init__(self, database: Database, job_ids: Collection[UUID]) -> None:
+        self._database = database
+        self.going_on = set(job_ids)
+        self._read_at: float | None = None  # by time.monotonic()
+
+    async def read_changed(self) -> list[JobSnapshot]:
+        """Those that have changed since they were last read; some of them may not have."""
+        now, read_at = time.monotonic(), self._read_at
+        within = None if read_at is None else now - read_at + _COMMIT_SECONDS
+        async with self._database.session_scope() as session:
+            jobs = JobRepository(session)
+            changed = [*(await jobs.among(self.going_on, changed_within_seconds=within)).values()]
+        self._read_at = now
+        self.going_on -= {job.id for job in changed if job.status.is_final}
+        return changed
+
+
 async def _listen(redis_url: str | None, display: BatchDisplay) -> None:
     if redis_url is not None:
         async for event in subscribe_updates(redis_url):
             display.show(event)
-
-
-async def _read_jobs(database: Database, job_ids: Collection[UUID]) -> list[JobSnapshot]:
-    async with database.session_scope() as session:
-        return [*(await JobRepository(session).among(job_ids)).values()]
-
-
-def _are_over(jobs: Collection[JobSnapshot], job_ids: Collection[UUID]) -> bool:
-    return len(jobs) == len(job_ids) and all(job.status.is_final for job in jobs)
 
 
 def _event_of(job: JobSnapshot) -> ProgressEvent:

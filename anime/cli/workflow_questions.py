@@ -34,10 +34,16 @@ def choices_with_answers(
             "Give --yes to take what is certain, and --bind for the rest.",
         )
     answers = dict(choices)
-    for name, doubt in converted.proposals.doubts():
-        if name not in {*answers, *confirmed}:
-            print_note(f"\n{name}: {doubt}")
-            answers[name] = _answer(name, converted)
+    converted = converted.with_output(answers.get("output"))
+    while open_doubt := next(
+        (each for each in converted.proposals.doubts() if each[0] not in {*answers, *confirmed}),
+        None,
+    ):
+        name, doubt = open_doubt
+        print_note(f"\n{name}: {doubt}")
+        answers[name] = _answer(name, converted)
+        if name == "output":
+            converted = converted.with_output(answers[name])
     return answers
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from anime.core.job_status import JobStatus
 from anime.schemas import GenerationRequest, GivenName, Name, Priority, PromptText, Seed
 
-MAX_CHILDREN = 1_000
+MAX_CHILDREN = 10_000
 MAX_TRIES = 10
 _FORMS: Final[tuple[Literal["NFC", "NFD"], ...]] = ("NFC", "NFD")  # of names, now and once
 _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")

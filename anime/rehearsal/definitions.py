@@ -19,6 +19,7 @@ MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".sft", ".gguf
 PROSE = frozenset({"tooltip", "display_name", "placeholder", "label_on", "label_off"})
 MAX_DEFAULT_CHARS = 100
 SHOWN = (
+    "display_name",
     "input",
     "output",
     "output_is_list",

@@ -92,8 +92,6 @@ class NodeType:
     inputs: tuple[NodeInput, ...]
     outputs: tuple[str, ...] = ()
     category: str = "image"
-    display_name: str = ""
-    description: str = ""
     is_output: bool = False
     hidden: JsonObject = field(default_factory=dict)
     """What the server gives to the node by itself, such as the graph to all that save files."""
@@ -125,8 +123,8 @@ class NodeType:
             "output_is_list": [False] * len(self.outputs),
             "output_name": list(self.outputs),
             "name": self.name,
-            "display_name": self.display_name or self.name,
-            "description": self.description,
+            "display_name": self.name,
+            "description": "",
             "python_module": "nodes",
             "category": self.category,
             "output_node": self.is_output,

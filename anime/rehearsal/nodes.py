@@ -59,6 +59,8 @@ CLASSES_OF_0_3_64 = (
     "EmptyAudio",
     "SaveAudio",
 )
+# Choices that depend on the packages and the card of a server.
+MACHINE_CHOICES = {"ModelAttentionBackend.attention": ("comfy kitchen attention",)}
 SINCE_0_33 = frozenset({"is_input_list", "has_intermediate_output", "output_matchtypes"})
 SAMPLERS_SINCE_0_33 = frozenset({"exp_heun_2_x0", "exp_heun_2_x0_sde"})
 CHOICES_OF_0_3_64 = {"format": ("auto", "mp4"), "codec": ("auto", "h264")}  # of SaveVideo
@@ -124,7 +126,9 @@ class NodeCatalogue(Mapping[str, NodeType]):
         )
 
     def _with_files(self, name: str, wanted: NodeInput) -> NodeInput:
-        """The input with the choices that a server finds in its folders."""
+        """The input with the choices that a server finds on its machine."""
+        if found := MACHINE_CHOICES.get(f"{name}.{wanted.name}"):
+            return wanted.with_choices((*(wanted.choices or ()), *found))
         if wanted.media:
             return wanted.with_choices(self._input_files)
         folder = _model_folder(name, wanted.name)

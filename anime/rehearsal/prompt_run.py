@@ -161,6 +161,20 @@ class PromptRun:
             for name, value in self.graph[node_id]["inputs"].items()
         }
 
+    def _hidden_values(self, node_id: str) -> JsonObject:
+        """What a node of the old kind is given besides its inputs; it is spelled as a text."""
+        known: JsonObject = {
+            "PROMPT": self.graph,
+            "EXTRA_PNGINFO": self.extra_data.get("extra_pnginfo"),
+            "UNIQUE_ID": node_id,
+        }
+        hidden = self.state.types[self.graph[node_id]["class_type"]].hidden
+        return {
+            name: known[kind]
+            for name, kind in hidden.items()
+            if isinstance(kind, str) and kind in known
+        }
+
     def _linked_value(self, source: str, slot: int) -> object:
         """What a node returned; None for an unchecked link that has no source."""
         values = self.results[source].values if source in self.results else ()
@@ -212,12 +226,12 @@ class PromptRun:
             name = fault.reported_as
         elif kind.__module__ != "builtins":
             name = f"{kind.__module__}.{kind.__qualname__}"
-        values = self._input_values(node_id)
+        values = self._input_values(node_id) | self._hidden_values(node_id)
         return {
             "exception_message": f"{fault}\n",
             "exception_type": name,
             "traceback": traceback.format_tb(fault.__traceback__),
-            "current_inputs": {key: [str(value)] for key, value in values.items()},
+            "current_inputs": {key: [_shown(value)] for key, value in values.items()},
             "current_outputs": reachable_nodes(self.graph, self.outputs),
         }
 
@@ -242,3 +256,8 @@ class PromptRun:
                 for node in outputs
             },
         }
+
+
+def _shown(value: object) -> object:
+    """A value as an error shows it: plain ones as they are, all others as text."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -38,7 +38,7 @@ def errors_as_500(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as fault:
             logger.info("%s %s: %r", request.method, request.url.path, fault)
             return server_error()
 

@@ -16,7 +16,7 @@ from anime.rehearsal.node_replacements import BY_CLASS
 from anime.rehearsal.node_types import JsonObject
 from anime.rehearsal.nodes import MODEL_FOLDERS, node_catalogue
 from anime.rehearsal.prompt_worker import PromptWorker
-from anime.rehearsal.replies import empty_reply, json_reply
+from anime.rehearsal.replies import Endpoint, empty_reply, json_reply
 
 FEATURES: dict[Profile, JsonObject] = {
     Profile.V0_3_64: {"supports_preview_metadata": True, "max_upload_size": MAX_BODY_BYTES},
@@ -36,6 +36,44 @@ PACKAGES = (  # what ComfyUI 0.33 requires beside itself: name and version
     ("comfy-kitchen", "0.2.31"),
     ("comfy-aimdo", "0.4.13"),
 )
+PACKAGES_OF_0_3_64 = {
+    "required_frontend_version": "1.27.10",
+    "installed_templates_version": "0.1.95",
+    "required_templates_version": "0.1.95",
+}
+FOLDERS = (  # of models, in the order of ComfyUI 0.33
+    *("checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models"),
+    *("clip_vision", "style_models", "embeddings", "diffusers", "vae_approx", "controlnet"),
+    *("gligen", "upscale_models", "latent_upscale_models", "custom_nodes", "datasets"),
+    *("hypernetworks", "photomaker", "classifiers", "model_patches", "audio_encoders"),
+    *("background_removal", "frame_interpolation", "geometry_estimation", "optical_flow"),
+    "detection",
+)
+FOLDERS_SINCE_0_33 = frozenset(
+    {
+        *("latent_upscale_models", "datasets", "background_removal", "frame_interpolation"),
+        *("geometry_estimation", "optical_flow", "detection"),
+    }
+)
+ASSETS_ARE_OFF = {
+    "error": {
+        "code": "SERVICE_DISABLED",
+        "message": "Assets system is disabled. "
+        "Start the server with --enable-assets to use this feature.",
+        "details": {},
+    }
+}
+# What only ComfyUI's editor asks for: the answer and its status, by path.
+FOR_THE_EDITOR: dict[str, tuple[object, int]] = {
+    "/users": ({"storage": "server", "migrated": False}, 200),
+    "/settings": ({}, 200),
+    "/v2/userdata": ([], 200),
+}
+FOR_THE_EDITOR_SINCE_0_33: dict[str, tuple[object, int]] = {
+    "/global_subgraphs": ({}, 200),
+    "/assets": (ASSETS_ARE_OFF, 503),
+    "/tags": (ASSETS_ARE_OFF, 503),
+}
 PAGE = """<!doctype html><title>Rehearsal server</title>
 <h1>Rehearsal server</h1><p>A stand-in for ComfyUI: it speaks its protocol and draws placeholders.
 There is no model and no GPU here. See <a href="system_stats">/system_stats</a>."""
@@ -49,15 +87,21 @@ class ServerRoutes:
         config = worker.config
         self._profile = config.profile
         is_old = config.profile is Profile.V0_3_64
-        folders = ["checkpoints", "loras", "vae"] if is_old else MODEL_FOLDERS.values()
-        self._models = {folder: config.model_names(folder) for folder in folders}
-        self._models["embeddings"] = ()
+        used = {"checkpoints", "loras", "vae"} if is_old else {*MODEL_FOLDERS.values()}
+        self._models = {
+            folder: config.model_names(folder) if folder in used else ()
+            for folder in FOLDERS
+            if not (is_old and folder in FOLDERS_SINCE_0_33)
+        }
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every path with its method."""
+        is_old = self._profile is Profile.V0_3_64
         replacements = Route("/node_replacements", self.node_replacements, methods=["GET"])
+        for_the_editor = FOR_THE_EDITOR | ({} if is_old else FOR_THE_EDITOR_SINCE_0_33)
         return (
-            *([replacements] if self._profile is Profile.V0_33 else []),
+            *([] if is_old else [replacements]),
+            *(Route(path, _constant(*answer)) for path, answer in for_the_editor.items()),
             Route("/", self.page, methods=["GET"]),
             Route("/system_stats", self.system_stats, methods=["GET"]),
             Route("/features", self.features, methods=["GET"]),
@@ -82,7 +126,7 @@ class ServerRoutes:
             "ram_total": memory.total,
             "ram_free": memory.available,
             "comfyui_version": self._profile.version,
-            **({} if is_old else _package_versions()),
+            **(PACKAGES_OF_0_3_64 if is_old else _package_versions()),
             "python_version": platform.python_version(),
             "pytorch_version": "none (rehearsal)",
             "embedded_python": False,
@@ -127,6 +171,13 @@ class ServerRoutes:
     def _input_files(self) -> list[str]:
         folder = self._worker.config.folders["input"]
         return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+
+
+def _constant(content: object, status: int) -> Endpoint:
+    async def answer(_request: Request) -> Response:
+        return json_reply(content, status)
+
+    return answer
 
 
 def _package_versions() -> JsonObject:

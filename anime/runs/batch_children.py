@@ -1,59 +1,49 @@
-"""The jobs of a batch, each rendered by a run of `generate` within the batch's own."""
+"""The jobs of a batch, rendered side by side within the batch's run, each in a task run."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from itertools import count
-from typing import Any, cast
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
-from prefect import Flow, State, runtime, tags
+from prefect import Flow, State, runtime, task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import Abort
+from prefect.states import Cancelled
 
 from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.core.labels import label_of
-from anime.errors import AnimeError, DatabaseUnavailable, LeaseLost, PrefectUnavailable
+from anime.errors import AnimeError, DatabaseUnavailable, JobCancelled, LeaseLost
 from anime.retry_policies import BATCH_CHILD, cancel_until_ended
 from anime.runs.connections import Connections
+from anime.runs.generation import run_generation
 from blocks.studio_blocks import load_blocks
 from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, has_ended, record_child_failure, wait_until_free
-from tasks.retries import PREFECT_FAULTS, is_transient_prefect_error
-
-GenerateFlow = Flow[..., Awaitable[list[str]]]  # the flow that renders one job
+from tasks.steps import generation_label
 
 _log = logging.getLogger(__name__)
 
 # Beside those in flight: some that are prepared and some whose files are organised meanwhile.
 _EXTRA_CHILDREN = 6
 _SERVERS_SECONDS = 5.0  # between two looks at how many servers there are
-# For how long Prefect and PostgreSQL may be away together before the rest of the batch fails.
-# Either client has retried for minutes itself before it raises.
+# For how long PostgreSQL may be away before the rest of the batch fails.
 _OUTAGE_SECONDS = 1800.0
-_TRANSIENT = (DatabaseUnavailable, LeaseLost, PrefectUnavailable)
 _SEE_LOG = "See Prefect's log and that of the batch's run, then run the batch again."
 
 
-def id_of_run() -> UUID:
-    """The id of the current flow run; a new one where there is none."""
-    return UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
-
-
-async def render_all(
-    jobs: Sequence[BatchJob], connections: Connections, generate: GenerateFlow
-) -> None:
+async def render_all(jobs: Sequence[BatchJob], connections: Connections, run_id: UUID) -> None:
     """Render every job that has no files yet, enough at a time that the GPU never waits.
 
     Each job's row says how it ended: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
-    async with ProgressBar(id_of_run(), "Generations that have ended") as bar:
+    async with ProgressBar(run_id, "Generations that have ended") as bar:
         children = _Children(
-            connections, generate, bar, total=len(jobs), ended=len(jobs) - len(missing)
+            connections, run_id, bar, total=len(jobs), ended=len(jobs) - len(missing)
         )
         await children.render_all(missing)
 
@@ -64,13 +54,13 @@ class _Children:
     def __init__(
         self,
         connections: Connections,
-        generate: GenerateFlow,
+        run_id: UUID,
         bar: ProgressBar,
         *,
         total: int,
         ended: int,
     ) -> None:
-        self._connections, self._generate, self._bar = connections, generate, bar
+        self._connections, self._run_id, self._bar = connections, run_id, bar
         self._total, self._ended = total, ended
         self._slots = asyncio.Semaphore(_EXTRA_CHILDREN)
         self._servers = 0
@@ -79,10 +69,16 @@ class _Children:
 
     async def render_all(self, jobs: Sequence[BatchJob]) -> None:
         """Render them, as many at a time as the servers have slots for, and some more."""
-        async with asyncio.TaskGroup() as group:
-            growth = group.create_task(self._grow_with_the_servers())
-            await asyncio.gather(*(group.create_task(self._render(job)) for job in jobs))
-            await cancel_until_ended(growth)
+        try:
+            async with asyncio.TaskGroup() as group:
+                growth = group.create_task(self._grow_with_the_servers())
+                async with asyncio.TaskGroup() as children:
+                    for job in jobs:
+                        await self._slots.acquire()
+                        children.create_task(self._render(job))
+                await cancel_until_ended(growth)
+        except BaseExceptionGroup as several:  # as Prefect ends a run that was suspended
+            raise several.exceptions[0] from several
 
     async def _grow_with_the_servers(self) -> None:
         """Have more at a time when servers are added. Fewer servers leave some in line."""
@@ -96,19 +92,20 @@ class _Children:
             await asyncio.sleep(_SERVERS_SECONDS)
 
     async def _render(self, job: BatchJob) -> None:
-        """Render the job when it is its turn. An error fails this job alone."""
-        async with self._slots:
-            try:
-                await self._render_through_outages(job)
-            except Exception as fault:  # noqa: BLE001  a bug in one must not end the others
-                await self._record_failure(job, fault)
+        """Render the job, for which there is a slot. An error fails this job alone."""
+        try:
+            await self._render_through_outages(job)
+        except Exception as fault:  # noqa: BLE001  a bug in one must not end the others
+            await self._record_failure(job, fault)
+        finally:
+            self._slots.release()
         self._ended += 1
         self._bar.move(100 * self._ended // self._total)
 
     # Twice is harmless: a run finds what an earlier run of its job has done, and goes on.
     async def _render_through_outages(self, job: BatchJob) -> None:
         has_waited, retries = False, count()
-        while isinstance(fault := await _fault_of_run(job, self._generate), _TRANSIENT):
+        while (fault := await self._transient_fault_of(job)) is not None:
             if await has_ended(self._connections.database, job.job_id):
                 return
             if isinstance(fault, LeaseLost):
@@ -127,8 +124,26 @@ class _Children:
             )
         self._away_since = None
 
+    async def _transient_fault_of(self, job: BatchJob) -> DatabaseUnavailable | LeaseLost | None:
+        """Why the job did not come to its end; None when it did, well or not."""
+        parameters = job.request.model_dump(mode="json", exclude_defaults=True)
+
+        async def render(owner: UUID) -> None:
+            await run_generation(
+                parameters | {"job_id": job.job_id}, run_id=self._run_id, owner=owner
+            )
+
+        try:
+            await generation(f"{job.number} · {label_of(job.request).name}", render)
+        except (DatabaseUnavailable, LeaseLost) as fault:
+            _log.warning("Generation %d of the batch: %s", job.number, fault)
+            return fault
+        except AnimeError as fault:  # the job's row says so
+            _log.warning("Generation %d of the batch: %s", job.number, fault)
+        return None
+
     def _is_outage_over_limit(self) -> bool:
-        """Whether no run of the batch has come to its end for too long."""
+        """Whether no generation of the batch has come to its end for too long."""
         now = time.monotonic()
         self._away_since = self._away_since or now
         return now - self._away_since >= _OUTAGE_SECONDS
@@ -144,39 +159,25 @@ class _Children:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
 
 
-async def _fault_of_run(job: BatchJob, generate: GenerateFlow) -> BaseException | None:
-    """Why the run of that job failed; None when it did not.
+# Twice is harmless: it finds what an earlier one of the same job has done, and goes on.
+@task(name="generation", task_run_name="{label}", cache_policy=NO_CACHE)
+async def generation(label: str, render: Callable[[UUID], Awaitable[None]]) -> State[None] | None:
+    """One generation of a batch, whose steps are task runs named after it.
 
-    Raises:
-        PrefectUnavailable: Prefect ended the run, or refuses it for good.
+    `render` is given the id of this task run. It ends as cancelled if its job was.
     """
-    parameters = job.request.model_dump(mode="json", exclude_defaults=True)
-    label = label_of(job.request)
-    named = copy(generate)
-    named.flow_run_name = label.name.replace("{", "{{").replace("}", "}}")  # a format of Python's
-    outcome: object
+    token = generation_label.set(label)
     try:
-        with tags(*label.tags):
-            ended = await named(job_id=job.job_id, **parameters, return_state=True)
-        state = cast("State[Any]", ended)  # return_state decides, which the signature cannot say
-        outcome = await state.aresult(raise_on_failure=False)
-    except (*PREFECT_FAULTS, Abort) as fault:  # errors of the flow itself come as its state
-        outcome = _unavailable(fault)
-        if not is_transient_prefect_error(fault):
-            raise outcome from fault
-    if isinstance(outcome, BaseException):
-        _log.warning("Generation %d of the batch: %s", job.number, outcome)
-        return outcome
+        await render(UUID(str(runtime.task_run.id)))
+    except JobCancelled as reason:
+        return Cancelled(message=str(reason))
+    finally:
+        generation_label.reset(token)
     return None
 
 
 def _unexpected(bug: Exception) -> AnimeError:
     return AnimeError(f"Unexpected {type(bug).__name__}: {bug}.", _SEE_LOG)
-
-
-def _unavailable(fault: BaseException) -> PrefectUnavailable:
-    reason = str(fault).partition(" - ")[0] or type(fault).__name__
-    return PrefectUnavailable(f"Prefect did not run the generation: {reason}.", _SEE_LOG)
 
 
 async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
-
-from prefect import runtime
+from uuid import UUID
 
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
@@ -28,7 +26,7 @@ from anime.errors import (
 from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
 from anime.runs.server_pool import ServerPool
-from anime.schemas import GenerationRequest
+from anime.schemas import GenerationRequest, JobSnapshot
 from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
 from tasks.progress import Reporter
@@ -96,43 +94,55 @@ class JobExecution:
 
 @asynccontextmanager
 async def execute_job(
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Any], *, run_id: UUID, owner: UUID
 ) -> AsyncIterator[JobExecution]:  # flow parameters
-    """Hold this flow run's job for as long as the block lasts: inserted, leased, and recorded.
+    """Hold the job of a flow run for as long as the block lasts: inserted, leased, and recorded.
 
     A run that names no job (from the Prefect UI or API) is a job under its own id. Errors are
     recorded and raised on; if the run itself is stopped, the lease is released so that another
     run can go on at once.
     """
-    run_id = UUID(str(runtime.flow_run.id)) if runtime.flow_run.id else uuid4()
     fields = dict(parameters)
     job_id = fields.pop("job_id", None) or run_id
     request = GenerationRequest.model_validate(fields)
     async with open_connections() as connections:
-        run = await _lease_job(connections, job_id, request, run_id)
+        run, found = await _lease_job(connections, job_id, request, run_id=run_id, owner=owner)
         if run.has_ended:
+            await connections.publisher.announce(found, request)
             yield run
             return
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
+            await connections.publisher.announce(found, request)
+            if run.lease.fence > 1:
+                await _log_decisions(connections.database, job_id)
             yield run
 
 
 async def _lease_job(
-    connections: Connections, job_id: UUID, request: GenerationRequest, run_id: UUID
-) -> JobExecution:
+    connections: Connections, job_id: UUID, request: GenerationRequest, *, run_id: UUID, owner: UUID
+) -> tuple[JobExecution, JobSnapshot]:
+    """What the run works with, and the job as it was found."""
     seed = request.seed if request.seed is not None else seed_of(job_id)
-    found, lease = await lease_job(
-        connections.database,
-        job_id,
-        request,
-        seed=seed,
-        owner=run_id,
-        lease_seconds=connections.blocks.database.lease_seconds,
+    leasing = asyncio.create_task(
+        lease_job(
+            connections.database,
+            job_id,
+            request,
+            seed=seed,
+            run_id=run_id,
+            owner=owner,
+            lease_seconds=connections.blocks.database.lease_seconds,
+        )
     )
-    await connections.publisher.announce(found, request)
-    if lease is not None and lease.fence > 1:
-        await _log_decisions(connections.database, job_id)
-    return JobExecution(
+    try:
+        found, lease = await asyncio.shield(leasing)
+    except asyncio.CancelledError:  # it may be committed already
+        with suppress(Exception):
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                _, lease = await leasing
+                await _release(connections.database, lease)
+        raise
+    run = JobExecution(
         job_id=job_id,
         request=request,
         seed=seed,
@@ -141,6 +151,7 @@ async def _lease_job(
         lease_or_none=lease,
         server_url=lease.comfyui_url if lease else None,
     )
+    return run, found
 
 
 async def _log_decisions(database: Database, job_id: UUID) -> None:
@@ -164,7 +175,7 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
         if await _stop_render(run):
             await _settle_cancelled(run, lease)
         else:
-            await _release(run, lease)  # the monitor goes on stopping it
+            await _release(run.database, lease)  # the monitor goes on stopping it
         raise
     except AnimeError as error:
         await _settle_failed(run, lease, error)
@@ -177,7 +188,7 @@ async def _outcome_recorded(run: JobExecution, lease: Lease) -> AsyncIterator[No
     except BaseException:
         with suppress(Exception):
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await asyncio.shield(_release(run, lease))
+                await asyncio.shield(_release(run.database, lease))
         raise
 
 
@@ -187,8 +198,9 @@ async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
     async with ProgressBar(run.job_id) as bar:
         try:
             async with asyncio.TaskGroup() as group:
-                # The run's name and tags are set beside the work, which does not wait for them.
-                group.create_task(label_run(run.request))
+                if not run.connections.is_shared:
+                    # The run's name and tags are set beside the work, which does not wait for them.
+                    group.create_task(label_run(run.request))
                 renewal = group.create_task(_renew_regularly(run, lease, bar))
                 yield
                 await cancel_until_ended(renewal)
@@ -267,6 +279,7 @@ async def _stop_render(run: JobExecution) -> bool:
     return result is not CancelResult.STILL_RUNNING
 
 
-async def _release(run: JobExecution, lease: Lease) -> None:
-    async with run.database.session_scope() as session:
-        await JobRepository(session).release(lease)
+async def _release(database: Database, lease: Lease | None) -> None:
+    if lease is not None:
+        async with database.session_scope() as session:
+            await JobRepository(session).release(lease)

@@ -11,7 +11,6 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -94,7 +93,6 @@ async def rescue(
         if decision is OrphanDecision.CANCELLED:
             cancelled.append(run)
             continue
-        await _crash_child_runs(client, run)
         if decision is OrphanDecision.CRASHED:
             await crash(client, run, f"Its worker died {run.run_count} times while it ran.")
         else:
@@ -130,18 +128,6 @@ async def _is_unchanged(client: PrefectClient, run: FlowRun) -> bool:
     except ObjectNotFound:
         return False
     return (current.state_id, current.infrastructure_pid) == (run.state_id, run.infrastructure_pid)
-
-
-async def _crash_child_runs(client: PrefectClient, run: FlowRun) -> None:
-    """Crash the flows that the run had called: they died with it, and it calls them again."""
-    children = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_UNDER_WAY))),
-        )
-    )
-    for child in children:
-        await crash(client, child, "The worker of the run that called it died.")
 
 
 def _in_states(types: Iterable[StateType]) -> FlowRunFilter:

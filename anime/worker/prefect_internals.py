@@ -3,31 +3,32 @@
 Written against Prefect 3.8.8 to 3.9.1, see the bound in pyproject.toml.
 """
 
+import asyncio
 import builtins
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Set
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import httpx
 from prefect import Flow, flow_engine, results, task_engine
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
-from prefect._internal.engine import resolve_custom_flow_run_name
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import FlowRunCreate
-from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.context import AsyncClientContext
+from prefect.events import clients as events_clients
 from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
-from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
 from prefect.logging.handlers import APILogHandler
 from prefect.logging.loggers import print_as_log
-from prefect.states import Pending, Running, to_state_create
+from prefect.states import Pending
 from prefect.types._datetime import now
 from prefect.utilities.engine import emit_task_run_state_change_event, propose_state
 
@@ -39,6 +40,9 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 FLUSH_TIMEOUT_SECONDS = 5.0
 RESULT_STORAGE_SECONDS = 60.0
+SHOWN_AFTER_SECONDS = 1.0
+
+_runs_to_show: dict[UUID, asyncio.TimerHandle] = {}  # task runs that Prefect is to be told of
 
 
 class PrefectWorkerHooks:
@@ -138,68 +142,8 @@ class PrefectWorkerHooks:
         raise NotImplementedError
 
 
-_flow_ids: dict[str, UUID] = {}  # by name, of flows that flows of this process have called
-
-
-class _ChildRunClient:
-    """A Prefect client that creates the run of a called flow in one request, named and running.
-
-    Prefect's own creates the flow before, each time, names the run in a third request, and lets it
-    run in a fourth: the run of a called flow waits for nothing.
-    """
-
-    def __init__(self, client: PrefectClient, name: str | None) -> None:
-        self._client, self._name = client, name
-        self.has_created = False
-
-    def __getattr__(self, name: str) -> Any:  # whatever else Prefect's client has
-        return getattr(self._client, name)
-
-    async def create_flow_run(self, flow: Flow[..., Any], **settings: Any) -> FlowRun:
-        """The new run; the flow's id is that of its last run, unless the server refuses it."""
-        settings["state"], self.has_created = Running(), True
-        if flow.name in _flow_ids:
-            try:
-                return await self._create(_flow_ids[flow.name], flow, **settings)
-            except PrefectHTTPStatusError as fault:
-                _log.debug("Flow %s is created again: %s", flow.name, fault)
-        run = await self._client.create_flow_run(flow, name=self._name, **settings)
-        _flow_ids[flow.name] = run.flow_id
-        return run
-
-    async def _create(
-        self,
-        flow_id: UUID,
-        flow: Flow[..., Any],
-        *,
-        parameters: dict[str, Any],
-        state: State[Any],
-        parent_task_run_id: UUID | None,
-        tags: Collection[str],
-    ) -> FlowRun:
-        asked = FlowRunCreate(
-            name=self._name,
-            flow_id=flow_id,
-            flow_version=flow.version,
-            parameters=parameters,
-            tags=list(tags),
-            parent_task_run_id=parent_task_run_id,
-            state=to_state_create(state),
-            empirical_policy=FlowRunPolicy(
-                retries=flow.retries, retry_delay=int(flow.retry_delay_seconds or 0)
-            ),
-        )
-        body = asked.model_dump(mode="json", exclude_unset=True)
-        answer = await self._client.request("POST", "/flow_runs/", json=body)
-        run = FlowRun.model_validate(answer.json())
-        run.parameters = parameters
-        return run
-
-
 class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
     """Prefect's engine, which tells a run that was asked to end from one that crashed."""
-
-    _is_about_to_run = False
 
     @property
     def heartbeat_seconds(self) -> None:
@@ -208,28 +152,6 @@ class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
         That its worker is dead is seen by the worker's lock, and that a job is free by its lease.
         """
         return
-
-    async def create_flow_run(self, client: PrefectClient) -> FlowRun:
-        """The run of a flow that a flow calls, with the name that the flow says.
-
-        Names that a function gives are left to Prefect: it may ask for what the run is.
-        """
-        is_named = isinstance(self.flow.flow_run_name, str)
-        parameters = self.parameters or {}
-        name = resolve_custom_flow_run_name(self.flow, parameters) if is_named else None
-        child_client: Any = _ChildRunClient(client, name)
-        run = await super().create_flow_run(child_client)
-        self._flow_run_name_set = is_named
-        self._is_about_to_run = child_client.has_created
-        return run
-
-    async def set_state(self, state: State[Any], force: bool = False) -> State[Any]:  # noqa: FBT001, FBT002  as the parent
-        """The run's new state, as the server accepts it; the first one came with the run."""
-        if not (self._is_about_to_run and state.is_running()):
-            return await super().set_state(state, force=force)
-        self._is_about_to_run = False
-        await self.call_hooks(self.state)
-        return self.state
 
     async def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""
@@ -274,12 +196,9 @@ class WarmSyncEngine(FlowRunEngine[P, R]):
 
 
 def _end_reason_of(flow_run: FlowRun | None) -> EndReason | None:
-    """Why that run is to end. A flow called by a run that is handed back counts as crashed."""
+    """Why that run is to end."""
     control = control_of_this_run.get()
-    if control is None or flow_run is None:
-        return None
-    is_called = flow_run.id != control.run_id
-    return None if is_called and control.end_reason is EndReason.HANDED_BACK else control.end_reason
+    return None if control is None or flow_run is None else control.end_reason
 
 
 def install_engines() -> None:
@@ -291,22 +210,49 @@ def install_engines() -> None:
         # it starts and 110 after. The maintenance loop asks for all runs together.
         observe_flow_run_suspension=_no_observer,
     )
-    vars(task_engine).update(emit_task_run_state_change_event=_emit_from_running_on)
+    # They go to a server near by, and packing them costs both sides more than sending them.
+    vars(events_clients).update(
+        websocket_connect=partial(vars(events_clients)["websocket_connect"], compression=None)
+    )
+    vars(task_engine).update(emit_task_run_state_change_event=_emit_when_worth_seeing)
+    logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)
 
 
-def _emit_from_running_on(
+def _emit_when_worth_seeing(
     task_run: TaskRun,
     initial_state: State[Any] | None,
     validated_state: State[Any],
     follows: Event | None = None,
 ) -> Event | None:
-    """Tell Prefect of a task run when it runs, a moment after it was made: two events, not three.
+    """Tell Prefect that a task run runs when it has done so for a second, and how it ended.
 
-    Each is some milliseconds of CPU here, in Prefect's server and in PostgreSQL.
+    The last event has its start and its duration, too. Each event is some milliseconds of CPU
+    here, in Prefect's server and in PostgreSQL.
     """
+    if (waiting := _runs_to_show.pop(task_run.id, None)) is not None:
+        waiting.cancel()
     if initial_state is None:
         return None
-    return emit_task_run_state_change_event(task_run, initial_state, validated_state, follows)
+    if not validated_state.is_running():
+        return emit_task_run_state_change_event(task_run, initial_state, validated_state, follows)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # a sync flow
+        return emit_task_run_state_change_event(task_run, initial_state, validated_state, follows)
+    _runs_to_show[task_run.id] = loop.call_later(
+        SHOWN_AFTER_SECONDS, _show_running, task_run.model_copy(), initial_state, validated_state
+    )
+    return None
+
+
+def _show_running(task_run: TaskRun, before: State[Any], running: State[Any]) -> None:
+    del _runs_to_show[task_run.id]
+    emit_task_run_state_change_event(task_run, before, running)
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether a log line of a task run says more than that it is completed, as its state does."""
+    return record.msg != "Finished in state Completed()"
 
 
 @contextmanager

@@ -3,25 +3,27 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from PIL import Image
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
-    FlowRunFilterParentFlowRunId,
+    FlowRunFilterId,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
@@ -38,6 +40,7 @@ from tests.flows.conftest import RehearsalStudio
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
+STEPS = ("check VRAM", "submit", "poll completion", "organise", "record")
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
 
 
@@ -94,18 +97,56 @@ async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
         assert drawn.width > 600
 
 
-async def test_children_are_runs_of_generate_within_the_batch(studio: RehearsalStudio) -> None:
-    await batch(**parameters(prompts=["seen"], takes=2))
+async def test_each_generation_and_its_steps_are_task_runs_of_the_batch(
+    studio: RehearsalStudio,
+) -> None:
+    await batch(**parameters(prompts=["a {curly} girl"], takes=2))
     run = await newest_batch_run()
-    async with get_client() as client:
-        children = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id])
-            )
-        )
+    expected = {f"{number} · a {{curly}} girl" for number in (1, 2)}
+    expected |= {f"{name} · {step}" for name in expected for step in STEPS}
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    async with get_client() as client, asyncio.timeout(HUNG_SECONDS):
+        while True:  # Prefect writes task runs a moment later
+            found = await client.read_task_runs(flow_run_filter=of_run)
+            ended = {each.name: each for each in found if each.state_name == "Completed"}
+            if expected <= ended.keys():
+                break
+            await asyncio.sleep(0.05)
     assert run.name == "rooftops"
-    assert {child.id for child in children} == {job.flow_run_id for job in await jobs_of(studio)}
-    assert {(child.name, *child.tags) for child in children} == {("seen", "image")}
+    assert {job.flow_run_id for job in await jobs_of(studio)} == {run.id}
+    assert all(ended[name].start_time and ended[name].total_run_time for name in expected)
+
+
+async def test_a_generation_that_was_cancelled_or_has_failed_shows_so_in_prefect(
+    studio: RehearsalStudio,
+) -> None:
+    asked = parameters(prompts=["a"], requests=[{"prompt": "f", "sampler": "eulr"}])
+    [first, _] = expand(BatchRequest.model_validate(asked))
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create(first.job_id(1), first.request, workflow="txt2img", seed=1)
+        await jobs.lease(first.job_id(1), uuid4(), seconds=0)
+        await jobs.request_cancel(first.job_id(1))
+    with pytest.raises(BatchIncomplete, match="1 failed, 1 cancelled"):
+        await batch(**asked)
+    run = await newest_batch_run()
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    names = {"1 · a", "2 · f"}
+    async with get_client() as client, asyncio.timeout(HUNG_SECONDS):
+        while len(ended := await _ended(client, of_run, names)) < len(names):
+            await asyncio.sleep(0.05)
+    assert ended["1 · a"].type.value == "CANCELLED"
+    assert ended["2 · f"].type.value == "FAILED"
+    assert "eulr" in str(ended["2 · f"].message)
+
+
+async def _ended(
+    client: PrefectClient, of_run: FlowRunFilter, names: Collection[str]
+) -> dict[str, State[Any]]:
+    """The final states of those task runs that have one."""
+    found = await client.read_task_runs(flow_run_filter=of_run)
+    states = {each.name: each.state for each in found if each.name in names}
+    return {name: state for name, state in states.items() if state and state.is_final()}
 
 
 async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
@@ -120,6 +161,9 @@ async def test_one_that_fails_stops_none_of_the_others_and_is_told_in_the_table(
     assert [row["prompt"] for row in rows] == list("abcdef")
     assert [row["status"] for row in rows] == ["completed"] * 5 + ["failed"]
     assert 'did you mean "euler"' in rows[5]["file or reason"]
+    assert rows[5]["seen"] == ""
+    name = Path(rows[0]["file or reason"]).name
+    assert re.fullmatch(rf"\[{re.escape(name)}\]\(http://.+/files/.+/content.*\)", rows[0]["seen"])
     assert rows[0]["file or reason"] in {str(path) for path in studio.library_files()}
 
 

@@ -23,6 +23,7 @@ from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import get_settings
 from flows.generate import generate
 from tasks.progress import Reporter
+from tasks.records import lease_job
 from tests.flows.conftest import RehearsalStudio
 from tests.support.waiting import HUNG_SECONDS
 
@@ -154,3 +155,24 @@ async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
     assert (await job_of(studio, job_id)).status is JobStatus.CANCELLED
     queue, history = await prompts(studio)
     assert (queue, [entry["status"]["completed"] for entry in history.values()]) == ([], [False])
+
+
+async def test_a_run_that_is_ended_while_it_takes_its_job_leaves_it_free(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
+    job_id = uuid4()
+
+    async def lease_and_end_run(*arguments: Any, **named: Any) -> Any:  # as it takes and gives them
+        leased = await lease_job(*arguments, **named)
+        run.cancel()
+        return leased
+
+    monkeypatch.setattr("anime.runs.execution.lease_job", lease_and_end_run)
+    run = asyncio.ensure_future(generate(prompt="not now", job_id=job_id, **BRIEF))
+    await asyncio.wait([run], timeout=HUNG_SECONDS)
+    assert run.cancelled()
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        assert (await jobs.get(job_id)).status is JobStatus.PROCESSING
+        assert not await jobs.is_held(job_id)

@@ -1,6 +1,7 @@
 """PostgreSQL goes away, has no room or refuses, in each step: what was rendered is kept."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -167,7 +168,7 @@ async def test_f50_after_an_outage_longer_than_all_patience_the_row_comes_later(
     get_settings.cache_clear()
     steps.at(Stage.RECORDING, go_away)
     with monkeypatch.context() as impatient:
-        impatient.setattr("flows.generate.record", record.with_options(retries=0))
+        impatient.setattr("anime.runs.generation.record", inspect.unwrap(record))
         impatient.setattr("tasks.records.RECORD", replace(RECORD, attempts=1))
         with pytest.raises(DatabaseUnavailable):
             await generate(prompt="a long outage", job_id=job_id, **SMALL)

@@ -1,12 +1,11 @@
 """Prefect goes away or fails while runs are under way: what is done stays done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-import httpx
 import pytest
 import pytest_asyncio
 from prefect import State
@@ -15,10 +14,8 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
-from anime.errors import BatchIncomplete
 from anime.progress.publisher import follow_job
 from anime.rehearsal.config import RehearsalConfig
-from anime.retry_policies import RetryPolicy
 from anime.settings import get_settings
 from flows.contact_sheet import contact_sheet
 from flows.generate import generate
@@ -33,7 +30,6 @@ from tests.integration.import_folder import picture
 
 _ENDS_SECONDS = 120
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
-QUICK = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
 LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 1000}  # any fields of a request
 
 
@@ -78,78 +74,31 @@ def impatient_client() -> Iterator[None]:
         yield
 
 
-def runs_beyond(most: int) -> Callable[[httpx.Request], bool]:
-    """Whether a request makes a run when so many were asked for already."""
-    asked = 0
-
-    def is_refused(request: httpx.Request) -> bool:
-        nonlocal asked
-        makes_run = request.method == "POST" and request.url.path.endswith("/flow_runs/")
-        asked += makes_run
-        return makes_run and asked > most
-
-    return is_refused
-
-
 @pytest.mark.usefixtures("impatient_client")
 class TestInABatch:
-    """The rehearsal server takes two seconds for a picture."""
+    """The rehearsal server takes half a second for a picture."""
 
     @pytest.fixture
     def rehearsal_config(self, tmp_path: Path) -> RehearsalConfig:
-        return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=1.0)
+        return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.25)
 
-    async def test_a_child_that_prefect_does_not_take_waits_and_its_neighbours_go_on(
-        self, studio: RehearsalStudio, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch
+    async def test_a_batch_goes_on_while_prefect_is_away(
+        self, studio: RehearsalStudio, outage: PrefectOutage
     ) -> None:
-        monkeypatch.setattr("anime.runs.batch_children.BATCH_CHILD", QUICK)
-        outage.begin(runs_beyond(3))
         run = asyncio.create_task(paths_of(**parameters(prompts=["through it"], takes=6)))
         async with asyncio.timeout(_ENDS_SECONDS):
-            await outage.refused.wait()
             while not await studio.files():
                 assert not run.done()
                 await asyncio.sleep(0.05)
+            outage.begin()
+            await outage.refused.wait()
+            while {job.status for job in await jobs_of(studio)} != {JobStatus.COMPLETED}:
+                assert not run.done()
+                await asyncio.sleep(0.05)
         outage.end()
-        paths = await asyncio.wait_for(run, _ENDS_SECONDS)
-        assert len(set(paths)) == await prompts_rendered(studio) == 6
-        jobs = await jobs_of(studio)
-        assert {(job.status, job.attempt) for job in jobs} == {(JobStatus.COMPLETED, 1)}
-
-    async def test_an_outage_without_end_fails_the_children_that_have_no_run_and_no_others(
-        self, studio: RehearsalStudio, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("anime.runs.batch_children.BATCH_CHILD", QUICK)
-        monkeypatch.setattr("anime.runs.batch_children._OUTAGE_SECONDS", 0.5)
-        outage.begin(runs_beyond(3))
-        with pytest.raises(BatchIncomplete, match="Prefect did not run the generation"):
-            await asyncio.wait_for(
-                paths_of(**parameters(prompts=["no end"], takes=6)), _ENDS_SECONDS
-            )
-        jobs = await jobs_of(studio)
-        made = [job for job in jobs if job.status is JobStatus.COMPLETED]
-        failed = [job for job in jobs if job.status is JobStatus.FAILED]
-        assert len(made) == len(await studio.files()) == await prompts_rendered(studio) > 0
-        assert len(made) + len(failed) == 6
-        assert all("503" in str(job.error) for job in failed)
-
-    async def test_a_child_whose_last_state_prefect_does_not_take_is_done_all_the_same(
-        self, studio: RehearsalStudio, outage: PrefectOutage
-    ) -> None:
-        refused = 0
-
-        def ends_a_run(request: httpx.Request) -> bool:
-            nonlocal refused
-            is_end = request.url.path.endswith("/set_state") and b"COMPLETED" in request.content
-            refused += is_end
-            return is_end and refused <= 2
-
-        outage.begin(ends_a_run)
-        paths = await asyncio.wait_for(
-            paths_of(**parameters(prompts=["done"], takes=4)), _ENDS_SECONDS
-        )
-        assert len(set(paths)) == await prompts_rendered(studio) == 4
-        assert {job.status for job in await jobs_of(studio)} == {JobStatus.COMPLETED}
+        assert len(set(await asyncio.wait_for(run, _ENDS_SECONDS))) == 6
+        assert await prompts_rendered(studio) == 6
+        assert {job.attempt for job in await jobs_of(studio)} == {1}
 
 
 @pytest.mark.usefixtures("impatient_client")

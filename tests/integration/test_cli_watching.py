@@ -54,10 +54,10 @@ class Away:
         self.is_so = False
         real = getattr(JobRepository, method)
 
-        async def ask(*arguments: Any) -> Any:  # as the method takes and gives them
+        async def ask(*arguments: Any, **named: Any) -> Any:  # as the method takes and gives them
             if self.is_so:
                 raise DatabaseUnavailable("PostgreSQL does not answer.")
-            return await real(*arguments)
+            return await real(*arguments, **named)
 
         monkeypatch.setattr(JobRepository, method, ask)
 

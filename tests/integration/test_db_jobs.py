@@ -134,7 +134,7 @@ async def test_the_run_in_prefect_is_remembered(database: Database) -> None:
     async with database.session_scope() as session:
         jobs = JobRepository(session)
         await jobs.create(job_id, REQUEST, workflow="txt2img", seed=1)
-        await jobs.remember_flow_run(job_id, run)
+        await jobs.lease(job_id, uuid4(), seconds=60, run_id=run)
         assert (await jobs.get(job_id)).flow_run_id == run
 
 

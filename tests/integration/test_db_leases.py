@@ -355,8 +355,6 @@ async def test_an_unknown_job_is_not_found(database: Database) -> None:
         for call in (jobs.get, jobs.request_of, jobs.request_cancel):
             with pytest.raises(NotFound):
                 await call(uuid4())
-        with pytest.raises(NotFound):
-            await jobs.remember_flow_run(uuid4(), uuid4())
 
 
 async def test_what_a_lost_run_wrote_in_one_transaction_with_its_end_is_gone(

@@ -116,6 +116,21 @@ async def test_a_place_that_is_left_goes_to_who_asked_first(database: Database) 
     assert (await ask(database, first, size=1)).is_held
 
 
+async def test_who_was_given_a_slot_finds_it_without_asking_again(database: Database) -> None:
+    first, second = claim(model="m"), claim(model="m")
+    for each in (first, second):
+        await ask(database, each, size=1)
+    async with database.reading() as session:
+        slots_seen = SlotRepository(session)
+        assert (await slots_seen.given(second)) is None
+        await leave(database, first, size=1)
+        given = await slots_seen.given(second)
+        assert given is not None
+        assert (given.is_held, given.server, given.holds_model) == (True, SERVER, True)
+        assert (await slots_seen.given(replace(second, fence=2))) is None
+        assert (await slots_seen.given(first)) is None
+
+
 async def test_interactive_jobs_go_before_those_of_batches_that_asked_earlier(
     database: Database,
 ) -> None:

@@ -1,5 +1,6 @@
 """Outputs on their way into the library, from a server that has some of them only."""
 
+import inspect
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +55,7 @@ async def all_organised(
     )
     comfy = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(view))
     reporter = Reporter(ProgressPublisher(None), result.job_id)
-    return await organise.fn(
+    made: OrganisedOutputs = await inspect.unwrap(organise)(
         comfy,
         AssetStore(tmp_path / "library", may_create=True),
         result,
@@ -62,6 +63,7 @@ async def all_organised(
         zone=UTC,
         reporter=reporter,
     )
+    return made
 
 
 @pytest.fixture(autouse=True)

@@ -55,6 +55,12 @@ async def test_a_prefix_outside_fails_when_run_and_keeps_what_was_saved(peer: Pe
     kind, about = entry["status"]["messages"][-1]
     assert (kind, about["node_id"], about["node_type"]) == ("execution_error", "4", "SaveImage")
     assert (about["exception_type"], about["executed"]) == ("Exception", ["1", "2", "3"])
+    assert about["current_inputs"] == {
+        "filename_prefix": ["../../escape"],
+        "images": ["images(1, 64, 64, 3)"],
+        "prompt": [str(graph)],
+        "extra_pnginfo": [None],
+    }
 
 
 async def test_a_batch_is_four_files_that_differ(peer: Peer) -> None:
@@ -151,6 +157,8 @@ async def test_an_upload_under_a_taken_name_gets_another(peer: Peer) -> None:
         refused = await peer.http.post("/upload/image", files=files, data=fields)
         assert refused.status_code == status
     assert (await peer.http.post("/upload/image", json={})).status_code == 400
+    refused = await peer.http.post("/upload/image", files={"image": ("no/folder.png", b"x")})
+    assert refused.text == "500 Internal Server Error\n\nServer got itself in trouble"
 
 
 async def test_an_overwritten_input_is_noticed(peer: Peer) -> None:

@@ -54,27 +54,29 @@ async def test_a_batch_is_rendered_once_and_its_sheet_can_be_seen(
 STEPS = ["check VRAM", "organise", "poll completion", "record", "submit"]
 
 
-async def test_each_child_of_a_batch_is_a_run_with_five_steps(
+async def test_each_generation_of_a_batch_shows_its_five_steps_in_prefect(
     stack: StackUnderTest, tmp_path: Path
 ) -> None:
-    names = ["a {curly} girl", "a plain boy"]
     file = tmp_path / "shown.yaml"
-    file.write_text(json.dumps({"prompts": names, "common": {"width": 64, "height": 64}}))
+    names = {"1 · a {curly} girl", "2 · a plain boy"}
+    prompts = [name.partition(" · ")[2] for name in sorted(names)]
+    file.write_text(json.dumps({"prompts": prompts, "common": {"width": 64, "height": 64}}))
     assert (await stack.anime("batch", str(file))).returncode == 0
     async with stack.prefect() as prefect, asyncio.timeout(HUNG_SECONDS):
-        asked = {"flow_runs": {"name": {"any_": names}}}
-        runs = (await prefect.post("/flow_runs/filter", json=asked)).json()
-        assert {run["name"] for run in runs} == set(names)
-        for run in runs:
-            assert (run["state_name"], run["run_count"], run["tags"]) == ("Completed", 1, ["image"])
-            assert run["parent_task_run_id"]
-            steps: list[str] = []
-            while steps != STEPS:  # Prefect writes task runs a moment later
-                asked = {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}}
-                found = (await prefect.post("/task_runs/filter", json=asked)).json()
-                ended = [each for each in found if each["state_name"] == "Completed"]
-                steps = sorted(each["name"].rpartition("-")[0] for each in ended)
-            assert all(each["start_time"] and each["total_run_time"] > 0 for each in ended)
+        asked = {"flow_runs": {"name": {"any_": ["shown"]}}}
+        [run] = (await prefect.post("/flow_runs/filter", json=asked)).json()
+        assert (run["state_name"], run["run_count"]) == ("Completed", 1)
+        steps: dict[str, dict[str, Any]] = {}
+        while len(steps) < len(names) * len(STEPS):  # Prefect writes task runs a moment later
+            asked = {"task_runs": {"flow_run_id": {"any_": [run["id"]]}}}
+            found = (await prefect.post("/task_runs/filter", json=asked)).json()
+            ended = {each["name"]: each for each in found if each["state_name"] == "Completed"}
+            steps = {
+                name: each for name, each in ended.items() if name.rpartition(" · ")[2] in STEPS
+            }
+        assert names <= ended.keys()
+        assert steps.keys() == {f"{name} · {step}" for name in names for step in STEPS}
+        assert all(each["start_time"] and each["total_run_time"] > 0 for each in steps.values())
 
 
 async def test_the_old_clients_request_works_verbatim_on_both_ports(stack: StackUnderTest) -> None:

@@ -122,6 +122,20 @@ def test_one_input_may_set_several_widgets() -> None:
     assert (first["70:5"]["value"], first["70:6"]["width"]) == (4, 4)
 
 
+def test_its_value_reaches_inputs_without_a_widget_as_well() -> None:
+    part = subgraph(
+        [
+            node(5, "Number", slot("value", 1), values=[4]),
+            node(6, "Encode", slot("clip", 2), slot("group.of_its_own", 3), values=["inner"]),
+        ],
+        [(1, -10, 0, 5, 0, "INT"), (2, -10, 0, 6, 0, "*"), (3, -10, 0, 6, 1, "*")],
+        inputs={"size": "INT"},
+    )
+    held = inputs_of(used(instance(70, values=[64]), parts=[part]))
+    assert held["70:5"] == {"value": 64}
+    assert held["70:6"] == {"text": "inner", "clip": 64, "group.of_its_own": 64}
+
+
 def test_a_promoted_text_is_sent_as_it_is() -> None:
     found = inputs_of(used(instance(70, values=["{a|b} // c"])))
     assert found["70:100"]["text"] == "{a|b} // c"

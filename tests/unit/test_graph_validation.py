@@ -1,6 +1,7 @@
 """A graph is never refused that the server takes; what is refused is named, in few words."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from anime.comfyui.models import NodeInfo
 from anime.comfyui.protocol import Reply, decode_object_info
 from anime.core.graph_validation import MAX_TEXT, check_graph, listed, unchecked_inputs
 from anime.core.graphs import Graph
+from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.nodes import node_catalogue
 from tests.support.sound_graphs import NODE, SINK, broken_inputs, draw_node
 
 NUMBERS = {
@@ -173,6 +176,25 @@ def test_what_a_server_takes_has_no_problem_and_one_broken_thing_is_named(
         [problem] = check_graph(node.graph | {NODE: node.graph[NODE] | {"inputs": inputs}}, INFOS)
         assert problem.node_id == NODE
         assert problem.fault.startswith((f"{broken} is ", f'{broken} "'))
+
+
+def test_so_it_is_with_every_core_class_of_comfyui() -> None:
+    for name, node_type in node_catalogue(RehearsalConfig(data_dir=Path(), port=0)).items():
+        groups = node_type.describe()["input"]
+        known = {"Sink": INFOS["Sink"], name: info_of(name, {"input": groups})}
+
+        @settings(max_examples=1, database=None, suppress_health_check=list(HealthCheck))
+        @given(st.data())
+        def check(data: st.DataObject) -> None:
+            node = draw_node(data, name, {"input": groups})  # noqa: B023  it runs at once
+            assert check_graph(node.graph, known) == ()  # noqa: B023
+            for broken, inputs in broken_inputs(node):
+                changed = node.graph | {NODE: node.graph[NODE] | {"inputs": inputs}}
+                [problem] = check_graph(changed, known)  # noqa: B023
+                assert problem.node_id == NODE
+                assert problem.fault.startswith((f"{broken} is ", f'{broken} "'))
+
+        check()
 
 
 def faults(class_name: str, info: NodeInfo | None = None, /, **inputs: Any) -> list[str]:

@@ -20,6 +20,30 @@ PARTNERS: dict[str, Any] = {
         },
         "output": ["IMAGE"],
     },
+    "PartnerCanvas": {
+        "input": {
+            "required": {
+                "model": [
+                    "COMFY_DYNAMICCOMBO_V3",
+                    {
+                        "options": [
+                            {
+                                "key": "pro",
+                                "inputs": {
+                                    "required": {"width": ["INT", {}], "height": ["INT", {}]}
+                                },
+                            }
+                        ]
+                    },
+                ]
+            }
+        },
+        "output": ["IMAGE"],
+    },
+    "PartnerFilm": {
+        "input": {"required": {"prompt_text": ["STRING", {}], "seed": ["INT", {}]}},
+        "output": ["VIDEO"],
+    },
     "PartnerWriter": {
         "input": {"required": {"prompt": ["STRING", {}], "model": [["a"], {}]}},
         "output": ["STRING"],
@@ -166,12 +190,40 @@ def test_joined_texts_leave_out_what_their_titles_call_system_or_trigger() -> No
     assert found.is_certain
 
 
+def test_a_partner_may_call_its_prompt_another_name() -> None:
+    graph = {
+        "1": node("PartnerFilm", prompt_text="a cat walks", seed=1),
+        "2": node("SaveVideo", filename_prefix="x", format="auto", video=["1", 0]),
+    }
+    assert places(proposed(graph), "prompt") == ["1.prompt_text"]
+
+
 def test_a_text_that_a_language_model_writes_anew_is_doubtful() -> None:
     graph = text_to_image(n10=node("PartnerWriter", prompt="a dog", model="a"))
     graph["2"]["inputs"]["text"] = ["10", 0]
     found = named(proposed(graph), "prompt")
     assert found.places == (Place("10", "prompt"),)
     assert "language model" in found.doubt
+
+
+def test_so_it_is_not_where_a_title_calls_it_the_prompt() -> None:
+    graph = text_to_image(
+        n10=node("PartnerWriter", prompt=["11", 0], model="a"),
+        n11=node("PrimitiveStringMultiline", "Text (User Input)", value="a dog"),
+    )
+    graph["2"]["inputs"]["text"] = ["10", 0]
+    found = named(proposed(graph), "prompt")
+    assert found.places == (Place("11", "value"),)
+    assert found.is_certain
+
+
+def test_the_texts_of_one_encoder_are_one_prompt() -> None:
+    texts = {"clip_l": "a cat", "t5xxl": "a cat that sleeps in the sun"}
+    encoder = node("CLIPTextEncodeFlux", clip=["1", 1], guidance=3.5, **texts)
+    found = named(proposed(text_to_image(n2=encoder)), "prompt")
+    assert found.places == (Place("2", "t5xxl"), Place("2", "clip_l"))
+    assert found.value == "a cat that sleeps in the sun"
+    assert found.is_certain
 
 
 def test_encoders_of_two_samplers_with_the_same_words_have_one_prompt() -> None:
@@ -218,6 +270,17 @@ def test_a_size_is_found_behind_pictures_that_are_resized_to_it() -> None:
     found = proposed(graph)
     assert places(found, "width") == ["10.value"]
     assert places(found, "height") == ["11.value"]
+
+
+def test_a_selector_sets_the_size_of_a_partners_picture() -> None:
+    graph = {
+        "1": node("ResolutionSelector", aspect_ratio="1:1 (Square)", megapixels=1.0),
+        "2": node("PartnerCanvas", model="pro", model__width=["1", 0], model__height=["1", 1]),
+        "3": node("SaveImage", filename_prefix="x", images=["2", 0]),
+    }
+    found = proposed(graph)
+    assert places(found, "aspect_ratio") == ["1.aspect_ratio"]
+    assert places(found, "megapixels") == ["1.megapixels"]
 
 
 def test_of_two_prompts_the_one_that_app_mode_shows_is_meant() -> None:
@@ -333,6 +396,48 @@ def test_a_film_that_is_made_on_the_way_to_nothing_else_beats_pictures() -> None
     found = proposed(graph)
     assert found.output is not None
     assert (found.output.kind, found.output.doubt) == ("video", "")
+
+
+def test_a_file_that_is_made_of_all_others_is_the_take() -> None:
+    graph = text_to_image(
+        n20=node("ImageInvert", image=["6", 0]),
+        n21=node("SaveImage", filename_prefix="x", images=["20", 0]),
+    )
+    found = proposed(graph).output
+    assert found is not None
+    assert (found.node_id, found.others, found.doubt) == ("21", ("7",), "")
+
+
+def test_what_only_lends_its_outline_is_no_step_on_the_way() -> None:
+    graph = text_to_image(
+        n20=node("LoadImage", image="before.png"),
+        n21=node("ImageToMask", image=["6", 0], channel="red"),
+        n22=node("JoinImageWithAlpha", image=["20", 0], alpha=["21", 0]),
+        n23=node("SaveImage", filename_prefix="x", images=["22", 0]),
+    )
+    found = proposed(graph).output
+    assert found is not None
+    assert (found.node_id, found.others) == ("7", ("23",))
+    assert "which one is the take" in found.doubt
+
+
+def test_a_comparison_is_not_the_take() -> None:
+    graph = text_to_image(
+        n20=node("LoadImage", image="before.png"),
+        n21=node("ImageStitch", image1=["20", 0], image2=["6", 0]),
+        n22=node("SaveImage", filename_prefix="x", images=["21", 0]),
+    )
+    found = proposed(graph).output
+    assert found is not None
+    assert (found.node_id, found.others) == ("7", ("22",))
+    assert "which one is the take" in found.doubt
+    graph["5"]["inputs"]["latent_image"] = ["24", 0]
+    graph["24"] = node("VAEEncode", pixels=["20", 0], vae=["1", 2])
+    assert proposed(graph).output == found  # though what is drawn was made of it
+    graph["23"] = node("SaveImage", filename_prefix="x", images=["20", 0])
+    whole = proposed(graph).output  # it joins what both of the others are
+    assert whole is not None
+    assert (whole.node_id, whole.doubt) == ("22", "")
 
 
 def test_two_files_of_one_kind_are_doubtful_unless_app_mode_says_which() -> None:

@@ -7,17 +7,23 @@ from typing import Any
 
 import pytest
 
+from anime.assets.workflow_import import convert_and_propose, plan_import
+from anime.comfyui.object_info import ServerClasses
 from anime.core.binding_file import binding_text
 from anime.core.bindings import Binding, InputBinding, InputKind
+from anime.core.conversion.sources import WorkflowSource
 from anime.core.graphs import Graph
+from anime.core.node_classes import NodeClassPolicy
 from anime.core.proposals.binding import ProposedBinding, bind_proposals
 from anime.core.proposals.rebinding import with_confirmed
 from anime.core.template_format import parse_template
 from anime.core.workflow_build import Template, build
 from anime.core.workflow_schema import inputs_schema
 from anime.errors import InvalidRequest, InvalidWorkflow
+from anime.rehearsal.definitions import definitions
 from anime.schemas import GenerationRequest
 from tests.unit.test_proposals import (
+    PARTNERS,
     edit_graph,
     image_to_video,
     node,
@@ -137,6 +143,28 @@ def test_an_output_can_be_chosen_among_those_that_save() -> None:
     assert template.output_node == "20"
     with pytest.raises(InvalidWorkflow, match="saves a file"):
         bound(graph, output="5")
+
+
+def test_inputs_and_kind_are_those_of_the_output_that_is_chosen() -> None:
+    graph = text_to_image()
+    film = {key: each for key, each in image_to_video().items() if key != "7"}
+    shift = {key: f"1{key}" for key in film}
+    for key, each in film.items():
+        inputs = {
+            name: [shift[value[0]], value[1]] if isinstance(value, list) else value
+            for name, value in each["inputs"].items()
+        }
+        graph[shift[key]] = each | {"inputs": inputs}
+    graph["17"] = node("SaveVideo", filename_prefix="x", format="auto", video=["112", 0])
+    classes = ServerClasses({**definitions(), **PARTNERS})
+    converted = convert_and_propose(WorkflowSource(graph), classes, NodeClassPolicy())
+    chosen = plan_import("mine", converted, title="Mine", choices={"output": "7"}).template
+    assert (chosen.output, chosen.output_node) == ("image", "7")
+    assert chosen.node_id(chosen.inputs["prompt"].targets[0]) == "2"
+    assert "seconds" not in chosen.inputs
+    other = plan_import("mine", converted, title="Mine", choices={"output": "17"}).template
+    assert (other.output, other.output_node) == ("video", "17")
+    assert other.node_id(other.inputs["prompt"].targets[0]) == "12"
 
 
 def test_a_graph_without_a_prompt_needs_none() -> None:

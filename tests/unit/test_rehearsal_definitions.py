@@ -209,6 +209,8 @@ async def never_steps(*_arguments: object) -> None:
         ("floor(a * b) + 1", 81),
         ("a > 2048", False),
         ("-a // 2", -3),
+        ("(a + 14) & -8 | 1", 17),
+        ("b + a & ~1", 20),
         ("max(a, b) if a < b else round(a / 2)", 16),
     ],
 )
@@ -229,6 +231,8 @@ def test_object_info_has_the_facts_of_a_class_and_the_models_of_the_server() -> 
     assert entry["input_order"]["optional"] == ["device"]
     assert (entry["output"], entry["output_node"]) == (["CLIP"], False)
     assert TYPES["LoadVideo"].describe()["input"]["required"]["file"][1]["options"] == ["film.mp4"]
+    attention = TYPES["ModelAttentionBackend"].describe()["input"]["required"]["attention"]
+    assert attention == [["pytorch attention", "comfy kitchen attention"], {}]
     saver = TYPES["SaveAnimatedPNG"].describe()
     assert (saver["output"], saver["has_intermediate_output"]) == (["IMAGE"], False)
 

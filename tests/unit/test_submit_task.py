@@ -1,5 +1,6 @@
 """What a run asks ComfyUI for when it submits a prompt."""
 
+import inspect
 import json
 from typing import Any
 from uuid import UUID, uuid4
@@ -42,7 +43,7 @@ async def submitted(
         return httpx.Response(200, json={})
 
     comfy = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(answer))
-    await submit.fn(
+    await inspect.unwrap(submit)(
         comfy, {}, prompt_id=uuid4(), pnginfo={"anime": {}}, reporter=reporter, is_new=is_new
     )
     [body] = bodies

@@ -9,22 +9,21 @@ import inspect
 import tomllib
 from importlib.metadata import version
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx
 import prefect
 import pytest
 from prefect import _flow_run_suspension, flow_engine, results, task_engine
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import AsyncClientContext
+from prefect.events import clients as events_clients
 from prefect.events.worker import EventsWorker
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
-from prefect.states import Pending
+from prefect.states import Completed, Failed, Pending, Running
 from prefect.utilities.engine import emit_task_run_state_change_event
 from prefect.workers.base import BaseWorker
 
@@ -125,61 +124,55 @@ def test_a_task_run_is_still_told_of_first_through_the_function_we_replace() -> 
     ]
 
 
-class CountingClient:
-    """Prefect's client, which creates runs of one flow; the server may refuse the flow's id."""
+class Told:
+    """What Prefect is told of task runs: the names of their states, in this order."""
 
-    def __init__(self) -> None:
-        self.flow_id = uuid4()
-        self.asked: list[str] = []
-        self.refuses = False
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        self.heard = asyncio.Event()
+        monkeypatch.setattr(prefect_internals, "emit_task_run_state_change_event", self._hear)
+        monkeypatch.setattr(prefect_internals, "_runs_to_show", {})
+        self._run = TaskRun(task_key="key", dynamic_key="0")
 
-    async def create_flow_run(self, flow: object, *, name: str, **more: Any) -> FlowRun:
-        self.asked += ["flow", "run"]
-        return FlowRun(flow_id=self.flow_id, name=name, state=more["state"])
+    def tell(self, before: State[Any] | None, after: State[Any]) -> None:
+        prefect_internals._emit_when_worth_seeing(self._run, before, after)
 
-    async def request(self, _: str, path: str, *, json: dict[str, Any]) -> httpx.Response:
-        self.asked.append("run")
-        request = httpx.Request("POST", f"http://prefect{path}")
-        status = 404 if self.refuses else 201
-        answer = httpx.Response(status, json=json | {"id": str(uuid4())}, request=request)
-        if self.refuses:
-            raise PrefectHTTPStatusError("gone", request=request, response=answer)
-        return answer
+    def _hear(self, _: TaskRun, __: object, state: State[Any], *___: object) -> None:
+        self.names.append(str(state.name))
+        self.heard.set()
 
 
-async def test_the_run_of_a_called_flow_is_created_with_its_name_in_one_request(
+async def test_prefect_is_told_once_of_a_task_run_that_ends_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prefect_internals, "_flow_ids", {})
-    prefect_client: Any = CountingClient()
-    client = prefect_internals._ChildRunClient(prefect_client, "a {curly} name")
-
-    async def created() -> tuple[str, UUID, bool]:
-        run = await client.create_flow_run(
-            prefect.Flow(created, name="called"),
-            parameters={"prompt": "x"},
-            state=Pending(),
-            parent_task_run_id=None,
-            tags={"image"},
-        )
-        assert run.state is not None
-        return run.name, run.flow_id, run.state.is_running()
-
-    expected = "a {curly} name", prefect_client.flow_id, True
-    assert [await created() for _ in range(2)] == [expected] * 2
-    assert prefect_client.asked == ["flow", "run", "run"]
-    prefect_client.refuses = True
-    assert await created() == expected
+    told = Told(monkeypatch)
+    told.tell(None, Pending())
+    told.tell(Pending(), Running())
+    told.tell(Running(), Completed())
+    assert (told.names, prefect_internals._runs_to_show) == (["Completed"], {})
 
 
-def test_a_called_flows_run_is_still_created_and_named_where_we_step_in() -> None:
-    stock: Any = flow_engine.AsyncFlowRunEngine  # ours, where a test has installed it
-    while stock.__module__ != "prefect.flow_engine":
-        stock = stock.__mro__[1]
-    assert "await client.create_flow_run(" in source(stock.create_flow_run)
-    assert "not self._flow_run_name_set" in source(stock.begin_run)
-    assert "state = await self.set_state(new_state)" in source(stock.begin_run)
-    assert "not self._flow_run_name_set" in source(stock.setup_run_context)
+async def test_prefect_is_told_that_a_task_run_runs_when_it_has_done_so_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = Told(monkeypatch)
+    monkeypatch.setattr(prefect_internals, "SHOWN_AFTER_SECONDS", 0.0)
+    told.tell(Pending(), Running())
+    await asyncio.wait_for(told.heard.wait(), 60)
+    told.tell(Running(), Failed())
+    assert (told.names, prefect_internals._runs_to_show) == (["Running", "Failed"], {})
+
+
+def test_a_sync_task_run_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch)
+    told.tell(Pending(), Running())
+    told.tell(Running(), Completed())
+    assert told.names == ["Running", "Completed"]
+
+
+def test_events_are_still_sent_over_the_connection_that_we_open() -> None:
+    sending = source(events_clients.PrefectEventsClient)
+    assert "websocket_connect(self._events_socket_url" in sending
 
 
 def test_the_rest_is_there() -> None:

@@ -119,15 +119,16 @@ class _Converter:
         inputs = self._inputs(scope, node, values)
         kept = inputs.links.keys() | inputs.verbatim
         self._texts.change(scope, node, values, inputs.values, kept=kept)
-        for name, each in values.inputs.items():
-            if each.widget_kind == VIEWER:
+        kinds = {name: each.widget_kind for name, each in values.inputs.items()}
+        for name, kind in kinds.items():
+            if kind == VIEWER:
                 self._notes.warn(
                     scope, node, f"{name} is left out: only the editor's 3D viewer has a value."
                 )
         sent = {
-            name: _encoded(value, values.inputs[name].widget_kind)
+            name: _encoded(value, kinds.get(name))
             for name, value in inputs.values.items()
-            if values.inputs[name].widget_kind != VIEWER
+            if kinds.get(name) != VIEWER
         }
         return {
             "inputs": sent | inputs.links,
@@ -185,7 +186,7 @@ class _Converter:
             found.links[slot.name] = [origin.scope.path_of(origin.node), origin.slot]
         elif isinstance(origin, InstanceInput):
             held = origin.scope.instance_values.by_input
-            if slot.name in values.inputs and origin.name in held:
+            if origin.name in held:
                 found.values[slot.name] = held[origin.name]
                 found.verbatim.add(slot.name)
         elif isinstance(origin, Primitive):

@@ -29,7 +29,11 @@ _OWN_KINDS = {
 
 
 def propose(
-    graph: Graph, definitions: NodeDefinitions, workflow: Mapping[str, Any] | None = None
+    graph: Graph,
+    definitions: NodeDefinitions,
+    workflow: Mapping[str, Any] | None = None,
+    *,
+    output: str | None = None,
 ) -> Proposals:
     """What the inputs of a graph are for.
 
@@ -37,13 +41,14 @@ def propose(
         graph: In API format, with classes that are all among the definitions.
         definitions: The node classes of the server.
         workflow: What the editor saved, if the graph was made of it: App mode has signals.
+        output: Id of the node that saves the take, where a person says which.
     """
     view = GraphView(graph, definitions)
     app = app_mode_of(workflow, graph)
-    output = propose_output(view, app.outputs)
-    if output is None:
+    saved = propose_output(view, app.outputs, output)
+    if saved is None:
         return Proposals(None)
-    nodes, kind = view.upstream(output.node_id), output.kind
+    nodes, kind = view.upstream(saved.node_id), saved.kind
     rate = propose_rate(view, nodes, kind)
     length = propose_length(view, nodes, rate) if kind in {"video", "audio"} else None
     found = [
@@ -64,7 +69,7 @@ def propose(
     taken |= {picture.place for picture in pictures}
     inputs += _shown_in_app(view, app, nodes, taken, {each.name for each in inputs})
     return Proposals(
-        output=output,
+        output=saved,
         inputs=tuple(inputs),
         length=length if isinstance(length, LengthProposal) else None,
         pictures=pictures,

@@ -23,11 +23,13 @@ def propose_sizes(view: GraphView, nodes: Sequence[str], kind: str) -> list[Inpu
         return []
     canvases = [node_id for node_id in reversed(nodes) if _is_canvas(view, node_id)]
     partner = _partner_choices(view, nodes)
+    if not canvases and not partner:
+        return _selected_for_partner(view, nodes)
     if not canvases or partner:
         return partner
     sides = [_side(view, nodes, canvases, side) for side in _SIDES]
     if any(side is None for side in sides):
-        return _selector_choices(view, canvases[0])
+        return _selector_choices(view, Place(canvases[0], "width"))
     return [side for side in sides if side]
 
 
@@ -156,9 +158,9 @@ def _resized(view: GraphView, place: Place) -> Place | None:
     return None
 
 
-def _selector_choices(view: GraphView, canvas: str) -> list[InputProposal]:
+def _selector_choices(view: GraphView, width: Place) -> list[InputProposal]:
     """The choices of the node that works out the size."""
-    at = _followed(view, Place(canvas, "width"))
+    at = _followed(view, width)
     origin = view.origin(at) if at else None
     if origin is None:
         return []
@@ -181,6 +183,16 @@ def _partner_choices(view: GraphView, nodes: Sequence[str]) -> list[InputProposa
             found.append([Place(node_id, name) for name in names])
     others = tuple(place for places in found[1:] for place in places)
     return [_choice(view, place, others) for places in found[:1] for place in places]
+
+
+def _selected_for_partner(view: GraphView, nodes: Sequence[str]) -> list[InputProposal]:
+    """The choices that work out the size of what the last partner's node makes."""
+    for node_id in reversed(nodes):
+        outputs = set(view.definition(node_id).output_types)
+        widths = [name for name in view.values(node_id) if last_part(name) == "width"]
+        if outputs & _GENERATES and widths and _is_service(view, node_id):
+            return _selector_choices(view, Place(node_id, widths[0]))
+    return []
 
 
 def _names_set(view: GraphView, node_id: str, wanted: Sequence[str]) -> list[str]:

@@ -1,20 +1,26 @@
 """Where a text is set, behind nodes that join texts, replace parts, or write them anew."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anime.core.graphs import title_of
 from anime.core.proposals.findings import Place
 from anime.core.proposals.graph_view import GraphView, last_part
 
-PROMPT_NAMES = ("prompt", "text_prompt", "positive_prompt", "tags", "caption", "text")
+PROMPT_NAMES = (
+    *("prompt", "text_prompt", "prompt_text", "positive_prompt", "tags", "caption", "text"),
+)
 _MOST_STEPS = 40
+_THE_WORDS = re.compile(r"\b(?:user|prompt)\b", re.IGNORECASE)
 _NOT_THE_WORDS = re.compile(r"system|trigger|template|width|height|length|delimiter", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """Where a text is set. `is_rewritten` if a language model writes anew what it says."""
+    """Where a text is set.
+
+    `is_rewritten` if a language model writes anew what it says, and no title calls it the prompt.
+    """
 
     place: Place
     is_rewritten: bool
@@ -27,7 +33,10 @@ def text_sources(view: GraphView, place: Place) -> list[TextSource]:
     """
     found = _sources(view, place, set())
     words = [each for each in found if not _NOT_THE_WORDS.search(_title(view, each.place))]
-    return words or found
+    return [
+        replace(each, is_rewritten=False) if _THE_WORDS.search(_title(view, each.place)) else each
+        for each in words
+    ] or found
 
 
 def is_text(view: GraphView, node_id: str, name: str) -> bool:

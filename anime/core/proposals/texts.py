@@ -10,7 +10,9 @@ from anime.core.proposals.text_sources import PROMPT_NAMES, is_text, text_source
 
 _CONDITIONING = "CONDITIONING"
 _NEGATIVES = ("negative_prompt", "negative_text", "text_negative", "negative")
-_ENCODER_TEXTS = (*PROMPT_NAMES, "clip_l", "clip_g", "t5xxl", "llama", "text_l", "text_g", "bert")
+_ONE_PROMPT = ("llama", "t5xxl", "mt5xl", "bert", "clip_g", "text_g", "clip_l", "text_l")
+"""What encoders of several models call the same prompt: those that read whole sentences first."""
+_ENCODER_TEXTS = (*PROMPT_NAMES, *_ONE_PROMPT)
 _EMPTY_ENDS = frozenset({"ConditioningZeroOut"})
 # Partners' nodes with a text for each shot or voice.
 _NUMBERED = re.compile(r"(?:text|prompt|[a-z]+)_?\d+(?:_prompt|_text)?$")
@@ -147,16 +149,19 @@ def _makers(view: GraphView, nodes: Sequence[str]) -> Iterator[str]:
 def _texts_at(
     view: GraphView, node_id: str, names: Sequence[str], signal: str
 ) -> list[TextFinding]:
-    """Where the texts of these inputs are set; inputs that have the same text give it once."""
+    """Where the texts of these inputs are set; inputs that are one prompt give it once."""
+    is_one = len(names) > 1 and set(map(last_part, names)) <= set(_ONE_PROMPT)
+    if is_one:
+        names = sorted(names, key=lambda name: _ONE_PROMPT.index(last_part(name)))
     found = [
         TextFinding((each.place,), _told(signal, name), each.is_rewritten)
         for name in names
         for each in text_sources(view, Place(node_id, name))
     ]
     values = {str(view.value(each.places[0])) for each in found}
-    if len(names) > 1 and len(values) == 1:
+    if (is_one and found) or (len(names) > 1 and len(values) == 1):
         places = tuple(dict.fromkeys(each.places[0] for each in found))
-        return [TextFinding(places, found[0].signal, found[0].is_rewritten)]
+        return [TextFinding(places, found[0].signal, any(each.is_rewritten for each in found))]
     return found
 
 

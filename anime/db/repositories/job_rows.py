@@ -5,7 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, select, update
+from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
@@ -40,10 +40,15 @@ _NOT_TOLD = {
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 
 # Put together once, and one statement however many ids: neither we nor PostgreSQL plan it anew.
+_IS_AMONG = JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
 _AMONG = (
     select(*TOLD, _projects.c.name.label("project"))
     .outerjoin_from(JOBS, _projects, _projects.c.id == JOBS.c.project_id)
-    .where(JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid))))
+    .where(_IS_AMONG)
+)
+_STATUSES = select(JOBS.c.id, JOBS.c.status).where(_IS_AMONG)
+_AMONG_CHANGED = _AMONG.where(
+    JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
 )
 
 
@@ -64,16 +69,20 @@ class JobRows:
             raise no_such_job(job_id)
         return found[0]
 
-    async def among(self, job_ids: Collection[UUID]) -> dict[UUID, JobSnapshot]:
-        """Those of the jobs that have a row, by id."""
-        rows = await self._session.execute(_AMONG, {"job_ids": list(job_ids)})
+    async def among(
+        self, job_ids: Collection[UUID], *, changed_within_seconds: float | None = None
+    ) -> dict[UUID, JobSnapshot]:
+        """Those of the jobs that have a row, by id; only those that have just changed, if asked."""
+        values: dict[str, object] = {"job_ids": list(job_ids)}
+        statement = _AMONG
+        if changed_within_seconds is not None:
+            statement, values["within_seconds"] = _AMONG_CHANGED, changed_within_seconds
+        rows = await self._session.execute(statement, values)
         return {row.id: snapshot_of(row, row.project) for row in rows}
 
     async def statuses(self, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
         """The states of those of the jobs that have a row."""
-        rows = await self._session.execute(
-            select(ProductionJob.id, ProductionJob.status).where(ProductionJob.id.in_(job_ids))
-        )
+        rows = await self._session.execute(_STATUSES, {"job_ids": list(job_ids)})
         return {row.id: row.status for row in rows}
 
     async def is_held(self, job_id: UUID) -> bool:

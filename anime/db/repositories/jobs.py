@@ -17,7 +17,7 @@ from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind
 from anime.db.models import ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
-from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, no_such_job, snapshot_of
+from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, snapshot_of
 from anime.db.repositories.leases import (
     NOW,
     Lease,
@@ -119,12 +119,14 @@ class JobRepository(JobRows):
                 dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
             )
 
-    async def lease(self, job_id: UUID, owner: UUID, *, seconds: float) -> Lease | None:
+    async def lease(
+        self, job_id: UUID, owner: UUID, *, seconds: float, run_id: UUID | None = None
+    ) -> Lease | None:
         """The job, for that owner alone for so many seconds; None when it has ended.
 
         Free, lapsed or the owner's own: the job is processing under a higher fence. A
         cancellation that no live run is left to confirm is settled here: None as well. `get`
-        says how a job has ended.
+        says how a job has ended. `run_id`: the run in Prefect that works on it now.
 
         Raises:
             NotFound: there is no such job.
@@ -138,6 +140,7 @@ class JobRepository(JobRows):
             lease_owner=owner,
             lease_expires_at=until(seconds),
             started_at=func.coalesce(ProductionJob.started_at, NOW),
+            **({} if run_id is None else {"flow_run_id": run_id}),
         )
         if job is not None:
             verb = "began" if job.fence == 1 else "goes on with"
@@ -313,11 +316,6 @@ class JobRepository(JobRows):
         if not job.status.is_final:
             raise refusal(job)
         return await self.get(job_id)
-
-    async def remember_flow_run(self, job_id: UUID, flow_run_id: UUID) -> None:
-        """Record which Prefect run works on the job now."""
-        if await self._change(ProductionJob.id == job_id, flow_run_id=flow_run_id) is None:
-            raise no_such_job(job_id)
 
     async def settle_cancellation(self, job_id: UUID, owner: UUID | None = None) -> bool:
         """Whether a cancellation without a live run but the owner's was made final now."""

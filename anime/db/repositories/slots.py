@@ -137,6 +137,19 @@ class SlotRepository:
         given = {each.job_id: each for each in await self._admit(line)}
         return _standing(request, line, given)
 
+    async def given(self, request: SlotRequest) -> Slot | None:
+        """The slot that the request was given since it asked; None if it still waits.
+
+        Nobody has to be waited for, as slots of others do not change by it.
+        """
+        found = await self._session.execute(
+            select(RenderSlot.server, RenderSlot.holds_model, RenderSlot.reason).where(
+                _is(request), RenderSlot.held_since.is_not(None), RenderSlot.expires_at > NOW
+            )
+        )
+        row = found.one_or_none()
+        return row and _held_slot(*row)
+
     async def renew(self, request: SlotRequest, *, seconds: float) -> None:
         """Keep the slot for so many seconds from now. One that has gone to others stays gone."""
         await self._session.execute(
@@ -235,13 +248,7 @@ class SlotRepository:
                 f"A later run of job {request.job_id} waits for a slot already.",
                 "That run goes on with it.",
             )
-        server, holds_model, reason = found
-        return Slot(
-            is_held=server is not None,
-            server=server,
-            holds_model=bool(holds_model),
-            reason=reason,
-        )
+        return _held_slot(*found)
 
     async def _line(self, size: int, *, left: str | None = None) -> _Line:
         """The line without those that have lapsed; a slot at the server `left` is free again."""
@@ -436,6 +443,12 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
         is_paused=is_paused,
         open_servers=frozenset(load.url for load in line.open_loads),
         away=line.away,
+    )
+
+
+def _held_slot(server: str | None, holds_model: bool | None, reason: str) -> Slot:  # noqa: FBT001  a row
+    return Slot(
+        is_held=server is not None, server=server, holds_model=bool(holds_model), reason=reason
     )
 
 
