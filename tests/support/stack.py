@@ -25,7 +25,8 @@ from anime.settings.stack_record import StackRecord, read_record
 from anime.stack.logs import log_tail
 from anime.stack.part_readiness import basic_auth
 from anime.stack.postgres import prepare_postgres
-from tests.support.forks import AnyProcess, Program, fork
+from tests.support.fork_server import ADDRESS
+from tests.support.forks import AnyProcess, Program, fork, start_fork_server
 from tests.support.waiting import HUNG_SECONDS
 
 ANY_PORT = {
@@ -110,8 +111,9 @@ class RunningStack:
 
     def _begin(self) -> AnyProcess:
         if self.is_forked:
+            environment = {**self.environment, ADDRESS: start_fork_server()}
             words = ("tests.support.forked_stack", ("up",))
-            return fork(Program(*words, self.environment, self.log_file, self.log_file))
+            return fork(Program(*words, environment, self.log_file, self.log_file))
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
                 [*self._anime, "up"],
