@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,6 @@ import psycopg
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from tests.support.forks import Program, run_forked
 from tests.support.stack import RunningStack
 from tests.support.waiting import HUNG_SECONDS
 
@@ -55,15 +53,13 @@ class StackUnderTest(RunningStack):
         return Redis.from_url(url, decode_responses=True, protocol=2)
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS, is_forked: bool = True
+        self,
+        *arguments: str,
+        timeout_seconds: float = HUNG_SECONDS,
+        is_forked: bool | None = True,
     ) -> "subprocess.CompletedProcess[str]":
         """Run an `anime` command; forked, it takes a tenth of the CPU."""
-        if not is_forked:
-            return await super().anime(*arguments, timeout_seconds=timeout_seconds)
-        with tempfile.TemporaryDirectory() as name:
-            output, errors = Path(name, "output"), Path(name, "errors")
-            program = Program("anime.cli.app", arguments, self.environment, output, errors)
-            return await asyncio.to_thread(run_forked, program, timeout_seconds)
+        return await super().anime(*arguments, timeout_seconds=timeout_seconds, is_forked=is_forked)
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
         """A job that has ended, with its files."""

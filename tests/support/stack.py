@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from anime.stack.logs import log_tail
 from anime.stack.part_readiness import basic_auth
 from anime.stack.postgres import prepare_postgres
 from tests.support.fork_server import ADDRESS
-from tests.support.forks import AnyProcess, Program, fork, start_fork_server
+from tests.support.forks import AnyProcess, Program, fork, run_forked, start_fork_server
 from tests.support.waiting import HUNG_SECONDS
 
 ANY_PORT = {
@@ -150,10 +151,18 @@ class RunningStack:
         )
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS
+        self,
+        *arguments: str,
+        timeout_seconds: float = HUNG_SECONDS,
+        is_forked: bool | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run an `anime` command."""
-        return await self.run(*self._anime, *arguments, timeout_seconds=timeout_seconds)
+        """Run an `anime` command; forked as the stack is, if nothing else is said."""
+        if not (self.is_forked if is_forked is None else is_forked):
+            return await self.run(*self._anime, *arguments, timeout_seconds=timeout_seconds)
+        with tempfile.TemporaryDirectory() as name:
+            output, errors = Path(name, "output"), Path(name, "errors")
+            program = Program("anime.cli.app", arguments, self.environment, output, errors)
+            return await asyncio.to_thread(run_forked, program, timeout_seconds)
 
     def prefect(self) -> httpx.AsyncClient:
         """A client of the stack's Prefect server."""
