@@ -8,7 +8,6 @@ with the connection of who has ordered it.
 """
 
 import atexit
-import gc
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from runpy import run_module
 from typing import NoReturn
@@ -220,10 +220,8 @@ class ForkServer:
 
 def serve(listener: socket.socket) -> None:
     """Load everything, then fork what is ordered at that socket."""
-    import tests.support.preloaded  # noqa: F401
-
-    gc.collect()
-    gc.freeze()  # or each fork would copy what its garbage collection marks
+    for module in ("tests.support.preloaded", "tests.support.frozen"):
+        import_module(module)
     try:
         ForkServer(listener).run()
     finally:

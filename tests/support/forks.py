@@ -25,7 +25,7 @@ from tests.support.waiting import HUNG_SECONDS
 
 # For functions of ours, not for programs. A process has one such server, whatever its tests fork.
 FORKS = get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.faults.children"])
+FORKS.set_forkserver_preload(["tests.faults.children", "tests.support.frozen"])
 
 
 @dataclass(frozen=True)
