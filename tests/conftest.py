@@ -5,6 +5,7 @@ import os
 import ssl
 from collections.abc import Generator, Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.services import (
     redis_url,
     stack,
 )
-from tests.support.reaper import pytest_configure
+from tests.support import forks, reaper
 
 __all__ = [
     "database",
@@ -30,11 +31,36 @@ __all__ = [
     "migrated_databases",
     "postgres_url",
     "pytest_collection_modifyitems",
-    "pytest_configure",
     "pytest_xdist_make_scheduler",
     "redis_url",
     "stack",
 ]
+
+TESTS = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave nothing behind in the end; let all workers of pytest-xdist use one fork server."""
+    reaper.pytest_configure()
+    if config.getoption("numprocesses", None):
+        forks.start_fork_server()
+
+
+def pytest_unconfigure() -> None:
+    """End the fork server, too."""
+    forks.stop_fork_server()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import a share of the test modules first: what one worker compiles, the others need not."""
+    count, config = os.environ.get("PYTEST_XDIST_WORKER_COUNT"), session.config
+    if count is None or config.args != config.getini("testpaths"):
+        return
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    for file in sorted(TESTS.rglob("test_*.py"))[number :: int(count)]:
+        import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
+
 
 gc.disable()  # while tens of thousands of objects are made that all stay
 # Each HTTP client makes one, of which no test but those of TLS needs anything: 20 ms of CPU.

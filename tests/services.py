@@ -18,6 +18,12 @@ from tests.support.pristine_database import PristineDatabase
 from tests.support.stack import running
 
 TEMPLATE = "migrated"
+WATCHING = {  # for new files
+    "ANIME_TIMEZONE": "Asia/Tokyo",
+    "ANIME_WATCH": "true",
+    "ANIME_WATCH_SECONDS": "2",
+    "ANIME_SWEEP_SETTLE_SECONDS": "1",
+}
 _numbers = count(1)
 
 
@@ -116,11 +122,5 @@ async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack for all tests that only use it; it watches for new files."""
-    given = {
-        "ANIME_TIMEZONE": "Asia/Tokyo",
-        "ANIME_WATCH": "true",
-        "ANIME_WATCH_SECONDS": "2",
-        "ANIME_SWEEP_SETTLE_SECONDS": "1",
-    }
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **WATCHING)) as stack:
         yield stack

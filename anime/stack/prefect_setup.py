@@ -2,7 +2,7 @@
 
     python -m anime.stack.prefect_setup [PROJECT_DIR [SECONDS]]
 
-SECONDS is how long the server may take to answer.
+SECONDS is how long the server may take to answer. Whoever starts this program limits its time.
 
 A program of its own, because importing Prefect takes seconds and 90 MB, which the supervisor does
 not need. It does so while the server starts. Running it again changes nothing.
@@ -12,12 +12,12 @@ import asyncio
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from prefect import __version__ as prefect_version
+from prefect.cli import app as prefect_command
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -31,7 +31,6 @@ from anime.stack.part_readiness import is_healthy
 from anime.worker.warm_worker import WarmWorker
 
 SERVER_TIMEOUT_SECONDS = 90.0
-DEPLOY_TIMEOUT_SECONDS = 300
 
 
 async def set_up_prefect(
@@ -116,18 +115,18 @@ def _digest(settings: Settings, project: Path) -> str:
 
 
 def _deploy(settings: Settings, project: Path) -> None:
-    done = subprocess.run(  # Prefect's own command: prefect.yaml is its format
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=project,
-        env={**os.environ, "ANIME_TIMEZONE": settings.zone_name},
-        check=False,
-        timeout=DEPLOY_TIMEOUT_SECONDS,
-    )
-    if done.returncode:
-        raise PrefectUnavailable(
-            f"The deployments of {project / 'prefect.yaml'} were refused.",
-            "The lines above say why.",
-        )
+    """Run Prefect's own command here: one of its own would import all of Prefect once more."""
+    os.environ["ANIME_TIMEZONE"] = settings.zone_name
+    os.chdir(project)
+    sys.argv[1:] = ["--no-prompt", "deploy", "--all"]  # of prefect.yaml, which is its format
+    try:
+        prefect_command()
+    except SystemExit as end:
+        if end.code:
+            raise PrefectUnavailable(
+                f"The deployments of {project / 'prefect.yaml'} were refused.",
+                "The lines above say why.",
+            ) from None
 
 
 def _main(project: str = str(PROJECT_DIR), seconds: str = str(SERVER_TIMEOUT_SECONDS)) -> None:

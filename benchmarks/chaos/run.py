@@ -44,6 +44,7 @@ class ChaosOptions:
     disturbing_seconds: float = inf  # after so long, all is left alone
     patience_seconds: float = 600.0  # without any job that ends, before the rest counts as stuck
     settle_seconds: float = 120.0  # for slots, leases and runs to go when all jobs have ended
+    is_forked: bool = False  # as tests start a stack, and part after part anew
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ async def chaos(
             "ANIME_MAX_ATTEMPTS": "10",
             "ANIME_MAX_SERVER_DEATHS": "10",
         },
+        is_forked=options.is_forked,
     )
     began = time.monotonic()
     async with running(stack):

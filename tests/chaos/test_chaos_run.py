@@ -16,6 +16,7 @@ async def test_nothing_is_stuck_lost_or_rendered_twice(tmp_path: Path) -> None:
         every_seconds=3,
         disturbing_seconds=40,
         settle_seconds=HUNG_SECONDS,
+        is_forked=True,
     )
     report = await chaos(options, tmp_path)
     assert report.violations == []

@@ -24,6 +24,7 @@ from anime.stack.prefect_server import prefect_api_url
 from anime.stack.supervisor import Supervisor
 from anime.worker.prefect_internals import flush_logs_and_events
 from tests.stack.conftest import NO_SERVICES
+from tests.support.forked_stack import forked_parts
 from tests.support.jobs import newest_jobs
 
 ANY_PORT: dict[str, object] = {
@@ -81,7 +82,8 @@ async def prefect_url(
     supervisor = Supervisor()
     try:
         part = parts.prefect_server(settings, environment, database)
-        await supervisor.start(replace(part, environment=without_password(part.environment)))
+        with forked_parts():
+            await supervisor.start(replace(part, environment=without_password(part.environment)))
         yield str(settings.prefect_api_url)
         await flush_logs_and_events()  # or their threads would miss the server
     finally:

@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 from tests.integration.progress_peer import event
+from tests.support.forks import PipedProgram, fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS
 
 EVENTS_BEHIND = 150
@@ -35,7 +34,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 class Served:
     """A running `anime serve`."""
 
-    process: Process
+    process: PipedProgram
     http: httpx.AsyncClient
 
     async def stopped(self) -> tuple[int | None, str]:
@@ -54,9 +53,8 @@ def environment(settings: Settings, **more: str) -> Mapping[str, str]:
     }
 
 
-async def start(env: Mapping[str, str]) -> Process:
-    command = (sys.executable, "-m", "anime.cli.app", "serve")
-    return await asyncio.create_subprocess_exec(*command, env=env, stdout=PIPE, stderr=STDOUT)
+async def start(env: Mapping[str, str], command: str = "serve") -> PipedProgram:
+    return await fork_with_pipes("anime.cli.app", [command], env, errors_to_output=True)
 
 
 def free_port() -> int:
@@ -228,9 +226,7 @@ async def test_f71_it_does_not_start_where_everybody_could_come_in(
     api_settings: Settings, command: str
 ) -> None:
     env = environment(api_settings, ANIME_API_HOST="0.0.0.0", ANIME_API_PORTS="0")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "anime.cli.app", command), env=env, stdout=PIPE, stderr=STDOUT
-    )
+    process = await start(env, command)
     async with asyncio.timeout(HUNG_SECONDS):
         said, _ = await process.communicate()
     assert process.returncode == 1

@@ -29,6 +29,7 @@ from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, ProgressEvent
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.forks import PipedProgram, fork_with_pipes
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
@@ -52,16 +53,10 @@ class Commands:
         """Run it within this process, which is quicker."""
         return await asyncio.to_thread(self._call, words, changes)
 
-    async def start(self, *words: str, **changes: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "anime.cli.app", *words),
-            env={**os.environ, **self.variables, **changes},
-            stdin=asyncio.subprocess.DEVNULL,
-            # A shell's background job hands on that Ctrl-C is to be ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+    async def start(self, *words: str, **changes: str) -> PipedProgram:
+        """Run it as a program of its own."""
+        environment = {**os.environ, **self.variables, **changes}
+        return await fork_with_pipes("anime.cli.app", words, environment)
 
     def _call(self, words: tuple[str, ...], changes: dict[str, str]) -> Finished:
         with (
@@ -75,7 +70,7 @@ class Commands:
         return Finished(int(exit_.value.code or 0), out.getvalue(), err.getvalue())
 
 
-async def ended(process: asyncio.subprocess.Process) -> Finished:
+async def ended(process: asyncio.subprocess.Process | PipedProgram) -> Finished:
     try:
         out, err = await asyncio.wait_for(process.communicate(), HUNG_SECONDS)
     finally:
@@ -209,7 +204,6 @@ async def test_ctrl_c_stops_watching_and_not_the_job(
 ) -> None:
     process = await anime.start("generate", "rain")
     job_id = await ordered_job(prefect)
-    assert process.stderr is not None
     await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)  # it watches now
     process.send_signal(signal.SIGINT)
     done = await ended(process)
@@ -224,7 +218,6 @@ async def test_a_prefect_that_is_busy_is_asked_again_and_one_job_is_made(
 ) -> None:
     prefect.answers.clear()
     process = await anime.start("generate", "rain")
-    assert process.stderr is not None
     line = await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)
     assert b"has not answered within 5 s" in line
     prefect.answers.set()
@@ -510,7 +503,6 @@ async def test_help_and_lists_import_nothing_heavy() -> None:
 
 async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Commands) -> None:
     process = await anime.start("serve", ANIME_API_PORTS="0,0", ANIME_WS_PORT="0")
-    assert process.stderr is not None
     urls: list[str] = []
     while len(urls) < 2:
         line = (await asyncio.wait_for(process.stderr.readline(), HUNG_SECONDS)).decode()

@@ -3,10 +3,8 @@
 import asyncio
 import json
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +21,7 @@ from anime.jobs.background import background_work
 from anime.retry_policies import RetryPolicy
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
+from tests.support.forks import fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 SECONDS = 60
@@ -289,9 +288,7 @@ async def test_a_consumer_killed_between_any_two_steps_loses_nothing_and_makes_n
         "PREFECT_API_URL": prefect.url,
         "PREFECT_API_AUTH_STRING": AUTH,
     }
-    intake = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "anime.cli.app", "intake", env=environment
-    )
+    intake = await fork_with_pipes("anime.cli.app", ["intake"], environment)
     try:
         first = await enqueue(redis)
         async with asyncio.timeout(HUNG_SECONDS):
@@ -299,8 +296,7 @@ async def test_a_consumer_killed_between_any_two_steps_loses_nothing_and_makes_n
         entries = [await enqueue(redis) for _ in range(30)]
         await asyncio.sleep(delay_ms / 1000)  # somewhere in the middle
     finally:
-        with suppress(ProcessLookupError):
-            intake.send_signal(signal.SIGKILL)
+        intake.kill()
         await intake.wait()
     async with consuming(office):
         await until_empty(redis)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
+import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,21 +17,19 @@ from websockets.exceptions import ConnectionClosed
 
 from anime.rehearsal.faults import Faults
 from tests.integration.rehearsal_peer import modelless, opened, txt2img
+from tests.support.forks import PipedProgram, fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 
 @asynccontextmanager
-async def program(
-    folder: Path, *faults: str
-) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def program(folder: Path, *faults: str) -> AsyncIterator[tuple[str, PipedProgram]]:
     """`anime rehearsal` with these faults: its URL and its process."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "anime.cli.app", "rehearsal", "--port", "0"),
-        *("--data-dir", str(folder), "--step-seconds", "0", "--log", str(folder / "log")),
+    words = [
+        *("rehearsal", "--port", "0", "--data-dir", str(folder)),
+        *("--step-seconds", "0", "--log", str(folder / "log")),
         *(word for fault in faults for word in ("--fault", fault)),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
+    ]
+    process = await fork_with_pipes("anime.cli.app", words, os.environ)
     try:
         async with asyncio.timeout(HUNG_SECONDS):
             line = (await process.stderr.readline()).decode()

@@ -17,6 +17,7 @@ from anime.stack.parts import Part
 from anime.stack.prefect_server import prefect_server
 from anime.stack.services import Services
 from anime.stack.supervisor import Supervisor
+from tests.support.forks import fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS
 
 DEPLOYMENTS = """
@@ -82,6 +83,25 @@ def test_another_zone_makes_the_deployments_anew(
         settings.model_copy(update={"timezone": "Europe/Paris"}), project
     )
     assert prefect_setup._digest(settings.model_copy(update={"timezone": name}), project) != before
+
+
+async def test_deployments_that_prefect_refuses_are_an_error_that_says_where(
+    project: Path, tmp_path: Path
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from anime.errors import PrefectUnavailable\n"
+        "from anime.settings import load_settings\n"
+        "from anime.stack.prefect_setup import _deploy\n"
+        f"try: _deploy(load_settings(), Path({str(project)!r}))\n"
+        "except PrefectUnavailable as error: print(error.what)\n"
+    )
+    environment = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    program = await fork_with_pipes("tests.support.forked_sample", [code], environment)
+    out, err = await program.communicate()
+    assert out.decode().splitlines()[-1] == (
+        f"The deployments of {project / 'prefect.yaml'} were refused."
+    ), err.decode()
 
 
 async def keep_waiting_beside(part: Part, supervisor: Supervisor) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import subprocess
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -13,7 +12,6 @@ import psycopg
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from tests.support.forks import Program, run_forked
 from tests.support.stack import RunningStack
 from tests.support.waiting import HUNG_SECONDS
 
@@ -55,15 +53,13 @@ class StackUnderTest(RunningStack):
         return Redis.from_url(url, decode_responses=True, protocol=2)
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS, is_forked: bool = True
+        self,
+        *arguments: str,
+        timeout_seconds: float = HUNG_SECONDS,
+        is_forked: bool | None = True,
     ) -> "subprocess.CompletedProcess[str]":
         """Run an `anime` command; forked, it takes a tenth of the CPU."""
-        if not is_forked:
-            return await super().anime(*arguments, timeout_seconds=timeout_seconds)
-        with tempfile.TemporaryDirectory() as name:
-            output, errors = Path(name, "output"), Path(name, "errors")
-            program = Program("anime.cli.app", arguments, self.environment, output, errors)
-            return await asyncio.to_thread(run_forked, program, timeout_seconds)
+        return await super().anime(*arguments, timeout_seconds=timeout_seconds, is_forked=is_forked)
 
     async def job(self, job_id: str) -> dict[str, Any]:  # the JSON of a job and its files
         """A job that has ended, with its files."""
@@ -126,3 +122,8 @@ def new_stack(folder: Path, **given: str) -> StackUnderTest:
     """A stack in that folder, not yet started; with these variables in its terminals."""
     given = {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **NO_SERVICES, **given}
     return StackUnderTest(folder, given)
+
+
+def new_forked_stack(folder: Path, **given: str) -> StackUnderTest:
+    """The same, whose programs are forked: its start takes a third of the CPU."""
+    return replace(new_stack(folder, **given), is_forked=True)

@@ -4,77 +4,80 @@ To start one as `python -m` takes two seconds, nearly all of them imports. What 
 the same: its environment, folder, arguments and output, and settings that nothing has read yet.
 """
 
-import atexit
+import asyncio
 import os
+import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from runpy import run_module
-from signal import Signals
+from signal import SIGKILL
+from typing import Self, TypeAlias
 
 from anime.settings import PROJECT_DIR
+from tests.support.fork_server import ADDRESS, NUMBER, Order
+from tests.support.waiting import HUNG_SECONDS
 
+# For functions of ours, not for programs. A process has one such server, whatever its tests fork.
 FORKS = get_context("forkserver")
-# A process has one fork server, whatever its tests fork.
-FORKS.set_forkserver_preload(["tests.support.preloaded", "tests.faults.children"])
+FORKS.set_forkserver_preload(["tests.faults.children", "tests.support.frozen"])
 
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m MODULE ARGUMENTS`, run in the project's folder."""
+    """`python -m MODULE ARGUMENTS`, run in that folder."""
 
     module: str
-    arguments: tuple[str, ...]
+    arguments: Sequence[str]
     environment: Mapping[str, str]
-    output: Path
-    errors: Path
+    output: Path = Path(os.devnull)
+    errors: Path = Path(os.devnull)
+    folder: Path = PROJECT_DIR
 
     @property
     def command(self) -> list[str]:
         """How one would start it."""
         return [sys.executable, "-m", self.module, *self.arguments]
 
-    def run(self) -> None:
-        """Become that program, in a process that was forked for it."""
-        self._become()
-        try:
-            run_module(self.module, run_name="__main__", alter_sys=True)
-        finally:  # as an interpreter does at its end, which multiprocessing leaves out
-            threading._shutdown()  # type: ignore[attr-defined]
-            atexit._run_exitfuncs()
-
-    def _become(self) -> None:
-        os.setsid()
-        os.environ.clear()
-        os.environ.update(self.environment)
-        os.chdir(PROJECT_DIR)
-        for descriptor, path in ((1, self.output), (2, self.errors)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
-        sys.argv = [self.module, *self.arguments]
-        sys.orig_argv[:] = self.command
-        _read_settings_anew()
-
-
-@dataclass(frozen=True)
-class ForkedProgram:
-    """A running program, to be used like `subprocess.Popen`."""
-
-    command: list[str]
-    process: ForkServerProcess
-
     @property
-    def pid(self) -> int:
-        assert self.process.pid is not None
-        return self.process.pid
+    def order(self) -> Order:
+        """What the fork server is told."""
+        return Order(self.module, self.arguments, dict(self.environment), str(self.folder))
+
+
+class ForkedProgram:
+    """A running program, to be used like `subprocess.Popen`; it ends with this process."""
+
+    def __init__(self, command: list[str], connection: socket.socket, pid: int) -> None:
+        self.command = command
+        self.pid = pid
+        self._connection = connection
+        self._status: int | None = None
+
+    @classmethod
+    def begin(cls, program: Program, descriptors: Sequence[int]) -> Self:
+        """The program, running; the descriptors are its input, output, errors and more."""
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(start_fork_server())
+            program.order.send(connection, descriptors)
+            connection.settimeout(HUNG_SECONDS)
+            (pid,) = NUMBER.unpack(_received(connection))
+        except BaseException:
+            connection.close()
+            raise
+        return cls(program.command, connection, pid)
 
     def poll(self) -> int | None:
         """Its exit status once it has ended; negative, the signal that has killed it."""
-        return self.process.exitcode
+        with suppress(BlockingIOError, subprocess.TimeoutExpired):
+            self.wait(0)
+        return self._status
 
     def wait(self, timeout_seconds: float) -> int:
         """Its exit status, when it has ended.
@@ -82,19 +85,114 @@ class ForkedProgram:
         Raises:
             TimeoutExpired: it goes on.
         """
-        self.process.join(timeout_seconds)
-        if self.process.exitcode is None:
-            raise subprocess.TimeoutExpired(self.command, timeout_seconds)
-        return self.process.exitcode
+        if self._status is None:
+            self._connection.settimeout(timeout_seconds)
+            try:
+                self._note_end(_received(self._connection))
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(self.command, timeout_seconds) from None
+        assert self._status is not None
+        return self._status
 
-    def send_signal(self, number: Signals) -> None:
+    async def ended(self) -> int:
+        """Its exit status, when it has ended; for one at a time, and no other thread."""
+        if self._status is None:
+            self._connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            self._note_end(await loop.sock_recv(self._connection, NUMBER.size))
+        assert self._status is not None
+        return self._status
+
+    def send_signal(self, number: int) -> None:
         """Send the signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kill it, unless it has ended."""
-        self.process.kill()
+        self.send_signal(SIGKILL)
+
+    def _note_end(self, answer: bytes) -> None:
+        if not answer:
+            raise ConnectionError("The fork server has ended.")
+        (self._status,) = NUMBER.unpack(answer)
+        self._connection.close()
+
+
+def _received(connection: socket.socket) -> bytes:
+    return connection.recv(NUMBER.size, socket.MSG_WAITALL)
+
+
+class PipedProgram:
+    """A running program, to be used like `asyncio.subprocess.Process`."""
+
+    def __init__(self, forked: ForkedProgram, *pipes: asyncio.StreamReader) -> None:
+        self.pid = forked.pid
+        self._forked = forked
+        self._pipes = pipes
+        self._end = asyncio.create_task(forked.ended())
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        return self._pipes[0]
+
+    @property
+    def stderr(self) -> asyncio.StreamReader:
+        return self._pipes[1]
+
+    @property
+    def returncode(self) -> int | None:
+        return self._end.result() if self._end.done() else None
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._end)
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        out, err, _ = await asyncio.gather(self.stdout.read(), self.stderr.read(), self.wait())
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if not self._end.done():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(SIGKILL)
+
+
+AnyProcess: TypeAlias = ForkedProgram | subprocess.Popen[bytes]
+
+
+@cache
+def start_fork_server() -> str:
+    """The address of the fork server, which is started unless another process has done so."""
+    if given := os.environ.get(ADDRESS):
+        return given
+    os.environ[ADDRESS] = path = str(Path(tempfile.mkdtemp(prefix="anime-forks-"), "socket"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)  # orders wait there until everything is loaded
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.fork_server", str(listener.fileno())],
+            cwd=PROJECT_DIR,
+            stdin=subprocess.PIPE,  # ends when this process does, and the server with it
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+    _servers.append(server)
+    return path
+
+
+_servers: list["subprocess.Popen[bytes]"] = []
+
+
+def stop_fork_server() -> None:
+    """End the one that this process has started, and what it has forked."""
+    for server in _servers:
+        server.communicate(timeout=HUNG_SECONDS)
+    _servers.clear()
+    start_fork_server.cache_clear()
 
 
 def spawn(program: Program) -> "subprocess.Popen[bytes]":
@@ -103,7 +201,7 @@ def spawn(program: Program) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             program.command,
             env=program.environment,
-            cwd=PROJECT_DIR,
+            cwd=program.folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -112,12 +210,41 @@ def spawn(program: Program) -> "subprocess.Popen[bytes]":
 
 
 def fork(program: Program) -> ForkedProgram:
-    """The program, running. The first call starts the fork server, which takes seconds."""
-    for path in (program.output, program.errors):
-        path.touch()
-    process = FORKS.Process(target=program.run)
-    process.start()
-    return ForkedProgram(program.command, process)
+    """The program, running."""
+    with (
+        Path(os.devnull).open("rb") as nothing,
+        program.output.open("ab") as output,
+        program.errors.open("ab") as errors,
+    ):
+        return ForkedProgram.begin(program, [file.fileno() for file in (nothing, output, errors)])
+
+
+async def fork_with_pipes(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    errors_to_output: bool = False,
+) -> PipedProgram:
+    """The program, running, with pipes to its output and its errors, or one for both."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    (output, to_output), (errors, to_errors) = os.pipe(), os.pipe()
+    given = [nothing, to_output, to_output if errors_to_output else to_errors]
+    try:
+        program = Program(module, arguments, environment)
+        forked = await asyncio.to_thread(ForkedProgram.begin, program, given)
+    finally:
+        for descriptor in (nothing, to_output, to_errors):
+            os.close(descriptor)
+    return PipedProgram(forked, await _reader(output), await _reader(errors))
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
+    )
+    return reader
 
 
 def run_forked(program: Program, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
@@ -133,13 +260,3 @@ def run_forked(program: Program, timeout_seconds: float) -> "subprocess.Complete
         forked.kill()
     texts = [path.read_text() for path in (program.output, program.errors)]
     return subprocess.CompletedProcess(program.command, status, *texts)
-
-
-def _read_settings_anew() -> None:
-    """Forget what the fork server has read of its own environment."""
-    from prefect.context import refresh_global_settings_context
-
-    from anime.settings import get_settings
-
-    refresh_global_settings_context()
-    get_settings.cache_clear()

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from anime.settings.stack_record import StackRecord, read_record
 from anime.stack.logs import log_tail
 from anime.stack.part_readiness import basic_auth
 from anime.stack.postgres import prepare_postgres
+from tests.support.fork_server import ADDRESS
+from tests.support.forks import AnyProcess, Program, fork, run_forked, start_fork_server
 from tests.support.waiting import HUNG_SECONDS
 
 ANY_PORT = {
@@ -39,13 +42,15 @@ ANY_PORT = {
 class RunningStack:
     """The stack of one folder, and what terminals there have set; up between start and stop.
 
-    `checkout`: of which project; another one than this has its own `.venv`.
+    `checkout`: of which project; another one than this has its own `.venv`. `is_forked`: its
+    programs are forked from one that has everything loaded, not started as people start them.
     """
 
     folder: Path
     given: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: AnyProcess | None = None
     checkout: Path = PROJECT_DIR
+    is_forked: bool = False
 
     @property
     def _anime(self) -> tuple[str, ...]:
@@ -97,9 +102,21 @@ class RunningStack:
         Raises:
             StackError: it ended instead, or took too long.
         """
-        with self.log_file.open("wb") as log:
-            self.process = await asyncio.to_thread(
-                subprocess.Popen,
+        self.log_file.write_bytes(b"")
+        self.process = await asyncio.to_thread(self._begin)
+        try:
+            async with asyncio.timeout(HUNG_SECONDS):
+                await self._until_ready(self.process)
+        except TimeoutError:
+            raise self._error("was not ready in time") from None
+
+    def _begin(self) -> AnyProcess:
+        if self.is_forked:
+            environment = {**self.environment, ADDRESS: start_fork_server()}
+            words = ("tests.support.forked_stack", ("up",))
+            return fork(Program(*words, environment, self.log_file, self.log_file))
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
                 [*self._anime, "up"],
                 env=self.environment,
                 cwd=self.checkout,
@@ -107,11 +124,6 @@ class RunningStack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            async with asyncio.timeout(HUNG_SECONDS):
-                await self._until_ready(self.process)
-        except TimeoutError:
-            raise self._error("was not ready in time") from None
 
     async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Press Ctrl-C and wait; the exit status."""
@@ -139,10 +151,18 @@ class RunningStack:
         )
 
     async def anime(
-        self, *arguments: str, timeout_seconds: float = HUNG_SECONDS
+        self,
+        *arguments: str,
+        timeout_seconds: float = HUNG_SECONDS,
+        is_forked: bool | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run an `anime` command."""
-        return await self.run(*self._anime, *arguments, timeout_seconds=timeout_seconds)
+        """Run an `anime` command; forked as the stack is, if nothing else is said."""
+        if not (self.is_forked if is_forked is None else is_forked):
+            return await self.run(*self._anime, *arguments, timeout_seconds=timeout_seconds)
+        with tempfile.TemporaryDirectory() as name:
+            output, errors = Path(name, "output"), Path(name, "errors")
+            program = Program("anime.cli.app", arguments, self.environment, output, errors)
+            return await asyncio.to_thread(run_forked, program, timeout_seconds)
 
     def prefect(self) -> httpx.AsyncClient:
         """A client of the stack's Prefect server."""
@@ -172,7 +192,7 @@ class RunningStack:
         if self.home.exists():  # as root the database lies outside of it
             (await asyncio.to_thread(prepare_postgres, self.home)).discard()
 
-    async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    async def _until_ready(self, process: AnyProcess) -> None:
         while read_record(self.home) is None:
             if process.poll() is not None:
                 raise self._error("ended before it was ready")

@@ -1,5 +1,6 @@
 import struct
 import zlib
+from functools import cache
 from io import BytesIO
 
 import pytest
@@ -47,6 +48,7 @@ def reason_of(png: bytes) -> UnusableReason | None:
     return None
 
 
+@cache  # its noise is another each time, and so is its size
 def saved() -> bytes:
     """A PNG as Pillow writes it, with texts of every form."""
     info = PngInfo()

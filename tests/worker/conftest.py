@@ -3,13 +3,11 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
 from uuid import UUID, uuid4
 
 import pytest
@@ -30,11 +28,11 @@ from prefect.states import Cancelling
 from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
-from tests.stack.conftest import StackUnderTest
-from tests.support.forks import ForkedProgram, Program, fork, spawn
+from tests.services import WATCHING
+from tests.stack.conftest import StackUnderTest, new_forked_stack
+from tests.support.forks import AnyProcess, Program, fork, spawn
+from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
-
-AnyProcess: TypeAlias = "ForkedProgram | subprocess.Popen[bytes]"
 
 
 @dataclass
@@ -171,6 +169,14 @@ class Site:
                 if len(lines) >= at_least:
                     return lines
                 await asyncio.sleep(0.2)
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files."""
+    folder = tmp_path_factory.mktemp("stack")
+    async with running(new_forked_stack(folder, **WATCHING)) as stack:
+        yield stack
 
 
 @pytest.fixture

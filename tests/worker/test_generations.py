@@ -21,7 +21,7 @@ from anime.jobs.service import connect_job_service
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.settings import Settings, load_settings
-from tests.stack.conftest import StackUnderTest, new_stack
+from tests.stack.conftest import StackUnderTest, new_forked_stack
 from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
@@ -36,7 +36,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     But not before its worker is back: then the run itself goes on.
     """
     folder = tmp_path_factory.mktemp("generations")
-    async with running(new_stack(folder, ANIME_LEASE_SECONDS="40")) as stack:
+    async with running(new_forked_stack(folder, ANIME_LEASE_SECONDS="40")) as stack:
         yield stack
 
 

@@ -209,7 +209,10 @@ async def test_a_worker_that_grew_too_large_begins_anew_and_goes_on(site: Site) 
 
 
 async def test_a_worker_begins_anew_after_so_many_runs_and_loses_none(site: Site) -> None:
-    worker = await site.start_worker(limit=2, ANIME_WORKER_MAX_RUNS="3")
+    patience = str(HUNG_SECONDS)  # however slow the machine, no run is handed back
+    worker = await site.start_worker(
+        limit=2, ANIME_WORKER_MAX_RUNS="3", ANIME_WORKER_GRACE_SECONDS=patience
+    )
     orders = [await site.order("sleeps", path=site.path, seconds=0.3) for _ in range(6)]
     runs = await site.until_all(orders)
     assert {(run.state_name, run.run_count) for run in runs} == {("Completed", 1)}

@@ -1,0 +1,50 @@
+"""`anime up` whose own programs are forked: a start costs a third of the CPU.
+
+    python -m tests.support.forked_stack up
+
+PostgreSQL and Valkey are started as ever. A forked part is no child of `anime up`, but ends with
+it all the same, and the supervisor does not see the difference.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from unittest.mock import patch
+
+from anime.cli.app import main
+from anime.stack import process, supervisor
+from anime.stack.logs import LogPipe
+from anime.stack.parts import Part
+from anime.stack.process import PartProcess
+from tests.support.forks import ForkedProgram, PipedProgram, Program
+
+launch = process.launch
+
+
+async def launch_forked(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess:
+    """The process of the part, just started; forked if it is `python -m`."""
+    python, *words = part.command
+    if python != sys.executable or words[0] != "-m":
+        return await launch(part, inherited_fds)
+    program = Program(words[1], words[2:], part.environment, folder=part.folder)
+    with closing(LogPipe(part.log)) as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123, ASYNC230
+        given = [nothing.fileno(), log.write_end, log.write_end, *inherited_fds]
+        forked = await asyncio.to_thread(ForkedProgram.begin, program, given)
+        return PartProcess(PipedProgram(forked), log)  # type: ignore[arg-type]  # used alike
+
+
+@contextmanager
+def forked_parts() -> Iterator[None]:
+    """Whatever part this process starts meanwhile is forked."""
+    with (  # each calls it by a name of its own
+        patch.object(process, "launch", launch_forked),
+        patch.object(supervisor, "launch", launch_forked),
+    ):
+        yield
+
+
+if __name__ == "__main__":
+    with forked_parts():
+        main()
