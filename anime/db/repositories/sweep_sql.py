@@ -9,8 +9,9 @@ from anime.db.models import SCHEMA
 # by the key: the lines of a folder's past, of which there may be millions, are not read.
 UNKNOWN_AMONG = f"""
     SELECT seen.number
-    FROM unnest(%b::bytea[], %b::bytea[], %b::bigint[], %b::bigint[])
-        WITH ORDINALITY AS seen(folder, name, size_bytes, mtime_ns, number)
+    FROM unnest(
+        %b::text::bytea[], %b::text::bytea[], %b::text::bigint[], %b::text::bigint[]
+    ) WITH ORDINALITY AS seen(folder, name, size_bytes, mtime_ns, number)
     WHERE (
         SELECT true FROM {SCHEMA}.swept_files AS swept
         WHERE swept.folder = seen.folder AND swept.name = seen.name AND swept.source_kept
