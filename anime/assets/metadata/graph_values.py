@@ -6,7 +6,7 @@ Nothing is guessed: what only running the graph would show is None.
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
