@@ -1,6 +1,7 @@
 """`anime sweep`: imports new files of ComfyUI's output folder, in this process."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,7 @@ async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport 
     from anime.settings.addresses import database_address
 
     library = AssetStore(settings.library, may_create=settings.library_dir is None)
+    gc.freeze()  # what is imported lasts: to look through it takes as long as known files do
     async with Database(database_address(settings)) as database:
         return await sweep_folder(request, database, library)
 

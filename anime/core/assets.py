@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
@@ -12,8 +12,7 @@ from anime.core.paths import FileKind
 from anime.core.png_metadata import FileStamp
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(NamedTuple):
     """What reading a file has shown; sizes in pixels. A still picture has one frame.
 
     `recipe` is JSON text; `inode` is device and number.

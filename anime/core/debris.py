@@ -17,7 +17,7 @@ DEBRIS = (
     *("._*", ".AppleDouble", ".AppleDB", ".AppleDesktop", "Network Trash Folder"),
     *("Temporary Items", ".TemporaryItems", ".DS_Store", ".Spotlight-V100", ".fseventsd"),
     *("__MACOSX", ".DocumentRevisions-V100"),
-    *("Thumbs.db", "Thumbs.db:*", "ehthumbs*.db", "desktop.ini"),
+    *("Thumbs.db", "Thumbs.db:*", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
     *(".nfs*", ".smbdelete*", ".fuse_hidden*", "*@SynoEAStream", "*@SynoResource"),
 )
 _WILD = re.compile(rb"[*?\[]")
@@ -44,7 +44,7 @@ class Debris:
                 others.add(translate(pattern))
         self._names, self._begins, self._ends = names, tuple(begins), tuple(ends)
         # For few patterns: over all of them it takes as long as all else that is asked of a name.
-        self._matches = re.compile("|".join(others).encode()).match
+        self._matches = re.compile("|".join(others).encode()).match if others else None
 
     def __contains__(self, name: str | bytes) -> bool:
         """Whether a file or folder of that name is passed over.
@@ -56,8 +56,9 @@ class Debris:
         """
         raw = name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
         raw = raw.lower()
-        is_known = raw in self._names or raw.startswith(self._begins) or raw.endswith(self._ends)
-        return is_known or self._matches(raw) is not None
+        if raw in self._names or raw.startswith(self._begins) or raw.endswith(self._ends):
+            return True
+        return self._matches is not None and self._matches(raw) is not None
 
 
 USUAL_DEBRIS = Debris()

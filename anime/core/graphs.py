@@ -1,6 +1,6 @@
 """The API-format graph: what ComfyUI is sent, and how we find our way in it."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 # {"class_type": str, "inputs": {name: value or [node id, slot]}, "_meta": {"title": str}}
 # Its inputs are whatever the node's class takes, hence Any.
@@ -14,7 +14,7 @@ def title_of(node: Node) -> str:
     return str(node.get("_meta", {}).get("title") or node.get("class_type", "?"))
 
 
-def is_link(value: object) -> bool:
+def is_link(value: object) -> TypeGuard[Link]:
     """Whether an input's value is a link to another node's output slot.
 
     >>> is_link(["4", 0]), is_link("4")

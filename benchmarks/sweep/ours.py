@@ -4,6 +4,7 @@ python -m benchmarks.sweep.ours FOLDER LIBRARY DATABASE_URL
 """
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -80,4 +81,5 @@ async def _sweep(folder: Path, library: Path, url: str) -> None:
 
 if __name__ == "__main__":
     _, swept_folder, library_folder, database_url = sys.argv
+    gc.freeze()  # as `anime sweep` does
     asyncio.run(_sweep(Path(swept_folder), Path(library_folder), database_url))

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from anime.assets.importer.walk import inode_of, look_again, path_of
+from anime.assets.importer.walk import inode_of, look_again, name_of
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.metadata.recipe import Recipe
 from anime.assets.store import hash_of
@@ -16,7 +17,7 @@ from anime.errors import StorageError, UnusableFile
 
 def read_file(sighting: ScannedFile) -> Found:
     """What is in the file, if it is all the while the one that was seen."""
-    path = path_of(sighting)
+    path = name_of(sighting)
     try:
         examined = inspect_file(path)
         content = Asset(
@@ -31,7 +32,7 @@ def read_file(sighting: ScannedFile) -> Found:
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
-        found: Found = Unusable(fault.reason.value, fault.what, hash_of(path))
+        found: Found = Unusable(fault.reason.value, fault.what, hash_of(Path(path)))
     except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
     else:

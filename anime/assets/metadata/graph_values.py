@@ -6,7 +6,7 @@ Nothing is guessed: what only running the graph would show is None.
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
@@ -84,9 +84,9 @@ class GraphValues:
         """A literal as it is; of a link, the node that really gives it."""
         graph = self._graph
         for _ in range(_MAX_STEPS):
-            if not isinstance(value, list) or not is_link(value):
+            if not is_link(value):
                 return value
-            node_id, slot = _ends(value)
+            node_id, slot = value
             node = graph.get(node_id)
             if node is None:
                 return None
@@ -217,11 +217,6 @@ class GraphValues:
             return text
         grown = text.count(searched) * len(instead) + len(text)
         return text.replace(searched, instead) if grown <= _MAX_TEXT_CHARS else None
-
-
-def _ends(link: Any) -> tuple[str, int]:  # a link, as `is_link` has found
-    node_id, slot = link
-    return node_id, slot
 
 
 def _in_order(name: str) -> tuple[int, str]:

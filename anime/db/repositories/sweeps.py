@@ -22,11 +22,9 @@ from anime.db.repositories.bulk import is_among
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.sweep_sql import (
     BY_INDEX,
-    COPY_LINES,
     COPY_ROWS,
     INSERT_FILES,
     INSERT_SWEPT,
-    LINES_TABLE,
     PRUNE_FOLDERS,
     PRUNE_LINES,
     REMEMBER_FOLDERS,
@@ -79,7 +77,8 @@ class SweepRepository:
 
     async def unknown_among(self, files: Sequence[SourceLine]) -> list[int]:
         """Places, from 0 and in order, of those that are not remembered as they are."""
-        columns = [list(column) for column in zip(*files, strict=True)] or [[], [], [], []]
+        folders, names, sizes, times = zip(*files, strict=True) if files else ((), (), (), ())
+        columns = (_octets(folders), _octets(names), _words(sizes), _words(times))
         rows = await self._run(UNKNOWN_AMONG, *columns)
         return [number - 1 for (number,) in rows]
 
@@ -179,16 +178,24 @@ class SweepRepository:
         the next sweep looks at it again.
         """
         ids = await self._insert([line for line in lines if line.row is not None])
-        remembered = []
-        for line in lines:
-            file_id = line.file_id or ids.get(line.where or "")
-            if line.where is None or file_id is not None:
-                remembered.append((*_source(line), file_id))
-        await self._session.execute(text(LINES_TABLE))
-        await self._copy(COPY_LINES, remembered)
-        await self._session.execute(text(INSERT_SWEPT))
+        numbered = [(line, line.file_id or ids.get(line.where or "")) for line in lines]
+        await self._remember([each for each in numbered if each[0].where is None or each[1]])
         await self.remember_folders({line.folder: line.path for line in lines if line.path})
         return ids
+
+    async def _remember(self, numbered: Sequence[tuple[SweptLine, int | None]]) -> None:
+        """Record the lines, each with the id of its file's row."""
+        lines = [line for line, _ in numbered]
+        await self._run(
+            INSERT_SWEPT,
+            _octets(line.folder for line in lines),
+            _octets(line.name for line in lines),
+            _words(line.size_bytes for line in lines),
+            _words(line.mtime_ns for line in lines),
+            _words(line.outcome.value for line in lines),
+            _words(line.source_kept for line in lines),
+            _words(file_id or "NULL" for _, file_id in numbered),
+        )
 
     async def _insert(self, lines: Sequence[SweptLine]) -> dict[str, int]:
         """Ids of the rows, by path. A line that its row's identity denies it has none."""
@@ -222,6 +229,16 @@ class SweepRepository:
         return connection
 
 
+def _octets(values: Iterable[bytes]) -> str:
+    """An array of `bytea` as text: the driver's own form takes ten times as long to make."""
+    return "{" + ",".join([rf"\\x{value.hex()}" for value in values]) + "}"
+
+
+def _words(values: Iterable[int | str]) -> str:
+    """An array of numbers, truth values or plain words as text."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
 def _as_sqlalchemy(fault: psycopg.Error) -> DBAPIError:
     """The same fault as SQLAlchemy reports it, so that the session explains it."""
     explained = DBAPIError.instance(None, None, fault, psycopg.Error)
@@ -243,14 +260,6 @@ def _kept_columns() -> Any:  # Select of six columns; spelled out it is longer t
 def _kept(row: Any) -> KnownAsset:  # a Row of _kept_columns
     return KnownAsset(
         row.id, row.file_path or "", row.source_path, row.job_id, row.file_size, row.sha256
-    )
-
-
-def _source(line: SweptLine) -> tuple[object, ...]:
-    """The columns of COPY_LINES but the last."""
-    return (
-        *(line.folder, line.name, line.size_bytes, line.mtime_ns, line.outcome.value),
-        line.source_kept,
     )
 
 
