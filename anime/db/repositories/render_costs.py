@@ -1,6 +1,9 @@
 """What renders have cost, by workflow, model and size, at each server."""
 
-from sqlalchemy import ColumnElement, and_, select
+from dataclasses import asdict, fields
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,6 +11,18 @@ from anime.core.dispatch import LearnedCost, learned
 from anime.core.render_kind import RenderKind
 from anime.db.repositories.leases import NOW
 from anime.db.server_models import RenderCost
+
+# Put together once, and without the ORM: that takes longer than what they do.
+_COSTS = cast("Table", RenderCost.__table__)
+_OF_KIND = select(_COSTS).where(
+    *(_COSTS.c[each.name] == bindparam(f"of_{each.name}") for each in fields(RenderKind))
+)
+_NEW = insert(_COSTS)
+_LEARN = _NEW.on_conflict_do_update(
+    index_elements=list(_COSTS.primary_key),
+    set_={"updated_at": NOW}
+    | {each.name: _NEW.excluded[each.name] for each in fields(LearnedCost)},
+)
 
 
 class RenderCostRepository:
@@ -18,7 +33,9 @@ class RenderCostRepository:
 
     async def of(self, kind: RenderKind) -> dict[str, LearnedCost]:
         """What such renders have cost, by server; empty if there was none."""
-        rows = await self._session.scalars(select(RenderCost).where(_is(kind)))
+        rows = await self._session.execute(
+            _OF_KIND, {f"of_{k}": v for k, v in asdict(kind).items()}
+        )
         return {row.server: _cost(row) for row in rows}
 
     async def learn(
@@ -31,39 +48,14 @@ class RenderCostRepository:
         peak_vram_mb: int | None = None,
     ) -> None:
         """Take one more render into account. Two at once count as one: a mean bears that."""
-        known = await self._session.get(
-            RenderCost, (kind.workflow, kind.model, kind.size, server), populate_existing=True
-        )
         cost = learned(
-            _cost(known) if known else None,
+            (await self.of(kind)).get(server),
             seconds=seconds,
             had_model=had_model,
             peak_vram_mb=peak_vram_mb,
         )
-        values = {
-            "renders": cost.renders,
-            "mean_seconds": cost.mean_seconds,
-            "load_seconds": cost.load_seconds,
-            "peak_vram_mb": cost.peak_vram_mb,
-            "updated_at": NOW,
-        }
-        row = insert(RenderCost).values(
-            workflow=kind.workflow, model=kind.model, size=kind.size, server=server, **values
-        )
-        await self._session.execute(
-            row.on_conflict_do_update(
-                index_elements=list(RenderCost.__table__.primary_key), set_=values
-            )
-        )
+        await self._session.execute(_LEARN, asdict(kind) | asdict(cost) | {"server": server})
 
 
-def _is(kind: RenderKind) -> ColumnElement[bool]:
-    return and_(
-        RenderCost.workflow == kind.workflow,
-        RenderCost.model == kind.model,
-        RenderCost.size == kind.size,
-    )
-
-
-def _cost(row: RenderCost) -> LearnedCost:
+def _cost(row: Any) -> LearnedCost:  # a row of _COSTS
     return LearnedCost(row.renders, row.mean_seconds, row.load_seconds, row.peak_vram_mb)
