@@ -159,7 +159,7 @@ class _Children:
 
 
 # Twice is harmless: it finds what an earlier one of the same job has done, and goes on.
-@task(name="generation", task_run_name="{label}", cache_policy=NO_CACHE)
+@task(name="generation", task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
 async def generation(label: str, render: Callable[[UUID], Awaitable[None]]) -> State[None] | None:
     """One generation of a batch, whose steps are task runs named after it.
 
