@@ -201,7 +201,8 @@ class WarmTaskEngine(AsyncTaskRunEngine[P, R]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._is_plain = _is_plain(self.task)
+        # A task that was submitted to a task runner has its context elsewhere.
+        self._is_plain = self.context is None and _is_plain(self.task)
 
     @asynccontextmanager
     async def initialize_run(
