@@ -17,9 +17,13 @@ from tasks.artifacts import show_files, show_pictures
 async def generate(**parameters: Any) -> list[str]:  # the request's fields, validated below
     """Render one prompt with ComfyUI and keep its files.
 
-    Running it again for the same job is the recovery: each step finds what is done and goes on.
+    Running it again for the same job is the recovery: each step finds what is done and goes on. A
+    run that names no job, such as one that somebody starts in Prefect, is a job under its own id.
     """
-    made = await run_generation(parameters, run_id=id_of_run())
+    run_id = id_of_run()
+    job_id = parameters.pop("job_id", None) or run_id
+    request = GenerationRequest.model_validate(parameters)
+    made = await run_generation(request, job_id=job_id, run_id=run_id)
     await show_pictures(made.files, made.browser_url)
     await show_files(made.job_id, made.files, made.unkept)
     return made.paths

@@ -21,7 +21,7 @@ def step(
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
     """Make a function run as a task of that name, retried after so many seconds each.
 
-    Prefect sees no arguments: it would walk through each graph three times.
+    Prefect sees no arguments: it would walk through each graph three times. It keeps no result.
     """
 
     def name_of_run() -> str:
@@ -35,6 +35,7 @@ def step(
             name=name,
             task_run_name=name_of_run,
             cache_policy=NO_CACHE,
+            persist_result=False,
             retries=len(delays),
             retry_delay_seconds=list(delays) or None,
             retry_condition_fn=worth_retrying,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     String,
+    Table,
     Text,
     Uuid,
     func,
@@ -165,6 +166,9 @@ class ProductionJob(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+JOBS = cast("Table", ProductionJob.__table__)  # SQLAlchemy types what any FROM could be
 
 
 class RenderSlot(Base):

@@ -126,12 +126,9 @@ class _Children:
 
     async def _transient_fault_of(self, job: BatchJob) -> DatabaseUnavailable | LeaseLost | None:
         """Why the job did not come to its end; None when it did, well or not."""
-        parameters = job.request.model_dump(mode="json", exclude_defaults=True)
 
         async def render(owner: UUID) -> None:
-            await run_generation(
-                parameters | {"job_id": job.job_id}, run_id=self._run_id, owner=owner
-            )
+            await run_generation(job.request, job_id=job.job_id, run_id=self._run_id, owner=owner)
 
         try:
             await generation(f"{job.number} · {label_of(job.request).name}", render)
@@ -159,7 +156,7 @@ class _Children:
 
 
 # Twice is harmless: it finds what an earlier one of the same job has done, and goes on.
-@task(name="generation", task_run_name="{label}", cache_policy=NO_CACHE)
+@task(name="generation", task_run_name="{label}", cache_policy=NO_CACHE, persist_result=False)
 async def generation(label: str, render: Callable[[UUID], Awaitable[None]]) -> State[None] | None:
     """One generation of a batch, whose steps are task runs named after it.
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from anime.assets.store import AssetStore
@@ -94,17 +93,13 @@ class JobExecution:
 
 @asynccontextmanager
 async def execute_job(
-    parameters: Mapping[str, Any], *, run_id: UUID, owner: UUID
-) -> AsyncIterator[JobExecution]:  # flow parameters
+    request: GenerationRequest, *, job_id: UUID, run_id: UUID, owner: UUID
+) -> AsyncIterator[JobExecution]:
     """Hold the job of a flow run for as long as the block lasts: inserted, leased, and recorded.
 
-    A run that names no job (from the Prefect UI or API) is a job under its own id. Errors are
-    recorded and raised on; if the run itself is stopped, the lease is released so that another
-    run can go on at once.
+    Errors are recorded and raised on; if the run itself is stopped, the lease is released so that
+    another run can go on at once.
     """
-    fields = dict(parameters)
-    job_id = fields.pop("job_id", None) or run_id
-    request = GenerationRequest.model_validate(fields)
     async with open_connections() as connections:
         run, found = await _lease_job(connections, job_id, request, run_id=run_id, owner=owner)
         if run.has_ended:

@@ -1,8 +1,6 @@
 """One generation, from its job's row to its files, in a flow run of its own or within a batch."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
 from prefect import runtime
@@ -10,7 +8,7 @@ from prefect import runtime
 from anime.runs.execution import execute_job
 from anime.runs.preflight import run_preflight
 from anime.runs.render import render_files
-from anime.schemas import FileRecord
+from anime.schemas import FileRecord, GenerationRequest
 from tasks.files import make_thumbnails
 from tasks.records import files_of, record
 
@@ -36,13 +34,13 @@ def id_of_run() -> UUID:
 
 
 async def run_generation(
-    parameters: Mapping[str, Any], *, run_id: UUID, owner: UUID | None = None
+    request: GenerationRequest, *, job_id: UUID, run_id: UUID, owner: UUID | None = None
 ) -> Generation:
-    """The files of the job that those flow parameters name, rendered unless they exist.
+    """The files of the job, rendered unless they exist.
 
     `run_id`: the flow run that the job's row shows; `owner`: who leases the job, if not that run.
     """
-    async with execute_job(parameters, run_id=run_id, owner=owner or run_id) as job:
+    async with execute_job(request, job_id=job_id, run_id=run_id, owner=owner or run_id) as job:
         browser_url = job.blocks.library.browser_url
         if job.has_ended:
             return Generation(job.job_id, await files_of(job.database, job.job_id), (), browser_url)

@@ -17,6 +17,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from uvicorn.loops.auto import auto_loop_factory
+
 from anime.net.shared_connections import sharing_connections
 from anime.worker.prefect_internals import warm_client
 from anime.worker.run_control import RunEnded
@@ -34,7 +36,7 @@ class LoopThread:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._loop = asyncio.new_event_loop()
+        self._loop = auto_loop_factory()()  # uvloop's where it is there
         self._context: Context = copy_context()  # it has Prefect's settings
         self._result: Future[Any] | None = None  # of whatever the run returns
         self._task: asyncio.Task[Any] | None = None  # the same

@@ -8,29 +8,50 @@ import builtins
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Set
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from datetime import datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import httpx
-from prefect import Flow, flow_engine, results, task_engine
+from prefect import Flow, Task, flow_engine, results, task_engine
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.client.schemas.objects import FlowRun, RunInput, State, TaskRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
-from prefect.context import AsyncClientContext
+from prefect.concurrency.context import ConcurrencyContext
+from prefect.context import AsyncClientContext, TaskRunContext
 from prefect.events import clients as events_clients
 from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
 from prefect.logging.handlers import APILogHandler
-from prefect.logging.loggers import print_as_log
-from prefect.states import Pending
+from prefect.logging.loggers import print_as_log, task_run_logger
+from prefect.results import get_result_store
+from prefect.states import Completed, Pending
+from prefect.task_engine import (
+    AsyncTaskRunEngine,
+    TaskRunTimeoutError,
+    _create_task_run_locally,
+)
+from prefect.tasks import MaterializingTask
+from prefect.transactions import AsyncTransaction
 from prefect.types._datetime import now
-from prefect.utilities.engine import emit_task_run_state_change_event, propose_state
+from prefect.utilities.callables import call_with_parameters
+from prefect.utilities.engine import (
+    emit_task_run_state_change_event,
+    propose_state,
+    should_log_prints,
+)
+from prefect.utilities.timeout import timeout_async
 
 from anime.worker.run_control import EndReason, RunEnded, control_of_this_run
 
@@ -170,6 +191,115 @@ class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
         return await super().handle_exception(exc, *more, **named)
 
 
+class WarmTaskEngine(AsyncTaskRunEngine[P, R]):
+    """Prefect's engine of tasks, without what a plain task does not use: half of what it costs.
+
+    States, events, retries, hooks, cancellation and suspension are Prefect's.
+    """
+
+    _is_plain = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A task that was submitted to a task runner has its context elsewhere.
+        self._is_plain = self.context is None and _is_plain(self.task)
+
+    @asynccontextmanager
+    async def initialize_run(
+        self,
+        task_run_id: UUID | None = None,
+        dependencies: dict[str, set[RunInput]] | None = None,
+    ) -> AsyncIterator[Self]:
+        """Make the task run as Prefect does for sync tasks, which opens no client for it."""
+        if self._is_plain and self.task_run is None:
+            self.task_run = _create_task_run_locally(
+                self.task,
+                id=task_run_id,
+                parameters=self.parameters,
+                wait_for=self.wait_for,
+                extra_task_inputs=dependencies,
+            )
+        async with super().initialize_run(task_run_id, dependencies):
+            yield self
+
+    @asynccontextmanager
+    async def setup_run_context(self, client: PrefectClient | None = None) -> AsyncIterator[None]:
+        """The context of a task that keeps no result: it needs no store of its own."""
+        if not self._is_plain or self.task_run is None:
+            async with super().setup_run_context(client):
+                yield
+            return
+        with (
+            TaskRunContext(
+                task=self.task,
+                log_prints=should_log_prints(self.task),
+                task_run=self.task_run,
+                parameters=self.parameters or {},
+                result_store=get_result_store(),
+                client=client or self.client,
+                persist_result=False,
+            ),
+            ConcurrencyContext(),
+        ):
+            self.logger = task_run_logger(task_run=self.task_run, task=self.task)  # type: ignore[assignment]
+            yield
+
+    def asset_context(self) -> AbstractAsyncContextManager[None]:  # type: ignore[override]  # wider
+        """Nothing: a plain task has no assets."""
+        return nullcontext() if self._is_plain else super().asset_context()
+
+    @asynccontextmanager
+    async def run_context(self) -> AsyncIterator[Self]:
+        """What bounds each try; that of the run around it is up to date."""
+        if not self._is_plain:
+            async with super().run_context():
+                yield self
+            return
+        try:
+            with timeout_async(
+                seconds=self.task.timeout_seconds, timeout_exc_type=TaskRunTimeoutError
+            ):
+                yield self
+        except TimeoutError as fault:
+            await self.handle_timeout(fault)
+        except Exception as fault:  # noqa: BLE001  as the parent does
+            await self.handle_exception(fault)
+
+    def transaction_context(  # type: ignore[override]  # wider
+        self,
+    ) -> AbstractAsyncContextManager[AsyncTransaction | None]:
+        """Nothing: a plain task stores nothing that could be rolled back."""
+        return nullcontext() if self._is_plain else super().transaction_context()
+
+    async def call_task_fn(self, transaction: AsyncTransaction | None) -> Any:
+        """The task's result, and the state that follows from it."""
+        if transaction is not None:
+            return await super().call_task_fn(transaction)
+        call: Any = call_with_parameters(self.task.fn, self.parameters or {})
+        result = await call
+        if isinstance(result, State):  # Prefect decides what it means
+            async with super().transaction_context() as needed:
+                await self.handle_success(result, needed)  # type: ignore[arg-type]  # any result
+            return result
+        kept = ResultRecord[Any](result=result, metadata=ResultRecordMetadata(storage_key="none"))
+        await self.set_state(Completed(data=kept))
+        self._return_value = result
+        self._telemetry.end_span_on_success()
+        return result
+
+    def log_finished_message(self) -> None:
+        """Log how the task run ended, unless it is completed: its state says that."""
+        if not self.state.is_completed():
+            super().log_finished_message()
+
+
+def _is_plain(task: Task[..., Any]) -> bool:
+    """Whether the task keeps no result anywhere, and has nothing that hangs on a kept one."""
+    hooks = (task.on_commit_hooks, task.on_rollback_hooks, task.asset_deps)
+    is_kept = task.persist_result is not False or any(hooks)
+    return not is_kept and not isinstance(task, MaterializingTask)
+
+
 class WarmSyncEngine(FlowRunEngine[P, R]):
     """The same for sync flows."""
 
@@ -214,8 +344,10 @@ def install_engines() -> None:
     vars(events_clients).update(
         websocket_connect=partial(vars(events_clients)["websocket_connect"], compression=None)
     )
-    vars(task_engine).update(emit_task_run_state_change_event=_emit_when_worth_seeing)
-    logging.getLogger("prefect.task_runs").addFilter(_is_worth_a_line)
+    vars(task_engine).update(
+        AsyncTaskRunEngine=WarmTaskEngine,
+        emit_task_run_state_change_event=_emit_when_worth_seeing,
+    )
 
 
 def _emit_when_worth_seeing(
@@ -248,11 +380,6 @@ def _emit_when_worth_seeing(
 def _show_running(task_run: TaskRun, before: State[Any], running: State[Any]) -> None:
     del _runs_to_show[task_run.id]
     emit_task_run_state_change_event(task_run, before, running)
-
-
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Whether a log line of a task run says more than that it is completed, as its state does."""
-    return record.msg != "Finished in state Completed()"
 
 
 @contextmanager

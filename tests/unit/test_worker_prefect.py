@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import prefect
 import pytest
-from prefect import _flow_run_suspension, flow_engine, results, task_engine
+from prefect import _flow_run_suspension, flow_engine, results, task, task_engine
 from prefect._internal.observers import FlowRunCancellingObserver
+from prefect.assets import materialize
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import AsyncClientContext
@@ -85,6 +86,33 @@ def test_the_engines_still_end_runs_where_we_step_in(engine: str) -> None:
     assert "self.handle_exception(exc)" in source(stock.run_context)
     runner = flow_engine.run_flow_async if engine.startswith("Async") else flow_engine.run_flow_sync
     assert f"{engine}[P, R](" in source(runner), "they are looked up when a flow runs"
+
+
+def test_the_engine_of_tasks_still_has_the_parts_that_plain_tasks_do_without() -> None:
+    run = source(task_engine.run_task_async)
+    assert "AsyncTaskRunEngine[P, R](" in run, "it is looked up when a task runs"
+    for part in ("asset_context()", "run_context()", "transaction_context() as txn"):
+        assert f"engine.{part}" in run
+    assert "await engine.call_task_fn(txn)" in run
+    _, stock, *_ = prefect_internals.WarmTaskEngine.__mro__
+    begins = source(stock).partition("def initialize_run")[2]
+    assert "if not self.task_run:" in begins
+    assert "async with self.setup_run_context():" in begins
+    assert "self.log_finished_message()" in begins
+
+
+def test_a_task_is_plain_if_it_keeps_no_result_and_nothing_hangs_on_one() -> None:
+    async def work() -> None: ...
+
+    def hook(*_: object) -> None: ...
+
+    assert prefect_internals._is_plain(task(persist_result=False)(work))
+    assert not prefect_internals._is_plain(task(work))
+    assert not prefect_internals._is_plain(task(persist_result=True)(work))
+    committed = task(persist_result=False)(work)
+    committed.on_commit(hook)
+    assert not prefect_internals._is_plain(committed)
+    assert not prefect_internals._is_plain(materialize("file://x", persist_result=False)(work))
 
 
 def test_a_sync_engines_heartbeat_can_still_be_left_out() -> None:

@@ -28,8 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.core.recovery import LeaseView
 from anime.core.timeline import TimelineKind
-from anime.db.models import ProductionJob
-from anime.db.repositories.job_rows import JOBS
+from anime.db.models import JOBS, ProductionJob
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.timeline import TimelineRepository
 from anime.schemas import GenerationRequest, JobSnapshot

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import Select, Table, inspect, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.assets import AssetRow
@@ -20,6 +20,16 @@ _KEPT_ON_REPEAT = frozenset({"id", "job_id", "source_path", "created_at", "state
 
 
 _COLUMNS = tuple(field.name for field in fields(AssetRow))
+_NAMES = {each.key: each.columns[0].name for each in inspect(AnimeFile).column_attrs}
+
+# Put together once, and without the ORM: that takes longer than what it does.
+_FILES = cast("Table", AnimeFile.__table__)
+_NEW = insert(_FILES)
+_UPSERT = _NEW.on_conflict_do_update(
+    index_elements=[_FILES.c.job_id, _FILES.c.source_path],
+    index_where=_FILES.c.source_path.is_not(None),
+    set_={each.name: each for each in _NEW.excluded if each.name not in _KEPT_ON_REPEAT},
+).returning(*(_FILES.c[name].label(attribute) for attribute, name in _NAMES.items()))
 
 
 class FileRepository:
@@ -37,9 +47,8 @@ class FileRepository:
         if not files:
             return []
         now = datetime.now(UTC)
-        rows = await self._session.scalars(
-            _upsert([row_of(file, now) for file in _latest(files)]).returning(AnimeFile),
-            execution_options={"populate_existing": True},
+        rows = await self._session.execute(
+            _UPSERT, [_by_column(row_of(file, now)) for file in _latest(files)]
         )
         return sorted((record_of(row) for row in rows), key=lambda record: record.id)
 
@@ -97,17 +106,11 @@ def row_of(file: AssetRow, now: datetime) -> dict[str, Any]:  # values of any co
     return values
 
 
-def _upsert(rows: list[dict[str, Any]]) -> Insert:  # as row_of gives them
-    statement = insert(AnimeFile).values(rows)
-    new = statement.excluded
-    return statement.on_conflict_do_update(
-        index_elements=[AnimeFile.job_id, AnimeFile.source_path],
-        index_where=AnimeFile.source_path.is_not(None),
-        set_={column.name: column for column in new if column.name not in _KEPT_ON_REPEAT},
-    )
+def _by_column(values: dict[str, Any]) -> dict[str, Any]:  # as row_of gives them
+    return {_NAMES[attribute]: value for attribute, value in values.items()}
 
 
-def record_of(row: AnimeFile) -> FileRecord:
+def record_of(row: Any) -> FileRecord:  # an AnimeFile, or a row of its columns
     """The row; what an older program left empty is empty text, 0 or nothing."""
     details = row.details if row.details is not None else {}
     return FileRecord(

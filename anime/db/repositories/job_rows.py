@@ -1,16 +1,17 @@
 """The rows of jobs: how they are read, and the one way in which they are changed."""
 
-from collections.abc import Collection
-from typing import Any, cast
+from collections.abc import Collection, Mapping
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import ARRAY, ColumnElement, Table, Uuid, any_, bindparam, func, select, update
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from anime.core.job_status import JobStatus
 from anime.core.timeline import TimelineKind
-from anime.db.models import ProductionJob, Project
+from anime.db.models import JOBS, ProductionJob, Project
 from anime.db.repositories.deliveries import DeliveryRepository
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.projects import ProjectRepository
@@ -18,10 +19,6 @@ from anime.db.repositories.timeline import TimelineRepository
 from anime.errors import InvalidRequest, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
 
-# A row may have been changed since this session saw it, by this session's own UPDATE, too.
-_FRESH = {"populate_existing": True}
-
-JOBS = cast("Table", ProductionJob.__table__)  # SQLAlchemy types what any FROM could be
 _projects = Project.__table__
 
 # What a snapshot says. Plain columns take half as long as a row of the ORM with its request.
@@ -64,10 +61,10 @@ class JobRows:
         Raises:
             NotFound: there is none with that id.
         """
-        found = await self._snapshots(ProductionJob.id == job_id)
-        if not found:
+        found = await self.among([job_id])
+        if job_id not in found:
             raise no_such_job(job_id)
-        return found[0]
+        return found[job_id]
 
     async def among(
         self, job_ids: Collection[UUID], *, changed_within_seconds: float | None = None
@@ -108,21 +105,14 @@ class JobRows:
                 "Generate it anew.",
             ) from fault
 
-    async def _change(
-        self,
-        guard: ColumnElement[bool],
-        **changes: Any,  # values of any column, by name
-    ) -> ProductionJob | None:
-        """The row after the change; None when the guard held it back.
+    async def _change(self, change: ReturningUpdate[Any], values: Mapping[str, object]) -> Any:
+        """The row after the `change` with those values; None when its guard held it back.
 
-        The end of a job goes into its timeline, and into the outbox if it is to be told of.
+        The end of a job goes into its timeline, and into the outbox if it is to be told of: what
+        has ended is changed no more, but by `requeue`.
         """
-        statement = update(ProductionJob).where(guard).values(updated_at=NOW, **changes)
-        found = await self._session.scalars(
-            statement.returning(ProductionJob), execution_options=_FRESH
-        )
-        job = found.one_or_none()
-        if job is not None and "status" in changes and job.status.is_final:
+        job = (await self._session.execute(change, values)).one_or_none()
+        if job is not None and job.status.is_final:
             await self._note(job.id, TimelineKind.END, _end_of(job))
             await self._tell_of(job)
         return job
@@ -130,7 +120,7 @@ class JobRows:
     async def _note(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
         await TimelineRepository(self._session).add(job_id, kind, message)
 
-    async def _tell_of(self, job: ProductionJob) -> None:
+    async def _tell_of(self, job: Any) -> None:  # a row of JOBS
         url = job.params.get("webhook_url")
         if isinstance(url, str):  # a row of another program may hold anything
             await DeliveryRepository(self._session).add(await self.get(job.id), url)
@@ -159,7 +149,15 @@ class JobRows:
         return [snapshot_of(row, row.project) for row in await self._session.execute(statement)]
 
 
-def _end_of(job: ProductionJob) -> str:
+def change(
+    guard: ColumnElement[bool],
+    **changes: Any,  # values of any column, by name
+) -> ReturningUpdate[Any]:
+    """A change of the job that the guard names, put together once: that takes longer than it."""
+    return update(JOBS).where(guard).values(updated_at=NOW, **changes).returning(*JOBS.c)
+
+
+def _end_of(job: Any) -> str:  # a row of JOBS
     match job.status:
         case JobStatus.FAILED:
             return f"Failed as {job.error_kind}: {job.error_message}"

@@ -6,27 +6,46 @@ Nothing is read first and written later.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, case, delete, false, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind
-from anime.db.models import ProductionJob, WebhookDelivery
+from anime.db.models import JOBS, ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
-from anime.db.repositories.job_rows import JOBS, TOLD, JobRows, snapshot_of
+from anime.db.repositories.job_rows import TOLD, JobRows, change, snapshot_of
 from anime.db.repositories.leases import (
+    FOR_SECONDS,
+    IS_HELD,
+    IS_JOB,
     NOW,
     Lease,
     is_free,
-    is_held_by,
     lease_of,
     may_become,
     refusal,
-    until,
+    values_of,
 )
 from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.timeline import TimelineRepository
@@ -59,6 +78,93 @@ _ENTRY = (
 _INSERT = select(*_NEW.c).add_cte(_ENTRY)
 _UNLEASED = {"lease_owner": None, "lease_expires_at": None}
 
+_OWNER: ColumnElement[UUID] = bindparam("to_owner", type_=Uuid)
+_LEASE = change(
+    and_(IS_JOB, may_become(JobStatus.PROCESSING), is_free(_OWNER)),
+    status=JobStatus.PROCESSING,
+    fence=JOBS.c.fence + 1,
+    lease_owner=_OWNER,
+    lease_expires_at=FOR_SECONDS,
+    started_at=func.coalesce(JOBS.c.started_at, NOW),
+    flow_run_id=func.coalesce(bindparam("to_run", type_=Uuid), JOBS.c.flow_run_id),
+)
+_IS_PROCESSING = and_(IS_HELD, JOBS.c.status == JobStatus.PROCESSING)
+_HOLD = change(IS_HELD, lease_expires_at=FOR_SECONDS)
+_RELEASE = change(IS_HELD, **_UNLEASED)
+_ATTEMPT = bindparam("to_attempt", type_=Integer)
+_IS_SAME_ATTEMPT = JOBS.c.attempt == _ATTEMPT
+_BEGIN_ATTEMPT = change(
+    _IS_PROCESSING,
+    attempt=_ATTEMPT,
+    prompt_id=bindparam("to_prompt", type_=Uuid),
+    comfyui_url=bindparam("to_server", type_=Text),
+    progress=case((_IS_SAME_ATTEMPT, JOBS.c.progress), else_=0),
+    stage=case((_IS_SAME_ATTEMPT, JOBS.c.stage), else_=Stage.SUBMITTING),
+)
+_IS_STOPPING = and_(IS_JOB, JOBS.c.status == JobStatus.CANCELLING, is_free(_OWNER))
+_SETTLE = change(_IS_STOPPING, status=JobStatus.CANCELLED, finished_at=NOW, stage=None, **_UNLEASED)
+
+
+def _end(then: JobStatus, **changes: Any) -> ReturningUpdate[Any]:  # by column
+    is_allowed = and_(IS_HELD, may_become(then))
+    return change(is_allowed, status=then, finished_at=NOW, **_UNLEASED, **changes)
+
+
+_COMPLETE = _end(
+    JobStatus.COMPLETED, output_path=bindparam("to_path", type_=Text), progress=100, stage=None
+)
+_FAIL = _end(
+    JobStatus.FAILED,
+    error_kind=bindparam("to_kind", type_=JOBS.c.error_kind.type),
+    error_message=bindparam("to_message", type_=Text),
+)
+_CANCEL = _end(JobStatus.CANCELLED, stage=None)
+_FAIL_UNLEASED = change(
+    and_(IS_JOB, may_become(JobStatus.FAILED), is_free()),
+    status=JobStatus.FAILED,
+    finished_at=NOW,
+    error_kind=bindparam("to_kind", type_=JOBS.c.error_kind.type),
+    error_message=bindparam("to_message", type_=Text),
+    **_UNLEASED,
+)
+_IS_QUEUED = JOBS.c.status == JobStatus.QUEUED
+_REQUEST_CANCEL = change(
+    and_(IS_JOB, may_become(JobStatus.CANCELLING)),
+    status=case((_IS_QUEUED, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
+    finished_at=case((_IS_QUEUED, NOW)),
+)
+_REQUEUE = change(
+    and_(IS_JOB, may_become(JobStatus.QUEUED)),
+    status=JobStatus.QUEUED,
+    stage=None,
+    progress=0,
+    attempts_before=case((JOBS.c.prompt_id.is_not(None), JOBS.c.attempt), else_=JOBS.c.attempt - 1),
+    error_kind=None,
+    error_message=None,
+    finished_at=None,
+    flow_run_id=None,
+    batch_run_id=None,
+    run_number=JOBS.c.run_number + 1,
+    lost_runs=0,
+    avoided_servers=[],
+    servers_killed=0,
+    **_UNLEASED,
+)
+
+
+@cache
+def _renewal(stage: Stage | None, *, has_progress: bool, has_attempt: bool) -> ReturningUpdate[Any]:
+    """Renews a lease and says how far the job is, if that is known and not to come yet."""
+    changes: dict[str, Any] = {"lease_expires_at": FOR_SECONDS}  # values of any column
+    is_to_come = JOBS.c.attempt != _ATTEMPT if has_attempt else false()
+    if stage is not None:
+        is_later = JOBS.c.stage.in_(stages_after(stage))
+        changes["stage"] = case((or_(is_to_come, is_later), JOBS.c.stage), else_=stage)
+    if has_progress:
+        furthest = func.greatest(JOBS.c.progress, bindparam("to_progress", type_=Integer))
+        changes["progress"] = case((is_to_come, JOBS.c.progress), else_=furthest)
+    return change(_IS_PROCESSING, **changes)
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
@@ -83,7 +189,8 @@ class JobRepository(JobRows):
         self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
     ) -> JobSnapshot:
         """The job's row, written as `queued` unless it is there already."""
-        new = await self.insert(job_id, NewJob(request, workflow, seed))
+        known = (await self.among([job_id])).get(job_id)  # as most have been, when a run begins
+        new = known or await self.insert(job_id, NewJob(request, workflow, seed))
         return new or await self.get(job_id)
 
     async def insert(self, job_id: UUID, job: NewJob) -> JobSnapshot | None:
@@ -134,13 +241,8 @@ class JobRepository(JobRows):
             JobCancelled: another live run is about to stop it.
         """
         job = await self._change(
-            and_(may_become(JobStatus.PROCESSING), ProductionJob.id == job_id, is_free(owner)),
-            status=JobStatus.PROCESSING,
-            fence=ProductionJob.fence + 1,
-            lease_owner=owner,
-            lease_expires_at=until(seconds),
-            started_at=func.coalesce(ProductionJob.started_at, NOW),
-            **({} if run_id is None else {"flow_run_id": run_id}),
+            _LEASE,
+            {"of_job": job_id, "to_owner": owner, "to_run": run_id, **_lasting(seconds)},
         )
         if job is not None:
             verb = "began" if job.fence == 1 else "goes on with"
@@ -148,10 +250,10 @@ class JobRepository(JobRows):
             return lease_of(job, owner)
         if await self.settle_cancellation(job_id, owner):
             return None
-        job = await self._row(job_id)
-        if job.status.is_final:
+        row = await self._row(job_id)
+        if row.status.is_final:
             return None
-        raise refusal(job)
+        raise refusal(row)
 
     async def renew(
         self,
@@ -171,15 +273,12 @@ class JobRepository(JobRows):
             LeaseLost: another run has taken the job, or it has ended.
             JobCancelled: somebody asked to stop; the lease stands until `cancelled`.
         """
-        changes: dict[str, Any] = {"lease_expires_at": until(seconds)}  # values of any column
-        is_to_come = false() if attempt is None else ProductionJob.attempt != attempt
-        if stage is not None:
-            is_later = ProductionJob.stage.in_(stages_after(stage))
-            changes["stage"] = case((or_(is_to_come, is_later), ProductionJob.stage), else_=stage)
-        if progress is not None:
-            furthest = func.greatest(ProductionJob.progress, progress)
-            changes["progress"] = case((is_to_come, ProductionJob.progress), else_=furthest)
-        await self._while_processing(lease, **changes)
+        renewal = _renewal(
+            stage, has_progress=progress is not None, has_attempt=attempt is not None
+        )
+        told = {"to_progress": progress, "to_attempt": attempt}
+        values = {name: value for name, value in told.items() if value is not None}
+        await self._while_processing(renewal, lease, **_lasting(seconds), **values)
 
     async def hold(self, lease: Lease, *, seconds: float) -> None:
         """Keep the job for so many seconds from now, even while somebody asks to stop it.
@@ -187,7 +286,7 @@ class JobRepository(JobRows):
         Raises:
             LeaseLost: another run has taken the job, or it has ended.
         """
-        if await self._change(is_held_by(lease), lease_expires_at=until(seconds)) is None:
+        if await self._change(_HOLD, values_of(lease) | _lasting(seconds)) is None:
             raise refusal(await self._row(lease.job_id))
 
     async def begin_attempt(
@@ -197,14 +296,8 @@ class JobRepository(JobRows):
 
         A new attempt starts at 0 percent, about to be submitted. Raises as `renew` does.
         """
-        same = ProductionJob.attempt == attempt
         job = await self._while_processing(
-            lease,
-            attempt=attempt,
-            prompt_id=prompt_id,
-            comfyui_url=comfyui_url,
-            progress=case((same, ProductionJob.progress), else_=0),
-            stage=case((same, ProductionJob.stage), else_=Stage.SUBMITTING),
+            _BEGIN_ATTEMPT, lease, to_attempt=attempt, to_prompt=prompt_id, to_server=comfyui_url
         )
         return lease_of(job, lease.owner)
 
@@ -217,11 +310,11 @@ class JobRepository(JobRows):
         rendered it. Raises as `renew` does.
         """
         changes: dict[str, Any] = {  # values of any column
-            "servers_killed": ProductionJob.servers_killed + int(was_killed)
+            "servers_killed": JOBS.c.servers_killed + int(was_killed)
         }
         if avoids:
-            changes["avoided_servers"] = func.array_append(ProductionJob.avoided_servers, server)
-        await self._while_processing(lease, **changes)
+            changes["avoided_servers"] = func.array_append(JOBS.c.avoided_servers, server)
+        await self._while_processing(change(_IS_PROCESSING, **changes), lease)
 
     async def complete(self, lease: Lease, *, output_path: str) -> JobSnapshot:
         """The job, completed, even when a cancellation came too late to stop it.
@@ -230,21 +323,19 @@ class JobRepository(JobRows):
             LeaseLost: another run has taken the job, or it has ended otherwise.
             JobCancelled: it is cancelled.
         """
-        return await self._end(
-            lease, JobStatus.COMPLETED, output_path=output_path, progress=100, stage=None
-        )
+        return await self._end(_COMPLETE, lease, JobStatus.COMPLETED, to_path=output_path)
 
     async def fail(self, lease: Lease, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed in the stage it was in. Raises as `complete` does."""
-        return await self._end(lease, JobStatus.FAILED, error_kind=kind, error_message=message)
+        return await self._end(_FAIL, lease, JobStatus.FAILED, to_kind=kind, to_message=message)
 
     async def cancelled(self, lease: Lease) -> JobSnapshot:
         """The job, its stop confirmed. Raises LeaseLost as `complete` does."""
-        return await self._end(lease, JobStatus.CANCELLED, stage=None)
+        return await self._end(_CANCEL, lease, JobStatus.CANCELLED)
 
     async def release(self, lease: Lease) -> None:
         """Let another run take the job at once. A lost lease is nothing to give back."""
-        if await self._change(is_held_by(lease), **_UNLEASED) is not None:
+        if await self._change(_RELEASE, values_of(lease)) is not None:
             await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, MONITOR)))
 
     async def request_cancel(self, job_id: UUID) -> JobSnapshot:
@@ -253,13 +344,7 @@ class JobRepository(JobRows):
         Raises:
             NotFound: there is no such job.
         """
-        is_queued = ProductionJob.status == JobStatus.QUEUED
-        changed = await self._change(
-            and_(ProductionJob.id == job_id, may_become(JobStatus.CANCELLING)),
-            status=case((is_queued, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
-            finished_at=case((is_queued, NOW)),
-        )
-        if changed is not None:
+        if await self._change(_REQUEST_CANCEL, {"of_job": job_id}) is not None:
             await self._note(job_id, TimelineKind.PERSON, "Its cancellation was asked for.")
         await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
@@ -271,27 +356,7 @@ class JobRepository(JobRows):
         attempt has finished is still found. The message about its former end is withdrawn, so
         that the new end is told.
         """
-        was_sent = ProductionJob.prompt_id.is_not(None)
-        job = await self._change(
-            and_(ProductionJob.id == job_id, may_become(JobStatus.QUEUED)),
-            status=JobStatus.QUEUED,
-            stage=None,
-            progress=0,
-            attempts_before=case(
-                (was_sent, ProductionJob.attempt), else_=ProductionJob.attempt - 1
-            ),
-            error_kind=None,
-            error_message=None,
-            finished_at=None,
-            flow_run_id=None,
-            batch_run_id=None,
-            run_number=ProductionJob.run_number + 1,
-            lost_runs=0,
-            avoided_servers=[],
-            servers_killed=0,
-            **_UNLEASED,
-        )
-        if job is None:
+        if await self._change(_REQUEUE, {"of_job": job_id}) is None:
             return False
         await self._session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
         await self._note(job_id, TimelineKind.PERSON, "It was requeued.")
@@ -304,14 +369,8 @@ class JobRepository(JobRows):
             NotFound: there is no such job.
             LeaseLost: a live run holds it.
         """
-        await self._change(
-            and_(ProductionJob.id == job_id, may_become(JobStatus.FAILED), is_free()),
-            status=JobStatus.FAILED,
-            error_kind=kind,
-            error_message=message,
-            finished_at=NOW,
-            **_UNLEASED,
-        )
+        values = {"of_job": job_id, "to_kind": kind, "to_message": message}
+        await self._change(_FAIL_UNLEASED, values)
         job = await self._row(job_id)
         if not job.status.is_final:
             raise refusal(job)
@@ -319,36 +378,30 @@ class JobRepository(JobRows):
 
     async def settle_cancellation(self, job_id: UUID, owner: UUID | None = None) -> bool:
         """Whether a cancellation without a live run but the owner's was made final now."""
-        is_stopping = ProductionJob.status == JobStatus.CANCELLING
-        job = await self._change(
-            and_(ProductionJob.id == job_id, is_stopping, is_free(owner)),
-            status=JobStatus.CANCELLED,
-            finished_at=NOW,
-            stage=None,
-            **_UNLEASED,
-        )
-        return job is not None
+        values = {"of_job": job_id, "to_owner": owner}
+        return await self._change(_SETTLE, values) is not None
 
-    async def _while_processing(self, lease: Lease, **changes: Any) -> ProductionJob:  # by column
-        is_processing = ProductionJob.status == JobStatus.PROCESSING
-        job = await self._change(and_(is_held_by(lease), is_processing), **changes)
+    async def _while_processing(
+        self, change: ReturningUpdate[Any], lease: Lease, **values: object
+    ) -> Any:  # a row of JOBS
+        job = await self._change(change, values_of(lease) | values)
         if job is None:
             raise refusal(await self._row(lease.job_id))
         return job
 
-    async def _end(self, lease: Lease, then: JobStatus, **changes: Any) -> JobSnapshot:  # by column
-        changed = await self._change(
-            and_(is_held_by(lease), may_become(then)),
-            status=then,
-            finished_at=NOW,
-            **_UNLEASED,
-            **changes,
-        )
-        if changed is None:
+    async def _end(
+        self, end: ReturningUpdate[Any], lease: Lease, then: JobStatus, **values: object
+    ) -> JobSnapshot:
+        if await self._change(end, values_of(lease) | values) is None:
             job = await self._row(lease.job_id)
             if (job.status, job.fence) != (then, lease.fence):  # else: our own, repeated
                 raise refusal(job)
         return await self.get(lease.job_id)
+
+
+def _lasting(seconds: float) -> dict[str, object]:
+    """The value of FOR_SECONDS."""
+    return {"for_seconds": timedelta(seconds=seconds)}
 
 
 def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]:  # by column

@@ -7,12 +7,13 @@ changes nothing any more.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import BigInteger, ColumnElement, Interval, Uuid, and_, bindparam, func, or_
 
 from anime.core.job_status import JobStatus, may_precede
-from anime.db.models import ProductionJob
+from anime.db.models import JOBS, ProductionJob
 from anime.errors import AnimeError, JobCancelled, LeaseLost
 
 # The clock that counts is PostgreSQL's, and its time of day, not that of the transaction's
@@ -42,7 +43,7 @@ class Lease:
     servers_killed: int = 0
 
 
-def lease_of(job: ProductionJob, owner: UUID) -> Lease:
+def lease_of(job: Any, owner: UUID) -> Lease:  # a row of JOBS
     """The lease that the row describes."""
     return Lease(
         job_id=job.id,
@@ -57,27 +58,30 @@ def lease_of(job: ProductionJob, owner: UUID) -> Lease:
     )
 
 
+# Guards of statements that are put together once: `values_of` gives what they name.
+IS_JOB = JOBS.c.id == bindparam("of_job", type_=Uuid)
+IS_HELD = and_(  # that lease is the job's latest and was not given back
+    IS_JOB,
+    JOBS.c.fence == bindparam("of_fence", type_=BigInteger),
+    JOBS.c.lease_owner == bindparam("of_owner", type_=Uuid),
+)
+FOR_SECONDS = NOW + bindparam("for_seconds", type_=Interval)
+
+
+def values_of(lease: Lease) -> dict[str, object]:
+    """The values of IS_JOB and IS_HELD."""
+    return {"of_job": lease.job_id, "of_fence": lease.fence, "of_owner": lease.owner}
+
+
 def may_become(then: JobStatus) -> ColumnElement[bool]:
     """Guard: the job is in a state from which it may go to `then`."""
-    return ProductionJob.status.in_(sorted(may_precede(then)))
+    return or_(*(JOBS.c.status == status for status in sorted(may_precede(then))))
 
 
-def is_free(owner: UUID | None = None) -> ColumnElement[bool]:
+def is_free(owner: ColumnElement[UUID] | None = None) -> ColumnElement[bool]:
     """Guard: no other run than `owner` holds the job."""
-    return or_(
-        ProductionJob.lease_owner.is_(None),
-        ProductionJob.lease_owner == owner,
-        ProductionJob.lease_expires_at <= NOW,
-    )
-
-
-def is_held_by(lease: Lease) -> ColumnElement[bool]:
-    """Guard: that lease is the job's latest and was not given back."""
-    return and_(
-        ProductionJob.id == lease.job_id,
-        ProductionJob.fence == lease.fence,
-        ProductionJob.lease_owner == lease.owner,
-    )
+    is_own = [] if owner is None else [JOBS.c.lease_owner == owner]
+    return or_(JOBS.c.lease_owner.is_(None), *is_own, JOBS.c.lease_expires_at <= NOW)
 
 
 def until(seconds: float) -> ColumnElement[datetime]:

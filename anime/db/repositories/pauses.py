@@ -5,7 +5,6 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, exists, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from anime.core.servers import EVERYTHING, PauseRecord, PauseScope
 from anime.db.models import ProductionJob, Project
@@ -50,12 +49,12 @@ class PauseRepository:
         return None if row is None else _record(row)
 
 
-def is_held_up(job_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def is_held_up(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     """Guard: everything, or the project of the job in that column, is paused."""
     return exists().where(_holds_up(job_id)).correlate_except(Pause)
 
 
-def _holds_up(job_id: ColumnElement[UUID] | InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def _holds_up(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     of_project = (
         select(literal(f"{PauseScope.PROJECT}:") + Project.slug)
         .join(ProductionJob, ProductionJob.project_id == Project.id)

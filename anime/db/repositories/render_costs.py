@@ -1,8 +1,10 @@
 """What renders have cost, by workflow, model, size and steps, at each server."""
 
 from collections import defaultdict
+from dataclasses import asdict, fields
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,6 +12,22 @@ from anime.core.assignment import LearnedCost, cost_of_steps, learned
 from anime.core.render_kind import RenderKind
 from anime.db.repositories.leases import NOW
 from anime.db.server_models import RenderCost
+
+# Put together once, and without the ORM: that takes longer than what they do.
+_COSTS = cast("Table", RenderCost.__table__)
+_OF_KIND = select(_COSTS).where(
+    *(
+        _COSTS.c[each.name] == bindparam(f"of_{each.name}")
+        for each in fields(RenderKind)
+        if each.name != "steps"
+    )
+)
+_NEW = insert(_COSTS)
+_LEARN = _NEW.on_conflict_do_update(
+    index_elements=list(_COSTS.primary_key),
+    set_={"updated_at": NOW}
+    | {each.name: _NEW.excluded[each.name] for each in fields(LearnedCost)},
+)
 
 
 class RenderCostRepository:
@@ -20,10 +38,7 @@ class RenderCostRepository:
 
     async def of(self, kind: RenderKind) -> dict[str, LearnedCost]:
         """What such renders cost, by server; empty if there was none, with whatever steps."""
-        rows = await self._session.scalars(select(RenderCost).where(_is(kind)))
-        known: defaultdict[str, dict[int, LearnedCost]] = defaultdict(dict)
-        for row in rows:
-            known[row.server][row.steps] = _cost(row)
+        known = await self._by_steps(kind)
         return {server: cost_of_steps(kind.steps, costs) for server, costs in known.items()}
 
     async def learn(
@@ -36,47 +51,25 @@ class RenderCostRepository:
         peak_vram_mb: int | None = None,
     ) -> None:
         """Take one more render into account. Two at once count as one: a mean bears that."""
-        known = await self._session.get(
-            RenderCost,
-            (kind.workflow, kind.model, kind.size, kind.steps, server),
-            populate_existing=True,
-        )
+        known = await self._by_steps(kind)
         cost = learned(
-            _cost(known) if known else None,
+            known[server].get(kind.steps),
             seconds=seconds,
             had_model=had_model,
             peak_vram_mb=peak_vram_mb,
         )
-        values = {
-            "renders": cost.renders,
-            "mean_seconds": cost.mean_seconds,
-            "load_seconds": cost.load_seconds,
-            "peak_vram_mb": cost.peak_vram_mb,
-            "updated_at": NOW,
-        }
-        row = insert(RenderCost).values(
-            workflow=kind.workflow,
-            model=kind.model,
-            size=kind.size,
-            steps=kind.steps,
-            server=server,
-            **values,
+        await self._session.execute(_LEARN, asdict(kind) | asdict(cost) | {"server": server})
+
+    async def _by_steps(self, kind: RenderKind) -> defaultdict[str, dict[int, LearnedCost]]:
+        """The costs of renders that differ in nothing but the steps, by server and steps."""
+        rows = await self._session.execute(
+            _OF_KIND, {f"of_{name}": value for name, value in asdict(kind).items()}
         )
-        await self._session.execute(
-            row.on_conflict_do_update(
-                index_elements=list(RenderCost.__table__.primary_key), set_=values
-            )
-        )
+        known: defaultdict[str, dict[int, LearnedCost]] = defaultdict(dict)
+        for row in rows:
+            known[row.server][row.steps] = _cost(row)
+        return known
 
 
-def _is(kind: RenderKind) -> ColumnElement[bool]:
-    """Guard: of that kind, but for the steps."""
-    return and_(
-        RenderCost.workflow == kind.workflow,
-        RenderCost.model == kind.model,
-        RenderCost.size == kind.size,
-    )
-
-
-def _cost(row: RenderCost) -> LearnedCost:
+def _cost(row: Any) -> LearnedCost:  # a row of _COSTS
     return LearnedCost(row.renders, row.mean_seconds, row.load_seconds, row.peak_vram_mb)

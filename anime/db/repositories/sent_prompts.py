@@ -2,9 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, false, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +30,20 @@ _HAS_MOVED = or_(
     ProductionJob.id.is_(None),
     ProductionJob.status.in_(FINAL),
     ProductionJob.attempt > SentPrompt.attempt,
+)
+
+# Put together once, and without the ORM: that takes longer than what they do.
+_PROMPTS = cast("Table", SentPrompt.__table__)
+_NEW = insert(_PROMPTS)
+_RECORD = _NEW.on_conflict_do_update(
+    index_elements=[_PROMPTS.c.prompt_id],
+    set_={"sent_at": NOW, "settled_at": None},
+    where=_PROMPTS.c.server == _NEW.excluded.server,
+).returning(_PROMPTS.c.prompt_id)
+_SETTLE = (
+    update(_PROMPTS)
+    .where(_PROMPTS.c.prompt_id == bindparam("of_prompt"), _PROMPTS.c.settled_at.is_(None))
+    .values(settled_at=NOW)
 )
 
 
@@ -50,16 +76,8 @@ class SentPromptRepository:
         Raises:
             AlreadyExists: it was sent to another server; each attempt has an id of its own.
         """
-        row = insert(SentPrompt).values(
-            prompt_id=prompt_id, job_id=job_id, server=server, attempt=attempt
-        )
-        recorded = await self._session.scalar(
-            row.on_conflict_do_update(
-                index_elements=[SentPrompt.prompt_id],
-                set_={"sent_at": NOW, "settled_at": None},
-                where=SentPrompt.server == row.excluded.server,
-            ).returning(SentPrompt.prompt_id)
-        )
+        values = {"prompt_id": prompt_id, "job_id": job_id, "server": server, "attempt": attempt}
+        recorded = await self._session.scalar(_RECORD, values)
         if recorded is None:
             raise AlreadyExists(
                 f"Prompt {prompt_id} was sent to another server than {server} already.",
@@ -68,11 +86,7 @@ class SentPromptRepository:
 
     async def settle(self, prompt_id: UUID) -> None:
         """Record that the prompt is no longer at its server, or has ended there."""
-        await self._session.execute(
-            update(SentPrompt)
-            .where(SentPrompt.prompt_id == prompt_id, SentPrompt.settled_at.is_(None))
-            .values(settled_at=NOW)
-        )
+        await self._session.execute(_SETTLE, {"of_prompt": prompt_id})
 
     async def unsettled_at(self, server: str) -> list[UnsettledPrompt]:
         """What may be at that server, the oldest first."""

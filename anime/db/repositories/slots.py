@@ -8,21 +8,25 @@ a slot gives it to the next in line within the same transaction, and notifies it
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     Boolean,
     ColumnElement,
+    Executable,
     Float,
     Select,
+    Table,
     Text,
     Uuid,
     and_,
+    any_,
+    bindparam,
     case,
-    cast,
     column,
     delete,
     func,
@@ -30,9 +34,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
 
 from anime.core.assignment import (
     Assignment,
@@ -44,7 +49,7 @@ from anime.core.assignment import (
 )
 from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
-from anime.db.repositories.leases import NOW, until
+from anime.db.repositories.leases import FOR_SECONDS, NOW, until
 from anime.db.repositories.pauses import is_held_up
 from anime.db.repositories.servers import is_fit, may_be_given_prompts
 from anime.db.server_models import RegisteredServer
@@ -52,6 +57,147 @@ from anime.db.session import NOTIFY_CHANNEL
 from anime.errors import LeaseLost
 
 _LOCK = (8328, 7)  # of PostgreSQL's advisory locks: who changes the slots
+
+
+# All statements are put together once, and without the ORM: that takes longer than what they do.
+_TAKE_LOCK = select(func.pg_advisory_xact_lock(*_LOCK))
+_SLOTS, _SERVERS = (cast("Table", each.__table__) for each in (RenderSlot, RegisteredServer))
+_AS_TOLD = (_SLOTS.c.server, _SLOTS.c.holds_model, _SLOTS.c.reason)
+_IS_REQUESTED = and_(
+    _SLOTS.c.job_id == bindparam("of_job"), _SLOTS.c.fence == bindparam("of_fence")
+)
+_IS_HELD = _SLOTS.c.held_since.is_not(None)
+_IS_ALIVE = _SLOTS.c.expires_at > NOW
+_GIVEN = select(*_AS_TOLD).where(_IS_REQUESTED, _IS_HELD, _IS_ALIVE)
+_RENEW = update(_SLOTS).where(_IS_REQUESTED).values(expires_at=FOR_SECONDS)
+_LEAVE = delete(_SLOTS).where(_IS_REQUESTED).returning(_SLOTS.c.server)
+
+
+def _enqueue() -> Executable:
+    """Adds a request to the line, or makes it that of a later run of its job.
+
+    The run before may have submitted the prompt: its slot there is this one's now.
+    """
+    asked = ("job_id", "fence", "is_interactive", "model", "estimates", "server")
+    row = insert(_SLOTS).values(
+        **{
+            name: bindparam(f"new_{name}", type_=_SLOTS.c[name].type)
+            for name in (*asked, "expected_seconds")
+        },
+        held_since=case((bindparam("is_bound", type_=Boolean), NOW)),
+        expires_at=FOR_SECONDS,
+    )
+    new = row.excluded
+    is_same = _SLOTS.c.server == any_(bindparam("kept_at", type_=ARRAY(Text)))
+    is_kept = and_(is_same, _IS_HELD, _IS_ALIVE)
+    kept = ("server", "held_since", "expected_seconds", "running_since")
+    changed = ("fence", "model", "estimates", "expires_at")
+    return row.on_conflict_do_update(
+        index_elements=[_SLOTS.c.job_id],
+        set_={name: case((is_kept, _SLOTS.c[name]), else_=new[name]) for name in kept}
+        | {name: new[name] for name in changed},
+        where=_SLOTS.c.fence <= new.fence,
+    ).returning(*_AS_TOLD)
+
+
+_ENQUEUE = _enqueue()
+
+
+def _seconds_since(moment: ColumnElement[Any]) -> ColumnElement[float]:  # None of no time
+    return sql_cast(func.extract("epoch", NOW - moment), Float)
+
+
+# The servers, each with the slots held there, the oldest first; one row if there is none.
+_HELD = (
+    select(
+        _SERVERS.c.url,
+        _SERVERS.c.loaded_model,
+        may_be_given_prompts().label("is_open"),
+        is_fit().label("is_fit"),
+        _SERVERS.c.health,
+        _SERVERS.c.health_reason,
+        _SLOTS.c.job_id,
+        func.coalesce(_SLOTS.c.expected_seconds, 0.0).label("expected_seconds"),
+        _seconds_since(_SLOTS.c.running_since).label("running_seconds"),
+    )
+    .select_from(
+        _SERVERS.outerjoin(_SLOTS, and_(_SLOTS.c.server == _SERVERS.c.url, _IS_HELD, _IS_ALIVE))
+    )
+    .order_by(_SERVERS.c.url, _SLOTS.c.held_since)
+)
+_HELD_NOW = _HELD.add_cte(delete(_SLOTS).where(~_IS_ALIVE).cte("lapsed"))
+
+
+def _next_runs() -> CTE:
+    """Lets the oldest slot of a server count as the one that renders, if none does."""
+    held = and_(_SLOTS.c.server == bindparam("left_at", type_=Text), _IS_HELD)
+    oldest = select(_SLOTS.c.job_id).where(held).order_by(_SLOTS.c.held_since).limit(1)
+    runs = select(_SLOTS.c.job_id).where(held, _SLOTS.c.running_since.is_not(None))
+    return (
+        update(_SLOTS)
+        .where(_SLOTS.c.job_id == oldest.scalar_subquery(), ~runs.exists())
+        .values(running_since=NOW)
+        .returning(_SLOTS.c.job_id)
+        .cte("next")
+    )
+
+
+_HELD_AFTER = _HELD_NOW.add_cte(_next_runs())
+_WAITING = (
+    select(
+        _SLOTS.c.job_id,
+        _SLOTS.c.model,
+        _SLOTS.c.estimates,
+        _seconds_since(_SLOTS.c.asked_at).label("waited_seconds"),
+    )
+    .where(~_IS_HELD, _IS_ALIVE, ~is_held_up(_SLOTS.c.job_id))
+    .order_by(_SLOTS.c.is_interactive.desc(), _SLOTS.c.asked_at, _SLOTS.c.job_id)
+)
+
+
+def _rows(name: str, **columns: tuple[str, type[TypeEngine[Any]]]) -> Any:  # rows of a function
+    """Rows of arrays, named by parameter and type for each column."""
+    arrays = (bindparam(each, type_=ARRAY(kind)) for each, kind in columns.values())
+    names = (column(each, kind) for each, (_, kind) in columns.items())
+    return func.unnest(*arrays).table_valued(*names).render_derived(name=name)
+
+
+def _give() -> Select[Any]:
+    """Gives slots to requests, and notifies their runs."""
+    new = _rows(
+        "given",
+        job_id=("job_ids", Uuid),
+        server=("servers", Text),
+        expected_seconds=("seconds", Float),
+        holds_model=("hold_model", Boolean),
+        reason=("reasons", Text),
+        runs=("run", Boolean),
+    )
+    told = ("server", "expected_seconds", "holds_model", "reason")
+    admitted = (
+        update(_SLOTS)
+        .where(_SLOTS.c.job_id == new.c.job_id)
+        .values(
+            held_since=NOW,
+            running_since=case((new.c.runs, NOW)),
+            **{name: new.c[name] for name in told},
+        )
+        .returning(_SLOTS.c.job_id)
+        .cte("admitted")
+    )
+    return select(func.pg_notify(NOTIFY_CHANNEL, SLOT + sql_cast(admitted.c.job_id, Text)))
+
+
+def _load() -> CTE:
+    """Says which model each server will hold."""
+    new = _rows("loads", url=("at", Text), model=("models", Text))
+    is_at = _SERVERS.c.url == new.c.url
+    loaded = update(_SERVERS).where(is_at).values(loaded_model=new.c.model)
+    return loaded.returning(_SERVERS.c.url).cte("loaded")
+
+
+_GIVE = _give()
+_GIVE_AND_LOAD = _GIVE.add_cte(_load())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +288,17 @@ class SlotRepository:
 
         Nobody has to be waited for, as slots of others do not change by it.
         """
-        found = await self._session.execute(
-            select(RenderSlot.server, RenderSlot.holds_model, RenderSlot.reason).where(
-                _is(request), RenderSlot.held_since.is_not(None), RenderSlot.expires_at > NOW
-            )
-        )
-        row = found.one_or_none()
+        row = (await self._session.execute(_GIVEN, _values_of(request))).one_or_none()
         return row and _held_slot(*row)
 
     async def renew(self, request: SlotRequest, *, seconds: float) -> None:
         """Keep the slot for so many seconds from now. One that has gone to others stays gone."""
-        await self._session.execute(
-            update(RenderSlot).where(_is(request)).values(expires_at=until(seconds))
-        )
+        await self._session.execute(_RENEW, _values_of(request) | _lasting(seconds))
 
     async def leave(self, request: SlotRequest, *, size: int) -> None:
         """Give the slot, held or waited for, to the next in line."""
         await self._lock()
-        gone = delete(RenderSlot).where(_is(request)).returning(RenderSlot.server)
-        server = await self._session.scalar(gone)
+        server = await self._session.scalar(_LEAVE, _values_of(request))
         await self._admit(await self._line(size, left=server))
 
     async def state(self, server: str) -> SlotUsage:
@@ -180,7 +318,7 @@ class SlotRepository:
 
     async def seconds_left(self, *, size: int) -> dict[UUID, float]:
         """In how many seconds each render in flight or in line is expected to be finished."""
-        rows = (await self._session.execute(_held())).all()
+        rows = (await self._session.execute(_HELD)).all()
         line = await self._read_line(rows, size)
         ends: dict[UUID, float] = {}
         for slots in _by_server(rows).values():
@@ -201,47 +339,25 @@ class SlotRepository:
 
     async def _lock(self) -> None:
         """Wait for the others who change the slots; ends with the transaction."""
-        await self._session.execute(select(func.pg_advisory_xact_lock(*_LOCK)))
+        await self._session.execute(_TAKE_LOCK)
 
     async def _enqueue(self, request: SlotRequest, seconds: float) -> Slot:
         bound = request.bound_to
-        row = insert(RenderSlot).values(
-            job_id=request.job_id,
-            fence=request.fence,
-            is_interactive=request.is_interactive,
-            model=request.model,
-            estimates={
+        values = {
+            "new_job_id": request.job_id,
+            "new_fence": request.fence,
+            "new_is_interactive": request.is_interactive,
+            "new_model": request.model,
+            "new_estimates": {
                 url: [estimate.seconds, estimate.load_seconds]
                 for url, estimate in request.estimates.items()
             },
-            server=bound,
-            held_since=None if bound is None else NOW,
-            expected_seconds=_expected_seconds(request),
-            expires_at=until(seconds),
-        )
-        new = row.excluded
-        # The run before this one may have submitted the prompt: its slot there is this one's now.
-        is_same = RenderSlot.server == bound
-        if bound is None:
-            is_same = RenderSlot.server.in_(list(request.estimates))
-        is_kept = and_(is_same, RenderSlot.held_since.is_not(None), RenderSlot.expires_at > NOW)
-        kept = {
-            each.name: case((is_kept, each), else_=new[each.name])
-            for each in (
-                RenderSlot.server,
-                RenderSlot.held_since,
-                RenderSlot.expected_seconds,
-                RenderSlot.running_since,
-            )
+            "new_server": bound,
+            "new_expected_seconds": _expected_seconds(request),
+            "is_bound": bound is not None,
+            "kept_at": [bound] if bound else list(request.estimates),
         }
-        changes = ("fence", "model", "estimates", "expires_at")
-        known = await self._session.execute(
-            row.on_conflict_do_update(
-                index_elements=[RenderSlot.job_id],
-                set_=kept | {name: new[name] for name in changes},
-                where=RenderSlot.fence <= new.fence,
-            ).returning(RenderSlot.server, RenderSlot.holds_model, RenderSlot.reason)
-        )
+        known = await self._session.execute(_ENQUEUE, values | _lasting(seconds))
         found = known.one_or_none()
         if found is None:
             raise LeaseLost(
@@ -252,30 +368,12 @@ class SlotRepository:
 
     async def _line(self, size: int, *, left: str | None = None) -> _Line:
         """The line without those that have lapsed; a slot at the server `left` is free again."""
-        lapsed = delete(RenderSlot).where(RenderSlot.expires_at <= NOW)
-        statement = _held().add_cte(lapsed.cte("lapsed"))
-        if left is not None:
-            statement = statement.add_cte(_next_runs_at(left).cte("next"))
-        rows = (await self._session.execute(statement)).all()
+        statement, values = (_HELD_NOW, {}) if left is None else (_HELD_AFTER, {"left_at": left})
+        rows = (await self._session.execute(statement, values)).all()
         return await self._read_line(rows, size)
 
     async def _read_line(self, held: Sequence[Any], size: int) -> _Line:  # rows of `_held`
-        waiting = (
-            await self._session.execute(
-                select(
-                    RenderSlot.job_id,
-                    RenderSlot.model,
-                    RenderSlot.estimates,
-                    _seconds_since(RenderSlot.asked_at).label("waited_seconds"),
-                )
-                .where(
-                    RenderSlot.held_since.is_(None),
-                    RenderSlot.expires_at > NOW,
-                    ~is_held_up(RenderSlot.job_id),
-                )
-                .order_by(RenderSlot.is_interactive.desc(), RenderSlot.asked_at, RenderSlot.job_id)
-            )
-        ).all()
+        waiting = (await self._session.execute(_WAITING)).all()
         by_server = _by_server(held)
         servers = {row.url: row for row in held}
         return _Line(
@@ -304,34 +402,8 @@ class SlotRepository:
             return []
         given = assign(line.waiting, line.open_loads)
         if given:
-            await self._session.execute(_gives(given, line.idle))
+            await self._session.execute(*_gives(given, line.idle))
         return given
-
-
-def _held() -> Select[Any]:
-    """The servers, each with the slots held there, the oldest first; one row if there is none."""
-    return (
-        select(
-            RegisteredServer.url,
-            RegisteredServer.loaded_model,
-            may_be_given_prompts().label("is_open"),
-            is_fit().label("is_fit"),
-            RegisteredServer.health,
-            RegisteredServer.health_reason,
-            RenderSlot.job_id,
-            func.coalesce(RenderSlot.expected_seconds, 0.0).label("expected_seconds"),
-            _seconds_since(RenderSlot.running_since).label("running_seconds"),
-        )
-        .outerjoin(
-            RenderSlot,
-            and_(
-                RenderSlot.server == RegisteredServer.url,
-                RenderSlot.held_since.is_not(None),
-                RenderSlot.expires_at > NOW,
-            ),
-        )
-        .order_by(RegisteredServer.url, RenderSlot.held_since)
-    )
 
 
 def _by_server(held: Sequence[Any]) -> defaultdict[str, list[Any]]:  # rows of `_held`
@@ -353,75 +425,25 @@ def _waiting(row: Any) -> WaitingRender:  # a row of RenderSlot
     return WaitingRender(row.job_id, row.model, estimates, row.waited_seconds)
 
 
-def _seconds_since(moment: InstrumentedAttribute[Any]) -> Any:  # a column; None of no time
-    return cast(func.extract("epoch", NOW - moment), Float)
-
-
-def _next_runs_at(server: str) -> Any:  # an UPDATE with RETURNING
-    """Let the oldest slot of that server count as the one that renders, if none does."""
-    held = and_(RenderSlot.server == server, RenderSlot.held_since.is_not(None))
-    oldest = select(RenderSlot.job_id).where(held).order_by(RenderSlot.held_since).limit(1)
-    runs = select(RenderSlot.job_id).where(held, RenderSlot.running_since.is_not(None))
-    return (
-        update(RenderSlot)
-        .where(RenderSlot.job_id == oldest.scalar_subquery(), ~runs.exists())
-        .values(running_since=NOW)
-        .returning(RenderSlot.job_id)
-    )
-
-
-def _gives(given: Sequence[Assignment], idle: frozenset[str]) -> Select[Any]:
+def _gives(
+    given: Sequence[Assignment], idle: frozenset[str]
+) -> tuple[Executable, dict[str, object]]:
     """Gives the slots, says which model each server will hold, and notifies the runs."""
     first: dict[str, UUID] = {}
     for each in given:
         first.setdefault(each.server, each.job_id)
-    values = (
-        func.unnest(
-            cast([each.job_id for each in given], ARRAY(Uuid)),
-            cast([each.server for each in given], ARRAY(Text)),
-            cast([each.expected_seconds for each in given], ARRAY(Float)),
-            cast([each.holds_model for each in given], ARRAY(Boolean)),
-            cast([each.reason for each in given], ARRAY(Text)),
-            cast(
-                [each.server in idle and first[each.server] == each.job_id for each in given],
-                ARRAY(Boolean),
-            ),
-        )
-        .table_valued(
-            column("job_id", Uuid),
-            column("server", Text),
-            column("expected_seconds", Float),
-            column("holds_model", Boolean),
-            column("reason", Text),
-            column("runs", Boolean),
-        )
-        .render_derived(name="given")
-    )
-    admitted = (
-        update(RenderSlot)
-        .where(RenderSlot.job_id == values.c.job_id)
-        .values(
-            held_since=NOW,
-            server=values.c.server,
-            expected_seconds=values.c.expected_seconds,
-            holds_model=values.c.holds_model,
-            reason=values.c.reason,
-            running_since=case((values.c.runs, NOW)),
-        )
-        .returning(RenderSlot.job_id)
-        .cte("admitted")
-    )
     models = {each.server: each.model for each in given if each.model and not each.holds_model}
-    statement = select(func.pg_notify(NOTIFY_CHANNEL, SLOT + cast(admitted.c.job_id, Text)))
-    if models:
-        loaded = (
-            update(RegisteredServer)
-            .where(RegisteredServer.url.in_(list(models)))
-            .values(loaded_model=case(models, value=RegisteredServer.url))
-            .returning(RegisteredServer.url)
-        )
-        statement = statement.add_cte(loaded.cte("loaded"))
-    return statement
+    values: dict[str, object] = {
+        "job_ids": [each.job_id for each in given],
+        "servers": [each.server for each in given],
+        "seconds": [each.expected_seconds for each in given],
+        "hold_model": [each.holds_model for each in given],
+        "reasons": [each.reason for each in given],
+        "run": [each.server in idle and first[each.server] == each.job_id for each in given],
+    }
+    if not models:
+        return _GIVE, values
+    return _GIVE_AND_LOAD, values | {"at": list(models), "models": list(models.values())}
 
 
 def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment]) -> Slot:
@@ -457,5 +479,11 @@ def _expected_seconds(request: SlotRequest) -> float | None:
     return estimate.seconds if estimate else None
 
 
-def _is(request: SlotRequest) -> ColumnElement[bool]:
-    return and_(RenderSlot.job_id == request.job_id, RenderSlot.fence == request.fence)
+def _values_of(request: SlotRequest) -> dict[str, object]:
+    """The values of _IS_REQUESTED."""
+    return {"of_job": request.job_id, "of_fence": request.fence}
+
+
+def _lasting(seconds: float) -> dict[str, object]:
+    """The value of FOR_SECONDS."""
+    return {"for_seconds": timedelta(seconds=seconds)}

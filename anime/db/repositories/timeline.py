@@ -1,9 +1,10 @@
 """The timelines of jobs: what happened to each of them, and why."""
 
 from collections.abc import Mapping
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Table, Text, Uuid, bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.timeline import TimelineKind
@@ -12,6 +13,22 @@ from anime.schemas import TimelineEntry
 
 MAX_ENTRIES = 200  # of one job; the oldest go first
 _MAX_MESSAGE_CHARS = 1000
+
+# Put together once, and without the ORM: that takes longer than what it does.
+_EVENTS = cast("Table", JobEvent.__table__)
+_JOB = bindparam("of_job", type_=Uuid)
+_KEPT = select(_EVENTS.c.id).where(_EVENTS.c.job_id == _JOB).order_by(_EVENTS.c.id.desc())
+_LAST_KEPT = _KEPT.offset(MAX_ENTRIES - 1).limit(1).scalar_subquery()
+_SURPLUS = delete(_EVENTS).where(_EVENTS.c.job_id == _JOB, _EVENTS.c.id <= _LAST_KEPT)
+_ADD = (
+    insert(_EVENTS)
+    .values(
+        job_id=_JOB,
+        kind=bindparam("new_kind", type_=_EVENTS.c.kind.type),
+        message=bindparam("new_message", type_=Text),
+    )
+    .add_cte(_SURPLUS.cte("surplus"))
+)
 
 
 class TimelineRepository:
@@ -22,15 +39,8 @@ class TimelineRepository:
 
     async def add(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
         """Append an entry, in one statement; the job need not have a row."""
-        of_job = JobEvent.job_id == job_id
-        kept = select(JobEvent.id).where(of_job).order_by(JobEvent.id.desc())
-        last_kept = kept.offset(MAX_ENTRIES - 1).limit(1).scalar_subquery()
-        surplus = delete(JobEvent).where(of_job, JobEvent.id <= last_kept).cte("surplus")
-        await self._session.execute(
-            insert(JobEvent)
-            .values(job_id=job_id, kind=kind, message=_text_of(message))
-            .add_cte(surplus)
-        )
+        entry = {"of_job": job_id, "new_kind": kind, "new_message": _text_of(message)}
+        await self._session.execute(_ADD, entry)
 
     async def add_to_all(self, messages: Mapping[UUID, str], kind: TimelineKind) -> None:
         """Append an entry to the timeline of each job, in one statement.
