@@ -42,7 +42,8 @@ check: lint  ## What each commit must pass: lint, and the unit tests
 lint: install  ## What is seen without running anything: ruff, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy --num-workers auto
+	@# On a busy machine its workers may not start within its 3 s: it fails with 2, and runs alone.
+	@$(BIN)/mypy --num-workers auto || { test $$? -eq 2 && $(BIN)/mypy; }
 
 bench: install  ## Measure this project beside a bare client; one: make bench NAME=batch
 	@$(BIN)/python -m benchmarks $(NAME)
