@@ -123,6 +123,12 @@ class ProductionJob(Base):
             "finished_at",
             postgresql_where=text("status = 'completed'"),
         ),
+        Index(
+            None,
+            *("error_kind", "created_at", "id"),
+            postgresql_where=text("error_kind IS NOT NULL"),
+        ),
+        Index(None, "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -35,6 +35,8 @@ SOME_FILES = """
 """
 FINISH_ALL = "UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now()"
 
+FAIL_ALL = "UPDATE anime_api.production_jobs SET status = 'failed', error_kind = 'out_of_memory'"
+
 
 async def counters(database: Database) -> Mapping[str, int]:
     """All that are not 0."""
@@ -161,7 +163,11 @@ async def test_an_upgrade_that_was_cut_short_begins_anew(empty_database_url: str
 
 
 @pytest.mark.parametrize(
-    "query", [{"character": "Mira"}, {"character": "Ancient"}, {"type": "video"}]
+    "query",
+    [
+        *({"character": "Mira"}, {"character": "Ancient"}, {"type": "video"}),
+        {"ended_after": "2030-01-01T00:00:00Z"},
+    ],
 )
 async def test_of_many_jobs_those_that_fit_are_found_without_reading_the_others(
     database: Database, database_url: str, query: dict[str, str]
@@ -170,6 +176,18 @@ async def test_of_many_jobs_those_that_fit_are_found_without_reading_the_others(
     await execute(database_url, "ANALYZE anime_api.production_jobs")
     async with database.session_scope() as session:
         await JobList(session).page(JobQuery.model_validate(query), limit=50)
+        assert await rows_read(session) <= 60
+
+
+async def test_of_many_failed_jobs_those_of_a_rare_reason_are_found_without_reading_the_others(
+    database: Database, database_url: str
+) -> None:
+    await execute(database_url, SOME_JOBS.format(jobs=20_000, status="completed"))
+    await execute(database_url, FAIL_ALL)
+    await execute(database_url, "VACUUM ANALYZE anime_api.production_jobs")
+    query = JobQuery(error_kind=FailureKind.INSUFFICIENT_VRAM)
+    async with database.session_scope() as session:
+        assert await JobList(session).page(query, limit=50) == ([], None)
         assert await rows_read(session) <= 60
 
 
