@@ -91,6 +91,10 @@ RECORD = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
 # a batch bears an outage. The run finds what an earlier run of its job has done.
 BATCH_CHILD = RetryPolicy(first_seconds=5, longest_seconds=30)
 
+# Has a run dispatched for somebody at a terminal while Prefect is too busy to answer: a minute,
+# with the time that each attempt takes. A dispatch has an idempotency key.
+DISPATCH = RetryPolicy(first_seconds=0.5, longest_seconds=5, attempts=8)
+
 # Tasks that only read, or remove what is found again otherwise: 3.5 s, then the next night or the
 # next look does it.
 SHORT_TASK = RetryPolicy(first_seconds=0.5, longest_seconds=2, attempts=4)

@@ -78,7 +78,7 @@ async def generate(
 @router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, state: StateDependency) -> GenerationStatus:
     """How far a generation is."""
-    return GenerationStatus.of(await state.jobs.get(job_id_in(job_id)))
+    return GenerationStatus.of(await state.jobs.lookup.get(job_id_in(job_id)))
 
 
 @router.post("/generation/{job_id}/cancel", responses=problems(404))
@@ -90,13 +90,13 @@ async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation
 @router.get("/jobs/{job_id}", responses=problems(404))
 async def job_by_id(job_id: str, state: StateDependency) -> JobSnapshot:
     """One job, with all that is known of it."""
-    return await state.jobs.get(job_id_in(job_id))
+    return await state.jobs.lookup.get(job_id_in(job_id))
 
 
 @router.get("/jobs/{job_id}/timeline", responses=problems(404))
 async def job_timeline(job_id: str, state: StateDependency) -> Timeline:
     """What happened to the job, and why: runs, servers, attempts, decisions. The oldest first."""
-    return Timeline(entries=await state.jobs.timeline(job_id_in(job_id)))
+    return Timeline(entries=await state.jobs.lookup.timeline(job_id_in(job_id)))
 
 
 def job_id_in(text: str) -> UUID:

@@ -21,7 +21,7 @@ async def jobs(
     parameters: Annotated[JobListParameters, Query()], state: StateDependency
 ) -> Page[JobSnapshot]:
     """A page of the jobs that match, newest first."""
-    items, next_cursor = await state.jobs.page(
+    items, next_cursor = await state.jobs.lookup.page(
         parameters, limit=parameters.limit, cursor=parameters.cursor
     )
     return Page(items=items, next_cursor=next_cursor)

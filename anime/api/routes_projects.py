@@ -90,7 +90,7 @@ async def history(
 ) -> Page[JobSnapshot]:
     """The jobs of this project, newest first."""
     found = await _find(project, state)
-    items, next_cursor = await state.jobs.page(
+    items, next_cursor = await state.jobs.lookup.page(
         JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
     )
     return Page(items=items, next_cursor=next_cursor)

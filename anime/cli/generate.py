@@ -128,7 +128,7 @@ async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -
     from anime.settings.addresses import job_server
 
     await jobs.admission.check(request)
-    await jobs.page(JobQuery(), limit=1)  # reads a table: PostgreSQL answers and is migrated
+    await jobs.lookup.page(JobQuery(), limit=1)  # reads a table: PostgreSQL answers and is migrated
     async with ComfyUIClient(job_server(jobs.settings), timeout_seconds=CHECK_SECONDS) as comfyui:
         await comfyui.system_stats()
 

@@ -88,18 +88,18 @@ def parse_job_id(text: str) -> UUID:
 
 
 async def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[JobSnapshot]":
-    from anime.jobs.service import connect_job_service
+    from anime.jobs.lookup import connect_job_lookup
 
-    async with connect_job_service(settings) as service:
-        found, _ = await service.page(query, limit=limit)
+    async with connect_job_lookup(settings) as lookup:
+        found, _ = await lookup.page(query, limit=limit)
         return found
 
 
 async def _get(settings: "Settings", job_id: UUID) -> "tuple[JobSnapshot, list[TimelineEntry]]":
-    from anime.jobs.service import connect_job_service
+    from anime.jobs.lookup import connect_job_lookup
 
-    async with connect_job_service(settings) as service:
-        return await service.get(job_id), await service.timeline(job_id)
+    async with connect_job_lookup(settings) as lookup:
+        return await lookup.get(job_id), await lookup.timeline(job_id)
 
 
 def _row(job: "JobSnapshot", zone: tzinfo) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from anime.errors import (
     PrefectTimedOut,
     PrefectUnavailable,
 )
+from anime.retry_policies import DISPATCH
 
 POLL_SECONDS = 1.0
 REFUSED_SECONDS = 60.0  # a server that is starting may refuse so long
-BUSY_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -60,18 +60,9 @@ class Outages:
 
 
 async def retry_while_busy(submit: Callable[[], Awaitable[T]]) -> T:
-    """What `submit` returns, called again for a minute while Prefect is too busy to answer.
+    """What `submit` returns, called again while Prefect is too busy to answer.
 
-    Twice is harmless, as a dispatch has an idempotency key.
+    Raises:
+        PrefectTimedOut: it has been too busy for a minute.
     """
-    give_up_at = time.monotonic() + BUSY_SECONDS
-    has_said = False
-    while True:
-        try:
-            return await submit()
-        except PrefectTimedOut as fault:
-            if time.monotonic() > give_up_at:
-                raise
-            if not has_said:
-                print_note(f"{fault.what} Asking again.")
-            has_said = True
+    return await DISPATCH.call(submit, retry_on=lambda fault: isinstance(fault, PrefectTimedOut))

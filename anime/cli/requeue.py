@@ -90,7 +90,7 @@ async def _matching(service: "JobService", query: "JobQuery") -> list[UUID]:
     found: list[UUID] = []
     cursor: str | None = None
     while True:
-        jobs, cursor = await service.page(query, limit=_PAGE, cursor=cursor)
+        jobs, cursor = await service.lookup.page(query, limit=_PAGE, cursor=cursor)
         found += [job.id for job in jobs]
         if cursor is None:
             return found[::-1]

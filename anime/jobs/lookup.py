@@ -1,19 +1,28 @@
-"""Jobs by their ids, for many clients that ask at the same time, and when each is to end.
+"""Jobs as they are now: by their ids with the time at which each is to end, in pages, over time.
 
-A query costs a millisecond, however many ids it names: all who ask while one is under way share
-the next. It begins after they have asked, so that none gets an old answer.
+A query by ids costs a millisecond, however many it names: all who ask while one is under way
+share the next. It begins after they have asked, so that none gets an old answer.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from anime.core.job_status import JobStatus, Stage
-from anime.db.repositories import JobRepository, SlotRepository
+from anime.db.repositories import (
+    JobList,
+    JobQuery,
+    JobRepository,
+    SlotRepository,
+    TimelineRepository,
+)
 from anime.db.repositories.job_rows import no_such_job
 from anime.db.session import Database
-from anime.schemas import JobSnapshot
+from anime.schemas import JobSnapshot, TimelineEntry
+from anime.settings import Settings
+from anime.settings.addresses import database_address
 
 
 class JobLookup:
@@ -42,6 +51,21 @@ class JobLookup:
             raise no_such_job(job_id)
         return job
 
+    async def page(
+        self, query: JobQuery, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[JobSnapshot], str | None]:
+        """The jobs that fit, newest first, and the cursor of the next page. Raises as `JobList`."""
+        async with self._database.session_scope() as session:
+            return await JobList(session).page(query, limit=limit, cursor=cursor)
+
+    async def timeline(self, job_id: UUID) -> list[TimelineEntry]:
+        """What happened to the job, the oldest entry first. Raises as `get`."""
+        async with self._database.reading() as session:
+            entries = await TimelineRepository(session).of_job(job_id)
+        if not entries:
+            await self.get(job_id)
+        return entries
+
     async def _answer_all(self) -> None:
         while self._wanted:
             wanted, self._wanted = self._wanted, {}
@@ -58,6 +82,13 @@ class JobLookup:
             else:
                 for job_id, answer in wanted.items():
                     answer.set_result(found.get(job_id))
+
+
+@asynccontextmanager
+async def connect_job_lookup(settings: Settings) -> AsyncIterator[JobLookup]:
+    """Jobs to be read, with a connection of its own: for commands, which load nothing else."""
+    async with Database(database_address(settings)) as database:
+        yield JobLookup(database, slots=settings.in_flight)
 
 
 def _may_be_in_line(job: JobSnapshot) -> bool:

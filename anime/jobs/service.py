@@ -11,10 +11,7 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import (
     Dispatch,
     DispatchRepository,
-    JobList,
-    JobQuery,
     JobRepository,
-    TimelineRepository,
 )
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, PrefectUnavailable
@@ -23,7 +20,7 @@ from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.lookup import JobLookup
 from anime.progress.publisher import ProgressPublisher
-from anime.schemas import Cancellation, GenerationRequest, JobSnapshot, TimelineEntry
+from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.settings.addresses import database_address, redis_address
 from anime.webhooks.policy import check_webhook
@@ -94,17 +91,6 @@ class JobService:
             await self.admission.check(child.request)
         return await self.dispatcher.dispatch_batch(batch, key=key)
 
-    async def get(self, job_id: UUID) -> JobSnapshot:
-        """The job as it is now. Raises as `JobLookup.get`."""
-        return await self.lookup.get(job_id)
-
-    async def page(
-        self, query: JobQuery, *, limit: int, cursor: str | None = None
-    ) -> tuple[list[JobSnapshot], str | None]:
-        """The jobs that fit, newest first, and the cursor of the next page. Raises as `JobList`."""
-        async with self.database.session_scope() as session:
-            return await JobList(session).page(query, limit=limit, cursor=cursor)
-
     async def requeue(self, job_id: UUID) -> JobSnapshot | None:
         """The job, which waits again; None if it has not failed, so that nothing is changed.
 
@@ -125,14 +111,6 @@ class JobService:
             except (PrefectUnavailable, DatabaseUnavailable) as fault:
                 _log.warning("Job %s stays queued until the monitor finds it: %s", job_id, fault)
         return job
-
-    async def timeline(self, job_id: UUID) -> list[TimelineEntry]:
-        """What happened to the job, the oldest entry first. Raises as `JobLookup.get`."""
-        async with self.database.reading() as session:
-            entries = await TimelineRepository(session).of_job(job_id)
-        if not entries:
-            await self.lookup.get(job_id)
-        return entries
 
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Raises as `JobCanceller.cancel`."""

@@ -65,7 +65,7 @@ async def until_dispatched(office: Office) -> MonitorCounts:
 
 
 async def decisions(office: Office, job_id: UUID) -> list[str]:
-    timeline = await office.service.timeline(job_id)
+    timeline = await office.service.lookup.timeline(job_id)
     return [each.message for each in timeline if each.kind is TimelineKind.DECISION]
 
 
@@ -227,7 +227,7 @@ async def test_a_requeued_job_waits_again_and_its_new_end_is_told(
     async with office.database.session_scope() as session:
         await JobRepository(session).fail(lease, FailureKind.LOST, "Again.")
         assert await session.scalar(select(func.count()).select_from(WebhookDelivery)) == 1
-    kinds = [each.kind for each in await office.service.timeline(job_id)]
+    kinds = [each.kind for each in await office.service.lookup.timeline(job_id)]
     assert kinds == [
         *(TimelineKind.SUBMITTED, TimelineKind.RUN, TimelineKind.END),
         *(TimelineKind.PERSON, TimelineKind.RUN, TimelineKind.RUN, TimelineKind.END),
