@@ -4,12 +4,6 @@ import pkgutil
 import threading
 from importlib import import_module
 
-import prefect.cli.deploy
-import prefect.cli.server
-import prefect.cli.worker
-import prefect.server.api.server
-import prefect.workers.process  # noqa: F401
-
 import anime
 import blocks
 import flows
@@ -18,6 +12,20 @@ import tasks
 # `python -m` warns of a module that is there already.
 PROGRAMS = {"anime.cli.app", "anime.stack.prefect_setup", "anime.stack.parent_watch"}
 
+OF_PREFECT = (
+    *("prefect.cli.server", "prefect.cli.worker", "prefect.cli.deploy"),
+    *("prefect.server.api.server", "prefect.workers.process"),
+)
+# Programs import these only once they run.
+LATE = (
+    *("prefect.cli._worker_utils", "prefect.cli.deploy._core", "prefect.client.collections"),
+    *("prefect.deployments.runner", "prefect.utilities.visualization"),
+    *("anyio._backends._asyncio", "encodings.idna"),
+    *("uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on", "uvicorn.loops.uvloop"),
+)
+
+for name in (*OF_PREFECT, *LATE):
+    import_module(name)
 for package in (anime, blocks, flows, tasks):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if module.name not in PROGRAMS and ".migrations" not in module.name:
