@@ -56,7 +56,7 @@ async def shots(
     return Page(items=items, next_cursor=next_cursor)
 
 
-@router.get("/shots/{shot_id}", responses=problems(404))
+@router.get("/shots/{shot_id:uuid}", responses=problems(404))
 async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -> ShotRecord:
     """One shot."""
     async with state.database.session_scope() as session:

@@ -128,7 +128,8 @@ async def test_progress_is_a_share_of_one(api: httpx.AsyncClient, database: Data
 async def test_a_failed_generation_says_why(api: httpx.AsyncClient, database: Database) -> None:
     job_id = (await api.post("/api/anime/generate", json={"prompt": "rain"})).json()["job_id"]
     async with database.session_scope() as session:
-        await JobRepository(session).fail_unleased(job_id, FailureKind.LOST, "Nobody ran it.")
+        lost = UUID(job_id), FailureKind.LOST, "Nobody ran it."
+        await JobRepository(session).fail_unleased(*lost)
     status = (await api.get(f"/api/anime/generation/{job_id}/status")).json()
     assert (status["status"], status["error_kind"]) == ("failed", "lost")
     assert status["error"] == "Nobody ran it."

@@ -49,14 +49,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Away:
-    """Makes a method of a repository fail as it does while PostgreSQL is away."""
+    """Makes a method of a repository fail as it does while PostgreSQL is away.
+
+    The task that makes this goes on: it plays those who reach PostgreSQL.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
         self.is_so = False
-        real = getattr(JobRepository, method)
+        real, player = getattr(JobRepository, method), asyncio.current_task()
 
         async def ask(*arguments: Any, **named: Any) -> Any:  # as the method takes and gives them
-            if self.is_so:
+            if self.is_so and asyncio.current_task() is not player:
                 raise DatabaseUnavailable("PostgreSQL does not answer.")
             return await real(*arguments, **named)
 
