@@ -15,6 +15,7 @@ from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from anime.db.repositories import ShotQuery
+    from anime.db.session import Database
     from anime.jobs.shots import ShotBatch, ShotRender
 
 shots = typer.Typer(name="shots", help="Shots of a project, from a shot list to their takes.")
@@ -151,24 +152,18 @@ def render(
 async def _import(
     project: str, table: str, columns: dict[str, str], *, only_tries: bool
 ) -> ImportedShots:
-    from anime.db.session import Database
     from anime.jobs.shots import import_shots
-    from anime.settings import load_settings
-    from anime.settings.addresses import database_address
 
-    async with Database(database_address(load_settings())) as database:
+    async with open_database() as database:
         return await import_shots(database, project, table, columns, only_tries=only_tries)
 
 
 async def _all(
     project: str, query: "ShotQuery", codes: list[str] | None = None
 ) -> list[ShotRecord]:
-    from anime.db.session import Database
     from anime.jobs.shots import all_shots
-    from anime.settings import load_settings
-    from anime.settings.addresses import database_address
 
-    async with Database(database_address(load_settings())) as database:
+    async with open_database() as database:
         return await all_shots(database, project, query, codes or ())
 
 
@@ -183,6 +178,15 @@ async def _render(asked: "ShotRender") -> "ShotBatch":
 
     async with connect_job_service(load_settings()) as service:
         return await retry_while_busy(partial(render_shots, service, asked, key=str(uuid4())))
+
+
+def open_database() -> "Database":
+    """The database of the settings."""
+    from anime.db.session import Database
+    from anime.settings import load_settings
+    from anime.settings.addresses import database_address
+
+    return Database(database_address(load_settings()))
 
 
 def _query(command: str, **fields: str | None) -> "ShotQuery":

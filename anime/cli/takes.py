@@ -2,17 +2,14 @@
 
 import asyncio
 import getpass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from anime.cli.request_parsing import parse_options
-from anime.cli.shots import Json, Project
+from anime.cli.shots import Json, Project, open_database
 from anime.cli.terminal import as_json, print_json, print_table
 from anime.core.takes import NewReview, ReviewAction, TakeRecord
-
-if TYPE_CHECKING:
-    from anime.db.session import Database
 
 
 def takes(
@@ -65,23 +62,15 @@ async def _takes(project: str, codes: list[str]) -> list[TakeRecord]:
     from anime.db.repositories import ShotQuery
     from anime.jobs.shots import takes_of
 
-    async with _database() as database:
+    async with open_database() as database:
         return await takes_of(database, project, ShotQuery(), codes)
 
 
 async def _review(said: NewReview) -> TakeRecord:
     from anime.jobs.shots import review_take
 
-    async with _database() as database:
+    async with open_database() as database:
         return await review_take(database, said)
-
-
-def _database() -> "Database":
-    from anime.db.session import Database
-    from anime.settings import load_settings
-    from anime.settings.addresses import database_address
-
-    return Database(database_address(load_settings()))
 
 
 def _row(take: TakeRecord) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from anime.core.batches import BatchRequest, kind_of
+from anime.core.batches import MAX_CHILDREN, BatchRequest, kind_of
 from anime.core.shot_list import MAX_SHOTS, read_shot_list
 from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
 from anime.core.takes import NewReview, TakeRecord, requests_of
@@ -114,6 +114,12 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
             f"None of {len(wanted)} shots of {slug} has a prompt.",
             "Import a list with a column `prompt`, or ask for other shots.",
         )
+    asked_for = sum(map(len, filled.values()))
+    if asked_for > MAX_CHILDREN:
+        raise InvalidRequest(
+            f"{len(filled)} shots ask for {asked_for:,} takes; {MAX_CHILDREN:,} are the most.",
+            "Render an episode or a scene at a time.",
+        )
     await _check(service, {code: requests[0] for code, requests in filled.items()})
     batch = BatchRequest(
         name=f"shots of {slug}",
@@ -159,14 +165,12 @@ async def _find(
     """The slug of the project, and its shots as `all_shots` has them."""
     async with database.session_scope() as session:
         found = await ProjectRepository(session).get(project)
-        shots, _ = await ShotRepository(session).page(found.id, query, limit=None)
-    if not codes:
-        return found.slug, shots
+        shots, _ = await ShotRepository(session).page(found.id, query, codes=codes, limit=None)
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
         named = ", ".join(repr(wanted[key][:64]) for key in missing[:_SAID])
         raise NotFound(f"Project {found.slug} has no shot {named}.", "`anime shots list` has them.")
-    return found.slug, [shot for shot in shots if code_key(shot.code) in wanted]
+    return found.slug, shots
 
 
 async def _check(service: JobService, requests: Mapping[str, GenerationRequest]) -> None:

@@ -237,3 +237,13 @@ async def test_by_command_a_list_is_imported_listed_and_exported(
     gone = await anime.call("shots", "show", "c99", *project)
     assert (gone.code, gone.out) == (1, "")
     assert "c99" in gone.err
+
+
+async def test_more_takes_than_a_batch_may_have_are_refused(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    rows = "".join(f"c{number},a roof\n" for number in range(101))
+    await import_shots(office.database, PROJECT, f"code,prompt\n{rows}")
+    with pytest.raises(InvalidRequest, match="101 shots ask for 10,100 takes"):
+        await render_shots(office.service, asked(takes=100), key="many")
+    assert prefect.runs == {}

@@ -107,13 +107,20 @@ class ShotRepository:
         return (await self._records([row]))[0]
 
     async def page(
-        self, project_id: UUID, query: ShotQuery, *, limit: int | None, after: str | None = None
+        self,
+        project_id: UUID,
+        query: ShotQuery,
+        *,
+        codes: Collection[str] = (),
+        limit: int | None,
+        after: str | None = None,
     ) -> tuple[list[ShotRecord], str | None]:
         """At most `limit` shots that fit, in order, and the code of the last if there are more.
 
         Args:
             project_id: Whose shots.
             query: Which of them.
+            codes: Only these, if any are given.
             limit: None for all.
             after: The code that the page before ended with.
 
@@ -121,6 +128,8 @@ class ShotRepository:
             InvalidRequest: the project has no shot `after`.
         """
         wanted = [Shot.project_id == project_id, *_conditions(query)]
+        if codes:
+            wanted.append(is_among(Shot.code_key, [code_key(code) for code in codes]))
         if after is not None:
             wanted.append(await self._behind(project_id, after))
         statement = select(Shot).where(*wanted).order_by(Shot.sort_key, Shot.code_key)
