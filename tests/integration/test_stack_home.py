@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,17 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
+    """A port that somebody listens at; nobody does at the one before it."""
+    with ExitStack() as tried:  # those whose neighbour is taken stay so, and are not given again
+        while True:
+            listener = tried.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            port: int = listener.getsockname()[1]
+            with suppress(OSError), socket.socket() as before:
+                before.bind(("127.0.0.1", port - 1))
+                break
+        yield port
 
 
 def mode(path: Path) -> int:
