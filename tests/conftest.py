@@ -68,8 +68,8 @@ ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[a
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from now on, but never look through what all modules have made."""
-    gc.freeze()
+    """Collect garbage from now on, but seldom, and never through what all modules have made."""
+    import_module("tests.support.frozen")
     gc.enable()
 
 
