@@ -181,6 +181,13 @@ async def test_other_terminals_find_the_stack_by_its_record(stack: StackUnderTes
     assert found.comfyui_url == parts["rehearsal"].url
 
 
+async def test_requests_are_in_the_log_of_the_api(stack: StackUnderTest) -> None:
+    log = stack.home / "logs" / "api.log"
+    async with asyncio.timeout(HUNG_SECONDS):
+        while "GET /health" not in log.read_text():  # which the start has asked for
+            await asyncio.sleep(0.1)
+
+
 async def test_a_second_stack_in_the_folder_is_refused(stack: StackUnderTest) -> None:
     again = await stack.anime("up", is_forked=False)
     assert again.returncode == 1
