@@ -17,9 +17,9 @@ from anime.schemas import ProgressEvent
 from anime.settings import PROJECT_DIR
 from benchmarks.effort import Effort
 from benchmarks.footprint import family_sum, shared_mb
-from benchmarks.relay import relay_to
+from benchmarks.relay import Relay, relay_to
 from benchmarks.report import Reach, Row
-from benchmarks.studio import STEP_SECONDS, Studio, seconds_allowed
+from benchmarks.studio import STEP_SECONDS, Studio, open_studio, seconds_allowed
 from benchmarks.timing import percentile
 
 CLIENTS = 200
@@ -32,7 +32,11 @@ _STEP = re.compile(r"step (\d+) of")  # in a job's message
 
 async def measure(studio: Studio, effort: Effort) -> list[Row]:
     """How long a sampler's step takes to reach clients, and the memory of a thousand of them."""
-    delays = await _delays(studio, effort.events)
+    async with (
+        relay_to(studio.stack.record.settings["comfyui_url"]) as relay,
+        open_studio(studio.stack.checkout, ANIME_COMFYUI_URL=relay.url) as watched,
+    ):
+        delays = await _delays(watched, relay, effort.events)
     last = [max(each) for each in delays]
     every = [each for some in delays for each in some]
     path = f"ComfyUI's frame → {CLIENTS} clients"
@@ -45,21 +49,19 @@ async def measure(studio: Studio, effort: Effort) -> list[Row]:
     ]
 
 
-async def _delays(studio: Studio, events: int) -> list[list[float]]:
+async def _delays(studio: Studio, relay: Relay, events: int) -> list[list[float]]:
     """For each step of a render, the milliseconds until it reached each client.
 
     Raises:
         StackError: not every client got every step.
     """
-    record = studio.stack.record
     seconds = (_WARM_UP + events) * STEP_SECONDS
-    async with relay_to(record.settings["comfyui_url"]) as relay, _comfyui_at(studio, relay.url):
-        job = await studio.submit(studio.request(seconds))
-        async with _watchers(record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
-            first = max(relay.reported_at, default=0) + 1
-            await studio.endings.wait_for([job.job_id], seconds_allowed(1, seconds))
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                output, _ = await watchers.communicate(b"")
+    job = await studio.submit(studio.request(seconds))
+    async with _watchers(studio.stack.record.settings["ws_url"], CLIENTS, job.job_id) as watchers:
+        first = max(relay.reported_at, default=0) + 1
+        await studio.endings.wait_for([job.job_id], seconds_allowed(1, seconds))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            output, _ = await watchers.communicate(b"")
     known_at: defaultdict[int, list[float]] = defaultdict(list)
     for message, at in (event for client in json.loads(output) for event in client):
         if found := _STEP.search(message):
@@ -68,29 +70,6 @@ async def _delays(studio: Studio, events: int) -> list[list[float]]:
     if len(counted) < events or any(len(known_at[step]) != CLIENTS for step in counted):
         raise StackError("Not every client got every step.", "See the log of the API.")
     return [[(at - relay.reported_at[step]) * 1000 for at in known_at[step]] for step in counted]
-
-
-@asynccontextmanager
-async def _comfyui_at(studio: Studio, url: str) -> AsyncIterator[None]:
-    """Within the block, new runs reach ComfyUI at that URL: a block in Prefect says so."""
-    async with studio.stack.prefect() as prefect:
-        kind = (await prefect.get("/block_types/slug/comfyui-server")).raise_for_status().json()
-        wanted = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
-        found = await prefect.post("/block_schemas/filter", json=wanted)
-        block = await prefect.post(
-            "/block_documents/",
-            json={
-                "name": "studio",
-                "data": {"base_url": url},
-                "block_type_id": kind["id"],
-                "block_schema_id": found.raise_for_status().json()[0]["id"],
-            },
-        )
-        made = f"/block_documents/{block.raise_for_status().json()['id']}"
-        try:
-            yield
-        finally:
-            (await prefect.delete(made)).raise_for_status()
 
 
 async def _idle_mb(studio: Studio) -> float:

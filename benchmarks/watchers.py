@@ -63,7 +63,9 @@ class Watcher(asyncio.Protocol):
         for at, chunk in self._chunks:
             rest += chunk
             while (frame := first_frame(rest)) is not None:
-                _, text, rest = frame
+                kind, text, rest = frame
+                if kind != _TEXT:  # a ping
+                    continue
                 message = json.loads(text)
                 if message["type"] == "progress":
                     yield message["data"]["message"], at
