@@ -18,6 +18,7 @@ from anime.cli import (
     quarantine,
     rebuild,
     rehearsal,
+    reproduce,
     requeue,
     retention,
     serve,
@@ -56,6 +57,8 @@ app.command()(sweep.sweep)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)
+app.command()(reproduce.reproduce)
+app.command()(reproduce.diff)
 app.add_typer(servers.servers)
 app.command()(pause.pause)
 app.command()(pause.resume)

@@ -77,7 +77,7 @@ class Admission:
         Raises:
             InvalidWorkflow: it is missing or broken.
         """
-        folders = self.settings.workflow_folders
+        folders = self.settings.folders_of_workflow(request.workflow_name)
         return await asyncio.to_thread(load_template, request.workflow_name, *folders)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
