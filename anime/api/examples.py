@@ -363,6 +363,7 @@ IMPORTED_SHOTS = ImportedShots(
     unchanged=0,
     columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
     ignored=[],
+    faults=["Row 2: there is no character 'Ken'."],
 )
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,

@@ -125,6 +125,15 @@ class ShotRecord(ShotFields):
     updated_at: AwareDatetime
 
 
+class ListFormat(StrEnum):
+    """What a shot list is written in."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    YAML = "yaml"
+    OTIO = "otio"
+
+
 class ShotImport(BaseModel):
     """A shot list to be imported."""
 
@@ -133,8 +142,10 @@ class ShotImport(BaseModel):
     project: GivenName = Field(description="Name of the project; made if there is none.")
     table: str = Field(
         max_length=MAX_TABLE_CHARS,
-        description="The list as a spreadsheet exports CSV, with a row of headings.",
+        description="The list as a spreadsheet exports CSV, with a row of headings; a workbook"
+        " in base64.",
     )
+    format: ListFormat = Field(default=ListFormat.CSV, description="What the list is written in.")
     columns: dict[Name, str] = Field(
         default_factory=dict,
         max_length=64,
@@ -152,6 +163,11 @@ class ImportedShots(BaseModel):
     unchanged: int
     columns: dict[str, str] = Field(description="Which field each column of the list was read as.")
     ignored: list[str] = Field(description="Columns that were read as nothing.")
+    faults: list[str] = Field(
+        default_factory=list,
+        description="Why shots could not be rendered as they are: rows with workflows, models or"
+        " characters that there are not.",
+    )
 
 
 def code_key(code: str) -> str:

@@ -1,24 +1,24 @@
 """Shot lists become shots, and shots become batches."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from anime.core.batches import MAX_CHILDREN, BatchRequest, kind_of
-from anime.core.shot_list import MAX_SHOTS, read_shot_list
+from anime.core.batches import MAX_CHILDREN, BatchRequest
+from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
 from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
 from anime.core.takes import NewReview, TakeRecord, requests_of
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
+from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
+from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults
 from anime.schemas import GenerationRequest, GivenName
 
 MAX_TAKES = 100  # of a shot in one batch
-_SAID = 20  # codes that a message names
 
 
 class ShotRender(ShotQuery):
@@ -48,14 +48,16 @@ class ShotBatch(BaseModel):
 async def import_shots(
     database: Database,
     project: str,
-    table: str,
+    table: str | Iterable[ListRow],
     columns: Mapping[str, str] | None = None,
     *,
     only_tries: bool = False,
+    admission: Admission | None = None,
 ) -> ImportedShots:
     """What the list has changed of the project's shots, or would change if it `only_tries`.
 
     The project is made if there is none. `columns` that are given are kept for its next lists.
+    With an `admission`, the answer says which rows could not be rendered as they are.
 
     Raises:
         InvalidRequest: the list has faults; nothing is imported.
@@ -66,6 +68,7 @@ async def import_shots(
         kept = await repository.columns_of(found.id)
         listed = read_shot_list(table, columns, kept)
         shots, added = await repository.merge(found.id, listed)
+        faults = await list_faults(admission, session, found.id, listed) if admission else []
         if only_tries:
             await session.rollback()
         else:
@@ -78,6 +81,7 @@ async def import_shots(
         unchanged=len(listed.shots) - len(shots),
         columns=dict(listed.columns),
         ignored=list(listed.ignored),
+        faults=faults,
     )
 
 
@@ -168,22 +172,18 @@ async def _find(
         shots, _ = await ShotRepository(session).page(found.id, query, codes=codes, limit=None)
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
-        named = ", ".join(repr(wanted[key][:64]) for key in missing[:_SAID])
+        named = ", ".join(repr(wanted[key][:64]) for key in missing[:MAX_SAID])
         raise NotFound(f"Project {found.slug} has no shot {named}.", "`anime shots list` has them.")
     return found.slug, shots
 
 
 async def _check(service: JobService, requests: Mapping[str, GenerationRequest]) -> None:
-    """Whether the workflows can take what the shots ask for: all faults, with the shots' codes."""
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    for code, request in requests.items():
-        alike[kind_of(request)].append(code)
-    faults = []
-    for codes in alike.values():
-        try:
-            await service.admission.check(requests[codes[0]])
-        except InvalidRequest as fault:
-            more = f" and {len(codes) - 1} more" if len(codes) > 1 else ""
-            faults.append(f"Shot {codes[0]}{more}: {fault.what}")
+    """Whether all shots can be rendered: every fault, with the shots' codes."""
+    named = {f"Shot {code}": request for code, request in requests.items()}
+    async with service.database.session_scope() as session:
+        faults = await request_faults(service.admission, session, named)
     if faults:
-        raise InvalidRequest(" ".join(faults[:_SAID]), "Correct the list, and import it again.")
+        more = f" And {len(faults) - MAX_SAID} more." if len(faults) > MAX_SAID else ""
+        raise InvalidRequest(
+            " ".join(faults[:MAX_SAID]) + more, "Correct the list, and import it again."
+        )

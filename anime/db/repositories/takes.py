@@ -14,10 +14,11 @@ from anime.core.shots import code_key
 from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
+from anime.db.repositories.files import record_of
 from anime.db.repositories.leases import NOW
 from anime.db.shot_models import Review, Shot, Take
 from anime.errors import InvalidRequest, NotFound
-from anime.schemas import GenerationRequest
+from anime.schemas import FileRecord, GenerationRequest
 
 _STATE = ("verdict", "is_picked", "reason", "note")
 _REJECTED = "rejected"  # the state of a file's row that retention archives
@@ -130,6 +131,21 @@ class TakeRepository:
             with suppress(ValidationError):  # written by a version that knew other fields
                 found[shot_id] = GenerationRequest.model_validate(params)
         return found
+
+    async def best_files(self, shot_ids: Sequence[UUID]) -> dict[UUID, tuple[FileRecord, bool]]:
+        """The file that stands for each shot, and whether its take is picked.
+
+        It is the picked take; else the newest that is not rejected.
+        """
+        rows = await self._session.execute(
+            select(Take.shot_id, Take.is_picked, AnimeFile)
+            .join(AnimeFile, AnimeFile.id == Take.file_id)
+            .where(is_among(Take.shot_id, shot_ids))
+            .where(Take.verdict.is_distinct_from(Verdict.REJECTED))
+            .distinct(Take.shot_id)
+            .order_by(Take.shot_id, Take.is_picked.desc(), Take.number.desc())
+        )
+        return {shot_id: (record_of(file), is_picked) for shot_id, is_picked, file in rows}
 
     async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """How many jobs of each shot have files that are all rejected."""
