@@ -326,6 +326,7 @@ SHOT = ShotRecord(
     state=ShotState.RENDERING,
     takes=1,
     rejected=1,
+    retakes=1,
     under_way=1,
     failed=0,
     created_at=SUBMITTED_AT,
@@ -344,6 +345,7 @@ TAKE = TakeRecord(
     seed=SEED,
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
+    retake_job_id=RENDERING.id,
 )
 PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
 COMPARISON = FileComparison(

@@ -25,7 +25,7 @@ from anime.jobs.shots import (
     ShotRender,
     import_shots,
     render_shots,
-    review_take,
+    review_and_retake,
     takes_of,
 )
 from anime.schemas import GivenName
@@ -101,10 +101,10 @@ async def takes(
     return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
 
 
-@router.post("/reviews", responses=problems(404))
+@router.post("/reviews", responses=problems(404, 429))
 async def review(said: NewReview, state: StateDependency) -> TakeRecord:
-    """Approve, reject or pick a take, leave a note, or undo the last of these."""
-    return await review_take(state.database, said)
+    """Approve, reject (and render anew) or pick a take, leave a note, or undo the last of these."""
+    return await review_and_retake(state.jobs, said)
 
 
 def _rows_of(asked: ShotImport) -> Iterable[ListRow]:

@@ -119,6 +119,7 @@ class ShotRecord(ShotFields):
     state: ShotState
     takes: int = Field(description="Jobs for it that have ended with a file.")
     rejected: int = Field(description="Those of them whose files are all rejected.")
+    retakes: int = Field(description="Jobs that render another take for a rejected one.")
     under_way: int = Field(description="Jobs for it that wait or render.")
     failed: int = Field(description="Jobs for it that have failed.")
     created_at: AwareDatetime

@@ -1,5 +1,6 @@
 """Takes of a shot, what people say of them, and the state of the shot that follows."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -8,8 +9,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from anime.core.catalogue import Description
 from anime.core.ids import MAX_SEED
+from anime.core.paths import composed
 from anime.core.shots import ShotCode, ShotFields, ShotState
-from anime.schemas import GenerationRequest, GivenName, Name
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest, GivenName, Name, PromptText
 
 # What makes no picture stale: names, who waits for it, where and when it renders; and the seed, as
 # each take of a shot has another one.
@@ -74,6 +77,9 @@ class TakeRecord(TakeState):
     seed: int | None
     reviewed_by: str | None
     reviewed_at: AwareDatetime | None
+    retake_job_id: UUID | None = Field(
+        default=None, description="Job that renders another one, as this one was rejected."
+    )
 
 
 class TakeList(BaseModel):
@@ -94,6 +100,15 @@ class NewReview(BaseModel):
     reason: GivenName | None = Field(default=None, description="Why it is rejected.")
     note: Description | None = None
     by: Name = Field(default="api", description="Who says it.")
+    retake: bool = Field(
+        default=False, description="Whether a rejected take is rendered anew, with another seed."
+    )
+    prompt: PromptText | None = Field(
+        default=None, description="The shot's prompt from now on, for the retake."
+    )
+    max_retakes: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="How many retakes a shot may have; as the settings say if unset."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -101,7 +116,45 @@ class NewReview(BaseModel):
             raise ValueError("has a reason, which only a rejection has; say it in the note")
         if self.action is ReviewAction.NOTE and self.note is None:
             raise ValueError("has no note")
+        if self.retake and self.action is not ReviewAction.REJECT:
+            raise ValueError("asks for a retake, which only a rejection does")
+        if not self.retake and (self.prompt is not None or self.max_retakes is not None):
+            raise ValueError("has a prompt or max_retakes without retake")
         return self
+
+
+def check_reason(reason: str | None, known: Sequence[str]) -> str | None:
+    """The reason as the studio writes it; any reason, if it has no list of them.
+
+    Raises:
+        InvalidRequest: the studio has other reasons.
+
+    >>> check_reason("HANDS", ["hands", "off model"])
+    'hands'
+    """
+    if reason is None or not known:
+        return reason
+    found = next((each for each in known if composed(each).casefold() == reason.casefold()), None)
+    if found is None:
+        raise InvalidRequest(
+            f"reason: {reason[:80]!r} is none of the studio's.",
+            f"Give one of these, and say more in a note: {', '.join(known)}.",
+        )
+    return found
+
+
+def retake_of(shot: ShotFields, project: str, prompt: str | None) -> GenerationRequest:
+    """What renders a take instead of a rejected one: the shot as it is, with another seed.
+
+    Raises:
+        InvalidRequest: neither the shot nor the review has a prompt.
+    """
+    request = shot.model_copy(update={"prompt": prompt or shot.prompt}).request(project)
+    if request is None:
+        raise InvalidRequest(
+            f"Shot {shot.code} has no prompt.", "Give one with the review (--prompt)."
+        )
+    return request.model_copy(update={"seed": None})
 
 
 def state_of(

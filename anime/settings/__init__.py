@@ -249,7 +249,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
                 raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
         return name
 
-    @field_validator("allowed_node_classes", "denied_node_classes", "sweep_ignore", mode="before")
+    @field_validator(
+        *("allowed_node_classes", "denied_node_classes", "sweep_ignore", "rejection_reasons"),
+        mode="before",
+    )
     @classmethod
     def _patterns_from_text(cls, value: object) -> object:
         if isinstance(value, str):

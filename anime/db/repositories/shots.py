@@ -168,9 +168,16 @@ class ShotRepository:
             return []
         takes, ids = TakeRepository(self._session), [row.id for row in rows]
         picked, rejected = await takes.picked(ids), await takes.rejected_jobs(ids)
+        retakes = await takes.retakes(ids)
         counts = await self._job_counts(rows)
         return [
-            _record(row, counts[row.code], picked.get(row.id), rejected.get(row.id, 0))
+            _record(
+                row,
+                counts[row.code],
+                picked.get(row.id),
+                rejected=rejected.get(row.id, 0),
+                retakes=retakes.get(row.id, 0),
+            )
             for row in rows
         ]
 
@@ -216,7 +223,12 @@ def _fields(row: Shot) -> ShotFields:
 
 
 def _record(
-    row: Shot, counts: Mapping[JobStatus, int], picked: GenerationRequest | None, rejected: int
+    row: Shot,
+    counts: Mapping[JobStatus, int],
+    picked: GenerationRequest | None,
+    *,
+    rejected: int,
+    retakes: int,
 ) -> ShotRecord:
     shot = _fields(row)
     takes = counts.get(JobStatus.COMPLETED, 0)
@@ -228,6 +240,7 @@ def _record(
         state=state_of(shot, picked, usable=takes - rejected, under_way=under_way),
         takes=takes,
         rejected=rejected,
+        retakes=retakes,
         under_way=under_way,
         failed=counts.get(JobStatus.FAILED, 0),
         created_at=row.created_at,

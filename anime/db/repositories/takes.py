@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.job_status import JobStatus
 from anime.core.paths import FileState
 from anime.core.shots import code_key
 from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
@@ -83,12 +84,14 @@ class TakeRepository:
         )
         return [_record(*row) for row in rows]
 
-    async def review(self, project_id: UUID, said: NewReview) -> TakeRecord:
+    async def review(
+        self, project_id: UUID, said: NewReview, *, max_retakes: int = 0
+    ) -> TakeRecord:
         """The take as the review leaves it.
 
         Raises:
             NotFound: the project has no such shot, or the shot no such take.
-            InvalidRequest: there is nothing to undo.
+            InvalidRequest: there is nothing to undo, or the shot has had its `max_retakes`.
         """
         await self.number(project_id, [said.shot])
         shot_id = await self._lock(project_id, said.shot)
@@ -97,6 +100,8 @@ class TakeRepository:
             raise NotFound(
                 f"Shot {said.shot} has no take {said.take}.", "`anime takes` lists its takes."
             )
+        if said.retake:
+            await self._ask_for_retake(take, said, max_retakes)
         if said.action is ReviewAction.UNDO:
             before = await self._undo(take)
         else:
@@ -142,8 +147,7 @@ class TakeRepository:
             .join(AnimeFile, AnimeFile.id == Take.file_id)
             .where(is_among(Take.shot_id, shot_ids))
             .where(Take.verdict.is_distinct_from(Verdict.REJECTED))
-            .distinct(Take.shot_id)
-            .order_by(Take.shot_id, Take.is_picked.desc(), Take.number.desc())
+            .order_by(Take.is_picked, Take.number)  # the last one of each shot stays
         )
         return {shot_id: (record_of(file), is_picked) for shot_id, is_picked, file in rows}
 
@@ -160,6 +164,38 @@ class TakeRepository:
             select(jobs.c.shot_id, func.count().label("jobs")).group_by(jobs.c.shot_id)
         )
         return {row.shot_id: row.jobs for row in rows}
+
+    async def retakes(self, shot_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many retakes of each shot wait, render or are there."""
+        given_up = (JobStatus.FAILED, JobStatus.CANCELLED)
+        rows = await self._session.execute(
+            select(Take.shot_id, func.count())
+            .join(ProductionJob, ProductionJob.id == Take.retake_job_id)
+            .where(is_among(Take.shot_id, shot_ids), ProductionJob.status.not_in(given_up))
+            .group_by(Take.shot_id)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def _ask_for_retake(self, take: Take, said: NewReview, most: int) -> None:
+        """Say which job renders the take anew: always the same one for a take."""
+        if take.retake_job_id is None:
+            asked = await self._session.scalar(
+                select(func.count())
+                .select_from(Take)
+                .where(Take.shot_id == take.shot_id, Take.retake_job_id.is_not(None))
+            )
+            if (asked or 0) >= most:
+                raise InvalidRequest(
+                    f"Shot {said.shot} has had {asked} retakes, which are the most.",
+                    "Reject it without a retake, or allow more: --max-retakes, ANIME_MAX_RETAKES.",
+                )
+            take.retake_job_id = uuid5(take.shot_id, f"retake-of-{take.number}")
+        if said.prompt is not None:
+            await self._session.execute(
+                update(Shot)
+                .where(Shot.id == take.shot_id)
+                .values(prompt=said.prompt, updated_at=NOW)
+            )
 
     async def _lock(self, project_id: UUID, code: str) -> UUID:
         found = await self._session.scalar(
@@ -242,4 +278,5 @@ def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRe
         seed=seed,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
+        retake_job_id=take.retake_job_id,
     )
