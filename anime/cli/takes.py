@@ -79,16 +79,11 @@ async def _takes(project: str, codes: list[str]) -> list[TakeRecord]:
 
 
 async def _review(said: NewReview) -> TakeRecord:
-    from anime.jobs.shots import review_and_retake, review_take
+    from anime.jobs.service import connect_job_service
+    from anime.jobs.shots import review_and_retake
     from anime.settings import load_settings
 
-    settings = load_settings()
-    if not said.retake:
-        async with open_database() as database:
-            return await review_take(database, said, settings)
-    from anime.jobs.service import connect_job_service
-
-    async with connect_job_service(settings) as service:
+    async with connect_job_service(load_settings()) as service:
         return await review_and_retake(service, said, waits=True)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
@@ -124,6 +125,58 @@ class ShotRecord(ShotFields):
     failed: int = Field(description="Jobs for it that have failed.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
+
+
+class ShotChange(StrEnum):
+    """Why a shot's event is published."""
+
+    TAKE = "take"  # a file of it was recorded
+    REVIEW = "review"
+
+
+class ShotEvent(BaseModel):
+    """How far a shot is, as published; a full snapshot, so that a lost one does no harm."""
+
+    shot_id: UUID
+    project: str = Field(description="The project's slug.")
+    code: str
+    change: ShotChange
+    state: ShotState
+    takes: int
+    rejected: int
+    retakes: int
+    under_way: int
+    failed: int
+    job_id: UUID | None = Field(description="The job of the new take, or of a retake.")
+    take: int | None = Field(description="The number of the take that was reviewed.")
+    timestamp: AwareDatetime
+
+    @classmethod
+    def of(
+        cls,
+        shot: ShotRecord,
+        project: str,
+        change: ShotChange,
+        at: datetime,
+        *,
+        job_id: UUID | None = None,
+        take: int | None = None,
+    ) -> Self:
+        """The event of a shot that has changed."""
+        counts = shot.model_dump(include={"state", *_COUNTS})
+        return cls(
+            shot_id=shot.id,
+            project=project,
+            code=shot.code,
+            change=change,
+            job_id=job_id,
+            take=take,
+            timestamp=at,
+            **counts,
+        )
+
+
+_COUNTS = ("takes", "rejected", "retakes", "under_way", "failed")
 
 
 class ListFormat(StrEnum):

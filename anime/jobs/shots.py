@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
-from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
+from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
 from anime.core.takes import NewReview, TakeRecord, check_reason, requests_of, retake_of
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
@@ -17,6 +17,7 @@ from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
 from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults
+from anime.jobs.shot_events import publish_shot
 from anime.schemas import GenerationRequest, GivenName
 from anime.settings import Settings
 
@@ -190,6 +191,20 @@ async def review_and_retake(
     `waits`: for its run to be dispatched, as for somebody at a terminal. Said twice, it is the same
     job. Raises as `review_take`, and as `JobService.submit`.
     """
+    take = await _reviewed(service, said, waits=waits)
+    await publish_shot(
+        service.database,
+        service.publisher,
+        said.project,
+        said.shot,
+        ShotChange.REVIEW,
+        job_id=take.retake_job_id,
+        take=take.number,
+    )
+    return take
+
+
+async def _reviewed(service: JobService, said: NewReview, *, waits: bool) -> TakeRecord:
     if not said.retake:
         return await review_take(service.database, said, service.settings)
     slug, [shot] = await _find(service.database, said.project, ShotQuery(), [said.shot])

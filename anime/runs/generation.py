@@ -5,6 +5,8 @@ from uuid import UUID, uuid4
 
 from prefect import runtime
 
+from anime.core.shots import ShotChange
+from anime.jobs.shot_events import publish_shot
 from anime.runs.execution import execute_job
 from anime.runs.preflight import run_preflight
 from anime.runs.render import render_files
@@ -51,4 +53,10 @@ async def run_generation(
             job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter
         )
         await job.reporter.completed([file.file_path for file in files], outputs.unkept)
+        if request.shot and request.project:
+            publisher = job.connections.publisher
+            await publish_shot(
+                *(job.database, publisher, request.project, request.shot, ShotChange.TAKE),
+                job_id=job.job_id,
+            )
     return Generation(job.job_id, files, tuple(outputs.unkept), browser_url)

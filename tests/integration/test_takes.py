@@ -10,9 +10,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from pydantic import ValidationError
+from redis.asyncio import Redis
 
 from anime.core.batches import BatchRequest, expand
-from anime.core.shots import ShotState
+from anime.core.shots import ShotChange, ShotEvent, ShotState
 from anime.core.takes import NewReview, TakeRecord, Verdict
 from anime.db.repositories import JobRepository, ShotQuery
 from anime.db.session import Database
@@ -27,6 +28,7 @@ from anime.jobs.shots import (
     review_take,
     takes_of,
 )
+from anime.progress.keys import SHOTS_CHANNEL
 from anime.schemas import GenerationRequest
 from tests.integration.api_client import problem_in
 from tests.integration.job_service import Office, open_office
@@ -315,3 +317,21 @@ async def test_a_shot_without_a_prompt_is_rejected_and_not_retaken(
 def test_only_a_rejection_asks_for_a_retake(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         rejection(**fields)
+
+
+async def test_who_listens_on_redis_hears_of_a_review(
+    office: Office, database_url: str, redis_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        redis.pubsub() as heard,
+    ):
+        await heard.subscribe(SHOTS_CHANNEL)
+        await heard.get_message(timeout=5)
+        await review_and_retake(office.service, rejection(action="pick", reason=None, retake=False))
+        message = await heard.get_message(timeout=5)
+    assert message is not None
+    event = ShotEvent.model_validate_json(message["data"])
+    assert (event.project, event.code, event.take) == ("neon-city", "sc1", 1)
+    assert (event.change, event.state) == (ShotChange.REVIEW, ShotState.APPROVED)
