@@ -25,7 +25,11 @@ _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
 _UNSEEN_FIELDS = {"priority", "webhook_url"}
 _NAME_FIELDS = {"project", "character", "shot"}
-_FREE_FIELDS = {"prompt", "negative_prompt", "seed"} | _NAME_FIELDS | _UNSEEN_FIELDS
+_FREE_FIELDS = {
+    *("prompt", "negative_prompt", "seed", "characters"),
+    *_NAME_FIELDS,
+    *_UNSEEN_FIELDS,
+}
 _GONE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 

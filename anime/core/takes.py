@@ -7,16 +7,10 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
+from anime.core.composition import UNSEEN_FIELDS
 from anime.core.ids import MAX_SEED
 from anime.core.shots import ShotCode, ShotFields, ShotState
 from anime.schemas import GenerationRequest, GivenName, Name
-
-# What makes no picture stale: names, who waits for it, where and when it renders; and the seed, as
-# each take of a shot has another one.
-_UNSEEN = {
-    *("project", "character", "shot", "seed"),
-    *("priority", "webhook_url", "server", "required_vram_mb"),
-}
 
 
 class Verdict(StrEnum):
@@ -128,7 +122,9 @@ def is_current(shot: ShotFields, made_from: GenerationRequest) -> bool:
     A shot that has no prompt now cannot be rendered again: its takes stay as they are.
     """
     now = shot.request(made_from.project or "")
-    return now is None or now.model_dump(exclude=_UNSEEN) == made_from.model_dump(exclude=_UNSEEN)
+    return now is None or now.model_dump(exclude=UNSEEN_FIELDS) == made_from.model_dump(
+        exclude=UNSEEN_FIELDS
+    )
 
 
 def requests_of(shot: ShotFields, project: str, takes: int) -> list[GenerationRequest]:

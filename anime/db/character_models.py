@@ -1,4 +1,4 @@
-"""The tables of characters, beside those of anime/db/models.py."""
+"""The tables of characters and of styles, beside those of anime/db/models.py."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from anime.db.models import Base, UnsignedBigInteger
 
-__all__ = ["Base", "Character", "CharacterVersion"]
+__all__ = ["Base", "Character", "CharacterVersion", "StyleRow"]
 
 
 class Character(Base):
@@ -73,3 +73,17 @@ class CharacterVersion(Base):
     notes: Mapped[str] = mapped_column(server_default="")
     is_canonical: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class StyleRow(Base):
+    """One version of a project's style. Never changed, only followed by another."""
+
+    __tablename__ = "project_styles"
+    __table_args__ = (CheckConstraint("version >= 1", name="version"),)
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    fields: Mapped[dict[str, Any]] = mapped_column(JSONB)  # a ProjectStyle
+    notes: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str]

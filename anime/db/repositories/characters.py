@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.catalogue import (
+    CatalogueLora,
     CharacterChange,
     CharacterRecord,
     CharacterVersionRecord,
@@ -20,7 +21,6 @@ from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.leases import NOW
 from anime.errors import AlreadyExists, NotFound
-from anime.schemas import LoraChoice
 
 
 class CharacterRepository:
@@ -230,7 +230,7 @@ def _version(row: VersionRow) -> CharacterVersionRecord:
         number=row.number,
         prompt=row.prompt,
         negative_prompt=row.negative_prompt,
-        loras=[LoraChoice.model_validate(choice) for choice in row.loras],
+        loras=[CatalogueLora.model_validate(choice) for choice in row.loras],
         seed=row.seed,
         notes=row.notes,
         is_canonical=row.is_canonical,

@@ -26,6 +26,7 @@ _NOT_TOLD = {
     "project_id",
     "shot",
     "params",
+    "composition",
     "lease_owner",
     "lease_expires_at",
     "fence",
