@@ -13,6 +13,7 @@ from anime.api.readiness import Dependency, Health, Readiness, State
 from anime.api.routes_generation import GenerationStatus
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
+    CatalogueLora,
     CharacterChange,
     CharacterRecord,
     CharacterVersionRecord,
@@ -22,6 +23,7 @@ from anime.core.catalogue import (
     ProjectChange,
     ProjectRecord,
 )
+from anime.core.composition import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
@@ -36,6 +38,7 @@ from anime.core.servers import (
     ServerRecord,
 )
 from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
 from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
@@ -105,7 +108,7 @@ VERSION = CharacterVersionRecord(
     number=2,
     prompt=APPEARANCE,
     negative_prompt=NEGATIVE_PROMPT,
-    loras=[MEI_LORA],
+    loras=[CatalogueLora(**MEI_LORA.model_dump(), architecture="sdxl")],
     seed=SEED,
     notes="The scarf came with episode 2.",
     is_canonical=True,
@@ -121,6 +124,34 @@ CHARACTER = CharacterRecord(
     canonical=VERSION,
     created_at=SUBMITTED_AT - timedelta(days=2),
     updated_at=SUBMITTED_AT - timedelta(days=1),
+)
+STYLE = StyleVersion(
+    version=3,
+    style=ProjectStyle(
+        workflow="txt2img",
+        steps=28,
+        prompt_before="anime screencap, flat colours",
+        negative_prompt=NEGATIVE_PROMPT,
+        seed_policy=SeedPolicy.SHOT,
+    ),
+    notes="Flatter since episode 2.",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
+COMPOSITION = Composition(
+    request=REQUEST,
+    fragments=[
+        Fragment(part="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
+        Fragment(part="prompt", text=APPEARANCE, source="character Mei, version 2"),
+    ],
+    conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
+    warnings=[
+        "The pictures of character Mei, version 2 are left out: workflow txt2img takes none."
+    ],
+    style_version=STYLE.version,
+    character_versions={CHARACTER.name: VERSION.number},
+    workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
 JOB = JobSnapshot(
     id=JOB_ID,
@@ -334,6 +365,7 @@ TAKE = TakeRecord(
     job_id=JOB.id,
     path=FILE.file_path,
     seed=SEED,
+    style_version=STYLE.version,
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
 )
@@ -351,10 +383,11 @@ BODIES: tuple[BaseModel, ...] = (
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
     CharacterChange(description=CHARACTER.description),
+    NewStyle(style=STYLE.style, notes=STYLE.notes, by=STYLE.created_by),
     NewVersion(
         prompt=APPEARANCE,
         negative_prompt=NEGATIVE_PROMPT,
-        loras=[MEI_LORA],
+        loras=VERSION.loras,
         seed=SEED,
         is_canonical=True,
     ),
@@ -379,6 +412,8 @@ ANSWERS: tuple[BaseModel, ...] = (
     PROJECT,
     CHARACTER,
     VERSION,
+    STYLE,
+    COMPOSITION,
     FILE,
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
     TIMELINE,
@@ -386,6 +421,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
+    Page[StyleVersion](items=[STYLE], next_cursor=None),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
     WorkflowList(
         items=[

@@ -15,6 +15,7 @@ from anime.cli import (
     metadata,
     migrate,
     pause,
+    projects,
     quarantine,
     rebuild,
     rehearsal,
@@ -53,6 +54,7 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(projects.projects)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)

@@ -1,7 +1,7 @@
 """The style of a project: what its generations have where their requests say nothing."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -90,11 +90,3 @@ class NewStyle(BaseModel):
     style: ProjectStyle = Field(description="All of it: what is left out is no longer said.")
     notes: Description = Field(default="", description="Why it changes.")
     by: Name = Field(default="api", description="Who says it.")
-
-
-def changed_style(style: ProjectStyle, changes: dict[str, Any]) -> ProjectStyle:
-    """The style with these fields changed; a field that is None is no longer said.
-
-    Raises pydantic's ValidationError for a field that is not accepted.
-    """
-    return ProjectStyle.model_validate(style.model_dump() | changes)

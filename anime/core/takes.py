@@ -66,6 +66,7 @@ class TakeRecord(TakeState):
     job_id: UUID
     path: str | None
     seed: int | None
+    style_version: int | None = Field(description="Of the project's style that it was made with.")
     reviewed_by: str | None
     reviewed_at: AwareDatetime | None
 

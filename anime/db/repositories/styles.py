@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from anime.core.catalogue import CatalogueLora
 from anime.core.composition import (
@@ -21,7 +22,7 @@ from anime.db.character_models import Character, StyleRow
 from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.models import Project
 from anime.db.repositories.bulk import is_among
-from anime.errors import NotFound
+from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.schemas import GenerationRequest
 
 
@@ -32,18 +33,18 @@ class StyleRepository:
         self._session = session
 
     async def add(self, project_id: UUID, new: NewStyle) -> StyleVersion:
-        """The new version, which counts from now on; of two at once, the later one counts."""
+        """The version that counts from now on: a new one, or the newest if that says the same."""
         await self._session.execute(  # nobody else adds one until this transaction ends
             select(Project.id).where(Project.id == project_id).with_for_update()
         )
-        last = await self._session.scalar(
-            select(func.max(StyleRow.version)).where(StyleRow.project_id == project_id)
-        )
+        last = await self.newest(project_id)
+        if last is not None and last.style == new.style:
+            return last
         row = await self._session.scalar(
             insert(StyleRow)
             .values(
                 project_id=project_id,
-                version=(last or 0) + 1,
+                version=last.version + 1 if last else 1,
                 fields=new.style.model_dump(mode="json", exclude_defaults=True),
                 notes=new.notes,
                 created_by=new.by,
@@ -58,31 +59,23 @@ class StyleRepository:
         found, _ = await self.page(project_id, limit=1)
         return found[0] if found else None
 
-    async def get(self, project_id: UUID, version: int) -> StyleVersion:
-        """That version.
+    async def page(
+        self, project_id: UUID, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[StyleVersion], str | None]:
+        """At most `limit` versions, newest first, and the cursor of the next page.
 
         Raises:
-            NotFound: the style has no such version.
+            InvalidRequest: the cursor is not one of this list.
         """
-        row = await self._session.get(StyleRow, (project_id, version))
-        if row is None:
-            raise NotFound(
-                f"The style has no version {version}.", "`anime projects style` lists them."
-            )
-        return _version(row)
-
-    async def page(
-        self, project_id: UUID, *, limit: int, before: int | None = None
-    ) -> tuple[list[StyleVersion], int | None]:
-        """At most `limit` versions, newest first, and the one that the next page comes before."""
         statement = select(StyleRow).where(StyleRow.project_id == project_id)
-        if before is not None:
-            statement = statement.where(StyleRow.version < before)
+        if cursor is not None:
+            statement = statement.where(StyleRow.version < cut_at(cursor, int)[1])
         rows = await self._session.scalars(
             statement.order_by(StyleRow.version.desc()).limit(limit + 1)
         )
-        found = [_version(row) for row in rows]
-        return found[:limit], found[limit - 1].version if len(found) > limit else None
+        return page_of(
+            [_version(row) for row in rows], limit, lambda v: PageCut(v.created_at, v.version)
+        )
 
 
 class SourceRepository:
@@ -139,13 +132,19 @@ class SourceRepository:
         """
         if not slugs:
             return {}
+        other = aliased(VersionRow)
+        counting = (
+            select(other.id)
+            .where(other.character_id == Character.id)
+            .order_by(other.is_canonical.desc(), other.number.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
         rows = await self._session.execute(
             select(Character, VersionRow)
-            .distinct(Character.id)
-            .join(VersionRow, VersionRow.character_id == Character.id)
+            .join(VersionRow, VersionRow.id == counting)
             .where(is_among(Character.slug, slugs))
             .where(or_(Character.project_id.is_(None), is_among(Character.project_id, project_ids)))
-            .order_by(Character.id, VersionRow.is_canonical.desc(), VersionRow.number.desc())
         )
         drawn: dict[UUID | None, dict[str, DrawnCharacter]] = {}
         for character, version in rows:

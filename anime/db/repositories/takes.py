@@ -73,7 +73,13 @@ class TakeRepository:
     async def of_shots(self, shot_ids: Sequence[UUID]) -> list[TakeRecord]:
         """The takes of the shots, by shot and number."""
         rows = await self._session.execute(
-            select(Take, Shot.code, AnimeFile.file_path, ProductionJob.seed)
+            select(
+                Take,
+                Shot.code,
+                AnimeFile.file_path,
+                ProductionJob.seed,
+                ProductionJob.composition["style_version"].as_integer(),
+            )
             .join(Shot, Shot.id == Take.shot_id)
             .outerjoin(AnimeFile, AnimeFile.id == Take.file_id)
             .outerjoin(ProductionJob, ProductionJob.id == Take.job_id)
@@ -215,7 +221,9 @@ def _state(take: Take) -> TakeState:
     return TakeState.model_validate({name: getattr(take, name) for name in _STATE})
 
 
-def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRecord:
+def _record(
+    take: Take, code: str, path: str | None, seed: int | None, style_version: int | None
+) -> TakeRecord:
     return TakeRecord(
         **_state(take).model_dump(),
         shot=code,
@@ -224,6 +232,7 @@ def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRe
         job_id=take.job_id,
         path=path,
         seed=seed,
+        style_version=style_version,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
     )
