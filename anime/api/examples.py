@@ -3,6 +3,7 @@
 Each example is an instance of its model, so none can say what the API would not.
 """
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from anime.core.catalogue import (
 )
 from anime.core.composition import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
+from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -102,6 +104,16 @@ PROJECT = ProjectRecord(
     updated_at=SUBMITTED_AT - timedelta(days=3),
 )
 _MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
+REFERENCE = ReferenceRecord(
+    version=2,
+    position=1,
+    role=ReferenceRole.FACE,
+    sha256="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
+    path=".inputs/9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29.png",
+    source="upload",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
 VERSION = CharacterVersionRecord(
     id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
     character_id=_MEI_ID,
@@ -112,7 +124,11 @@ VERSION = CharacterVersionRecord(
     seed=SEED,
     notes="The scarf came with episode 2.",
     is_canonical=True,
+    references=[REFERENCE],
     created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+    approved_at=SUBMITTED_AT - timedelta(hours=20),
+    approved_by="bo",
 )
 CHARACTER = CharacterRecord(
     id=_MEI_ID,
@@ -150,6 +166,7 @@ COMPOSITION = Composition(
     ],
     style_version=STYLE.version,
     character_versions={CHARACTER.name: VERSION.number},
+    reference_paths={REFERENCE.path: "character Mei, version 2"},
     workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
     digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
@@ -377,12 +394,18 @@ IMPORTED_SHOTS = ImportedShots(
     columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
     ignored=[],
 )
+# A PNG with one pixel.
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63606060000000040001c8eaebf90000000049454e44ae426082"
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
     CharacterChange(description=CHARACTER.description),
+    NewReference(role=REFERENCE.role, content=b64encode(DOT), by="ann"),
     NewStyle(style=STYLE.style, notes=STYLE.notes, by=STYLE.created_by),
     NewVersion(
         prompt=APPEARANCE,
@@ -412,6 +435,8 @@ ANSWERS: tuple[BaseModel, ...] = (
     PROJECT,
     CHARACTER,
     VERSION,
+    REFERENCE,
+    ReferenceList(items=[REFERENCE]),
     STYLE,
     COMPOSITION,
     FILE,

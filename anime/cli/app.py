@@ -5,6 +5,7 @@ import typer
 from anime.cli import (
     batch,
     cancel,
+    characters,
     demo,
     doctor,
     env,
@@ -55,6 +56,7 @@ app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
 app.add_typer(projects.projects)
+app.add_typer(characters.characters)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)

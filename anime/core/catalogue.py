@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from anime.core.paths import slug_of
+from anime.core.references import ReferenceRecord
 from anime.schemas import (
     MAX_LORAS,
     GivenName,
@@ -118,6 +119,10 @@ class NewVersion(BaseModel):
     is_canonical: bool | None = Field(
         default=None, description="Whether it is the one that counts; by default the first one is."
     )
+    keeps_references: bool = Field(
+        default=True, description="Whether it has the pictures of the version before it."
+    )
+    by: Name = Field(default="api", description="Who says it.")
 
 
 class CharacterVersionRecord(BaseModel):
@@ -132,7 +137,11 @@ class CharacterVersionRecord(BaseModel):
     seed: int | None
     notes: str
     is_canonical: bool
+    references: list[ReferenceRecord]
     created_at: AwareDatetime
+    created_by: str | None
+    approved_at: AwareDatetime | None = Field(description="When it last became canonical.")
+    approved_by: str | None
 
 
 class CharacterRecord(BaseModel):

@@ -137,6 +137,9 @@ class Composition(BaseModel):
     style_version: int | None = Field(description="The version of the project's style.")
     character_versions: dict[str, int] = Field(description="Versions by name of the character.")
     workflow_sha256: str = Field(description="Hash of the workflow: graph and bindings.")
+    reference_paths: dict[str, str] = Field(
+        description="Pictures of characters in the library, each with its character."
+    )
     digest: str = Field(description="Hash of all that decides what the picture shows, but seeds.")
     refused: str | None = Field(default=None, description="Why it cannot be rendered.")
 
@@ -208,6 +211,7 @@ def refused(request: GenerationRequest, fault: InvalidRequest) -> Composition:
         warnings=[],
         style_version=None,
         character_versions={},
+        reference_paths={},
         workflow_sha256="",
         digest="",
         refused=str(fault),
@@ -257,6 +261,7 @@ def _composition(
         "warnings": list(warnings),
         "style_version": None,
         "character_versions": {},
+        "reference_paths": {},
         "workflow_sha256": template.sha256,
         "digest": digest_of(request, template.sha256),
         "refused": None,
@@ -320,6 +325,7 @@ class _Composer:
             f"Nothing is known of how {name} looks; the name is only kept." for name in missing
         ]
         self._shown: set[str] = set()
+        self._references: dict[str, str] = {}
         self._pictures: dict[str, list[str]] = {}  # how the prompt calls those of a character
 
     def composition(self, policies: CharacterPolicies, random_seed: int) -> Composition:
@@ -339,6 +345,7 @@ class _Composer:
             conflicts=self._conflicts,
             style_version=self._version.version if self._version else None,
             character_versions={each.name: each.version for each in self._cast.values()},
+            reference_paths=self._references,
         )
 
     def _note(self, part: str, text: object, source: str) -> None:
@@ -496,7 +503,7 @@ class _Composer:
         for place, (slug, reference) in zip(bound.places, pictures, strict=False):
             self._shown.add(slug)
             called = f" as {place.prompt_name}" if place.prompt_name else ""
-            who = self._cast[slug].source
+            who = self._references[reference.path] = self._cast[slug].source
             self._note(name, f"{reference.role} {reference.path}{called}", who)
             if place.prompt_name:
                 self._pictures.setdefault(slug, []).append(place.prompt_name)

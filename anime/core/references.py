@@ -4,8 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.targets import PicturePlace
+from anime.schemas import GivenName, Name
+
+MAX_REFERENCES = 16  # of one version
+MAX_REFERENCE_BYTES = 32 * 2**20
 
 
 class ReferenceRole(StrEnum):
@@ -18,6 +25,54 @@ class ReferenceRole(StrEnum):
 
 
 _ROLES = frozenset(ReferenceRole)
+_Number = Annotated[int, Field(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
+
+
+class TakeName(BaseModel):
+    """Which take of which shot."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: GivenName = Field(description="Id, slug or name of the project.")
+    shot: GivenName = Field(description="The shot's code.")
+    number: _Number = Field(description="The take's number.")
+
+
+class NewReference(BaseModel):
+    """A picture that shows what a character looks like: uploaded, a file's, or a take's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: ReferenceRole = Field(description="face, body, outfit or style.")
+    content: Base64Bytes | None = Field(default=None, description="The picture itself, in base64.")
+    file_id: _Number | None = Field(default=None, description="A picture of the library.")
+    take: TakeName | None = Field(default=None, description="An approved take.")
+    by: Name = Field(default="api", description="Who says it.")
+
+    @model_validator(mode="after")
+    def _has_one_picture(self) -> Self:
+        if sum(each is not None for each in (self.content, self.file_id, self.take)) != 1:
+            raise ValueError("has no picture, or several; give content, file_id or take")
+        return self
+
+
+class ReferenceRecord(BaseModel):
+    """A reference picture of one version of a character. It never changes."""
+
+    version: int = Field(description="Number of the version that it belongs to.")
+    position: int = Field(description="From 1, in the order in which workflows get them.")
+    role: ReferenceRole
+    sha256: str
+    path: str = Field(description="That of its copy, relative to the library.")
+    source: str = Field(description="Such as `upload`, `file 1207`, `take 2 of sc1_c010`.")
+    created_at: AwareDatetime
+    created_by: str
+
+
+class ReferenceList(BaseModel):
+    """The reference pictures of a version."""
+
+    items: list[ReferenceRecord]
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Admission:
         """
         async with self.database.reading() as session:
             composition = await self._composer.compose(session, request)
+        await asyncio.to_thread(self._check_references, composition)
         await self._check_graph(composition.request)
         return composition
 
@@ -110,7 +111,19 @@ class Admission:
             return None
         async with self.database.reading() as session:
             composition = await self._composer.compose(session, request)
+        await asyncio.to_thread(self._check_references, composition)
         return composition if composition.is_kept else None
+
+    def _check_references(self, composition: Composition) -> None:
+        """Make sure that the characters' pictures are still there, where the library is."""
+        library = self.settings.library
+        pictures = composition.reference_paths
+        gone = [path for path in pictures if not (library / path).is_file()] if pictures else []
+        if gone and library.is_dir():
+            raise InvalidRequest(
+                f"{gone[0]} of {pictures[gone[0]]} is no longer in the library {library}.",
+                "Restore it there, or add a version of the character without it.",
+            )
 
     async def _check_graph(self, request: GenerationRequest) -> None:
         template = await self.template_of(request)

@@ -108,7 +108,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body")
     }
-    assert len(bodies) == 13
+    assert len(bodies) == 14
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -168,6 +168,7 @@ async def test_each_route_takes_the_example_of_its_body(
     mei = await tried("post", "/api/anime/characters")
     await tried("patch", "/api/anime/characters/{character_id}", character_id=mei["id"])
     await tried("post", "/api/anime/characters/{character_id}/versions", character_id=mei["id"])
+    await tried("post", "/api/anime/characters/{character_id}/references", character_id=mei["id"])
     await tried("post", "/api/anime/projects/{project}/generate", project=project["slug"])
     await tried("post", "/api/anime/compose")
     job = await tried("post", "/api/anime/generate")
@@ -179,7 +180,7 @@ async def test_each_route_takes_the_example_of_its_body(
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
     # A review is of a take that is there: tests/integration/test_takes.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 16
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 17
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

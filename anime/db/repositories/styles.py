@@ -17,8 +17,9 @@ from anime.core.composition import (
     names_in,
 )
 from anime.core.paths import slugs_of
+from anime.core.references import Reference
 from anime.core.styles import NewStyle, ProjectStyle, StyleVersion
-from anime.db.character_models import Character, StyleRow
+from anime.db.character_models import Character, ReferenceRow, StyleRow
 from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.models import Project
 from anime.db.repositories.bulk import is_among
@@ -146,10 +147,28 @@ class SourceRepository:
             .where(is_among(Character.slug, slugs))
             .where(or_(Character.project_id.is_(None), is_among(Character.project_id, project_ids)))
         )
+        found = rows.all()
+        references = await self._references([version.id for _, version in found])
         drawn: dict[UUID | None, dict[str, DrawnCharacter]] = {}
-        for character, version in rows:
-            drawn.setdefault(character.project_id, {})[character.slug] = _drawn(character, version)
+        for character, version in found:
+            pictures = tuple(references.get(version.id, ()))
+            each = _drawn(character, version, pictures)
+            drawn.setdefault(character.project_id, {})[character.slug] = each
         return drawn
+
+    async def _references(self, version_ids: Collection[UUID]) -> dict[UUID, list[Reference]]:
+        if not version_ids:
+            return {}
+        rows = await self._session.scalars(
+            select(ReferenceRow)
+            .where(is_among(ReferenceRow.version_id, version_ids))
+            .order_by(ReferenceRow.version_id, ReferenceRow.position)
+        )
+        found: dict[UUID, list[Reference]] = {}
+        for row in rows:
+            each = Reference(role=row.role, path=row.path, sha256=row.sha256)
+            found.setdefault(row.version_id, []).append(each)
+        return found
 
 
 class _StyledProject:
@@ -170,7 +189,9 @@ def _version(row: StyleRow) -> StyleVersion:
     )
 
 
-def _drawn(character: Character, version: VersionRow) -> DrawnCharacter:
+def _drawn(
+    character: Character, version: VersionRow, references: tuple[Reference, ...]
+) -> DrawnCharacter:
     return DrawnCharacter(
         name=character.name,
         slug=character.slug,
@@ -180,4 +201,5 @@ def _drawn(character: Character, version: VersionRow) -> DrawnCharacter:
         negative_prompt=version.negative_prompt or "",
         loras=tuple(CatalogueLora.model_validate(lora) for lora in version.loras),
         seed=version.seed,
+        references=references,
     )

@@ -88,6 +88,19 @@ class TakeRepository:
         )
         return [_record(*row) for row in rows]
 
+    async def get(self, project_id: UUID, code: str, number: int) -> TakeRecord:
+        """That take.
+
+        Raises:
+            NotFound: the project has no such shot, or the shot no such take.
+        """
+        await self.number(project_id, [code])
+        shot_id = await self._lock(project_id, code)
+        found = [each for each in await self.of_shots([shot_id]) if each.number == number]
+        if not found:
+            raise _no_such_take(code, number)
+        return found[0]
+
     async def review(self, project_id: UUID, said: NewReview) -> TakeRecord:
         """The take as the review leaves it.
 
@@ -99,9 +112,7 @@ class TakeRepository:
         shot_id = await self._lock(project_id, said.shot)
         take = await self._session.get(Take, (shot_id, said.take), populate_existing=True)
         if take is None:
-            raise NotFound(
-                f"Shot {said.shot} has no take {said.take}.", "`anime takes` lists its takes."
-            )
+            raise _no_such_take(said.shot, said.take)
         if said.action is ReviewAction.UNDO:
             before = await self._undo(take)
         else:
@@ -215,6 +226,10 @@ class TakeRepository:
             .where(AnimeFile.id == take.file_id, AnimeFile.state == was)
             .values(state=is_)
         )
+
+
+def _no_such_take(code: str, number: int) -> NotFound:
+    return NotFound(f"Shot {code} has no take {number}.", "`anime takes` lists its takes.")
 
 
 def _state(take: Take) -> TakeState:
