@@ -80,10 +80,7 @@ class Admission:
         """The same for the requests of a batch. Those of one kind are checked once."""
         for request in requests:
             check_webhook(request, self.settings)
-        compositions: Sequence[Composition | None] = [None] * len(requests)
-        if any(map(may_change, requests)):
-            async with self.database.reading() as session:
-                compositions = await self._composer.compose_all(session, requests)
+        compositions = await self.compose_all(requests)
         kinds: dict[str, GenerationRequest] = {}
         for request, composition in zip(requests, compositions, strict=True):
             if composition is not None and composition.refused:
@@ -93,6 +90,13 @@ class Admission:
         for rendered in kinds.values():
             await self._check_graph(rendered)
 
+    async def compose_all(self, requests: Sequence[GenerationRequest]) -> list[Composition | None]:
+        """What is rendered for each, unchecked; None where it is the request as it is given."""
+        if not any(map(may_change, requests)):
+            return [None] * len(requests)
+        async with self.database.reading() as session:
+            return await self.composer.compose_all(session, requests)
+
     async def compose(self, request: GenerationRequest) -> Composition:
         """What is rendered for the request, as it would be composed now.
 
@@ -100,7 +104,7 @@ class Admission:
             InvalidRequest: see `check`.
         """
         async with self.database.reading() as session:
-            composition = await self._composer.compose(session, request)
+            composition = await self.composer.compose(session, request)
         await asyncio.to_thread(self._check_references, composition)
         await self._check_graph(composition.request)
         return composition
@@ -110,7 +114,7 @@ class Admission:
         if not may_change(request):
             return None
         async with self.database.reading() as session:
-            composition = await self._composer.compose(session, request)
+            composition = await self.composer.compose(session, request)
         await asyncio.to_thread(self._check_references, composition)
         return composition if composition.is_kept else None
 
@@ -131,7 +135,8 @@ class Admission:
         self.settings.node_class_policy.check(graph)
 
     @property
-    def _composer(self) -> Composer:
+    def composer(self) -> Composer:
+        """What composes by the settings."""
         return Composer.of(self.settings)
 
     async def template_of(self, request: GenerationRequest) -> Template:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest, kind_of
 from anime.core.shot_list import MAX_SHOTS, read_shot_list
 from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
@@ -82,14 +83,22 @@ async def import_shots(
 
 
 async def all_shots(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str] = ()
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str] = (),
+    *,
+    composer: Composer | None = None,
 ) -> list[ShotRecord]:
     """The shots of the project that fit, in order; only those of the codes, if any are given.
+
+    With a composer, those are stale whose picked take was made from another style, version of a
+    character or workflow.
 
     Raises:
         NotFound: there is no such project, or no shot with one of the codes.
     """
-    _, shots = await _find(database, project, query, codes)
+    _, shots = await _find(database, project, query, codes, composer)
     return shots
 
 
@@ -104,7 +113,8 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
         NotFound: there is no such project or shot.
         PrefectUnavailable: nobody would run it; nothing is begun.
     """
-    slug, shots = await _find(service.database, asked.project, asked, asked.codes)
+    composer = service.admission.composer
+    slug, shots = await _find(service.database, asked.project, asked, asked.codes, composer)
     wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
     # A rejected take stays what it was made from: it counts, so that another one is rendered.
     takes = {shot.code: requests_of(shot, slug, asked.takes + shot.rejected) for shot in wanted}
@@ -121,9 +131,13 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
             "Render an episode or a scene at a time.",
         )
     await _check(service, {code: requests[0] for code, requests in filled.items()})
+    requests = [request for requests in filled.values() for request in requests]
+    made_from = await service.admission.compose_all(requests)
     batch = BatchRequest(
         name=f"shots of {slug}",
-        requests=[request for requests in filled.values() for request in requests],
+        requests=requests,
+        # Without a composition, its workflow cannot be read: the run says so.
+        digests=[each.digest[:16] if each else "0" * 16 for each in made_from],
     )
     return ShotBatch(
         flow_run_id=await service.submit_batch(batch, key=key),
@@ -160,12 +174,18 @@ async def review_take(database: Database, said: NewReview) -> TakeRecord:
 
 
 async def _find(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str]
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str],
+    composer: Composer | None = None,
 ) -> tuple[str, list[ShotRecord]]:
     """The slug of the project, and its shots as `all_shots` has them."""
     async with database.session_scope() as session:
         found = await ProjectRepository(session).get(project)
-        shots, _ = await ShotRepository(session).page(found.id, query, codes=codes, limit=None)
+        shots, _ = await ShotRepository(session, composer).page(
+            found.id, query, codes=codes, limit=None
+        )
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
         named = ", ".join(repr(wanted[key][:64]) for key in missing[:_SAID])

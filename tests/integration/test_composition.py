@@ -14,20 +14,32 @@ from anime.core.batches import BatchRequest
 from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
 from anime.core.composition import Composition
 from anime.core.ids import seed_of
+from anime.core.shots import ShotState
 from anime.core.styles import NewStyle, ProjectStyle
+from anime.core.takes import NewReview
 from anime.db.repositories import (
     CharacterRepository,
     JobRepository,
     ProjectRepository,
+    ShotQuery,
     StyleRepository,
 )
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, NotFound
+from anime.jobs.shots import (
+    ShotRender,
+    all_shots,
+    import_shots,
+    render_shots,
+    review_take,
+    takes_of,
+)
 from anime.schemas import GenerationRequest
 from tasks.batches import create_batch_jobs
 from tasks.records import lease_job
 from tests.integration.api_client import api, api_settings, prefect_peer, problem_in
 from tests.integration.job_service import Office, open_office
+from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
 
@@ -223,3 +235,60 @@ async def test_by_command_a_style_is_changed_and_a_request_explained(
     made = json.loads((await commands.call(*words, "--explain", "--json")).out)
     assert made["request"]["prompt"] == "silver hair, Mei waves"
     assert "Neon City" in (await commands.call("projects", "list")).out
+
+
+async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_picture(
+    studio: Database, database_url: str, redis_url: str
+) -> None:
+    await import_shots(studio, PROJECT, "code,prompt,characters\nsc1,a roof,Mei\nsc2,a door,\n")
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect) as office,
+    ):
+
+        async def rendered() -> list[str | None]:
+            """The shots that a batch of all shots has new takes of; they are picked."""
+            prefect.runs.clear()
+            await render_shots(office.service, ShotRender(project=PROJECT), key=str(uuid4()))
+            [run] = prefect.runs.values()
+            batch = BatchRequest.model_validate(run["parameters"])
+            jobs = await create_batch_jobs.fn(studio, batch, None)
+            new = [job for job in jobs if not job.status.is_final]
+            for job in new:
+                await complete(database_url, job.job_id)
+            for take in await takes_of(studio, PROJECT, ShotQuery()):
+                said = {"project": PROJECT, "shot": take.shot, "take": take.number}
+                await review_take(studio, NewReview.model_validate({**said, "action": "pick"}))
+            return [job.request.shot for job in new]
+
+        async def stale() -> set[str]:
+            composer = office.service.admission.composer
+            found = await all_shots(studio, PROJECT, ShotQuery(), composer=composer)
+            return {shot.code for shot in found if shot.state is ShotState.STALE}
+
+        assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        assert await rendered() == []
+        await wear(studio)
+        assert (await stale(), await rendered(), await stale()) == ({"sc1"}, ["sc1"], set())
+        async with studio.session_scope() as session:
+            project = await ProjectRepository(session).get(PROJECT)
+            style = NewStyle(style=STYLE.model_copy(update={"steps": 13}))
+            await StyleRepository(session).add(project.id, style)
+        assert await stale() == {"sc1", "sc2"}
+        assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        takes = await takes_of(studio, PROJECT, ShotQuery(), ["sc1"])
+        assert [take.style_version for take in takes] == [1, 1, 2]
+
+
+async def complete(database_url: str, job_id: UUID) -> None:
+    """Say that the job has made a file."""
+    await execute(
+        database_url,
+        "UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now()"
+        f" WHERE id = '{job_id}'",
+    )
+    await execute(
+        database_url,
+        "INSERT INTO anime_api.anime_files (filename, file_path, file_size, job_id)"
+        f" VALUES ('a.png', '/library/{job_id}.png', 1, '{job_id}')",
+    )

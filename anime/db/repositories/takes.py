@@ -135,17 +135,25 @@ class TakeRepository:
         [found] = [each for each in await self.of_shots([shot_id]) if each.number == said.take]
         return found
 
-    async def picked(self, shot_ids: Sequence[UUID]) -> dict[UUID, GenerationRequest]:
-        """What each shot's picked take was made from, if that still can be read."""
+    async def picked(
+        self, shot_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[GenerationRequest, str | None]]:
+        """What each shot's picked take was asked for with, if that still can be read, and the
+        digest of what it was made from, if that was kept.
+        """
         rows = await self._session.execute(
-            select(Take.shot_id, ProductionJob.params)
+            select(
+                Take.shot_id,
+                ProductionJob.params,
+                ProductionJob.composition["digest"].as_string(),
+            )
             .join(ProductionJob, ProductionJob.id == Take.job_id)
             .where(is_among(Take.shot_id, shot_ids), Take.is_picked)
         )
         found = {}
-        for shot_id, params in rows:
+        for shot_id, params, digest in rows:
             with suppress(ValidationError):  # written by a version that knew other fields
-                found[shot_id] = GenerationRequest.model_validate(params)
+                found[shot_id] = GenerationRequest.model_validate(params), digest
         return found
 
     async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
