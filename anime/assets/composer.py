@@ -48,6 +48,17 @@ class Composer:
         sources = await SourceRepository(session).of([request])
         return await asyncio.to_thread(self._compose, request, sources, {})
 
+    async def changed(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
+        """What is kept with the request's job; None if it is rendered as it is given.
+
+        Raises as `compose`.
+        """
+        sources = await SourceRepository(session).of([request])
+        if sources is NO_SOURCES and request.shot is None:
+            return None
+        composition = await asyncio.to_thread(self._compose, request, sources, {})
+        return composition if composition.is_kept else None
+
     async def compose_all(
         self, session: AsyncSession, requests: Sequence[GenerationRequest]
     ) -> list[Composition | None]:

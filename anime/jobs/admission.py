@@ -114,9 +114,10 @@ class Admission:
         if not may_change(request):
             return None
         async with self.database.reading() as session:
-            composition = await self.composer.compose(session, request)
-        await asyncio.to_thread(self._check_references, composition)
-        return composition if composition.is_kept else None
+            composition = await self.composer.changed(session, request)
+        if composition is not None and composition.reference_paths:
+            await asyncio.to_thread(self._check_references, composition)
+        return composition
 
     def _check_references(self, composition: Composition) -> None:
         """Make sure that the characters' pictures are still there, where the library is."""
