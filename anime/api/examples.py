@@ -3,6 +3,7 @@
 Each example is an instance of its model, so none can say what the API would not.
 """
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from anime.api.readiness import Dependency, Health, Readiness, State
 from anime.api.routes_generation import GenerationStatus
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
+    CatalogueLora,
     CharacterChange,
     CharacterRecord,
     CharacterVersionRecord,
@@ -29,7 +31,9 @@ from anime.core.comparison import (
     WordDifference,
     verdict_of,
 )
+from anime.core.composition import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
+from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -43,6 +47,7 @@ from anime.core.servers import (
     ServerRecord,
 )
 from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
 from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
@@ -107,17 +112,31 @@ PROJECT = ProjectRecord(
     updated_at=SUBMITTED_AT - timedelta(days=3),
 )
 _MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
+REFERENCE = ReferenceRecord(
+    version=2,
+    position=1,
+    role=ReferenceRole.FACE,
+    sha256="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
+    path=".inputs/9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29.png",
+    source="upload",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
 VERSION = CharacterVersionRecord(
     id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
     character_id=_MEI_ID,
     number=2,
     prompt=APPEARANCE,
     negative_prompt=NEGATIVE_PROMPT,
-    loras=[MEI_LORA],
+    loras=[CatalogueLora(**MEI_LORA.model_dump(), architecture="sdxl")],
     seed=SEED,
     notes="The scarf came with episode 2.",
     is_canonical=True,
+    references=[REFERENCE],
     created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+    approved_at=SUBMITTED_AT - timedelta(hours=20),
+    approved_by="bo",
 )
 CHARACTER = CharacterRecord(
     id=_MEI_ID,
@@ -129,6 +148,35 @@ CHARACTER = CharacterRecord(
     canonical=VERSION,
     created_at=SUBMITTED_AT - timedelta(days=2),
     updated_at=SUBMITTED_AT - timedelta(days=1),
+)
+STYLE = StyleVersion(
+    version=3,
+    style=ProjectStyle(
+        workflow="txt2img",
+        steps=28,
+        prompt_before="anime screencap, flat colours",
+        negative_prompt=NEGATIVE_PROMPT,
+        seed_policy=SeedPolicy.SHOT,
+    ),
+    notes="Flatter since episode 2.",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
+COMPOSITION = Composition(
+    request=REQUEST,
+    fragments=[
+        Fragment(part="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
+        Fragment(part="prompt", text=APPEARANCE, source="character Mei, version 2"),
+    ],
+    conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
+    warnings=[
+        "The pictures of character Mei, version 2 are left out: workflow txt2img takes none."
+    ],
+    style_version=STYLE.version,
+    character_versions={CHARACTER.name: VERSION.number},
+    reference_paths={REFERENCE.path: "character Mei, version 2"},
+    workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
 JOB = JobSnapshot(
     id=JOB_ID,
@@ -343,6 +391,7 @@ TAKE = TakeRecord(
     job_id=JOB.id,
     path=FILE.file_path,
     seed=SEED,
+    style_version=STYLE.version,
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
     retake_job_id=RENDERING.id,
@@ -367,16 +416,23 @@ IMPORTED_SHOTS = ImportedShots(
     ignored=[],
     faults=["Row 2: there is no character 'Ken'."],
 )
+# A PNG with one pixel.
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63606060000000040001c8eaebf90000000049454e44ae426082"
+)
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
     NewProject(name=PROJECT.name, description=PROJECT.description),
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
     CharacterChange(description=CHARACTER.description),
+    NewReference(role=REFERENCE.role, content=b64encode(DOT), by="ann"),
+    NewStyle(style=STYLE.style, notes=STYLE.notes, by=STYLE.created_by),
     NewVersion(
         prompt=APPEARANCE,
         negative_prompt=NEGATIVE_PROMPT,
-        loras=[MEI_LORA],
+        loras=VERSION.loras,
         seed=SEED,
         is_canonical=True,
     ),
@@ -402,6 +458,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     PROJECT,
     CHARACTER,
     VERSION,
+    REFERENCE,
+    ReferenceList(items=[REFERENCE]),
+    STYLE,
+    COMPOSITION,
     FILE,
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
     TIMELINE,
@@ -409,6 +469,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
+    Page[StyleVersion](items=[STYLE], next_cursor=None),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
     WorkflowList(
         items=[

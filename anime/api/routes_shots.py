@@ -56,7 +56,7 @@ async def shots(
     """A page of the project's shots that match, in the order in which people count them."""
     async with state.database.session_scope() as session:
         project = await ProjectRepository(session).get(parameters.project)
-        items, next_cursor = await ShotRepository(session).page(
+        items, next_cursor = await ShotRepository(session, state.jobs.admission.composer).page(
             project.id, parameters, limit=parameters.limit, after=parameters.cursor
         )
     return Page(items=items, next_cursor=next_cursor)
@@ -66,7 +66,7 @@ async def shots(
 async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -> ShotRecord:
     """One shot."""
     async with state.database.session_scope() as session:
-        return await ShotRepository(session).get(shot_id)
+        return await ShotRepository(session, state.jobs.admission.composer).get(shot_id)
 
 
 @router.post("/shots/import")

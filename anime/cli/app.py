@@ -5,6 +5,7 @@ import typer
 from anime.cli import (
     batch,
     cancel,
+    characters,
     demo,
     doctor,
     env,
@@ -15,6 +16,7 @@ from anime.cli import (
     metadata,
     migrate,
     pause,
+    projects,
     quarantine,
     rebuild,
     rehearsal,
@@ -54,6 +56,8 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(projects.projects)
+app.add_typer(characters.characters)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)

@@ -11,6 +11,7 @@ from anime.cli.terminal import as_json, print_json, print_lines, print_note
 from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
+    from anime.core.composition import Composition
     from anime.db.session import Database
     from anime.jobs.service import JobService
     from anime.schemas import FileRecord, JobSnapshot
@@ -43,9 +44,11 @@ def generate(
     webhook_url: opt.WebhookUrl = None,
     images: opt.Images = None,
     no_wait: opt.NoWait = False,
+    explain: opt.Explain = False,
     json: opt.Json = False,
 ) -> None:
     """Render a prompt, show how far it is, and print the paths of the files."""
+    from anime.cli.composition import show_composition
     from anime.cli.input_picture import check_picture
     from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 
@@ -56,7 +59,9 @@ def generate(
         negative_prompt=negative,
         type=kind,
         project=project,
-        character=character,
+        # One goes into the older field, under which batches have known it.
+        character=character[0] if character and len(character) == 1 else None,
+        characters=character if character and len(character) > 1 else None,
         shot=shot,
         workflow=workflow or _workflow_for(images or (), kind),
         model=model,
@@ -75,6 +80,9 @@ def generate(
         webhook_url=webhook_url,
         inputs=parse_inputs(inputs or ()),
     )
+    if explain:
+        show_composition(asyncio.run(_compose(request, images or [])), json=json)
+        return
     job, files = asyncio.run(_render(request, images or [], waits=not no_wait))
     if json:
         print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
@@ -90,6 +98,19 @@ def _workflow_for(images: Sequence[Path], kind: GenerationType) -> str | None:
     if kind is GenerationType.VIDEO:
         return "image_to_video"
     return "img2img" if len(images) == 1 else "edit"
+
+
+async def _compose(request: GenerationRequest, images: Sequence[Path]) -> "Composition":
+    """What would be rendered for the request; the pictures are not copied."""
+    from anime.cli.input_picture import name_in_library
+    from anime.core.workflow_build import with_pictures
+    from anime.jobs.service import connect_job_service
+    from anime.settings import load_settings
+
+    async with connect_job_service(load_settings()) as jobs:
+        names = [await name_in_library(image) for image in images]
+        request = with_pictures(request, names, await jobs.admission.template_of(request))
+        return await jobs.admission.compose(request)
 
 
 async def _render(

@@ -230,10 +230,13 @@ def _written(path: Path, data: bytes) -> Path:
 async def _all(
     project: str, query: "ShotQuery", codes: list[str] | None = None
 ) -> list[ShotRecord]:
+    from anime.assets.composer import Composer
     from anime.jobs.shots import all_shots
+    from anime.settings import load_settings
 
+    composer = Composer.of(load_settings())
     async with open_database() as database:
-        return await all_shots(database, project, query, codes or ())
+        return await all_shots(database, project, query, codes or (), composer=composer)
 
 
 async def _render(asked: "ShotRender") -> "ShotBatch":

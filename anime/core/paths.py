@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -105,6 +106,7 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@lru_cache(maxsize=1024)  # a batch asks for those of one project ten thousand times
 def slugs_of(name: str) -> tuple[str, ...]:
     """The slug of the name, and then those it had while names were compared sign by sign, and
     while a device of Windows could be one.

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from anime.core.catalogue import Description
 from anime.core.paths import composed
 from anime.schemas import (
+    MAX_CHARACTERS,
     GenerationRequest,
     GivenName,
     Name,
@@ -22,7 +23,6 @@ from anime.schemas import (
     WorkflowName,
 )
 
-MAX_CHARACTERS = 16
 MAX_TABLE_CHARS = 16_000_000
 _DIGITS = re.compile(r"\d+")
 _NO_CODE = frozenset("/\\")
@@ -78,10 +78,7 @@ class ShotFields(BaseModel):
         return self
 
     def request(self, project: str) -> GenerationRequest | None:
-        """What renders a take of it; None without a prompt.
-
-        One character is named in the request; a request names no more.
-        """
+        """What renders a take of it; None without a prompt."""
         if self.prompt is None:
             return None
         given = {
@@ -91,7 +88,9 @@ class ShotFields(BaseModel):
             "width": self.width,
             "height": self.height,
             "seed": self.seed,
+            # One goes into the older field, so that the take has the id that it always had.
             "character": self.characters[0] if len(self.characters) == 1 else None,
+            "characters": self.characters if len(self.characters) > 1 else None,
             "inputs": {"frames": self.frames} if self.frames else None,
         }
         return GenerationRequest(

@@ -8,18 +8,12 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
+from anime.core.composition import UNSEEN_FIELDS, Composition
 from anime.core.ids import MAX_SEED
 from anime.core.paths import composed
 from anime.core.shots import ShotCode, ShotFields, ShotState
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, GivenName, Name, PromptText
-
-# What makes no picture stale: names, who waits for it, where and when it renders; and the seed, as
-# each take of a shot has another one.
-_UNSEEN = {
-    *("project", "character", "shot", "seed"),
-    *("priority", "webhook_url", "server", "required_vram_mb"),
-}
 
 
 class Verdict(StrEnum):
@@ -75,6 +69,7 @@ class TakeRecord(TakeState):
     job_id: UUID
     path: str | None
     seed: int | None
+    style_version: int | None = Field(description="Of the project's style that it was made with.")
     reviewed_by: str | None
     reviewed_at: AwareDatetime | None
     retake_job_id: UUID | None = Field(
@@ -158,30 +153,52 @@ def retake_of(shot: ShotFields, project: str, prompt: str | None) -> GenerationR
 
 
 def state_of(
-    shot: ShotFields, picked: GenerationRequest | None, *, usable: int, under_way: int
+    shot: ShotFields,
+    picked: GenerationRequest | None,
+    *,
+    usable: int,
+    under_way: int,
+    digest: str | None = None,
+    composition: Composition | None = None,
 ) -> ShotState:
     """How far a shot is.
 
     Args:
         shot: What it says now.
-        picked: What its picked take was made from; None if none is picked.
+        picked: What its picked take was asked for with; None if none is picked.
         usable: Takes that are not rejected.
         under_way: Jobs for it that wait or render.
+        digest: What its picked take was made from, if that was kept.
+        composition: What a take of it would be made from now, if that is known.
     """
     if picked is not None:
-        return ShotState.APPROVED if is_current(shot, picked) else ShotState.STALE
+        current = is_current(shot, picked, digest=digest, composition=composition)
+        return ShotState.APPROVED if current else ShotState.STALE
     if under_way:
         return ShotState.RENDERING
     return ShotState.TO_REVIEW if usable else ShotState.MISSING
 
 
-def is_current(shot: ShotFields, made_from: GenerationRequest) -> bool:
-    """Whether a take was made from what the shot says now.
+def is_current(
+    shot: ShotFields,
+    asked: GenerationRequest,
+    *,
+    digest: str | None = None,
+    composition: Composition | None = None,
+) -> bool:
+    """Whether a take that was asked for like that was made from what the shot says now.
 
-    A shot that has no prompt now cannot be rendered again: its takes stay as they are.
+    A shot that has no prompt now cannot be rendered again: its takes stay as they are. Of an older
+    take nobody knows which version of its workflow it was made with: the requests are compared.
     """
-    now = shot.request(made_from.project or "")
-    return now is None or now.model_dump(exclude=_UNSEEN) == made_from.model_dump(exclude=_UNSEEN)
+    now = shot.request(asked.project or "")
+    if now is None:
+        return True
+    if composition is not None:
+        if digest is not None:
+            return composition.digest == digest
+        now = composition.request
+    return now.model_dump(exclude=UNSEEN_FIELDS) == asked.model_dump(exclude=UNSEEN_FIELDS)
 
 
 def requests_of(shot: ShotFields, project: str, takes: int) -> list[GenerationRequest]:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.batches import kind_of
 from anime.core.shot_list import ShotList
 from anime.core.shots import ShotFields
-from anime.db.repositories import ServerRepository, ShotRepository
+from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
 from anime.errors import InvalidRequest
 from anime.jobs.admission import Admission
 from anime.schemas import GenerationRequest
@@ -24,25 +24,29 @@ async def request_faults(
 
     `requests` are by what the sentences call them, such as `Shot sc1`.
     """
+    compositions = await admission.compose_all(list(requests.values()))
     alike: defaultdict[str, list[str]] = defaultdict(list)
-    for name, request in requests.items():
-        alike[kind_of(request)].append(name)
+    rendered = dict(requests)
     faults = []
+    for name, composition in zip(requests, compositions, strict=True):
+        if composition is not None and composition.refused:
+            faults.append(f"{name}: {composition.refused}")
+            continue
+        if composition is not None:
+            rendered[name] = composition.request
+        alike[kind_of(rendered[name])].append(name)
     for names in alike.values():
         try:
-            await admission.check(requests[names[0]])
+            await admission.check_graph(rendered[names[0]])
         except InvalidRequest as fault:
             faults.append(f"{_named(names)}: {fault.what}")
-    return faults + await _missing_models(session, requests)
+    return faults + await _missing_models(session, rendered)
 
 
 async def list_faults(
-    admission: Admission, session: AsyncSession, project_id: UUID, listed: ShotList
+    admission: Admission, session: AsyncSession, project: ProjectKey, listed: ShotList
 ) -> list[str]:
-    """The same of a list, by its rows, and characters that are not known.
-
-    What the list does not say is not checked; the project's style may have it.
-    """
+    """The same of a list, by its rows, and characters that are not known."""
     named = {
         f"{row.unit} {row.number}": shot
         for row, shot in zip(listed.rows, listed.shots, strict=True)
@@ -50,10 +54,10 @@ async def list_faults(
     requests = {
         name: request
         for name, shot in named.items()
-        if (request := shot.request("any")) is not None
+        if (request := shot.request(project.slug)) is not None
     }
     faults = await request_faults(admission, session, requests)
-    return faults + await _unknown_characters(session, project_id, named)
+    return faults + await _unknown_characters(session, project.id, named)
 
 
 async def _missing_models(

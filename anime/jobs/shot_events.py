@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
+from anime.assets.composer import Composer
 from anime.core.shots import ShotChange, ShotEvent
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.db.session import Database
@@ -20,6 +21,7 @@ async def publish_shot(
     code: str,
     change: ShotChange,
     *,
+    composer: Composer,
     job_id: UUID | None = None,
     take: int | None = None,
 ) -> None:
@@ -27,7 +29,7 @@ async def publish_shot(
     try:
         async with database.session_scope() as session:
             found = await ProjectRepository(session).get(project)
-            shots, _ = await ShotRepository(session).page(
+            shots, _ = await ShotRepository(session, composer).page(
                 found.id, ShotQuery(), codes=[code], limit=1
             )
     except AnimeError as fault:

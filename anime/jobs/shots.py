@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
 from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
@@ -71,7 +72,7 @@ async def import_shots(
         kept = await repository.columns_of(found.id)
         listed = read_shot_list(table, columns, kept)
         shots, added = await repository.merge(found.id, listed)
-        faults = await list_faults(admission, session, found.id, listed) if admission else []
+        faults = await list_faults(admission, session, found, listed) if admission else []
         if only_tries:
             await session.rollback()
         else:
@@ -89,14 +90,22 @@ async def import_shots(
 
 
 async def all_shots(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str] = ()
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str] = (),
+    *,
+    composer: Composer | None = None,
 ) -> list[ShotRecord]:
     """The shots of the project that fit, in order; only those of the codes, if any are given.
+
+    With a composer, those are stale whose picked take was made from another style, version of a
+    character or workflow.
 
     Raises:
         NotFound: there is no such project, or no shot with one of the codes.
     """
-    _, shots = await _find(database, project, query, codes)
+    _, shots = await _find(database, project, query, codes, composer)
     return shots
 
 
@@ -127,7 +136,8 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
             what a shot asks for; nothing is rendered.
         NotFound: there is no such project or shot.
     """
-    slug, shots = await _find(service.database, asked.project, asked, asked.codes)
+    composer = service.admission.composer
+    slug, shots = await _find(service.database, asked.project, asked, asked.codes, composer)
     wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
     takes = {shot.code: requests_of(shot, slug, _renders_of(shot, asked)) for shot in wanted}
     filled = {code: requests for code, requests in takes.items() if requests}
@@ -143,9 +153,13 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
             "Render an episode or a scene at a time.",
         )
     await _check(service, {code: requests[0] for code, requests in filled.items()})
+    requests = [request for requests in filled.values() for request in requests]
+    made_from = await service.admission.compose_all(requests)
     batch = BatchRequest(
         name=f"shots of {slug}",
-        requests=[request for requests in filled.values() for request in requests],
+        requests=requests,
+        # Without a composition, its workflow cannot be read: the run says so.
+        digests=[each.digest[:16] if each else "0" * 16 for each in made_from],
     )
     return batch, [shot.code for shot in wanted if shot.prompt is None]
 
@@ -198,6 +212,7 @@ async def review_and_retake(
         said.project,
         said.shot,
         ShotChange.REVIEW,
+        composer=service.admission.composer,
         job_id=take.retake_job_id,
         take=take.number,
     )
@@ -227,12 +242,18 @@ def _renders_of(shot: ShotRecord, asked: ShotRender) -> int:
 
 
 async def _find(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str]
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str],
+    composer: Composer | None = None,
 ) -> tuple[str, list[ShotRecord]]:
     """The slug of the project, and its shots as `all_shots` has them."""
     async with database.session_scope() as session:
         found = await ProjectRepository(session).get(project)
-        shots, _ = await ShotRepository(session).page(found.id, query, codes=codes, limit=None)
+        shots, _ = await ShotRepository(session, composer).page(
+            found.id, query, codes=codes, limit=None
+        )
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
         named = ", ".join(repr(wanted[key][:64]) for key in missing[:MAX_SAID])

@@ -404,7 +404,7 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
     return FileStamp(
         job_id=job.job_id,
         project=job.request.project,
-        character=job.request.character,
+        character=job.request.first_character,
         shot=job.request.shot,
         prompt=job.request.prompt,
         negative_prompt=job.request.negative_prompt,

@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
@@ -127,6 +128,16 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     default_model: str | None = Field(
         default=None,
         description="Model for requests that name none, if the server lacks the workflow's.",
+    )
+    unshown_characters: CharacterPolicy = Field(
+        default=CharacterPolicy.WARNING,
+        description="error or warning: what becomes of a request with a character that its "
+        "workflow cannot show.",
+    )
+    draft_characters: CharacterPolicy = Field(
+        default=CharacterPolicy.WARNING,
+        description="error or warning: what becomes of a request with a character of whom no "
+        "version is canonical.",
     )
     min_vram_mb: int = Field(
         default=8000,
@@ -343,6 +354,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     def node_class_policy(self) -> NodeClassPolicy:
         """Which node classes graphs may use."""
         return NodeClassPolicy(allowed=self.allowed_node_classes, denied=self.denied_node_classes)
+
+    @property
+    def character_policies(self) -> CharacterPolicies:
+        """What becomes of characters that cannot be drawn as they should be."""
+        return CharacterPolicies(unshown=self.unshown_characters, draft=self.draft_characters)
 
     @property
     def zone(self) -> tzinfo:

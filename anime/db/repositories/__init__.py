@@ -23,6 +23,7 @@ from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPr
 from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.shots import ShotQuery, ShotRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.styles import SourceRepository, StyleRepository
 from anime.db.repositories.takes import TakeRepository
 from anime.db.repositories.timeline import TimelineRepository
 
@@ -60,6 +61,8 @@ __all__ = [
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "SourceRepository",
+    "StyleRepository",
     "TakeRepository",
     "TimelineRepository",
     "UnheldJob",

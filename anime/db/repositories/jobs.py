@@ -4,7 +4,7 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from anime.core.composition import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind
@@ -58,7 +59,7 @@ _SUBMITTED = "Submitted."
 # the timeline comes with it, without a second round trip.
 _GIVEN = (
     *("id", "project_id", "character", "shot", "type", "workflow", "prompt", "params", "seed"),
-    *("flow_run_id", "batch_run_id"),
+    *("flow_run_id", "batch_run_id", "composition"),
 )
 _NEW = (
     insert(JOBS)
@@ -174,24 +175,45 @@ class NewJob:
     workflow: str
     seed: int
     batch_run_id: UUID | None = None
+    composition: Composition | None = None
 
     @classmethod
-    def of(cls, job_id: UUID, request: GenerationRequest, batch_run_id: UUID | None = None) -> Self:
+    def of(
+        cls,
+        job_id: UUID,
+        request: GenerationRequest,
+        batch_run_id: UUID | None = None,
+        composition: Composition | None = None,
+    ) -> Self:
         """The row of a request, with a seed that follows from the id where none is given."""
-        seed = request.seed if request.seed is not None else seed_of(job_id)
-        return cls(request, request.workflow_name, seed, batch_run_id)
+        rendered = composition.request if composition else request
+        seed = rendered.seed if rendered.seed is not None else seed_of(job_id)
+        return cls(request, rendered.workflow_name, seed, batch_run_id, composition)
 
 
 class JobRepository(JobRows):
     """The jobs in one transaction."""
 
     async def create(
-        self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
+        self,
+        job_id: UUID,
+        request: GenerationRequest,
+        *,
+        workflow: str,
+        seed: int,
+        compose: Callable[[], Awaitable[Composition | None]] | None = None,
     ) -> JobSnapshot:
-        """The job's row, written as `queued` unless it is there already."""
+        """The job's row, written as `queued` unless it is there already.
+
+        A new one is composed, if that is asked for.
+        """
         known = (await self.among([job_id])).get(job_id)  # as most have been, when a run begins
-        new = known or await self.insert(job_id, NewJob(request, workflow, seed))
-        return new or await self.get(job_id)
+        if known is not None:
+            return known
+        job = NewJob(request, workflow, seed)
+        if compose is not None and (composition := await compose()) is not None:
+            job = NewJob.of(job_id, request, composition=composition)
+        return await self.insert(job_id, job) or await self.get(job_id)
 
     async def insert(self, job_id: UUID, job: NewJob) -> JobSnapshot | None:
         """The job, inserted as `queued`; None when its id is taken."""
@@ -409,7 +431,7 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
     return {
         "id": job_id,
         "project_id": project_id,
-        "character": request.character,
+        "character": request.first_character,
         "shot": request.shot,
         "type": request.type,
         "workflow": job.workflow,
@@ -418,4 +440,5 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
         "seed": job.seed,
         "flow_run_id": job.batch_run_id,
         "batch_run_id": job.batch_run_id,
+        "composition": job.composition.model_dump(mode="json") if job.composition else None,
     }

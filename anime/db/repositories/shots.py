@@ -1,8 +1,8 @@
 """Shots of projects, in the order in which people count them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.composition import Composition
 from anime.core.job_status import JobStatus
 from anime.core.paths import slugs_of
 from anime.core.shot_list import FIELDS, ShotList
@@ -44,11 +45,23 @@ class ShotQuery(BaseModel):
     status: GivenName | None = Field(default=None, description="What the studio says of them.")
 
 
-class ShotRepository:
-    """The shots in one transaction."""
+class RequestComposer(Protocol):
+    """Says what requests are made from now."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    async def compose_all(
+        self, session: AsyncSession, requests: Sequence[GenerationRequest]
+    ) -> list[Composition | None]:
+        """What is rendered for each; None where it is the request as it is given."""
+
+
+class ShotRepository:
+    """The shots in one transaction.
+
+    Without a composer, the takes of a shot are compared by their requests alone.
+    """
+
+    def __init__(self, session: AsyncSession, composer: RequestComposer | None = None) -> None:
+        self._session, self._composer = session, composer
 
     async def columns_of(self, project_id: UUID) -> Mapping[str, str]:
         """How the project's shot lists are read; the row is locked, so that imports take turns."""
@@ -170,16 +183,36 @@ class ShotRepository:
         picked, rejected = await takes.picked(ids), await takes.rejected_jobs(ids)
         retakes = await takes.retakes(ids)
         counts = await self._job_counts(rows)
+        compositions = await self._compositions(rows, picked)
         return [
             _record(
                 row,
                 counts[row.code],
                 picked.get(row.id),
+                compositions.get(row.id),
                 rejected=rejected.get(row.id, 0),
                 retakes=retakes.get(row.id, 0),
             )
             for row in rows
         ]
+
+    async def _compositions(
+        self,
+        rows: Collection[Shot],
+        picked: Mapping[UUID, tuple[GenerationRequest, str | None]],
+    ) -> dict[UUID, Composition]:
+        """What takes of those shots that have a picked one would be made from now."""
+        if self._composer is None:
+            return {}
+        requests = {
+            row.id: request
+            for row in rows
+            if row.id in picked
+            and (request := _fields(row).request(picked[row.id][0].project or "")) is not None
+        }
+        made = await self._composer.compose_all(self._session, list(requests.values()))
+        found = zip(requests, made, strict=True)
+        return {shot_id: each for shot_id, each in found if each is not None}
 
     async def _job_counts(self, rows: Collection[Shot]) -> Mapping[str, Counter[JobStatus]]:
         counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
@@ -225,11 +258,13 @@ def _fields(row: Shot) -> ShotFields:
 def _record(
     row: Shot,
     counts: Mapping[JobStatus, int],
-    picked: GenerationRequest | None,
+    picked: tuple[GenerationRequest, str | None] | None,
+    composition: Composition | None,
     *,
     rejected: int,
     retakes: int,
 ) -> ShotRecord:
+    asked, digest = picked or (None, None)
     shot = _fields(row)
     takes = counts.get(JobStatus.COMPLETED, 0)
     under_way = sum(count for status, count in counts.items() if not status.is_final)
@@ -237,7 +272,14 @@ def _record(
         **{name: getattr(row, name) for name in FIELDS},
         id=row.id,
         project_id=row.project_id,
-        state=state_of(shot, picked, usable=takes - rejected, under_way=under_way),
+        state=state_of(
+            shot,
+            asked,
+            usable=takes - rejected,
+            under_way=under_way,
+            digest=digest,
+            composition=composition,
+        ),
         takes=takes,
         rejected=rejected,
         retakes=retakes,

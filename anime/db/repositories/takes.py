@@ -75,7 +75,13 @@ class TakeRepository:
     async def of_shots(self, shot_ids: Sequence[UUID]) -> list[TakeRecord]:
         """The takes of the shots, by shot and number."""
         rows = await self._session.execute(
-            select(Take, Shot.code, AnimeFile.file_path, ProductionJob.seed)
+            select(
+                Take,
+                Shot.code,
+                AnimeFile.file_path,
+                ProductionJob.seed,
+                ProductionJob.composition["style_version"].as_integer(),
+            )
             .join(Shot, Shot.id == Take.shot_id)
             .outerjoin(AnimeFile, AnimeFile.id == Take.file_id)
             .outerjoin(ProductionJob, ProductionJob.id == Take.job_id)
@@ -83,6 +89,19 @@ class TakeRepository:
             .order_by(Shot.sort_key, Shot.code_key, Take.number)
         )
         return [_record(*row) for row in rows]
+
+    async def get(self, project_id: UUID, code: str, number: int) -> TakeRecord:
+        """That take.
+
+        Raises:
+            NotFound: the project has no such shot, or the shot no such take.
+        """
+        await self.number(project_id, [code])
+        shot_id = await self._lock(project_id, code)
+        found = [each for each in await self.of_shots([shot_id]) if each.number == number]
+        if not found:
+            raise _no_such_take(code, number)
+        return found[0]
 
     async def review(
         self, project_id: UUID, said: NewReview, *, max_retakes: int = 0
@@ -97,9 +116,7 @@ class TakeRepository:
         shot_id = await self._lock(project_id, said.shot)
         take = await self._session.get(Take, (shot_id, said.take), populate_existing=True)
         if take is None:
-            raise NotFound(
-                f"Shot {said.shot} has no take {said.take}.", "`anime takes` lists its takes."
-            )
+            raise _no_such_take(said.shot, said.take)
         if said.retake:
             await self._ask_for_retake(take, said, max_retakes)
         if said.action is ReviewAction.UNDO:
@@ -124,17 +141,25 @@ class TakeRepository:
         [found] = [each for each in await self.of_shots([shot_id]) if each.number == said.take]
         return found
 
-    async def picked(self, shot_ids: Sequence[UUID]) -> dict[UUID, GenerationRequest]:
-        """What each shot's picked take was made from, if that still can be read."""
+    async def picked(
+        self, shot_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[GenerationRequest, str | None]]:
+        """What each shot's picked take was asked for with, if that still can be read, and the
+        digest of what it was made from, if that was kept.
+        """
         rows = await self._session.execute(
-            select(Take.shot_id, ProductionJob.params)
+            select(
+                Take.shot_id,
+                ProductionJob.params,
+                ProductionJob.composition["digest"].as_string(),
+            )
             .join(ProductionJob, ProductionJob.id == Take.job_id)
             .where(is_among(Take.shot_id, shot_ids), Take.is_picked)
         )
         found = {}
-        for shot_id, params in rows:
+        for shot_id, params, digest in rows:
             with suppress(ValidationError):  # written by a version that knew other fields
-                found[shot_id] = GenerationRequest.model_validate(params)
+                found[shot_id] = GenerationRequest.model_validate(params), digest
         return found
 
     async def best_files(self, shot_ids: Sequence[UUID]) -> dict[UUID, tuple[FileRecord, bool]]:
@@ -263,11 +288,17 @@ class TakeRepository:
         )
 
 
+def _no_such_take(code: str, number: int) -> NotFound:
+    return NotFound(f"Shot {code} has no take {number}.", "`anime takes` lists its takes.")
+
+
 def _state(take: Take) -> TakeState:
     return TakeState.model_validate({name: getattr(take, name) for name in _STATE})
 
 
-def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRecord:
+def _record(
+    take: Take, code: str, path: str | None, seed: int | None, style_version: int | None
+) -> TakeRecord:
     return TakeRecord(
         **_state(take).model_dump(),
         shot=code,
@@ -276,6 +307,7 @@ def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRe
         job_id=take.job_id,
         path=path,
         seed=seed,
+        style_version=style_version,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
         retake_job_id=take.retake_job_id,
