@@ -118,7 +118,10 @@ def export(
             " if unset.",
         ),
     ] = None,
-    rate: Annotated[float, typer.Option(min=1, max=1000, help="Frames of a second.")] = 24.0,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, max=1000, help="Frames of a second; as the style says if unset."),
+    ] = None,
 ) -> None:
     """Write the shots as a list that `anime shots import` and spreadsheets read, or as .otio, .pdf.
 
@@ -183,7 +186,9 @@ async def _import(
         )
 
 
-async def _export(project: str, query: "ShotQuery", output: Path | None, rate: float) -> list[Path]:
+async def _export(
+    project: str, query: "ShotQuery", output: Path | None, rate: float | None
+) -> list[Path]:
     """The files that were written; none if the list goes to stdout."""
     from anime.core.shot_list import write_shot_list
     from anime.jobs.shots import all_shots

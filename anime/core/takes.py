@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
 from anime.core.composition import UNSEEN_FIELDS, Composition
-from anime.core.ids import MAX_SEED
+from anime.core.ids import MAX_SEED, seed_of
 from anime.core.paths import composed
 from anime.core.shots import ShotCode, ShotFields, ShotState
 from anime.errors import InvalidRequest
@@ -138,8 +138,17 @@ def check_reason(reason: str | None, known: Sequence[str]) -> str | None:
     return found
 
 
-def retake_of(shot: ShotFields, project: str, prompt: str | None) -> GenerationRequest:
-    """What renders a take instead of a rejected one: the shot as it is, with another seed.
+def retake_job_id(shot_id: UUID, number: int) -> UUID:
+    """The id of the job that renders another take for the one with that number."""
+    return uuid5(shot_id, f"retake-of-{number}")
+
+
+def retake_of(
+    shot: ShotFields, project: str, job_id: UUID, *, prompt: str | None = None
+) -> GenerationRequest:
+    """What renders a take instead of a rejected one: the shot as it is, with a seed of its own.
+
+    The seed is given, as a style may have the same one for all takes of a shot.
 
     Raises:
         InvalidRequest: neither the shot nor the review has a prompt.
@@ -149,7 +158,7 @@ def retake_of(shot: ShotFields, project: str, prompt: str | None) -> GenerationR
         raise InvalidRequest(
             f"Shot {shot.code} has no prompt.", "Give one with the review (--prompt)."
         )
-    return request.model_copy(update={"seed": None})
+    return request.model_copy(update={"seed": seed_of(job_id)})
 
 
 def state_of(

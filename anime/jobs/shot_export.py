@@ -9,18 +9,23 @@ from anime.assets.contact_sheet.page import SheetPicture
 from anime.assets.shot_lists.timeline import write_timeline
 from anime.core.labels import shorten
 from anime.core.shots import ShotRecord
-from anime.db.repositories import TakeRepository
+from anime.db.repositories import ProjectRepository, StyleRepository, TakeRepository
 from anime.db.session import Database
 from anime.schemas import FileRecord
 
+_FRAMES_PER_SECOND = 24.0  # where no style says it
 _NO_TAKE = SheetPicture((), "no take")
 
 
 async def timeline_of(
-    database: Database, project: str, shots: Sequence[ShotRecord], *, rate: float
+    database: Database, project: str, shots: Sequence[ShotRecord], *, rate: float | None
 ) -> str:
-    """The shots as a timeline of OTIO, with the files of their picked takes."""
+    """The shots as a timeline of OTIO, with the files of their picked takes.
+
+    `rate` is frames of a second; unset, that of the project's style.
+    """
     files = await _files_of(database, shots)
+    rate = rate or await _rate_of(database, project)
     picked = {
         shot.code: Path(files[shot.code][0].file_path)
         for shot in shots
@@ -51,6 +56,13 @@ async def sheet_of_shots(
             yield SheetEntry(shown, f"{shot.code}\n{words}\n{shot.state}")
 
     return await draw_sheet(entries(), target, style)
+
+
+async def _rate_of(database: Database, project: str) -> float:
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        newest = await StyleRepository(session).newest(found.id)
+    return (newest.style.frame_rate if newest else None) or _FRAMES_PER_SECOND
 
 
 async def _files_of(

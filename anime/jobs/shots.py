@@ -11,7 +11,14 @@ from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
 from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
-from anime.core.takes import NewReview, TakeRecord, check_reason, requests_of, retake_of
+from anime.core.takes import (
+    NewReview,
+    TakeRecord,
+    check_reason,
+    requests_of,
+    retake_job_id,
+    retake_of,
+)
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, NotFound
@@ -223,12 +230,13 @@ async def _reviewed(service: JobService, said: NewReview, *, waits: bool) -> Tak
     if not said.retake:
         return await review_take(service.database, said, service.settings)
     slug, [shot] = await _find(service.database, said.project, ShotQuery(), [said.shot])
-    request = retake_of(shot, slug, said.prompt)
+    job_id = retake_job_id(shot.id, said.take)
+    request = retake_of(shot, slug, job_id, prompt=said.prompt)
     await service.admission.check(request)
     take = await review_take(service.database, said, service.settings)
     with suppress(KeyReused):  # the shot was changed since: its retake is there
         submit = service.submit_and_dispatch if waits else service.submit
-        await submit(request, job_id=take.retake_job_id)
+        await submit(request, job_id=job_id)
     return take
 
 

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from anime.core.paths import is_recorded
+from anime.core.styles import NewStyle, ProjectStyle
+from anime.db.repositories import ProjectRepository, StyleRepository
 from anime.errors import InvalidRequest
 from anime.jobs.reproduction import (
     MadeFile,
@@ -43,8 +45,12 @@ async def test_a_picture_rendered_again_has_the_same_pixels_and_settings(
     job = await studio.newest_job()
     assert is_recorded(job.workflow)
     assert (job.seed, job.prompt, job.project) == (2**64 - 1, "a fox", "Rain")
+    async with studio.database.session_scope() as session:
+        project = await ProjectRepository(session).get("Rain")
+        style = ProjectStyle(prompt_before="ink, ", steps=9)
+        await StyleRepository(session).add(project.id, NewStyle(style=style))
     other = compare_files(again, await rendered_again(studio, again))
-    assert (other.settings, other.verdict) == ([], found.verdict)
+    assert (other.settings, other.verdict) == ([], found.verdict), "no style is laid over it"
 
 
 async def test_a_foreign_picture_with_its_input_picture_is_rendered_again(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import false, func, select, update
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.core.job_status import JobStatus
 from anime.core.paths import FileState
 from anime.core.shots import code_key
-from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
+from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict, retake_job_id
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import record_of
@@ -214,7 +214,7 @@ class TakeRepository:
                     f"Shot {said.shot} has had {asked} retakes, which are the most.",
                     "Reject it without a retake, or allow more: --max-retakes, ANIME_MAX_RETAKES.",
                 )
-            take.retake_job_id = uuid5(take.shot_id, f"retake-of-{take.number}")
+            take.retake_job_id = retake_job_id(take.shot_id, take.number)
         if said.prompt is not None:
             await self._session.execute(
                 update(Shot)
