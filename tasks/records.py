@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.composer import Composer
 from anime.assets.render_result import RenderResult
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
 from anime.core.timeline import TimelineKind

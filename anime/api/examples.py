@@ -24,7 +24,7 @@ from anime.core.catalogue import (
     ProjectChange,
     ProjectRecord,
 )
-from anime.core.composition import Composition, Fragment
+from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
@@ -157,8 +157,8 @@ STYLE = StyleVersion(
 COMPOSITION = Composition(
     request=REQUEST,
     fragments=[
-        Fragment(part="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
-        Fragment(part="prompt", text=APPEARANCE, source="character Mei, version 2"),
+        Fragment(field="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
+        Fragment(field="prompt", text=APPEARANCE, source="character Mei, version 2"),
     ],
     conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
     warnings=[

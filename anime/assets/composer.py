@@ -11,14 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.comfyui.workflow_templates import load_template
 from anime.core.character_policies import CharacterPolicies
-from anime.core.composition import (
-    NO_SOURCES,
-    Composition,
-    Sources,
-    compose,
-    names_in,
-    refused,
-)
+from anime.core.composition.compose import compose
+from anime.core.composition.record import Composition, refused
+from anime.core.composition.sources import NO_SOURCES, Sources, names_in
 from anime.core.ids import MAX_SEED
 from anime.core.workflow_build import Template
 from anime.db.repositories import SourceRepository
@@ -48,7 +43,9 @@ class Composer:
         sources = await SourceRepository(session).of([request])
         return await asyncio.to_thread(self._compose, request, sources, {})
 
-    async def changed(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
+    async def changed(
+        self, session: AsyncSession, request: GenerationRequest
+    ) -> Composition | None:
         """What is kept with the request's job; None if it is rendered as it is given.
 
         Raises as `compose`.

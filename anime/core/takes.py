@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
-from anime.core.composition import UNSEEN_FIELDS, Composition
+from anime.core.composition.record import UNSEEN_FIELDS, Composition
 from anime.core.ids import MAX_SEED
 from anime.core.shots import ShotCode, ShotFields, ShotState
 from anime.schemas import GenerationRequest, GivenName, Name

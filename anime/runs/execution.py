@@ -9,7 +9,7 @@ from uuid import UUID
 
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
-from anime.core.composition import recorded_request
+from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
 from anime.core.timeline import TimelineKind

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from anime.core.batches import BatchRequest
 from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.shots import ShotState
 from anime.core.styles import NewStyle, ProjectStyle
@@ -205,9 +205,11 @@ async def test_by_http_a_style_has_versions_and_a_request_is_explained(
     assert "stepz" in problem_in(refused, 422)["detail"]
     shown = (await api.post("/api/anime/compose", json={**ASKED.model_dump(mode="json")})).json()
     assert shown["request"]["steps"] == 30
-    assert {"part": "prompt", "text": "silver hair", "source": "character Mei, version 1"} in shown[
-        "fragments"
-    ]
+    assert {
+        "field": "prompt",
+        "text": "silver hair",
+        "source": "character Mei, version 1",
+    } in shown["fragments"]
     job = (await api.post("/api/anime/generate", json={"prompt": "@mei"})).json()["job_id"]
     kept = (await api.get(f"/api/anime/jobs/{job}/composition")).json()
     assert kept["request"]["prompt"] == "silver hair, Mei"

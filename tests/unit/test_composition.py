@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from anime.comfyui.workflow_templates import load_template
 from anime.core.catalogue import CatalogueLora
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
-from anime.core.composition import (
+from anime.core.composition.compose import compose
+from anime.core.composition.record import Composition
+from anime.core.composition.sources import (
     NO_SOURCES,
-    Composition,
     DrawnCharacter,
     SourceProject,
     Sources,
-    compose,
     mentions,
 )
 from anime.core.references import Reference, ReferenceRole, places_for
@@ -103,7 +103,7 @@ def test_the_style_fills_what_the_request_leaves_open_and_says_where_each_part_i
         None,
         8,
     )
-    assert [(each.text, each.source) for each in made.fragments if each.part == "prompt"] == [
+    assert [(each.text, each.source) for each in made.fragments if each.field == "prompt"] == [
         ("anime screencap", "style 3 of Neon City"),
         ("a roof", "request"),
         ("film grain", "style 3 of Neon City"),

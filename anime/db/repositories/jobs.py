@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from anime.core.catalogue import CatalogueLora
-from anime.core.composition import (
+from anime.core.composition.sources import (
     NO_SOURCES,
     DrawnCharacter,
     SourceProject,
