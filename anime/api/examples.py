@@ -148,6 +148,7 @@ STYLE = StyleVersion(
         steps=28,
         prompt_before="anime screencap, flat colours",
         negative_prompt=NEGATIVE_PROMPT,
+        naming="{shot}_{character}",
         seed_policy=SeedPolicy.SHOT,
     ),
     notes="Flatter since episode 2.",
@@ -168,6 +169,7 @@ COMPOSITION = Composition(
     character_versions={CHARACTER.name: VERSION.number},
     reference_paths={REFERENCE.path: "character Mei, version 2"},
     workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    file_prefix="sc2_c010_Mei_",
     digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
 JOB = JobSnapshot(

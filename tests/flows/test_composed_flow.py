@@ -29,7 +29,9 @@ from tests.flows.conftest import RehearsalStudio
 from tests.support.jobs import newest_jobs
 
 PROJECT = "Neon City"
-STYLE = ProjectStyle(workflow="edit", steps=2, prompt_before="flat colours")
+STYLE = ProjectStyle(
+    workflow="edit", steps=2, prompt_before="flat colours", naming="{shot}_{workflow}"
+)
 
 
 MODELS = (
@@ -113,6 +115,8 @@ async def test_a_batch_renders_what_its_children_became_and_a_take_knows_its_sty
         project = await ProjectRepository(session).get(PROJECT)
         take = await TakeRepository(session).get(project.id, "sc1", 1)
     assert take.style_version == 1
+    [path] = studio.library_files()
+    assert path.name == f"sc1_edit_anime_{take.job_id}_00001_.png"
 
 
 async def test_a_child_that_cannot_be_composed_fails_alone_and_says_why(

@@ -10,6 +10,7 @@ from anime.core.composition.sources import DrawnCharacter, SourceProject, Source
 from anime.core.composition.state import CompositionState
 from anime.core.composition.texts import join_texts
 from anime.core.composition.values import choose_seed, choose_workflow, take_values
+from anime.core.styles import file_prefix
 from anime.core.workflow_build import Template
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest
@@ -65,6 +66,7 @@ def compose(
         reference_paths=state.reference_paths,
         workflow_sha256=template.sha256,
         digest=digest_of(rendered, template.sha256),
+        file_prefix=file_prefix(style.style, request, template.name) if style else "",
         refused=None,
     )
 

@@ -41,6 +41,7 @@ class Composition(BaseModel):
         description="Pictures of characters in the library, each with its character."
     )
     digest: str = Field(description="Hash of all that decides what the picture shows, but seeds.")
+    file_prefix: str = Field(default="", description="What the names of its files begin with.")
     refused: str | None = Field(default=None, description="Why it cannot be rendered.")
 
     @property
