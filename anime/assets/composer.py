@@ -56,6 +56,11 @@ class Composer:
         composition = await asyncio.to_thread(self._compose, request, sources, {})
         return composition if composition.is_kept else None
 
+    async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
+        """What is kept with the request's job; it says why, if it cannot be rendered."""
+        [composition] = await self.compose_all(session, [request])
+        return composition
+
     async def compose_all(
         self, session: AsyncSession, requests: Sequence[GenerationRequest]
     ) -> list[Composition | None]:
@@ -72,9 +77,9 @@ class Composer:
         self, requests: Sequence[GenerationRequest], sources: Sources
     ) -> list[Composition | None]:
         templates: dict[str, Template] = {}
-        return [self._kept(request, sources, templates) for request in requests]
+        return [self._composed(request, sources, templates) for request in requests]
 
-    def _kept(
+    def _composed(
         self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
     ) -> Composition | None:
         if sources is NO_SOURCES and request.shot is None:
