@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from anime.assets.composer import Composer
 from anime.assets.render_result import RenderResult
-from anime.core.composition import Composition
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
 from anime.core.timeline import TimelineKind
@@ -61,7 +58,7 @@ async def lease_job(
                 request,
                 workflow=request.workflow_name,
                 seed=seed,
-                compose=partial(_composition, session, request),
+                compose=partial(Composer.of(get_settings()).kept, session),
             )
             lease = await jobs.lease(job_id, owner, seconds=lease_seconds, run_id=run_id)
         if lease is None:
@@ -70,11 +67,6 @@ async def lease_job(
         return found, lease
 
     return await RECORD.call(insert_and_lease)
-
-
-async def _composition(session: AsyncSession, request: GenerationRequest) -> Composition | None:
-    [found] = await Composer.of(get_settings()).compose_all(session, [request])
-    return found
 
 
 # Twice is harmless: the lease's fencing token guards the row, and a prompt is recorded once.

@@ -31,7 +31,7 @@ from anime.core.comparison import (
     WordDifference,
     verdict_of,
 )
-from anime.core.composition import Composition, Fragment
+from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
@@ -156,6 +156,7 @@ STYLE = StyleVersion(
         steps=28,
         prompt_before="anime screencap, flat colours",
         negative_prompt=NEGATIVE_PROMPT,
+        naming="{shot}_{character}",
         seed_policy=SeedPolicy.SHOT,
     ),
     notes="Flatter since episode 2.",
@@ -165,8 +166,8 @@ STYLE = StyleVersion(
 COMPOSITION = Composition(
     request=REQUEST,
     fragments=[
-        Fragment(part="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
-        Fragment(part="prompt", text=APPEARANCE, source="character Mei, version 2"),
+        Fragment(field="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
+        Fragment(field="prompt", text=APPEARANCE, source="character Mei, version 2"),
     ],
     conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
     warnings=[
@@ -176,6 +177,7 @@ COMPOSITION = Composition(
     character_versions={CHARACTER.name: VERSION.number},
     reference_paths={REFERENCE.path: "character Mei, version 2"},
     workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    file_prefix="sc2_c010_Mei_",
     digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
 JOB = JobSnapshot(

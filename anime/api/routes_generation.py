@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
 from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Timeline

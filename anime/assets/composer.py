@@ -11,14 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.comfyui.workflow_templates import load_template
 from anime.core.character_policies import CharacterPolicies
-from anime.core.composition import (
-    NO_SOURCES,
-    Composition,
-    Sources,
-    compose,
-    names_in,
-    refused,
-)
+from anime.core.composition.compose import compose
+from anime.core.composition.record import Composition, refused
+from anime.core.composition.sources import NO_SOURCES, Sources, names_in
 from anime.core.ids import MAX_SEED
 from anime.core.paths import is_recorded
 from anime.core.workflow_build import Template
@@ -62,6 +57,11 @@ class Composer:
         composition = await asyncio.to_thread(self._compose, request, sources, {})
         return composition if composition.is_kept else None
 
+    async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
+        """What is kept with the request's job; it says why, if it cannot be rendered."""
+        [composition] = await self.compose_all(session, [request])
+        return composition
+
     async def compose_all(
         self, session: AsyncSession, requests: Sequence[GenerationRequest]
     ) -> list[Composition | None]:
@@ -78,9 +78,9 @@ class Composer:
         self, requests: Sequence[GenerationRequest], sources: Sources
     ) -> list[Composition | None]:
         templates: dict[str, Template] = {}
-        return [self._kept(request, sources, templates) for request in requests]
+        return [self._composed(request, sources, templates) for request in requests]
 
-    def _kept(
+    def _composed(
         self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
     ) -> Composition | None:
         if (sources is NO_SOURCES and request.shot is None) or not may_change(request):

@@ -1,7 +1,7 @@
 """What a request becomes, as a table with where each part is from."""
 
 from anime.cli.terminal import print_json, print_note, print_table
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 
 
 def show_composition(composition: Composition, *, json: bool) -> None:
@@ -15,8 +15,8 @@ def show_composition(composition: Composition, *, json: bool) -> None:
     )
     print_table(("what is rendered", ""), [(name, _text(each)) for name, each in rendered.items()])
     print_table(
-        ("part", "text", "from"),
-        [(each.part, each.text, each.source) for each in composition.fragments],
+        ("field", "text", "from"),
+        [(each.field, each.text, each.source) for each in composition.fragments],
     )
     for line in (*composition.conflicts, *composition.warnings):
         print_note(line)

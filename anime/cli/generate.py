@@ -11,7 +11,7 @@ from anime.cli.terminal import as_json, print_json, print_lines, print_note
 from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
-    from anime.core.composition import Composition
+    from anime.core.composition.record import Composition
     from anime.db.session import Database
     from anime.jobs.service import JobService
     from anime.schemas import FileRecord, JobSnapshot

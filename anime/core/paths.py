@@ -37,8 +37,11 @@ _DEVICE = re.compile(
 _UNSAFE = frozenset('/\\:*?"<>|')
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_HYPHENS = 4
-_OWNED_NAME = re.compile(rf"(?:^|/)anime_({_UUID})(?![0-9a-f-])[^/]*$", re.IGNORECASE)
 _RECORDED = re.compile(rf"{RECORDED_PREFIX}[0-9a-f]{{40}}")
+# A project's style may name its files: then our own name comes after that one.
+_OWNED_NAME = re.compile(
+    rf"(?:.*[/_])?(anime_({_UUID})(?![0-9a-f-])[^/]*)\Z", re.IGNORECASE | re.DOTALL
+)
 _OWNED_FOLDER = re.compile(rf"(?:^|/)jobs/({_UUID})/", re.IGNORECASE)
 
 _MEDIA_TYPES = {
@@ -244,8 +247,20 @@ def owner_of(path: str) -> UUID | None:
     """
     if path.count("-") < _UUID_HYPHENS:
         return None  # as of most files: a sweep asks this of each, three times
-    found = _OWNED_NAME.search(path) or _OWNED_FOLDER.search(path)
+    if named := _OWNED_NAME.match(path):
+        return UUID(named[2])
+    found = _OWNED_FOLDER.search(path)
     return UUID(found[1]) if found else None
+
+
+def original_name(name: str) -> str:
+    """The name that ComfyUI gave to a file of a job, without what a project's style put before it.
+
+    >>> original_name("sc1_anime_00000000-0000-0000-0000-000000000007_00001_.png")
+    'anime_00000000-0000-0000-0000-000000000007_00001_.png'
+    """
+    named = _OWNED_NAME.match(name)
+    return named[1] if named else name
 
 
 def thumbnail_path(sha256: str) -> PurePosixPath:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
-from anime.core.composition import UNSEEN_FIELDS, Composition
+from anime.core.composition.record import UNSEEN_FIELDS, Composition
 from anime.core.ids import MAX_SEED, seed_of
 from anime.core.paths import composed
 from anime.core.shots import ShotCode, ShotFields, ShotState

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.assets.composer import Composer, may_change
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.labels import label_of
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob

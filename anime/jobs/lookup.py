@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import (
     JobList,

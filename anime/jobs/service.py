@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from anime.core.batches import BatchRequest, expand
@@ -96,6 +97,7 @@ class JobService:
             if not await jobs.requeue(job_id):
                 await jobs.get(job_id)
                 return None
+            await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
         await self.publisher.announce_again(job, request)
         async with self.database.session_scope() as session:

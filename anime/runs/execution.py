@@ -9,7 +9,7 @@ from uuid import UUID
 
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
-from anime.core.composition import recorded_request
+from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
 from anime.core.timeline import TimelineKind
@@ -45,7 +45,7 @@ class JobExecution:
     """What a run works with. `lease_or_none` is None if the job had ended before.
 
     `request` is what is rendered, `given` the request as it was given: they differ if it was
-    composed.
+    composed. The names of its files begin with `file_prefix`.
     `server_url` is the server that the current attempt was sent to; None if it was not.
     """
 
@@ -57,6 +57,7 @@ class JobExecution:
     lease_or_none: Lease | None
     given: GenerationRequest
     server_url: str | None = None
+    file_prefix: str = ""
 
     @property
     def blocks(self) -> StudioBlocks:
@@ -113,6 +114,7 @@ async def execute_job(
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             await connections.publisher.announce(found, request)
             run.request = recorded_request(run.lease.composition, request)
+            run.file_prefix = str((run.lease.composition or {}).get("file_prefix", ""))
             run.seed = run.request.seed if run.request.seed is not None else seed_of(job_id)
             if run.lease.fence > 1:
                 await _log_decisions(connections.database, job_id)

@@ -218,6 +218,7 @@ class _Attempts:
             result,
             output_dir=blocks.comfyui.output_dir,
             zone=blocks.library.zone,
+            file_prefix=job.file_prefix,
             reporter=job.reporter,
         )
         return result, outputs

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from anime.assets.rebuild import rebuild
 from anime.assets.references import add_reference
 from anime.assets.store import AssetStore
 from anime.core.catalogue import NewCharacter, NewProject, NewVersion
@@ -23,13 +24,17 @@ from anime.db.repositories import (
 )
 from anime.jobs.shots import import_shots
 from anime.rehearsal.config import RehearsalConfig
+from anime.settings import get_settings
 from flows.batch import batch
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.integration.old_client import execute
 from tests.support.jobs import newest_jobs
 
 PROJECT = "Neon City"
-STYLE = ProjectStyle(workflow="edit", steps=2, prompt_before="flat colours")
+STYLE = ProjectStyle(
+    workflow="edit", steps=2, prompt_before="flat colours", naming="{shot}_{workflow}"
+)
 
 
 MODELS = (
@@ -101,7 +106,7 @@ async def test_two_characters_with_pictures_are_in_the_graph_that_is_sent(
 
 
 async def test_a_batch_renders_what_its_children_became_and_a_take_knows_its_style(
-    studio: RehearsalStudio,
+    studio: RehearsalStudio, database_url: str
 ) -> None:
     [mei] = await cast(studio, ("Mei", "red"))
     await import_shots(studio.database, PROJECT, "code,prompt\nsc1,a roof\n")
@@ -113,6 +118,13 @@ async def test_a_batch_renders_what_its_children_became_and_a_take_knows_its_sty
         project = await ProjectRepository(session).get(PROJECT)
         take = await TakeRepository(session).get(project.id, "sc1", 1)
     assert take.style_version == 1
+    [path] = studio.library_files()
+    assert path.name == f"sc1_edit_anime_{take.job_id}_00001_.png"
+    source = "SELECT source_path FROM anime_api.anime_files"
+    before = await execute(database_url, source)
+    await execute(database_url, "DELETE FROM anime_api.anime_files")
+    await rebuild(studio.database, studio.library, zone=get_settings().zone)
+    assert await execute(database_url, source) == before
 
 
 async def test_a_child_that_cannot_be_composed_fails_alone_and_says_why(

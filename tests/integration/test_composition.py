@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from anime.core.batches import BatchRequest
 from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.shots import ShotState
 from anime.core.styles import NewStyle, ProjectStyle
@@ -175,6 +175,22 @@ async def test_one_of_a_batch_that_cannot_be_composed_says_why_in_its_row(
     assert (await composition_of(studio, good.job_id)).refused is None
 
 
+async def test_a_requeued_job_is_composed_anew_if_that_was_refused(
+    office: Office, database_url: str
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
+    batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT})
+    [bad] = await create_batch_jobs.fn(office.database, batch, None)
+    await wear(office.database)
+    for expected in ("mei-flux", "None"):
+        made = await composition_of(office.database, bad.job_id)
+        assert expected in str(made.refused)
+        failed = "SET status = 'failed', error_kind = 'invalid_workflow', finished_at = now()"
+        await execute(database_url, f"UPDATE anime_api.production_jobs {failed}")
+        assert await office.service.requeue(bad.job_id) is not None
+    assert made.request.prompt == "anime screencap, red hair, Mei"
+
+
 async def test_a_run_that_somebody_starts_in_prefect_is_composed_when_its_job_is_written_down(
     studio: Database,
 ) -> None:
@@ -205,9 +221,11 @@ async def test_by_http_a_style_has_versions_and_a_request_is_explained(
     assert "stepz" in problem_in(refused, 422)["detail"]
     shown = (await api.post("/api/anime/compose", json={**ASKED.model_dump(mode="json")})).json()
     assert shown["request"]["steps"] == 30
-    assert {"part": "prompt", "text": "silver hair", "source": "character Mei, version 1"} in shown[
-        "fragments"
-    ]
+    assert {
+        "field": "prompt",
+        "text": "silver hair",
+        "source": "character Mei, version 1",
+    } in shown["fragments"]
     job = (await api.post("/api/anime/generate", json={"prompt": "@mei"})).json()["job_id"]
     kept = (await api.get(f"/api/anime/jobs/{job}/composition")).json()
     assert kept["request"]["prompt"] == "silver hair, Mei"

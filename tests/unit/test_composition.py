@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from anime.comfyui.workflow_templates import load_template
 from anime.core.catalogue import CatalogueLora
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
-from anime.core.composition import (
+from anime.core.composition.compose import compose
+from anime.core.composition.record import Composition
+from anime.core.composition.sources import (
     NO_SOURCES,
-    Composition,
     DrawnCharacter,
     SourceProject,
     Sources,
-    compose,
     mentions,
 )
 from anime.core.references import Reference, ReferenceRole, places_for
@@ -103,7 +104,7 @@ def test_the_style_fills_what_the_request_leaves_open_and_says_where_each_part_i
         None,
         8,
     )
-    assert [(each.text, each.source) for each in made.fragments if each.part == "prompt"] == [
+    assert [(each.text, each.source) for each in made.fragments if each.field == "prompt"] == [
         ("anime screencap", "style 3 of Neon City"),
         ("a roof", "request"),
         ("film grain", "style 3 of Neon City"),
@@ -239,6 +240,18 @@ def test_the_style_names_the_workflow_by_type_and_the_frame_rate() -> None:
     assert known.workflow_of(video) == "animation"
     made = composed(video, known, "animation")
     assert (made.request.workflow, made.request.inputs) == (None, {"fps": 12})
+
+
+def test_files_are_named_by_the_style() -> None:
+    named = ProjectStyle(naming="{project} {shot}_{character}")
+    asked = request("@mei", shot="sc1_c010", character="Mei/é")
+    assert composed(asked, sources(named)).file_prefix == "Neon-City-sc1_c010_Mei-é_"
+    assert composed(request(), sources(ProjectStyle(naming="{shot}"))).file_prefix == ""
+    long = composed(request(shot="x" * 64), sources(ProjectStyle(naming="{shot}{shot}{shot}")))
+    assert len(long.file_prefix) == 101
+    for wrong in ("{seed}", "{shot!r}", "{shot:>9}", "{shot", "{}", "{shot.__class__}"):
+        with pytest.raises(ValidationError):
+            ProjectStyle(naming=wrong)
 
 
 def test_seeds_follow_the_policy() -> None:

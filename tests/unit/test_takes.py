@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from anime.comfyui.workflow_templates import load_template
-from anime.core.composition import NO_SOURCES, compose
+from anime.core.composition.compose import compose
+from anime.core.composition.sources import NO_SOURCES
 from anime.core.ids import MAX_SEED
 from anime.core.shots import ShotFields, ShotState
 from anime.core.takes import (

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, Project

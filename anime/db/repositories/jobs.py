@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind
@@ -167,6 +167,10 @@ def _renewal(stage: Stage | None, *, has_progress: bool, has_attempt: bool) -> R
     return change(_IS_PROCESSING, **changes)
 
 
+# What is rendered for a request; None where it is the request as it is given.
+Compose: TypeAlias = Callable[[GenerationRequest], Awaitable[Composition | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What the row of a job says from the beginning."""
@@ -201,7 +205,7 @@ class JobRepository(JobRows):
         *,
         workflow: str,
         seed: int,
-        compose: Callable[[], Awaitable[Composition | None]] | None = None,
+        compose: Compose | None = None,
     ) -> JobSnapshot:
         """The job's row, written as `queued` unless it is there already.
 
@@ -211,7 +215,7 @@ class JobRepository(JobRows):
         if known is not None:
             return known
         job = NewJob(request, workflow, seed)
-        if compose is not None and (composition := await compose()) is not None:
+        if compose is not None and (composition := await compose(request)) is not None:
             job = NewJob.of(job_id, request, composition=composition)
         return await self.insert(job_id, job) or await self.get(job_id)
 
@@ -383,6 +387,16 @@ class JobRepository(JobRows):
         await self._session.execute(delete(WebhookDelivery).where(WebhookDelivery.job_id == job_id))
         await self._note(job_id, TimelineKind.PERSON, "It was requeued.")
         return True
+
+    async def recompose(self, job_id: UUID, compose: Compose) -> None:
+        """Compose its request anew if that was refused: what was wrong may have been mended."""
+        job = await self._row(job_id)
+        if job.composition is None or not job.composition.get("refused"):
+            return
+        request = await self.request_of(job_id)
+        new = _row(job_id, NewJob.of(job_id, request, composition=await compose(request)), None)
+        composed = {name: new[name] for name in ("workflow", "seed", "composition")}
+        await self._change(change(IS_JOB, **composed), {"of_job": job_id})
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed although no run ever took it (or as it ended before).

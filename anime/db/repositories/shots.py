@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.composition import Composition
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.core.paths import slugs_of
 from anime.core.shot_list import FIELDS, ShotList

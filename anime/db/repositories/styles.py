@@ -1,15 +1,17 @@
 """Styles of projects in versions, and all that requests are composed from."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ScalarSelect, Text, Uuid, and_, any_, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from anime.core.catalogue import CatalogueLora
-from anime.core.composition import (
+from anime.core.composition.sources import (
     NO_SOURCES,
     DrawnCharacter,
     SourceProject,
@@ -17,14 +19,72 @@ from anime.core.composition import (
     names_in,
 )
 from anime.core.paths import slugs_of
-from anime.core.references import Reference
+from anime.core.references import Reference, ReferenceRole
 from anime.core.styles import NewStyle, ProjectStyle, StyleVersion
 from anime.db.character_models import Character, ReferenceRow, StyleRow
 from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.models import Project
-from anime.db.repositories.bulk import is_among
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.schemas import GenerationRequest
+
+_SLUGS = bindparam("slugs", type_=ARRAY(Text))
+_VERSION = ("version", "fields", "notes", "created_at", "created_by")
+_DRAWN = ("number", "is_canonical", "prompt", "negative_prompt", "loras", "seed")
+_OTHER_STYLE = aliased(StyleRow)
+_OTHER_VERSION = aliased(VersionRow)
+
+
+def _newest_style() -> ScalarSelect[int]:
+    versions = select(func.max(_OTHER_STYLE.version))
+    return versions.where(_OTHER_STYLE.project_id == Project.id).scalar_subquery()
+
+
+def _counting_version() -> ScalarSelect[UUID]:
+    """The canonical version of a character, or the newest one if none is."""
+    return (
+        select(_OTHER_VERSION.id)
+        .where(_OTHER_VERSION.character_id == Character.id)
+        .order_by(_OTHER_VERSION.is_canonical.desc(), _OTHER_VERSION.number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _references() -> ScalarSelect[Any]:
+    """Role, path and hash of each picture of a version, in order."""
+    each = func.jsonb_build_array(ReferenceRow.role, ReferenceRow.path, ReferenceRow.sha256)
+    return (
+        select(func.jsonb_agg(aggregate_order_by(each, ReferenceRow.position)))
+        .where(ReferenceRow.version_id == VersionRow.id)
+        .scalar_subquery()
+    )
+
+
+# Put together once: each request that names a project waits for the first.
+_STYLED_PROJECTS = (
+    select(Project.id, Project.slug, Project.name, *(getattr(StyleRow, each) for each in _VERSION))
+    .outerjoin(
+        StyleRow, and_(StyleRow.project_id == Project.id, StyleRow.version == _newest_style())
+    )
+    .where(Project.slug == any_(_SLUGS))
+)
+_DRAWN_CHARACTERS = (
+    select(
+        Character.project_id,
+        Character.slug,
+        Character.name,
+        *(getattr(VersionRow, each) for each in _DRAWN),
+        _references().label("references"),
+    )
+    .join(VersionRow, VersionRow.id == _counting_version())
+    .where(Character.slug == any_(_SLUGS))
+    .where(
+        or_(
+            Character.project_id.is_(None),
+            Character.project_id == any_(bindparam("project_ids", type_=ARRAY(Uuid))),
+        )
+    )
+)
 
 
 class StyleRepository:
@@ -92,94 +152,47 @@ class SourceRepository:
             if request.project is not None:
                 projects.add(request.project)
             names.update(names_in(request))
-        styles = await self._projects({slug for name in projects for slug in slugs_of(name)})
+        styled = await self._projects({slug for name in projects for slug in slugs_of(name)})
         drawn = await self._characters(
-            {slug for name in names for slug in slugs_of(name)}, [row.id for row in styles]
+            {slug for name in names for slug in slugs_of(name)}, [id_ for id_, _ in styled]
         )
-        if not drawn and all(row.style is None for row in styles):
+        if not drawn and all(project.style is None for _, project in styled):
             return NO_SOURCES
         return Sources(
             projects={
-                row.slug: SourceProject(row.name, row.slug, row.style, drawn.get(row.id, {}))
-                for row in styles
+                project.slug: replace(project, characters=drawn.get(id_, {}))
+                for id_, project in styled
             },
             characters=drawn.get(None, {}),
         )
 
-    async def _projects(self, slugs: Collection[str]) -> list["_StyledProject"]:
+    async def _projects(self, slugs: Collection[str]) -> list[tuple[UUID, SourceProject]]:
+        """The projects, each with its id; their characters are to come."""
         if not slugs:
             return []
-        newest = (
-            select(StyleRow.project_id, func.max(StyleRow.version).label("version"))
-            .group_by(StyleRow.project_id)
-            .subquery()
-        )
-        rows = await self._session.execute(
-            select(Project.id, Project.slug, Project.name, StyleRow)
-            .outerjoin(newest, newest.c.project_id == Project.id)
-            .outerjoin(
-                StyleRow,
-                (StyleRow.project_id == Project.id) & (StyleRow.version == newest.c.version),
+        rows = await self._session.execute(_STYLED_PROJECTS, {"slugs": list(slugs)})
+        return [
+            (
+                row.id,
+                SourceProject(row.name, row.slug, None if row.version is None else _version(row)),
             )
-            .where(is_among(Project.slug, slugs))
-        )
-        return [_StyledProject(*row) for row in rows]
+            for row in rows
+        ]
 
     async def _characters(
         self, slugs: Collection[str], project_ids: Collection[UUID]
     ) -> dict[UUID | None, dict[str, DrawnCharacter]]:
-        """The characters that have a version, by project and slug: their canonical version, or
-        the newest one if none is.
-        """
+        """The characters that have a version, by project and slug."""
         if not slugs:
             return {}
-        other = aliased(VersionRow)
-        counting = (
-            select(other.id)
-            .where(other.character_id == Character.id)
-            .order_by(other.is_canonical.desc(), other.number.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        rows = await self._session.execute(
-            select(Character, VersionRow)
-            .join(VersionRow, VersionRow.id == counting)
-            .where(is_among(Character.slug, slugs))
-            .where(or_(Character.project_id.is_(None), is_among(Character.project_id, project_ids)))
-        )
-        found = rows.all()
-        references = await self._references([version.id for _, version in found])
+        asked = {"slugs": list(slugs), "project_ids": list(project_ids)}
         drawn: dict[UUID | None, dict[str, DrawnCharacter]] = {}
-        for character, version in found:
-            pictures = tuple(references.get(version.id, ()))
-            each = _drawn(character, version, pictures)
-            drawn.setdefault(character.project_id, {})[character.slug] = each
+        for row in await self._session.execute(_DRAWN_CHARACTERS, asked):
+            drawn.setdefault(row.project_id, {})[row.slug] = _drawn(row)
         return drawn
 
-    async def _references(self, version_ids: Collection[UUID]) -> dict[UUID, list[Reference]]:
-        if not version_ids:
-            return {}
-        rows = await self._session.scalars(
-            select(ReferenceRow)
-            .where(is_among(ReferenceRow.version_id, version_ids))
-            .order_by(ReferenceRow.version_id, ReferenceRow.position)
-        )
-        found: dict[UUID, list[Reference]] = {}
-        for row in rows:
-            each = Reference(role=row.role, path=row.path, sha256=row.sha256)
-            found.setdefault(row.version_id, []).append(each)
-        return found
 
-
-class _StyledProject:
-    """A project's row with the newest version of its style."""
-
-    def __init__(self, id_: UUID, slug: str, name: str, style: StyleRow | None) -> None:
-        self.id, self.slug, self.name = id_, slug, name
-        self.style = None if style is None else _version(style)
-
-
-def _version(row: StyleRow) -> StyleVersion:
+def _version(row: Any) -> StyleVersion:  # a StyleRow, or a row with its columns
     return StyleVersion(
         version=row.version,
         style=ProjectStyle.model_validate(row.fields),
@@ -189,17 +202,18 @@ def _version(row: StyleRow) -> StyleVersion:
     )
 
 
-def _drawn(
-    character: Character, version: VersionRow, references: tuple[Reference, ...]
-) -> DrawnCharacter:
+def _drawn(row: Any) -> DrawnCharacter:  # a row of _DRAWN_CHARACTERS
     return DrawnCharacter(
-        name=character.name,
-        slug=character.slug,
-        version=version.number,
-        is_draft=not version.is_canonical,
-        prompt=version.prompt,
-        negative_prompt=version.negative_prompt or "",
-        loras=tuple(CatalogueLora.model_validate(lora) for lora in version.loras),
-        seed=version.seed,
-        references=references,
+        name=row.name,
+        slug=row.slug,
+        version=row.number,
+        is_draft=not row.is_canonical,
+        prompt=row.prompt,
+        negative_prompt=row.negative_prompt or "",
+        loras=tuple(CatalogueLora.model_validate(lora) for lora in row.loras),
+        seed=row.seed,
+        references=tuple(
+            Reference(ReferenceRole(role), path, sha256)
+            for role, path, sha256 in row.references or ()
+        ),
     )
