@@ -24,6 +24,13 @@ from anime.core.catalogue import (
     ProjectChange,
     ProjectRecord,
 )
+from anime.core.comparison import (
+    FileComparison,
+    PixelDifference,
+    SettingDifference,
+    WordDifference,
+    verdict_of,
+)
 from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
@@ -53,6 +60,7 @@ from anime.core.workflow_records import (
     WorkflowSummary,
 )
 from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.jobs.reproduction import ReproductionRequest
 from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
@@ -368,6 +376,7 @@ SHOT = ShotRecord(
     state=ShotState.RENDERING,
     takes=1,
     rejected=1,
+    retakes=1,
     under_way=1,
     failed=0,
     created_at=SUBMITTED_AT,
@@ -387,6 +396,18 @@ TAKE = TakeRecord(
     style_version=STYLE.version,
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
+    retake_job_id=RENDERING.id,
+)
+PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
+COMPARISON = FileComparison(
+    first=FILE.file_path,
+    second=FILE.file_path.replace(".png", "_2.png"),
+    same_bytes=False,
+    pixels=PIXELS,
+    settings=[SettingDifference(setting="steps", first=20, second=28)],
+    words=[WordDifference(text="prompt", removed=["dusk"], added=["dawn"])],
+    unchecked=["model hash is not recorded"],
+    verdict=verdict_of(same_bytes=False, pixels=PIXELS),
 )
 SHOT_LIST = "Cut,Episode,Prompt\nsc2_c010,1,Mei on a roof\n"
 IMPORTED_SHOTS = ImportedShots(
@@ -395,6 +416,7 @@ IMPORTED_SHOTS = ImportedShots(
     unchanged=0,
     columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
     ignored=[],
+    faults=["Row 2: there is no character 'Ken'."],
 )
 # A PNG with one pixel.
 DOT = bytes.fromhex(
@@ -424,6 +446,7 @@ BODIES: tuple[BaseModel, ...] = (
     NewReview(
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
     ),
+    ReproductionRequest(file_id=FILE.id),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -475,6 +498,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),
+    COMPARISON,
+    PIXELS,
+    *COMPARISON.settings,
+    *COMPARISON.words,
     Health(),
     READY,
 )

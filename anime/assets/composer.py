@@ -15,6 +15,7 @@ from anime.core.composition.compose import compose
 from anime.core.composition.record import Composition, refused
 from anime.core.composition.sources import NO_SOURCES, Sources, names_in
 from anime.core.ids import MAX_SEED
+from anime.core.paths import is_recorded
 from anime.core.workflow_build import Template
 from anime.db.repositories import SourceRepository
 from anime.errors import InvalidRequest
@@ -82,7 +83,7 @@ class Composer:
     def _composed(
         self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
     ) -> Composition | None:
-        if sources is NO_SOURCES and request.shot is None:
+        if (sources is NO_SOURCES and request.shot is None) or not may_change(request):
             return None
         try:
             composition = self._compose(request, sources, templates)
@@ -107,5 +108,10 @@ class Composer:
 
 
 def may_change(request: GenerationRequest) -> bool:
-    """Whether the request may become another, or is for a take that may be stale one day."""
+    """Whether the request may become another, or is for a take that may be stale one day.
+
+    A recorded graph is rendered as it is.
+    """
+    if is_recorded(request.workflow_name):
+        return False
     return request.project is not None or request.shot is not None or bool(names_in(request))

@@ -43,6 +43,7 @@ class RenderResult:
     comfyui_version: str
     submitted_at: datetime
     output_node: str | None = None
+    device: str = ""
 
     @property
     def saved(self) -> tuple[OutputFile, ...]:
@@ -119,7 +120,11 @@ class RenderResult:
             "shot": self.request.shot,
             "prompt_id": str(self.prompt_id),
             "attempt": self.attempt,
-            "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
+            "server": {
+                "url": self.comfyui_url,
+                "comfyui_version": self.comfyui_version,
+                "device": self.device,
+            },
             "timings": self.timings.model_dump(mode="json"),
         }
 

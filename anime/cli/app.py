@@ -20,6 +20,7 @@ from anime.cli import (
     quarantine,
     rebuild,
     rehearsal,
+    reproduce,
     requeue,
     retention,
     serve,
@@ -60,6 +61,8 @@ app.add_typer(characters.characters)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)
+app.command()(reproduce.reproduce)
+app.command()(reproduce.diff)
 app.add_typer(servers.servers)
 app.command()(pause.pause)
 app.command()(pause.resume)

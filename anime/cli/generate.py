@@ -88,7 +88,7 @@ def generate(
         print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
     else:
         print_lines([str(job.id)] if no_wait else [file.file_path for file in files])
-    _raise_for(job)
+    raise_for(job)
 
 
 def _workflow_for(images: Sequence[Path], kind: GenerationType) -> str | None:
@@ -135,7 +135,7 @@ async def _render(
             await store_input_picture(image, name, settings)
         submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
         job = await retry_while_busy(submit)
-        return await _watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
+        return await watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
 
 
 async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -> None:
@@ -154,9 +154,10 @@ async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -
         await comfyui.system_stats()
 
 
-async def _watch(
+async def watch(
     job: "JobSnapshot", database: "Database", redis_url: str | None
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
+    """The job as it ended, and its files; shows how far it is until then."""
     from anime.cli.display import open_job_displays
     from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
@@ -177,7 +178,7 @@ async def _watch(
         raise
 
 
-def _raise_for(job: "JobSnapshot") -> None:
+def raise_for(job: "JobSnapshot") -> None:
     """Raise for a job that failed or was cancelled."""
     from anime.core.job_status import JobStatus
     from anime.errors import AnimeError, JobCancelled

@@ -22,6 +22,8 @@ class FileState(StrEnum):
 UNKNOWN_TYPE = "application/octet-stream"
 UNORGANIZED = "unorganized"  # the folder of what belongs to no project
 INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where every worker can read
+RECORDED_FOLDER = ".recorded"  # of the library: recorded graphs that were rendered again
+RECORDED_PREFIX = "recorded-"  # of their names as workflows
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
@@ -39,6 +41,7 @@ _UUID_HYPHENS = 4
 _OWNED_NAME = re.compile(
     rf"(?:.*[/_])?(anime_({_UUID})(?![0-9a-f-])[^/]*)\Z", re.IGNORECASE | re.DOTALL
 )
+_RECORDED = re.compile(rf"{RECORDED_PREFIX}[0-9a-f]{{40}}")
 _OWNED_FOLDER = re.compile(rf"(?:^|/)jobs/({_UUID})/", re.IGNORECASE)
 
 _MEDIA_TYPES = {
@@ -84,6 +87,15 @@ class FileKind(StrEnum):
     def file_type(self) -> str:
         """The word in the database: image, video or audio."""
         return self.value.removesuffix("s")
+
+
+def is_recorded(workflow: str) -> bool:
+    """Whether a workflow of that name is a recorded graph.
+
+    >>> is_recorded("txt2img"), is_recorded("recorded-" + 40 * "0")
+    (False, True)
+    """
+    return _RECORDED.fullmatch(workflow) is not None
 
 
 def composed(name: str) -> str:

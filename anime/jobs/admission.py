@@ -74,7 +74,7 @@ class Admission:
         """
         check_webhook(request, self.settings)
         composition = await self._composition(request)
-        await self._check_graph(composition.request if composition else request)
+        await self.check_graph(composition.request if composition else request)
 
     async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
         """The same for the requests of a batch. Those of one kind are checked once."""
@@ -88,7 +88,7 @@ class Admission:
             rendered = composition.request if composition else request
             kinds.setdefault(kind_of(rendered), rendered)
         for rendered in kinds.values():
-            await self._check_graph(rendered)
+            await self.check_graph(rendered)
 
     async def compose_all(self, requests: Sequence[GenerationRequest]) -> list[Composition | None]:
         """What is rendered for each, unchecked; None where it is the request as it is given."""
@@ -106,7 +106,7 @@ class Admission:
         async with self.database.reading() as session:
             composition = await self.composer.compose(session, request)
         await asyncio.to_thread(self._check_references, composition)
-        await self._check_graph(composition.request)
+        await self.check_graph(composition.request)
         return composition
 
     async def _composition(self, request: GenerationRequest) -> Composition | None:
@@ -130,7 +130,13 @@ class Admission:
                 "Restore it there, or add a version of the character without it.",
             )
 
-    async def _check_graph(self, request: GenerationRequest) -> None:
+    async def check_graph(self, request: GenerationRequest) -> None:
+        """Make sure that the workflow can take a request as it is composed.
+
+        Raises:
+            InvalidRequest: it is missing or broken, cannot take these values, or uses a node class
+                that is not allowed.
+        """
         template = await self.template_of(request)
         graph = build(template, request, seed=request.seed or 0, filename_prefix="")
         self.settings.node_class_policy.check(graph)
@@ -146,7 +152,7 @@ class Admission:
         Raises:
             InvalidWorkflow: it is missing or broken.
         """
-        folders = self.settings.workflow_folders
+        folders = self.settings.folders_of_workflow(request.workflow_name)
         return await asyncio.to_thread(load_template, request.workflow_name, *folders)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
@@ -162,7 +168,7 @@ class Admission:
         """
         check_webhook(request, self.settings)
         composition = await self._composition(request)
-        await self._check_graph(composition.request if composition else request)
+        await self.check_graph(composition.request if composition else request)
         job_id = job_id or uuid4()
         async with self.database.session_scope() as session:
             jobs = JobRepository(session)

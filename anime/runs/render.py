@@ -336,6 +336,7 @@ class _Attempts:
             entry=entry,
             comfyui_url=server.url,
             comfyui_version=server.version,
+            device=server.device,
             submitted_at=submitted_at,
             output_node=preflight.template.output_node,
         )

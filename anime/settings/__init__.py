@@ -31,6 +31,7 @@ from tzlocal import get_localzone
 
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.node_classes import NodeClassPolicy
+from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
@@ -259,7 +260,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
                 raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
         return name
 
-    @field_validator("allowed_node_classes", "denied_node_classes", "sweep_ignore", mode="before")
+    @field_validator(
+        *("allowed_node_classes", "denied_node_classes", "sweep_ignore", "rejection_reasons"),
+        mode="before",
+    )
     @classmethod
     def _patterns_from_text(cls, value: object) -> object:
         if isinstance(value, str):
@@ -316,6 +320,12 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         own = self.own_workflows
         is_expected = self.workflows_dir is not None or own.is_dir()
         return (own, SHIPPED_WORKFLOWS) if is_expected else (SHIPPED_WORKFLOWS,)
+
+    def folders_of_workflow(self, name: str, library: Path | None = None) -> tuple[Path, ...]:
+        """Where the workflow of that name is looked for; recorded graphs lie in the library."""
+        if is_recorded(name):
+            return ((library or self.library) / RECORDED_FOLDER,)
+        return self.workflow_folders
 
     @property
     def swept_folder(self) -> Path | None:

@@ -108,7 +108,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body")
     }
-    assert len(bodies) == 14
+    assert len(bodies) == 15
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -179,8 +179,9 @@ async def test_each_route_takes_the_example_of_its_body(
     await tried("post", "/api/anime/resume")
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
-    # A review is of a take that is there: tests/integration/test_takes.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 17
+    # A review is of a take that is there, a reproduction of a file: tests/integration/test_takes.py
+    # and tests/flows/test_reproduction.py.
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 18
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

@@ -7,14 +7,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
+from anime.core.paths import slugs_of
 from anime.core.shot_list import FIELDS, ShotList
 from anime.core.shots import ShotCode, ShotFields, ShotRecord, code_key, natural_key, sort_key
 from anime.core.takes import state_of
+from anime.db.character_models import Character
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.bulk import is_among
 from anime.db.repositories.takes import TakeRepository
@@ -83,14 +85,13 @@ class ShotRepository:
             select(Shot).where(Shot.project_id == project_id, is_among(Shot.code_key, keys))
         )
         known = {row.code_key: _fields(row) for row in rows}
-        said = listed.fields - {"code"}
         merged, added = [], 0
-        for key, shot in zip(keys, listed.shots, strict=True):
+        for key, shot, said in zip(keys, listed.shots, listed.said, strict=True):
             before = known.get(key)
             if before is None:
                 added += 1
                 merged.append(shot)
-            elif (after := _joined(before, shot, said)) != before:
+            elif (after := _joined(before, shot, said - {"code"})) != before:
                 merged.append(after)
         return merged, added
 
@@ -107,6 +108,15 @@ class ShotRepository:
         ]
         if rows:
             await self._session.execute(_WRITE, {"rows": to_json(rows).decode()})
+
+    async def unknown_characters(self, project_id: UUID, names: Collection[str]) -> set[str]:
+        """Those names of characters that neither the project nor the studio has."""
+        slugs = {slug: name for name in names for slug in slugs_of(name)}
+        of_project = or_(Character.project_id == project_id, Character.project_id.is_(None))
+        found = await self._session.scalars(
+            select(Character.slug).where(of_project, is_among(Character.slug, list(slugs)))
+        )
+        return set(names) - {slugs[slug] for slug in found}
 
     async def get(self, shot_id: UUID) -> ShotRecord:
         """The shot with that id.
@@ -171,6 +181,7 @@ class ShotRepository:
             return []
         takes, ids = TakeRepository(self._session), [row.id for row in rows]
         picked, rejected = await takes.picked(ids), await takes.rejected_jobs(ids)
+        retakes = await takes.retakes(ids)
         counts = await self._job_counts(rows)
         compositions = await self._compositions(rows, picked)
         return [
@@ -179,7 +190,8 @@ class ShotRepository:
                 counts[row.code],
                 picked.get(row.id),
                 compositions.get(row.id),
-                rejected.get(row.id, 0),
+                rejected=rejected.get(row.id, 0),
+                retakes=retakes.get(row.id, 0),
             )
             for row in rows
         ]
@@ -248,7 +260,9 @@ def _record(
     counts: Mapping[JobStatus, int],
     picked: tuple[GenerationRequest, str | None] | None,
     composition: Composition | None,
+    *,
     rejected: int,
+    retakes: int,
 ) -> ShotRecord:
     asked, digest = picked or (None, None)
     shot = _fields(row)
@@ -268,6 +282,7 @@ def _record(
         ),
         takes=takes,
         rejected=rejected,
+        retakes=retakes,
         under_way=under_way,
         failed=counts.get(JobStatus.FAILED, 0),
         created_at=row.created_at,

@@ -9,15 +9,17 @@ from pydantic import ValidationError
 from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.job_status import JobStatus
 from anime.core.paths import FileState
 from anime.core.shots import code_key
-from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
+from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict, retake_job_id
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
+from anime.db.repositories.files import record_of
 from anime.db.repositories.leases import NOW
 from anime.db.shot_models import Review, Shot, Take
 from anime.errors import InvalidRequest, NotFound
-from anime.schemas import GenerationRequest
+from anime.schemas import FileRecord, GenerationRequest
 
 _STATE = ("verdict", "is_picked", "reason", "note")
 _REJECTED = "rejected"  # the state of a file's row that retention archives
@@ -101,18 +103,22 @@ class TakeRepository:
             raise _no_such_take(code, number)
         return found[0]
 
-    async def review(self, project_id: UUID, said: NewReview) -> TakeRecord:
+    async def review(
+        self, project_id: UUID, said: NewReview, *, max_retakes: int = 0
+    ) -> TakeRecord:
         """The take as the review leaves it.
 
         Raises:
             NotFound: the project has no such shot, or the shot no such take.
-            InvalidRequest: there is nothing to undo.
+            InvalidRequest: there is nothing to undo, or the shot has had its `max_retakes`.
         """
         await self.number(project_id, [said.shot])
         shot_id = await self._lock(project_id, said.shot)
         take = await self._session.get(Take, (shot_id, said.take), populate_existing=True)
         if take is None:
             raise _no_such_take(said.shot, said.take)
+        if said.retake:
+            await self._ask_for_retake(take, said, max_retakes)
         if said.action is ReviewAction.UNDO:
             before = await self._undo(take)
         else:
@@ -156,6 +162,20 @@ class TakeRepository:
                 found[shot_id] = GenerationRequest.model_validate(params), digest
         return found
 
+    async def best_files(self, shot_ids: Sequence[UUID]) -> dict[UUID, tuple[FileRecord, bool]]:
+        """The file that stands for each shot, and whether its take is picked.
+
+        It is the picked take; else the newest that is not rejected.
+        """
+        rows = await self._session.execute(
+            select(Take.shot_id, Take.is_picked, AnimeFile)
+            .join(AnimeFile, AnimeFile.id == Take.file_id)
+            .where(is_among(Take.shot_id, shot_ids))
+            .where(Take.verdict.is_distinct_from(Verdict.REJECTED))
+            .order_by(Take.is_picked, Take.number)  # the last one of each shot stays
+        )
+        return {shot_id: (record_of(file), is_picked) for shot_id, is_picked, file in rows}
+
     async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """How many jobs of each shot have files that are all rejected."""
         jobs = (
@@ -169,6 +189,38 @@ class TakeRepository:
             select(jobs.c.shot_id, func.count().label("jobs")).group_by(jobs.c.shot_id)
         )
         return {row.shot_id: row.jobs for row in rows}
+
+    async def retakes(self, shot_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many retakes of each shot wait, render or are there."""
+        given_up = (JobStatus.FAILED, JobStatus.CANCELLED)
+        rows = await self._session.execute(
+            select(Take.shot_id, func.count())
+            .join(ProductionJob, ProductionJob.id == Take.retake_job_id)
+            .where(is_among(Take.shot_id, shot_ids), ProductionJob.status.not_in(given_up))
+            .group_by(Take.shot_id)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def _ask_for_retake(self, take: Take, said: NewReview, most: int) -> None:
+        """Say which job renders the take anew: always the same one for a take."""
+        if take.retake_job_id is None:
+            asked = await self._session.scalar(
+                select(func.count())
+                .select_from(Take)
+                .where(Take.shot_id == take.shot_id, Take.retake_job_id.is_not(None))
+            )
+            if (asked or 0) >= most:
+                raise InvalidRequest(
+                    f"Shot {said.shot} has had {asked} retakes, which are the most.",
+                    "Reject it without a retake, or allow more: --max-retakes, ANIME_MAX_RETAKES.",
+                )
+            take.retake_job_id = retake_job_id(take.shot_id, take.number)
+        if said.prompt is not None:
+            await self._session.execute(
+                update(Shot)
+                .where(Shot.id == take.shot_id)
+                .values(prompt=said.prompt, updated_at=NOW)
+            )
 
     async def _lock(self, project_id: UUID, code: str) -> UUID:
         found = await self._session.scalar(
@@ -258,4 +310,5 @@ def _record(
         style_version=style_version,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
+        retake_job_id=take.retake_job_id,
     )
