@@ -132,7 +132,7 @@ def test_what_is_composed_of_much_can_be_read_again() -> None:
     made = composed(asked, sources(None, *crowd))
     assert len(made.character_versions) == 30
     assert recorded_request(made.model_dump(mode="json"), asked) == made.request
-    with pytest.raises(InvalidRequest, match="prompt has .* characters with style"):
+    with pytest.raises(InvalidRequest, match=r"prompt has .* characters with style"):
         composed(request("x" * 9_995), sources(STYLE))
 
 
