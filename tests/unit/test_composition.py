@@ -317,7 +317,7 @@ def test_a_request_without_style_and_characters_stays_as_it_is(asked: Generation
     prompt=st.lists(st.sampled_from(["a roof", "hat", "@mei", "glasses", "rain"]), min_size=1),
     negative=st.lists(st.sampled_from(["rain", "film grain", "silver hair"])),
     steps=st.none() | st.integers(1, 100),
-    characters=st.lists(st.sampled_from(["Mei", "Ken Mori", "Zed"])),
+    characters=st.lists(st.sampled_from(["Mei", "Ken Mori", "Zed"]), max_size=5),
 )
 def test_the_request_always_wins(
     prompt: list[str], negative: list[str], steps: int | None, characters: list[str]
