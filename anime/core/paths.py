@@ -37,11 +37,11 @@ _DEVICE = re.compile(
 _UNSAFE = frozenset('/\\:*?"<>|')
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_HYPHENS = 4
-_RECORDED = re.compile(rf"{RECORDED_PREFIX}[0-9a-f]{{40}}")
 # A project's style may name its files: then our own name comes after that one.
 _OWNED_NAME = re.compile(
     rf"(?:.*[/_])?(anime_({_UUID})(?![0-9a-f-])[^/]*)\Z", re.IGNORECASE | re.DOTALL
 )
+_RECORDED = re.compile(rf"{RECORDED_PREFIX}[0-9a-f]{{40}}")
 _OWNED_FOLDER = re.compile(rf"(?:^|/)jobs/({_UUID})/", re.IGNORECASE)
 
 _MEDIA_TYPES = {

@@ -81,6 +81,8 @@ class Admission:
         for request in requests:
             check_webhook(request, self.settings)
         compositions = await self.compose_all(requests)
+        composed = [each for each in compositions if each is not None]
+        await asyncio.to_thread(self._check_references, composed)
         kinds: dict[str, GenerationRequest] = {}
         for request, composition in zip(requests, compositions, strict=True):
             if composition is not None and composition.refused:
@@ -105,7 +107,7 @@ class Admission:
         """
         async with self.database.reading() as session:
             composition = await self.composer.compose(session, request)
-        await asyncio.to_thread(self._check_references, composition)
+        await asyncio.to_thread(self._check_references, [composition])
         await self.check_graph(composition.request)
         return composition
 
@@ -116,13 +118,15 @@ class Admission:
         async with self.database.reading() as session:
             composition = await self.composer.changed(session, request)
         if composition is not None and composition.reference_paths:
-            await asyncio.to_thread(self._check_references, composition)
+            await asyncio.to_thread(self._check_references, [composition])
         return composition
 
-    def _check_references(self, composition: Composition) -> None:
+    def _check_references(self, compositions: Sequence[Composition]) -> None:
         """Make sure that the characters' pictures are still there, where the library is."""
         library = self.settings.library
-        pictures = composition.reference_paths
+        pictures: dict[str, str] = {}
+        for composition in compositions:
+            pictures |= composition.reference_paths
         gone = [path for path in pictures if not (library / path).is_file()] if pictures else []
         if gone and library.is_dir():
             raise InvalidRequest(

@@ -15,6 +15,7 @@ from PIL import Image
 
 from anime.assets.references import add_reference, add_reference_file
 from anime.assets.store import AssetStore
+from anime.core.batches import BatchRequest
 from anime.core.catalogue import NewCharacter, NewVersion
 from anime.core.references import MAX_REFERENCES, NewReference, ReferenceRecord, ReferenceRole
 from anime.core.takes import NewReview
@@ -190,8 +191,11 @@ async def test_a_reference_that_is_gone_is_named_before_there_is_a_job(
         assert lease.composition is not None
         assert lease.composition["request"]["inputs"] == {"references": [made.path]}
         (library.root / made.path).unlink()
-        with pytest.raises(InvalidRequest, match="of character Mei, version 2 is no longer in"):
+        gone = "of character Mei, version 2 is no longer in"
+        with pytest.raises(InvalidRequest, match=gone):
             await office.service.submit(asked)
+        with pytest.raises(InvalidRequest, match=gone):
+            await office.service.submit_batch(BatchRequest(name="b", requests=[asked]), key="b")
 
 
 async def test_by_http_a_picture_is_added_and_listed_and_a_version_approved(

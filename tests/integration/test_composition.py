@@ -91,7 +91,7 @@ async def wear(database: Database, **fields: Any) -> None:
 async def test_a_job_keeps_the_request_as_given_and_what_it_became(office: Office) -> None:
     job_id = uuid4()
     job = await office.service.submit(ASKED, job_id=job_id)
-    assert (job.workflow, job.prompt) == ("sdxl", ASKED.prompt)
+    assert (job.workflow, job.prompt, job.character) == ("sdxl", ASKED.prompt, "Mei")
     made = await composition_of(office.database, job.id)
     assert (made.request.prompt, made.request.steps) == (COMPOSED, 12)
     assert (made.style_version, made.character_versions) == (1, {"Mei": 1})

@@ -1,6 +1,7 @@
 """Composition: what a request becomes with a project's style and the characters that it names."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from anime.comfyui.workflow_templates import load_template
 from anime.core.catalogue import CatalogueLora
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.composition.compose import compose
-from anime.core.composition.record import Composition
+from anime.core.composition.record import Composition, recorded_request
 from anime.core.composition.sources import (
     NO_SOURCES,
     DrawnCharacter,
@@ -117,11 +118,22 @@ def test_characters_are_named_in_fields_and_in_the_text() -> None:
     made = composed(request("@mei waves to @{Ken Mori}", character="Mei"), sources(None))
     assert made.request.prompt == ("silver hair, glasses, short black hair, Mei waves to Ken Mori")
     assert made.character_versions == {"Mei": 2, "Ken Mori": 1}
+    assert composed(request("@mei"), sources(None)).request.first_character == "Mei"
     assert composed(
         request("both", characters=["Ken Mori", "mei"]), sources(None)
     ).request.prompt == ("short black hair, silver hair, glasses, both")
     assert any("draft" in warning for warning in made.warnings)
     assert list(mentions("write to a@b.c, @@x and @mei-lin.")) == ["mei-lin"]
+
+
+def test_what_is_composed_of_much_can_be_read_again() -> None:
+    crowd = [replace(KEN, name=f"K{n}", slug=f"k{n}", version=1) for n in range(30)]
+    asked = request(" ".join(f"@k{n}" for n in range(30)))
+    made = composed(asked, sources(None, *crowd))
+    assert len(made.character_versions) == 30
+    assert recorded_request(made.model_dump(mode="json"), asked) == made.request
+    with pytest.raises(InvalidRequest, match=r"prompt has .* characters with style"):
+        composed(request("x" * 9_995), sources(STYLE))
 
 
 def test_an_unknown_character_is_only_a_name_and_that_is_said() -> None:
@@ -305,7 +317,7 @@ def test_a_request_without_style_and_characters_stays_as_it_is(asked: Generation
     prompt=st.lists(st.sampled_from(["a roof", "hat", "@mei", "glasses", "rain"]), min_size=1),
     negative=st.lists(st.sampled_from(["rain", "film grain", "silver hair"])),
     steps=st.none() | st.integers(1, 100),
-    characters=st.lists(st.sampled_from(["Mei", "Ken Mori", "Zed"])),
+    characters=st.lists(st.sampled_from(["Mei", "Ken Mori", "Zed"]), max_size=5),
 )
 def test_the_request_always_wins(
     prompt: list[str], negative: list[str], steps: int | None, characters: list[str]
@@ -325,6 +337,7 @@ def test_the_request_always_wins(
     assert not (set(avoided) - set(negative)) & set(made.request.prompt.split(", "))
     assert made == composed(asked)
     assert Composition.model_validate(made.model_dump(mode="json")) == made
+    assert recorded_request(made.model_dump(mode="json"), asked) == made.request
 
 
 def test_composing_takes_less_than_a_millisecond() -> None:

@@ -13,7 +13,7 @@ from anime.core.composition.values import choose_seed, choose_workflow, take_val
 from anime.core.styles import file_prefix
 from anime.core.workflow_build import Template
 from anime.errors import InvalidRequest
-from anime.schemas import GenerationRequest
+from anime.schemas import MAX_CHARACTERS, GenerationRequest
 
 _LENIENT: Final = CharacterPolicies()
 
@@ -48,6 +48,7 @@ def compose(
     style = project.style if project else None
     if style is not None or cast:
         _judge_drafts(state, policies.draft)
+        _name_mentioned(state)
         choose_workflow(state)
         take_values(state)
         take_loras(state)
@@ -84,6 +85,13 @@ def _cast(
         elif name not in missing:
             missing.append(name)
     return cast, missing
+
+
+def _name_mentioned(state: CompositionState) -> None:
+    """Name the characters that only the text mentions: the files are found by the first."""
+    if state.cast and state.request.first_character is None:
+        names = [each.name for each in state.cast.values()]
+        state.changes["characters"] = names[:MAX_CHARACTERS]
 
 
 def _judge_drafts(state: CompositionState, policy: CharacterPolicy) -> None:

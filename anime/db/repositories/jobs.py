@@ -445,7 +445,7 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
     return {
         "id": job_id,
         "project_id": project_id,
-        "character": request.first_character,
+        "character": (job.composition.request if job.composition else request).first_character,
         "shot": request.shot,
         "type": request.type,
         "workflow": job.workflow,
