@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install  ## Start everything, render four pictures, show where they are, stop
+demo: install  ## Start everything, render a small production, show where it is, stop
 	@$(BIN)/anime demo
 
 up: install  ## Start everything and keep it running until Ctrl-C

@@ -31,6 +31,8 @@ from anime.core.timeline import TimelineKind
 MAX_PROMPT_CHARS = 10_000
 MAX_NAME_CHARS = 120
 MAX_URL_CHARS = 2_000
+MAX_LORAS = 16
+MAX_CHARACTERS = 16
 
 
 class GenerationType(StrEnum):
@@ -158,13 +160,18 @@ class GenerationRequest(BaseModel):
     negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
     project: GivenName | None = Field(default=None, description="Project the files belong to.")
     character: GivenName | None = Field(default=None, description="Character in the picture.")
+    characters: list[GivenName] = Field(
+        default_factory=list,
+        max_length=MAX_CHARACTERS,
+        description="Characters in the picture, if there are several.",
+    )
     shot: GivenName | None = Field(default=None, description="Shot the take is for.")
     workflow: WorkflowName | None = Field(
         default=None, description="Workflow template; by default txt2img, or animation for video."
     )
     model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
     loras: list[LoraChoice] = Field(
-        default_factory=list, max_length=16, description="LoRAs, applied in this order."
+        default_factory=list, max_length=MAX_LORAS, description="LoRAs, applied in this order."
     )
     width: SizePx | None = Field(default=None, description="Width in pixels, a multiple of 8.")
     height: SizePx | None = Field(default=None, description="Height in pixels, a multiple of 8.")
@@ -202,6 +209,11 @@ class GenerationRequest(BaseModel):
     def workflow_name(self) -> str:
         """The workflow of the request, or the default one of its type."""
         return self.workflow or DEFAULT_WORKFLOWS[self.type]
+
+    @property
+    def first_character(self) -> str | None:
+        """The character that its job and its files are found by."""
+        return self.character or next(iter(self.characters), None)
 
     @model_validator(mode="after")
     def _storable_inputs(self) -> Self:

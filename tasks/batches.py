@@ -10,6 +10,7 @@ from uuid import UUID
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from anime.assets.composer import Composer
 from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
@@ -18,6 +19,7 @@ from anime.errors import AnimeError, ComfyUIError, DatabaseUnavailable
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
+from anime.settings import get_settings
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS, worth_retrying
@@ -67,12 +69,15 @@ async def create_batch_jobs(
         jobs = JobRepository(session)
         known = await jobs.statuses(possible_jobs_of(batch))
         chosen = jobs_of(batch, known)
-        new = {
-            job_id: NewJob.of(job_id, child.request, flow_run_id)
-            for job_id, child in chosen.items()
-            if job_id not in known
-        }
-        await jobs.create_all(new)
+        new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
+        composer = Composer.of(get_settings())
+        compositions = await composer.compose_all(session, list(new.values()))
+        await jobs.create_all(
+            {
+                job_id: NewJob.of(job_id, request, flow_run_id, composition)
+                for (job_id, request), composition in zip(new.items(), compositions, strict=True)
+            }
+        )
     return [
         BatchJob(child.number, job_id, child.request, known.get(job_id, JobStatus.QUEUED))
         for job_id, child in chosen.items()

@@ -81,6 +81,7 @@ async def organise(
     output_dir: Path | None,
     zone: tzinfo,
     reporter: Reporter,
+    file_prefix: str = "",
 ) -> OrganisedOutputs:
     """All files that the prompt has saved, each placed in the library, and what is not kept.
 
@@ -91,6 +92,7 @@ async def organise(
         output_dir: ComfyUI's output folder, if this machine can read it.
         zone: The studio's time zone, whose days name the folders.
         reporter: Gets the stage.
+        file_prefix: What their names begin with.
 
     Raises:
         InvalidWorkflow: the graph has saved nothing.
@@ -106,7 +108,9 @@ async def organise(
     for output in outputs:
         try:
             placed.append(
-                await _place(comfy, library, output, output_dir, result, result.day(zone))
+                await _place(
+                    comfy, library, output, output_dir, result, result.day(zone), file_prefix
+                )
             )
         except (NotFound, ComfyUIError, UnusableFile) as fault:
             # Under a key of its own a node may also name what is no file of its output folder.
@@ -167,6 +171,7 @@ async def _place(
     output_dir: Path | None,
     result: RenderResult,
     day: date,
+    file_prefix: str,
 ) -> PlacedFile:
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
@@ -176,7 +181,7 @@ async def _place(
         received.path.unlink(missing_ok=True)
         raise
     kind = FileKind.VIDEOS if output.animated else facts.kind
-    target = library_path(result.project, kind, day, output.filename)
+    target = library_path(result.project, kind, day, f"{file_prefix}{output.filename}")
     placed = PlacedFile(
         path=await library.place(received, target),
         source=str(PurePosixPath(output.subfolder) / output.filename),

@@ -44,10 +44,14 @@ class PreparedTemplate:
 
 @dataclass(frozen=True)
 class ServerCheck:
-    """What a server has answered; `vram_total_mb` is None if nobody says it."""
+    """What a server has answered; `vram_total_mb` is None if nobody says it.
+
+    `device` is the one that it renders on, as its fingerprint has it; empty if it names none.
+    """
 
     version: str
     vram_total_mb: int | None
+    device: str = ""
 
 
 # Not retried: it waits for the servers itself, and only a person can make a folder writable.
@@ -105,7 +109,7 @@ async def _look_at(
     device = stats.devices[0] if stats.devices else None
     has_vram = device is not None and device.type != "cpu" and device.vram_total > 0
     total = device.vram_total // _MB if device is not None and has_vram else None
-    return ServerCheck(stats.comfyui_version, total)
+    return ServerCheck(stats.comfyui_version, total, device.described if device else "")
 
 
 # Twice is harmless: it reads.

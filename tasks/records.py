@@ -1,8 +1,10 @@
 """What a run writes to PostgreSQL, a transaction each."""
 
 from collections.abc import Mapping
+from functools import partial
 from uuid import UUID
 
+from anime.assets.composer import Composer
 from anime.assets.render_result import RenderResult
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
@@ -20,6 +22,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
+from anime.settings import get_settings
 from tasks.files import OrganisedOutputs
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS
@@ -50,7 +53,13 @@ async def lease_job(
     async def insert_and_lease() -> tuple[JobSnapshot, Lease | None]:
         async with database.session_scope() as session:
             jobs = JobRepository(session)
-            found = await jobs.create(job_id, request, workflow=request.workflow_name, seed=seed)
+            found = await jobs.create(
+                job_id,
+                request,
+                workflow=request.workflow_name,
+                seed=seed,
+                compose=partial(Composer.of(get_settings()).kept, session),
+            )
             lease = await jobs.lease(job_id, owner, seconds=lease_seconds, run_id=run_id)
         if lease is None:
             async with database.session_scope() as session:

@@ -16,6 +16,7 @@ from anime.api import (
     routes_health,
     routes_jobs,
     routes_projects,
+    routes_reproduction,
     routes_servers,
     routes_sheets,
     routes_shots,
@@ -51,6 +52,7 @@ ROUTERS = (
     routes_files.router,
     routes_sheets.router,
     routes_shots.router,
+    routes_reproduction.router,
     routes_servers.router,
     routes_workflows.router,
 )

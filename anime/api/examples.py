@@ -3,6 +3,7 @@
 Each example is an instance of its model, so none can say what the API would not.
 """
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from anime.api.readiness import Dependency, Health, Readiness, State
 from anime.api.routes_generation import GenerationStatus
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
+    CatalogueLora,
     CharacterChange,
     CharacterRecord,
     CharacterVersionRecord,
@@ -22,7 +24,16 @@ from anime.core.catalogue import (
     ProjectChange,
     ProjectRecord,
 )
+from anime.core.comparison import (
+    FileComparison,
+    PixelDifference,
+    SettingDifference,
+    WordDifference,
+    verdict_of,
+)
+from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
+from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -36,6 +47,7 @@ from anime.core.servers import (
     ServerRecord,
 )
 from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
 from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
@@ -48,6 +60,7 @@ from anime.core.workflow_records import (
     WorkflowSummary,
 )
 from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.jobs.reproduction import ReproductionRequest
 from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
@@ -99,17 +112,31 @@ PROJECT = ProjectRecord(
     updated_at=SUBMITTED_AT - timedelta(days=3),
 )
 _MEI_ID = UUID("51ac7be4-90c2-4f7d-b1d8-3c2e6a4f7b02")
+REFERENCE = ReferenceRecord(
+    version=2,
+    position=1,
+    role=ReferenceRole.FACE,
+    sha256="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
+    path=".inputs/9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29.png",
+    source="upload",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
 VERSION = CharacterVersionRecord(
     id=UUID("6d2e94a7-4c1b-4d6f-a3f0-7be15d9c8a03"),
     character_id=_MEI_ID,
     number=2,
     prompt=APPEARANCE,
     negative_prompt=NEGATIVE_PROMPT,
-    loras=[MEI_LORA],
+    loras=[CatalogueLora(**MEI_LORA.model_dump(), architecture="sdxl")],
     seed=SEED,
     notes="The scarf came with episode 2.",
     is_canonical=True,
+    references=[REFERENCE],
     created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+    approved_at=SUBMITTED_AT - timedelta(hours=20),
+    approved_by="bo",
 )
 CHARACTER = CharacterRecord(
     id=_MEI_ID,
@@ -121,6 +148,37 @@ CHARACTER = CharacterRecord(
     canonical=VERSION,
     created_at=SUBMITTED_AT - timedelta(days=2),
     updated_at=SUBMITTED_AT - timedelta(days=1),
+)
+STYLE = StyleVersion(
+    version=3,
+    style=ProjectStyle(
+        workflow="txt2img",
+        steps=28,
+        prompt_before="anime screencap, flat colours",
+        negative_prompt=NEGATIVE_PROMPT,
+        naming="{shot}_{character}",
+        seed_policy=SeedPolicy.SHOT,
+    ),
+    notes="Flatter since episode 2.",
+    created_at=SUBMITTED_AT - timedelta(days=1),
+    created_by="ann",
+)
+COMPOSITION = Composition(
+    request=REQUEST,
+    fragments=[
+        Fragment(field="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
+        Fragment(field="prompt", text=APPEARANCE, source="character Mei, version 2"),
+    ],
+    conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
+    warnings=[
+        "The pictures of character Mei, version 2 are left out: workflow txt2img takes none."
+    ],
+    style_version=STYLE.version,
+    character_versions={CHARACTER.name: VERSION.number},
+    reference_paths={REFERENCE.path: "character Mei, version 2"},
+    workflow_sha256="0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0",
+    file_prefix="sc2_c010_Mei_",
+    digest="9f2c4be17a60d5838e1f6b0c2d94a7735c8e0f1b6a2d3947e5f80c1b7d6a4e29",
 )
 JOB = JobSnapshot(
     id=JOB_ID,
@@ -318,6 +376,7 @@ SHOT = ShotRecord(
     state=ShotState.RENDERING,
     takes=1,
     rejected=1,
+    retakes=1,
     under_way=1,
     failed=0,
     created_at=SUBMITTED_AT,
@@ -334,8 +393,21 @@ TAKE = TakeRecord(
     job_id=JOB.id,
     path=FILE.file_path,
     seed=SEED,
+    style_version=STYLE.version,
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
+    retake_job_id=RENDERING.id,
+)
+PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
+COMPARISON = FileComparison(
+    first=FILE.file_path,
+    second=FILE.file_path.replace(".png", "_2.png"),
+    same_bytes=False,
+    pixels=PIXELS,
+    settings=[SettingDifference(setting="steps", first=20, second=28)],
+    words=[WordDifference(text="prompt", removed=["dusk"], added=["dawn"])],
+    unchecked=["model hash is not recorded"],
+    verdict=verdict_of(same_bytes=False, pixels=PIXELS),
 )
 SHOT_LIST = "Cut,Episode,Prompt\nsc2_c010,1,Mei on a roof\n"
 IMPORTED_SHOTS = ImportedShots(
@@ -344,6 +416,12 @@ IMPORTED_SHOTS = ImportedShots(
     unchanged=0,
     columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
     ignored=[],
+    faults=["Row 2: there is no character 'Ken'."],
+)
+# A PNG with one pixel.
+DOT = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63606060000000040001c8eaebf90000000049454e44ae426082"
 )
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
@@ -351,10 +429,12 @@ BODIES: tuple[BaseModel, ...] = (
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
     CharacterChange(description=CHARACTER.description),
+    NewReference(role=REFERENCE.role, content=b64encode(DOT), by="ann"),
+    NewStyle(style=STYLE.style, notes=STYLE.notes, by=STYLE.created_by),
     NewVersion(
         prompt=APPEARANCE,
         negative_prompt=NEGATIVE_PROMPT,
-        loras=[MEI_LORA],
+        loras=VERSION.loras,
         seed=SEED,
         is_canonical=True,
     ),
@@ -366,6 +446,7 @@ BODIES: tuple[BaseModel, ...] = (
     NewReview(
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
     ),
+    ReproductionRequest(file_id=FILE.id),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -379,6 +460,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     PROJECT,
     CHARACTER,
     VERSION,
+    REFERENCE,
+    ReferenceList(items=[REFERENCE]),
+    STYLE,
+    COMPOSITION,
     FILE,
     Page[JobSnapshot](items=[JOB], next_cursor=_after(JOB)),
     TIMELINE,
@@ -386,6 +471,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[ProjectRecord](items=[PROJECT], next_cursor=None),
     Page[CharacterRecord](items=[CHARACTER], next_cursor=None),
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
+    Page[StyleVersion](items=[STYLE], next_cursor=None),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
     WorkflowList(
         items=[
@@ -412,6 +498,10 @@ ANSWERS: tuple[BaseModel, ...] = (
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),
+    COMPARISON,
+    PIXELS,
+    *COMPARISON.settings,
+    *COMPARISON.words,
     Health(),
     READY,
 )

@@ -11,6 +11,8 @@ from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
+from anime.assets.references import add_reference
+from anime.assets.store import AssetStore
 from anime.core.catalogue import (
     CharacterChange,
     CharacterRecord,
@@ -18,9 +20,10 @@ from anime.core.catalogue import (
     NewCharacter,
     NewVersion,
 )
+from anime.core.references import NewReference, ReferenceList, ReferenceRecord
 from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
-from anime.schemas import GivenName
+from anime.schemas import GivenName, Name
 
 router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
@@ -105,11 +108,40 @@ async def add_version(
 
 @router.put("/{character_id}/versions/{number}/canonical", responses=problems(404))
 async def make_canonical(
-    character_id: CharacterId, number: VersionNumber, state: StateDependency
+    character_id: CharacterId,
+    number: VersionNumber,
+    state: StateDependency,
+    by: Annotated[Name, Query(description="Who says it.")] = "api",
 ) -> CharacterVersionRecord:
     """Make that version the canonical one, instead of the one that was."""
     async with state.database.session_scope() as session:
-        return await CharacterRepository(session).make_canonical(_as_id(character_id), number)
+        characters = CharacterRepository(session)
+        return await characters.make_canonical(_as_id(character_id), number, by=by)
+
+
+@router.get("/{character_id}/references", responses=problems(404))
+async def references(
+    character_id: CharacterId,
+    state: StateDependency,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Its number.")] = None,
+) -> ReferenceList:
+    """The reference pictures of a version, by default of the newest one."""
+    async with state.database.session_scope() as session:
+        found = await CharacterRepository(session).references(_as_id(character_id), version)
+    return ReferenceList(items=found)
+
+
+@router.post(
+    "/{character_id}/references",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(404),
+)
+async def add_reference_picture(
+    character_id: CharacterId, new: NewReference, state: StateDependency
+) -> ReferenceRecord:
+    """Add a reference picture to the newest version; to a new draft like it if it was approved."""
+    library = AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
+    return await add_reference(state.database, library, _as_id(character_id), new)
 
 
 def _as_id(text: str) -> UUID:

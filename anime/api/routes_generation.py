@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
+from anime.core.composition.record import Composition
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
 from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Timeline
@@ -75,6 +76,12 @@ async def generate(
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
 
 
+@router.post("/compose")
+async def compose(generation: GenerationRequest, state: StateDependency) -> Composition:
+    """Show what a request would become, and where each part of it is from. Nothing is rendered."""
+    return await state.jobs.admission.compose(generation)
+
+
 @router.get("/generation/{job_id}/status", responses=problems(404))
 async def generation_status(job_id: str, state: StateDependency) -> GenerationStatus:
     """How far a generation is."""
@@ -97,6 +104,12 @@ async def job_by_id(job_id: str, state: StateDependency) -> JobSnapshot:
 async def job_timeline(job_id: str, state: StateDependency) -> Timeline:
     """What happened to the job, and why: runs, servers, attempts, decisions. The oldest first."""
     return Timeline(entries=await state.jobs.lookup.timeline(job_id_in(job_id)))
+
+
+@router.get("/jobs/{job_id}/composition", responses=problems(404))
+async def job_composition(job_id: str, state: StateDependency) -> Composition:
+    """What the job's request became when it was submitted."""
+    return await state.jobs.lookup.composition(job_id_in(job_id))
 
 
 def job_id_in(text: str) -> UUID:

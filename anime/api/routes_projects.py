@@ -11,8 +11,9 @@ from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
 from anime.core.paths import slugs_of
-from anime.db.repositories import JobQuery, ProjectRepository
-from anime.errors import InvalidRequest
+from anime.core.styles import NewStyle, StyleVersion
+from anime.db.repositories import JobQuery, ProjectRepository, StyleRepository
+from anime.errors import InvalidRequest, NotFound
 from anime.schemas import Accepted, GenerationRequest, JobSnapshot
 
 router = APIRouter(prefix="/projects", tags=["projects"], route_class=JsonRoute)
@@ -93,6 +94,41 @@ async def history(
     items, next_cursor = await state.jobs.lookup.page(
         JobQuery(project=found.slug), limit=paging.limit, cursor=paging.cursor
     )
+    return Page(items=items, next_cursor=next_cursor)
+
+
+@router.get("/{project}/style", responses=problems(404))
+async def project_style(project: ProjectName, state: StateDependency) -> StyleVersion:
+    """The style that generations of this project are composed with: the newest version."""
+    async with state.database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        style = await StyleRepository(session).newest(found.id)
+    if style is None:
+        raise NotFound(
+            f"Project {found.slug} has no style.",
+            f"`PUT /api/anime/projects/{found.slug}/style` gives it one.",
+        )
+    return style
+
+
+@router.put("/{project}/style", responses=problems(404))
+async def change_style(project: ProjectName, new: NewStyle, state: StateDependency) -> StyleVersion:
+    """Give the project another style: a new version, unless the newest one says the same."""
+    async with state.database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        return await StyleRepository(session).add(found.id, new)
+
+
+@router.get("/{project}/style/versions", responses=problems(404))
+async def style_versions(
+    project: ProjectName, paging: Annotated[Paging, Query()], state: StateDependency
+) -> Page[StyleVersion]:
+    """The versions of the project's style, newest first."""
+    async with state.database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        items, next_cursor = await StyleRepository(session).page(
+            found.id, limit=paging.limit, cursor=paging.cursor
+        )
     return Page(items=items, next_cursor=next_cursor)
 
 

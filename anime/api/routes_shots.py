@@ -1,5 +1,8 @@
 """Shots of a project: imported as lists, listed in order, rendered as batches, reviewed."""
 
+import asyncio
+from base64 import b64decode
+from collections.abc import Iterable
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -11,15 +14,18 @@ from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
-from anime.core.shots import ImportedShots, ShotCode, ShotImport, ShotRecord
+from anime.assets.shot_lists import rows_of_list
+from anime.core.shot_list import ListRow
+from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeList, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
+from anime.errors import InvalidRequest
 from anime.jobs.shots import (
     ShotBatch,
     ShotRender,
     import_shots,
     render_shots,
-    review_take,
+    review_and_retake,
     takes_of,
 )
 from anime.schemas import GivenName
@@ -50,7 +56,7 @@ async def shots(
     """A page of the project's shots that match, in the order in which people count them."""
     async with state.database.session_scope() as session:
         project = await ProjectRepository(session).get(parameters.project)
-        items, next_cursor = await ShotRepository(session).page(
+        items, next_cursor = await ShotRepository(session, state.jobs.admission.composer).page(
             project.id, parameters, limit=parameters.limit, after=parameters.cursor
         )
     return Page(items=items, next_cursor=next_cursor)
@@ -60,14 +66,20 @@ async def shots(
 async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -> ShotRecord:
     """One shot."""
     async with state.database.session_scope() as session:
-        return await ShotRepository(session).get(shot_id)
+        return await ShotRepository(session, state.jobs.admission.composer).get(shot_id)
 
 
 @router.post("/shots/import")
 async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShots:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
+    rows = await asyncio.to_thread(_rows_of, asked)
     return await import_shots(
-        state.database, asked.project, asked.table, asked.columns, only_tries=asked.dry_run
+        state.database,
+        asked.project,
+        rows,
+        asked.columns,
+        only_tries=asked.dry_run,
+        admission=state.jobs.admission,
     )
 
 
@@ -89,7 +101,16 @@ async def takes(
     return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
 
 
-@router.post("/reviews", responses=problems(404))
+@router.post("/reviews", responses=problems(404, 429))
 async def review(said: NewReview, state: StateDependency) -> TakeRecord:
-    """Approve, reject or pick a take, leave a note, or undo the last of these."""
-    return await review_take(state.database, said)
+    """Approve, reject (and render anew) or pick a take, leave a note, or undo the last of these."""
+    return await review_and_retake(state.jobs, said)
+
+
+def _rows_of(asked: ShotImport) -> Iterable[ListRow]:
+    if asked.format is not ListFormat.XLSX:
+        return rows_of_list(asked.table.encode(), asked.format)
+    try:
+        return rows_of_list(b64decode(asked.table, validate=True), asked.format)
+    except ValueError as fault:
+        raise InvalidRequest(f"table: is not base64: {fault}.", "Encode the workbook.") from None

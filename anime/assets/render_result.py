@@ -43,6 +43,7 @@ class RenderResult:
     comfyui_version: str
     submitted_at: datetime
     output_node: str | None = None
+    device: str = ""
 
     @property
     def saved(self) -> tuple[OutputFile, ...]:
@@ -115,11 +116,15 @@ class RenderResult:
             "workflow": self.request.workflow_name,
             "workflow_sha256": workflow_hash(graph),
             "project": self.request.project,
-            "character": self.request.character,
+            "character": self.request.first_character,
             "shot": self.request.shot,
             "prompt_id": str(self.prompt_id),
             "attempt": self.attempt,
-            "server": {"url": self.comfyui_url, "comfyui_version": self.comfyui_version},
+            "server": {
+                "url": self.comfyui_url,
+                "comfyui_version": self.comfyui_version,
+                "device": self.device,
+            },
             "timings": self.timings.model_dump(mode="json"),
         }
 
@@ -132,7 +137,7 @@ class RenderResult:
             job_id=self.job_id,
             project=self.request.project,
             project_slug=self.project,
-            character=self.request.character,
+            character=self.request.first_character,
             shot=self.request.shot,
             prompt=self.request.prompt,
             negative_prompt=self.request.negative_prompt,

@@ -19,6 +19,7 @@ from anime.core.paths import (
     UNORGANIZED,
     FileKind,
     filename_prefix,
+    original_name,
     owner_of,
     slug_of,
 )
@@ -124,7 +125,8 @@ def _source_of(look: InspectedFile, job_id: UUID | None) -> str | None:
         return look.origin.source_path
     name = look.file.path.name
     if look.asset.stamp is not None and job_id is not None and owner_of(name) == job_id:
-        return str(PurePosixPath(filename_prefix(job_id, look.asset.stamp.attempt)).with_name(name))
+        prefix = PurePosixPath(filename_prefix(job_id, look.asset.stamp.attempt))
+        return str(prefix.with_name(original_name(name)))
     return None
 
 

@@ -5,6 +5,7 @@ import typer
 from anime.cli import (
     batch,
     cancel,
+    characters,
     demo,
     doctor,
     env,
@@ -14,10 +15,13 @@ from anime.cli import (
     jobs,
     metadata,
     migrate,
+    old_records,
     pause,
+    projects,
     quarantine,
     rebuild,
     rehearsal,
+    reproduce,
     requeue,
     retention,
     serve,
@@ -53,9 +57,14 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(projects.projects)
+characters.characters.command(name="import")(old_records.import_old)
+app.add_typer(characters.characters)
 app.add_typer(shots.shots)
 app.command()(takes.takes)
 app.command()(takes.review)
+app.command()(reproduce.reproduce)
+app.command()(reproduce.diff)
 app.add_typer(servers.servers)
 app.command()(pause.pause)
 app.command()(pause.resume)

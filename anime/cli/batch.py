@@ -47,7 +47,7 @@ def batch(
     if no_wait and not json:
         print_result(str(asyncio.run(_submit(request, load_settings()))))
         return
-    result = asyncio.run(_render(request, load_settings(), waits=not no_wait))
+    result = asyncio.run(render_batch(request, load_settings(), waits=not no_wait))
     if json:
         print_result(result.model_dump_json(indent=2))
     else:
@@ -70,7 +70,10 @@ async def _submit_to(service: "JobService", request: "BatchRequest") -> UUID:
     return await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
 
 
-async def _render(request: "BatchRequest", settings: "Settings", *, waits: bool) -> BatchResult:
+async def render_batch(
+    request: "BatchRequest", settings: "Settings", *, waits: bool
+) -> BatchResult:
+    """The batch as it is once it has ended, or once its run is there unless it `waits`."""
     from anime.cli.outages import Outages
     from anime.core.batches import jobs_of, possible_jobs_of
     from anime.db.repositories import FileRepository, JobRepository

@@ -11,6 +11,7 @@ from anime.cli.terminal import as_json, print_json, print_lines, print_note
 from anime.schemas import GenerationRequest, GenerationType
 
 if TYPE_CHECKING:
+    from anime.core.composition.record import Composition
     from anime.db.session import Database
     from anime.jobs.service import JobService
     from anime.schemas import FileRecord, JobSnapshot
@@ -43,9 +44,11 @@ def generate(
     webhook_url: opt.WebhookUrl = None,
     images: opt.Images = None,
     no_wait: opt.NoWait = False,
+    explain: opt.Explain = False,
     json: opt.Json = False,
 ) -> None:
     """Render a prompt, show how far it is, and print the paths of the files."""
+    from anime.cli.composition import show_composition
     from anime.cli.input_picture import check_picture
     from anime.cli.request_parsing import parse_inputs, parse_lora, parse_request
 
@@ -56,7 +59,9 @@ def generate(
         negative_prompt=negative,
         type=kind,
         project=project,
-        character=character,
+        # One goes into the older field, under which batches have known it.
+        character=character[0] if character and len(character) == 1 else None,
+        characters=character if character and len(character) > 1 else None,
         shot=shot,
         workflow=workflow or _workflow_for(images or (), kind),
         model=model,
@@ -75,12 +80,15 @@ def generate(
         webhook_url=webhook_url,
         inputs=parse_inputs(inputs or ()),
     )
+    if explain:
+        show_composition(asyncio.run(_compose(request, images or [])), json=json)
+        return
     job, files = asyncio.run(_render(request, images or [], waits=not no_wait))
     if json:
         print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
     else:
         print_lines([str(job.id)] if no_wait else [file.file_path for file in files])
-    _raise_for(job)
+    raise_for(job)
 
 
 def _workflow_for(images: Sequence[Path], kind: GenerationType) -> str | None:
@@ -90,6 +98,19 @@ def _workflow_for(images: Sequence[Path], kind: GenerationType) -> str | None:
     if kind is GenerationType.VIDEO:
         return "image_to_video"
     return "img2img" if len(images) == 1 else "edit"
+
+
+async def _compose(request: GenerationRequest, images: Sequence[Path]) -> "Composition":
+    """What would be rendered for the request; the pictures are not copied."""
+    from anime.cli.input_picture import name_in_library
+    from anime.core.workflow_build import with_pictures
+    from anime.jobs.service import connect_job_service
+    from anime.settings import load_settings
+
+    async with connect_job_service(load_settings()) as jobs:
+        names = [await name_in_library(image) for image in images]
+        request = with_pictures(request, names, await jobs.admission.template_of(request))
+        return await jobs.admission.compose(request)
 
 
 async def _render(
@@ -114,7 +135,7 @@ async def _render(
             await store_input_picture(image, name, settings)
         submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
         job = await retry_while_busy(submit)
-        return await _watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
+        return await watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
 
 
 async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -> None:
@@ -133,9 +154,10 @@ async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -
         await comfyui.system_stats()
 
 
-async def _watch(
+async def watch(
     job: "JobSnapshot", database: "Database", redis_url: str | None
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
+    """The job as it ended, and its files; shows how far it is until then."""
     from anime.cli.display import open_job_displays
     from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job
@@ -156,7 +178,7 @@ async def _watch(
         raise
 
 
-def _raise_for(job: "JobSnapshot") -> None:
+def raise_for(job: "JobSnapshot") -> None:
     """Raise for a job that failed or was cancelled."""
     from anime.core.job_status import JobStatus
     from anime.errors import AnimeError, JobCancelled

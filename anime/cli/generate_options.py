@@ -13,7 +13,9 @@ Kind: TypeAlias = Annotated[
     GenerationType, typer.Option("--type", help="A still image, or a short animation.")
 ]
 Project: TypeAlias = Annotated[str | None, typer.Option(help="Project the files belong to.")]
-Character: TypeAlias = Annotated[str | None, typer.Option(help="Character in the picture.")]
+Character: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Character in the picture. May be repeated.")
+]
 Shot: TypeAlias = Annotated[str | None, typer.Option(help="Shot the take is for.")]
 Workflow: TypeAlias = Annotated[
     str | None, typer.Option(help="By default txt2img, img2img with --image, animation for video.")
@@ -56,4 +58,8 @@ Images: TypeAlias = Annotated[
     ),
 ]
 NoWait: TypeAlias = Annotated[bool, typer.Option("--no-wait", help="Print the job's id and exit.")]
+Explain: TypeAlias = Annotated[
+    bool,
+    typer.Option("--explain", help="Show what would be rendered and why, and render nothing."),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print job and files as JSON.")]

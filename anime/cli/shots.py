@@ -11,9 +11,12 @@ from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
 from anime.core.labels import shorten
 from anime.core.shots import ImportedShots, ShotRecord, ShotState
-from anime.errors import InvalidRequest
+from anime.errors import InvalidRequest, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anime.core.shot_list import ListRow
     from anime.db.repositories import ShotQuery
     from anime.db.session import Database
     from anime.jobs.shots import ShotBatch, ShotRender
@@ -31,7 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @shots.command(name="import")
 def import_list(
-    file: Annotated[Path, typer.Argument(metavar="LIST.csv", help="As a spreadsheet writes it.")],
+    file: Annotated[Path, typer.Argument(metavar="LIST", help="CSV, .xlsx, .yaml or .otio.")],
     project: Project,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the list and say what it would change.")
@@ -45,11 +48,11 @@ def import_list(
     json: Json = False,
 ) -> None:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
-    from anime.core.shot_list import decode_table
+    from anime.assets.shot_lists import format_of, rows_of_list
 
-    table = decode_table(_read(file))
+    rows = rows_of_list(_read(file), format_of(file.name))
     columns = dict(_column(text) for text in column or ())
-    done = asyncio.run(_import(project, table, columns, only_tries=dry_run))
+    done = asyncio.run(_import(project, rows, columns, only_tries=dry_run))
     if json:
         print_json(done.model_dump(mode="json"))
         return
@@ -57,6 +60,8 @@ def import_list(
         print_note(f"{heading} → {field}")
     if done.ignored:
         print_note(f"Ignored: {', '.join(done.ignored)}. Say what one is: --column HEADING=FIELD.")
+    for fault in done.faults:
+        print_note(fault)
     would = "would be " if dry_run else ""
     print_result(
         f"{done.added} {would}added, {done.changed} {would}changed, {done.unchanged} unchanged."
@@ -101,13 +106,30 @@ def show(
 
 @shots.command()
 def export(
-    project: Project, episode: Episode = None, scene: Scene = None, status: Status = None
+    project: Project,
+    episode: Episode = None,
+    scene: Scene = None,
+    status: Status = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv|.otio|.pdf",
+            help="A list, a timeline with the picked takes, or a contact sheet; a list on stdout"
+            " if unset.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, max=1000, help="Frames of a second; as the style says if unset."),
+    ] = None,
 ) -> None:
-    """Write the shots on stdout as a list that `anime shots import` and spreadsheets read."""
-    from anime.core.shot_list import write_shot_list
+    """Write the shots as a list that `anime shots import` and spreadsheets read, or as .otio, .pdf.
 
+    Nothing is overwritten.
+    """
     query = _query("export", episode=episode, scene=scene, status=status)
-    sys.stdout.buffer.write(write_shot_list(asyncio.run(_all(project, query))))
+    for path in asyncio.run(_export(project, query, output, rate)):
+        print_result(str(path))
 
 
 @shots.command()
@@ -150,21 +172,76 @@ def render(
 
 
 async def _import(
-    project: str, table: str, columns: dict[str, str], *, only_tries: bool
+    project: str, rows: "Iterable[ListRow]", columns: dict[str, str], *, only_tries: bool
 ) -> ImportedShots:
+    from anime.jobs.admission import Admission, QueueLimit
     from anime.jobs.shots import import_shots
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    async with open_database() as database:
+        admission = Admission(settings, database, QueueLimit(settings.queue_limit))
+        return await import_shots(
+            database, project, rows, columns, only_tries=only_tries, admission=admission
+        )
+
+
+async def _export(
+    project: str, query: "ShotQuery", output: Path | None, rate: float | None
+) -> list[Path]:
+    """The files that were written; none if the list goes to stdout."""
+    from anime.core.shot_list import write_shot_list
+    from anime.jobs.shots import all_shots
 
     async with open_database() as database:
-        return await import_shots(database, project, table, columns, only_tries=only_tries)
+        found = await all_shots(database, project, query)
+        kind = output.suffix.lower() if output else ""
+        if output is None:
+            sys.stdout.buffer.write(write_shot_list(found))
+            return []
+        if kind in {".pdf", ".png"}:
+            return await _draw_sheet(database, found, output)
+        if kind == ".otio":
+            from anime.jobs.shot_export import timeline_of
+
+            text = await timeline_of(database, project, found, rate=rate)
+            return [_written(output, text.encode())]
+        return [_written(output, write_shot_list(found))]
+
+
+async def _draw_sheet(database: "Database", found: list[ShotRecord], output: Path) -> list[Path]:
+    from anime.assets.contact_sheet.make import SheetStyle
+    from anime.jobs.shot_export import sheet_of_shots
+    from anime.settings import load_settings
+
+    settings = load_settings()
+    style = SheetStyle(font=settings.caption_font)
+    return await sheet_of_shots(database, found, output, library=settings.library, style=style)
+
+
+def _written(path: Path, data: bytes) -> Path:
+    try:
+        with path.open("xb") as stream:
+            stream.write(data)
+    except FileExistsError:
+        raise InvalidRequest(f"{path} is there already.", "Give another name.") from None
+    except OSError as fault:
+        raise StorageError(
+            f"{path} cannot be written: {fault.strerror}.", "Give a folder that you may write."
+        ) from None
+    return path
 
 
 async def _all(
     project: str, query: "ShotQuery", codes: list[str] | None = None
 ) -> list[ShotRecord]:
+    from anime.assets.composer import Composer
     from anime.jobs.shots import all_shots
+    from anime.settings import load_settings
 
+    composer = Composer.of(load_settings())
     async with open_database() as database:
-        return await all_shots(database, project, query, codes or ())
+        return await all_shots(database, project, query, codes or (), composer=composer)
 
 
 async def _render(asked: "ShotRender") -> "ShotBatch":
@@ -203,7 +280,7 @@ def _read(file: Path) -> bytes:
             return stream.read(MAX_BYTES + 1)
     except OSError as fault:
         raise InvalidRequest(
-            f"{file} cannot be read: {fault.strerror}.", "Give a CSV file that you may read."
+            f"{file} cannot be read: {fault.strerror}.", "Give a file that you may read."
         ) from None
 
 

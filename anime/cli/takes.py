@@ -37,6 +37,15 @@ def review(
     project: Project,
     reason: Annotated[str | None, typer.Option(help="Why it is rejected.")] = None,
     note: Annotated[str | None, typer.Option(help="Anything else.")] = None,
+    retake: Annotated[
+        bool, typer.Option("--retake", help="Render a rejected take anew, with another seed.")
+    ] = False,
+    prompt: Annotated[
+        str | None, typer.Option(help="The shot's prompt from now on, for the retake.")
+    ] = None,
+    max_retakes: Annotated[
+        int | None, typer.Option(help="How many retakes the shot may have.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Approve, reject or pick a take, leave a note, or undo the last of these."""
@@ -50,6 +59,9 @@ def review(
         reason=reason,
         note=note,
         by=getpass.getuser(),
+        retake=retake,
+        prompt=prompt,
+        max_retakes=max_retakes,
     )
     found = asyncio.run(_review(said))
     if json:
@@ -67,10 +79,12 @@ async def _takes(project: str, codes: list[str]) -> list[TakeRecord]:
 
 
 async def _review(said: NewReview) -> TakeRecord:
-    from anime.jobs.shots import review_take
+    from anime.jobs.service import connect_job_service
+    from anime.jobs.shots import review_and_retake
+    from anime.settings import load_settings
 
-    async with open_database() as database:
-        return await review_take(database, said)
+    async with connect_job_service(load_settings()) as service:
+        return await review_and_retake(service, said, waits=True)
 
 
 def _row(take: TakeRecord) -> tuple[str, ...]:

@@ -280,9 +280,7 @@ class ComfyUIClient:
             packages=None
             if stats.packages is None
             else tuple(f"{each.name} {each.installed or 'missing'}" for each in stats.packages),
-            devices=tuple(
-                f"{device.name} ({device.vram_total // 2**20} MB)" for device in stats.devices
-            ),
+            devices=tuple(device.described for device in stats.devices),
             vram_total_mb=stats.devices[0].vram_total // 2**20 if stats.devices else None,
         )
 

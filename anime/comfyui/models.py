@@ -125,6 +125,11 @@ class Device(ComfyUIModel):
     torch_vram_total: int = 0
     torch_vram_free: int = 0
 
+    @property
+    def described(self) -> str:
+        """Its name and memory."""
+        return f"{self.name} ({self.vram_total // 2**20} MB)"
+
 
 class PackageVersion(ComfyUIModel):
     """A Python package of ComfyUI's own; None if it is not installed."""

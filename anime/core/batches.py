@@ -25,7 +25,12 @@ _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
 _UNSEEN_FIELDS = {"priority", "webhook_url"}
 _NAME_FIELDS = {"project", "character", "shot"}
-_FREE_FIELDS = {"prompt", "negative_prompt", "seed"} | _NAME_FIELDS | _UNSEEN_FIELDS
+_FREE_FIELDS = {
+    *("prompt", "negative_prompt", "seed", "characters"),
+    *_NAME_FIELDS,
+    *_UNSEEN_FIELDS,
+}
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 _GONE = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
 
 
@@ -51,6 +56,12 @@ class BatchRequest(BaseModel):
     requests: list[GenerationRequest] = Field(
         default_factory=list, max_length=MAX_CHILDREN, description="Whole requests, one each."
     )
+    digests: list[_Digest] = Field(
+        default_factory=list,
+        max_length=MAX_CHILDREN,
+        description="Of each whole request, a hash of what it is made from: with another one, it "
+        "is rendered anew.",
+    )
     common: dict[Name, JsonValue] = Field(
         default_factory=dict,
         max_length=64,
@@ -71,6 +82,8 @@ class BatchRequest(BaseModel):
             raise ValueError("has both seeds and takes; takes are for prompts without seeds")
         if self.seeds and not self.prompts:
             raise ValueError("has seeds but no prompts they belong to")
+        if self.digests and len(self.digests) != len(self.requests):
+            raise ValueError("has digests, but not one for each request")
         asked = len(self.prompts) * max(len(self.seeds), self.takes) + len(self.requests)
         if asked > MAX_CHILDREN:
             raise ValueError(f"asks for {asked} generations; {MAX_CHILDREN} are the most")
@@ -116,9 +129,9 @@ def expand(batch: BatchRequest) -> tuple[Child, ...]:
     """
     seen: Counter[str] = Counter()
     children = []
-    for number, request in enumerate(_requests_of(batch), start=1):
-        content = _content_of(request)
-        key, *former_keys = _keys_of(batch.name, request, seen[content])
+    for number, (request, digest) in enumerate(_requests_of(batch), start=1):
+        content = f"{_content_of(request)}{digest}"
+        key, *former_keys = _keys_of(batch.name, request, f"{digest}#{seen[content]}")
         seen[content] += 1
         children.append(Child(number, request, key, tuple(former_keys)))
     return tuple(children)
@@ -161,15 +174,16 @@ def try_to_resume(child: Child, known: Mapping[UUID, JobStatus], max_tries: int)
     return next((n for n in tries if known.get(child.job_id(n)) not in _GONE), max_tries)
 
 
-def _requests_of(batch: BatchRequest) -> Iterator[GenerationRequest]:
+def _requests_of(batch: BatchRequest) -> Iterator[tuple[GenerationRequest, str]]:
+    """The requests, each with the digest of what it is made from, if that is given."""
     shared = {"priority": batch.priority, **batch.common}
     for prompt in batch.prompts:
         for seed in batch.seeds or repeat(None, batch.takes):
-            yield GenerationRequest.model_validate({**shared, "prompt": prompt, "seed": seed})
-    for request in batch.requests:
+            yield GenerationRequest.model_validate({**shared, "prompt": prompt, "seed": seed}), ""
+    for request, digest in zip(batch.requests, batch.digests or repeat(""), strict=False):
         own = request.model_dump(exclude_unset=True, exclude_none=True)
         inputs = {**_inputs_of(shared), **request.inputs}
-        yield GenerationRequest.model_validate({**shared, **own, "inputs": inputs})
+        yield GenerationRequest.model_validate({**shared, **own, "inputs": inputs}), digest
 
 
 def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -177,13 +191,16 @@ def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return inputs if isinstance(inputs, dict) else {}
 
 
-def _keys_of(name: str, request: GenerationRequest, occurrence: int) -> Iterator[UUID]:
-    """The key of a child, and then those it had if its names were typed in the form NFD."""
+def _keys_of(name: str, request: GenerationRequest, which: str) -> Iterator[UUID]:
+    """The key of a child, and then those it had if its names were typed in the form NFD.
+
+    `which` tells apart those that ask for the same.
+    """
     contents = dict.fromkeys(_content_of(request, form) for form in _FORMS)
     for batch_name in dict.fromkeys(normalize(form, name) for form in _FORMS):
         home = uuid5(_BATCHES, batch_name)
         for content in contents:
-            yield uuid5(home, f"{content}#{occurrence}")
+            yield uuid5(home, f"{content}{which}")
 
 
 def _former(child: Child) -> Iterator[Child]:

@@ -206,6 +206,9 @@ class Binding(BaseModel):
     server: str | None = Field(
         default=None, min_length=1, description="Name or label of the server; left out: any."
     )
+    architecture: str | None = Field(
+        default=None, min_length=1, description="Of its model, which LoRAs must be for: sdxl."
+    )
     needs_prompt: bool = Field(
         default=True, description="False where the prompt is no more than a caption."
     )

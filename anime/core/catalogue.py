@@ -6,10 +6,13 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from anime.core.paths import slug_of
+from anime.core.references import ReferenceRecord
 from anime.schemas import (
+    MAX_LORAS,
     GivenName,
     JsonObject,
     LoraChoice,
+    Name,
     NegativeText,
     PromptText,
     Seed,
@@ -72,6 +75,15 @@ class ProjectRecord(BaseModel):
     updated_at: AwareDatetime
 
 
+class CatalogueLora(LoraChoice):
+    """A LoRA of a style or a character."""
+
+    architecture: Name | None = Field(
+        default=None,
+        description="What it was trained for, such as sdxl; left out, whether it fits is unknown.",
+    )
+
+
 class NewCharacter(BaseModel):
     """A character to be."""
 
@@ -101,12 +113,16 @@ class NewVersion(BaseModel):
 
     prompt: PromptText = Field(description="What describes them in a prompt.")
     negative_prompt: NegativeText | None = Field(default=None, description="What they never are.")
-    loras: list[LoraChoice] = Field(default_factory=list, max_length=16)
+    loras: list[CatalogueLora] = Field(default_factory=list, max_length=MAX_LORAS)
     seed: Seed | None = Field(default=None, description="A seed that shows them well.")
     notes: Description = ""
     is_canonical: bool | None = Field(
         default=None, description="Whether it is the one that counts; by default the first one is."
     )
+    keeps_references: bool = Field(
+        default=True, description="Whether it has the pictures of the version before it."
+    )
+    by: Name = Field(default="api", description="Who says it.")
 
 
 class CharacterVersionRecord(BaseModel):
@@ -117,11 +133,15 @@ class CharacterVersionRecord(BaseModel):
     number: int = Field(description="From 1, in the order they were made.")
     prompt: str
     negative_prompt: str | None
-    loras: list[LoraChoice]
+    loras: list[CatalogueLora]
     seed: int | None
     notes: str
     is_canonical: bool
+    references: list[ReferenceRecord]
     created_at: AwareDatetime
+    created_by: str | None
+    approved_at: AwareDatetime | None = Field(description="When it last became canonical.")
+    approved_by: str | None
 
 
 class CharacterRecord(BaseModel):

@@ -52,9 +52,11 @@ def label_of(request: GenerationRequest) -> RunLabel:
     >>> label_of(GenerationRequest(prompt="a girl on a rooftop", project="neon-city")).name
     'neon-city / a girl on a rooftop'
     """
-    named = {"project": request.project, "character": request.character, "shot": request.shot}
-    tags = {f"{key}:{value}" for key, value in named.items() if value}
-    read = (request.project or "", request.character or "", request.prompt)
+    cast = [request.character, *request.characters]
+    named = [("project", request.project), ("shot", request.shot)]
+    named += [("character", name) for name in cast]
+    tags = {f"{key}:{value}" for key, value in named if value}
+    read = (request.project or "", request.first_character or "", request.prompt)
     return RunLabel(
         name=" / ".join(filter(None, map(shorten, read))),
         tags=frozenset(tags | {str(request.type)}),

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -21,6 +22,8 @@ class FileState(StrEnum):
 UNKNOWN_TYPE = "application/octet-stream"
 UNORGANIZED = "unorganized"  # the folder of what belongs to no project
 INPUTS_FOLDER = ".inputs"  # of the library: pictures people hand in, where every worker can read
+RECORDED_FOLDER = ".recorded"  # of the library: recorded graphs that were rendered again
+RECORDED_PREFIX = "recorded-"  # of their names as workflows
 _SLUG_MAX_BYTES = 60
 _FILENAME_MAX_BYTES = 200  # file systems take 255; a number or ".tmp" may still be added
 _SUFFIX_MAX_BYTES = 16
@@ -34,7 +37,11 @@ _DEVICE = re.compile(
 _UNSAFE = frozenset('/\\:*?"<>|')
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_HYPHENS = 4
-_OWNED_NAME = re.compile(rf"(?:^|/)anime_({_UUID})(?![0-9a-f-])[^/]*$", re.IGNORECASE)
+# A project's style may name its files: then our own name comes after that one.
+_OWNED_NAME = re.compile(
+    rf"(?:.*[/_])?(anime_({_UUID})(?![0-9a-f-])[^/]*)\Z", re.IGNORECASE | re.DOTALL
+)
+_RECORDED = re.compile(rf"{RECORDED_PREFIX}[0-9a-f]{{40}}")
 _OWNED_FOLDER = re.compile(rf"(?:^|/)jobs/({_UUID})/", re.IGNORECASE)
 
 _MEDIA_TYPES = {
@@ -82,6 +89,15 @@ class FileKind(StrEnum):
         return self.value.removesuffix("s")
 
 
+def is_recorded(workflow: str) -> bool:
+    """Whether a workflow of that name is a recorded graph.
+
+    >>> is_recorded("txt2img"), is_recorded("recorded-" + 40 * "0")
+    (False, True)
+    """
+    return _RECORDED.fullmatch(workflow) is not None
+
+
 def composed(name: str) -> str:
     """The name in Unicode's form NFC, in which names are stored and compared.
 
@@ -93,6 +109,7 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@lru_cache(maxsize=1024)  # a batch asks for those of one project ten thousand times
 def slugs_of(name: str) -> tuple[str, ...]:
     """The slug of the name, and then those it had while names were compared sign by sign, and
     while a device of Windows could be one.
@@ -230,8 +247,20 @@ def owner_of(path: str) -> UUID | None:
     """
     if path.count("-") < _UUID_HYPHENS:
         return None  # as of most files: a sweep asks this of each, three times
-    found = _OWNED_NAME.search(path) or _OWNED_FOLDER.search(path)
+    if named := _OWNED_NAME.match(path):
+        return UUID(named[2])
+    found = _OWNED_FOLDER.search(path)
     return UUID(found[1]) if found else None
+
+
+def original_name(name: str) -> str:
+    """The name that ComfyUI gave to a file of a job, without what a project's style put before it.
+
+    >>> original_name("sc1_anime_00000000-0000-0000-0000-000000000007_00001_.png")
+    'anime_00000000-0000-0000-0000-000000000007_00001_.png'
+    """
+    named = _OWNED_NAME.match(name)
+    return named[1] if named else name
 
 
 def thumbnail_path(sha256: str) -> PurePosixPath:

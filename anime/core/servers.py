@@ -1,7 +1,7 @@
 """ComfyUI servers and pauses, as people send them and as they are shown."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -91,6 +91,25 @@ class ServerRecord(BaseModel):
     def answers_to(self, wanted: str) -> bool:
         """Whether that is its name, one of its labels, or its address."""
         return wanted == self.name or wanted in self.labels or wanted == self.url
+
+
+def server_like(recorded: Mapping[str, object], servers: Sequence[ServerRecord]) -> str | None:
+    """The name of a server with the version and device that a file's record names.
+
+    Args:
+        recorded: `server` of the file's row: url, comfyui_version, device.
+        servers: Those to choose from; the one that has made the file goes first.
+    """
+    version, device, url = (recorded.get(key) for key in ("comfyui_version", "device", "url"))
+    alike = [
+        each
+        for each in servers
+        if each.fingerprint is not None
+        and version
+        and each.fingerprint.version == version
+        and (not device or device in each.fingerprint.devices)
+    ]
+    return min(alike, key=lambda each: each.url != url).name if alike else None
 
 
 class CheckedServer(BaseModel):

@@ -1,4 +1,4 @@
-"""A shot list: from a table, as spreadsheets write it, to the shots, with every fault's place."""
+"""A shot list: from rows of cells to the shots, with every fault's place; and tables as text."""
 
 import codecs
 import csv
@@ -59,15 +59,37 @@ _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
-class ListFault:
-    """What is wrong with a cell. Rows count from 1, the header's, as a spreadsheet counts."""
+class ListRow:
+    """One row. Rows count from 1, the header's, as a spreadsheet counts; lines of a text do, too.
 
-    row: int
+    A cell of None says nothing; an empty one empties its field.
+    """
+
+    number: int
+    cells: Sequence[str | None]
+    unit: str = "Row"
+
+    def cell(self, place: int) -> str | None:
+        """The cell at that place without spaces around it; what a row lacks at its end is empty."""
+        cell = self.cells[place] if place < len(self.cells) else ""
+        return cell if cell is None else cell.strip()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in it."""
+        return not any(cell and cell.strip() for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class ListFault:
+    """What is wrong with a cell."""
+
+    row: ListRow
     column: str
     message: str
 
     def __str__(self) -> str:
-        return f"Row {self.row}, {self.column}: {self.message}."
+        return f"{self.row.unit} {self.row.number}, {self.column}: {self.message}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +97,12 @@ class ShotList:
     """The shots of a list, in its order, and how it was read.
 
     `columns` has the field of each column by its heading; `ignored` the headings of the others.
+    `rows` has the row of each shot; `said` the fields of which it says something.
     """
 
     shots: tuple[ShotFields, ...]
+    rows: tuple[ListRow, ...]
+    said: tuple[frozenset[str], ...]
     columns: Mapping[str, str]
     ignored: tuple[str, ...]
 
@@ -88,14 +113,15 @@ class ShotList:
 
 
 def read_shot_list(
-    text: str,
+    table: str | Iterable[ListRow],
     columns: Mapping[str, str] | None = None,
     known: Mapping[str, str] | None = None,
 ) -> ShotList:
-    """The shots in a table with commas, semicolons or tabs, and quoted cells of many lines.
+    """The shots of a list.
 
     Args:
-        text: The table, as a spreadsheet exports CSV, with a row of headings.
+        table: Its rows, the headings first; or a text with commas, semicolons or tabs, and quoted
+            cells of many lines, as a spreadsheet exports CSV.
         columns: Fields of columns by their headings, where they are not to be guessed; an empty
             field ignores the column.
         known: The same of headings that the list need not have, as earlier lists had them.
@@ -103,12 +129,13 @@ def read_shot_list(
     Raises:
         InvalidRequest: a sentence for each fault of the list, with its row and column.
     """
-    rows = _rows_of(text)
+    rows = iter(table_rows(table) if isinstance(table, str) else table)
     header = next(rows, None)
     if header is None:
         raise InvalidRequest("The shot list is empty.", _ASK)
-    places, ignored = _places_of(header.cells, columns or {}, known or {})
-    filled = [row for row in rows if any(cell.strip() for cell in row.cells)]
+    headings = [cell or "" for cell in header.cells]
+    places, ignored = _places_of(headings, columns or {}, known or {})
+    filled = [row for row in rows if not row.is_empty]
     if len(filled) > MAX_SHOTS:
         raise InvalidRequest(
             f"The shot list has {len(filled):,} rows; {MAX_SHOTS:,} are the most.", "Split it."
@@ -122,12 +149,17 @@ def read_shot_list(
             faults += fault.faults
     faults += _repeated_codes(filled, places)
     if faults:
-        raise _refusal(faults)
+        raise refusal_of(faults)
     if not shots:
         raise InvalidRequest("The shot list has a header and no shots.", _ASK)
     return ShotList(
         shots=tuple(shots),
-        columns={header.cells[place].strip(): field for place, field in places.items()},
+        rows=tuple(filled),
+        said=tuple(
+            frozenset(field for place, field in places.items() if row.cell(place) is not None)
+            for row in filled
+        ),
+        columns={headings[place].strip(): field for place, field in places.items()},
         ignored=ignored,
     )
 
@@ -142,8 +174,34 @@ def write_shot_list(shots: Iterable[ShotFields]) -> bytes:
     writer.writerow(FIELDS)
     for shot in shots:
         values = shot.model_dump(mode="json", include=set(FIELDS))
-        writer.writerow([_TO_ESCAPE.sub("'", _cell_of(values[name]), count=1) for name in FIELDS])
+        writer.writerow([escaped(cell_of(values[name])) for name in FIELDS])
     return codecs.BOM_UTF8 + "".join(written.lines).encode()
+
+
+def table_rows(text: str) -> Iterator[ListRow]:
+    """The rows of a table. A cell may hold line breaks, so lines are not counted.
+
+    Raises:
+        InvalidRequest: a quoted cell does not end.
+    """
+    sample = text[:_SAMPLE_CHARS].split("\n", 1)[0]
+    delimiter = max(_DELIMITERS, key=sample.count)
+    reader = csv.reader(_LINE.findall(text), delimiter=delimiter, strict=True)
+    number = 0
+    try:
+        for number, cells in enumerate(reader, start=1):
+            yield ListRow(number, cells)
+    except csv.Error as fault:
+        raise InvalidRequest(f"The shot list ends at row {number + 1}: {fault}.", _ASK) from None
+
+
+def escaped(text: str) -> str:
+    """The text as a cell that no spreadsheet computes; reading a list takes the mark off again.
+
+    >>> escaped("=1+1"), escaped("a roof")
+    ("'=1+1", 'a roof')
+    """
+    return _TO_ESCAPE.sub("'", text, count=1)
 
 
 def decode_table(data: bytes) -> str:
@@ -178,28 +236,9 @@ class _Lines:
         self.lines.append(line)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    number: int
-    cells: Sequence[str]
-
-
 class _RowError(Exception):
     def __init__(self, faults: Sequence[ListFault]) -> None:
         self.faults = faults
-
-
-def _rows_of(text: str) -> Iterator[_Row]:
-    """The rows with their numbers. A cell may hold line breaks, so lines are not counted."""
-    sample = text[:_SAMPLE_CHARS].split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=sample.count)
-    reader = csv.reader(_LINE.findall(text), delimiter=delimiter, strict=True)
-    number = 0
-    try:
-        for number, cells in enumerate(reader, start=1):
-            yield _Row(number, cells)
-    except csv.Error as fault:
-        raise InvalidRequest(f"The shot list ends at row {number + 1}: {fault}.", _ASK) from None
 
 
 def _places_of(
@@ -237,13 +276,10 @@ def _letters_of(heading: str) -> str:
     return "".join(each for each in code_key(heading) if each.isalnum())
 
 
-def _shot_of(row: _Row, places: Mapping[int, str]) -> ShotFields:
-    cells = {
-        field: row.cells[place].strip() if place < len(row.cells) else ""
-        for place, field in places.items()
-    }
+def _shot_of(row: ListRow, places: Mapping[int, str]) -> ShotFields:
+    cells = {field: row.cell(place) or "" for place, field in places.items()}
     formulas = [
-        ListFault(row.number, field, "is a formula or its error; save the values")
+        ListFault(row, field, "is a formula or its error; save the values")
         for field, cell in cells.items()
         if _FORMULA.match(cell)
     ]
@@ -256,14 +292,14 @@ def _shot_of(row: _Row, places: Mapping[int, str]) -> ShotFields:
     }
     if "code" not in given:
         raise _RowError(
-            [ListFault(row.number, "code", "is empty; merged cells are to be filled in each row")]
+            [ListFault(row, "code", "is empty; merged cells are to be filled in each row")]
         )
     try:
         return ShotFields.model_validate(given)
     except ValidationError as fault:
         errors = field_errors_of(fault.errors(include_input=False, include_url=False))
         raise _RowError(
-            [ListFault(row.number, _column_of(each), each.message) for each in errors]
+            [ListFault(row, _column_of(each), each.message) for each in errors]
         ) from None
 
 
@@ -278,24 +314,27 @@ def _value_of(field: str, cell: str) -> Any:  # text, or what a field of another
     return cell
 
 
-def _repeated_codes(rows: Sequence[_Row], places: Mapping[int, str]) -> Iterator[ListFault]:
+def _repeated_codes(rows: Sequence[ListRow], places: Mapping[int, str]) -> Iterator[ListFault]:
     place = next(place for place, field in places.items() if field == "code")
     first: dict[str, int] = {}
     for row in rows:
-        code = code_key(" ".join(row.cells[place].split())) if place < len(row.cells) else ""
+        code = code_key(" ".join((row.cell(place) or "").split()))
         if code and first.setdefault(code, row.number) != row.number:
-            yield ListFault(row.number, "code", f"is that of row {first[code]} already")
+            where = f"{row.unit.lower()} {first[code]}"
+            yield ListFault(row, "code", f"is that of {where} already")
 
 
-def _refusal(faults: Sequence[ListFault]) -> InvalidRequest:
-    ordered = sorted(faults, key=lambda fault: fault.row)
+def refusal_of(faults: Sequence[ListFault]) -> InvalidRequest:
+    """The error that names the faults, by row; of very many, how many more there are."""
+    ordered = sorted(faults, key=lambda fault: fault.row.number)
     said = " ".join(map(str, ordered[:_SAID]))
     kinds = Counter(fault.column for fault in ordered[_SAID:])
     more = f" And {len(ordered) - _SAID:,} more, in {', '.join(kinds)}." if kinds else ""
     return InvalidRequest(f"{said}{more} Nothing is imported.", _ASK)
 
 
-def _cell_of(value: object) -> str:
+def cell_of(value: object) -> str:
+    """A value of a shot as the cell of a list."""
     if isinstance(value, list):
         return ", ".join(value)
     return "" if value is None else str(value)

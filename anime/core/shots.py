@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from anime.core.catalogue import Description
 from anime.core.paths import composed
 from anime.schemas import (
+    MAX_CHARACTERS,
     GenerationRequest,
     GivenName,
     Name,
@@ -21,7 +23,6 @@ from anime.schemas import (
     WorkflowName,
 )
 
-MAX_CHARACTERS = 16
 MAX_TABLE_CHARS = 16_000_000
 _DIGITS = re.compile(r"\d+")
 _NO_CODE = frozenset("/\\")
@@ -77,10 +78,7 @@ class ShotFields(BaseModel):
         return self
 
     def request(self, project: str) -> GenerationRequest | None:
-        """What renders a take of it; None without a prompt.
-
-        One character is named in the request; a request names no more.
-        """
+        """What renders a take of it; None without a prompt."""
         if self.prompt is None:
             return None
         given = {
@@ -90,7 +88,9 @@ class ShotFields(BaseModel):
             "width": self.width,
             "height": self.height,
             "seed": self.seed,
+            # One goes into the older field, so that the take has the id that it always had.
             "character": self.characters[0] if len(self.characters) == 1 else None,
+            "characters": self.characters if len(self.characters) > 1 else None,
             "inputs": {"frames": self.frames} if self.frames else None,
         }
         return GenerationRequest(
@@ -119,10 +119,72 @@ class ShotRecord(ShotFields):
     state: ShotState
     takes: int = Field(description="Jobs for it that have ended with a file.")
     rejected: int = Field(description="Those of them whose files are all rejected.")
+    retakes: int = Field(description="Jobs that render another take for a rejected one.")
     under_way: int = Field(description="Jobs for it that wait or render.")
     failed: int = Field(description="Jobs for it that have failed.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
+
+
+class ShotChange(StrEnum):
+    """Why a shot's event is published."""
+
+    TAKE = "take"  # a file of it was recorded
+    REVIEW = "review"
+
+
+class ShotEvent(BaseModel):
+    """How far a shot is, as published; a full snapshot, so that a lost one does no harm."""
+
+    shot_id: UUID
+    project: str = Field(description="The project's slug.")
+    code: str
+    change: ShotChange
+    state: ShotState
+    takes: int
+    rejected: int
+    retakes: int
+    under_way: int
+    failed: int
+    job_id: UUID | None = Field(description="The job of the new take, or of a retake.")
+    take: int | None = Field(description="The number of the take that was reviewed.")
+    timestamp: AwareDatetime
+
+    @classmethod
+    def of(
+        cls,
+        shot: ShotRecord,
+        project: str,
+        change: ShotChange,
+        at: datetime,
+        *,
+        job_id: UUID | None = None,
+        take: int | None = None,
+    ) -> Self:
+        """The event of a shot that has changed."""
+        counts = shot.model_dump(include={"state", *_COUNTS})
+        return cls(
+            shot_id=shot.id,
+            project=project,
+            code=shot.code,
+            change=change,
+            job_id=job_id,
+            take=take,
+            timestamp=at,
+            **counts,
+        )
+
+
+_COUNTS = ("takes", "rejected", "retakes", "under_way", "failed")
+
+
+class ListFormat(StrEnum):
+    """What a shot list is written in."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    YAML = "yaml"
+    OTIO = "otio"
 
 
 class ShotImport(BaseModel):
@@ -133,8 +195,10 @@ class ShotImport(BaseModel):
     project: GivenName = Field(description="Name of the project; made if there is none.")
     table: str = Field(
         max_length=MAX_TABLE_CHARS,
-        description="The list as a spreadsheet exports CSV, with a row of headings.",
+        description="The list as a spreadsheet exports CSV, with a row of headings; a workbook"
+        " in base64.",
     )
+    format: ListFormat = Field(default=ListFormat.CSV, description="What the list is written in.")
     columns: dict[Name, str] = Field(
         default_factory=dict,
         max_length=64,
@@ -152,6 +216,11 @@ class ImportedShots(BaseModel):
     unchanged: int
     columns: dict[str, str] = Field(description="Which field each column of the list was read as.")
     ignored: list[str] = Field(description="Columns that were read as nothing.")
+    faults: list[str] = Field(
+        default_factory=list,
+        description="Why shots could not be rendered as they are: rows with workflows, models or"
+        " characters that there are not.",
+    )
 
 
 def code_key(code: str) -> str:

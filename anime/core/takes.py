@@ -1,22 +1,19 @@
 """Takes of a shot, what people say of them, and the state of the shot that follows."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from anime.core.catalogue import Description
-from anime.core.ids import MAX_SEED
+from anime.core.composition.record import UNSEEN_FIELDS, Composition
+from anime.core.ids import MAX_SEED, seed_of
+from anime.core.paths import composed
 from anime.core.shots import ShotCode, ShotFields, ShotState
-from anime.schemas import GenerationRequest, GivenName, Name
-
-# What makes no picture stale: names, who waits for it, where and when it renders; and the seed, as
-# each take of a shot has another one.
-_UNSEEN = {
-    *("project", "character", "shot", "seed"),
-    *("priority", "webhook_url", "server", "required_vram_mb"),
-}
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest, GivenName, Name, PromptText
 
 
 class Verdict(StrEnum):
@@ -72,8 +69,12 @@ class TakeRecord(TakeState):
     job_id: UUID
     path: str | None
     seed: int | None
+    style_version: int | None = Field(description="Of the project's style that it was made with.")
     reviewed_by: str | None
     reviewed_at: AwareDatetime | None
+    retake_job_id: UUID | None = Field(
+        default=None, description="Job that renders another one, as this one was rejected."
+    )
 
 
 class TakeList(BaseModel):
@@ -94,6 +95,15 @@ class NewReview(BaseModel):
     reason: GivenName | None = Field(default=None, description="Why it is rejected.")
     note: Description | None = None
     by: Name = Field(default="api", description="Who says it.")
+    retake: bool = Field(
+        default=False, description="Whether a rejected take is rendered anew, with another seed."
+    )
+    prompt: PromptText | None = Field(
+        default=None, description="The shot's prompt from now on, for the retake."
+    )
+    max_retakes: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="How many retakes a shot may have; as the settings say if unset."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -101,34 +111,103 @@ class NewReview(BaseModel):
             raise ValueError("has a reason, which only a rejection has; say it in the note")
         if self.action is ReviewAction.NOTE and self.note is None:
             raise ValueError("has no note")
+        if self.retake and self.action is not ReviewAction.REJECT:
+            raise ValueError("asks for a retake, which only a rejection does")
+        if not self.retake and (self.prompt is not None or self.max_retakes is not None):
+            raise ValueError("has a prompt or max_retakes without retake")
         return self
 
 
+def check_reason(reason: str | None, known: Sequence[str]) -> str | None:
+    """The reason as the studio writes it; any reason, if it has no list of them.
+
+    Raises:
+        InvalidRequest: the studio has other reasons.
+
+    >>> check_reason("HANDS", ["hands", "off model"])
+    'hands'
+    """
+    if reason is None or not known:
+        return reason
+    found = next((each for each in known if composed(each).casefold() == reason.casefold()), None)
+    if found is None:
+        raise InvalidRequest(
+            f"reason: {reason[:80]!r} is none of the studio's.",
+            f"Give one of these, and say more in a note: {', '.join(known)}.",
+        )
+    return found
+
+
+def retake_job_id(shot_id: UUID, number: int) -> UUID:
+    """The id of the job that renders another take for the one with that number."""
+    return uuid5(shot_id, f"retake-of-{number}")
+
+
+def retake_of(
+    shot: ShotFields, project: str, job_id: UUID, *, prompt: str | None = None
+) -> GenerationRequest:
+    """What renders a take instead of a rejected one: the shot as it is, with a seed of its own.
+
+    The seed is given, as a style may have the same one for all takes of a shot.
+
+    Raises:
+        InvalidRequest: neither the shot nor the review has a prompt.
+    """
+    request = shot.model_copy(update={"prompt": prompt or shot.prompt}).request(project)
+    if request is None:
+        raise InvalidRequest(
+            f"Shot {shot.code} has no prompt.", "Give one with the review (--prompt)."
+        )
+    return request.model_copy(update={"seed": seed_of(job_id)})
+
+
 def state_of(
-    shot: ShotFields, picked: GenerationRequest | None, *, usable: int, under_way: int
+    shot: ShotFields,
+    picked: GenerationRequest | None,
+    *,
+    usable: int,
+    under_way: int,
+    digest: str | None = None,
+    composition: Composition | None = None,
 ) -> ShotState:
     """How far a shot is.
 
     Args:
         shot: What it says now.
-        picked: What its picked take was made from; None if none is picked.
+        picked: What its picked take was asked for with; None if none is picked.
         usable: Takes that are not rejected.
         under_way: Jobs for it that wait or render.
+        digest: What its picked take was made from, if that was kept.
+        composition: What a take of it would be made from now, if that is known.
     """
     if picked is not None:
-        return ShotState.APPROVED if is_current(shot, picked) else ShotState.STALE
+        current = is_current(shot, picked, digest=digest, composition=composition)
+        return ShotState.APPROVED if current else ShotState.STALE
     if under_way:
         return ShotState.RENDERING
     return ShotState.TO_REVIEW if usable else ShotState.MISSING
 
 
-def is_current(shot: ShotFields, made_from: GenerationRequest) -> bool:
-    """Whether a take was made from what the shot says now.
+def is_current(
+    shot: ShotFields,
+    asked: GenerationRequest,
+    *,
+    digest: str | None = None,
+    composition: Composition | None = None,
+) -> bool:
+    """Whether a take that was asked for like that was made from what the shot says now.
 
-    A shot that has no prompt now cannot be rendered again: its takes stay as they are.
+    A shot that has no prompt now cannot be rendered again: its takes stay as they are. Of an older
+    take nobody knows which version of its workflow it was made with: the requests are compared.
     """
-    now = shot.request(made_from.project or "")
-    return now is None or now.model_dump(exclude=_UNSEEN) == made_from.model_dump(exclude=_UNSEEN)
+    now = shot.request(asked.project or "")
+    if now is None:
+        return True
+    if composition is not None:
+        if digest is not None:
+            return composition.digest == digest
+        now = composition.request
+    return now.model_dump(exclude=UNSEEN_FIELDS) == asked.model_dump(exclude=UNSEEN_FIELDS)
 
 
 def requests_of(shot: ShotFields, project: str, takes: int) -> list[GenerationRequest]:

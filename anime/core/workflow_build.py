@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 
 from pydantic import JsonValue
 
@@ -60,6 +62,12 @@ class Template:
         kinds = {name: bound.kind for name, bound in self.inputs.items()}
         names = [name for name, kind in kinds.items() if kind in _PICTURES]
         return "image" if "image" in names else next(iter(names), None)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of all that decides what it makes: the graph, and where values go in it."""
+        bound = self.binding.model_dump_json(include={"inputs", "loras", "output_node"})
+        return sha256(f"{workflow_hash(self.graph)}{bound}".encode()).hexdigest()
 
     @property
     def was_edited(self) -> bool:

@@ -1,4 +1,4 @@
-"""The tables of characters, beside those of anime/db/models.py."""
+"""The tables of characters and of styles, beside those of anime/db/models.py."""
 
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from anime.db.models import Base, UnsignedBigInteger
+from anime.core.references import ReferenceRole
+from anime.db.models import Base, UnsignedBigInteger, words
 
-__all__ = ["Base", "Character", "CharacterVersion"]
+__all__ = ["Base", "Character", "CharacterVersion", "ReferenceRow", "StyleRow"]
 
 
 class Character(Base):
@@ -73,3 +74,37 @@ class CharacterVersion(Base):
     notes: Mapped[str] = mapped_column(server_default="")
     is_canonical: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str | None]
+    # When and by whom it was last made canonical; it is changed no more since the first time.
+    approved_at: Mapped[datetime | None]
+    approved_by: Mapped[str | None]
+
+
+class ReferenceRow(Base):
+    """A reference picture of a version, by the hash of its copy. Never changed."""
+
+    __tablename__ = "character_references"
+    __table_args__ = (CheckConstraint("position >= 1", name="position"),)
+
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("character_versions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[ReferenceRole] = mapped_column(words(ReferenceRole, "role"))
+    sha256: Mapped[str]
+    path: Mapped[str]
+    source: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str]
+
+
+class StyleRow(Base):
+    """One version of a project's style. Never changed, only followed by another."""
+
+    __tablename__ = "project_styles"
+    __table_args__ = (CheckConstraint("version >= 1", name="version"),)
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    fields: Mapped[dict[str, Any]] = mapped_column(JSONB)  # a ProjectStyle
+    notes: Mapped[str] = mapped_column(server_default="")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str]

@@ -138,7 +138,9 @@ class ProductionJob(Base):
     type: Mapped[GenerationType] = mapped_column(words(GenerationType, "type"))
     workflow: Mapped[str]
     prompt: Mapped[str]
-    params: Mapped[dict[str, Any]] = mapped_column(JSONB)  # the whole GenerationRequest
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB)  # the whole GenerationRequest, as given
+    # The Composition that is rendered, if it is another or the job is a take of a shot.
+    composition: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     seed: Mapped[int] = mapped_column(UnsignedBigInteger)
 
     status: Mapped[JobStatus] = mapped_column(

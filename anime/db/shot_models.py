@@ -83,6 +83,7 @@ class Take(Base):
     note: Mapped[str] = mapped_column(server_default="")
     reviewed_by: Mapped[str | None]
     reviewed_at: Mapped[datetime | None]
+    retake_job_id: Mapped[UUID | None]  # that renders another one, as this one is rejected
 
 
 class Review(Base):

@@ -2,16 +2,21 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.assets.composer import Composer, may_change
 from anime.comfyui.workflow_templates import load_template
+from anime.core.batches import kind_of
+from anime.core.composition.record import Composition
+from anime.core.labels import label_of
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.db.session import Database
-from anime.errors import KeyReused, QueueFull
+from anime.errors import InvalidRequest, KeyReused, QueueFull
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.webhooks.policy import check_webhook
@@ -64,12 +69,86 @@ class Admission:
 
         Raises:
             InvalidRequest: the workflow is missing or broken, cannot take these values, or uses
-                a node class that is not allowed; or the webhook could not be sent.
+                a node class that is not allowed; or the webhook could not be sent; or what it is
+                composed to cannot be rendered.
         """
         check_webhook(request, self.settings)
+        composition = await self._composition(request)
+        await self.check_graph(composition.request if composition else request)
+
+    async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
+        """The same for the requests of a batch. Those of one kind are checked once."""
+        for request in requests:
+            check_webhook(request, self.settings)
+        compositions = await self.compose_all(requests)
+        composed = [each for each in compositions if each is not None]
+        await asyncio.to_thread(self._check_references, composed)
+        kinds: dict[str, GenerationRequest] = {}
+        for request, composition in zip(requests, compositions, strict=True):
+            if composition is not None and composition.refused:
+                raise InvalidRequest(f"{label_of(request).name}: {composition.refused}", "")
+            rendered = composition.request if composition else request
+            kinds.setdefault(kind_of(rendered), rendered)
+        for rendered in kinds.values():
+            await self.check_graph(rendered)
+
+    async def compose_all(self, requests: Sequence[GenerationRequest]) -> list[Composition | None]:
+        """What is rendered for each, unchecked; None where it is the request as it is given."""
+        if not any(map(may_change, requests)):
+            return [None] * len(requests)
+        async with self.database.reading() as session:
+            return await self.composer.compose_all(session, requests)
+
+    async def compose(self, request: GenerationRequest) -> Composition:
+        """What is rendered for the request, as it would be composed now.
+
+        Raises:
+            InvalidRequest: see `check`.
+        """
+        async with self.database.reading() as session:
+            composition = await self.composer.compose(session, request)
+        await asyncio.to_thread(self._check_references, [composition])
+        await self.check_graph(composition.request)
+        return composition
+
+    async def _composition(self, request: GenerationRequest) -> Composition | None:
+        """What is rendered for the request; None if it is the request as it is given."""
+        if not may_change(request):
+            return None
+        async with self.database.reading() as session:
+            composition = await self.composer.changed(session, request)
+        if composition is not None and composition.reference_paths:
+            await asyncio.to_thread(self._check_references, [composition])
+        return composition
+
+    def _check_references(self, compositions: Sequence[Composition]) -> None:
+        """Make sure that the characters' pictures are still there, where the library is."""
+        library = self.settings.library
+        pictures: dict[str, str] = {}
+        for composition in compositions:
+            pictures |= composition.reference_paths
+        gone = [path for path in pictures if not (library / path).is_file()] if pictures else []
+        if gone and library.is_dir():
+            raise InvalidRequest(
+                f"{gone[0]} of {pictures[gone[0]]} is no longer in the library {library}.",
+                "Restore it there, or add a version of the character without it.",
+            )
+
+    async def check_graph(self, request: GenerationRequest) -> None:
+        """Make sure that the workflow can take a request as it is composed.
+
+        Raises:
+            InvalidRequest: it is missing or broken, cannot take these values, or uses a node class
+                that is not allowed.
+        """
         template = await self.template_of(request)
         graph = build(template, request, seed=request.seed or 0, filename_prefix="")
         self.settings.node_class_policy.check(graph)
+
+    @property
+    def composer(self) -> Composer:
+        """What composes by the settings."""
+        return Composer.of(self.settings)
 
     async def template_of(self, request: GenerationRequest) -> Template:
         """The workflow of a request.
@@ -77,7 +156,7 @@ class Admission:
         Raises:
             InvalidWorkflow: it is missing or broken.
         """
-        folders = self.settings.workflow_folders
+        folders = self.settings.folders_of_workflow(request.workflow_name)
         return await asyncio.to_thread(load_template, request.workflow_name, *folders)
 
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
@@ -91,11 +170,13 @@ class Admission:
             QueueFull: too many wait; nothing is inserted.
             DatabaseUnavailable: nothing is inserted.
         """
-        await self.check(request)
+        check_webhook(request, self.settings)
+        composition = await self._composition(request)
+        await self.check_graph(composition.request if composition else request)
         job_id = job_id or uuid4()
         async with self.database.session_scope() as session:
             jobs = JobRepository(session)
-            new = await jobs.insert(job_id, NewJob.of(job_id, request))
+            new = await jobs.insert(job_id, NewJob.of(job_id, request, composition=composition))
             if new is not None:
                 await self.limit.admit(session)
                 return new

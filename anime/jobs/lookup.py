@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import (
     JobList,
@@ -65,6 +66,11 @@ class JobLookup:
         if not entries:
             await self.get(job_id)
         return entries
+
+    async def composition(self, job_id: UUID) -> Composition:
+        """What the job's request became. Raises as `JobRepository.composition_of`."""
+        async with self._database.session_scope() as session:
+            return await JobRepository(session).composition_of(job_id)
 
     async def _answer_all(self) -> None:
         while self._wanted:

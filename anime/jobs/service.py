@@ -4,9 +4,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
-from anime.core.batches import BatchRequest, expand, kind_of
+from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import JobStatus
 from anime.db.repositories import (
     Dispatch,
@@ -23,7 +24,6 @@ from anime.progress.publisher import ProgressPublisher
 from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.settings.addresses import database_address, redis_address
-from anime.webhooks.policy import check_webhook
 
 _log = logging.getLogger(__name__)
 
@@ -84,11 +84,7 @@ class JobService:
             InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
             PrefectUnavailable: nobody would run it; nothing is begun.
         """
-        children = expand(batch)
-        for child in children:
-            check_webhook(child.request, self.settings)
-        for child in {kind_of(child.request): child for child in children}.values():
-            await self.admission.check(child.request)
+        await self.admission.check_all([child.request for child in expand(batch)])
         return await self.dispatcher.dispatch_batch(batch, key=key)
 
     async def requeue(self, job_id: UUID) -> JobSnapshot | None:
@@ -101,6 +97,7 @@ class JobService:
             if not await jobs.requeue(job_id):
                 await jobs.get(job_id)
                 return None
+            await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
         await self.publisher.announce_again(job, request)
         async with self.database.session_scope() as session:

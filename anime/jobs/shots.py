@@ -1,24 +1,35 @@
 """Shot lists become shots, and shots become batches."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from anime.core.batches import MAX_CHILDREN, BatchRequest, kind_of
-from anime.core.shot_list import MAX_SHOTS, read_shot_list
-from anime.core.shots import ImportedShots, ShotCode, ShotRecord, ShotState, code_key
-from anime.core.takes import NewReview, TakeRecord, requests_of
+from anime.assets.composer import Composer
+from anime.core.batches import MAX_CHILDREN, BatchRequest
+from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
+from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
+from anime.core.takes import (
+    NewReview,
+    TakeRecord,
+    check_reason,
+    requests_of,
+    retake_job_id,
+    retake_of,
+)
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
-from anime.errors import InvalidRequest, NotFound
+from anime.errors import InvalidRequest, KeyReused, NotFound
+from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
+from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults
+from anime.jobs.shot_events import publish_shot
 from anime.schemas import GenerationRequest, GivenName
+from anime.settings import Settings
 
 MAX_TAKES = 100  # of a shot in one batch
-_SAID = 20  # codes that a message names
 
 
 class ShotRender(ShotQuery):
@@ -48,14 +59,16 @@ class ShotBatch(BaseModel):
 async def import_shots(
     database: Database,
     project: str,
-    table: str,
+    table: str | Iterable[ListRow],
     columns: Mapping[str, str] | None = None,
     *,
     only_tries: bool = False,
+    admission: Admission | None = None,
 ) -> ImportedShots:
     """What the list has changed of the project's shots, or would change if it `only_tries`.
 
     The project is made if there is none. `columns` that are given are kept for its next lists.
+    With an `admission`, the answer says which rows could not be rendered as they are.
 
     Raises:
         InvalidRequest: the list has faults; nothing is imported.
@@ -66,6 +79,7 @@ async def import_shots(
         kept = await repository.columns_of(found.id)
         listed = read_shot_list(table, columns, kept)
         shots, added = await repository.merge(found.id, listed)
+        faults = await list_faults(admission, session, found, listed) if admission else []
         if only_tries:
             await session.rollback()
         else:
@@ -78,36 +92,61 @@ async def import_shots(
         unchanged=len(listed.shots) - len(shots),
         columns=dict(listed.columns),
         ignored=list(listed.ignored),
+        faults=faults,
     )
 
 
 async def all_shots(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str] = ()
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str] = (),
+    *,
+    composer: Composer | None = None,
 ) -> list[ShotRecord]:
     """The shots of the project that fit, in order; only those of the codes, if any are given.
+
+    With a composer, those are stale whose picked take was made from another style, version of a
+    character or workflow.
 
     Raises:
         NotFound: there is no such project, or no shot with one of the codes.
     """
-    _, shots = await _find(database, project, query, codes)
+    _, shots = await _find(database, project, query, codes, composer)
     return shots
 
 
 async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> ShotBatch:
-    """A batch that renders what is missing of so many takes of each shot.
+    """The run of a batch that renders what is missing of so many takes of each shot.
 
-    The same `key` again is the same run. The batch has the project's name: a take that was rendered
-    of the very same prompt and settings is not rendered again, a shot that was changed since is.
+    The same `key` again is the same run. Raises as `batch_of_shots`, and:
 
     Raises:
-        InvalidRequest: a workflow cannot take what a shot asks for; nothing is rendered.
-        NotFound: there is no such project or shot.
         PrefectUnavailable: nobody would run it; nothing is begun.
     """
-    slug, shots = await _find(service.database, asked.project, asked, asked.codes)
+    batch, without_prompt = await batch_of_shots(service, asked)
+    return ShotBatch(
+        flow_run_id=await service.submit_batch(batch, key=key),
+        shots=len({request.shot for request in batch.requests}),
+        without_prompt=without_prompt,
+    )
+
+
+async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchRequest, list[str]]:
+    """A batch with so many takes of each shot that is asked for; codes of those without a prompt.
+
+    It has the project's name: a take that was rendered of the very same prompt and settings is not
+    rendered again, a shot that was changed since is.
+
+    Raises:
+        InvalidRequest: no shot has a prompt, there are too many takes, or a workflow cannot take
+            what a shot asks for; nothing is rendered.
+        NotFound: there is no such project or shot.
+    """
+    composer = service.admission.composer
+    slug, shots = await _find(service.database, asked.project, asked, asked.codes, composer)
     wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
-    # A rejected take stays what it was made from: it counts, so that another one is rendered.
-    takes = {shot.code: requests_of(shot, slug, asked.takes + shot.rejected) for shot in wanted}
+    takes = {shot.code: requests_of(shot, slug, _renders_of(shot, asked)) for shot in wanted}
     filled = {code: requests for code, requests in takes.items() if requests}
     if not filled:
         raise InvalidRequest(
@@ -121,15 +160,15 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
             "Render an episode or a scene at a time.",
         )
     await _check(service, {code: requests[0] for code, requests in filled.items()})
+    requests = [request for requests in filled.values() for request in requests]
+    made_from = await service.admission.compose_all(requests)
     batch = BatchRequest(
         name=f"shots of {slug}",
-        requests=[request for requests in filled.values() for request in requests],
+        requests=requests,
+        # Without a composition, its workflow cannot be read: the run says so.
+        digests=[each.digest[:16] if each else "0" * 16 for each in made_from],
     )
-    return ShotBatch(
-        flow_run_id=await service.submit_batch(batch, key=key),
-        shots=len(filled),
-        without_prompt=[code for code, requests in takes.items() if not requests],
-    )
+    return batch, [shot.code for shot in wanted if shot.prompt is None]
 
 
 async def takes_of(
@@ -147,43 +186,96 @@ async def takes_of(
         return await takes.of_shots([shot.id for shot in shots])
 
 
-async def review_take(database: Database, said: NewReview) -> TakeRecord:
-    """The take as the review leaves it.
+async def review_take(
+    database: Database, said: NewReview, settings: Settings | None = None
+) -> TakeRecord:
+    """The take as the review leaves it. A retake that is asked for is not submitted.
 
     Raises:
         NotFound: there is no such project, shot or take.
-        InvalidRequest: there is nothing to undo.
+        InvalidRequest: there is nothing to undo, the studio has no such reason, or the shot has had
+            all its retakes.
     """
+    known = settings.rejection_reasons if settings else ()
+    checked = said.model_copy(update={"reason": check_reason(said.reason, known)})
+    most = said.max_retakes or (settings.max_retakes if settings else 0)
     async with database.session_scope() as session:
         project = await ProjectRepository(session).get(said.project)
-        return await TakeRepository(session).review(project.id, said)
+        return await TakeRepository(session).review(project.id, checked, max_retakes=most)
+
+
+async def review_and_retake(
+    service: JobService, said: NewReview, *, waits: bool = False
+) -> TakeRecord:
+    """The take as the review leaves it, and a job that renders another one if that is asked for.
+
+    `waits`: for its run to be dispatched, as for somebody at a terminal. Said twice, it is the same
+    job. Raises as `review_take`, and as `JobService.submit`.
+    """
+    take = await _reviewed(service, said, waits=waits)
+    await publish_shot(
+        service.database,
+        service.publisher,
+        said.project,
+        said.shot,
+        ShotChange.REVIEW,
+        composer=service.admission.composer,
+        job_id=take.retake_job_id,
+        take=take.number,
+    )
+    return take
+
+
+async def _reviewed(service: JobService, said: NewReview, *, waits: bool) -> TakeRecord:
+    if not said.retake:
+        return await review_take(service.database, said, service.settings)
+    slug, [shot] = await _find(service.database, said.project, ShotQuery(), [said.shot])
+    job_id = retake_job_id(shot.id, said.take)
+    request = retake_of(shot, slug, job_id, prompt=said.prompt)
+    await service.admission.check(request)
+    take = await review_take(service.database, said, service.settings)
+    with suppress(KeyReused):  # the shot was changed since: its retake is there
+        submit = service.submit_and_dispatch if waits else service.submit
+        await submit(request, job_id=job_id)
+    return take
+
+
+def _renders_of(shot: ShotRecord, asked: ShotRender) -> int:
+    """How many renders of the shot the batch asks for, those included that are there.
+
+    A rejected take stays what it was made from: it counts, so that another one is rendered, unless
+    its retake is that one.
+    """
+    return max(0, asked.takes + shot.rejected - shot.retakes)
 
 
 async def _find(
-    database: Database, project: str, query: ShotQuery, codes: Sequence[str]
+    database: Database,
+    project: str,
+    query: ShotQuery,
+    codes: Sequence[str],
+    composer: Composer | None = None,
 ) -> tuple[str, list[ShotRecord]]:
     """The slug of the project, and its shots as `all_shots` has them."""
     async with database.session_scope() as session:
         found = await ProjectRepository(session).get(project)
-        shots, _ = await ShotRepository(session).page(found.id, query, codes=codes, limit=None)
+        shots, _ = await ShotRepository(session, composer).page(
+            found.id, query, codes=codes, limit=None
+        )
     wanted = {code_key(code): code for code in codes}
     if missing := sorted(set(wanted) - {code_key(shot.code) for shot in shots}):
-        named = ", ".join(repr(wanted[key][:64]) for key in missing[:_SAID])
+        named = ", ".join(repr(wanted[key][:64]) for key in missing[:MAX_SAID])
         raise NotFound(f"Project {found.slug} has no shot {named}.", "`anime shots list` has them.")
     return found.slug, shots
 
 
 async def _check(service: JobService, requests: Mapping[str, GenerationRequest]) -> None:
-    """Whether the workflows can take what the shots ask for: all faults, with the shots' codes."""
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    for code, request in requests.items():
-        alike[kind_of(request)].append(code)
-    faults = []
-    for codes in alike.values():
-        try:
-            await service.admission.check(requests[codes[0]])
-        except InvalidRequest as fault:
-            more = f" and {len(codes) - 1} more" if len(codes) > 1 else ""
-            faults.append(f"Shot {codes[0]}{more}: {fault.what}")
+    """Whether all shots can be rendered: every fault, with the shots' codes."""
+    named = {f"Shot {code}": request for code, request in requests.items()}
+    async with service.database.session_scope() as session:
+        faults = await request_faults(service.admission, session, named)
     if faults:
-        raise InvalidRequest(" ".join(faults[:_SAID]), "Correct the list, and import it again.")
+        more = f" And {len(faults) - MAX_SAID} more." if len(faults) > MAX_SAID else ""
+        raise InvalidRequest(
+            " ".join(faults[:MAX_SAID]) + more, "Correct the list, and import it again."
+        )

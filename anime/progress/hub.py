@@ -8,10 +8,12 @@ from uuid import UUID
 
 from anime.core.event_sequence import EventSequence
 from anime.core.job_status import JobStatus
+from anime.core.shots import ShotEvent
 from anime.progress.subscription import Sink, Subscription
-from anime.progress.websocket_messages import Update, preview_frame
+from anime.progress.websocket_messages import Update, preview_frame, shot_frame
 from anime.schemas import Preview, ProgressEvent
 
+ALL_PROJECTS = "*"
 MAX_SEQUENCES = 10_000  # jobs whose order is known for those who watch all of them
 
 
@@ -26,6 +28,13 @@ class Watcher(Sink, Protocol):
         """Whether it gets the job's events through a subscription of its own."""
 
 
+class ShotWatcher(Protocol):
+    """A listener that gets the events of shots."""
+
+    def put_shot(self, shot_id: UUID, frame: str) -> None:
+        """Take an event's frame, in place of an earlier one of that shot that still waits."""
+
+
 class Hub:
     """The listeners by job. Nothing here waits, so that no listener holds up another."""
 
@@ -33,6 +42,7 @@ class Hub:
         self._by_job: defaultdict[UUID, set[Subscription]] = defaultdict(set)
         self._last_event_at: dict[UUID, float] = {}
         self._watchers: set[Watcher] = set()
+        self._shot_watchers: dict[ShotWatcher, str] = {}  # and of which project, or "*"
         self._sequences: OrderedDict[UUID, EventSequence] = OrderedDict()
 
     def add(self, subscription: Subscription) -> None:
@@ -57,6 +67,21 @@ class Hub:
         self._watchers.discard(watcher)
         if not self._watchers:
             self._sequences.clear()
+
+    def add_shot_watcher(self, watcher: ShotWatcher, project: str) -> None:
+        """From now on the watcher gets the events of the project's shots, and of no others."""
+        self._shot_watchers[watcher] = project
+
+    def remove_shot_watcher(self, watcher: ShotWatcher) -> None:
+        """It gets no more; it is no error if it got none."""
+        self._shot_watchers.pop(watcher, None)
+
+    def deliver_shot(self, event: ShotEvent) -> None:
+        """Pass the event to everybody who watches its project."""
+        frame = shot_frame(event) if self._shot_watchers else ""
+        for watcher, project in self._shot_watchers.items():
+            if project in (ALL_PROJECTS, event.project):
+                watcher.put_shot(event.shot_id, frame)
 
     def deliver(self, event: ProgressEvent) -> None:
         """Pass the event to every listener that has not had it."""

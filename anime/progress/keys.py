@@ -7,6 +7,7 @@ from uuid import UUID
 
 UPDATES_CHANNEL = "anime:job:updates"  # publish: one JSON snapshot for each event of any job
 PREVIEWS_CHANNEL = "anime:job:previews"  # publish: pictures of renders that somebody watches
+SHOTS_CHANNEL = "anime:shot:updates"  # publish: one JSON snapshot for each change of any shot
 QUEUE = "anime:job:queue"  # list: ids that other programs enqueue, taken from the right
 PROCESSING = "anime:job:processing"  # list: ids taken and not yet in PostgreSQL
 DEAD_LETTERS = "anime:job:dead"  # list, newest first: JSON {id, reason, at} of what is no job

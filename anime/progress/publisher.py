@@ -18,10 +18,12 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from anime.core.job_status import Stage
+from anime.core.shots import ShotEvent
 from anime.errors import reason_of
 from anime.progress.keys import (
     JOB_TTL_SECONDS,
     PREVIEWS_CHANNEL,
+    SHOTS_CHANNEL,
     STREAM_MAX_EVENTS,
     UPDATES_CHANNEL,
     job_hash,
@@ -149,6 +151,12 @@ class ProgressPublisher:
             with suppress(RedisError, OSError, TimeoutError):
                 await _in_own_task(_publish_picture(self._redis, preview), TIMEOUT_SECONDS)
 
+    async def publish_shot(self, event: ShotEvent) -> None:
+        """Tell those who watch now how far the shot is; it is stored nowhere."""
+        if self._redis is not None and time.monotonic() >= self._paused_until:
+            with suppress(RedisError, OSError, TimeoutError):
+                await _in_own_task(_publish_shot(self._redis, event), TIMEOUT_SECONDS)
+
     async def notify_worker(self, work_pool: str) -> None:
         """Notify the pool's workers of a new run; they would poll within seconds anyway."""
         if self._redis is not None and time.monotonic() >= self._paused_until:
@@ -263,6 +271,10 @@ async def _count(redis: Redis, *keys: str) -> int:
 
 async def _publish_picture(redis: Redis, preview: Preview) -> None:
     await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
+
+
+async def _publish_shot(redis: Redis, event: ShotEvent) -> None:
+    await redis.publish(SHOTS_CHANNEL, event.model_dump_json())
 
 
 async def _run_script(

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from anime.core.shots import ShotEvent
 from anime.errors import AnimeError
 from anime.progress.hub import Hub
 from anime.progress.keys import (
     PREVIEWS_CHANNEL,
     PREVIEWS_TTL_SECONDS,
+    SHOTS_CHANNEL,
     UPDATES_CHANNEL,
     preview_request_key,
 )
@@ -63,7 +65,7 @@ class RedisFeed:
     async def _listen(self, redis_url: str) -> None:
         messages = subscribe_channels(
             redis_url,
-            *(PREVIEWS_CHANNEL, UPDATES_CHANNEL),
+            *(PREVIEWS_CHANNEL, SHOTS_CHANNEL, UPDATES_CHANNEL),
             subscribed=self._catch_up,
             lost=self.is_live.clear,
         )
@@ -71,6 +73,9 @@ class RedisFeed:
             if channel == PREVIEWS_CHANNEL:
                 with suppress(ValidationError):
                     self._hub.deliver_preview(Preview.model_validate_json(text))
+            elif channel == SHOTS_CHANNEL:
+                with suppress(ValidationError):
+                    self._hub.deliver_shot(ShotEvent.model_validate_json(text))
             elif event := event_in(text):
                 self._hub.deliver(event)
 

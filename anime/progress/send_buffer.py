@@ -27,7 +27,7 @@ class SendBuffer:
     @property
     def is_overfull(self) -> bool:
         """Whether not even the latest snapshots can be kept."""
-        return len(self._updates) > MAX_JOBS
+        return max(len(self._updates), len(self._previews)) > MAX_JOBS
 
     @property
     def is_empty(self) -> bool:

@@ -19,10 +19,13 @@ from anime.progress.websocket_messages import (
     ClientRateLimit,
     Ping,
     Subscribe,
+    SubscribeShots,
     Unsubscribe,
+    UnsubscribeShots,
     Update,
     error_frame,
     read_action,
+    shots_frame,
     status_frame,
 )
 from anime.progress.websocket_protocol import send_channel_of
@@ -74,6 +77,12 @@ class WebSocketConnection:
         """Send a preview when nothing else waits."""
         self._buffer.put_preview(job_id, preview)
 
+    def put_shot(self, shot_id: UUID, frame: str) -> None:
+        """Send how far a shot is when nothing else waits; of several, what came last."""
+        self._buffer.put_preview(shot_id, frame)
+        if self._buffer.is_overfull:
+            self._drop()
+
     def follows(self, job_id: UUID) -> bool:
         """Whether the client has subscribed to this job by its id."""
         return job_id in self._subscriptions
@@ -96,6 +105,11 @@ class WebSocketConnection:
                 await self._follow(job_id, action.seq, previews=action.previews)
             case Unsubscribe(job_id=job_id):
                 self._unsubscribe(job_id)
+            case SubscribeShots(project=project):
+                await self._send(shots_frame(project))
+                self._gateway.hub.add_shot_watcher(self, project)
+            case UnsubscribeShots():
+                self._gateway.hub.remove_shot_watcher(self)
             case Cancel():
                 await self._gateway.cancel(action.job_id)
                 snapshot = await self._gateway.snapshots.snapshot(action.job_id)
@@ -177,5 +191,6 @@ class WebSocketConnection:
 
     def _unsubscribe_all(self) -> None:
         self._gateway.hub.remove_watcher(self)
+        self._gateway.hub.remove_shot_watcher(self)
         for subscription in self._subscriptions.values():
             self._gateway.hub.remove(subscription)

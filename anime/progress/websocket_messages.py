@@ -10,7 +10,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from websockets.frames import Frame, Opcode
 
+from anime.core.catalogue import Slug
 from anime.core.field_errors import field_errors_of
+from anime.core.shots import ShotEvent
 from anime.core.strict_json import RepeatedKey, check_keys
 from anime.errors import AnimeError, InvalidRequest
 from anime.schemas import Preview, ProgressEvent
@@ -41,6 +43,19 @@ class Unsubscribe(_Message):
     job_id: UUID | Literal["*"]
 
 
+class SubscribeShots(_Message):
+    """Send the events of this project's shots, or of all."""
+
+    action: Literal["subscribe_shots"]
+    project: Slug | Literal["*"]
+
+
+class UnsubscribeShots(_Message):
+    """Send no more events of shots."""
+
+    action: Literal["unsubscribe_shots"]
+
+
 class Cancel(_Message):
     """Stop this job."""
 
@@ -55,7 +70,8 @@ class Ping(_Message):
 
 
 Action: TypeAlias = Annotated[
-    Subscribe | Unsubscribe | Cancel | Ping, Field(discriminator="action")
+    Subscribe | Unsubscribe | SubscribeShots | UnsubscribeShots | Cancel | Ping,
+    Field(discriminator="action"),
 ]
 _ACTIONS: TypeAdapter[Action] = TypeAdapter(Action)
 _TODO = (
@@ -86,7 +102,10 @@ def _what_is_wrong(fault: ValidationError) -> str:
     """The faults in words, without the message itself, which may be anything."""
     first = fault.errors()[0]
     if first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        return "action: must be subscribe, unsubscribe, cancel or ping."
+        return (
+            "action: must be subscribe, unsubscribe, cancel or ping; of shots, subscribe_shots or"
+            " unsubscribe_shots."
+        )
     return " ".join(map(str, field_errors_of(fault.errors(), skip=1)[:5]))
 
 
@@ -124,6 +143,18 @@ def preview_frame(preview: Preview) -> str:
     """A picture of the work in progress."""
     shown = {"media_type": preview.media_type, "image": preview.image}
     return json.dumps({"type": "preview", "job_id": str(preview.job_id), "data": shown})
+
+
+def shots_frame(project: str) -> str:
+    """The answer to a subscription to shots."""
+    return json.dumps({"type": "shots", "project": project})
+
+
+def shot_frame(event: ShotEvent) -> str:
+    """How far a shot is."""
+    content = event.model_dump(mode="json", exclude={"shot_id", "timestamp"})
+    content["updated_at"] = event.timestamp.isoformat()
+    return json.dumps({"type": "shot", "shot_id": str(event.shot_id), "data": content})
 
 
 @dataclass(slots=True)

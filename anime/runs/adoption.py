@@ -47,6 +47,7 @@ async def result_from_files(
         entry=HistoryEntry(prompt_id=str(prompt_id), outputs=outputs, succeeded=True),
         comfyui_url=server.url,
         comfyui_version=server.version,
+        device=server.device,
         submitted_at=datetime.now(UTC),
         output_node=preflight.template.output_node,
     )

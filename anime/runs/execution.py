@@ -9,6 +9,7 @@ from uuid import UUID
 
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
+from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import Stage
 from anime.core.timeline import TimelineKind
@@ -43,6 +44,8 @@ _UNSTOPPABLE_STAGES = frozenset({Stage.ORGANIZING, Stage.RECORDING})  # the file
 class JobExecution:
     """What a run works with. `lease_or_none` is None if the job had ended before.
 
+    `request` is what is rendered, `given` the request as it was given: they differ if it was
+    composed. The names of its files begin with `file_prefix`.
     `server_url` is the server that the current attempt was sent to; None if it was not.
     """
 
@@ -52,7 +55,9 @@ class JobExecution:
     connections: Connections
     reporter: Reporter
     lease_or_none: Lease | None
+    given: GenerationRequest
     server_url: str | None = None
+    file_prefix: str = ""
 
     @property
     def blocks(self) -> StudioBlocks:
@@ -108,6 +113,9 @@ async def execute_job(
             return
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             await connections.publisher.announce(found, request)
+            run.request = recorded_request(run.lease.composition, request)
+            run.file_prefix = str((run.lease.composition or {}).get("file_prefix", ""))
+            run.seed = run.request.seed if run.request.seed is not None else seed_of(job_id)
             if run.lease.fence > 1:
                 await _log_decisions(connections.database, job_id)
             yield run
@@ -144,6 +152,7 @@ async def _lease_job(
         connections=connections,
         reporter=Reporter(connections.publisher, job_id, found),
         lease_or_none=lease,
+        given=request,
         server_url=lease.comfyui_url if lease else None,
     )
     return run, found
@@ -195,7 +204,7 @@ async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
             async with asyncio.TaskGroup() as group:
                 if not run.connections.is_shared:
                     # The run's name and tags are set beside the work, which does not wait for them.
-                    group.create_task(label_run(run.request))
+                    group.create_task(label_run(run.given))
                 renewal = group.create_task(_renew_regularly(run, lease, bar))
                 yield
                 await cancel_until_ended(renewal)

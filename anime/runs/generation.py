@@ -5,10 +5,14 @@ from uuid import UUID, uuid4
 
 from prefect import runtime
 
+from anime.assets.composer import Composer
+from anime.core.shots import ShotChange
+from anime.jobs.shot_events import publish_shot
 from anime.runs.execution import execute_job
 from anime.runs.preflight import run_preflight
 from anime.runs.render import render_files
 from anime.schemas import FileRecord, GenerationRequest
+from anime.settings import get_settings
 from tasks.files import make_thumbnails
 from tasks.records import files_of, record
 
@@ -51,4 +55,11 @@ async def run_generation(
             job.database, job.lease, result, outputs, thumbnails=thumbnails, reporter=job.reporter
         )
         await job.reporter.completed([file.file_path for file in files], outputs.unkept)
+        if request.shot and request.project:
+            publisher = job.connections.publisher
+            await publish_shot(
+                *(job.database, publisher, request.project, request.shot, ShotChange.TAKE),
+                composer=Composer.of(get_settings()),
+                job_id=job.job_id,
+            )
     return Generation(job.job_id, files, tuple(outputs.unkept), browser_url)

@@ -101,7 +101,9 @@ async def run_preflight(job: JobExecution) -> Preflight:
         InvalidRequest, InvalidWorkflow, PromptRejected: the request cannot be rendered.
     """
     request, block = job.request, job.blocks.comfyui
-    template = load_template(request.workflow_name, *get_settings().workflow_folders)
+    name = request.workflow_name
+    folders = get_settings().folders_of_workflow(name, job.library.root)
+    template = load_template(name, *folders)
     stated = (request.required_vram_mb, template.vram_mb)
     preflight = Preflight(
         template=template,

@@ -218,6 +218,7 @@ class _Attempts:
             result,
             output_dir=blocks.comfyui.output_dir,
             zone=blocks.library.zone,
+            file_prefix=job.file_prefix,
             reporter=job.reporter,
         )
         return result, outputs
@@ -335,6 +336,7 @@ class _Attempts:
             entry=entry,
             comfyui_url=server.url,
             comfyui_version=server.version,
+            device=server.device,
             submitted_at=submitted_at,
             output_node=preflight.template.output_node,
         )
@@ -403,7 +405,7 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
     return FileStamp(
         job_id=job.job_id,
         project=job.request.project,
-        character=job.request.character,
+        character=job.request.first_character,
         shot=job.request.shot,
         prompt=job.request.prompt,
         negative_prompt=job.request.negative_prompt,

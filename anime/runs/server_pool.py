@@ -62,6 +62,11 @@ class RunServer:
         """The version of ComfyUI there; empty if it was never checked."""
         return self.check.version if self.check else ""
 
+    @property
+    def device(self) -> str:
+        """What it renders on; empty if it was never checked."""
+        return self.check.device if self.check else ""
+
 
 class ServerPool:
     """The servers of a run, for as long as it lasts. Use it in `async with`."""

@@ -29,7 +29,9 @@ from pydantic_settings import (
 )
 from tzlocal import get_localzone
 
+from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.node_classes import NodeClassPolicy
+from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
 from anime.settings.serving import Port, ServingSettings
@@ -126,6 +128,16 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     default_model: str | None = Field(
         default=None,
         description="Model for requests that name none, if the server lacks the workflow's.",
+    )
+    unshown_characters: CharacterPolicy = Field(
+        default=CharacterPolicy.WARNING,
+        description="error or warning: what becomes of a request with a character that its "
+        "workflow cannot show.",
+    )
+    draft_characters: CharacterPolicy = Field(
+        default=CharacterPolicy.WARNING,
+        description="error or warning: what becomes of a request with a character of whom no "
+        "version is canonical.",
     )
     min_vram_mb: int = Field(
         default=8000,
@@ -248,7 +260,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
                 raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
         return name
 
-    @field_validator("allowed_node_classes", "denied_node_classes", "sweep_ignore", mode="before")
+    @field_validator(
+        *("allowed_node_classes", "denied_node_classes", "sweep_ignore", "rejection_reasons"),
+        mode="before",
+    )
     @classmethod
     def _patterns_from_text(cls, value: object) -> object:
         if isinstance(value, str):
@@ -306,6 +321,12 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         is_expected = self.workflows_dir is not None or own.is_dir()
         return (own, SHIPPED_WORKFLOWS) if is_expected else (SHIPPED_WORKFLOWS,)
 
+    def folders_of_workflow(self, name: str, library: Path | None = None) -> tuple[Path, ...]:
+        """Where the workflow of that name is looked for; recorded graphs lie in the library."""
+        if is_recorded(name):
+            return ((library or self.library) / RECORDED_FOLDER,)
+        return self.workflow_folders
+
     @property
     def swept_folder(self) -> Path | None:
         """The folder that is swept; None if no folder of ComfyUI's can be read from here."""
@@ -333,6 +354,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     def node_class_policy(self) -> NodeClassPolicy:
         """Which node classes graphs may use."""
         return NodeClassPolicy(allowed=self.allowed_node_classes, denied=self.denied_node_classes)
+
+    @property
+    def character_policies(self) -> CharacterPolicies:
+        """What becomes of characters that cannot be drawn as they should be."""
+        return CharacterPolicies(unshown=self.unshown_characters, draft=self.draft_characters)
 
     @property
     def zone(self) -> tzinfo:

@@ -63,6 +63,15 @@ class UpkeepSettings(BaseModel):
         default=None, description="Archive for rejected files; an absolute path on any disk."
     )
 
+    rejection_reasons: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Why takes may be rejected, comma-separated, such as `hands,off model`; "
+        "any reason if unset.",
+    )
+    max_retakes: int = Field(
+        default=3, ge=1, le=100, description="How many retakes a shot may have by rejections."
+    )
+
     caption_font: Path | None = Field(
         default=None, description="Font file for captions in scripts such as 日本語."
     )

@@ -96,7 +96,7 @@ def test_every_list_comes_in_pages(document: Json) -> None:
             lists.append(path)
             asked = {each["name"] for each in operation.get("parameters", [])}
             assert asked >= {"limit", "cursor"}, path
-    assert len(lists) == 7
+    assert len(lists) == 8
     answers = (content["schema"] for _, _, content in contents(document) if "schema" in content)
     assert "array" not in {schema.get("type") for schema in answers}
 
@@ -108,7 +108,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body")
     }
-    assert len(bodies) == 12
+    assert len(bodies) == 15
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -164,10 +164,13 @@ async def test_each_route_takes_the_example_of_its_body(
 
     project = await tried("post", "/api/anime/projects")
     await tried("patch", "/api/anime/projects/{project}", project=project["slug"])
+    await tried("put", "/api/anime/projects/{project}/style", project=project["slug"])
     mei = await tried("post", "/api/anime/characters")
     await tried("patch", "/api/anime/characters/{character_id}", character_id=mei["id"])
     await tried("post", "/api/anime/characters/{character_id}/versions", character_id=mei["id"])
+    await tried("post", "/api/anime/characters/{character_id}/references", character_id=mei["id"])
     await tried("post", "/api/anime/projects/{project}/generate", project=project["slug"])
+    await tried("post", "/api/anime/compose")
     job = await tried("post", "/api/anime/generate")
     shown = (await api.get(f"/api/anime/jobs/{job['job_id']}")).json()
     assert (shown["project"], shown["character"]) == (project["name"], mei["name"])
@@ -176,8 +179,9 @@ async def test_each_route_takes_the_example_of_its_body(
     await tried("post", "/api/anime/resume")
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
-    # A review is of a take that is there: tests/integration/test_takes.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 14
+    # A review is of a take that is there, a reproduction of a file: tests/integration/test_takes.py
+    # and tests/flows/test_reproduction.py.
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 18
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

@@ -1,17 +1,21 @@
 """Files of the library over HTTP: in parts, unchanged, small, gone."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import draw_thumbnail
-from anime.core.paths import thumbnail_path
+from anime.core.paths import is_recorded, thumbnail_path
 from anime.db.repositories import AssetRow, FileRepository
 from anime.db.session import Database
 from anime.settings import Settings
@@ -181,3 +185,45 @@ async def test_a_file_that_is_gone_is_not_found(
     for variant in ("content", "thumbnail"):
         assert picture.name in problem_in(await api.get(f"{url}/{variant}"), 404)["detail"]
     assert (await api.get(url)).json()["filename"] == picture.name
+
+
+async def test_two_pictures_are_compared_and_one_is_rendered_again(
+    api: httpx.AsyncClient, database: Database, api_settings: Settings
+) -> None:
+    graph = {
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "petals"}},
+        "3": {"class_type": "KSampler", "inputs": {"seed": 7, "positive": ["6", 0]}},
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "a"}},
+    }
+    texts = PngInfo()
+    texts.add_text("prompt", json.dumps(graph))
+    numbers = []
+    for name, shade in (("one.png", "navy"), ("other.png", "blue")):
+        path = api_settings.library / name
+        Image.new("RGB", (16, 8), shade).save(path, pnginfo=texts)
+        made = inspect_file(path).recipe().metadata()
+        new = AssetRow(
+            filename=name,
+            file_type="image",
+            file_path=str(path),
+            file_size=path.stat().st_size,
+            metadata=made,
+        )
+        async with database.session_scope() as session:
+            [row] = await FileRepository(session).record([new])
+        numbers.append(row.id)
+    asked = {"first": numbers[0], "second": numbers[1]}
+    found = (await api.get("/api/anime/diff", params=asked)).json()
+    assert found["verdict"].startswith("Other pixels: 100.0 % of them")
+    picture = await api.get("/api/anime/diff/picture", params=asked)
+    with Image.open(BytesIO(picture.content)) as drawn:
+        assert drawn.size == (16, 8)
+    again = await api.post("/api/anime/reproduce", json={"file_id": numbers[0]})
+    assert again.status_code == 202
+    job = (await api.get(f"/api/anime/jobs/{again.json()['job_id']}")).json()
+    assert is_recorded(job["workflow"])
+    (api_settings.library / "other.png").unlink()
+    gone = await api.get("/api/anime/diff", params=asked)
+    assert "is not in the library" in problem_in(gone, 404)["detail"]
+    problem_in(await api.post("/api/anime/reproduce", json={}), 422)

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import httpx
 import pytest
@@ -15,12 +16,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from anime.api.serve import listen_on_all
 from anime.core.job_status import JobStatus, Stage
+from anime.core.shots import ShotChange, ShotEvent, ShotState
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError
 from anime.progress import websocket_connection
 from anime.progress.keys import PREVIEWS_CHANNEL, job_hash, preview_request_key
 from anime.progress.publisher import ProgressPublisher
+from anime.progress.send_buffer import SendBuffer
+from anime.progress.websocket_messages import shot_frame
 from anime.settings import Settings
 from tests.integration.progress_peer import (
     Api,
@@ -33,6 +37,7 @@ from tests.integration.progress_peer import (
 from tests.support.waiting import SOON_SECONDS
 
 COMPLETED = JobStatus.COMPLETED
+SHOTS = uuid5(NAMESPACE_URL, "urn:shots")
 
 
 @pytest.fixture
@@ -383,3 +388,49 @@ async def test_a_client_that_says_nothing_is_asked_whether_it_lives(
         client.socket.transport.resume_reading()
         with pytest.raises(ConnectionClosed):
             await client.socket.recv()
+
+
+def shot_event(code: str, project: str = "neon-city", takes: int = 1) -> ShotEvent:
+    return ShotEvent(
+        shot_id=uuid5(SHOTS, code),
+        project=project,
+        code=code,
+        change=ShotChange.TAKE,
+        state=ShotState.TO_REVIEW,
+        **dict.fromkeys(("rejected", "retakes", "under_way", "failed"), 0),
+        takes=takes,
+        job_id=None,
+        take=None,
+        timestamp=datetime.now(UTC),
+    )
+
+
+async def test_who_watches_the_shots_of_a_project_is_told_of_those_and_no_others(
+    api: Api, publisher: ProgressPublisher
+) -> None:
+    async with OldClient(api.ws_url) as client, OldClient(api.ws_url) as everybody:
+        await client.say(action="subscribe_shots", project="neon-city")
+        assert await client.hear() == {"type": "shots", "project": "neon-city"}
+        await everybody.say(action="subscribe_shots", project="*")
+        await everybody.hear()
+        await publisher.publish_shot(shot_event("sc9", project="rain"))
+        await publisher.publish_shot(shot_event("sc1"))
+        told = await client.hear()
+        assert (told["type"], told["shot_id"]) == ("shot", str(uuid5(SHOTS, "sc1")))
+        assert (told["data"]["code"], told["data"]["state"]) == ("sc1", "to review")
+        assert [(await everybody.hear())["data"]["code"] for _ in range(2)] == ["sc9", "sc1"]
+        await client.say(action="unsubscribe_shots")
+        assert await client.told_before_pong() == []
+        await publisher.publish_shot(shot_event("sc2"))
+        await everybody.hear()
+        assert await client.told_before_pong() == []
+        await client.say(action="subscribe_shots", project="Neon City")
+        assert (await client.hear())["type"] == "error"
+
+
+async def test_a_client_that_lags_gets_the_latest_event_of_each_shot() -> None:
+    buffer = SendBuffer()
+    for takes in range(3):
+        buffer.put_preview(uuid5(SHOTS, "sc1"), shot_frame(shot_event("sc1", takes=takes)))
+    assert json.loads(str(await buffer.take()))["data"]["takes"] == 2
+    assert buffer.is_empty

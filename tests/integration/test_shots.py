@@ -9,10 +9,20 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from anime.assets.shot_lists import rows_of_list
 from anime.core.batches import BatchRequest, expand
+from anime.core.catalogue import NewCharacter
+from anime.core.servers import ServerFingerprint
 from anime.core.shot_list import decode_table, write_shot_list
-from anime.core.shots import ImportedShots, ShotRecord
-from anime.db.repositories import JobRepository, ProjectRepository, ShotQuery, ShotRepository
+from anime.core.shots import ImportedShots, ListFormat, ShotRecord
+from anime.db.repositories import (
+    CharacterRepository,
+    JobRepository,
+    ProjectRepository,
+    ServerRepository,
+    ShotQuery,
+    ShotRepository,
+)
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
 from anime.jobs.shots import ShotRender, all_shots, import_shots, render_shots
@@ -23,6 +33,7 @@ from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_commands import Commands
 
 ALL = ShotQuery()
+YAML = ListFormat.YAML
 PROJECT = "Neon City"
 LIST = """\
 code,episode,scene,description,characters,prompt,frames,seed
@@ -247,3 +258,58 @@ async def test_more_takes_than_a_batch_may_have_are_refused(
     with pytest.raises(InvalidRequest, match="101 shots ask for 10,100 takes"):
         await render_shots(office.service, asked(takes=100), key="many")
     assert prefect.runs == {}
+
+
+async def test_rows_that_could_not_be_rendered_are_named_when_a_list_is_imported(
+    office: Office,
+) -> None:
+    async with office.database.session_scope() as session:
+        servers = ServerRepository(session)
+        await servers.add("http://gpu-a:8188", name="gpu-a", labels=())
+        offers = {"checkpoints": ["ink.safetensors"]}
+        await servers.describe("http://gpu-a:8188", ServerFingerprint(version="1"), offers)
+        await CharacterRepository(session).create(NewCharacter(name="Mei"), None)
+    table = (
+        "code,prompt,workflow,model,characters\n"
+        "sc1,a roof,,ink.safetensors,mei\nsc2,a door,no-such,,\nsc3,a hall,no-such,,Ken\n"
+        "sc4,a path,,lost.safetensors,\nsc5,,,,Ken\n"
+    )
+    done = await import_shots(
+        office.database, PROJECT, table, only_tries=True, admission=office.service.admission
+    )
+    assert done.added == 5
+    workflow, model, character = done.faults
+    assert workflow.startswith('Row 3 and 1 more: There is no workflow "no-such"')
+    assert model == "Row 5: no server has the model 'lost.safetensors'."
+    assert character == "Row 4 and 1 more: there is no character 'Ken'."
+    await import_shots(office.database, PROJECT, table)
+    with pytest.raises(InvalidRequest) as caught:
+        await render_shots(office.service, asked(), key="any")
+    assert "Shot sc2 and 1 more" in caught.value.what
+    assert "Shot sc4: no server has the model" in caught.value.what
+
+
+async def test_shots_go_to_an_editing_program_and_come_back_unchanged(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await imported(database)
+    anime = Commands({"ANIME_DATABASE_URL": database_url, "ANIME_HOME": str(tmp_path)})
+    project, cut = ("--project", PROJECT), str(tmp_path / "cut.otio")
+    done = await anime.call("shots", "export", *project, "--output", cut)
+    assert (done.code, done.out) == (0, f"{cut}\n")
+    again = await anime.call("shots", "import", cut, *project)
+    assert again.out == "0 added, 0 changed, 3 unchanged.\n"
+    sheet = await anime.call("shots", "export", *project, "--output", str(tmp_path / "a.pdf"))
+    assert Path(sheet.out.strip()).read_bytes().startswith(b"%PDF")
+    taken = await anime.call("shots", "export", *project, "--output", cut)
+    assert (taken.code, "is there already" in taken.err) == (1, True)
+
+
+async def test_a_yaml_list_leaves_what_a_shot_does_not_say(database: Database) -> None:
+    await imported(database)
+    rows = rows_of_list(b"- {code: sc10, notes: night}\n- {code: sc2, frames: 12}\n", YAML)
+    done = await import_shots(database, PROJECT, rows)
+    assert counts(done) == (0, 2, 0)
+    found = {shot.code: shot for shot in await shots_of(database)}
+    assert (found["sc10"].notes, found["sc10"].prompt) == ("night", "Ken runs,\nin the rain")
+    assert (found["sc2"].frames, found["sc2"].notes) == (12, "")

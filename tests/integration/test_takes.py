@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import ValidationError
+from redis.asyncio import Redis
 
 from anime.core.batches import BatchRequest, expand
-from anime.core.shots import ShotState
+from anime.core.shots import ShotChange, ShotEvent, ShotState
 from anime.core.takes import NewReview, TakeRecord, Verdict
 from anime.db.repositories import JobRepository, ShotQuery
 from anime.db.session import Database
@@ -19,14 +21,17 @@ from anime.errors import InvalidRequest, NotFound
 from anime.jobs.shots import (
     ShotRender,
     all_shots,
+    batch_of_shots,
     import_shots,
     render_shots,
+    review_and_retake,
     review_take,
     takes_of,
 )
+from anime.progress.keys import SHOTS_CHANNEL
 from anime.schemas import GenerationRequest
 from tests.integration.api_client import problem_in
-from tests.integration.job_service import open_office
+from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
@@ -229,3 +234,104 @@ async def test_over_http_takes_are_listed_and_reviewed(
     nobody = {**of_shot, "take": 9, "action": "pick"}
     assert problem_in(await api.post("/api/anime/reviews", json=nobody), 404)
     assert problem_in(await api.get(f"/api/anime/shots/{uuid4()}"), 404)
+
+
+@pytest_asyncio.fixture
+async def office(project: Database, database_url: str, redis_url: str) -> AsyncIterator[Office]:
+    """A job service over the project, with a stand-in for Prefect."""
+    reasons = "hands, off model"
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect, rejection_reasons=reasons) as found,
+    ):
+        yield found
+
+
+def rejection(**more: Any) -> NewReview:
+    fields = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "reject", "by": "ann"}
+    return NewReview.model_validate({**fields, "reason": "hands", "retake": True, **more})
+
+
+async def test_a_rejected_take_is_rendered_anew_if_that_is_asked_for(
+    office: Office, database_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    take = await review_and_retake(office.service, rejection(prompt="a roof, empty"))
+    again = await review_and_retake(office.service, rejection())
+    assert take.retake_job_id == again.retake_job_id
+    newest, _ = await office.jobs()
+    assert (newest.id, newest.prompt) == (take.retake_job_id, "a roof, empty")
+    assert newest.seed != 7, "that of the shot is that of its first take"
+    [shot, _] = await all_shots(office.database, PROJECT, ShotQuery())
+    assert (shot.state, shot.retakes, shot.prompt) == (ShotState.RENDERING, 1, "a roof, empty")
+    for _ in (take, again):
+        await review_take(office.database, rejection(action="undo", reason=None, retake=False))
+    assert [each.verdict for each in await takes(office.database, "sc1")] == [None]
+
+
+async def test_a_shot_has_so_many_retakes_and_no_more(office: Office, database_url: str) -> None:
+    await rendered(office.database, database_url, "sc1", files=4)
+    for number in (1, 2, 3):
+        await review_and_retake(office.service, rejection(take=number))
+    with pytest.raises(InvalidRequest, match="has had 3 retakes"):
+        await review_and_retake(office.service, rejection(take=4))
+    assert [each.verdict for each in await takes(office.database, "sc1")][3] is None
+    await review_and_retake(office.service, rejection(take=4, max_retakes=4))
+    assert len(await office.jobs()) == 5
+
+
+async def test_a_retake_counts_as_the_take_that_a_batch_would_render(
+    office: Office, database_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    await review_and_retake(office.service, rejection())
+    missing = ShotRender(project=PROJECT, codes=["sc1"])
+    batch, _ = await batch_of_shots(office.service, missing)
+    assert len(batch.requests) == 1, "the retake is the second one"
+
+
+async def test_a_reason_that_the_studio_does_not_have_is_refused(
+    office: Office, database_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    with pytest.raises(InvalidRequest, match="none of the studio's") as caught:
+        await review_and_retake(office.service, rejection(reason="meh"))
+    assert "hands, off model" in caught.value.todo
+    await review_and_retake(office.service, rejection(reason="OFF MODEL", retake=False))
+    assert [each.reason for each in await takes(office.database, "sc1")] == ["off model"]
+
+
+async def test_a_shot_without_a_prompt_is_rejected_and_not_retaken(
+    office: Office, database_url: str
+) -> None:
+    await import_shots(office.database, PROJECT, "code,prompt\nsc1,\n")
+    await rendered(office.database, database_url, "sc1")
+    with pytest.raises(InvalidRequest, match="has no prompt"):
+        await review_and_retake(office.service, rejection())
+    assert [each.verdict for each in await takes(office.database, "sc1")] == [None]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"action": "pick", "reason": None}, {"retake": False, "prompt": "x"}]
+)
+def test_only_a_rejection_asks_for_a_retake(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        rejection(**fields)
+
+
+async def test_who_listens_on_redis_hears_of_a_review(
+    office: Office, database_url: str, redis_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        redis.pubsub() as heard,
+    ):
+        await heard.subscribe(SHOTS_CHANNEL)
+        await heard.get_message(timeout=5)
+        await review_and_retake(office.service, rejection(action="pick", reason=None, retake=False))
+        message = await heard.get_message(timeout=5)
+    assert message is not None
+    event = ShotEvent.model_validate_json(message["data"])
+    assert (event.project, event.code, event.take) == ("neon-city", "sc1", 1)
+    assert (event.change, event.state) == (ShotChange.REVIEW, ShotState.APPROVED)

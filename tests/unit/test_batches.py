@@ -1,6 +1,7 @@
 """A batch, taken apart into jobs whose ids stay what they are."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -152,3 +153,16 @@ def test_words_and_seeds_make_no_other_kind_of_request() -> None:
 def test_a_summary_counts_only_what_there_is() -> None:
     assert summary_of([JobStatus.FAILED, JobStatus.COMPLETED]) == "1 completed, 1 failed"
     assert summary_of([]) == ""
+
+
+def test_a_request_that_is_made_from_something_else_is_rendered_anew() -> None:
+    def jobs(*digests: str) -> list[UUID]:
+        request = GenerationRequest(prompt="a fox", seed=7)
+        batch = BatchRequest(name="b", requests=[request, request], digests=list(digests))
+        return [child.job_id(1) for child in expand(batch)]
+
+    first, second = "0" * 16, "1" * 16
+    assert jobs(first, first) == jobs(first, first) != jobs()
+    assert len({*jobs(first, first), *jobs(first, second), *jobs()}) == 5
+    with pytest.raises(ValidationError, match="one for each request"):
+        jobs(first)

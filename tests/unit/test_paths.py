@@ -178,6 +178,8 @@ def test_each_attempt_has_a_folder_of_its_own() -> None:
         f"{filename_prefix(JOB, 1)}_00001_.png",
         f"anime_{JOB}_00001_.png",
         f"anime_{JOB}_00001_-2.png",
+        f"sc1_c010_anime_{JOB}_00001_.png",
+        f"a/anime_00000000-0000-0000-0000-000000000001_anime_{JOB}_00001_.png",
         f"/library/unorganized/images/20251202/anime_{JOB}_00001_.png",
         f"output/jobs/{JOB}/3/renamed.png",
         f"ANIME_{str(JOB).upper()}_00001_.png",

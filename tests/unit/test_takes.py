@@ -3,6 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from anime.comfyui.workflow_templates import load_template
+from anime.core.composition.compose import compose
+from anime.core.composition.sources import NO_SOURCES
 from anime.core.ids import MAX_SEED
 from anime.core.shots import ShotFields, ShotState
 from anime.core.takes import (
@@ -15,6 +18,7 @@ from anime.core.takes import (
     state_of,
 )
 from anime.schemas import GenerationRequest
+from anime.settings import SHIPPED_WORKFLOWS
 
 SHOT = ShotFields(code="sc1", prompt="a roof", width=512)
 MADE = GenerationRequest(prompt="a roof", width=512, shot="sc1", project="neon", seed=7)
@@ -50,6 +54,16 @@ def test_a_take_stays_what_the_shot_says_when_other_things_change(
     change: dict[str, object],
 ) -> None:
     assert is_current(SHOT.model_copy(update=change), MADE)
+
+
+def test_a_take_is_stale_by_what_it_was_made_from_if_that_was_kept() -> None:
+    template = load_template("txt2img", SHIPPED_WORKFLOWS)
+    now = compose(MADE, NO_SOURCES, template)
+    assert is_current(SHOT, MADE, digest=now.digest, composition=now)
+    assert not is_current(SHOT, MADE, digest="of another workflow", composition=now)
+    assert is_current(SHOT, MADE, composition=now)
+    styled = now.model_copy(update={"request": MADE.model_copy(update={"steps": 9})})
+    assert not is_current(SHOT, MADE, composition=styled)
 
 
 def test_takes_of_a_shot_with_a_seed_are_different_pictures() -> None:

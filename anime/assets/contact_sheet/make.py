@@ -17,6 +17,14 @@ CAPTION_PX = 14
 
 
 @dataclass(frozen=True, slots=True)
+class SheetEntry:
+    """What one cell shows, and what stands below it."""
+
+    shown: SheetPicture
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
 class SheetStyle:
     """How the pages look. `columns` None: as it looks best; `font`: for other writings.
 
@@ -31,7 +39,15 @@ class SheetStyle:
 async def make_sheet(
     files: AsyncIterator[FileRecord], target: Path, *, library: Path, style: SheetStyle
 ) -> list[Path]:
-    """The paths of the pages, in order; none where there are no files.
+    """The paths of the pages, in order; none where there are no files. Raises as `draw_sheet`."""
+    entries = (SheetEntry(shown_of(file, library), caption_of(file)) async for file in files)
+    return await draw_sheet(entries, target, style)
+
+
+async def draw_sheet(
+    entries: AsyncIterator[SheetEntry], target: Path, style: SheetStyle
+) -> list[Path]:
+    """The paths of the pages, in order; none where there are no entries.
 
     Raises:
         InvalidRequest: the target is no PNG or PDF, or exists.
@@ -39,46 +55,45 @@ async def make_sheet(
     """
     lettering = await asyncio.to_thread(CaptionFonts, CAPTION_PX, style.font)
     with SheetWriter(target, replaces=style.replaces) as book:
-        async for page, is_only in _pages(files, pictures_per_page(style.columns)):
+        async for page, is_only in _pages(entries, pictures_per_page(style.columns)):
             await asyncio.to_thread(
-                _add, book, page, lettering, library=library, columns=style.columns, is_only=is_only
+                _add, book, page, lettering, columns=style.columns, is_only=is_only
             )
         return await asyncio.to_thread(book.bind)
 
 
 async def _pages(
-    files: AsyncIterator[FileRecord], most: int
-) -> AsyncIterator[tuple[list[FileRecord], bool]]:
-    """The files of each page, and whether there is no other page."""
-    page: list[FileRecord] = []
+    entries: AsyncIterator[SheetEntry], most: int
+) -> AsyncIterator[tuple[list[SheetEntry], bool]]:
+    """The entries of each page, and whether there is no other page."""
+    page: list[SheetEntry] = []
     is_only = True
-    async for file in files:
+    async for entry in entries:
         if len(page) == most:
             is_only = False
             yield page, is_only
             page = []
-        page.append(file)
+        page.append(entry)
     if page:
         yield page, is_only
 
 
 def _add(
     book: SheetWriter,
-    files: Sequence[FileRecord],
+    entries: Sequence[SheetEntry],
     lettering: CaptionFonts,
     *,
-    library: Path,
     columns: int | None,
     is_only: bool,
 ) -> None:
-    page = page_for(len(files), columns, is_only=is_only)
+    page = page_for(len(entries), columns, is_only=is_only)
     sheet = lay_out(
-        [caption_of(file) for file in files],
+        [entry.caption for entry in entries],
         cell_size=page.cell_size,
         columns=page.columns,
         caption_px=CAPTION_PX,
     )
-    book.add(draw_page(sheet, [shown_of(file, library) for file in files], lettering))
+    book.add(draw_page(sheet, [entry.shown for entry in entries], lettering))
 
 
 def shown_of(file: FileRecord, library: Path) -> SheetPicture:

@@ -16,6 +16,7 @@ from anime.db.repositories.inventory import Added, EndedJob, InventoryRepository
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.old_records import OldRecordRepository
 from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.render_costs import RenderCostRepository
@@ -23,6 +24,7 @@ from anime.db.repositories.sent_prompts import SentPromptRepository, UnsettledPr
 from anime.db.repositories.servers import ServerRepository
 from anime.db.repositories.shots import ShotQuery, ShotRepository
 from anime.db.repositories.slots import Slot, SlotRepository, SlotRequest, SlotUsage
+from anime.db.repositories.styles import SourceRepository, StyleRepository
 from anime.db.repositories.takes import TakeRepository
 from anime.db.repositories.timeline import TimelineRepository
 
@@ -47,6 +49,7 @@ __all__ = [
     "KnownAsset",
     "Lease",
     "NewJob",
+    "OldRecordRepository",
     "PauseRepository",
     "ProjectKey",
     "ProjectRepository",
@@ -60,6 +63,8 @@ __all__ = [
     "SlotRepository",
     "SlotRequest",
     "SlotUsage",
+    "SourceRepository",
+    "StyleRepository",
     "TakeRepository",
     "TimelineRepository",
     "UnheldJob",

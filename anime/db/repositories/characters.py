@@ -1,13 +1,15 @@
 """Characters and their versions, of which one each is canonical."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, tuple_, update
+from sqlalchemy import and_, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.catalogue import (
+    CatalogueLora,
     CharacterChange,
     CharacterRecord,
     CharacterVersionRecord,
@@ -15,12 +17,13 @@ from anime.core.catalogue import (
     NewVersion,
 )
 from anime.core.paths import slugs_of
-from anime.db.character_models import Character
+from anime.core.references import MAX_REFERENCES, Reference, ReferenceRecord
+from anime.db.character_models import Character, ReferenceRow
 from anime.db.character_models import CharacterVersion as VersionRow
+from anime.db.repositories.bulk import is_among
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.leases import NOW
-from anime.errors import AlreadyExists, NotFound
-from anime.schemas import LoraChoice
+from anime.errors import AlreadyExists, InvalidRequest, NotFound
 
 
 class CharacterRepository:
@@ -55,7 +58,20 @@ class CharacterRepository:
         )
         if row is None:
             raise _taken(slug)
-        return _record(row, None)
+        return _record(row, None, [])
+
+    async def find(self, name: str, project_id: UUID | None = None) -> CharacterRecord:
+        """The character of that name: the project's own, or else one of no project.
+
+        Raises:
+            NotFound: there is none.
+        """
+        own = or_(Character.project_id == project_id, Character.project_id.is_(None))
+        named = _characters().where(is_among(Character.slug, slugs_of(name)), own)
+        found = await self._records(named.order_by(Character.project_id.is_(None)))
+        if not found:
+            raise no_such_character(name)
+        return found[0]
 
     async def get(self, character_id: UUID) -> CharacterRecord:
         """That character.
@@ -108,21 +124,86 @@ class CharacterRepository:
         is_canonical = new.is_canonical if new.is_canonical is not None else last == 0
         if is_canonical:
             await self._clear_canonical(character_id)
+        before = await self._newest(character_id)
         row = await self._session.scalar(
             insert(VersionRow)
             .values(
                 character_id=character_id,
                 number=last + 1,
                 is_canonical=is_canonical,
-                **new.model_dump(mode="json", exclude={"is_canonical"}),
+                created_by=new.by,
+                **_approval(new.by if is_canonical else None),
+                **new.model_dump(mode="json", exclude={"is_canonical", "keeps_references", "by"}),
             )
             .returning(VersionRow)
         )
         assert row is not None  # noqa: S101  what is inserted is returned
-        return _version(row)
+        if before is not None and new.keeps_references:
+            await self._copy_references(before, row)
+        return await self._with_references(row)
 
-    async def make_canonical(self, character_id: UUID, number: int) -> CharacterVersionRecord:
+    async def add_reference(
+        self, character_id: UUID, reference: Reference, *, source: str, by: str
+    ) -> ReferenceRecord:
+        """The picture, added to the newest version, or to a draft like it if that was approved.
+
+        Adding it twice in one role is harmless: it is there once.
+
+        Raises:
+            NotFound: there is no such character.
+            InvalidRequest: it has no version yet, or the version has too many pictures.
+        """
+        await self._lock(character_id)
+        newest = await self._newest(character_id)
+        if newest is None:
+            raise InvalidRequest(
+                "The character has no version that a picture could belong to.",
+                "Add a version first: what describes them in a prompt.",
+            )
+        known = await self._references_of([newest.id])
+        for each in known.get(newest.id, ()):
+            if (each.role, each.sha256) == (reference.role, reference.sha256):
+                return each
+        if len(known.get(newest.id, ())) >= MAX_REFERENCES:
+            raise InvalidRequest(
+                f"Version {newest.number} has {MAX_REFERENCES} reference pictures already.",
+                "Add a version that does not keep them, and those that count.",
+            )
+        version = newest if newest.approved_at is None else await self._draft_like(newest, by)
+        self._session.add(
+            ReferenceRow(
+                version_id=version.id,
+                position=len(known.get(newest.id, ())) + 1,
+                role=reference.role,
+                sha256=reference.sha256,
+                path=reference.path,
+                source=source,
+                created_by=by,
+            )
+        )
+        await self._session.flush()
+        return (await self._references_of([version.id]))[version.id][-1]
+
+    async def references(
+        self, character_id: UUID, number: int | None = None
+    ) -> list[ReferenceRecord]:
+        """The pictures of that version, or of the newest one, in order.
+
+        Raises:
+            NotFound: there is no such character or version.
+        """
+        await self.get(character_id)
+        row = await self._newest(character_id, number)
+        if row is None and number is not None:
+            raise _no_such_version(character_id, number)
+        return [] if row is None else (await self._references_of([row.id])).get(row.id, [])
+
+    async def make_canonical(
+        self, character_id: UUID, number: int, *, by: str = "api"
+    ) -> CharacterVersionRecord:
         """The version, which alone counts from now on. Doing it twice is harmless.
+
+        Making the one canonical that was so before undoes it.
 
         Raises:
             NotFound: there is no such character or version.
@@ -132,16 +213,13 @@ class CharacterRepository:
         row = await self._session.scalar(
             update(VersionRow)
             .where(VersionRow.character_id == character_id, VersionRow.number == number)
-            .values(is_canonical=True)
+            .values(is_canonical=True, **_approval(by))
             .returning(VersionRow),
             execution_options={"populate_existing": True},
         )
         if row is None:
-            raise NotFound(
-                f"Character {character_id} has no version {number}.",
-                f"`GET /api/anime/characters/{character_id}/versions` lists them.",
-            )
-        return _version(row)
+            raise _no_such_version(character_id, number)
+        return await self._with_references(row)
 
     async def versions(
         self, character_id: UUID, *, limit: int, cursor: str | None = None
@@ -160,9 +238,12 @@ class CharacterRepository:
         )
         if cursor is not None:
             found = found.where(tuple_(VersionRow.created_at, VersionRow.id) < cut_at(cursor, UUID))
-        rows = await self._session.scalars(found.limit(limit + 1))
+        rows = (await self._session.scalars(found.limit(limit + 1))).all()
+        references = await self._references_of([row.id for row in rows])
         return page_of(
-            [_version(row) for row in rows], limit, lambda v: PageCut(v.created_at, v.id)
+            [_version(row, references.get(row.id, [])) for row in rows],
+            limit,
+            lambda version: PageCut(version.created_at, version.id),
         )
 
     async def _lock(self, character_id: UUID) -> int:
@@ -186,8 +267,72 @@ class CharacterRepository:
         )
 
     async def _records(self, statement: Any) -> list[CharacterRecord]:  # as _characters
-        rows = await self._session.execute(statement, execution_options={"populate_existing": True})
-        return [_record(character, version) for character, version in rows]
+        found = await self._session.execute(
+            statement, execution_options={"populate_existing": True}
+        )
+        rows = found.all()
+        references = await self._references_of([row[1].id for row in rows if row[1] is not None])
+        return [
+            _record(character, version, references.get(version.id, []) if version else [])
+            for character, version in rows
+        ]
+
+    async def _newest(self, character_id: UUID, number: int | None = None) -> VersionRow | None:
+        """The version of that number, or the newest one."""
+        versions = select(VersionRow).where(VersionRow.character_id == character_id)
+        if number is not None:
+            versions = versions.where(VersionRow.number == number)
+        newest: VersionRow | None = await self._session.scalar(
+            versions.order_by(VersionRow.number.desc()).limit(1),
+            execution_options={"populate_existing": True},
+        )
+        return newest
+
+    async def _draft_like(self, version: VersionRow, by: str) -> VersionRow:
+        """A draft that says what the version says, and has its pictures."""
+        draft = VersionRow(
+            character_id=version.character_id,
+            number=version.number + 1,
+            prompt=version.prompt,
+            negative_prompt=version.negative_prompt,
+            loras=version.loras,
+            seed=version.seed,
+            notes=version.notes,
+            created_by=by,
+        )
+        self._session.add(draft)
+        await self._session.flush()
+        await self._copy_references(version, draft)
+        return draft
+
+    async def _copy_references(self, source: VersionRow, target: VersionRow) -> None:
+        names = ("position", "role", "sha256", "path", "source", "created_at", "created_by")
+        columns = [getattr(ReferenceRow, name) for name in names]
+        await self._session.execute(
+            insert(ReferenceRow).from_select(
+                ["version_id", *names],
+                select(literal(target.id), *columns).where(ReferenceRow.version_id == source.id),
+            )
+        )
+
+    async def _with_references(self, row: VersionRow) -> CharacterVersionRecord:
+        return _version(row, (await self._references_of([row.id])).get(row.id, []))
+
+    async def _references_of(
+        self, version_ids: Collection[UUID]
+    ) -> dict[UUID, list[ReferenceRecord]]:
+        if not version_ids:
+            return {}
+        rows = await self._session.execute(
+            select(ReferenceRow, VersionRow.number)
+            .join(VersionRow, VersionRow.id == ReferenceRow.version_id)
+            .where(is_among(ReferenceRow.version_id, version_ids))
+            .order_by(ReferenceRow.version_id, ReferenceRow.position)
+        )
+        found: dict[UUID, list[ReferenceRecord]] = {}
+        for row, number in rows:
+            found.setdefault(row.version_id, []).append(_reference(row, number))
+        return found
 
 
 def _taken(slug: str) -> AlreadyExists:
@@ -209,7 +354,9 @@ def _characters() -> Any:  # a Select of both rows, which SQLAlchemy 2.0 and 2.1
     return select(Character, VersionRow).outerjoin(VersionRow, is_canonical)
 
 
-def _record(row: Character, canonical: VersionRow | None) -> CharacterRecord:
+def _record(
+    row: Character, canonical: VersionRow | None, references: list[ReferenceRecord]
+) -> CharacterRecord:
     return CharacterRecord(
         id=row.id,
         slug=row.slug,
@@ -217,22 +364,51 @@ def _record(row: Character, canonical: VersionRow | None) -> CharacterRecord:
         project_id=row.project_id,
         description=row.description,
         metadata=row.details,
-        canonical=_version(canonical) if canonical is not None else None,
+        canonical=_version(canonical, references) if canonical is not None else None,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
 
 
-def _version(row: VersionRow) -> CharacterVersionRecord:
+def _version(row: VersionRow, references: list[ReferenceRecord]) -> CharacterVersionRecord:
     return CharacterVersionRecord(
         id=row.id,
         character_id=row.character_id,
         number=row.number,
         prompt=row.prompt,
         negative_prompt=row.negative_prompt,
-        loras=[LoraChoice.model_validate(choice) for choice in row.loras],
+        loras=[CatalogueLora.model_validate(choice) for choice in row.loras],
         seed=row.seed,
         notes=row.notes,
         is_canonical=row.is_canonical,
+        references=references,
         created_at=row.created_at,
+        created_by=row.created_by,
+        approved_at=row.approved_at,
+        approved_by=row.approved_by,
+    )
+
+
+def _reference(row: ReferenceRow, version: int) -> ReferenceRecord:
+    return ReferenceRecord(
+        version=version,
+        position=row.position,
+        role=row.role,
+        sha256=row.sha256,
+        path=row.path,
+        source=row.source,
+        created_at=row.created_at,
+        created_by=row.created_by,
+    )
+
+
+def _approval(by: str | None) -> dict[str, Any]:  # values by column
+    """What a version says of its approval; nothing if it is a draft."""
+    return {} if by is None else {"approved_at": NOW, "approved_by": by}
+
+
+def _no_such_version(character_id: UUID, number: int) -> NotFound:
+    return NotFound(
+        f"Character {character_id} has no version {number}.",
+        f"`GET /api/anime/characters/{character_id}/versions` lists them.",
     )

@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, Project
@@ -26,6 +27,7 @@ _NOT_TOLD = {
     "project_id",
     "shot",
     "params",
+    "composition",
     "lease_owner",
     "lease_expires_at",
     "fence",
@@ -104,6 +106,20 @@ class JobRows:
                 f"The request of job {job_id} cannot be read: {fault.errors()[0]['msg']}.",
                 "Generate it anew.",
             ) from fault
+
+    async def composition_of(self, job_id: UUID) -> Composition:
+        """What its request became when it was submitted.
+
+        Raises:
+            NotFound: there is no such job, or it renders its request as it was given.
+        """
+        job = await self._row(job_id)
+        if job.composition is None:
+            raise NotFound(
+                f"Job {job_id} renders its request as it was given.",
+                "Neither a project's style nor a character changed it.",
+            )
+        return Composition.model_validate(job.composition)
 
     async def _change(self, change: ReturningUpdate[Any], values: Mapping[str, object]) -> Any:
         """The row after the `change` with those values; None when its guard held it back.

@@ -4,11 +4,11 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
 from anime.core.timeline import TimelineKind
@@ -58,7 +59,7 @@ _SUBMITTED = "Submitted."
 # the timeline comes with it, without a second round trip.
 _GIVEN = (
     *("id", "project_id", "character", "shot", "type", "workflow", "prompt", "params", "seed"),
-    *("flow_run_id", "batch_run_id"),
+    *("flow_run_id", "batch_run_id", "composition"),
 )
 _NEW = (
     insert(JOBS)
@@ -166,6 +167,10 @@ def _renewal(stage: Stage | None, *, has_progress: bool, has_attempt: bool) -> R
     return change(_IS_PROCESSING, **changes)
 
 
+# What is rendered for a request; None where it is the request as it is given.
+Compose: TypeAlias = Callable[[GenerationRequest], Awaitable[Composition | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What the row of a job says from the beginning."""
@@ -174,24 +179,45 @@ class NewJob:
     workflow: str
     seed: int
     batch_run_id: UUID | None = None
+    composition: Composition | None = None
 
     @classmethod
-    def of(cls, job_id: UUID, request: GenerationRequest, batch_run_id: UUID | None = None) -> Self:
+    def of(
+        cls,
+        job_id: UUID,
+        request: GenerationRequest,
+        batch_run_id: UUID | None = None,
+        composition: Composition | None = None,
+    ) -> Self:
         """The row of a request, with a seed that follows from the id where none is given."""
-        seed = request.seed if request.seed is not None else seed_of(job_id)
-        return cls(request, request.workflow_name, seed, batch_run_id)
+        rendered = composition.request if composition else request
+        seed = rendered.seed if rendered.seed is not None else seed_of(job_id)
+        return cls(request, rendered.workflow_name, seed, batch_run_id, composition)
 
 
 class JobRepository(JobRows):
     """The jobs in one transaction."""
 
     async def create(
-        self, job_id: UUID, request: GenerationRequest, *, workflow: str, seed: int
+        self,
+        job_id: UUID,
+        request: GenerationRequest,
+        *,
+        workflow: str,
+        seed: int,
+        compose: Compose | None = None,
     ) -> JobSnapshot:
-        """The job's row, written as `queued` unless it is there already."""
+        """The job's row, written as `queued` unless it is there already.
+
+        A new one is composed, if that is asked for.
+        """
         known = (await self.among([job_id])).get(job_id)  # as most have been, when a run begins
-        new = known or await self.insert(job_id, NewJob(request, workflow, seed))
-        return new or await self.get(job_id)
+        if known is not None:
+            return known
+        job = NewJob(request, workflow, seed)
+        if compose is not None and (composition := await compose(request)) is not None:
+            job = NewJob.of(job_id, request, composition=composition)
+        return await self.insert(job_id, job) or await self.get(job_id)
 
     async def insert(self, job_id: UUID, job: NewJob) -> JobSnapshot | None:
         """The job, inserted as `queued`; None when its id is taken."""
@@ -362,6 +388,16 @@ class JobRepository(JobRows):
         await self._note(job_id, TimelineKind.PERSON, "It was requeued.")
         return True
 
+    async def recompose(self, job_id: UUID, compose: Compose) -> None:
+        """Compose its request anew if that was refused: what was wrong may have been mended."""
+        job = await self._row(job_id)
+        if job.composition is None or not job.composition.get("refused"):
+            return
+        request = await self.request_of(job_id)
+        new = _row(job_id, NewJob.of(job_id, request, composition=await compose(request)), None)
+        composed = {name: new[name] for name in ("workflow", "seed", "composition")}
+        await self._change(change(IS_JOB, **composed), {"of_job": job_id})
+
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed although no run ever took it (or as it ended before).
 
@@ -409,7 +445,7 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
     return {
         "id": job_id,
         "project_id": project_id,
-        "character": request.character,
+        "character": (job.composition.request if job.composition else request).first_character,
         "shot": request.shot,
         "type": request.type,
         "workflow": job.workflow,
@@ -418,4 +454,5 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
         "seed": job.seed,
         "flow_run_id": job.batch_run_id,
         "batch_run_id": job.batch_run_id,
+        "composition": job.composition.model_dump(mode="json") if job.composition else None,
     }

@@ -5,7 +5,8 @@ number, so that a run which lost the job without noticing (a long pause, a lost 
 changes nothing any more.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,7 +30,7 @@ class Lease:
     `prompt_id` and `comfyui_url` say what the current attempt was sent as, and where; both
     are None while nothing was sent. Attempts up to `attempts_before` do not count any more;
     `avoided_servers` have failed it, in this order; so many times one has died while it
-    rendered it.
+    rendered it. `composition`: what its request has become, in JSON, if it was composed.
     """
 
     job_id: UUID
@@ -41,6 +42,7 @@ class Lease:
     attempts_before: int = 0
     avoided_servers: tuple[str, ...] = ()
     servers_killed: int = 0
+    composition: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 def lease_of(job: Any, owner: UUID) -> Lease:  # a row of JOBS
@@ -55,6 +57,7 @@ def lease_of(job: Any, owner: UUID) -> Lease:  # a row of JOBS
         attempts_before=job.attempts_before,
         avoided_servers=tuple(job.avoided_servers),
         servers_killed=job.servers_killed,
+        composition=job.composition,
     )
 
 

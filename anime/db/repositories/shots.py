@@ -1,19 +1,22 @@
 """Shots of projects, in the order in which people count them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
+from anime.core.paths import slugs_of
 from anime.core.shot_list import FIELDS, ShotList
 from anime.core.shots import ShotCode, ShotFields, ShotRecord, code_key, natural_key, sort_key
 from anime.core.takes import state_of
+from anime.db.character_models import Character
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.bulk import is_among
 from anime.db.repositories.takes import TakeRepository
@@ -42,11 +45,23 @@ class ShotQuery(BaseModel):
     status: GivenName | None = Field(default=None, description="What the studio says of them.")
 
 
-class ShotRepository:
-    """The shots in one transaction."""
+class RequestComposer(Protocol):
+    """Says what requests are made from now."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    async def compose_all(
+        self, session: AsyncSession, requests: Sequence[GenerationRequest]
+    ) -> list[Composition | None]:
+        """What is rendered for each; None where it is the request as it is given."""
+
+
+class ShotRepository:
+    """The shots in one transaction.
+
+    Without a composer, the takes of a shot are compared by their requests alone.
+    """
+
+    def __init__(self, session: AsyncSession, composer: RequestComposer | None = None) -> None:
+        self._session, self._composer = session, composer
 
     async def columns_of(self, project_id: UUID) -> Mapping[str, str]:
         """How the project's shot lists are read; the row is locked, so that imports take turns."""
@@ -70,14 +85,13 @@ class ShotRepository:
             select(Shot).where(Shot.project_id == project_id, is_among(Shot.code_key, keys))
         )
         known = {row.code_key: _fields(row) for row in rows}
-        said = listed.fields - {"code"}
         merged, added = [], 0
-        for key, shot in zip(keys, listed.shots, strict=True):
+        for key, shot, said in zip(keys, listed.shots, listed.said, strict=True):
             before = known.get(key)
             if before is None:
                 added += 1
                 merged.append(shot)
-            elif (after := _joined(before, shot, said)) != before:
+            elif (after := _joined(before, shot, said - {"code"})) != before:
                 merged.append(after)
         return merged, added
 
@@ -94,6 +108,15 @@ class ShotRepository:
         ]
         if rows:
             await self._session.execute(_WRITE, {"rows": to_json(rows).decode()})
+
+    async def unknown_characters(self, project_id: UUID, names: Collection[str]) -> set[str]:
+        """Those names of characters that neither the project nor the studio has."""
+        slugs = {slug: name for name in names for slug in slugs_of(name)}
+        of_project = or_(Character.project_id == project_id, Character.project_id.is_(None))
+        found = await self._session.scalars(
+            select(Character.slug).where(of_project, is_among(Character.slug, list(slugs)))
+        )
+        return set(names) - {slugs[slug] for slug in found}
 
     async def get(self, shot_id: UUID) -> ShotRecord:
         """The shot with that id.
@@ -158,11 +181,38 @@ class ShotRepository:
             return []
         takes, ids = TakeRepository(self._session), [row.id for row in rows]
         picked, rejected = await takes.picked(ids), await takes.rejected_jobs(ids)
+        retakes = await takes.retakes(ids)
         counts = await self._job_counts(rows)
+        compositions = await self._compositions(rows, picked)
         return [
-            _record(row, counts[row.code], picked.get(row.id), rejected.get(row.id, 0))
+            _record(
+                row,
+                counts[row.code],
+                picked.get(row.id),
+                compositions.get(row.id),
+                rejected=rejected.get(row.id, 0),
+                retakes=retakes.get(row.id, 0),
+            )
             for row in rows
         ]
+
+    async def _compositions(
+        self,
+        rows: Collection[Shot],
+        picked: Mapping[UUID, tuple[GenerationRequest, str | None]],
+    ) -> dict[UUID, Composition]:
+        """What takes of those shots that have a picked one would be made from now."""
+        if self._composer is None:
+            return {}
+        requests = {
+            row.id: request
+            for row in rows
+            if row.id in picked
+            and (request := _fields(row).request(picked[row.id][0].project or "")) is not None
+        }
+        made = await self._composer.compose_all(self._session, list(requests.values()))
+        found = zip(requests, made, strict=True)
+        return {shot_id: each for shot_id, each in found if each is not None}
 
     async def _job_counts(self, rows: Collection[Shot]) -> Mapping[str, Counter[JobStatus]]:
         counts: defaultdict[str, Counter[JobStatus]] = defaultdict(Counter)
@@ -206,8 +256,15 @@ def _fields(row: Shot) -> ShotFields:
 
 
 def _record(
-    row: Shot, counts: Mapping[JobStatus, int], picked: GenerationRequest | None, rejected: int
+    row: Shot,
+    counts: Mapping[JobStatus, int],
+    picked: tuple[GenerationRequest, str | None] | None,
+    composition: Composition | None,
+    *,
+    rejected: int,
+    retakes: int,
 ) -> ShotRecord:
+    asked, digest = picked or (None, None)
     shot = _fields(row)
     takes = counts.get(JobStatus.COMPLETED, 0)
     under_way = sum(count for status, count in counts.items() if not status.is_final)
@@ -215,9 +272,17 @@ def _record(
         **{name: getattr(row, name) for name in FIELDS},
         id=row.id,
         project_id=row.project_id,
-        state=state_of(shot, picked, usable=takes - rejected, under_way=under_way),
+        state=state_of(
+            shot,
+            asked,
+            usable=takes - rejected,
+            under_way=under_way,
+            digest=digest,
+            composition=composition,
+        ),
         takes=takes,
         rejected=rejected,
+        retakes=retakes,
         under_way=under_way,
         failed=counts.get(JobStatus.FAILED, 0),
         created_at=row.created_at,

@@ -9,15 +9,17 @@ from pydantic import ValidationError
 from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.job_status import JobStatus
 from anime.core.paths import FileState
 from anime.core.shots import code_key
-from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict
+from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict, retake_job_id
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
+from anime.db.repositories.files import record_of
 from anime.db.repositories.leases import NOW
 from anime.db.shot_models import Review, Shot, Take
 from anime.errors import InvalidRequest, NotFound
-from anime.schemas import GenerationRequest
+from anime.schemas import FileRecord, GenerationRequest
 
 _STATE = ("verdict", "is_picked", "reason", "note")
 _REJECTED = "rejected"  # the state of a file's row that retention archives
@@ -73,7 +75,13 @@ class TakeRepository:
     async def of_shots(self, shot_ids: Sequence[UUID]) -> list[TakeRecord]:
         """The takes of the shots, by shot and number."""
         rows = await self._session.execute(
-            select(Take, Shot.code, AnimeFile.file_path, ProductionJob.seed)
+            select(
+                Take,
+                Shot.code,
+                AnimeFile.file_path,
+                ProductionJob.seed,
+                ProductionJob.composition["style_version"].as_integer(),
+            )
             .join(Shot, Shot.id == Take.shot_id)
             .outerjoin(AnimeFile, AnimeFile.id == Take.file_id)
             .outerjoin(ProductionJob, ProductionJob.id == Take.job_id)
@@ -82,20 +90,35 @@ class TakeRepository:
         )
         return [_record(*row) for row in rows]
 
-    async def review(self, project_id: UUID, said: NewReview) -> TakeRecord:
+    async def get(self, project_id: UUID, code: str, number: int) -> TakeRecord:
+        """That take.
+
+        Raises:
+            NotFound: the project has no such shot, or the shot no such take.
+        """
+        await self.number(project_id, [code])
+        shot_id = await self._lock(project_id, code)
+        found = [each for each in await self.of_shots([shot_id]) if each.number == number]
+        if not found:
+            raise _no_such_take(code, number)
+        return found[0]
+
+    async def review(
+        self, project_id: UUID, said: NewReview, *, max_retakes: int = 0
+    ) -> TakeRecord:
         """The take as the review leaves it.
 
         Raises:
             NotFound: the project has no such shot, or the shot no such take.
-            InvalidRequest: there is nothing to undo.
+            InvalidRequest: there is nothing to undo, or the shot has had its `max_retakes`.
         """
         await self.number(project_id, [said.shot])
         shot_id = await self._lock(project_id, said.shot)
         take = await self._session.get(Take, (shot_id, said.take), populate_existing=True)
         if take is None:
-            raise NotFound(
-                f"Shot {said.shot} has no take {said.take}.", "`anime takes` lists its takes."
-            )
+            raise _no_such_take(said.shot, said.take)
+        if said.retake:
+            await self._ask_for_retake(take, said, max_retakes)
         if said.action is ReviewAction.UNDO:
             before = await self._undo(take)
         else:
@@ -118,18 +141,40 @@ class TakeRepository:
         [found] = [each for each in await self.of_shots([shot_id]) if each.number == said.take]
         return found
 
-    async def picked(self, shot_ids: Sequence[UUID]) -> dict[UUID, GenerationRequest]:
-        """What each shot's picked take was made from, if that still can be read."""
+    async def picked(
+        self, shot_ids: Sequence[UUID]
+    ) -> dict[UUID, tuple[GenerationRequest, str | None]]:
+        """What each shot's picked take was asked for with, if that still can be read, and the
+        digest of what it was made from, if that was kept.
+        """
         rows = await self._session.execute(
-            select(Take.shot_id, ProductionJob.params)
+            select(
+                Take.shot_id,
+                ProductionJob.params,
+                ProductionJob.composition["digest"].as_string(),
+            )
             .join(ProductionJob, ProductionJob.id == Take.job_id)
             .where(is_among(Take.shot_id, shot_ids), Take.is_picked)
         )
         found = {}
-        for shot_id, params in rows:
+        for shot_id, params, digest in rows:
             with suppress(ValidationError):  # written by a version that knew other fields
-                found[shot_id] = GenerationRequest.model_validate(params)
+                found[shot_id] = GenerationRequest.model_validate(params), digest
         return found
+
+    async def best_files(self, shot_ids: Sequence[UUID]) -> dict[UUID, tuple[FileRecord, bool]]:
+        """The file that stands for each shot, and whether its take is picked.
+
+        It is the picked take; else the newest that is not rejected.
+        """
+        rows = await self._session.execute(
+            select(Take.shot_id, Take.is_picked, AnimeFile)
+            .join(AnimeFile, AnimeFile.id == Take.file_id)
+            .where(is_among(Take.shot_id, shot_ids))
+            .where(Take.verdict.is_distinct_from(Verdict.REJECTED))
+            .order_by(Take.is_picked, Take.number)  # the last one of each shot stays
+        )
+        return {shot_id: (record_of(file), is_picked) for shot_id, is_picked, file in rows}
 
     async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
         """How many jobs of each shot have files that are all rejected."""
@@ -144,6 +189,38 @@ class TakeRepository:
             select(jobs.c.shot_id, func.count().label("jobs")).group_by(jobs.c.shot_id)
         )
         return {row.shot_id: row.jobs for row in rows}
+
+    async def retakes(self, shot_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """How many retakes of each shot wait, render or are there."""
+        given_up = (JobStatus.FAILED, JobStatus.CANCELLED)
+        rows = await self._session.execute(
+            select(Take.shot_id, func.count())
+            .join(ProductionJob, ProductionJob.id == Take.retake_job_id)
+            .where(is_among(Take.shot_id, shot_ids), ProductionJob.status.not_in(given_up))
+            .group_by(Take.shot_id)
+        )
+        return {row[0]: row[1] for row in rows}
+
+    async def _ask_for_retake(self, take: Take, said: NewReview, most: int) -> None:
+        """Say which job renders the take anew: always the same one for a take."""
+        if take.retake_job_id is None:
+            asked = await self._session.scalar(
+                select(func.count())
+                .select_from(Take)
+                .where(Take.shot_id == take.shot_id, Take.retake_job_id.is_not(None))
+            )
+            if (asked or 0) >= most:
+                raise InvalidRequest(
+                    f"Shot {said.shot} has had {asked} retakes, which are the most.",
+                    "Reject it without a retake, or allow more: --max-retakes, ANIME_MAX_RETAKES.",
+                )
+            take.retake_job_id = retake_job_id(take.shot_id, take.number)
+        if said.prompt is not None:
+            await self._session.execute(
+                update(Shot)
+                .where(Shot.id == take.shot_id)
+                .values(prompt=said.prompt, updated_at=NOW)
+            )
 
     async def _lock(self, project_id: UUID, code: str) -> UUID:
         found = await self._session.scalar(
@@ -211,11 +288,17 @@ class TakeRepository:
         )
 
 
+def _no_such_take(code: str, number: int) -> NotFound:
+    return NotFound(f"Shot {code} has no take {number}.", "`anime takes` lists its takes.")
+
+
 def _state(take: Take) -> TakeState:
     return TakeState.model_validate({name: getattr(take, name) for name in _STATE})
 
 
-def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRecord:
+def _record(
+    take: Take, code: str, path: str | None, seed: int | None, style_version: int | None
+) -> TakeRecord:
     return TakeRecord(
         **_state(take).model_dump(),
         shot=code,
@@ -224,6 +307,8 @@ def _record(take: Take, code: str, path: str | None, seed: int | None) -> TakeRe
         job_id=take.job_id,
         path=path,
         seed=seed,
+        style_version=style_version,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
+        retake_job_id=take.retake_job_id,
     )

@@ -1,0 +1,117 @@
+"""Composes requests from what the database and the workflows say."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import randbelow
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.comfyui.workflow_templates import load_template
+from anime.core.character_policies import CharacterPolicies
+from anime.core.composition.compose import compose
+from anime.core.composition.record import Composition, refused
+from anime.core.composition.sources import NO_SOURCES, Sources, names_in
+from anime.core.ids import MAX_SEED
+from anime.core.paths import is_recorded
+from anime.core.workflow_build import Template
+from anime.db.repositories import SourceRepository
+from anime.errors import InvalidRequest
+from anime.schemas import GenerationRequest
+from anime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """The one that composes by these settings."""
+
+    workflow_folders: tuple[Path, ...]
+    policies: CharacterPolicies
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The composer of the settings."""
+        return cls(settings.workflow_folders, settings.character_policies)
+
+    async def compose(self, session: AsyncSession, request: GenerationRequest) -> Composition:
+        """What is rendered for the request.
+
+        Raises:
+            InvalidRequest: it cannot be rendered as it is composed, or its workflow is missing.
+        """
+        sources = await SourceRepository(session).of([request])
+        return await asyncio.to_thread(self._compose, request, sources, {})
+
+    async def changed(
+        self, session: AsyncSession, request: GenerationRequest
+    ) -> Composition | None:
+        """What is kept with the request's job; None if it is rendered as it is given.
+
+        Raises as `compose`.
+        """
+        sources = await SourceRepository(session).of([request])
+        if sources is NO_SOURCES and request.shot is None:
+            return None
+        composition = await asyncio.to_thread(self._compose, request, sources, {})
+        return composition if composition.is_kept else None
+
+    async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
+        """What is kept with the request's job; it says why, if it cannot be rendered."""
+        [composition] = await self.compose_all(session, [request])
+        return composition
+
+    async def compose_all(
+        self, session: AsyncSession, requests: Sequence[GenerationRequest]
+    ) -> list[Composition | None]:
+        """What is rendered for each of the requests; None where it is the request as it is given.
+
+        One that cannot be rendered says why: the others are.
+        """
+        if not any(map(may_change, requests)):
+            return [None] * len(requests)
+        sources = await SourceRepository(session).of(requests)
+        return await asyncio.to_thread(self._compose_all, requests, sources)
+
+    def _compose_all(
+        self, requests: Sequence[GenerationRequest], sources: Sources
+    ) -> list[Composition | None]:
+        templates: dict[str, Template] = {}
+        return [self._composed(request, sources, templates) for request in requests]
+
+    def _composed(
+        self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
+    ) -> Composition | None:
+        if (sources is NO_SOURCES and request.shot is None) or not may_change(request):
+            return None
+        try:
+            composition = self._compose(request, sources, templates)
+        except InvalidRequest as fault:
+            # Without style and characters, the run finds it out, as it always has.
+            return None if sources is NO_SOURCES else refused(request, fault)
+        return composition if composition.is_kept else None
+
+    def _compose(
+        self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
+    ) -> Composition:
+        name = sources.workflow_of(request)
+        if name not in templates:
+            templates[name] = load_template(name, *self.workflow_folders)
+        return compose(
+            request,
+            sources,
+            templates[name],
+            policies=self.policies,
+            random_seed=randbelow(MAX_SEED + 1),
+        )
+
+
+def may_change(request: GenerationRequest) -> bool:
+    """Whether the request may become another, or is for a take that may be stale one day.
+
+    A recorded graph is rendered as it is.
+    """
+    if is_recorded(request.workflow_name):
+        return False
+    return request.project is not None or request.shot is not None or bool(names_in(request))

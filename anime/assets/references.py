@@ -1,0 +1,172 @@
+"""Reference pictures of characters: copied into the library under the hash of their content."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path, PurePosixPath
+from uuid import UUID
+
+from anime.assets.inspection.facts import Inspection
+from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.store import AssetStore, chunks_of
+from anime.core.paths import INPUTS_FOLDER, FileKind
+from anime.core.references import (
+    MAX_REFERENCE_BYTES,
+    NewReference,
+    Reference,
+    ReferenceRecord,
+    ReferenceRole,
+    TakeName,
+)
+from anime.core.takes import Verdict
+from anime.db.repositories import (
+    CharacterRepository,
+    FileRepository,
+    ProjectRepository,
+    TakeRepository,
+)
+from anime.db.session import Database
+from anime.errors import InvalidRequest, UnusableFile, UnusableReason
+from anime.schemas import FileRecord
+
+# What ComfyUI's LoadImage reads, by media type.
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+}
+
+
+async def add_reference(
+    database: Database, library: AssetStore, character_id: UUID, new: NewReference
+) -> ReferenceRecord:
+    """The reference picture, once its copy is in the library and its row written.
+
+    Twice is harmless: a copy has its hash for a name.
+
+    Raises:
+        NotFound: there is no such character, file or take.
+        InvalidRequest: the take is not approved, or the file is gone or was changed.
+        UnusableFile: it is no picture, damaged or too large.
+        StorageError: the library cannot store it.
+    """
+    async with database.session_scope() as session:
+        await CharacterRepository(session).get(character_id)
+    if new.content is not None:
+        source = "upload"
+        reference = await _stored(library, _one(new.content), new.role, "The picture")
+    else:
+        source, file = await _file_of(database, new)
+        reference = await _copied(library, file, new.role)
+    return await _added(database, character_id, reference, source=source, by=new.by)
+
+
+async def add_reference_file(
+    database: Database,
+    library: AssetStore,
+    character_id: UUID,
+    path: Path,
+    *,
+    role: ReferenceRole,
+    by: str,
+) -> ReferenceRecord:
+    """The reference picture from a file that is not in the library. Raises as `add_reference`."""
+    async with database.session_scope() as session:
+        await CharacterRepository(session).get(character_id)
+    reference = await _stored(library, _read(path), role, path.name)
+    return await _added(database, character_id, reference, source=path.name, by=by)
+
+
+async def _added(
+    database: Database, character_id: UUID, reference: Reference, *, source: str, by: str
+) -> ReferenceRecord:
+    async with database.session_scope() as session:
+        return await CharacterRepository(session).add_reference(
+            character_id, reference, source=source, by=by
+        )
+
+
+async def _file_of(database: Database, new: NewReference) -> tuple[str, FileRecord]:
+    """How the picture's source is named, and the file of the library that it is."""
+    async with database.session_scope() as session:
+        if new.take is None:
+            file_id, source = new.file_id or 0, f"file {new.file_id}"
+        else:
+            project = await ProjectRepository(session).get(new.take.project)
+            take = await TakeRepository(session).get(project.id, new.take.shot, new.take.number)
+            if take.verdict is not Verdict.APPROVED:
+                raise _not_approved(new.take)
+            file_id, source = take.file_id, f"take {take.number} of {take.shot}"
+        return source, await FileRepository(session).get(file_id)
+
+
+async def _copied(library: AssetStore, file: FileRecord, role: ReferenceRole) -> Reference:
+    path = Path(file.file_path)
+    reference = await _stored(library, _read(path), role, file.filename)
+    if file.sha256 not in (None, reference.sha256):
+        raise InvalidRequest(
+            f"{file.file_path} is not the picture any more that was recorded as file {file.id}.",
+            "See `anime verify`; take another picture.",
+        )
+    return reference
+
+
+async def _stored(
+    library: AssetStore, chunks: AsyncIterable[bytes], role: ReferenceRole, name: str
+) -> Reference:
+    """The picture in the library, once its content is known to be one."""
+    received = await library.receive(_limited(chunks, name))
+    try:
+        facts = await asyncio.to_thread(inspect_file, received.path, name=name)
+        target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
+        placed = await library.place(received, PurePosixPath(target))
+    except BaseException:
+        await asyncio.to_thread(received.path.unlink, missing_ok=True)
+        raise
+    return Reference(role, placed.relative_to(library.root).as_posix(), received.sha256)
+
+
+def _suffix_of(facts: Inspection, name: str) -> str:
+    suffix = _SUFFIXES.get(facts.media_type)
+    if suffix is None or facts.kind is not FileKind.IMAGES:
+        raise UnusableFile(
+            f"{name} is no picture that workflows take: it is {facts.media_type}.",
+            "Give a PNG, JPEG, WEBP, GIF or BMP with one frame.",
+            reason=UnusableReason.NOT_MEDIA,
+        )
+    return suffix
+
+
+async def _limited(chunks: AsyncIterable[bytes], name: str) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > MAX_REFERENCE_BYTES:
+            raise UnusableFile(
+                f"{name} has more than {MAX_REFERENCE_BYTES // 2**20} MB.",
+                "Give a smaller picture: workflows scale references down anyway.",
+                reason=UnusableReason.TOO_LARGE,
+            )
+        yield chunk
+
+
+async def _one(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks_of(path):
+            yield chunk
+    except OSError as fault:
+        raise InvalidRequest(
+            f"{path} cannot be read: {fault.strerror}.", "Take a picture that is still there."
+        ) from fault
+
+
+def _not_approved(take: TakeName) -> InvalidRequest:
+    return InvalidRequest(
+        f"Take {take.number} of {take.shot} is not approved.",
+        "`anime review approve` approves it; or take another one.",
+    )

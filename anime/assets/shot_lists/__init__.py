@@ -1,0 +1,43 @@
+"""Shot lists in files: CSV, XLSX, YAML and OTIO become rows of cells. All of it blocks."""
+
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from anime.core.shot_list import ListRow, decode_table, table_rows
+from anime.core.shots import ListFormat
+
+
+def format_of(name: str) -> ListFormat:
+    """What a file of that name is taken for: CSV, unless its suffix says otherwise."""
+    return _SUFFIXES.get(PurePath(name).suffix.lower(), ListFormat.CSV)
+
+
+_SUFFIXES = {
+    ".xlsx": ListFormat.XLSX,
+    ".xlsm": ListFormat.XLSX,
+    ".yaml": ListFormat.YAML,
+    ".yml": ListFormat.YAML,
+    ".otio": ListFormat.OTIO,
+}
+
+
+def rows_of_list(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
+    """The rows of a list, its headings first.
+
+    Raises:
+        InvalidRequest: it is none, too large, or has what is refused: the message says where.
+    """
+    match kind:
+        case ListFormat.XLSX:
+            from anime.assets.shot_lists.workbook import workbook_rows  # openpyxl: 0.15 s
+
+            return workbook_rows(data)
+        case ListFormat.YAML:
+            from anime.assets.shot_lists.yaml_list import yaml_rows
+
+            return yaml_rows(decode_table(data))
+        case ListFormat.OTIO:
+            from anime.assets.shot_lists.timeline import timeline_rows
+
+            return timeline_rows(decode_table(data))
+    return table_rows(decode_table(data))

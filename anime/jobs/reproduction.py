@@ -1,0 +1,229 @@
+"""Rendering a file's recorded graph again, and comparing files."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+from uuid import UUID
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.pixel_difference import draw_difference, measure_difference
+from anime.assets.provenance import read_provenance
+from anime.assets.workflow_store import WorkflowStore
+from anime.core.comparison import (
+    FileComparison,
+    PixelDifference,
+    compare_settings,
+    compare_words,
+    unknown_settings,
+    verdict_of,
+)
+from anime.core.graphs import Graph
+from anime.core.paths import INPUTS_FOLDER, RECORDED_FOLDER
+from anime.core.png_metadata import read_stamp
+from anime.core.recorded_graphs import pictures_in, recorded_workflow
+from anime.core.servers import server_like
+from anime.db.repositories import FileRepository, JobRepository, ServerRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest, NotFound, StorageError, UnusableFile
+from anime.schemas import FileRecord, GenerationRequest
+
+_KINDS = {"images": "image", "videos": "video", "audio": "audio"}
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file, and what is known of how it was made: the keys of a recipe, and its server."""
+
+    name: str
+    path: Path
+    sha256: str
+    kind: str  # image, video or audio
+    made: Mapping[str, JsonValue]
+
+    @classmethod
+    def of_row(cls, row: FileRecord) -> Self:
+        """A file of the library, as its row says."""
+        return cls(
+            name=row.file_path,
+            path=Path(row.file_path),
+            sha256=row.sha256 or "",
+            kind=row.file_type,
+            made={"width": row.width, "height": row.height, **row.metadata},
+        )
+
+
+class ReproductionRequest(BaseModel):
+    """What is to be rendered again: one file, or the first one of a job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: int | None = Field(default=None, ge=1, le=2**31 - 1, description="Id of a file.")
+    job_id: UUID | None = Field(default=None, description="Id of a job; its first file counts.")
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.file_id is None) == (self.job_id is None):
+            raise ValueError("names a file or a job, one of them; give file_id or job_id")
+        return self
+
+
+def read_made_file(path: Path, library: Path) -> MadeFile:
+    """A file anywhere on disk, as it says itself, or as is written beside it in the library.
+
+    Raises:
+        UnusableFile: it is damaged, or no media.
+        StorageError: it cannot be read.
+    """
+    found = inspect_file(path)
+    made = found.recipe().metadata()
+    origin = read_provenance(library, found.sha256)
+    if origin is not None and origin.metadata:
+        made |= origin.metadata
+    stamp = read_stamp(found.texts)
+    if stamp is not None:
+        made |= {"workflow": stamp.workflow, "job_id": str(stamp.job_id)}
+    kind = _KINDS.get(found.kind.value, "image")
+    return MadeFile(str(path), path, found.sha256, kind, made)
+
+
+async def file_named(database: Database, asked: ReproductionRequest) -> MadeFile:
+    """The file of the library that is asked for.
+
+    Raises:
+        NotFound: there is no such file or job, or the job has made none.
+    """
+    async with database.session_scope() as session:
+        files = FileRepository(session)
+        if asked.file_id is not None:
+            return MadeFile.of_row(await files.get(asked.file_id))
+        job = await JobRepository(session).get(cast("UUID", asked.job_id))
+        rows = await files.of_job(job.id)
+    if not rows:
+        raise NotFound(f"Job {job.id} has no file: it is {job.status}.", "Name another one.")
+    return MadeFile.of_row(rows[0])
+
+
+async def with_row(database: Database, file: MadeFile) -> MadeFile:
+    """The same with what its row says besides, if the file says of which job it is."""
+    job_id = file.made.get("job_id")
+    if not isinstance(job_id, str):
+        return file
+    async with database.session_scope() as session:
+        rows = await FileRepository(session).of_job(UUID(job_id))
+    same = next((row for row in rows if row.sha256 == file.sha256), None)
+    return file if same is None else MadeFile.of_row(same)
+
+
+async def reproduction_of(database: Database, library: Path, file: MadeFile) -> GenerationRequest:
+    """A request that renders the file's graph again, as it is recorded, once it is stored.
+
+    It names a server with the version and device of the one that made the file, if there is one.
+
+    Raises:
+        InvalidRequest: the file has no graph, or one that saves nothing.
+        ConfigurationError: the library cannot take it.
+    """
+    graph = file.made.get("graph")
+    if not isinstance(graph, dict) or not graph:
+        raise InvalidRequest(
+            f"{file.name} holds no graph of ComfyUI.",
+            "Only a file that says by which graph it was made can be rendered again.",
+        )
+    nodes = cast("Graph", graph)
+    pictures = await asyncio.to_thread(_pictures_there, library, pictures_in(nodes))
+    recorded = recorded_workflow(nodes, file.made, kind=file.kind, pictures=pictures)
+    store = WorkflowStore(library / RECORDED_FOLDER, may_create=True)
+    name = recorded.request.workflow_name
+    await asyncio.to_thread(
+        store.save, name, recorded.graph, recorded.binding, may_replace=True
+    )  # its name follows from its content
+    async with database.session_scope() as session:
+        servers = await ServerRepository(session).healthy()
+    server, project = file.made.get("server"), file.made.get("project")
+    return recorded.request.model_copy(
+        update={
+            "server": server_like(server, servers) if isinstance(server, dict) else None,
+            "project": project if isinstance(project, str) and project else None,
+        }
+    )
+
+
+def compare_files(first: MadeFile, second: MadeFile) -> FileComparison:
+    """How two files differ: bytes, pixels, settings and words. It blocks."""
+    same_bytes = bool(first.sha256) and first.sha256 == second.sha256
+    unchecked = unknown_settings(first.made, second.made)
+    pixels: PixelDifference | None = None
+    try:
+        pixels = measure_difference(first.path, second.path)
+    except (InvalidRequest, UnusableFile) as fault:
+        unchecked.insert(0, f"pixels: {fault.what}")
+    except OSError as fault:
+        unchecked.insert(0, f"pixels: {fault.filename} cannot be read: {fault.strerror}.")
+    return FileComparison(
+        first=first.name,
+        second=second.name,
+        same_bytes=same_bytes,
+        pixels=pixels,
+        settings=compare_settings(first.made, second.made),
+        words=compare_words(first.made, second.made),
+        unchecked=unchecked,
+        verdict=verdict_of(same_bytes=same_bytes, pixels=pixels),
+    )
+
+
+def nearest(original: MadeFile, files: Sequence[MadeFile]) -> FileComparison:
+    """How the original differs from that one of several files that is most like it. It blocks."""
+    found = [compare_files(original, each) for each in files]
+    return min(found, key=lambda each: (not each.same_bytes, _mean(each)))
+
+
+def draw_comparison(first: MadeFile, second: MadeFile) -> Image.Image:
+    """Where two pictures differ: black is no difference. It blocks.
+
+    Raises:
+        InvalidRequest: they cannot be compared.
+        StorageError: one of them cannot be read.
+    """
+    try:
+        return draw_difference(first.path, second.path)
+    except OSError as fault:
+        raise StorageError(
+            f"{fault.filename} cannot be read: {fault.strerror}.", "Look at the disk it is on."
+        ) from fault
+
+
+def write_difference(first: MadeFile, second: MadeFile, target: Path) -> None:
+    """Write a picture of where two pictures differ; nothing is overwritten. It blocks.
+
+    Raises:
+        InvalidRequest: they cannot be compared, or the name is taken.
+        StorageError: it cannot be written.
+    """
+    picture = draw_comparison(first, second)
+    try:
+        with target.open("xb") as stream:
+            picture.save(stream, "PNG")
+    except FileExistsError:
+        raise InvalidRequest(f"{target} is there already.", "Give another name.") from None
+    except OSError as fault:
+        raise StorageError(
+            f"{target} cannot be written: {os.strerror(fault.errno or 0)}.", "Give another place."
+        ) from fault
+
+
+def _mean(comparison: FileComparison) -> float:
+    return 256.0 if comparison.pixels is None else comparison.pixels.mean
+
+
+def _pictures_there(library: Path, names: Sequence[str]) -> dict[str, str]:
+    """Those pictures that the library has among the inputs, by their names at a server."""
+    found = {name: name.rpartition("/")[2] for name in names}
+    return {
+        name: base for name, base in found.items() if (library / INPUTS_FOLDER / base).is_file()
+    }

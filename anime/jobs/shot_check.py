@@ -1,0 +1,105 @@
+"""Whether shots can be rendered as they are: every fault at once, before anything is."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from anime.core.batches import kind_of
+from anime.core.shot_list import ShotList
+from anime.core.shots import ShotFields
+from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
+from anime.errors import InvalidRequest
+from anime.jobs.admission import Admission
+from anime.schemas import GenerationRequest
+
+MAX_SAID = 20  # faults, or codes, that a message names
+
+
+async def request_faults(
+    admission: Admission, session: AsyncSession, requests: Mapping[str, GenerationRequest]
+) -> list[str]:
+    """A sentence for each fault: workflows that cannot take what is asked, models nobody has.
+
+    `requests` are by what the sentences call them, such as `Shot sc1`.
+    """
+    compositions = await admission.compose_all(list(requests.values()))
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    rendered = dict(requests)
+    faults = []
+    for name, composition in zip(requests, compositions, strict=True):
+        if composition is not None and composition.refused:
+            faults.append(f"{name}: {composition.refused}")
+            continue
+        if composition is not None:
+            rendered[name] = composition.request
+        alike[kind_of(rendered[name])].append(name)
+    for names in alike.values():
+        try:
+            await admission.check_graph(rendered[names[0]])
+        except InvalidRequest as fault:
+            faults.append(f"{_named(names)}: {fault.what}")
+    return faults + await _missing_models(session, rendered)
+
+
+async def list_faults(
+    admission: Admission, session: AsyncSession, project: ProjectKey, listed: ShotList
+) -> list[str]:
+    """The same of a list, by its rows, and characters that are not known."""
+    named = {
+        f"{row.unit} {row.number}": shot
+        for row, shot in zip(listed.rows, listed.shots, strict=True)
+    }
+    requests = {
+        name: request
+        for name, shot in named.items()
+        if (request := shot.request(project.slug)) is not None
+    }
+    faults = await request_faults(admission, session, requests)
+    return faults + await _unknown_characters(session, project.id, named)
+
+
+async def _missing_models(
+    session: AsyncSession, requests: Mapping[str, GenerationRequest]
+) -> list[str]:
+    """Models that no server has, where some server has said what it has."""
+    wanted = _by_value((name, [each.model]) for name, each in requests.items() if each.model)
+    if not wanted:
+        return []
+    servers = await ServerRepository(session).list_all()
+    there = {name for server in servers for names in server.offers.values() for name in names}
+    if not there:
+        return []
+    return [
+        f"{_named(names)}: no server has the model {model!r}."
+        for model, names in wanted.items()
+        if model not in there
+    ]
+
+
+async def _unknown_characters(
+    session: AsyncSession, project_id: UUID, shots: Mapping[str, ShotFields]
+) -> list[str]:
+    wanted = _by_value((name, shot.characters) for name, shot in shots.items())
+    unknown = await ShotRepository(session).unknown_characters(project_id, list(wanted))
+    return [
+        f"{_named(names)}: there is no character {character!r}."
+        for character, names in wanted.items()
+        if character in unknown
+    ]
+
+
+def _by_value(found: Iterable[tuple[str, Iterable[str | None]]]) -> dict[str, list[str]]:
+    """Who has each value."""
+    having: defaultdict[str, list[str]] = defaultdict(list)
+    for name, values in found:
+        for value in values:
+            if value:
+                having[value].append(name)
+    return dict(having)
+
+
+def _named(names: list[str]) -> str:
+    """The first one, and how many more."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]

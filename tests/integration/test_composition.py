@@ -1,0 +1,312 @@
+"""Requests composed with styles and characters on a real database, wherever they come in."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import event
+
+from anime.core.batches import BatchRequest
+from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
+from anime.core.composition.record import Composition
+from anime.core.ids import seed_of
+from anime.core.shots import ShotState
+from anime.core.styles import NewStyle, ProjectStyle
+from anime.core.takes import NewReview
+from anime.db.repositories import (
+    CharacterRepository,
+    JobRepository,
+    ProjectRepository,
+    ShotQuery,
+    StyleRepository,
+)
+from anime.db.session import Database
+from anime.errors import InvalidRequest, KeyReused, NotFound
+from anime.jobs.shots import (
+    ShotRender,
+    all_shots,
+    import_shots,
+    render_shots,
+    review_take,
+    takes_of,
+)
+from anime.schemas import GenerationRequest
+from tasks.batches import create_batch_jobs
+from tasks.records import lease_job
+from tests.integration.api_client import api, api_settings, prefect_peer, problem_in
+from tests.integration.job_service import Office, open_office
+from tests.integration.old_client import execute
+from tests.integration.prefect_peer import running_prefect_peer
+from tests.integration.test_cli_commands import Commands
+
+__all__ = ["api", "api_settings", "prefect_peer"]
+
+PROJECT = "Neon City"
+STYLE = ProjectStyle(workflow="sdxl", steps=12, prompt_before="anime screencap")
+ASKED = GenerationRequest(prompt="@mei on a roof", project=PROJECT)
+COMPOSED = "anime screencap, silver hair, Mei on a roof"
+
+
+@pytest_asyncio.fixture
+async def studio(database: Database) -> AsyncIterator[Database]:
+    """The database, with a project that has a style, and a character."""
+    async with database.session_scope() as session:
+        project = await ProjectRepository(session).create(NewProject(name=PROJECT))
+        await StyleRepository(session).add(project.id, NewStyle(style=STYLE))
+        characters = CharacterRepository(session)
+        mei = await characters.create(NewCharacter(name="Mei"), None)
+        await characters.add_version(mei.id, NewVersion(prompt="silver hair"))
+    yield database
+
+
+@pytest_asyncio.fixture
+async def office(studio: Database, database_url: str, redis_url: str) -> AsyncIterator[Office]:
+    """A service on it."""
+    del studio
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect) as office,
+    ):
+        yield office
+
+
+async def composition_of(database: Database, job_id: UUID) -> Composition:
+    async with database.session_scope() as session:
+        return await JobRepository(session).composition_of(job_id)
+
+
+async def wear(database: Database, **fields: Any) -> None:
+    """Give Mei another canonical version."""
+    async with database.session_scope() as session:
+        characters = CharacterRepository(session)
+        [mei], _ = await characters.page(limit=1)
+        new = NewVersion.model_validate({"prompt": "red hair", "is_canonical": True, **fields})
+        await characters.add_version(mei.id, new)
+
+
+async def test_a_job_keeps_the_request_as_given_and_what_it_became(office: Office) -> None:
+    job_id = uuid4()
+    job = await office.service.submit(ASKED, job_id=job_id)
+    assert (job.workflow, job.prompt, job.character) == ("sdxl", ASKED.prompt, "Mei")
+    made = await composition_of(office.database, job.id)
+    assert (made.request.prompt, made.request.steps) == (COMPOSED, 12)
+    assert (made.style_version, made.character_versions) == (1, {"Mei": 1})
+    async with office.database.session_scope() as session:
+        assert await JobRepository(session).request_of(job_id) == ASKED
+    await wear(office.database)
+    assert (await office.service.submit(ASKED, job_id=job_id)).id == job_id
+    assert await composition_of(office.database, job.id) == made
+    with pytest.raises(KeyReused):
+        await office.service.submit(made.request, job_id=job_id)
+
+
+async def test_a_run_that_takes_the_job_gets_what_it_became(office: Office) -> None:
+    job = await office.service.submit(ASKED)
+    lease = await office.begin(job.id, uuid4())
+    assert lease.composition is not None
+    assert lease.composition["request"]["prompt"] == COMPOSED
+
+
+async def test_a_request_without_style_and_characters_is_not_composed(office: Office) -> None:
+    plain = GenerationRequest(prompt="a@b.c at @nobody", project="Other", character="Zed")
+    job = await office.service.submit(plain)
+    assert (await office.begin(job.id, uuid4())).composition is None
+    assert job.seed == seed_of(job.id)
+    with pytest.raises(NotFound, match="as it was given"):
+        await composition_of(office.database, job.id)
+
+
+async def test_a_lora_of_another_architecture_is_refused_before_there_is_a_job(
+    office: Office,
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
+    asked = ASKED.model_copy(update={"workflow": "z_image"})
+    with pytest.raises(InvalidRequest, match="mei-flux of character Mei, version 2 is for flux"):
+        await office.service.submit(asked)
+    batch = BatchRequest(name="b", requests=[asked])
+    with pytest.raises(InvalidRequest, match="mei-flux"):
+        await office.service.submit_batch(batch, key="b")
+    assert await office.jobs() == []
+
+
+async def test_a_batch_reads_styles_and_characters_once_and_composes_each_child(
+    studio: Database,
+) -> None:
+    statements: list[str] = []
+    engine = studio._engine.sync_engine
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    async def children(count: int) -> list[UUID]:
+        batch = BatchRequest(
+            name=f"of {count}",
+            prompts=[f"@mei {number}" for number in range(count)],
+            common={"project": PROJECT},
+        )
+        return [job.job_id for job in await create_batch_jobs.fn(studio, batch, None)]
+
+    await children(2)
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        await children(3)
+        few = len(statements)
+        ids = await children(40)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(statements) == 2 * few
+    made = await composition_of(studio, ids[7])
+    assert made.request.prompt == "anime screencap, silver hair, Mei 7"
+
+
+async def test_one_of_a_batch_that_cannot_be_composed_says_why_in_its_row(
+    studio: Database,
+) -> None:
+    await wear(studio, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
+    batch = BatchRequest(
+        name="b", prompts=["@mei", "a roof"], common={"project": PROJECT, "workflow": "z_image"}
+    )
+    bad, good = await create_batch_jobs.fn(studio, batch, None)
+    assert "mei-flux" in str((await composition_of(studio, bad.job_id)).refused)
+    assert (await composition_of(studio, good.job_id)).refused is None
+
+
+async def test_a_requeued_job_is_composed_anew_if_that_was_refused(
+    office: Office, database_url: str
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
+    batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT})
+    [bad] = await create_batch_jobs.fn(office.database, batch, None)
+    await wear(office.database)
+    for expected in ("mei-flux", "None"):
+        made = await composition_of(office.database, bad.job_id)
+        assert expected in str(made.refused)
+        failed = "SET status = 'failed', error_kind = 'invalid_workflow', finished_at = now()"
+        await execute(database_url, f"UPDATE anime_api.production_jobs {failed}")
+        assert await office.service.requeue(bad.job_id) is not None
+    assert made.request.prompt == "anime screencap, red hair, Mei"
+
+
+async def test_a_run_that_somebody_starts_in_prefect_is_composed_when_its_job_is_written_down(
+    studio: Database,
+) -> None:
+    job_id, run = uuid4(), uuid4()
+    for _ in range(2):
+        _, lease = await lease_job(
+            studio, job_id, ASKED, seed=1, run_id=run, owner=run, lease_seconds=60
+        )
+        await wear(studio)  # later: what was composed stays
+        assert lease is not None
+        assert lease.composition is not None
+        assert lease.composition["request"]["prompt"] == COMPOSED
+
+
+async def test_by_http_a_style_has_versions_and_a_request_is_explained(
+    studio: Database, api: httpx.AsyncClient
+) -> None:
+    url = "/api/anime/projects/neon-city/style"
+    same = {"style": STYLE.model_dump(mode="json", exclude_defaults=True)}
+    assert (await api.put(url, json=same)).json()["version"] == 1
+    changed = {"style": {"steps": 30}, "notes": "slower", "by": "ann"}
+    assert (await api.put(url, json=changed)).json()["version"] == 2
+    assert (await api.get(url)).json()["style"]["steps"] == 30
+    first = (await api.get(f"{url}/versions", params={"limit": 1})).json()
+    rest = (await api.get(f"{url}/versions", params={"cursor": first["next_cursor"]})).json()
+    assert [each["version"] for each in first["items"] + rest["items"]] == [2, 1]
+    refused = await api.put(url, json={"style": {"stepz": 3}})
+    assert "stepz" in problem_in(refused, 422)["detail"]
+    shown = (await api.post("/api/anime/compose", json={**ASKED.model_dump(mode="json")})).json()
+    assert shown["request"]["steps"] == 30
+    assert {
+        "field": "prompt",
+        "text": "silver hair",
+        "source": "character Mei, version 1",
+    } in shown["fragments"]
+    job = (await api.post("/api/anime/generate", json={"prompt": "@mei"})).json()["job_id"]
+    kept = (await api.get(f"/api/anime/jobs/{job}/composition")).json()
+    assert kept["request"]["prompt"] == "silver hair, Mei"
+    assert (await api.get("/api/anime/projects/none/style")).status_code == 404
+
+
+async def test_by_command_a_style_is_changed_and_a_request_explained(
+    studio: Database, database_url: str
+) -> None:
+    commands = Commands({"ANIME_DATABASE_URL": database_url})
+    change = ("projects", "style", PROJECT, "--set", "steps=20", "--set", "prompt_before=")
+    changed = json.loads((await commands.call(*change, "--json")).out)
+    assert (changed["version"], changed["style"]["steps"]) == (2, 20)
+    assert (changed["style"]["prompt_before"], changed["style"]["workflow"]) == (None, "sdxl")
+    listed = await commands.call("projects", "style", PROJECT, "--versions")
+    assert "version 2" in listed.out
+    assert "version 1" in listed.out
+    refused = await commands.call("projects", "style", PROJECT, "--set", "steps=many")
+    assert (refused.code, "steps" in refused.err) == (1, True)
+    words = ("generate", "@mei waves", "--project", PROJECT, "--character", "Mei")
+    explained = await commands.call(*words, "--character", "Ken", "--explain")
+    assert "silver hair" in explained.out
+    assert "character Mei, version 1" in explained.out
+    assert "Nothing is known of how Ken looks" in explained.err
+    made = json.loads((await commands.call(*words, "--explain", "--json")).out)
+    assert made["request"]["prompt"] == "silver hair, Mei waves"
+    assert "Neon City" in (await commands.call("projects", "list")).out
+
+
+async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_picture(
+    studio: Database, database_url: str, redis_url: str
+) -> None:
+    await import_shots(studio, PROJECT, "code,prompt,characters\nsc1,a roof,Mei\nsc2,a door,\n")
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect) as office,
+    ):
+
+        async def rendered() -> list[str | None]:
+            """The shots that a batch of all shots has new takes of; they are picked."""
+            prefect.runs.clear()
+            await render_shots(office.service, ShotRender(project=PROJECT), key=str(uuid4()))
+            [run] = prefect.runs.values()
+            batch = BatchRequest.model_validate(run["parameters"])
+            jobs = await create_batch_jobs.fn(studio, batch, None)
+            new = [job for job in jobs if not job.status.is_final]
+            for job in new:
+                await complete(database_url, job.job_id)
+            for take in await takes_of(studio, PROJECT, ShotQuery()):
+                said = {"project": PROJECT, "shot": take.shot, "take": take.number}
+                await review_take(studio, NewReview.model_validate({**said, "action": "pick"}))
+            return [job.request.shot for job in new]
+
+        async def stale() -> set[str]:
+            composer = office.service.admission.composer
+            found = await all_shots(studio, PROJECT, ShotQuery(), composer=composer)
+            return {shot.code for shot in found if shot.state is ShotState.STALE}
+
+        assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        assert await rendered() == []
+        await wear(studio)
+        assert (await stale(), await rendered(), await stale()) == ({"sc1"}, ["sc1"], set())
+        async with studio.session_scope() as session:
+            project = await ProjectRepository(session).get(PROJECT)
+            style = NewStyle(style=STYLE.model_copy(update={"steps": 13}))
+            await StyleRepository(session).add(project.id, style)
+        assert await stale() == {"sc1", "sc2"}
+        assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        takes = await takes_of(studio, PROJECT, ShotQuery(), ["sc1"])
+        assert [take.style_version for take in takes] == [1, 1, 2]
+
+
+async def complete(database_url: str, job_id: UUID) -> None:
+    """Say that the job has made a file."""
+    await execute(
+        database_url,
+        "UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now()"
+        f" WHERE id = '{job_id}'",
+    )
+    await execute(
+        database_url,
+        "INSERT INTO anime_api.anime_files (filename, file_path, file_size, job_id)"
+        f" VALUES ('a.png', '/library/{job_id}.png', 1, '{job_id}')",
+    )
