@@ -646,6 +646,50 @@ def test_a_film_is_not_what_its_keyframe_is() -> None:
     assert [use.seed for use in recipe.samplers] == ["77"]
 
 
+def av_film() -> Graph:
+    """A film with sound, as long as a depth map that another model has drawn."""
+    graph = graph_of(
+        depth=sampler(seed=1, model=["lotus", 0]),
+        lotus=node("UNETLoader", unet_name="lotus.safetensors"),
+        map=node("VAEDecode", samples=["depth", 0], vae=["load", 2]),
+        size=node("GetImageSize", image=["map", 0]),
+        frames=node("EmptyLTXVLatentVideo", width=["size", 0], height=["size", 1], length=9),
+        quiet=node("LTXVEmptyLatentAudio", frames_number=["size", 2], frame_rate=25),
+        both=node("LTXVConcatAVLatent", video_latent=["frames", 0], audio_latent=["quiet", 0]),
+        apart=node("LTXVSeparateAVLatent", av_latent=["draw", 0]),
+    )
+    graph["draw"]["inputs"].update(latent_image=["both", 0], denoise=0.9)
+    graph["decode"]["inputs"].update(samples=["apart", 0])
+    return graph
+
+
+def test_what_only_gives_a_number_has_no_part_in_the_film() -> None:
+    assert told(av_film()) == BASE
+    assert recipe_of_graph(av_film()).models == ("kite.safetensors",)
+
+
+@pytest.mark.parametrize("size", ["GetImageSize", "GetImageSizeAndCount", "Get Image Size (JPS)"])
+def test_a_picture_that_was_only_measured_is_none_of_the_chain(size: str) -> None:
+    slot = {"GetImageSize": 0, "GetImageSizeAndCount": 1, "Get Image Size (JPS)": 0}[size]
+    graph = av_film()
+    graph["size"]["class_type"] = size
+    graph["frames"] = node("Empty Latent by Ratio", pixels_wide=["size", slot])
+    assert told(graph) == BASE
+
+
+@pytest.mark.parametrize(("kind", "model"), [(None, "kite"), (FileKind.AUDIO, "eleven")])
+def test_a_voice_that_a_film_is_given_did_not_draw_it(kind: FileKind | None, model: str) -> None:
+    graph = av_film()
+    graph["quiet"] = node("LTXVAudioVAEEncode", audio=["voice", 0], audio_vae=["load", 2])
+    graph["voice"] = node("ElevenLabsTextToSpeech", text="hello", seed=9, model="eleven")
+    graph["save"] = node("SaveVideo", video=["film", 0], filename_prefix="kite")
+    graph["film"] = node("CreateVideo", images=["decode", 0], audio=["heard", 0], fps=24)
+    graph["heard"] = node("LTXVAudioVAEDecode", samples=["apart", 1], audio_vae=["load", 2])
+    graph["keep"] = node("SaveAudio", audio=["voice", 0], filename_prefix="voice")
+    recipe = recipe_of_graph(graph, SavedFile(kind=kind or FileKind.VIDEOS))
+    assert (recipe.model or "").startswith(model)
+
+
 def both_saved() -> Graph:
     film = film_from_keyframe()
     film["save"] = node("SaveImage", images=["decode", 0], filename_prefix="stills/key%date:yyyy%")

@@ -27,7 +27,8 @@ _CANVAS_LENGTHS = frozenset(
 )
 _BESIDE = re.compile(
     r"model|clip|vae|positive|negative|cond|control|mask|ref|style|start|end|first|last|prompt|"
-    r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps"
+    r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps|"
+    r"length|number|count|duration|second|index"
 )
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
 _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
@@ -119,7 +120,7 @@ class GraphReader:
         found = []
         for link, role in _media_links(step.node["inputs"], kind):
             origin = self._values.origin(link, role)
-            if origin is not None:
+            if origin is not None and _carries_medium(origin):
                 found.append(origin)
         return found
 
@@ -147,6 +148,12 @@ def _generates(step: Origin) -> bool:
         return True
     is_like_partners = "prompt" in inputs and "seed" in inputs and not step.rule.opaque
     return is_like_partners and isinstance(inputs.get("model"), str)
+
+
+def _carries_medium(origin: Origin) -> bool:
+    """Whether an output may carry a medium: not the size of a picture, nor words about it."""
+    carried = origin.rule.output(origin.slot)
+    return not origin.rule.opaque and (carried is None or carried in _MEDIA or carried == "pipe")
 
 
 def _media_links(
