@@ -142,6 +142,17 @@ SAME: dict[str, Graph] = {
         b=node("Context (rgthree)", base_ctx=["a", 0], negative=["no", 0]),
         draw=sampler(model=["b", 1], positive=["b", 4], negative=["b", 5], seed=["b", 8]),
     ),
+    "contexts that were merged": graph_of(
+        a=node("Context (rgthree)", model=["load", 0], positive=["p", 0], seed=7),
+        p=encoder("NOT THIS"),
+        b=node("Context (rgthree)", positive=["yes", 0], negative=["no", 0], seed=31),
+        m=node("Context Merge (rgthree)", ctx_01=["a", 0], ctx_02=["b", 0]),
+        draw=sampler(model=["m", 1], positive=["m", 4], negative=["m", 5], seed=["m", 8]),
+    ),
+    "switch by a boolean in words": texted(
+        words=node("If ANY execute A else B", ANY=["b", 0], IF_TRUE=PROMPT, IF_FALSE="NOT THIS"),
+        b=node("Bool", bool="true"),
+    ),
     "switch by a boolean": texted(
         words=node("ComfySwitchNode", switch=["is", 0], on_false="NOT THIS", on_true=["t", 0]),
         **{"is": node("PrimitiveBoolean", value=True)},
@@ -289,6 +300,63 @@ SAME: dict[str, Graph] = {
     ),
     "loader with pictures": graph_of(
         load=node("CheckpointLoader|pysssss", ckpt_name={"content": "kite.safetensors"})
+    ),
+    "words for a box in the picture": graph_of(
+        box=node("GLIGENTextBoxApply", conditioning_to=["yes", 0], text="NOT THIS", width=64),
+        draw=sampler(positive=["box", 0]),
+    ),
+    "words for a control net": graph_of(
+        net=node("CLIPTextEncodeControlnet", conditioning=["yes", 0], text="NOT THIS"),
+        draw=sampler(positive=["net", 0]),
+    ),
+    "LoRA that another pack switches off": modelled(
+        patch=node(
+            "CR Load LoRA",
+            switch="Off",
+            lora_name="off.safetensors",
+            strength_model=1.0,
+            model=["load", 0],
+        )
+    ),
+    "model that passes through": modelled(
+        patch=node("VRAM_Debug", empty_cache=True, model_pass=["load", 0])
+    ),
+    "settings of a scheduler": graph_of(
+        draw=sampler("WanVideoSamplerv2", steps=..., scheduler=["s", 0]),
+        s=node("WanVideoSchedulerv2", scheduler="karras", steps=12, shift=5.0),
+    ),
+    "number in several steps": graph_of(
+        draw=sampler(steps=["n", 0]),
+        n=node("Number to Int", number=["c", 0]),
+        c=node("Constant Number", number_type="integer", number=12.0, number_as_text=""),
+    ),
+    "styler of another pack": graph_of(
+        yes=encoder(["style", 0]),
+        no=encoder(["style", 1]),
+        style=node("MilehighStyler", text_positive=PROMPT, text_negative=NEGATIVE, menu="x"),
+    ),
+    "encoder of both sides": graph_of(
+        two=node(
+            "CR SDXL Base Prompt Encoder",
+            base_positive=PROMPT,
+            base_negative=NEGATIVE,
+            base_positive_l="",
+            base_negative_l="",
+        ),
+        draw=sampler(positive=["two", 0], negative=["two", 1]),
+    ),
+    "pair of conditionings": graph_of(
+        pair=node("PairConditioningSetProperties", positive_NEW=["yes", 0], negative_NEW=["no", 0]),
+        draw=sampler(positive=["pair", 0], negative=["pair", 1]),
+    ),
+    "prompt that brings the model": graph_of(
+        yes=node(
+            "SDXL Power Prompt - Positive (rgthree)",
+            prompt_g=PROMPT,
+            prompt_l="",
+            opt_model=["load", 0],
+        ),
+        draw=sampler(model=["yes", 1]),
     ),
     "switch by an index of another pack": modelled(
         patch=node("CR Model Input Switch", Input=1, model1=["load", 0], model2=["other", 0]),
@@ -489,6 +557,38 @@ DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"loras": INK, "prompt": f"{PROMPT} <lora:ink.safetensors:0.6>"},
     ),
+    "tags that a loader takes": (
+        {
+            "load": node(
+                "ttN pipeLoader_v2",
+                ckpt_name="kite.safetensors",
+                loras="<lora:ink.safetensors:0.6>",
+                positive=PROMPT,
+                negative=NEGATIVE,
+                seed=31,
+            ),
+            "draw": node(
+                "ttN pipeKSampler_v2",
+                pipe=["load", 0],
+                lora_name="None",
+                steps=12,
+                cfg=5.5,
+                sampler_name="dpmpp_2m",
+                scheduler="karras",
+                seed=31,
+                image_output="Save",
+                save_prefix="kite",
+            ),
+        },
+        {"loras": INK},
+    ),
+    "restorer": (
+        graph_of(
+            base=node("SUPIR_model_loader_v2", model=["load", 0], supir_model="restore.ckpt"),
+            draw=sampler(model=..., SUPIR_model=["base", 0]),
+        ),
+        {},
+    ),
     **{
         name: (
             modelled(
@@ -573,6 +673,7 @@ WORDS: dict[str, tuple[dict[str, Any], str | None]] = {  # a node that gives the
         node("Text Concatenate (JPS)", delimiter="comma", text1="a", text2="b"),
         None,
     ),
+    "joined in a third way": (node("ttN concat", delimiter=" ", text1="a", text2="b"), "a b"),
     "trimmed": (node("StringTrim", string=" a ", mode="Both"), "a"),
     "trimmed at its end": (node("StringTrim", string=" a ", mode="Right"), " a"),
     "trimmed somehow": (node("StringTrim", string=" a ", mode="Middle"), None),
@@ -788,6 +889,30 @@ def test_circles_come_to_an_end(number: int) -> None:
         {"words": node("Reroute", **{"": ["words", 0]})},
     ]
     assert told(texted(**circles[number])) == {**BASE, "prompt": None}
+
+
+DEEP = 3_000
+CHAINS: dict[str, dict[str, Any]] = {  # a node, whose link `next` leads to another of its kind
+    "switches": node("ComfySwitchNode", switch="next", on_true="a", on_false="b"),
+    "choices": node("ImpactSwitch", select="next", input1="next", input2="next"),
+    "primitives": node("PrimitiveString", value="next"),
+    "texts": node("StringConcatenate", string_a="next", string_b="next", delimiter=""),
+    "contexts": node("Context Merge (rgthree)", ctx_01="next", ctx_02="next"),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains_of_any_length_come_to_an_end(name: str) -> None:
+    inputs, class_type = CHAINS[name]["inputs"], CHAINS[name]["class_type"]
+    chain = {
+        f"n{n}": node(
+            class_type,
+            **{key: [f"n{n + 1}", 0] if held == "next" else held for key, held in inputs.items()},
+        )
+        for n in range(DEEP)
+    }
+    chain["words"] = chain.pop("n0")
+    assert told(texted(**chain)) == {**BASE, "prompt": None}
 
 
 def test_a_text_that_doubles_at_every_node_stays_small() -> None:

@@ -5,6 +5,7 @@ that makes a file of a prompt by itself.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -17,6 +18,7 @@ from anime.core.graphs import Graph, Node, is_link, title_of
 from anime.core.ids import MAX_SEED
 
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
+_MAX_BEFORE = 256  # nodes between a sampler and its empty latent
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
@@ -316,7 +318,7 @@ class StepReader:
     def _canvas(self, step: Origin) -> tuple[int | None, int | None]:
         """Width and height of the latent that a sampler begins with, in pixels."""
         waiting, reached = [step.node_id], {step.node_id}
-        for node_id in waiting:  # grows while it is walked
+        for node_id in islice(waiting, _MAX_BEFORE):  # grows while it is walked
             node = self._graph[node_id]
             width, height = (
                 self._setting([(node, rule_of(node["class_type"]))], name, int)
