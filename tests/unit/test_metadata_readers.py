@@ -183,6 +183,8 @@ def test_what_a_tool_writes_is_understood(tool: str) -> None:
     [
         {"Comment": "taken in the harbour"},
         {"Comment": "ISO: 100, Aperture: 2, Shutter: 50"},
+        {"Comment": "Size: L, Steps: stone, Model: Anna, Seed: pumpkin"},
+        {"invokeai_workflow": '{"nodes": [{"type": "invocation"}], "edges": []}'},
         {"parameters": '{"prompt": "?", "unknown": 1}'},
         {"parameters": '["a list"]'},
         {"Dream": '"a lantern'},
@@ -208,6 +210,8 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ("a\nSampler: Euler a, Seed: 5, Steps: 3", {"prompt": "a", "sampler": "Euler a"}),
         ("a\nSteps: made of glass\nSteps: 3, Seed: 1", {"prompt": "a\nSteps: made of glass"}),
         ("a\nSteps: 3, CFG Scale: 6.5", {"cfg": 6.5}),
+        ("a\nSteps: 3, Model: kite\0", {"steps": 3, "model": "kite"}),
+        ("a\nSteps: 3, Styles: ['b', 'c'], Model: kite", {"model": "kite"}),
         ("a\nSteps: 3, Distilled CFG Scale: 3.5, CFG scale: 1", {"cfg": 1.0, "guidance": 3.5}),
         (
             "a\nNegative prompt: b,\nNegative prompt: c\nd\nSteps: 3",
@@ -255,6 +259,11 @@ GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
 )
 def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object]) -> None:
     assert json.loads(exif_texts(exif)["prompt"]) == GRAPH
+
+
+def test_a_comment_in_the_japanese_encoding_of_exif_is_read() -> None:
+    comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode("iso2022_jp")
+    assert recipe_of(comment_texts(comment)).prompt == "夜"
 
 
 def test_settings_in_a_user_comment_stay_whole() -> None:

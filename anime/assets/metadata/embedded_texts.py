@@ -162,6 +162,8 @@ def _decoded_comment(value: object) -> str:
         text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")
+    elif encoding == b"JIS":
+        text = body.decode("iso2022_jp", "replace")
     else:
         text = value.decode("utf-8", "replace")
     return text.strip("\x00\ufeff ")

@@ -85,7 +85,7 @@ class _Testimony:
             if self.graph is None:
                 self._hear_graph(graph, value)
                 self._keep("graph", verbatim if len(graph) == len(value) else None)
-        elif isinstance(value.get("nodes"), list):
+        elif isinstance(value.get("nodes"), list) and "edges" not in value:  # InvokeAI's has some
             if self.editor_workflow is None:
                 self.editor_workflow = value
                 self._keep("editor_workflow", verbatim)
