@@ -873,6 +873,40 @@ def test_of_a_batch_from_two_samplers_only_what_both_say_is_said() -> None:
     assert told(graph) == {**BASE, "seed": None}
 
 
+def test_a_second_stage_that_is_conditioned_by_the_first_comes_after_it() -> None:
+    graph = graph_of(
+        b=node("UNETLoader", unet_name="stage_b.safetensors"),
+        given=node(
+            "StableCascade_StageB_Conditioning", conditioning=["yes", 0], stage_c=["draw", 0]
+        ),
+        last=sampler(seed=8, cfg=1.1, model=["b", 0], positive=["given", 0]),
+        decode=node("VAEDecode", samples=["last", 0], vae=["load", 2]),
+    )
+    recipe = recipe_of_graph(graph)
+    assert told(graph) == BASE
+    assert recipe.models == ("kite.safetensors", "stage_b.safetensors")
+    assert [use.seed for use in recipe.samplers] == ["31", "8"]
+
+
+def test_a_guider_that_is_given_the_prompt_as_its_negative_side_has_another_one() -> None:
+    guider = node("DualCFGGuider", model=["load", 0], cond1=["yes", 0], cond2=["no", 0])
+    guider["inputs"] |= {"negative": ["yes", 0], "cfg_conds": 5.5, "cfg_cond2_negative": 2.0}
+    assert told(graph_of(**GUIDED, guider=guider)) == BASE
+
+
+def test_of_a_picture_and_its_refinement_under_one_name_the_common_part_is_said() -> None:
+    graph = graph_of(
+        other=node("UNETLoader", unet_name="other.safetensors"),
+        again=sampler(seed=5, denoise=0.4, latent_image=["draw", 0], model=["other", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        keep=node("SaveImage", images=["second", 0], filename_prefix="kite"),
+    )
+    recipe = recipe_of_graph(graph)
+    assert told(graph) == BASE
+    assert recipe.models == ("kite.safetensors",)
+    assert [use.seed for use in recipe.samplers] == ["31"]
+
+
 def test_merged_models_are_all_kept() -> None:
     graph = modelled(
         patch=node("ModelMergeSimple", model1=["load", 0], model2=["b", 0], ratio=0.5),

@@ -88,18 +88,24 @@ class GraphReader:
         while waiting:
             chain = waiting.pop()
             earlier: list[Origin] = []
-            if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and self._refines(chain[0]):
+            if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and samples(chain[0]):
                 known = {step.node_id for step in chain}
-                makers = self._makers(self._before(chain[0], kind), kind)
+                makers = self._makers(self._continued(chain[0], kind), kind)
                 earlier = [each for each in makers if each.node_id not in known]
             if not earlier:
                 yield chain
             waiting += [[each, *chain] for each in earlier]
 
+    def _continued(self, step: Origin, kind: FileKind | None) -> list[Origin]:
+        """The nodes from which a sampler has what it goes on with."""
+        positive = self._values.origin(step.node["inputs"].get("positive"), "positive")
+        given = positive.node["inputs"].get(positive.rule.continues) if positive else None
+        former = self._values.origin(given, "latent")
+        before = self._before(step, kind) if self._refines(step) else []
+        return before if former is None else [former, *before]
+
     def _refines(self, step: Origin) -> bool:
         """Whether a sampler goes on with a picture, rather than making it anew of noise."""
-        if not samples(step):
-            return False
         inputs = step.node["inputs"]
         if inputs.get("add_noise") in {_NOBODY, False}:
             return True

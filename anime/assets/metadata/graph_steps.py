@@ -72,6 +72,9 @@ class StepReader:
         negative = self._conditioning(
             negative_at, "negative", is_shared=is_shared, is_bundle=is_bundle
         )
+        second = next((n["inputs"]["cond2"] for n, _ in parts if "cond2" in n["inputs"]), None)
+        if second is not None and (is_shared or negative.text == positive.text):  # as of HiDream
+            negative = self._conditioning(second, "negative")
         models, loras = self._models(parts)
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))

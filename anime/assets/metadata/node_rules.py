@@ -42,6 +42,7 @@ class NodeRule(BaseModel):
     trim: str | None = None
     opaque: bool = False
     silent: bool = False
+    continues: str = ""
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
     sampler: bool | None = None
