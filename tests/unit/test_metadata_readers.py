@@ -242,6 +242,13 @@ def test_what_forks_and_savers_write_differently_is_read(
     assert {name: getattr(recipe, name) for name in changes} == changes
 
 
+@pytest.mark.parametrize("order", [("Dream", "sd-metadata"), ("sd-metadata", "Dream")])
+def test_what_a_tool_says_in_two_texts_is_put_together(order: tuple[str, str]) -> None:
+    both = {"Dream": '"a lantern [mist]" -s 14 -S 9', "sd-metadata": json.dumps(INVOKE_2)}
+    recipe = recipe_of({name: both[name] for name in order})
+    assert (recipe.model, recipe.seed, recipe.prompt) == ("kite", str(SEED), "a lantern")
+
+
 GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
 
 

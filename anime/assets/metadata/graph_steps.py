@@ -151,7 +151,7 @@ class StepReader:
         names = names_of(role)
         for node, rule in parts:
             inputs = node["inputs"]
-            for name in rule.inputs.get(role) or names:
+            for name in rule.inputs.get(role, names):
                 value = inputs.get(name)
                 if value is None:
                     continue  # as of most nodes and names: a sweep asks this of every file

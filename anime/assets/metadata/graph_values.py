@@ -62,7 +62,7 @@ class GraphValues:
     def own(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a node has in its input for a role, a literal or a link; None for nothing."""
         inputs = node["inputs"]
-        for name in rule.inputs.get(role) or names_of(role):
+        for name in rule.inputs.get(role, names_of(role)):
             value: JsonValue = inputs.get(name)
             if value is not None and (value != "" or role.endswith("_text")):
                 return value

@@ -68,8 +68,7 @@ class _Testimony:
         self.verbatim: dict[str, str] = {}
         self._texts = dict(texts)
         self._saved = saved
-        # Where a text is labelled as the graph, it counts before one that is not.
-        for name in sorted(texts, key=lambda name: name.lower() not in {"prompt", "workflow"}):
+        for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
             self._hear(name, texts[name])
 
     def _hear(self, name: str, text: str) -> None:
@@ -106,9 +105,13 @@ class _Testimony:
         for source, read in _OF_SETTINGS.items():
             said = read(settings, self._texts)
             if said is not None:
-                self.said.setdefault(source, said)
+                self._add(source, said)
                 break
         self.unread[name] = text  # the recipe has but a part of it
+
+    def _add(self, source: Source, said: Sampling) -> None:
+        former = self.said.get(source)
+        self.said[source] = said if former is None else former.filled_by(said)
 
     def _hear_plain(self, name: str, text: str) -> None:
         for source, read in _OF_TEXT.items():
@@ -119,9 +122,15 @@ class _Testimony:
                     self.said.setdefault(source, said)
                 return
             if said is not None:
-                self.said.setdefault(source, said)
+                self._add(source, said)
         if name not in _NOISE and text.strip():
             self.unread[name] = text
+
+
+def _rank(name: str, text: str) -> tuple[bool, bool]:
+    """What is labelled as the graph comes first, then other JSON, then plain texts."""
+    is_json = text.startswith(("{", '"{', "\ufeff"))
+    return name.lower() not in {"prompt", "workflow"}, not is_json
 
 
 def _unpacked(text: str) -> str:
