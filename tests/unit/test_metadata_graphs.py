@@ -946,6 +946,26 @@ def test_of_a_picture_and_its_refinement_under_one_name_the_common_part_is_said(
     assert [use.seed for use in recipe.samplers] == ["31"]
 
 
+@pytest.mark.parametrize(
+    ("size", "samplers"),
+    [((512, 640), ["31"]), ((768, 960), ["31", "5"]), ((1, 1), ["31"]), (None, ["31"])],
+)
+def test_of_several_saving_nodes_under_one_name_the_size_decides_where_it_can(
+    size: tuple[int, int] | None, samplers: list[str]
+) -> None:
+    graph = graph_of(
+        larger=node("LatentUpscale", samples=["draw", 0], width=768, height=960, crop="disabled"),
+        again=sampler(seed=5, denoise=0.4, latent_image=["larger", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        keep=node("SaveImage", images=["second", 0], filename_prefix="kite"),
+    )
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png", FileKind.IMAGES, size=size))
+    assert [use.seed for use in recipe.samplers] == samplers
+    graph["larger"] = node("LatentUpscaleBy", samples=["draw", 0], scale_by=1.5)
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png", FileKind.IMAGES, size=size))
+    assert [use.seed for use in recipe.samplers] == ["31"]
+
+
 def test_merged_models_are_all_kept() -> None:
     graph = modelled(
         patch=node("ModelMergeSimple", model1=["load", 0], model2=["b", 0], ratio=0.5),

@@ -55,11 +55,33 @@ class GraphReader:
 
     def sampling_of(self, saved: SavedFile) -> Sampling | None:
         """What made the file; None when nothing in the graph did."""
-        for node_ids in saving_nodes(self._graph, self._values, saved):
+        for candidates in saving_nodes(self._graph, self._values, saved):
+            node_ids = self._of_size(candidates, saved)
             made = [self._made(node_id, saved.kind) for node_id in node_ids[:_MAX_PATHS]]
             if said := [each for each in made if each is not None]:
                 return reduce(Sampling.agreed_with, said)
         return None
+
+    def _of_size(self, node_ids: Sequence[str], saved: SavedFile) -> Sequence[str]:
+        """Without those that save another size, if one of them is known to save that of the file.
+
+        A file that was scaled later fits none of them.
+        """
+        if len(node_ids) < 2 or saved.size is None:
+            return node_ids
+        sizes = {node_id: self._size(node_id, saved.kind) for node_id in node_ids}
+        if saved.size not in sizes.values():
+            return node_ids
+        return [node_id for node_id, size in sizes.items() if size in {None, saved.size}]
+
+    def _size(self, node_id: str, kind: FileKind | None) -> tuple[int, int] | None:
+        """Width and height of what a node saves; None unless it is as some sampler made it."""
+        decoders = self._before(self._values.node(node_id), kind)
+        is_as_decoded = all("Decode" in each.node["class_type"] for each in decoders)
+        makers = [each for step in decoders for each in self._before(step, kind)]
+        if not is_as_decoded or len(makers) != 1 or not samples(makers[0]):
+            return None
+        return self._steps.size_of(makers[0])
 
     def _made(self, node_id: str, kind: FileKind | None) -> Sampling | None:
         """What made all that a node has saved; None when nothing did."""

@@ -19,6 +19,7 @@ from anime.core.ids import MAX_SEED
 
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
 _MAX_BEFORE = 256  # nodes between a sampler and its empty latent
+_LATENT_PX = 8  # pixels that a latent has in one
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
@@ -323,12 +324,8 @@ class StepReader:
         waiting, reached = [step.node_id], {step.node_id}
         for node_id in islice(waiting, _MAX_BEFORE):  # grows while it is walked
             node = self._graph[node_id]
-            width, height = (
-                self._setting([(node, rule_of(node["class_type"]))], name, int)
-                for name in ("width", "height")
-            )
-            if width is not None and height is not None:
-                return width, height
+            if (size := self._size_at(node)) is not None:
+                return size
             links = [
                 value
                 for name, value in node["inputs"].items()
@@ -340,6 +337,23 @@ class StepReader:
                     reached.add(origin.node_id)
                     waiting.append(origin.node_id)
         return None, None
+
+    def size_of(self, step: Origin) -> tuple[int, int] | None:
+        """Width and height of what a sampler gives; None unless its latent is made of that size."""
+        for _ in range(_MAX_BEFORE):
+            if (size := self._size_at(step.node)) is not None:
+                return size[0] // _LATENT_PX * _LATENT_PX, size[1] // _LATENT_PX * _LATENT_PX
+            links = self._values.links(step.node, names_of("latent")) if samples(step) else []
+            before = self._values.origin(links[0], "latent") if links else None
+            if before is None:
+                return None
+            step = before
+        return None
+
+    def _size_at(self, node: Node) -> tuple[int, int] | None:
+        parts = [(node, rule_of(node["class_type"]))]
+        width, height = (self._setting(parts, name, int) for name in ("width", "height"))
+        return None if width is None or height is None else (width, height)
 
 
 def _has_sides(node: Node) -> bool:
