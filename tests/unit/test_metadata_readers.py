@@ -268,8 +268,9 @@ def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object])
     assert json.loads(exif_texts(exif)["prompt"]) == GRAPH
 
 
-def test_a_comment_in_the_japanese_encoding_of_exif_is_read() -> None:
-    comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode("iso2022_jp")
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "shift_jis"])
+def test_a_comment_in_the_japanese_encodings_of_exif_is_read(encoding: str) -> None:
+    comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode(encoding)
     assert recipe_of(comment_texts(comment)).prompt == "夜"
 
 

@@ -163,7 +163,7 @@ def _decoded_comment(value: object) -> str:
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")
     elif encoding == b"JIS":
-        text = body.decode("iso2022_jp", "replace")
+        text = body.decode("iso2022_jp" if body.isascii() else "shift_jis", "replace")  # piexif's
     else:
         text = value.decode("utf-8", "replace")
     return text.strip("\x00\ufeff ")
