@@ -188,6 +188,15 @@ SAME: dict[str, Graph] = {
         i=node("VAEEncode", pixels=["l", 0], vae=["load", 2]),
         l=node("LoadImage", image="in.png"),
     ),
+    "sliders": graph_of(
+        draw=sampler(steps=["a", 0], cfg=["b", 0], seed=["c", 0]),
+        a=node("mxSlider", Xi=12, Xf=12.4, isfloatX=0),
+        b=node("mxSlider", Xi=6, Xf=5.5, isfloatX=1),
+        c=node("LayerUtility: Integer", int_value=31),
+    ),
+    "switch with one side only": modelled(
+        patch=node("ComfySoftSwitchNode", switch=False, on_true=["load", 0])
+    ),
     "switch by a boolean in words": texted(
         words=node("If ANY execute A else B", ANY=["b", 0], IF_TRUE=PROMPT, IF_FALSE="NOT THIS"),
         b=node("Bool", bool="true"),
