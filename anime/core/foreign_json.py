@@ -35,7 +35,7 @@ def read_json_text(text: str) -> tuple[JsonValue, str | None]:
     >>> read_json_text('[1e3]'), read_json_text('[NaN]')
     (([1000.0], '[1e3]'), ([None], None))
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff").rstrip("\0")  # as some mark the beginning, or the end
     if len(text) > MAX_JSON_CHARS or not text.lstrip().startswith(("{", "[")):
         return None, None
     if _is_harmless(text):

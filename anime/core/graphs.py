@@ -11,7 +11,7 @@ Link: TypeAlias = list[Any]  # [id of a node, its output slot]
 
 def title_of(node: Node) -> str:
     """The name the artist gave the node; its class when it has none."""
-    return str(node.get("_meta", {}).get("title") or node.get("class_type", "?"))
+    return str((node.get("_meta") or {}).get("title") or node.get("class_type", "?"))
 
 
 def is_link(value: object) -> TypeGuard[Link]:

@@ -147,12 +147,16 @@ def long_film(folder: Path) -> Path:
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "pcm.mov": lambda folder: film(folder / "pcm.mov", "libx264", "pcm_s16le"),
     "trimmed.mp4": lambda folder: trimmed(long_film(folder), folder / "trimmed.mp4", 0.5),
+    "silent.mp4": lambda folder: trimmed(
+        film(folder / "long.mp4", "libx264", None), folder / "silent.mp4", 0.5
+    ),
     "subtitle.mkv": lambda folder: late_subtitle(folder / "subtitle.mkv"),
     "two.mp4": lambda folder: two_films(folder / "two.mp4"),
 }
 SHOWN = {
     "pcm.mov": (FRAMES, SECONDS),
     "trimmed.mp4": (FRAMES - FPS // 2, SECONDS - 0.5),
+    "silent.mp4": (FRAMES - FPS // 2, SECONDS - 0.5),  # what the edit list hides is there
     "subtitle.mkv": (FRAMES, SECONDS),
     "two.mp4": (FRAMES, SECONDS),
 }

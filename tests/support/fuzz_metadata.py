@@ -88,7 +88,8 @@ def _forged_graph(chance: random.Random) -> tuple[object, Callable[[], object]]:
     graphs = [*SAME.values(), *(graph for graph, _ in DIFFERENT.values())]
     graph = _changed(chance, json.loads(json.dumps(chance.choice(graphs))))
     texts = {"prompt": json.dumps(graph)}
-    saved = SavedFile(chance.choice(NAMES), chance.choice([None, *FileKind]))
+    size = chance.choice([None, (512, 768)])
+    saved = SavedFile(chance.choice(NAMES), chance.choice([None, *FileKind]), size=size)
     return texts, lambda: json.dumps(recipe_of(texts, saved).metadata(), allow_nan=False)
 
 

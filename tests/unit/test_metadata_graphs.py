@@ -142,6 +142,65 @@ SAME: dict[str, Graph] = {
         b=node("Context (rgthree)", base_ctx=["a", 0], negative=["no", 0]),
         draw=sampler(model=["b", 1], positive=["b", 4], negative=["b", 5], seed=["b", 8]),
     ),
+    "contexts that were merged": graph_of(
+        a=node("Context (rgthree)", model=["load", 0], positive=["p", 0], seed=7),
+        p=encoder("NOT THIS"),
+        b=node("Context (rgthree)", positive=["yes", 0], negative=["no", 0], seed=31),
+        m=node("Context Merge (rgthree)", ctx_01=["a", 0], ctx_02=["b", 0]),
+        draw=sampler(model=["m", 1], positive=["m", 4], negative=["m", 5], seed=["m", 8]),
+    ),
+    "words of which some are kept apart": graph_of(
+        a=node("BNK_CutoffBasePrompt", text=PROMPT, clip=["load", 1]),
+        b=node("BNK_CutoffSetRegions", region_text="a", target_text="NOT", clip_regions=["a", 0]),
+        c=node("BNK_CutoffRegionsToConditioning", mask_token="", clip_regions=["b", 0]),
+        draw=sampler(positive=["c", 0]),
+    ),
+    "sampler of two parts of a picture": graph_of(
+        bundle=node("ToBasicPipe", model=["load", 0], positive=["yes", 0], negative=["no", 0]),
+        a=node(
+            "KSamplerProvider",
+            basic_pipe=["bundle", 0],
+            seed=31,
+            steps=12,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+        draw=node(
+            "TwoSamplersForMask",
+            latent_image=["empty", 0],
+            base_sampler=["a", 0],
+            mask_sampler=["a", 0],
+        ),
+    ),
+    "upscaler in several rounds": graph_of(
+        bundle=node("ToBasicPipe", model=["load", 0], positive=["yes", 0], negative=["no", 0]),
+        a=node(
+            "PixelKSampleUpscalerProviderPipe",
+            basic_pipe=["bundle", 0],
+            seed=31,
+            steps=12,
+            cfg=5.5,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+        draw=node("IterativeLatentUpscale", samples=["i", 0], steps=3, upscaler=["a", 0]),
+        i=node("VAEEncode", pixels=["l", 0], vae=["load", 2]),
+        l=node("LoadImage", image="in.png"),
+    ),
+    "sliders": graph_of(
+        draw=sampler(steps=["a", 0], cfg=["b", 0], seed=["c", 0]),
+        a=node("mxSlider", Xi=12, Xf=12.4, isfloatX=0),
+        b=node("mxSlider", Xi=6, Xf=5.5, isfloatX=1),
+        c=node("LayerUtility: Integer", int_value=31),
+    ),
+    "switch with one side only": modelled(
+        patch=node("ComfySoftSwitchNode", switch=False, on_true=["load", 0])
+    ),
+    "switch by a boolean in words": texted(
+        words=node("If ANY execute A else B", ANY=["b", 0], IF_TRUE=PROMPT, IF_FALSE="NOT THIS"),
+        b=node("Bool", bool="true"),
+    ),
     "switch by a boolean": texted(
         words=node("ComfySwitchNode", switch=["is", 0], on_false="NOT THIS", on_true=["t", 0]),
         **{"is": node("PrimitiveBoolean", value=True)},
@@ -289,6 +348,63 @@ SAME: dict[str, Graph] = {
     ),
     "loader with pictures": graph_of(
         load=node("CheckpointLoader|pysssss", ckpt_name={"content": "kite.safetensors"})
+    ),
+    "words for a box in the picture": graph_of(
+        box=node("GLIGENTextBoxApply", conditioning_to=["yes", 0], text="NOT THIS", width=64),
+        draw=sampler(positive=["box", 0]),
+    ),
+    "words for a control net": graph_of(
+        net=node("CLIPTextEncodeControlnet", conditioning=["yes", 0], text="NOT THIS"),
+        draw=sampler(positive=["net", 0]),
+    ),
+    "LoRA that another pack switches off": modelled(
+        patch=node(
+            "CR Load LoRA",
+            switch="Off",
+            lora_name="off.safetensors",
+            strength_model=1.0,
+            model=["load", 0],
+        )
+    ),
+    "model that passes through": modelled(
+        patch=node("VRAM_Debug", empty_cache=True, model_pass=["load", 0])
+    ),
+    "settings of a scheduler": graph_of(
+        draw=sampler("WanVideoSamplerv2", steps=..., scheduler=["s", 0]),
+        s=node("WanVideoSchedulerv2", scheduler="karras", steps=12, shift=5.0),
+    ),
+    "number in several steps": graph_of(
+        draw=sampler(steps=["n", 0]),
+        n=node("Number to Int", number=["c", 0]),
+        c=node("Constant Number", number_type="integer", number=12.0, number_as_text=""),
+    ),
+    "styler of another pack": graph_of(
+        yes=encoder(["style", 0]),
+        no=encoder(["style", 1]),
+        style=node("MilehighStyler", text_positive=PROMPT, text_negative=NEGATIVE, menu="x"),
+    ),
+    "encoder of both sides": graph_of(
+        two=node(
+            "CR SDXL Base Prompt Encoder",
+            base_positive=PROMPT,
+            base_negative=NEGATIVE,
+            base_positive_l="",
+            base_negative_l="",
+        ),
+        draw=sampler(positive=["two", 0], negative=["two", 1]),
+    ),
+    "pair of conditionings": graph_of(
+        pair=node("PairConditioningSetProperties", positive_NEW=["yes", 0], negative_NEW=["no", 0]),
+        draw=sampler(positive=["pair", 0], negative=["pair", 1]),
+    ),
+    "prompt that brings the model": graph_of(
+        yes=node(
+            "SDXL Power Prompt - Positive (rgthree)",
+            prompt_g=PROMPT,
+            prompt_l="",
+            opt_model=["load", 0],
+        ),
+        draw=sampler(model=["yes", 1]),
     ),
     "switch by an index of another pack": modelled(
         patch=node("CR Model Input Switch", Input=1, model1=["load", 0], model2=["other", 0]),
@@ -489,6 +605,38 @@ DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"loras": INK, "prompt": f"{PROMPT} <lora:ink.safetensors:0.6>"},
     ),
+    "tags that a loader takes": (
+        {
+            "load": node(
+                "ttN pipeLoader_v2",
+                ckpt_name="kite.safetensors",
+                loras="<lora:ink.safetensors:0.6>",
+                positive=PROMPT,
+                negative=NEGATIVE,
+                seed=31,
+            ),
+            "draw": node(
+                "ttN pipeKSampler_v2",
+                pipe=["load", 0],
+                lora_name="None",
+                steps=12,
+                cfg=5.5,
+                sampler_name="dpmpp_2m",
+                scheduler="karras",
+                seed=31,
+                image_output="Save",
+                save_prefix="kite",
+            ),
+        },
+        {"loras": INK},
+    ),
+    "restorer": (
+        graph_of(
+            base=node("SUPIR_model_loader_v2", model=["load", 0], supir_model="restore.ckpt"),
+            draw=sampler(model=..., SUPIR_model=["base", 0]),
+        ),
+        {},
+    ),
     **{
         name: (
             modelled(
@@ -573,6 +721,7 @@ WORDS: dict[str, tuple[dict[str, Any], str | None]] = {  # a node that gives the
         node("Text Concatenate (JPS)", delimiter="comma", text1="a", text2="b"),
         None,
     ),
+    "joined in a third way": (node("ttN concat", delimiter=" ", text1="a", text2="b"), "a b"),
     "trimmed": (node("StringTrim", string=" a ", mode="Both"), "a"),
     "trimmed at its end": (node("StringTrim", string=" a ", mode="Right"), " a"),
     "trimmed somehow": (node("StringTrim", string=" a ", mode="Middle"), None),
@@ -644,6 +793,50 @@ def test_a_film_is_not_what_its_keyframe_is() -> None:
     )
     assert recipe.models == ("film.safetensors",)
     assert [use.seed for use in recipe.samplers] == ["77"]
+
+
+def av_film() -> Graph:
+    """A film with sound, as long as a depth map that another model has drawn."""
+    graph = graph_of(
+        depth=sampler(seed=1, model=["lotus", 0]),
+        lotus=node("UNETLoader", unet_name="lotus.safetensors"),
+        map=node("VAEDecode", samples=["depth", 0], vae=["load", 2]),
+        size=node("GetImageSize", image=["map", 0]),
+        frames=node("EmptyLTXVLatentVideo", width=["size", 0], height=["size", 1], length=9),
+        quiet=node("LTXVEmptyLatentAudio", frames_number=["size", 2], frame_rate=25),
+        both=node("LTXVConcatAVLatent", video_latent=["frames", 0], audio_latent=["quiet", 0]),
+        apart=node("LTXVSeparateAVLatent", av_latent=["draw", 0]),
+    )
+    graph["draw"]["inputs"].update(latent_image=["both", 0], denoise=0.9)
+    graph["decode"]["inputs"].update(samples=["apart", 0])
+    return graph
+
+
+def test_what_only_gives_a_number_has_no_part_in_the_film() -> None:
+    assert told(av_film()) == BASE
+    assert recipe_of_graph(av_film()).models == ("kite.safetensors",)
+
+
+@pytest.mark.parametrize("size", ["GetImageSize", "GetImageSizeAndCount", "Get Image Size (JPS)"])
+def test_a_picture_that_was_only_measured_is_none_of_the_chain(size: str) -> None:
+    slot = {"GetImageSize": 0, "GetImageSizeAndCount": 1, "Get Image Size (JPS)": 0}[size]
+    graph = av_film()
+    graph["size"]["class_type"] = size
+    graph["frames"] = node("Empty Latent by Ratio", pixels_wide=["size", slot])
+    assert told(graph) == BASE
+
+
+@pytest.mark.parametrize(("kind", "model"), [(None, "kite"), (FileKind.AUDIO, "eleven")])
+def test_a_voice_that_a_film_is_given_did_not_draw_it(kind: FileKind | None, model: str) -> None:
+    graph = av_film()
+    graph["quiet"] = node("LTXVAudioVAEEncode", audio=["voice", 0], audio_vae=["load", 2])
+    graph["voice"] = node("ElevenLabsTextToSpeech", text="hello", seed=9, model="eleven")
+    graph["save"] = node("SaveVideo", video=["film", 0], filename_prefix="kite")
+    graph["film"] = node("CreateVideo", images=["decode", 0], audio=["heard", 0], fps=24)
+    graph["heard"] = node("LTXVAudioVAEDecode", samples=["apart", 1], audio_vae=["load", 2])
+    graph["keep"] = node("SaveAudio", audio=["voice", 0], filename_prefix="voice")
+    recipe = recipe_of_graph(graph, SavedFile(kind=kind or FileKind.VIDEOS))
+    assert (recipe.model or "").startswith(model)
 
 
 def both_saved() -> Graph:
@@ -728,6 +921,60 @@ def test_of_a_batch_from_two_samplers_only_what_both_say_is_said() -> None:
     assert told(graph) == {**BASE, "seed": None}
 
 
+def test_a_second_stage_that_is_conditioned_by_the_first_comes_after_it() -> None:
+    graph = graph_of(
+        b=node("UNETLoader", unet_name="stage_b.safetensors"),
+        given=node(
+            "StableCascade_StageB_Conditioning", conditioning=["yes", 0], stage_c=["draw", 0]
+        ),
+        last=sampler(seed=8, cfg=1.1, model=["b", 0], positive=["given", 0]),
+        decode=node("VAEDecode", samples=["last", 0], vae=["load", 2]),
+    )
+    recipe = recipe_of_graph(graph)
+    assert told(graph) == BASE
+    assert recipe.models == ("kite.safetensors", "stage_b.safetensors")
+    assert [use.seed for use in recipe.samplers] == ["31", "8"]
+
+
+def test_a_guider_that_is_given_the_prompt_as_its_negative_side_has_another_one() -> None:
+    guider = node("DualCFGGuider", model=["load", 0], cond1=["yes", 0], cond2=["no", 0])
+    guider["inputs"] |= {"negative": ["yes", 0], "cfg_conds": 5.5, "cfg_cond2_negative": 2.0}
+    assert told(graph_of(**GUIDED, guider=guider)) == BASE
+
+
+def test_of_a_picture_and_its_refinement_under_one_name_the_common_part_is_said() -> None:
+    graph = graph_of(
+        other=node("UNETLoader", unet_name="other.safetensors"),
+        again=sampler(seed=5, denoise=0.4, latent_image=["draw", 0], model=["other", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        keep=node("SaveImage", images=["second", 0], filename_prefix="kite"),
+    )
+    recipe = recipe_of_graph(graph)
+    assert told(graph) == BASE
+    assert recipe.models == ("kite.safetensors",)
+    assert [use.seed for use in recipe.samplers] == ["31"]
+
+
+@pytest.mark.parametrize(
+    ("size", "samplers"),
+    [((512, 640), ["31"]), ((768, 960), ["31", "5"]), ((1, 1), ["31"]), (None, ["31"])],
+)
+def test_of_several_saving_nodes_under_one_name_the_size_decides_where_it_can(
+    size: tuple[int, int] | None, samplers: list[str]
+) -> None:
+    graph = graph_of(
+        larger=node("LatentUpscale", samples=["draw", 0], width=768, height=960, crop="disabled"),
+        again=sampler(seed=5, denoise=0.4, latent_image=["larger", 0]),
+        second=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        keep=node("SaveImage", images=["second", 0], filename_prefix="kite"),
+    )
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png", FileKind.IMAGES, size=size))
+    assert [use.seed for use in recipe.samplers] == samplers
+    graph["larger"] = node("LatentUpscaleBy", samples=["draw", 0], scale_by=1.5)
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png", FileKind.IMAGES, size=size))
+    assert [use.seed for use in recipe.samplers] == ["31"]
+
+
 def test_merged_models_are_all_kept() -> None:
     graph = modelled(
         patch=node("ModelMergeSimple", model1=["load", 0], model2=["b", 0], ratio=0.5),
@@ -744,6 +991,30 @@ def test_circles_come_to_an_end(number: int) -> None:
         {"words": node("Reroute", **{"": ["words", 0]})},
     ]
     assert told(texted(**circles[number])) == {**BASE, "prompt": None}
+
+
+DEEP = 3_000
+CHAINS: dict[str, dict[str, Any]] = {  # a node, whose link `next` leads to another of its kind
+    "switches": node("ComfySwitchNode", switch="next", on_true="a", on_false="b"),
+    "choices": node("ImpactSwitch", select="next", input1="next", input2="next"),
+    "primitives": node("PrimitiveString", value="next"),
+    "texts": node("StringConcatenate", string_a="next", string_b="next", delimiter=""),
+    "contexts": node("Context Merge (rgthree)", ctx_01="next", ctx_02="next"),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains_of_any_length_come_to_an_end(name: str) -> None:
+    inputs, class_type = CHAINS[name]["inputs"], CHAINS[name]["class_type"]
+    chain = {
+        f"n{n}": node(
+            class_type,
+            **{key: [f"n{n + 1}", 0] if held == "next" else held for key, held in inputs.items()},
+        )
+        for n in range(DEEP)
+    }
+    chain["words"] = chain.pop("n0")
+    assert told(texted(**chain)) == {**BASE, "prompt": None}
 
 
 def test_a_text_that_doubles_at_every_node_stays_small() -> None:

@@ -183,6 +183,8 @@ def test_what_a_tool_writes_is_understood(tool: str) -> None:
     [
         {"Comment": "taken in the harbour"},
         {"Comment": "ISO: 100, Aperture: 2, Shutter: 50"},
+        {"Comment": "Size: L, Steps: stone, Model: Anna, Seed: pumpkin"},
+        {"invokeai_workflow": '{"nodes": [{"type": "invocation"}], "edges": []}'},
         {"parameters": '{"prompt": "?", "unknown": 1}'},
         {"parameters": '["a list"]'},
         {"Dream": '"a lantern'},
@@ -208,6 +210,8 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ("a\nSampler: Euler a, Seed: 5, Steps: 3", {"prompt": "a", "sampler": "Euler a"}),
         ("a\nSteps: made of glass\nSteps: 3, Seed: 1", {"prompt": "a\nSteps: made of glass"}),
         ("a\nSteps: 3, CFG Scale: 6.5", {"cfg": 6.5}),
+        ("a\nSteps: 3, Model: kite\0", {"steps": 3, "model": "kite"}),
+        ("a\nSteps: 3, Styles: ['b', 'c'], Model: kite", {"model": "kite"}),
         ("a\nSteps: 3, Distilled CFG Scale: 3.5, CFG scale: 1", {"cfg": 1.0, "guidance": 3.5}),
         (
             "a\nNegative prompt: b,\nNegative prompt: c\nd\nSteps: 3",
@@ -238,6 +242,13 @@ def test_what_forks_and_savers_write_differently_is_read(
     assert {name: getattr(recipe, name) for name in changes} == changes
 
 
+@pytest.mark.parametrize("order", [("Dream", "sd-metadata"), ("sd-metadata", "Dream")])
+def test_what_a_tool_says_in_two_texts_is_put_together(order: tuple[str, str]) -> None:
+    both = {"Dream": '"a lantern [mist]" -s 14 -S 9', "sd-metadata": json.dumps(INVOKE_2)}
+    recipe = recipe_of({name: both[name] for name in order})
+    assert (recipe.model, recipe.seed, recipe.prompt) == ("kite", str(SEED), "a lantern")
+
+
 GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
 
 
@@ -255,6 +266,12 @@ GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
 )
 def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object]) -> None:
     assert json.loads(exif_texts(exif)["prompt"]) == GRAPH
+
+
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "shift_jis"])
+def test_a_comment_in_the_japanese_encodings_of_exif_is_read(encoding: str) -> None:
+    comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode(encoding)
+    assert recipe_of(comment_texts(comment)).prompt == "夜"
 
 
 def test_settings_in_a_user_comment_stay_whole() -> None:

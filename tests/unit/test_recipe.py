@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from anime.assets.metadata import LoraUse, Recipe, graph_in, recipe_of, recipe_of_graph
+from anime.assets.metadata import LoraUse, Recipe, recipe_of, recipe_of_graph
 from anime.core.graphs import Graph
 from anime.core.ids import MAX_SEED
 from anime.core.png_metadata import FileStamp
@@ -234,8 +234,37 @@ def test_a_seed_that_cannot_be_is_none(seed: JsonValue) -> None:
     ],
 )
 def test_what_is_no_graph_is_no_graph(text: str) -> None:
-    assert graph_in(text) is None
-    assert recipe_of({"prompt": text}).source is None
+    recipe = recipe_of({"prompt": text})
+    assert (recipe.graph, recipe.source) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph: {**graph, "version": 0.4},
+        lambda graph: {**graph, "98": None, "99": {"class_type": "Note"}},
+        lambda graph: {key: {**each, "_meta": None} for key, each in graph.items()},
+        lambda graph: {"prompt": graph, "client_id": "x"},
+        lambda graph: {"prompt": json.dumps(graph), "workflow": {"nodes": []}},
+    ],
+    ids=["version", "no nodes", "no titles", "a request", "all texts"],
+)
+@pytest.mark.parametrize("name", ["prompt", "Comment"])
+def test_a_graph_is_read_whatever_stands_around_it(name: str, change: Any) -> None:
+    graph = simple_graph()
+    recipe = recipe_of({name: json.dumps(change(graph)) + "\0"})
+    assert (recipe.prompt, recipe.source) == ("a girl on a rooftop", "comfyui")
+    assert recipe.graph is not None
+    assert list(recipe.graph) == list(graph)
+    kept = json.loads(recipe.metadata_text())["graph"]
+    assert kept["3"]["inputs"] == graph["3"]["inputs"]
+
+
+def test_a_text_in_a_text_in_a_text_is_kept_and_not_looked_into_for_ever() -> None:
+    nested: JsonValue = {"long": "x" * 1_000_000}
+    for _ in range(60):
+        nested = {"prompt": nested}
+    assert list(recipe_of({"Comment": json.dumps(nested)}).texts) == ["prompt"]
 
 
 def test_texts_that_postgresql_refuses_are_made_storable() -> None:

@@ -32,7 +32,8 @@ class Inspection(MediaFacts):
 
     def recipe(self) -> Recipe:
         """How it was made, as far as it says so, with the size and length it really has."""
-        return recipe_of(self.texts, SavedFile(self.name, self.kind)).seen_in_file(
+        size = (self.width, self.height) if self.width and self.height else None
+        return recipe_of(self.texts, SavedFile(self.name, self.kind, size=size)).seen_in_file(
             width=self.width,
             height=self.height,
             frames=self.frames,

@@ -1,7 +1,7 @@
 """How a file was made, as it says itself: one reader for each tool that writes it."""
 
 from anime.assets.metadata.recipe import LoraUse, Recipe, SamplerUse, Sampling
-from anime.assets.metadata.registry import graph_in, recipe_of, recipe_of_graph
+from anime.assets.metadata.registry import recipe_of, recipe_of_graph
 from anime.assets.metadata.saving_nodes import SavedFile
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "SamplerUse",
     "Sampling",
     "SavedFile",
-    "graph_in",
     "recipe_of",
     "recipe_of_graph",
 ]

@@ -19,7 +19,6 @@ from anime.assets.metadata.recipe import LoraUse, Sampling
 _NEGATIVE = "Negative prompt:"
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
-_KNOWN = frozenset({"steps", "sampler", "cfg scale", "seed", "size", "model", "model hash"})
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
 _MAX_SETTINGS = 200
@@ -33,7 +32,7 @@ def parameters_of(text: str) -> Sampling | None:
     >>> parameters_of("a cat\nSteps: 20, Seed: 7, Size: 512x768").height
     768
     """
-    before, settings = _divide(text.replace("\r\n", "\n"))
+    before, settings = _divide(text.replace("\r\n", "\n").rstrip("\0"))
     if settings is None:
         return None
     prompt, negative = _prompts(before)
@@ -67,7 +66,7 @@ def _divide(text: str) -> tuple[str, dict[str, str] | None]:
     before, _, last = text.rstrip().rpartition("\n")
     if len(last) <= _MAX_SETTINGS_CHARS and not last.startswith(("Steps: ", *_TEMPLATES)):
         settings = _settings(last)
-        if len(settings) >= _LEAST_PAIRS and _KNOWN & settings.keys():
+        if len(settings) >= _LEAST_PAIRS and _is_of_sampling(settings):
             return before, settings
     at = f"\n{text}".rfind("\nSteps: ")
     if at < 0:
@@ -95,8 +94,16 @@ def _settings(line: str) -> dict[str, str]:
     while line and len(found) < _MAX_SETTINGS:
         name, _, rest = line.partition(":")
         value, line = _value(rest.lstrip())
+        name = name.rpartition(",")[2]  # of a list that is no JSON, the rest stands before
         found.setdefault(name.strip().lower(), value)
     return found
+
+
+def _is_of_sampling(settings: dict[str, str]) -> bool:
+    """Whether they are more than a comment with colons: one of them is what it should be."""
+    numbers = (settings.get(name) for name in ("steps", "seed", "cfg scale"))
+    is_number = any(number_in(each) is not None for each in numbers)
+    return is_number or _SIZE.fullmatch(settings.get("size", "")) is not None
 
 
 def _value(rest: str) -> tuple[str, str]:

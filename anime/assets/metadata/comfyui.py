@@ -27,7 +27,8 @@ _CANVAS_LENGTHS = frozenset(
 )
 _BESIDE = re.compile(
     r"model|clip|vae|positive|negative|cond|control|mask|ref|style|start|end|first|last|prompt|"
-    r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps"
+    r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps|"
+    r"length|number|count|duration|second|index"
 )
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
 _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
@@ -54,11 +55,33 @@ class GraphReader:
 
     def sampling_of(self, saved: SavedFile) -> Sampling | None:
         """What made the file; None when nothing in the graph did."""
-        for node_ids in saving_nodes(self._graph, self._values, saved):
+        for candidates in saving_nodes(self._graph, self._values, saved):
+            node_ids = self._of_size(candidates, saved)
             made = [self._made(node_id, saved.kind) for node_id in node_ids[:_MAX_PATHS]]
             if said := [each for each in made if each is not None]:
                 return reduce(Sampling.agreed_with, said)
         return None
+
+    def _of_size(self, node_ids: Sequence[str], saved: SavedFile) -> Sequence[str]:
+        """Without those that save another size, if one of them is known to save that of the file.
+
+        A file that was scaled later fits none of them.
+        """
+        if len(node_ids) < 2 or saved.size is None:
+            return node_ids
+        sizes = {node_id: self._size(node_id, saved.kind) for node_id in node_ids}
+        if saved.size not in sizes.values():
+            return node_ids
+        return [node_id for node_id, size in sizes.items() if size in {None, saved.size}]
+
+    def _size(self, node_id: str, kind: FileKind | None) -> tuple[int, int] | None:
+        """Width and height of what a node saves; None unless it is as some sampler made it."""
+        decoders = self._before(self._values.node(node_id), kind)
+        is_as_decoded = all("Decode" in each.node["class_type"] for each in decoders)
+        makers = [each for step in decoders for each in self._before(step, kind)]
+        if not is_as_decoded or len(makers) != 1 or not samples(makers[0]):
+            return None
+        return self._steps.size_of(makers[0])
 
     def _made(self, node_id: str, kind: FileKind | None) -> Sampling | None:
         """What made all that a node has saved; None when nothing did."""
@@ -87,18 +110,24 @@ class GraphReader:
         while waiting:
             chain = waiting.pop()
             earlier: list[Origin] = []
-            if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and self._refines(chain[0]):
+            if len(chain) < _MAX_CHAIN and len(waiting) < _MAX_PATHS and samples(chain[0]):
                 known = {step.node_id for step in chain}
-                makers = self._makers(self._before(chain[0], kind), kind)
+                makers = self._makers(self._continued(chain[0], kind), kind)
                 earlier = [each for each in makers if each.node_id not in known]
             if not earlier:
                 yield chain
             waiting += [[each, *chain] for each in earlier]
 
+    def _continued(self, step: Origin, kind: FileKind | None) -> list[Origin]:
+        """The nodes from which a sampler has what it goes on with."""
+        positive = self._values.origin(step.node["inputs"].get("positive"), "positive")
+        given = positive.node["inputs"].get(positive.rule.continues) if positive else None
+        former = self._values.origin(given, "latent")
+        before = self._before(step, kind) if self._refines(step) else []
+        return before if former is None else [former, *before]
+
     def _refines(self, step: Origin) -> bool:
         """Whether a sampler goes on with a picture, rather than making it anew of noise."""
-        if not samples(step):
-            return False
         inputs = step.node["inputs"]
         if inputs.get("add_noise") in {_NOBODY, False}:
             return True
@@ -119,7 +148,7 @@ class GraphReader:
         found = []
         for link, role in _media_links(step.node["inputs"], kind):
             origin = self._values.origin(link, role)
-            if origin is not None:
+            if origin is not None and _carries_medium(origin):
                 found.append(origin)
         return found
 
@@ -147,6 +176,12 @@ def _generates(step: Origin) -> bool:
         return True
     is_like_partners = "prompt" in inputs and "seed" in inputs and not step.rule.opaque
     return is_like_partners and isinstance(inputs.get("model"), str)
+
+
+def _carries_medium(origin: Origin) -> bool:
+    """Whether an output may carry a medium: not the size of a picture, nor words about it."""
+    carried = origin.rule.output(origin.slot)
+    return not origin.rule.opaque and (carried is None or carried in _MEDIA or carried == "pipe")
 
 
 def _media_links(

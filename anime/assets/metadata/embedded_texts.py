@@ -55,7 +55,7 @@ def comment_texts(value: object) -> dict[str, str]:
     {'parameters': 'a cat'}
     """
     text = _decoded_comment(value)
-    together = _texts_in_json(text)
+    together = texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 
 
@@ -72,7 +72,7 @@ def tag_texts(tags: Mapping[str, str]) -> dict[str, str]:
         if len(texts) < _MAX_TEXTS and len(text) <= MAX_TEXT_BYTES:
             texts.setdefault(name.lower(), text)
     for name in ("comment", "description", "synopsis"):
-        for key, text in _texts_in_json(texts.get(name, "")).items():
+        for key, text in texts_in_json(texts.get(name, "")).items():
             texts.setdefault(key, text)
     return texts
 
@@ -112,7 +112,7 @@ def _parts(tree: ET.Element) -> Iterator[tuple[str, str]]:
         waiting += [(shown, child) for child in reversed(element)]
 
 
-def _texts_in_json(text: str) -> dict[str, str]:
+def texts_in_json(text: str) -> dict[str, str]:
     """The texts of ours and ComfyUI's that a JSON object holds by name, whatever their case."""
     value = read_json(text) if text.lstrip().startswith("{") else None
     if not isinstance(value, dict):
@@ -138,7 +138,7 @@ def _named(tag: int, value: object) -> Iterator[tuple[str, str]]:
     name, colon, rest = text.partition(":")
     if colon and rest.lstrip().startswith(("{", "[")) and name.strip().isidentifier():
         yield name.strip().lower(), rest.strip()
-    elif tag in _COMMENT_TAGS and (together := _texts_in_json(text)):
+    elif tag in _COMMENT_TAGS and (together := texts_in_json(text)):
         yield from together.items()
     elif tag in _COMMENT_TAGS and text:
         yield _COMMENT_TAGS[tag], text
@@ -162,6 +162,8 @@ def _decoded_comment(value: object) -> str:
         text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")
+    elif encoding == b"JIS":
+        text = body.decode("iso2022_jp" if body.isascii() else "shift_jis", "replace")  # piexif's
     else:
         text = value.decode("utf-8", "replace")
     return text.strip("\x00\ufeff ")

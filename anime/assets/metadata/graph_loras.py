@@ -68,7 +68,8 @@ class LoraReader:
         # Most nodes load none, and a sweep asks this of every file.
         if not rule.lora_tags and not any("lora" in name for name in inputs):
             return
-        if _is_off(inputs.get("toggle", True)) or inputs.get("bypass") is True:
+        switches = (inputs.get(name, True) for name in ("toggle", "switch"))
+        if any(map(_is_off, switches)) or inputs.get("bypass") is True:
             return
         if rule.lora_tags:
             yield from loras_in_tags(self._values.text(inputs.get(rule.lora_tags), "value") or "")

@@ -5,6 +5,7 @@ that makes a file of a prompt by itself.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import JsonValue
@@ -17,6 +18,8 @@ from anime.core.graphs import Graph, Node, is_link, title_of
 from anime.core.ids import MAX_SEED
 
 _PROMPT_PART = re.compile(r"text\d{1,2}|storyboard_\d{1,2}_prompt")  # of several shots or speakers
+_MAX_BEFORE = 256  # nodes between a sampler and its empty latent
+_LATENT_PX = 8  # pixels that a latent has in one
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
@@ -70,6 +73,9 @@ class StepReader:
         negative = self._conditioning(
             negative_at, "negative", is_shared=is_shared, is_bundle=is_bundle
         )
+        second = next((n["inputs"]["cond2"] for n, _ in parts if "cond2" in n["inputs"]), None)
+        if second is not None and (is_shared or negative.text == positive.text):  # as of HiDream
+            negative = self._conditioning(second, "negative")
         models, loras = self._models(parts)
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
@@ -146,7 +152,7 @@ class StepReader:
         names = names_of(role)
         for node, rule in parts:
             inputs = node["inputs"]
-            for name in rule.inputs.get(role) or names:
+            for name in rule.inputs.get(role, names):
                 value = inputs.get(name)
                 if value is None:
                     continue  # as of most nodes and names: a sweep asks this of every file
@@ -316,14 +322,10 @@ class StepReader:
     def _canvas(self, step: Origin) -> tuple[int | None, int | None]:
         """Width and height of the latent that a sampler begins with, in pixels."""
         waiting, reached = [step.node_id], {step.node_id}
-        for node_id in waiting:  # grows while it is walked
+        for node_id in islice(waiting, _MAX_BEFORE):  # grows while it is walked
             node = self._graph[node_id]
-            width, height = (
-                self._setting([(node, rule_of(node["class_type"]))], name, int)
-                for name in ("width", "height")
-            )
-            if width is not None and height is not None:
-                return width, height
+            if (size := self._size_at(node)) is not None:
+                return size
             links = [
                 value
                 for name, value in node["inputs"].items()
@@ -335,6 +337,23 @@ class StepReader:
                     reached.add(origin.node_id)
                     waiting.append(origin.node_id)
         return None, None
+
+    def size_of(self, step: Origin) -> tuple[int, int] | None:
+        """Width and height of what a sampler gives; None unless its latent is made of that size."""
+        for _ in range(_MAX_BEFORE):
+            if (size := self._size_at(step.node)) is not None:
+                return size[0] // _LATENT_PX * _LATENT_PX, size[1] // _LATENT_PX * _LATENT_PX
+            links = self._values.links(step.node, names_of("latent")) if samples(step) else []
+            before = self._values.origin(links[0], "latent") if links else None
+            if before is None:
+                return None
+            step = before
+        return None
+
+    def _size_at(self, node: Node) -> tuple[int, int] | None:
+        parts = [(node, rule_of(node["class_type"]))]
+        width, height = (self._setting(parts, name, int) for name in ("width", "height"))
+        return None if width is None or height is None else (width, height)
 
 
 def _has_sides(node: Node) -> bool:

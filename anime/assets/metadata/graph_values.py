@@ -4,7 +4,8 @@ Nothing is guessed: what only running the graph would show is None.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +15,8 @@ from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
 from anime.core.graphs import Graph, Node, is_link
 
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
+_MAX_CHOICE_STEPS = 8  # nodes between a switch and what it goes by
+_MAX_NESTED = 8  # switches that go by switches, merged bundles of merged bundles
 _MAX_TEXT_CHARS = 100_000  # of a text that nodes put together
 _DELIMITERS = ("delimiter", "separator", "delim")
 _PART = re.compile(r"(?:text|string|str|prompt|part)_?(?:[0-9]{1,2}|[a-z])")
@@ -43,7 +46,8 @@ class GraphValues:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._texts: dict[tuple[str, str], str | None] = {}  # by node and role; also in circles
-        self._choosing: set[int] = set()  # switches whose choice is being looked for
+        self._merges: dict[tuple[int, str], JsonValue] = {}  # by node and role
+        self._nested: set[int] = set()  # switches and merges that are being looked through
 
     def node(self, node_id: str) -> Origin:
         """A node of the graph, whatever it gives."""
@@ -58,7 +62,7 @@ class GraphValues:
     def own(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a node has in its input for a role, a literal or a link; None for nothing."""
         inputs = node["inputs"]
-        for name in rule.inputs.get(role) or names_of(role):
+        for name in rule.inputs.get(role, names_of(role)):
             value: JsonValue = inputs.get(name)
             if value is not None and (value != "" or role.endswith("_text")):
                 return value
@@ -103,23 +107,47 @@ class GraphValues:
         if rule.switch:
             return self._chosen(node, rule)
         if rule.first_of is not None:
-            return self._first_connected(node, rule.first_of)
+            return next(iter(self._connected(node, rule.first_of)), None)
+        if rule.merges is not None:
+            return self._merged(node, rule.merges, role)
         own = self.own(node, rule, role)
         return own if own is not None else next(iter(self.links(node, rule.pipe)), None)
 
-    def _first_connected(self, node: Node, prefix: str) -> JsonValue:
-        inputs = node["inputs"]
-        names = sorted(name for name in inputs if name.startswith(prefix)) if prefix else inputs
-        return next((inputs[name] for name in names if is_link(inputs[name])), None)
+    def _connected(self, node: Node, prefix: str) -> list[JsonValue]:
+        names = (name for name in node["inputs"] if name.startswith(prefix))
+        return self.links(node, sorted(names) if prefix else list(names))
+
+    def _merged(self, node: Node, prefix: str, role: str) -> JsonValue:
+        """The last of several bundles that has something for a role."""
+        key = id(node), role
+        if key not in self._merges:
+            self._merges[key] = None
+            with self._nesting(node) as is_possible:
+                links = self._connected(node, prefix) if is_possible else []
+                found = (each for each in reversed(links) if self._settled(each, role) is not None)
+                self._merges[key] = next(found, None)
+        return self._merges[key]
+
+    @contextmanager
+    def _nesting(self, node: Node) -> Iterator[bool]:
+        """Whether a node may be looked through: it is not in a circle, nor nested too deeply."""
+        is_possible = id(node) not in self._nested and len(self._nested) < _MAX_NESTED
+        if not is_possible:
+            yield False
+            return
+        self._nested.add(id(node))
+        try:
+            yield True
+        finally:
+            self._nested.discard(id(node))
 
     def _chosen(self, node: Node, rule: NodeRule) -> JsonValue:
         """The input that a switch passes on; None where only a run would show which."""
         inputs = node["inputs"]
-        if id(node) in self._choosing:
-            return None
-        self._choosing.add(id(node))
-        choice = self._scalar(inputs.get(str(rule.switch)), (), _MAX_STEPS)
-        self._choosing.discard(id(node))
+        with self._nesting(node) as is_possible:
+            if not is_possible:
+                return None
+            choice = self._scalar(inputs.get(str(rule.switch)), (), _MAX_CHOICE_STEPS)
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
         if rule.branch:

@@ -34,6 +34,7 @@ class NodeRule(BaseModel):
     on_false: str = ""
     branch: str = ""
     first_of: str | None = None
+    merges: str | None = None
     text: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class NodeRule(BaseModel):
     trim: str | None = None
     opaque: bool = False
     silent: bool = False
+    continues: str = ""
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
     sampler: bool | None = None
@@ -50,12 +52,17 @@ class NodeRule(BaseModel):
     @cached_property
     def is_source(self) -> bool:
         """Whether what it gives is its own, and not taken from one of its inputs."""
-        return not self.switch and self.first_of is None and not self.pipe
+        return self.passes_own and not self.pipe
 
     @cached_property
     def is_bundling_sampler(self) -> bool:
         """Whether it makes something itself, and hands on a pipe beside it."""
-        return bool(self.pipe and self.sampler) and not self.switch and self.first_of is None
+        return bool(self.pipe and self.sampler) and self.passes_own
+
+    @cached_property
+    def passes_own(self) -> bool:
+        """Whether it is neither a switch nor puts several inputs together."""
+        return not self.switch and self.first_of is None and self.merges is None
 
     @cached_property
     def makes(self) -> bool:

@@ -1,6 +1,7 @@
 """How a picture, film or sound was made, in one shape whoever made it."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -117,12 +118,19 @@ class Sampling(BaseModel):
         )
 
     def agreed_with(self, other: "Sampling") -> "Sampling":
-        """What both say alike; None for what they do not."""
-        differing = {name for name, value in self if value != getattr(other, name)}
-        return self.model_copy(update={name: _NOTHING[name] for name in differing})
+        """What both say alike; None for what they do not, and of lists how they begin."""
+        differing = [name for name, value in self if value != getattr(other, name)]
+        return self.model_copy(
+            update={name: _common(getattr(self, name), getattr(other, name)) for name in differing}
+        )
 
 
-_NOTHING = dict(Sampling())
+def _common(one: object, other: object) -> object:
+    """How two different lists begin alike; None for other values."""
+    if not isinstance(one, tuple) or not isinstance(other, tuple):
+        return None
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return tuple(item for item, _ in alike)
 
 
 class Recipe(BaseModel):

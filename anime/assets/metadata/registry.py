@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from functools import reduce
+from typing import TypeGuard
 
 from pydantic import JsonValue
 
@@ -10,6 +11,7 @@ from anime.assets.metadata.automatic1111 import parameters_of
 from anime.assets.metadata.civitai import BESIDE_GRAPH, sampling_of_civitai
 from anime.assets.metadata.comfyui import sampling_of
 from anime.assets.metadata.draw_things import sampling_of_draw_things
+from anime.assets.metadata.embedded_texts import texts_in_json
 from anime.assets.metadata.fooocus import sampling_of_fooocus, sampling_of_ruinedfooocus
 from anime.assets.metadata.invokeai import sampling_of_dream, sampling_of_invokeai
 from anime.assets.metadata.json_fields import Fields
@@ -17,8 +19,8 @@ from anime.assets.metadata.novelai import sampling_of_novelai
 from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
 from anime.assets.metadata.saving_nodes import SavedFile
 from anime.assets.metadata.swarmui import sampling_of_swarmui
-from anime.core.foreign_json import MAX_JSON_CHARS, read_json, read_json_text, storable_text
-from anime.core.graphs import Graph
+from anime.core.foreign_json import MAX_JSON_CHARS, read_json_text, storable_text
+from anime.core.graphs import Graph, Node
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
 _MAX_NODES = 5_000
@@ -68,11 +70,10 @@ class _Testimony:
         self.verbatim: dict[str, str] = {}
         self._texts = dict(texts)
         self._saved = saved
-        # Where a text is labelled as the graph, it counts before one that is not.
-        for name in sorted(texts, key=lambda name: name.lower() not in {"prompt", "workflow"}):
+        for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
             self._hear(name, texts[name])
 
-    def _hear(self, name: str, text: str) -> None:
+    def _hear(self, name: str, text: str, *, is_part: bool = False) -> None:
         if name == KEY:
             return
         value, verbatim = read_json_text(_unpacked(text))
@@ -85,12 +86,12 @@ class _Testimony:
             if self.graph is None:
                 self._hear_graph(graph, value)
                 self._keep("graph", verbatim if len(graph) == len(value) else None)
-        elif isinstance(value.get("nodes"), list):
+        elif isinstance(value.get("nodes"), list) and "edges" not in value:  # InvokeAI's has some
             if self.editor_workflow is None:
                 self.editor_workflow = value
                 self._keep("editor_workflow", verbatim)
         else:
-            self._hear_settings(name, text, value)
+            self._hear_settings(name, text, value, is_part=is_part)
 
     def _keep(self, field: str, verbatim: str | None) -> None:
         if verbatim is not None:
@@ -102,13 +103,23 @@ class _Testimony:
         if (asked := sampling_of_civitai(value)) is not None:
             self.said["civitai"] = asked
 
-    def _hear_settings(self, name: str, text: str, settings: Fields) -> None:
+    def _hear_settings(self, name: str, text: str, settings: Fields, *, is_part: bool) -> None:
         for source, read in _OF_SETTINGS.items():
             said = read(settings, self._texts)
             if said is not None:
-                self.said.setdefault(source, said)
+                self._add(source, said)
                 break
+        else:
+            together = {} if is_part else texts_in_json(text)  # not of parts of parts of parts
+            for part, inner in together.items():
+                self._hear(part, inner, is_part=True)
+            if together:
+                return
         self.unread[name] = text  # the recipe has but a part of it
+
+    def _add(self, source: Source, said: Sampling) -> None:
+        former = self.said.get(source)
+        self.said[source] = said if former is None else former.filled_by(said)
 
     def _hear_plain(self, name: str, text: str) -> None:
         for source, read in _OF_TEXT.items():
@@ -119,9 +130,15 @@ class _Testimony:
                     self.said.setdefault(source, said)
                 return
             if said is not None:
-                self.said.setdefault(source, said)
+                self._add(source, said)
         if name not in _NOISE and text.strip():
             self.unread[name] = text
+
+
+def _rank(name: str, text: str) -> tuple[bool, bool]:
+    """What is labelled as the graph comes first, then other JSON, then plain texts."""
+    is_json = text.startswith(("{", '"{', "\ufeff"))
+    return name.lower() not in {"prompt", "workflow"}, not is_json
 
 
 def _unpacked(text: str) -> str:
@@ -170,30 +187,22 @@ def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:
     return Recipe.of(sampling_of(graph, saved) or Sampling(), source="comfyui", graph=graph)
 
 
-def graph_in(text: str) -> Graph | None:
-    """The graph in API format that a text holds; None when it holds none.
-
-    >>> graph_in('{"1": {"class_type": "VAEDecode", "inputs": {}}}')
-    {'1': {'class_type': 'VAEDecode', 'inputs': {}}}
-    """
-    value = read_json(text)
-    return graph_of(value) if isinstance(value, dict) else None
-
-
 def graph_of(value: Fields) -> Graph | None:
-    """The graph in API format that an object is, without what Civitai adds to it."""
-    if not 0 < len(value) <= _MAX_NODES:
+    """The graph in API format that an object is, without what others add to it."""
+    if len(value) > _MAX_NODES:
         return None
-    graph: Graph = {}
-    for node_id, node in value.items():
-        if node_id in BESIDE_GRAPH:
-            continue
-        if not isinstance(node, dict) or not isinstance(node.get("class_type"), str):
-            return None
-        if not isinstance(node.get("inputs"), dict) or not isinstance(node.get("_meta", {}), dict):
-            return None
-        graph[node_id] = node
-    return graph or None
+    graph = {node_id: node for node_id, node in value.items() if _is_node(node)}
+    is_mostly = 2 * len(graph) > len(value.keys() - BESIDE_GRAPH)
+    return graph if graph and is_mostly else None
+
+
+def _is_node(value: JsonValue) -> TypeGuard[Node]:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("class_type"), str)
+        and isinstance(value.get("inputs"), dict)
+        and isinstance(value.get("_meta") or {}, dict)
+    )
 
 
 def _stamped(stamp: FileStamp) -> Sampling:

@@ -24,11 +24,12 @@ _KINDS_IN_CLASS = {
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """What is known of a file beside what it says: its name, kind, or the node that saved it."""
+    """What is known of a file beside what it says; `node_id` is that of the node that saved it."""
 
     name: str = ""
     kind: FileKind | None = None
     node_id: str | None = None
+    size: tuple[int, int] | None = None  # width and height in pixels
 
 
 def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterator[Sequence[str]]:
