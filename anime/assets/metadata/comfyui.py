@@ -180,8 +180,9 @@ def _generates(step: Origin) -> bool:
 
 def _carries_medium(origin: Origin) -> bool:
     """Whether an output may carry a medium: not the size of a picture, nor words about it."""
-    carried = origin.rule.output(origin.slot)
-    return not origin.rule.opaque and (carried is None or carried in _MEDIA or carried == "pipe")
+    rule = origin.rule
+    carried = rule.output(origin.slot) if rule.outputs else None
+    return not rule.opaque and (carried is None or carried in _MEDIA or carried == "pipe")
 
 
 def _media_links(
