@@ -209,16 +209,14 @@ class CharacterRepository:
             NotFound: there is no such character or version.
         """
         await self._lock(character_id)
-        await self._clear_canonical(character_id)
-        row = await self._session.scalar(
-            update(VersionRow)
-            .where(VersionRow.character_id == character_id, VersionRow.number == number)
-            .values(is_canonical=True, **_approval(by))
-            .returning(VersionRow),
-            execution_options={"populate_existing": True},
-        )
+        row = await self._newest(character_id, number)
         if row is None:
             raise _no_such_version(character_id, number)
+        if not row.is_canonical:
+            await self._clear_canonical(character_id)
+            row.is_canonical, row.approved_by = True, by
+            row.approved_at = (await self._session.execute(select(NOW))).scalar_one()
+            await self._session.flush()
         return await self._with_references(row)
 
     async def versions(
