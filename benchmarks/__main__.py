@@ -21,6 +21,7 @@ from benchmarks import (
     memory,
     report,
     search,
+    shots,
     startup,
     status,
     submit,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 # Need no studio, but many minutes or files of yours: they run only if they are named.
 STANDALONE: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
     "search": lambda effort: search.measure(effort.rows),
+    "shots": lambda _: shots.measure(),
     "corpus": lambda effort: corpus.measure(effort.corpus),
 }
 NAMES = ", ".join(BENCHMARKS | STANDALONE)

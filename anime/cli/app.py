@@ -15,6 +15,7 @@ from anime.cli import (
     jobs,
     metadata,
     migrate,
+    old_records,
     pause,
     projects,
     quarantine,
@@ -57,6 +58,7 @@ app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
 app.add_typer(projects.projects)
+characters.characters.command(name="import")(old_records.import_old)
 app.add_typer(characters.characters)
 app.add_typer(shots.shots)
 app.command()(takes.takes)

@@ -16,6 +16,7 @@ from anime.db.repositories.inventory import Added, EndedJob, InventoryRepository
 from anime.db.repositories.job_list import JobList, JobQuery
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
+from anime.db.repositories.old_records import OldRecordRepository
 from anime.db.repositories.pauses import PauseRepository
 from anime.db.repositories.projects import ProjectKey, ProjectRepository
 from anime.db.repositories.render_costs import RenderCostRepository
@@ -48,6 +49,7 @@ __all__ = [
     "KnownAsset",
     "Lease",
     "NewJob",
+    "OldRecordRepository",
     "PauseRepository",
     "ProjectKey",
     "ProjectRepository",

@@ -1,0 +1,164 @@
+"""Shots: how long a list takes to be checked and imported, and what finding their states costs.
+
+In a PostgreSQL of its own, configured as by `anime up`: a project of 5,000 shots with ten takes
+each, of which one is picked; every tenth was made from another prompt. Times are those of the
+functions that the API and the commands call.
+"""
+
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+from io import BytesIO
+from random import Random
+from typing import TypeVar
+
+import psycopg
+from openpyxl import Workbook
+from sqlalchemy import make_url
+
+from anime.assets.composer import Composer
+from anime.assets.shot_lists import rows_of_list
+from anime.core.shots import ListFormat, ShotState
+from anime.db.migrate import upgrade
+from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
+from anime.db.session import Database
+from anime.errors import InvalidRequest
+from anime.jobs.admission import Admission, QueueLimit
+from anime.jobs.shots import all_shots, import_shots
+from anime.settings import Settings, load_settings
+from anime.stack.postgres import embedded_postgres
+from benchmarks.report import Reach, Row
+from benchmarks.studio import scratch_folder
+from benchmarks.timing import percentile
+
+LISTED, SHOTS, TAKES = 1_000, 5_000, 10  # shots of a list and of a project, takes of each shot
+STALE_AMONG = 20_000  # takes
+PAGES, PAGE_SHOTS = 100, 50
+TOO_LONG = 100_000
+PROJECT = "Neon City"
+HEADINGS = ("code", "episode", "scene", "characters", "prompt", "width", "height")
+
+JOBS = """
+    WITH asked AS (
+        SELECT s.*, n, gen_random_uuid() AS job_id,
+            CASE WHEN n = 1 AND s.sort_key LIKE '%%0' THEN 'another' ELSE s.prompt END AS words
+        FROM anime_api.shots AS s, generate_series(1, %(takes)s) AS n
+    ), jobs AS (
+        INSERT INTO anime_api.production_jobs
+            (id, project_id, shot, type, workflow, prompt, params, seed, status, finished_at)
+        SELECT job_id, project_id, code, 'image', 'txt2img', words,
+            jsonb_build_object('prompt', words, 'shot', code, 'project', 'neon-city',
+                'width', width, 'height', height, 'character', characters[1]),
+            n, 'completed', now()
+        FROM asked
+    ), files AS (
+        INSERT INTO anime_api.anime_files (filename, file_path, file_size, job_id, file_type)
+        SELECT 'f.png', '/library/' || job_id || '.png', 1, job_id, 'image' FROM asked
+        RETURNING id, job_id
+    )
+    INSERT INTO anime_api.takes (shot_id, number, file_id, job_id, is_picked, verdict)
+    SELECT asked.id, n, files.id, job_id, n = 1, CASE n WHEN 1 THEN 'approved' END
+    FROM asked JOIN files USING (job_id)
+"""
+T = TypeVar("T")
+
+
+async def measure() -> list[Row]:
+    """Every figure, in a PostgreSQL of its own."""
+    with scratch_folder() as folder:
+        settings = load_settings(home=folder)
+        async with embedded_postgres(folder) as urls:
+            await upgrade(urls.database)
+            async with Database(urls.database) as database:
+                rows = await _measure_lists(database, settings)
+                await import_shots(database, PROJECT, _table(SHOTS))
+                await _add_takes(urls.database)
+                return rows + await _measure_states(database, Composer.of(settings))
+
+
+async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
+    table, admission = _table(LISTED), Admission(settings, database, QueueLimit(1000))
+    book = rows_of_list(_workbook(LISTED), ListFormat.XLSX)
+    seconds = [
+        await _timed(import_shots(database, "A", table, only_tries=True, admission=admission)),
+        await _timed(import_shots(database, "B", book, only_tries=True, admission=admission)),
+        await _timed(import_shots(database, "C", table)),
+    ]
+    too_long = _workbook(TOO_LONG)
+    began = time.perf_counter()
+    with suppress(InvalidRequest):
+        rows_of_list(too_long, ListFormat.XLSX)
+    refused = time.perf_counter() - began
+    return [
+        Row(f"a list of {LISTED:,} shots checked, s", seconds[0], None, Reach(3)),
+        Row(f"a workbook of {LISTED:,} shots checked, s", seconds[1], None, Reach(3)),
+        Row(f"a list of {LISTED:,} shots imported, s", seconds[2], None, Reach(3)),
+        Row(f"a workbook of {TOO_LONG:,} rows refused, s", refused),
+    ]
+
+
+async def _measure_states(database: Database, composer: Composer) -> list[Row]:
+    """Which shots are stale among so many takes, and pages of all shots."""
+    few = ShotQuery(episode="1")
+    await all_shots(database, PROJECT, few, composer=composer)  # prepares the statements
+    began = time.perf_counter()
+    found = await all_shots(database, PROJECT, few, composer=composer)
+    seconds = time.perf_counter() - began
+    stale = sum(shot.state is ShotState.STALE for shot in found)
+    random = Random(1)  # noqa: S311  the same pages in each run, and no secret
+    pages = [await _page(database, composer, random.randrange(SHOTS)) for _ in range(PAGES)]
+    note = f"{stale} of {len(found):,} shots are stale"
+    return [
+        Row(f"stale found among {STALE_AMONG:,} takes, s", seconds, None, Reach(0.5), note),
+        Row("a page of 50 shots, p95, ms", percentile(pages, 95) * 1000, None, Reach(50)),
+    ]
+
+
+async def _page(database: Database, composer: Composer, after: int) -> float:
+    began = time.perf_counter()
+    async with database.session_scope() as session:
+        project = await ProjectRepository(session).get(PROJECT)
+        await ShotRepository(session, composer).page(
+            project.id, ShotQuery(), limit=PAGE_SHOTS, after=f"c{after}"
+        )
+    return time.perf_counter() - began
+
+
+async def _add_takes(url: str) -> None:
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+        await connection.execute(JOBS, {"takes": TAKES})
+        await connection.execute("VACUUM ANALYZE")
+
+
+async def _timed(work: Awaitable[T]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+def _rows(count: int) -> list[tuple[str, ...]]:
+    """The first 2,000 shots are of the first episode."""
+    per_episode = STALE_AMONG // TAKES
+    return [
+        (
+            *(f"c{n}", str(1 + n // per_episode), str(n // 20), "Mei"),
+            *(f"a roof at dusk, {n}", "512", "768"),
+        )
+        for n in range(count)
+    ]
+
+
+def _table(count: int) -> str:
+    lines = (",".join(f'"{cell}"' for cell in row) for row in _rows(count))
+    return "\n".join([",".join(HEADINGS), *lines]) + "\n"
+
+
+def _workbook(count: int) -> bytes:
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in [HEADINGS, *_rows(count)]:
+        sheet.append(row)
+    stream = BytesIO()
+    book.save(stream)
+    return stream.getvalue()
