@@ -244,6 +244,27 @@ class CharacterRepository:
             lambda version: PageCut(version.created_at, version.id),
         )
 
+    async def reference(self, character_id: UUID, sha256: str) -> ReferenceRecord:
+        """The picture with that hash, of the newest version that has it.
+
+        Raises:
+            NotFound: no version of the character has it.
+        """
+        found = await self._session.execute(
+            select(ReferenceRow, VersionRow.number)
+            .join(VersionRow, VersionRow.id == ReferenceRow.version_id)
+            .where(VersionRow.character_id == character_id, ReferenceRow.sha256 == sha256)
+            .order_by(VersionRow.number.desc(), ReferenceRow.position)
+            .limit(1)
+        )
+        row = found.one_or_none()
+        if row is None:
+            raise NotFound(
+                f"Character {character_id} has no picture with the hash {sha256[:64]}.",
+                f"`GET /api/anime/characters/{character_id}/references` lists them.",
+            )
+        return _reference(*row)
+
     async def _lock(self, character_id: UUID) -> int:
         """The number of the last version; nobody else adds one until this transaction ends."""
         locked = await self._session.scalar(
