@@ -314,6 +314,7 @@ WORKFLOW = WorkflowRecord(
     inputs={"type": "object", "properties": {"prompt": {"type": "string", "minLength": 1}}},
     places={"prompt": ["2.text"]},
     takes_loras=True,
+    architecture="sdxl",
     vram_mb=None,
     node_classes=CLASSES,
 )

@@ -4,13 +4,16 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
+from anime.api.file_responses import send_file
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
+from anime.api.routes_files import documented_responses
 from anime.assets.references import add_reference
 from anime.assets.store import AssetStore
 from anime.core.catalogue import (
@@ -20,15 +23,20 @@ from anime.core.catalogue import (
     NewCharacter,
     NewVersion,
 )
+from anime.core.paths import media_type_of
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord
 from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
+from anime.errors import NotFound
 from anime.schemas import GivenName, Name
 
 router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
 CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]  # PostgreSQL's integer
+
+
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Hash of its content.")]
 
 
 class CharacterListParameters(Paging):
@@ -142,6 +150,32 @@ async def add_reference_picture(
     """Add a reference picture to the newest version; to a new draft like it if it was approved."""
     library = AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
     return await add_reference(state.database, library, _as_id(character_id), new)
+
+
+@router.get(
+    "/{character_id}/references/{sha256}/content",
+    response_class=FileResponse,
+    responses=documented_responses("image/*"),
+)
+async def reference_content(
+    character_id: CharacterId, sha256: Sha256, request: Request, state: StateDependency
+) -> Response:
+    """The reference picture itself, or the part of it that Range asks for."""
+    async with state.database.session_scope() as session:
+        found = await CharacterRepository(session).reference(_as_id(character_id), sha256)
+    file = await state.library.find(state.library.library / found.path)
+    if file is None:
+        raise NotFound(
+            f"{found.path} is no longer in the library.",
+            "Restore it there, or add a version of the character without it.",
+        )
+    return send_file(
+        file,
+        request,
+        media_type=media_type_of(file.path.name),
+        filename=file.path.name,
+        etag=found.sha256,
+    )
 
 
 def _as_id(text: str) -> UUID:

@@ -83,6 +83,7 @@ def workflow_record(template: Template, settings: Settings) -> WorkflowRecord:
             for name, bound in template.inputs.items()
         },
         takes_loras=bool(binding.loras),
+        architecture=binding.architecture,
         vram_mb=binding.vram_mb,
         node_classes={name: len(ids) for name, ids in node_classes(template.graph).items()},
     )

@@ -53,6 +53,8 @@ def show(name: WorkflowArgument, json: Json = False) -> None:
             for each, bound in template.inputs.items()
         ],
     )
+    if record.takes_loras:
+        print_result(f"LoRAs must be for: {record.architecture or 'unchecked'}")
     print_result(f"node classes: {', '.join(record.node_classes)}")
 
 

@@ -43,6 +43,7 @@ class WorkflowRecord(BaseModel):
     )
     places: dict[str, list[str]] = Field(description="Node and input for each input's value.")
     takes_loras: bool
+    architecture: str | None = Field(description="What its LoRAs must be for; null: unchecked.")
     vram_mb: int | None = Field(description="Free VRAM that it needs, in MB; null: the setting.")
     node_classes: dict[str, int] = Field(description="How many nodes it has of each class.")
 

@@ -54,8 +54,10 @@ async def module_postgres(
 
 @pytest_asyncio.fixture
 async def postgres(module_postgres: OwnPostgres) -> OwnPostgres:
-    """Up, whatever the test before has done."""
+    """Up, whatever the test before has done, and without its server, whose port others may have."""
     await module_postgres.start()
+    async with await connect(module_postgres.url) as connection:
+        await connection.execute("DELETE FROM anime_api.comfyui_servers")
     return module_postgres
 
 

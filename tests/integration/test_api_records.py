@@ -196,9 +196,12 @@ async def test_the_first_version_of_a_character_counts_until_another_does(
         False,
     )
     assert (await api.get(url)).json()["canonical"] == first
+    approved = None
     for _ in range(2):
-        made_so = await api.put(f"{url}/versions/2/canonical")
-        assert made_so.json() == second | {"is_canonical": True}
+        made_so = (await api.put(f"{url}/versions/2/canonical")).json()
+        approved = approved or made_so["approved_at"]
+        told = {"is_canonical": True, "approved_at": approved, "approved_by": "api"}
+        assert made_so == second | told
     assert (await api.get(url)).json()["canonical"]["number"] == 2
     versions = await walked(api, f"{url}/versions", limit=1)
     assert [(each["number"], each["is_canonical"]) for each in versions] == [(2, True), (1, False)]

@@ -207,6 +207,9 @@ async def test_by_http_a_picture_is_added_and_listed_and_a_version_approved(
     assert (made.status_code, made.json()["version"]) == (201, 2)
     assert (await api.get(f"{url}/references")).json() == {"items": [made.json()]}
     assert (await api.get(f"{url}/references", params={"version": 1})).json() == {"items": []}
+    shown = await api.get(f"{url}/references/{made.json()['sha256']}/content")
+    assert (shown.content, shown.headers["content-type"]) == (picture(), "image/png")
+    assert (await api.get(f"{url}/references/{'0' * 64}/content")).status_code == 404
     assert (await api.get(f"{url}/references", params={"version": 9})).status_code == 404
     approved = await api.put(f"{url}/versions/2/canonical", params={"by": "bo"})
     assert (approved.json()["approved_by"], approved.json()["is_canonical"]) == ("bo", True)

@@ -1,5 +1,6 @@
 """Requests composed with styles and characters on a real database, wherever they come in."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -230,6 +231,16 @@ async def test_by_http_a_style_has_versions_and_a_request_is_explained(
     kept = (await api.get(f"/api/anime/jobs/{job}/composition")).json()
     assert kept["request"]["prompt"] == "silver hair, Mei"
     assert (await api.get("/api/anime/projects/none/style")).status_code == 404
+
+
+async def test_two_who_change_a_style_at_once_make_two_versions(studio: Database) -> None:
+    async def change(steps: int) -> int:
+        async with studio.session_scope() as session:
+            project = await ProjectRepository(session).get(PROJECT)
+            style = NewStyle(style=ProjectStyle(steps=steps))
+            return (await StyleRepository(session).add(project.id, style)).version
+
+    assert sorted(await asyncio.gather(*map(change, range(1, 5)))) == [2, 3, 4, 5]
 
 
 async def test_by_command_a_style_is_changed_and_a_request_explained(

@@ -209,16 +209,14 @@ class CharacterRepository:
             NotFound: there is no such character or version.
         """
         await self._lock(character_id)
-        await self._clear_canonical(character_id)
-        row = await self._session.scalar(
-            update(VersionRow)
-            .where(VersionRow.character_id == character_id, VersionRow.number == number)
-            .values(is_canonical=True, **_approval(by))
-            .returning(VersionRow),
-            execution_options={"populate_existing": True},
-        )
+        row = await self._newest(character_id, number)
         if row is None:
             raise _no_such_version(character_id, number)
+        if not row.is_canonical:
+            await self._clear_canonical(character_id)
+            row.is_canonical, row.approved_by = True, by
+            row.approved_at = (await self._session.execute(select(NOW))).scalar_one()
+            await self._session.flush()
         return await self._with_references(row)
 
     async def versions(
@@ -245,6 +243,27 @@ class CharacterRepository:
             limit,
             lambda version: PageCut(version.created_at, version.id),
         )
+
+    async def reference(self, character_id: UUID, sha256: str) -> ReferenceRecord:
+        """The picture with that hash, of the newest version that has it.
+
+        Raises:
+            NotFound: no version of the character has it.
+        """
+        found = await self._session.execute(
+            select(ReferenceRow, VersionRow.number)
+            .join(VersionRow, VersionRow.id == ReferenceRow.version_id)
+            .where(VersionRow.character_id == character_id, ReferenceRow.sha256 == sha256)
+            .order_by(VersionRow.number.desc(), ReferenceRow.position)
+            .limit(1)
+        )
+        row = found.one_or_none()
+        if row is None:
+            raise NotFound(
+                f"Character {character_id} has no picture with the hash {sha256[:64]}.",
+                f"`GET /api/anime/characters/{character_id}/references` lists them.",
+            )
+        return _reference(*row)
 
     async def _lock(self, character_id: UUID) -> int:
         """The number of the last version; nobody else adds one until this transaction ends."""
