@@ -37,7 +37,9 @@ OUR_FLOWS = {
     "generate": "flows.generate.generate",
     "monitor": "flows.monitor.monitor",
     "import-workflow": "flows.import_workflow.import_workflow",
+    "render_shots": "flows.render_shots.render_shots",
     "retention": "flows.retention.retention",
+    "review": "flows.review.review",
     "sweep": "flows.sweep.sweep",
 }
 _PAGE_SIZE = 50  # runs; a server busy with renders must not be held up for long
