@@ -263,7 +263,13 @@ async def test_by_command_a_style_is_changed_and_a_request_explained(
     assert "Nothing is known of how Ken looks" in explained.err
     made = json.loads((await commands.call(*words, "--explain", "--json")).out)
     assert made["request"]["prompt"] == "silver hair, Mei waves"
-    assert "Neon City" in (await commands.call("projects", "list")).out
+    assert (await commands.call("projects", "create", "Ice Age")).out == "ice-age\n"
+    listed = json.loads((await commands.call("projects", "list", "--json")).out)
+    assert [each["name"] for each in listed] == ["Ice Age", "Neon City"]
+    none = await commands.call("projects", "style", "Ice Age")
+    assert (none.code, "has no style" in none.err) == (1, True)
+    wrong = await commands.call("projects", "style", "Ice Age", "--set", "steps")
+    assert "--set steps has no value" in wrong.err
 
 
 async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_picture(

@@ -93,11 +93,15 @@ class StyleRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, project_id: UUID, new: NewStyle) -> StyleVersion:
-        """The version that counts from now on: a new one, or the newest if that says the same."""
-        await self._session.execute(  # nobody else adds one until this transaction ends
+    async def lock(self, project_id: UUID) -> None:
+        """Keep others from adding a version until this transaction ends."""
+        await self._session.execute(
             select(Project.id).where(Project.id == project_id).with_for_update()
         )
+
+    async def add(self, project_id: UUID, new: NewStyle) -> StyleVersion:
+        """The version that counts from now on: a new one, or the newest if that says the same."""
+        await self.lock(project_id)
         last = await self.newest(project_id)
         if last is not None and last.style == new.style:
             return last
