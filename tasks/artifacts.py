@@ -19,6 +19,7 @@ from prefect.client.orchestration import get_client
 from anime.core.batches import summary_of
 from anime.core.labels import label_of, said_of_unkept, shorten
 from anime.core.retention import RetentionReport
+from anime.core.takes import TakeRecord
 from anime.schemas import FileRecord, GenerationRequest
 from anime.settings import get_settings
 from anime.settings.tokens import picture_address
@@ -132,6 +133,31 @@ async def show_files(job_id: UUID, files: Sequence[FileRecord], unkept: Sequence
         key=f"files-{_short(job_id)}",
         description=f"What this run made{said_of_unkept(unkept)}",
     )
+
+
+@best_effort()
+async def show_takes(takes: Sequence[TakeRecord], browser_url: str) -> None:
+    """Put a table of a shot's takes on the page of the current run, and the newest pictures."""
+    await acreate_table_artifact(
+        table=[
+            {
+                "take": take.number,
+                "said": "picked" if take.is_picked else take.verdict or "",
+                "reason": take.reason,
+                "note": take.note,
+                "path": take.path or "",
+            }
+            for take in takes
+        ],
+        key=f"takes-{_short(takes[0].job_id)}" if takes else "takes",
+        description="The takes; say in the form what becomes of one of them",
+    )
+    for take in takes[-_SHOWN_PAGES:]:
+        await acreate_image_artifact(
+            image_url=_shown_at(f"/api/anime/files/{take.file_id}/content", browser_url),
+            key=f"take-{take.file_id}",
+            description=f"Take {take.number} of {take.shot}",
+        )
 
 
 @best_effort()

@@ -12,7 +12,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import Abort, ObjectNotFound
+from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
@@ -136,7 +136,7 @@ class LiveRun:
         elif self.control.end_reason is not None or run.state.is_cancelling():
             await self._run_cancellation_hooks(run)
             await settle_cancelled(client, run)
-        elif not isinstance(error, Abort):
+        elif not isinstance(error, Abort | Pause):  # a suspended run goes on when it is resumed
             flow_run_logger(run).error("The run did not end by itself", exc_info=error)
             await crash(client, run, _reason(error))
 

@@ -1,11 +1,16 @@
 """What a warm worker does with runs, good and bad."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from anime.core.assets import AssetRow
+from anime.db.repositories import FileRepository, JobRepository, ShotQuery
+from anime.db.session import Database
+from anime.jobs.shots import import_shots, takes_of
 from anime.progress.keys import worker_channel
+from anime.schemas import GenerationRequest
 from anime.worker.flow_loader import Entrypoints
 from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
@@ -246,3 +251,29 @@ def _most_at_once(site: Site) -> int:
         now += change
         most = max(most, now)
     return most
+
+
+async def test_a_review_waits_suspended_and_is_recorded_when_somebody_has_answered(
+    served_site: Site, stack: StackUnderTest
+) -> None:
+    project = f"Review {uuid4().hex[:8]}"
+    job_id, request = uuid4(), GenerationRequest(prompt="a roof", project=project, shot="sc1")
+    async with Database(stack.record.settings["database_url"]) as database:
+        await import_shots(database, project, "code,prompt\nsc1,a roof\n")
+        async with database.session_scope() as session:
+            await JobRepository(session).create(job_id, request, workflow="txt2img", seed=7)
+            file = AssetRow(
+                filename="a.png", file_type="image", file_path="/a.png", file_size=1, job_id=job_id
+            )
+            await FileRepository(session).record([file])
+        order = await served_site.order("flows.review.review", project=project, shot="sc1")
+        await served_site.until(order, "Suspended")
+        busy = await served_site.order("sleeps", path=served_site.path)
+        assert (await served_site.until(busy)).state_name == "Completed"
+        await served_site.client.resume_flow_run(
+            order, run_input={"take": 1, "action": "pick", "by": "ann"}
+        )
+        ended = await served_site.until(order)
+        assert ended.state_name == "Completed"
+        [take] = await takes_of(database, project, ShotQuery(), ["sc1"])
+    assert (take.is_picked, take.reviewed_by) == (True, "ann")
