@@ -8,12 +8,12 @@ import typer
 
 from anime.cli.request_parsing import parse_inputs, parse_options
 from anime.cli.shots import open_database
-from anime.cli.terminal import as_json, print_json, print_table
+from anime.cli.terminal import as_json, print_json, print_result, print_table
 from anime.core.labels import shorten
 from anime.errors import NotFound
 
 if TYPE_CHECKING:
-    from anime.core.catalogue import ProjectRecord
+    from anime.core.catalogue import NewProject, ProjectRecord
     from anime.core.styles import StyleVersion
 
 _MOST = 1000  # projects, or versions, that are shown
@@ -32,6 +32,23 @@ def list_all(json: Json = False) -> None:
     else:
         rows = [(each.slug, each.name, shorten(each.description)) for each in found]
         print_table(("slug", "name", "description"), rows)
+
+
+@projects.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    description: Annotated[str, typer.Option(help="What it is.")] = "",
+    json: Json = False,
+) -> None:
+    """Create a project. A generation or a shot list creates the one that it names, too."""
+    from anime.core.catalogue import NewProject
+
+    new = parse_options(NewProject, "projects create", name=name, description=description)
+    made = asyncio.run(_create(new))
+    if json:
+        print_json(made.model_dump(mode="json"))
+    else:
+        print_result(made.slug)
 
 
 @projects.command()
@@ -63,6 +80,13 @@ def style(
         print_table((f"version {each.version}", said), [(k, str(v)) for k, v in fields.items()])
 
 
+async def _create(new: "NewProject") -> "ProjectRecord":
+    from anime.db.repositories import ProjectRepository
+
+    async with open_database() as database, database.session_scope() as session:
+        return await ProjectRepository(session).create(new)
+
+
 async def _all() -> "list[ProjectRecord]":
     from anime.db.repositories import ProjectRepository
 
@@ -89,10 +113,12 @@ async def _change(project: str, changes: list[str], notes: str) -> "StyleVersion
     from anime.core.styles import NewStyle, ProjectStyle
     from anime.db.repositories import ProjectRepository, StyleRepository
 
-    said = {name: None if value == "" else value for name, value in parse_inputs(changes).items()}
+    given = parse_inputs(changes, "--set")
+    said = {name: None if value == "" else value for name, value in given.items()}
     async with open_database() as database, database.session_scope() as session:
         key = await ProjectRepository(session).get(project)
         styles = StyleRepository(session)
+        await styles.lock(key.id)
         last = await styles.newest(key.id)
         before = last.style.model_dump(exclude_defaults=True) if last else {}
         fields = {name: value for name, value in (before | said).items() if value is not None}

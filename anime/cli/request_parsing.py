@@ -62,7 +62,7 @@ def parse_lora(text: str) -> LoraChoice:
         ) from None
 
 
-def parse_inputs(texts: Iterable[str]) -> dict[str, JsonValue]:
+def parse_inputs(texts: Iterable[str], option: str = "--input") -> dict[str, JsonValue]:
     """The inputs in texts `NAME=VALUE`; a value that is no JSON is text.
 
     >>> parse_inputs(["frames=16", "style=ink"])
@@ -72,18 +72,18 @@ def parse_inputs(texts: Iterable[str]) -> dict[str, JsonValue]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise InvalidRequest(f"--input {text[:80]} has no value.", "Give it as NAME=VALUE.")
+            raise InvalidRequest(f"{option} {text[:80]} has no value.", "Give it as NAME=VALUE.")
         if name in inputs:
-            raise InvalidRequest(f"--input {name[:80]} is given twice.", "Give it once.")
-        inputs[name] = _json_or_text(name, value)
+            raise InvalidRequest(f"{option} {name[:80]} is given twice.", "Give it once.")
+        inputs[name] = _json_or_text(f"{option} {name[:80]}", value)
     return inputs
 
 
-def _json_or_text(name: str, text: str) -> JsonValue:
+def _json_or_text(what: str, text: str) -> JsonValue:
     try:
         return load_json(text, parse_constant=str)
     except RepeatedKey as fault:
-        raise InvalidRequest(f"--input {name[:80]}: {fault}.", "Keep one of the two.") from None
+        raise InvalidRequest(f"{what}: {fault}.", "Keep one of the two.") from None
     except ValueError:
         return text
 

@@ -142,6 +142,12 @@ def render(
     scene: Scene = None,
     status: Status = None,
     state: State = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Those without a take that is not rejected.")
+    ] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Those whose picked take was made from something else.")
+    ] = False,
     takes: Annotated[
         int, typer.Option(min=1, max=100, help="Of each shot; rejected ones do not count.")
     ] = 1,
@@ -158,7 +164,11 @@ def render(
         episode=episode,
         scene=scene,
         status=status,
-        states=state or [],
+        states=[
+            *(state or []),
+            *([ShotState.MISSING] if missing else []),
+            *([ShotState.STALE] if stale else []),
+        ],
         takes=takes,
     )
     batch = asyncio.run(_render(asked))

@@ -1,5 +1,6 @@
 """Shot lists become shots, and shots become batches."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
@@ -15,6 +16,7 @@ from anime.core.takes import (
     NewReview,
     TakeRecord,
     check_reason,
+    is_current,
     requests_of,
     retake_job_id,
     retake_of,
@@ -146,7 +148,10 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
     composer = service.admission.composer
     slug, shots = await _find(service.database, asked.project, asked, asked.codes, composer)
     wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
-    takes = {shot.code: requests_of(shot, slug, _renders_of(shot, asked)) for shot in wanted}
+    more = await _further_renders(service, slug, wanted)
+    takes = {
+        shot.code: requests_of(shot, slug, max(1, asked.takes + more[shot.id])) for shot in wanted
+    }
     filled = {code: requests for code, requests in takes.items() if requests}
     if not filled:
         raise InvalidRequest(
@@ -240,13 +245,33 @@ async def _reviewed(service: JobService, said: NewReview, *, waits: bool) -> Tak
     return take
 
 
-def _renders_of(shot: ShotRecord, asked: ShotRender) -> int:
-    """How many renders of the shot the batch asks for, those included that are there.
+async def _further_renders(
+    service: JobService, slug: str, shots: Sequence[ShotRecord]
+) -> Counter[UUID]:
+    """How many renders more, or fewer, each shot needs in a batch than takes are asked for.
 
-    A rejected take stays what it was made from: it counts, so that another one is rendered, unless
-    its retake is that one.
+    A batch counts renders by what they are made from. What was rejected is among them, so that
+    another one is rendered; a retake is not, and is one that need not be. What was made from
+    something else than the shot says now counts for nothing.
     """
-    return max(0, asked.takes + shot.rejected - shot.retakes)
+    asked = {shot.id: request for shot in shots if (request := shot.request(slug)) is not None}
+    made_from = await service.admission.compose_all(list(asked.values()))
+    compositions = dict(zip(asked, made_from, strict=True))
+    async with service.database.session_scope() as session:
+        takes = TakeRepository(session)
+        rejected, retakes = await takes.rejected_jobs(list(asked)), await takes.retakes(list(asked))
+        jobs = await takes.made_from(set().union(*rejected.values(), *retakes.values()))
+    more: Counter[UUID] = Counter()
+    for shot in shots:
+        for job_ids, count in ((rejected.get(shot.id), 1), (retakes.get(shot.id), -1)):
+            for job_id in job_ids or ():
+                request, digest = jobs.get(job_id, (None, None))
+                composition = compositions.get(shot.id)
+                if request is not None and is_current(
+                    shot, request, digest=digest, composition=composition
+                ):
+                    more[shot.id] += count
+    return more
 
 
 async def _find(

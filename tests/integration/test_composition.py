@@ -263,7 +263,13 @@ async def test_by_command_a_style_is_changed_and_a_request_explained(
     assert "Nothing is known of how Ken looks" in explained.err
     made = json.loads((await commands.call(*words, "--explain", "--json")).out)
     assert made["request"]["prompt"] == "silver hair, Mei waves"
-    assert "Neon City" in (await commands.call("projects", "list")).out
+    assert (await commands.call("projects", "create", "Ice Age")).out == "ice-age\n"
+    listed = json.loads((await commands.call("projects", "list", "--json")).out)
+    assert [each["name"] for each in listed] == ["Ice Age", "Neon City"]
+    none = await commands.call("projects", "style", "Ice Age")
+    assert (none.code, "has no style" in none.err) == (1, True)
+    wrong = await commands.call("projects", "style", "Ice Age", "--set", "steps")
+    assert "--set steps has no value" in wrong.err
 
 
 async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_picture(
@@ -296,6 +302,9 @@ async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_pi
             return {shot.code for shot in found if shot.state is ShotState.STALE}
 
         assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        made = await composition_of(studio, (await office.jobs())[0].id)
+        sources = {each.source for each in made.fragments if each.field == "prompt"}
+        assert sources >= {"style 1 of Neon City", f"shot {made.request.shot}"}
         assert await rendered() == []
         await wear(studio)
         assert (await stale(), await rendered(), await stale()) == ({"sc1"}, ["sc1"], set())

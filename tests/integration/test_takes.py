@@ -335,3 +335,26 @@ async def test_who_listens_on_redis_hears_of_a_review(
     event = ShotEvent.model_validate_json(message["data"])
     assert (event.project, event.code, event.take) == ("neon-city", "sc1", 1)
     assert (event.change, event.state) == (ShotChange.REVIEW, ShotState.APPROVED)
+
+
+async def test_what_was_rejected_before_the_shot_was_changed_is_not_made_up_for(
+    office: Office, database_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc2", prompt="a door", files=1)
+    await review_and_retake(office.service, rejection(shot="sc2", retake=False))
+    asked = ShotRender(project=PROJECT, codes=["sc2"])
+    batch, _ = await batch_of_shots(office.service, asked)
+    assert len(batch.requests) == 2, "the first one is the rejected one"
+    await import_shots(office.database, PROJECT, "code,prompt\nsc2,a window\n")
+    batch, _ = await batch_of_shots(office.service, asked)
+    assert [each.prompt for each in batch.requests] == ["a window"]
+
+
+async def test_a_retake_whose_rejection_was_undone_leaves_the_shot_with_its_takes(
+    office: Office, database_url: str
+) -> None:
+    await rendered(office.database, database_url, "sc1")
+    await review_and_retake(office.service, rejection())
+    await review_take(office.database, rejection(action="undo", reason=None, retake=False))
+    batch, _ = await batch_of_shots(office.service, ShotRender(project=PROJECT, codes=["sc1"]))
+    assert len(batch.requests) == 1

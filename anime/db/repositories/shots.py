@@ -190,8 +190,8 @@ class ShotRepository:
                 counts[row.code],
                 picked.get(row.id),
                 compositions.get(row.id),
-                rejected=rejected.get(row.id, 0),
-                retakes=retakes.get(row.id, 0),
+                rejected=len(rejected.get(row.id, ())),
+                retakes=len(retakes.get(row.id, ())),
             )
             for row in rows
         ]

@@ -1,6 +1,7 @@
 """Takes of shots, and their reviews."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -176,30 +177,42 @@ class TakeRepository:
         )
         return {shot_id: (record_of(file), is_picked) for shot_id, is_picked, file in rows}
 
-    async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> Mapping[UUID, int]:
-        """How many jobs of each shot have files that are all rejected."""
-        jobs = (
-            select(Take.shot_id)
+    async def rejected_jobs(self, shot_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+        """The jobs of each shot whose files are all rejected."""
+        rows = await self._session.execute(
+            select(Take.shot_id, Take.job_id)
             .where(is_among(Take.shot_id, shot_ids))
             .group_by(Take.shot_id, Take.job_id)
             .having(func.bool_and(func.coalesce(Take.verdict == Verdict.REJECTED, false())))
-            .subquery()
         )
-        rows = await self._session.execute(
-            select(jobs.c.shot_id, func.count().label("jobs")).group_by(jobs.c.shot_id)
-        )
-        return {row.shot_id: row.jobs for row in rows}
+        return _sets_of(rows)
 
-    async def retakes(self, shot_ids: Sequence[UUID]) -> dict[UUID, int]:
-        """How many retakes of each shot wait, render or are there."""
+    async def retakes(self, shot_ids: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+        """The retakes of each shot that wait, render or are there: their jobs."""
         given_up = (JobStatus.FAILED, JobStatus.CANCELLED)
         rows = await self._session.execute(
-            select(Take.shot_id, func.count())
+            select(Take.shot_id, ProductionJob.id)
             .join(ProductionJob, ProductionJob.id == Take.retake_job_id)
             .where(is_among(Take.shot_id, shot_ids), ProductionJob.status.not_in(given_up))
-            .group_by(Take.shot_id)
         )
-        return {row[0]: row[1] for row in rows}
+        return _sets_of(rows)
+
+    async def made_from(
+        self, job_ids: Collection[UUID]
+    ) -> dict[UUID, tuple[GenerationRequest, str | None]]:
+        """The same as `picked` of each of these jobs."""
+        rows = await self._session.execute(
+            select(
+                ProductionJob.id,
+                ProductionJob.params,
+                ProductionJob.composition["digest"].as_string(),
+            ).where(is_among(ProductionJob.id, list(job_ids)))
+        )
+        found = {}
+        for job_id, params, digest in rows:
+            with suppress(ValidationError):
+                found[job_id] = GenerationRequest.model_validate(params), digest
+        return found
 
     async def _ask_for_retake(self, take: Take, said: NewReview, most: int) -> None:
         """Say which job renders the take anew: always the same one for a take."""
@@ -286,6 +299,13 @@ class TakeRepository:
             .where(AnimeFile.id == take.file_id, AnimeFile.state == was)
             .values(state=is_)
         )
+
+
+def _sets_of(pairs: Iterable[Any]) -> dict[UUID, set[UUID]]:  # rows of two ids
+    found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for key, value in pairs:
+        found[key].add(value)
+    return found
 
 
 def _no_such_take(code: str, number: int) -> NotFound:
