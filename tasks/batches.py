@@ -71,7 +71,7 @@ async def create_batch_jobs(
         chosen = jobs_of(batch, known)
         new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
         composer = Composer.of(get_settings())
-        compositions = await composer.compose_all(session, list(new.values()))
+        compositions = await composer.compose_all(session, list(new.values()), with_shots=True)
         await jobs.create_all(
             {
                 job_id: NewJob.of(job_id, request, flow_run_id, composition)

@@ -169,7 +169,7 @@ COMPOSITION = Composition(
         Fragment(field="prompt", text="anime screencap", source=f"style 3 of {PROJECT.name}"),
         Fragment(field="prompt", text=APPEARANCE, source="character Mei, version 2"),
     ],
-    conflicts=[f"steps: the request's 28 counts, not 20 of style 3 of {PROJECT.name}."],
+    conflicts=[f"steps: 28 of request counts, not 20 of style 3 of {PROJECT.name}."],
     warnings=[
         "The pictures of character Mei, version 2 are left out: workflow txt2img takes none."
     ],

@@ -41,7 +41,7 @@ class Composer:
         Raises:
             InvalidRequest: it cannot be rendered as it is composed, or its workflow is missing.
         """
-        sources = await SourceRepository(session).of([request])
+        sources = await SourceRepository(session).of([request], with_shots=True)
         return await asyncio.to_thread(self._compose, request, sources, {})
 
     async def changed(
@@ -51,7 +51,7 @@ class Composer:
 
         Raises as `compose`.
         """
-        sources = await SourceRepository(session).of([request])
+        sources = await SourceRepository(session).of([request], with_shots=True)
         if sources is NO_SOURCES and request.shot is None:
             return None
         composition = await asyncio.to_thread(self._compose, request, sources, {})
@@ -59,19 +59,24 @@ class Composer:
 
     async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
         """What is kept with the request's job; it says why, if it cannot be rendered."""
-        [composition] = await self.compose_all(session, [request])
+        [composition] = await self.compose_all(session, [request], with_shots=True)
         return composition
 
     async def compose_all(
-        self, session: AsyncSession, requests: Sequence[GenerationRequest]
+        self,
+        session: AsyncSession,
+        requests: Sequence[GenerationRequest],
+        *,
+        with_shots: bool = False,
     ) -> list[Composition | None]:
         """What is rendered for each of the requests; None where it is the request as it is given.
 
-        One that cannot be rendered says why: the others are.
+        One that cannot be rendered says why: the others are. `with_shots`: fragments say what is
+        from the shots of the requests, for people to see.
         """
         if not any(map(may_change, requests)):
             return [None] * len(requests)
-        sources = await SourceRepository(session).of(requests)
+        sources = await SourceRepository(session).of(requests, with_shots=with_shots)
         return await asyncio.to_thread(self._compose_all, requests, sources)
 
     def _compose_all(

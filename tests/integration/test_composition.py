@@ -302,6 +302,9 @@ async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_pi
             return {shot.code for shot in found if shot.state is ShotState.STALE}
 
         assert (await rendered(), await stale()) == (["sc1", "sc2"], set())
+        made = await composition_of(studio, (await office.jobs())[0].id)
+        sources = {each.source for each in made.fragments if each.field == "prompt"}
+        assert sources >= {"style 1 of Neon City", f"shot {made.request.shot}"}
         assert await rendered() == []
         await wear(studio)
         assert (await stale(), await rendered(), await stale()) == ({"sc1"}, ["sc1"], set())

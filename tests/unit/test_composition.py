@@ -23,6 +23,7 @@ from anime.core.composition.sources import (
     mentions,
 )
 from anime.core.references import Reference, ReferenceRole, places_for
+from anime.core.shots import ShotFields
 from anime.core.styles import ProjectStyle, StyleVersion
 from anime.core.targets import PicturePlace
 from anime.core.workflow_build import Template, build
@@ -110,7 +111,7 @@ def test_the_style_fills_what_the_request_leaves_open_and_says_where_each_part_i
         ("a roof", "request"),
         ("film grain", "style 3 of Neon City"),
     ]
-    assert made.conflicts == ["steps: the request's 8 counts, not 30 of style 3 of Neon City."]
+    assert made.conflicts == ["steps: 8 of request counts, not 30 of style 3 of Neon City."]
     assert (made.style_version, made.character_versions) == (3, {})
 
 
@@ -252,6 +253,15 @@ def test_the_style_names_the_workflow_by_type_and_the_frame_rate() -> None:
     assert known.workflow_of(video) == "animation"
     made = composed(video, known, "animation")
     assert (made.request.workflow, made.request.inputs) == (None, {"fps": 12})
+
+
+def test_what_a_request_has_from_its_shot_says_so() -> None:
+    shot = ShotFields(code="SC1", prompt="a roof", width=512)
+    known = sources()
+    project = replace(known.projects["neon-city"], shots={"sc1": shot})
+    made = composed(request(width=640, shot="sc1"), Sources(projects={"neon-city": project}))
+    told = {each.field: each.source for each in made.fragments if each.text in ("a roof", "640")}
+    assert told == {"prompt": "shot sc1", "width": "request"}
 
 
 def test_files_are_named_by_the_style() -> None:

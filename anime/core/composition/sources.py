@@ -8,6 +8,7 @@ from typing import Final
 from anime.core.catalogue import CatalogueLora
 from anime.core.paths import slugs_of
 from anime.core.references import Reference
+from anime.core.shots import ShotFields
 from anime.core.styles import StyleVersion
 from anime.schemas import GenerationRequest
 
@@ -36,12 +37,13 @@ class DrawnCharacter:
 
 @dataclass(frozen=True, slots=True)
 class SourceProject:
-    """A project with its style, if it has one, and its characters by slug."""
+    """A project with its style, if it has one, its characters by slug, and shots by `code_key`."""
 
     name: str
     slug: str
     style: StyleVersion | None = None
     characters: Mapping[str, DrawnCharacter] = field(default_factory=dict)
+    shots: Mapping[str, ShotFields] = field(default_factory=dict)
 
     @property
     def source(self) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anime.core.composition.record import Fragment
+from anime.core.composition.record import REQUEST, Fragment
 from anime.core.composition.sources import DrawnCharacter, SourceProject
+from anime.core.shots import code_key
 from anime.core.styles import ProjectStyle
 from anime.core.workflow_build import Template
 from anime.schemas import GenerationRequest
@@ -44,6 +45,13 @@ class CompositionState:
     def style_source(self) -> str:
         """How a fragment names the style."""
         return self.project.source if self.project else ""
+
+    def source_of(self, field: str) -> str:
+        """How a fragment names where the request has a field from: its shot, if that says so."""
+        code = self.request.shot
+        shot = self.project.shots.get(code_key(code)) if self.project and code else None
+        is_shots = shot is not None and getattr(shot, field) == getattr(self.request, field)
+        return f"shot {code}" if is_shots else REQUEST
 
     @property
     def is_styles_workflow(self) -> bool:

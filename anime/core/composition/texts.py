@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from anime.core.composition.record import REQUEST
 from anime.core.composition.sources import without_mentions
 from anime.core.composition.state import ASKED, CHARACTER, STYLE, CompositionState
 from anime.errors import InvalidRequest
@@ -42,7 +41,7 @@ def join_texts(state: CompositionState) -> None:
         f"The negative prompt of {each.source} is left out: workflow {state.template.name} has"
         " no place for it."
         for each in said
-        if each.source != REQUEST
+        if each.rank != ASKED
     ]
 
 
@@ -53,7 +52,8 @@ def _prompts(state: CompositionState) -> Iterator[_Said]:
         pictures = " and ".join(state.pictures.get(each.slug, ()))
         called = f"{each.name} is {pictures}, " if pictures else ""
         yield _Said(f"{called}{each.prompt}", each.source, CHARACTER)
-    yield _Said(without_mentions(state.request.prompt, state.cast), REQUEST, ASKED)
+    asked = without_mentions(state.request.prompt, state.cast)
+    yield _Said(asked, state.source_of("prompt"), ASKED)
     if state.style.prompt_after:
         yield _Said(state.style.prompt_after, state.style_source, STYLE)
 
@@ -65,7 +65,7 @@ def _negatives(state: CompositionState) -> Iterator[_Said]:
         if each.negative_prompt:
             yield _Said(each.negative_prompt, each.source, CHARACTER)
     if state.request.negative_prompt:
-        yield _Said(state.request.negative_prompt, REQUEST, ASKED)
+        yield _Said(state.request.negative_prompt, state.source_of("negative_prompt"), ASKED)
 
 
 def _settle(state: CompositionState, prompt: _Said, negative: _Said) -> None:

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from anime.core.bindings import InputKind
 from anime.core.composition.record import REQUEST
 from anime.core.composition.state import CompositionState
-from anime.core.shots import code_key
+from anime.core.shots import ShotFields, code_key
 from anime.core.styles import SeedPolicy
 
 _SIZE = ("width", "height")
@@ -16,7 +16,7 @@ _FRAME_RATE = "fps"
 def choose_workflow(state: CompositionState) -> None:
     """Take the style's workflow if the request names none."""
     if state.request.workflow is not None:
-        state.note("workflow", state.request.workflow, REQUEST)
+        state.note("workflow", state.request.workflow, state.source_of("workflow"))
     elif state.template.name != state.request.workflow_name:
         state.changes["workflow"] = state.template.name
         state.note("workflow", state.template.name, state.style_source)
@@ -28,10 +28,11 @@ def take_values(state: CompositionState) -> None:
         asked = getattr(state.request, name)
         styled = getattr(state.style, name)
         if asked is not None:
-            state.note(name, asked, REQUEST)
+            source = state.source_of(name) if name in ShotFields.model_fields else REQUEST
+            state.note(name, asked, source)
             if styled not in (None, asked):
                 state.conflicts.append(
-                    f"{name}: the request's {asked} counts, not {styled} of {state.style_source}."
+                    f"{name}: {asked} of {source} counts, not {styled} of {state.style_source}."
                 )
         elif styled is not None:
             _take_styled(state, name, styled)
@@ -59,7 +60,7 @@ def _take_frame_rate(state: CompositionState, rate: float) -> None:
     if asked is not None:
         if asked != rate:
             state.conflicts.append(
-                f"fps: the request's {asked} counts, not {rate:g} of {state.style_source}."
+                f"fps: {asked} of {REQUEST} counts, not {rate:g} of {state.style_source}."
             )
         return
     is_whole = bound.kind is InputKind.INT
@@ -70,7 +71,7 @@ def _take_frame_rate(state: CompositionState, rate: float) -> None:
 def choose_seed(state: CompositionState, random_seed: int) -> None:
     """Take the seed that follows from the style's policy, or that of the first character."""
     if state.request.seed is not None:
-        state.note("seed", state.request.seed, REQUEST)
+        state.note("seed", state.request.seed, state.source_of("seed"))
         return
     policy = state.style.seed_policy
     seed, source = None, state.style_source

@@ -1,6 +1,6 @@
 """Styles of projects in versions, and all that requests are composed from."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -20,15 +20,19 @@ from anime.core.composition.sources import (
 )
 from anime.core.paths import slugs_of
 from anime.core.references import Reference, ReferenceRole
+from anime.core.shots import ShotFields, code_key
 from anime.core.styles import NewStyle, ProjectStyle, StyleVersion
 from anime.db.character_models import Character, ReferenceRow, StyleRow
 from anime.db.character_models import CharacterVersion as VersionRow
 from anime.db.models import Project
+from anime.db.repositories.bulk import is_among
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
+from anime.db.shot_models import Shot
 from anime.schemas import GenerationRequest
 
 _SLUGS = bindparam("slugs", type_=ARRAY(Text))
 _VERSION = ("version", "fields", "notes", "created_at", "created_by")
+_OF_SHOTS = ("code", "prompt", "negative_prompt", "workflow", "model", "width", "height", "seed")
 _DRAWN = ("number", "is_canonical", "prompt", "negative_prompt", "loras", "seed")
 _OTHER_STYLE = aliased(StyleRow)
 _OTHER_VERSION = aliased(VersionRow)
@@ -149,8 +153,13 @@ class SourceRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def of(self, requests: Iterable[GenerationRequest]) -> Sources:
-        """The styles and characters that the requests may name: a few queries, however many."""
+    async def of(
+        self, requests: Collection[GenerationRequest], *, with_shots: bool = False
+    ) -> Sources:
+        """The styles and characters that the requests may name: a few queries, however many.
+
+        `with_shots`: the shots, too, so that fragments say what is from them.
+        """
         projects, names = set[str](), set[str]()
         for request in requests:
             if request.project is not None:
@@ -162,9 +171,13 @@ class SourceRepository:
         )
         if not drawn and all(project.style is None for _, project in styled):
             return NO_SOURCES
+        codes = {code_key(request.shot) for request in requests if request.shot is not None}
+        shots = await self._shots(codes, [id_ for id_, _ in styled]) if with_shots else {}
         return Sources(
             projects={
-                project.slug: replace(project, characters=drawn.get(id_, {}))
+                project.slug: replace(
+                    project, characters=drawn.get(id_, {}), shots=shots.get(id_, {})
+                )
                 for id_, project in styled
             },
             characters=drawn.get(None, {}),
@@ -182,6 +195,23 @@ class SourceRepository:
             )
             for row in rows
         ]
+
+    async def _shots(
+        self, codes: Collection[str], project_ids: Collection[UUID]
+    ) -> dict[UUID, dict[str, ShotFields]]:
+        """What the shots with these codes say, by project and `code_key`."""
+        if not codes or not project_ids:
+            return {}
+        rows = await self._session.execute(
+            select(
+                Shot.project_id, Shot.code_key, *(getattr(Shot, each) for each in _OF_SHOTS)
+            ).where(is_among(Shot.project_id, project_ids), is_among(Shot.code_key, codes))
+        )
+        shots: dict[UUID, dict[str, ShotFields]] = {}
+        for project_id, key, *values in rows:
+            fields = dict(zip(_OF_SHOTS, values, strict=True))
+            shots.setdefault(project_id, {})[key] = ShotFields.model_construct(**fields)
+        return shots
 
     async def _characters(
         self, slugs: Collection[str], project_ids: Collection[UUID]
