@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import Annotated
+from uuid import NAMESPACE_URL, uuid5
 
 from fastapi import APIRouter, Query, Request, Response, status
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,8 @@ from anime.api.error_documentation import problems
 from anime.api.file_responses import PICTURE_HEADERS
 from anime.api.library_reader import READ_SECONDS
 from anime.api.middleware import JsonRoute
+from anime.api.routes_generation import IdempotencyKey
+from anime.assets.store import AssetStore
 from anime.core.comparison import FileComparison
 from anime.errors import NotFound
 from anime.jobs.reproduction import (
@@ -25,6 +28,7 @@ from anime.jobs.reproduction import (
 )
 from anime.schemas import Accepted
 
+_KEYS = uuid5(NAMESPACE_URL, "urn:anime:reproductions")
 router = APIRouter(tags=["files"], route_class=JsonRoute)
 FileNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -38,14 +42,21 @@ class DiffParameters(BaseModel):
     second: FileNumber = Field(description="Id of the other one.")
 
 
-@router.post("/reproduce", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 429))
+@router.post("/reproduce", status_code=status.HTTP_202_ACCEPTED, responses=problems(404, 409, 429))
 async def reproduce(
-    asked: ReproductionRequest, state: StateDependency, request: Request, response: Response
+    asked: ReproductionRequest,
+    state: StateDependency,
+    request: Request,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> Accepted:
     """Render a file again from its recorded graph; `/diff` says how far the result is the same."""
     file = await file_named(state.database, asked)
-    again = await reproduction_of(state.database, state.settings.library, file)
-    job = await state.jobs.submit(again)
+    settings = state.settings
+    library = AssetStore(settings.library, may_create=settings.library_dir is None)
+    again = await reproduction_of(state.database, library, file)
+    job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
+    job = await state.jobs.submit(again, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)

@@ -57,6 +57,7 @@ def diff(
 
 
 async def _reproduce(named: str, picture: Path | None, *, waits: bool) -> "FileComparison | UUID":
+    from anime.assets.store import AssetStore
     from anime.cli.generate import raise_for, watch
     from anime.cli.outages import retry_while_busy
     from anime.jobs.reproduction import (
@@ -73,7 +74,8 @@ async def _reproduce(named: str, picture: Path | None, *, waits: bool) -> "FileC
     settings = load_settings()
     async with connect_job_service(settings) as jobs:
         original = await with_row(jobs.database, await _made_file(named))
-        request = await reproduction_of(jobs.database, settings.library, original)
+        library = AssetStore(settings.library, may_create=settings.library_dir is None)
+        request = await reproduction_of(jobs.database, library, original)
         where = (
             request.server or "any server: none is like the one that made it, or that is unknown"
         )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.pixel_difference import draw_difference, measure_difference
 from anime.assets.provenance import read_provenance
+from anime.assets.store import AssetStore
 from anime.assets.workflow_store import WorkflowStore
 from anime.core.comparison import (
     FileComparison,
@@ -120,14 +121,16 @@ async def with_row(database: Database, file: MadeFile) -> MadeFile:
     return file if same is None else MadeFile.of_row(same)
 
 
-async def reproduction_of(database: Database, library: Path, file: MadeFile) -> GenerationRequest:
+async def reproduction_of(
+    database: Database, library: AssetStore, file: MadeFile
+) -> GenerationRequest:
     """A request that renders the file's graph again, as it is recorded, once it is stored.
 
     It names a server with the version and device of the one that made the file, if there is one.
 
     Raises:
         InvalidRequest: the file has no graph, or one that saves nothing.
-        ConfigurationError: the library cannot take it.
+        StorageError: the library is not there, full, or not writable.
     """
     graph = file.made.get("graph")
     if not isinstance(graph, dict) or not graph:
@@ -136,9 +139,10 @@ async def reproduction_of(database: Database, library: Path, file: MadeFile) -> 
             "Only a file that says by which graph it was made can be rendered again.",
         )
     nodes = cast("Graph", graph)
-    pictures = await asyncio.to_thread(_pictures_there, library, pictures_in(nodes))
+    await library.check()
+    pictures = await asyncio.to_thread(_pictures_there, library.root, pictures_in(nodes))
     recorded = recorded_workflow(nodes, file.made, kind=file.kind, pictures=pictures)
-    store = WorkflowStore(library / RECORDED_FOLDER, may_create=True)
+    store = WorkflowStore(library.root / RECORDED_FOLDER, may_create=True)
     name = recorded.request.workflow_name
     await asyncio.to_thread(
         store.save, name, recorded.graph, recorded.binding, may_replace=True

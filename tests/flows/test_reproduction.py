@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from anime.assets.store import AssetStore
 from anime.core.paths import is_recorded
 from anime.core.styles import NewStyle, ProjectStyle
 from anime.db.repositories import ProjectRepository, StyleRepository
@@ -26,7 +27,7 @@ SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 1}
 
 
 async def rendered_again(studio: RehearsalStudio, original: MadeFile) -> MadeFile:
-    request = await reproduction_of(studio.database, studio.library, original)
+    request = await reproduction_of(studio.database, AssetStore(studio.library), original)
     [path] = await generate(**request.model_dump(exclude_unset=True))
     return await with_row(studio.database, read_made_file(Path(path), studio.library))
 
@@ -81,4 +82,4 @@ async def test_a_picture_without_a_graph_is_refused(
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     plain = read_made_file(tmp_path / "plain.png", studio.library)
     with pytest.raises(InvalidRequest, match="holds no graph"):
-        await reproduction_of(studio.database, studio.library, plain)
+        await reproduction_of(studio.database, AssetStore(studio.library), plain)

@@ -219,8 +219,11 @@ async def test_two_pictures_are_compared_and_one_is_rendered_again(
     picture = await api.get("/api/anime/diff/picture", params=asked)
     with Image.open(BytesIO(picture.content)) as drawn:
         assert drawn.size == (16, 8)
-    again = await api.post("/api/anime/reproduce", json={"file_id": numbers[0]})
+    key, body = {"Idempotency-Key": "once"}, {"file_id": numbers[0]}
+    again = await api.post("/api/anime/reproduce", json=body, headers=key)
     assert again.status_code == 202
+    twice = await api.post("/api/anime/reproduce", json=body, headers=key)
+    assert twice.json()["job_id"] == again.json()["job_id"]
     job = (await api.get(f"/api/anime/jobs/{again.json()['job_id']}")).json()
     assert is_recorded(job["workflow"])
     (api_settings.library / "other.png").unlink()

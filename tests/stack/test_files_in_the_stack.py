@@ -53,6 +53,21 @@ async def test_a_sheet_of_a_project_is_drawn(stack: StackUnderTest, tmp_path: Pa
         assert min(drawn.size) > 100
 
 
+async def test_a_picture_is_rendered_again_and_compared(
+    stack: StackUnderTest, tmp_path: Path
+) -> None:
+    made = await stack.anime("generate", "a heron", "--width", "64", "--height", "64")
+    drawn = tmp_path / "difference.png"
+    [path] = made.stdout.split()
+    again = await stack.anime("reproduce", path, "--picture", str(drawn), "--json")
+    assert again.returncode == 0, again.stderr
+    found = json.loads(again.stdout)
+    assert found["verdict"] == "Same pixels, in a file of other bytes."
+    assert [each["setting"] for each in found["settings"]] == ["workflow"]
+    with Image.open(drawn) as picture:
+        assert picture.getextrema() == ((0, 0),) * 3
+
+
 async def test_a_sweep_first_tells_its_plan_and_then_does_it(
     stack: StackUnderTest, tmp_path: Path
 ) -> None:
