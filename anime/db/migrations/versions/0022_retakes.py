@@ -1,6 +1,6 @@
 """A rejected take may be rendered anew: the take says which job does it.
 
-Revision: 0025
+Revision: 0022
 """
 
 import sqlalchemy as sa
