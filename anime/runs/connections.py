@@ -7,11 +7,15 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+import httpx
+from prefect.exceptions import PrefectHTTPStatusError
+
 from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
+from anime.retry_policies import RECORD
 from anime.runs.server_pool import ServerPool
 from blocks.studio_blocks import StudioBlocks, load_blocks
 
@@ -45,12 +49,16 @@ _connections: ContextVar[Connections | None] = ContextVar("connections", default
 
 @asynccontextmanager
 async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connections]:
-    """The connections of the run around this one, else new ones for as long as the block lasts."""
+    """The connections of the run around this one, else new ones for as long as the block lasts.
+
+    Prefect is waited for, as it knows the blocks: a batch that failed here would have no jobs yet
+    with which it could go on.
+    """
     around = _connections.get()
     if around is not None:
         yield around
         return
-    blocks = await load_blocks()
+    blocks = await RECORD.call(load_blocks, retry_on=_is_outage)  # twice is harmless: it reads
     async with (
         blocks.database.client() as database,
         blocks.redis.client() as publisher,
@@ -69,3 +77,10 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
             yield connections
         finally:
             _connections.reset(token)
+
+
+def _is_outage(fault: Exception) -> bool:
+    """Whether Prefect is away or ill, after its client's own retries."""
+    if isinstance(fault, PrefectHTTPStatusError):
+        return fault.response.is_server_error
+    return isinstance(fault, httpx.TransportError)

@@ -22,6 +22,7 @@ class PrefectOutage:
         self._ill_server = ill_server
         self._is_refused: Asked = lambda _: False
         self.refused = asyncio.Event()
+        self.refusals = 0
 
     def begin(self, is_refused: Asked = lambda _: True) -> None:
         """Refuse those requests from now on: all, unless told which."""
@@ -38,6 +39,7 @@ class PrefectOutage:
         if request.url.port != healthy.port or not self._is_refused(request):
             return request
         self.refused.set()
+        self.refusals += 1
         return httpx.Request(
             request.method,
             request.url.copy_with(host=self._ill_server.host, port=self._ill_server.port),

@@ -100,6 +100,19 @@ class TestInABatch:
         assert await prompts_rendered(studio) == 6
         assert {job.attempt for job in await jobs_of(studio)} == {1}
 
+    async def test_a_batch_that_begins_while_prefect_is_away_waits_for_it(
+        self, studio: RehearsalStudio, outage: PrefectOutage
+    ) -> None:
+        outage.begin(lambda request: request.url.path.endswith("/block_documents/filter"))
+        run = asyncio.create_task(paths_of(**parameters(prompts=["before it"])))
+        async with asyncio.timeout(_ENDS_SECONDS):
+            await outage.refused.wait()
+            while outage.refusals < 4:  # more often than the client itself tries
+                assert not run.done()
+                await asyncio.sleep(0.05)
+        outage.end()
+        assert len(await asyncio.wait_for(run, _ENDS_SECONDS)) == 1
+
 
 @pytest.mark.usefixtures("impatient_client")
 class TestWhatOnlyShows:
