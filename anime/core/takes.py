@@ -200,13 +200,11 @@ def is_current(
     A shot that has no prompt now cannot be rendered again: its takes stay as they are. Of an older
     take nobody knows which version of its workflow it was made with: the requests are compared.
     """
-    now = shot.request(asked.project or "")
+    if composition is not None and digest is not None:
+        return composition.digest == digest
+    now = composition.request if composition else shot.request(asked.project or "")
     if now is None:
         return True
-    if composition is not None:
-        if digest is not None:
-            return composition.digest == digest
-        now = composition.request
     return now.model_dump(exclude=UNSEEN_FIELDS) == asked.model_dump(exclude=UNSEEN_FIELDS)
 
 
