@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.assets.composer import Composer, may_change
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
+from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.composition.record import Composition
 from anime.core.labels import label_of
 from anime.core.workflow_build import Template, build
@@ -77,7 +78,10 @@ class Admission:
         await self.check_graph(composition.request if composition else request)
 
     async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
-        """The same for the requests of a batch. Those of one kind are checked once."""
+        """The same for the requests of a batch. Those of one kind are checked once.
+
+        Takes that would be one picture are refused, too.
+        """
         for request in requests:
             check_webhook(request, self.settings)
         compositions = await self.compose_all(requests)
@@ -89,6 +93,7 @@ class Admission:
                 raise InvalidRequest(f"{label_of(request).name}: {composition.refused}", "")
             rendered = composition.request if composition else request
             kinds.setdefault(kind_of(rendered), rendered)
+        refuse_equal_takes(requests, compositions)
         for rendered in kinds.values():
             await self.check_graph(rendered)
 

@@ -16,7 +16,7 @@ from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVer
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.shots import ShotState
-from anime.core.styles import NewStyle, ProjectStyle
+from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy
 from anime.core.takes import NewReview
 from anime.db.repositories import (
     CharacterRepository,
@@ -132,6 +132,32 @@ async def test_a_lora_of_another_architecture_is_refused_before_there_is_a_job(
     with pytest.raises(InvalidRequest, match="mei-flux"):
         await office.service.submit_batch(batch, key="b")
     assert await office.jobs() == []
+
+
+async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(
+    office: Office,
+) -> None:
+    async with office.database.session_scope() as session:
+        project = await ProjectRepository(session).get(PROJECT)
+        style = NewStyle(style=STYLE.model_copy(update={"seed_policy": SeedPolicy.SHOT}))
+        await StyleRepository(session).add(project.id, style)
+    await import_shots(office.database, PROJECT, "code,prompt,seed\nsc1,a roof,\nsc2,a door,7\n")
+    takes = ShotRender(project=PROJECT, takes=3)
+    one = "shot sc1: 3 takes would be one picture, as style 2 of Neon City gives all one seed"
+    with pytest.raises(InvalidRequest, match=one) as refused:
+        await render_shots(office.service, takes, key="three")
+    assert "seed_policy=take" in refused.value.todo
+    seeded = takes.model_copy(update={"codes": ["sc2"]})
+    assert (await render_shots(office.service, seeded, key="seeded")).shots == 1
+    once = takes.model_copy(update={"takes": 1})
+    assert (await render_shots(office.service, once, key="once")).shots == 2
+
+    await wear(office.database, seed=7)
+    mei = BatchRequest(name="b", prompts=["@mei waves"], takes=2)
+    with pytest.raises(InvalidRequest, match="as character Mei, version 2 gives all one seed"):
+        await office.service.submit_batch(mei, key="mei")
+    several = BatchRequest(name="b", prompts=["@mei waves", "@mei runs"])
+    assert await office.service.submit_batch(several, key="several")
 
 
 async def test_a_batch_reads_styles_and_characters_once_and_composes_each_child(
