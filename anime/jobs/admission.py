@@ -65,8 +65,10 @@ class Admission:
     database: Database
     limit: QueueLimit
 
-    async def check(self, request: GenerationRequest) -> None:
-        """Make sure that the workflow can take the request, without asking any server.
+    async def check(self, request: GenerationRequest) -> Composition | None:
+        """What is rendered for the request, if that is not the request as it is given.
+
+        No server is asked.
 
         Raises:
             InvalidRequest: the workflow is missing or broken, cannot take these values, or uses
@@ -76,9 +78,10 @@ class Admission:
         check_webhook(request, self.settings)
         composition = await self._composition(request)
         await self.check_graph(composition.request if composition else request)
+        return composition
 
     async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
-        """The same for the requests of a batch. Those of one kind are checked once.
+        """Make sure of the same for the requests of a batch. Those of one kind are checked once.
 
         Takes that would be one picture are refused, too.
         """

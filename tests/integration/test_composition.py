@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from sqlalchemy import event
 
 from anime.core.batches import BatchRequest
 from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
+from anime.core.character_policies import CharacterPolicy
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.shots import ShotState
@@ -36,6 +40,7 @@ from anime.jobs.shots import (
     takes_of,
 )
 from anime.schemas import GenerationRequest
+from anime.settings import SHIPPED_WORKFLOWS
 from tasks.batches import create_batch_jobs
 from tasks.records import lease_job
 from tests.integration.api_client import api, api_settings, prefect_peer, problem_in
@@ -43,8 +48,9 @@ from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
+from tests.integration.test_redis_queue import consuming, enqueue, redis, until_empty
 
-__all__ = ["api", "api_settings", "prefect_peer"]
+__all__ = ["api", "api_settings", "prefect_peer", "redis"]
 
 PROJECT = "Neon City"
 STYLE = ProjectStyle(workflow="sdxl", steps=12, prompt_before="anime screencap")
@@ -230,6 +236,54 @@ async def test_a_run_that_somebody_starts_in_prefect_is_composed_when_its_job_is
         assert lease is not None
         assert lease.composition is not None
         assert lease.composition["request"]["prompt"] == COMPOSED
+
+
+async def test_warnings_are_in_the_timeline_whichever_way_a_request_comes_in(
+    office: Office,
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei")])
+    submitted = await office.service.submit(ASKED)
+    batch = BatchRequest(name="b", prompts=[ASKED.prompt], common={"project": PROJECT})
+    [child] = await create_batch_jobs.fn(office.database, batch, None)
+    started, run = uuid4(), uuid4()
+    await lease_job(
+        office.database, started, ASKED, seed=1, run_id=run, owner=run, lease_seconds=60
+    )
+    for job_id in (submitted.id, child.job_id, started):
+        said = [entry.message for entry in await office.service.lookup.timeline(job_id)]
+        about = [each for each in said if "Whether LoRA mei of character Mei" in each]
+        assert len(about) == 1, said
+
+
+async def test_a_character_that_cannot_be_shown_is_refused_whichever_way_it_comes_in(
+    studio: Database, database_url: str, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    shutil.copy(SHIPPED_WORKFLOWS / "txt2img.json", tmp_path / "blind.json")
+    binding = 'title = "Blind"\noutput = "image"\nneeds_prompt = false\n[inputs]\n'
+    seed = 'seed = { node = "Sampler", input = "seed" }\n'
+    (tmp_path / "blind.toml").write_text(binding + seed)
+    asked = ASKED.model_copy(update={"workflow": "blind"})
+    said = "Workflow blind cannot show Mei"
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(
+            *(database_url, redis_url, prefect),
+            workflows_dir=tmp_path,
+            unshown_characters=CharacterPolicy.ERROR,
+        ) as office,
+    ):
+        with pytest.raises(InvalidRequest, match=said):
+            await office.service.submit(asked)
+        with pytest.raises(InvalidRequest, match=said):
+            await office.service.submit_batch(BatchRequest(name="b", requests=[asked]), key="b")
+        async with consuming(office):
+            params = {"prompt": asked.prompt, "workflow": "blind"}
+            entry = await enqueue(redis, project_id=PROJECT, params=json.dumps(params))
+            await until_empty(redis)
+        hash_ = await redis.hgetall(f"anime:job:{entry}")
+        assert hash_["status"] == "failed"
+        assert said in json.dumps(hash_)
+        assert await office.jobs() == []
 
 
 async def test_by_http_a_style_has_versions_and_a_request_is_explained(

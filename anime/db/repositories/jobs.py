@@ -232,6 +232,7 @@ class JobRepository(JobRows):
         row = inserted.one_or_none()
         if row is None:
             return None
+        await self._note_warnings({job_id: job})
         return snapshot_of(row, None) if project_id is None else await self.get(job_id)
 
     async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
@@ -251,6 +252,16 @@ class JobRepository(JobRows):
             await TimelineRepository(self._session).add_to_all(
                 dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
             )
+            await self._note_warnings(jobs)
+
+    async def _note_warnings(self, jobs: Mapping[UUID, NewJob]) -> None:
+        """Say in their timelines what of styles and characters is left out or unchecked."""
+        said = {
+            job_id: " ".join(job.composition.warnings)
+            for job_id, job in jobs.items()
+            if job.composition is not None and job.composition.warnings
+        }
+        await TimelineRepository(self._session).add_to_all(said, TimelineKind.DECISION)
 
     async def lease(
         self, job_id: UUID, owner: UUID, *, seconds: float, run_id: UUID | None = None
@@ -394,9 +405,11 @@ class JobRepository(JobRows):
         if job.composition is None or not job.composition.get("refused"):
             return
         request = await self.request_of(job_id)
-        new = _row(job_id, NewJob.of(job_id, request, composition=await compose(request)), None)
-        composed = {name: new[name] for name in ("workflow", "seed", "composition")}
+        new = NewJob.of(job_id, request, composition=await compose(request))
+        row = _row(job_id, new, None)
+        composed = {name: row[name] for name in ("workflow", "seed", "composition")}
         await self._change(change(IS_JOB, **composed), {"of_job": job_id})
+        await self._note_warnings({job_id: new})
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed although no run ever took it (or as it ended before).
