@@ -14,8 +14,9 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from sqlalchemy import event
 
+from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import BatchRequest
-from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
+from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion, ProjectChange
 from anime.core.character_policies import CharacterPolicy
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
@@ -138,6 +139,37 @@ async def test_a_lora_of_another_architecture_is_refused_before_there_is_a_job(
     with pytest.raises(InvalidRequest, match="mei-flux"):
         await office.service.submit_batch(batch, key="b")
     assert await office.jobs() == []
+
+
+async def test_a_lora_is_compared_with_the_model_of_the_request_if_some_workflow_is_for_that(
+    office: Office,
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei-sdxl", architecture="sdxl")])
+    anime = load_template("anime", SHIPPED_WORKFLOWS).value_of("model")
+    asked = ASKED.model_copy(update={"model": anime})
+    with pytest.raises(InvalidRequest, match=f"is for sdxl, model {anime} for anima"):
+        await office.service.submit(asked)
+    assert await office.service.submit(ASKED)
+
+
+async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_style_and_shots(
+    studio: Database,
+) -> None:
+    await import_shots(studio, PROJECT, "code,prompt\nsc1,a roof\n")
+    batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT, "shot": "sc1"})
+    [before] = await create_batch_jobs.fn(studio, batch, None)
+    async with studio.session_scope() as session:
+        await ProjectRepository(session).change(PROJECT, ProjectChange(name="Neo Tokyo"))
+    again = await create_batch_jobs.fn(studio, batch, None)
+    assert [job.job_id for job in again] == [before.job_id]
+    more = batch.model_copy(update={"takes": 2})
+    later = [job.job_id for job in await create_batch_jobs.fn(studio, more, None)][1]
+    assert "style 1 of Neo Tokyo" in str((await composition_of(studio, later)).fragments)
+    async with studio.session_scope() as session:
+        projects, _ = await ProjectRepository(session).page(limit=9)
+    assert [(project.slug, project.name) for project in projects] == [("neon-city", "Neo Tokyo")]
+    [shot] = await all_shots(studio, PROJECT, ShotQuery())
+    assert shot.under_way == 2
 
 
 async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(

@@ -4,7 +4,7 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -32,9 +32,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
+from anime.core.shots import code_key
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
+from anime.db.repositories.bulk import is_among
 from anime.db.repositories.job_rows import TOLD, JobRows, change, snapshot_of
 from anime.db.repositories.leases import (
     FOR_SECONDS,
@@ -52,6 +54,7 @@ from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.timeline import TimelineRepository
 from anime.db.server_models import JobEvent
 from anime.db.session import NOTIFY_CHANNEL
+from anime.db.shot_models import Shot
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _SUBMITTED = "Submitted."
@@ -226,6 +229,7 @@ class JobRepository(JobRows):
             (await ProjectRepository(self._session).get_or_create(name)).id if name else None
         )
         given = _row(job_id, job, project_id)
+        await self._name_shots([given])
         inserted = await self._session.execute(
             _INSERT, {f"new_{name}": value for name, value in given.items()}
         )
@@ -245,6 +249,7 @@ class JobRepository(JobRows):
             _row(job_id, job, ids.get(job.request.project or "")) for job_id, job in jobs.items()
         ]
         if rows:
+            await self._name_shots(rows)
             await self._session.execute(
                 insert(ProductionJob).on_conflict_do_nothing(index_elements=[ProductionJob.id]),
                 rows,
@@ -253,6 +258,23 @@ class JobRepository(JobRows):
                 dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
             )
             await self._note_warnings(jobs)
+
+    async def _name_shots(self, rows: Sequence[dict[str, Any]]) -> None:  # by column
+        """Write the codes of shots in the rows as the projects write them: as such they are found.
+
+        The requests in them stay as they were given.
+        """
+        keys = {code_key(row["shot"]) for row in rows if row["shot"] and row["project_id"]}
+        if not keys:
+            return
+        found = await self._session.execute(
+            select(Shot.project_id, Shot.code_key, Shot.code).where(is_among(Shot.code_key, keys))
+        )
+        codes = {(project_id, key): code for project_id, key, code in found}
+        for row in rows:
+            if row["shot"]:
+                key = row["project_id"], code_key(row["shot"])
+                row["shot"] = codes.get(key, row["shot"])
 
     async def _note_warnings(self, jobs: Mapping[UUID, NewJob]) -> None:
         """Say in their timelines what of styles and characters is left out or unchecked."""
