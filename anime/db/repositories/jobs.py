@@ -264,17 +264,18 @@ class JobRepository(JobRows):
 
         The requests in them stay as they were given.
         """
-        keys = {code_key(row["shot"]) for row in rows if row["shot"] and row["project_id"]}
-        if not keys:
+        named = [row for row in rows if row["shot"] and row["project_id"]]
+        if not named:
             return
         found = await self._session.execute(
-            select(Shot.project_id, Shot.code_key, Shot.code).where(is_among(Shot.code_key, keys))
+            select(Shot.project_id, Shot.code_key, Shot.code).where(
+                is_among(Shot.project_id, {row["project_id"] for row in named}),
+                is_among(Shot.code_key, {code_key(row["shot"]) for row in named}),
+            )
         )
         codes = {(project_id, key): code for project_id, key, code in found}
-        for row in rows:
-            if row["shot"]:
-                key = row["project_id"], code_key(row["shot"])
-                row["shot"] = codes.get(key, row["shot"])
+        for row in named:
+            row["shot"] = codes.get((row["project_id"], code_key(row["shot"])), row["shot"])
 
     async def _note_warnings(self, jobs: Mapping[UUID, NewJob]) -> None:
         """Say in their timelines what of styles and characters is left out or unchecked."""
