@@ -35,6 +35,7 @@ from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.shots import (
     ShotRender,
     all_shots,
+    batch_of_shots,
     import_shots,
     render_shots,
     review_take,
@@ -173,7 +174,7 @@ async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_st
 
 
 async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(
-    office: Office,
+    office: Office, database_url: str
 ) -> None:
     async with office.database.session_scope() as session:
         project = await ProjectRepository(session).get(PROJECT)
@@ -188,7 +189,16 @@ async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run
     seeded = takes.model_copy(update={"codes": ["sc2"]})
     assert (await render_shots(office.service, seeded, key="seeded")).shots == 1
     once = takes.model_copy(update={"takes": 1})
-    assert (await render_shots(office.service, once, key="once")).shots == 2
+    batch, _ = await batch_of_shots(office.service, once)
+    [job, _] = await create_batch_jobs.fn(office.database, batch, None)
+    await complete(database_url, job.job_id)
+    await takes_of(office.database, PROJECT, ShotQuery())
+    no = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "reject"}
+    await review_take(office.database, NewReview.model_validate(no))
+    batch, _ = await batch_of_shots(office.service, once)
+    await office.service.submit_batch(batch, key="once")
+    asked = [(request.shot, request.seed is None) for request in batch.requests]
+    assert asked == [("sc1", True), ("sc1", False), ("sc2", False)]
 
     await wear(office.database, seed=7)
     mei = BatchRequest(name="b", prompts=["@mei waves"], takes=2)
