@@ -1,8 +1,9 @@
 """Shots: how long a list takes to be checked and imported, and what finding their states costs.
 
 In a PostgreSQL of its own, configured as by `anime up`: a project of 5,000 shots with ten takes
-each, of which one is picked; every tenth was made from another prompt. Times are those of the
-functions that the API and the commands call.
+each, and one of 1,000 with twenty. One take of each shot is picked; every tenth was made from
+another prompt. Both projects have a style and a character. Times are those of the functions that
+the API and the commands call.
 """
 
 import time
@@ -14,13 +15,23 @@ from typing import TypeVar
 
 import psycopg
 from openpyxl import Workbook
-from sqlalchemy import make_url
+from sqlalchemy import make_url, update
 
 from anime.assets.composer import Composer
 from anime.assets.shot_lists import rows_of_list
+from anime.core.catalogue import NewCharacter, NewVersion
+from anime.core.paths import slug_of
 from anime.core.shots import ListFormat, ShotState
+from anime.core.styles import NewStyle, ProjectStyle
 from anime.db.migrate import upgrade
-from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
+from anime.db.models import ProductionJob
+from anime.db.repositories import (
+    CharacterRepository,
+    ProjectRepository,
+    ShotQuery,
+    ShotRepository,
+    StyleRepository,
+)
 from anime.db.session import Database
 from anime.errors import InvalidRequest
 from anime.jobs.admission import Admission, QueueLimit
@@ -32,22 +43,25 @@ from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
 
 LISTED, SHOTS, TAKES = 1_000, 5_000, 10  # shots of a list and of a project, takes of each shot
-STALE_AMONG = 20_000  # takes
-PAGES, PAGE_SHOTS = 100, 50
+STALE_AMONG = 20_000  # takes of a project of LISTED shots
+PAGES, PAGE_SHOTS, PER_EPISODE = 100, 50, 500
 TOO_LONG = 100_000
-PROJECT = "Neon City"
+PROJECT, SMALLER = "Neon City", "Harbour"
+STYLE = ProjectStyle(workflow="txt2img", steps=30, prompt_before="anime", negative_prompt="blurry")
 HEADINGS = ("code", "episode", "scene", "characters", "prompt", "width", "height")
 
 JOBS = """
     WITH asked AS (
-        SELECT s.*, n, gen_random_uuid() AS job_id,
+        SELECT s.*, p.slug, n, gen_random_uuid() AS job_id,
             CASE WHEN n = 1 AND s.sort_key LIKE '%%0' THEN 'another' ELSE s.prompt END AS words
-        FROM anime_api.shots AS s, generate_series(1, %(takes)s) AS n
+        FROM anime_api.shots AS s JOIN anime_api.projects AS p ON p.id = s.project_id,
+            generate_series(1, %(takes)s) AS n
+        WHERE p.slug = %(project)s
     ), jobs AS (
         INSERT INTO anime_api.production_jobs
             (id, project_id, shot, type, workflow, prompt, params, seed, status, finished_at)
         SELECT job_id, project_id, code, 'image', 'txt2img', words,
-            jsonb_build_object('prompt', words, 'shot', code, 'project', 'neon-city',
+            jsonb_build_object('prompt', words, 'shot', code, 'project', slug,
                 'width', width, 'height', height, 'character', characters[1]),
             n, 'completed', now()
         FROM asked
@@ -71,9 +85,16 @@ async def measure() -> list[Row]:
             await upgrade(urls.database)
             async with Database(urls.database) as database:
                 rows = await _measure_lists(database, settings)
-                await import_shots(database, PROJECT, _table(SHOTS))
-                await _add_takes(urls.database)
-                return rows + await _measure_states(database, Composer.of(settings))
+                composer = Composer.of(settings)
+                for project, shots, takes in (
+                    (PROJECT, SHOTS, TAKES),
+                    (SMALLER, LISTED, STALE_AMONG // LISTED),
+                ):
+                    await import_shots(database, project, _table(shots))
+                    await _add_style(database, project)
+                    await _add_takes(urls.database, project, takes)
+                    await _keep_compositions(database, composer, project)
+                return rows + await _measure_states(database, composer)
 
 
 async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
@@ -99,10 +120,9 @@ async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
 
 async def _measure_states(database: Database, composer: Composer) -> list[Row]:
     """Which shots are stale among so many takes, and pages of all shots."""
-    few = ShotQuery(episode="1")
-    await all_shots(database, PROJECT, few, composer=composer)  # prepares the statements
+    await all_shots(database, SMALLER, ShotQuery(), composer=composer)  # prepares the statements
     began = time.perf_counter()
-    found = await all_shots(database, PROJECT, few, composer=composer)
+    found = await all_shots(database, SMALLER, ShotQuery(), composer=composer)
     seconds = time.perf_counter() - began
     stale = sum(shot.state is ShotState.STALE for shot in found)
     random = Random(1)  # noqa: S311  the same pages in each run, and no secret
@@ -124,11 +144,41 @@ async def _page(database: Database, composer: Composer, after: int) -> float:
     return time.perf_counter() - began
 
 
-async def _add_takes(url: str) -> None:
+async def _add_style(database: Database, project: str) -> None:
+    """A style, and the character that is in every shot."""
+    async with database.session_scope() as session:
+        project_id = (await ProjectRepository(session).get(project)).id
+        await StyleRepository(session).add(project_id, NewStyle(style=STYLE))
+        characters = CharacterRepository(session)
+        mei = await characters.create(NewCharacter(name="Mei", project=project), project_id)
+        await characters.add_version(mei.id, NewVersion(prompt="silver hair", seed=7))
+
+
+async def _add_takes(url: str, project: str, takes: int) -> None:
     address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
-        await connection.execute(JOBS, {"takes": TAKES})
+        await connection.execute(JOBS, {"takes": takes, "project": slug_of(project)})
         await connection.execute("VACUUM ANALYZE")
+
+
+async def _keep_compositions(database: Database, composer: Composer, project: str) -> None:
+    """Keep what the takes were made from, as their submission would have; not of other prompts."""
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        shots, _ = await ShotRepository(session).page(found.id, ShotQuery(), limit=None)
+        asked = [request for shot in shots if (request := shot.request(found.slug)) is not None]
+        for request, made in zip(asked, await composer.compose_all(session, asked), strict=True):
+            if made is not None:
+                kept = made.model_dump(mode="json")
+                await session.execute(
+                    update(ProductionJob)
+                    .where(
+                        ProductionJob.project_id == found.id,
+                        ProductionJob.shot == request.shot,
+                        ProductionJob.prompt == request.prompt,
+                    )
+                    .values(composition=kept)
+                )
 
 
 async def _timed(work: Awaitable[T]) -> float:
@@ -138,11 +188,9 @@ async def _timed(work: Awaitable[T]) -> float:
 
 
 def _rows(count: int) -> list[tuple[str, ...]]:
-    """The first 2,000 shots are of the first episode."""
-    per_episode = STALE_AMONG // TAKES
     return [
         (
-            *(f"c{n}", str(1 + n // per_episode), str(n // 20), "Mei"),
+            *(f"c{n}", str(1 + n // PER_EPISODE), str(n // 20), "Mei"),
             *(f"a roof at dusk, {n}", "512", "768"),
         )
         for n in range(count)

@@ -157,7 +157,7 @@ STYLE = StyleVersion(
         prompt_before="anime screencap, flat colours",
         negative_prompt=NEGATIVE_PROMPT,
         naming="{shot}_{character}",
-        seed_policy=SeedPolicy.SHOT,
+        seed_policy=SeedPolicy.TAKE,
     ),
     notes="Flatter since episode 2.",
     created_at=SUBMITTED_AT - timedelta(days=1),

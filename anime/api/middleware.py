@@ -5,14 +5,15 @@ Plain ASGI around all routes, so that a new route is behind it, too.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anime.api.access import Access, bearer_in
@@ -30,7 +31,7 @@ from anime.errors import (
 OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json"})
 OPEN_FOLDER = "/docs/"
 BODY_SECONDS = 60.0
-DISCARDED_BYTES = 64 * 2**20
+DISCARDED_BYTES = 128 * 2**20
 DISCARD_SECONDS = 5.0
 
 
@@ -91,17 +92,26 @@ class TokenCheck:
 
 
 class BodyLimit:
-    """Refuses bodies that are too long or too slow, whatever Content-Length says."""
+    """Refuses bodies that are too long or too slow, whatever Content-Length says.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `uploads`: how long those of files may be, by the end of the route's path. Only they are passed
+    on as they come in.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Mapping[str, int]) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body, or answer 408 or 413."""
         if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
+        for path, max_bytes in self._uploads.items():
+            if scope["path"].endswith(path):
+                await self._stream(_Upload(max_bytes, scope, receive, send))
+                return
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await self._read(scope, receive)
@@ -116,14 +126,20 @@ class BodyLimit:
             if body is not None:
                 await self._app(scope, _replayed(body, receive), send)
 
+    async def _stream(self, upload: "_Upload") -> None:
+        if upload.announced > upload.max_bytes:
+            error = upload.too_large()
+            await _refuse(error, upload.scope, upload.receive_raw, upload.send_raw)
+        else:
+            await self._app(upload.scope, upload.receive, upload.send)
+
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None if the client has disconnected.
 
         Raises:
             BodyTooLarge: it has more bytes than are allowed. The rest is not read.
         """
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_bytes:
+        if _announced_bytes(scope) > self._max_bytes:
             raise self._too_large()
         body = bytearray()
         while True:
@@ -140,6 +156,58 @@ class BodyLimit:
         return BodyTooLarge(
             f"The body has more than {self._max_bytes} bytes.",
             "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
+        )
+
+
+@dataclass(slots=True)
+class _Upload:
+    """A request whose body is passed on as it comes in."""
+
+    max_bytes: int
+    scope: Scope
+    receive_raw: Receive
+    send_raw: Send
+    size: int = 0
+    is_whole: bool = False
+
+    @property
+    def announced(self) -> int:
+        return _announced_bytes(self.scope)
+
+    async def receive(self) -> Message:
+        """The next piece.
+
+        Raises:
+            BodyTooLarge: there are more bytes than are allowed.
+            RequestStalled: it does not come in.
+        """
+        if self.is_whole:
+            return await self.receive_raw()  # of a client that leaves
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await self.receive_raw()
+        except TimeoutError:
+            raise RequestStalled(
+                f"Nothing more of the body arrived within {BODY_SECONDS:g} s.", "Send it again."
+            ) from None
+        self.size += len(message.get("body", b""))
+        self.is_whole = not message.get("more_body", False)
+        if self.size > self.max_bytes:
+            raise self.too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Answer; if the body was not read, as `_refuse` does."""
+        if message["type"] == "http.response.start" and not self.is_whole:
+            if "expect" not in Headers(scope=self.scope):
+                await _discard(self.receive_raw)
+            MutableHeaders(scope=message)["Connection"] = "close"
+            self.is_whole = True
+        await self.send_raw(message)
+
+    def too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"The file has more than {self.max_bytes} bytes.", "Send a smaller one."
         )
 
 
@@ -172,6 +240,12 @@ class JsonRoute(APIRoute):
 def _has_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     return "content-length" in headers or "transfer-encoding" in headers
+
+
+def _announced_bytes(scope: Scope) -> int:
+    """What Content-Length says; 0 if it says nothing."""
+    announced = Headers(scope=scope).get("content-length", "")
+    return int(announced) if announced.isdecimal() else 0
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

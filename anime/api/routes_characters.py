@@ -8,13 +8,13 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.api.app_state import StateDependency
+from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_files import documented_responses
-from anime.assets.references import add_reference
+from anime.assets.references import add_reference, add_uploaded_reference
 from anime.assets.store import AssetStore
 from anime.core.catalogue import (
     CharacterChange,
@@ -24,12 +24,19 @@ from anime.core.catalogue import (
     NewVersion,
 )
 from anime.core.paths import media_type_of
-from anime.core.references import NewReference, ReferenceList, ReferenceRecord
+from anime.core.references import (
+    MAX_REFERENCE_BYTES,
+    NewReference,
+    ReferenceList,
+    ReferenceRecord,
+    ReferenceRole,
+)
 from anime.db.repositories import CharacterRepository, ProjectRepository
 from anime.db.repositories.characters import no_such_character
 from anime.errors import NotFound
 from anime.schemas import GivenName, Name
 
+UPLOADS = {"/references/upload": MAX_REFERENCE_BYTES}  # routes whose body is a file
 router = APIRouter(prefix="/characters", tags=["characters"], route_class=JsonRoute)
 
 CharacterId = Annotated[str, Path(max_length=120, description="Id, a UUID.")]
@@ -148,8 +155,31 @@ async def add_reference_picture(
     character_id: CharacterId, new: NewReference, state: StateDependency
 ) -> ReferenceRecord:
     """Add a reference picture to the newest version; to a new draft like it if it was approved."""
-    library = AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
-    return await add_reference(state.database, library, _as_id(character_id), new)
+    return await add_reference(state.database, _library(state), _as_id(character_id), new)
+
+
+@router.post(
+    "/{character_id}/references/upload",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(404),
+    openapi_extra={"requestBody": {"required": True, "content": {"image/*": {}}}},
+)
+async def upload_reference_picture(
+    character_id: CharacterId,
+    request: Request,
+    state: StateDependency,
+    role: Annotated[ReferenceRole, Query(description="face, body, outfit or style.")],
+    by: Annotated[Name, Query(description="Who says it.")] = "api",
+) -> ReferenceRecord:
+    """Add the picture that is the body, of 32 MB at most, as `POST …/references` does."""
+    return await add_uploaded_reference(
+        state.database,
+        _library(state),
+        _as_id(character_id),
+        request.stream(),
+        role=role,
+        by=by,
+    )
 
 
 @router.get(
@@ -176,6 +206,10 @@ async def reference_content(
         filename=file.path.name,
         etag=found.sha256,
     )
+
+
+def _library(state: AppState) -> AssetStore:
+    return AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
 
 
 def _as_id(text: str) -> UUID:

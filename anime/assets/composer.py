@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from secrets import randbelow
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.comfyui.workflow_templates import load_template
+from anime.comfyui.workflow_templates import load_template, template_names
 from anime.core.character_policies import CharacterPolicies
 from anime.core.composition.compose import compose
 from anime.core.composition.record import Composition, refused
@@ -18,7 +20,7 @@ from anime.core.ids import MAX_SEED
 from anime.core.paths import is_recorded
 from anime.core.workflow_build import Template
 from anime.db.repositories import SourceRepository
-from anime.errors import InvalidRequest
+from anime.errors import InvalidRequest, InvalidWorkflow
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
 
@@ -42,7 +44,7 @@ class Composer:
             InvalidRequest: it cannot be rendered as it is composed, or its workflow is missing.
         """
         sources = await SourceRepository(session).of([request], with_shots=True)
-        return await asyncio.to_thread(self._compose, request, sources, {})
+        return await asyncio.to_thread(self._compose, request, sources, self._workflows())
 
     async def changed(
         self, session: AsyncSession, request: GenerationRequest
@@ -54,7 +56,7 @@ class Composer:
         sources = await SourceRepository(session).of([request], with_shots=True)
         if sources is NO_SOURCES and request.shot is None:
             return None
-        composition = await asyncio.to_thread(self._compose, request, sources, {})
+        composition = await asyncio.to_thread(self._compose, request, sources, self._workflows())
         return composition if composition.is_kept else None
 
     async def kept(self, session: AsyncSession, request: GenerationRequest) -> Composition | None:
@@ -82,34 +84,63 @@ class Composer:
     def _compose_all(
         self, requests: Sequence[GenerationRequest], sources: Sources
     ) -> list[Composition | None]:
-        templates: dict[str, Template] = {}
-        return [self._composed(request, sources, templates) for request in requests]
+        workflows = self._workflows()
+        return [self._composed(request, sources, workflows) for request in requests]
+
+    def _workflows(self) -> "_Workflows":
+        return _Workflows(self.workflow_folders)
 
     def _composed(
-        self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
+        self, request: GenerationRequest, sources: Sources, workflows: "_Workflows"
     ) -> Composition | None:
         if (sources is NO_SOURCES and request.shot is None) or not may_change(request):
             return None
         try:
-            composition = self._compose(request, sources, templates)
+            composition = self._compose(request, sources, workflows)
         except InvalidRequest as fault:
             # Without style and characters, the run finds it out, as it always has.
             return None if sources is NO_SOURCES else refused(request, fault)
         return composition if composition.is_kept else None
 
     def _compose(
-        self, request: GenerationRequest, sources: Sources, templates: dict[str, Template]
+        self, request: GenerationRequest, sources: Sources, workflows: "_Workflows"
     ) -> Composition:
-        name = sources.workflow_of(request)
-        if name not in templates:
-            templates[name] = load_template(name, *self.workflow_folders)
         return compose(
             request,
             sources,
-            templates[name],
+            workflows.template(sources.workflow_of(request)),
             policies=self.policies,
             random_seed=randbelow(MAX_SEED + 1),
+            architecture_of=workflows.architecture_of,
         )
+
+
+class _Workflows:
+    """The workflows as they are while some requests are composed."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._templates: dict[str, Template] = {}
+
+    def template(self, name: str) -> Template:
+        """The workflow of that name. Raises as `load_template`."""
+        if name not in self._templates:
+            self._templates[name] = load_template(name, *self._folders)
+        return self._templates[name]
+
+    def architecture_of(self, model: str) -> str | None:
+        """The architecture of a model, if some workflow is for that model and names it."""
+        return self._architectures.get(model)
+
+    @cached_property
+    def _architectures(self) -> dict[str, str]:
+        found = {}
+        for name in template_names(*self._folders):
+            with suppress(InvalidWorkflow):  # whoever uses that one is told
+                template = self.template(name)
+                if template.binding.architecture is not None and "model" in template.inputs:
+                    found[str(template.value_of("model"))] = template.binding.architecture
+        return found
 
 
 def may_change(request: GenerationRequest) -> bool:

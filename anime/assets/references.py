@@ -51,15 +51,29 @@ async def add_reference(
         UnusableFile: it is no picture, damaged or too large.
         StorageError: the library cannot store it.
     """
-    async with database.session_scope() as session:
-        await CharacterRepository(session).get(character_id)
     if new.content is not None:
-        source = "upload"
-        reference = await _stored(library, _one(new.content), new.role, "The picture")
-    else:
-        source, file = await _file_of(database, new)
-        reference = await _copied(library, file, new.role)
+        return await add_uploaded_reference(
+            database, library, character_id, _one(new.content), role=new.role, by=new.by
+        )
+    await _check_character(database, character_id)
+    source, file = await _file_of(database, new)
+    reference = await _copied(library, file, new.role)
     return await _added(database, character_id, reference, source=source, by=new.by)
+
+
+async def add_uploaded_reference(
+    database: Database,
+    library: AssetStore,
+    character_id: UUID,
+    chunks: AsyncIterable[bytes],
+    *,
+    role: ReferenceRole,
+    by: str,
+) -> ReferenceRecord:
+    """The reference picture whose content comes in piece by piece. Raises as `add_reference`."""
+    await _check_character(database, character_id)
+    reference = await _stored(library, chunks, role, "The picture")
+    return await _added(database, character_id, reference, source="upload", by=by)
 
 
 async def add_reference_file(
@@ -72,10 +86,15 @@ async def add_reference_file(
     by: str,
 ) -> ReferenceRecord:
     """The reference picture from a file that is not in the library. Raises as `add_reference`."""
-    async with database.session_scope() as session:
-        await CharacterRepository(session).get(character_id)
+    await _check_character(database, character_id)
     reference = await _stored(library, _read(path), role, path.name)
     return await _added(database, character_id, reference, source=path.name, by=by)
+
+
+async def _check_character(database: Database, character_id: UUID) -> None:
+    """Make sure that there is such a character, before a picture is read."""
+    async with database.session_scope() as session:
+        await CharacterRepository(session).get(character_id)
 
 
 async def _added(

@@ -141,6 +141,8 @@ async def _render(
 async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -> None:
     """Make sure that the workflow accepts the request, and that PostgreSQL and ComfyUI answer.
 
+    Says what of style and characters is left out or unchecked.
+
     Raises:
         AnimeError: the first of them that does not, and what to do.
     """
@@ -148,10 +150,12 @@ async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -
     from anime.db.repositories import JobQuery
     from anime.settings.addresses import job_server
 
-    await jobs.admission.check(request)
+    composition = await jobs.admission.check(request)
     await jobs.lookup.page(JobQuery(), limit=1)  # reads a table: PostgreSQL answers and is migrated
     async with ComfyUIClient(job_server(jobs.settings), timeout_seconds=CHECK_SECONDS) as comfyui:
         await comfyui.system_stats()
+    for warning in composition.warnings if composition else ():
+        print_note(warning)
 
 
 async def watch(

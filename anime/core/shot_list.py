@@ -148,6 +148,7 @@ def read_shot_list(
         except _RowError as fault:
             faults += fault.faults
     faults += _repeated_codes(filled, places)
+    faults += _cells_without_heading(filled, len(headings))
     if faults:
         raise refusal_of(faults)
     if not shots:
@@ -184,6 +185,8 @@ def table_rows(text: str) -> Iterator[ListRow]:
     Raises:
         InvalidRequest: a quoted cell does not end.
     """
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as spreadsheets of old Macs end their lines
     sample = text[:_SAMPLE_CHARS].split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=sample.count)
     reader = csv.reader(_LINE.findall(text), delimiter=delimiter, strict=True)
@@ -322,6 +325,16 @@ def _repeated_codes(rows: Sequence[ListRow], places: Mapping[int, str]) -> Itera
         if code and first.setdefault(code, row.number) != row.number:
             where = f"{row.unit.lower()} {first[code]}"
             yield ListFault(row, "code", f"is that of {where} already")
+
+
+def _cells_without_heading(rows: Sequence[ListRow], columns: int) -> Iterator[ListFault]:
+    """What stands beyond the last heading: a text with commas, most likely, that was cut."""
+    for row in rows:
+        for place in range(columns, len(row.cells)):
+            if row.cell(place):
+                message = "has no heading; a text with commas needs quotes around it"
+                yield ListFault(row, f"cell {place + 1}", message)
+                break
 
 
 def refusal_of(faults: Sequence[ListFault]) -> InvalidRequest:

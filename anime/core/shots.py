@@ -26,13 +26,14 @@ from anime.schemas import (
 MAX_TABLE_CHARS = 16_000_000
 _DIGITS = re.compile(r"\d+")
 _NO_CODE = frozenset("/\\")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})  # control and format characters, halves of a pair
 
 
 def _is_code(text: str) -> str:
     code = composed(" ".join(text.split()))
     if not code:
         raise ValueError("is empty")
-    unsafe = [each for each in text if each in _NO_CODE or unicodedata.category(each) == "Cc"]
+    unsafe = [each for each in text if each in _NO_CODE or unicodedata.category(each) in _UNSEEN]
     if unsafe:
         raise ValueError(f"holds {unsafe[0]!a}; use letters, digits, spaces, - and _")
     return code

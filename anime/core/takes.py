@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
@@ -200,13 +200,11 @@ def is_current(
     A shot that has no prompt now cannot be rendered again: its takes stay as they are. Of an older
     take nobody knows which version of its workflow it was made with: the requests are compared.
     """
-    now = shot.request(asked.project or "")
+    if composition is not None and digest is not None:
+        return composition.digest == digest
+    now = composition.request if composition else shot.request(asked.project or "")
     if now is None:
         return True
-    if composition is not None:
-        if digest is not None:
-            return composition.digest == digest
-        now = composition.request
     return now.model_dump(exclude=UNSEEN_FIELDS) == asked.model_dump(exclude=UNSEEN_FIELDS)
 
 
@@ -222,3 +220,17 @@ def requests_of(shot: ShotFields, project: str, takes: int) -> list[GenerationRe
         return [request] * takes
     first = request.seed
     return [request.model_copy(update={"seed": (first + n) % (MAX_SEED + 1)}) for n in range(takes)]
+
+
+def with_own_seed(
+    request: GenerationRequest, composition: Composition | None, number: int
+) -> GenerationRequest:
+    """The request of a render that makes up for a rejected one: with the same seed, which a style
+    may have for all takes of a shot, it would be the rejected picture again.
+
+    The seed follows from digest and number, so that the same render is asked for again.
+    """
+    if request.seed is not None or composition is None or composition.request.seed is None:
+        return request
+    own = uuid5(NAMESPACE_OID, f"{composition.digest} {request.shot} {number}")
+    return request.model_copy(update={"seed": seed_of(own)})

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from anime.assets.composer import Composer, may_change
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
+from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.composition.record import Composition
 from anime.core.labels import label_of
 from anime.core.workflow_build import Template, build
@@ -64,8 +65,10 @@ class Admission:
     database: Database
     limit: QueueLimit
 
-    async def check(self, request: GenerationRequest) -> None:
-        """Make sure that the workflow can take the request, without asking any server.
+    async def check(self, request: GenerationRequest) -> Composition | None:
+        """What is rendered for the request, if that is not the request as it is given.
+
+        No server is asked.
 
         Raises:
             InvalidRequest: the workflow is missing or broken, cannot take these values, or uses
@@ -75,9 +78,13 @@ class Admission:
         check_webhook(request, self.settings)
         composition = await self._composition(request)
         await self.check_graph(composition.request if composition else request)
+        return composition
 
     async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
-        """The same for the requests of a batch. Those of one kind are checked once."""
+        """Make sure of the same for the requests of a batch. Those of one kind are checked once.
+
+        Takes that would be one picture are refused, too.
+        """
         for request in requests:
             check_webhook(request, self.settings)
         compositions = await self.compose_all(requests)
@@ -89,6 +96,7 @@ class Admission:
                 raise InvalidRequest(f"{label_of(request).name}: {composition.refused}", "")
             rendered = composition.request if composition else request
             kinds.setdefault(kind_of(rendered), rendered)
+        refuse_equal_takes(requests, compositions)
         for rendered in kinds.values():
             await self.check_graph(rendered)
 

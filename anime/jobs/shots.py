@@ -20,6 +20,7 @@ from anime.core.takes import (
     requests_of,
     retake_job_id,
     retake_of,
+    with_own_seed,
 )
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository, TakeRepository
 from anime.db.session import Database
@@ -167,6 +168,11 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
     await _check(service, {code: requests[0] for code, requests in filled.items()})
     requests = [request for requests in filled.values() for request in requests]
     made_from = await service.admission.compose_all(requests)
+    numbers = [number for requests in filled.values() for number in range(len(requests))]
+    requests = [
+        with_own_seed(request, made, number) if number >= asked.takes else request
+        for request, made, number in zip(requests, made_from, numbers, strict=True)
+    ]
     batch = BatchRequest(
         name=f"shots of {slug}",
         requests=requests,

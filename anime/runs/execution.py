@@ -118,6 +118,9 @@ async def execute_job(
             run.seed = run.request.seed if run.request.seed is not None else seed_of(job_id)
             if run.lease.fence > 1:
                 await _log_decisions(connections.database, job_id)
+            else:
+                for warning in (run.lease.composition or {}).get("warnings", ()):
+                    _log.warning("%s", warning)
             yield run
 
 

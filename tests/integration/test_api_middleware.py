@@ -188,7 +188,7 @@ async def test_a_key_that_comes_twice_in_a_body_is_refused_by_every_route(
     document = (await api.get("/openapi.json")).json()
     refused = 0
     for method, path, operation in operations(document):
-        if "requestBody" in operation:
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
             answer = await api.request(
                 method,
                 path.replace("{", "").replace("}", ""),

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, UnusableFile
 from anime.jobs.shots import import_shots, review_take
 from anime.schemas import GenerationRequest
+from anime.settings import Settings
 from tests.integration.api_client import api, api_settings, prefect_peer, problem_in
 from tests.integration.job_service import open_office
 from tests.integration.old_client import execute
@@ -217,6 +219,75 @@ async def test_by_http_a_picture_is_added_and_listed_and_a_version_approved(
     assert "give content, file_id or take" in problem_in(both, 422)["detail"]
     none = await api.post(f"{url}/references", json={**new, "content": "bm9uZQ=="})
     assert "no picture" in problem_in(none, 422)["detail"]
+
+
+def noise(side: int) -> bytes:
+    """A picture that cannot be compressed: about three bytes for each pixel."""
+    stream = BytesIO()
+    data = Random(1).randbytes(3 * side * side)
+    Image.frombytes("RGB", (side, side), data).save(stream, "PNG", compress_level=0)
+    return stream.getvalue()
+
+
+async def test_by_http_a_picture_of_several_mb_is_uploaded_as_it_is(
+    mei: UUID, api: httpx.AsyncClient
+) -> None:
+    url, content = f"/api/anime/characters/{mei}/references", noise(1200)
+    assert len(content) > 4 * 2**20
+    asked = {"role": "face", "by": "ann"}
+    png = {"Content-Type": "image/png"}
+    made = await api.post(f"{url}/upload", params=asked, content=content, headers=png)
+    assert made.status_code == 201, made.text
+    assert (made.json()["source"], made.json()["created_by"]) == ("upload", "ann")
+    shown = await api.get(f"{url}/{made.json()['sha256']}/content")
+    assert shown.content == content
+    again = await api.post(f"{url}/upload", params=asked, content=content, headers=png)
+    assert again.json() == made.json()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "announced", "status", "said"),
+    [
+        (100, True, 413, "more than 33554432 bytes"),
+        (100, False, 413, "more than 33554432 bytes"),
+        (2, True, 422, "no picture"),
+        (0, True, 422, "is empty"),
+    ],
+)
+async def test_an_upload_that_is_too_large_or_no_picture_is_refused_and_leaves_nothing(
+    mei: UUID,
+    api: httpx.AsyncClient,
+    api_settings: Settings,
+    pieces: int,
+    announced: bool,
+    status: int,
+    said: str,
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(pieces):
+            yield b"x" * 2**20
+
+    headers = {"Content-Type": "image/png"}
+    if announced:
+        headers["Content-Length"] = str(pieces * 2**20)
+    answer = await api.post(
+        f"/api/anime/characters/{mei}/references/upload",
+        params={"role": "face"},
+        content=body(),
+        headers=headers,
+    )
+    assert said in problem_in(answer, status)["detail"]
+    library = api_settings.library
+    assert [path for path in library.rglob("*") if path.is_file()] == []
+
+
+async def test_an_upload_for_nobody_is_answered_although_it_is_not_read(
+    api: httpx.AsyncClient,
+) -> None:
+    url = f"/api/anime/characters/{uuid4()}/references/upload"
+    answer = await api.post(url, params={"role": "face"}, content=noise(700))
+    assert "There is no character" in problem_in(answer, 404)["detail"]
+    assert answer.headers["connection"] == "close"
 
 
 async def test_by_command_a_character_is_made_versioned_and_shown(

@@ -259,6 +259,19 @@ async def test_several_pictures_handed_in_are_references_in_their_order(
     assert stored == [b"b", b"a"]
 
 
+async def test_what_of_a_character_is_left_out_or_unchecked_is_said_when_it_is_submitted(
+    anime: Commands,
+) -> None:
+    assert (await anime.call("characters", "create", "Mei")).code == 0
+    lora = ("--lora", "mei.safetensors")
+    await anime.call("characters", "version", "Mei", "--prompt", "silver hair", *lora)
+    done = await anime.call("generate", "@mei", "--workflow", "sdxl", "--no-wait")
+    assert done.code == 0, done.err
+    assert "LoRA mei.safetensors of character Mei, version 1 fits is unchecked" in done.err
+    shown = await anime.call("jobs", done.out.strip())
+    assert "is unchecked" in " ".join(shown.out.split())
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -2,21 +2,26 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from sqlalchemy import event
 
+from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import BatchRequest
-from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion
+from anime.core.catalogue import CatalogueLora, NewCharacter, NewProject, NewVersion, ProjectChange
+from anime.core.character_policies import CharacterPolicy
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.shots import ShotState
-from anime.core.styles import NewStyle, ProjectStyle
+from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy
 from anime.core.takes import NewReview
 from anime.db.repositories import (
     CharacterRepository,
@@ -30,12 +35,14 @@ from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.shots import (
     ShotRender,
     all_shots,
+    batch_of_shots,
     import_shots,
     render_shots,
     review_take,
     takes_of,
 )
 from anime.schemas import GenerationRequest
+from anime.settings import SHIPPED_WORKFLOWS
 from tasks.batches import create_batch_jobs
 from tasks.records import lease_job
 from tests.integration.api_client import api, api_settings, prefect_peer, problem_in
@@ -43,8 +50,9 @@ from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
+from tests.integration.test_redis_queue import consuming, enqueue, redis, until_empty
 
-__all__ = ["api", "api_settings", "prefect_peer"]
+__all__ = ["api", "api_settings", "prefect_peer", "redis"]
 
 PROJECT = "Neon City"
 STYLE = ProjectStyle(workflow="sdxl", steps=12, prompt_before="anime screencap")
@@ -134,6 +142,72 @@ async def test_a_lora_of_another_architecture_is_refused_before_there_is_a_job(
     assert await office.jobs() == []
 
 
+async def test_a_lora_is_compared_with_the_model_of_the_request_if_some_workflow_is_for_that(
+    office: Office,
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei-sdxl", architecture="sdxl")])
+    anime = load_template("anime", SHIPPED_WORKFLOWS).value_of("model")
+    asked = ASKED.model_copy(update={"model": anime})
+    with pytest.raises(InvalidRequest, match=f"is for sdxl, model {anime} for anima"):
+        await office.service.submit(asked)
+    assert await office.service.submit(ASKED)
+
+
+async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_style_and_shots(
+    studio: Database,
+) -> None:
+    await import_shots(studio, PROJECT, "code,prompt\nsc1,a roof\n")
+    batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT, "shot": "sc1"})
+    [before] = await create_batch_jobs.fn(studio, batch, None)
+    async with studio.session_scope() as session:
+        await ProjectRepository(session).change(PROJECT, ProjectChange(name="Neo Tokyo"))
+    again = await create_batch_jobs.fn(studio, batch, None)
+    assert [job.job_id for job in again] == [before.job_id]
+    more = batch.model_copy(update={"takes": 2})
+    later = [job.job_id for job in await create_batch_jobs.fn(studio, more, None)][1]
+    assert "style 1 of Neo Tokyo" in str((await composition_of(studio, later)).fragments)
+    async with studio.session_scope() as session:
+        projects, _ = await ProjectRepository(session).page(limit=9)
+    assert [(project.slug, project.name) for project in projects] == [("neon-city", "Neo Tokyo")]
+    [shot] = await all_shots(studio, PROJECT, ShotQuery())
+    assert shot.under_way == 2
+
+
+async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(
+    office: Office, database_url: str
+) -> None:
+    async with office.database.session_scope() as session:
+        project = await ProjectRepository(session).get(PROJECT)
+        style = NewStyle(style=STYLE.model_copy(update={"seed_policy": SeedPolicy.SHOT}))
+        await StyleRepository(session).add(project.id, style)
+    await import_shots(office.database, PROJECT, "code,prompt,seed\nsc1,a roof,\nsc2,a door,7\n")
+    takes = ShotRender(project=PROJECT, takes=3)
+    one = "shot sc1: 3 takes would be one picture, as style 2 of Neon City gives all one seed"
+    with pytest.raises(InvalidRequest, match=one) as refused:
+        await render_shots(office.service, takes, key="three")
+    assert "seed_policy=take" in refused.value.todo
+    seeded = takes.model_copy(update={"codes": ["sc2"]})
+    assert (await render_shots(office.service, seeded, key="seeded")).shots == 1
+    once = takes.model_copy(update={"takes": 1})
+    batch, _ = await batch_of_shots(office.service, once)
+    [job, _] = await create_batch_jobs.fn(office.database, batch, None)
+    await complete(database_url, job.job_id)
+    await takes_of(office.database, PROJECT, ShotQuery())
+    no = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "reject"}
+    await review_take(office.database, NewReview.model_validate(no))
+    batch, _ = await batch_of_shots(office.service, once)
+    await office.service.submit_batch(batch, key="once")
+    asked = [(request.shot, request.seed is None) for request in batch.requests]
+    assert asked == [("sc1", True), ("sc1", False), ("sc2", False)]
+
+    await wear(office.database, seed=7)
+    mei = BatchRequest(name="b", prompts=["@mei waves"], takes=2)
+    with pytest.raises(InvalidRequest, match="as character Mei, version 2 gives all one seed"):
+        await office.service.submit_batch(mei, key="mei")
+    several = BatchRequest(name="b", prompts=["@mei waves", "@mei runs"])
+    assert await office.service.submit_batch(several, key="several")
+
+
 async def test_a_batch_reads_styles_and_characters_once_and_composes_each_child(
     studio: Database,
 ) -> None:
@@ -204,6 +278,54 @@ async def test_a_run_that_somebody_starts_in_prefect_is_composed_when_its_job_is
         assert lease is not None
         assert lease.composition is not None
         assert lease.composition["request"]["prompt"] == COMPOSED
+
+
+async def test_warnings_are_in_the_timeline_whichever_way_a_request_comes_in(
+    office: Office,
+) -> None:
+    await wear(office.database, loras=[CatalogueLora(name="mei")])
+    submitted = await office.service.submit(ASKED)
+    batch = BatchRequest(name="b", prompts=[ASKED.prompt], common={"project": PROJECT})
+    [child] = await create_batch_jobs.fn(office.database, batch, None)
+    started, run = uuid4(), uuid4()
+    await lease_job(
+        office.database, started, ASKED, seed=1, run_id=run, owner=run, lease_seconds=60
+    )
+    for job_id in (submitted.id, child.job_id, started):
+        said = [entry.message for entry in await office.service.lookup.timeline(job_id)]
+        about = [each for each in said if "Whether LoRA mei of character Mei" in each]
+        assert len(about) == 1, said
+
+
+async def test_a_character_that_cannot_be_shown_is_refused_whichever_way_it_comes_in(
+    studio: Database, database_url: str, redis_url: str, redis: Redis, tmp_path: Path
+) -> None:
+    shutil.copy(SHIPPED_WORKFLOWS / "txt2img.json", tmp_path / "blind.json")
+    binding = 'title = "Blind"\noutput = "image"\nneeds_prompt = false\n[inputs]\n'
+    seed = 'seed = { node = "Sampler", input = "seed" }\n'
+    (tmp_path / "blind.toml").write_text(binding + seed)
+    asked = ASKED.model_copy(update={"workflow": "blind"})
+    said = "Workflow blind cannot show Mei"
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(
+            *(database_url, redis_url, prefect),
+            workflows_dir=tmp_path,
+            unshown_characters=CharacterPolicy.ERROR,
+        ) as office,
+    ):
+        with pytest.raises(InvalidRequest, match=said):
+            await office.service.submit(asked)
+        with pytest.raises(InvalidRequest, match=said):
+            await office.service.submit_batch(BatchRequest(name="b", requests=[asked]), key="b")
+        async with consuming(office):
+            params = {"prompt": asked.prompt, "workflow": "blind"}
+            entry = await enqueue(redis, project_id=PROJECT, params=json.dumps(params))
+            await until_empty(redis)
+        hash_ = await redis.hgetall(f"anime:job:{entry}")
+        assert hash_["status"] == "failed"
+        assert said in json.dumps(hash_)
+        assert await office.jobs() == []
 
 
 async def test_by_http_a_style_has_versions_and_a_request_is_explained(

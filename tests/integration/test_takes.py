@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 from anime.core.batches import BatchRequest, expand
 from anime.core.shots import ShotChange, ShotEvent, ShotState
 from anime.core.takes import NewReview, TakeRecord, Verdict
-from anime.db.repositories import JobRepository, ShotQuery
+from anime.db.repositories import JobRepository, NewJob, ShotQuery
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
 from anime.jobs.shots import (
@@ -93,6 +94,19 @@ async def test_each_file_of_a_shot_has_a_number_that_is_never_given_twice(
     await execute(database_url, "DELETE FROM anime_api.anime_files WHERE filename = '1.png'")
     await rendered(project, database_url, "sc1")
     assert [each.number for each in await takes(project, "sc1")] == [1, 3]
+
+
+async def test_a_take_of_a_shot_whose_code_is_written_otherwise_is_one(
+    database: Database, database_url: str
+) -> None:
+    await import_shots(database, PROJECT, "code,prompt\nが_sc1,a roof\n")
+    await rendered(database, database_url, unicodedata.normalize("NFD", "が_SC1"))
+    request = GenerationRequest(prompt="a roof", project=PROJECT, shot="が_Sc1")
+    async with database.session_scope() as session:
+        await JobRepository(session).create_all({uuid4(): NewJob.of(uuid4(), request)})
+    [shot] = await all_shots(database, PROJECT, ShotQuery())
+    assert (shot.takes, shot.under_way) == (1, 1)
+    assert [take.number for take in await takes(database, "が_SC1")] == [1]
 
 
 async def test_two_who_look_at_once_see_the_same_numbers(

@@ -184,6 +184,35 @@ def test_a_lora_of_another_architecture_is_refused_and_of_none_unchecked() -> No
     assert "unchecked: workflow txt2img names no architecture" in warning
 
 
+def test_a_lora_must_be_for_the_model_that_the_request_or_the_style_takes_instead() -> None:
+    mei = DrawnCharacter(
+        "Mei", "mei", 1, False, "a girl", loras=(CatalogueLora(name="x", architecture="sdxl"),)
+    )
+    known_models = {"flux.safetensors": "flux"}.get
+    sdxl = template(architecture="sdxl")
+    refused = r"is for sdxl, model flux\.safetensors for flux"
+    asked = request("@mei", model="flux.safetensors")
+    with pytest.raises(InvalidRequest, match=refused):
+        compose(asked, sources(None, mei), sdxl, architecture_of=known_models)
+    style = ProjectStyle(workflow="txt2img", model="flux.safetensors")
+    with pytest.raises(InvalidRequest, match=refused):
+        compose(request("@mei"), sources(style, mei), sdxl, architecture_of=known_models)
+    own = request("@mei", model="ours.safetensors")
+    made = compose(own, sources(None, mei), sdxl, architecture_of=known_models)
+    assert made.warnings == []  # a checkpoint of nobody's binding is taken to be the workflow's
+
+
+def test_a_character_that_another_ones_prompt_mentions_is_not_followed_and_that_is_said() -> None:
+    twins = [
+        DrawnCharacter("Mei", "mei", 1, False, "twin of @ken"),
+        DrawnCharacter("Ken", "ken", 1, False, "twin of @mei"),
+    ]
+    made = compose(request("@mei"), sources(None, *twins), template())
+    assert (made.character_versions, made.request.prompt) == ({"Mei": 1}, "twin of @ken, Mei")
+    [warning] = made.warnings
+    assert warning.startswith("@ken in the prompt of character Mei, version 1 stays as it is")
+
+
 def test_references_go_to_the_places_of_the_workflow_in_turns_and_the_prompt_calls_them() -> None:
     made = composed(request("@mei and @ken-mori"), sources(None), "edit")
     assert made.request.inputs == {"references": [FACE.path, KEN_FACE.path, BODY.path]}

@@ -78,6 +78,11 @@ def test_headings_of_the_studios_own_are_told() -> None:
     assert found.fields == {"code", "prompt"}
 
 
+def test_lines_may_end_as_old_spreadsheets_end_them_and_rows_in_empty_cells() -> None:
+    found = read_shot_list("code,prompt\ra,a roof,,\rb,a door\r")
+    assert [(shot.code, shot.prompt) for shot in found.shots] == [("a", "a roof"), ("b", "a door")]
+
+
 def test_a_column_that_is_to_be_ignored_is() -> None:
     found = read_shot_list("code,shot,prompt\na,b,a roof\n", {"shot": ""})
     assert found.shots[0].code == "a"
@@ -99,7 +104,9 @@ def test_a_column_that_is_to_be_ignored_is() -> None:
         ("code,frames,seconds\na,1,2\n", "Row 2, its length: has both frames and seconds"),
         ("code\na/b\n", "Row 2, code: holds '/'"),
         ("code\na\x07b\n", "Row 2, code: holds '\\x07'"),
+        ("code\na\u200bb\n", r"Row 2, code: holds '\u200b'"),
         ('code,prompt\na,"x"y\n', "ends at row 2"),
+        ("code,prompt\na,a roof, at dusk\n", "Row 2, cell 3: has no heading; a text with commas"),
         ("code\n" + "".join(f"c{n}\n" for n in range(MAX_SHOTS + 1)), "10,000 are the most"),
     ],
 )

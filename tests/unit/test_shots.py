@@ -48,7 +48,9 @@ def test_one_code_in_two_forms_or_cases_is_one() -> None:
     assert code_key("ガ_SC1") == code_key("ガ_sc1")
 
 
-@pytest.mark.parametrize("code", ["", "  ", "a/b", "a\\b", "a\x07b", "x" * 65])
+@pytest.mark.parametrize(
+    "code", ["", "  ", "a/b", "a\\b", "a\x07b", "a\u202eb", "a\u200bb", "x" * 65]
+)
 def test_a_code_that_no_folder_or_list_can_hold_is_refused(code: str) -> None:
     with pytest.raises(ValidationError):
         ShotFields(code=code)

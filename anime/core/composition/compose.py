@@ -1,12 +1,19 @@
 """The way in: what is rendered for a request."""
 
+from collections.abc import Callable
 from typing import Final
 
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.composition.loras import take_loras
 from anime.core.composition.pictures import place_references
 from anime.core.composition.record import Composition, digest_of
-from anime.core.composition.sources import DrawnCharacter, SourceProject, Sources, names_in
+from anime.core.composition.sources import (
+    DrawnCharacter,
+    SourceProject,
+    Sources,
+    mentions,
+    names_in,
+)
 from anime.core.composition.state import CompositionState
 from anime.core.composition.texts import join_texts
 from anime.core.composition.values import choose_seed, choose_workflow, take_values
@@ -18,6 +25,10 @@ from anime.schemas import MAX_CHARACTERS, GenerationRequest
 _LENIENT: Final = CharacterPolicies()
 
 
+def _unknown(_model: str) -> None:
+    """The architecture of a model where no workflow is known."""
+
+
 def compose(
     request: GenerationRequest,
     sources: Sources,
@@ -25,6 +36,7 @@ def compose(
     *,
     policies: CharacterPolicies = _LENIENT,
     random_seed: int = 0,
+    architecture_of: Callable[[str], str | None] = _unknown,
 ) -> Composition:
     """What is rendered for the request.
 
@@ -34,6 +46,7 @@ def compose(
         template: The workflow that `sources` choose for it.
         policies: What becomes of it if a character cannot be drawn as it should be.
         random_seed: The seed if the project's style wants a random one.
+        architecture_of: The architecture of a model, if some workflow is for that model.
 
     Raises:
         InvalidRequest: a LoRA does not fit the workflow's model, a policy does not allow a
@@ -41,7 +54,12 @@ def compose(
     """
     project = sources.project_of(request)
     cast, missing = _cast(request, sources, project)
-    state = CompositionState(request, template, project, cast)
+    state = CompositionState(request, template, project, cast, architecture_of)
+    state.warnings += [
+        f"@{name} in the prompt of {each.source} stays as it is: only a request names characters."
+        for each in cast.values()
+        for name in mentions(each.prompt)
+    ]
     state.warnings += [
         f"Nothing is known of how {name} looks; the name is only kept." for name in missing
     ]

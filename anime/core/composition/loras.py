@@ -73,19 +73,31 @@ def _takes(state: CompositionState, lora: CatalogueLora, source: str) -> bool:
             f"LoRA {lora.name} of {source} is left out: workflow {workflow} takes none."
         )
         return False
-    ours, theirs = binding.architecture, lora.architecture
+    model, ours = _rendering_model(state)
+    theirs = lora.architecture
     if ours is None or theirs is None:
-        unknown = f"workflow {workflow}" if ours is None else "the LoRA"
+        unknown = model if ours is None else "the LoRA"
         state.warnings.append(
             f"Whether LoRA {lora.name} of {source} fits is unchecked: {unknown} names no"
             " architecture."
         )
     elif _letters(ours) != _letters(theirs):
         raise InvalidRequest(
-            f"LoRA {lora.name} of {source} is for {theirs}, workflow {workflow} for {ours}.",
+            f"LoRA {lora.name} of {source} is for {theirs}, {model} for {ours}.",
             f"Take a LoRA for {ours}, or a workflow for {theirs}.",
         )
     return True
+
+
+def _rendering_model(state: CompositionState) -> tuple[str, str | None]:
+    """How the model is named that renders, and its architecture, if that is known.
+
+    A model that no workflow is for is taken to be of the workflow's architecture.
+    """
+    model = state.changes.get("model", state.request.model)
+    if model is not None and (known := state.architecture_of(model)) is not None:
+        return f"model {model}", known
+    return f"workflow {state.template.name}", state.template.binding.architecture
 
 
 def _letters(architecture: str) -> str:

@@ -1,6 +1,6 @@
 """One composition in the making: what it comes from, and what came of it so far."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +18,17 @@ STYLE, CHARACTER, ASKED = range(3)  # ranks: the higher one counts where two con
 class CompositionState:
     """What a request is composed from, and what came of it so far.
 
-    `cast`: the characters by slug; `changes`: fields of the request that become others;
-    `shown`: slugs of the characters that the graph gets something of; `pictures`: how the prompt
-    calls those of a character, by slug; `reference_paths`: with the source of each.
+    `cast`: the characters by slug; `architecture_of`: that of a model, if known; `changes`: fields
+    of the request that become others; `shown`: slugs of the characters that the graph gets
+    something of; `pictures`: how the prompt calls those of a character, by slug;
+    `reference_paths`: with the source of each.
     """
 
     request: GenerationRequest
     template: Template
     project: SourceProject | None
     cast: Mapping[str, DrawnCharacter]
+    architecture_of: Callable[[str], str | None]
     changes: dict[str, Any] = field(default_factory=dict)  # values of any field
     fragments: list[Fragment] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -32,9 +32,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
+from anime.core.shots import code_key
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
+from anime.db.repositories.bulk import is_among
 from anime.db.repositories.job_rows import TOLD, JobRows, change, snapshot_of
 from anime.db.repositories.leases import (
     FOR_SECONDS,
@@ -52,6 +54,7 @@ from anime.db.repositories.projects import ProjectRepository
 from anime.db.repositories.timeline import TimelineRepository
 from anime.db.server_models import JobEvent
 from anime.db.session import NOTIFY_CHANNEL
+from anime.db.shot_models import Shot
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _SUBMITTED = "Submitted."
@@ -226,12 +229,14 @@ class JobRepository(JobRows):
             (await ProjectRepository(self._session).get_or_create(name)).id if name else None
         )
         given = _row(job_id, job, project_id)
+        await self._name_shots([given])
         inserted = await self._session.execute(
             _INSERT, {f"new_{name}": value for name, value in given.items()}
         )
         row = inserted.one_or_none()
         if row is None:
             return None
+        await self._note_warnings({job_id: job})
         return snapshot_of(row, None) if project_id is None else await self.get(job_id)
 
     async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
@@ -244,6 +249,7 @@ class JobRepository(JobRows):
             _row(job_id, job, ids.get(job.request.project or "")) for job_id, job in jobs.items()
         ]
         if rows:
+            await self._name_shots(rows)
             await self._session.execute(
                 insert(ProductionJob).on_conflict_do_nothing(index_elements=[ProductionJob.id]),
                 rows,
@@ -251,6 +257,34 @@ class JobRepository(JobRows):
             await TimelineRepository(self._session).add_to_all(
                 dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
             )
+            await self._note_warnings(jobs)
+
+    async def _name_shots(self, rows: Sequence[dict[str, Any]]) -> None:  # by column
+        """Write the codes of shots in the rows as the projects write them: as such they are found.
+
+        The requests in them stay as they were given.
+        """
+        named = [row for row in rows if row["shot"] and row["project_id"]]
+        if not named:
+            return
+        found = await self._session.execute(
+            select(Shot.project_id, Shot.code_key, Shot.code).where(
+                is_among(Shot.project_id, {row["project_id"] for row in named}),
+                is_among(Shot.code_key, {code_key(row["shot"]) for row in named}),
+            )
+        )
+        codes = {(project_id, key): code for project_id, key, code in found}
+        for row in named:
+            row["shot"] = codes.get((row["project_id"], code_key(row["shot"])), row["shot"])
+
+    async def _note_warnings(self, jobs: Mapping[UUID, NewJob]) -> None:
+        """Say in their timelines what of styles and characters is left out or unchecked."""
+        said = {
+            job_id: " ".join(job.composition.warnings)
+            for job_id, job in jobs.items()
+            if job.composition is not None and job.composition.warnings
+        }
+        await TimelineRepository(self._session).add_to_all(said, TimelineKind.DECISION)
 
     async def lease(
         self, job_id: UUID, owner: UUID, *, seconds: float, run_id: UUID | None = None
@@ -394,9 +428,11 @@ class JobRepository(JobRows):
         if job.composition is None or not job.composition.get("refused"):
             return
         request = await self.request_of(job_id)
-        new = _row(job_id, NewJob.of(job_id, request, composition=await compose(request)), None)
-        composed = {name: new[name] for name in ("workflow", "seed", "composition")}
+        new = NewJob.of(job_id, request, composition=await compose(request))
+        row = _row(job_id, new, None)
+        composed = {name: row[name] for name in ("workflow", "seed", "composition")}
         await self._change(change(IS_JOB, **composed), {"of_job": job_id})
+        await self._note_warnings({job_id: new})
 
     async def fail_unleased(self, job_id: UUID, kind: FailureKind, message: str) -> JobSnapshot:
         """The job, failed although no run ever took it (or as it ended before).
