@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, any_, bindparam, inspect, text
+from sqlalchemy import ColumnElement, any_, bindparam, column, func, inspect, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
 
 from anime.db.models import SCHEMA, Base
 
@@ -58,3 +59,12 @@ async def insert_missing(
     columns = [{names[key]: value for key, value in row.items()} for row in rows]
     added = await session.scalars(text(statement), {"rows": to_json(columns).decode()})
     return list(added)
+
+
+def rows_of_arrays(
+    name: str, **columns: tuple[str, type[TypeEngine[Any]]]
+) -> Any:  # rows of a function
+    """Rows of arrays, named by parameter and type for each column."""
+    arrays = (bindparam(each, type_=ARRAY(kind)) for each, kind in columns.values())
+    names = (column(each, kind) for each, (_, kind) in columns.items())
+    return func.unnest(*arrays).table_valued(*names).render_derived(name=name)

@@ -11,17 +11,17 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
+    Uuid,
     and_,
     bindparam,
     case,
-    column,
     func,
     literal,
     or_,
     select,
     tuple_,
     update,
-    values,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,6 +29,8 @@ from anime.core.job_status import JobStatus
 from anime.core.recovery import LeaseView
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob
+from anime.db.repositories.bulk import rows_of_arrays
+from anime.db.repositories.job_rows import JobRows
 from anime.db.repositories.leases import NOW, is_free
 from anime.db.repositories.timeline import TimelineRepository
 from anime.schemas import GenerationRequest, JobSnapshot
@@ -175,24 +177,13 @@ class DispatchRepository:
         """The states of the jobs; the new run of each, by id, is recorded while it may go on."""
         if not runs:
             return {}
-        new = values(
-            column("job_id", JOBS.c.id.type),
-            column("run_number", JOBS.c.run_number.type),
-            column("run_id", JOBS.c.flow_run_id.type),
-            name="new",
-        ).data([(each.job_id, each.run_number, run_id) for run_id, each in runs.items()])
         known = await self._session.execute(
-            update(ProductionJob)
-            .where(
-                ProductionJob.id == new.c.job_id,
-                ProductionJob.run_number == new.c.run_number,
-                ProductionJob.status.in_(_GOING_ON),
-                _is_apart(),
-                or_(is_free(), ProductionJob.lease_owner == new.c.run_id),
-            )
-            .values(flow_run_id=new.c.run_id, updated_at=NOW)
-            .returning(ProductionJob.id),
-            execution_options={"synchronize_session": False},
+            _REMEMBER,
+            {
+                "job_ids": [each.job_id for each in runs.values()],
+                "run_numbers": [each.run_number for each in runs.values()],
+                "run_ids": list(runs),
+            },
         )
         recorded = set(known.scalars())
         made = {
@@ -201,12 +192,7 @@ class DispatchRepository:
             if each.job_id in recorded
         }
         await TimelineRepository(self._session).add_to_all(made, TimelineKind.RUN)
-        found = await self._session.execute(
-            select(ProductionJob.id, ProductionJob.status).where(
-                ProductionJob.id.in_([each.job_id for each in runs.values()])
-            )
-        )
-        return {row.id: row.status for row in found}
+        return await JobRows(self._session).statuses([each.job_id for each in runs.values()])
 
     async def forget_runs(self, jobs: Collection[UnheldJob], *, lost: Collection[UUID]) -> None:
         """Let each of the jobs have another run, unless a run has taken it since.
@@ -315,4 +301,19 @@ _UNHELD = (
     .where(ProductionJob.status.in_(bindparam("statuses", expanding=True)), is_free())
     .order_by(ProductionJob.created_at)
     .limit(bindparam("limit"))
+)
+_NEW_RUN = rows_of_arrays(
+    "new", job_id=("job_ids", Uuid), run_number=("run_numbers", Integer), run_id=("run_ids", Uuid)
+)
+_REMEMBER = (
+    update(JOBS)
+    .where(
+        JOBS.c.id == _NEW_RUN.c.job_id,
+        JOBS.c.run_number == _NEW_RUN.c.run_number,
+        JOBS.c.status.in_(_GOING_ON),
+        JOBS.c.batch_run_id.is_(None),
+        or_(is_free(), JOBS.c.lease_owner == _NEW_RUN.c.run_id),
+    )
+    .values(flow_run_id=_NEW_RUN.c.run_id, updated_at=NOW)
+    .returning(JOBS.c.id)
 )

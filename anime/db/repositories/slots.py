@@ -27,7 +27,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
-    column,
     delete,
     func,
     or_,
@@ -37,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import TypeEngine
 
 from anime.core.assignment import (
     Assignment,
@@ -49,6 +47,7 @@ from anime.core.assignment import (
 )
 from anime.db.models import RenderSlot
 from anime.db.notifications import SLOT
+from anime.db.repositories.bulk import rows_of_arrays
 from anime.db.repositories.leases import FOR_SECONDS, NOW, until
 from anime.db.repositories.pauses import is_held_up
 from anime.db.repositories.servers import is_fit, may_be_given_prompts
@@ -155,16 +154,9 @@ _WAITING = (
 )
 
 
-def _rows(name: str, **columns: tuple[str, type[TypeEngine[Any]]]) -> Any:  # rows of a function
-    """Rows of arrays, named by parameter and type for each column."""
-    arrays = (bindparam(each, type_=ARRAY(kind)) for each, kind in columns.values())
-    names = (column(each, kind) for each, (_, kind) in columns.items())
-    return func.unnest(*arrays).table_valued(*names).render_derived(name=name)
-
-
 def _give() -> Select[Any]:
     """Gives slots to requests, and notifies their runs."""
-    new = _rows(
+    new = rows_of_arrays(
         "given",
         job_id=("job_ids", Uuid),
         server=("servers", Text),
@@ -190,7 +182,7 @@ def _give() -> Select[Any]:
 
 def _load() -> CTE:
     """Says which model each server will hold."""
-    new = _rows("loads", url=("at", Text), model=("models", Text))
+    new = rows_of_arrays("loads", url=("at", Text), model=("models", Text))
     is_at = _SERVERS.c.url == new.c.url
     loaded = update(_SERVERS).where(is_at).values(loaded_model=new.c.model)
     return loaded.returning(_SERVERS.c.url).cte("loaded")

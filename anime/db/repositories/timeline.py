@@ -29,6 +29,7 @@ _ADD = (
     )
     .add_cte(_SURPLUS.cte("surplus"))
 )
+_ADD_ALL = insert(_EVENTS)
 
 
 class TimelineRepository:
@@ -52,7 +53,7 @@ class TimelineRepository:
                 {"job_id": job_id, "kind": kind, "message": _text_of(message)}
                 for job_id, message in messages.items()
             ]
-            await self._session.execute(insert(JobEvent), rows)
+            await self._session.execute(_ADD_ALL, rows)
 
     async def of_job(self, job_id: UUID) -> list[TimelineEntry]:
         """The job's timeline, the oldest entry first; empty for an unknown job."""
