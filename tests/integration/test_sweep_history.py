@@ -164,7 +164,8 @@ async def test_a_sweeps_memory_does_not_grow_with_what_is_remembered(stage: Stag
     await add_gone(stage, 2 * prune.AT_ONCE)
     few = await peak_bytes(stage)
     await add_gone(stage, 20 * prune.AT_ONCE)  # 30 MB of lines, if all of them were read
-    assert await peak_bytes(stage) < 1.5 * few
+    # Two sweeps alike may differ by half a megabyte, by when garbage is collected.
+    assert await peak_bytes(stage) < few + 3_000_000
 
 
 async def peak_bytes(stage: Stage) -> int:
