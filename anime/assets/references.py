@@ -69,11 +69,12 @@ async def add_uploaded_reference(
     *,
     role: ReferenceRole,
     by: str,
+    file_name: str | None = None,
 ) -> ReferenceRecord:
     """The reference picture whose content comes in piece by piece. Raises as `add_reference`."""
     await _check_character(database, character_id)
-    reference = await _stored(library, chunks, role, "The picture")
-    return await _added(database, character_id, reference, source="upload", by=by)
+    reference = await _stored(library, chunks, role, file_name or "The picture")
+    return await _added(database, character_id, reference, source=file_name or "upload", by=by)
 
 
 async def add_reference_file(
@@ -86,9 +87,9 @@ async def add_reference_file(
     by: str,
 ) -> ReferenceRecord:
     """The reference picture from a file that is not in the library. Raises as `add_reference`."""
-    await _check_character(database, character_id)
-    reference = await _stored(library, _read(path), role, path.name)
-    return await _added(database, character_id, reference, source=path.name, by=by)
+    return await add_uploaded_reference(
+        database, library, character_id, _read(path), role=role, by=by, file_name=path.name
+    )
 
 
 async def _check_character(database: Database, character_id: UUID) -> None:

@@ -1,12 +1,13 @@
 """Whether shots can be rendered as they are: every fault at once, before anything is."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.batches import kind_of
+from anime.core.composition.record import Composition
 from anime.core.shot_list import ShotList
 from anime.core.shots import ShotFields
 from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
@@ -18,13 +19,15 @@ MAX_SAID = 20  # faults, or codes, that a message names
 
 
 async def request_faults(
-    admission: Admission, session: AsyncSession, requests: Mapping[str, GenerationRequest]
+    admission: Admission,
+    session: AsyncSession,
+    requests: Mapping[str, GenerationRequest],
+    compositions: Sequence[Composition | None],
 ) -> list[str]:
     """A sentence for each fault: workflows that cannot take what is asked, models nobody has.
 
-    `requests` are by what the sentences call them, such as `Shot sc1`.
+    `requests` are by what the sentences call them, such as `Shot sc1`; `compositions` are theirs.
     """
-    compositions = await admission.compose_all(list(requests.values()))
     alike: defaultdict[str, list[str]] = defaultdict(list)
     rendered = dict(requests)
     faults = []
@@ -56,7 +59,8 @@ async def list_faults(
         for name, shot in named.items()
         if (request := shot.request(project.slug)) is not None
     }
-    faults = await request_faults(admission, session, requests)
+    compositions = await admission.compose_all(list(requests.values()))
+    faults = await request_faults(admission, session, requests, compositions)
     return faults + await _unknown_characters(session, project.id, named)
 
 

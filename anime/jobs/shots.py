@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
+from anime.core.composition.record import Composition
 from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
 from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
 from anime.core.takes import (
@@ -165,10 +166,11 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
             f"{len(filled)} shots ask for {asked_for:,} takes; {MAX_CHILDREN:,} are the most.",
             "Render an episode or a scene at a time.",
         )
-    await _check(service, {code: requests[0] for code, requests in filled.items()})
     requests = [request for requests in filled.values() for request in requests]
     made_from = await service.admission.compose_all(requests)
     numbers = [number for requests in filled.values() for number in range(len(requests))]
+    firsts = [made for made, number in zip(made_from, numbers, strict=True) if number == 0]
+    await _check(service, {code: requests[0] for code, requests in filled.items()}, firsts)
     requests = [
         with_own_seed(request, made, number) if number >= asked.takes else request
         for request, made, number in zip(requests, made_from, numbers, strict=True)
@@ -300,11 +302,15 @@ async def _find(
     return found.slug, shots
 
 
-async def _check(service: JobService, requests: Mapping[str, GenerationRequest]) -> None:
+async def _check(
+    service: JobService,
+    requests: Mapping[str, GenerationRequest],
+    compositions: Sequence[Composition | None],
+) -> None:
     """Whether all shots can be rendered: every fault, with the shots' codes."""
     named = {f"Shot {code}": request for code, request in requests.items()}
     async with service.database.session_scope() as session:
-        faults = await request_faults(service.admission, session, named)
+        faults = await request_faults(service.admission, session, named, compositions)
     if faults:
         more = f" And {len(faults) - MAX_SAID} more." if len(faults) > MAX_SAID else ""
         raise InvalidRequest(
