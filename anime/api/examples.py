@@ -48,7 +48,14 @@ from anime.core.servers import (
 )
 from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
 from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
-from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
+from anime.core.takes import (
+    NewReview,
+    PicturePoint,
+    ReviewAction,
+    TakeNote,
+    TakeRecord,
+    Verdict,
+)
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
@@ -387,7 +394,7 @@ TAKE = TakeRecord(
     verdict=Verdict.REJECTED,
     is_picked=False,
     reason="hands",
-    note="",
+    note="Six fingers.",
     shot=SHOT.code,
     number=1,
     file_id=FILE.id,
@@ -398,6 +405,12 @@ TAKE = TakeRecord(
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
     retake_job_id=RENDERING.id,
+    media_type="image/png",
+    width=FILE.width,
+    height=FILE.height,
+    notes=[
+        TakeNote(text="Six fingers.", point=PicturePoint(x=0.4, y=0.6), by="ann", at=SUBMITTED_AT)
+    ],
 )
 PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
 COMPARISON = FileComparison(
@@ -495,7 +508,9 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
     TAKE,
-    TakeList(items=[TAKE]),
+    *TAKE.notes,
+    PicturePoint(x=0.4, y=0.6),
+    Page[TakeRecord](items=[TAKE], next_cursor=SHOT.code),
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),

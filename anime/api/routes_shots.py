@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Path, Query, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
@@ -17,13 +17,14 @@ from anime.api.routes_generation import IdempotencyKey
 from anime.assets.shot_lists import rows_of_list
 from anime.core.shot_list import ListRow
 from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
-from anime.core.takes import NewReview, TakeList, TakeRecord
+from anime.core.takes import NewReview, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.errors import InvalidRequest
 from anime.jobs.shots import (
     ShotBatch,
     ShotRender,
     import_shots,
+    page_of_takes,
     render_shots,
     review_and_retake,
     takes_of,
@@ -40,13 +41,10 @@ class ShotListParameters(ShotQuery, Paging):
     project: GivenName = Field(description="Id, slug or name of the project.")
 
 
-class TakeListParameters(BaseModel):
-    """Whose takes."""
+class TakeListParameters(ShotListParameters):
+    """Whose takes: those of one shot, or of a page of the project's shots."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    project: GivenName = Field(description="Id, slug or name of the project.")
-    shot: ShotCode = Field(description="The shot's code.")
+    shot: ShotCode | None = Field(default=None, description="The shot's code, if only of one.")
 
 
 @router.get("/shots", responses=problems(404))
@@ -95,10 +93,20 @@ async def render(
 @router.get("/takes", responses=problems(404))
 async def takes(
     parameters: Annotated[TakeListParameters, Query()], state: StateDependency
-) -> TakeList:
-    """The takes of a shot, by number."""
-    codes = [parameters.shot]
-    return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
+) -> Page[TakeRecord]:
+    """The takes of a shot, by number; or of a page of shots: `limit` counts shots, not takes."""
+    if parameters.shot is not None:
+        codes = [parameters.shot]
+        found = await takes_of(state.database, parameters.project, ShotQuery(), codes)
+        return Page(items=found, next_cursor=None)
+    found, next_cursor = await page_of_takes(
+        state.database,
+        parameters.project,
+        parameters,
+        limit=parameters.limit,
+        after=parameters.cursor,
+    )
+    return Page(items=found, next_cursor=next_cursor)
 
 
 @router.post("/reviews", responses=problems(404, 429))

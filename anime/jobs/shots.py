@@ -199,6 +199,26 @@ async def takes_of(
         return await takes.of_shots([shot.id for shot in shots])
 
 
+async def page_of_takes(
+    database: Database, project: str, query: ShotQuery, *, limit: int, after: str | None
+) -> tuple[list[TakeRecord], str | None]:
+    """The takes of a page of shots, and its cursor, which are those of `ShotRepository.page`.
+
+    Raises:
+        NotFound: there is no such project.
+        InvalidRequest: the project has no shot `after`.
+    """
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        shots, next_cursor = await ShotRepository(session).codes_of_page(
+            found.id, query, limit=limit, after=after
+        )
+        takes = TakeRepository(session)
+        if shots:
+            await takes.number(found.id, list(shots.values()))
+        return await takes.of_shots(list(shots)), next_cursor
+
+
 async def review_take(
     database: Database, said: NewReview, settings: Settings | None = None
 ) -> TakeRecord:
