@@ -33,6 +33,7 @@ from anime.core.comparison import (
 )
 from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
+from anime.core.list_preview import CellFault, ListedRow, ListPreview, RowChange
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
@@ -46,7 +47,7 @@ from anime.core.servers import (
     ServerList,
     ServerRecord,
 )
-from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.shots import GivenList, ImportedShots, ShotImport, ShotRecord, ShotState
 from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
 from anime.core.takes import (
     NewReview,
@@ -432,6 +433,31 @@ IMPORTED_SHOTS = ImportedShots(
     ignored=[],
     faults=["Row 2: there is no character 'Ken'."],
 )
+LIST_PREVIEW = ListPreview(
+    columns={"Cut": "code", "Prompt": "prompt", "Width": "width", "Editor": ""},
+    added=1,
+    changed=0,
+    unchanged=0,
+    faulty=1,
+    rows=[
+        ListedRow(
+            number=3,
+            unit="Row",
+            cells={"code": "sc2_c020", "prompt": "Mei on a roof", "width": "500"},
+            change=None,
+            faults=[CellFault(column="width", message="500 is not a multiple of 8")],
+            warnings=[],
+        ),
+        ListedRow(
+            number=2,
+            unit="Row",
+            cells={"code": "sc2_c010", "prompt": "Ken runs", "width": "512"},
+            change=RowChange.ADDED,
+            faults=[],
+            warnings=["there is no character 'Ken'."],
+        ),
+    ],
+)
 # A PNG with one pixel.
 DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -456,6 +482,7 @@ BODIES: tuple[BaseModel, ...] = (
     NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
     NewPause(project=PROJECT.slug, reason="It waits for the colours."),
     ShotImport(project=PROJECT.name, table=SHOT_LIST),
+    GivenList(project=PROJECT.name, table=SHOT_LIST),
     ShotRender(project=PROJECT.slug, codes=[SHOT.code], takes=2),
     NewReview(
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
@@ -507,6 +534,9 @@ ANSWERS: tuple[BaseModel, ...] = (
     SHOT,
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
+    LIST_PREVIEW,
+    *LIST_PREVIEW.rows[:1],
+    *LIST_PREVIEW.rows[0].faults,
     TAKE,
     *TAKE.notes,
     PicturePoint(x=0.4, y=0.6),

@@ -15,8 +15,9 @@ from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
 from anime.assets.shot_lists import rows_of_list
-from anime.core.shot_list import ListRow
-from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
+from anime.core.list_preview import ListPreview, refused_preview
+from anime.core.shot_list import ListRefused, ListRow
+from anime.core.shots import GivenList, ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.errors import InvalidRequest
@@ -25,13 +26,16 @@ from anime.jobs.shots import (
     ShotRender,
     import_shots,
     page_of_takes,
+    preview_list,
     render_shots,
     review_and_retake,
     takes_of,
 )
 from anime.schemas import GivenName
 
+MAX_LIST_BYTES = 32 * 2**20  # of 10,000 shots, as JSON
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:shots")
+LONG_BODIES = {"/shots/import": MAX_LIST_BYTES, "/shots/preview": MAX_LIST_BYTES}
 router = APIRouter(tags=["shots"], route_class=JsonRoute)
 
 
@@ -81,6 +85,20 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
     )
 
 
+@router.post("/shots/preview")
+async def preview_of_list(given: GivenList, state: StateDependency) -> ListPreview:
+    """What importing a list would do, row by row, with the faults of each; nothing is changed."""
+    try:
+        rows = await asyncio.to_thread(lambda: list(_rows_of(given)))
+    except InvalidRequest as fault:
+        return refused_preview(
+            fault.what,
+            fault.todo,
+            faults=fault.faults if isinstance(fault, ListRefused) else (),
+        )
+    return await preview_list(state.jobs.admission, state.database, given, rows)
+
+
 @router.post("/shots/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))
 async def render(
     asked: ShotRender, state: StateDependency, idempotency_key: IdempotencyKey = None
@@ -115,7 +133,7 @@ async def review(said: NewReview, state: StateDependency) -> TakeRecord:
     return await review_and_retake(state.jobs, said)
 
 
-def _rows_of(asked: ShotImport) -> Iterable[ListRow]:
+def _rows_of(asked: GivenList) -> Iterable[ListRow]:
     if asked.format is not ListFormat.XLSX:
         return rows_of_list(asked.table.encode(), asked.format)
     try:

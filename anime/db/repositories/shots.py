@@ -75,8 +75,8 @@ class ShotRepository:
             update(Project).where(Project.id == project_id).values(shot_columns=dict(columns))
         )
 
-    async def merge(self, project_id: UUID, listed: ShotList) -> tuple[list[ShotFields], int]:
-        """The shots that the list adds or changes, as they would be, and how many it adds.
+    async def merge(self, project_id: UUID, listed: ShotList) -> tuple[list[ShotFields], set[str]]:
+        """The shots that the list adds or changes, as they would be; keys of the codes it adds.
 
         What the list does not speak of stays, and so does how a code is written.
         """
@@ -85,11 +85,11 @@ class ShotRepository:
             select(Shot).where(Shot.project_id == project_id, is_among(Shot.code_key, keys))
         )
         known = {row.code_key: _fields(row) for row in rows}
-        merged, added = [], 0
+        merged, added = [], set()
         for key, shot, said in zip(keys, listed.shots, listed.said, strict=True):
             before = known.get(key)
             if before is None:
-                added += 1
+                added.add(key)
                 merged.append(shot)
             elif (after := _joined(before, shot, said - {"code"})) != before:
                 merged.append(after)
