@@ -32,8 +32,8 @@ from anime.core.comparison import (
     verdict_of,
 )
 from anime.core.composition.record import Composition, Fragment
+from anime.core.import_plan import CellFault, ImportPlan, ListedRow, RowChange
 from anime.core.job_status import JobStatus, Stage
-from anime.core.list_preview import CellFault, ListedRow, ListPreview, RowChange
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
@@ -433,7 +433,7 @@ IMPORTED_SHOTS = ImportedShots(
     ignored=[],
     faults=["Row 2: there is no character 'Ken'."],
 )
-LIST_PREVIEW = ListPreview(
+IMPORT_PLAN = ImportPlan(
     columns={"Cut": "code", "Prompt": "prompt", "Width": "width", "Editor": ""},
     added=1,
     changed=0,
@@ -534,9 +534,9 @@ ANSWERS: tuple[BaseModel, ...] = (
     SHOT,
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
-    LIST_PREVIEW,
-    *LIST_PREVIEW.rows[:1],
-    *LIST_PREVIEW.rows[0].faults,
+    IMPORT_PLAN,
+    *IMPORT_PLAN.rows[:1],
+    *IMPORT_PLAN.rows[0].faults,
     TAKE,
     *TAKE.notes,
     PicturePoint(x=0.4, y=0.6),

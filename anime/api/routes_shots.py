@@ -15,7 +15,7 @@ from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
 from anime.assets.shot_lists import rows_of_list
-from anime.core.list_preview import ListPreview, refused_preview
+from anime.core.import_plan import ImportPlan, refused_plan
 from anime.core.shot_list import ListRefused, ListRow
 from anime.core.shots import GivenList, ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeRecord
@@ -26,7 +26,7 @@ from anime.jobs.shots import (
     ShotRender,
     import_shots,
     page_of_takes,
-    preview_list,
+    plan_of_import,
     render_shots,
     review_and_retake,
     takes_of,
@@ -35,7 +35,7 @@ from anime.schemas import GivenName
 
 MAX_LIST_BYTES = 32 * 2**20  # of 10,000 shots, as JSON
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:shots")
-LONG_BODIES = {"/shots/import": MAX_LIST_BYTES, "/shots/preview": MAX_LIST_BYTES}
+LONG_BODIES = {"/shots/import": MAX_LIST_BYTES, "/shots/import/plan": MAX_LIST_BYTES}
 router = APIRouter(tags=["shots"], route_class=JsonRoute)
 
 
@@ -85,18 +85,18 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
     )
 
 
-@router.post("/shots/preview")
-async def preview_of_list(given: GivenList, state: StateDependency) -> ListPreview:
+@router.post("/shots/import/plan")
+async def import_plan(given: GivenList, state: StateDependency) -> ImportPlan:
     """What importing a list would do, row by row, with the faults of each; nothing is changed."""
     try:
         rows = await asyncio.to_thread(lambda: list(_rows_of(given)))
     except InvalidRequest as fault:
-        return refused_preview(
+        return refused_plan(
             fault.what,
             fault.todo,
             faults=fault.faults if isinstance(fault, ListRefused) else (),
         )
-    return await preview_list(state.jobs.admission, state.database, given, rows)
+    return await plan_of_import(state.jobs.admission, state.database, given, rows)
 
 
 @router.post("/shots/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))

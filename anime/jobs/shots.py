@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.composition.record import Composition
-from anime.core.list_preview import ListPreview, preview_of, refused_preview
+from anime.core.import_plan import ImportPlan, plan_of, refused_plan
 from anime.core.shot_list import (
     MAX_SHOTS,
     ListRefused,
@@ -116,12 +116,12 @@ async def import_shots(
     )
 
 
-async def preview_list(
+async def plan_of_import(
     admission: Admission, database: Database, given: GivenList, rows: Iterable[ListRow]
-) -> ListPreview:
+) -> ImportPlan:
     """What importing the list would do, row by row; nothing is changed.
 
-    `rows` may raise InvalidRequest as they are read: the preview says so.
+    `rows` may raise InvalidRequest as they are read: the plan says so.
     """
     async with database.session_scope() as session:
         project = await ProjectRepository(session).get_or_create(given.project)
@@ -132,7 +132,7 @@ async def preview_list(
             reading = read_rows(_noting(headings, rows), given.columns, kept)
         except InvalidRequest as fault:
             await session.rollback()
-            return refused_preview(
+            return refused_plan(
                 fault.what,
                 fault.todo,
                 columns=guessed_columns(headings, {**kept, **given.columns}),
@@ -143,7 +143,7 @@ async def preview_list(
         warnings = await row_faults(admission, session, project, listed)
         await session.rollback()
     changed = {code_key(shot.code) for shot in merged} - added
-    return preview_of(reading, added=added, changed=changed, warnings=warnings)
+    return plan_of(reading, added=added, changed=changed, warnings=warnings)
 
 
 def _noting(headings: list[str], rows: Iterable[ListRow]) -> Iterator[ListRow]:

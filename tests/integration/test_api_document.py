@@ -177,7 +177,7 @@ async def test_each_route_takes_the_example_of_its_body(
     await tried("post", "/api/anime/servers")
     await tried("post", "/api/anime/pause")
     await tried("post", "/api/anime/resume")
-    assert (await tried("post", "/api/anime/shots/preview"))["added"] == 1
+    assert (await tried("post", "/api/anime/shots/import/plan"))["added"] == 1
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
     # A review is of a take that is there, a reproduction of a file, an upload a picture:

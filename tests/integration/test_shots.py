@@ -317,9 +317,9 @@ async def test_a_yaml_list_leaves_what_a_shot_does_not_say(database: Database) -
     assert (found["sc2"].frames, found["sc2"].notes) == (12, "")
 
 
-async def preview(api: httpx.AsyncClient, table: str, **more: object) -> dict[str, Any]:
+async def plan(api: httpx.AsyncClient, table: str, **more: object) -> dict[str, Any]:
     body = {"project": PROJECT, "table": table, **more}
-    answer = await api.post("/api/anime/shots/preview", json=body)
+    answer = await api.post("/api/anime/shots/import/plan", json=body)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -329,7 +329,7 @@ def column_of(row: dict[str, Any]) -> list[tuple[str, str]]:
     return [(fault["column"], fault["message"]) for fault in row["faults"]]
 
 
-async def test_a_preview_says_of_each_row_what_becomes_of_it(
+async def test_a_plan_says_of_each_row_what_becomes_of_it(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     await imported(database, "code,prompt\nsc1,a roof\nsc2,a door\n")
@@ -337,7 +337,7 @@ async def test_a_preview_says_of_each_row_what_becomes_of_it(
         "Cut,Prompt,Characters,Width,Editor\nSC1,a roof,,,\nsc2,a gate,,,\n"
         "sc3,a hall,Nobody,,\nsc4,x,,500,\nSC4,y,,,\n"
     )
-    found = await preview(api, table)
+    found = await plan(api, table)
     assert found["columns"] == {
         "Cut": "code",
         "Prompt": "prompt",
@@ -362,10 +362,10 @@ async def test_a_preview_says_of_each_row_what_becomes_of_it(
     assert [shot.prompt for shot in await shots_of(database)] == ["a roof", "a door"]
 
 
-async def test_a_preview_of_a_new_project_makes_none(
+async def test_a_plan_of_a_new_project_makes_none(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    assert (await preview(api, "code\nsc1\n"))["added"] == 1
+    assert (await plan(api, "code\nsc1\n"))["added"] == 1
     with pytest.raises(NotFound):
         await shots_of(database)
 
@@ -380,10 +380,10 @@ async def test_a_preview_of_a_new_project_makes_none(
         ("no base64!", {"format": "xlsx"}, "is not base64", {}),
     ],
 )
-async def test_what_is_no_list_is_said_in_its_preview(
+async def test_what_is_no_list_is_said_in_its_plan(
     api: httpx.AsyncClient, table: str, more: dict[str, str], problem: str, columns: dict[str, str]
 ) -> None:
-    found = await preview(api, table, **more)
+    found = await plan(api, table, **more)
     assert problem in found["problem"]
     assert bool(found["problem"]) is bool(problem) is bool(found["todo"])
     assert found["columns"] == columns
@@ -392,13 +392,13 @@ async def test_what_is_no_list_is_said_in_its_preview(
         assert column_of(found["rows"][0]) == [("code", "is there twice")]
 
 
-async def test_what_a_column_is_can_be_said_for_a_preview(api: httpx.AsyncClient) -> None:
-    found = await preview(api, "Take,Prompt\n1,a roof\n", columns={"Take": "code", "Prompt": ""})
+async def test_what_a_column_is_can_be_said_for_a_plan(api: httpx.AsyncClient) -> None:
+    found = await plan(api, "Take,Prompt\n1,a roof\n", columns={"Take": "code", "Prompt": ""})
     assert (found["columns"], found["added"]) == ({"Take": "code", "Prompt": ""}, 1)
 
 
 async def test_a_list_may_be_longer_than_other_bodies(api: httpx.AsyncClient) -> None:
     long = "code,description\n" + "".join(f"c{n},{'x' * 9_000}\n" for n in range(200))
-    assert (await preview(api, long))["added"] == 200
+    assert (await plan(api, long))["added"] == 200
     body = {"project": PROJECT, "name": "x" * 2**21}
     assert (await api.post("/api/anime/projects", json=body)).status_code == 413

@@ -41,7 +41,7 @@ class ListedRow(BaseModel):
     warnings: list[str] = Field(description="Why it could not be rendered as it is.")
 
 
-class ListPreview(BaseModel):
+class ImportPlan(BaseModel):
     """What importing a list would do."""
 
     columns: dict[str, str] = Field(
@@ -58,14 +58,14 @@ class ListPreview(BaseModel):
     todo: str = Field(default="", description="What to do about that.")
 
 
-def preview_of(
+def plan_of(
     reading: ListReading,
     *,
     added: Iterable[str] = (),
     changed: Iterable[str] = (),
     warnings: Mapping[int, list[str]] | None = None,
-) -> ListPreview:
-    """The preview of a list that was read.
+) -> ImportPlan:
+    """The plan of a list that was read.
 
     Args:
         reading: Its rows.
@@ -86,7 +86,7 @@ def preview_of(
         )
     changes = [row.change for row in rows]
     rows.sort(key=lambda row: not (row.faults or row.warnings))  # in order otherwise
-    return ListPreview(
+    return ImportPlan(
         columns={
             heading.strip(): reading.places.get(place, "")
             for place, heading in enumerate(reading.headings)
@@ -99,19 +99,19 @@ def preview_of(
     )
 
 
-def refused_preview(
+def refused_plan(
     problem: str,
     todo: str,
     *,
     columns: Mapping[str, str] | None = None,
     faults: Iterable[ListFault] = (),
-) -> ListPreview:
-    """The preview of what cannot be read as a list, with the faults that are known."""
+) -> ImportPlan:
+    """The plan of what cannot be read as a list, with the faults that are known."""
     found: defaultdict[int, list[ListFault]] = defaultdict(list)
     for fault in faults:
         found[fault.row.number].append(fault)
     rows = [_row(_UNREAD, of_row[0].row, of_row, None, None) for of_row in found.values()]
-    return ListPreview(
+    return ImportPlan(
         columns=dict(columns or {}),
         added=0,
         changed=0,
