@@ -81,9 +81,7 @@ def plan_of(
     for row, shot in zip(reading.rows, reading.shots, strict=True):
         is_sound = shot is not None and row.number not in faults
         change = kinds.get(code_key(shot.code), RowChange.UNCHANGED) if shot and is_sound else None
-        rows.append(
-            _row(reading, row, faults[row.number], change, (warnings or {}).get(row.number))
-        )
+        rows.append(_row(reading, row, faults[row.number], change, warned.get(row.number)))
     changes = [row.change for row in rows]
     rows.sort(key=lambda row: not (row.faults or row.warnings))  # in order otherwise
     return ImportPlan(
