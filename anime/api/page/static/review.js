@@ -121,6 +121,14 @@ function announce(text) {
 // ---- drawing
 
 function draw() {
+  drawHead()
+  drawStrip()
+  drawTake()
+  drawShot()
+  drawCompare()
+}
+
+function drawHead() {
   const place = sequence.indexOf(shot.code)
   at('shot-name').textContent = shot.code
   at('shot-state').replaceChildren(...(shot.state ? [stateBadge(shot.state)] : []))
@@ -129,10 +137,6 @@ function draw() {
   at('next').disabled = place < 0 || place >= sequence.length - 1
   at('leave').href = withQuery('/shots', { project: data.project.slug, ...filters() })
   document.title = `${shot.code} · ${document.title.split(' · ').slice(-1)}`
-  drawStrip()
-  drawTake()
-  drawShot()
-  drawCompare()
 }
 
 const MARKS = { picked: 'pick', approved: 'check', rejected: 'cross' }
@@ -144,7 +148,7 @@ function drawStrip() {
     const label = t('shots.take', { number: each.number, verdict: t(`shots.verdict.${verdict}`) })
     const button = el('button', {
       type: 'button', class: `take ${verdict}`, title: label, 'aria-label': label,
-      'aria-current': each === take ? 'true' : null, dataset: { take: each.number, compared: each === other || null },
+      'aria-current': each === take ? 'true' : null, dataset: { take: each.number }, 'data-compared': each === other,
       onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
     }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each) }),
     el('span', { class: 'take-mark' }, each.number, MARKS[verdict] && icon(MARKS[verdict]),
@@ -163,7 +167,7 @@ function drawTake() {
   const verdict = verdictOf(take)
   const details = el('dl', { class: 'details' })
   const prompt = el('p', { class: 'prompt' })
-  at('take-about').replaceChildren(
+  at('take-about').replaceChildren(...[
     el('h3', {}, t('review.take', { number: take.number }), ' ',
       el('span', { class: `badge ${{ picked: 'good', approved: 'good', rejected: 'bad' }[verdict] ?? ''}` },
         MARKS[verdict] && icon(MARKS[verdict]), t(`shots.verdict.${verdict}`))),
@@ -174,11 +178,12 @@ function drawTake() {
       el('p', {}, shortened(note.text)),
       el('small', {}, [note.by, moment(note.at), !note.point && t('review.of_all')].filter(Boolean).join(' · '))))),
     prompt, details,
-    el('a', { href: `/library/${take.file_id}` }, t('review.all_details')))
+    el('a', { href: `/library/${take.file_id}` }, t('review.all_details')),
+  ].filter(Boolean))
   fileOf(take).then((file) => {
     const made = file.metadata ?? {}
     const text = made.prompt ?? ''
-    prompt.replaceChildren(shortened(String(text), 600), text && el('button', {
+    if (text) prompt.replaceChildren(shortened(String(text), 600), el('button', {
       type: 'button', class: 'quiet icon', title: t('review.copy_prompt'), 'aria-label': t('review.copy_prompt'), onclick: () => copy(String(text)),
     }, icon('copy')))
     const said = [...DETAILS.map((name) => [name, name === 'seed' ? take.seed ?? made.seed : made[name]]),
@@ -251,17 +256,35 @@ async function drawDifferences() {
     throw fault
   })
   if (one !== take || two !== other) return
-  const shown = (value) => shortened(value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value), 200)
-  at('differences').replaceChildren(
+  const rows = new Map()
+  for (const { setting, first, second } of found.settings) addDifferences(rows, setting, first, second)
+  at('differences').replaceChildren(...[
     el('h3', {}, t('review.differences', { first: one.number, second: two.number })),
     el('p', {}, found.pixels ? t('review.pixels', { share: number(Math.round(found.pixels.share * 1000) / 10) }) : found.verdict),
-    found.settings.length > 0 && el('table', {},
+    rows.size > 0 && el('table', {},
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, t('review.setting')),
         [one, two].map((each) => el('th', { scope: 'col' }, t('review.take', { number: each.number }))))),
-      el('tbody', {}, found.settings.map((each) => el('tr', {}, el('th', { scope: 'row' }, each.setting),
-        el('td', {}, shown(each.first)), el('td', {}, shown(each.second)))))),
+      el('tbody', {}, [...rows].map(([name, values]) => el('tr', {}, el('th', { scope: 'row' }, name),
+        values.map((value) => el('td', {}, shortened(String(value ?? '–'), 200))))))),
     ...found.words.map((each) => el('p', {}, el('b', {}, each.text), ' ',
-      each.removed.map((word) => [el('del', {}, word), ' ']), each.added.map((word) => [el('ins', {}, word), ' ']))))
+      each.removed.map((word) => [el('del', {}, word), ' ']), each.added.map((word) => [el('ins', {}, word), ' ']))),
+  ].filter(Boolean))
+}
+
+/** Adds each value that differs by its own name; what a list of samplers repeats is there once. */
+function addDifferences(rows, name, first, second) {
+  const parts = [first, second].map((value) => (value && typeof value === 'object' ? value : null))
+  if (!parts[0] && !parts[1]) {
+    const same = rows.get(name)
+    if (!same || String(same) === String([first, second])) rows.set(name, [first, second])
+    else rows.set(`${name} (${rows.size})`, [first, second])
+    return
+  }
+  for (const key of new Set(parts.flatMap((part) => Object.keys(part ?? {})))) {
+    const [one, two] = parts.map((part) => part?.[key])
+    const isPlace = /^\d+$/.test(key)
+    if (JSON.stringify(one) !== JSON.stringify(two)) addDifferences(rows, isPlace ? name : key, one, two)
+  }
 }
 
 // ---- what is said
@@ -397,6 +420,7 @@ async function play() {
     onShot: (code) => {
       shot = data.shot(code)
       writeQuery({ shot: code, take: null }, { replace: true })
+      drawHead()
     },
     onLeave: leavePlay,
   })

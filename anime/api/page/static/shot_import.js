@@ -112,6 +112,6 @@ function rowOf(row) {
       faults.has(field) && el('p', { class: 'fault' }, faults.get(field)))),
     el('td', {},
       row.change ? t(`shots.change.${row.change}`) : others.map(({ column, message }) =>
-        el('p', { class: 'fault' }, el('b', {}, FIELDS.includes(column) ? t(`shots.field.${column}`) : column), ' ', row.cells[column] ?? '', ' ', message)),
+        el('p', { class: 'fault' }, el('b', {}, FIELDS.includes(column) ? t(`shots.field.${column}`) : column), ' ', message)),
       row.warnings.map((warning) => el('p', { class: 'warning' }, warning))))
 }

@@ -61,7 +61,8 @@ export class Stage {
     this.#root = root
     this.#panes = [0, 1].map(() => {
       const picture = el('div', { class: 'picture' })
-      return { picture, pane: el('div', { class: 'pane' }, picture) }
+      const name = el('span', { class: 'pane-name' })
+      return { picture, name, pane: el('div', { class: 'pane' }, picture, name) }
     })
     root.append(...this.#panes.map(({ pane }) => pane))
     this.setMode('single')
@@ -127,7 +128,8 @@ export class Stage {
   }
 
   #put(place, medium) {
-    const { picture } = this.#panes[place]
+    const { picture, name } = this.#panes[place]
+    name.textContent = medium ? t('review.take', { number: medium.take.number }) : ''
     if (this.#shown[place]?.element instanceof HTMLMediaElement) this.#shown[place].element.pause()
     this.#shown[place] = medium
     picture.replaceChildren(...(medium ? [medium.element] : []))
