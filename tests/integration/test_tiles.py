@@ -135,7 +135,7 @@ async def test_files_are_found_by_shot_and_by_what_was_said_of_them(
     assert await found(shot="sc1", kind="video") == []
     assert await found(review="approved") == [first.file_id, third.file_id]
     assert await found(review="picked") == [third.file_id]
-    assert await found(review="rejected", state="present") == [second.file_id]
+    assert await found(review="rejected", state="rejected") == [second.file_id]
     assert await found(review="rejected", shot="sc2") == []
     assert problem_in(await api.get(TILES, params={"review": "loved"}), 422)
 
