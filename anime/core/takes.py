@@ -96,6 +96,7 @@ class TakeRecord(TakeState):
     media_type: str | None = Field(default=None, description="Of its file, such as image/png.")
     width: int | None = Field(default=None, description="In pixels.")
     height: int | None = Field(default=None, description="In pixels.")
+    colours: str | None = Field(default=None, description="Of its thumbnail, as a tile has them.")
     notes: list[TakeNote] = Field(
         default_factory=list, description="All that was noted and not undone, oldest first."
     )

@@ -19,7 +19,7 @@ from tests.integration.api_client import TOKENS, opened_api, operations
 Json = dict[str, Any]  # OpenAPI's many shapes
 WITHOUT_EXAMPLE = (
     *("image/", "video/", "audio/"),
-    *("application/pdf", "application/octet-stream", "multipart/byteranges"),
+    *("application/pdf", "application/zip", "application/octet-stream", "multipart/byteranges"),
 )
 OF_OLD_CLIENTS = {
     "post": ("/generate", "/generation/{}/cancel", "/projects/{}/generate"),
@@ -180,9 +180,9 @@ async def test_each_route_takes_the_example_of_its_body(
     assert (await tried("post", "/api/anime/shots/import/plan"))["added"] == 1
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
-    # A review is of a take that is there, a reproduction of a file, an upload a picture:
-    # test_takes.py, tests/flows/test_reproduction.py and test_characters.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 20
+    # A review is of a take that is there, a reproduction and a sheet of a file, an upload a
+    # picture: test_takes.py, test_tiles.py, test_characters.py, tests/flows/test_reproduction.py.
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 21
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

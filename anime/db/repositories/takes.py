@@ -92,6 +92,7 @@ class TakeRepository:
                 AnimeFile.media_type,
                 AnimeFile.width,
                 AnimeFile.height,
+                AnimeFile.colours,
                 ProductionJob.seed,
                 ProductionJob.composition["style_version"].as_integer().label("style_version"),
             )

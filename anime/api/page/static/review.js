@@ -150,7 +150,7 @@ function drawStrip() {
       type: 'button', class: `take ${verdict}`, title: label, 'aria-label': label,
       'aria-current': each === take ? 'true' : null, dataset: { take: each.number }, 'data-compared': each === other,
       onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
-    }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each) }),
+    }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each), colours: each.colours }),
     el('span', { class: 'take-mark' }, each.number, MARKS[verdict] && icon(MARKS[verdict]),
       each.notes.length > 0 && icon('note')))
     if (each.width && each.height) button.style.setProperty('aspect-ratio', String(Math.min(2.4, Math.max(0.5, each.width / each.height))))

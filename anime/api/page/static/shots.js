@@ -38,7 +38,7 @@ function takeLink(take) {
   return el('a', {
     class: `take ${verdict}`, href: reviewOf(take.shot, take.number), title: label, 'aria-label': label,
     style: { 'aspect-ratio': String(ratio) },
-  }, el('anime-picture', { 'file-id': take.file_id, kind: kindOf(take) }),
+  }, el('anime-picture', { 'file-id': take.file_id, kind: kindOf(take), colours: take.colours }),
   el('span', { class: 'take-mark' }, take.number,
     verdict === 'picked' && icon('pick'), verdict === 'approved' && icon('check'), verdict === 'rejected' && icon('cross')))
 }

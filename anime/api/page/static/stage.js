@@ -5,6 +5,8 @@ import { contentOf } from './picture.js'
 import { kindOf } from './shot_data.js'
 import { t } from './words.js'
 
+const proxyOf = (fileId) => `/api/anime/files/${fileId}/proxy`
+const PROXY_PX = 1600 // what is larger is shown smaller until somebody zooms
 const KEPT = 40 // pictures that are loaded ahead or were seen
 const WAITS_AFTER_MS = 200
 const MOST_ZOOM = 16
@@ -24,7 +26,18 @@ class Medium {
       this.element.muted = kind === 'video'
       this.element.playsInline = true
     }
-    this.element.src = contentOf(take.file_id)
+    this.isWhole = kind !== 'image' || Math.max(take.width, take.height) <= PROXY_PX
+    this.element.src = this.isWhole ? contentOf(take.file_id) : proxyOf(take.file_id)
+  }
+
+  /** Shows every pixel of the file, if it has more than were loaded. */
+  async makeWhole() {
+    if (this.isWhole) return
+    this.isWhole = true
+    const whole = new Image()
+    whole.src = contentOf(this.take.file_id)
+    await whole.decode()
+    this.element.src = whole.src
   }
 
   /** Raises if it cannot be shown: the file is gone, or is none. */
@@ -163,6 +176,8 @@ export class Stage {
       picture.style.setProperty('--zoom', this.#zoom)
     }
     this.#root.classList.toggle('zoomed', this.#zoom > 1)
+    if (this.#zoom === 1 && this.mode !== 'difference') return
+    for (const medium of this.#shown) medium?.makeWhole().catch(() => {}) // what is there stays
   }
 
   /** Zooms so many times, about the pointer; 0 is to a pixel of the picture for each of the screen. */
@@ -170,7 +185,7 @@ export class Stage {
     const { pane, picture } = this.#panes[0]
     const medium = this.#shown[0]
     if (!medium) return
-    const pixels = (medium.element.naturalWidth || medium.element.videoWidth || 0) / devicePixelRatio
+    const pixels = (medium.take.width || medium.element.naturalWidth || medium.element.videoWidth || 0) / devicePixelRatio
     const wanted = times || Math.max(1.5, pixels / picture.clientWidth)
     const next = Math.min(MOST_ZOOM, Math.max(1, wanted))
     const box = pane.getBoundingClientRect()
