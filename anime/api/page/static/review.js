@@ -11,6 +11,7 @@ import { moment, number, t } from './words.js'
 
 const MODES = ['side', 'wipe', 'difference']
 const AHEAD_SHOTS = 3 // whose best takes are loaded ahead
+const WORDS_AFTER_MS = 40
 const KEPT_NAME = 'anime_reviewer'
 const MOST_GAIN = 15 // times that a difference is made brighter, besides once
 const STEP = 0.02 // of the picture, that a key moves a point
@@ -56,15 +57,15 @@ async function present() {
   shot = data.shot(code) ?? { code, characters: [] }
   take = takes.find((each) => each.number === Number(query.take)) ?? bestTake(takes) ?? takes[0] ?? null
   other = MODES.includes(query.mode) ? takes.find((each) => each.number === Number(query.with)) ?? otherThan(take, takes) : null
-  draw()
-  if (!take) {
-    await Promise.all([stage.show(0, null), stage.show(1, null)])
-    return showNothing(t('review.no_takes'))
-  }
-  showNothing('')
+  showNothing(take ? '' : t('review.no_takes'))
   stage.setMode(other ? query.mode : 'single')
-  await Promise.all([stage.show(0, take), stage.show(1, other)])
+  const showing = Promise.all([stage.show(0, take), stage.show(1, other)])
+  // A picture that is there comes first; of one that must be loaded, the words do not wait.
+  await Promise.race([showing, new Promise((resolve) => { setTimeout(resolve, WORDS_AFTER_MS) })])
   if (ask !== asked) return undefined
+  draw()
+  await showing
+  if (ask !== asked || !take) return undefined
   drawPoints()
   preload()
   return undefined
@@ -142,23 +143,33 @@ function drawHead() {
 const MARKS = { picked: 'pick', approved: 'check', rejected: 'cross' }
 
 function drawStrip() {
-  const focused = at('take-strip').contains(document.activeElement)
-  at('take-strip').replaceChildren(...takesNow().map((each) => {
-    const verdict = verdictOf(each)
-    const label = t('shots.take', { number: each.number, verdict: t(`shots.verdict.${verdict}`) })
-    const button = el('button', {
-      type: 'button', class: `take ${verdict}`, title: label, 'aria-label': label,
-      'aria-current': each === take ? 'true' : null, dataset: { take: each.number }, 'data-compared': each === other,
-      onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
-    }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each), colours: each.colours }),
-    el('span', { class: 'take-mark' }, each.number, MARKS[verdict] && icon(MARKS[verdict]),
-      each.notes.length > 0 && icon('note')))
-    if (each.width && each.height) button.style.setProperty('aspect-ratio', String(Math.min(2.4, Math.max(0.5, each.width / each.height))))
-    return button
-  }))
-  const now = at('take-strip').querySelector('[aria-current]')
-  if (focused) now?.focus()
-  now?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  const strip = at('take-strip')
+  const takes = takesNow()
+  const drawn = JSON.stringify(takes.map((each) => [each.file_id, verdictOf(each), each.notes.length]))
+  if (strip.dataset.drawn !== drawn) {
+    const focused = strip.contains(document.activeElement)
+    strip.dataset.drawn = drawn
+    strip.replaceChildren(...takes.map(takeButton))
+    if (focused) strip.querySelector(`[data-take='${take?.number}']`)?.focus()
+  }
+  for (const button of strip.children) {
+    const number = Number(button.dataset.take)
+    button.ariaCurrent = number === take?.number ? 'true' : null
+    button.toggleAttribute('data-compared', number === other?.number)
+  }
+  strip.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+}
+
+function takeButton(each) {
+  const verdict = verdictOf(each)
+  const label = t('shots.take', { number: each.number, verdict: t(`shots.verdict.${verdict}`) })
+  const ratio = each.width && each.height ? Math.min(2.4, Math.max(0.5, each.width / each.height)) : 16 / 9
+  return el('button', {
+    type: 'button', class: `take ${verdict}`, title: label, 'aria-label': label, dataset: { take: each.number },
+    style: { 'aspect-ratio': String(ratio) },
+    onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
+  }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each), colours: each.colours }),
+  el('span', { class: 'take-mark' }, each.number, MARKS[verdict] && icon(MARKS[verdict]), each.notes.length > 0 && icon('note')))
 }
 
 function drawTake() {

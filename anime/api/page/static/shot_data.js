@@ -167,6 +167,19 @@ export class ShotData extends EventTarget {
     }
   }
 
+  /** Reads the shots around these anew: jobs that begin or fail are told by no event. */
+  async reread(codes) {
+    const firsts = new Set(codes.map((code) => Math.floor(this.#places.get(code) / PAGE_SHOTS) * PAGE_SHOTS))
+    for (const first of firsts) {
+      const query = { project: this.project.slug, limit: PAGE_SHOTS, cursor: this.shots[first - 1]?.code }
+      const { items } = await api('/shots', { query })
+      if (items.some((item, place) => item.code !== this.shots[first + place]?.code)) return this.load()
+      this.shots.splice(first, items.length, ...items)
+    }
+    this.dispatchEvent(new Event('shots'))
+    return undefined
+  }
+
   /** Reads the takes of one shot, known or not. */
   async readTakes(code) {
     const page = await api('/takes', { query: { project: this.project.slug, shot: code } })

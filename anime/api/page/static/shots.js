@@ -9,6 +9,8 @@ import { importList } from './shot_import.js'
 import { number, t } from './words.js'
 
 const MARGIN_ROWS = 6
+const LOOK_AGAIN_MS = 15000
+const MOST_RENDERING = 400
 const RENDERABLE = ['missing', 'stale']
 const mayProduce = document.documentElement.dataset.role === 'produce'
 const at = (id) => document.getElementById(id)
@@ -390,8 +392,17 @@ function acceptDrops() {
   })
 }
 
+/** Looks again at what is in sight, and at what renders. */
+async function lookAgain() {
+  if (document.hidden || !data?.isComplete) return
+  const rendering = data.shots.filter((shot) => shot.state === 'rendering').slice(0, MOST_RENDERING)
+  const codes = [...rows.keys(), ...rendering.map((shot) => shot.code)]
+  if (codes.length) await data.reread(codes)
+}
+
 const start = () => open(readQuery().project).catch(toast)
 
 drawStates()
 listen()
 start()
+setInterval(() => lookAgain().catch(() => {}), LOOK_AGAIN_MS) // a lost connection is told elsewhere

@@ -87,6 +87,7 @@ export class Stage {
 
   /** 'single', 'side', 'wipe' or 'difference'. */
   setMode(mode) {
+    if (mode === this.mode && this.#root.dataset.mode) return
     this.mode = mode
     this.#root.dataset.mode = mode
     if (mode === 'single') this.#put(1, null)
