@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
 from anime.api.app_state import StateDependency
@@ -104,3 +105,12 @@ async def tiles_of_month(
     """A page of a month's files, newest first. As files come in, only the last page changes."""
     async with state.database.session_scope() as session:
         return await TileRepository(session).of_month(month, page, state.settings.zone)
+
+
+@router.get("/files/{file_id}/siblings", responses=problems(404))
+async def siblings(
+    file_id: Annotated[int, PathParameter(ge=1, le=2**31 - 1)], state: StateDependency
+) -> Tiles:
+    """The files of the same batch, or of the same job, newest first; at most a page."""
+    async with state.database.reading() as session:
+        return await TileRepository(session).siblings(file_id)

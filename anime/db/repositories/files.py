@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.assets import AssetRow
-from anime.db.models import AnimeFile
+from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import is_among
 from anime.errors import NotFound
 from anime.schemas import FileRecord
@@ -103,6 +103,13 @@ class FileRepository:
         """Those of them that there are, by id."""
         found = await self._all(select(AnimeFile).where(is_among(AnimeFile.id, file_ids)))
         return {file.id: file for file in found}
+
+    async def job_of(self, file_id: int) -> ProductionJob | None:
+        """The job that made that file, if it has a row. Raises as `get`."""
+        row = await self._session.get(AnimeFile, file_id)
+        if row is None:
+            raise _no_such_file(file_id)
+        return await self._session.get(ProductionJob, row.job_id) if row.job_id else None
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
         """The files of that job, in the order in which they were recorded."""

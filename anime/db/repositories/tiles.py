@@ -1,7 +1,7 @@
 """Files as a page lays them out: in few bytes, by month, or as a search finds them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -9,13 +9,15 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.months import MonthOfFiles, Span, cut_days, month_span, months_of
-from anime.db.models import AnimeFile, SearchableFile
+from anime.db.models import AnimeFile, ProductionJob, SearchableFile
 from anime.db.repositories.bulk import is_among
 from anime.db.repositories.file_query import FileQuery
 from anime.db.repositories.file_search import FileSearch
+from anime.db.repositories.files import FileRepository
 from anime.db.repositories.metrics import MetricsRepository
 
 TILES_OF_PAGE = 200
+_BATCH_SPAN = timedelta(hours=1)  # a batch inserts all its jobs when it begins
 _COLUMNS = (
     *(AnimeFile.id, AnimeFile.width, AnimeFile.height, AnimeFile.file_type, AnimeFile.state),
     *(AnimeFile.colours, AnimeFile.created_at),
@@ -82,6 +84,28 @@ class TileRepository:
         )
         tiles = await self._tiles([position.file_id for position in positions])
         return tiles.model_copy(update={"next_cursor": next_cursor})
+
+    async def siblings(self, file_id: int) -> Tiles:
+        """The files of the same batch, the newest first; of a job alone, those of the job.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        job = await FileRepository(self._session).job_of(file_id)
+        if job is None:
+            return await self._tiles([file_id])
+        made_together = ProductionJob.created_at.between(
+            job.created_at - _BATCH_SPAN, job.created_at + _BATCH_SPAN
+        )
+        of_run = (ProductionJob.flow_run_id == job.flow_run_id) & made_together
+        jobs = select(ProductionJob.id).where((ProductionJob.id == job.id) | of_run)
+        ids = await self._session.scalars(
+            select(AnimeFile.id)
+            .where(AnimeFile.job_id.in_(jobs))
+            .order_by(AnimeFile.id.desc())
+            .limit(TILES_OF_PAGE)
+        )
+        return await self._tiles(list(ids))
 
     async def add_colours(self, colours: Mapping[int, str]) -> None:
         """Keep the colours of files that have none."""
