@@ -7,12 +7,29 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from anime.core.work_queues import WorkQueue
+from anime.worker import run_pool
 from anime.worker.due_runs import DueRuns
 from anime.worker.live_run import LiveRun
 from anime.worker.run_pool import RunPool
 from anime.worker.warm_worker import WarmWorker
+
+
+class NoThread:
+    """Stands in for an event-loop thread, whose Prefect client would start a server."""
+
+    is_usable = True
+
+    def __init__(self, number: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_pool, "LoopThread", NoThread)
 
 
 def a_run() -> FlowRun:
@@ -67,5 +84,6 @@ async def test_a_worker_that_is_told_to_stop_while_it_polls_starts_none_of_what_
         yield WorkQueue.BATCH, a_run()
 
     monkeypatch.setattr(DueRuns, "runs", stopped_meanwhile)
-    assert await worker.get_and_submit_flow_runs() == []
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False}):  # there is no server
+        assert await worker.get_and_submit_flow_runs() == []
     assert len(worker.run_pool) == 0
