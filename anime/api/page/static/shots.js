@@ -105,7 +105,7 @@ function contentOf(shot) {
 }
 
 /** What a row shows, in a text: it is drawn anew when that has changed. */
-const signature = (shot) => JSON.stringify([shot.state, shot.under_way, shot.failed, shot.updated_at, shot.takes,
+const signature = (shot) => JSON.stringify([filters(), shot.state, shot.under_way, shot.failed, shot.updated_at, shot.takes,
   data.takes(shot.code)?.map((take) => [take.number, take.verdict, take.is_picked])])
 
 function rowOf(shot, place) {
