@@ -371,7 +371,7 @@ const remember = debounced(() => {
   const isTop = scroller.position < HEADING_PX
   writeQuery({ month: isTop ? null : marked }, { replace: true })
   history.replaceState({ position: scroller.position, month: isTop ? undefined : marked }, '')
-}, 300)
+}, 200)
 grid.addEventListener('scroll', remember, { passive: true })
 jump.addEventListener('change', () => goToMonth(jump.value))
 
