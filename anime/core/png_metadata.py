@@ -43,6 +43,7 @@ class FileStamp(BaseModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     project: _Short | None = None
     character: _Short | None = None
+    characters: Annotated[tuple[_Short, ...], Field(max_length=64)] = ()  # that one among them
     shot: _Short | None = None
     negative_prompt: _Long | None = None
     created_by: _Short = "anime-production"

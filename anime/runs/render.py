@@ -406,6 +406,7 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
         job_id=job.job_id,
         project=job.request.project,
         character=job.request.first_character,
+        characters=tuple(job.request.named_characters),
         shot=job.request.shot,
         prompt=job.request.prompt,
         negative_prompt=job.request.negative_prompt,

@@ -116,9 +116,10 @@ def _name_project(state: CompositionState) -> None:
 
 
 def _name_mentioned(state: CompositionState) -> None:
-    """Name the characters that only the text mentions: the files are found by the first."""
-    if state.cast and state.request.first_character is None:
-        names = [each.name for each in state.cast.values()]
+    """Name the characters that only the text mentions, too: the files are found by them."""
+    named = {slug for name in state.request.named_characters for slug in slugs_of(name)}
+    if mentioned := [each.name for each in state.cast.values() if each.slug not in named]:
+        names = [*state.request.characters, *mentioned]
         state.changes["characters"] = names[:MAX_CHARACTERS]
 
 

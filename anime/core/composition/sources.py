@@ -99,8 +99,7 @@ def mentions(text: str) -> Iterator[str]:
 
 def names_in(request: GenerationRequest) -> tuple[str, ...]:
     """The characters that a request names, in its fields and then in its prompt."""
-    named = (request.character, *request.characters) if request.character else request.characters
-    return (*named, *mentions(request.prompt))
+    return (*request.named_characters, *mentions(request.prompt))
 
 
 def without_mentions(text: str, cast: Mapping[str, DrawnCharacter]) -> str:

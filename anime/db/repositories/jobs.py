@@ -62,7 +62,7 @@ _SUBMITTED = "Submitted."
 # the timeline comes with it, without a second round trip.
 _GIVEN = (
     *("id", "project_id", "character", "shot", "type", "workflow", "prompt", "params", "seed"),
-    *("flow_run_id", "batch_run_id", "composition"),
+    *("flow_run_id", "batch_run_id", "composition", "characters"),
 )
 _NEW = (
     insert(JOBS)
@@ -478,10 +478,12 @@ def _lasting(seconds: float) -> dict[str, object]:
 
 def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]:  # by column
     request = job.request
+    names = (job.composition.request if job.composition else request).named_characters
     return {
         "id": job_id,
         "project_id": project_id,
-        "character": (job.composition.request if job.composition else request).first_character,
+        "character": next(iter(names), None),
+        "characters": names if len(names) > 1 else None,
         "shot": request.shot,
         "type": request.type,
         "workflow": job.workflow,
