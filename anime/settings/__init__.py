@@ -4,7 +4,6 @@ In order of precedence: arguments, the environment (`ANIME_…`), the record of 
 (`$ANIME_HOME/run/stack.json`), the defaults below.
 """
 
-import os
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
@@ -34,9 +33,11 @@ from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
+from anime.settings.secret_references import resolve_reference
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
+from anime.settings.vault import VaultConfig
 
 __all__ = [
     "PROJECT_DIR",
@@ -57,6 +58,8 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ANIME_",
         env_ignore_empty=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,  # ANIME_VAULT_CA_FILE is ca_file of vault
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -194,6 +197,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None,
         validation_alias=AliasChoices("PREFECT_API_AUTH_STRING", "prefect_api_auth_string"),
         description="user:password of that Prefect server.",
+    )
+
+    vault: VaultConfig | None = Field(
+        default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
     )
 
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
@@ -381,7 +388,7 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
         return Settings(**given)
     except ValidationError as fault:
         first = fault.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "settings"
+        field = "_".join(map(str, first["loc"])) or "settings"
         variable = field if field.startswith("PREFECT_") else f"ANIME_{field.upper()}"
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(
@@ -393,20 +400,3 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
-
-
-def resolve_reference(text: str) -> str:
-    """The value that a setting stands for: `env:NAME` is that variable, other text is itself.
-
-    Raises:
-        ConfigurationError: the variable is not set.
-    """
-    scheme, _, name = text.partition(":")
-    if scheme != "env":
-        return text
-    if name not in os.environ:
-        raise ConfigurationError(
-            f"{text} refers to the variable {name}, which is not set here.",
-            f"Set {name} for this process.",
-        )
-    return os.environ[name]
