@@ -36,7 +36,8 @@ class OpenBao:
             headers["X-Vault-Wrap-TTL"] = wrap_ttl
         async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             answer = await http.request(method, f"{self.url}/v1/{path}", json=body, headers=headers)
-        answer.raise_for_status()
+        if answer.is_error:
+            raise httpx.HTTPError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else {}
 
     async def put(self, path: str, **values: object) -> None:

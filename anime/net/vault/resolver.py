@@ -114,7 +114,7 @@ def _renew(resolver: VaultResolver, session: "VaultSession") -> None:
     while resolver.is_current(session):
         try:
             seconds = session.renew_due()
-        except Exception:  # the renewer has to go on, whatever it was
+        except Exception:  # noqa: BLE001  the renewer has to go on, whatever it was
             _log.exception("Vault: the renewer goes on after an internal error")
             seconds = LONGEST_WAIT_SECONDS
         session.changed.wait(min(seconds, LONGEST_WAIT_SECONDS))

@@ -31,10 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HeldSecret:
-    """A secret as it was last read. `generation` counts its values; `due_at` is the renewer's."""
+    """A secret as it was last read. `generation` counts its values; `due_at` is the renewer's.
+
+    `token` is the one that it was read with: its lease ends with that token, whoever renews it.
+    """
 
     path: str
     answer: VaultAnswer = field(repr=False)
+    token: str = field(repr=False)
     read_at: float
     due_at: float
     generation: int = 1
@@ -173,26 +177,28 @@ class VaultSession:
     def _read(self, path: str) -> HeldSecret:
         """The secret, read now; the next generation if its value is another one."""
         with self._asking, self._noting_fault_of(path):
-            answer = self._answer(path)
+            answer, token = self._answer(path)
             before, now = self._held.get(path), self._clock()
             generation = before.generation if before else 1
             if before is not None and before.answer.data != answer.data:
                 generation += 1
                 _log.info("Vault: %s is now of generation %d", path, generation)
-            held = HeldSecret(path, answer, now, self._due_at(answer, now), generation)
+            due_at = self._due_at(answer, now)
+            held = HeldSecret(path, answer, token.value, now, due_at, generation)
             self._held[path] = held
             self.changed.set()
             return held
 
-    def _answer(self, path: str) -> VaultAnswer:
-        """What the path has; with a new token if Vault knows ours no more."""
+    def _answer(self, path: str) -> tuple[VaultAnswer, VaultToken]:
+        """What the path has, and the token: a new one if Vault knows ours no more."""
         token = self._token or self._log_in()
         try:
-            return self._ask(path, token)
+            return self._ask(path, token), token
         except VaultDenied:
             if self._is_valid(token) or not self._can_log_in_anew(token):
                 raise
-            return self._ask(path, self._log_in())
+            token = self._log_in()
+            return self._ask(path, token), token
 
     def _ask(self, path: str, token: VaultToken) -> VaultAnswer:
         first = path.partition("/")[0]
@@ -275,7 +281,9 @@ class VaultSession:
     def _renewed(self, held: HeldSecret) -> HeldSecret | None:
         """The secret with more time; None if it is to be replaced by another one."""
         lease, token = held.lease, self._token
-        if lease is None or token is None or not lease.can_be_renewed:
+        if lease is None or token is None or token.value != held.token:
+            return None
+        if not lease.can_be_renewed:
             return None
         with suppress(VaultRefused):
             lease = self._api.renew(held.answer.lease_id, lease, token.value)

@@ -94,7 +94,7 @@ class VaultApi:
         return VaultToken(token.value, lease, token.policies)
 
     def mount_of(self, path: str, token: str) -> tuple[str, str]:
-        """The mount of the path, without a slash at the end, and its kind, such as kv2 or database."""
+        """The mount of the path, without a slash at the end, and its kind, such as kv2."""
         with self._explained(f"There is no mount for {path}, or the token may not see it", _MOUNTS):
             found = self._get(f"sys/internal/ui/mounts/{path}", token=token)["data"]
         version = (found.get("options") or {}).get("version") or "1"
