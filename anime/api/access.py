@@ -1,8 +1,10 @@
 """Who may use the API: holders of a token, pages of known origins, and signed addresses."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -12,16 +14,25 @@ from starlette.responses import Response
 from anime.api.problems import problem_of
 from anime.errors import AnimeError, ConfigurationError, PageRefused, TokenMissing
 from anime.settings import Settings
-from anime.settings.tokens import api_tokens, is_same, is_signed_address
+from anime.settings.tokens import (
+    api_tokens,
+    has_changing_tokens,
+    is_same,
+    is_signed_address,
+)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules of this process, for HTTP and for sockets."""
+    """The rules of this process, for HTTP and for sockets.
+
+    `read_tokens` gives the tokens of the moment, if they are references.
+    """
 
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    read_tokens: Callable[[], tuple[str, ...]] | None = field(default=None, repr=False)
     origins: frozenset[str] = frozenset()
     own_names: frozenset[str] = frozenset(LOOPBACK_NAMES)
     own_ports: frozenset[int] = frozenset()
@@ -45,6 +56,7 @@ class Access:
         names = (*LOOPBACK_NAMES, settings.api_host.lower(), public or "localhost")
         return cls(
             tokens=tokens,
+            read_tokens=partial(api_tokens, settings) if has_changing_tokens(settings) else None,
             origins=frozenset(settings.api_cors_origins),
             own_names=frozenset(names),
             own_ports=frozenset(settings.api_ports),
@@ -60,8 +72,14 @@ class Access:
         if not self.tokens:
             return True
         # All are compared, so that the time it takes does not reveal which one matched.
-        matches = [is_same(token or "", known) for known in self.tokens]
+        matches = [is_same(token or "", known) for known in self._current_tokens()]
         return any(matches)
+
+    def _current_tokens(self) -> tuple[str, ...]:
+        if self.read_tokens is not None:
+            with suppress(AnimeError):  # what is known goes on
+                return self.read_tokens()
+        return self.tokens
 
     def is_known_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of that origin, or a program without one (None), may open a socket.
@@ -94,7 +112,7 @@ class Access:
         """
         expires, signature = query.get("expires", ""), query.get("signature", "")
         address = f"{path}?expires={expires}&signature={signature}"
-        return is_signed_address(address, self.tokens) and int(expires) >= now
+        return is_signed_address(address, self._current_tokens()) and int(expires) >= now
 
 
 def bearer_in(authorization: str | None) -> str | None:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.assets.store import AssetStore
@@ -27,6 +26,7 @@ from anime.errors import (
 )
 from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
+from anime.progress.redis_connection import redis_at
 from anime.settings import Settings
 from anime.settings.addresses import comfyui_addresses, redis_address
 
@@ -91,7 +91,7 @@ async def check_redis(settings: Settings) -> str:
             "Start everything with `anime up`, or set ANIME_REDIS_URL.",
         )
     try:
-        async with Redis.from_url(
+        async with redis_at(
             url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
         ) as redis:
             version = (await redis.info("server")).get("redis_version", "?")

@@ -33,7 +33,7 @@ from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
-from anime.settings.secret_references import resolve_reference
+from anime.settings.secret_references import has_references, resolve_reference
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
@@ -281,7 +281,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     @classmethod
     def _http_addresses(cls, value: str | None) -> str | None:
         for url in (value or "").split(","):
-            if url.strip():
+            if url.strip() and not has_references(url.strip()):
                 TypeAdapter(HttpUrl).validate_python(url.strip())
         return value
 
@@ -353,9 +353,17 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
 
     @property
     def comfyui_urls(self) -> tuple[str, ...]:
-        """The ComfyUI servers, without a trailing slash; empty when none is set."""
-        urls = (url.strip().rstrip("/") for url in (self.comfyui_url or "").split(","))
-        return tuple(url for url in urls if url)
+        """The ComfyUI servers, without a trailing slash; empty when none is set.
+
+        Each has the login that its references stand for now.
+        """
+        return tuple(resolve_reference(text).rstrip("/") for text in self.comfyui_texts)
+
+    @property
+    def comfyui_texts(self) -> tuple[str, ...]:
+        """The same as they are set, with their references."""
+        texts = (text.strip().rstrip("/") for text in (self.comfyui_url or "").split(","))
+        return tuple(text for text in texts if text)
 
     @property
     def node_class_policy(self) -> NodeClassPolicy:

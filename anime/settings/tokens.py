@@ -13,6 +13,7 @@ from itsdangerous import Signer
 
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
+from anime.settings.secret_references import has_references
 
 DAY_SECONDS = 86_400
 
@@ -23,16 +24,23 @@ def api_tokens(settings: Settings) -> tuple[str, ...]:
     Raises:
         ConfigurationError: a reference has no value, or a token cannot be sent in a header.
     """
-    if settings.api_token is None:
-        return ()
-    parts = (part.strip() for part in settings.api_token.get_secret_value().split(","))
-    tokens = tuple(resolve_reference(part) for part in parts if part)
+    tokens = tuple(map(resolve_reference, _texts(settings)))
     if not all(token and token.isascii() and token.isprintable() for token in tokens):
         raise ConfigurationError(
             "ANIME_API_TOKEN has a token that is empty or has characters that no header may have.",
             'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"',
         )
     return tokens
+
+
+def has_changing_tokens(settings: Settings) -> bool:
+    """Whether a token is a reference, whose value may be another one later."""
+    return any(map(has_references, _texts(settings)))
+
+
+def _texts(settings: Settings) -> list[str]:
+    text = settings.api_token.get_secret_value() if settings.api_token else ""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def is_same(one: str, other: str) -> bool:

@@ -34,7 +34,11 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
     if key is None:
         yield
         return
-    async with Sender(key, allow_private=settings.webhook_allow_private) as sender:
+
+    def current_key() -> bytes:
+        return signing_key(settings) or key
+
+    async with Sender(current_key, allow_private=settings.webhook_allow_private) as sender:
         task = asyncio.create_task(Deliverer(database, sender).run())
         try:
             yield
