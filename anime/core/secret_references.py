@@ -5,9 +5,8 @@ A whole text may be a reference. Within a text, such as a URL, references stand 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from anime.errors import ConfigurationError
 
@@ -75,13 +74,15 @@ def references_in(text: str) -> tuple[SecretReference, ...]:
     return tuple(SecretReference(*found.groups()) for found in _WITHIN.finditer(text))
 
 
-def with_values(text: str, values: Mapping[SecretReference, str]) -> str:
+def with_values(
+    text: str, values: Mapping[SecretReference, str], quote: Callable[[str], str]
+) -> str:
     """The text with the value of each reference; within a URL, values are quoted for it.
 
-    >>> reference = SecretReference("env", "PASSWORD")
-    >>> with_values("redis://:{env:PASSWORD}@db/1", {reference: "a/b"})
-    'redis://:a%2Fb@db/1'
-    >>> with_values("anime:{env:PASSWORD}", {reference: "a/b"})
+    >>> values, quote = {SecretReference("env", "PASSWORD"): "a/b"}, lambda value: value.upper()
+    >>> with_values("redis://:{env:PASSWORD}@db/1", values, quote)
+    'redis://:A/B@db/1'
+    >>> with_values("anime:{env:PASSWORD}", values, quote)
     'anime:a/b'
     """
     if whole := _WHOLE.fullmatch(text):
@@ -90,6 +91,6 @@ def with_values(text: str, values: Mapping[SecretReference, str]) -> str:
 
     def value_of(found: re.Match[str]) -> str:
         value = values[SecretReference(*found.groups())]
-        return quote(value, safe="") if is_url else value
+        return quote(value) if is_url else value
 
     return _WITHIN.sub(value_of, text)

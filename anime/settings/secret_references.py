@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, cast
+from urllib.parse import quote
 
 from anime.core.secret_references import SecretReference, references_in, with_values
 from anime.errors import ConfigurationError
@@ -55,7 +56,7 @@ def resolve_reference(text: str) -> str:
     for scheme, names in _by_scheme(references).items():
         found = _resolver(scheme).values(names)
         values |= {SecretReference(scheme, name): found[name] for name in names}
-    return with_values(text, values)
+    return with_values(text, values, _quoted)
 
 
 def known_value(text: str) -> str | None:
@@ -71,7 +72,7 @@ def known_value(text: str) -> str | None:
         if found is None:
             return None
         values |= {SecretReference(scheme, name): found[name] for name in names}
-    return with_values(text, values)
+    return with_values(text, values, _quoted)
 
 
 def refresh_references(text: str) -> str:
@@ -88,6 +89,10 @@ def refresh_references(text: str) -> str:
 def has_references(text: str) -> bool:
     """Whether the text is or contains a reference."""
     return bool(references_in(text))
+
+
+def _quoted(value: str) -> str:
+    return quote(value, safe="")
 
 
 def _by_scheme(references: Sequence[SecretReference]) -> dict[str, list[str]]:
