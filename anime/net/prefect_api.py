@@ -168,6 +168,15 @@ class PrefectApi:
         )
         return str(found["status"])
 
+    async def block_data(self, name: str) -> dict[str, dict[str, JsonValue]]:
+        """The fields of the blocks of that name, by type; secrets as they were entered."""
+        body: dict[str, JsonValue] = {
+            "block_documents": {"name": {"any_": [name]}},
+            "include_secrets": True,
+        }
+        found = await self._request("POST", "/block_documents/filter", body=body)
+        return {each["block_type"]["slug"]: dict(each["data"]) for each in found}
+
     async def _request(
         self,
         method: str,

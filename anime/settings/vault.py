@@ -56,23 +56,25 @@ class VaultConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_what_its_login_needs(self) -> Self:
-        needed = {
-            "token": ("token",),
-            "approle": ("role_id", "secret_id"),
-            "kubernetes": ("role",),
-        }[self.auth]
-        if missing := [name for name in needed if getattr(self, name) is None]:
+        needed = {**self.proofs, "role": self.role} if self.auth == "kubernetes" else self.proofs
+        if missing := [name for name, value in needed.items() if value is None]:
             raise ValueError(f"to log in by {self.auth}, {' and '.join(missing)} must be set")
         return self
 
     @model_validator(mode="after")
     def _login_is_not_in_vault(self) -> Self:
-        for secret in (self.token, self.role_id, self.secret_id, self.jwt):
+        for secret in self.proofs.values():
             if secret and any(
                 each.scheme == "vault" for each in references_in(secret.get_secret_value())
             ):
                 raise ValueError("what opens Vault cannot be in Vault")
         return self
+
+    @property
+    def proofs(self) -> dict[str, SecretStr | None]:
+        """What this way to log in shows, by field."""
+        names = {"token": ("token",), "approle": ("role_id", "secret_id"), "kubernetes": ("jwt",)}
+        return {name: getattr(self, name) for name in names[self.auth]}
 
     @property
     def login_mount(self) -> str:

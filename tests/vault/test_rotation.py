@@ -9,12 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable
+from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.net.vault import RESOLVER, use_vault, vault_status
-from anime.settings.secret_references import resolve_reference
+from anime.settings import load_settings, resolve_reference
+from anime.stack.prefect_database import prefect_database
 from tests.integration.old_client import execute
 from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao
@@ -249,3 +251,9 @@ async def longer_role(vault: OpenBao) -> dict[str, object]:
 async def test_references_of_one_lease_are_of_one_generation(vaulted: VaultedDatabase) -> None:
     both = "{vault:database/creds/anime#username}:{vault:database/creds/anime#password}"
     assert resolve_reference(both) == resolve_reference(both)
+
+
+async def test_prefects_server_is_not_given_a_user_that_ends(vaulted: VaultedDatabase) -> None:
+    settings = load_settings(database_url=SecretStr(vaulted.url))
+    with pytest.raises(ConfigurationError, match="cannot change the user"):
+        await prefect_database(settings)

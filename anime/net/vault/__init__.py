@@ -3,6 +3,6 @@
 hvac is imported when the first `vault:` reference is resolved.
 """
 
-from anime.net.vault.resolver import RESOLVER, use_vault, vault_status
+from anime.net.vault.resolver import RESOLVER, has_lease, use_vault, vault_status
 
-__all__ = ["RESOLVER", "use_vault", "vault_status"]
+__all__ = ["RESOLVER", "has_lease", "use_vault", "vault_status"]

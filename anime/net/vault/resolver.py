@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from anime.core.secret_references import VaultReference
+from anime.core.secret_references import VaultReference, references_in
 from anime.errors import ConfigurationError
 from anime.net.vault.status import VaultStatus
 from anime.settings import get_settings
@@ -59,6 +59,13 @@ class VaultResolver:
             VaultUnavailable, VaultRefused: Vault does not give them.
         """
         self.session().refresh(self._parsed(names))
+
+    def seconds_left(self, name: str) -> float | None:
+        """How long the lease of what was resolved goes on, in seconds; None if it has none."""
+        (reference,) = self._parsed([name])
+        status = self.status()
+        secrets = status.secrets if status else ()
+        return next((each.seconds_left for each in secrets if each.path == reference.path), None)
 
     def status(self) -> VaultStatus | None:
         """How Vault is for this process; None if it has asked for nothing yet."""
@@ -129,6 +136,12 @@ os.register_at_fork(after_in_child=RESOLVER.forget)
 def use_vault(config: VaultConfig) -> None:
     """Resolve `vault:` references with that Vault from now on, in this process."""
     RESOLVER.use(config)
+
+
+def has_lease(text: str) -> bool:
+    """Whether Vault takes back what a reference of the text stands for; once that is resolved."""
+    names = [each.name for each in references_in(text) if each.scheme == "vault"]
+    return any(RESOLVER.seconds_left(name) is not None for name in names)
 
 
 def vault_status() -> VaultStatus | None:

@@ -24,6 +24,7 @@ from anime.net.vault.vault_api import VaultAnswer, VaultApi, VaultToken
 from anime.retry_policies import VAULT_RENEWAL
 from anime.settings.vault import VaultConfig
 
+CHECK_SECONDS = 10.0  # how often Vault is asked how it is
 CLOSE_SECONDS = 2.0  # for each answer when the process ends
 REFRESH_MIN_SECONDS = 5.0  # between two questions because somebody was refused
 _log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class VaultSession:
         self._token_failures = 0
         self._held: dict[str, HeldSecret] = {}
         self._mounts: dict[str, tuple[str, str]] = {}
+        self._check_at = 0.0
         self._faults: dict[str, AnimeError] = {}  # by path, and of the token
         self._fault_since = 0.0
 
@@ -116,12 +118,14 @@ class VaultSession:
         What fails is tried again, and logged when it begins to fail: nothing is raised.
         """
         now = self._clock()
+        if now >= self._check_at:
+            self._check()
         if self._token is not None and now >= self._token_due_at:
             self._renew_token(self._token)
         for held in list(self._held.values()):
             if now >= held.due_at:
                 self._renew(held)
-        due = [self._token_due_at, *(each.due_at for each in self._held.values())]
+        due = [self._check_at, self._token_due_at, *(each.due_at for each in self._held.values())]
         return max(0.0, min(due) - self._clock())
 
     def status(self) -> VaultStatus:
@@ -139,6 +143,7 @@ class VaultSession:
             since=_date(self._fault_since - now) if fault else None,
             until=_date(min(each.ends_at for each in leases) - now) if leases else None,
             token=self._describe_token(now),
+            warning=_warning_of(self._token) if self.config.auth == "token" else "",
             secrets=tuple(
                 SecretStatus(
                     path=each.path,
@@ -163,6 +168,21 @@ class VaultSession:
             for each in held:
                 if each.lease is not None:
                     self._api.revoke(each.answer.lease_id, token.value)
+
+    def log_in(self) -> None:
+        """Have a token, unless there is one.
+
+        Raises:
+            VaultUnavailable, VaultRefused, ConfigurationError: there can be none.
+        """
+        with self._asking, self._noting_fault_of("token"):
+            if self._token is None:
+                self._log_in()
+
+    def _check(self) -> None:
+        self._check_at = self._clock() + CHECK_SECONDS
+        with suppress(AnimeError), self._noting_fault_of("server"):
+            self._api.check()
 
     def _current(self, path: str) -> HeldSecret:
         held = self._held.get(path)
@@ -317,21 +337,30 @@ class VaultSession:
                 _log.info("Vault: all is well again with the %s", subject)
 
     def _warn_about(self, token: VaultToken) -> None:
-        if token.is_root or (token.lease is not None and not token.lease.is_renewable):
-            _log.warning("Vault: %s", self._describe_token(self._clock()))
+        if warning := _warning_of(token):
+            _log.warning("Vault: %s. %s", self._describe_token(self._clock()), warning)
 
     def _describe_token(self, now: float) -> str:
         token = self._token
         if token is None:
             return "not logged in"
         if token.is_root:
-            return "a root token, which may do everything: give one of a policy of its own"
+            return "a root token, which may do everything"
         if token.lease is None:
             return "a token that never ends"
         ends = f"{_date(token.lease.ends_at - now):%Y-%m-%d %H:%M:%S} UTC"
         if not token.lease.is_renewable:
             return f"a token that cannot be renewed: it ends at {ends}"
         return f"a token that is renewed, until {ends} by now"
+
+
+def _warning_of(token: VaultToken | None) -> str:
+    """What to do about a token that is not as it should be; empty if it is."""
+    if token is not None and token.is_root:
+        return "Give one whose policy allows no more than reading these secrets."
+    if token is not None and token.lease is not None and not token.lease.is_renewable:
+        return "Give a renewable one, or exchange it in its file before it ends."
+    return ""
 
 
 def _value_of(held: HeldSecret, reference: VaultReference) -> str:

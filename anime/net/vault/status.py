@@ -15,7 +15,10 @@ class SecretStatus:
 
 @dataclass(frozen=True, slots=True)
 class VaultStatus:
-    """How Vault is for this process. `until` is when the first lease ends, unless renewed."""
+    """How Vault is for this process. `until` is when the first lease ends, unless renewed.
+
+    `warning` says what to do about a token that is not as it should be; mostly it is empty.
+    """
 
     url: str
     fault: str | None
@@ -23,6 +26,7 @@ class VaultStatus:
     since: datetime | None
     until: datetime | None
     token: str
+    warning: str
     secrets: tuple[SecretStatus, ...]
 
     @property

@@ -67,6 +67,12 @@ class VaultApi:
             session=session,
         )
 
+    def check(self) -> None:
+        """Return if it answers, and is not sealed."""
+        with self._explained("Its seal", "See its log."):
+            if self._get("sys/seal-status", token="")["sealed"]:
+                raise _sealed(f"Vault at {self.url}")
+
     def log_in(self, mount: str, proof: Mapping[str, str]) -> VaultToken:
         """A new token, by what the login method asks for."""
         at = self._clock()
@@ -206,10 +212,9 @@ def _error_of(
     said = "; ".join(fault.errors or ()) or type(fault).__name__
     match fault:
         case exceptions.VaultDown():
-            return VaultUnavailable(
-                f"{vault} is sealed." if "sealed" in said else f"{vault} is not ready: {said}.",
-                "Unseal it, or wait until it is.",
-            )
+            if "sealed" in said:
+                return _sealed(vault)
+            return VaultUnavailable(f"{vault} is not ready: {said}.", "See its log.")
         case exceptions.VaultNotInitialized():
             return VaultUnavailable(f"{vault} is not initialised.", "Run `bao operator init`.")
         case (
@@ -224,6 +229,10 @@ def _error_of(
             return VaultDenied(f"{what}: {vault} says {said!r}.", todo)
         case _:
             return VaultRefused(f"{what}: {vault} says {said!r}.", todo)
+
+
+def _sealed(vault: str) -> VaultUnavailable:
+    return VaultUnavailable(f"{vault} is sealed.", "Unseal it, or wait until somebody has.")
 
 
 def _why_nothing_is_there(fault: exceptions.VaultError) -> str:
