@@ -38,8 +38,12 @@ AnimeError
 ├── DeliveryFailed            a webhook was not delivered
 ├── LeaseLost                 another run has the lease on this job now
 ├── JobCancelled              the job was cancelled while the run was under way
+├── VaultUnavailable          Vault is sealed, away or slow, and what is asked is not known
 └── ConfigurationError        a setting, a port or a program is missing or wrong
-    └── StackError            a part of the local stack died or did not start
+    ├── StackError            a part of the local stack died or did not start
+    └── VaultRefused          Vault answers, and refuses or has not what a reference names
+        ├── VaultDenied       the token is not valid, or may not do that
+        └── UnwrapFailed      a wrapped secret_id was opened before, or is not what it should be
 
 Every error says what failed and on what (`what`), what to do next (`todo`), whether the
 same call may succeed later (`retryable`), which failure kind a job gets from it (`kind`),
@@ -337,6 +341,26 @@ class JobCancelled(AnimeError):
 
 class ConfigurationError(AnimeError):
     slug = "configuration"
+
+
+class VaultUnavailable(AnimeError):
+    retryable = True
+    http_status = 503
+    slug = "vault-unavailable"
+
+
+class VaultRefused(ConfigurationError):
+    slug = "vault-refused"
+
+
+class VaultDenied(VaultRefused):
+    slug = "vault-denied"
+
+
+class UnwrapFailed(VaultRefused):
+    """An incident: somebody else may have the secret."""
+
+    slug = "unwrap-failed"
 
 
 class StackError(ConfigurationError):

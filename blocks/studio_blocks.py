@@ -12,6 +12,7 @@ from blocks.comfyui import ComfyUIServer
 from blocks.database import StudioDatabase
 from blocks.library import AssetLibrary
 from blocks.redis_server import ProgressRedis
+from blocks.vault import StudioVault
 
 BLOCK_NAME = "studio"
 
@@ -41,10 +42,13 @@ B = TypeVar("B", bound=FromSettings)
 async def load_blocks(settings: Settings | None = None) -> StudioBlocks:
     """The blocks that are saved under the name `studio`; the rest from the settings.
 
-    A block made in Prefect's UI under that name replaces the settings.
+    A block made in Prefect's UI under that name replaces the settings. That of Vault counts for
+    all references of this process.
     """
     settings = settings or get_settings()
     saved = await _saved_types()
+    if StudioVault.get_block_type_slug() in saved:
+        (await _saved_or_set(StudioVault, settings, saved)).client()
     comfyui, database, redis, library = await asyncio.gather(
         _saved_or_set(ComfyUIServer, settings, saved),
         _saved_or_set(StudioDatabase, settings, saved),

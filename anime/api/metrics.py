@@ -20,6 +20,7 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories.metrics import JobTimes, MetricsRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
+from anime.net.vault import vault_status
 
 KEPT_SECONDS = 5.0
 COMFYUI_SECONDS = 2.0
@@ -52,6 +53,12 @@ class Metrics:
         self._database = gauge("anime_database_up", "1 if the figures could be read.")
         self._comfyui = gauge("anime_comfyui_up", "1 if the server answers.", "server")
         self._vram = gauge("anime_vram_free_bytes", "Free VRAM.", "server", "device")
+        self._vault = gauge("anime_vault_up", "1 if Vault answers this process.", "vault")
+        self._vault_until = gauge(
+            "anime_vault_until_timestamp_seconds",
+            "When the first lease that this process has of Vault ends, unless it is renewed.",
+            "vault",
+        )
         self._waits = seconds(
             "anime_job_wait_seconds", "From the request to the beginning of its run."
         )
@@ -67,8 +74,17 @@ class Metrics:
                 await asyncio.gather(
                     self._read_database(database), *(self._check_server(url) for url in servers)
                 )
+                self._read_vault()
                 self._fresh_until = time.monotonic() + KEPT_SECONDS
         return generate_latest(self._registry)
+
+    def _read_vault(self) -> None:
+        status = vault_status()
+        if status is None:
+            return
+        self._vault.labels(status.url).set(status.is_up)
+        if status.until is not None:
+            self._vault_until.labels(status.url).set(status.until.timestamp())
 
     async def _read_database(self, database: Database) -> None:
         try:

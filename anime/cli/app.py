@@ -31,6 +31,7 @@ from anime.cli import (
     sweep,
     takes,
     up,
+    vault,
     verify,
     worker,
     workflow,
@@ -70,6 +71,7 @@ app.command()(pause.pause)
 app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
+app.add_typer(vault.vault)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -4,7 +4,6 @@ In order of precedence: arguments, the environment (`ANIME_…`), the record of 
 (`$ANIME_HOME/run/stack.json`), the defaults below.
 """
 
-import os
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
@@ -34,9 +33,11 @@ from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
+from anime.settings.secret_references import has_references, resolve_reference
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
+from anime.settings.vault import VaultConfig
 
 __all__ = [
     "PROJECT_DIR",
@@ -57,6 +58,8 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ANIME_",
         env_ignore_empty=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,  # ANIME_VAULT_CA_FILE is ca_file of vault
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -196,6 +199,10 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="user:password of that Prefect server.",
     )
 
+    vault: VaultConfig | None = Field(
+        default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
+    )
+
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
     worker_type: Literal["anime-warm", "process"] = Field(
         default="anime-warm",
@@ -274,7 +281,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     @classmethod
     def _http_addresses(cls, value: str | None) -> str | None:
         for url in (value or "").split(","):
-            if url.strip():
+            if url.strip() and not has_references(url.strip()):
                 TypeAdapter(HttpUrl).validate_python(url.strip())
         return value
 
@@ -346,9 +353,17 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
 
     @property
     def comfyui_urls(self) -> tuple[str, ...]:
-        """The ComfyUI servers, without a trailing slash; empty when none is set."""
-        urls = (url.strip().rstrip("/") for url in (self.comfyui_url or "").split(","))
-        return tuple(url for url in urls if url)
+        """The ComfyUI servers, without a trailing slash; empty when none is set.
+
+        Each has the login that its references stand for now.
+        """
+        return tuple(resolve_reference(text).rstrip("/") for text in self.comfyui_texts)
+
+    @property
+    def comfyui_texts(self) -> tuple[str, ...]:
+        """The same as they are set, with their references."""
+        texts = (text.strip().rstrip("/") for text in (self.comfyui_url or "").split(","))
+        return tuple(text for text in texts if text)
 
     @property
     def node_class_policy(self) -> NodeClassPolicy:
@@ -381,7 +396,7 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
         return Settings(**given)
     except ValidationError as fault:
         first = fault.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "settings"
+        field = "_".join(map(str, first["loc"])) or "settings"
         variable = field if field.startswith("PREFECT_") else f"ANIME_{field.upper()}"
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(
@@ -393,20 +408,3 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
-
-
-def resolve_reference(text: str) -> str:
-    """The value that a setting stands for: `env:NAME` is that variable, other text is itself.
-
-    Raises:
-        ConfigurationError: the variable is not set.
-    """
-    scheme, _, name = text.partition(":")
-    if scheme != "env":
-        return text
-    if name not in os.environ:
-        raise ConfigurationError(
-            f"{text} refers to the variable {name}, which is not set here.",
-            f"Set {name} for this process.",
-        )
-    return os.environ[name]

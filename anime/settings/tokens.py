@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from anime.core.callers import ANYBODY, Caller, Role
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
+from anime.settings.secret_references import has_references
 
 DAY_SECONDS = 86_400
 SESSION_SECONDS = 30 * DAY_SECONDS
@@ -42,6 +43,12 @@ def api_tokens(settings: Settings) -> tuple[ApiToken, ...]:
     if len({name.casefold() for name in names}) < len(names):
         raise ConfigurationError("ANIME_API_USERS has a name twice.", "Give each token its own.")
     return tokens
+
+
+def has_changing_tokens(settings: Settings) -> bool:
+    """Whether a token is a reference, whose value may be another one later."""
+    given = (*_parts(settings.api_token), *_parts(settings.api_users))
+    return any(has_references(part.split(":", 2)[-1]) or has_references(part) for part in given)
 
 
 def _unnamed_tokens(settings: Settings) -> Iterator[ApiToken]:

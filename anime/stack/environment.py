@@ -4,9 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
 from anime.settings import Settings
+from anime.settings.variables import variable_of
 
 SHARED_SETTINGS = (
     "database_url",
@@ -42,11 +43,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The values of the settings that are set, by name of variable."""
-    return {
-        _variable(name): _as_text(getattr(settings, name))
-        for name in type(settings).model_fields
-        if getattr(settings, name) is not None
-    }
+    values = {variable_of(name): getattr(settings, name) for name in type(settings).model_fields}
+    if (vault := values.pop(variable_of("vault"))) is not None:
+        fields = type(vault).model_fields
+        values |= {f"ANIME_VAULT_{name.upper()}": getattr(vault, name) for name in fields}
+    return {name: _as_text(value) for name, value in values.items() if value is not None}
 
 
 def shared_values(settings: Settings) -> dict[str, str]:
@@ -58,13 +59,6 @@ def shared_values(settings: Settings) -> dict[str, str]:
 def prefect_home(settings: Settings) -> Path:
     """Where our Prefect server and its clients keep their files."""
     return settings.home / "prefect"
-
-
-def _variable(name: str) -> str:
-    alias = Settings.model_fields[name].validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return f"ANIME_{name.upper()}"
 
 
 def _as_text(value: object) -> str:

@@ -26,7 +26,8 @@ from prefect.workers.base import (
 
 from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
-from anime.settings import get_settings, resolve_reference
+from anime.settings import get_settings
+from anime.settings.addresses import redis_address
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
 from anime.worker.live_run import MAX_END_SECONDS, LiveRun
@@ -251,9 +252,9 @@ class WarmWorker(
     async def _listen_for_runs(self) -> None:
         from anime.worker.notifications import listen
 
-        url = self.settings.redis_url
+        url = redis_address(self.settings)
         if url is not None:
-            await listen(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+            await listen(url, self.pool_name, self.wake)
 
     async def _start_monitor(self) -> None:
         """Have the monitor look at once at what was left while no worker ran."""

@@ -1,0 +1,72 @@
+"""Which references there are in settings and blocks, and whether each resolves: never its value."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from anime.core.secret_references import SecretReference, references_in
+from anime.errors import AnimeError
+from anime.net.vault.resolver import RESOLVER
+from anime.settings import Settings, resolve_reference
+from anime.settings.variables import variable_of
+from anime.settings.vault import VaultConfig
+
+
+class CheckedReference(BaseModel):
+    """One reference. `seconds_left` is None where nobody takes the value back."""
+
+    where: str
+    reference: str
+    resolves: bool
+    seconds_left: float | None = None
+    error: str | None = None
+    todo: str | None = None
+
+
+def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variable and the text of each setting that is a text."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, VaultConfig):
+            for part, proof in value.proofs.items():
+                yield from _texts(f"{variable_of(name)}_{part.upper()}", proof)
+        else:
+            yield from _texts(variable_of(name), value)
+
+
+def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same of a block's document in Prefect."""
+    for field, value in data.items():
+        for each in value if isinstance(value, list) else [value]:
+            yield from _texts(f"{name}.{field}", each)
+
+
+def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]:
+    """Each reference of the texts, resolved now; it may wait for Vault."""
+    parts = ((where, part.strip()) for where, text in texts for part in text.split(","))
+    found = ((where, each) for where, part in parts for each in references_in(part))
+    return [_checked(where, each) for where, each in found]
+
+
+def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        yield where, text
+
+
+def _checked(where: str, reference: SecretReference) -> CheckedReference:
+    try:
+        resolve_reference(str(reference))
+    except AnimeError as fault:
+        return CheckedReference(
+            where=where,
+            reference=str(reference),
+            resolves=False,
+            error=fault.what,
+            todo=fault.todo,
+        )
+    seconds_left = RESOLVER.seconds_left(reference.name) if reference.scheme == "vault" else None
+    return CheckedReference(
+        where=where, reference=str(reference), resolves=True, seconds_left=seconds_left
+    )
