@@ -22,6 +22,7 @@ from anime.api import (
     routes_sheets,
     routes_shots,
     routes_workflows,
+    routes_zip,
 )
 from anime.api.access import Access
 from anime.api.app_state import AppState
@@ -31,6 +32,7 @@ from anime.api.examples import examples
 from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
+from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
@@ -50,6 +52,7 @@ ROUTERS = (
     routes_projects.router,
     routes_characters.router,
     routes_file_search.router,
+    routes_zip.router,
     routes_files.router,
     routes_sheets.router,
     routes_shots.router,
@@ -86,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
                 publisher=publisher,
                 access=access,
                 library=library,
-                thumbnails=Thumbnails(library),
+                thumbnails=Thumbnails(library, database),
                 metrics=Metrics(),
                 server_classes=routes_workflows.classes_of_first_server(settings),
             )
@@ -112,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS
+    app.router.routes += PAGES
     extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
 
