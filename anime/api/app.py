@@ -123,7 +123,10 @@ def create_app(settings: Settings) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     """Add what each request passes before it reaches a route; the last one added comes first."""
     app.add_middleware(
-        BodyLimit, max_bytes=settings.api_max_body_bytes, uploads=routes_characters.UPLOADS
+        BodyLimit,
+        max_bytes=settings.api_max_body_bytes,
+        uploads=routes_characters.UPLOADS,
+        long_bodies=routes_shots.LONG_BODIES,
     )
     app.add_middleware(TokenCheck, access=access)
     if settings.api_cors_origins:
