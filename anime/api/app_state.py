@@ -11,6 +11,7 @@ from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.comfyui.object_info import RecentClasses
 from anime.db.session import Database
+from anime.jobs.activity import ActivityReader
 from anime.jobs.service import JobService
 from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
@@ -28,6 +29,7 @@ class AppState:
     library: LibraryReader
     thumbnails: Thumbnails
     metrics: Metrics
+    activity: ActivityReader
     server_classes: RecentClasses | None = None  # None if no ComfyUI is known
 
 

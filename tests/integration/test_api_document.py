@@ -180,8 +180,8 @@ async def test_each_route_takes_the_example_of_its_body(
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
     # A review is of a take that is there, a reproduction of a file, an upload a picture:
-    # test_takes.py, tests/flows/test_reproduction.py and test_characters.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 19
+    # test_takes.py, tests/flows/test_reproduction.py, test_characters.py and test_api_making.py.
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 21
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:
