@@ -33,6 +33,7 @@ from anime.api.examples import examples
 from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
+from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
@@ -119,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS
+    app.router.routes += PAGES
     extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
 

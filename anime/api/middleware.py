@@ -28,8 +28,8 @@ from anime.errors import (
 )
 
 # Their answers are the same for everybody: that the process lives, and how to use the API.
-OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json"})
-OPEN_FOLDER = "/docs/"
+OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json", "/login"})
+OPEN_FOLDERS = ("/docs/", "/page/assets/")
 BODY_SECONDS = 60.0
 DISCARDED_BYTES = 128 * 2**20
 DISCARD_SECONDS = 5.0
@@ -82,7 +82,7 @@ class TokenCheck:
 
     def _is_allowed(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return True
         if self._access.is_allowed(bearer_in(Headers(scope=scope).get("authorization"))):
             return True
