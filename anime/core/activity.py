@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import AwareDatetime, BaseModel, Field
 
 from anime.core.job_status import JobStatus, Stage
+from anime.core.progress_meter import IN_QUEUE
 from anime.core.server_health import ServerHealth
 from anime.core.servers import PauseRecord, ServerRecord
 from anime.schemas import JobSnapshot
@@ -17,6 +18,12 @@ class ActiveJob(JobSnapshot):
 
     message: str = Field(description="What it does now, or why it waits, in a sentence.")
     comfyui_name: str | None = Field(default=None, description="Name of the server it is at.")
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is made of it now: it is rendered, or its files come in."""
+        is_begun = self.stage in _AT_WORK and self.message != IN_QUEUE
+        return self.status is JobStatus.CANCELLING or is_begun
 
 
 class ServerActivity(BaseModel):
@@ -50,11 +57,6 @@ class Activity(BaseModel):
     failed: list[ActiveJob] = Field(description="Those that failed last, the newest first.")
     servers: list[ServerActivity]
     pauses: list[PauseRecord]
-
-
-def is_at_work(job: JobSnapshot) -> bool:
-    """Whether something is made of it now: it is at a server, or its files come in."""
-    return job.status is JobStatus.CANCELLING or job.stage in _AT_WORK
 
 
 def why_it_waits(pause: PauseRecord | None, *, ahead: int) -> str:

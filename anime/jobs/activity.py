@@ -15,7 +15,6 @@ from anime.core.activity import (
     Activity,
     ServerActivity,
     described,
-    is_at_work,
     why_it_waits,
 )
 from anime.core.job_status import JobStatus
@@ -98,8 +97,8 @@ class ActivityReader:
         return Activity(
             at=datetime.now(UTC),
             counts=_counts(counters),
-            rendering=[job for job in active if is_at_work(job)],
-            waiting=[job for job in active if not is_at_work(job)]
+            rendering=[job for job in active if job.is_at_work],
+            waiting=[job for job in active if not job.is_at_work]
             + _in_line(queued, by_project, names),
             failed=[described(job, job.error or "", names) for job in failed],
             servers=[

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from anime.core.assets import AssetRow
 from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.core.progress_meter import IN_QUEUE
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
@@ -85,10 +86,14 @@ async def watched(api_settings: Settings, redis_url: str) -> AsyncIterator[httpx
 async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_failed(
     watched: httpx.AsyncClient, database: Database, redis_url: str
 ) -> None:
-    rendering, in_line = await new_job(database), await new_job(database)
+    rendering, in_line, there = [await new_job(database) for _ in range(3)]
     async with database.session_scope() as session:
         jobs = JobRepository(session)
-        for job_id, stage in ((rendering, Stage.RENDERING), (in_line, Stage.SUBMITTING)):
+        for job_id, stage in (
+            (rendering, Stage.RENDERING),
+            (in_line, Stage.SUBMITTING),
+            (there, Stage.RENDERING),
+        ):
             lease = await jobs.lease(job_id, uuid4(), seconds=60)
             assert lease is not None
             await jobs.renew(lease, seconds=60, stage=stage, progress=40)
@@ -96,6 +101,7 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
         for job_id, stage, message in (
             (rendering, Stage.RENDERING, "Sampler: step 4 of 10"),
             (in_line, Stage.SUBMITTING, "Waiting for a slot: 2 before it"),
+            (there, Stage.RENDERING, IN_QUEUE),
         ):
             await publisher.publish(
                 ProgressEvent(
@@ -116,6 +122,7 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
     ]
     assert [(each["id"], each["message"]) for each in shown["waiting"]] == [
         (str(in_line), "Waiting for a slot: 2 before it"),
+        (str(there), IN_QUEUE),
         (str(first), "It is next: it waits for a worker that has a run free."),
         (str(second), "1 older job waits for a run, too."),
     ]
@@ -123,11 +130,11 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
         (str(failed), "Too slow. Wait.")
     ]
     counts = {state: count for state, count in shown["counts"].items() if count}
-    assert counts == {"queued": 2, "processing": 2, "failed": 1}
+    assert counts == {"queued": 2, "processing": 3, "failed": 1}
     assert (await watched.post("/api/anime/pause", json={"project": "rain"})).is_success
     paused = (await watched.get("/api/anime/activity")).json()
-    assert paused["waiting"][1]["message"] == "project:rain is paused."
-    assert paused["waiting"][2]["message"] == "1 older job waits for a run, too."
+    assert paused["waiting"][2]["message"] == "project:rain is paused."
+    assert paused["waiting"][3]["message"] == "1 older job waits for a run, too."
     assert [each["scope"] for each in paused["pauses"]] == ["project:rain"]
 
 
