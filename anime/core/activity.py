@@ -8,7 +8,7 @@ from anime.core.job_status import JobStatus, Stage
 from anime.core.progress_meter import IN_QUEUE
 from anime.core.server_health import ServerHealth
 from anime.core.servers import PauseRecord, ServerRecord
-from anime.schemas import JobSnapshot
+from anime.schemas import JobSnapshot, ProgressEvent
 
 _AT_WORK = frozenset({Stage.RENDERING, Stage.ORGANIZING, Stage.RECORDING})
 
@@ -72,6 +72,17 @@ def why_it_waits(pause: PauseRecord | None, *, ahead: int) -> str:
     if ahead:
         return f"{ahead} older {'job waits' if ahead == 1 else 'jobs wait'} for a run, too."
     return "It is next: it waits for a worker that has a run free."
+
+
+def as_last_said(
+    job: JobSnapshot, event: ProgressEvent | None, names: Mapping[str, str]
+) -> ActiveJob:
+    """The job as the last event says: its row follows that some seconds later."""
+    if event is None or event.status is not job.status:
+        return described(job, event.message if event else "", names)
+    is_newer = event.attempt >= job.attempt
+    newer = {"stage": event.stage, "progress": event.progress} if is_newer else {}
+    return described(job.model_copy(update=newer), event.message, names)
 
 
 def described(job: JobSnapshot, message: str, names: Mapping[str, str]) -> ActiveJob:

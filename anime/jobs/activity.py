@@ -14,6 +14,7 @@ from anime.core.activity import (
     ActiveJob,
     Activity,
     ServerActivity,
+    as_last_said,
     described,
     why_it_waits,
 )
@@ -90,10 +91,10 @@ class ActivityReader:
         working, stopping, queued = listed
         begun = [expected(job, seconds_left) for job in (*stopping, *working)]
         said, free_mb = await asyncio.gather(
-            self._snapshots.messages([job.id for job in begun]), self._free_mb(servers)
+            self._snapshots.published_events([job.id for job in begun]), self._free_mb(servers)
         )
         names = {each.url: each.name for each in servers}
-        active = [described(job, said.get(job.id, ""), names) for job in begun]
+        active = [as_last_said(job, said.get(job.id), names) for job in begun]
         return Activity(
             at=datetime.now(UTC),
             counts=_counts(counters),

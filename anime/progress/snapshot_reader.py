@@ -105,18 +105,20 @@ class SnapshotReader:
         except (RedisError, OSError, TimeoutError):
             return []
 
-    async def messages(self, job_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """What was last said of each of the jobs, as far as Redis has it; empty without Redis."""
+    async def published_events(self, job_ids: Sequence[UUID]) -> dict[UUID, ProgressEvent]:
+        """How far each of the jobs is, as far as Redis has it; empty without Redis."""
         if self._redis is None or not job_ids:
             return {}
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for job_id in job_ids:
-                    pipeline.hget(job_hash(job_id), "message")
-                said = await pipeline.execute()
+                    pipeline.hgetall(job_hash(job_id))
+                hashes = await pipeline.execute()
         except (RedisError, OSError, TimeoutError):
             return {}
-        return {job_id: text for job_id, text in zip(job_ids, said, strict=True) if text}
+        found = zip(job_ids, hashes, strict=True)
+        events = {job_id: _snapshot_of_hash(job_id, fields).event for job_id, fields in found}
+        return {job_id: event for job_id, event in events.items() if event is not None}
 
     async def recorded_events(self, job_ids: Collection[UUID]) -> list[ProgressEvent]:
         """The jobs' progress by their rows, as events without a number."""

@@ -89,14 +89,10 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
     rendering, in_line, there = [await new_job(database) for _ in range(3)]
     async with database.session_scope() as session:
         jobs = JobRepository(session)
-        for job_id, stage in (
-            (rendering, Stage.RENDERING),
-            (in_line, Stage.SUBMITTING),
-            (there, Stage.RENDERING),
-        ):
+        for job_id in (rendering, in_line, there):
             lease = await jobs.lease(job_id, uuid4(), seconds=60)
             assert lease is not None
-            await jobs.renew(lease, seconds=60, stage=stage, progress=40)
+            await jobs.renew(lease, seconds=60, stage=Stage.SUBMITTING)
     async with ProgressPublisher(redis_url) as publisher:
         for job_id, stage, message in (
             (rendering, Stage.RENDERING, "Sampler: step 4 of 10"),
@@ -117,9 +113,10 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
     first = await new_job(database, project="Rain")
     second = await new_job(database)
     shown = (await watched.get("/api/anime/activity")).json()
-    assert [(each["id"], each["message"]) for each in shown["rendering"]] == [
-        (str(rendering), "Sampler: step 4 of 10")
-    ]
+    assert [
+        (each["id"], each["message"], each["stage"], each["progress"])
+        for each in shown["rendering"]
+    ] == [(str(rendering), "Sampler: step 4 of 10", "rendering", 40)], "before its row says so"
     assert [(each["id"], each["message"]) for each in shown["waiting"]] == [
         (str(in_line), "Waiting for a slot: 2 before it"),
         (str(there), IN_QUEUE),

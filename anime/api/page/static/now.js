@@ -134,7 +134,8 @@ function heard({ type, job_id: jobId, data }) {
 
 const cardOf = (jobId) => $('rendering').querySelector(`[data-id="${jobId}"]`)
 
-live.subscribe('*', (message) => { heard(message) })
+// Asked for before they are submitted: only then a server makes previews of them.
+live.subscribe('*', heard, { previews: true })
 setInterval(() => {
   if (document.hidden) return
   for (const card of $('rendering').children) card.tick?.()
