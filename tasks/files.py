@@ -41,6 +41,13 @@ from tasks.retries import TASK_DELAYS
 from tasks.steps import step
 
 
+class Thumbnail(NamedTuple):
+    """A thumbnail: its path, and its colours as the row keeps them."""
+
+    path: str
+    colours: str
+
+
 class PlacedFile(BaseModel):
     """One output in the library."""
 
@@ -128,20 +135,20 @@ async def organise(
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
-async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, str]:
-    """Paths of the thumbnails by the files' SHA-256.
+async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, Thumbnail]:
+    """The thumbnails by the files' SHA-256.
 
     A file whose thumbnail cannot be drawn is logged and left out.
     """
-    made: dict[str, str] = {}
+    made: dict[str, Thumbnail] = {}
     for file in files:
         target = root / thumbnail_path(file.sha256)
         try:
-            await asyncio.to_thread(draw_thumbnail, file.path, target)
+            colours = await asyncio.to_thread(draw_thumbnail, file.path, target)
         except (OSError, UnusableFile) as fault:
             get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
         else:
-            made[file.sha256] = str(target)
+            made[file.sha256] = Thumbnail(str(target), colours)
     return made
 
 

@@ -23,7 +23,7 @@ from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.settings import get_settings
-from tasks.files import OrganisedOutputs
+from tasks.files import OrganisedOutputs, Thumbnail
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS
 from tasks.steps import step
@@ -121,7 +121,7 @@ async def record(
     result: RenderResult,
     outputs: OrganisedOutputs,
     *,
-    thumbnails: Mapping[str, str],
+    thumbnails: Mapping[str, Thumbnail],
     reporter: Reporter,
 ) -> list[FileRecord]:
     """The inserted rows of the files; the job is completed in the same transaction.
@@ -131,7 +131,7 @@ async def record(
         lease: The run's right to write to the job.
         result: The render result.
         outputs: The files in the library, and what else nodes have listed.
-        thumbnails: Path of the thumbnail, by SHA-256 of the file.
+        thumbnails: The thumbnails, by SHA-256 of the file.
         reporter: Gets the stage.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(outputs.placed)} file(s)")
@@ -155,11 +155,13 @@ async def record(
                     width=file.width,
                     height=file.height,
                     frames=file.frames,
-                    thumbnail_path=thumbnails.get(file.sha256),
+                    thumbnail_path=small and small.path,
+                    colours=small and small.colours,
                     metadata=details | file.measures(),
                     created_at=result.finished_at,
                 )
                 for file in outputs.placed
+                for small in (thumbnails.get(file.sha256),)
             ]
         )
         if outputs.unkept:

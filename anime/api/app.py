@@ -25,6 +25,7 @@ from anime.api import (
     routes_sheets,
     routes_shots,
     routes_workflows,
+    routes_zip,
 )
 from anime.api.access import Access
 from anime.api.app_state import AppState
@@ -58,6 +59,7 @@ ROUTERS = (
     routes_projects.router,
     routes_characters.router,
     routes_file_search.router,
+    routes_zip.router,
     routes_files.router,
     routes_sheets.router,
     routes_shots.router,
@@ -95,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
                 publisher=publisher,
                 access=access,
                 library=library,
-                thumbnails=Thumbnails(library),
+                thumbnails=Thumbnails(library, database),
                 metrics=Metrics(),
                 activity=ActivityReader(settings, database, gateway.snapshots),
                 server_classes=routes_workflows.classes_of_first_server(settings),

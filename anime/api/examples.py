@@ -11,7 +11,10 @@ from pydantic import BaseModel, JsonValue
 
 from anime.api.paging import Page
 from anime.api.readiness import Dependency, Health, Readiness, State
+from anime.api.routes_file_search import MonthList
 from anime.api.routes_generation import GenerationStatus
+from anime.api.routes_sheets import DrawnSheet, SheetOrder
+from anime.api.routes_zip import MissingFile, ZipContents
 from anime.assets.input_pictures import InputPicture
 from anime.core.activity import TOLD_OF_SERVER, Activity, ServerActivity, described
 from anime.core.bindings import WorkflowOutput
@@ -35,6 +38,7 @@ from anime.core.comparison import (
 )
 from anime.core.composition.record import Composition, Fragment
 from anime.core.job_status import JobStatus, Stage
+from anime.core.months import MonthOfFiles
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
 from anime.core.reused_requests import of_job
 from anime.core.server_health import ServerHealth
@@ -65,6 +69,7 @@ from anime.core.workflow_records import (
     WorkflowSummary,
 )
 from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.db.repositories.tiles import Tiles
 from anime.jobs.reproduction import ReproductionRequest
 from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
@@ -439,6 +444,17 @@ TAKE = TakeRecord(
     reviewed_at=SUBMITTED_AT,
     retake_job_id=RENDERING.id,
 )
+TILES = Tiles(
+    ids=[FILE.id],
+    moments=[int(FILE.created_at.timestamp())],
+    widths=[REQUEST.width or 0],
+    heights=[REQUEST.height or 0],
+    kinds=["image"],
+    states=[FILE.state],
+    colours=["EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg="],
+    next_cursor=_after(FILE),
+)
+MONTH = MonthOfFiles(month="2026-04", files=812)
 PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
 COMPARISON = FileComparison(
     first=FILE.file_path,
@@ -488,6 +504,7 @@ BODIES: tuple[BaseModel, ...] = (
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
     ),
     ReproductionRequest(file_id=FILE.id),
+    SheetOrder(file_ids=[FILE.id]),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -515,6 +532,14 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
     Page[StyleVersion](items=[STYLE], next_cursor=None),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
+    TILES,
+    MonthList(items=[MONTH], tiles_of_page=200),
+    MONTH,
+    ZipContents(
+        files=1, size_bytes=FILE.file_size, missing=[MissingFile(file_id=7, reason="gone")]
+    ),
+    MissingFile(file_id=7, reason="there is no such file"),
+    DrawnSheet(pages=["/api/anime/sheets/sheet-20260412-093000-000000.png"], missing=[7]),
     WorkflowList(
         items=[
             WorkflowSummary(

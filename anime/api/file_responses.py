@@ -19,9 +19,10 @@ PICTURE_HEADERS = {
     # Whatever a file holds: no script in it ever runs here.
     "Content-Security-Policy": "sandbox",
     "X-Content-Type-Options": "nosniff",
-    # A row's file does not change, but a thumbnail may be drawn anew: ask, and get 304.
-    "Cache-Control": "private, no-cache",
+    "Cache-Control": "private, no-cache",  # ask, and get 304
 }
+# A thumbnail may be drawn anew, if seldom: who scrolls through thousands asks once an hour.
+KEPT = {"Cache-Control": "private, max-age=3600"}
 _HEADERS_OF_304 = ("etag", "last-modified", "cache-control", "cross-origin-resource-policy")
 
 
@@ -32,10 +33,12 @@ def send_file(
     media_type: str,
     filename: str,
     etag: str | None = None,
+    is_kept: bool = False,
 ) -> Response:
     """The file, or the part that the request asks for; 304 if the browser has it already.
 
-    Without an `etag`, one is made of the file's size and time.
+    Without an `etag`, one is made of the file's size and time. `is_kept`: the browser need not ask
+    again within the hour.
     """
     response = _LibraryFile(
         file.path,
@@ -43,7 +46,9 @@ def send_file(
         filename=filename,
         content_disposition_type="inline",
         stat_result=file.status,
-        headers=PICTURE_HEADERS | ({"ETag": f'"{etag}"'} if etag else {}),
+        headers=PICTURE_HEADERS
+        | (KEPT if is_kept else {})
+        | ({"ETag": f'"{etag}"'} if etag else {}),
     )
     if is_unchanged(request.headers, response.headers):
         headers = {name: response.headers[name] for name in _HEADERS_OF_304}

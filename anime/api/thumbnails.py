@@ -2,18 +2,28 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from PIL import Image
+
 from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader
 from anime.assets.store import sha256_of
-from anime.assets.thumbnails import draw_thumbnail
-from anime.core.paths import media_type_of, thumbnail_path
+from anime.assets.thumbnails import PROXY_PX, colours_of, draw_thumbnail
+from anime.core.paths import media_type_of, proxy_path, thumbnail_path
+from anime.db.repositories.tiles import TileRepository
+from anime.db.session import Database
+from anime.errors import AnimeError
 from anime.net.bounded_threads import BoundedThreads
 
 DRAWN_AT_ONCE = 2  # each takes a core and the picture's pixels of memory
 WAIT_SECONDS = 20.0
 DRAW_SECONDS = 600.0  # with those before it
+# Colours of old files are looked up a few at a time: it shall hold up no picture.
+COLOURS_AT_ONCE = 40
+COLOURS_WAITING = 2000
+COLOURS_PAUSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -21,27 +31,54 @@ _log = logging.getLogger(__name__)
 class Thumbnails:
     """The thumbnails of a library, for one event loop."""
 
-    def __init__(self, library: LibraryReader) -> None:
+    def __init__(self, library: LibraryReader, database: Database) -> None:
         self._library = library
+        self._database = database
         self._threads = BoundedThreads("thumbnails", DRAWN_AT_ONCE)
         self._under_way: dict[Path, asyncio.Task[bool]] = {}
+        self._without_colours: dict[int, Path] = {}
+        self._adding: asyncio.Task[None] | None = None
 
-    async def find(self, source: Path, sha256: str | None) -> Path | None:
+    async def find(
+        self, source: Path, sha256: str | None, *, is_large: bool = False
+    ) -> Path | None:
         """The thumbnail of a file with that content, drawn if missing; None if it cannot be.
 
-        However many ask for it at a time, it is drawn once.
+        However many ask for it at a time, it is drawn once. `is_large`: its proxy.
         """
         if sha256 is None and not _is_picture(source):
             return None
         if sha256 is None:  # a row of an older program
             hash_it = partial(sha256_of, source)
             sha256 = await self._library.run(hash_it, seconds=READ_SECONDS)
-        target = self._library.library / thumbnail_path(sha256)
+        target = self._library.library / (proxy_path if is_large else thumbnail_path)(sha256)
         if await self._library.run(target.is_file, seconds=ANSWER_SECONDS):
             return target
         if not _is_picture(source):
             return None
         return target if await self._draw_once(source, target) else None
+
+    def add_colours(self, file_id: int, thumbnail: Path) -> None:
+        """Let the file's row have the colours of its thumbnail, some time soon."""
+        if len(self._without_colours) < COLOURS_WAITING:
+            self._without_colours[file_id] = thumbnail
+        if self._adding is None or self._adding.done():
+            self._adding = asyncio.create_task(self._add_colours())
+
+    async def _add_colours(self) -> None:
+        while self._without_colours:
+            await asyncio.sleep(COLOURS_PAUSE_SECONDS)
+            ids = list(self._without_colours)[:COLOURS_AT_ONCE]
+            some = {each: self._without_colours.pop(each) for each in ids}
+            try:
+                colours = await self._threads.run(
+                    partial(_colours_of_all, some), timeout_seconds=DRAW_SECONDS
+                )
+                if colours:
+                    async with self._database.session_scope() as session:
+                        await TileRepository(session).add_colours(colours)
+            except (AnimeError, TimeoutError) as fault:  # it is asked for again
+                _log.info("The colours of %d files are not kept: %s", len(some), fault)
 
     async def _draw_once(self, source: Path, target: Path) -> bool:
         drawing = self._under_way.get(target)
@@ -54,13 +91,26 @@ class Thumbnails:
         return bool(done) and drawing.result()
 
     async def _draw(self, source: Path, target: Path) -> bool:
-        draw = partial(draw_thumbnail, source, target)
+        is_large = target.stem.endswith("-proxy")
+        draw = partial(draw_thumbnail, source, target, *([PROXY_PX] if is_large else []))
         try:
             await self._threads.run(draw, timeout_seconds=DRAW_SECONDS)
         except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
             _log.info("No thumbnail of %s: %s", source.name, fault)
             return False
         return True
+
+
+def _colours_of_all(thumbnails: Mapping[int, Path]) -> dict[int, str]:
+    """The colours of those that can be read."""
+    found = {}
+    for file_id, path in thumbnails.items():
+        try:
+            with Image.open(path) as picture:
+                found[file_id] = colours_of(picture)
+        except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
+            _log.info("No colours of %s: %s", path.name, fault)
+    return found
 
 
 def _is_picture(path: Path) -> bool:

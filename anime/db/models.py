@@ -282,6 +282,7 @@ class AnimeFile(Base):
     frames: Mapped[int | None]
     media_type: Mapped[str | None] = mapped_column(String)
     thumbnail_path: Mapped[str | None]
+    colours: Mapped[str | None]  # of its thumbnail; None until that is first asked for
 
 
 class SearchableFile(Base):

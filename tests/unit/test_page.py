@@ -19,14 +19,14 @@ KEY = re.compile(r"\bt\(\s*'([a-z0-9_.]*[a-z0-9_])'")
 # `group.${value}` in modules, 'group.' ~ value in templates: every key of the group is used.
 GROUP = re.compile(r"\bt\(\s*(?:`([a-z0-9_.]+\.)\$\{|'([a-z0-9_.]+\.)' ~)")
 SUFFIX = re.compile(r"\bt\(\s*(?:view|each) ~ '(\.[a-z_.]+)'")
-CHOICE = re.compile(r"\bt\([^()]*\?([^()]+)\)")
+CHOICE = re.compile(r"\bt\([^()?]*\?\s*'([a-z0-9_.]+)'\s*:\s*'([a-z0-9_.]+)'")
 
 
 def keys_in(text: str) -> Iterator[str]:
     """The keys that a template or module asks for by their whole name."""
     yield from KEY.findall(text)
     for choice in CHOICE.findall(text):
-        yield from re.findall(r"'([a-z0-9_]+\.[a-z0-9_.]+)'", choice)
+        yield from choice
 
 
 def groups_in(text: str) -> Iterator[str]:

@@ -20,7 +20,8 @@ async def make(request: Request) -> Response:
 
 async def library(request: Request) -> Response:
     """All files, by month."""
-    return render(request, "library.html", view="library")
+    zone = request.app.state.anime.settings.zone
+    return render(request, "library.html", view="library", zone=str(zone))
 
 
 async def library_file(request: Request) -> Response:
