@@ -248,6 +248,14 @@ class Cancellation(BaseModel):
     detail: str = Field(description="The same in words.")
 
 
+class Requeued(BaseModel):
+    """What became of a job that was to wait for a run again."""
+
+    job_id: UUID
+    status: JobStatus
+    detail: str = Field(description="The same in words.")
+
+
 class JobSnapshot(BaseModel):
     """One job, as its row says."""
 

@@ -20,7 +20,7 @@ from anime.comfyui.models import (
 from anime.core.graphs import Graph
 from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
-from anime.core.progress_meter import ProgressMeter
+from anime.core.progress_meter import IN_QUEUE, ProgressMeter
 from anime.core.prompt_state import Absent, Finished
 from anime.errors import OutOfVram
 from blocks.comfyui import ComfyUIServer
@@ -96,7 +96,7 @@ async def poll_completion(
         ComfyUIUnreachable, ComfyUIRefused: the server was away for too long.
     """
     meter = ProgressMeter.of(graph)
-    await reporter.enter(Stage.RENDERING, "In ComfyUI's queue")
+    await reporter.enter(Stage.RENDERING, IN_QUEUE)
     async for event in comfy.follow(
         prompt_id,
         listener,

@@ -8,15 +8,18 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from anime.api import (
+    routes_activity,
     routes_characters,
     routes_events,
     routes_file_search,
     routes_files,
     routes_generation,
     routes_health,
+    routes_inputs,
     routes_jobs,
     routes_projects,
     routes_reproduction,
+    routes_reuse,
     routes_servers,
     routes_session,
     routes_sheets,
@@ -36,6 +39,7 @@ from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
+from anime.jobs.activity import ActivityReader
 from anime.jobs.background import background_work
 from anime.jobs.service import open_job_service
 from anime.progress.gateway import open_gateway
@@ -48,6 +52,9 @@ PREFIX = "/api/anime"
 ROUTERS = (
     routes_generation.router,
     routes_jobs.router,
+    routes_activity.router,
+    routes_reuse.router,
+    routes_inputs.router,
     routes_events.router,
     routes_projects.router,
     routes_characters.router,
@@ -60,6 +67,7 @@ ROUTERS = (
     routes_servers.router,
     routes_workflows.router,
 )
+_UPLOADS = routes_characters.UPLOADS | routes_inputs.UPLOADS | routes_reuse.UPLOADS
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -91,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
                 library=library,
                 thumbnails=Thumbnails(library, database),
                 metrics=Metrics(),
+                activity=ActivityReader(settings, database, gateway.snapshots),
                 server_classes=routes_workflows.classes_of_first_server(settings),
             )
             app.state.gateway = gateway
@@ -125,7 +134,7 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.api_max_body_bytes,
-        uploads=routes_characters.UPLOADS,
+        uploads=_UPLOADS,
         long_bodies=routes_shots.LONG_BODIES,
     )
     app.add_middleware(TokenCheck, access=access)

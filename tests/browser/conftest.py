@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.stack.conftest import StackUnderTest, new_forked_stack
 from tests.support.stack import running
@@ -21,6 +21,8 @@ FLAGS = (
 )
 # Read before the tests take all settings of ours out of the environment.
 CHROMIUM = os.environ.get("ANIME_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+expect.set_options(timeout=HUNG_SECONDS * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

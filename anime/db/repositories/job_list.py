@@ -50,6 +50,11 @@ class JobList(JobRows):
         found = await self._snapshots(*wanted, limit=limit + 1)
         return page_of(found, limit, lambda job: PageCut(job.created_at, job.id))
 
+    async def oldest(self, status: JobStatus, *, limit: int) -> list[JobSnapshot]:
+        """At most `limit` jobs in that state, the oldest first."""
+        is_oldest = (ProductionJob.created_at, ProductionJob.id)
+        return await self._snapshots(ProductionJob.status == status, order=is_oldest, limit=limit)
+
 
 def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []

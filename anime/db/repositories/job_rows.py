@@ -1,6 +1,6 @@
 """The rows of jobs: how they are read, and the one way in which they are changed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +49,8 @@ _STATUSES = select(JOBS.c.id, JOBS.c.status).where(_IS_AMONG)
 _AMONG_CHANGED = _AMONG.where(
     JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
 )
+
+_NEWEST_FIRST = (ProductionJob.created_at.desc(), ProductionJob.id.desc())
 
 
 class JobRows:
@@ -153,13 +155,16 @@ class JobRows:
         return ProductionJob.project_id.in_([key.id for key in keys])
 
     async def _snapshots(
-        self, *wanted: ColumnElement[bool], limit: int | None = None
+        self,
+        *wanted: ColumnElement[bool],
+        order: Sequence[Any] = _NEWEST_FIRST,  # columns of any type
+        limit: int | None = None,
     ) -> list[JobSnapshot]:
         statement = (
             select(*TOLD, Project.name.label("project"))
             .outerjoin(Project, Project.id == ProductionJob.project_id)
             .where(*wanted)
-            .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
+            .order_by(*order)
             .limit(limit)
         )
         return [snapshot_of(row, row.project) for row in await self._session.execute(statement)]

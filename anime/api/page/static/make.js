@@ -1,0 +1,578 @@
+// The view Make: a form for the chosen workflow, what it would become, and what came of it.
+
+import { api } from './api.js'
+import { debounced, el, icon, onKey, shortened, toast } from './dom.js'
+import { fieldsIn, isPicture, makeField } from './form.js'
+import { cancelButton, fileLink, hasEnded, keyed, mayProduce, previewOf, setText } from './jobs.js'
+import { live } from './live.js'
+import './picture.js'
+import { onQuery, readQuery, writeQuery } from './query.js'
+import { number, t } from './words.js'
+
+const MOST = 200 // requests of one press of the button
+const AT_A_TIME = 4
+const MANY = 8 // with more, they go behind what people wait for
+const BEHIND = 40
+const SENT_PROMPT = 1500 // characters of a prompt that an address may hold
+const KEPT_JOBS = 24
+const PLAIN = ['project', 'shot']
+const DRAFT = 'anime.make'
+const MADE = 'anime.made'
+const MAX_SEED = 2n ** 64n - 1n
+
+const $ = (id) => document.getElementById(id)
+const form = $('form')
+const records = new Map() // workflows by name
+let fields = new Map() // of the chosen workflow, by name
+let other = {} // of a request that is used again, what the form has no field for
+let workflows = []
+let offers = null
+
+// The workflow decides which fields there are; what was filled in stays where it has a place.
+
+async function recordOf(name) {
+  if (!records.has(name)) records.set(name, api(`/workflows/${encodeURIComponent(name)}`))
+  return records.get(name)
+}
+
+async function chooseWorkflow(name, values = null) {
+  const kept = values ?? filledIn()
+  $('workflow').value = name
+  const record = await recordOf(name)
+  if ($('workflow').value !== name) return
+  offers = null
+  build(record, kept)
+  api(`/workflows/${encodeURIComponent(name)}/offers`).then((found) => {
+    if ($('workflow').value !== name) return
+    offers = found
+    build(record, filledIn())
+  }, () => {})
+}
+
+function build(record, values) {
+  setText($('description'), record.description)
+  const focused = document.activeElement?.closest('.field')?.querySelector('[id^="label-"]')?.id
+  fields = new Map(fieldsIn(record.inputs).map((each) => [each.name,
+    { ...each, ...makeField(each, offers?.inputs[each.name], changed) }]))
+  const all = [...fields.values()]
+  $('pictures').replaceChildren(...all.filter((each) => isPicture(each.schema)).map((each) => each.element))
+  $('fields').replaceChildren(...all.filter((each) => !isPicture(each.schema)).map((each) => each.element))
+  $('loras').hidden = !record.takes_loras
+  $('unchecked').replaceChildren(...(offers?.unchecked ?? []).map((text) => el('li', {}, text)))
+  fill(values)
+  if (focused) $(focused)?.parentElement.querySelector('input, select, textarea')?.focus()
+}
+
+// The form's values, as the fields of a request; and back.
+
+function filledIn() {
+  const values = { ...other, inputs: { ...other.inputs } }
+  for (const { name, isOwn, get } of fields.values()) {
+    const value = get()
+    if (value === undefined) continue
+    if (isOwn) values.inputs[name] = value
+    else values[name] = value
+  }
+  for (const name of PLAIN) if ($(name).value.trim()) values[name] = $(name).value.trim()
+  const characters = $('character').value.split(',').map((each) => each.trim()).filter(Boolean)
+  if (characters.length) values.characters = characters
+  const loras = readLoras()
+  if (loras.length && !$('loras').hidden) values.loras = loras
+  return values
+}
+
+function fill(values) {
+  other = {}
+  for (const field of fields.values()) field.set((field.isOwn ? values.inputs : values)?.[field.name])
+  for (const name of PLAIN) $(name).value = values[name] ?? ''
+  $('character').value = (values.characters?.length ? values.characters : [values.character ?? '']).join(', ')
+  showLoras(values.loras ?? [])
+  for (const name of ['priority', 'server', 'required_vram_mb']) if (values[name] !== undefined) other[name] = values[name]
+  show()
+}
+
+function requests() {
+  const base = { ...filledIn(), workflow: $('workflow').value }
+  if (workflows.find((each) => each.name === base.workflow)?.output === 'video') base.type = 'video'
+  if (!Object.keys(base.inputs).length) delete base.inputs
+  const text = $('prompt').value
+  const prompts = $('lines').checked ? text.split('\n').map((each) => each.trim()).filter(Boolean) : [text]
+  const seeds = readSeeds()
+  const made = prompts.flatMap((prompt) => seeds.map((seed) => ({ ...base, prompt, ...(seed === null ? {} : { seed }) })))
+  return made.length > MANY && base.priority === undefined ? made.map((each) => ({ ...each, priority: BEHIND })) : made
+}
+
+/** How many requests there are, without their random seeds. */
+function amount() {
+  const lines = $('prompt').value.split('\n').filter((each) => each.trim()).length
+  return { prompts: $('lines').checked ? lines : Math.min(1, lines), seeds: countSeeds() }
+}
+
+// Seeds: a list with ranges, as texts, for they may be larger than a number can be.
+
+function rangesOfSeeds() {
+  return $('seeds').value.split(/[\s,]+/).filter(Boolean).map((part) => {
+    const found = /^(\d{1,20})(?:-(\d{1,20}))?$/.exec(part)
+    if (!found) throw new Error(t('make.no_seed', { text: shortened(part, 40) }))
+    const first = BigInt(found[1])
+    const last = BigInt(found[2] ?? found[1])
+    if (last > MAX_SEED || first > last) throw new Error(t('make.no_seed', { text: shortened(part, 40) }))
+    return [first, last]
+  })
+}
+
+function countSeeds() {
+  const ranges = rangesOfSeeds()
+  const count = ranges.reduce((sum, [first, last]) => sum + (last - first + 1n), 0n)
+  return ranges.length ? Number(count) : takes()
+}
+
+const takes = () => Math.min(MOST, Math.max(1, Math.floor(Number($('takes').value)) || 1))
+
+function readSeeds() {
+  const ranges = rangesOfSeeds()
+  if (!ranges.length) return takes() === 1 ? [null] : Array.from({ length: takes() }, randomSeed)
+  if (countSeeds() > MOST) throw new Error(t('make.too_many', { most: MOST }))
+  return ranges.flatMap(([first, last]) => Array.from({ length: Number(last - first) + 1 }, (_, at) => String(first + BigInt(at))))
+}
+
+const randomSeed = () => crypto.getRandomValues(new BigUint64Array(1))[0].toString()
+
+// LoRAs
+
+function readLoras() {
+  return [...$('lora-rows').children].map((row) => row.read()).filter((each) => each.name)
+}
+
+function showLoras(loras) {
+  $('lora-rows').replaceChildren(...loras.map(loraRow))
+}
+
+function loraRow({ name = '', strength = 1 }) {
+  const known = offers?.loras ?? []
+  const names = known.length
+    ? el('select', { 'aria-label': t('make.lora'), onchange: changed }, el('option', { value: '' }, t('make.lora')),
+      [...new Set([...known, name].filter(Boolean))].map((each) => el('option', { value: each },
+        known.includes(each) ? each : t('make.not_offered', { value: shortened(each, 120) }))))
+    : el('input', { 'aria-label': t('make.lora'), placeholder: t('make.lora'), oninput: changed })
+  names.value = name
+  const amountOf = el('input', { type: 'number', step: 0.05, min: -10, max: 10, 'aria-label': t('make.strength'), oninput: changed })
+  amountOf.value = strength
+  const row = el('li', {}, names, amountOf, el('button', { type: 'button', class: 'quiet icon', 'aria-label': t('make.remove'),
+    onclick: () => { row.remove(); changed() } }, icon('close')))
+  row.read = () => ({ name: names.value, strength: Number(amountOf.value) })
+  return row
+}
+
+$('add-lora').addEventListener('click', () => {
+  $('lora-rows').append(loraRow({}))
+  $('lora-rows').lastElementChild.querySelector('select, input').focus()
+})
+
+// Whatever changes is counted, kept in the address and the tab, and explained.
+
+function changed() {
+  other.from = undefined
+  show()
+  keep()
+  explain()
+}
+
+function show() {
+  let text = ''
+  let isFaulty = false
+  try {
+    const { prompts, seeds } = amount()
+    const count = prompts * seeds
+    isFaulty = count > MOST || count === 0
+    text = count > MOST ? t('make.too_many', { most: MOST })
+      : prompts > 1 || seeds > 1 ? t('make.product', { prompts: number(prompts), seeds: number(seeds), count: number(count) })
+        : ''
+    setFault('seeds', '')
+  } catch (fault) {
+    setFault('seeds', fault.message)
+    isFaulty = true
+  }
+  setText($('amount'), text)
+  $('takes').disabled = $('seeds').value.trim() !== ''
+  if ($('submit')) $('submit').disabled = isFaulty || sending
+}
+
+function setFault(name, text) {
+  const note = $(`${name}-fault`)
+  if (!note) return fields.get(name)?.setFault(text)
+  note.hidden = !text
+  setText(note, text)
+  $(name).setAttribute('aria-invalid', String(Boolean(text)))
+  return undefined
+}
+
+const keep = debounced(() => {
+  const prompt = $('prompt').value
+  writeQuery({
+    workflow: $('workflow').value, project: $('project').value, shot: $('shot').value,
+    character: $('character').value, prompt: prompt.length <= SENT_PROMPT ? prompt : '',
+    from_file: '', from_job: '', picture: '',
+  }, { replace: true })
+  const draft = { workflow: $('workflow').value, values: filledIn(), ...texts() }
+  sessionStorage.setItem(DRAFT, JSON.stringify(draft))
+}, 400)
+
+const texts = () => ({
+  prompt: $('prompt').value, seeds: $('seeds').value, takes: $('takes').value, lines: $('lines').checked,
+})
+
+let asking = null
+
+const explain = debounced(async () => {
+  asking?.abort()
+  asking = new AbortController()
+  let first
+  try {
+    [first] = requests()
+  } catch {
+    return
+  }
+  if (!first?.prompt.trim()) return
+  try {
+    showComposition(await api('/compose', { method: 'POST', body: first, signal: asking.signal }))
+    showProblem(null)
+  } catch (fault) {
+    if (fault.name === 'AbortError') return
+    $('explained').replaceChildren(el('p', { class: 'fault' }, fault.detail), el('p', { class: 'hint' }, fault.todo))
+    showProblem(fault, { isQuiet: true })
+  }
+}, 600)
+
+function showComposition(composition) {
+  const { fragments, conflicts, warnings, request } = composition
+  const isPlain = composition.style_version === null && !Object.keys(composition.character_versions).length
+  const notes = [...conflicts.map((text) => ['compare', text]), ...warnings.map((text) => ['warning', text])]
+  const byField = Map.groupBy ? Map.groupBy(fragments, (each) => each.field)
+    : fragments.reduce((found, each) => found.set(each.field, [...(found.get(each.field) ?? []), each]), new Map())
+  $('explained').replaceChildren(
+    isPlain ? el('p', { class: 'hint' }, t('make.plain')) : '',
+    el('p', { class: 'whole-prompt', dir: 'auto' }, shortened(request.prompt, 4000)),
+    ...[...byField].map(([field, parts]) => el('div', {}, el('h3', {}, labelFor(field)),
+      el('ul', { class: 'fragments' }, parts.map((part) => el('li', {},
+        el('span', { dir: 'auto' }, shortened(part.text, 600)), el('span', { class: 'badge' }, part.source)))))),
+    notes.length ? el('ul', { class: 'notes' }, notes.map(([picture, text]) => el('li', {}, icon(picture), el('span', {}, text)))) : '',
+  )
+}
+
+function labelFor(field) {
+  const key = `make.field.${field}`
+  return t(key) === key ? field : t(key)
+}
+
+function showProblem(fault, { isQuiet = false } = {}) {
+  for (const name of ['prompt', ...fields.keys()]) setFault(name, '')
+  for (const { field, message } of fault?.errors ?? []) setFault(field.split('.').pop(), message)
+  $('problem').replaceChildren(...(fault && !isQuiet
+    ? [el('p', { class: 'fault' }, fault.detail, ' ', el('span', { class: 'quiet-text' }, fault.todo))] : []))
+}
+
+// Sending: each request once, whatever becomes of the answer. What was not sent is sent again.
+
+let sending = false
+let unsent = []
+
+function keyOf() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, '0')).join('')
+}
+
+async function submit() {
+  if (sending || !mayProduce) return
+  if (!unsent.length) {
+    try {
+      const key = keyOf()
+      unsent = requests().map((request, at) => ({ request, key: `${key}-${at}` }))
+    } catch (fault) {
+      setFault('seeds', fault.message)
+      return
+    }
+  }
+  if (!unsent.length || unsent.length > MOST) return
+  sending = true
+  show()
+  const asked = unsent.length
+  let refused = null
+  const send = async () => {
+    while (unsent.length && !refused) {
+      const next = unsent.shift()
+      try {
+        const { job_id: id } = await api('/generate', { method: 'POST', body: next.request, headers: { 'Idempotency-Key': next.key } })
+        follow(id, next.request.prompt)
+      } catch (fault) {
+        refused = fault
+        unsent.unshift(next)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_A_TIME }, send))
+  sending = false
+  show()
+  if (!refused) {
+    showProblem(null)
+    return
+  }
+  showProblem(refused)
+  const canWait = refused.status === 0 || refused.status === 429 || refused.status >= 500
+  if (!canWait) {
+    unsent = []
+    return
+  }
+  $('problem').append(el('p', { class: 'toolbar' }, el('span', {}, t('make.sent', { sent: asked - unsent.length, count: asked })),
+    el('button', { type: 'button', onclick: submit }, t('make.send_rest')),
+    el('button', { type: 'button', class: 'quiet', onclick: () => { unsent = []; showProblem(null) } }, t('make.drop_rest'))))
+}
+
+// What came of it: previews, then the pictures.
+
+const made = new Map() // job id → job as it is shown
+
+function follow(id, prompt, { isOld = false } = {}) {
+  made.set(id, { id, prompt, status: 'queued', progress: 0, message: '', files: null })
+  if (!isOld) {
+    while (made.size > MOST) made.delete(made.keys().next().value)
+    sessionStorage.setItem(MADE, JSON.stringify([...made.values()].slice(-KEPT_JOBS).map((job) => [job.id, shortened(job.prompt, 300)])))
+  }
+  showMade()
+  const end = live.subscribe(id, ({ type, data }) => {
+    const job = made.get(id)
+    if (!job) return end()
+    if (type === 'preview') return $('made').querySelector(`[data-id="${id}"]`)?.preview(previewOf(data))
+    Object.assign(job, { status: data.status, progress: Number(data.progress), message: data.error || data.message || '' })
+    if (hasEnded(job)) {
+      end()
+      if (job.status === 'completed') readFiles(job)
+    }
+    return showMade()
+  }, { previews: true })
+}
+
+async function readFiles(job) {
+  try {
+    job.files = (await api('/files', { query: { job: job.id, limit: 64 } })).items
+  } catch (fault) {
+    toast(fault)
+  }
+  showMade()
+}
+
+function showMade() {
+  keyed($('made'), [...made.values()].reverse(), madeCard, t('make.nothing_made'))
+}
+
+function madeCard(job) {
+  const frame = el('div', { class: 'frame' }, icon('image'))
+  const bar = el('progress', { max: 100, 'aria-label': t('make.progress') })
+  const message = el('p', { class: 'message' })
+  const stop = cancelButton(job.id, () => {})
+  const element = el('li', { class: 'card' }, frame, el('div', { class: 'card-body' },
+    el('a', { class: 'prompt', dir: 'auto', href: `/?job=${job.id}` }, shortened(job.prompt, 300)), message, bar, stop))
+  element.update = (newer) => {
+    const isOver = hasEnded(newer)
+    bar.hidden = isOver
+    if (stop) stop.hidden = isOver || newer.status === 'cancelling'
+    bar.value = newer.progress
+    message.classList.toggle('fault', newer.status === 'failed')
+    setText(message, newer.status === 'completed' ? '' : newer.message || t(`jobs.status.${newer.status}`))
+    if (newer.files?.length && !frame.classList.contains('has-files')) {
+      frame.classList.add('has-files')
+      frame.replaceChildren(el('ul', { class: `latest ${newer.files.length === 1 ? 'single' : ''}` }, newer.files.map(fileLink)))
+    }
+  }
+  element.preview = (source) => {
+    if (frame.classList.contains('has-files')) return
+    const image = frame.querySelector('img') ?? el('img', { alt: t('now.preview') })
+    image.src = source
+    if (!image.isConnected) frame.replaceChildren(image)
+  }
+  return element
+}
+
+// Settings that are used again, and files that are dropped.
+
+async function use(found, said) {
+  const { request } = found
+  const name = workflows.some((each) => each.name === request.workflow) ? request.workflow
+    : request.type === 'video' ? 'animation' : 'txt2img'
+  $('prompt').value = request.prompt ?? ''
+  $('lines').checked = false
+  $('seeds').value = request.seed ?? ''
+  await chooseWorkflow(name, request)
+  const lost = [...found.left_out, ...Object.keys(request.inputs ?? {}).filter((each) => !fields.has(each))]
+  $('source').hidden = false
+  $('source').replaceChildren(said, lost.length ? el('span', { class: 'quiet-text' }, ` ${t('make.left_out', { names: lost.join(' ') })}`) : '')
+  explain()
+}
+
+const SOURCES = { from_file: ['files', 'make.of_file'], from_job: ['jobs', 'make.of_job'] }
+
+async function useFrom(name, id) {
+  const [kind, words] = SOURCES[name]
+  try {
+    const text = words === 'make.of_file' ? t('make.of_file', { id }) : t('make.of_job', { id: id.slice(0, 8) })
+    await use(await api(`/${kind}/${encodeURIComponent(id)}/request`), text)
+  } catch (fault) {
+    toast(fault)
+  }
+}
+
+/** A file opens its recipe; one that has none is a picture to start from. */
+async function open(file) {
+  try {
+    const found = await api('/recipes/upload', { method: 'POST', body: file, query: { name: file.name?.slice(0, 100) },
+      headers: { 'Content-Type': file.type || 'application/octet-stream' } })
+    if (found.request.prompt) {
+      await use(found, t('make.of_upload', { name: shortened(file.name, 60), source: found.source }))
+      toast(t('make.opened'), { action: { label: t('make.start_from'), run: () => startFrom([file]) } })
+      return
+    }
+  } catch (fault) {
+    toast(fault)
+    return
+  }
+  await startFrom([file])
+}
+
+/** Puts files where the workflow takes pictures, or a workflow that does so is chosen. */
+async function startFrom(files) {
+  const takesPictures = () => [...fields.values()].find((each) => isPicture(each.schema))
+  if (!takesPictures()) {
+    const all = await Promise.all(workflows.filter((each) => !each.fault).map((each) => recordOf(each.name)))
+    const fitting = all.filter((each) => fieldsIn(each.inputs).some((field) => isPicture(field.schema)))
+    const next = fitting.find((each) => each.name === 'img2img') ?? fitting[0]
+    if (!next) {
+      toast(t('make.no_picture_workflow'), { kind: 'error' })
+      return
+    }
+    await chooseWorkflow(next.name)
+  }
+  await takesPictures().add(files)
+}
+
+async function startFromFile(id) {
+  try {
+    const answer = await fetch(`/api/anime/files/${encodeURIComponent(id)}/content`)
+    if (answer.ok) await startFrom([await answer.blob()])
+    else toast((await answer.json()).detail, { kind: 'error' })
+  } catch (fault) {
+    toast(fault)
+  }
+}
+
+const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files')
+let depth = 0
+const dropped = () => { depth = 0; $('drop-hint').hidden = true }
+document.addEventListener('dragenter', (event) => { if (hasFiles(event)) { depth += 1; $('drop-hint').hidden = false } })
+document.addEventListener('dragleave', (event) => { if (hasFiles(event) && (depth -= 1) <= 0) dropped() })
+document.addEventListener('dragover', (event) => { if (hasFiles(event)) event.preventDefault() })
+document.addEventListener('dropped', dropped)
+document.addEventListener('drop', (event) => {
+  if (!hasFiles(event)) return
+  event.preventDefault()
+  dropped()
+  if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0])
+})
+document.addEventListener('paste', (event) => {
+  const [file] = event.clipboardData?.files ?? []
+  if (file) open(file)
+})
+$('open').addEventListener('click', () => {
+  const input = el('input', { type: 'file', accept: 'image/*,video/*,audio/*', onchange: () => open(input.files[0]) })
+  input.click()
+})
+$('clear').addEventListener('click', () => {
+  for (const name of ['prompt', 'seeds', ...PLAIN, 'character']) $(name).value = ''
+  $('takes').value = 1
+  $('lines').checked = false
+  $('source').hidden = true
+  fill({})
+  $('explained').replaceChildren(el('p', { class: 'hint' }, t('make.explained_hint')))
+  keep()
+  $('prompt').focus()
+})
+
+// Names that are known: projects, their characters and shots.
+
+const listed = (id, names) => $(id).replaceChildren(...names.map(([value, label]) => el('option', { value, label })))
+let projects = []
+let shots = new Map()
+
+const readNames = debounced(async () => {
+  const name = $('project').value.trim()
+  const slug = projects.find((each) => each.name === name || each.slug === name)?.slug
+  const characters = await api('/characters', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] }))
+  listed('characters', characters.items.map((each) => [each.name]))
+  const found = slug ? await api('/shots', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] })) : { items: [] }
+  shots = new Map(found.items.map((each) => [each.code, each]))
+  listed('shots', found.items.map((each) => [each.code, shortened(each.prompt || each.description || '', 80)]))
+}, 300)
+
+$('project').addEventListener('input', readNames)
+$('shot').addEventListener('change', () => {
+  const shot = shots.get($('shot').value)
+  if (shot?.prompt && !$('prompt').value.trim()) {
+    $('prompt').value = shot.prompt
+    changed()
+  }
+})
+
+// From here on it is used.
+
+$('workflow').addEventListener('change', () => chooseWorkflow($('workflow').value).then(changed))
+for (const name of ['prompt', 'lines', 'seeds', 'takes', ...PLAIN, 'character']) $(name).addEventListener('input', changed)
+form.addEventListener('submit', (event) => {
+  event.preventDefault()
+  submit()
+})
+form.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit()
+})
+if (mayProduce) onKey({ 'Ctrl+Enter': [t('make.submit'), () => { submit() }] })
+
+async function begin() {
+  const query = readQuery()
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? '{}')
+  const isNew = !query.from_file && !query.from_job
+  const source = isNew ? draft : {}
+  $('prompt').value = query.prompt ?? source.prompt ?? ''
+  $('seeds').value = source.seeds ?? ''
+  $('takes').value = source.takes ?? 1
+  $('lines').checked = source.lines ?? false
+  const asked = Object.fromEntries([...PLAIN, 'character'].filter((name) => query[name]).map((name) => [name, query[name]]))
+  const values = { ...(source.values ?? {}), ...asked }
+  if (asked.character) values.characters = asked.character.split(',').map((each) => each.trim())
+  const wanted = query.workflow ?? source.workflow
+  await chooseWorkflow(workflows.some((each) => each.name === wanted && !each.fault) ? wanted : 'txt2img', values)
+  for (const name of Object.keys(SOURCES)) if (query[name]) await useFrom(name, query[name])
+  if (query.picture) await startFromFile(query.picture)
+  readNames()
+  explain()
+}
+
+async function start() {
+  showMade()
+  try {
+    const [known, named] = await Promise.all([api('/workflows'), api('/projects', { query: { limit: 200 } })])
+    workflows = known.items
+    projects = named.items
+  } catch (fault) {
+    showProblem(fault)
+    return
+  }
+  listed('projects', projects.map((each) => [each.name]))
+  $('workflow').replaceChildren(...['image', 'video', 'audio', '3d', null].map((output) => {
+    const these = workflows.filter((each) => (each.output ?? null) === output)
+    return these.length ? el('optgroup', { label: output ? t(`make.output.${output}`) : t('make.broken') },
+      these.map((each) => el('option', { value: each.name, disabled: Boolean(each.fault), title: each.fault },
+        each.title ? `${each.title} (${each.name})` : each.name))) : null
+  }).filter(Boolean))
+  await begin()
+  for (const [id, prompt] of JSON.parse(sessionStorage.getItem(MADE) ?? '[]')) follow(id, prompt, { isOld: true })
+}
+
+onQuery(() => begin())
+start()
