@@ -26,6 +26,7 @@ from anime.cli import (
     retention,
     serve,
     servers,
+    services,
     sheet,
     shots,
     sweep,
@@ -72,6 +73,7 @@ app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
 app.add_typer(vault.vault)
+app.add_typer(services.services)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

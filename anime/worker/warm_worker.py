@@ -28,6 +28,7 @@ from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
 from anime.settings import get_settings
 from anime.settings.addresses import redis_address
+from anime.settings.service_manager import ServiceManager
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
 from anime.worker.live_run import MAX_END_SECONDS, LiveRun
@@ -42,6 +43,7 @@ from anime.worker.prefect_internals import (
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
+from anime.worker.watchdog import PollWatchdog
 
 MONITOR = "monitor/monitor"
 
@@ -65,6 +67,7 @@ class WarmWorker(
         self._entrypoints = Entrypoints()
         self._due_runs = DueRuns()
         self._polling = asyncio.Lock()
+        self._watchdog = PollWatchdog(ServiceManager.of_this_process())
         self._wake_event = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
         self._stop_task: asyncio.Task[None] | None = None
@@ -93,6 +96,7 @@ class WarmWorker(
         self._background = [
             asyncio.create_task(self._poll_when_woken()),
             asyncio.create_task(MaintenanceLoop(self).run()),
+            asyncio.create_task(self._watchdog.run()),
             asyncio.create_task(self._listen_for_runs()),
             asyncio.create_task(self._watch_folder()),
             asyncio.create_task(self._start_monitor()),
@@ -142,19 +146,23 @@ class WarmWorker(
         async with self._polling:
             if self._stop_task or not self.is_synced:
                 return []
-            started: list[FlowRun] = []
-            try:
-                async for queue, run in self._due_runs.runs(self, self.run_pool):
-                    if self._stop_task:  # told to stop while Prefect was asked
-                        break
-                    self.watch_for_cancellation(run.id)
-                    self.run_pool.start(run, self._claim_and_execute, queue=queue)
-                    started.append(run)
-            except ObjectNotFound:
-                self._due_runs.forget()  # the next heartbeat creates the pool; or a queue is gone
-            except httpx.HTTPError as fault:
-                self.log.warning("Prefect cannot be polled for runs: %s", reason_of(fault))
-            return started
+            with self._watchdog.polling():
+                return await self._start_due_runs()
+
+    async def _start_due_runs(self) -> list[FlowRun]:
+        started: list[FlowRun] = []
+        try:
+            async for queue, run in self._due_runs.runs(self, self.run_pool):
+                if self._stop_task:  # told to stop while Prefect was asked
+                    break
+                self.watch_for_cancellation(run.id)
+                self.run_pool.start(run, self._claim_and_execute, queue=queue)
+                started.append(run)
+        except ObjectNotFound:
+            self._due_runs.forget()  # the next heartbeat creates the pool; or a queue is gone
+        except httpx.HTTPError as fault:
+            self.log.warning("Prefect cannot be polled for runs: %s", reason_of(fault))
+        return started
 
     def wake(self) -> None:
         """Poll for runs now."""
