@@ -14,6 +14,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.net.log_lines import JsonFormatter
 from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
@@ -60,10 +61,12 @@ class AccessHandler(logging.Handler):
 class ApiServer(uvicorn.Server):
     """Ends the streams of events before it waits for requests to end."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
         logs = deepcopy(LOGGING_CONFIG)
         self._access_handler = AccessHandler()
         logs["handlers"]["access"] = {"()": lambda: self._access_handler, "formatter": "access"}
+        if settings.log_format == "json":
+            logs["formatters"] = {name: {"()": JsonFormatter} for name in logs["formatters"]}
         super().__init__(
             uvicorn.Config(
                 app,
@@ -104,7 +107,7 @@ async def serve(settings: Settings) -> None:
             without a token.
     """
     app = create_app(settings)
-    server = ApiServer(app)
+    server = ApiServer(app, settings)
     for name in ("uvicorn.access", "uvicorn.error"):  # the second logs sockets
         logging.getLogger(name).addFilter(QueryFilter())
     sockets = listen_on_all(settings)

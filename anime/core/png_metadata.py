@@ -45,6 +45,7 @@ class FileStamp(BaseModel):
     character: _Short | None = None
     shot: _Short | None = None
     negative_prompt: _Long | None = None
+    trace_id: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}$")] = None
     created_by: _Short = "anime-production"
 
 
