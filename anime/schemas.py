@@ -278,6 +278,9 @@ class JobSnapshot(BaseModel):
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
     flow_run_id: UUID | None = None
+    trace_id: str | None = Field(
+        default=None, description="Its OpenTelemetry trace, if it was submitted in one."
+    )
     output_path: str | None = None
     error_kind: FailureKind | None = None
     error: str | None = None

@@ -46,6 +46,7 @@ class FileStamp(BaseModel):
     characters: Annotated[tuple[_Short, ...], Field(max_length=64)] = ()  # that one among them
     shot: _Short | None = None
     negative_prompt: _Long | None = None
+    trace_id: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}$")] = None
     created_by: _Short = "anime-production"
 
 

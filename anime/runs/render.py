@@ -46,6 +46,7 @@ from anime.errors import (
     ServerIdle,
 )
 from anime.jobs.dispatcher import is_interactive
+from anime.net.tracing import current_trace_id
 from anime.runs.adoption import result_from_files
 from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight, look_at
@@ -414,4 +415,5 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
         workflow=job.request.workflow_name,
         workflow_sha256=workflow_hash(graph),
         attempt=attempt,
+        trace_id=current_trace_id(),
     )

@@ -203,6 +203,22 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
     )
 
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "ANIME_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"
+        ),
+        description="Where traces go, by OTLP over HTTP, such as http://localhost:4318; if unset, "
+        "there are none.",
+    )
+    trace_prompts: bool = Field(
+        default=False,
+        description="Whether spans may hold prompts, names of runs and what errors say.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How API, worker and `anime intake` write their logs."
+    )
+
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
     worker_type: Literal["anime-warm", "process"] = Field(
         default="anime-warm",
@@ -276,6 +292,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
 
     @field_validator("comfyui_url")
     @classmethod
@@ -397,7 +418,7 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
     except ValidationError as fault:
         first = fault.errors()[0]
         field = "_".join(map(str, first["loc"])) or "settings"
-        variable = field if field.startswith("PREFECT_") else f"ANIME_{field.upper()}"
+        variable = field if field.isupper() else f"ANIME_{field.upper()}"  # an alias, or our name
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(
             f"{variable} cannot be used: {reason}.", f"Correct or unset {variable}."

@@ -26,6 +26,7 @@ from prefect.workers.base import (
 
 from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
+from anime.net.tracing import start_tracing, stop_tracing
 from anime.settings import get_settings
 from anime.settings.addresses import redis_address
 from anime.settings.service_manager import ServiceManager
@@ -39,6 +40,7 @@ from anime.worker.prefect_internals import (
     flush_logs_and_events,
     install_engines,
     send_prints_to_logs,
+    write_json_to_console,
 )
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
@@ -85,6 +87,9 @@ class WarmWorker(
         return template
 
     async def __aenter__(self) -> Self:
+        if self.settings.log_format == "json":
+            write_json_to_console()
+        start_tracing(self.settings, "anime-worker")
         install_engines()
         cache_result_storage()
         send_prints_to_logs()
@@ -119,6 +124,7 @@ class WarmWorker(
             await super().__aexit__(*exc_info)
         finally:
             if self._will_restart:
+                await asyncio.to_thread(stop_tracing)
                 await flush_logs_and_events()
                 # The pid stays, so that its supervisor sees no end; the memory is a new process's.
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
