@@ -262,6 +262,13 @@ class JsonRoute(APIRoute):
         return handle
 
 
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body has more than {max_bytes} bytes.",
+        "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
+    )
+
+
 def _is_page(scope: Scope) -> bool:
     """Whether a browser opens a page, rather than a program an address of the API."""
     accepted = Headers(scope=scope).get("accept", "")
@@ -275,13 +282,6 @@ async def _redirect_to_login(scope: Scope, receive: Receive, send: Send) -> None
     asked = scope["path"] + (f"?{query}" if query else "")
     address = f"/login?next={quote(asked, safe='')}"
     await RedirectResponse(address, status_code=303)(scope, receive, send)
-
-
-def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"The body has more than {max_bytes} bytes.",
-        "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
-    )
 
 
 def _has_body(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
 // A shot list that somebody drops: how it would be read, its faults in its rows, then the import.
 
 import { api } from './api.js'
-import { dialog, el, toast } from './dom.js'
+import { debounced, dialog, el, toast } from './dom.js'
 import { number, t } from './words.js'
 
 const FORMATS = { xlsx: 'xlsx', xlsm: 'xlsx', yaml: 'yaml', yml: 'yaml', otio: 'otio' }
@@ -39,7 +39,7 @@ export async function importList(file, project) {
     button.disabled = Boolean(plan.problem || plan.faulty)
     return undefined
   }
-  name.addEventListener('change', look)
+  name.addEventListener('input', debounced(look))
   look()
   if (await asking !== 'import') return null
   const done = await api('/shots/import', { method: 'POST', body: given })

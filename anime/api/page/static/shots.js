@@ -320,7 +320,7 @@ async function open(asked) {
   for (const row of rows.values()) row.remove()
   rows.clear()
   cast.clear()
-  at('no-project').hidden = Boolean(project)
+  at('no-project').hidden = Boolean(project) || !projects.length
   if (!project) {
     at('no-shots').hidden = projects.length > 0
     return
