@@ -33,12 +33,10 @@ def send_file(
     media_type: str,
     filename: str,
     etag: str | None = None,
-    is_kept: bool = False,
 ) -> Response:
     """The file, or the part that the request asks for; 304 if the browser has it already.
 
-    Without an `etag`, one is made of the file's size and time. `is_kept`: the browser need not ask
-    again within the hour.
+    Without an `etag`, one is made of the file's size and time.
     """
     response = _LibraryFile(
         file.path,
@@ -46,14 +44,20 @@ def send_file(
         filename=filename,
         content_disposition_type="inline",
         stat_result=file.status,
-        headers=PICTURE_HEADERS
-        | (KEPT if is_kept else {})
-        | ({"ETag": f'"{etag}"'} if etag else {}),
+        headers=PICTURE_HEADERS | ({"ETag": f'"{etag}"'} if etag else {}),
     )
     if is_unchanged(request.headers, response.headers):
         headers = {name: response.headers[name] for name in _HEADERS_OF_304}
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return response
+
+
+def send_kept(content: bytes, request: Request, *, etag: str) -> Response:
+    """A small WEBP, which the browser need not ask for again within the hour; or 304."""
+    headers = PICTURE_HEADERS | KEPT | {"ETag": f'"{etag}"', "Content-Disposition": "inline"}
+    if is_unchanged(request.headers, {"etag": headers["ETag"]}):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(content, media_type="image/webp", headers=headers)
 
 
 def is_unchanged(request: Mapping[str, str], response: Mapping[str, str]) -> bool:

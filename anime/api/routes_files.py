@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse
 
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
-from anime.api.file_responses import send_file
-from anime.api.library_reader import FoundFile
+from anime.api.file_responses import send_file, send_kept
+from anime.api.library_reader import ANSWER_SECONDS, FoundFile
 from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
 from anime.db.repositories.files import FilePlace
@@ -104,14 +104,18 @@ async def _small(
     """The thumbnail or the proxy, which browsers may keep for an hour; else the file itself."""
     async with state.database.reading() as session:
         row = await FileRepository(session).place(file_id)
-    file = await _inside(Path(row.file_path), row, state)
-    small = await state.thumbnails.find(file.path, row.sha256, is_large=is_large)
+    path, sha256 = Path(row.file_path), row.sha256
+    small = await state.thumbnails.kept(path, sha256, is_large=is_large) if sha256 else None
     if small is None:
-        return _send(file, row, request, etag=row.sha256)
-    if row.colours is None and not is_large:
-        state.thumbnails.add_colours(file_id, small)
-    etag = f"{small.stem}-small"
-    return _send(await _inside(small, row, state), row, request, etag=etag, is_kept=True)
+        file = await _inside(path, row, state)
+        drawn = await state.thumbnails.find(file.path, sha256, is_large=is_large)
+        if drawn is None:
+            return _send(file, row, request, etag=sha256)
+        small = await state.library.run(drawn.read_bytes, seconds=ANSWER_SECONDS)
+        sha256 = sha256 or drawn.stem.removesuffix("-proxy")
+    if row.colours is None and sha256 and not is_large:
+        state.thumbnails.add_colours(file_id, sha256)
+    return send_kept(small, request, etag=f"{sha256}-{'large' if is_large else 'small'}")
 
 
 async def _row(file_id: int, state: AppState) -> FileRecord:
@@ -141,7 +145,6 @@ def _send(
     request: Request,
     *,
     etag: str | None,
-    is_kept: bool = False,
 ) -> Response:
     return send_file(
         file,
@@ -149,5 +152,4 @@ def _send(
         media_type=media_type_of(file.path.name),
         filename=Path(row.filename).stem + file.path.suffix,
         etag=etag,
-        is_kept=is_kept,
     )

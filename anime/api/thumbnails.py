@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader
+from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import PROXY_PX, colours_of, draw_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path
@@ -39,6 +39,18 @@ class Thumbnails:
         self._without_colours: dict[int, Path] = {}
         self._adding: asyncio.Task[None] | None = None
 
+    async def kept(self, source: Path, sha256: str, *, is_large: bool) -> bytes | None:
+        """The thumbnail, if it was drawn before and the file still lies in the library.
+
+        One look at the disk, in one thread: a page asks for hundreds a second.
+        """
+        target = self._target(sha256, is_large=is_large)
+        look = partial(_read_kept, self._library.library, source, target)
+        return await self._library.run(look, seconds=ANSWER_SECONDS)
+
+    def _target(self, sha256: str, *, is_large: bool) -> Path:
+        return self._library.library / (proxy_path if is_large else thumbnail_path)(sha256)
+
     async def find(
         self, source: Path, sha256: str | None, *, is_large: bool = False
     ) -> Path | None:
@@ -46,22 +58,22 @@ class Thumbnails:
 
         However many ask for it at a time, it is drawn once. `is_large`: its proxy.
         """
-        if sha256 is None and not _is_picture(source):
+        if sha256 is None and not _can_be_drawn(source):
             return None
         if sha256 is None:  # a row of an older program
             hash_it = partial(sha256_of, source)
             sha256 = await self._library.run(hash_it, seconds=READ_SECONDS)
-        target = self._library.library / (proxy_path if is_large else thumbnail_path)(sha256)
+        target = self._target(sha256, is_large=is_large)
         if await self._library.run(target.is_file, seconds=ANSWER_SECONDS):
             return target
-        if not _is_picture(source):
+        if not _can_be_drawn(source):
             return None
         return target if await self._draw_once(source, target) else None
 
-    def add_colours(self, file_id: int, thumbnail: Path) -> None:
+    def add_colours(self, file_id: int, sha256: str) -> None:
         """Let the file's row have the colours of its thumbnail, some time soon."""
         if len(self._without_colours) < COLOURS_WAITING:
-            self._without_colours[file_id] = thumbnail
+            self._without_colours[file_id] = self._target(sha256, is_large=False)
         if self._adding is None or self._adding.done():
             self._adding = asyncio.create_task(self._add_colours())
 
@@ -101,6 +113,13 @@ class Thumbnails:
         return True
 
 
+def _read_kept(library: Path, source: Path, target: Path) -> bytes | None:
+    small = find_within(library, target)
+    if small is None or find_within(library, source) is None:
+        return None
+    return small.path.read_bytes()
+
+
 def _colours_of_all(thumbnails: Mapping[int, Path]) -> dict[int, str]:
     """The colours of those that can be read."""
     found = {}
@@ -113,5 +132,5 @@ def _colours_of_all(thumbnails: Mapping[int, Path]) -> dict[int, str]:
     return found
 
 
-def _is_picture(path: Path) -> bool:
-    return media_type_of(path.name).startswith("image/")
+def _can_be_drawn(path: Path) -> bool:
+    return media_type_of(path.name).startswith(("image/", "video/"))

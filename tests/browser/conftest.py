@@ -12,13 +12,14 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.stack.conftest import StackUnderTest, new_forked_stack
 from tests.support.stack import running
-from tests.support.waiting import HUNG_SECONDS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+ANSWER_MS = 60_000  # what a page shows within a second on a quiet machine
+expect.set_options(timeout=ANSWER_MS)
 # Read before the tests take all settings of ours out of the environment.
 CHROMIUM = os.environ.get("ANIME_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
@@ -60,7 +61,7 @@ async def page(browser: Browser, studio: StackUnderTest) -> AsyncIterator[Page]:
         timezone_id="Asia/Tokyo",
         viewport={"width": 1280, "height": 800},
     )
-    context.set_default_timeout(HUNG_SECONDS * 1000)
+    context.set_default_timeout(ANSWER_MS)
     opened = await context.new_page()
     faults: list[str] = []
     opened.on("pageerror", lambda fault: faults.append(str(fault)))

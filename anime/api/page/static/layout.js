@@ -15,7 +15,7 @@ export const rowHeightFor = (width) => Math.round(Math.min(320, Math.max(110, wi
 
 /**
  * Rows of the pictures with these ratios: {top, height, first, last, lefts, widths}, and the height
- * of all, with a gap below. Each row is `width` wide, but for a few pictures that would be too high.
+ * of all, with a gap below. Each row is `width` wide, but for a few pictures alone, which would be too high.
  */
 export function justify(ratios, width, target) {
   const sum = ratios.reduce((total, ratio) => total + ratio, 0)
@@ -31,7 +31,7 @@ export function justify(ratios, width, target) {
     const mustEnd = left === count - rows.length - 1
     if (left && !(isFull && rows.length < count - 1) && !mustEnd) return
     const gaps = GAP * (place - first)
-    const height = Math.min((width - gaps) / inRow, target * 1.5)
+    const height = Math.min((width - gaps) / inRow, target * (count > 1 ? 3 : 1.4))
     const [lefts, widths] = [[], []]
     let x = 0
     for (let each = first; each <= place; each++) {

@@ -2,7 +2,7 @@
 
 import { api } from './api.js'
 import { Choice } from './choice.js'
-import { debounced, el, icon, isTyping, onKey, toast } from './dom.js'
+import { debounced, el, icon, onKey, toast } from './dom.js'
 import { GAP, estimate, justify, ratioOf, rowHeightFor } from './layout.js'
 import { live } from './live.js'
 import { contentOf } from './picture.js'
@@ -508,30 +508,28 @@ function openFile(id) {
   location.assign(`/library/${id}`)
 }
 
-function onGrid(move) {
-  return (event) => {
-    if (event.target !== grid && event.target !== document.body && !grid.contains(event.target)) return false
-    anchor = null
-    move()
+/** A handler for when no other control has the focus; it moves, unless nothing is asked for. */
+function onGrid(act, { keepsAnchor = false } = {}) {
+  return ({ target }) => {
+    if (target !== grid && target !== document.body) return false
+    if (!keepsAnchor) anchor = null
+    if (target !== grid) grid.focus({ preventScroll: true })
+    act()
     return true
   }
 }
 
 onKey({
-  Enter: [t('library.keys.open'), (event) => (event.target === grid && current ? openFile(fileOf(current)) : false)],
-  ' ': [t('library.keys.choose'), (event) => {
-    if (event.target !== grid || !current) return false
-    choice.toggle(fileOf(current))
-    return true
-  }],
+  Enter: [t('library.keys.open'), onGrid(() => { if (current) openFile(fileOf(current)) })],
+  ' ': [t('library.keys.choose'), onGrid(() => { if (current) choice.toggle(fileOf(current)) })],
   ArrowLeft: [t('library.keys.move'), onGrid(() => step(-1))],
   ArrowRight: [t('library.keys.move'), onGrid(() => step(1))],
   ArrowUp: [t('library.keys.move'), onGrid(() => stepRow(-1))],
   ArrowDown: [t('library.keys.move'), onGrid(() => stepRow(1))],
-  'Shift+ArrowLeft': [t('library.keys.extend'), () => { extend(() => step(-1)) }],
-  'Shift+ArrowRight': [t('library.keys.extend'), () => { extend(() => step(1)) }],
-  'Shift+ArrowUp': [t('library.keys.extend'), () => { extend(() => stepRow(-1)) }],
-  'Shift+ArrowDown': [t('library.keys.extend'), () => { extend(() => stepRow(1)) }],
+  'Shift+ArrowLeft': [t('library.keys.extend'), onGrid(() => extend(() => step(-1)), { keepsAnchor: true })],
+  'Shift+ArrowRight': [t('library.keys.extend'), onGrid(() => extend(() => step(1)), { keepsAnchor: true })],
+  'Shift+ArrowUp': [t('library.keys.extend'), onGrid(() => extend(() => stepRow(-1)), { keepsAnchor: true })],
+  'Shift+ArrowDown': [t('library.keys.extend'), onGrid(() => extend(() => stepRow(1)), { keepsAnchor: true })],
   Home: [t('library.keys.newest'), () => { scroller.scrollTo(0) }],
   End: [t('library.keys.oldest'), () => { scroller.scrollTo(Number.MAX_SAFE_INTEGER) }],
   Escape: [t('library.keys.clear'), () => { choice.clear() }],
@@ -675,6 +673,5 @@ live.subscribe('*', ({ type, data }) => {
   if (type === 'reconnected' || data.status === 'completed') refresh()
 })
 
-if (!isTyping(document.activeElement)) grid.focus({ preventScroll: true })
 fillProjects().catch(toast)
 open()

@@ -58,7 +58,8 @@ class AnimePicture extends HTMLElement {
       gone.textContent = t('picture.gone')
       this.append(gone)
     }
-    const parts = [image]
+    const kind = this.getAttribute('kind')
+    const parts = kind === 'audio' ? [] : [image]
     const colours = this.getAttribute('colours')
     if (colours) {
       const canvas = document.createElement('canvas')
@@ -66,7 +67,6 @@ class AnimePicture extends HTMLElement {
       paintColours(canvas, colours)
       parts.unshift(canvas)
     }
-    const kind = this.getAttribute('kind')
     if (kind === 'video' || kind === 'audio') {
       const badge = document.createElement('span')
       badge.className = 'kind'
@@ -74,7 +74,7 @@ class AnimePicture extends HTMLElement {
       parts.push(badge)
     }
     this.replaceChildren(...parts)
-    image.src = thumbnailOf(fileId)
+    if (kind !== 'audio') image.src = thumbnailOf(fileId)
   }
 }
 
