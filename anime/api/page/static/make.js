@@ -27,6 +27,7 @@ let fields = new Map() // of the chosen workflow, by name
 let other = {} // of a request that is used again, what the form has no field for
 let workflows = []
 let offers = null
+let isChosen = false // the workflow, by a person: then a style changes it no more
 
 // The workflow decides which fields there are; what was filled in stays where it has a place.
 
@@ -210,11 +211,11 @@ function setFault(name, text) {
 const keep = debounced(() => {
   const prompt = $('prompt').value
   writeQuery({
-    workflow: $('workflow').value, project: $('project').value, shot: $('shot').value,
+    workflow: isChosen ? $('workflow').value : '', project: $('project').value, shot: $('shot').value,
     character: $('character').value, prompt: prompt.length <= SENT_PROMPT ? prompt : '',
     from_file: '', from_job: '', picture: '',
   }, { replace: true })
-  const draft = { workflow: $('workflow').value, values: filledIn(), ...texts() }
+  const draft = { workflow: isChosen ? $('workflow').value : '', values: filledIn(), ...texts() }
   sessionStorage.setItem(DRAFT, JSON.stringify(draft))
 }, 400)
 
@@ -401,6 +402,7 @@ async function use(found, said) {
   $('prompt').value = request.prompt ?? ''
   $('lines').checked = false
   $('seeds').value = request.seed ?? ''
+  isChosen = true
   await chooseWorkflow(name, request)
   const lost = [...found.left_out, ...Object.keys(request.inputs ?? {}).filter((each) => !fields.has(each))]
   $('source').hidden = false
@@ -448,6 +450,7 @@ async function startFrom(files) {
       toast(t('make.no_picture_workflow'), { kind: 'error' })
       return
     }
+    isChosen = true
     await chooseWorkflow(next.name)
   }
   await takesPictures().add(files)
@@ -506,10 +509,20 @@ const readNames = debounced(async () => {
   const slug = projects.find((each) => each.name === name || each.slug === name)?.slug
   const characters = await api('/characters', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] }))
   listed('characters', characters.items.map((each) => [each.name]))
+  if (slug) takeWorkflowOf(slug)
   const found = slug ? await api('/shots', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] })) : { items: [] }
   shots = new Map(found.items.map((each) => [each.code, each]))
   listed('shots', found.items.map((each) => [each.code, shortened(each.prompt || each.description || '', 80)]))
 }, 300)
+
+/** What a project's style is made with is what its pictures are made with. */
+async function takeWorkflowOf(slug) {
+  const found = await api(`/projects/${slug}/style`).catch(() => null) // it may have none
+  const name = found?.style.workflow
+  if (!name || isChosen || name === $('workflow').value) return
+  if (workflows.some((each) => each.name === name && !each.fault)) await chooseWorkflow(name)
+  changed()
+}
 
 $('project').addEventListener('input', readNames)
 $('shot').addEventListener('change', () => {
@@ -522,7 +535,10 @@ $('shot').addEventListener('change', () => {
 
 // From here on it is used.
 
-$('workflow').addEventListener('change', () => chooseWorkflow($('workflow').value).then(changed))
+$('workflow').addEventListener('change', () => {
+  isChosen = true
+  chooseWorkflow($('workflow').value).then(changed)
+})
 for (const name of ['prompt', 'lines', 'seeds', 'takes', ...PLAIN, 'character']) $(name).addEventListener('input', changed)
 form.addEventListener('submit', (event) => {
   event.preventDefault()
@@ -533,23 +549,36 @@ form.addEventListener('keydown', (event) => {
 })
 if (mayProduce) onKey({ 'Ctrl+Enter': [t('make.submit'), () => { submit() }] })
 
-async function begin() {
+/** What the address says, else what was left in this tab; nothing if it names a source. */
+function wanted() {
   const query = readQuery()
-  const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? '{}')
-  const isNew = !query.from_file && !query.from_job
-  const source = isNew ? draft : {}
-  $('prompt').value = query.prompt ?? source.prompt ?? ''
-  $('seeds').value = source.seeds ?? ''
-  $('takes').value = source.takes ?? 1
-  $('lines').checked = source.lines ?? false
-  const asked = Object.fromEntries([...PLAIN, 'character'].filter((name) => query[name]).map((name) => [name, query[name]]))
-  const values = { ...(source.values ?? {}), ...asked }
-  if (asked.character) values.characters = asked.character.split(',').map((each) => each.trim())
-  const wanted = query.workflow ?? source.workflow
-  await chooseWorkflow(workflows.some((each) => each.name === wanted && !each.fault) ? wanted : 'txt2img', values)
+  const isSourced = query.from_file || query.from_job
+  const draft = isSourced ? {} : JSON.parse(sessionStorage.getItem(DRAFT) ?? '{}')
+  const values = { ...draft.values }
+  for (const name of PLAIN) if (query[name]) values[name] = query[name]
+  if (query.character) values.characters = query.character.split(',').map((each) => each.trim())
+  return { ...draft, ...query, values }
+}
+
+function fillTexts({ prompt = '', seeds = '', takes = 1, lines = false, values }) {
+  Object.assign($('prompt'), { value: prompt })
+  Object.assign($('seeds'), { value: seeds })
+  Object.assign($('takes'), { value: takes })
+  $('lines').checked = lines
+  for (const name of PLAIN) $(name).value = values[name] ?? ''
+  $('character').value = (values.characters ?? []).join(', ')
+}
+
+async function begin({ workflow, values, ...query }) {
+  const isThere = workflows.some((each) => each.name === workflow && !each.fault)
+  const typed = Object.fromEntries([...PLAIN, 'character'].map((name) => [name, $(name).value]))
+  isChosen = isThere
+  await chooseWorkflow(isThere ? workflow : 'txt2img', values)
+  for (const [name, text] of Object.entries(typed)) $(name).value = text
   for (const name of Object.keys(SOURCES)) if (query[name]) await useFrom(name, query[name])
   if (query.picture) await startFromFile(query.picture)
   readNames()
+  show()
   explain()
 }
 
@@ -570,9 +599,13 @@ async function start() {
       these.map((each) => el('option', { value: each.name, disabled: Boolean(each.fault), title: each.fault },
         each.title ? `${each.title} (${each.name})` : each.name))) : null
   }).filter(Boolean))
-  await begin()
+  await begin(wanted())
   for (const [id, prompt] of JSON.parse(sessionStorage.getItem(MADE) ?? '[]')) follow(id, prompt, { isOld: true })
 }
 
-onQuery(() => begin())
+onQuery(() => {
+  fillTexts(wanted())
+  begin(wanted())
+})
+if (!$('prompt').value) fillTexts(wanted()) // whoever was quick has typed already
 start()
