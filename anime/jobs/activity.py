@@ -70,13 +70,22 @@ class ActivityReader:
     def __init__(self, settings: Settings, database: Database, snapshots: SnapshotReader) -> None:
         self._settings, self._database, self._snapshots = settings, database, snapshots
         self._memory = ServerMemory()
+        self._turn = asyncio.Lock()
+        self._last: tuple[float, Activity] | None = None
 
     async def read(self) -> Activity:
-        """What the studio does now.
+        """What the studio does now. All who ask while it is read share the next reading.
 
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        asked_at = time.monotonic()
+        async with self._turn:
+            if self._last is None or self._last[0] < asked_at:
+                self._last = time.monotonic(), await self._read()
+            return self._last[1]
+
+    async def _read(self) -> Activity:
         async with self._database.reading() as session:
             jobs = JobList(session)
             listed = [await jobs.oldest(status, limit=MOST_SHOWN) for status in _OPEN]

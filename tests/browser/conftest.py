@@ -24,8 +24,6 @@ expect.set_options(timeout=ANSWER_MS)
 # Read before the tests take all settings of ours out of the environment.
 CHROMIUM = os.environ.get("ANIME_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
-expect.set_options(timeout=HUNG_SECONDS * 1000)
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a browser where there is none."""

@@ -50,15 +50,17 @@ async def newest(studio: StackUnderTest, count: int) -> list[Json]:
 async def test_prompts_and_seeds_become_pictures_as_was_explained(
     page: Page, studio: StackUnderTest
 ) -> None:
-    style = {"style": {"prompt_before": "ink drawing", "width": 64, "height": 64, "steps": 2}}
+    look = {"prompt_before": "ink drawing", "width": 64, "height": 64, "steps": 2}
+    style = {"style": {"workflow": "sdxl", **look}}
     async with studio.api() as api:
         await api.post("/api/anime/projects", json={"name": "Made"})
         await api.put("/api/anime/projects/made/style", json=style)
     await page.goto("/make?project=Made")
     await page.get_by_label("Prompt", exact=True).fill("a fox\na crane")
     await page.get_by_label("Each line is a prompt of its own").check()
-    await page.get_by_label("Seeds").fill(f"7 {BIG_SEED}")
+    await page.get_by_role("textbox", name="Seeds").fill(f"7 {BIG_SEED}")
     await expect(page.get_by_text("2 × 2 = 4")).to_be_visible()
+    await expect(page.get_by_role("combobox", name="Workflow")).to_have_value("sdxl")
     explained = page.get_by_role("region", name="What will be rendered")
     await expect(explained).to_contain_text("ink drawing, a fox")
     await expect(explained).to_contain_text("style 1 of Made")
@@ -78,7 +80,9 @@ async def test_prompts_and_seeds_become_pictures_as_was_explained(
     await page.goto(f"/make?from_file={number}")
     await expect(page.get_by_text(f"With the settings of file {number}.")).to_be_visible()
     await expect(page.get_by_label("Project")).to_have_value("Made")
-    await expect(page.get_by_label("Seeds")).to_have_value(re.compile(rf"^(7|{BIG_SEED})$"))
+    await expect(page.get_by_role("textbox", name="Seeds")).to_have_value(
+        re.compile(rf"^(7|{BIG_SEED})$")
+    )
     await page.reload()
     await expect(page.get_by_label("Prompt", exact=True)).to_have_value(re.compile("fox|crane"))
 
@@ -87,24 +91,24 @@ async def test_a_dropped_recipe_fills_the_form_and_a_dropped_picture_is_where_it
     page: Page, studio: StackUnderTest
 ) -> None:
     await page.goto("/make")
-    await expect(page.get_by_label("Sampler")).to_be_visible()
+    await expect(page.get_by_role("combobox", name="Sampler")).to_be_visible()
     recipe = FilePayload(name="fox.png", mimeType="image/png", buffer=png(graph=GRAPH))
     async with page.expect_file_chooser() as chooser:
         await page.get_by_role("button", name="Open a file").click()
     await (await chooser.value).set_files(recipe)
     await expect(page.get_by_text("With the settings of fox.png (comfyui).")).to_be_visible()
     await expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
-    await expect(page.get_by_label("Seeds")).to_have_value(str(BIG_SEED))
-    await expect(page.get_by_label("Scheduler")).to_have_value("karras")
-    model = page.get_by_label("Model")
+    await expect(page.get_by_role("textbox", name="Seeds")).to_have_value(str(BIG_SEED))
+    await expect(page.get_by_role("combobox", name="Scheduler")).to_have_value("karras")
+    model = page.get_by_role("combobox", name="Model")
     await expect(model.locator("option:checked")).to_have_text("ink.safetensors (no server has it)")
     await page.get_by_role("button", name="Clear").click()
     await drop(page, png())
-    await expect(page.get_by_label("Workflow")).to_have_value("img2img")
+    await expect(page.get_by_role("combobox", name="Workflow")).to_have_value("img2img")
     start = page.get_by_role("group", name="Picture to start from")
     await expect(start.get_by_role("img", name="Picture")).to_be_visible()
     await page.get_by_label("Prompt", exact=True).fill("the same at night")
-    await page.get_by_label("Steps").fill("1")
+    await page.get_by_role("spinbutton", name="Steps").fill("1")
     await page.get_by_role("button", name="Make").click()
     made = page.get_by_role("region", name="Made here")
     await expect(made.get_by_role("img", name="the same at night")).to_be_visible()

@@ -1,5 +1,6 @@
 """What the page's views Now and Make ask of the API: activity, requests to use again, pictures."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -133,6 +134,16 @@ async def test_activity_shows_what_renders_what_waits_and_why_and_what_has_faile
     assert paused["waiting"][2]["message"] == "project:rain is paused."
     assert paused["waiting"][3]["message"] == "1 older job waits for a run, too."
     assert [each["scope"] for each in paused["pauses"]] == ["project:rain"]
+
+
+async def test_many_who_look_at_once_share_a_reading_that_is_newer_than_their_question(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    shown = await asyncio.gather(*(api.get("/api/anime/activity") for _ in range(9)))
+    assert len({each.json()["at"] for each in shown}) <= 2
+    job_id = await new_job(database)
+    [waiting] = (await api.get("/api/anime/activity")).json()["waiting"]
+    assert waiting["id"] == str(job_id)
 
 
 async def test_a_failed_job_is_requeued_by_http_and_any_other_left_as_it_is(

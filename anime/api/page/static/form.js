@@ -20,10 +20,10 @@ export function fieldsIn(schema) {
   ]
 }
 
-function labelOf(name, schema) {
-  const key = `make.field.${name}`
+/** What a field of a request is called; those that only a workflow has, by their title. */
+export function labelOf(name, title = name) {
   const text = t(`make.field.${name}`)
-  return text === key ? schema.title ?? name : text
+  return text.startsWith('make.') ? title : text
 }
 
 /**
@@ -38,7 +38,7 @@ export function makeField({ name, schema, isRequired }, offer, changed) {
         : kind === 'choice' && offer?.choices.length ? choice(offer.choices, schema.default, changed)
           : NUMBERS.includes(kind) ? numberInput(kind, schema, offer, changed) : textInput(kind, schema, changed)
   const fault = el('span', { class: 'fault', hidden: true, id: `fault-${name}` })
-  const label = el('span', { id: `label-${name}` }, labelOf(name, schema), isRequired && ` (${t('make.required')})`)
+  const label = el('span', { id: `label-${name}` }, labelOf(name, schema.title), isRequired && ` (${t('make.required')})`)
   const isGroup = PICTURES.includes(kind)
   const element = el(isGroup ? 'div' : 'label', {
     class: `field kind-${kind} name-${name}`, title: schema.description,

@@ -2,7 +2,7 @@
 
 import { api } from './api.js'
 import { debounced, el, icon, onKey, shortened, toast } from './dom.js'
-import { fieldsIn, isPicture, makeField } from './form.js'
+import { fieldsIn, isPicture, labelOf, makeField } from './form.js'
 import { cancelButton, fileLink, hasEnded, keyed, mayProduce, previewOf, setText } from './jobs.js'
 import { live } from './live.js'
 import './picture.js'
@@ -27,6 +27,7 @@ let fields = new Map() // of the chosen workflow, by name
 let other = {} // of a request that is used again, what the form has no field for
 let workflows = []
 let offers = null
+let isChosen = false // the workflow, by a person: then a style changes it no more
 
 // The workflow decides which fields there are; what was filled in stays where it has a place.
 
@@ -65,6 +66,22 @@ function build(record, values) {
 
 // The form's values, as the fields of a request; and back.
 
+/** Project, shot and characters, as far as they are filled in. */
+function names() {
+  const values = {}
+  for (const name of PLAIN) if ($(name).value.trim()) values[name] = $(name).value.trim()
+  const characters = $('character').value.split(',').map((each) => each.trim()).filter(Boolean)
+  if (characters.length) values.characters = characters
+  return values
+}
+
+function fillNames(values) {
+  for (const name of PLAIN) $(name).value = values[name] ?? ''
+  $('character').value = (values.characters?.length ? values.characters : [values.character ?? '']).join(', ')
+}
+
+const isUsable = (name) => workflows.some((each) => each.name === name && !each.fault)
+
 function filledIn() {
   const values = { ...other, inputs: { ...other.inputs } }
   for (const { name, isOwn, get } of fields.values()) {
@@ -73,9 +90,7 @@ function filledIn() {
     if (isOwn) values.inputs[name] = value
     else values[name] = value
   }
-  for (const name of PLAIN) if ($(name).value.trim()) values[name] = $(name).value.trim()
-  const characters = $('character').value.split(',').map((each) => each.trim()).filter(Boolean)
-  if (characters.length) values.characters = characters
+  Object.assign(values, names())
   const loras = readLoras()
   if (loras.length && !$('loras').hidden) values.loras = loras
   return values
@@ -84,8 +99,7 @@ function filledIn() {
 function fill(values) {
   other = {}
   for (const field of fields.values()) field.set((field.isOwn ? values.inputs : values)?.[field.name])
-  for (const name of PLAIN) $(name).value = values[name] ?? ''
-  $('character').value = (values.characters?.length ? values.characters : [values.character ?? '']).join(', ')
+  fillNames(values)
   showLoras(values.loras ?? [])
   for (const name of ['priority', 'server', 'required_vram_mb']) if (values[name] !== undefined) other[name] = values[name]
   show()
@@ -172,7 +186,6 @@ $('add-lora').addEventListener('click', () => {
 // Whatever changes is counted, kept in the address and the tab, and explained.
 
 function changed() {
-  other.from = undefined
   show()
   keep()
   explain()
@@ -210,11 +223,11 @@ function setFault(name, text) {
 const keep = debounced(() => {
   const prompt = $('prompt').value
   writeQuery({
-    workflow: $('workflow').value, project: $('project').value, shot: $('shot').value,
+    workflow: isChosen ? $('workflow').value : '', project: $('project').value, shot: $('shot').value,
     character: $('character').value, prompt: prompt.length <= SENT_PROMPT ? prompt : '',
     from_file: '', from_job: '', picture: '',
   }, { replace: true })
-  const draft = { workflow: $('workflow').value, values: filledIn(), ...texts() }
+  const draft = { workflow: isChosen ? $('workflow').value : '', values: filledIn(), ...texts() }
   sessionStorage.setItem(DRAFT, JSON.stringify(draft))
 }, 400)
 
@@ -248,21 +261,16 @@ function showComposition(composition) {
   const { fragments, conflicts, warnings, request } = composition
   const isPlain = composition.style_version === null && !Object.keys(composition.character_versions).length
   const notes = [...conflicts.map((text) => ['compare', text]), ...warnings.map((text) => ['warning', text])]
-  const byField = Map.groupBy ? Map.groupBy(fragments, (each) => each.field)
-    : fragments.reduce((found, each) => found.set(each.field, [...(found.get(each.field) ?? []), each]), new Map())
+  const added = new Set(fragments.filter((each) => each.source !== 'request').map((each) => each.field))
+  const byField = [...added].map((field) => [field, fragments.filter((each) => each.field === field)])
   $('explained').replaceChildren(
     isPlain ? el('p', { class: 'hint' }, t('make.plain')) : '',
     el('p', { class: 'whole-prompt', dir: 'auto' }, shortened(request.prompt, 4000)),
-    ...[...byField].map(([field, parts]) => el('div', {}, el('h3', {}, labelFor(field)),
+    ...byField.map(([field, parts]) => el('div', {}, el('h3', {}, labelOf(field)),
       el('ul', { class: 'fragments' }, parts.map((part) => el('li', {},
         el('span', { dir: 'auto' }, shortened(part.text, 600)), el('span', { class: 'badge' }, part.source)))))),
     notes.length ? el('ul', { class: 'notes' }, notes.map(([picture, text]) => el('li', {}, icon(picture), el('span', {}, text)))) : '',
   )
-}
-
-function labelFor(field) {
-  const key = `make.field.${field}`
-  return t(key) === key ? field : t(key)
 }
 
 function showProblem(fault, { isQuiet = false } = {}) {
@@ -277,15 +285,11 @@ function showProblem(fault, { isQuiet = false } = {}) {
 let sending = false
 let unsent = []
 
-function keyOf() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, '0')).join('')
-}
-
 async function submit() {
   if (sending || !mayProduce) return
   if (!unsent.length) {
     try {
-      const key = keyOf()
+      const key = `page-${randomSeed()}-${randomSeed()}`
       unsent = requests().map((request, at) => ({ request, key: `${key}-${at}` }))
     } catch (fault) {
       setFault('seeds', fault.message)
@@ -334,21 +338,26 @@ const made = new Map() // job id → job as it is shown
 function follow(id, prompt, { isOld = false } = {}) {
   made.set(id, { id, prompt, status: 'queued', progress: 0, message: '', files: null })
   if (!isOld) {
-    while (made.size > MOST) made.delete(made.keys().next().value)
+    while (made.size > MOST) forget(made.values().next().value)
     sessionStorage.setItem(MADE, JSON.stringify([...made.values()].slice(-KEPT_JOBS).map((job) => [job.id, shortened(job.prompt, 300)])))
   }
   showMade()
-  const end = live.subscribe(id, ({ type, data }) => {
-    const job = made.get(id)
-    if (!job) return end()
+  const job = made.get(id)
+  job.end = live.subscribe(id, ({ type, data }) => {
     if (type === 'preview') return $('made').querySelector(`[data-id="${id}"]`)?.preview(previewOf(data))
     Object.assign(job, { status: data.status, progress: Number(data.progress), message: data.error || data.message || '' })
     if (hasEnded(job)) {
-      end()
+      job.end()
       if (job.status === 'completed') readFiles(job)
     }
     return showMade()
   }, { previews: true })
+}
+
+/** One connection follows only so many. */
+function forget(job) {
+  job.end()
+  made.delete(job.id)
 }
 
 async function readFiles(job) {
@@ -396,11 +405,12 @@ function madeCard(job) {
 
 async function use(found, said) {
   const { request } = found
-  const name = workflows.some((each) => each.name === request.workflow) ? request.workflow
+  const name = isUsable(request.workflow) ? request.workflow
     : request.type === 'video' ? 'animation' : 'txt2img'
   $('prompt').value = request.prompt ?? ''
   $('lines').checked = false
   $('seeds').value = request.seed ?? ''
+  isChosen = true
   await chooseWorkflow(name, request)
   const lost = [...found.left_out, ...Object.keys(request.inputs ?? {}).filter((each) => !fields.has(each))]
   $('source').hidden = false
@@ -408,13 +418,9 @@ async function use(found, said) {
   explain()
 }
 
-const SOURCES = { from_file: ['files', 'make.of_file'], from_job: ['jobs', 'make.of_job'] }
-
-async function useFrom(name, id) {
-  const [kind, words] = SOURCES[name]
+async function useFrom(path, words) {
   try {
-    const text = words === 'make.of_file' ? t('make.of_file', { id }) : t('make.of_job', { id: id.slice(0, 8) })
-    await use(await api(`/${kind}/${encodeURIComponent(id)}/request`), text)
+    await use(await api(path), words)
   } catch (fault) {
     toast(fault)
   }
@@ -448,6 +454,7 @@ async function startFrom(files) {
       toast(t('make.no_picture_workflow'), { kind: 'error' })
       return
     }
+    isChosen = true
     await chooseWorkflow(next.name)
   }
   await takesPictures().add(files)
@@ -485,9 +492,8 @@ $('open').addEventListener('click', () => {
   input.click()
 })
 $('clear').addEventListener('click', () => {
-  for (const name of ['prompt', 'seeds', ...PLAIN, 'character']) $(name).value = ''
-  $('takes').value = 1
-  $('lines').checked = false
+  fillTexts({ values: {} })
+  isChosen = false
   $('source').hidden = true
   fill({})
   $('explained').replaceChildren(el('p', { class: 'hint' }, t('make.explained_hint')))
@@ -497,7 +503,7 @@ $('clear').addEventListener('click', () => {
 
 // Names that are known: projects, their characters and shots.
 
-const listed = (id, names) => $(id).replaceChildren(...names.map(([value, label]) => el('option', { value, label })))
+const listed = (id, known) => $(id).replaceChildren(...known.map(([value, label]) => el('option', { value, label })))
 let projects = []
 let shots = new Map()
 
@@ -506,10 +512,20 @@ const readNames = debounced(async () => {
   const slug = projects.find((each) => each.name === name || each.slug === name)?.slug
   const characters = await api('/characters', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] }))
   listed('characters', characters.items.map((each) => [each.name]))
+  if (slug) takeWorkflowOf(slug)
   const found = slug ? await api('/shots', { query: { project: slug, limit: 200 } }).catch(() => ({ items: [] })) : { items: [] }
   shots = new Map(found.items.map((each) => [each.code, each]))
   listed('shots', found.items.map((each) => [each.code, shortened(each.prompt || each.description || '', 80)]))
 }, 300)
+
+/** What a project's style is made with is what its pictures are made with. */
+async function takeWorkflowOf(slug) {
+  const found = await api(`/projects/${slug}/style`).catch(() => null) // it may have none
+  const name = found?.style.workflow
+  if (!name || isChosen || name === $('workflow').value) return
+  if (isUsable(name)) await chooseWorkflow(name)
+  changed()
+}
 
 $('project').addEventListener('input', readNames)
 $('shot').addEventListener('change', () => {
@@ -522,7 +538,10 @@ $('shot').addEventListener('change', () => {
 
 // From here on it is used.
 
-$('workflow').addEventListener('change', () => chooseWorkflow($('workflow').value).then(changed))
+$('workflow').addEventListener('change', () => {
+  isChosen = true
+  chooseWorkflow($('workflow').value).then(changed)
+})
 for (const name of ['prompt', 'lines', 'seeds', 'takes', ...PLAIN, 'character']) $(name).addEventListener('input', changed)
 form.addEventListener('submit', (event) => {
   event.preventDefault()
@@ -533,23 +552,34 @@ form.addEventListener('keydown', (event) => {
 })
 if (mayProduce) onKey({ 'Ctrl+Enter': [t('make.submit'), () => { submit() }] })
 
-async function begin() {
+/** What the address says, else what was left in this tab; nothing if it names a source. */
+function wanted() {
   const query = readQuery()
-  const draft = JSON.parse(sessionStorage.getItem(DRAFT) ?? '{}')
-  const isNew = !query.from_file && !query.from_job
-  const source = isNew ? draft : {}
-  $('prompt').value = query.prompt ?? source.prompt ?? ''
-  $('seeds').value = source.seeds ?? ''
-  $('takes').value = source.takes ?? 1
-  $('lines').checked = source.lines ?? false
-  const asked = Object.fromEntries([...PLAIN, 'character'].filter((name) => query[name]).map((name) => [name, query[name]]))
-  const values = { ...(source.values ?? {}), ...asked }
-  if (asked.character) values.characters = asked.character.split(',').map((each) => each.trim())
-  const wanted = query.workflow ?? source.workflow
-  await chooseWorkflow(workflows.some((each) => each.name === wanted && !each.fault) ? wanted : 'txt2img', values)
-  for (const name of Object.keys(SOURCES)) if (query[name]) await useFrom(name, query[name])
+  const isSourced = query.from_file || query.from_job
+  const draft = isSourced ? {} : JSON.parse(sessionStorage.getItem(DRAFT) ?? '{}')
+  const values = { ...draft.values }
+  for (const name of PLAIN) if (query[name]) values[name] = query[name]
+  if (query.character) values.characters = query.character.split(',').map((each) => each.trim())
+  return { ...draft, ...query, values }
+}
+
+function fillTexts({ prompt = '', seeds = '', takes: count = 1, lines = false, values }) {
+  $('prompt').value = prompt
+  $('seeds').value = seeds
+  $('takes').value = count
+  $('lines').checked = lines
+  fillNames(values)
+}
+
+async function begin({ workflow, values, ...query }) {
+  isChosen = isUsable(workflow)
+  await chooseWorkflow(isChosen ? workflow : 'txt2img', { ...values, ...names() })
+  const { from_file: file, from_job: job } = query
+  if (file) await useFrom(`/files/${encodeURIComponent(file)}/request`, t('make.of_file', { id: file }))
+  if (job) await useFrom(`/jobs/${encodeURIComponent(job)}/request`, t('make.of_job', { id: job.slice(0, 8) }))
   if (query.picture) await startFromFile(query.picture)
   readNames()
+  show()
   explain()
 }
 
@@ -570,9 +600,13 @@ async function start() {
       these.map((each) => el('option', { value: each.name, disabled: Boolean(each.fault), title: each.fault },
         each.title ? `${each.title} (${each.name})` : each.name))) : null
   }).filter(Boolean))
-  await begin()
+  await begin(wanted())
   for (const [id, prompt] of JSON.parse(sessionStorage.getItem(MADE) ?? '[]')) follow(id, prompt, { isOld: true })
 }
 
-onQuery(() => begin())
+onQuery(() => {
+  fillTexts(wanted())
+  begin(wanted())
+})
+if (!$('prompt').value) fillTexts(wanted()) // whoever was quick has typed already
 start()

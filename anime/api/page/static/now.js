@@ -12,7 +12,7 @@ import { onQuery, readQuery, writeQuery } from './query.js'
 import { moment, number, t } from './words.js'
 
 const READ_AGAIN_MS = 10000 // what no event tells: servers, memory, estimates
-const AT_ONCE_MS = 400 // events of many jobs are one look
+const AT_ONCE_MS = 600 // events of many jobs are one look
 const MOST_FOLLOWED = 48
 const LATEST = 24
 const FIRST_WAITING = 10
