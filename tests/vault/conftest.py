@@ -1,6 +1,6 @@
 """One OpenBao for all tests of this folder, and settings that lead to it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,7 @@ import pytest_asyncio
 from anime.net.vault import RESOLVER, use_vault
 from anime.settings.vault import VaultConfig
 from tests.vault.openbao import OpenBao, running_openbao
-
-Use = Callable[[VaultConfig], None]
+from tests.vault.postgres import admit_by_password
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -35,3 +34,9 @@ async def vault(openbao: OpenBao, tmp_path: Path) -> OpenBao:
     file.write_text(f"{await openbao.new_token()}\n")
     use_vault(VaultConfig(url=openbao.url, auth="token", token=f"file:{file}"))
     return openbao
+
+
+@pytest_asyncio.fixture(scope="session")
+async def admitted_by_password(postgres_url: str) -> None:
+    """The tests' PostgreSQL lets in OpenBao, and whom OpenBao makes."""
+    await admit_by_password(postgres_url)

@@ -1,15 +1,22 @@
 """What references to a real Vault become, and what is said where they become nothing."""
 
 import asyncio
+import base64
+import json
 import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from anime.errors import ConfigurationError, UnwrapFailed, VaultRefused, VaultUnavailable
-from anime.net.vault import use_vault, vault_status
+from anime.net.vault import RESOLVER, use_vault, vault_status
 from anime.settings.secret_references import known_value, refresh_references, resolve_reference
 from anime.settings.vault import VaultConfig
+from tests.integration.webhook_peer import Certificate, new_certificate
 from tests.vault.openbao import OpenBao
 
 
@@ -105,10 +112,12 @@ async def test_f70_a_sealed_vault_is_refused_at_the_start_and_borne_later(vault:
     assert after.is_up
 
 
-async def test_a_slow_vault_is_waited_for_as_long_as_the_settings_say(openbao: OpenBao) -> None:
-    await openbao.put("anime/slow", password="slow")
-    token = await openbao.new_token()
-    behind = httpx_port(openbao.url)
+@asynccontextmanager
+async def passed_on(
+    vault: OpenBao, *, delay: float = 0, tls: Certificate | None = None
+) -> AsyncIterator[int]:
+    """A port at which the server answers, later or with TLS."""
+    behind = int(vault.url.rpartition(":")[2])
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", behind)
@@ -119,9 +128,20 @@ async def test_a_slow_vault_is_waited_for_as_long_as_the_settings_say(openbao: O
         to_writer.close()
         writer.close()
 
-    delay = 0.5
-    async with await asyncio.start_server(pass_on, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+    async with await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+        RESOLVER.close()  # and its connection, which would stay open
+
+
+async def test_a_slow_vault_is_waited_for_as_long_as_the_settings_say(openbao: OpenBao) -> None:
+    await openbao.put("anime/slow", password="slow")
+    token = SecretStr(await openbao.new_token())
+    async with passed_on(openbao, delay=0.5) as port:
+        url = f"http://127.0.0.1:{port}"
         config = VaultConfig(url=url, auth="token", token=token, timeout_seconds=0.1)
         use_vault(config)
         with pytest.raises(VaultUnavailable, match=r"has not answered within 0\.1 s"):
@@ -131,8 +151,26 @@ async def test_a_slow_vault_is_waited_for_as_long_as_the_settings_say(openbao: O
         assert found == "slow"
 
 
-def httpx_port(url: str) -> int:
-    return int(url.rpartition(":")[2])
+async def test_a_certificate_is_checked_against_the_authority_of_the_settings(
+    openbao: OpenBao, tmp_path: Path
+) -> None:
+    await openbao.put("anime/tls", password="encrypted")
+    tls = new_certificate(tmp_path, "localhost")
+    async with passed_on(openbao, tls=tls) as port:
+        config = VaultConfig(
+            url=f"https://localhost:{port}",
+            auth="token",
+            token=SecretStr(await openbao.new_token()),
+        )
+        use_vault(config)
+        with pytest.raises(VaultRefused, match=r"certificate of Vault at .* is not accepted"):
+            await asyncio.to_thread(resolve_reference, "vault:secret/anime/tls#password")
+        use_vault(config.model_copy(update={"ca_file": tls.certificate}))
+        found = await asyncio.to_thread(resolve_reference, "vault:secret/anime/tls#password")
+        assert found == "encrypted"
+        use_vault(config.model_copy(update={"ca_file": tmp_path / "missing.pem"}))
+        with pytest.raises(VaultRefused, match=r"missing\.pem"):
+            await asyncio.to_thread(resolve_reference, "vault:secret/anime/tls#password")
 
 
 async def test_what_others_have_refused_is_read_anew(
@@ -230,3 +268,94 @@ async def test_a_wrapping_that_others_opened_or_exchanged_is_an_incident(
         assert wrapping not in caplog.text
     assert "CRITICAL" in caplog.text
     await openbao.ask("POST", "sys/wrapping/unwrap", token=others)  # it stayed closed
+
+
+def segment(content: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+ACCOUNT = {"name": "worker", "uid": "a-uid"}
+JWT = ".".join(
+    [
+        segment({"alg": "RS256", "typ": "JWT"}),
+        segment(
+            {
+                "iss": "kubernetes/serviceaccount",
+                "sub": "system:serviceaccount:studio:worker",
+                "exp": 2**33,
+                "iat": 1,
+                "kubernetes.io": {"namespace": "studio", "serviceaccount": ACCOUNT},
+            }
+        ),
+        "c2lnbmF0dXJl",
+    ]
+)
+REVIEW = {  # what Kubernetes says of that token
+    "apiVersion": "authentication.k8s.io/v1",
+    "kind": "TokenReview",
+    "status": {
+        "authenticated": True,
+        "user": {"username": "system:serviceaccount:studio:worker", "uid": "a-uid"},
+    },
+}
+
+
+async def review_tokens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one request as Kubernetes does, which we cannot run here."""
+    await reader.readuntil(b"\r\n\r\n")
+    body = json.dumps(REVIEW).encode()
+    head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    writer.write(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+    writer.close()
+
+
+async def test_a_service_account_of_kubernetes_logs_in(openbao: OpenBao, tmp_path: Path) -> None:
+    await openbao.put("anime/db", password="by account")
+    (tmp_path / "jwt").write_text(JWT)
+    tls = new_certificate(tmp_path, "localhost")  # it must have one, and we speak plain HTTP
+    async with await asyncio.start_server(review_tokens, "127.0.0.1", 0) as kubernetes:
+        host = f"http://127.0.0.1:{kubernetes.sockets[0].getsockname()[1]}"
+        await openbao.ask("POST", "sys/auth/cluster", {"type": "kubernetes"})
+        await openbao.ask(
+            "POST",
+            "auth/cluster/config",
+            {
+                "kubernetes_host": host,
+                "kubernetes_ca_cert": tls.certificate.read_text(),
+                "disable_local_ca_jwt": True,
+                "token_reviewer_jwt": JWT,
+            },
+        )
+        await openbao.ask(
+            "POST",
+            "auth/cluster/role/anime",
+            {
+                "bound_service_account_names": "worker",
+                "bound_service_account_namespaces": "studio",
+                "token_policies": "reader",
+            },
+        )
+        config = VaultConfig(
+            url=openbao.url,
+            auth="kubernetes",
+            auth_mount="cluster",
+            role="anime",
+            jwt=SecretStr(f"file:{tmp_path / 'jwt'}"),
+        )
+        use_vault(config)
+        found = await asyncio.to_thread(resolve_reference, "vault:secret/anime/db#password")
+        assert found == "by account"
+        use_vault(config.model_copy(update={"role": "others"}))
+        with pytest.raises(VaultRefused, match="The login at auth/cluster"):
+            await asyncio.to_thread(resolve_reference, "vault:secret/anime/db#password")
+
+
+async def test_a_secret_of_a_namespace_is_read(openbao: OpenBao) -> None:
+    await openbao.ask("POST", "sys/namespaces/tokyo", {})
+    await openbao.ask("POST", "tokyo/sys/mounts/kv", {"type": "kv", "options": {"version": "1"}})
+    await openbao.ask("POST", "tokyo/kv/db", {"password": "in a namespace"})
+    config = VaultConfig(
+        url=openbao.url, auth="token", token=SecretStr(openbao.root_token), namespace="tokyo"
+    )
+    use_vault(config)
+    assert resolve_reference("vault:kv/db#password") == "in a namespace"

@@ -1,16 +1,12 @@
 """Credentials of PostgreSQL that Vault makes and takes back after seconds."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import psycopg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
@@ -20,54 +16,7 @@ from anime.stack.prefect_database import prefect_database
 from tests.integration.old_client import execute
 from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao
-
-STUDIO = "vault_studio"  # the role with all rights; those that Vault makes are members of it
-ADMIN = "vault_admin"
-ADMIN_PASSWORD = "only-openbao-knows-it"
-LEASE_SECONDS, LONGEST_SECONDS = 10, 14
-# As docs/vault.md has it: what such a user makes belongs to the studio, not to the user.
-CREATION = [
-    "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",
-    f'GRANT {STUDIO} TO "{{{{name}}}}"',
-    f'ALTER ROLE "{{{{name}}}}" SET ROLE TO {STUDIO}',
-]
-HBA = f"local all {ADMIN} scram-sha-256\nlocal all +{STUDIO} scram-sha-256\n"
-
-
-@dataclass(frozen=True)
-class VaultedDatabase:
-    """A database whose users Vault makes: its URL with references, and one for its owner."""
-
-    url: str
-    owner_url: str
-
-    async def users(self) -> set[str]:
-        """The users that Vault has made and not taken back yet."""
-        return {row[0] for row in await rows_of(self.owner_url, MEMBERS)}
-
-
-MEMBERS = (
-    "SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%' "
-    f"AND pg_has_role(rolname, '{STUDIO}', 'member')"
-)
-
-
-async def rows_of(url: str, statement: str) -> list[tuple[str, ...]]:
-    plain = url.replace("postgresql+psycopg:", "postgresql:", 1)
-    async with await psycopg.AsyncConnection.connect(plain, autocommit=True) as connection:
-        return await (await connection.execute(statement)).fetchall()
-
-
-@pytest_asyncio.fixture(scope="session")
-async def admitted_by_password(postgres_url: str) -> None:
-    """The server lets in OpenBao, and whom OpenBao makes, by password; all others as ever."""
-    ((hba,),) = await rows_of(postgres_url, "SHOW hba_file")
-    file = Path(hba)
-    file.write_text(HBA + file.read_text())
-    await execute(postgres_url, "SELECT pg_reload_conf()")
-    await execute(postgres_url, f"CREATE ROLE {STUDIO} NOLOGIN")
-    await execute(postgres_url, f"CREATE ROLE {ADMIN} LOGIN CREATEROLE PASSWORD '{ADMIN_PASSWORD}'")
-    await execute(postgres_url, f"GRANT {STUDIO} TO {ADMIN} WITH ADMIN OPTION")
+from tests.vault.postgres import STUDIO, VaultedDatabase, make_users_for, rows_of, with_login
 
 
 @pytest_asyncio.fixture
@@ -81,35 +30,8 @@ async def vaulted(
         f"GRANT ALL ON ALL SEQUENCES IN SCHEMA anime_api TO {STUDIO}",
     ):
         await execute(database_url, rights)
-    address = make_url(database_url)
-    where = f"host={address.query['host']} dbname={address.database} sslmode=disable"
-    await vault.ask("POST", "sys/mounts/database", {"type": "database"})
-    await vault.ask(
-        "POST",
-        "database/config/studio",
-        {
-            "plugin_name": "postgresql-database-plugin",
-            "allowed_roles": "*",
-            "connection_url": f"{where} user={{{{username}}}} password={{{{password}}}}",
-            "username": ADMIN,
-            "password": ADMIN_PASSWORD,
-        },
-    )
-    await vault.ask(
-        "POST",
-        "database/roles/anime",
-        {
-            "db_name": "studio",
-            "creation_statements": CREATION,
-            "default_ttl": f"{LEASE_SECONDS}s",
-            "max_ttl": f"{LONGEST_SECONDS}s",
-        },
-    )
-    login = "{vault:database/creds/anime#username}:{vault:database/creds/anime#password}"
-    url = re.sub(r"//[^/@]*@", f"//{login}@", database_url)
-    assert login in url
     try:
-        yield VaultedDatabase(url, database_url)
+        yield await make_users_for(vault, database_url)
     finally:
         RESOLVER.close()
         await vault.ask("DELETE", "sys/mounts/database")
@@ -177,7 +99,7 @@ async def test_a_password_that_postgresql_refuses_is_read_anew(
     await execute(database_url, f"CREATE ROLE static_user LOGIN PASSWORD 'one' IN ROLE {STUDIO}")
     await vault.put("anime/postgres", password="one")
     login = "static_user:{vault:secret/anime/postgres#password}"
-    url = re.sub(r"//[^/@]*@", f"//{login}@", database_url)
+    url = with_login(database_url, login)
     async with Database(url) as database, Database(url) as later:
         async with database.reading() as session:
             assert await session.scalar(text("SELECT session_user")) == "static_user"

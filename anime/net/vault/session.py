@@ -158,16 +158,15 @@ class VaultSession:
         """Give back the leases, as far as Vault answers: nobody else uses them."""
         token, held = self._token, list(self._held.values())
         self._token, self._held = None, {}
-        if token is None:
-            return
         self._api.timeout_seconds = CLOSE_SECONDS
         with suppress(AnimeError):
-            if self.config.auth != "token":  # we have made it, and its leases end with it
-                self._api.revoke_token(token.value)
-                return
-            for each in held:
-                if each.lease is not None:
-                    self._api.revoke(each.answer.lease_id, token.value)
+            if token is not None and self.config.auth != "token":
+                self._api.revoke_token(token.value)  # we have made it; its leases end with it
+            elif token is not None:
+                for each in held:
+                    if each.lease is not None:
+                        self._api.revoke(each.answer.lease_id, token.value)
+        self._api.close()
 
     def log_in(self) -> None:
         """Have a token, unless there is one.

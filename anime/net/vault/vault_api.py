@@ -150,6 +150,10 @@ class VaultApi:
         with self._explained("The opening of the wrapping", _CHECK_SECRET):
             return dict(self._post("sys/wrapping/unwrap", {}, token=wrapping_token)["data"])
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.adapter.close()
+
     def _get(self, path: str, *, token: str) -> dict[str, Any]:
         return self._request("get", path, token)
 
