@@ -32,6 +32,7 @@ from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.problems import add_problem_handlers
+from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.jobs.background import background_work
@@ -121,7 +122,9 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     app.add_middleware(
         BodyLimit, max_bytes=settings.api_max_body_bytes, uploads=routes_characters.UPLOADS
     )
-    app.add_middleware(TokenCheck, access=access)
+    per_minute = settings.api_requests_per_minute
+    limit = RateLimit(per_minute) if per_minute is not None else None
+    app.add_middleware(TokenCheck, access=access, limit=limit)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,
