@@ -82,6 +82,20 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None,
         description="ComfyUI servers, comma-separated; if unset, the rehearsal server.",
     )
+    comfyui_headers: dict[str, SecretStr] | None = Field(
+        default=None,
+        description="HTTP headers for the servers of ANIME_COMFYUI_URL, as JSON by name; a value "
+        "may be a reference env:NAME.",
+    )
+    comfyui_ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    comfyui_client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    comfyui_client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
+    )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, if it can be read from here."
     )
@@ -282,7 +296,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "home",
         "library_dir",
         "workflows_dir",
-        "comfyui_output_dir",
+        *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
         "sweep_dir",
         "archive_dir",
         "caption_font",

@@ -12,7 +12,6 @@ from anime.stack.systemd.unit_files import (
     ServiceUnit,
     unit_texts,
 )
-from anime.worker import watchdog as module
 from anime.worker.watchdog import PollWatchdog
 
 OF_USER = Deployment(
@@ -118,7 +117,7 @@ class TestPollWatchdog:
     ) -> list[str]:
         """What is told in one step of the loop, so long after a poll has begun."""
         now = 100.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: now)
+        monkeypatch.setattr("anime.worker.watchdog.time.monotonic", lambda: now)
         manager = RecordingManager()
         watchdog = PollWatchdog(manager)
         with watchdog.polling():
@@ -127,7 +126,7 @@ class TestPollWatchdog:
             async def stop(seconds: float) -> None:
                 raise InterruptedError
 
-            monkeypatch.setattr(module.asyncio, "sleep", stop)
+            monkeypatch.setattr("anime.worker.watchdog.asyncio.sleep", stop)
             with pytest.raises(InterruptedError):
                 await watchdog.run()
             return list(manager.told)
