@@ -234,6 +234,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None, ge=256, description="Memory in MB at which a warm worker restarts."
     )
 
+    prefect_host: str = Field(
+        default="127.0.0.1",
+        description="Address that our Prefect server listens on: another one only in a network of "
+        "your own, such as that of containers.",
+    )
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
