@@ -29,6 +29,7 @@ AnimeError
 ├── TokenMissing              the API needs a token, and the request has none that it knows
 ├── PageRefused               a page of an unknown origin tries to open a WebSocket
 ├── QueueFull                 so many jobs wait that no more are accepted
+├── TooManyRequests           a token, or an address without one, has sent too many lately
 ├── KeyReused                 the key or id of a request belongs to another one
 ├── UnknownHost               a request names another machine as its host
 ├── BodyTooLarge              a request is longer than the API accepts
@@ -288,6 +289,16 @@ class QueueFull(AnimeError):
     retryable = True
     http_status = 429
     slug = "queue-full"
+
+
+class TooManyRequests(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "too-many-requests"
+
+    def __init__(self, what: str, todo: str, *, wait_seconds: int) -> None:
+        super().__init__(what, todo)
+        self.wait_seconds = wait_seconds
 
 
 class KeyReused(AnimeError):

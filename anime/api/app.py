@@ -38,6 +38,7 @@ from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
+from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.jobs.activity import ActivityReader
@@ -150,7 +151,9 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         uploads=_UPLOADS,
         long_bodies=routes_shots.LONG_BODIES,
     )
-    app.add_middleware(TokenCheck, access=access)
+    per_minute = settings.api_requests_per_minute
+    limit = RateLimit(per_minute) if per_minute is not None else None
+    app.add_middleware(TokenCheck, access=access, limit=limit)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -92,6 +92,22 @@ def run(name: Annotated[str, typer.Argument(help="postgresql, valkey, prefect â€
     asyncio.run(run_service(name, load_settings()))
 
 
+@services.command()
+def check(
+    name: Annotated[str, typer.Argument(help="api, worker or prefect.")],
+    within: Annotated[float, typer.Option(min=1, help="Seconds since a worker's last poll.")] = 90,
+) -> None:
+    """Exit with 0 if that service answers, and with 1 if it does not: for health checks."""
+    import asyncio
+
+    from anime.settings import load_settings
+    from anime.stack.systemd.own_service import answers
+
+    if not asyncio.run(answers(name, load_settings(), within)):
+        print_note(f"{name} does not answer.")
+        raise typer.Exit(1)
+
+
 def _settings(is_of_user: bool) -> "Settings":
     """The settings in effect; the data folder of the system's services is no user's."""
     from anime.settings import load_settings

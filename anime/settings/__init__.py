@@ -85,6 +85,20 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None,
         description="ComfyUI servers, comma-separated; if unset, the rehearsal server.",
     )
+    comfyui_headers: dict[str, SecretStr] | None = Field(
+        default=None,
+        description="HTTP headers for the servers of ANIME_COMFYUI_URL, as JSON by name; a value "
+        "may be a reference env:NAME.",
+    )
+    comfyui_ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    comfyui_client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    comfyui_client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
+    )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, if it can be read from here."
     )
@@ -243,6 +257,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None, ge=256, description="Memory in MB at which a warm worker restarts."
     )
 
+    prefect_host: str = Field(
+        default="127.0.0.1",
+        description="Address that our Prefect server listens on: another one only in a network of "
+        "your own, such as that of containers.",
+    )
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
@@ -310,7 +329,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "home",
         "library_dir",
         "workflows_dir",
-        "comfyui_output_dir",
+        *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
         "sweep_dir",
         "archive_dir",
         "caption_font",

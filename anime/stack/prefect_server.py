@@ -62,7 +62,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
         name="prefect",
         command=(
             *(sys.executable, "-m", "prefect", "server", "start"),
-            *("--host", HOST, "--port", str(settings.prefect_port)),
+            *("--host", settings.prefect_host, "--port", str(settings.prefect_port)),
         ),
         log=settings.logs / "prefect.log",
         environment={

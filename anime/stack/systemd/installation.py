@@ -48,6 +48,7 @@ SYSTEM_UNITS = Path("/etc/systemd/system")
 ACCOUNT = "anime"
 TIMEOUT_SECONDS = 60
 START_TIMEOUT_SECONDS = 900  # of all services together: the first start makes a database
+STORES = ("anime-postgresql.service", "anime-valkey.service")  # all others would lose them
 # What others' addresses replace, by the service of ours.
 REPLACED_BY = {
     "postgresql": "ANIME_DATABASE_URL",
@@ -102,7 +103,10 @@ def planned_installation(settings: Settings, account: str | None) -> Installatio
 
 
 def install(plan: Installation, *, start: bool = True) -> None:
-    """Write the units and the variables, and start the services; again is an upgrade.
+    """Write the units and the variables, and start the services.
+
+    Those that run already are replaced, one after the other: tables and deployments first, for
+    which the older programs are fit, too.
 
     Raises:
         ConfigurationError: a folder cannot be written, a file is another program's, or systemd
@@ -110,6 +114,7 @@ def install(plan: Installation, *, start: bool = True) -> None:
     """
     home = plan.deployment.home
     _refuse_foreign(plan)
+    before = installed_units(plan.folder)
     try:
         if plan.is_of_user:
             private_folder(home)
@@ -119,7 +124,7 @@ def install(plan: Installation, *, start: bool = True) -> None:
         plan.folder.mkdir(parents=True, exist_ok=True)
         for name, text in plan.units.items():
             (plan.folder / name).write_text(text)
-        for old in installed_units(plan.folder) - set(plan.units):
+        for old in before - set(plan.units):
             _systemctl(plan, "disable", "--now", old)
             (plan.folder / old).unlink()
     except OSError as fault:
@@ -128,10 +133,12 @@ def install(plan: Installation, *, start: bool = True) -> None:
             "Run it as root, or with --user for services of your own.",
         ) from fault
     _systemctl(plan, "daemon-reload")
-    enabled = [name for name, text in plan.units.items() if "[Install]" in text]
-    _systemctl(plan, "enable", *enabled)
+    _systemctl(plan, "enable", *plan.units)
     if start:
-        _systemctl(plan, "start", TARGET, *enabled, timeout_seconds=START_TIMEOUT_SECONDS)
+        _systemctl(plan, "start", *plan.units, timeout_seconds=START_TIMEOUT_SECONDS)
+        for name in plan.units:
+            if name in before and name.endswith(".service") and name not in STORES:
+                _systemctl(plan, "restart", name, timeout_seconds=START_TIMEOUT_SECONDS)
 
 
 def _write_for_account(plan: Installation) -> None:

@@ -16,6 +16,7 @@ from anime.settings import Settings
 from anime.settings.service_manager import ServiceManager
 from anime.stack.environment import child_environment
 from anime.stack.home import prepare_home
+from anime.stack.part_readiness import is_healthy
 from anime.stack.parts import Part, PartStatus
 from anime.stack.supervisor import READINESS_TIMEOUT_SECONDS, SupervisedPart
 
@@ -45,6 +46,25 @@ async def run_service(name: str, settings: Settings) -> None:
         running.result()
     await cancel_until_ended(running)
     await service.stop()
+
+
+async def answers(name: str, settings: Settings, within_seconds: float) -> bool:
+    """Whether a service answers; a worker does if it has polled so lately.
+
+    Raises:
+        ConfigurationError: no such service can be asked.
+    """
+    from anime.stack.services import Services
+
+    services = Services(settings, {})
+    match name:
+        case "api":
+            return await services.api().is_ready(within_seconds)
+        case "worker":
+            return await services.worker().is_ready(within_seconds)
+        case "prefect":
+            return await is_healthy(f"{settings.prefect_api_url}/health")
+    raise ConfigurationError(f"There is no check of {name!r}.", "It is api, worker or prefect.")
 
 
 async def _prepared(name: str, settings: Settings) -> tuple[Part, Callable[[], Awaitable[None]]]:

@@ -108,13 +108,13 @@ def unit_texts(units: Iterable[ServiceUnit], deployment: Deployment) -> dict[str
 
 
 def _service(unit: ServiceUnit, deployment: Deployment) -> Iterator[str]:
-    after = [name if "." in name else f"{name}.service" for name in unit.after]
     yield f"{MARK}\n[Unit]\nDescription={unit.description}\nPartOf={TARGET}\n"
+    # Only an order: what a service needs may be away for a while, and need not begin with it.
+    after = [f"{name}.service" for name in unit.after]
+    if deployment.account is not None:
+        after.insert(0, "network-online.target")
     if after:
-        yield f"Wants={' '.join(after)}\n"
-    ordered = after if deployment.account is None else ["network-online.target", *after]
-    if ordered:
-        yield f"After={' '.join(ordered)}\n"
+        yield f"After={' '.join(after)}\n"
     # It begins again for as long as it takes: what it needs may come back in an hour.
     yield f"StartLimitIntervalSec=0\n\n[Service]\nType={unit.kind}\n"
     if deployment.account is not None:
@@ -130,9 +130,8 @@ def _service(unit: ServiceUnit, deployment: Deployment) -> Iterator[str]:
     if unit.niceness:
         yield f"Nice={unit.niceness}\n"
     yield from _sandbox(unit, deployment)
-    if unit.kind != "oneshot":
-        yield f"\n[Install]\nWantedBy={TARGET}\n"
-        yield from (f"Alias={old}.service\n" for old in OLD_NAMES.get(unit.name, ()))
+    yield f"\n[Install]\nWantedBy={TARGET}\n"
+    yield from (f"Alias={old}.service\n" for old in OLD_NAMES.get(unit.name, ()))
 
 
 def _ending(unit: ServiceUnit) -> Iterator[str]:
