@@ -285,6 +285,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "comfyui_output_dir",
         "sweep_dir",
         "archive_dir",
+        "backup_dir",
         "caption_font",
         "rehearsal_log",
     )
