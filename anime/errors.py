@@ -20,6 +20,7 @@ AnimeError
 ├── StorageError              the library cannot store or read a file
 │   ├── StorageUnavailable    the disk of the library does not answer
 │   └── UnusableFile          a file is empty, damaged, too large or no media
+├── BackupFailed              a backup cannot be made, read or restored
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 │   ├── PrefectTimedOut       it has not answered a request, which may be done, in time
@@ -201,6 +202,12 @@ class StorageError(AnimeError):
     http_status = 507
     kind = FailureKind.STORAGE
     slug = "storage"
+
+
+class BackupFailed(AnimeError):
+    http_status = 507
+    kind = FailureKind.STORAGE
+    slug = "backup-failed"
 
 
 class StorageUnavailable(StorageError):

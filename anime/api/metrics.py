@@ -9,13 +9,17 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
+from anime.assets.backup.drill_results import last_green
+from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
+from anime.core.backups import moment_of
 from anime.core.job_status import JobStatus
 from anime.db.repositories.metrics import JobTimes, MetricsRepository
 from anime.db.session import Database
@@ -59,6 +63,8 @@ class Metrics:
             "When the first lease that this process has of Vault ends, unless it is renewed.",
             "vault",
         )
+        self._backup = gauge("anime_last_backup_timestamp_seconds", "The last backup; 0: none.")
+        self._drill = gauge("anime_last_green_drill_timestamp_seconds", "That found no fault.")
         self._waits = seconds(
             "anime_job_wait_seconds", "From the request to the beginning of its run."
         )
@@ -67,12 +73,16 @@ class Metrics:
             "anime_overhead_seconds", "The run's time beside the render, with its wait for a slot."
         )
 
-    async def collect(self, database: Database, servers: Iterable[str]) -> bytes:
+    async def collect(
+        self, database: Database, servers: Iterable[str], backups: Path | None = None
+    ) -> bytes:
         """The figures in Prometheus' text format, at most some seconds old."""
         async with self._refreshing:
             if time.monotonic() >= self._fresh_until:
                 await asyncio.gather(
-                    self._read_database(database), *(self._check_server(url) for url in servers)
+                    self._read_database(database),
+                    *(self._check_server(url) for url in servers),
+                    *([asyncio.to_thread(self._look_at_backups, backups)] if backups else ()),
                 )
                 self._read_vault()
                 self._fresh_until = time.monotonic() + KEPT_SECONDS
@@ -122,6 +132,13 @@ class Metrics:
                 self._renders.observe(each.rendered)
                 self._overheads.observe(each.overhead)
         self._counted = set(latest)
+
+    def _look_at_backups(self, root: Path) -> None:
+        """The times of the last backup and of the last drill that was green."""
+        folder = BackupFolder(root)
+        names, green = folder.names(), last_green(folder)
+        self._backup.set(moment_of(names[-1]).timestamp() if names else 0)
+        self._drill.set(green.at.timestamp() if green else 0)
 
     async def _check_server(self, url: str) -> None:
         server = without_login(checked_address(url))

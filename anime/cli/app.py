@@ -3,6 +3,7 @@
 import typer
 
 from anime.cli import (
+    backup,
     batch,
     cancel,
     characters,
@@ -23,6 +24,7 @@ from anime.cli import (
     rehearsal,
     reproduce,
     requeue,
+    restore,
     retention,
     serve,
     servers,
@@ -59,6 +61,8 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(backup.backup)
+app.command()(restore.restore)
 app.add_typer(projects.projects)
 characters.characters.command(name="import")(old_records.import_old)
 app.add_typer(characters.characters)

@@ -332,6 +332,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
         "sweep_dir",
         "archive_dir",
+        "backup_dir",
         "caption_font",
         "rehearsal_log",
     )
