@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -111,7 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
                 access=access,
                 library=library,
                 thumbnails=Thumbnails(library, database),
-                metrics=Metrics(),
+                metrics=Metrics(_watched_folders(settings)),
                 activity=ActivityReader(settings, database, gateway.snapshots),
                 server_classes=routes_workflows.classes_of_first_server(settings),
             )
@@ -141,6 +142,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes += PAGES
     extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
+
+
+def _watched_folders(settings: Settings) -> dict[str, Path]:
+    """The folders whose disks `/metrics` tells of, by what they are for."""
+    folders = {"library": settings.library, "comfyui_output": settings.comfyui_output_dir}
+    return {purpose: folder for purpose, folder in folders.items() if folder is not None}
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:

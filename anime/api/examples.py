@@ -213,6 +213,7 @@ JOB = JobSnapshot(
     prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
     comfyui_url="http://127.0.0.1:8188",
     flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
     output_path=PATH,
     created_at=SUBMITTED_AT,
     updated_at=FINISHED_AT,

@@ -178,7 +178,7 @@ class ProductionJob(Base):
     avoided_servers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     servers_killed: Mapped[int] = mapped_column(server_default=text("0"))  # that died of it
 
-    traceparent: Mapped[str | None]  # the span that submitted it, as W3C Trace Context writes it
+    traceparent: Mapped[str | None]  # the span that it lies beneath, as W3C Trace Context writes it
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -13,7 +13,7 @@ LEFT_OUT = frozenset({"url.path", "url.query"})
 
 
 class PrivateExporter(SpanExporter):
-    """Exports spans by another one; of an error only its type, of an address its route."""
+    """Exports spans through another exporter: of errors only types, of addresses only routes."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

@@ -315,7 +315,13 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     @field_validator("otlp_endpoint")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
-        return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
+        try:
+            return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
+        except ValidationError:
+            raise ValueError(
+                f"{value!r}, perhaps that of OTEL_EXPORTER_OTLP_ENDPOINT, is no address such as "
+                "http://localhost:4318"
+            ) from None
 
     @field_validator("comfyui_url")
     @classmethod

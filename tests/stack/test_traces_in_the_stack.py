@@ -7,6 +7,7 @@ from pathlib import Path
 from anime.core.png_metadata import png_texts, read_stamp
 from tests.stack.conftest import StackUnderTest
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
+from tests.support.waiting import HUNG_SECONDS
 
 PROMPT = "zwielicht ueber den daechern"
 OF_CLIENT = "0af7651916cd43dd8448eb211c80319c"
@@ -85,7 +86,9 @@ async def test_a_failure_names_its_trace_and_no_span_says_what_was_asked_for(
     failed = {each.name for each in spans if each.is_error and each.trace_id == job["trace_id"]}
     assert "generate" in failed
     assert b"zwielicht" not in traces.raw
-    assert problem["trace_id"] in (stack.home / "logs" / "api.log").read_text()
+    async with asyncio.timeout(HUNG_SECONDS):
+        while problem["trace_id"] not in (stack.home / "logs" / "api.log").read_text():
+            await asyncio.sleep(0.1)  # the API writes its log once a second
 
 
 def _parent_of(span: ReceivedSpan, named: dict[str, ReceivedSpan]) -> str | None:

@@ -1,4 +1,4 @@
-"""A job's row names the span that submitted it, and so the job's trace.
+"""A job's row names the span that it lies beneath, and so its trace.
 
 Revision: 0026
 """
