@@ -216,7 +216,7 @@ async def test_no_secret_gets_out_of_a_production_with_failures(production: Prod
             assert production.found_in(repr(await value_at(redis, key)).encode()) == set(), key
 
 
-async def value_at(redis: Redis, key: bytes) -> object:
+async def value_at(redis: Redis, key: bytes | str) -> object:
     """All that Redis has at the key, of whatever type."""
     match await redis.type(key):
         case b"string":
