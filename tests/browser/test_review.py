@@ -81,7 +81,7 @@ async def test_a_note_is_left_at_a_point_and_a_colleague_sees_it_at_once(
     assert abs(note["point"]["x"] - 0.27) < 0.01
     assert abs(note["point"]["y"] - 0.5) < 0.01
 
-    await colleague.get_by_role("button", name="Approve").click()
+    await colleague.get_by_role("button", name="Approve", exact=True).click()
     await expect(page.get_by_role("heading", name="Take 1")).to_contain_text("approved")
     await expect(page.get_by_role("button", name="Take 1, approved")).to_be_visible()
 
@@ -135,5 +135,5 @@ async def test_picked_takes_are_played_in_the_order_of_their_shots(
     await expect(heading).to_have_text("h01")
     await check_accessibility(page)
     await page.get_by_role("button", name="Leave").click()
-    await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    await expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
     await expect(page).to_have_url(re.compile(r"shot=h01"))

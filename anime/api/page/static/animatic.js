@@ -24,25 +24,21 @@ export class Animatic {
   #isShowing = false
   #parts
 
-  /** `onShot(code)` is called as each begins; `onLeave(code)` when somebody has seen enough. */
-  constructor(stage, bar, { onShot, onLeave }) {
+  /** `onShot(code)` is called as each begins. */
+  constructor(stage, bar, onShot) {
     this.#stage = stage
     this.onShot = onShot
-    const play = el('button', { type: 'button', class: 'quiet icon', onclick: () => this.toggle() })
-    const where = el('input', { type: 'range', min: 0, step: 0.01, 'aria-label': t('review.play_position') })
-    where.addEventListener('input', () => this.seek(Number(where.value)))
-    const code = el('span', { class: 'code' })
-    const time = el('span', { class: 'time' })
-    const marks = el('div', { class: 'marks', 'aria-hidden': 'true' })
-    const leave = el('button', { type: 'button', onclick: () => onLeave(this.items[this.#place]?.code) }, t('review.play_leave'))
+    const parts = ['button', 'input', '.code', '.time', '.marks'].map((each) => bar.querySelector(each))
+    const [play, where, code, time, marks] = parts
+    play.onclick = () => this.toggle()
+    where.oninput = () => this.seek(Number(where.value))
     this.#parts = { play, where, code, time, marks }
-    bar.replaceChildren(play, code, el('div', { class: 'track' }, marks, where), time, leave)
     this.#draw()
   }
 
   /** Takes the shots that have a picked take, from `code` on; how many there are. */
   async load(data, shots, code) {
-    const [rate] = await Promise.all([rateOf(data.project), data.allTakes(shots.map((shot) => shot.code))])
+    const [rate] = await Promise.all([rateOf(data.project), data.wantTakes(shots.map((shot) => shot.code))])
     let at = 0
     this.items = shots.flatMap((shot) => {
       const take = data.takes(shot.code)?.find((each) => each.is_picked)

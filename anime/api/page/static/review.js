@@ -3,9 +3,8 @@
 import { Animatic } from './animatic.js'
 import { api, withQuery } from './api.js'
 import { copy, dialog, el, icon, onKey, shortened, toast } from './dom.js'
-import './picture.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
-import { bestTake, chosenProject, fits, kindOf, listProjects, ShotData, stateBadge, verdictOf } from './shot_data.js'
+import { bestTake, chosenProject, fits, listProjects, ShotData, stateBadge, takeFace, verdictIcon, verdictOf } from './shot_data.js'
 import { Stage } from './stage.js'
 import { moment, number, t } from './words.js'
 
@@ -20,8 +19,6 @@ const DETAILS = ['model', 'seed', 'steps', 'cfg', 'sampler', 'scheduler', 'workf
 const at = (id) => document.getElementById(id)
 const page = at('review')
 const mayReview = document.documentElement.dataset.role !== 'view'
-const mayProduce = document.documentElement.dataset.role === 'produce'
-const reasons = JSON.parse(page.dataset.reasons)
 const stage = new Stage(at('stage'))
 const files = new Map() // file id → promise of all that is known of it
 const compared = new Map() // two file ids → promise of how they differ
@@ -140,8 +137,6 @@ function drawHead() {
   document.title = `${shot.code} · ${document.title.split(' · ').slice(-1)}`
 }
 
-const MARKS = { picked: 'pick', approved: 'check', rejected: 'cross' }
-
 function drawStrip() {
   const strip = at('take-strip')
   const takes = takesNow()
@@ -160,17 +155,10 @@ function drawStrip() {
   strip.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
 }
 
-function takeButton(each) {
-  const verdict = verdictOf(each)
-  const label = t('shots.take', { number: each.number, verdict: t(`shots.verdict.${verdict}`) })
-  const ratio = each.width && each.height ? Math.min(2.4, Math.max(0.5, each.width / each.height)) : 16 / 9
-  return el('button', {
-    type: 'button', class: `take ${verdict}`, title: label, 'aria-label': label, dataset: { take: each.number },
-    style: { 'aspect-ratio': String(ratio) },
-    onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
-  }, el('anime-picture', { 'file-id': each.file_id, kind: kindOf(each), colours: each.colours }),
-  el('span', { class: 'take-mark' }, each.number, MARKS[verdict] && icon(MARKS[verdict]), each.notes.length > 0 && icon('note')))
-}
+const takeButton = (each) => takeFace(each, 'button', {
+  type: 'button', dataset: { take: each.number },
+  onclick: (event) => (event.shiftKey && other ? go({ with: each.number }, { replace: true }) : toTake(each.number)),
+})
 
 function drawTake() {
   for (const button of document.querySelectorAll('#actions button')) button.disabled = !take
@@ -181,7 +169,7 @@ function drawTake() {
   at('take-about').replaceChildren(...[
     el('h3', {}, t('review.take', { number: take.number }), ' ',
       el('span', { class: `badge ${{ picked: 'good', approved: 'good', rejected: 'bad' }[verdict] ?? ''}` },
-        MARKS[verdict] && icon(MARKS[verdict]), t(`shots.verdict.${verdict}`))),
+        verdictIcon(take), t(`shots.verdict.${verdict}`))),
     take.reason && el('p', {}, take.reason),
     take.reviewed_by && el('p', { class: 'hint' }, t('review.said_by', { name: take.reviewed_by, when: moment(take.reviewed_at) })),
     take.retake_job_id && el('p', { class: 'hint' }, t('review.retake_comes')),
@@ -333,20 +321,14 @@ async function undo() {
 
 async function reject() {
   if (!take) return
-  const free = el('input', { list: 'reasons', maxlength: 200, autofocus: true })
-  const known = reasons.length ? reasons : [...new Set(takesNow().map((each) => each.reason).filter(Boolean))]
-  const again = el('input', { type: 'checkbox' })
-  const choices = reasons.map((reason, place) => el('label', { class: 'choice' },
-    el('input', { type: 'radio', name: 'reason', value: reason, autofocus: place === 0, checked: place === 0 }),
-    place < 9 && el('kbd', {}, place + 1), reason))
-  const body = el('div', { class: 'reject' },
-    reasons.length ? el('fieldset', {}, el('legend', {}, t('review.reason')), choices)
-      : el('label', { class: 'field' }, el('span', {}, t('review.reason_free')), free,
-        el('datalist', { id: 'reasons' }, known.map((reason) => el('option', { value: reason })))),
-    mayProduce && shot.prompt && el('label', { class: 'choice' }, again, t('review.retake')))
+  const body = at('reject-form').content.cloneNode(true).firstElementChild
+  const [free, again] = ['[name=free]', '[name=again]'].map((name) => body.querySelector(name))
+  const said = new Set(takesNow().map((each) => each.reason).filter(Boolean))
+  body.querySelector('datalist')?.append(...[...said].map((reason) => el('option', { value: reason })))
+  if (again && !shot.prompt) again.disabled = true
   body.addEventListener('keydown', (event) => {
-    const choice = choices[Number(event.key) - 1]
-    if (choice) choice.querySelector('input').checked = true
+    const choice = free ? null : body.querySelectorAll('[name=reason]')[Number(event.key) - 1]
+    if (choice) choice.checked = true
   })
   const rejected = { shot, take }
   const answer = await dialog({
@@ -354,8 +336,8 @@ async function reject() {
     actions: [{ label: t('review.cancel'), value: '' }, { label: t('review.reject'), value: 'reject', kind: 'danger' }],
   })
   if (answer !== 'reject' || rejected.take.file_id !== take?.file_id) return
-  const reason = reasons.length ? body.querySelector('input:checked')?.value : free.value.trim()
-  await say('reject', { reason: reason || undefined, ...(again.checked ? { retake: true } : {}) })
+  const reason = free ? free.value.trim() : body.querySelector('[name=reason]:checked').value
+  await say('reject', { reason: reason || undefined, ...(again?.checked ? { retake: true } : {}) })
 }
 
 // ---- notes
@@ -427,13 +409,10 @@ async function play() {
   page.classList.add('playing')
   at('animatic').hidden = false
   stage.setMode('single')
-  animatic = new Animatic(stage, at('animatic'), {
-    onShot: (code) => {
-      shot = data.shot(code)
-      writeQuery({ shot: code, take: null }, { replace: true })
-      drawHead()
-    },
-    onLeave: leavePlay,
+  animatic = new Animatic(stage, at('animatic'), (code) => {
+    shot = data.shot(code)
+    writeQuery({ shot: code, take: null }, { replace: true })
+    drawHead()
   })
   const count = await animatic.load(data, sequence.map((code) => data.shot(code)), readQuery().shot)
   if (!count) {
@@ -460,12 +439,13 @@ function listen() {
   at('previous').addEventListener('click', () => stepShot(-1))
   at('next').addEventListener('click', () => stepShot(1))
   at('compare').addEventListener('click', () => (other ? go({ mode: null, with: null }, { replace: true }) : nextMode()))
-  at('compare-modes').append(...MODES.map((mode) => el('button', {
-    type: 'button', class: 'quiet', dataset: { mode }, 'aria-pressed': 'false', onclick: () => go({ mode }, { replace: true }),
-  }, t(`review.mode.${mode}`))))
+  for (const button of at('compare-modes').children) {
+    button.addEventListener('click', () => go({ mode: button.dataset.mode }, { replace: true }))
+  }
   at('slider').lastElementChild.addEventListener('input', (event) => slide(Number(event.target.value)))
   stage.onWipe = slide
   at('play').addEventListener('click', play)
+  at('play-leave').addEventListener('click', leavePlay)
   at('full').addEventListener('click', full)
   at('stage').tabIndex = -1
   onQuery(() => (readQuery().play ? undefined : animatic ? leavePlay() : present().catch(toast)))

@@ -1,8 +1,9 @@
 // The shots of a project and their takes, kept as they are now for the views that show them.
 
 import { api } from './api.js'
-import { el } from './dom.js'
+import { el, icon } from './dom.js'
 import { live } from './live.js'
+import './picture.js'
 import { t } from './words.js'
 
 const PAGE_SHOTS = 200
@@ -49,6 +50,21 @@ export const kindOf = (take) => (take.media_type ?? 'image/').split('/')[0]
 
 /** What was said last of a take: picked, approved, rejected, or open. */
 export const verdictOf = (take) => (take.is_picked ? 'picked' : take.verdict ?? 'open')
+
+const MARKS = { picked: 'pick', approved: 'check', rejected: 'cross' }
+
+/** A take's small picture with its number and verdict, as a link or a button. */
+export function takeFace(take, tag, attributes) {
+  const verdict = verdictOf(take)
+  const label = t('shots.take', { number: take.number, verdict: t(`shots.verdict.${verdict}`) })
+  const ratio = take.width && take.height ? Math.min(2.4, Math.max(0.5, take.width / take.height)) : 16 / 9
+  return el(tag, {
+    class: `take ${verdict}`, title: label, 'aria-label': label, style: { 'aspect-ratio': String(ratio) }, ...attributes,
+  }, el('anime-picture', { 'file-id': take.file_id, kind: kindOf(take), colours: take.colours }),
+  el('span', { class: 'take-mark' }, take.number, verdictIcon(take), take.notes.length > 0 && icon('note')))
+}
+
+export const verdictIcon = (take) => MARKS[verdictOf(take)] && icon(MARKS[verdictOf(take)])
 
 const STATE_KINDS = { missing: 'bad', 'to review': 'warn', approved: 'good', stale: 'warn' }
 
@@ -117,38 +133,22 @@ export class ShotData extends EventTarget {
   wantTakes(codes) {
     const chunks = new Set(codes.filter((code) => !this.#takes.has(code) && this.#places.has(code))
       .map((code) => Math.floor(this.#places.get(code) / CHUNK_SHOTS) * CHUNK_SHOTS))
-    this.#queue = this.#queue.filter((each) => {
-      if (chunks.has(each.first) || each.isNeeded) return true
-      this.#wanted.delete(each.first) // has been scrolled past
-      each.resolve()
-      return false
-    })
     return Promise.all([...chunks].map((first) => this.#chunk(first)))
   }
 
-  /** Reads the takes of all these shots, whatever else is wanted meanwhile. */
-  async allTakes(codes) {
-    const reading = this.wantTakes(codes)
-    for (const each of this.#queue) each.isNeeded = true
-    await reading
-  }
-
   #chunk(first) {
-    let reading = this.#wanted.get(first)
-    if (!reading) {
-      reading = new Promise((resolve) => this.#queue.push({ first, resolve }))
-      this.#wanted.set(first, reading)
-    } else {
-      const place = this.#queue.findIndex((each) => each.first === first)
-      if (place >= 0) this.#queue.push(...this.#queue.splice(place, 1))
+    const place = this.#queue.findIndex((each) => each.first === first)
+    if (place >= 0) this.#queue.push(...this.#queue.splice(place, 1)) // the newest wish comes first
+    if (!this.#wanted.has(first)) {
+      this.#wanted.set(first, new Promise((resolve) => this.#queue.push({ first, resolve })))
     }
     this.#work()
-    return reading
+    return this.#wanted.get(first)
   }
 
   async #work() {
     if (this.#underWay >= AT_ONCE || !this.#queue.length) return
-    const { first, resolve } = this.#queue.pop() // the newest wish is what is looked at
+    const { first, resolve } = this.#queue.pop()
     this.#underWay++
     const shots = this.shots.slice(first, first + CHUNK_SHOTS)
     try {

@@ -2,9 +2,8 @@
 
 import { api, withQuery } from './api.js'
 import { debounced, dialog, el, icon, onKey, shortened, toast } from './dom.js'
-import './picture.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
-import { bestTake, chosenProject, fits, inOrder, kindOf, listProjects, ShotData, stateBadge, STATES, verdictOf } from './shot_data.js'
+import { bestTake, chosenProject, fits, inOrder, listProjects, ShotData, stateBadge, takeFace } from './shot_data.js'
 import { importList } from './shot_import.js'
 import { number, t } from './words.js'
 
@@ -33,17 +32,7 @@ function filters() {
 
 // ---- rows
 
-function takeLink(take) {
-  const verdict = verdictOf(take)
-  const label = t('shots.take', { number: take.number, verdict: t(`shots.verdict.${verdict}`) })
-  const ratio = take.width && take.height ? Math.min(2.4, Math.max(0.5, take.width / take.height)) : 16 / 9
-  return el('a', {
-    class: `take ${verdict}`, href: reviewOf(take.shot, take.number), title: label, 'aria-label': label,
-    style: { 'aspect-ratio': String(ratio) },
-  }, el('anime-picture', { 'file-id': take.file_id, kind: kindOf(take), colours: take.colours }),
-  el('span', { class: 'take-mark' }, take.number,
-    verdict === 'picked' && icon('pick'), verdict === 'approved' && icon('check'), verdict === 'rejected' && icon('cross')))
-}
+const takeLink = (take) => takeFace(take, 'a', { href: reviewOf(take.shot, take.number) })
 
 function character(name) {
   const place = el('span', { class: 'character', title: name }, el('span', { class: 'name' }, shortened(name, 40)))
@@ -105,7 +94,7 @@ function contentOf(shot) {
 }
 
 /** What a row shows, in a text: it is drawn anew when that has changed. */
-const signature = (shot) => JSON.stringify([shot.state, shot.under_way, shot.failed, shot.updated_at, shot.takes,
+const signature = (shot) => JSON.stringify([filters(), shot.state, shot.under_way, shot.failed, shot.updated_at, shot.takes,
   data.takes(shot.code)?.map((take) => [take.number, take.verdict, take.is_picked])])
 
 function rowOf(shot, place) {
@@ -214,14 +203,11 @@ function drawFilters(asked) {
   }
 }
 
-function drawStates() {
-  at('states').replaceChildren(...STATES.map((state) => el('button', {
-    type: 'button', class: 'quiet', dataset: { state }, 'aria-pressed': 'false', onclick: () => {
-      const wanted = new Set(filters().state?.split(',').filter(Boolean) ?? [])
-      if (!wanted.delete(state)) wanted.add(state)
-      filter({ state: STATES.filter((each) => wanted.has(each)).join(',') })
-    },
-  }, t(`shots.state.${state.replace(' ', '_')}`), el('b', {}))))
+/** Adds a state to those that are shown, or takes it away. */
+function toggleState(state) {
+  const wanted = new Set(filters().state?.split(','))
+  if (!wanted.delete(state)) wanted.add(state)
+  filter({ state: [...wanted].join(',') })
 }
 
 function filter(change) {
@@ -344,6 +330,9 @@ function listen() {
   for (const name of ['episode', 'character']) {
     at(name).addEventListener('change', (event) => filter({ [name]: event.target.value }))
   }
+  for (const button of at('states').children) {
+    button.addEventListener('click', () => toggleState(button.dataset.state))
+  }
   onQuery((query) => (query.project && data && query.project !== data.project.slug ? start() : data && refresh()))
   addEventListener('scroll', drawSoon, { passive: true })
   addEventListener('resize', drawSoon)
@@ -402,7 +391,6 @@ async function lookAgain() {
 
 const start = () => open(readQuery().project).catch(toast)
 
-drawStates()
 listen()
 start()
 setInterval(() => lookAgain().catch(() => {}), LOOK_AGAIN_MS) // a lost connection is told elsewhere

@@ -224,10 +224,12 @@ export class Stage {
       }
     }
     if (isWipe) move(event)
+    const pressed = new AbortController()
     this.#root.setPointerCapture(event.pointerId)
-    this.#root.addEventListener('pointermove', move)
-    this.#root.addEventListener('pointerup', () => this.#root.removeEventListener('pointermove', move), { once: true })
-    this.#root.addEventListener('pointercancel', () => this.#root.removeEventListener('pointermove', move), { once: true })
+    this.#root.addEventListener('pointermove', move, pressed)
+    for (const end of ['pointerup', 'pointercancel']) {
+      this.#root.addEventListener(end, () => pressed.abort(), pressed)
+    }
   }
 
   #shareAt(x) {
