@@ -64,6 +64,9 @@ async def test_months_are_scrolled_through_and_searched(page: Page, files: list[
     assert await options.count() <= 400
     await page.get_by_role("listbox", name="Files").press("End")
     await expect(page.locator(f"#tile-{files[-1]}")).to_be_visible()
+    await page.wait_for_function(
+        "() => history.state?.month === '2026-02' && history.state.part > 0.1"
+    )
     await page.reload()
     await expect(page.locator(f"#tile-{files[-1]}")).to_be_visible()
 

@@ -1,7 +1,6 @@
 """The page around each view: its HTML, its language, and what its browser may load."""
 
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -11,8 +10,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from anime.api.access import SESSION_COOKIE
 from anime.api.page.assets import PageFiles
 from anime.api.page.language import LANGUAGE_COOKIE, LANGUAGES, language_of, translator
+from anime.core.callers import ANYBODY
 
 SCHEME_COOKIE = "anime_scheme"
 SCHEMES = ("light", "dark")
@@ -31,7 +32,7 @@ _POLICY = (
     "frame-ancestors 'none'",
 )
 HEADERS = {
-    "Cache-Control": "no-store",  # it says who has signed in
+    "Cache-Control": "private, no-cache",  # Back shows what was there, and asks the API anew
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -60,14 +61,6 @@ _environment.globals.update(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Anybody:
-    """Who asks where no token is needed: everything is theirs to do."""
-
-    name: str | None = None
-    role: str = "produce"
-
-
 def render(
     request: Request, template: str, *, status: int = 200, **context: object
 ) -> HTMLResponse:
@@ -81,7 +74,8 @@ def render(
         t=translator(language),
         language=language,
         scheme=scheme if scheme in SCHEMES else "",
-        caller=getattr(request.state, "caller", None) or Anybody(),
+        caller=getattr(request.state, "caller", ANYBODY),
+        is_signed_in=SESSION_COOKIE in request.cookies,
         path=request.url.path,
         query=request.query_params,
         here=request.url,

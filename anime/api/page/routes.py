@@ -41,7 +41,7 @@ async def review(request: Request) -> Response:
 
 async def login(request: Request) -> Response:
     """The form that asks for a token."""
-    return render(request, "login.html", view="login", failed=False)
+    return render(request, "login.html", view="login", failed="wrong" in request.query_params)
 
 
 # Routes of Starlette: FastAPI's would refuse the queries that the views keep their state in.

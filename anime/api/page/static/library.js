@@ -71,10 +71,7 @@ async function open() {
       const index = await api('/files/months')
       if (mine !== generation) return
       setMonths(index)
-      const state = history.state
-      if (state?.position && state.month === query.month) scroller.scrollTo(state.position)
-      else if (query.month) goToMonth(query.month)
-      else scroller.scrollTo(0)
+      await goBackTo(history.state, query.month)
     }
   } catch (fault) {
     if (mine === generation && fault.name !== 'AbortError') toast(fault)
@@ -355,6 +352,21 @@ function goToMonth(month) {
   if (section) scroller.scrollTo(section.top)
 }
 
+async function goToEnd() {
+  await ready(sections.at(-1))
+  scroller.scrollTo(Number.MAX_SAFE_INTEGER)
+}
+
+/** To where somebody was; heights above it may have been others then. */
+async function goBackTo(state, month) {
+  const section = sections.find((each) => each.month === state?.month && each.page === state.page)
+  if (section && month === section.month) {
+    await ready(section)
+    scroller.scrollTo(section.top + state.part * section.height)
+  } else if (month) goToMonth(month)
+  else scroller.scrollTo(0)
+}
+
 let marked = null
 function markMonth(month) {
   if (month === marked || isSearch) return
@@ -369,9 +381,10 @@ function markMonth(month) {
 const remember = debounced(() => {
   if (isSearch || !sections.length) return
   const isTop = scroller.position < HEADING_PX
-  writeQuery({ month: isTop ? null : marked }, { replace: true })
-  history.replaceState({ position: scroller.position, month: isTop ? undefined : marked }, '')
-}, 300)
+  const { month, page, top, height } = sections[sectionAt(scroller.position)]
+  writeQuery({ month: isTop ? null : month }, { replace: true })
+  history.replaceState({ month, page, part: (scroller.position - top) / height }, '')
+}, 200)
 grid.addEventListener('scroll', remember, { passive: true })
 jump.addEventListener('change', () => goToMonth(jump.value))
 
@@ -531,7 +544,7 @@ onKey({
   'Shift+ArrowUp': [t('library.keys.extend'), onGrid(() => extend(() => stepRow(-1)), { keepsAnchor: true })],
   'Shift+ArrowDown': [t('library.keys.extend'), onGrid(() => extend(() => stepRow(1)), { keepsAnchor: true })],
   Home: [t('library.keys.newest'), () => { scroller.scrollTo(0) }],
-  End: [t('library.keys.oldest'), () => { scroller.scrollTo(Number.MAX_SAFE_INTEGER) }],
+  End: [t('library.keys.oldest'), () => { goToEnd() }],
   Escape: [t('library.keys.clear'), () => { choice.clear() }],
   p: [t('library.keys.play'), () => { if (current) play(shown.get(fileOf(current))) }],
   d: [t('library.keys.download'), () => { choice.download() }],

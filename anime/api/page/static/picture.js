@@ -4,20 +4,21 @@ import { icon } from './dom.js'
 import { t } from './words.js'
 
 const SIDE = 4
+// A BMP of 4 × 4 pixels of 24 bits: a browser draws it, smoothed, at a quarter of a canvas's cost.
+const BMP = [66, 77, 102, 0, 0, 0, 0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 1, 0, 24]
 
-/** Paints the colours of a picture: 4 × 4 of them, each of 16 bits, in base64. */
-export function paintColours(canvas, colours) {
-  const bytes = atob(colours)
-  if (bytes.length !== 2 * SIDE * SIDE) return
-  canvas.width = canvas.height = SIDE
-  const context = canvas.getContext('2d')
-  const pixels = context.createImageData(SIDE, SIDE)
+/** The address of a picture in the colours that a file's row has: 4 × 4 of 16 bits, in base64. */
+export function pictureOf(colours) {
+  const given = atob(colours)
+  const bytes = new Uint8Array(54 + 3 * SIDE * SIDE)
+  bytes.set(BMP)
   for (let place = 0; place < SIDE * SIDE; place++) {
-    const value = (bytes.charCodeAt(2 * place) << 8) | bytes.charCodeAt(2 * place + 1)
-    const [red, green, blue] = [value >> 11, (value >> 5) & 63, value & 31]
-    pixels.data.set([(red * 255) / 31, (green * 255) / 63, (blue * 255) / 31, 255], 4 * place)
+    const value = (given.charCodeAt(2 * place) << 8) | given.charCodeAt(2 * place + 1)
+    const row = SIDE - 1 - Math.floor(place / SIDE) // the lowest comes first
+    const at = 54 + 3 * (row * SIDE + (place % SIDE))
+    bytes.set([(value & 31) * 8.2, ((value >> 5) & 63) * 4.05, (value >> 11) * 8.2], at)
   }
-  context.putImageData(pixels, 0, 0)
+  return `data:image/bmp;base64,${btoa(String.fromCharCode(...bytes))}`
 }
 
 export const thumbnailOf = (fileId) => `/api/anime/files/${fileId}/thumbnail`
@@ -30,6 +31,14 @@ class AnimePicture extends HTMLElement {
 
   connectedCallback() {
     this.#draw()
+  }
+
+  /** What has not come yet need not come: who scrolls fast passes by hundreds. */
+  disconnectedCallback() {
+    const image = this.querySelector('img:not(.shown)')
+    if (!image) return
+    image.onerror = null
+    image.removeAttribute('src')
   }
 
   attributeChangedCallback() {
@@ -48,10 +57,7 @@ class AnimePicture extends HTMLElement {
     image.alt = this.getAttribute('alt') ?? ''
     image.decoding = 'async'
     image.draggable = false
-    image.onload = () => {
-      image.classList.add('shown')
-      this.querySelector('canvas')?.remove()
-    }
+    image.onload = () => image.classList.add('shown')
     image.onerror = () => {
       const gone = document.createElement('span')
       gone.className = 'gone'
@@ -61,12 +67,7 @@ class AnimePicture extends HTMLElement {
     const kind = this.getAttribute('kind')
     const parts = kind === 'audio' ? [] : [image]
     const colours = this.getAttribute('colours')
-    if (colours) {
-      const canvas = document.createElement('canvas')
-      canvas.setAttribute('aria-hidden', 'true')
-      paintColours(canvas, colours)
-      parts.unshift(canvas)
-    }
+    this.style.backgroundImage = colours ? `url(${pictureOf(colours)})` : ''
     if (kind === 'video' || kind === 'audio') {
       const badge = document.createElement('span')
       badge.className = 'kind'
