@@ -5,7 +5,7 @@ import { el, icon, shortened, toast } from './dom.js'
 import { t } from './words.js'
 
 const PICTURES = ['image', 'images']
-const NUMBERS = ['int', 'float', 'size', 'seconds']
+const NUMBERS = ['int', 'float', 'size', 'seconds', 'seed']
 
 export const isPicture = (schema) => PICTURES.includes(schema['x-kind'])
 

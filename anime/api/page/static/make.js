@@ -97,7 +97,11 @@ function filledIn() {
 
 function fill(values) {
   other = {}
-  for (const field of fields.values()) field.set((field.isOwn ? values.inputs : values)?.[field.name])
+  const pictures = Object.values(values.inputs ?? {}).flat().filter((each) => String(each).startsWith('.inputs/'))
+  for (const field of fields.values()) {
+    const value = (field.isOwn ? values.inputs : values)?.[field.name]
+    field.set(value ?? (isPicture(field.schema) ? pictures : undefined))
+  }
   fillNames(values)
   showLoras(values.loras ?? [])
   for (const name of ['priority', 'server', 'required_vram_mb']) if (values[name] !== undefined) other[name] = values[name]
