@@ -32,15 +32,15 @@ let isChosen = false // the workflow, by a person: then a style changes it no mo
 // The workflow decides which fields there are; what was filled in stays where it has a place.
 
 async function recordOf(name) {
-  if (!records.has(name)) records.set(name, api(`/workflows/${encodeURIComponent(name)}`))
+  if (!records.has(name)) records.set(name, await api(`/workflows/${encodeURIComponent(name)}`))
   return records.get(name)
 }
 
 async function chooseWorkflow(name, values = null) {
   const kept = values ?? filledIn()
   $('workflow').value = name
-  const record = await recordOf(name)
-  if ($('workflow').value !== name) return
+  const record = await recordOf(name).catch(toast)
+  if (!record.inputs || $('workflow').value !== name) return
   offers = null
   build(record, kept)
   api(`/workflows/${encodeURIComponent(name)}/offers`).then((found) => {
@@ -102,7 +102,6 @@ function fill(values) {
     const value = (field.isOwn ? values.inputs : values)?.[field.name]
     field.set(value ?? (isPicture(field.schema) ? pictures : undefined))
   }
-  fillNames(values)
   showLoras(values.loras ?? [])
   for (const name of ['priority', 'server', 'required_vram_mb']) if (values[name] !== undefined) other[name] = values[name]
   show()
@@ -173,6 +172,7 @@ $('add-lora').addEventListener('click', () => {
 // Whatever changes is counted, kept in the address and the tab, and explained.
 
 function changed() {
+  unsent = [] // it is of a request that nobody wants any more
   show()
   keep()
   explain()
@@ -399,6 +399,7 @@ async function use(found, said) {
   $('lines').checked = false
   $('seeds').value = request.seed ?? ''
   isChosen = true
+  fillNames(request)
   await chooseWorkflow(name, request)
   const lost = [...found.left_out, ...Object.keys(request.inputs ?? {}).filter((each) => !fields.has(each))]
   $('source').hidden = false
@@ -440,7 +441,7 @@ async function startFrom(files) {
     isChosen = true
     await chooseWorkflow(next.name)
   }
-  await takesPictures().add(files)
+  await takesPictures()?.add(files)
 }
 
 async function startFromFile(id) {
@@ -558,7 +559,7 @@ function fillTexts({ prompt = '', seeds = '', takes: count = 1, lines = false, v
 
 async function begin({ workflow, values, ...query }) {
   isChosen = isUsable(workflow)
-  await chooseWorkflow(isChosen ? workflow : 'txt2img', { ...values, ...names() })
+  await chooseWorkflow(isChosen ? workflow : 'txt2img', values)
   const { from_file: file, from_job: job } = query
   if (file) await useFrom(`/files/${encodeURIComponent(file)}/request`, t('make.of_file', { id: file }))
   if (job) await useFrom(`/jobs/${encodeURIComponent(job)}/request`, t('make.of_job', { id: job.slice(0, 8) }))
