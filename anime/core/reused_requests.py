@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from anime.core.field_errors import field_errors_of
 from anime.schemas import GenerationRequest
 
 _SAME = (
@@ -70,10 +71,12 @@ def _kept(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         try:
             whole = GenerationRequest.model_validate({"prompt": "any", **given})
         except ValidationError as fault:
-            for error in fault.errors():
-                name = str(error["loc"][0]) if error["loc"] else "prompt"
-                if given.pop(name, None) is not None:
-                    left_out.append(f"{name}: {error['msg']}")
+            faults = {
+                each.field.partition(".")[0]: str(each) for each in field_errors_of(fault.errors())
+            }
+            left_out += faults.values()
+            is_known = not faults.keys().isdisjoint(given)
+            given = {name: given[name] for name in given if is_known and name not in faults}
         else:
-            names = set(given)
-            return whole.model_dump(mode="json", include=names, exclude_defaults=True), left_out
+            said = whole.model_dump(mode="json", include=set(given), exclude_defaults=True)
+            return said, left_out

@@ -5,7 +5,7 @@ import { el, icon, shortened, toast } from './dom.js'
 import { t } from './words.js'
 
 const PICTURES = ['image', 'images']
-const NUMBERS = ['int', 'float', 'size', 'seconds']
+const NUMBERS = ['int', 'float', 'size', 'seconds', 'seed']
 
 export const isPicture = (schema) => PICTURES.includes(schema['x-kind'])
 
@@ -96,17 +96,9 @@ function choice(values, preset, changed, nameOf = (value) => value) {
   }
 }
 
-/** Keeps a file as an input picture, and gives its name; undefined if it is refused. */
-export async function upload(file) {
-  try {
-    const kept = await api('/inputs/upload', { method: 'POST', body: file, query: { name: file.name?.slice(0, 100) },
-      headers: { 'Content-Type': file.type || 'application/octet-stream' } })
-    return kept.name
-  } catch (fault) {
-    toast(fault)
-    return undefined
-  }
-}
+/** Uploads a file as it is, and gives the answer. */
+export const sendFile = (path, file) => api(path, { method: 'POST', body: file,
+  query: { name: file.name?.slice(0, 100) }, headers: { 'Content-Type': file.type || 'application/octet-stream' } })
 
 const addressOf = (name) => (/^\.inputs\/[0-9a-f]{64}\.\w+$/.test(name)
   ? `/api/anime/inputs/${name.slice(8)}/content` : null)
@@ -135,9 +127,13 @@ function pictureList(schema, most, changed) {
     changed()
   }
   const add = async (files) => {
-    for (const file of files) {
-      const name = await upload(file)
-      if (name) put([...(names.length < most ? names : names.slice(0, -1)), name])
+    try {
+      for (const file of files) {
+        const { name } = await sendFile('/inputs/upload', file)
+        put([...(names.length < most ? names : names.slice(0, -1)), name])
+      }
+    } catch (fault) {
+      toast(fault)
     }
   }
   const emptyWell = (role) => {

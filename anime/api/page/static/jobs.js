@@ -96,7 +96,7 @@ function sheet(job, entries, files) {
     job.error && el('p', { class: 'fault', role: 'note' }, job.error),
     files.length ? el('ul', { class: 'latest' }, files.map(fileLink)) : null,
     el('dl', { class: 'facts' }, facts.map(([name, value]) => [el('dt', {}, name), el('dd', { dir: 'auto' }, value)])),
-    el('p', { class: 'toolbar' },
+    mayProduce && el('p', { class: 'toolbar' },
       el('a', { class: 'button', href: `/make?from_job=${job.id}` }, icon('make'), t('jobs.again'))),
     el('h3', {}, t('jobs.timeline')),
     el('ol', { class: 'timeline' }, entries.map((entry) => el('li', {},

@@ -2,7 +2,7 @@
 
 import { api } from './api.js'
 import { debounced, el, icon, onKey, shortened, toast } from './dom.js'
-import { fieldsIn, isPicture, labelOf, makeField } from './form.js'
+import { fieldsIn, isPicture, labelOf, makeField, sendFile } from './form.js'
 import { cancelButton, fileLink, hasEnded, keyed, mayProduce, previewOf, setText } from './jobs.js'
 import { live } from './live.js'
 import './picture.js'
@@ -32,15 +32,15 @@ let isChosen = false // the workflow, by a person: then a style changes it no mo
 // The workflow decides which fields there are; what was filled in stays where it has a place.
 
 async function recordOf(name) {
-  if (!records.has(name)) records.set(name, api(`/workflows/${encodeURIComponent(name)}`))
+  if (!records.has(name)) records.set(name, await api(`/workflows/${encodeURIComponent(name)}`))
   return records.get(name)
 }
 
 async function chooseWorkflow(name, values = null) {
   const kept = values ?? filledIn()
   $('workflow').value = name
-  const record = await recordOf(name)
-  if ($('workflow').value !== name) return
+  const record = await recordOf(name).catch(toast)
+  if (!record.inputs || $('workflow').value !== name) return
   offers = null
   build(record, kept)
   api(`/workflows/${encodeURIComponent(name)}/offers`).then((found) => {
@@ -55,9 +55,8 @@ function build(record, values) {
   const focused = document.activeElement?.closest('.field')?.querySelector('[id^="label-"]')?.id
   fields = new Map(fieldsIn(record.inputs).map((each) => [each.name,
     { ...each, ...makeField(each, offers?.inputs[each.name], changed) }]))
-  const all = [...fields.values()]
-  $('pictures').replaceChildren(...all.filter((each) => isPicture(each.schema)).map((each) => each.element))
-  $('fields').replaceChildren(...all.filter((each) => !isPicture(each.schema)).map((each) => each.element))
+  for (const name of ['pictures', 'fields']) $(name).replaceChildren()
+  for (const each of fields.values()) $(isPicture(each.schema) ? 'pictures' : 'fields').append(each.element)
   $('loras').hidden = !record.takes_loras
   $('unchecked').replaceChildren(...(offers?.unchecked ?? []).map((text) => el('li', {}, text)))
   fill(values)
@@ -98,8 +97,11 @@ function filledIn() {
 
 function fill(values) {
   other = {}
-  for (const field of fields.values()) field.set((field.isOwn ? values.inputs : values)?.[field.name])
-  fillNames(values)
+  const pictures = Object.values(values.inputs ?? {}).flat().filter((each) => String(each).startsWith('.inputs/'))
+  for (const field of fields.values()) {
+    const value = (field.isOwn ? values.inputs : values)?.[field.name]
+    field.set(value ?? (isPicture(field.schema) ? pictures : undefined))
+  }
   showLoras(values.loras ?? [])
   for (const name of ['priority', 'server', 'required_vram_mb']) if (values[name] !== undefined) other[name] = values[name]
   show()
@@ -109,47 +111,31 @@ function requests() {
   const base = { ...filledIn(), workflow: $('workflow').value }
   if (workflows.find((each) => each.name === base.workflow)?.output === 'video') base.type = 'video'
   if (!Object.keys(base.inputs).length) delete base.inputs
+  const seeds = seedsOf($('seeds').value)
+  const made = prompts().flatMap((prompt) => seeds.map((seed) => ({ ...base, prompt, ...seed })))
+  return made.length > MANY ? made.map((each) => ({ priority: BEHIND, ...each })) : made
+}
+
+function prompts() {
   const text = $('prompt').value
-  const prompts = $('lines').checked ? text.split('\n').map((each) => each.trim()).filter(Boolean) : [text]
-  const seeds = readSeeds()
-  const made = prompts.flatMap((prompt) => seeds.map((seed) => ({ ...base, prompt, ...(seed === null ? {} : { seed }) })))
-  return made.length > MANY && base.priority === undefined ? made.map((each) => ({ ...each, priority: BEHIND })) : made
+  const lines = text.split('\n').filter((each) => each.trim())
+  return $('lines').checked ? lines : lines.length ? [text] : []
 }
 
-/** How many requests there are, without their random seeds. */
-function amount() {
-  const lines = $('prompt').value.split('\n').filter((each) => each.trim()).length
-  return { prompts: $('lines').checked ? lines : Math.min(1, lines), seeds: countSeeds() }
-}
-
-// Seeds: a list with ranges, as texts, for they may be larger than a number can be.
-
-function rangesOfSeeds() {
-  return $('seeds').value.split(/[\s,]+/).filter(Boolean).map((part) => {
+/** A list with ranges, as texts, for they may be larger than a number can be; raises Error. */
+function seedsOf(text) {
+  const parts = text.split(/[\s,]+/).filter(Boolean)
+  if (!parts.length) return takes() === 1 ? [{}] : Array.from({ length: takes() }, () => ({ seed: randomSeed() }))
+  return parts.flatMap((part) => {
     const found = /^(\d{1,20})(?:-(\d{1,20}))?$/.exec(part)
-    if (!found) throw new Error(t('make.no_seed', { text: shortened(part, 40) }))
-    const first = BigInt(found[1])
-    const last = BigInt(found[2] ?? found[1])
+    const [first, last] = found ? [BigInt(found[1]), BigInt(found[2] ?? found[1])] : [1n, 0n]
     if (last > MAX_SEED || first > last) throw new Error(t('make.no_seed', { text: shortened(part, 40) }))
-    return [first, last]
+    if (last - first >= MOST) throw new Error(t('make.too_many', { most: MOST }))
+    return Array.from({ length: Number(last - first) + 1 }, (_, at) => ({ seed: String(first + BigInt(at)) }))
   })
 }
 
-function countSeeds() {
-  const ranges = rangesOfSeeds()
-  const count = ranges.reduce((sum, [first, last]) => sum + (last - first + 1n), 0n)
-  return ranges.length ? Number(count) : takes()
-}
-
 const takes = () => Math.min(MOST, Math.max(1, Math.floor(Number($('takes').value)) || 1))
-
-function readSeeds() {
-  const ranges = rangesOfSeeds()
-  if (!ranges.length) return takes() === 1 ? [null] : Array.from({ length: takes() }, randomSeed)
-  if (countSeeds() > MOST) throw new Error(t('make.too_many', { most: MOST }))
-  return ranges.flatMap(([first, last]) => Array.from({ length: Number(last - first) + 1 }, (_, at) => String(first + BigInt(at))))
-}
-
 const randomSeed = () => crypto.getRandomValues(new BigUint64Array(1))[0].toString()
 
 // LoRAs
@@ -186,29 +172,28 @@ $('add-lora').addEventListener('click', () => {
 // Whatever changes is counted, kept in the address and the tab, and explained.
 
 function changed() {
+  unsent = [] // it is of a request that nobody wants any more
   show()
   keep()
   explain()
 }
 
 function show() {
+  let count = 0
   let text = ''
-  let isFaulty = false
+  let fault = ''
   try {
-    const { prompts, seeds } = amount()
-    const count = prompts * seeds
-    isFaulty = count > MOST || count === 0
-    text = count > MOST ? t('make.too_many', { most: MOST })
-      : prompts > 1 || seeds > 1 ? t('make.product', { prompts: number(prompts), seeds: number(seeds), count: number(count) })
-        : ''
-    setFault('seeds', '')
-  } catch (fault) {
-    setFault('seeds', fault.message)
-    isFaulty = true
+    const [lines, seeds] = [prompts().length, seedsOf($('seeds').value).length]
+    count = lines * seeds
+    if (count > 1) text = t('make.product', { prompts: number(lines), seeds: number(seeds), count: number(count) })
+    if (count > MOST) fault = t('make.too_many', { most: MOST })
+  } catch (wrong) {
+    fault = wrong.message
   }
+  setFault('seeds', fault)
   setText($('amount'), text)
   $('takes').disabled = $('seeds').value.trim() !== ''
-  if ($('submit')) $('submit').disabled = isFaulty || sending
+  if ($('submit')) $('submit').disabled = !count || fault || sending
 }
 
 function setFault(name, text) {
@@ -296,7 +281,10 @@ async function submit() {
       return
     }
   }
-  if (!unsent.length || unsent.length > MOST) return
+  if (!unsent.length || unsent.length > MOST) {
+    unsent = []
+    return
+  }
   sending = true
   show()
   const asked = unsent.length
@@ -411,6 +399,7 @@ async function use(found, said) {
   $('lines').checked = false
   $('seeds').value = request.seed ?? ''
   isChosen = true
+  fillNames(request)
   await chooseWorkflow(name, request)
   const lost = [...found.left_out, ...Object.keys(request.inputs ?? {}).filter((each) => !fields.has(each))]
   $('source').hidden = false
@@ -429,18 +418,13 @@ async function useFrom(path, words) {
 /** A file opens its recipe; one that has none is a picture to start from. */
 async function open(file) {
   try {
-    const found = await api('/recipes/upload', { method: 'POST', body: file, query: { name: file.name?.slice(0, 100) },
-      headers: { 'Content-Type': file.type || 'application/octet-stream' } })
-    if (found.request.prompt) {
-      await use(found, t('make.of_upload', { name: shortened(file.name, 60), source: found.source }))
-      toast(t('make.opened'), { action: { label: t('make.start_from'), run: () => startFrom([file]) } })
-      return
-    }
+    const found = await sendFile('/recipes/upload', file)
+    if (!found.request.prompt) return await startFrom([file])
+    await use(found, t('make.of_upload', { name: shortened(file.name, 60), source: found.source }))
+    return toast(t('make.opened'), { action: { label: t('make.start_from'), run: () => startFrom([file]) } })
   } catch (fault) {
-    toast(fault)
-    return
+    return toast(fault)
   }
-  await startFrom([file])
 }
 
 /** Puts files where the workflow takes pictures, or a workflow that does so is chosen. */
@@ -457,7 +441,7 @@ async function startFrom(files) {
     isChosen = true
     await chooseWorkflow(next.name)
   }
-  await takesPictures().add(files)
+  await takesPictures()?.add(files)
 }
 
 async function startFromFile(id) {
@@ -471,11 +455,13 @@ async function startFromFile(id) {
 }
 
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files')
-let depth = 0
-const dropped = () => { depth = 0; $('drop-hint').hidden = true }
-document.addEventListener('dragenter', (event) => { if (hasFiles(event)) { depth += 1; $('drop-hint').hidden = false } })
-document.addEventListener('dragleave', (event) => { if (hasFiles(event) && (depth -= 1) <= 0) dropped() })
-document.addEventListener('dragover', (event) => { if (hasFiles(event)) event.preventDefault() })
+const dropped = () => { $('drop-hint').hidden = true }
+document.addEventListener('dragleave', (event) => event.relatedTarget || dropped())
+document.addEventListener('dragover', (event) => {
+  if (!hasFiles(event)) return
+  event.preventDefault()
+  $('drop-hint').hidden = false
+})
 document.addEventListener('dropped', dropped)
 document.addEventListener('drop', (event) => {
   if (!hasFiles(event)) return
@@ -573,7 +559,7 @@ function fillTexts({ prompt = '', seeds = '', takes: count = 1, lines = false, v
 
 async function begin({ workflow, values, ...query }) {
   isChosen = isUsable(workflow)
-  await chooseWorkflow(isChosen ? workflow : 'txt2img', { ...values, ...names() })
+  await chooseWorkflow(isChosen ? workflow : 'txt2img', values)
   const { from_file: file, from_job: job } = query
   if (file) await useFrom(`/files/${encodeURIComponent(file)}/request`, t('make.of_file', { id: file }))
   if (job) await useFrom(`/jobs/${encodeURIComponent(job)}/request`, t('make.of_job', { id: job.slice(0, 8) }))

@@ -34,7 +34,7 @@ async function read() {
     return reading
   }
   reading = Promise.all([api('/activity'), api('/files', { query: { limit: LATEST } })])
-    .then(([now, files]) => show(now, files.items), (fault) => activity ?? failedToRead(fault))
+    .then(([now, files]) => show(now, files.items), failedToRead)
     .finally(() => {
       reading = null
       schedule(isStale ? AT_ONCE_MS : READ_AGAIN_MS)
@@ -55,9 +55,10 @@ function schedule(milliseconds) {
   }, milliseconds)
 }
 
+/** What was read before stays, with the reason why it is not newer. */
 function failedToRead(fault) {
-  $('rendering').replaceChildren(el('li', { class: 'none fault' }, fault.detail))
-  toast(fault)
+  $('counts').classList.add('fault')
+  setText($('counts'), `${fault.detail || t('frame.no_answer')} ${fault.todo ?? ''}`)
 }
 
 function show(now, files) {
@@ -71,6 +72,7 @@ function show(now, files) {
   keyed($('pauses'), now.pauses.map((each) => ({ ...each, id: each.scope })), pauseNote)
   keyed($('latest'), files, latestFile, t('now.nothing_made'))
   const { queued, processing, cancelling, failed } = now.counts
+  $('counts').classList.remove('fault')
   setText($('counts'), t('now.counts', {
     rendering: number(now.rendering.length),
     waiting: number(Math.max(0, queued + processing + cancelling - now.rendering.length)),
