@@ -269,6 +269,11 @@ class PageRefused(AnimeError):
     slug = "page-refused"
 
 
+class RoleMissing(AnimeError):
+    http_status = 403
+    slug = "role-missing"
+
+
 class UnknownHost(AnimeError):
     http_status = 400
     slug = "unknown-host"

@@ -1,4 +1,4 @@
-"""Who may use the API: holders of a token, pages of known origins, and signed addresses."""
+"""Who may use the API: holders of a token or a session, known origins, and signed addresses."""
 
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -9,18 +9,21 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
 
-from anime.api.problems import problem_of
+from anime.core.callers import ANYBODY, Caller
 from anime.errors import AnimeError, ConfigurationError, PageRefused, TokenMissing
 from anime.settings import Settings
 from anime.settings.tokens import (
+    ApiToken,
     api_tokens,
     has_changing_tokens,
     is_same,
+    is_session,
     is_signed_address,
 )
 
+SESSION_COOKIE = "anime_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -31,8 +34,8 @@ class Access:
     `read_tokens` gives the tokens of the moment, if they are references.
     """
 
-    tokens: tuple[str, ...] = field(default=(), repr=False)
-    read_tokens: Callable[[], tuple[str, ...]] | None = field(default=None, repr=False)
+    tokens: tuple[ApiToken, ...] = field(default=(), repr=False)
+    read_tokens: Callable[[], tuple[ApiToken, ...]] | None = field(default=None, repr=False)
     origins: frozenset[str] = frozenset()
     own_names: frozenset[str] = frozenset(LOOPBACK_NAMES)
     own_ports: frozenset[int] = frozenset()
@@ -49,7 +52,7 @@ class Access:
         if not tokens and not _is_loopback(settings.api_host):
             raise ConfigurationError(
                 f"ANIME_API_HOST={settings.api_host} lets other machines in, and they would need "
-                "no token: ANIME_API_TOKEN is not set.",
+                "no token: neither ANIME_API_TOKEN nor ANIME_API_USERS is set.",
                 "Set ANIME_API_TOKEN to a long random text, or ANIME_API_HOST to 127.0.0.1.",
             )
         public = urlsplit(settings.browser_url).hostname
@@ -67,19 +70,49 @@ class Access:
         """Whether a request without a token is refused."""
         return bool(self.tokens)
 
-    def is_allowed(self, token: str | None) -> bool:
-        """Whether a client with that token may use the API. Where none is set, everybody may."""
-        if not self.tokens:
-            return True
+    def token_of(self, value: str | None) -> ApiToken | None:
+        """The token of that value, if it is one of ours."""
         # All are compared, so that the time it takes does not reveal which one matched.
-        matches = [is_same(token or "", known) for known in self._current_tokens()]
-        return any(matches)
+        tokens = self._current_tokens()
+        matches = [is_same(value or "", known.value) for known in tokens]
+        return next((known for known, fits in zip(tokens, matches, strict=True) if fits), None)
 
-    def _current_tokens(self) -> tuple[str, ...]:
+    def _current_tokens(self) -> tuple[ApiToken, ...]:
         if self.read_tokens is not None:
             with suppress(AnimeError):  # what is known goes on
                 return self.read_tokens()
         return self.tokens
+
+    def caller_with(self, token: str | None) -> Caller | None:
+        """Who shows that token; None if it does not open the API. Without tokens, anybody does."""
+        if not self.tokens:
+            return ANYBODY
+        known = self.token_of(token)
+        return known.caller if known else None
+
+    def caller_in_session(self, cookie: str | None) -> Caller | None:
+        """Whose browser has that cookie; None if it is of no token, or too old."""
+        if not cookie:
+            return None
+        found = (token.caller for token in self._current_tokens() if is_session(cookie, token))
+        return next(found, None)
+
+    def caller_of(self, connection: HTTPConnection, *, token: str | None) -> Caller | None:
+        """Who opened the connection, by a token or else by the cookie of a page of ours.
+
+        A browser sends the cookie with whatever any page asks for, so what changes something, and
+        a socket, must come from a page of a known origin.
+        """
+        if (caller := self.caller_with(token)) is not None:
+            return caller
+        caller = self.caller_in_session(connection.cookies.get(SESSION_COOKIE))
+        is_reading = connection.scope.get("method") in SAFE_METHODS
+        return caller if is_reading or self.is_sent_by_our_page(connection) else None
+
+    def is_sent_by_our_page(self, connection: HTTPConnection) -> bool:
+        """Whether a browser says that a page of a known origin sent the request."""
+        origin, host = (connection.headers.get(name) for name in ("Origin", "Host"))
+        return origin is not None and self.is_known_origin(origin, host)
 
     def is_known_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of that origin, or a program without one (None), may open a socket.
@@ -112,7 +145,8 @@ class Access:
         """
         expires, signature = query.get("expires", ""), query.get("signature", "")
         address = f"{path}?expires={expires}&signature={signature}"
-        return is_signed_address(address, self._current_tokens()) and int(expires) >= now
+        values = [token.value for token in self._current_tokens()]
+        return is_signed_address(address, values) and int(expires) >= now
 
 
 def bearer_in(authorization: str | None) -> str | None:
@@ -137,28 +171,19 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
-def refusal(connection: HTTPConnection, access: Access) -> Response | None:
-    """The answer that refuses a connection; None if it may be opened.
+def admit(connection: HTTPConnection, access: Access) -> Caller:
+    """Who opens a WebSocket.
 
-    Any page on the web can open a WebSocket to this machine in its visitor's browser. Only the
-    origin, which no page can forge, distinguishes our pages from others; programs send none.
-    """
-    try:
-        _check_connection(connection, access)
-    except AnimeError as error:
-        return problem_of(error, connection.url.path)
-    return None
-
-
-def _check_connection(connection: HTTPConnection, access: Access) -> None:
-    """Make sure that the connection may be opened.
+    Any page on the web can open one to this machine in its visitor's browser. Only the origin,
+    which no page can forge, distinguishes our pages from others; programs send none.
 
     Raises:
-        TokenMissing, PageRefused: it may not.
+        TokenMissing, PageRefused: it may not be opened.
     """
     headers = connection.headers
     token = bearer_in(headers.get("Authorization")) or connection.query_params.get("token")
-    if not access.is_allowed(token):
+    caller = access.caller_of(connection, token=token)
+    if caller is None:
         raise TokenMissing(
             "The connection shows no token of this API.",
             "Send Authorization: Bearer TOKEN, or from a browser ?token=TOKEN.",
@@ -168,3 +193,4 @@ def _check_connection(connection: HTTPConnection, access: Access) -> None:
             f"Pages of {headers.get('Origin')} may not connect.",
             "Add the origin to ANIME_API_CORS_ORIGINS.",
         )
+    return caller

@@ -18,6 +18,7 @@ from anime.api import (
     routes_projects,
     routes_reproduction,
     routes_servers,
+    routes_session,
     routes_sheets,
     routes_shots,
     routes_workflows,
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_docs_page(app)
     app.include_router(routes_health.router)
     app.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
+    app.include_router(routes_session.router)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS

@@ -10,6 +10,7 @@ from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
 from anime.comfyui.object_info import RecentClasses
+from anime.core.callers import Caller
 from anime.db.session import Database
 from anime.jobs.service import JobService
 from anime.progress.publisher import ProgressPublisher
@@ -37,4 +38,10 @@ async def _app_state(request: Request) -> AppState:
     return state
 
 
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller  # as `TokenCheck` has found
+    return caller
+
+
 StateDependency = Annotated[AppState, Depends(_app_state)]
+CallerDependency = Annotated[Caller, Depends(_caller)]

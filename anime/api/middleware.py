@@ -10,14 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime.api.access import Access, bearer_in
+from anime.api.access import SAFE_METHODS, Access, bearer_in
 from anime.api.problems import problem_of
+from anime.core.callers import Caller, Role, role_needed
 from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import (
     AnimeError,
@@ -28,8 +32,9 @@ from anime.errors import (
 )
 
 # Their answers are the same for everybody: that the process lives, and how to use the API.
-OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json"})
-OPEN_FOLDER = "/docs/"
+OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json", "/login"})
+OPEN_FOLDERS = ("/docs/", "/page/assets/")
+VISITOR = Caller(None, Role.VIEW)  # of what is open, or of a signed address
 BODY_SECONDS = 60.0
 DISCARDED_BYTES = 128 * 2**20
 DISCARD_SECONDS = 5.0
@@ -60,7 +65,7 @@ class HostCheck:
 
 
 class TokenCheck:
-    """Refuses HTTP requests without one of the tokens, if any is set.
+    """Finds out who sends an HTTP request, and refuses what they may not do.
 
     The WebSocket route checks its own: a browser cannot send a header with them.
     """
@@ -70,25 +75,38 @@ class TokenCheck:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
-        if scope["type"] == "http" and self._access.needs_token and not self._is_allowed(scope):
-            error = TokenMissing(
-                "This API needs a token, and the request has none that it knows.",
-                "Send it as `Authorization: Bearer …`; it is one of ANIME_API_TOKEN.",
-            )
+        """Pass the request on, or answer 401 or 403; a page is redirected to the login."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = self._caller(scope)
+        if caller is None and _is_page(scope):
+            await _redirect_to_login(scope, receive, send)
+            return
+        try:
+            if caller is None:
+                raise TokenMissing(
+                    "This API needs a token, and the request has none that it knows.",
+                    "Send it as `Authorization: Bearer …`; it is one of ANIME_API_TOKEN.",
+                )
+            caller.check(role_needed(scope["method"], scope["path"]))
+        except AnimeError as error:
             await _refuse(error, scope, receive, send)
             return
+        scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
-    def _is_allowed(self, scope: Scope) -> bool:
+    def _caller(self, scope: Scope) -> Caller | None:
         path: str = scope["path"]
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
-            return True
-        if self._access.is_allowed(bearer_in(Headers(scope=scope).get("authorization"))):
-            return True
-        query = QueryParams(scope["query_string"])
-        is_reading = scope["method"] in {"GET", "HEAD"}
-        return is_reading and self._access.is_signed(path, query, now=time.time())
+        connection = HTTPConnection(scope)
+        token = bearer_in(connection.headers.get("authorization"))
+        if (caller := self._access.caller_of(connection, token=token)) is not None:
+            return caller
+        is_signed = scope["method"] in SAFE_METHODS and self._access.is_signed(
+            path, connection.query_params, now=time.time()
+        )
+        is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+        return VISITOR if is_open or is_signed else None
 
 
 class BodyLimit:
@@ -235,6 +253,21 @@ class JsonRoute(APIRoute):
             return await handler(JsonRequest(request.scope, request.receive))
 
         return handle
+
+
+def _is_page(scope: Scope) -> bool:
+    """Whether a browser opens a page, rather than a program an address of the API."""
+    accepted = Headers(scope=scope).get("accept", "")
+    is_opened = scope["method"] == "GET" and "text/html" in accepted
+    return is_opened and not scope["path"].startswith("/api/")
+
+
+async def _redirect_to_login(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask for a token; the page that was asked for opens after it."""
+    query = scope["query_string"].decode("latin-1")
+    asked = scope["path"] + (f"?{query}" if query else "")
+    address = f"/login?next={quote(asked, safe='')}"
+    await RedirectResponse(address, status_code=303)(scope, receive, send)
 
 
 def _has_body(scope: Scope) -> bool:

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.api.app_state import AppState, StateDependency
+from anime.api.app_state import AppState, CallerDependency, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file
 from anime.api.middleware import JsonRoute
@@ -114,11 +114,13 @@ async def versions(
     responses=problems(404),
 )
 async def add_version(
-    character_id: CharacterId, new: NewVersion, state: StateDependency
+    character_id: CharacterId, new: NewVersion, state: StateDependency, caller: CallerDependency
 ) -> CharacterVersionRecord:
     """Add a version: how the character is drawn from now on."""
     async with state.database.session_scope() as session:
-        return await CharacterRepository(session).add_version(_as_id(character_id), new)
+        return await CharacterRepository(session).add_version(
+            _as_id(character_id), caller.sign(new)
+        )
 
 
 @router.put("/{character_id}/versions/{number}/canonical", responses=problems(404))
@@ -126,12 +128,13 @@ async def make_canonical(
     character_id: CharacterId,
     number: VersionNumber,
     state: StateDependency,
+    caller: CallerDependency,
     by: Annotated[Name, Query(description="Who says it.")] = "api",
 ) -> CharacterVersionRecord:
     """Make that version the canonical one, instead of the one that was."""
     async with state.database.session_scope() as session:
         characters = CharacterRepository(session)
-        return await characters.make_canonical(_as_id(character_id), number, by=by)
+        return await characters.make_canonical(_as_id(character_id), number, by=caller.signs(by))
 
 
 @router.get("/{character_id}/references", responses=problems(404))
@@ -152,10 +155,12 @@ async def references(
     responses=problems(404),
 )
 async def add_reference_picture(
-    character_id: CharacterId, new: NewReference, state: StateDependency
+    character_id: CharacterId, new: NewReference, state: StateDependency, caller: CallerDependency
 ) -> ReferenceRecord:
     """Add a reference picture to the newest version; to a new draft like it if it was approved."""
-    return await add_reference(state.database, _library(state), _as_id(character_id), new)
+    return await add_reference(
+        state.database, _library(state), _as_id(character_id), caller.sign(new)
+    )
 
 
 @router.post(
@@ -168,6 +173,7 @@ async def upload_reference_picture(
     character_id: CharacterId,
     request: Request,
     state: StateDependency,
+    caller: CallerDependency,
     role: Annotated[ReferenceRole, Query(description="face, body, outfit or style.")],
     by: Annotated[Name, Query(description="Who says it.")] = "api",
 ) -> ReferenceRecord:
@@ -178,7 +184,7 @@ async def upload_reference_picture(
         _as_id(character_id),
         request.stream(),
         role=role,
-        by=by,
+        by=caller.signs(by),
     )
 
 

@@ -9,11 +9,13 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from anime.api.access import refusal
+from anime.api.access import admit
 from anime.api.app_state import AppState
 from anime.api.error_documentation import problems
 from anime.api.examples import EVENTS
+from anime.api.problems import problem_of
 from anime.api.routes_generation import job_id_in
+from anime.errors import AnimeError
 from anime.progress.gateway import Gateway
 from anime.progress.send_buffer import SendBuffer
 from anime.progress.subscription import Subscription
@@ -100,13 +102,14 @@ def _event(frame: str, seq: int) -> ServerSentEvent:
 async def serve_socket(socket: WebSocket) -> None:
     """Serve a WebSocket client until it disconnects."""
     state: AppState = socket.app.state.anime
-    refused = refusal(socket, state.access)
-    if refused is not None:
-        await socket.send_denial_response(refused)
+    try:
+        caller = admit(socket, state.access)
+    except AnimeError as error:
+        await socket.send_denial_response(problem_of(error, socket.url.path))
         return
     await socket.accept()
     with state.metrics.websocket_clients.track_inprogress():
-        await WebSocketConnection(socket, socket.app.state.gateway).serve()
+        await WebSocketConnection(socket, socket.app.state.gateway, caller).serve()
 
 
 SOCKETS = [WebSocketRoute(path, serve_socket) for path in ("/", "/ws")]

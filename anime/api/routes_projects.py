@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
 
-from anime.api.app_state import AppState, StateDependency
+from anime.api.app_state import AppState, CallerDependency, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
@@ -112,11 +112,13 @@ async def project_style(project: ProjectName, state: StateDependency) -> StyleVe
 
 
 @router.put("/{project}/style", responses=problems(404))
-async def change_style(project: ProjectName, new: NewStyle, state: StateDependency) -> StyleVersion:
+async def change_style(
+    project: ProjectName, new: NewStyle, state: StateDependency, caller: CallerDependency
+) -> StyleVersion:
     """Give the project another style: a new version, unless the newest one says the same."""
     async with state.database.session_scope() as session:
         found = await ProjectRepository(session).get(project)
-        return await StyleRepository(session).add(found.id, new)
+        return await StyleRepository(session).add(found.id, caller.sign(new))
 
 
 @router.get("/{project}/style/versions", responses=problems(404))

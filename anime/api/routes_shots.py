@@ -9,12 +9,13 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 from fastapi import APIRouter, Path, Query, status
 from pydantic import BaseModel, ConfigDict, Field
 
-from anime.api.app_state import StateDependency
+from anime.api.app_state import CallerDependency, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
 from anime.assets.shot_lists import rows_of_list
+from anime.core.callers import Role
 from anime.core.shot_list import ListRow
 from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeList, TakeRecord
@@ -102,9 +103,11 @@ async def takes(
 
 
 @router.post("/reviews", responses=problems(404, 429))
-async def review(said: NewReview, state: StateDependency) -> TakeRecord:
+async def review(said: NewReview, state: StateDependency, caller: CallerDependency) -> TakeRecord:
     """Approve, reject (and render anew) or pick a take, leave a note, or undo the last of these."""
-    return await review_and_retake(state.jobs, said)
+    if said.prompt is not None:  # changes the shot
+        caller.check(Role.PRODUCE)
+    return await review_and_retake(state.jobs, caller.sign(said))
 
 
 def _rows_of(asked: ShotImport) -> Iterable[ListRow]:

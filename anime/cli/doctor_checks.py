@@ -183,7 +183,7 @@ async def _websocket(settings: Settings) -> str:
     if settings.ws_url is None:
         return UNKNOWN
     tokens = api_tokens(settings)
-    headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
+    headers = {"Authorization": f"Bearer {tokens[0].value}"} if tokens else {}
     try:
         opening = connect(settings.ws_url, additional_headers=headers, proxy=None)
         async with asyncio.timeout(TIMEOUT_SECONDS / 2), opening as socket:

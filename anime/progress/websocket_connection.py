@@ -7,6 +7,7 @@ from uuid import UUID
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from anime.core.callers import Caller, Role
 from anime.errors import AnimeError, InvalidRequest
 from anime.progress.gateway import Gateway
 from anime.progress.send_buffer import SendBuffer
@@ -45,9 +46,10 @@ class WebSocketConnection:
     by a task of their own, so that nobody waits for it.
     """
 
-    def __init__(self, socket: WebSocket, gateway: Gateway) -> None:
+    def __init__(self, socket: WebSocket, gateway: Gateway, caller: Caller) -> None:
         self._socket = socket
         self._gateway = gateway
+        self._caller = caller
         self._channel = send_channel_of(socket)
         self._buffer = SendBuffer()
         self._is_behind = False
@@ -111,6 +113,7 @@ class WebSocketConnection:
             case UnsubscribeShots():
                 self._gateway.hub.remove_shot_watcher(self)
             case Cancel():
+                self._caller.check(Role.PRODUCE)
                 await self._gateway.cancel(action.job_id)
                 snapshot = await self._gateway.snapshots.snapshot(action.job_id)
                 await self._send(status_frame(action.job_id, snapshot.fields))

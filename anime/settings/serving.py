@@ -30,6 +30,11 @@ class ServingSettings(BaseModel):
         default=None,
         description="Tokens that open the API, comma-separated; each may be a reference env:NAME.",
     )
+    api_users: SecretStr | None = Field(
+        default=None,
+        description="Tokens with a name, comma-separated NAME:ROLE:TOKEN; roles: view, review, "
+        "produce.",
+    )
     api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Origins whose pages may use the API, comma-separated."
     )

@@ -1,4 +1,4 @@
-"""The tokens of the API, and addresses that are signed with them.
+"""The tokens of the API, and addresses and sessions that are signed with them.
 
 A page that shows a picture cannot send a token for it. It uses a signed address, which opens only
 that picture, and only for some days.
@@ -7,40 +7,105 @@ that picture, and only for some days.
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from itsdangerous import Signer
+from itsdangerous import BadSignature, Signer, TimestampSigner
+from pydantic import SecretStr
 
+from anime.core.callers import ANYBODY, Caller, Role
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
 from anime.settings.secret_references import has_references
 
 DAY_SECONDS = 86_400
+SESSION_SECONDS = 30 * DAY_SECONDS
+_MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 
 
-def api_tokens(settings: Settings) -> tuple[str, ...]:
-    """The tokens that open the API; if empty, it needs none.
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A token that opens the API, and whose it is."""
+
+    value: str = field(repr=False)
+    caller: Caller
+
+
+def api_tokens(settings: Settings) -> tuple[ApiToken, ...]:
+    """The tokens that open the API; if empty, it needs none. The first one signs addresses.
 
     Raises:
-        ConfigurationError: a reference has no value, or a token cannot be sent in a header.
+        ConfigurationError: a reference has no value, a token cannot be sent in a header, or
+            a name or a role is not understood or given twice.
     """
-    tokens = tuple(map(resolve_reference, _texts(settings)))
-    if not all(token and token.isascii() and token.isprintable() for token in tokens):
-        raise ConfigurationError(
-            "ANIME_API_TOKEN has a token that is empty or has characters that no header may have.",
-            'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"',
-        )
+    tokens = (*_unnamed_tokens(settings), *_named_tokens(settings))
+    names = [token.caller.name for token in tokens if token.caller.name is not None]
+    if len({name.casefold() for name in names}) < len(names):
+        raise ConfigurationError("ANIME_API_USERS has a name twice.", "Give each token its own.")
     return tokens
+
+
+def token_texts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variable and the text of each token, which may be a reference."""
+    yield from (("ANIME_API_TOKEN", part) for part in _parts(settings.api_token))
+    yield from (
+        ("ANIME_API_USERS", part.split(":", 2)[-1].strip()) for part in _parts(settings.api_users)
+    )
 
 
 def has_changing_tokens(settings: Settings) -> bool:
     """Whether a token is a reference, whose value may be another one later."""
-    return any(map(has_references, _texts(settings)))
+    return any(has_references(text) for _, text in token_texts(settings))
 
 
-def _texts(settings: Settings) -> list[str]:
-    text = settings.api_token.get_secret_value() if settings.api_token else ""
+def _unnamed_tokens(settings: Settings) -> Iterator[ApiToken]:
+    for part in _parts(settings.api_token):
+        yield ApiToken(_resolved(part, "ANIME_API_TOKEN"), ANYBODY)
+
+
+def _named_tokens(settings: Settings) -> Iterator[ApiToken]:
+    for number, part in enumerate(_parts(settings.api_users), 1):
+        name, role, token = (each.strip() for each in (*part.split(":", 2), "", "")[:3])
+        known = Role.__members__.get(role.upper())
+        if not (name and known and token):  # what stands there instead may be a token
+            raise ConfigurationError(
+                f"Entry {number} of ANIME_API_USERS is not NAME:ROLE:TOKEN.",
+                "ROLE is view, review or produce; TOKEN may be a reference such as env:MEI_TOKEN.",
+            )
+        yield ApiToken(_resolved(token, "ANIME_API_USERS"), Caller(name, known))
+
+
+def _parts(secret: SecretStr | None) -> list[str]:
+    text = secret.get_secret_value() if secret is not None else ""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _resolved(part: str, variable: str) -> str:
+    token = resolve_reference(part)
+    if not (token and token.isascii() and token.isprintable()):
+        raise ConfigurationError(
+            f"{variable} has a token that is empty or has characters that no header may have.",
+            _MAKE_ONE,
+        )
+    return token
+
+
+def new_session(token: ApiToken) -> str:
+    """What the cookie of a browser holds whose user has shown the token; it does not reveal it."""
+    return _session_signer(token).sign(_digest(token.value).hex()[:16]).decode()
+
+
+def is_session(session: str, token: ApiToken) -> bool:
+    """Whether it was made with the token within the last `SESSION_SECONDS`."""
+    try:
+        _session_signer(token).unsign(session, max_age=SESSION_SECONDS)
+    except BadSignature:
+        return False
+    return True
+
+
+def _session_signer(token: ApiToken) -> TimestampSigner:
+    return TimestampSigner(token.value, salt="anime session", digest_method=hashlib.sha256)
 
 
 def is_same(one: str, other: str) -> bool:
@@ -54,7 +119,7 @@ def picture_address(path: str, settings: Settings, *, base_url: str | None = Non
     If there are tokens it is signed, for as many days as Prefect keeps the page that it is on.
     `base_url` is the API's address for browsers, by default that of the settings.
     """
-    tokens = api_tokens(settings)
+    tokens = [token.value for token in api_tokens(settings)]
     expires = int(time.time()) + settings.keep_runs_days * DAY_SECONDS
     address = signed_address(path, expires, tokens) if tokens else path
     return f"{base_url or settings.browser_url}{address}"

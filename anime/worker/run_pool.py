@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
@@ -74,9 +75,14 @@ class RunPool:
             live.end(end_reason)
 
     async def wait_until_idle(self, seconds: float | None) -> None:
-        """Wait until no run is left, for at most so long; without a time-out if None."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        """Wait until no run is left, for at most so long; without a time-out if None.
+
+        Runs that begin meanwhile are waited for, too.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     def close(self) -> None:
         """End the idle threads."""

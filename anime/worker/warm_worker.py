@@ -145,6 +145,8 @@ class WarmWorker(
             started: list[FlowRun] = []
             try:
                 async for queue, run in self._due_runs.runs(self, self.run_pool):
+                    if self._stop_task:  # told to stop while Prefect was asked
+                        break
                     self.watch_for_cancellation(run.id)
                     self.run_pool.start(run, self._claim_and_execute, queue=queue)
                     started.append(run)

@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 
-from anime.api.access import Access, bearer_in, refusal
-from anime.errors import ConfigurationError
+from anime.api.access import Access, admit, bearer_in
+from anime.core.callers import Role, role_needed
+from anime.errors import ConfigurationError, PageRefused
 from anime.settings import Settings, load_settings
 from anime.settings.tokens import picture_address, signed_address
 
@@ -19,7 +20,7 @@ def access(tokens: str | None = None, **values: object) -> Access:
 
 
 def test_where_no_token_is_set_everybody_may_ask() -> None:
-    assert access().is_allowed(None)
+    assert access().caller_with(None)
     assert not access().needs_token
 
 
@@ -34,20 +35,20 @@ def test_an_address_that_others_reach_needs_a_token(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.1"])
 def test_loopback_needs_none(host: str) -> None:
-    assert access(api_host=host).is_allowed(None)
+    assert access(api_host=host).caller_with(None)
 
 
 def test_each_of_several_tokens_opens_and_nothing_else_does() -> None:
     rules = access("first, second ,")
-    assert rules.is_allowed("first")
-    assert rules.is_allowed("second")
+    assert rules.caller_with("first")
+    assert rules.caller_with("second")
     for wrong in (None, "", "third", "first,second", "firs", "first ", "\udc80"):
-        assert not rules.is_allowed(wrong)
+        assert not rules.caller_with(wrong)
 
 
 def test_a_token_may_be_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDIO_TOKEN", "kept elsewhere")
-    assert access("env:STUDIO_TOKEN").is_allowed("kept elsewhere")
+    assert access("env:STUDIO_TOKEN").caller_with("kept elsewhere")
     monkeypatch.delenv("STUDIO_TOKEN")
     with pytest.raises(ConfigurationError, match="STUDIO_TOKEN"):
         access("env:STUDIO_TOKEN")
@@ -107,9 +108,8 @@ def test_a_page_that_is_refused_a_socket_reads_which_origin_to_allow() -> None:
         "query_string": b"",
         "headers": [(b"origin", b"https://evil.example"), (b"host", b"localhost:8765")],
     }
-    refused = refusal(HTTPConnection(scope), access())
-    assert refused is not None
-    assert "Pages of https://evil.example may not connect." in bytes(refused.body).decode()
+    with pytest.raises(PageRefused, match=r"https://evil\.example may not"):
+        admit(HTTPConnection(scope), access())
 
 
 @pytest.mark.parametrize("origins", ["*", "studio.example", "https://studio.example/page"])
@@ -159,3 +159,45 @@ def test_an_address_is_signed_with_the_first_token() -> None:
     query = dict(parse_qsl(picture_address(PATH, settings).partition("?")[2]))
     assert access("new").is_signed(PATH, query, now=0)
     assert not access("old").is_signed(PATH, query, now=0)
+
+
+def test_a_named_token_has_a_name_and_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEN_TOKEN", "two:parts")
+    rules = access("plain", api_users="Mei:review:one, ken : VIEW : env:KEN_TOKEN,")
+    found = [rules.caller_with(token) for token in ("one", "two:parts", "plain", "other")]
+    assert [(each.name, each.role) if each else None for each in found] == [
+        ("Mei", Role.REVIEW),
+        ("ken", Role.VIEW),
+        (None, Role.PRODUCE),
+        None,
+    ]
+    assert access(api_users="mei:view:one", api_host="0.0.0.0").needs_token
+
+
+@pytest.mark.parametrize(
+    "users", ["secret-word", "mei:secret-word", ":view:secret-word", "mei:boss:secret-word",
+              "mei:view:", "mei:view:s\u00e9cret-word", "mei:view:a,MEI:review:secret-word"]
+)  # fmt: skip
+def test_an_entry_that_is_not_understood_is_refused_without_showing_it(users: str) -> None:
+    with pytest.raises(ConfigurationError, match="ANIME_API_USERS") as refused:
+        access(api_users=users)
+    assert "cret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "role"),
+    [
+        ("GET", "/api/anime/jobs", Role.VIEW),
+        ("HEAD", "/api/anime/files/1/content", Role.VIEW),
+        ("POST", "/api/anime/compose", Role.VIEW),
+        ("POST", "/logout", Role.VIEW),
+        ("POST", "/api/anime/reviews", Role.REVIEW),
+        ("PUT", "/api/anime/characters/x/versions/2/canonical", Role.REVIEW),
+        ("POST", "/api/anime/generate", Role.PRODUCE),
+        ("PATCH", "/api/anime/projects/reviews-of-x", Role.PRODUCE),
+        ("DELETE", "/api/anime/servers/a", Role.PRODUCE),
+        ("BREW", "/api/anime/jobs", Role.PRODUCE),
+    ],
+)
+def test_each_request_needs_a_role(method: str, path: str, role: Role) -> None:
+    assert role_needed(method, path) is role

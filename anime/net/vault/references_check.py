@@ -9,6 +9,7 @@ from anime.core.secret_references import SecretReference, references_in
 from anime.errors import AnimeError
 from anime.net.vault.resolver import RESOLVER
 from anime.settings import Settings, resolve_reference
+from anime.settings.tokens import token_texts
 from anime.settings.variables import variable_of
 from anime.settings.vault import VaultConfig
 
@@ -31,8 +32,9 @@ def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
         if isinstance(value, VaultConfig):
             for part, proof in value.proofs.items():
                 yield from _texts(f"{variable_of(name)}_{part.upper()}", proof)
-        else:
+        elif name not in {"api_token", "api_users"}:  # lists, with more than the tokens
             yield from _texts(variable_of(name), value)
+    yield from token_texts(settings)
 
 
 def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
