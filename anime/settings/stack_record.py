@@ -1,5 +1,6 @@
 """The record that `anime up` writes for other commands, and the settings that come from it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -88,4 +89,5 @@ class RunningStackSource(PydanticBaseSettingsSource):
         """The record's values by field name; empty when no stack runs there."""
         home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
         record = read_record(Path(home).expanduser().absolute())
-        return dict(record.settings) if record else {}
+        found = dict[str, Any](record.settings) if record else {}
+        return found | {"vault": json.loads(found["vault"])} if "vault" in found else found

@@ -1,5 +1,7 @@
 """References in settings: which texts have some, what they become, and what is refused."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,13 @@ from anime.comfyui.address import canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.core.secret_references import VaultReference, references_in
 from anime.errors import ConfigurationError
+from anime.net.vault.references_check import texts_of
 from anime.settings import get_settings, load_settings, resolve_reference
+from anime.settings.process_lock import acquire_lock
 from anime.settings.secret_references import known_value
+from anime.settings.stack_record import StackRecord, lock_path, write_record
 from anime.settings.vault import VaultConfig
-from anime.stack.environment import settings_environment
+from anime.stack.environment import settings_environment, shared_values
 
 
 @pytest.mark.parametrize(
@@ -124,3 +129,33 @@ def test_an_address_with_references_is_not_checked_before_they_are_resolved(
 def test_secrets_are_shown_in_no_representation() -> None:
     config = VaultConfig(url="https://vault", auth="token", token=SecretStr("canary"))
     assert "canary" not in repr(config) + config.model_dump_json()
+
+
+def test_any_other_setting_is_resolved_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slots").write_text("7\n")
+    monkeypatch.setenv("STUDIO_ZONE", "Asia/Tokyo")
+    monkeypatch.setenv("ANIME_TIMEZONE", "env:STUDIO_ZONE")
+    monkeypatch.setenv("ANIME_IN_FLIGHT", f"file:{tmp_path / 'slots'}")
+    monkeypatch.setenv("PREFECT_API_URL", "env:PREFECT_OF_STUDIO")
+    monkeypatch.setenv("PREFECT_OF_STUDIO", "http://prefect/api")
+    settings = load_settings()
+    assert (settings.timezone, settings.in_flight) == ("Asia/Tokyo", 7)
+    assert settings.prefect_api_url == "http://prefect/api"
+    assert ("ANIME_TIMEZONE", "env:STUDIO_ZONE") in set(texts_of(settings))
+    monkeypatch.delenv("STUDIO_ZONE")
+    with pytest.raises(ConfigurationError, match="STUDIO_ZONE, which is not set here"):
+        load_settings()
+
+
+def test_commands_elsewhere_find_the_vault_of_a_running_stack(tmp_path: Path) -> None:
+    config = VaultConfig(url="https://vault:8200", auth="token", token=SecretStr("file:/run/token"))
+    shared = shared_values(load_settings(home=tmp_path, vault=config))
+    record = StackRecord(pid=1, started_at=datetime.now(UTC), parts={}, settings=shared)
+    lock = acquire_lock(lock_path(tmp_path))
+    try:
+        write_record(tmp_path, record)
+        assert load_settings(home=tmp_path).vault == config
+    finally:
+        os.close(lock)
