@@ -77,6 +77,12 @@ class Access:
         matches = [is_same(value or "", known.value) for known in tokens]
         return next((known for known, fits in zip(tokens, matches, strict=True) if fits), None)
 
+    def _current_tokens(self) -> tuple[ApiToken, ...]:
+        if self.read_tokens is not None:
+            with suppress(AnimeError):  # what is known goes on
+                return self.read_tokens()
+        return self.tokens
+
     def caller_with(self, token: str | None) -> Caller | None:
         """Who shows that token; None if it does not open the API. Without tokens, anybody does."""
         if not self.tokens:
@@ -107,12 +113,6 @@ class Access:
         """Whether a browser says that a page of a known origin sent the request."""
         origin, host = (connection.headers.get(name) for name in ("Origin", "Host"))
         return origin is not None and self.is_known_origin(origin, host)
-
-    def _current_tokens(self) -> tuple[ApiToken, ...]:
-        if self.read_tokens is not None:
-            with suppress(AnimeError):  # what is known goes on
-                return self.read_tokens()
-        return self.tokens
 
     def is_known_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of that origin, or a program without one (None), may open a socket.

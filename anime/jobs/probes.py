@@ -112,7 +112,7 @@ async def check_vault(settings: Settings) -> str:
         await asyncio.to_thread(lambda: RESOLVER.session().log_in())
         status = vault_status()
         assert status is not None  # noqa: S101  it has just logged in
-    if not status.is_up:
+    if status.fault is not None:
         raise ConfigurationError(status.describe(), status.todo)
     if status.warning:
         raise CheckWarning(status.describe(), status.warning)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import platformdirs
 from pydantic import (
     AliasChoices,
     Field,
@@ -19,13 +18,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import NoDecode
 from tzlocal import get_localzone
 
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
@@ -33,11 +28,10 @@ from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
+from anime.settings.basic import BasicSettings
 from anime.settings.secret_references import has_references, resolve_reference
 from anime.settings.serving import Port, ServingSettings
-from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
-from anime.settings.vault import VaultConfig
 
 __all__ = [
     "PROJECT_DIR",
@@ -48,27 +42,20 @@ __all__ = [
     "resolve_reference",
 ]
 
+# By what connects, each time: these may change. All others are resolved when they are read.
+RESOLVED_LATER = frozenset(
+    {
+        *("database_url", "prefect_database_url", "redis_url", "comfyui_url"),
+        *("prefect_api_auth_string", "api_token", "api_users", "webhook_secret"),
+    }
+)
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SHIPPED_WORKFLOWS = PROJECT_DIR / "workflows"
 
 
-class Settings(ServingSettings, UpkeepSettings, BaseSettings):
+class Settings(ServingSettings, UpkeepSettings, BasicSettings):
     """Every setting, with its unit. Its variable is `ANIME_` and the name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANIME_",
-        env_ignore_empty=True,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,  # ANIME_VAULT_CA_FILE is ca_file of vault
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-    )
-
-    home: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("anime-production"),
-        description="Data folder: logs, embedded services and, by default, the library.",
-    )
     library_dir: Path | None = Field(
         default=None, description="Where finished files go; `library` in the data folder if unset."
     )
@@ -213,10 +200,6 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="user:password of that Prefect server.",
     )
 
-    vault: VaultConfig | None = Field(
-        default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
-    )
-
     otlp_endpoint: str | None = Field(
         default=None,
         validation_alias=AliasChoices(
@@ -292,6 +275,16 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="Models that the rehearsal server has, too, as FOLDER/NAME, comma-separated.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_what_no_connection_does(cls, values: dict[str, object]) -> dict[str, object]:
+        resolved = {
+            name: resolve_reference(value)
+            for name, value in values.items()
+            if isinstance(value, str) and name.lower() not in RESOLVED_LATER
+        }
+        return values | resolved
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str | None) -> str | None:
@@ -345,18 +338,6 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  named by the base class
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, running stack; the first that has a value counts."""
-        return init_settings, env_settings, RunningStackSource(settings_cls)
 
     @property
     def library(self) -> Path:

@@ -45,10 +45,17 @@ def api_tokens(settings: Settings) -> tuple[ApiToken, ...]:
     return tokens
 
 
+def token_texts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variable and the text of each token, which may be a reference."""
+    yield from (("ANIME_API_TOKEN", part) for part in _parts(settings.api_token))
+    yield from (
+        ("ANIME_API_USERS", part.split(":", 2)[-1].strip()) for part in _parts(settings.api_users)
+    )
+
+
 def has_changing_tokens(settings: Settings) -> bool:
     """Whether a token is a reference, whose value may be another one later."""
-    given = (*_parts(settings.api_token), *_parts(settings.api_users))
-    return any(has_references(part.split(":", 2)[-1]) or has_references(part) for part in given)
+    return any(has_references(text) for _, text in token_texts(settings))
 
 
 def _unnamed_tokens(settings: Settings) -> Iterator[ApiToken]:

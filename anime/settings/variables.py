@@ -1,8 +1,18 @@
 """The environment variable of each setting."""
 
+import os
+from collections.abc import Iterator
+
 from pydantic import AliasChoices
 
-from anime.settings import Settings
+from anime.settings import RESOLVED_LATER, Settings
+
+
+def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
+    """The variables whose references are resolved when settings are read, with their texts."""
+    for name in Settings.model_fields.keys() - RESOLVED_LATER - {"vault"}:
+        if (text := os.environ.get(variable_of(name))) is not None:
+            yield variable_of(name), text
 
 
 def variable_of(name: str) -> str:

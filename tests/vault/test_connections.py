@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from anime.api.access import Access
+from anime.core.callers import Caller, Role
 from anime.errors import ComfyUIUnreachable, PrefectRefused, PrefectUnavailable
 from anime.jobs.probes import check_redis
 from anime.net.prefect_api import PrefectApi
@@ -162,9 +163,11 @@ async def test_tokens_of_the_api_and_the_key_of_webhooks_change_while_it_runs(
     vault: OpenBao,
 ) -> None:
     keys = [base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
+    await vault.put("anime/mei", token="third")
     await vault.put("anime/api", token="first", webhooks=f"whsec_{keys[0]}")
     settings = load_settings(
         api_token=SecretStr("vault:secret/anime/api#token, old"),
+        api_users=SecretStr("Mei:review:vault:secret/anime/mei#token"),
         webhook_secret=SecretStr("vault:secret/anime/api#webhooks"),
     )
     access = Access.from_settings(settings)
@@ -175,5 +178,6 @@ async def test_tokens_of_the_api_and_the_key_of_webhooks_change_while_it_runs(
     await asyncio.to_thread(RESOLVER.refresh, ["secret/anime/api#token"])
     assert access.caller_with("second")
     assert not access.caller_with("first")
+    assert access.caller_with("third") == Caller("Mei", Role.REVIEW)
     assert signing_key(settings) == bytes([2]) * 32
     assert "first" not in repr(access)

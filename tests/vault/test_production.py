@@ -156,12 +156,8 @@ async def vaulted_production(vault: OpenBao, server: str, password: str) -> Vaul
 async def test_f70_a_batch_goes_on_while_its_credentials_change(production: Production) -> None:
     said_before = len(production.postgresql_log.read_text())
     users = await production.database.users()
-    batch = {
-        "name": "rooftops",
-        "common": SMALL | {"steps": 20},
-        "prompts": ["dusk"],
-        "seeds": [*range(8)],
-    }
+    common = SMALL | {"steps": 20}
+    batch = {"name": "rooftops", "common": common, "prompts": ["dusk"], "seeds": [*range(8)]}
     file = production.stack.folder / "rooftops.yaml"
     file.write_text(yaml.safe_dump(batch))
     done = await production.stack.anime("batch", str(file))
@@ -314,7 +310,7 @@ async def test_no_program_of_the_stack_is_started_with_a_secret(production: Prod
         prefect_api_auth_string=SecretStr("anime:{vault:secret/production#prefect}"),
     )
     services = Services(settings, child_environment(settings))
-    parts = [services.api(), services.worker(), services.migrations(), *services.rehearsals()]
+    parts = [services.api(), services.worker(), services.migrations()]
     parts.append(services.prefect_setup(beside_server=False))
     for part in parts:
         given = json.dumps([part.command, dict(part.environment)]).encode()

@@ -6,9 +6,12 @@ import json
 import re
 import ssl
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -17,6 +20,7 @@ from anime.net.vault import RESOLVER, use_vault, vault_status
 from anime.settings.secret_references import known_value, refresh_references, resolve_reference
 from anime.settings.vault import VaultConfig
 from tests.integration.webhook_peer import Certificate, new_certificate
+from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao
 
 
@@ -359,3 +363,58 @@ async def test_a_secret_of_a_namespace_is_read(openbao: OpenBao) -> None:
     )
     use_vault(config)
     assert resolve_reference("vault:kv/db#password") == "in a namespace"
+
+
+async def test_a_token_that_somebody_exchanges_in_its_file_is_taken(
+    openbao: OpenBao, tmp_path: Path
+) -> None:
+    await openbao.put("anime/first", password="one")
+    await openbao.put("anime/later", password="two")
+    file = tmp_path / "token"
+    file.write_text(await openbao.new_token(ttl="1s", explicit_max_ttl="1s"))
+    use_vault(VaultConfig(url=openbao.url, auth="token", token=SecretStr(f"file:{file}")))
+    assert resolve_reference("vault:secret/anime/first#password") == "one"
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:  # until the first token has ended
+            try:
+                await openbao.ask("GET", "auth/token/lookup-self", token=file.read_text())
+            except httpx.HTTPError:
+                break
+            await asyncio.sleep(0.1)
+    with pytest.raises(VaultRefused, match="permission denied"):
+        resolve_reference("vault:secret/anime/later#password")
+    assert resolve_reference("vault:secret/anime/first#password") == "one"
+    file.write_text(await openbao.new_token())
+    assert resolve_reference("vault:secret/anime/later#password") == "two"
+
+
+async def test_after_its_token_was_revoked_a_process_logs_in_anew(openbao: OpenBao) -> None:
+    await openbao.put("anime/first", password="one")
+    await openbao.put("anime/later", password="two")
+    use_vault(await openbao.approle("revoked"))
+    assert resolve_reference("vault:secret/anime/first#password") == "one"
+    token = RESOLVER.session()._token
+    assert token is not None
+    await openbao.ask("POST", "auth/token/revoke", {"token": token.value})
+    assert resolve_reference("vault:secret/anime/later#password") == "two"
+
+
+async def test_many_who_wait_for_a_silent_vault_wait_together() -> None:
+    asked = 0
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += b"seal-status" not in await reader.readuntil(b"\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        use_vault(VaultConfig(url=url, auth="token", token=SecretStr("x"), timeout_seconds=1))
+        with ThreadPoolExecutor(8) as threads:
+            loop = asyncio.get_running_loop()
+            resolve = partial(resolve_reference, "vault:secret/anime/db#password")
+            waiting = [loop.run_in_executor(threads, resolve) for _ in range(8)]
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in ended} == {VaultUnavailable}
+    assert asked < 4  # one, unless a thread began late

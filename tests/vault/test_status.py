@@ -36,12 +36,13 @@ async def configured(openbao: OpenBao, tmp_path: Path, monkeypatch: pytest.Monke
     """Settings by variables: a Vault that answers, and references to it."""
     file = tmp_path / "token"
     file.write_text(await openbao.new_token())
-    await openbao.put("anime/studio", password=CANARY, url="redis://127.0.0.1:1")
+    await openbao.put("anime/studio", password=CANARY, url="redis://127.0.0.1:1", zone="Asia/Tokyo")
     for name, value in {
         "ANIME_VAULT_URL": openbao.url,
         "ANIME_VAULT_TOKEN": f"file:{file}",
         "ANIME_API_TOKEN": "vault:secret/anime/studio#password, env:STUDIO_TOKEN",
         "ANIME_REDIS_URL": "vault:secret/anime/studio#url",
+        "ANIME_TIMEZONE": "vault:secret/anime/studio#zone",
         "STUDIO_TOKEN": CANARY,
     }.items():
         monkeypatch.setenv(name, value)
@@ -67,6 +68,8 @@ async def test_vault_check_shows_each_reference_and_no_value(configured: Setting
     assert code == 0, err
     assert re.search(r"ANIME_API_TOKEN +vault:secret/anime/studio#password +yes +no lease", out)
     assert re.search(r"ANIME_API_TOKEN +env:STUDIO_TOKEN +yes", out)
+    assert configured.timezone == "Asia/Tokyo"
+    assert re.search(r"ANIME_TIMEZONE +vault:secret/anime/studio#zone +yes", out)
     assert re.search(r"ANIME_VAULT_TOKEN +file:/\S+/token +yes", out)
     assert "a token that is renewed" in err
     assert "Blocks in Prefect are not checked: No Prefect server is known" in err

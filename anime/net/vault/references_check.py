@@ -8,9 +8,9 @@ from pydantic import BaseModel, SecretStr
 from anime.core.secret_references import SecretReference, references_in
 from anime.errors import AnimeError
 from anime.net.vault.resolver import RESOLVER
-from anime.settings import Settings, resolve_reference
-from anime.settings.variables import variable_of
-from anime.settings.vault import VaultConfig
+from anime.settings import RESOLVED_LATER, Settings, resolve_reference
+from anime.settings.tokens import token_texts
+from anime.settings.variables import texts_resolved_at_once, variable_of
 
 
 class CheckedReference(BaseModel):
@@ -25,14 +25,13 @@ class CheckedReference(BaseModel):
 
 
 def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
-    """The variable and the text of each setting that is a text."""
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, VaultConfig):
-            for part, proof in value.proofs.items():
-                yield from _texts(f"{variable_of(name)}_{part.upper()}", proof)
-        else:
-            yield from _texts(variable_of(name), value)
+    """The variable and the text of each setting that may have a reference."""
+    yield from texts_resolved_at_once()
+    for name in sorted(RESOLVED_LATER - {"api_token", "api_users"}):
+        yield from _texts(variable_of(name), getattr(settings, name))
+    yield from token_texts(settings)
+    for name, proof in (settings.vault.proofs if settings.vault else {}).items():
+        yield from _texts(f"ANIME_VAULT_{name.upper()}", proof)
 
 
 def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from anime.core.secret_references import VaultReference, references_in
 from anime.errors import ConfigurationError
 from anime.net.vault.status import VaultStatus
-from anime.settings import get_settings
+from anime.settings.basic import BasicSettings
 from anime.settings.vault import VaultConfig
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class VaultResolver:
             if self._session is None:
                 from anime.net.vault.session import VaultSession
 
-                settings = get_settings()
+                settings = BasicSettings()
                 config = self._config = self._config or settings.vault
                 if config is None:
                     raise ConfigurationError(

@@ -17,7 +17,7 @@ from typing import Any
 
 from anime.core.secret_references import VaultReference
 from anime.core.vault_leases import VaultLease
-from anime.errors import AnimeError, VaultDenied, VaultRefused
+from anime.errors import AnimeError, VaultDenied, VaultRefused, VaultUnavailable
 from anime.net.vault.login import log_in, token_of
 from anime.net.vault.status import SecretStatus, VaultStatus
 from anime.net.vault.vault_api import VaultAnswer, VaultApi, VaultToken
@@ -79,6 +79,7 @@ class VaultSession:
         self._mounts: dict[str, tuple[str, str]] = {}
         self._check_at = 0.0
         self._faults: dict[str, AnimeError] = {}  # by path, and of the token
+        self._fault_at: dict[str, float] = {}
         self._fault_since = 0.0
 
     def values(self, references: Sequence[VaultReference]) -> list[str]:
@@ -135,9 +136,11 @@ class VaultSession:
         leases = [each.lease for each in held if each.lease is not None]
         if leases and self._token is not None and self._token.lease is not None:
             leases.append(self._token.lease)  # its leases end with it
-        fault = next(iter(list(self._faults.values())), None)
+        faults = list(self._faults.values())
+        fault = next(iter(faults), None)
         return VaultStatus(
             url=self._api.url,
+            is_up=not any(isinstance(each, VaultUnavailable) for each in faults),
             fault=fault.what if fault else None,
             todo=fault.todo if fault else "",
             since=_date(self._fault_since - now) if fault else None,
@@ -182,16 +185,28 @@ class VaultSession:
         self._check_at = self._clock() + CHECK_SECONDS
         with suppress(AnimeError), self._noting_fault_of("server"):
             self._api.check()
+            for subject, fault in list(self._faults.items()):
+                # What we hold is asked for again; what nobody got may never be.
+                if isinstance(fault, VaultUnavailable) and subject not in {*self._held, "token"}:
+                    self._faults.pop(subject, None)
 
     def _current(self, path: str) -> HeldSecret:
         held = self._held.get(path)
         if held is not None and not held.has_ended(self._clock()):
             return held
+        began_at = self._clock()
         with self._asking:
             held = self._held.get(path)
             if held is None or held.has_ended(self._clock()):
+                self._share_fault(path, began_at)
                 held = self._read(path)
             return held
+
+    def _share_fault(self, path: str, began_at: float) -> None:
+        """Raise what another thread was told meanwhile: many who wait for Vault wait together."""
+        fault = self._faults.get(path)
+        if isinstance(fault, VaultUnavailable) and self._fault_at.get(path, 0.0) >= began_at:
+            raise VaultUnavailable(fault.what, fault.todo)
 
     def _read(self, path: str) -> HeldSecret:
         """The secret, read now; the next generation if its value is another one."""
@@ -329,7 +344,7 @@ class VaultSession:
                 self._fault_since = self._clock()
             if subject not in self._faults or self._faults[subject].what != fault.what:
                 _log.warning("%s", fault)
-            self._faults[subject] = fault
+            self._faults[subject], self._fault_at[subject] = fault, self._clock()
             raise
         else:
             if self._faults.pop(subject, None) is not None:

@@ -17,10 +17,12 @@ class SecretStatus:
 class VaultStatus:
     """How Vault is for this process. `until` is when the first lease ends, unless renewed.
 
+    `is_up` is whether it answers; what it refuses or lacks is a `fault` all the same.
     `warning` says what to do about a token that is not as it should be; mostly it is empty.
     """
 
     url: str
+    is_up: bool
     fault: str | None
     todo: str
     since: datetime | None
@@ -29,16 +31,11 @@ class VaultStatus:
     warning: str
     secrets: tuple[SecretStatus, ...]
 
-    @property
-    def is_up(self) -> bool:
-        """Whether the last question was answered."""
-        return self.fault is None
-
     def describe(self) -> str:
         """A sentence or two for a person."""
         if self.fault is None:
             return f"{self.url} answers; {self.token}; {len(self.secrets)} secrets known"
-        if not self.secrets:
+        if self.is_up or not self.secrets:
             return self.fault
         end = (
             f"until {self.until:%Y-%m-%d %H:%M:%S} UTC"
