@@ -58,7 +58,7 @@ export function makeField({ name, schema, isRequired }, offer, changed) {
   }
 }
 
-function textInput(kind, schema, changed) {
+export function textInput(kind, schema, changed) {
   const input = el(kind === 'text' ? 'textarea' : 'input', {
     placeholder: shortened(String(schema.default ?? ''), 300), rows: 2, dir: 'auto', oninput: changed,
   })
@@ -77,7 +77,7 @@ function numberInput(kind, schema, offer, changed) {
   }
 }
 
-function choice(values, preset, changed, nameOf = (value) => value) {
+export function choice(values, preset, changed, nameOf = (value) => value) {
   const first = preset === undefined || preset === null || preset === ''
     ? t('make.default') : t('make.default_is', { value: nameOf(String(preset)) })
   const input = el('select', { onchange: changed }, el('option', { value: '' }, first),

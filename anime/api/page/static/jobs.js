@@ -16,8 +16,16 @@ export function timeLeft(job) {
   return seconds > 0 ? t('jobs.left', { time: duration(seconds) }) : t('jobs.soon')
 }
 
-/** The picture that a preview event brings. */
-export const previewOf = (data) => `data:${data.media_type};base64,${data.image}`
+/** The place of a job's picture; `preview` shows what such an event brings. */
+export function frame() {
+  const place = el('div', { class: 'frame' }, icon('image'))
+  const image = el('img', { alt: t('jobs.preview') })
+  place.preview = (data) => {
+    image.src = `data:${data.media_type};base64,${data.image}`
+    if (!image.isConnected) place.replaceChildren(image)
+  }
+  return place
+}
 
 /**
  * Brings the list's elements in line with the items: each keeps its element, by `id`, so that

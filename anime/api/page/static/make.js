@@ -2,8 +2,8 @@
 
 import { api } from './api.js'
 import { debounced, el, icon, onKey, shortened, toast } from './dom.js'
-import { fieldsIn, isPicture, labelOf, makeField, sendFile } from './form.js'
-import { cancelButton, fileLink, hasEnded, keyed, mayProduce, previewOf, setText } from './jobs.js'
+import { choice, fieldsIn, isPicture, labelOf, makeField, sendFile, textInput } from './form.js'
+import { cancelButton, fileLink, frame, hasEnded, keyed, mayProduce, setText } from './jobs.js'
 import { live } from './live.js'
 import './picture.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
@@ -150,17 +150,15 @@ function showLoras(loras) {
 
 function loraRow({ name = '', strength = 1 }) {
   const known = offers?.loras ?? []
-  const names = known.length
-    ? el('select', { 'aria-label': t('make.lora'), onchange: changed }, el('option', { value: '' }, t('make.lora')),
-      [...new Set([...known, name].filter(Boolean))].map((each) => el('option', { value: each },
-        known.includes(each) ? each : t('make.not_offered', { value: shortened(each, 120) }))))
-    : el('input', { 'aria-label': t('make.lora'), placeholder: t('make.lora'), oninput: changed })
-  names.value = name
+  const names = known.length ? choice(known, '', changed) : textInput('', {}, changed)
+  names.input.setAttribute('aria-label', t('make.lora'))
+  if (known.length) names.input.options[0].text = t('make.lora')
+  names.set(name)
   const amountOf = el('input', { type: 'number', step: 0.05, min: -10, max: 10, 'aria-label': t('make.strength'), oninput: changed })
   amountOf.value = strength
-  const row = el('li', {}, names, amountOf, el('button', { type: 'button', class: 'quiet icon', 'aria-label': t('make.remove'),
+  const row = el('li', {}, names.element, amountOf, el('button', { type: 'button', class: 'quiet icon', 'aria-label': t('make.remove'),
     onclick: () => { row.remove(); changed() } }, icon('close')))
-  row.read = () => ({ name: names.value, strength: Number(amountOf.value) })
+  row.read = () => ({ name: names.get(), strength: Number(amountOf.value) })
   return row
 }
 
@@ -332,7 +330,7 @@ function follow(id, prompt, { isOld = false } = {}) {
   showMade()
   const job = made.get(id)
   job.end = live.subscribe(id, ({ type, data }) => {
-    if (type === 'preview') return $('made').querySelector(`[data-id="${id}"]`)?.preview(previewOf(data))
+    if (type === 'preview') return $('made').querySelector(`[data-id="${id}"]`)?.preview(data)
     Object.assign(job, { status: data.status, progress: Number(data.progress), message: data.error || data.message || '' })
     if (hasEnded(job)) {
       job.end()
@@ -362,11 +360,11 @@ function showMade() {
 }
 
 function madeCard(job) {
-  const frame = el('div', { class: 'frame' }, icon('image'))
+  const place = frame()
   const bar = el('progress', { max: 100, 'aria-label': t('make.progress') })
   const message = el('p', { class: 'message' })
   const stop = cancelButton(job.id, () => {})
-  const element = el('li', { class: 'card' }, frame, el('div', { class: 'card-body' },
+  const element = el('li', { class: 'card' }, place, el('div', { class: 'card-body' },
     el('a', { class: 'prompt', dir: 'auto', href: `/?job=${job.id}` }, shortened(job.prompt, 300)), message, bar, stop))
   element.update = (newer) => {
     const isOver = hasEnded(newer)
@@ -375,17 +373,12 @@ function madeCard(job) {
     bar.value = newer.progress
     message.classList.toggle('fault', newer.status === 'failed')
     setText(message, newer.status === 'completed' ? '' : newer.message || t(`jobs.status.${newer.status}`))
-    if (newer.files?.length && !frame.classList.contains('has-files')) {
-      frame.classList.add('has-files')
-      frame.replaceChildren(el('ul', { class: `latest ${newer.files.length === 1 ? 'single' : ''}` }, newer.files.map(fileLink)))
+    if (newer.files?.length && !place.classList.contains('has-files')) {
+      place.classList.add('has-files')
+      place.replaceChildren(el('ul', { class: `latest ${newer.files.length === 1 ? 'single' : ''}` }, newer.files.map(fileLink)))
     }
   }
-  element.preview = (source) => {
-    if (frame.classList.contains('has-files')) return
-    const image = frame.querySelector('img') ?? el('img', { alt: t('now.preview') })
-    image.src = source
-    if (!image.isConnected) frame.replaceChildren(image)
-  }
+  element.preview = (data) => place.classList.contains('has-files') || place.preview(data)
   return element
 }
 

@@ -3,8 +3,8 @@
 import { api } from './api.js'
 import { dialog, el, icon, onKey, shortened, toast } from './dom.js'
 import {
-  act, actionButton, ago, cancelButton, fileLink, hasEnded, keyed, mayProduce, previewOf, setText,
-  showJob, timeLeft,
+  act, actionButton, ago, cancelButton, fileLink, frame, hasEnded, keyed, mayProduce, setText, showJob,
+  timeLeft,
 } from './jobs.js'
 import { live } from './live.js'
 import './picture.js'
@@ -13,13 +13,11 @@ import { moment, number, t } from './words.js'
 
 const READ_AGAIN_MS = 10000 // what no event tells: servers, memory, estimates
 const AT_ONCE_MS = 600 // events of many jobs are one look
-const MOST_FOLLOWED = 48
 const LATEST = 24
 const FIRST_WAITING = 10
 
 const $ = (id) => document.getElementById(id)
 const jobs = new Map() // all that is shown and has not failed, by id
-const followed = new Map() // job id → a function that ends it
 let activity = null
 let reading = null
 let isStale = false
@@ -80,7 +78,6 @@ function show(now, files) {
   }))
   document.title = `${now.rendering.length ? `(${now.rendering.length}) ` : ''}${document.title.replace(/^\(\d+\) /, '')}`
   showPauseAction()
-  follow(now.rendering)
 }
 
 let showsAll = false
@@ -105,22 +102,10 @@ function latestFile(file) {
 
 // Live: an event of a shown job changes it; whatever else happens is read.
 
-function follow(rendering) {
-  const wanted = new Set(rendering.slice(0, MOST_FOLLOWED).map((job) => job.id))
-  for (const [jobId, end] of followed) {
-    if (wanted.has(jobId)) continue
-    end()
-    followed.delete(jobId)
-  }
-  for (const jobId of wanted) {
-    if (!followed.has(jobId)) followed.set(jobId, live.subscribe(jobId, heard, { previews: true }))
-  }
-}
-
 function heard({ type, job_id: jobId, data }) {
   if (type === 'reconnected') return read()
   const job = jobs.get(jobId)
-  if (type === 'preview') return cardOf(jobId)?.preview(previewOf(data))
+  if (type === 'preview') return cardOf(jobId)?.preview(data)
   if (!data?.status) return undefined
   if (!job || hasEnded(data)) return schedule(AT_ONCE_MS)
   const { status, stage, message } = job
@@ -159,7 +144,7 @@ const facts = (job) => el('p', { class: 'facts-line' }, [job.project, job.charac
 
 function card(first) {
   let job = first
-  const picture = el('div', { class: 'frame' }, icon('image'))
+  const picture = frame()
   const bar = el('progress', { max: 100, 'aria-label': t('now.progress') })
   const percent = el('span', { class: 'percent' })
   const left = el('span', { class: 'left' })
@@ -177,11 +162,7 @@ function card(first) {
     if (stop) stop.hidden = job.status === 'cancelling'
     element.tick()
   }
-  element.preview = (source) => {
-    const image = picture.querySelector('img') ?? el('img', { alt: t('now.preview') })
-    image.src = source
-    if (!image.isConnected) picture.replaceChildren(image)
-  }
+  element.preview = picture.preview
   return element
 }
 
