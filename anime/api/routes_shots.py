@@ -1,8 +1,6 @@
 """Shots of a project: imported as lists, listed in order, rendered as batches, reviewed."""
 
-import asyncio
 from base64 import b64decode
-from collections.abc import Iterable
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -14,9 +12,8 @@ from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
-from anime.assets.shot_lists import rows_of_list
+from anime.assets.shot_lists import rows_of_upload
 from anime.core.callers import Role
-from anime.core.shot_list import ListRow
 from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeList, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
@@ -73,7 +70,7 @@ async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -
 @router.post("/shots/import")
 async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShots:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
-    rows = await asyncio.to_thread(_rows_of, asked)
+    rows = await rows_of_upload(_content_of(asked), asked.format)
     return await import_shots(
         state.database,
         asked.project,
@@ -110,10 +107,10 @@ async def review(said: NewReview, state: StateDependency, caller: CallerDependen
     return await review_and_retake(state.jobs, caller.sign(said))
 
 
-def _rows_of(asked: ShotImport) -> Iterable[ListRow]:
+def _content_of(asked: ShotImport) -> bytes:
     if asked.format is not ListFormat.XLSX:
-        return rows_of_list(asked.table.encode(), asked.format)
+        return asked.table.encode()
     try:
-        return rows_of_list(b64decode(asked.table, validate=True), asked.format)
+        return b64decode(asked.table, validate=True)
     except ValueError as fault:
         raise InvalidRequest(f"table: is not base64: {fault}.", "Encode the workbook.") from None

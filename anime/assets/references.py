@@ -7,6 +7,7 @@ from uuid import UUID
 
 from anime.assets.inspection.facts import Inspection
 from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.limited_process import call_limited
 from anime.assets.store import AssetStore, chunks_of
 from anime.core.paths import INPUTS_FOLDER, FileKind
 from anime.core.references import (
@@ -138,13 +139,20 @@ async def _stored(
     """The picture in the library, once its content is known to be one."""
     received = await library.receive(_limited(chunks, name))
     try:
-        facts = await asyncio.to_thread(inspect_file, received.path, name=name)
+        facts = await call_limited(_unreadable(name), inspect_file, received.path, name=name)
         target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
         placed = await library.place(received, PurePosixPath(target))
     except BaseException:
         await asyncio.to_thread(received.path.unlink, missing_ok=True)
         raise
     return Reference(role, placed.relative_to(library.root).as_posix(), received.sha256)
+
+
+def _unreadable(name: str) -> UnusableFile:
+    return UnusableFile(
+        f"{name} cannot be read: its decoder crashed, or took too much time or memory.",
+        "Save it again with another program.",
+    )
 
 
 def _suffix_of(facts: Inspection, name: str) -> str:
