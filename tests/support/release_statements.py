@@ -7,6 +7,7 @@ committed, one test a line, as far as a line has a kind of statement that none b
 Left out is what does not go through SQLAlchemy: the COPY of sweeps, NOTIFY, advisory locks.
 """
 
+import gzip
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -21,7 +22,7 @@ from psycopg import AsyncClientCursor
 from sqlalchemy import Connection, Engine, event, make_url
 
 TESTS = Path(__file__).resolve().parents[1]
-KEPT = TESTS / "integration" / "samples" / "release_statements.jsonl"
+KEPT = TESTS / "integration" / "samples" / "release_statements.jsonl.gz"
 SOURCES = (
     *("db_bulk", "db_files", "db_jobs", "db_leases", "db_servers", "db_slots", "db_statements"),
     *("characters", "composition", "counters", "file_search", "importer", "inventory"),
@@ -40,7 +41,7 @@ class RecordedTest:
     @classmethod
     def all_kept(cls) -> list["RecordedTest"]:
         """Those of the last release."""
-        return [cls(**json.loads(line)) for line in KEPT.read_text().splitlines()]
+        return [cls(**json.loads(line)) for line in gzip.decompress(KEPT.read_bytes()).splitlines()]
 
 
 async def replay(url: str, statements: Sequence[str]) -> None:
@@ -108,17 +109,18 @@ class Keeper:
     async def keep(self, migrated_databases: Any) -> Any:  # MigratedDatabases
         yield
         known: set[str] = set()
-        with KEPT.open("w") as out:
-            for name, statements in _shortest_first(self._recorder.found):
-                kinds = self._recorder.kinds[name]
-                if kinds <= known:
-                    continue
-                async with migrated_databases.lend() as url:
-                    with suppress(psycopg.Error):  # it needs what the test has made by other means
-                        await replay(url, statements)
-                        known |= kinds
-                        line = {"name": name.rpartition("/")[2], "statements": statements}
-                        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        kept = []
+        for name, statements in _shortest_first(self._recorder.found):
+            kinds = self._recorder.kinds[name]
+            if kinds <= known:
+                continue
+            async with migrated_databases.lend() as url:
+                with suppress(psycopg.Error):  # it needs what the test has made by other means
+                    await replay(url, statements)
+                    known |= kinds
+                    kept.append({"name": name.rpartition("/")[2], "statements": statements})
+        lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in kept)
+        KEPT.write_bytes(gzip.compress(lines.encode(), mtime=0))
 
 
 def _shortest_first(found: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
