@@ -23,6 +23,9 @@ def install(
     account: Annotated[
         str, typer.Option(help="The system account that they run as; made if missing.")
     ] = "anime",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Such as worker; may be repeated. All if left out.")
+    ] = None,
     start: Annotated[bool, typer.Option(help="Start them now.")] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")
@@ -31,7 +34,7 @@ def install(
     """Install the services with the settings in effect; again, it upgrades them."""
     from anime.stack.systemd import installation
 
-    plan = installation.planned_installation(_settings(user), None if user else account)
+    plan = installation.planned_installation(_settings(user), None if user else account, only or ())
     if dry_run:
         for name, text in plan.units.items():
             print_result(f"# {plan.folder / name}\n{text}")

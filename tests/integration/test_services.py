@@ -138,6 +138,13 @@ def test_installed_again_the_services_stay_what_they_were(
     assert moved.variables["ANIME_REDIS_URL"] == "redis://elsewhere/1"
 
 
+def test_another_host_may_have_a_worker_and_nothing_else(home: Path) -> None:
+    plan = planned_installation(load_settings(), "anime", ["worker"])
+    assert set(plan.units) == {"anime-worker.service", "anime.target"}
+    with pytest.raises(ConfigurationError, match="no service wroker here"):
+        planned_installation(load_settings(), "anime", ["wroker"])
+
+
 def test_a_service_needs_the_same_port_at_every_start(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +75,19 @@ class Installation:
         return self.deployment.account is None
 
 
-def planned_installation(settings: Settings, account: str | None) -> Installation:
-    """The services of these settings. `account` is whose they are; None for this user's own.
+def planned_installation(
+    settings: Settings, account: str | None, only: Collection[str] = ()
+) -> Installation:
+    """The services of these settings.
+
+    Args:
+        settings: what has an address there is used, and is no service here.
+        account: whose services they are; None for this user's own.
+        only: the names of the services, such as worker; all if empty.
 
     Raises:
-        ConfigurationError: a port is 0, the API would be open to others, a stack runs there, or
-            the data folder's path is too long.
+        ConfigurationError: a port is 0, the API would be open to others, a stack runs there, the
+            data folder's path is too long, or there is no service of one of the names.
     """
     Access.from_settings(settings)
     if (record := read_record(settings.home)) is not None:
@@ -94,9 +101,10 @@ def planned_installation(settings: Settings, account: str | None) -> Installatio
     known = settings_environment(resolved)
     fields = {name: known[name] for name in known if _field_of(name) in is_given}
     deployment = _deployment(resolved, account, own)
+    units = _chosen(list(_units(resolved, own, deployment)), only)
     return Installation(
         folder=SYSTEM_UNITS if account else _user_units(),
-        units=unit_texts(_units(resolved, own, deployment), deployment),
+        units=unit_texts(units, deployment),
         variables={**fields, OWN_SERVICES: ",".join(own)},
         deployment=deployment,
     )
@@ -342,6 +350,15 @@ def _units(settings: Settings, own: Sequence[str], here: Deployment) -> Iterator
         sockets=tuple(f"{host}:{port}" for port in (*settings.api_ports, settings.ws_port)),
     )
     yield _worker_unit(settings, here, (*stores, *prefect, "anime-migrations"))
+
+
+def _chosen(units: list[ServiceUnit], only: Collection[str]) -> list[ServiceUnit]:
+    by_name = {unit.name.removeprefix("anime-"): unit for unit in units}
+    if unknown := sorted(set(only) - by_name.keys()):
+        raise ConfigurationError(
+            f"There is no service {', '.join(unknown)} here.", f"There are: {', '.join(by_name)}."
+        )
+    return [unit for name, unit in by_name.items() if not only or name in only]
 
 
 def _worker_unit(settings: Settings, here: Deployment, after: tuple[str, ...]) -> ServiceUnit:
