@@ -50,10 +50,11 @@ def _rows_of(plan: "RestorePlan") -> list[tuple[str, str]]:
 
 async def _restore(settings: "Settings", given: Path | None, *, is_dry_run: bool) -> "RestorePlan":
     from anime.assets.backup.restore import Restore, chosen_backup
+    from anime.db.session import Database
 
     backup = chosen_backup(settings, given)
-    async with own_database_url(settings) as url:
-        restoring = await Restore.of(backup, settings, url)
+    async with own_database_url(settings) as url, Database(url) as database:
+        restoring = await Restore.of(backup, settings, database)
         with counter("files looked at") as progress:
             plan = await restoring.plan(progress)
             if not is_dry_run:

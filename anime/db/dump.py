@@ -61,9 +61,9 @@ async def snapshot(address: URL) -> AsyncIterator[Snapshot]:
         DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
     """
     async with connected(address) as connection:
-        await connection.execute("SET statement_timeout = 0")
-        await connection.execute("SET idle_in_transaction_session_timeout = 0")
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         tables = await rows_of_tables(connection)
         if "alembic_version" not in tables:
             raise DatabaseUnavailable(

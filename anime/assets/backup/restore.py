@@ -8,7 +8,7 @@ already is passed by, and a database with the very rows of the backup counts as 
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -29,11 +29,12 @@ from anime.assets.store import (
     storage_faults,
 )
 from anime.core.backups import CHECKSUMS, DUMP, LISTING, Manifest, differing_tables
-from anime.db.address import name_of, parse_address
+from anime.db.address import name_of
 from anime.db.dump import connected, holds_nothing, restore_dump, rows_of_tables
 from anime.db.migrate import upgrade
 from anime.db.models import SCHEMA
 from anime.db.repositories.revisions import NEWEST_REVISION
+from anime.db.session import Database
 from anime.errors import BackupFailed
 from anime.settings import Settings
 
@@ -46,6 +47,7 @@ _PATHS = (
     ("anime_files", "thumbnail_path"),
     ("production_jobs", "output_path"),
 )
+_COMMENT = "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')"
 _OTHERS = """
     SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND pid <> pg_backend_pid() AND backend_type = 'client backend'
@@ -73,15 +75,15 @@ class RestorePlan(BaseModel):
 class Restore:
     """One backup, and where it is to go."""
 
-    def __init__(self, backup: Path, settings: Settings, database_url: str) -> None:
+    def __init__(self, backup: Path, settings: Settings, database: Database) -> None:
         self.backup = backup
         self.folder = BackupFolder(backup.parent)
-        self.address: URL = parse_address(database_url)
+        self.address: URL = database.address
         self.manifest: Manifest = read_manifest(backup)
         self.roots = self._roots(settings)
 
     @classmethod
-    async def of(cls, backup: Path, settings: Settings, database_url: str) -> Self:
+    async def of(cls, backup: Path, settings: Settings, database: Database) -> Self:
         """Look at every part of the backup but the contents of files.
 
         Raises:
@@ -89,7 +91,7 @@ class Restore:
             BackupFailed: it is damaged, or there is no folder for some of its files.
         """
         await asyncio.to_thread(check_parts, backup)
-        return cls(backup, settings, database_url)
+        return cls(backup, settings, database)
 
     async def plan(self, progress: Progress = lambda _: None) -> RestorePlan:
         """What would be done; nothing is changed.
@@ -272,24 +274,31 @@ class Restore:
     async def _move_paths(self) -> None:
         """Write the new folders into rows that have the earlier ones, in one transaction.
 
-        Twice is harmless: what was moved does not begin with the earlier folder any more, unless
-        the new one lies in it, which the condition on the new one sees.
+        A comment on the schema says that it was done, so that twice is harmless.
         """
+        done = f"Restored from {self.backup.name}, paths included."
+        moved = sorted(self._moved().items(), reverse=True)  # a folder in another one comes first
         async with connected(self.address) as connection, connection.transaction():
-            for earlier, new in self._moved().items():
-                for table, column in _PATHS:
-                    await connection.execute(
-                        sql.SQL(_MOVE).format(
-                            table=sql.Identifier(SCHEMA, table), column=sql.Identifier(column)
-                        ),
-                        {"earlier": f"{earlier}/", "new": f"{new}/"},
-                    )
+            row = await (await connection.execute(_COMMENT, (SCHEMA,))).fetchone()
+            if not moved or (row and row[0] == done):
+                return
+            for table, column in _PATHS:
+                await connection.execute(_move(table, column, moved))
+            comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
+            await connection.execute(comment.format(sql.Identifier(SCHEMA), done))
 
 
-_MOVE = """
-    UPDATE {table} SET {column} = %(new)s || substr({column}, length(%(earlier)s) + 1)
-    WHERE starts_with({column}, %(earlier)s) AND NOT starts_with({column}, %(new)s)
-"""
+def _move(table: str, column: str, moved: Sequence[tuple[str, str]]) -> sql.Composed:
+    """The statement that writes new folders for earlier ones; of two that fit, the first."""
+    name = sql.Identifier(column)
+    begins = [sql.SQL("starts_with({}, {})").format(name, f"{earlier}/") for earlier, _ in moved]
+    cases = [
+        sql.SQL("WHEN {} THEN {} || substr({}, {})").format(begin, new, name, len(earlier) + 1)
+        for begin, (earlier, new) in zip(begins, moved, strict=True)
+    ]
+    return sql.SQL("UPDATE {} SET {} = CASE {} END WHERE {}").format(
+        sql.Identifier(SCHEMA, table), name, sql.SQL(" ").join(cases), sql.SQL(" OR ").join(begins)
+    )
 
 
 def chosen_backup(settings: Settings, given: Path | None) -> Path:
