@@ -91,6 +91,29 @@ async def test_a_failure_names_its_trace_and_no_span_says_what_was_asked_for(
             await asyncio.sleep(0.1)  # the API writes its log once a second
 
 
+async def test_a_batch_is_one_trace_with_a_span_for_each_generation(
+    stack: StackUnderTest, traces: OtlpReceiver, tmp_path: Path
+) -> None:
+    file = tmp_path / "dusk.yaml"
+    common = {key: value for key, value in ORDER.items() if key != "prompt"}
+    file.write_text(json.dumps({"prompts": [f"{PROMPT} {n}" for n in "12"], "common": common}))
+    done = await stack.anime("batch", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    spans = await asyncio.to_thread(
+        traces.until, lambda spans: "batch" in {each.name for each in spans}
+    )
+    [run] = [each for each in spans if each.name == "batch"]
+    generations = [each for each in spans if each.name == "generation"]
+    assert {each.parent for each in generations} == {run.span_id}
+    assert {each.trace_id for each in generations} == {run.trace_id}
+    jobs = {each.attributes["anime.job.id"] for each in generations}
+    assert {(await stack.job(job_id))["trace_id"] for job_id in jobs} == {run.trace_id}
+    steps = {each.parent for each in spans if each.name == "record"}
+    assert len(jobs) == 2
+    assert {each.span_id for each in generations} <= steps
+    assert PROMPT.encode() not in traces.raw
+
+
 def _parent_of(span: ReceivedSpan, named: dict[str, ReceivedSpan]) -> str | None:
     return next((name for name, each in named.items() if each.span_id == span.parent), None)
 

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from importlib import import_module
 from uuid import UUID, uuid4
 
 import pytest
@@ -216,3 +217,5 @@ def test_nothing_of_the_sdk_is_imported_before_an_endpoint_is_set() -> None:
         if name.startswith(heavy)
     }
     assert found == {"private_exporter.py"}
+    with pytest.raises(ModuleNotFoundError):  # else redis imports it
+        import_module("opentelemetry.sdk.metrics")
