@@ -83,6 +83,7 @@ def _last_line(output: bytes) -> str:
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
     function, arguments, named = pickle.load(questions)  # noqa: S301  of our parent
     limit_this_process({resource.RLIMIT_CPU: MAX_SECONDS, resource.RLIMIT_FSIZE: 0})
+    answer: tuple[object, object]
     try:
         answer = function(*arguments, **named), None
     except AnimeError as error:
