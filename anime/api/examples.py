@@ -15,6 +15,8 @@ from anime.api.routes_file_search import MonthList
 from anime.api.routes_generation import GenerationStatus
 from anime.api.routes_sheets import DrawnSheet, SheetOrder
 from anime.api.routes_zip import MissingFile, ZipContents
+from anime.assets.input_pictures import InputPicture
+from anime.core.activity import TOLD_OF_SERVER, Activity, ServerActivity, described
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
     CatalogueLora,
@@ -39,6 +41,7 @@ from anime.core.import_plan import CellFault, ImportPlan, ListedRow, RowChange
 from anime.core.job_status import JobStatus, Stage
 from anime.core.months import MonthOfFiles
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
+from anime.core.reused_requests import of_job
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -67,7 +70,9 @@ from anime.core.workflow_records import (
     ImportedWorkflow,
     NamedModel,
     NewWorkflow,
+    OfferedInput,
     WorkflowList,
+    WorkflowOffers,
     WorkflowRecord,
     WorkflowSummary,
 )
@@ -85,6 +90,7 @@ from anime.schemas import (
     JobSnapshot,
     LoraChoice,
     ProgressEvent,
+    Requeued,
     Timeline,
     TimelineEntry,
 )
@@ -207,6 +213,7 @@ JOB = JobSnapshot(
     prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
     comfyui_url="http://127.0.0.1:8188",
     flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
     output_path=PATH,
     created_at=SUBMITTED_AT,
     updated_at=FINISHED_AT,
@@ -368,6 +375,40 @@ SERVER = ServerRecord(
 PAUSE = PauseRecord(
     scope=EVERYTHING, reason="The power is cut at 10.", is_automatic=False, since=SUBMITTED_AT
 )
+ACTIVITY = Activity(
+    at=SUBMITTED_AT + timedelta(seconds=8),
+    counts={
+        JobStatus.QUEUED: 3,
+        JobStatus.PROCESSING: 1,
+        JobStatus.CANCELLING: 0,
+        JobStatus.COMPLETED: 812,
+        JobStatus.FAILED: 4,
+        JobStatus.CANCELLED: 2,
+    },
+    rendering=[described(RENDERING, "Sampler: step 14 of 28", {})],
+    waiting=[],
+    failed=[],
+    servers=[
+        ServerActivity(
+            **SERVER.model_dump(include=TOLD_OF_SERVER),
+            pause=None,
+            device="cuda:0 NVIDIA L40S (46068 MB)",
+            vram_total_mb=46_068,
+            vram_free_mb=31_204,
+            jobs=1,
+        )
+    ],
+    pauses=[PAUSE],
+)
+OFFERS = WorkflowOffers(
+    servers=[SERVER.name],
+    inputs={
+        "sampler": OfferedInput(choices=["dpmpp_2m", "euler"], minimum=None, maximum=None),
+        "steps": OfferedInput(choices=[], minimum=1, maximum=10_000),
+    },
+    loras=[MEI_LORA.name],
+    unchecked=["gpu-c has not answered within 5 s."],
+)
 SHOT = ShotRecord(
     code="sc2_c010",
     episode="1",
@@ -515,6 +556,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     ),
     GenerationStatus.of(RENDERING),
     Cancellation(job_id=JOB.id, status=JobStatus.CANCELLING, detail="It is being stopped."),
+    Requeued(job_id=JOB.id, status=JobStatus.QUEUED, detail="It waits for a run again."),
     JOB,
     PROJECT,
     CHARACTER,
@@ -552,7 +594,14 @@ ANSWERS: tuple[BaseModel, ...] = (
         ]
     ),
     WORKFLOW,
+    OFFERS,
+    *OFFERS.inputs.values(),
     IMPORTED,
+    ACTIVITY,
+    *ACTIVITY.rendering,
+    *ACTIVITY.servers,
+    of_job(JOB.id, REQUEST, seed=JOB.seed),
+    InputPicture(name=REFERENCE.path, sha256=REFERENCE.sha256, width=832, height=512),
     SERVER,
     ServerList(items=[SERVER]),
     CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),

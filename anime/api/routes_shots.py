@@ -1,8 +1,6 @@
 """Shots of a project: imported as lists, listed in order, rendered as batches, reviewed."""
 
-import asyncio
 from base64 import b64decode
-from collections.abc import Iterable
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
@@ -14,10 +12,10 @@ from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
-from anime.assets.shot_lists import rows_of_list
+from anime.assets.shot_lists import rows_of_upload
 from anime.core.callers import Role
 from anime.core.import_plan import ImportPlan, refused_plan
-from anime.core.shot_list import ListRefused, ListRow
+from anime.core.shot_list import ListRefused
 from anime.core.shots import GivenList, ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
 from anime.core.takes import NewReview, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
@@ -75,7 +73,7 @@ async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -
 @router.post("/shots/import")
 async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShots:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
-    rows = await asyncio.to_thread(_rows_of, asked)
+    rows = await rows_of_upload(_content_of(asked), asked.format)
     return await import_shots(
         state.database,
         asked.project,
@@ -90,7 +88,7 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
 async def import_plan(given: GivenList, state: StateDependency) -> ImportPlan:
     """What importing a list would do, row by row, with the faults of each; nothing is changed."""
     try:
-        rows = await asyncio.to_thread(lambda: list(_rows_of(given)))
+        rows = list(await rows_of_upload(_content_of(given), given.format))
     except InvalidRequest as fault:
         return refused_plan(
             fault.what,
@@ -136,10 +134,10 @@ async def review(said: NewReview, state: StateDependency, caller: CallerDependen
     return await review_and_retake(state.jobs, caller.sign(said))
 
 
-def _rows_of(asked: GivenList) -> Iterable[ListRow]:
+def _content_of(asked: GivenList) -> bytes:
     if asked.format is not ListFormat.XLSX:
-        return rows_of_list(asked.table.encode(), asked.format)
+        return asked.table.encode()
     try:
-        return rows_of_list(b64decode(asked.table, validate=True), asked.format)
+        return b64decode(asked.table, validate=True)
     except ValueError as fault:
         raise InvalidRequest(f"table: is not base64: {fault}.", "Encode the workbook.") from None

@@ -199,7 +199,7 @@ def read_rows(
     header = next(rows, None)
     if header is None:
         raise InvalidRequest("The shot list is empty.", _ASK)
-    headings = [cell or "" for cell in header.cells]
+    headings = [(cell or "").replace("\0", "") for cell in header.cells]
     places = _places_of(headings, columns or {}, known or {})
     filled = [row for row in rows if not row.is_empty]
     if len(filled) > MAX_SHOTS:
@@ -282,7 +282,9 @@ def decode_table(data: bytes) -> str:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\x00" not in text:
+        if text.count("\x00") * 8 <= len(
+            text
+        ):  # a few are faults of cells, more of another encoding
             return text
     raise InvalidRequest(
         "The shot list is neither UTF-8, nor UTF-16 with its mark, nor Shift-JIS.",

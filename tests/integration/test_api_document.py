@@ -181,8 +181,9 @@ async def test_each_route_takes_the_example_of_its_body(
     assert (await tried("post", "/api/anime/shots/import"))["added"] == 1
     await tried("post", "/api/anime/shots/render")
     # A review is of a take that is there, a reproduction and a sheet of a file, an upload a
-    # picture: test_takes.py, test_tiles.py, test_characters.py, tests/flows/test_reproduction.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 21
+    # picture: test_takes.py, test_tiles.py, test_characters.py, test_api_making.py and
+    # tests/flows/test_reproduction.py.
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 23
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

@@ -1,7 +1,6 @@
 """Scripts, styles and words of the page, as browsers load them."""
 
 import gzip
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -9,8 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
-from rcssmin import cssmin
-from rjsmin import jsmin
+import minify
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,7 +23,6 @@ _TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-_SMALLER: dict[str, Callable[[str], str]] = {".js": jsmin, ".css": cssmin}
 _YEAR = 365 * 24 * 3600
 
 
@@ -95,8 +92,8 @@ class PageFiles:
 
 
 def _page_file(name: str, content: bytes) -> PageFile:
-    if (make_smaller := _SMALLER.get(Path(name).suffix)) is not None:
-        content = make_smaller(content.decode()).encode()
+    if Path(name).suffix in {".css", ".js"}:
+        content = minify.string(_TYPES[Path(name).suffix].split(";")[0], content.decode()).encode()
     return PageFile(
         plain=content,
         compressed=gzip.compress(content, 9, mtime=0),

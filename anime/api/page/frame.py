@@ -32,7 +32,7 @@ _POLICY = (
     "frame-ancestors 'none'",
 )
 HEADERS = {
-    "Cache-Control": "no-store",  # it says who has signed in
+    "Cache-Control": "private, no-cache",  # Back shows what was there, and asks the API anew
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
