@@ -131,3 +131,21 @@ async def test_a_page_opened_without_a_session_leads_to_the_login(api: httpx.Asy
     assert answer.status_code == 303
     assert answer.headers["location"] == "/login?next=%2Fshots%3Fproject%3Da%26state%3Db"
     problem_in(await api.get(JOBS, headers=opened), 401)
+
+
+async def test_views_show_what_a_role_may_do(api: httpx.AsyncClient) -> None:
+    shown = {}
+    for token in ("v-token", "r-token", "p-token"):
+        shots = (await api.get("/shots", headers=bearer(token))).text
+        review = (await api.get("/review", headers=bearer(token))).text
+        assert 'id="by"' not in review, "the token has a name"
+        shown[token] = (
+            'id="render"' in shots,
+            'data-action="reject"' in review,
+            'name="again"' in review,
+        )
+    assert shown == {
+        "v-token": (False, False, False),
+        "r-token": (False, True, False),
+        "p-token": (True, True, True),
+    }

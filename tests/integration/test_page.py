@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from anime.api.page.frame import VIEW_PATHS, assets
-from tests.integration.api_client import problem_in
+from anime.settings import Settings
+from tests.integration.api_client import opened_api, problem_in
 
 
 @pytest.mark.parametrize("path", [*VIEW_PATHS.values(), "/library/7", "/login"])
@@ -59,3 +60,14 @@ async def test_files_of_the_page_are_kept_as_long_as_they_are_the_same(
     assert (await api.get("/page/assets/page.css", headers=known)).status_code == 304
     assert problem_in(await api.get("/page/assets/frame.py"), 404)
     assert problem_in(await api.get("/page/assets/x/..%2Fframe.py"), 404)
+
+
+async def test_the_studios_reasons_stand_in_the_form_of_a_rejection(
+    api_settings: Settings,
+) -> None:
+    reasons = ("hands", '<b>"off"</b> model')
+    async with opened_api(api_settings, rejection_reasons=reasons) as api:
+        review = (await api.get("/review")).text
+    assert 'value="hands"' in review
+    assert 'value="&lt;b&gt;&#34;off&#34;&lt;/b&gt; model"' in review
+    assert 'name="free"' not in review
