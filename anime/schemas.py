@@ -211,9 +211,15 @@ class GenerationRequest(BaseModel):
         return self.workflow or DEFAULT_WORKFLOWS[self.type]
 
     @property
+    def named_characters(self) -> list[str]:
+        """The characters of its fields, each once: its job and its files are found by them."""
+        named = [self.character, *self.characters] if self.character else self.characters
+        return list(dict.fromkeys(named))
+
+    @property
     def first_character(self) -> str | None:
-        """The character that its job and its files are found by."""
-        return self.character or next(iter(self.characters), None)
+        """The first of them, as programs read that know of one."""
+        return next(iter(self.named_characters), None)
 
     @model_validator(mode="after")
     def _storable_inputs(self) -> Self:
@@ -272,6 +278,9 @@ class JobSnapshot(BaseModel):
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
     flow_run_id: UUID | None = None
+    trace_id: str | None = Field(
+        default=None, description="Its OpenTelemetry trace, if it was submitted in one."
+    )
     output_path: str | None = None
     error_kind: FailureKind | None = None
     error: str | None = None

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from opentelemetry import trace
 from prefect import runtime
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
@@ -17,6 +18,7 @@ from anime.comfyui.models import (
     PreviewFrame,
     ProgressStates,
 )
+from anime.comfyui.node_spans import with_node_spans
 from anime.core.graphs import Graph
 from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
@@ -97,7 +99,9 @@ async def poll_completion(
     """
     meter = ProgressMeter.of(graph)
     await reporter.enter(Stage.RENDERING, IN_QUEUE)
-    async for event in comfy.follow(
+    about = {"comfyui.prompt.id": str(prompt_id), "comfyui.server": comfy.name}
+    trace.get_current_span().set_attributes(about)
+    events = comfy.follow(
         prompt_id,
         listener,
         has_heard_all=has_heard_all,
@@ -106,7 +110,8 @@ async def poll_completion(
         silence_timeout_seconds=server.silence_timeout_seconds,
         unreachable_timeout_seconds=server.unreachable_timeout_seconds,
         refused_timeout_seconds=refused_seconds,
-    ):
+    )
+    async for event in with_node_spans(events, graph):
         if isinstance(event, Finished):
             if event.entry.succeeded:
                 return event.entry

@@ -36,6 +36,7 @@ from anime.errors import (
     UnusableFile,
     UnusableReason,
 )
+from anime.net.tracing import tracer
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS
 from tasks.steps import step
@@ -114,11 +115,12 @@ async def organise(
     placed: list[PlacedFile] = []
     for output in outputs:
         try:
-            placed.append(
-                await _place(
+            with tracer.start_as_current_span("place file") as span:
+                file = await _place(
                     comfy, library, output, output_dir, result, result.day(zone), file_prefix
                 )
-            )
+                span.set_attributes(_about(file))
+            placed.append(file)
         except (NotFound, ComfyUIError, UnusableFile) as fault:
             # Under a key of its own a node may also name what is no file of its output folder.
             if output.is_media or fault.retryable:
@@ -132,6 +134,15 @@ async def organise(
             "Give its graph a node that saves, such as SaveImage; previews are not kept.",
         )
     return OrganisedOutputs(placed, unkept)
+
+
+def _about(file: PlacedFile) -> dict[str, str | int]:
+    """The attributes of its span. Its path says what is in the picture."""
+    return {
+        "anime.file.sha256": file.sha256,
+        "anime.file.bytes": file.size_bytes,
+        "anime.file.media_type": file.media_type,
+    }
 
 
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.

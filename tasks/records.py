@@ -40,10 +40,12 @@ async def lease_job(
     run_id: UUID,
     owner: UUID,
     lease_seconds: float,
+    traceparent: str | None = None,
 ) -> tuple[JobSnapshot, Lease | None]:
     """The job, as it was found or inserted now, and a lease; None if it is completed.
 
-    `run_id`: the flow run that renders it; `owner`: who leases it, of whom a batch's run has many.
+    `run_id`: the flow run that renders it; `owner`: who leases it, of whom a batch's run has many;
+    `traceparent`: the run's span, if it is traced.
 
     Raises:
         LeaseLost: another run holds it, or it has failed before.
@@ -60,7 +62,9 @@ async def lease_job(
                 seed=seed,
                 compose=partial(Composer.of(get_settings()).kept, session),
             )
-            lease = await jobs.lease(job_id, owner, seconds=lease_seconds, run_id=run_id)
+            lease = await jobs.lease(
+                job_id, owner, seconds=lease_seconds, run_id=run_id, traceparent=traceparent
+            )
         if lease is None:
             async with database.session_scope() as session:
                 _refuse_unless_completed(await JobRepository(session).get(job_id))

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from anime.api import (
@@ -37,6 +39,7 @@ from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
+from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
 from anime.jobs.activity import ActivityReader
@@ -70,6 +73,17 @@ ROUTERS = (
 _UPLOADS = routes_characters.UPLOADS | routes_inputs.UPLOADS | routes_reuse.UPLOADS
 
 
+# FastAPI makes a span of each request once `anime.net.tracing` has begun, in the trace of a client
+# that sends one.
+TELEMETRY: TelemetryConfig = {
+    "auto_configure": False,
+    "exclude": lambda scope: str(scope["path"]).endswith(("/health", "/ready", "/metrics")),
+    "logs": False,
+    "metrics": False,
+    "operation_spans": False,
+}
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application, whose connections open when it starts and close when it stops.
 
@@ -98,7 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
                 access=access,
                 library=library,
                 thumbnails=Thumbnails(library, database),
-                metrics=Metrics(),
+                metrics=Metrics(_watched_folders(settings)),
                 activity=ActivityReader(settings, database, gateway.snapshots),
                 server_classes=routes_workflows.classes_of_first_server(settings),
             )
@@ -112,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=connections,
         docs_url=None,  # ours needs no network
         redoc_url=None,
+        telemetry=TELEMETRY,
         dependencies=[Depends(refuse_unknown_parameters)],
         responses=ANY_ROUTE,
     )
@@ -129,10 +144,23 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _watched_folders(settings: Settings) -> dict[str, Path]:
+    """The folders whose disks `/metrics` tells of, by what they are for."""
+    folders = {"library": settings.library, "comfyui_output": settings.comfyui_output_dir}
+    return {purpose: folder for purpose, folder in folders.items() if folder is not None}
+
+
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     """Add what each request passes before it reaches a route; the last one added comes first."""
-    app.add_middleware(BodyLimit, max_bytes=settings.api_max_body_bytes, uploads=_UPLOADS)
-    app.add_middleware(TokenCheck, access=access)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.api_max_body_bytes,
+        uploads=_UPLOADS,
+        long_bodies=routes_shots.LONG_BODIES,
+    )
+    per_minute = settings.api_requests_per_minute
+    limit = RateLimit(per_minute) if per_minute is not None else None
+    app.add_middleware(TokenCheck, access=access, limit=limit)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -37,6 +37,7 @@ from anime.core.comparison import (
     verdict_of,
 )
 from anime.core.composition.record import Composition, Fragment
+from anime.core.import_plan import CellFault, ImportPlan, ListedRow, RowChange
 from anime.core.job_status import JobStatus, Stage
 from anime.core.months import MonthOfFiles
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
@@ -53,9 +54,16 @@ from anime.core.servers import (
     ServerList,
     ServerRecord,
 )
-from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.shots import GivenList, ImportedShots, ShotImport, ShotRecord, ShotState
 from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
-from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
+from anime.core.takes import (
+    NewReview,
+    PicturePoint,
+    ReviewAction,
+    TakeNote,
+    TakeRecord,
+    Verdict,
+)
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
@@ -205,6 +213,7 @@ JOB = JobSnapshot(
     prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
     comfyui_url="http://127.0.0.1:8188",
     flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
     output_path=PATH,
     created_at=SUBMITTED_AT,
     updated_at=FINISHED_AT,
@@ -432,7 +441,7 @@ TAKE = TakeRecord(
     verdict=Verdict.REJECTED,
     is_picked=False,
     reason="hands",
-    note="",
+    note="Six fingers.",
     shot=SHOT.code,
     number=1,
     file_id=FILE.id,
@@ -443,6 +452,13 @@ TAKE = TakeRecord(
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
     retake_job_id=RENDERING.id,
+    media_type="image/png",
+    width=FILE.width,
+    height=FILE.height,
+    colours="EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg=",
+    notes=[
+        TakeNote(text="Six fingers.", point=PicturePoint(x=0.4, y=0.6), by="ann", at=SUBMITTED_AT)
+    ],
 )
 TILES = Tiles(
     ids=[FILE.id],
@@ -475,6 +491,31 @@ IMPORTED_SHOTS = ImportedShots(
     ignored=[],
     faults=["Row 2: there is no character 'Ken'."],
 )
+IMPORT_PLAN = ImportPlan(
+    columns={"Cut": "code", "Prompt": "prompt", "Width": "width", "Editor": ""},
+    added=1,
+    changed=0,
+    unchanged=0,
+    faulty=1,
+    rows=[
+        ListedRow(
+            number=3,
+            unit="Row",
+            cells={"code": "sc2_c020", "prompt": "Mei on a roof", "width": "500"},
+            change=None,
+            faults=[CellFault(column="width", message="500 is not a multiple of 8")],
+            warnings=[],
+        ),
+        ListedRow(
+            number=2,
+            unit="Row",
+            cells={"code": "sc2_c010", "prompt": "Ken runs", "width": "512"},
+            change=RowChange.ADDED,
+            faults=[],
+            warnings=["there is no character 'Ken'."],
+        ),
+    ],
+)
 # A PNG with one pixel.
 DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -499,6 +540,7 @@ BODIES: tuple[BaseModel, ...] = (
     NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
     NewPause(project=PROJECT.slug, reason="It waits for the colours."),
     ShotImport(project=PROJECT.name, table=SHOT_LIST),
+    GivenList(project=PROJECT.name, table=SHOT_LIST),
     ShotRender(project=PROJECT.slug, codes=[SHOT.code], takes=2),
     NewReview(
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
@@ -567,8 +609,13 @@ ANSWERS: tuple[BaseModel, ...] = (
     SHOT,
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
+    IMPORT_PLAN,
+    *IMPORT_PLAN.rows[:1],
+    *IMPORT_PLAN.rows[0].faults,
     TAKE,
-    TakeList(items=[TAKE]),
+    *TAKE.notes,
+    PicturePoint(x=0.4, y=0.6),
+    Page[TakeRecord](items=[TAKE], next_cursor=SHOT.code),
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),

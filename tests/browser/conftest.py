@@ -10,6 +10,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.browser.production import make_production
 from tests.stack.conftest import StackUnderTest, new_forked_stack
 from tests.support.stack import running
 
@@ -39,6 +40,12 @@ async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stac
     """One running stack for all tests of the page."""
     async with running(new_forked_stack(tmp_path_factory.mktemp("browser"))) as stack:
         yield stack
+
+
+@pytest_asyncio.fixture(scope="session")
+async def production(studio: StackUnderTest) -> None:
+    """Shots with takes, in the project Harbour."""
+    await make_production(studio)
 
 
 @pytest_asyncio.fixture(scope="session")

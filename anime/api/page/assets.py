@@ -1,7 +1,6 @@
 """Scripts, styles and words of the page, as browsers load them."""
 
 import gzip
-import re
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -9,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
+import minify
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,8 +23,6 @@ _TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-_COMMENT_LINES = re.compile(r"^[ \t]*(?://.*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/[ \t]*)\n", re.MULTILINE)
-_INDENTATION = re.compile(r"^[ \t]+|^\n", re.MULTILINE)
 _YEAR = 365 * 24 * 3600
 
 
@@ -93,18 +91,9 @@ class PageFiles:
         return Response(asset.compressed, media_type=asset.media_type, headers=headers)
 
 
-def slimmed(text: str) -> str:
-    r"""The script or style without whole lines of comment and without indentation.
-
-    >>> slimmed("// why\n/** What.\n * More. */\nif (a) {\n  b() // c\n}\n")
-    'if (a) {\nb() // c\n}\n'
-    """
-    return _INDENTATION.sub("", _COMMENT_LINES.sub("", text))
-
-
 def _page_file(name: str, content: bytes) -> PageFile:
     if Path(name).suffix in {".css", ".js"}:
-        content = slimmed(content.decode()).encode()
+        content = minify.string(_TYPES[Path(name).suffix].split(";")[0], content.decode()).encode()
     return PageFile(
         plain=content,
         compressed=gzip.compress(content, 9, mtime=0),

@@ -36,7 +36,8 @@ async def shots(request: Request) -> Response:
 
 async def review(request: Request) -> Response:
     """Takes in full size, to be approved or rejected."""
-    return render(request, "review.html", view="review")
+    reasons = request.app.state.anime.settings.rejection_reasons
+    return render(request, "review.html", view="review", reasons=list(reasons))
 
 
 async def login(request: Request) -> Response:

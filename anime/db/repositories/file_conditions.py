@@ -30,9 +30,10 @@ from anime.db.shot_models import Shot, Take
 
 WALKED_FILES = 1000  # a page of 50 where one in twenty fits; some milliseconds
 # Each has an index in the order of time. The rarer a value tends to be, the earlier.
-_LEADING = ("job_id", "seed", "project_id", "character", "kind")
-_IN_LOWER_CASE = ("kind", "state", "character")
-_TAGGED = {"project_id": "project", "model": "model"} | {name: name for name in _IN_LOWER_CASE}
+_LEADING = ("job_id", "seed", "project_id", "kind")
+_IN_LOWER_CASE = ("kind", "state")
+_OF_MANY = ("model", "character")  # a file may have several: only terms tell
+_TAGGED = {"project_id": "project"} | {name: name for name in (*_IN_LOWER_CASE, *_OF_MANY)}
 
 _Searched = type[SearchableFile] | AliasedClass[SearchableFile]
 _functions = getattr(func, SCHEMA)
@@ -142,7 +143,7 @@ class FileConditions:
 
     def _has(self, searched: _Searched, name: str) -> ColumnElement[bool]:
         """That the file has the value asked for; of a model, under any spelling."""
-        if name == "model":
+        if name in _OF_MANY:
             return searched.terms.op("@@")(cast(_quoted(self._term(name)), TSQUERY))
         value = literal(self._values[name])
         column: ColumnElement[Any] = getattr(searched, name)  # of any type, as its value

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from anime.core.composition.record import Composition
+from anime.core.ids import trace_id_of
 from anime.core.job_status import JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, Project
@@ -212,6 +213,7 @@ def snapshot_of(
         prompt_id=job.prompt_id,
         comfyui_url=job.comfyui_url,
         flow_run_id=job.flow_run_id,
+        trace_id=trace_id_of(job.traceparent),
         output_path=job.output_path,
         error_kind=job.error_kind,
         error=job.error_message,

@@ -20,6 +20,11 @@ export function withQuery(path, values = {}) {
   return text ? `${path}?${text}` : path
 }
 
+// Seeds go beyond what numbers of JavaScript can be: those stay texts, which the API takes as well.
+const exact = (key, value, context) =>
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^\d+$/.test(context?.source) ? context.source : value
+const parsed = (text) => (/\d{16}/.test(text) ? JSON.parse(text, exact) : JSON.parse(text))
+
 /** The page where one signs in, and which leads back to where one is. */
 export function signIn() {
   const here = location.pathname + location.search
@@ -44,7 +49,7 @@ export async function api(path, { method = 'GET', body, signal, query, headers =
       throw new Problem({ detail: fault.message })
     })
   const text = await answer.text()
-  const json = text && answer.headers.get('Content-Type')?.includes('json') ? JSON.parse(text) : null
+  const json = text && answer.headers.get('Content-Type')?.includes('json') ? parsed(text) : null
   if (answer.ok) return json
   if (answer.status === 401) signIn()
   throw new Problem({ detail: answer.statusText, status: answer.status, ...json })

@@ -80,6 +80,11 @@ export function dialog({ title, body = '', actions = [], wide = false }) {
       buttons.length ? el('footer', {}, buttons) : null)
     const box = el('dialog', { class: wide ? 'wide' : '', 'aria-labelledby': 'dialog-title' }, form)
     box.addEventListener('click', (event) => { if (event.target === box) box.close() })
+    box.addEventListener('keydown', (event) => { // a browser would press the first button
+      if (event.key !== 'Enter' || event.isComposing || !event.target.matches('input, select')) return
+      event.preventDefault()
+      buttons.at(-1)?.click()
+    })
     box.addEventListener('close', () => {
       box.remove()
       resolve(box.returnValue || null)
@@ -104,7 +109,7 @@ export function onKey(map) {
 /** Whether keys belong to a field that the person types in. */
 export function isTyping(target) {
   return target instanceof Element
-    && target.closest('input:not([type=checkbox],[type=radio],[type=button]), textarea, select, [contenteditable]') !== null
+    && target.closest('input:not([type=checkbox],[type=radio],[type=button],[type=range]), textarea, select, [contenteditable]') !== null
 }
 
 function nameOf(event) {
@@ -117,6 +122,7 @@ function nameOf(event) {
 document.addEventListener('keydown', (event) => {
   if (event.defaultPrevented || event.isComposing || isTyping(event.target)) return
   if (document.querySelector('dialog[open]:not(.keeps-keys)')) return
+  if (event.target.type === 'range' && event.key.startsWith('Arrow')) return
   const name = nameOf(event)
   const map = shortcuts.findLast((each) => name in each)
   if (map && map[name][1](event) !== false) event.preventDefault()
