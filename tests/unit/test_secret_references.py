@@ -126,6 +126,18 @@ def test_an_address_with_references_is_not_checked_before_they_are_resolved(
     assert settings.comfyui_urls == ("http://artist:s%2F1@gpu:8188", "http://b:8188")
 
 
+def test_a_wrong_setting_of_vault_is_told_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANIME_VAULT_URL", "https://vault:8200")
+    monkeypatch.setenv("ANIME_VAULT_AUTH", "kubernetes")  # which needs a role
+    monkeypatch.setenv("ANIME_VAULT_TOKEN", "canary")
+    monkeypatch.setenv("ANIME_TIMEZONE", "vault:kv/studio#zone")
+    with pytest.raises(ConfigurationError, match="role must be set") as error:
+        load_settings()
+    assert "canary" not in str(error.value)
+
+
 def test_secrets_are_shown_in_no_representation() -> None:
     config = VaultConfig(url="https://vault", auth="token", token=SecretStr("canary"))
     assert "canary" not in repr(config) + config.model_dump_json()
