@@ -20,6 +20,7 @@ AnimeError
 ├── StorageError              the library cannot store or read a file
 │   ├── StorageUnavailable    the disk of the library does not answer
 │   └── UnusableFile          a file is empty, damaged, too large or no media
+├── BackupFailed              a backup cannot be made, read or restored
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 │   ├── PrefectTimedOut       it has not answered a request, which may be done, in time
@@ -29,6 +30,7 @@ AnimeError
 ├── TokenMissing              the API needs a token, and the request has none that it knows
 ├── PageRefused               a page of an unknown origin tries to open a WebSocket
 ├── QueueFull                 so many jobs wait that no more are accepted
+├── TooManyRequests           a token, or an address without one, has sent too many lately
 ├── KeyReused                 the key or id of a request belongs to another one
 ├── UnknownHost               a request names another machine as its host
 ├── BodyTooLarge              a request is longer than the API accepts
@@ -202,6 +204,12 @@ class StorageError(AnimeError):
     slug = "storage"
 
 
+class BackupFailed(AnimeError):
+    http_status = 507
+    kind = FailureKind.STORAGE
+    slug = "backup-failed"
+
+
 class StorageUnavailable(StorageError):
     retryable = True
     http_status = 503
@@ -288,6 +296,16 @@ class QueueFull(AnimeError):
     retryable = True
     http_status = 429
     slug = "queue-full"
+
+
+class TooManyRequests(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "too-many-requests"
+
+    def __init__(self, what: str, todo: str, *, wait_seconds: int) -> None:
+        super().__init__(what, todo)
+        self.wait_seconds = wait_seconds
 
 
 class KeyReused(AnimeError):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from anime.core.recovery import SilentServerPolicy
 from anime.settings import Settings, resolve_reference
@@ -32,6 +32,18 @@ class ComfyUIServer(Block):
     )
     more_urls: list[str] = Field(
         default_factory=list, description="Addresses of more servers that render."
+    )
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="HTTP headers that each request shows, by name."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
     )
     output_dir: Path | None = Field(
         default=None,
@@ -100,6 +112,10 @@ class ComfyUIServer(Block):
         return cls(
             base_url=first,
             more_urls=more,
+            headers=settings.comfyui_headers or {},
+            ca_file=settings.comfyui_ca_file,
+            client_cert=settings.comfyui_client_cert,
+            client_key=settings.comfyui_client_key,
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,
@@ -131,9 +147,16 @@ class ComfyUIServer(Block):
         """
         from anime.comfyui.address import address_to_use
         from anime.comfyui.client import ComfyUIClient
+        from anime.comfyui.server_login import ServerCredentials, login_with
 
         texts = dict(zip(self.addresses, self.texts, strict=True))
         address = self.addresses[0] if url is None else address_to_use(url, texts)
+        credentials = ServerCredentials(
+            self.headers, self.ca_file, self.client_cert, self.client_key
+        )
         return ComfyUIClient(
-            address, text=texts.get(address), timeout_seconds=self.request_timeout_seconds
+            address,
+            text=texts.get(address),
+            timeout_seconds=self.request_timeout_seconds,
+            login=login_with(credentials, address, self.addresses),
         )

@@ -4,20 +4,31 @@ import asyncio
 import os
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from anime.assets.backup.drill_results import drills_of, last_green
+from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import canonical_url, checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_check import problems_at
 from anime.comfyui.workflow_templates import list_templates
+from anime.core.backups import overdue
 from anime.core.graph_validation import listed
 from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, ConfigurationError, StorageError, VaultUnavailable, reason_of
+from anime.errors import (
+    BackupFailed,
+    ComfyUIError,
+    ConfigurationError,
+    StorageError,
+    VaultUnavailable,
+    reason_of,
+)
 from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
@@ -63,6 +74,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
         ("webhooks", _webhooks(settings)),
         ("library", check_library(settings)),
         ("sweeps", _sweeps(settings)),
+        ("backups", _backups(settings)),
         ("workflows", _workflows(settings)),
     ]
     return await asyncio.gather(
@@ -214,6 +226,26 @@ async def _sweeps(settings: Settings) -> str:
             "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
         )
     return f"of {folder}, by {settings.sweep_mode}{', watched as well' * settings.watch}"
+
+
+async def _backups(settings: Settings) -> str:
+    if settings.backup_dir is None:
+        return "off: ANIME_BACKUP_DIR is not set"
+    folder = BackupFolder(settings.backup_dir)
+    names, drills, green = await asyncio.to_thread(
+        lambda: (folder.names(), drills_of(folder), last_green(folder))
+    )
+    if wrong := overdue(datetime.now(UTC), names, green.at if green else None):
+        raise BackupFailed(*wrong)
+    told = f"{len(names)} in {folder.root}, the last {names[-1]}"
+    if drills and not drills[0].is_green:
+        raise BackupFailed(
+            f"{told}; the last drill has found: {drills[0].problems[0]}",
+            "Mend it, then run `anime backup` and `anime backup drill`.",
+        )
+    if green is None:
+        return f"{told}; no drill yet"
+    return f"{told}; restored by a drill on {green.at:%Y-%m-%d} in {green.total_seconds:.0f} s"
 
 
 async def _workflows(settings: Settings) -> str:

@@ -75,6 +75,7 @@ def _addresses(record: "StackRecord", settings: "Settings") -> str:
     lines = {
         "Prefect": (found.prefect_api_url or "").removesuffix("/api"),
         "  sign in": _sign_in(found),
+        "Page": f"{api}/",
         "API": f"{api}/docs",
         "WebSocket": found.ws_url or "",
         "Webhooks": "signed, for generations with a webhook_url" if found.webhook_secret else "",

@@ -31,13 +31,13 @@ from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
 from anime.comfyui.server_facts import facts_about
+from anime.comfyui.server_login import ServerLogin, login_to
 from anime.comfyui.tracker import TrackerTimeouts, follow_prompt, listening
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
 from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable, reason_of
 from anime.net.login import login_for
-from anime.net.sockets import tls_context
 from anime.retry_policies import HISTORY_AFTER_QUEUE
 from anime.settings.secret_references import known_value
 
@@ -72,8 +72,11 @@ class ComfyUIClient:
         text: str | None = None,
         timeout_seconds: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        login: ServerLogin | None = None,
     ) -> None:
+        """`login`: by default, that of this process's settings."""
         self._url, self._text = checked_address(base_url), text
+        self.login = login or login_to(self.base_url)
         self.facts = facts_about(self.base_url)
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
@@ -82,7 +85,8 @@ class ComfyUIClient:
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            verify=tls_context(),
+            headers=self.login.headers,
+            verify=self.login.tls,
             trust_env=False,  # a proxy from the environment cannot reach this machine's loopback
         )
 

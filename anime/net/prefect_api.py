@@ -22,6 +22,7 @@ from anime.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
+TRACEPARENT_LABEL = "__OTEL_TRACEPARENT"  # where Prefect looks for it: prefect.telemetry
 _FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _WAITING_STATES = frozenset({"SCHEDULED", "PAUSED"})
 
@@ -101,8 +102,11 @@ class PrefectApi:
         key: str,
         queue: str,
         label: RunLabel | None = None,
+        traceparent: str | None = None,
     ) -> UUID:
         """The id of a new run, or of the run that was started before with the same key.
+
+        `traceparent`: the span that Prefect makes the parent of the run's own.
 
         Prefect does not check the parameters against the deployment's schema, which takes it
         20 ms: the flow does so anyway.
@@ -113,6 +117,8 @@ class PrefectApi:
             "idempotency_key": key,
             "work_queue_name": queue,
         }
+        if traceparent is not None:
+            body["labels"] = {TRACEPARENT_LABEL: traceparent}
         if label is not None:
             body |= {"name": label.name, "tags": [*sorted(label.tags)]}
         created = await self._request(

@@ -72,6 +72,20 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         default=None,
         description="ComfyUI servers, comma-separated; if unset, the rehearsal server.",
     )
+    comfyui_headers: dict[str, SecretStr] | None = Field(
+        default=None,
+        description="HTTP headers for the servers of ANIME_COMFYUI_URL, as JSON by name; a value "
+        "may be a reference env:NAME.",
+    )
+    comfyui_ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    comfyui_client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    comfyui_client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
+    )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, if it can be read from here."
     )
@@ -186,6 +200,22 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         description="user:password of that Prefect server.",
     )
 
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "ANIME_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"
+        ),
+        description="Where traces go, by OTLP over HTTP, such as http://localhost:4318; if unset, "
+        "there are none.",
+    )
+    trace_prompts: bool = Field(
+        default=False,
+        description="Whether spans may hold prompts, names of runs and what errors say.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How API, worker and `anime intake` write their logs."
+    )
+
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
     worker_type: Literal["anime-warm", "process"] = Field(
         default="anime-warm",
@@ -210,6 +240,11 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         default=None, ge=256, description="Memory in MB at which a warm worker restarts."
     )
 
+    prefect_host: str = Field(
+        default="127.0.0.1",
+        description="Address that our Prefect server listens on: another one only in a network of "
+        "your own, such as that of containers.",
+    )
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
@@ -270,6 +305,17 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
+        except ValidationError:
+            raise ValueError(
+                f"{value!r}, perhaps that of OTEL_EXPORTER_OTLP_ENDPOINT, is no address such as "
+                "http://localhost:4318"
+            ) from None
+
     @field_validator("comfyui_url")
     @classmethod
     def _http_addresses(cls, value: str | None) -> str | None:
@@ -282,9 +328,10 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         "home",
         "library_dir",
         "workflows_dir",
-        "comfyui_output_dir",
+        *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
         "sweep_dir",
         "archive_dir",
+        "backup_dir",
         "caption_font",
         "rehearsal_log",
     )
@@ -378,7 +425,7 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
     except ValidationError as fault:
         first = fault.errors()[0]
         field = "_".join(map(str, first["loc"])) or "settings"
-        variable = field if field.startswith("PREFECT_") else f"ANIME_{field.upper()}"
+        variable = field if field.isupper() else f"ANIME_{field.upper()}"  # an alias, or our name
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(
             f"{variable} cannot be used: {reason}.", f"Correct or unset {variable}."

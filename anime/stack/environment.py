@@ -75,5 +75,7 @@ def _as_text(value: object) -> str:
             return value.get_secret_value()
         case tuple():
             return ",".join(map(str, value))
+        case dict():
+            return json.dumps({name: _as_text(each) for name, each in value.items()})
         case _:
             return str(value)
