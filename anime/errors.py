@@ -20,6 +20,7 @@ AnimeError
 ├── StorageError              the library cannot store or read a file
 │   ├── StorageUnavailable    the disk of the library does not answer
 │   └── UnusableFile          a file is empty, damaged, too large or no media
+├── BackupFailed              a backup cannot be made, read or restored
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated
 ├── PrefectUnavailable        the Prefect API does not answer or lacks the deployment
 │   ├── PrefectTimedOut       it has not answered a request, which may be done, in time
@@ -39,8 +40,12 @@ AnimeError
 ├── DeliveryFailed            a webhook was not delivered
 ├── LeaseLost                 another run has the lease on this job now
 ├── JobCancelled              the job was cancelled while the run was under way
+├── VaultUnavailable          Vault is sealed, away or slow, and what is asked is not known
 └── ConfigurationError        a setting, a port or a program is missing or wrong
-    └── StackError            a part of the local stack died or did not start
+    ├── StackError            a part of the local stack died or did not start
+    └── VaultRefused          Vault answers, and refuses or has not what a reference names
+        ├── VaultDenied       the token is not valid, or may not do that
+        └── UnwrapFailed      a wrapped secret_id was opened before, or is not what it should be
 
 Every error says what failed and on what (`what`), what to do next (`todo`), whether the
 same call may succeed later (`retryable`), which failure kind a job gets from it (`kind`),
@@ -199,6 +204,12 @@ class StorageError(AnimeError):
     slug = "storage"
 
 
+class BackupFailed(AnimeError):
+    http_status = 507
+    kind = FailureKind.STORAGE
+    slug = "backup-failed"
+
+
 class StorageUnavailable(StorageError):
     retryable = True
     http_status = 503
@@ -348,6 +359,26 @@ class JobCancelled(AnimeError):
 
 class ConfigurationError(AnimeError):
     slug = "configuration"
+
+
+class VaultUnavailable(AnimeError):
+    retryable = True
+    http_status = 503
+    slug = "vault-unavailable"
+
+
+class VaultRefused(ConfigurationError):
+    slug = "vault-refused"
+
+
+class VaultDenied(VaultRefused):
+    slug = "vault-denied"
+
+
+class UnwrapFailed(VaultRefused):
+    """An incident: somebody else may have the secret."""
+
+    slug = "unwrap-failed"
 
 
 class StackError(ConfigurationError):

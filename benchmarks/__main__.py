@@ -12,6 +12,7 @@ import typer
 from anime.cli.terminal import print_error
 from anime.errors import AnimeError
 from benchmarks import (
+    backup,
     batch,
     corpus,
     cost,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 STANDALONE: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
     "search": lambda effort: search.measure(effort.rows),
     "shots": lambda _: shots.measure(),
+    "backup": lambda effort: backup.measure(effort.rows),
     "corpus": lambda effort: corpus.measure(effort.corpus),
 }
 NAMES = ", ".join(BENCHMARKS | STANDALONE)
@@ -60,7 +62,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def benchmarks(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but the last two if none.")
+        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but the last four if none.")
     ] = None,
     *,
     full: Annotated[bool, typer.Option("--full", help="In the sizes of the goals.")] = False,
@@ -74,7 +76,9 @@ def benchmarks(
         Path | None,
         typer.Option(metavar="CHECKOUT", help="Another checkout, measured in turn with this one."),
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1000, help="Of files, for the search.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1000, help="Of files, for search and backup.")
+    ] = None,
     templates: Annotated[
         str, typer.Option(metavar="FOLDER|PACKAGE==VERSION", help="Workflows, for the corpus.")
     ] = "",

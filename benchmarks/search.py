@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -38,7 +39,7 @@ PROJECTS = """
 # and one is no longer used. Seven files of ten belong to the project of their time.
 FILES = """
     INSERT INTO anime_api.anime_files (
-        filename, project_id, job_id, file_type, file_path, file_size, metadata, created_at
+        filename, project_id, job_id, file_type, file_path, file_size, sha256, metadata, created_at
     )
     SELECT 'f' || n || '.png',
         (SELECT array_agg(id ORDER BY length(slug), slug) FROM anime_api.projects)[
@@ -46,7 +47,8 @@ FILES = """
         ],
         gen_random_uuid(),
         CASE WHEN chance < 0.9 THEN 'image' WHEN chance < 0.99 THEN 'video' ELSE 'audio' END,
-        '/library/f' || n || '.png', 1000,
+        %(library)s || '/p' || n %% 40 || '/images/' || 20230000 + n / 1000 || '/f' || n || '.png',
+        length('f' || n), encode(sha256(convert_to('f' || n, 'UTF8')), 'hex'),
         jsonb_build_object(
             'prompt', concat_ws(
                 ', ', words,
@@ -138,14 +140,22 @@ async def measure(rows: int) -> list[Row]:
             return found + await _measure_inserts(urls.database, rows)
 
 
-async def insert_rows(url: str, rows: int) -> None:
-    """Insert that many rows, and vacuum them."""
+def file_of(library: Path, number: int) -> tuple[Path, bytes]:
+    """The file that a row of `insert_rows` is of, and its content."""
+    day = f"{20230000 + number // 1000}"
+    return library / f"p{number % 40}/images/{day}/f{number}.png", f"f{number}".encode()
+
+
+async def insert_rows(url: str, rows: int, library: str = "/library") -> None:
+    """Insert that many rows of files of a library, and vacuum them."""
     async with await _connect(url) as connection:
         await connection.execute(PROJECTS)
         await connection.execute("SELECT setseed(0.5)")
         for first in range(1, rows + 1, BATCH_ROWS):
             last = min(rows, first + BATCH_ROWS - 1)
-            await connection.execute(FILES, {"first": first, "last": last, "rows": rows + 1})
+            await connection.execute(
+                FILES, {"first": first, "last": last, "rows": rows + 1, "library": library}
+            )
         await connection.execute("VACUUM ANALYZE")
 
 
@@ -153,7 +163,7 @@ async def insert_more_rows(url: str, rows: int, more: int) -> None:
     """Insert that many more, the newest, and do not vacuum them."""
     ids = {"first": rows + 1, "last": rows + more, "rows": rows + more + 1}
     async with await _connect(url) as connection:
-        await connection.execute(FILES, ids)
+        await connection.execute(FILES, {**ids, "library": "/library"})
 
 
 async def _measure_migration(url: str) -> list[Row]:
@@ -216,7 +226,7 @@ async def _measure_inserts(url: str, rows: int) -> list[Row]:
         for action in ("ENABLE", "DISABLE"):
             await connection.execute(WITHOUT_TRIGGERS.format(action).encode())
             began = time.perf_counter()
-            await connection.execute(FILES, ids)
+            await connection.execute(FILES, {**ids, "library": "/library"})
             seconds[action] = time.perf_counter() - began
     note = "the other column: without the triggers"
     what = f"{SWEPT_ROWS:,} more files inserted, s"

@@ -1,7 +1,7 @@
 """Artifacts: what people see of a run in Prefect's UI. None of it fails or delays the run."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 from uuid import UUID
@@ -226,6 +226,13 @@ async def show_retention(report: RetentionReport) -> None:
         if report.is_dry_run
         else "What was done with old files",
     )
+
+
+@best_effort()
+async def show_backup(found: Mapping[str, object]) -> None:
+    """Put a table of what a backup or a drill has done on the page of the current run."""
+    table = [{"what": name.replace("_", " "), "value": str(value)} for name, value in found.items()]
+    await acreate_table_artifact(table=table, key="backup", description="What was done")
 
 
 def _link_to(file: FileRecord, browser_url: str) -> str:

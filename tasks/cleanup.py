@@ -31,6 +31,8 @@ from tasks.retries import SHORT_TASK_DELAYS
 
 # Our flows and their entrypoints, as in prefect.yaml; a studio may have more deployments of them.
 OUR_FLOWS = {
+    "backup": "flows.backup.backup",
+    "backup-drill": "flows.backup_drill.backup_drill",
     "batch": "flows.batch.batch",
     "cleanup": "flows.cleanup.cleanup",
     "contact_sheet": "flows.contact_sheet.contact_sheet",

@@ -127,13 +127,20 @@ class BodyLimit:
     """Refuses bodies that are too long or too slow, whatever Content-Length says.
 
     `uploads`: how long those of files may be, by the end of the route's path. Only they are passed
-    on as they come in.
+    on as they come in. `long_bodies`: how long those of routes that need more may be.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        uploads: Mapping[str, int],
+        long_bodies: Mapping[str, int],
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._uploads = uploads
+        self._long_bodies = long_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body, or answer 408 or 413."""
@@ -171,24 +178,24 @@ class BodyLimit:
         Raises:
             BodyTooLarge: it has more bytes than are allowed. The rest is not read.
         """
-        if _announced_bytes(scope) > self._max_bytes:
-            raise self._too_large()
+        max_bytes = max(
+            [
+                self._max_bytes,
+                *(most for end, most in self._long_bodies.items() if scope["path"].endswith(end)),
+            ]
+        )
+        if _announced_bytes(scope) > max_bytes:
+            raise _too_large(max_bytes)
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise self._too_large()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
             if not message.get("more_body", False):
                 return bytes(body)
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"The body has more than {self._max_bytes} bytes.",
-            "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
-        )
 
 
 @dataclass(slots=True)
@@ -267,6 +274,13 @@ class JsonRoute(APIRoute):
             return await handler(JsonRequest(request.scope, request.receive))
 
         return handle
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body has more than {max_bytes} bytes.",
+        "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
+    )
 
 
 def _is_page(scope: Scope) -> bool:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from anime.core.field_errors import FieldError, field_errors_of
 from anime.errors import AnimeError, TooManyRequests
+from anime.net.tracing import current_trace_id
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ def _problem(
         "todo": todo,
         "instance": path,
     }
+    if (trace_id := current_trace_id()) is not None:
+        document["trace_id"] = trace_id
     if errors is not None:
         document["errors"] = jsonable_encoder(errors)
     return ProblemResponse(document, status_code=status, headers=headers)

@@ -49,5 +49,5 @@ async def ready(state: StateDependency, response: Response) -> Readiness:
 async def metrics(state: StateDependency) -> Response:
     """Figures for Prometheus, at most some seconds old."""
     servers = await ServerRegistry(state.settings, state.database).addresses()
-    figures = await state.metrics.collect(state.database, servers)
+    figures = await state.metrics.collect(state.database, servers, state.settings.backup_dir)
     return Response(figures, media_type=CONTENT_TYPE_LATEST)

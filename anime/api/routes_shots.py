@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Path, Query, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anime.api.app_state import CallerDependency, StateDependency
 from anime.api.error_documentation import problems
@@ -14,21 +14,27 @@ from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
 from anime.assets.shot_lists import rows_of_upload
 from anime.core.callers import Role
-from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
-from anime.core.takes import NewReview, TakeList, TakeRecord
+from anime.core.import_plan import ImportPlan, refused_plan
+from anime.core.shot_list import ListRefused
+from anime.core.shots import GivenList, ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
+from anime.core.takes import NewReview, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.errors import InvalidRequest
 from anime.jobs.shots import (
     ShotBatch,
     ShotRender,
     import_shots,
+    page_of_takes,
+    plan_of_import,
     render_shots,
     review_and_retake,
     takes_of,
 )
 from anime.schemas import GivenName
 
+MAX_LIST_BYTES = 32 * 2**20  # of 10,000 shots, as JSON
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:shots")
+LONG_BODIES = {"/shots/import": MAX_LIST_BYTES, "/shots/import/plan": MAX_LIST_BYTES}
 router = APIRouter(tags=["shots"], route_class=JsonRoute)
 
 
@@ -38,13 +44,10 @@ class ShotListParameters(ShotQuery, Paging):
     project: GivenName = Field(description="Id, slug or name of the project.")
 
 
-class TakeListParameters(BaseModel):
-    """Whose takes."""
+class TakeListParameters(ShotListParameters):
+    """Whose takes: those of one shot, or of a page of the project's shots."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    project: GivenName = Field(description="Id, slug or name of the project.")
-    shot: ShotCode = Field(description="The shot's code.")
+    shot: ShotCode | None = Field(default=None, description="The shot's code, if only of one.")
 
 
 @router.get("/shots", responses=problems(404))
@@ -81,6 +84,20 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
     )
 
 
+@router.post("/shots/import/plan")
+async def import_plan(given: GivenList, state: StateDependency) -> ImportPlan:
+    """What importing a list would do, row by row, with the faults of each; nothing is changed."""
+    try:
+        rows = list(await rows_of_upload(_content_of(given), given.format))
+    except InvalidRequest as fault:
+        return refused_plan(
+            fault.what,
+            fault.todo,
+            faults=fault.faults if isinstance(fault, ListRefused) else (),
+        )
+    return await plan_of_import(state.jobs.admission, state.database, given, rows)
+
+
 @router.post("/shots/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))
 async def render(
     asked: ShotRender, state: StateDependency, idempotency_key: IdempotencyKey = None
@@ -93,10 +110,20 @@ async def render(
 @router.get("/takes", responses=problems(404))
 async def takes(
     parameters: Annotated[TakeListParameters, Query()], state: StateDependency
-) -> TakeList:
-    """The takes of a shot, by number."""
-    codes = [parameters.shot]
-    return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
+) -> Page[TakeRecord]:
+    """The takes of a shot, by number; or of a page of shots: `limit` counts shots, not takes."""
+    if parameters.shot is not None:
+        codes = [parameters.shot]
+        found = await takes_of(state.database, parameters.project, ShotQuery(), codes)
+        return Page(items=found, next_cursor=None)
+    found, next_cursor = await page_of_takes(
+        state.database,
+        parameters.project,
+        parameters,
+        limit=parameters.limit,
+        after=parameters.cursor,
+    )
+    return Page(items=found, next_cursor=next_cursor)
 
 
 @router.post("/reviews", responses=problems(404, 429))
@@ -107,7 +134,7 @@ async def review(said: NewReview, state: StateDependency, caller: CallerDependen
     return await review_and_retake(state.jobs, caller.sign(said))
 
 
-def _content_of(asked: ShotImport) -> bytes:
+def _content_of(asked: GivenList) -> bytes:
     if asked.format is not ListFormat.XLSX:
         return asked.table.encode()
     try:

@@ -14,6 +14,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.net.log_lines import JsonFormatter
 from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
@@ -64,10 +65,12 @@ class ApiServer(uvicorn.Server):
     The loop that answers requests gives the signs of life: one that hangs gives none.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
         logs = deepcopy(LOGGING_CONFIG)
         self._access_handler = AccessHandler()
         logs["handlers"]["access"] = {"()": lambda: self._access_handler, "formatter": "access"}
+        if settings.log_format == "json":
+            logs["formatters"] = {name: {"()": JsonFormatter} for name in logs["formatters"]}
         super().__init__(
             uvicorn.Config(
                 app,
@@ -116,7 +119,7 @@ async def serve(settings: Settings) -> None:
             without a token.
     """
     app = create_app(settings)
-    server = ApiServer(app)
+    server = ApiServer(app, settings)
     for name in ("uvicorn.access", "uvicorn.error"):  # the second logs sockets
         logging.getLogger(name).addFilter(QueryFilter())
     sockets = inherited_sockets() or listen_on_all(settings)

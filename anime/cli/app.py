@@ -3,6 +3,7 @@
 import typer
 
 from anime.cli import (
+    backup,
     batch,
     cancel,
     characters,
@@ -23,6 +24,7 @@ from anime.cli import (
     rehearsal,
     reproduce,
     requeue,
+    restore,
     retention,
     serve,
     servers,
@@ -32,6 +34,7 @@ from anime.cli import (
     sweep,
     takes,
     up,
+    vault,
     verify,
     worker,
     workflow,
@@ -58,6 +61,8 @@ app.command()(retention.retention)
 app.command()(rebuild.rebuild)
 app.command()(verify.verify)
 app.command()(sweep.sweep)
+app.add_typer(backup.backup)
+app.command()(restore.restore)
 app.add_typer(projects.projects)
 characters.characters.command(name="import")(old_records.import_old)
 app.add_typer(characters.characters)
@@ -71,6 +76,7 @@ app.command()(pause.pause)
 app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
+app.add_typer(vault.vault)
 app.add_typer(services.services)
 app.command()(demo.demo)
 app.command()(doctor.doctor)

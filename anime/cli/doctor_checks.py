@@ -3,20 +3,32 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from anime.assets.backup.drill_results import drills_of, last_green
+from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import canonical_url, checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.workflow_check import problems_at
 from anime.comfyui.workflow_templates import list_templates
+from anime.core.backups import overdue
 from anime.core.graph_validation import listed
 from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, ConfigurationError, StorageError, reason_of
+from anime.errors import (
+    BackupFailed,
+    ComfyUIError,
+    ConfigurationError,
+    StorageError,
+    VaultUnavailable,
+    reason_of,
+)
 from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
@@ -26,6 +38,7 @@ from anime.jobs.probes import (
     check_library,
     check_prefect,
     check_redis,
+    check_vault,
     check_work_pool,
     describe_comfyui,
     result_of,
@@ -45,6 +58,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
     servers = await _known_servers(settings)
     checks: list[tuple[str, Awaitable[str]]] = [
         ("settings", _settings(settings)),
+        ("vault", _vault(settings)),
         ("database", _database(settings)),
         ("redis", check_redis(settings)),
         *(("comfyui", _comfyui(settings, url)) for url in servers),
@@ -60,6 +74,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
         ("webhooks", _webhooks(settings)),
         ("library", check_library(settings)),
         ("sweeps", _sweeps(settings)),
+        ("backups", _backups(settings)),
         ("workflows", _workflows(settings)),
     ]
     return await asyncio.gather(
@@ -78,6 +93,26 @@ async def _known_servers(settings: Settings) -> Sequence[str]:
 
 async def _settings(settings: Settings) -> str:
     return f"data folder {settings.home}, time zone {settings.timezone or settings.zone}"
+
+
+async def _vault(settings: Settings) -> str:
+    """How Vault is for this program, and if it is away, how long the API can go on."""
+    try:
+        return await check_vault(settings)
+    except (ConfigurationError, VaultUnavailable) as fault:
+        if said := await _api_says_of_vault(settings):
+            raise ConfigurationError(f"{fault.what} The API says: {said}", fault.todo) from fault
+        raise
+
+
+async def _api_says_of_vault(settings: Settings) -> str | None:
+    if settings.public_url is None:
+        return None
+    with suppress(httpx.HTTPError, ValueError, KeyError):
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS / 2) as http:
+            ready = (await http.get(f"{settings.browser_url}/ready")).json()
+        return str(ready["dependencies"]["vault"]["error"] or "") or None
+    return None
 
 
 async def _database(settings: Settings) -> str:
@@ -191,6 +226,26 @@ async def _sweeps(settings: Settings) -> str:
             "Correct ANIME_SWEEP_DIR or ANIME_COMFYUI_OUTPUT_DIR.",
         )
     return f"of {folder}, by {settings.sweep_mode}{', watched as well' * settings.watch}"
+
+
+async def _backups(settings: Settings) -> str:
+    if settings.backup_dir is None:
+        return "off: ANIME_BACKUP_DIR is not set"
+    folder = BackupFolder(settings.backup_dir)
+    names, drills, green = await asyncio.to_thread(
+        lambda: (folder.names(), drills_of(folder), last_green(folder))
+    )
+    if wrong := overdue(datetime.now(UTC), names, green.at if green else None):
+        raise BackupFailed(*wrong)
+    told = f"{len(names)} in {folder.root}, the last {names[-1]}"
+    if drills and not drills[0].is_green:
+        raise BackupFailed(
+            f"{told}; the last drill has found: {drills[0].problems[0]}",
+            "Mend it, then run `anime backup` and `anime backup drill`.",
+        )
+    if green is None:
+        return f"{told}; no drill yet"
+    return f"{told}; restored by a drill on {green.at:%Y-%m-%d} in {green.total_seconds:.0f} s"
 
 
 async def _workflows(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from anime.db.address import name_of
 from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.errors import DatabaseUnavailable
 
+BACKUP = 0x6261636B7570  # "backup"
 SWEEP = 0x7377656570  # "sweep"
 
 

@@ -3,6 +3,7 @@
 Where no stack runs, they come from the file of the installed services.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,10 @@ class RunningStackSource(PydanticBaseSettingsSource):
         home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
         folder = Path(home).expanduser().absolute()
         if (record := read_record(folder)) is not None:
-            return dict(record.settings)
-        return {_field(name): value for name, value in read_services(folder).items()}
+            found = dict[str, Any](record.settings)
+        else:
+            found = {_field(name): value for name, value in read_services(folder).items()}
+        return found | {"vault": json.loads(found["vault"])} if "vault" in found else found
 
 
 def _field(variable: str) -> str:

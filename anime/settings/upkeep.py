@@ -63,6 +63,14 @@ class UpkeepSettings(BaseModel):
         default=None, description="Archive for rejected files; an absolute path on any disk."
     )
 
+    backup_dir: Path | None = Field(
+        default=None,
+        description="Folder for backups, best on another disk; if unset, none are made at night.",
+    )
+    keep_backups: int = Field(
+        default=14, ge=1, description="How many backups are kept; older ones are removed."
+    )
+
     rejection_reasons: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Why takes may be rejected, comma-separated, such as `hands,off model`; "

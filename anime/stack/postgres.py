@@ -113,10 +113,11 @@ def prepare_postgres(home: Path) -> EmbeddedPostgres:
 
 
 @asynccontextmanager
-async def embedded_postgres(home: Path) -> AsyncIterator[PostgresUrls]:
-    """A running PostgreSQL for as long as the block lasts; its data are deleted after it.
+async def serving_postgres(home: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """The PostgreSQL of that data folder, alone, for as long as the block lasts.
 
-    For tests and trials: `home` is a temporary folder of theirs.
+    Raises:
+        StackError: it runs already, or does not start.
     """
     prepare_home(home)
     postgres = await asyncio.to_thread(prepare_postgres, home)
@@ -124,8 +125,19 @@ async def embedded_postgres(home: Path) -> AsyncIterator[PostgresUrls]:
     try:
         await supervisor.start(postgres.part(home / "logs"))
         await postgres.create_databases()
-        yield postgres.urls
+        yield postgres
     finally:
         await supervisor.stop()
         postgres.remove_sockets()
-        postgres.discard()
+
+
+@asynccontextmanager
+async def embedded_postgres(home: Path) -> AsyncIterator[PostgresUrls]:
+    """The same for tests and trials, in a temporary folder of theirs: its data are deleted."""
+    postgres = None
+    try:
+        async with serving_postgres(home) as postgres:
+            yield postgres.urls
+    finally:
+        if postgres:
+            postgres.discard()

@@ -26,7 +26,9 @@ from prefect.workers.base import (
 
 from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
-from anime.settings import get_settings, resolve_reference
+from anime.net.tracing import start_tracing, stop_tracing
+from anime.settings import get_settings
+from anime.settings.addresses import redis_address
 from anime.settings.service_manager import ServiceManager
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
@@ -38,6 +40,7 @@ from anime.worker.prefect_internals import (
     flush_logs_and_events,
     install_engines,
     send_prints_to_logs,
+    write_json_to_console,
 )
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
@@ -84,6 +87,9 @@ class WarmWorker(
         return template
 
     async def __aenter__(self) -> Self:
+        if self.settings.log_format == "json":
+            write_json_to_console()
+        start_tracing(self.settings, "anime-worker")
         install_engines()
         cache_result_storage()
         send_prints_to_logs()
@@ -118,6 +124,7 @@ class WarmWorker(
             await super().__aexit__(*exc_info)
         finally:
             if self._will_restart:
+                await asyncio.to_thread(stop_tracing)
                 await flush_logs_and_events()
                 # The pid stays, so that its supervisor sees no end; the memory is a new process's.
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
@@ -259,9 +266,9 @@ class WarmWorker(
     async def _listen_for_runs(self) -> None:
         from anime.worker.notifications import listen
 
-        url = self.settings.redis_url
+        url = redis_address(self.settings)
         if url is not None:
-            await listen(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+            await listen(url, self.pool_name, self.wake)
 
     async def _start_monitor(self) -> None:
         """Have the monitor look at once at what was left while no worker ran."""

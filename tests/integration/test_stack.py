@@ -71,6 +71,8 @@ def test_what_runs_at_night_runs_in_the_studios_night() -> None:
         "sweep": ["UTC"],
         "monitor": ["UTC"],
         "cleanup": ["{{ $ANIME_TIMEZONE }}"],
+        "backup": ["{{ $ANIME_TIMEZONE }}"],
+        "backup-drill": ["{{ $ANIME_TIMEZONE }}"],
         "retention": ["{{ $ANIME_TIMEZONE }}"],
     }
 

@@ -37,6 +37,7 @@ class EndedJob:
     output_path: str
     ended_at: datetime
     character: str | None = None
+    characters: Sequence[str] = ()  # where there are several
     shot: str | None = None
 
 
@@ -74,6 +75,17 @@ class InventoryRepository:
             .where(SearchableFile.path_key.in_(keys), is_among(AnimeFile.file_path, paths))
         )
         return {path for path in rows if path is not None}
+
+    async def contents_at(self, paths: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Hash and size of the files at those paths, as far as rows say both; by path."""
+        asked = cast(literal(list(paths), ARRAY(Text)), ARRAY(Text))
+        keys = select(func.hashtextextended(func.unnest(asked), 0))
+        rows = await self._session.execute(
+            select(AnimeFile.file_path, AnimeFile.sha256, AnimeFile.file_size)
+            .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
+            .where(SearchableFile.path_key.in_(keys), is_among(AnimeFile.file_path, paths))
+        )
+        return {path: (sha256, size) for path, sha256, size in rows if path and sha256 and size}
 
     async def rows_of_content(self, sha256s: Collection[str]) -> list[KnownAsset]:
         """The rows of files with one of those contents, the oldest first."""
@@ -199,6 +211,7 @@ def _job_row(job: EndedJob, project_id: UUID | None) -> dict[str, Any]:  # value
         "id": job.id,
         "project_id": project_id,
         "character": composed(job.character) if job.character else None,
+        "characters": list(map(composed, job.characters)) or None,
         "shot": composed(job.shot) if job.shot else None,
         "type": job.type,
         "workflow": job.workflow,

@@ -1,0 +1,300 @@
+"""The drill: whether the last backup can be restored, shown by restoring it.
+
+Into a scratch database beside the live one, which is only asked for a lock. What a drill that was
+killed has left is removed by the next one. Its results stand in a file beside the backups.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from psycopg import sql
+from psycopg.rows import dict_row
+from sqlalchemy import URL
+
+from anime.assets.backup.drill_results import write_down
+from anime.assets.backup.folder import BackupFolder, check_parts, read_manifest
+from anime.assets.backup.guards import disk_faults, only_one
+from anime.assets.backup.listing import ListedFile, read_listing
+from anime.assets.provenance import ORIGINS_FOLDER
+from anime.assets.rebuild import rebuild
+from anime.assets.store import copy_hashed, hash_of
+from anime.core.backups import (
+    DUMP,
+    LISTING,
+    DrillReport,
+    Manifest,
+    differing_tables,
+    is_scratch_name,
+    scratch_name,
+)
+from anime.db.address import name_of
+from anime.db.dump import connected, restore_dump, rows_of_tables
+from anime.db.migrate import check, upgrade
+from anime.db.models import SCHEMA
+from anime.db.session import Database
+from anime.errors import AnimeError, BackupFailed
+from anime.settings import Settings
+
+HASHED_FILES = 200
+REBUILT_FILES = 500  # of a day that has more, the first so many
+_MAX_LISTED = 20  # problems of one kind
+_REHEARSED = ".drill"  # the library of the rebuilt day
+_NOTE = "Made by a drill of backups; the next one drops it."
+# What a rebuild must say as the row does, where the row says anything.
+_COMPARED = """
+    SELECT file.filename, file.file_path, file.file_size, file.file_type, file.sha256,
+        file.job_id, file.width, file.height, file.frames, project.slug AS project,
+        file.metadata ->> 'prompt' AS prompt, file.metadata ->> 'seed' AS seed
+    FROM {files} AS file LEFT JOIN {projects} AS project ON project.id = file.project_id
+    WHERE file.file_path = ANY(%s)
+"""
+_SAMPLE = """
+    SELECT file_path, sha256 FROM {files}
+    WHERE starts_with(file_path, %s) AND sha256 IS NOT NULL AND state = 'present'
+    ORDER BY random() LIMIT %s
+"""
+Row = Mapping[str, Any]  # values of columns, by name
+
+
+async def drill(
+    settings: Settings, live: Database, folder: BackupFolder, *, day: str | None = None
+) -> DrillReport:
+    """What was found; it is written down beside the backups as well.
+
+    Args:
+        settings: those of the studio.
+        live: the studio's database: the scratch database lies on its server.
+        folder: the backups, of which the last one is looked at.
+        day: the day (YYYYMMDD) that is rebuilt; one by chance if left out.
+
+    Raises:
+        NotFound: there is no backup.
+        BackupFailed: another drill or a backup is at work, or the results cannot be written.
+        DatabaseUnavailable: PostgreSQL does not answer, or lets this user make no database.
+    """
+    async with only_one(live.address):
+        backup = await asyncio.to_thread(folder.newest)
+        report = DrillReport(at=datetime.now(UTC), backup=backup.name)
+        with disk_faults(folder.root):
+            try:
+                async with scratch_database(live.address) as scratch:
+                    await _Drill(settings, folder, backup, scratch, report, day).run()
+            except AnimeError as error:
+                report.problems.append(str(error))
+            finally:
+                shutil.rmtree(folder.root / _REHEARSED, ignore_errors=True)
+            await asyncio.to_thread(write_down, folder, report)
+    return report
+
+
+@asynccontextmanager
+async def scratch_database(live: URL) -> AsyncIterator[URL]:
+    """An empty database on the live one's server, dropped with the block; leftovers go first.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, or lets this user make none.
+    """
+    name = scratch_name(str(live.database), secrets.token_hex(4))
+    if name == live.database or not is_scratch_name(name, str(live.database)):
+        raise BackupFailed(f"{name} is no name for a scratch database.", "Report this.")
+    async with connected(live) as connection:
+        rows = await connection.execute(
+            "SELECT datname FROM pg_database WHERE shobj_description(oid, 'pg_database') = %s",
+            (_NOTE,),
+        )
+        for (leftover,) in await rows.fetchall():
+            if is_scratch_name(leftover, str(live.database)):
+                await _drop(connection, leftover)
+        made = sql.Identifier(name)
+        await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(made))
+        try:
+            await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(made, _NOTE))
+            yield live.set(database=name)
+        finally:
+            await _drop(connection, name)
+
+
+async def _drop(connection: Any, name: str) -> None:  # psycopg's, of any kind of rows
+    """Drop a scratch database, with what a killed drill may still have open there."""
+    await connection.execute(
+        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    )
+
+
+@dataclass
+class _Drill:
+    """One drill: each step finds problems, or says nothing."""
+
+    settings: Settings
+    folder: BackupFolder
+    backup: Path
+    scratch: URL
+    report: DrillReport
+    day: str | None
+    tables: dict[str, int] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """All steps, each timed; one that cannot be done ends the drill."""
+        with self._timed("read"):
+            await asyncio.to_thread(check_parts, self.backup)
+            manifest = await asyncio.to_thread(read_manifest, self.backup)
+        with self._timed("restore"):
+            await restore_dump(self.scratch, self.backup / DUMP, all_or_nothing=False)
+        with self._timed("count"):
+            await self._count(manifest)
+        with self._timed("migrate"):
+            await self._migrate()
+        with self._timed("hash"):
+            await self._hash(manifest)
+        with self._timed("rebuild"):
+            await self._rebuild(manifest)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.report.seconds[step] = round(time.monotonic() - began, 2)
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        self.report.problems += problems[:_MAX_LISTED]
+        if len(problems) > _MAX_LISTED:
+            self.report.problems.append(f"… and {len(problems) - _MAX_LISTED} more like these.")
+
+    async def _count(self, manifest: Manifest) -> None:
+        """Whether each table has its rows."""
+        async with connected(self.scratch) as connection:
+            found = await rows_of_tables(connection)
+        self.report.rows = sum(found.values())
+        self._tell(differing_tables(manifest.tables, found))
+
+    async def _migrate(self) -> None:
+        """Whether the tables come to the newest revision, and are as this program needs them."""
+        url = self.scratch.render_as_string(hide_password=False)
+        await upgrade(url)
+        self._tell(await check(url))
+
+    async def _hash(self, manifest: Manifest) -> None:
+        """Whether contents of files, by chance, are what their rows say."""
+        prefix = f"{manifest.roots['library']}/"
+        query = sql.SQL(_SAMPLE).format(files=sql.Identifier(SCHEMA, "anime_files"))
+        async with connected(self.scratch) as connection:
+            cursor = await connection.execute(query, (prefix, HASHED_FILES))
+            rows = await cursor.fetchall()
+        self._tell(await asyncio.to_thread(lambda: list(self._wrong_contents(rows))))
+        self.report.files_hashed = len(rows)
+
+    def _wrong_contents(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+        for path, sha256 in rows:
+            content = self.folder.object_path(sha256)
+            found = hash_of(content)
+            if found is None:
+                yield f"{path} has a row, and no content in the backup: `anime verify` says more."
+            elif found != sha256:
+                yield (
+                    f"The content of {path} is damaged. Remove {content}: the next backup takes "
+                    "it from the library again, if it is good there."
+                )
+
+    async def _rebuild(self, manifest: Manifest) -> None:
+        """Whether the rows of one day can be made anew of its files, and say the same."""
+        files = await asyncio.to_thread(self._files_of_day)
+        if not files:
+            return
+        library = self.folder.root / _REHEARSED
+        await asyncio.to_thread(self._rehearse, files, library)
+        earlier = PurePosixPath(manifest.roots["library"])
+        places = [PurePosixPath(*PurePosixPath(os.fsdecode(each.path)).parts[1:]) for each in files]
+        expected = await self._rows([str(earlier / place) for place in places], str(earlier))
+        await self._forget(list(expected), str(earlier))
+        async with Database(self.scratch.render_as_string(hide_password=False)) as database:
+            await rebuild(database, library, zone=self.settings.zone)
+        found = await self._rows([str(library / place) for place in places], str(library))
+        self.report.files_rebuilt = len(expected)
+        self._tell(list(_differences(expected, found)))
+
+    def _files_of_day(self) -> list[ListedFile]:
+        """Files in the folders of one day, of all projects."""
+        listing = self.backup / LISTING
+        if self.day is None:
+            days = {day for each in read_listing(listing) if (day := _day_of(each.path))}
+            self.day = random.choice(sorted(days)) if days else ""  # noqa: S311  no secret
+        self.report.day = self.day
+        wanted = self.day.encode()
+        files = (each for each in read_listing(listing) if _day_of(each.path) == self.day)
+        return (
+            [each for each, _ in zip(files, range(REBUILT_FILES), strict=False)] if wanted else []
+        )
+
+    def _rehearse(self, files: Sequence[ListedFile], library: Path) -> None:
+        """A library with those files, and what lies in the backup of their origins."""
+        shutil.rmtree(library, ignore_errors=True)
+        hashes = {each.sha256 for each in files}
+        origins = [
+            each
+            for each in read_listing(self.backup / LISTING)
+            if each.path.startswith(f"library/{ORIGINS_FOLDER}/".encode())
+            and os.fsdecode(each.path).rpartition("/")[2][:64] in hashes
+        ]
+        for file in [*files, *origins]:
+            path = file.place_in({"library": library})
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = self.folder.object_path(file.sha256)
+            if content.exists():  # or it is a problem of its row, which has none then
+                with content.open("rb") as source, path.open("xb") as copy:
+                    copy_hashed(source, copy)
+                os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+
+    async def _rows(self, paths: Sequence[str], root: str) -> dict[str, Row]:
+        """What is compared of the rows of those files, by their place in the library."""
+        query = sql.SQL(_COMPARED).format(
+            files=sql.Identifier(SCHEMA, "anime_files"),
+            projects=sql.Identifier(SCHEMA, "projects"),
+        )
+        async with connected(self.scratch) as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(query, (list(paths),))
+            rows = await cursor.fetchall()
+        return {str(row.pop("file_path")).removeprefix(f"{root}/"): row for row in rows}
+
+    async def _forget(self, places: Sequence[str], root: str) -> None:
+        """Delete those rows from the scratch database, which is checked to be one."""
+        if "_drill_" not in str(self.scratch.database):
+            raise BackupFailed(f"{name_of(self.scratch)} is no scratch database.", "Report this.")
+        query = sql.SQL("DELETE FROM {} WHERE file_path = ANY(%s)").format(
+            sql.Identifier(SCHEMA, "anime_files")
+        )
+        async with connected(self.scratch) as connection:
+            await connection.execute(query, ([f"{root}/{place}" for place in places],))
+
+
+def _differences(expected: Mapping[str, Row], found: Mapping[str, Row]) -> Iterator[str]:
+    """What a rebuild says otherwise than the restored rows, or not at all."""
+    for place, row in expected.items():
+        rebuilt = found.get(place)
+        if rebuilt is None:
+            yield f"A rebuild makes no row of {place}."
+            continue
+        wrong = [
+            name for name, value in row.items() if value is not None and rebuilt[name] != value
+        ]
+        if wrong:
+            yield f"A rebuild of {place} differs in: {', '.join(wrong)}."
+
+
+def _day_of(path: bytes) -> str:
+    """The day whose folder in the library the file lies in; empty if in none."""
+    parts = os.fsdecode(path).split("/")
+    is_of_day = len(parts) == 5 and parts[0] == "library"
+    return parts[3] if is_of_day and parts[3].isdigit() and not parts[1].startswith(".") else ""

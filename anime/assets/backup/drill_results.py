@@ -1,0 +1,42 @@
+"""What drills have found: a line of each, beside the backups. All of it blocks."""
+
+import json
+import os
+
+from anime.assets.backup.folder import BackupFolder
+from anime.assets.journal import Journal
+from anime.core.backups import DRILLS, DrillReport
+
+_TAIL_BYTES = 256 * 1024  # years of drills
+
+
+def write_down(folder: BackupFolder, report: DrillReport) -> None:
+    """Append what a drill has found.
+
+    Raises:
+        OSError: the folder cannot take it.
+    """
+    with Journal(folder.root / DRILLS) as results:
+        results.write(report.model_dump(mode="json"))
+
+
+def drills_of(folder: BackupFolder) -> list[DrillReport]:
+    """The results of the last drills, the newest first."""
+    try:
+        with (folder.root / DRILLS).open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL_BYTES))
+            lines = stream.read().split(b"\n")
+    except OSError:  # no drill yet, or no folder
+        return []
+    found = []
+    for line in reversed(lines):
+        try:
+            found.append(DrillReport.model_validate(json.loads(line)))
+        except ValueError:  # half a line
+            continue
+    return found
+
+
+def last_green(folder: BackupFolder) -> DrillReport | None:
+    """The last drill that found nothing wrong; None if there was none."""
+    return next((each for each in drills_of(folder) if each.is_green), None)

@@ -1,0 +1,29 @@
+"""The settings as a backup keeps them: for people to read, without anything secret."""
+
+import json
+import re
+
+from pydantic import SecretStr
+
+from anime.settings import Settings
+
+# In whatever text a login may stand: everything before the last @ of an address.
+_LOGIN = re.compile(r"(?<=://)[^/\s,]*@")
+
+
+def settings_text(settings: Settings) -> str:
+    """Each setting that is not its default, by its variable; of secrets only that they are set."""
+    kept: dict[str, object] = {}
+    secret = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            secret.append(_variable(name))
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        if _variable(name) not in secret:
+            kept[_variable(name)] = _LOGIN.sub("", value) if isinstance(value, str) else value
+    return json.dumps({"settings": kept, "set_but_not_kept": secret}, indent=2) + "\n"
+
+
+def _variable(name: str) -> str:
+    return (name if name.startswith("prefect_api") else f"anime_{name}").upper()

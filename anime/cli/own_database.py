@@ -1,0 +1,26 @@
+"""The studio's database for commands that work while nothing else runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anime.settings import Settings
+
+
+@asynccontextmanager
+async def own_database_url(settings: "Settings") -> AsyncIterator[str]:
+    """The URL; if none is set and no stack runs, the embedded one is started for the block.
+
+    Raises:
+        StackError: the embedded one does not start.
+    """
+    from anime.settings.addresses import database_address
+
+    if settings.database_url is not None:
+        yield database_address(settings)
+        return
+    from anime.stack.postgres import serving_postgres
+
+    async with serving_postgres(settings.home) as postgres:
+        yield postgres.urls.database

@@ -1,0 +1,129 @@
+"""A backup that is killed, or whose disk fills up, harms neither the studio nor other backups."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from anime.assets.backup.create import make_backup
+from anime.assets.backup.drill import drill
+from anime.assets.backup.folder import BackupFolder, check_parts
+from anime.assets.backup.listing import read_listing
+from anime.assets.store import sha256_of
+from anime.core.sweep_plan import Mode
+from anime.db.session import Database
+from anime.errors import BackupFailed
+from anime.settings import Settings, load_settings
+from tests.faults.children import Steps, ended, started
+from tests.faults.disks import mount, small_disk
+from tests.faults.test_disks import large_picture
+from tests.integration.import_folder import Stage, picture
+from tests.support.waiting import HUNG_SECONDS
+
+NEVER = 1_000_000
+
+
+def settings_of(stage: Stage) -> Settings:
+    return load_settings(
+        home=stage.library.parent / "data", library_dir=stage.library, timezone="Asia/Tokyo"
+    )
+
+
+def back_up_dying(library: Path, backups: Path, url: str, deadly: int, told: Path) -> None:
+    """A real backup that is killed before that step; the steps of one that lives are written."""
+    steps = Steps(str(backups), deadly)
+    steps.watch()
+    settings = load_settings(home=library.parent / "data", library_dir=library)
+
+    async def make() -> None:
+        async with Database(url) as database:
+            await make_backup(settings, database, BackupFolder(backups))
+
+    asyncio.run(make())
+    told.write_text("\n".join(steps.taken))
+
+
+def check_all(folder: BackupFolder) -> None:
+    """Every backup is whole, and every content is what its name says."""
+    for name in folder.names():
+        check_parts(folder.root / name)
+        for file in read_listing(folder.root / name / "files.gz"):
+            assert sha256_of(folder.object_path(file.sha256)) == file.sha256
+
+
+async def complete(stage: Stage, folder: BackupFolder) -> None:
+    """A backup as soon as the killed one's turn, and the second that it has for a name, is over."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            with suppress(BackupFailed):
+                report = await make_backup(settings_of(stage), stage.database, folder)
+                assert report.files == 4
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_backup_killed_before_any_kind_of_step_is_none_and_the_next_one_is_whole(
+    stage: Stage, tmp_path: Path
+) -> None:
+    for number in range(3):
+        stage.put(f"{number}.png", picture(number))
+    await stage.sweep(Mode.COPY)
+    (stage.library / "notes.txt").write_text("copied, not linked")
+    told = tmp_path / "steps.txt"
+    (tmp_path / "whole").mkdir()
+    where = (stage.library, tmp_path / "whole", stage.database_url)
+    assert await ended(started(back_up_dying, *where, NEVER, told)) == 0
+    steps = told.read_text().split("\n")
+    assert {"open", "os.link", "os.rename", "os.mkdir"} <= set(steps)
+    last_of_each_kind = {name: number for number, name in enumerate(steps)}
+    for name, number in last_of_each_kind.items():
+        folder = BackupFolder(tmp_path / f"killed-{number}")
+        folder.root.mkdir()
+        where = (stage.library, folder.root, stage.database_url)
+        assert await ended(started(back_up_dying, *where, number, told)) == -signal.SIGKILL, name
+        check_all(folder)
+        made_before = len(folder.names())
+        await complete(stage, folder)
+        assert len(folder.names()) == made_before + 1, name
+        check_all(folder)
+        assert list(folder.root.glob(".*")) == [], name
+    found = await drill(settings_of(stage), stage.database, folder)
+    assert found.problems == []
+
+
+async def test_a_disk_that_fills_up_is_said_and_earlier_backups_stay(
+    stage: Stage, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "small", 4) as disk:
+        folder = BackupFolder(disk)
+        stage.put("0.png", large_picture(0))
+        await stage.sweep(Mode.COPY)
+        await make_backup(settings_of(stage), stage.database, folder)
+        [earlier] = folder.names()
+        (disk / earlier).rename(disk / "20260101T000000Z")
+        for number in (1, 2, 3, 4):
+            stage.put(f"{number}.png", large_picture(number))
+        await stage.sweep(Mode.COPY)
+        with pytest.raises(BackupFailed, match="No space left") as refused:
+            await make_backup(settings_of(stage), stage.database, folder)
+        assert "Free some space" in refused.value.todo
+        assert folder.names() == ["20260101T000000Z"]
+        check_all(folder)
+        assert list(disk.glob(".*")) == []
+
+        assert mount("-o", "remount,size=20m", str(disk)).returncode == 0
+        report = await make_backup(settings_of(stage), stage.database, folder)
+        assert (report.files, len(folder.names())) == (5, 2)
+        check_all(folder)
+
+
+async def test_a_disk_too_full_for_the_dump_is_said(stage: Stage, tmp_path: Path) -> None:
+    stage.put("0.png", picture(0))
+    await stage.sweep(Mode.COPY)
+    with small_disk(tmp_path / "small", 1) as disk:
+        (disk / "filler").write_bytes(b"x" * 1_020_000)
+        with pytest.raises(BackupFailed, match="No space left"):
+            await make_backup(settings_of(stage), stage.database, BackupFolder(disk))
+        assert [path.name for path in disk.glob("2*")] == []

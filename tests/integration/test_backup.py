@@ -1,0 +1,399 @@
+"""Backups: what is in one, that it comes back, and what is said when it is not good."""
+
+import asyncio
+import json
+import re
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url
+
+from anime.api.metrics import Metrics
+from anime.assets.backup.create import BackupReport, make_backup
+from anime.assets.backup.drill import drill, scratch_database
+from anime.assets.backup.drill_results import drills_of
+from anime.assets.backup.folder import BackupFolder
+from anime.assets.backup.restore import Restore, RestorePlan, chosen_backup
+from anime.cli.doctor_checks import _backups
+from anime.core.sweep_plan import Mode
+from anime.db.address import parse_address
+from anime.db.advisory_lock import BACKUP, advisory_lock
+from anime.db.dump import connected
+from anime.db.session import Database
+from anime.errors import BackupFailed, NotFound
+from anime.settings import Settings, load_settings
+from tests.integration.import_folder import Stage, picture
+from tests.integration.old_client import execute
+from tests.integration.test_cli_commands import Commands
+
+ROWS = """
+    SELECT file.sha256, file.job_id, project.slug, file.metadata, file.created_at
+    FROM anime_api.anime_files AS file
+    LEFT JOIN anime_api.projects AS project ON project.id = file.project_id ORDER BY file.id
+"""
+PATHS = "SELECT file_path FROM anime_api.anime_files ORDER BY id"
+
+
+class Studio:
+    """A library with swept pictures, their rows, and a folder for backups."""
+
+    def __init__(self, home: Path, database: Database, url: str) -> None:
+        self.home, self.database, self.url = home, database, url
+        self.library, self.backups = home / "library", BackupFolder(home / "backups")
+        self.stage = Stage(home / "output", self.library, database, url)
+
+    def settings(self, **more: object) -> Settings:
+        given = {"home": self.home / "data", "library_dir": self.library, "timezone": "Asia/Tokyo"}
+        return load_settings(**{**given, "backup_dir": self.backups.root, **more})
+
+    async def add(self, *numbers: int) -> None:
+        for number in numbers:
+            self.stage.put(f"{number}.png", picture(number, job_id=uuid4(), project="Neon City"))
+        await self.stage.sweep(Mode.COPY)
+
+    async def back_up(self, **more: object) -> BackupReport:
+        return await make_backup(self.settings(**more), self.database, self.backups)
+
+    async def plan_in(self, url: str) -> RestorePlan:
+        """What a restore of the last backup into that database and the same library would do."""
+        restore = await Restore.of(self.backups.newest(), self.settings(), Database(url))
+        return await restore.plan()
+
+    def contents(self, root: Path) -> dict[str, bytes]:
+        """The files below a folder, but for drafts."""
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in root.rglob("*")
+            if path.is_file() and ".incoming" not in path.parts
+        }
+
+
+@pytest.fixture
+async def studio(tmp_path: Path, database: Database, database_url: str) -> Studio:
+    """A studio with three pictures in its library."""
+    for name in ("output", "library", "backups", "data"):
+        (tmp_path / name).mkdir()
+    studio = Studio(tmp_path, database, database_url)
+    await studio.add(1, 2, 3)
+    return studio
+
+
+async def scratch_names(url: str) -> list[str]:
+    rows = await execute(url, "SELECT datname FROM pg_database WHERE datname LIKE '%drill%'")
+    return [name for (name,) in rows]
+
+
+def make_older(studio: Studio) -> None:
+    """The last backup is of last year: names have seconds, and tests are faster."""
+    names = studio.backups.names()
+    newest = studio.backups.root / names[-1]
+    older = f"202501{len(names):02}{names[-1][8:]}"
+    newest.rename(studio.backups.root / older)
+
+
+class TestRestoring:
+    async def test_rows_files_and_their_times_come_back_into_other_folders(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        (studio.library / "notes \n \udcff.txt").write_bytes(b"any name")
+        report = await studio.back_up()
+        await studio.add(4)  # is not in it
+        elsewhere = studio.home / "elsewhere"
+        settings = studio.settings(library_dir=elsewhere)
+        restore = await Restore.of(Path(report.backup), settings, Database(empty_database_url))
+        plan = await restore.plan()
+        assert not elsewhere.exists()
+        assert (plan.files, plan.files_there, plan.is_database_there) == (4, 0, False)
+        assert plan.moved == {str(studio.library): str(elsewhere)}
+        await restore.apply(plan)
+        files = studio.contents(elsewhere)
+        assert len(files) == 4
+        assert files.items() < studio.contents(studio.library).items()
+        assert await execute(empty_database_url, ROWS) == (await execute(studio.url, ROWS))[:3]
+        for (path,) in await execute(empty_database_url, PATHS):
+            original = studio.library / Path(path).relative_to(elsewhere)
+            assert Path(path).stat().st_mtime_ns == original.stat().st_mtime_ns
+
+    @pytest.mark.parametrize("folder", ["elsewhere", "library/inner", ""])
+    async def test_again_it_goes_on_and_changes_nothing(
+        self, studio: Studio, empty_database_url: str, folder: str
+    ) -> None:
+        report = await studio.back_up()
+        elsewhere = studio.home / folder
+        settings = studio.settings(library_dir=elsewhere)
+        for are_there in (0, 3):
+            restore = await Restore.of(Path(report.backup), settings, Database(empty_database_url))
+            plan = await restore.plan()
+            assert (plan.files_there, plan.is_database_there) == (are_there, are_there > 0)
+            await restore.apply(plan)
+        rows = await execute(empty_database_url, PATHS)
+        assert {Path(path).relative_to(elsewhere).parts[0] for (path,) in rows} == {"neon-city"}
+
+    async def test_rows_of_others_are_never_touched(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        await studio.back_up()
+        await studio.add(5)
+        await studio.database.dispose()
+        with pytest.raises(BackupFailed, match="rows of a studio"):
+            await studio.plan_in(studio.url)
+        assert len(await execute(studio.url, PATHS)) == 4
+
+    async def test_a_file_in_the_way_is_named_and_nothing_is_done(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        await studio.back_up()
+        victim = next(studio.library.rglob("*.png"))
+        victim.write_bytes(b"somebody's own")
+        with pytest.raises(BackupFailed, match=victim.name):
+            await studio.plan_in(empty_database_url)
+        assert victim.read_bytes() == b"somebody's own"
+        assert await execute(empty_database_url, "SELECT to_regnamespace('anime_api')") == [(None,)]
+
+    async def test_a_database_in_use_is_not_restored_into(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        await studio.back_up()
+        async with connected(parse_address(empty_database_url)):
+            with pytest.raises(BackupFailed, match="connected"):
+                await studio.plan_in(empty_database_url)
+
+
+class TestWhatABackupHas:
+    async def test_contents_are_shared_with_the_library_and_with_earlier_backups(
+        self, studio: Studio
+    ) -> None:
+        first = await studio.back_up()
+        make_older(studio)
+        await studio.add(4)
+        second = await studio.back_up()
+        assert (first.files, first.files_new, first.bytes_copied) == (3, 3, 0)
+        assert (second.files, second.files_new, second.pruned) == (4, 1, 0)
+        a_file = next(studio.library.rglob("*.png"))
+        assert a_file.stat().st_nlink >= 2
+
+    async def test_a_file_without_a_row_is_copied_for_it_may_change(self, studio: Studio) -> None:
+        notes = studio.library / "notes.txt"
+        notes.write_text("first")
+        report = await studio.back_up()
+        with notes.open("a") as stream:
+            stream.write(", second")
+        assert report.bytes_copied == 5
+        kept = studio.contents(studio.backups.root / "objects").values()
+        assert b"first" in kept
+
+    async def test_no_secret_is_in_it(
+        self, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        canary = "c4nary"
+        monkeypatch.setenv("ANIME_API_TOKEN", canary * 4)
+        monkeypatch.setenv("ANIME_WEBHOOK_SECRET", canary)
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", f"me:{canary}")
+        monkeypatch.setenv("ANIME_COMFYUI_URL", f"http://me:{canary}@gpu:8188, http://two:8188")
+        report = await studio.back_up(database_url=studio.url, redis_url=f"redis://:{canary}@r/0")
+        kept = json.loads((Path(report.backup) / "settings.json").read_text())
+        assert kept["settings"]["ANIME_COMFYUI_URL"] == "http://gpu:8188, http://two:8188"
+        assert "ANIME_WEBHOOK_SECRET" in kept["set_but_not_kept"]
+        for name, content in studio.contents(Path(report.backup)).items():
+            assert canary.encode() not in content, name
+
+    async def test_the_oldest_go_with_contents_that_only_they_had(self, studio: Studio) -> None:
+        for number in (11, 12, 13):
+            extra = studio.library / "extra.txt"
+            extra.write_text(f"only in {number}")
+            report = await studio.back_up(keep_backups=2)
+            if number < 13:
+                make_older(studio)
+        assert (report.pruned, len(studio.backups.names())) == (1, 2)
+        kept = studio.contents(studio.backups.root / "objects").values()
+        assert [f"only in {n}".encode() in kept for n in (11, 12, 13)] == [False, True, True]
+        assert len(kept) == 5
+
+    async def test_a_content_that_was_lost_is_taken_again(self, studio: Studio) -> None:
+        await studio.back_up()
+        lost = next((studio.backups.root / "objects").rglob("?" * 64))
+        lost.unlink()
+        make_older(studio)
+        report = await studio.back_up()
+        assert (report.files_new, lost.exists()) == (1, True)
+
+    async def test_a_folder_within_the_library_is_refused(self, studio: Studio) -> None:
+        inside = studio.library / "backups"
+        inside.mkdir()
+        with pytest.raises(BackupFailed, match="one in the other"):
+            await make_backup(studio.settings(), studio.database, BackupFolder(inside))
+
+    async def test_it_is_consistent_while_files_come_in(self, studio: Studio) -> None:
+        async def go_on() -> None:
+            for number in range(20, 32):
+                await studio.add(number)
+
+        coming = asyncio.create_task(go_on())
+        report = await studio.back_up()
+        are_coming = not coming.done()
+        await coming
+        assert are_coming
+        found = await drill(studio.settings(), studio.database, studio.backups)
+        assert found.problems == []
+        assert report.files >= found.files_hashed >= 3
+
+    async def test_two_do_not_run_at_a_time(self, studio: Studio) -> None:
+        async with advisory_lock(studio.database.address, BACKUP):
+            with pytest.raises(BackupFailed, match="Another backup"):
+                await studio.back_up()
+
+
+class TestDrills:
+    async def test_a_good_backup_is_green_and_leaves_nothing_behind(self, studio: Studio) -> None:
+        await studio.back_up()
+        report = await drill(studio.settings(), studio.database, studio.backups)
+        assert report.problems == []
+        assert (report.files_hashed, report.files_rebuilt, report.day) == (3, 3, "20251202")
+        assert {"restore", "count", "migrate", "hash", "rebuild"} <= set(report.seconds)
+        assert drills_of(studio.backups) == [report]
+        assert await scratch_names(studio.url) == []
+        assert not (studio.backups.root / ".drill").exists()
+
+    async def test_a_content_that_rots_is_named(self, studio: Studio) -> None:
+        await studio.back_up()
+        sha256, path = (
+            await execute(studio.url, "SELECT sha256, file_path FROM anime_api.anime_files")
+        )[0]
+        content = studio.backups.object_path(sha256)
+        content.unlink()
+        content.write_bytes(b"rotten")
+        report = await drill(studio.settings(), studio.database, studio.backups)
+        assert any(path in each and "damaged" in each for each in report.problems)
+
+    async def test_rows_that_a_rebuild_does_not_bring_back_are_named(self, studio: Studio) -> None:
+        await execute(
+            studio.url, "UPDATE anime_api.anime_files SET width = 9 WHERE filename = '2.png'"
+        )
+        await studio.back_up()
+        report = await drill(studio.settings(), studio.database, studio.backups)
+        assert [each for each in report.problems if "2.png" in each and "width" in each]
+
+    async def test_what_a_killed_drill_has_left_goes_and_nothing_else(self, studio: Studio) -> None:
+        live = str(make_url(studio.url).database)
+        leftover, foreign = f"{live}_drill_0a1b2c3d", f"{live}_drill_4e5f6a7b"
+        await execute(studio.url, f"CREATE DATABASE {leftover}")
+        await execute(studio.url, f"CREATE DATABASE {foreign}")
+        note = "Made by a drill of backups; the next one drops it."
+        await execute(studio.url, f"COMMENT ON DATABASE {leftover} IS '{note}'")
+        try:
+            async with scratch_database(studio.database.address):
+                assert leftover not in await scratch_names(studio.url)
+            assert await scratch_names(studio.url) == [foreign]
+        finally:
+            await execute(studio.url, f"DROP DATABASE {foreign}")
+
+
+class TestDamage:
+    @pytest.mark.parametrize("part", ["manifest.json", "files.gz", "SHA256SUMS", "database"])
+    async def test_a_damaged_part_is_named_and_nothing_is_changed(
+        self, studio: Studio, empty_database_url: str, part: str
+    ) -> None:
+        backup = Path((await studio.back_up()).backup)
+        path = backup / part
+        if path.is_dir():
+            path = max(path.iterdir(), key=lambda each: each.stat().st_size)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        elsewhere = studio.home / "elsewhere"
+        settings = studio.settings(library_dir=elsewhere)
+        with pytest.raises(BackupFailed, match="damaged"):
+            await (await Restore.of(backup, settings, Database(empty_database_url))).plan()
+        assert not elsewhere.exists()
+        report = await drill(studio.settings(), studio.database, studio.backups)
+        assert not report.is_green
+
+    async def test_a_lost_content_stops_a_restore_before_the_database(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        backup = Path((await studio.back_up()).backup)
+        shutil.rmtree(studio.backups.root / "objects")
+        elsewhere = studio.home / "elsewhere"
+        restore = await Restore.of(
+            backup, studio.settings(library_dir=elsewhere), Database(empty_database_url)
+        )
+        with pytest.raises(BackupFailed, match="missing"):
+            await restore.apply(await restore.plan())
+        assert await execute(empty_database_url, "SELECT to_regnamespace('anime_api')") == [(None,)]
+
+    async def test_a_folder_without_checksums_is_no_backup(self, studio: Studio) -> None:
+        backup = Path((await studio.back_up()).backup)
+        (backup / "SHA256SUMS").unlink()
+        assert studio.backups.names() == []
+        with pytest.raises(NotFound):
+            chosen_backup(studio.settings(), None)
+
+
+class TestCommands:
+    @pytest.fixture
+    def anime(self, studio: Studio) -> Commands:
+        return Commands(
+            {
+                "ANIME_DATABASE_URL": studio.url,
+                "ANIME_LIBRARY_DIR": str(studio.library),
+                "ANIME_BACKUP_DIR": str(studio.backups.root),
+                "ANIME_TIMEZONE": "Asia/Tokyo",
+            }
+        )
+
+    async def test_a_backup_is_made_listed_proved_and_restored(
+        self, anime: Commands, studio: Studio, empty_database_url: str
+    ) -> None:
+        made = await anime.call("backup")
+        assert (made.code, Path(made.out.strip()).parent) == (0, studio.backups.root)
+        assert "does not outlive that disk" in made.err
+        [listed] = json.loads((await anime.call("backup", "list", "--json")).out)
+        assert (listed["files"], listed["tables"]["anime_files"]) == (3, 3)
+        drilled = await anime.call("backup", "drill", "--json")
+        assert (drilled.code, json.loads(drilled.out)["problems"]) == (0, [])
+        elsewhere = {
+            "ANIME_DATABASE_URL": empty_database_url,
+            "ANIME_LIBRARY_DIR": str(studio.home / "elsewhere"),
+        }
+        planned = await anime.call("restore", "--dry-run", **elsewhere)
+        assert "Nothing was changed." in planned.err
+        assert not (studio.home / "elsewhere").exists()
+        done = await anime.call("restore", made.out.strip(), **elsewhere)
+        assert (done.code, "Restored." in done.err) == (0, True)
+        assert len(await execute(empty_database_url, PATHS)) == 3
+
+    async def test_without_a_folder_it_says_which_setting(self, anime: Commands) -> None:
+        done = await anime.call("backup", ANIME_BACKUP_DIR="")
+        assert done.code == 1
+        assert "ANIME_BACKUP_DIR" in done.err
+
+    async def test_a_drill_that_finds_something_exits_with_1(
+        self, anime: Commands, studio: Studio
+    ) -> None:
+        await anime.call("backup")
+        shutil.rmtree(studio.backups.root / "objects")
+        done = await anime.call("backup", "drill")
+        assert (done.code, "no content in the backup" in done.err) == (1, True)
+
+    async def test_doctor_tells_how_old_and_how_good_backups_are(self, studio: Studio) -> None:
+        assert "off" in await _backups(studio.settings(backup_dir=None))
+        with pytest.raises(BackupFailed, match="No backup has been made"):
+            await _backups(studio.settings())
+        await studio.back_up()
+        assert "no drill yet" in await _backups(studio.settings())
+        found = await drill(studio.settings(), studio.database, studio.backups)
+        told = await _backups(studio.settings())
+        assert f"in {found.total_seconds:.0f} s" in told
+        figures = await Metrics().collect(studio.database, [], studio.backups.root)
+        drilled = re.search(rb"\nanime_last_green_drill_timestamp_seconds (\S+)", figures)
+        assert drilled is not None
+        assert float(drilled[1]) == pytest.approx(found.at.timestamp(), abs=1)
+        shutil.rmtree(studio.backups.root / "objects")
+        await drill(studio.settings(), studio.database, studio.backups)
+        with pytest.raises(BackupFailed, match="no content"):
+            await _backups(studio.settings())
+        make_older(studio)
+        with pytest.raises(BackupFailed, match="days old"):
+            await _backups(studio.settings())
