@@ -157,12 +157,23 @@ async def test_a_certificate_opens_http_and_the_websocket(
                 await client.queue()
 
 
-def test_only_servers_that_the_settings_name_learn_the_secret() -> None:
+async def test_only_servers_that_the_settings_name_learn_the_secret() -> None:
     known, added = "http://gpu-a:8188", "http://evil:8188"
     credentials = ServerCredentials(HEADERS)
-    assert login_with(credentials, known, [known]).headers == {"Authorization": SECRET}
-    assert login_with(credentials, added, [known]).headers == {}
-    assert SECRET not in repr(login_with(credentials, known, [known]))
+    login = login_with(credentials, known, [known])
+    assert await login.headers() == {"Authorization": SECRET}
+    assert await login_with(credentials, added, [known]).headers() == {}
+    assert SECRET not in repr(login)
+
+
+async def test_a_header_may_be_a_reference_whose_value_changes(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    url = "http://gpu-a:8188"
+    credentials = ServerCredentials({"X-Token": SecretStr(f"file:{secret}")})
+    login = login_with(credentials, url, [url])
+    for value in ("first", "second"):
+        secret.write_text(value)
+        assert await login.headers() == {"X-Token": value}
 
 
 def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path) -> None:

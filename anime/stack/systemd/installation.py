@@ -29,6 +29,7 @@ from anime.stack.postgres import DATABASE, PREFECT_DATABASE
 from anime.stack.postgres_account import system_account
 from anime.stack.postgres_cluster import ROLE
 from anime.stack.postgres_cluster import SOCKET as POSTGRES_SOCKET
+from anime.stack.prefect_program import prefect_module
 from anime.stack.prefect_server import new_auth_string, prefect_api_url
 from anime.stack.services import HAND_BACK_SECONDS, SETUP_TIMEOUT_SECONDS
 from anime.stack.systemd.unit_files import (
@@ -332,7 +333,11 @@ def _units(settings: Settings, own: Sequence[str], here: Deployment) -> Iterator
     yield ServiceUnit(
         name="anime-deployments",
         description="Work pool, queues and deployments in Prefect",
-        command=(here.python, "-m", "anime.stack.prefect_setup", str(here.project)),
+        command=(
+            here.python,
+            *prefect_module(settings, "anime.stack.prefect_setup"),
+            str(here.project),
+        ),
         after=prefect,
         kind="oneshot",
         start_seconds=SETUP_TIMEOUT_SECONDS,
