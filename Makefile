@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check lint bench bench-api bench-sweep chaos fix lock clean
+.PHONY: help install demo up test check lint bench bench-api bench-sweep bench-page chaos fix lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench-api: install  ## Measure the API: submits, status, events to many clients
 
 bench-sweep: install  ## Measure sweeps beside a bare script and find, and every kind of search
 	@$(BIN)/python -m benchmarks.sweep
+
+bench-page: install  ## Measure the page in a browser, on a library of a million files
+	@$(BIN)/python -m benchmarks.page
 
 chaos: install  ## 1,000 generations while all is killed and stopped; again: make chaos SEED=7
 	@$(BIN)/python -m benchmarks.chaos $(if $(SEED),--seed $(SEED)) $(if $(GENERATIONS),--generations $(GENERATIONS))

@@ -30,6 +30,7 @@ AnimeError
 ├── TokenMissing              the API needs a token, and the request has none that it knows
 ├── PageRefused               a page of an unknown origin tries to open a WebSocket
 ├── QueueFull                 so many jobs wait that no more are accepted
+├── TooManyRequests           a token, or an address without one, has sent too many lately
 ├── KeyReused                 the key or id of a request belongs to another one
 ├── UnknownHost               a request names another machine as its host
 ├── BodyTooLarge              a request is longer than the API accepts
@@ -39,8 +40,12 @@ AnimeError
 ├── DeliveryFailed            a webhook was not delivered
 ├── LeaseLost                 another run has the lease on this job now
 ├── JobCancelled              the job was cancelled while the run was under way
+├── VaultUnavailable          Vault is sealed, away or slow, and what is asked is not known
 └── ConfigurationError        a setting, a port or a program is missing or wrong
-    └── StackError            a part of the local stack died or did not start
+    ├── StackError            a part of the local stack died or did not start
+    └── VaultRefused          Vault answers, and refuses or has not what a reference names
+        ├── VaultDenied       the token is not valid, or may not do that
+        └── UnwrapFailed      a wrapped secret_id was opened before, or is not what it should be
 
 Every error says what failed and on what (`what`), what to do next (`todo`), whether the
 same call may succeed later (`retryable`), which failure kind a job gets from it (`kind`),
@@ -293,6 +298,16 @@ class QueueFull(AnimeError):
     slug = "queue-full"
 
 
+class TooManyRequests(AnimeError):
+    retryable = True
+    http_status = 429
+    slug = "too-many-requests"
+
+    def __init__(self, what: str, todo: str, *, wait_seconds: int) -> None:
+        super().__init__(what, todo)
+        self.wait_seconds = wait_seconds
+
+
 class KeyReused(AnimeError):
     """The second request makes no job; that of the first is left as it is."""
 
@@ -344,6 +359,26 @@ class JobCancelled(AnimeError):
 
 class ConfigurationError(AnimeError):
     slug = "configuration"
+
+
+class VaultUnavailable(AnimeError):
+    retryable = True
+    http_status = 503
+    slug = "vault-unavailable"
+
+
+class VaultRefused(ConfigurationError):
+    slug = "vault-refused"
+
+
+class VaultDenied(VaultRefused):
+    slug = "vault-denied"
+
+
+class UnwrapFailed(VaultRefused):
+    """An incident: somebody else may have the secret."""
+
+    slug = "unwrap-failed"
 
 
 class StackError(ConfigurationError):

@@ -163,6 +163,10 @@ DISK_WATCH = RetryPolicy(first_seconds=30, longest_seconds=30)
 # Looks whether a canary prompt has rendered, for as long as it may take. It reads.
 CANARY = RetryPolicy(first_seconds=0.05, longest_seconds=1)
 
+# Renews what Vault has granted again, without end, while Vault is away or refuses; a lease that is
+# renewed twice is renewed, and a secret that is read twice only has a newer lease.
+VAULT_RENEWAL = RetryPolicy(first_seconds=0.5, longest_seconds=15, jitter_seconds=0.5)
+
 # Sends a webhook again, for a day in all, kept in PostgreSQL; receivers know a message by its id.
 WEBHOOK_DELAYS_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 28_800)
 WEBHOOK_JITTER = 0.2  # of a delay, both ways: receivers that come back are not met by all at once

@@ -211,9 +211,15 @@ class GenerationRequest(BaseModel):
         return self.workflow or DEFAULT_WORKFLOWS[self.type]
 
     @property
+    def named_characters(self) -> list[str]:
+        """The characters of its fields, each once: its job and its files are found by them."""
+        named = [self.character, *self.characters] if self.character else self.characters
+        return list(dict.fromkeys(named))
+
+    @property
     def first_character(self) -> str | None:
-        """The character that its job and its files are found by."""
-        return self.character or next(iter(self.characters), None)
+        """The first of them, as programs read that know of one."""
+        return next(iter(self.named_characters), None)
 
     @model_validator(mode="after")
     def _storable_inputs(self) -> Self:
@@ -242,6 +248,14 @@ class Cancellation(BaseModel):
     detail: str = Field(description="The same in words.")
 
 
+class Requeued(BaseModel):
+    """What became of a job that was to wait for a run again."""
+
+    job_id: UUID
+    status: JobStatus
+    detail: str = Field(description="The same in words.")
+
+
 class JobSnapshot(BaseModel):
     """One job, as its row says."""
 
@@ -264,6 +278,9 @@ class JobSnapshot(BaseModel):
     prompt_id: UUID | None = None
     comfyui_url: str | None = None
     flow_run_id: UUID | None = None
+    trace_id: str | None = Field(
+        default=None, description="Its OpenTelemetry trace, if it was submitted in one."
+    )
     output_path: str | None = None
     error_kind: FailureKind | None = None
     error: str | None = None

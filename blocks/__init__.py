@@ -9,6 +9,7 @@ from blocks.database import StudioDatabase
 from blocks.library import AssetLibrary
 from blocks.redis_server import ProgressRedis
 from blocks.registered_server import RegisteredComfyUI
+from blocks.vault import StudioVault
 
 __all__ = [
     "AssetLibrary",
@@ -16,4 +17,5 @@ __all__ = [
     "ProgressRedis",
     "RegisteredComfyUI",
     "StudioDatabase",
+    "StudioVault",
 ]

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from anime.core.recovery import SilentServerPolicy
-from anime.settings import Settings
+from anime.settings import Settings, resolve_reference
 from anime.settings.addresses import comfyui_addresses
 
 if TYPE_CHECKING:
@@ -26,11 +26,24 @@ class ComfyUIServer(Block):
 
     base_url: str = Field(
         default="http://127.0.0.1:8188",
-        pattern=r"^https?://",
-        description="Address of the server, without a path.",
+        pattern=r"^(https?://|(env|file|vault):)",
+        description="Address of the server; a login in it may be a reference, as in "
+        "https://{vault:kv/comfyui#user}:{vault:kv/comfyui#password}@gpu-box:8188.",
     )
     more_urls: list[str] = Field(
         default_factory=list, description="Addresses of more servers that render."
+    )
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="HTTP headers that each request shows, by name."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
     )
     output_dir: Path | None = Field(
         default=None,
@@ -94,10 +107,15 @@ class ComfyUIServer(Block):
         Raises:
             ConfigurationError: it names none and no stack runs.
         """
-        first, *more = comfyui_addresses(settings)
+        comfyui_addresses(settings)  # at least one
+        first, *more = settings.comfyui_texts
         return cls(
             base_url=first,
             more_urls=more,
+            headers=settings.comfyui_headers or {},
+            ca_file=settings.comfyui_ca_file,
+            client_cert=settings.comfyui_client_cert,
+            client_key=settings.comfyui_client_key,
             output_dir=settings.comfyui_output_dir,
             poll_seconds=settings.poll_seconds,
             stall_timeout_seconds=settings.stall_timeout_seconds,
@@ -114,7 +132,12 @@ class ComfyUIServer(Block):
 
     @property
     def addresses(self) -> list[str]:
-        """All addresses, which may have a login."""
+        """All addresses, each with the login that it has now."""
+        return [resolve_reference(text) for text in self.texts]
+
+    @property
+    def texts(self) -> list[str]:
+        """All addresses as they are set, with their references."""
         return [self.base_url, *self.more_urls]
 
     def client(self, url: str | None = None) -> "ComfyUIClient":
@@ -124,6 +147,16 @@ class ComfyUIServer(Block):
         """
         from anime.comfyui.address import address_to_use
         from anime.comfyui.client import ComfyUIClient
+        from anime.comfyui.server_login import ServerCredentials, login_with
 
-        address = self.base_url if url is None else address_to_use(url, self.addresses)
-        return ComfyUIClient(address, timeout_seconds=self.request_timeout_seconds)
+        texts = dict(zip(self.addresses, self.texts, strict=True))
+        address = self.addresses[0] if url is None else address_to_use(url, texts)
+        credentials = ServerCredentials(
+            self.headers, self.ca_file, self.client_cert, self.client_key
+        )
+        return ComfyUIClient(
+            address,
+            text=texts.get(address),
+            timeout_seconds=self.request_timeout_seconds,
+            login=login_with(credentials, address, self.addresses),
+        )

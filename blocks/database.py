@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from anime.settings import Settings, resolve_reference
+from anime.settings import Settings
 from anime.settings.addresses import database_address
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class StudioDatabase(Block):
 
     url: SecretStr = Field(
         description="Connection URL, postgresql://user:password@host:5432/anime_production, "
-        "or the variable that holds it on the worker: env:NAME."
+        "which may be or have references: env:NAME, file:/PATH, {vault:MOUNT/PATH#KEY}."
     )
     pool_size: int = Field(
         default=5, ge=1, description="How many connections a process keeps open at most."
@@ -43,4 +43,4 @@ class StudioDatabase(Block):
         """A pool of connections, to be used in `async with`."""
         from anime.db.session import Database
 
-        return Database(resolve_reference(self.url.get_secret_value()), pool_size=self.pool_size)
+        return Database(self.url.get_secret_value(), pool_size=self.pool_size)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from anime.settings import Settings, resolve_reference
+from anime.settings import Settings
 
 if TYPE_CHECKING:
     from anime.progress.publisher import ProgressPublisher
@@ -20,8 +20,8 @@ class ProgressRedis(Block):
 
     url: SecretStr | None = Field(
         default=None,
-        description="Connection URL such as redis://host:6379/1, or the variable that holds it on "
-        "the worker: env:NAME. Empty publishes nothing.",
+        description="Connection URL such as redis://host:6379/1, which may be or have references: "
+        "env:NAME, file:/PATH, {vault:MOUNT/PATH#KEY}. Empty publishes nothing.",
     )
 
     @classmethod
@@ -33,6 +33,4 @@ class ProgressRedis(Block):
         """A publisher that never fails a generation, to be used in `async with`."""
         from anime.progress.publisher import ProgressPublisher
 
-        return ProgressPublisher(
-            resolve_reference(self.url.get_secret_value()) if self.url else None
-        )
+        return ProgressPublisher(self.url.get_secret_value() if self.url else None)

@@ -2,18 +2,22 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self, TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 
-from anime.settings import Settings, get_settings
+from anime.settings import Settings, get_settings, resolve_reference
+from anime.settings.secret_references import has_references
 from blocks.comfyui import ComfyUIServer
 from blocks.database import StudioDatabase
 from blocks.library import AssetLibrary
 from blocks.redis_server import ProgressRedis
+from blocks.vault import StudioVault
 
 BLOCK_NAME = "studio"
+RESOLVED_LATER = frozenset({"url", "base_url", "more_urls"})
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,13 @@ B = TypeVar("B", bound=FromSettings)
 async def load_blocks(settings: Settings | None = None) -> StudioBlocks:
     """The blocks that are saved under the name `studio`; the rest from the settings.
 
-    A block made in Prefect's UI under that name replaces the settings.
+    A block made in Prefect's UI under that name replaces the settings. That of Vault counts for
+    all references of this process.
     """
     settings = settings or get_settings()
     saved = await _saved_types()
+    if StudioVault.get_block_type_slug() in saved:
+        (await _saved_or_set(StudioVault, settings, saved)).client()
     comfyui, database, redis, library = await asyncio.gather(
         _saved_or_set(ComfyUIServer, settings, saved),
         _saved_or_set(StudioDatabase, settings, saved),
@@ -69,4 +76,20 @@ async def _saved_or_set(block: type[B], settings: Settings, saved: set[str]) -> 
     kind = cast("type[Block]", block)
     if kind.get_block_type_slug() not in saved:
         return block.from_settings(settings)
-    return cast("B", await kind.aload(BLOCK_NAME))
+    return cast("B", _resolved(await kind.aload(BLOCK_NAME)))
+
+
+def _resolved(block: Block) -> Block:
+    """The block with what its references stand for, but for those that count for each connection.
+
+    Raises:
+        ConfigurationError, VaultUnavailable: a reference has no value.
+    """
+    values = {
+        name: type(value)(resolve_reference(str(value)))
+        for name, value in block
+        if isinstance(value, str | Path)
+        and name not in RESOLVED_LATER
+        and has_references(str(value))
+    }
+    return block.model_copy(update=values)

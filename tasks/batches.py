@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from anime.assets.composer import Composer
 from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
+from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
@@ -64,7 +65,11 @@ class BatchOutcome:
 async def create_batch_jobs(
     database: Database, batch: BatchRequest, flow_run_id: UUID | None
 ) -> list[BatchJob]:
-    """The jobs of the batch, each with its row: completed, under way, or new."""
+    """The jobs of the batch, each with its row: completed, under way, or new.
+
+    Raises:
+        InvalidRequest: it would begin with takes that would be one picture.
+    """
     async with database.session_scope() as session:
         jobs = JobRepository(session)
         known = await jobs.statuses(possible_jobs_of(batch))
@@ -72,6 +77,8 @@ async def create_batch_jobs(
         new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
         composer = Composer.of(get_settings())
         compositions = await composer.compose_all(session, list(new.values()), with_shots=True)
+        if not known:  # it begins, perhaps without having been checked: in Prefect's form
+            refuse_equal_takes(list(new.values()), compositions)
         await jobs.create_all(
             {
                 job_id: NewJob.of(job_id, request, flow_run_id, composition)

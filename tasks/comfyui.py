@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from opentelemetry import trace
 from prefect import runtime
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
@@ -17,10 +18,11 @@ from anime.comfyui.models import (
     PreviewFrame,
     ProgressStates,
 )
+from anime.comfyui.node_spans import with_node_spans
 from anime.core.graphs import Graph
 from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
-from anime.core.progress_meter import ProgressMeter
+from anime.core.progress_meter import IN_QUEUE, ProgressMeter
 from anime.core.prompt_state import Absent, Finished
 from anime.errors import OutOfVram
 from blocks.comfyui import ComfyUIServer
@@ -96,8 +98,10 @@ async def poll_completion(
         ComfyUIUnreachable, ComfyUIRefused: the server was away for too long.
     """
     meter = ProgressMeter.of(graph)
-    await reporter.enter(Stage.RENDERING, "In ComfyUI's queue")
-    async for event in comfy.follow(
+    await reporter.enter(Stage.RENDERING, IN_QUEUE)
+    about = {"comfyui.prompt.id": str(prompt_id), "comfyui.server": comfy.name}
+    trace.get_current_span().set_attributes(about)
+    events = comfy.follow(
         prompt_id,
         listener,
         has_heard_all=has_heard_all,
@@ -106,7 +110,8 @@ async def poll_completion(
         silence_timeout_seconds=server.silence_timeout_seconds,
         unreachable_timeout_seconds=server.unreachable_timeout_seconds,
         refused_timeout_seconds=refused_seconds,
-    ):
+    )
+    async for event in with_node_spans(events, graph):
         if isinstance(event, Finished):
             if event.entry.succeeded:
                 return event.entry

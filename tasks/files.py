@@ -36,9 +36,17 @@ from anime.errors import (
     UnusableFile,
     UnusableReason,
 )
+from anime.net.tracing import tracer
 from tasks.progress import Reporter
 from tasks.retries import TASK_DELAYS
 from tasks.steps import step
+
+
+class Thumbnail(NamedTuple):
+    """A thumbnail: its path, and its colours as the row keeps them."""
+
+    path: str
+    colours: str
 
 
 class PlacedFile(BaseModel):
@@ -107,11 +115,12 @@ async def organise(
     placed: list[PlacedFile] = []
     for output in outputs:
         try:
-            placed.append(
-                await _place(
+            with tracer.start_as_current_span("place file") as span:
+                file = await _place(
                     comfy, library, output, output_dir, result, result.day(zone), file_prefix
                 )
-            )
+                span.set_attributes(_about(file))
+            placed.append(file)
         except (NotFound, ComfyUIError, UnusableFile) as fault:
             # Under a key of its own a node may also name what is no file of its output folder.
             if output.is_media or fault.retryable:
@@ -127,21 +136,30 @@ async def organise(
     return OrganisedOutputs(placed, unkept)
 
 
+def _about(file: PlacedFile) -> dict[str, str | int]:
+    """The attributes of its span. Its path says what is in the picture."""
+    return {
+        "anime.file.sha256": file.sha256,
+        "anime.file.bytes": file.size_bytes,
+        "anime.file.media_type": file.media_type,
+    }
+
+
 # Twice is harmless: the name follows from the content, and the same picture replaces itself.
-async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, str]:
-    """Paths of the thumbnails by the files' SHA-256.
+async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, Thumbnail]:
+    """The thumbnails by the files' SHA-256.
 
     A file whose thumbnail cannot be drawn is logged and left out.
     """
-    made: dict[str, str] = {}
+    made: dict[str, Thumbnail] = {}
     for file in files:
         target = root / thumbnail_path(file.sha256)
         try:
-            await asyncio.to_thread(draw_thumbnail, file.path, target)
+            colours = await asyncio.to_thread(draw_thumbnail, file.path, target)
         except (OSError, UnusableFile) as fault:
             get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
         else:
-            made[file.sha256] = str(target)
+            made[file.sha256] = Thumbnail(str(target), colours)
     return made
 
 

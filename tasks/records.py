@@ -23,7 +23,7 @@ from anime.errors import AnimeError, JobCancelled, LeaseLost
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.settings import get_settings
-from tasks.files import OrganisedOutputs
+from tasks.files import OrganisedOutputs, Thumbnail
 from tasks.progress import Reporter
 from tasks.retries import RECORD_DELAYS
 from tasks.steps import step
@@ -40,10 +40,12 @@ async def lease_job(
     run_id: UUID,
     owner: UUID,
     lease_seconds: float,
+    traceparent: str | None = None,
 ) -> tuple[JobSnapshot, Lease | None]:
     """The job, as it was found or inserted now, and a lease; None if it is completed.
 
-    `run_id`: the flow run that renders it; `owner`: who leases it, of whom a batch's run has many.
+    `run_id`: the flow run that renders it; `owner`: who leases it, of whom a batch's run has many;
+    `traceparent`: the run's span, if it is traced.
 
     Raises:
         LeaseLost: another run holds it, or it has failed before.
@@ -60,7 +62,9 @@ async def lease_job(
                 seed=seed,
                 compose=partial(Composer.of(get_settings()).kept, session),
             )
-            lease = await jobs.lease(job_id, owner, seconds=lease_seconds, run_id=run_id)
+            lease = await jobs.lease(
+                job_id, owner, seconds=lease_seconds, run_id=run_id, traceparent=traceparent
+            )
         if lease is None:
             async with database.session_scope() as session:
                 _refuse_unless_completed(await JobRepository(session).get(job_id))
@@ -121,7 +125,7 @@ async def record(
     result: RenderResult,
     outputs: OrganisedOutputs,
     *,
-    thumbnails: Mapping[str, str],
+    thumbnails: Mapping[str, Thumbnail],
     reporter: Reporter,
 ) -> list[FileRecord]:
     """The inserted rows of the files; the job is completed in the same transaction.
@@ -131,7 +135,7 @@ async def record(
         lease: The run's right to write to the job.
         result: The render result.
         outputs: The files in the library, and what else nodes have listed.
-        thumbnails: Path of the thumbnail, by SHA-256 of the file.
+        thumbnails: The thumbnails, by SHA-256 of the file.
         reporter: Gets the stage.
     """
     await reporter.enter(Stage.RECORDING, f"Recording {len(outputs.placed)} file(s)")
@@ -155,11 +159,13 @@ async def record(
                     width=file.width,
                     height=file.height,
                     frames=file.frames,
-                    thumbnail_path=thumbnails.get(file.sha256),
+                    thumbnail_path=small and small.path,
+                    colours=small and small.colours,
                     metadata=details | file.measures(),
                     created_at=result.finished_at,
                 )
                 for file in outputs.placed
+                for small in (thumbnails.get(file.sha256),)
             ]
         )
         if outputs.unkept:

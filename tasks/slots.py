@@ -11,6 +11,7 @@ from anime.db.notifications import SLOT
 from anime.db.repositories import Slot, SlotRepository, SlotRequest
 from anime.db.session import Database
 from anime.errors import ComfyUIUnreachable, DatabaseUnavailable, reason_of
+from anime.net.tracing import tracer
 from anime.retry_policies import RECORD, cancel_until_ended
 from tasks.progress import Reporter
 
@@ -48,7 +49,8 @@ async def hold_slot(
         ComfyUIUnreachable: all servers that can run the job were away for too long.
     """
     try:
-        slot = await _wait_for_slot(database, request, size, reporter, reconsider, away_seconds)
+        with tracer.start_as_current_span("wait for slot"):
+            slot = await _wait_for_slot(database, request, size, reporter, reconsider, away_seconds)
         renewal = asyncio.create_task(_renew_regularly(database, request))
         try:
             yield slot

@@ -21,6 +21,7 @@ from tests.services import (
     postgres_url,
     redis_url,
     stack,
+    traces,
 )
 from tests.support import forks, reaper
 
@@ -34,6 +35,7 @@ __all__ = [
     "pytest_xdist_make_scheduler",
     "redis_url",
     "stack",
+    "traces",
 ]
 
 TESTS = Path(__file__).parent

@@ -1,6 +1,6 @@
 """Real services: one of each for all tests that run in a process."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 
@@ -14,6 +14,7 @@ from anime.stack.postgres import embedded_postgres
 from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
 from tests.stack.conftest import StackUnderTest, new_stack
+from tests.support.otlp_receiver import OtlpReceiver, otlp_receiver
 from tests.support.pristine_database import PristineDatabase
 from tests.support.stack import running
 
@@ -119,8 +120,26 @@ async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
         yield url
 
 
+@pytest.fixture(scope="session")
+def traces() -> Iterator[OtlpReceiver]:
+    """What the stack has said of itself in traces."""
+    with otlp_receiver() as receiver:
+        yield receiver
+
+
 @pytest_asyncio.fixture(scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
-    """One running stack for all tests that only use it; it watches for new files."""
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **WATCHING)) as stack:
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, traces: OtlpReceiver
+) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files.
+
+    Its traces go to `traces`, its logs are JSON.
+    """
+    given = {
+        **WATCHING,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "ANIME_LOG_FORMAT": "json",
+    }
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
         yield stack

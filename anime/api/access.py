@@ -1,19 +1,22 @@
 """Who may use the API: holders of a token or a session, known origins, and signed addresses."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
 from anime.core.callers import ANYBODY, Caller
-from anime.errors import ConfigurationError, PageRefused, TokenMissing
+from anime.errors import AnimeError, ConfigurationError, PageRefused, TokenMissing
 from anime.settings import Settings
 from anime.settings.tokens import (
     ApiToken,
     api_tokens,
+    has_changing_tokens,
     is_same,
     is_session,
     is_signed_address,
@@ -26,9 +29,13 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules of this process, for HTTP and for sockets."""
+    """The rules of this process, for HTTP and for sockets.
+
+    `read_tokens` gives the tokens of the moment, if they are references.
+    """
 
     tokens: tuple[ApiToken, ...] = field(default=(), repr=False)
+    read_tokens: Callable[[], tuple[ApiToken, ...]] | None = field(default=None, repr=False)
     origins: frozenset[str] = frozenset()
     own_names: frozenset[str] = frozenset(LOOPBACK_NAMES)
     own_ports: frozenset[int] = frozenset()
@@ -52,6 +59,7 @@ class Access:
         names = (*LOOPBACK_NAMES, settings.api_host.lower(), public or "localhost")
         return cls(
             tokens=tokens,
+            read_tokens=partial(api_tokens, settings) if has_changing_tokens(settings) else None,
             origins=frozenset(settings.api_cors_origins),
             own_names=frozenset(names),
             own_ports=frozenset(settings.api_ports),
@@ -65,8 +73,15 @@ class Access:
     def token_of(self, value: str | None) -> ApiToken | None:
         """The token of that value, if it is one of ours."""
         # All are compared, so that the time it takes does not reveal which one matched.
-        matches = [is_same(value or "", known.value) for known in self.tokens]
-        return next((known for known, fits in zip(self.tokens, matches, strict=True) if fits), None)
+        tokens = self._current_tokens()
+        matches = [is_same(value or "", known.value) for known in tokens]
+        return next((known for known, fits in zip(tokens, matches, strict=True) if fits), None)
+
+    def _current_tokens(self) -> tuple[ApiToken, ...]:
+        if self.read_tokens is not None:
+            with suppress(AnimeError):  # what is known goes on
+                return self.read_tokens()
+        return self.tokens
 
     def caller_with(self, token: str | None) -> Caller | None:
         """Who shows that token; None if it does not open the API. Without tokens, anybody does."""
@@ -79,7 +94,7 @@ class Access:
         """Whose browser has that cookie; None if it is of no token, or too old."""
         if not cookie:
             return None
-        found = (token.caller for token in self.tokens if is_session(cookie, token))
+        found = (token.caller for token in self._current_tokens() if is_session(cookie, token))
         return next(found, None)
 
     def caller_of(self, connection: HTTPConnection, *, token: str | None) -> Caller | None:
@@ -130,7 +145,7 @@ class Access:
         """
         expires, signature = query.get("expires", ""), query.get("signature", "")
         address = f"{path}?expires={expires}&signature={signature}"
-        values = [token.value for token in self.tokens]
+        values = [token.value for token in self._current_tokens()]
         return is_signed_address(address, values) and int(expires) >= now
 
 

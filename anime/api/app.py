@@ -3,25 +3,31 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from anime.api import (
+    routes_activity,
     routes_characters,
     routes_events,
     routes_file_search,
     routes_files,
     routes_generation,
     routes_health,
+    routes_inputs,
     routes_jobs,
     routes_projects,
     routes_reproduction,
+    routes_reuse,
     routes_servers,
     routes_session,
     routes_sheets,
     routes_shots,
     routes_workflows,
+    routes_zip,
 )
 from anime.api.access import Access
 from anime.api.app_state import AppState
@@ -31,9 +37,12 @@ from anime.api.examples import examples
 from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
+from anime.api.page.routes import PAGES
 from anime.api.problems import add_problem_handlers
+from anime.api.rate_limit import RateLimit
 from anime.api.thumbnails import Thumbnails
 from anime.db.session import Database
+from anime.jobs.activity import ActivityReader
 from anime.jobs.background import background_work
 from anime.jobs.service import open_job_service
 from anime.progress.gateway import open_gateway
@@ -46,10 +55,14 @@ PREFIX = "/api/anime"
 ROUTERS = (
     routes_generation.router,
     routes_jobs.router,
+    routes_activity.router,
+    routes_reuse.router,
+    routes_inputs.router,
     routes_events.router,
     routes_projects.router,
     routes_characters.router,
     routes_file_search.router,
+    routes_zip.router,
     routes_files.router,
     routes_sheets.router,
     routes_shots.router,
@@ -57,6 +70,18 @@ ROUTERS = (
     routes_servers.router,
     routes_workflows.router,
 )
+_UPLOADS = routes_characters.UPLOADS | routes_inputs.UPLOADS | routes_reuse.UPLOADS
+
+
+# FastAPI makes a span of each request once `anime.net.tracing` has begun, in the trace of a client
+# that sends one.
+TELEMETRY: TelemetryConfig = {
+    "auto_configure": False,
+    "exclude": lambda scope: str(scope["path"]).endswith(("/health", "/ready", "/metrics")),
+    "logs": False,
+    "metrics": False,
+    "operation_spans": False,
+}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -86,8 +111,9 @@ def create_app(settings: Settings) -> FastAPI:
                 publisher=publisher,
                 access=access,
                 library=library,
-                thumbnails=Thumbnails(library),
-                metrics=Metrics(),
+                thumbnails=Thumbnails(library, database),
+                metrics=Metrics(_watched_folders(settings)),
+                activity=ActivityReader(settings, database, gateway.snapshots),
                 server_classes=routes_workflows.classes_of_first_server(settings),
             )
             app.state.gateway = gateway
@@ -100,6 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=connections,
         docs_url=None,  # ours needs no network
         redoc_url=None,
+        telemetry=TELEMETRY,
         dependencies=[Depends(refuse_unknown_parameters)],
         responses=ANY_ROUTE,
     )
@@ -112,16 +139,28 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.router.routes += routes_events.SOCKETS
+    app.router.routes += PAGES
     extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
+
+
+def _watched_folders(settings: Settings) -> dict[str, Path]:
+    """The folders whose disks `/metrics` tells of, by what they are for."""
+    folders = {"library": settings.library, "comfyui_output": settings.comfyui_output_dir}
+    return {purpose: folder for purpose, folder in folders.items() if folder is not None}
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     """Add what each request passes before it reaches a route; the last one added comes first."""
     app.add_middleware(
-        BodyLimit, max_bytes=settings.api_max_body_bytes, uploads=routes_characters.UPLOADS
+        BodyLimit,
+        max_bytes=settings.api_max_body_bytes,
+        uploads=_UPLOADS,
+        long_bodies=routes_shots.LONG_BODIES,
     )
-    app.add_middleware(TokenCheck, access=access)
+    per_minute = settings.api_requests_per_minute
+    limit = RateLimit(per_minute) if per_minute is not None else None
+    app.add_middleware(TokenCheck, access=access, limit=limit)
     if settings.api_cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -12,6 +12,7 @@ from anime.api.thumbnails import Thumbnails
 from anime.comfyui.object_info import RecentClasses
 from anime.core.callers import Caller
 from anime.db.session import Database
+from anime.jobs.activity import ActivityReader
 from anime.jobs.service import JobService
 from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
@@ -29,6 +30,7 @@ class AppState:
     library: LibraryReader
     thumbnails: Thumbnails
     metrics: Metrics
+    activity: ActivityReader
     server_classes: RecentClasses | None = None  # None if no ComfyUI is known
 
 

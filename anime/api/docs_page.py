@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 ASSETS = "/docs/assets"
@@ -27,8 +27,3 @@ def add_docs_page(app: FastAPI) -> None:
             swagger_favicon_url=f"{ASSETS}/favicon.png",
             swagger_ui_parameters={"persistAuthorization": False, "tryItOutEnabled": True},
         )
-
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        """Redirect to `/docs`."""
-        return RedirectResponse("/docs")

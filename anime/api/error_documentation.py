@@ -82,6 +82,9 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What failed, and on what.")
     todo: str = Field(description="What to do next.")
     instance: str = Field(description="The address that was asked for.")
+    trace_id: str | None = Field(
+        default=None, description="The request's OpenTelemetry trace, if it has one."
+    )
     errors: list[DocumentedError] | None = Field(default=None, description="With 422: each field.")
 
 

@@ -11,7 +11,12 @@ from pydantic import BaseModel, JsonValue
 
 from anime.api.paging import Page
 from anime.api.readiness import Dependency, Health, Readiness, State
+from anime.api.routes_file_search import MonthList
 from anime.api.routes_generation import GenerationStatus
+from anime.api.routes_sheets import DrawnSheet, SheetOrder
+from anime.api.routes_zip import MissingFile, ZipContents
+from anime.assets.input_pictures import InputPicture
+from anime.core.activity import TOLD_OF_SERVER, Activity, ServerActivity, described
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
     CatalogueLora,
@@ -32,8 +37,11 @@ from anime.core.comparison import (
     verdict_of,
 )
 from anime.core.composition.record import Composition, Fragment
+from anime.core.import_plan import CellFault, ImportPlan, ListedRow, RowChange
 from anime.core.job_status import JobStatus, Stage
+from anime.core.months import MonthOfFiles
 from anime.core.references import NewReference, ReferenceList, ReferenceRecord, ReferenceRole
+from anime.core.reused_requests import of_job
 from anime.core.server_health import ServerHealth
 from anime.core.servers import (
     EVERYTHING,
@@ -46,20 +54,30 @@ from anime.core.servers import (
     ServerList,
     ServerRecord,
 )
-from anime.core.shots import ImportedShots, ShotImport, ShotRecord, ShotState
+from anime.core.shots import GivenList, ImportedShots, ShotImport, ShotRecord, ShotState
 from anime.core.styles import NewStyle, ProjectStyle, SeedPolicy, StyleVersion
-from anime.core.takes import NewReview, ReviewAction, TakeList, TakeRecord, Verdict
+from anime.core.takes import (
+    NewReview,
+    PicturePoint,
+    ReviewAction,
+    TakeNote,
+    TakeRecord,
+    Verdict,
+)
 from anime.core.timeline import TimelineKind
 from anime.core.workflow_records import (
     ImportedInput,
     ImportedWorkflow,
     NamedModel,
     NewWorkflow,
+    OfferedInput,
     WorkflowList,
+    WorkflowOffers,
     WorkflowRecord,
     WorkflowSummary,
 )
 from anime.db.repositories.cursor import PageCut, cursor_at
+from anime.db.repositories.tiles import Tiles
 from anime.jobs.reproduction import ReproductionRequest
 from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
@@ -72,6 +90,7 @@ from anime.schemas import (
     JobSnapshot,
     LoraChoice,
     ProgressEvent,
+    Requeued,
     Timeline,
     TimelineEntry,
 )
@@ -194,6 +213,7 @@ JOB = JobSnapshot(
     prompt_id=UUID("a3c1d2e4-7b58-4e0f-9c66-1f2d3b4a5c04"),
     comfyui_url="http://127.0.0.1:8188",
     flow_run_id=UUID("0f9b8e7d-6c5a-4b3c-8d2e-1a0f9e8d7c05"),
+    trace_id="0af7651916cd43dd8448eb211c80319c",
     output_path=PATH,
     created_at=SUBMITTED_AT,
     updated_at=FINISHED_AT,
@@ -355,6 +375,40 @@ SERVER = ServerRecord(
 PAUSE = PauseRecord(
     scope=EVERYTHING, reason="The power is cut at 10.", is_automatic=False, since=SUBMITTED_AT
 )
+ACTIVITY = Activity(
+    at=SUBMITTED_AT + timedelta(seconds=8),
+    counts={
+        JobStatus.QUEUED: 3,
+        JobStatus.PROCESSING: 1,
+        JobStatus.CANCELLING: 0,
+        JobStatus.COMPLETED: 812,
+        JobStatus.FAILED: 4,
+        JobStatus.CANCELLED: 2,
+    },
+    rendering=[described(RENDERING, "Sampler: step 14 of 28", {})],
+    waiting=[],
+    failed=[],
+    servers=[
+        ServerActivity(
+            **SERVER.model_dump(include=TOLD_OF_SERVER),
+            pause=None,
+            device="cuda:0 NVIDIA L40S (46068 MB)",
+            vram_total_mb=46_068,
+            vram_free_mb=31_204,
+            jobs=1,
+        )
+    ],
+    pauses=[PAUSE],
+)
+OFFERS = WorkflowOffers(
+    servers=[SERVER.name],
+    inputs={
+        "sampler": OfferedInput(choices=["dpmpp_2m", "euler"], minimum=None, maximum=None),
+        "steps": OfferedInput(choices=[], minimum=1, maximum=10_000),
+    },
+    loras=[MEI_LORA.name],
+    unchecked=["gpu-c has not answered within 5 s."],
+)
 SHOT = ShotRecord(
     code="sc2_c010",
     episode="1",
@@ -387,7 +441,7 @@ TAKE = TakeRecord(
     verdict=Verdict.REJECTED,
     is_picked=False,
     reason="hands",
-    note="",
+    note="Six fingers.",
     shot=SHOT.code,
     number=1,
     file_id=FILE.id,
@@ -398,7 +452,25 @@ TAKE = TakeRecord(
     reviewed_by="ann",
     reviewed_at=SUBMITTED_AT,
     retake_job_id=RENDERING.id,
+    media_type="image/png",
+    width=FILE.width,
+    height=FILE.height,
+    colours="EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg=",
+    notes=[
+        TakeNote(text="Six fingers.", point=PicturePoint(x=0.4, y=0.6), by="ann", at=SUBMITTED_AT)
+    ],
 )
+TILES = Tiles(
+    ids=[FILE.id],
+    moments=[int(FILE.created_at.timestamp())],
+    widths=[REQUEST.width or 0],
+    heights=[REQUEST.height or 0],
+    kinds=["image"],
+    states=[FILE.state],
+    colours=["EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg="],
+    next_cursor=_after(FILE),
+)
+MONTH = MonthOfFiles(month="2026-04", files=812)
 PIXELS = PixelDifference(mean=0.25, largest=9, share=0.125)
 COMPARISON = FileComparison(
     first=FILE.file_path,
@@ -418,6 +490,31 @@ IMPORTED_SHOTS = ImportedShots(
     columns={"Cut": "code", "Episode": "episode", "Prompt": "prompt"},
     ignored=[],
     faults=["Row 2: there is no character 'Ken'."],
+)
+IMPORT_PLAN = ImportPlan(
+    columns={"Cut": "code", "Prompt": "prompt", "Width": "width", "Editor": ""},
+    added=1,
+    changed=0,
+    unchanged=0,
+    faulty=1,
+    rows=[
+        ListedRow(
+            number=3,
+            unit="Row",
+            cells={"code": "sc2_c020", "prompt": "Mei on a roof", "width": "500"},
+            change=None,
+            faults=[CellFault(column="width", message="500 is not a multiple of 8")],
+            warnings=[],
+        ),
+        ListedRow(
+            number=2,
+            unit="Row",
+            cells={"code": "sc2_c010", "prompt": "Ken runs", "width": "512"},
+            change=RowChange.ADDED,
+            faults=[],
+            warnings=["there is no character 'Ken'."],
+        ),
+    ],
 )
 # A PNG with one pixel.
 DOT = bytes.fromhex(
@@ -443,11 +540,13 @@ BODIES: tuple[BaseModel, ...] = (
     NewServer(url=SERVER.url, name=SERVER.name, labels=list(SERVER.labels)),
     NewPause(project=PROJECT.slug, reason="It waits for the colours."),
     ShotImport(project=PROJECT.name, table=SHOT_LIST),
+    GivenList(project=PROJECT.name, table=SHOT_LIST),
     ShotRender(project=PROJECT.slug, codes=[SHOT.code], takes=2),
     NewReview(
         project=PROJECT.slug, shot=SHOT.code, take=1, action=ReviewAction.REJECT, reason="hands"
     ),
     ReproductionRequest(file_id=FILE.id),
+    SheetOrder(file_ids=[FILE.id]),
 )
 ANSWERS: tuple[BaseModel, ...] = (
     Accepted(
@@ -457,6 +556,7 @@ ANSWERS: tuple[BaseModel, ...] = (
     ),
     GenerationStatus.of(RENDERING),
     Cancellation(job_id=JOB.id, status=JobStatus.CANCELLING, detail="It is being stopped."),
+    Requeued(job_id=JOB.id, status=JobStatus.QUEUED, detail="It waits for a run again."),
     JOB,
     PROJECT,
     CHARACTER,
@@ -474,6 +574,14 @@ ANSWERS: tuple[BaseModel, ...] = (
     Page[CharacterVersionRecord](items=[VERSION], next_cursor=_after(VERSION)),
     Page[StyleVersion](items=[STYLE], next_cursor=None),
     Page[FileRecord](items=[FILE], next_cursor=_after(FILE)),
+    TILES,
+    MonthList(items=[MONTH], tiles_of_page=200),
+    MONTH,
+    ZipContents(
+        files=1, size_bytes=FILE.file_size, missing=[MissingFile(file_id=7, reason="gone")]
+    ),
+    MissingFile(file_id=7, reason="there is no such file"),
+    DrawnSheet(pages=["/api/anime/sheets/sheet-20260412-093000-000000.png"], missing=[7]),
     WorkflowList(
         items=[
             WorkflowSummary(
@@ -486,7 +594,14 @@ ANSWERS: tuple[BaseModel, ...] = (
         ]
     ),
     WORKFLOW,
+    OFFERS,
+    *OFFERS.inputs.values(),
     IMPORTED,
+    ACTIVITY,
+    *ACTIVITY.rendering,
+    *ACTIVITY.servers,
+    of_job(JOB.id, REQUEST, seed=JOB.seed),
+    InputPicture(name=REFERENCE.path, sha256=REFERENCE.sha256, width=832, height=512),
     SERVER,
     ServerList(items=[SERVER]),
     CheckedServer(server=SERVER, answers=True, renders=True, detail="It answers and renders."),
@@ -494,8 +609,13 @@ ANSWERS: tuple[BaseModel, ...] = (
     SHOT,
     Page[ShotRecord](items=[SHOT], next_cursor=SHOT.code),
     IMPORTED_SHOTS,
+    IMPORT_PLAN,
+    *IMPORT_PLAN.rows[:1],
+    *IMPORT_PLAN.rows[0].faults,
     TAKE,
-    TakeList(items=[TAKE]),
+    *TAKE.notes,
+    PicturePoint(x=0.4, y=0.6),
+    Page[TakeRecord](items=[TAKE], next_cursor=SHOT.code),
     ShotBatch(
         flow_run_id=UUID("6d1f0c57-7d4e-4a43-8a5b-7a53a7a2f1d9"), shots=1, without_prompt=["sc1"]
     ),

@@ -40,7 +40,7 @@ class LibraryReader:
             StorageUnavailable: the disk does not answer.
         """
         folder = self.library / within if within else self.library
-        return await self.run(partial(_find, folder, path), seconds=ANSWER_SECONDS)
+        return await self.run(partial(find_within, folder, path), seconds=ANSWER_SECONDS)
 
     async def run(self, call: Callable[[], T], *, seconds: float) -> T:
         """What the call returns or raises.
@@ -57,7 +57,8 @@ class LibraryReader:
             ) from fault
 
 
-def _find(folder: Path, path: Path) -> FoundFile | None:
+def find_within(folder: Path, path: Path) -> FoundFile | None:
+    """The file, if it exists and lies in the folder. It blocks."""
     try:
         real = (folder / path).resolve(strict=True)
         status = real.stat()

@@ -8,8 +8,10 @@ ran, as every process's counters begin at zero.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -21,21 +23,31 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
 from anime.core.backups import moment_of
 from anime.core.job_status import JobStatus
+from anime.core.servers import ServerRecord
+from anime.db.repositories import ServerRepository
 from anime.db.repositories.metrics import JobTimes, MetricsRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
+from anime.jobs.low_disk import MB, DiskReader
+from anime.net.vault import vault_status
 
 KEPT_SECONDS = 5.0
 COMFYUI_SECONDS = 2.0
+DISK_SECONDS = 2.0
 # A row may be committed after one with a later time: read those again, count none twice.
 LOOK_BACK = timedelta(seconds=60)
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 
 
 class Metrics:
-    """The figures of one process. The WebSocket route sets `websocket_clients`."""
+    """The figures of one process. The WebSocket route sets `websocket_clients`.
 
-    def __init__(self) -> None:
+    `folders` are those whose disks are watched, by what they are for.
+    """
+
+    def __init__(self, folders: Mapping[str, Path] = MappingProxyType({})) -> None:
+        self._folders = folders
+        self._disks = DiskReader(folders.values())
         registry = CollectorRegistry()
         self._registry = registry
         self._fresh_until = 0.0
@@ -55,7 +67,17 @@ class Metrics:
         self._files = gauge("anime_files_organised", "Files put into the library.")
         self._database = gauge("anime_database_up", "1 if the figures could be read.")
         self._comfyui = gauge("anime_comfyui_up", "1 if the server answers.", "server")
+        self._health = gauge(
+            "anime_comfyui_health", "1 for the server's health: alive, zombie …", "server", "health"
+        )
+        self._free = gauge("anime_disk_free_bytes", "Free where the folder lies.", "folder")
         self._vram = gauge("anime_vram_free_bytes", "Free VRAM.", "server", "device")
+        self._vault = gauge("anime_vault_up", "1 if Vault answers this process.", "vault")
+        self._vault_until = gauge(
+            "anime_vault_until_timestamp_seconds",
+            "When the first lease that this process has of Vault ends, unless it is renewed.",
+            "vault",
+        )
         self._backup = gauge("anime_last_backup_timestamp_seconds", "The last backup; 0: none.")
         self._drill = gauge("anime_last_green_drill_timestamp_seconds", "That found no fault.")
         self._waits = seconds(
@@ -74,11 +96,21 @@ class Metrics:
             if time.monotonic() >= self._fresh_until:
                 await asyncio.gather(
                     self._read_database(database),
+                    self._read_disks(),
                     *(self._check_server(url) for url in servers),
                     *([asyncio.to_thread(self._look_at_backups, backups)] if backups else ()),
                 )
+                self._read_vault()
                 self._fresh_until = time.monotonic() + KEPT_SECONDS
         return generate_latest(self._registry)
+
+    def _read_vault(self) -> None:
+        status = vault_status()
+        if status is None:
+            return
+        self._vault.labels(status.url).set(status.is_up)
+        if status.until is not None:
+            self._vault_until.labels(status.url).set(status.until.timestamp())
 
     async def _read_database(self, database: Database) -> None:
         try:
@@ -86,6 +118,7 @@ class Metrics:
                 figures = MetricsRepository(session)
                 now = await figures.now()
                 self._set_counters(await figures.counters())
+                self._set_health(await ServerRepository(session).list_all())
                 self._count_times(await figures.completed_since(self._since or now))
                 self._since = self._since or now
             self._since = max(self._since, now - LOOK_BACK)
@@ -106,6 +139,22 @@ class Metrics:
                 self._jobs.labels(state, kind).set(value)
         self._queue.set(counters.get(f"jobs/{JobStatus.QUEUED}/", 0))
         self._files.set(counters.get("files/organised", 0))
+
+    def _set_health(self, servers: Iterable[ServerRecord]) -> None:
+        self._health.clear()
+        for server in servers:
+            self._health.labels(server.url, server.health).set(1)
+
+    async def _read_disks(self) -> None:
+        """Set what is free; what a disk does not say in time is left out, as it hangs."""
+        free: Mapping[Path, int | None] = {}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISK_SECONDS):
+                free = await self._disks.free_mb()
+        self._free.clear()
+        for purpose, folder in self._folders.items():
+            if (free_mb := free.get(folder)) is not None:
+                self._free.labels(purpose).set(free_mb * MB)
 
     def _count_times(self, times: Iterable[JobTimes]) -> None:
         latest = {each.job_id: each for each in times}

@@ -19,8 +19,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from anime.api.access import SAFE_METHODS, Access, bearer_in
+from anime.api.access import SAFE_METHODS, SESSION_COOKIE, Access, bearer_in
 from anime.api.problems import problem_of
+from anime.api.rate_limit import RateLimit
 from anime.core.callers import Caller, Role, role_needed
 from anime.core.strict_json import RepeatedKey, load_json
 from anime.errors import (
@@ -32,7 +33,8 @@ from anime.errors import (
 )
 
 # Their answers are the same for everybody: that the process lives, and how to use the API.
-OPEN_PATHS = frozenset({"/health", "/api/anime/health", "/docs", "/openapi.json", "/login"})
+ALIVE_PATHS = frozenset({"/health", "/api/anime/health"})
+OPEN_PATHS = ALIVE_PATHS | {"/docs", "/openapi.json", "/login"}
 OPEN_FOLDERS = ("/docs/", "/page/assets/")
 VISITOR = Caller(None, Role.VIEW)  # of what is open, or of a signed address
 BODY_SECONDS = 60.0
@@ -70,20 +72,22 @@ class TokenCheck:
     The WebSocket route checks its own: a browser cannot send a header with them.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, limit: RateLimit | None = None) -> None:
         self._app = app
         self._access = access
+        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401 or 403; a page is redirected to the login."""
+        """Pass the request on, or answer 401, 403 or 429; a page is redirected to the login."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         caller = self._caller(scope)
-        if caller is None and _is_page(scope):
-            await _redirect_to_login(scope, receive, send)
-            return
         try:
+            self._count(scope, caller)
+            if caller is None and _is_page(scope):
+                await _redirect_to_login(scope, receive, send)
+                return
             if caller is None:
                 raise TokenMissing(
                     "This API needs a token, and the request has none that it knows.",
@@ -95,6 +99,16 @@ class TokenCheck:
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
+
+    def _count(self, scope: Scope, caller: Caller | None) -> None:
+        """Count the request, if requests are limited; what tells that we live is not counted."""
+        if self._limit is None or scope["path"] in ALIVE_PATHS:
+            return
+        connection = HTTPConnection(scope)
+        is_known = self._access.needs_token and caller not in (None, VISITOR)
+        token = bearer_in(connection.headers.get("authorization"))
+        session = connection.cookies.get(SESSION_COOKIE)
+        self._limit.count(connection, (token or session) if is_known else None)
 
     def _caller(self, scope: Scope) -> Caller | None:
         path: str = scope["path"]
@@ -113,13 +127,20 @@ class BodyLimit:
     """Refuses bodies that are too long or too slow, whatever Content-Length says.
 
     `uploads`: how long those of files may be, by the end of the route's path. Only they are passed
-    on as they come in.
+    on as they come in. `long_bodies`: how long those of routes that need more may be.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, uploads: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        uploads: Mapping[str, int],
+        long_bodies: Mapping[str, int],
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._uploads = uploads
+        self._long_bodies = long_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body, or answer 408 or 413."""
@@ -157,24 +178,24 @@ class BodyLimit:
         Raises:
             BodyTooLarge: it has more bytes than are allowed. The rest is not read.
         """
-        if _announced_bytes(scope) > self._max_bytes:
-            raise self._too_large()
+        max_bytes = max(
+            [
+                self._max_bytes,
+                *(most for end, most in self._long_bodies.items() if scope["path"].endswith(end)),
+            ]
+        )
+        if _announced_bytes(scope) > max_bytes:
+            raise _too_large(max_bytes)
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise self._too_large()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
             if not message.get("more_body", False):
                 return bytes(body)
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"The body has more than {self._max_bytes} bytes.",
-            "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
-        )
 
 
 @dataclass(slots=True)
@@ -253,6 +274,13 @@ class JsonRoute(APIRoute):
             return await handler(JsonRequest(request.scope, request.receive))
 
         return handle
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body has more than {max_bytes} bytes.",
+        "Send less, or raise ANIME_API_MAX_BODY_BYTES.",
+    )
 
 
 def _is_page(scope: Scope) -> bool:

@@ -12,7 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from anime.core.field_errors import FieldError, field_errors_of
-from anime.errors import AnimeError
+from anime.errors import AnimeError, TooManyRequests
+from anime.net.tracing import current_trace_id
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +50,16 @@ async def _our_error(request: Request, error: Exception) -> ProblemResponse:
 
 def problem_of(error: AnimeError, path: str) -> ProblemResponse:
     """The document about an error of ours, for a request of that path."""
+    headers = _HEADERS.get(HTTPStatus(error.http_status))
+    if isinstance(error, TooManyRequests):
+        headers = {"Retry-After": str(error.wait_seconds)}
     return _problem(
         path,
         error.http_status,
         slug=error.slug,
         detail=error.what,
         todo=error.todo,
-        headers=_HEADERS.get(HTTPStatus(error.http_status)),
+        headers=headers,
     )
 
 
@@ -119,6 +123,8 @@ def _problem(
         "todo": todo,
         "instance": path,
     }
+    if (trace_id := current_trace_id()) is not None:
+        document["trace_id"] = trace_id
     if errors is not None:
         document["errors"] = jsonable_encoder(errors)
     return ProblemResponse(document, status_code=status, headers=headers)

@@ -16,6 +16,7 @@ from anime.jobs.probes import (
     check_library,
     check_redis,
     check_servers,
+    check_vault,
     check_work_pool,
     result_of,
 )
@@ -67,10 +68,11 @@ async def readiness(settings: Settings, database: Database) -> Readiness:
     }
     if settings.redis_url is not None:
         checks["redis"] = check_redis(settings)
+    if settings.vault is not None:
+        checks["vault"] = check_vault(settings)
     results = await asyncio.gather(
         *(result_of(name, check, TIMEOUT_SECONDS) for name, check in checks.items())
     )
-    # Secrets come from the environment, not from a Vault.
     unset = Dependency(state=State.NOT_CONFIGURED, is_needed=False)
     dependencies = {"redis": unset, "vault": unset} | {
         each.system: _dependency_of(each) for each in results

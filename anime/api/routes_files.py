@@ -9,10 +9,11 @@ from fastapi.responses import FileResponse
 
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
-from anime.api.file_responses import send_file
-from anime.api.library_reader import FoundFile
+from anime.api.file_responses import send_file, send_kept
+from anime.api.library_reader import ANSWER_SECONDS, FoundFile
 from anime.core.paths import UNKNOWN_TYPE, media_type_of
 from anime.db.repositories import FileRepository
+from anime.db.repositories.files import FilePlace
 from anime.errors import NotFound
 from anime.schemas import FileRecord
 
@@ -82,13 +83,39 @@ async def content(file_id: FileId, request: Request, state: StateDependency) -> 
 )
 async def thumbnail(file_id: FileId, request: Request, state: StateDependency) -> Response:
     """A small picture of the file; the file itself where none can be drawn."""
-    row = await _row(file_id, state)
-    file = await _inside(Path(row.file_path), row, state)
-    small = await state.thumbnails.find(file.path, row.sha256)
+    return await _small(file_id, request, state)
+
+
+@router.head("/files/{file_id}/proxy", include_in_schema=False)
+@router.get(
+    "/files/{file_id}/proxy",
+    response_class=FileResponse,
+    responses=LIBRARY_FILE_RESPONSES,
+    dependencies=[Depends(signature_parameters)],
+)
+async def proxy(file_id: FileId, request: Request, state: StateDependency) -> Response:
+    """A picture of the file for a screen, at most 1,600 pixels wide and high; else the file."""
+    return await _small(file_id, request, state, is_large=True)
+
+
+async def _small(
+    file_id: int, request: Request, state: AppState, *, is_large: bool = False
+) -> Response:
+    """The thumbnail or the proxy, which browsers may keep for an hour; else the file itself."""
+    async with state.database.reading() as session:
+        row = await FileRepository(session).place(file_id)
+    path, sha256 = Path(row.file_path), row.sha256
+    small = await state.thumbnails.kept(path, sha256, is_large=is_large) if sha256 else None
     if small is None:
-        return _send(file, row, request, etag=row.sha256)
-    etag = f"{small.stem}-small"
-    return _send(await _inside(small, row, state), row, request, etag=etag)
+        file = await _inside(path, row, state)
+        drawn = await state.thumbnails.find(file.path, sha256, is_large=is_large)
+        if drawn is None:
+            return _send(file, row, request, etag=sha256)
+        small = await state.library.run(drawn.read_bytes, seconds=ANSWER_SECONDS)
+        sha256 = sha256 or drawn.stem.removesuffix("-proxy")
+    if row.colours is None and sha256 and not is_large:
+        state.thumbnails.add_colours(file_id, sha256)
+    return send_kept(small, request, etag=f"{sha256}-{'large' if is_large else 'small'}")
 
 
 async def _row(file_id: int, state: AppState) -> FileRecord:
@@ -96,7 +123,7 @@ async def _row(file_id: int, state: AppState) -> FileRecord:
         return await FileRepository(session).get(file_id)
 
 
-async def _inside(path: Path, row: FileRecord, state: AppState) -> FoundFile:
+async def _inside(path: Path, row: FileRecord | FilePlace, state: AppState) -> FoundFile:
     """The file, which must still lie in the library.
 
     Raises:
@@ -112,7 +139,13 @@ async def _inside(path: Path, row: FileRecord, state: AppState) -> FoundFile:
     return found
 
 
-def _send(file: FoundFile, row: FileRecord, request: Request, *, etag: str | None) -> Response:
+def _send(
+    file: FoundFile,
+    row: FileRecord | FilePlace,
+    request: Request,
+    *,
+    etag: str | None,
+) -> Response:
     return send_file(
         file,
         request,

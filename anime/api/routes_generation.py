@@ -12,7 +12,7 @@ from anime.api.middleware import JsonRoute
 from anime.core.composition.record import Composition
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
-from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Timeline
+from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Requeued, Timeline
 
 router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
@@ -92,6 +92,16 @@ async def generation_status(job_id: str, state: StateDependency) -> GenerationSt
 async def cancel_generation(job_id: str, state: StateDependency) -> Cancellation:
     """Cancel this job and no other. A job that has ended is left as it is, and `detail` says so."""
     return await state.jobs.cancel(job_id_in(job_id))
+
+
+@router.post("/jobs/{job_id}/requeue", responses=problems(404))
+async def requeue_job(job_id: str, state: StateDependency) -> Requeued:
+    """Let a failed job wait for a run again. Any other is left as it is, and `detail` says so."""
+    found = job_id_in(job_id)
+    if (job := await state.jobs.requeue(found)) is not None:
+        return Requeued(job_id=found, status=job.status, detail="It waits for a run again.")
+    job = await state.jobs.lookup.get(found)
+    return Requeued(job_id=found, status=job.status, detail=f"It has not failed: {job.status}.")
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))

@@ -10,7 +10,6 @@ from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey, generate
 from anime.core.catalogue import NewProject, ProjectChange, ProjectRecord
-from anime.core.paths import slugs_of
 from anime.core.styles import NewStyle, StyleVersion
 from anime.db.repositories import JobQuery, ProjectRepository, StyleRepository
 from anime.errors import InvalidRequest, NotFound
@@ -76,7 +75,7 @@ async def generate_for_project(
 ) -> Accepted:
     """Submit a generation for this project."""
     found = await _find(project, state)
-    if generation.project is not None and found.slug not in slugs_of(generation.project):
+    if generation.project is not None and not found.is_called(generation.project):
         raise InvalidRequest(
             f"project: the request is for {generation.project!r}, the address for {found.slug}.",
             "Leave `project` out of the body.",

@@ -1,37 +1,40 @@
 """Shots of a project: imported as lists, listed in order, rendered as batches, reviewed."""
 
-import asyncio
 from base64 import b64decode
-from collections.abc import Iterable
 from typing import Annotated
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Path, Query, status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from anime.api.app_state import CallerDependency, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.api.paging import Page, Paging
 from anime.api.routes_generation import IdempotencyKey
-from anime.assets.shot_lists import rows_of_list
+from anime.assets.shot_lists import rows_of_upload
 from anime.core.callers import Role
-from anime.core.shot_list import ListRow
-from anime.core.shots import ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
-from anime.core.takes import NewReview, TakeList, TakeRecord
+from anime.core.import_plan import ImportPlan, refused_plan
+from anime.core.shot_list import ListRefused
+from anime.core.shots import GivenList, ImportedShots, ListFormat, ShotCode, ShotImport, ShotRecord
+from anime.core.takes import NewReview, TakeRecord
 from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.errors import InvalidRequest
 from anime.jobs.shots import (
     ShotBatch,
     ShotRender,
     import_shots,
+    page_of_takes,
+    plan_of_import,
     render_shots,
     review_and_retake,
     takes_of,
 )
 from anime.schemas import GivenName
 
+MAX_LIST_BYTES = 32 * 2**20  # of 10,000 shots, as JSON
 _KEYS = uuid5(NAMESPACE_URL, "urn:anime:shots")
+LONG_BODIES = {"/shots/import": MAX_LIST_BYTES, "/shots/import/plan": MAX_LIST_BYTES}
 router = APIRouter(tags=["shots"], route_class=JsonRoute)
 
 
@@ -41,13 +44,10 @@ class ShotListParameters(ShotQuery, Paging):
     project: GivenName = Field(description="Id, slug or name of the project.")
 
 
-class TakeListParameters(BaseModel):
-    """Whose takes."""
+class TakeListParameters(ShotListParameters):
+    """Whose takes: those of one shot, or of a page of the project's shots."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    project: GivenName = Field(description="Id, slug or name of the project.")
-    shot: ShotCode = Field(description="The shot's code.")
+    shot: ShotCode | None = Field(default=None, description="The shot's code, if only of one.")
 
 
 @router.get("/shots", responses=problems(404))
@@ -73,7 +73,7 @@ async def shot_by_id(shot_id: Annotated[UUID, Path()], state: StateDependency) -
 @router.post("/shots/import")
 async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShots:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
-    rows = await asyncio.to_thread(_rows_of, asked)
+    rows = await rows_of_upload(_content_of(asked), asked.format)
     return await import_shots(
         state.database,
         asked.project,
@@ -82,6 +82,20 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
         only_tries=asked.dry_run,
         admission=state.jobs.admission,
     )
+
+
+@router.post("/shots/import/plan")
+async def import_plan(given: GivenList, state: StateDependency) -> ImportPlan:
+    """What importing a list would do, row by row, with the faults of each; nothing is changed."""
+    try:
+        rows = list(await rows_of_upload(_content_of(given), given.format))
+    except InvalidRequest as fault:
+        return refused_plan(
+            fault.what,
+            fault.todo,
+            faults=fault.faults if isinstance(fault, ListRefused) else (),
+        )
+    return await plan_of_import(state.jobs.admission, state.database, given, rows)
 
 
 @router.post("/shots/render", status_code=status.HTTP_202_ACCEPTED, responses=problems(404))
@@ -96,10 +110,20 @@ async def render(
 @router.get("/takes", responses=problems(404))
 async def takes(
     parameters: Annotated[TakeListParameters, Query()], state: StateDependency
-) -> TakeList:
-    """The takes of a shot, by number."""
-    codes = [parameters.shot]
-    return TakeList(items=await takes_of(state.database, parameters.project, ShotQuery(), codes))
+) -> Page[TakeRecord]:
+    """The takes of a shot, by number; or of a page of shots: `limit` counts shots, not takes."""
+    if parameters.shot is not None:
+        codes = [parameters.shot]
+        found = await takes_of(state.database, parameters.project, ShotQuery(), codes)
+        return Page(items=found, next_cursor=None)
+    found, next_cursor = await page_of_takes(
+        state.database,
+        parameters.project,
+        parameters,
+        limit=parameters.limit,
+        after=parameters.cursor,
+    )
+    return Page(items=found, next_cursor=next_cursor)
 
 
 @router.post("/reviews", responses=problems(404, 429))
@@ -110,10 +134,10 @@ async def review(said: NewReview, state: StateDependency, caller: CallerDependen
     return await review_and_retake(state.jobs, caller.sign(said))
 
 
-def _rows_of(asked: ShotImport) -> Iterable[ListRow]:
+def _content_of(asked: GivenList) -> bytes:
     if asked.format is not ListFormat.XLSX:
-        return rows_of_list(asked.table.encode(), asked.format)
+        return asked.table.encode()
     try:
-        return rows_of_list(b64decode(asked.table, validate=True), asked.format)
+        return b64decode(asked.table, validate=True)
     except ValueError as fault:
         raise InvalidRequest(f"table: is not base64: {fault}.", "Encode the workbook.") from None

@@ -19,9 +19,11 @@ from anime.core.workflow_records import (
     ImportedWorkflow,
     NewWorkflow,
     WorkflowList,
+    WorkflowOffers,
     WorkflowRecord,
 )
 from anime.errors import ComfyUIUnreachable
+from anime.jobs.offers import read_offers
 from anime.schemas import WorkflowName
 from anime.settings import Settings
 
@@ -50,6 +52,13 @@ async def workflow_by_name(name: NameInPath, state: StateDependency) -> Workflow
     return await asyncio.to_thread(
         lambda: workflow_record(find_workflow(name, state.settings), state.settings)
     )
+
+
+@router.get("/{name}/offers", responses=problems(404))
+async def workflow_offers(name: NameInPath, state: StateDependency) -> WorkflowOffers:
+    """What the servers offer for the workflow's inputs now: samplers, models, LoRAs, ranges."""
+    template = await asyncio.to_thread(find_workflow, name, state.settings)
+    return await read_offers(template, state.database, state.settings)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems(409, 502))

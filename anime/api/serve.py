@@ -14,9 +14,11 @@ from uvicorn.config import LOGGING_CONFIG
 
 from anime.api.app import create_app
 from anime.errors import ConfigurationError
+from anime.net.log_lines import JsonFormatter
 from anime.net.sockets import listening_socket
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
+from anime.settings.service_manager import ServiceManager, inherited_sockets
 
 STOP_SECONDS = 5  # how long a stop waits for requests under way
 FRAME_MAX_BYTES = 64 * 1024  # a client that sends a larger one gets close code 1009
@@ -58,12 +60,17 @@ class AccessHandler(logging.Handler):
 
 
 class ApiServer(uvicorn.Server):
-    """Ends the streams of events before it waits for requests to end."""
+    """Ends the streams of events before it waits for requests to end; tells its manager how it is.
 
-    def __init__(self, app: FastAPI) -> None:
+    The loop that answers requests gives the signs of life: one that hangs gives none.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
         logs = deepcopy(LOGGING_CONFIG)
         self._access_handler = AccessHandler()
         logs["handlers"]["access"] = {"()": lambda: self._access_handler, "formatter": "access"}
+        if settings.log_format == "json":
+            logs["formatters"] = {name: {"()": JsonFormatter} for name in logs["formatters"]}
         super().__init__(
             uvicorn.Config(
                 app,
@@ -80,11 +87,19 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._app = app
+        self._manager = ServiceManager.of_this_process()
         # It would cut off a client that is behind; end_streams sends each all that is left.
         AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # theirs
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the connections and answer requests."""
+        await super().startup(sockets)
+        if self.started:
+            self._manager.tell_ready()
+
     async def on_tick(self, counter: int) -> bool:
         """Write what was logged in the last second; whether to stop."""
+        self._manager.tell_alive()
         if counter % TICKS_BETWEEN_WRITES == 0:
             self._access_handler.flush()
         return await super().on_tick(counter)
@@ -104,10 +119,10 @@ async def serve(settings: Settings) -> None:
             without a token.
     """
     app = create_app(settings)
-    server = ApiServer(app)
+    server = ApiServer(app, settings)
     for name in ("uvicorn.access", "uvicorn.error"):  # the second logs sockets
         logging.getLogger(name).addFilter(QueryFilter())
-    sockets = listen_on_all(settings)
+    sockets = inherited_sockets() or listen_on_all(settings)
     for each in sockets:
         _log.info("The API listens on %s", address_of(each))
     # What is imported lasts: to look through it for garbage holds up every request for 0.1 s.

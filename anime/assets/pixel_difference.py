@@ -1,20 +1,47 @@
-"""How far the pixels of two pictures are apart, with 8 bits for each channel. It blocks."""
+"""How far pictures or films are apart, by pixels of 8 bits for each channel. It blocks."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
 
+from anime.assets.inspection.clips import film_of, open_clip
 from anime.assets.inspection.limits import decoding, refuse_too_large
 from anime.core.comparison import PixelDifference
+from anime.core.paths import media_type_of
 from anime.errors import InvalidRequest
 
 _MOST_PIXELS = 2**30  # of all frames together: some seconds
 
 
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """The frames of an open picture or film, one after the other."""
+
+    name: str
+    size: tuple[int, int]
+    each: Iterator[Image.Image]
+
+    def following(self) -> Iterator[Image.Image]:
+        """The frames with red, green, blue and alpha.
+
+        Raises:
+            UnusableFile: one cannot be decoded.
+        """
+        while True:
+            with decoding(self.name):
+                frame = next(self.each, None)
+                if frame is None:
+                    return
+                converted = frame.convert("RGBA")
+            yield converted
+
+
 def measure_difference(first: Path, second: Path) -> PixelDifference:
-    """How far two pictures or animations are apart, over all frames.
+    """How far two pictures, animations or films are apart, over all frames.
 
     Raises:
         InvalidRequest: they are no pictures of one size and one number of frames.
@@ -33,11 +60,12 @@ def measure_difference(first: Path, second: Path) -> PixelDifference:
 
 
 def draw_difference(first: Path, second: Path) -> Image.Image:
-    """The difference of the first frames, made as bright as it can be: black is no difference.
+    """The difference of the frames that are furthest apart, made as bright as it can be.
 
-    Raises as `measure_difference`.
+    Black is no difference. Raises as `measure_difference`.
     """
-    difference = next(_differences(first, second)).convert("RGB")
+    furthest = max(_differences(first, second), key=lambda each: sum(ImageStat.Stat(each).sum))
+    difference = furthest.convert("RGB")
     largest = max(high for _, high in ImageStat.Stat(difference).extrema) or 1
     return difference.point(lambda level: level * 255 / largest)
 
@@ -48,43 +76,62 @@ def _differences(first: Path, second: Path) -> Iterator[Image.Image]:
         one, other = (opened.enter_context(_opened(path)) for path in (first, second))
         if one.size != other.size:
             raise InvalidRequest(
-                f"{first.name} has {one.width} x {one.height} pixels,"
-                f" {second.name} {other.width} x {other.height}.",
+                f"{first.name} has {one.size[0]} x {one.size[1]} pixels,"
+                f" {second.name} {other.size[0]} x {other.size[1]}.",
                 "Pixels of pictures of one size can be compared.",
             )
-        frames = [getattr(each, "n_frames", 1) for each in (one, other)]
-        if frames[0] != frames[1]:
-            raise InvalidRequest(
-                f"{first.name} has {frames[0]} frames, {second.name} {frames[1]}.",
-                "Animations of one length can be compared.",
-            )
-        if frames[0] * one.width * one.height > _MOST_PIXELS:
-            raise InvalidRequest(
-                f"{first.name} has {frames[0]} frames of {one.width} x {one.height} pixels.",
-                "That is too much to compare.",
-            )
-        for number in range(frames[0]):
-            with decoding(first.name):
-                one.seek(number)
-                left = one.convert("RGBA")
-            with decoding(second.name):
-                other.seek(number)
-                right = other.convert("RGBA")
+        width, height = one.size
+        for number, (left, right) in enumerate(zip_longest(one.following(), other.following())):
+            if left is None or right is None:
+                shorter, longer = (one, other) if left is None else (other, one)
+                raise InvalidRequest(
+                    f"{shorter.name} has {number} frames, {longer.name} has more.",
+                    "Animations and films of one length can be compared.",
+                )
+            if (number + 1) * width * height > _MOST_PIXELS:
+                raise InvalidRequest(
+                    f"{first.name} has more than {number} frames of {width} x {height} pixels.",
+                    "That is too much to compare.",
+                )
             yield ImageChops.difference(left, right)
 
 
-def _opened(path: Path) -> Image.Image:
+@contextmanager
+def _opened(path: Path) -> Iterator[_Frames]:
     try:
         picture = Image.open(path)
     except Image.DecompressionBombError as fault:
         raise InvalidRequest(f"{path.name} is too large: {fault}.", "Make it smaller.") from fault
     except UnidentifiedImageError:
+        with _opened_film(path) as frames:
+            yield frames
+        return
+    with picture:
+        refuse_too_large(path.name, *picture.size)
+        yield _Frames(path.name, picture.size, _frames_of(picture))
+
+
+def _frames_of(picture: Image.Image) -> Iterator[Image.Image]:
+    for number in range(getattr(picture, "n_frames", 1)):
+        picture.seek(number)
+        yield picture
+
+
+@contextmanager
+def _opened_film(path: Path) -> Iterator[_Frames]:
+    media_type = media_type_of(path.name)
+    if not media_type.startswith("video/"):
         raise InvalidRequest(
-            f"{path.name} is no picture that can be compared.",
-            "Pixels of PNG, JPEG, WEBP, GIF, AVIF, TIFF and BMP are compared.",
-        ) from None
-    refuse_too_large(path.name, *picture.size)
-    return picture
+            f"{path.name} is no picture or film that can be compared.",
+            "Pixels of PNG, JPEG, WEBP, GIF, AVIF, TIFF, BMP and of films are compared.",
+        )
+    with path.open("rb") as stream, decoding(path.name), open_clip(stream, media_type) as clip:
+        film = film_of(clip)
+        if film is None:
+            raise InvalidRequest(f"{path.name} has no pictures.", "Compare films that have some.")
+        refuse_too_large(path.name, film.width, film.height)
+        pictures = (frame.to_image() for frame in clip.decode(film))  # type: ignore[no-untyped-call]  # PyAV has none
+        yield _Frames(path.name, (film.width, film.height), pictures)
 
 
 def _changed(difference: Image.Image) -> int:

@@ -1,16 +1,12 @@
 """Reference pictures of characters: copied into the library under the hash of their content."""
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import UUID
 
-from anime.assets.inspection.facts import Inspection
-from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.input_pictures import store_picture
 from anime.assets.store import AssetStore, chunks_of
-from anime.core.paths import INPUTS_FOLDER, FileKind
 from anime.core.references import (
-    MAX_REFERENCE_BYTES,
     NewReference,
     Reference,
     ReferenceRecord,
@@ -25,17 +21,8 @@ from anime.db.repositories import (
     TakeRepository,
 )
 from anime.db.session import Database
-from anime.errors import InvalidRequest, UnusableFile, UnusableReason
+from anime.errors import InvalidRequest
 from anime.schemas import FileRecord
-
-# What ComfyUI's LoadImage reads, by media type.
-_SUFFIXES = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/bmp": ".bmp",
-}
 
 
 async def add_reference(
@@ -135,40 +122,8 @@ async def _copied(library: AssetStore, file: FileRecord, role: ReferenceRole) ->
 async def _stored(
     library: AssetStore, chunks: AsyncIterable[bytes], role: ReferenceRole, name: str
 ) -> Reference:
-    """The picture in the library, once its content is known to be one."""
-    received = await library.receive(_limited(chunks, name))
-    try:
-        facts = await asyncio.to_thread(inspect_file, received.path, name=name)
-        target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
-        placed = await library.place(received, PurePosixPath(target))
-    except BaseException:
-        await asyncio.to_thread(received.path.unlink, missing_ok=True)
-        raise
-    return Reference(role, placed.relative_to(library.root).as_posix(), received.sha256)
-
-
-def _suffix_of(facts: Inspection, name: str) -> str:
-    suffix = _SUFFIXES.get(facts.media_type)
-    if suffix is None or facts.kind is not FileKind.IMAGES:
-        raise UnusableFile(
-            f"{name} is no picture that workflows take: it is {facts.media_type}.",
-            "Give a PNG, JPEG, WEBP, GIF or BMP with one frame.",
-            reason=UnusableReason.NOT_MEDIA,
-        )
-    return suffix
-
-
-async def _limited(chunks: AsyncIterable[bytes], name: str) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > MAX_REFERENCE_BYTES:
-            raise UnusableFile(
-                f"{name} has more than {MAX_REFERENCE_BYTES // 2**20} MB.",
-                "Give a smaller picture: workflows scale references down anyway.",
-                reason=UnusableReason.TOO_LARGE,
-            )
-        yield chunk
+    picture = await store_picture(library, chunks, name=name)
+    return Reference(role, picture.name, picture.sha256)
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

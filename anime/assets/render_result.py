@@ -117,6 +117,7 @@ class RenderResult:
             "workflow_sha256": workflow_hash(graph),
             "project": self.request.project,
             "character": self.request.first_character,
+            "characters": cast("JsonValue", self.request.named_characters),
             "shot": self.request.shot,
             "prompt_id": str(self.prompt_id),
             "attempt": self.attempt,

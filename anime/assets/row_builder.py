@@ -166,6 +166,7 @@ def _job_story(look: InspectedFile, file: AssetRow, project: str | None) -> Ende
         output_path=file.file_path,
         ended_at=file.created_at,
         character=said.character,
+        characters=_several_characters(said) or (),
         shot=said.shot,
     )
 
@@ -180,11 +181,22 @@ def _params(
         "negative_prompt": said.negative_prompt,
         "project": project,
         "character": said.character,
+        "characters": cast("JsonValue", _several_characters(said)),
         "shot": said.shot,
         "workflow": workflow,
         "seed": int(said.seed or 0),
     }
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _several_characters(said: FileStamp | Provenance) -> list[str] | None:
+    """Its characters, if it names more than one."""
+    if isinstance(said, FileStamp):
+        names = list(said.characters)
+    else:
+        told = said.metadata.get("characters")
+        names = [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+    return names if len(names) > 1 else None
 
 
 def _attempt_of(said: FileStamp | Provenance) -> int:

@@ -1,5 +1,6 @@
 """Small pictures of large ones. It blocks: call it in a thread."""
 
+from base64 import b64encode
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -9,29 +10,47 @@ from anime.assets.store import draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 
 THUMBNAIL_PX = 384
+PROXY_PX = 1600
+_COLOURS = (4, 4)
 
 
-def draw_thumbnail(source: Path, target: Path) -> None:
-    """Write the first frame, at most 384 pixels wide and high, as WEBP; replaces the target.
+def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
+    """Write the first frame, at most `px` wide and high, as WEBP; replaces the target.
+
+    Returns its colours, as `colours_of`.
 
     Raises:
         UnusableFile: the source has nothing to show, or cannot be decoded.
         OSError: the source cannot be read, or the target cannot be written.
     """
-    small = first_frame(source)
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small = first_frame(source, px)
+    small.thumbnail((px, px))
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_in(target.parent) as draft:
         small.save(draft, "WEBP", quality=82)
         draft.chmod(0o644)
         draft.replace(target)
+    return colours_of(small)
 
 
-def first_frame(source: Path) -> Image.Image:
+def colours_of(picture: Image.Image) -> str:
+    """The picture in 4 × 4 colours, for a page to show until the picture has come.
+
+    Row by row, each has 5, 6 and 5 bits of red, green and blue; base64 of 32 bytes.
+    """
+    tiny = picture.convert("RGB").resize(_COLOURS, Image.Resampling.BOX).tobytes()
+    packed = (
+        (red >> 3) << 11 | (green >> 2) << 5 | blue >> 3
+        for red, green, blue in zip(tiny[::3], tiny[1::3], tiny[2::3], strict=True)
+    )
+    return b64encode(b"".join(each.to_bytes(2, "big") for each in packed)).decode()
+
+
+def first_frame(source: Path, px: int = THUMBNAIL_PX) -> Image.Image:
     """What a picture or film shows first, upright; of a sound its cover.
 
     It is in RGB, or RGBA where a part of it is transparent. A JPEG may come smaller than it is,
-    though no smaller than a thumbnail.
+    though no smaller than `px`.
 
     Raises:
         UnusableFile: the source has nothing to show, or cannot be decoded.
@@ -48,7 +67,7 @@ def first_frame(source: Path) -> Image.Image:
             return first_picture(stream, source.name, media_type)
         with decoding(source.name), Image.open(stream) as picture:
             refuse_too_large(source.name, *picture.size)
-            picture.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+            picture.draft("RGB", (2 * px, 2 * px))
             return _in_colours(ImageOps.exif_transpose(picture))
 
 

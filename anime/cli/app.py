@@ -28,11 +28,13 @@ from anime.cli import (
     retention,
     serve,
     servers,
+    services,
     sheet,
     shots,
     sweep,
     takes,
     up,
+    vault,
     verify,
     worker,
     workflow,
@@ -74,6 +76,8 @@ app.command()(pause.pause)
 app.command()(pause.resume)
 app.add_typer(quarantine.quarantine)
 app.add_typer(workflow.workflow)
+app.add_typer(vault.vault)
+app.add_typer(services.services)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(env.env)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -20,7 +21,14 @@ from anime.core.graph_validation import listed
 from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
-from anime.errors import BackupFailed, ComfyUIError, ConfigurationError, StorageError, reason_of
+from anime.errors import (
+    BackupFailed,
+    ComfyUIError,
+    ConfigurationError,
+    StorageError,
+    VaultUnavailable,
+    reason_of,
+)
 from anime.jobs.low_disk import free_mb_of
 from anime.jobs.probes import (
     CheckResult,
@@ -30,6 +38,7 @@ from anime.jobs.probes import (
     check_library,
     check_prefect,
     check_redis,
+    check_vault,
     check_work_pool,
     describe_comfyui,
     result_of,
@@ -49,6 +58,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
     servers = await _known_servers(settings)
     checks: list[tuple[str, Awaitable[str]]] = [
         ("settings", _settings(settings)),
+        ("vault", _vault(settings)),
         ("database", _database(settings)),
         ("redis", check_redis(settings)),
         *(("comfyui", _comfyui(settings, url)) for url in servers),
@@ -83,6 +93,26 @@ async def _known_servers(settings: Settings) -> Sequence[str]:
 
 async def _settings(settings: Settings) -> str:
     return f"data folder {settings.home}, time zone {settings.timezone or settings.zone}"
+
+
+async def _vault(settings: Settings) -> str:
+    """How Vault is for this program, and if it is away, how long the API can go on."""
+    try:
+        return await check_vault(settings)
+    except (ConfigurationError, VaultUnavailable) as fault:
+        if said := await _api_says_of_vault(settings):
+            raise ConfigurationError(f"{fault.what} The API says: {said}", fault.todo) from fault
+        raise
+
+
+async def _api_says_of_vault(settings: Settings) -> str | None:
+    if settings.public_url is None:
+        return None
+    with suppress(httpx.HTTPError, ValueError, KeyError):
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS / 2) as http:
+            ready = (await http.get(f"{settings.browser_url}/ready")).json()
+        return str(ready["dependencies"]["vault"]["error"] or "") or None
+    return None
 
 
 async def _database(settings: Settings) -> str:

@@ -19,7 +19,7 @@ _SHOWN = (
 
 def env() -> None:
     """Print `export` lines, with which `prefect` and `psql` find the stack: eval "$(anime env)"."""
-    from anime.settings import load_settings
+    from anime.settings import load_settings, resolve_reference
     from anime.stack.environment import settings_environment
 
     known = settings_environment(load_settings())
@@ -30,5 +30,8 @@ def env() -> None:
     for name in (*_ALWAYS, *_SHOWN):
         if name in known:
             # psql does not understand SQLAlchemy's name of a driver.
-            value = known[name].replace("postgresql+psycopg:", "postgresql:", 1)
+            # Prefect knows no references. Those of others count anew for each program.
+            text = known[name]
+            value = resolve_reference(text) if name == "PREFECT_API_AUTH_STRING" else text
+            value = value.replace("postgresql+psycopg:", "postgresql:", 1)
             print_result(f"export {name}={shlex.quote(value)}")

@@ -27,6 +27,8 @@ def files(
     seed: opt.Seed = None,
     model: opt.Model = None,
     state: opt.State = None,
+    shot: opt.Shot = None,
+    review: opt.Review = None,
     limit: opt.Limit = 20,
     cursor: opt.Cursor = None,
     json: opt.Json = False,
@@ -49,6 +51,8 @@ def files(
         seed=seed,
         model=model,
         state=state,
+        shot=shot,
+        review=review,
     )
     page = asyncio.run(_search(settings, query, limit, cursor))
     if json:

@@ -23,6 +23,10 @@ Text: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[int | None, typer.Option(help="0 to 2^64-1.")]
 Model: TypeAlias = Annotated[str | None, typer.Option(help="Model in any spelling, or its hash.")]
 State: TypeAlias = Annotated[str | None, typer.Option(help="Such as present, missing, altered.")]
+Shot: TypeAlias = Annotated[str | None, typer.Option(help="Code of the shot they are takes of.")]
+Review: TypeAlias = Annotated[
+    str | None, typer.Option(help="Takes that are approved, rejected or picked.")
+]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=1000, help="Files at most.")]
 Cursor: TypeAlias = Annotated[
     str | None, typer.Option(help="Where to continue, as the previous page says.")

@@ -4,10 +4,7 @@
 def intake() -> None:
     """Submit jobs from the Redis list, in place of the API (ANIME_TAKES_OLD_QUEUE)."""
     import asyncio
-    import logging
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(_consume())
 
 
@@ -15,10 +12,14 @@ async def _consume() -> None:
     from anime.errors import ConfigurationError
     from anime.jobs.background import background_work
     from anime.jobs.service import connect_job_service
+    from anime.net.log_lines import write_logs
+    from anime.net.tracing import start_tracing
     from anime.settings import load_settings
     from anime.settings.addresses import redis_address
 
     settings = load_settings()
+    write_logs(settings)
+    start_tracing(settings, "anime-intake")
     if redis_address(settings) is None:
         raise ConfigurationError(
             "No Redis is known: ANIME_REDIS_URL is not set and no stack runs.",

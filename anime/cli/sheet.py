@@ -30,6 +30,8 @@ def sheet(
     seed: opt.Seed = None,
     model: opt.Model = None,
     state: opt.State = None,
+    shot: opt.Shot = None,
+    review: opt.Review = None,
     limit: Annotated[int, typer.Option(help="Files at most, newest first.")] = 200,
     columns: Annotated[
         int | None, typer.Option(help="Pictures in a row; chosen by the sheet's layout if unset.")
@@ -58,6 +60,8 @@ def sheet(
         seed=seed,
         model=model,
         state=state,
+        shot=shot,
+        review=review,
         limit=limit,
         columns=columns,
     )

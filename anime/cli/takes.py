@@ -9,7 +9,7 @@ import typer
 from anime.cli.request_parsing import parse_options
 from anime.cli.shots import Json, Project, open_database
 from anime.cli.terminal import as_json, print_json, print_table
-from anime.core.takes import NewReview, ReviewAction, TakeRecord
+from anime.core.takes import NewReview, ReviewAction, TakeNote, TakeRecord
 
 
 def takes(
@@ -37,6 +37,12 @@ def review(
     project: Project,
     reason: Annotated[str | None, typer.Option(help="Why it is rejected.")] = None,
     note: Annotated[str | None, typer.Option(help="Anything else.")] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="Where in the picture the note is about: 0,0 to 1,1, from top left."
+        ),
+    ] = None,
     retake: Annotated[
         bool, typer.Option("--retake", help="Render a rejected take anew, with another seed.")
     ] = False,
@@ -58,6 +64,7 @@ def review(
         action=action,
         reason=reason,
         note=note,
+        point=None if point is None else dict(zip("xy", point.split(","), strict=False)),
         by=getpass.getuser(),
         retake=retake,
         prompt=prompt,
@@ -95,6 +102,10 @@ def _row(take: TakeRecord) -> tuple[str, ...]:
         verdict,
         take.reason,
         take.reviewed_by or "",
-        take.note,
+        "; ".join(map(_note, take.notes)),
         take.path or "",
     )
+
+
+def _note(note: TakeNote) -> str:
+    return f"{note.text} ({note.point.x:g},{note.point.y:g})" if note.point else note.text

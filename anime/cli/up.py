@@ -67,18 +67,20 @@ async def _run_stack(settings: "Settings") -> None:
 
 def _addresses(record: "StackRecord", settings: "Settings") -> str:
     """The addresses of the parts, and commands to try."""
+    from anime.comfyui.address import without_login
     from anime.settings import load_settings
 
     found = load_settings(home=settings.home)  # with what the stack's record adds
-    auth = found.prefect_api_auth_string
     api = record.parts["api"].url if "api" in record.parts else found.browser_url
     lines = {
         "Prefect": (found.prefect_api_url or "").removesuffix("/api"),
-        "  sign in": auth.get_secret_value() if auth else "",
+        "  sign in": _sign_in(found),
+        "Page": f"{api}/",
         "API": f"{api}/docs",
         "WebSocket": found.ws_url or "",
         "Webhooks": "signed, for generations with a webhook_url" if found.webhook_secret else "",
-        "ComfyUI": f"{found.comfyui_url or ''}" + " (rehearsal)" * ("rehearsal" in record.parts),
+        "ComfyUI": ", ".join(map(without_login, found.comfyui_texts))
+        + " (rehearsal)" * ("rehearsal" in record.parts),
         "Library": str(found.library),
         "Swept": _sweeps(found),
         "Logs": str(found.logs),
@@ -98,6 +100,17 @@ def _addresses(record: "StackRecord", settings: "Settings") -> str:
             "Ctrl-C stops everything.",
         ]
     )
+
+
+def _sign_in(settings: "Settings") -> str:
+    """How to sign in to Prefect: the password at a terminal alone, as other output is kept."""
+    from anime.stack.environment import prefect_home
+
+    auth = settings.prefect_api_auth_string
+    if auth is None or sys.stdout.isatty():
+        return auth.get_secret_value() if auth else ""
+    file = prefect_home(settings) / "auth"
+    return f"as in {file}" if file.exists() else "with PREFECT_API_AUTH_STRING"
 
 
 def _sweeps(settings: "Settings") -> str:

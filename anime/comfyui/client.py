@@ -31,13 +31,15 @@ from anime.comfyui.protocol import CHECK_SERVER, Reply
 from anime.comfyui.rejections import partial_rejection
 from anime.comfyui.requests import Request
 from anime.comfyui.server_facts import facts_about
+from anime.comfyui.server_login import ServerLogin, login_to
 from anime.comfyui.tracker import TrackerTimeouts, follow_prompt, listening
 from anime.core.graphs import Graph
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
 from anime.core.servers import ServerFingerprint
 from anime.errors import ComfyUIError, ComfyUIRefused, ComfyUIUnreachable, reason_of
-from anime.net.sockets import tls_context
+from anime.net.login import login_for
 from anime.retry_policies import HISTORY_AFTER_QUEUE
+from anime.settings.secret_references import known_value
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
@@ -58,25 +60,33 @@ class ComfyUIClient:
 
     Every method raises ComfyUIUnreachable when there is no answer within `timeout_seconds`,
     and ComfyUIError when what answers is not ComfyUI. Nothing is sent a second time.
+
+    `text` is the address as a setting or block has it, if the login in it may change meanwhile.
+    What people send us is never taken for one: its references would be resolved.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
+        text: str | None = None,
         timeout_seconds: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
+        login: ServerLogin | None = None,
     ) -> None:
-        self._url = checked_address(base_url)
+        """`login`: by default, that of this process's settings."""
+        self._url, self._text = checked_address(base_url), text
+        self.login = login or login_to(self.base_url)
         self.facts = facts_about(self.base_url)
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
-            auth=login_of(self._url),
+            auth=login_of(self._url) if text is None else login_for(text, login_of),
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            verify=tls_context(),
+            headers=self.login.headers,
+            verify=self.login.tls,
             trust_env=False,  # a proxy from the environment cannot reach this machine's loopback
         )
 
@@ -98,7 +108,8 @@ class ComfyUIClient:
 
     def websocket_url(self, client_id: str) -> str:
         """The address of that client's events, with user and password if there are any."""
-        return websocket_url(self._url, client_id)
+        url = known_value(self._text) if self._text else None
+        return websocket_url(url.rstrip("/") if url else self._url, client_id)
 
     async def submit(
         self,

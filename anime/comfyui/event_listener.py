@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidURI, WebSocketException
 
 from anime.comfyui.frames import FEATURE_FLAGS, decode_frame
 from anime.comfyui.models import Event
+from anime.comfyui.server_login import ServerLogin
 from anime.retry_policies import COMFYUI_WEBSOCKET, cancel_until_ended
 
 _log = logging.getLogger(__name__)
@@ -32,8 +33,9 @@ class EventListener:
     silence, so a socket that is silent for `silence_seconds` is replaced.
     """
 
-    def __init__(self, url: str, *, silence_seconds: float) -> None:
+    def __init__(self, url: str, *, silence_seconds: float, login: ServerLogin) -> None:
         self._url = url
+        self._login = login
         self._silence_seconds = silence_seconds
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
         self._has_tried = asyncio.Event()
@@ -109,6 +111,8 @@ class EventListener:
         socket = await connect(
             self._url,
             proxy=None,
+            additional_headers=self._login.headers,
+            ssl=self._login.tls if self._url.startswith("wss:") else None,
             compression=None,  # spares the server's only core; most bytes are JPEG previews
             open_timeout=CONNECT_SECONDS,
             max_size=FRAME_MAX_BYTES,

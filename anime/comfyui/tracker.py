@@ -16,6 +16,7 @@ from anime.comfyui.models import (
     PreviewFrame,
 )
 from anime.comfyui.prompt_cancellation import CancelResult, PromptControl, cancel_prompt
+from anime.comfyui.server_login import ServerLogin
 from anime.core.prompt_state import (
     Absent,
     Finished,
@@ -75,6 +76,9 @@ class TrackedServer(PromptControl, Protocol):
         """The server as messages name it."""
         ...
 
+    @property
+    def login(self) -> ServerLogin: ...
+
     def websocket_url(self, client_id: str) -> str:
         """The address of that client's events."""
         ...
@@ -87,7 +91,9 @@ class TrackedServer(PromptControl, Protocol):
 @asynccontextmanager
 async def listening(client: TrackedServer, client_id: str) -> AsyncIterator[EventListener]:
     """Listen to that client's events for as long as the block lasts."""
-    listener = EventListener(client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS)
+    listener = EventListener(
+        client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS, login=client.login
+    )
     listener.start()
     try:
         yield listener

@@ -65,6 +65,7 @@ class AssetRow:
 
     `file_type` is image, video or audio, `file_path` absolute. `source_path` is sub-folder and
     name in ComfyUI's output: with the job's id, the file's identity. `metadata` may be JSON text.
+    `colours` are those of its thumbnail.
     """
 
     filename: str
@@ -80,6 +81,7 @@ class AssetRow:
     height: int | None = None
     frames: int | None = None
     thumbnail_path: str | None = None
+    colours: str | None = None
     metadata: Mapping[str, JsonValue] | str = field(default_factory=dict)
     created_at: datetime | None = None
     organized_at: datetime | None = None

@@ -49,7 +49,7 @@ class Caller:
 
 ANYBODY = Caller(None, Role.PRODUCE)  # where no token is needed, or one without a name is shown
 _OPEN_TO_REVIEWERS = ("/reviews", "/canonical")
-_OPEN_POSTS = ("/compose", "/login", "/logout")
+_OPEN_POSTS = ("/compose", "/recipes/upload", "/sheets", "/login", "/logout")
 
 
 def role_needed(method: str, path: str) -> Role:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from anime.core.paths import slug_of
+from anime.core.paths import slug_of, slugs_of
 from anime.core.references import ReferenceRecord
 from anime.schemas import (
     MAX_LORAS,
@@ -73,6 +73,10 @@ class ProjectRecord(BaseModel):
     metadata: dict[str, Any]  # JSON of whoever wrote it
     created_at: AwareDatetime
     updated_at: AwareDatetime
+
+    def is_called(self, name: str) -> bool:
+        """Whether it is found by that slug or name."""
+        return bool({self.slug, slug_of(self.name)} & set(slugs_of(name)))
 
 
 class CatalogueLora(LoraChoice):

@@ -1,4 +1,7 @@
-"""What follows from a job's id: the prompt's id at ComfyUI, its client's id, and a seed."""
+"""What follows from a job's id: the prompt's id at ComfyUI, its client's id, and a seed.
+
+And the id of its trace, which follows from the span that submitted it.
+"""
 
 import hashlib
 from uuid import UUID, uuid5
@@ -33,3 +36,12 @@ def client_id_of(prompt_id: UUID) -> str:
     'anime-00000000000000000000000000000007'
     """
     return f"anime-{prompt_id.hex}"
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace of a `traceparent`, as W3C Trace Context writes it; None for none.
+
+    >>> trace_id_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    '0af7651916cd43dd8448eb211c80319c'
+    """
+    return None if traceparent is None else traceparent.split("-")[1]

@@ -52,9 +52,8 @@ def label_of(request: GenerationRequest) -> RunLabel:
     >>> label_of(GenerationRequest(prompt="a girl on a rooftop", project="neon-city")).name
     'neon-city / a girl on a rooftop'
     """
-    cast = [request.character, *request.characters]
     named = [("project", request.project), ("shot", request.shot)]
-    named += [("character", name) for name in cast]
+    named += [("character", name) for name in request.named_characters]
     tags = {f"{key}:{value}" for key, value in named if value}
     read = (request.project or "", request.first_character or "", request.prompt)
     return RunLabel(

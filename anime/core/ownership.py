@@ -112,11 +112,12 @@ class Known:
 
     @classmethod
     def of(cls, projects: list[KnownProject], jobs: list[KnownJob]) -> "Known":
-        """The same, found by id and by slug."""
+        """The same, found by id, and by slug or the slug of the name."""
         return cls(
             projects={project.id: project for project in projects},
             jobs={job.id: job for job in jobs},
-            slugs={project.slug: project for project in projects},
+            slugs={slug_of(project.name): project for project in projects}
+            | {project.slug: project for project in projects},
         )
 
     def named(self, name: str) -> KnownProject | None:

@@ -270,3 +270,8 @@ def thumbnail_path(sha256: str) -> PurePosixPath:
     '.thumbnails/ab/ababa'
     """
     return PurePosixPath(".thumbnails") / sha256[:2] / f"{sha256}.webp"
+
+
+def proxy_path(sha256: str) -> PurePosixPath:
+    """The same of its proxy, which is large enough for a screen. It goes when thumbnails go."""
+    return thumbnail_path(f"{sha256}-proxy")

@@ -43,8 +43,10 @@ class FileStamp(BaseModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     project: _Short | None = None
     character: _Short | None = None
+    characters: Annotated[tuple[_Short, ...], Field(max_length=64)] = ()  # that one among them
     shot: _Short | None = None
     negative_prompt: _Long | None = None
+    trace_id: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}$")] = None
     created_by: _Short = "anime-production"
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from anime.core.graphs import Graph, Node, is_link, title_of
 
+IN_QUEUE = "In ComfyUI's queue"  # what is said before its first node runs
 _BEFORE_THE_RECORD = 99  # 100 is said when the files are in the library and in the database
 _WHOLE = Fraction(1)
 

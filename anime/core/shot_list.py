@@ -112,6 +112,54 @@ class ShotList:
         return frozenset(self.columns.values())
 
 
+class ListRefused(InvalidRequest):
+    """A list has faults; `faults` has each with its row."""
+
+    def __init__(self, what: str, todo: str, faults: Sequence[ListFault]) -> None:
+        super().__init__(what, todo)
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class ListReading:
+    """The rows of a list as they were read, faults and all.
+
+    `places` has the field of each column by its place; `shots` a shot for each row, or None.
+    """
+
+    headings: tuple[str, ...]
+    places: Mapping[int, str]
+    rows: tuple[ListRow, ...]
+    shots: tuple[ShotFields | None, ...]
+    faults: tuple[ListFault, ...]
+
+    def said(self, row: ListRow) -> frozenset[str]:
+        """The fields of which the row says something."""
+        return frozenset(
+            field for place, field in self.places.items() if row.cell(place) is not None
+        )
+
+    def sound(self) -> ShotList:
+        """The shots of the rows without a fault."""
+        faulty = {fault.row.number for fault in self.faults}
+        found = [
+            (shot, row)
+            for row, shot in zip(self.rows, self.shots, strict=True)
+            if shot is not None and row.number not in faulty
+        ]
+        return ShotList(
+            shots=tuple(shot for shot, _ in found),
+            rows=tuple(row for _, row in found),
+            said=tuple(self.said(row) for _, row in found),
+            columns={self.headings[place].strip(): field for place, field in self.places.items()},
+            ignored=tuple(
+                heading.strip()
+                for place, heading in enumerate(self.headings)
+                if place not in self.places
+            ),
+        )
+
+
 def read_shot_list(
     table: str | Iterable[ListRow],
     columns: Mapping[str, str] | None = None,
@@ -129,40 +177,53 @@ def read_shot_list(
     Raises:
         InvalidRequest: a sentence for each fault of the list, with its row and column.
     """
+    reading = read_rows(table, columns, known)
+    if reading.faults:
+        raise refusal_of(reading.faults)
+    if not reading.shots:
+        raise InvalidRequest("The shot list has a header and no shots.", _ASK)
+    return reading.sound()
+
+
+def read_rows(
+    table: str | Iterable[ListRow],
+    columns: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+) -> ListReading:
+    """The same with faults and all.
+
+    Raises:
+        InvalidRequest: it has no headings, too many rows, or no column with the code.
+    """
     rows = iter(table_rows(table) if isinstance(table, str) else table)
     header = next(rows, None)
     if header is None:
         raise InvalidRequest("The shot list is empty.", _ASK)
-    headings = [cell or "" for cell in header.cells]
-    places, ignored = _places_of(headings, columns or {}, known or {})
+    headings = [(cell or "").replace("\0", "") for cell in header.cells]
+    places = _places_of(headings, columns or {}, known or {})
     filled = [row for row in rows if not row.is_empty]
     if len(filled) > MAX_SHOTS:
         raise InvalidRequest(
             f"The shot list has {len(filled):,} rows; {MAX_SHOTS:,} are the most.", "Split it."
         )
-    shots: list[ShotFields] = []
+    shots: list[ShotFields | None] = []
     faults: list[ListFault] = []
     for row in filled:
         try:
             shots.append(_shot_of(row, places))
         except _RowError as fault:
+            shots.append(None)
             faults += fault.faults
     faults += _repeated_codes(filled, places)
     faults += _cells_without_heading(filled, len(headings))
-    if faults:
-        raise refusal_of(faults)
-    if not shots:
-        raise InvalidRequest("The shot list has a header and no shots.", _ASK)
-    return ShotList(
-        shots=tuple(shots),
-        rows=tuple(filled),
-        said=tuple(
-            frozenset(field for place, field in places.items() if row.cell(place) is not None)
-            for row in filled
-        ),
-        columns={headings[place].strip(): field for place, field in places.items()},
-        ignored=ignored,
-    )
+    return ListReading(tuple(headings), places, tuple(filled), tuple(shots), tuple(faults))
+
+
+def guessed_columns(headings: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The field of each column by its heading, as it is taken unless somebody says otherwise."""
+    return {
+        heading: known.get(heading, _FIELD_OF.get(_letters_of(heading), "")) for heading in headings
+    }
 
 
 def write_shot_list(shots: Iterable[ShotFields]) -> bytes:
@@ -221,7 +282,9 @@ def decode_table(data: bytes) -> str:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\x00" not in text:
+        if text.count("\x00") * 8 <= len(
+            text
+        ):  # a few are faults of cells, more of another encoding
             return text
     raise InvalidRequest(
         "The shot list is neither UTF-8, nor UTF-16 with its mark, nor Shift-JIS.",
@@ -246,8 +309,8 @@ class _RowError(Exception):
 
 def _places_of(
     header: Sequence[str], given: Mapping[str, str], known: Mapping[str, str]
-) -> tuple[dict[int, str], tuple[str, ...]]:
-    """The field of each column by its place, and the headings of the columns that have none."""
+) -> dict[int, str]:
+    """The field of each column by its place."""
     headings = [cell.strip() for cell in header]
     if unknown := sorted(set(given) - set(headings)):
         raise InvalidRequest(
@@ -256,9 +319,9 @@ def _places_of(
     if wrong := sorted(set(given.values()) - {*FIELDS, ""}):
         raise InvalidRequest(f"A shot has no field {wrong[0]!r}.", f"It has: {', '.join(FIELDS)}.")
     places: dict[int, str] = {}
+    fields = guessed_columns(headings, {**known, **given})
     for place, heading in enumerate(headings):
-        guessed = _FIELD_OF.get(_letters_of(heading), "")
-        field = given.get(heading, known.get(heading, guessed))
+        field = fields[heading]
         if field in places.values():
             first = next(headings[each] for each, name in places.items() if name == field)
             raise InvalidRequest(
@@ -272,7 +335,7 @@ def _places_of(
             f"No column of the shot list is the code of the shots: {', '.join(headings)}.",
             "Name one `code`, or say which it is: --column HEADING=code.",
         )
-    return places, tuple(headings[n] for n in range(len(headings)) if n not in places)
+    return places
 
 
 def _letters_of(heading: str) -> str:
@@ -337,13 +400,13 @@ def _cells_without_heading(rows: Sequence[ListRow], columns: int) -> Iterator[Li
                 break
 
 
-def refusal_of(faults: Sequence[ListFault]) -> InvalidRequest:
+def refusal_of(faults: Sequence[ListFault]) -> ListRefused:
     """The error that names the faults, by row; of very many, how many more there are."""
     ordered = sorted(faults, key=lambda fault: fault.row.number)
     said = " ".join(map(str, ordered[:_SAID]))
     kinds = Counter(fault.column for fault in ordered[_SAID:])
     more = f" And {len(ordered) - _SAID:,} more, in {', '.join(kinds)}." if kinds else ""
-    return InvalidRequest(f"{said}{more} Nothing is imported.", _ASK)
+    return ListRefused(f"{said}{more} Nothing is imported.", _ASK, ordered)
 
 
 def cell_of(value: object) -> str:

@@ -188,8 +188,8 @@ class ListFormat(StrEnum):
     OTIO = "otio"
 
 
-class ShotImport(BaseModel):
-    """A shot list to be imported."""
+class GivenList(BaseModel):
+    """A shot list as somebody gives it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -206,6 +206,11 @@ class ShotImport(BaseModel):
         description="Fields of columns by heading, where they are not to be guessed; kept for "
         "the project. An empty field ignores the column.",
     )
+
+
+class ShotImport(GivenList):
+    """A shot list to be imported."""
+
     dry_run: bool = Field(default=False, description="Only say what it would change.")
 
 

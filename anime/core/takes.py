@@ -60,6 +60,24 @@ class TakeState(BaseModel):
         return self.model_copy(update=changes)
 
 
+class PicturePoint(BaseModel):
+    """A place in a picture, as shares of its width and height from the upper left corner."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: Annotated[float, Field(ge=0, le=1)]
+    y: Annotated[float, Field(ge=0, le=1)]
+
+
+class TakeNote(BaseModel):
+    """What somebody noted of a take."""
+
+    text: str
+    point: PicturePoint | None = Field(description="Where in the picture; null: of all of it.")
+    by: str
+    at: AwareDatetime
+
+
 class TakeRecord(TakeState):
     """A take of a shot: a file, with a number that no other take of the shot is ever given."""
 
@@ -75,12 +93,13 @@ class TakeRecord(TakeState):
     retake_job_id: UUID | None = Field(
         default=None, description="Job that renders another one, as this one was rejected."
     )
-
-
-class TakeList(BaseModel):
-    """The takes of a shot."""
-
-    items: list[TakeRecord]
+    media_type: str | None = Field(default=None, description="Of its file, such as image/png.")
+    width: int | None = Field(default=None, description="In pixels.")
+    height: int | None = Field(default=None, description="In pixels.")
+    colours: str | None = Field(default=None, description="Of its thumbnail, as a tile has them.")
+    notes: list[TakeNote] = Field(
+        default_factory=list, description="All that was noted and not undone, oldest first."
+    )
 
 
 class NewReview(BaseModel):
@@ -94,6 +113,9 @@ class NewReview(BaseModel):
     action: ReviewAction = Field(description="approve, reject, pick, note or undo.")
     reason: GivenName | None = Field(default=None, description="Why it is rejected.")
     note: Description | None = None
+    point: PicturePoint | None = Field(
+        default=None, description="Where in the picture the note is about."
+    )
     by: Name = Field(default="api", description="Who says it.")
     retake: bool = Field(
         default=False, description="Whether a rejected take is rendered anew, with another seed."
@@ -111,6 +133,8 @@ class NewReview(BaseModel):
             raise ValueError("has a reason, which only a rejection has; say it in the note")
         if self.action is ReviewAction.NOTE and self.note is None:
             raise ValueError("has no note")
+        if self.point is not None and not self.note:
+            raise ValueError("has a point without a note")
         if self.retake and self.action is not ReviewAction.REJECT:
             raise ValueError("asks for a retake, which only a rejection does")
         if not self.retake and (self.prompt is not None or self.max_retakes is not None):

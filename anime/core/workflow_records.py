@@ -48,6 +48,23 @@ class WorkflowRecord(BaseModel):
     node_classes: dict[str, int] = Field(description="How many nodes it has of each class.")
 
 
+class OfferedInput(BaseModel):
+    """What servers take for one input: of names those that one of them has."""
+
+    choices: list[str] = Field(description="Names; empty for any other input.")
+    minimum: float | None
+    maximum: float | None
+
+
+class WorkflowOffers(BaseModel):
+    """What the servers that may render a workflow offer for its inputs."""
+
+    servers: list[str] = Field(description="Names of those that have answered.")
+    inputs: dict[str, OfferedInput] = Field(description="By input; none that is unchecked.")
+    loras: list[str]
+    unchecked: list[str] = Field(description="Why something is not offered, a sentence each.")
+
+
 class NewWorkflow(BaseModel):
     """A workflow to import: what ComfyUI's editor saves or exports, or a body of POST /prompt."""
 

@@ -4,18 +4,29 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from anime.errors import ConfigurationError
+from anime.settings import resolve_reference
 
 DRIVER = "postgresql+psycopg"
 _SCHEMES = frozenset({"postgres", "postgresql"})
 
 
-def parse_address(url: str) -> URL:
+def parse_address(text: str) -> URL:
+    """The URL, with what its references stand for now; it may wait for Vault.
+
+    Raises:
+        ConfigurationError: it is no PostgreSQL URL, names no database, or refers to nothing.
+        VaultUnavailable: Vault does not answer.
+    """
+    return url_of(resolve_reference(text))
+
+
+def url_of(url: str) -> URL:
     """The URL for SQLAlchemy and psycopg 3; `postgres://` and other drivers are taken, too.
 
     Raises:
         ConfigurationError: it is no PostgreSQL URL or names no database.
 
-    >>> parse_address("postgres://studio@db/anime").drivername
+    >>> url_of("postgres://studio@db/anime").drivername
     'postgresql+psycopg'
     """
     advice = "Set ANIME_DATABASE_URL to postgresql://user:password@host:5432/anime_production."
@@ -36,7 +47,7 @@ def parse_address(url: str) -> URL:
 def name_of(address: URL) -> str:
     """The database as error messages call it.
 
-    >>> name_of(parse_address("postgresql://studio:secret@db:5433/anime"))
+    >>> name_of(url_of("postgresql://studio:secret@db:5433/anime"))
     'the database anime on db:5433'
     """
     given = address.host or address.query.get("host") or "localhost"

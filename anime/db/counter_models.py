@@ -15,7 +15,8 @@ __all__ = ["Base", "Counter", "CounterChange"]
 class Counter(Base):
     """How many there were when the changes were last folded.
 
-    `name` is `jobs/STATE/KIND` (the kind of failure, or nothing) or `files/organised`.
+    `name` is `jobs/STATE/KIND` (the kind of failure, or nothing), `files/organised`, or
+    `files/made/DAY`, in days since 1970 (UTC).
     """
 
     __tablename__ = "counters"

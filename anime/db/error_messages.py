@@ -16,7 +16,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from anime.db.address import name_of
 from anime.db.bounded import AnswerLost
-from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, InvalidRequest
+from anime.errors import (
+    AnimeError,
+    ConfigurationError,
+    DatabaseUnavailable,
+    InvalidRequest,
+    VaultUnavailable,
+)
 
 _NOT_MIGRATED = (postgres.UndefinedTable, postgres.UndefinedColumn, postgres.InvalidSchemaName)
 _BUSY = (
@@ -33,12 +39,17 @@ def errors_explained(address: URL) -> Iterator[None]:
     """Raise errors of ours for those of SQLAlchemy that are no bug.
 
     Raises:
-        DatabaseUnavailable: nobody answers, no connection is free, or tables are missing.
+        DatabaseUnavailable: nobody answers, no connection is free, no password can be had, or
+            tables are missing.
         ConfigurationError: this user may not do that.
         InvalidRequest: PostgreSQL cannot hold a value, such as a NUL byte.
     """
     try:
         yield
+    except VaultUnavailable as fault:
+        raise DatabaseUnavailable(
+            f"The password for {name_of(address)} cannot be had: {fault.what}", fault.todo
+        ) from fault
     except SQLAlchemyError as fault:
         explained = explanation_of(fault, address)
         if explained is None:

@@ -117,6 +117,12 @@ class ProductionJob(Base):
         Index(None, "project_id", "created_at"),
         Index(None, "type", "created_at", "id"),
         Index(None, "character", "created_at", "id"),
+        Index(
+            None,
+            "characters",
+            postgresql_using="gin",
+            postgresql_where=text("characters IS NOT NULL"),
+        ),
         Index(None, "project_id", "shot", postgresql_where=text("shot IS NOT NULL")),
         Index(
             "production_jobs_completed_idx",
@@ -134,6 +140,8 @@ class ProductionJob(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     project_id: Mapped[UUID | None] = mapped_column(ForeignKey("projects.id"))
     character: Mapped[str | None]
+    # Where there are several: that one and the others.
+    characters: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     shot: Mapped[str | None]
     type: Mapped[GenerationType] = mapped_column(words(GenerationType, "type"))
     workflow: Mapped[str]
@@ -169,6 +177,8 @@ class ProductionJob(Base):
     # Addresses of the servers that failed it, which it is not sent to again.
     avoided_servers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     servers_killed: Mapped[int] = mapped_column(server_default=text("0"))  # that died of it
+
+    traceparent: Mapped[str | None]  # the span that it lies beneath, as W3C Trace Context writes it
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
@@ -282,6 +292,7 @@ class AnimeFile(Base):
     frames: Mapped[int | None]
     media_type: Mapped[str | None] = mapped_column(String)
     thumbnail_path: Mapped[str | None]
+    colours: Mapped[str | None]  # of its thumbnail; None until that is first asked for
 
 
 class SearchableFile(Base):

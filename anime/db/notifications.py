@@ -12,7 +12,10 @@ from contextlib import contextmanager, suppress
 from psycopg import Error
 from sqlalchemy import URL
 
+from anime.db.address import parse_address
 from anime.db.bounded import BoundedConnection, connect_arguments
+from anime.db.credentials import is_replaced
+from anime.errors import AnimeError
 from anime.retry_policies import ROW_NOTIFICATIONS, cancel_until_ended
 
 _log = logging.getLogger(__name__)
@@ -26,14 +29,17 @@ MONITOR = "monitor"  # a run has given up its job: another one is to go on with 
 
 CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
 CHECK_TIMEOUT_SECONDS = 5.0
+RETIRE_SECONDS = 2.0  # how soon a connection ends whose credentials have been replaced
 
 
 class NotificationListener:
-    """Listens on one channel, from the first who waits until `close`; for one event loop."""
+    """Listens on one channel, from the first who waits until `close`; for one event loop.
 
-    def __init__(self, address: URL, channel: str) -> None:
-        self._address = address
-        self._conninfo = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    `text` is the database's URL if it has references: they count anew for each connection.
+    """
+
+    def __init__(self, address: URL, channel: str, *, text: str | None = None) -> None:
+        self._address, self._text = address, text
         self._channel = channel
         self._waiting: dict[str, asyncio.Event] = {}
         self._task: asyncio.Task[None] | None = None
@@ -57,22 +63,28 @@ class NotificationListener:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(Error, OSError, TimeoutError):
+            with suppress(Error, OSError, TimeoutError, AnimeError):
                 await self._hear_one_connection()
+                continue  # with the credentials that there are now
             _log.debug("No notifications from PostgreSQL for now: those who wait poll")
             await ROW_NOTIFICATIONS.wait()
 
     async def _hear_one_connection(self) -> None:
-        """Return or raise when the connection is lost."""
+        """Raise when the connection is lost; return when its credentials have been replaced."""
+        text, address = self._text, self._address
+        if text is not None:
+            address = await asyncio.to_thread(parse_address, text)
+        url = address.set(drivername="postgresql").render_as_string(hide_password=False)
         async with await BoundedConnection.connect(
-            self._conninfo, autocommit=True, **connect_arguments(self._address)
+            url, autocommit=True, **connect_arguments(address)
         ) as connection:
             connection.answer_seconds = CHECK_TIMEOUT_SECONDS
             await connection.execute(f'LISTEN "{self._channel}"'.encode())
             for notified in self._waiting.values():
                 notified.set()  # a notification may have been lost before: check once
-            while True:
-                async for call in connection.notifies(timeout=CHECK_SECONDS):
+            seconds = CHECK_SECONDS if text is None else RETIRE_SECONDS
+            while text is None or not is_replaced(address, text):
+                async for call in connection.notifies(timeout=seconds):
                     if call.payload in self._waiting:
                         self._waiting[call.payload].set()
                 await connection.execute("SELECT 1")

@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from anime.db.address import parse_address
 from anime.db.bounded import STATEMENT_TIMEOUT_SECONDS, BoundedConnection, connect_arguments
+from anime.db.credentials import follow_references
 from anime.db.error_messages import errors_explained
 from anime.db.liveness import answer_within, replace_dead_connections
 from anime.db.notifications import NotificationListener
+from anime.settings.secret_references import has_references
 
 NOTIFY_CHANNEL = "anime_bells"  # NOTIFY: a word of `notifications`, for the run of that job
 POOL_TIMEOUT_SECONDS = 10
@@ -22,25 +25,41 @@ _SERVER_SETTINGS = {
 
 
 class Database:
-    """A pool of connections to the studio's database, for one event loop."""
+    """A pool of connections to the studio's database, for one event loop.
+
+    Its URL may have references, which count anew for each connection.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self.address = parse_address(url)
+        self._url, self._has_references = url, has_references(url)
+        self._address = parse_address(url)
         self._engine = create_async_engine(
-            self.address,
+            self._address,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             connect_args={
                 "async_creator_fn": BoundedConnection.connect,
-                **connect_arguments(self.address, _SERVER_SETTINGS),
+                **connect_arguments(self._address, _SERVER_SETTINGS),
             },
         )
+        if self._has_references:
+            follow_references(self._engine.sync_engine, url)
         replace_dead_connections(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._readers = async_sessionmaker(single, expire_on_commit=False)
-        self.notifications = NotificationListener(self.address, NOTIFY_CHANNEL)
+        self.notifications = self.listener(NOTIFY_CHANNEL)
+
+    @property
+    def address(self) -> URL:
+        """Where it is, with what its references stand for now; it may wait for Vault."""
+        return parse_address(self._url) if self._has_references else self._address
+
+    def listener(self, channel: str) -> NotificationListener:
+        """One that listens on that channel, on a connection of its own."""
+        text = self._url if self._has_references else None
+        return NotificationListener(self._address, channel, text=text)
 
     @asynccontextmanager
     async def session_scope(
@@ -56,7 +75,7 @@ class Database:
             DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
             InvalidRequest: a value that it cannot hold was written.
         """
-        with errors_explained(self.address):
+        with errors_explained(self._address):
             async with self._sessions.begin() as session:
                 if answer_seconds is not None:
                     raw = await (await session.connection()).get_raw_connection()
@@ -70,7 +89,7 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
         """
-        with errors_explained(self.address):
+        with errors_explained(self._address):
             async with self._readers() as session:
                 yield session
 

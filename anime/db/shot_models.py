@@ -96,6 +96,8 @@ class Review(Base):
     __table_args__ = (
         ForeignKeyConstraint(["shot_id", "number"], ["takes.shot_id", "takes.number"]),
         Index("reviews_shot_id_number_idx", "shot_id", "number", "id"),
+        CheckConstraint("(point_x IS NULL) = (point_y IS NULL)", name="point"),
+        CheckConstraint("point_x BETWEEN 0 AND 1 AND point_y BETWEEN 0 AND 1", name="point_range"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -104,6 +106,8 @@ class Review(Base):
     action: Mapped[ReviewAction] = mapped_column(words(ReviewAction, "action"))
     reason: Mapped[str | None]
     note: Mapped[str | None]
+    point_x: Mapped[float | None]  # where in the picture the note is about, 0 to 1
+    point_y: Mapped[float | None]
     reviewed_by: Mapped[str]
     reviewed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     changes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

@@ -18,6 +18,7 @@ from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, QueueFull
+from anime.net.tracing import current_traceparent
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
 from anime.webhooks.policy import check_webhook
@@ -184,7 +185,10 @@ class Admission:
         job_id = job_id or uuid4()
         async with self.database.session_scope() as session:
             jobs = JobRepository(session)
-            new = await jobs.insert(job_id, NewJob.of(job_id, request, composition=composition))
+            job = NewJob.of(
+                job_id, request, composition=composition, traceparent=current_traceparent()
+            )
+            new = await jobs.insert(job_id, job)
             if new is not None:
                 await self.limit.admit(session)
                 return new

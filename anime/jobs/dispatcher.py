@@ -18,6 +18,7 @@ from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailable
 from anime.net.prefect_api import PrefectApi
+from anime.net.tracing import about, context_of, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
@@ -140,7 +141,13 @@ class RunDispatcher:
         """The id of the batch's run. Raises PrefectUnavailable: there is none."""
         deployment = await self.api.deployment_id(BATCH_DEPLOYMENT)
         parameters = batch.model_dump(mode="json", exclude_unset=True)
-        return await self.api.start_run(deployment, parameters, key=key, queue=WorkQueue.BATCH)
+        with tracer.start_as_current_span("dispatch batch"):
+            return await self.api.start_run(
+                *(deployment, parameters),
+                key=key,
+                queue=WorkQueue.BATCH,
+                traceparent=current_traceparent(),
+            )
 
     async def run_forever(self) -> None:
         """Dispatch what `dispatch_soon` has queued, until cancelled.
@@ -200,13 +207,16 @@ class RunDispatcher:
     ) -> UUID:
         # The webhook's address is in the job's row; not everybody who sees runs may know it.
         fields = request.model_dump(mode="json", exclude_defaults=True, exclude={"webhook_url"})
-        return await self.api.start_run(
-            deployment,
-            fields | {"job_id": str(dispatch.job_id)},
-            key=dispatch.key,
-            queue=_queue_of(request),
-            label=label_of(request),
-        )
+        around, job = context_of(dispatch.traceparent), about(dispatch.job_id)
+        with tracer.start_as_current_span("dispatch run", around, attributes=job):
+            return await self.api.start_run(
+                deployment,
+                fields | {"job_id": str(dispatch.job_id)},
+                key=dispatch.key,
+                queue=_queue_of(request),
+                label=label_of(request),
+                traceparent=current_traceparent(),
+            )
 
     async def _fail(self, dispatch: Dispatch, fault: ValidationError) -> None:
         error = InvalidRequest(

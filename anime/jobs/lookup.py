@@ -80,7 +80,7 @@ class JobLookup:
                     found = await JobRepository(session).among(wanted.keys())
                     if any(_may_be_in_line(job) for job in found.values()):
                         left = await SlotRepository(session).seconds_left(size=self._slots)
-                        found = {id_: _expected(job, left) for id_, job in found.items()}
+                        found = {id_: expected(job, left) for id_, job in found.items()}
             except Exception as fault:  # noqa: BLE001  raised by each who asked
                 for answer in wanted.values():
                     answer.set_exception(fault)
@@ -101,7 +101,7 @@ def _may_be_in_line(job: JobSnapshot) -> bool:
     return job.status is JobStatus.PROCESSING and job.stage in {Stage.SUBMITTING, Stage.RENDERING}
 
 
-def _expected(job: JobSnapshot, seconds_left: Mapping[UUID, float]) -> JobSnapshot:
+def expected(job: JobSnapshot, seconds_left: Mapping[UUID, float]) -> JobSnapshot:
     """The job with the time at which its render is expected to end, if that is known."""
     if job.id not in seconds_left:
         return job

@@ -29,6 +29,26 @@ def free_mb_of(folder: Path) -> int | None:
         return None
 
 
+class DiskReader:
+    """Reads what is free of some disks."""
+
+    def __init__(
+        self, folders: Iterable[Path], free_mb: Callable[[Path], int | None] = free_mb_of
+    ) -> None:
+        self._folders = list(folders)
+        self._free_mb = free_mb
+        self._reading: asyncio.Task[dict[Path, int | None]] | None = None
+
+    async def free_mb(self) -> dict[Path, int | None]:
+        """MB by folder. Of a mount that hangs there is one reading, for as long as it hangs."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read_disks))
+        return await asyncio.shield(self._reading)
+
+    def _read_disks(self) -> dict[Path, int | None]:
+        return {folder: self._free_mb(folder) for folder in self._folders}
+
+
 class DiskGuard:
     """Pauses all new renders while a disk that they write to is low."""
 
@@ -42,9 +62,7 @@ class DiskGuard:
         self._database = database
         self._needed_mb = settings.min_free_disk_mb
         folders = (settings.library, settings.comfyui_output_dir)
-        self._folders = [folder for folder in folders if folder is not None]
-        self._free_mb = free_mb
-        self._reading: asyncio.Task[dict[Path, int | None]] | None = None
+        self._disks = DiskReader((folder for folder in folders if folder is not None), free_mb)
 
     async def run_forever(self) -> None:
         """Look now and then until cancelled; return at once if no space is asked for."""
@@ -62,7 +80,7 @@ class DiskGuard:
         Raises:
             DatabaseUnavailable: it is left to the next step.
         """
-        free = await self._read()
+        free = await self._disks.free_mb()
         known = {folder: mb for folder, mb in free.items() if mb is not None}
         low = {folder: mb for folder, mb in known.items() if mb < self._needed_mb}
         has_space = [mb >= self._needed_mb * RESUME_FACTOR for mb in known.values()]
@@ -76,15 +94,6 @@ class DiskGuard:
             is_over = all(has_space) and len(known) == len(free)
             if is_over and await pauses.clear(EVERYTHING, only_automatic=True):
                 _log.warning("New renders begin again: the disks have space.")
-
-    async def _read(self) -> dict[Path, int | None]:
-        """What is free. Of a mount that hangs there is one reading, for as long as it hangs."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(asyncio.to_thread(self._read_disks))
-        return await asyncio.shield(self._reading)
-
-    def _read_disks(self) -> dict[Path, int | None]:
-        return {folder: self._free_mb(folder) for folder in self._folders}
 
 
 def _reason(low: Iterable[tuple[Path, int]], needed_mb: int) -> str:

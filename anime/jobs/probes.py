@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.assets.store import AssetStore
@@ -27,6 +26,8 @@ from anime.errors import (
 )
 from anime.jobs.dispatcher import BATCH_DEPLOYMENT, DEPLOYMENT
 from anime.net.prefect_api import PrefectApi
+from anime.net.vault import RESOLVER, vault_status
+from anime.progress.redis_connection import redis_at
 from anime.settings import Settings
 from anime.settings.addresses import comfyui_addresses, redis_address
 
@@ -91,7 +92,7 @@ async def check_redis(settings: Settings) -> str:
             "Start everything with `anime up`, or set ANIME_REDIS_URL.",
         )
     try:
-        async with Redis.from_url(
+        async with redis_at(
             url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS
         ) as redis:
             version = (await redis.info("server")).get("redis_version", "?")
@@ -100,6 +101,22 @@ async def check_redis(settings: Settings) -> str:
             f"Redis does not answer: {fault}.", "Start it, or correct ANIME_REDIS_URL."
         ) from fault
     return f"answers, version {version}"
+
+
+async def check_vault(settings: Settings) -> str:
+    """Vault answers this process; until when what is known can be used, if it does not."""
+    if settings.vault is None:
+        return "not set up: ANIME_VAULT_URL is not set"
+    status = vault_status()
+    if status is None:
+        await asyncio.to_thread(lambda: RESOLVER.session().log_in())
+        status = vault_status()
+        assert status is not None  # noqa: S101  it has just logged in
+    if status.fault is not None:
+        raise ConfigurationError(status.describe(), status.todo)
+    if status.warning:
+        raise CheckWarning(status.describe(), status.warning)
+    return status.describe()
 
 
 async def check_servers(settings: Settings, database: Database, timeout_seconds: float) -> str:

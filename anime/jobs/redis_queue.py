@@ -23,6 +23,7 @@ from anime.errors import AnimeError, InvalidRequest, KeyReused
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
 from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
+from anime.progress.redis_connection import redis_at
 from anime.retry_policies import REDIS_QUEUE
 from anime.schemas import ProgressEvent
 
@@ -147,7 +148,7 @@ class RedisQueueConsumer:
 
 
 def _connect(url: str) -> Redis:
-    return Redis.from_url(
+    return redis_at(
         url,
         protocol=2,  # one shape of answers from every server
         decode_responses=True,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from opentelemetry import trace
+
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import JobStatus
 from anime.db.repositories import (
@@ -20,6 +22,8 @@ from anime.jobs.admission import Admission, QueueLimit
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.lookup import JobLookup
+from anime.net.log_lines import name_job_in_logs
+from anime.net.tracing import about, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
@@ -43,6 +47,8 @@ class JobService:
     async def admit(self, request: GenerationRequest, *, job_id: UUID | None = None) -> JobSnapshot:
         """The job, inserted and announced, without a run yet. Raises as `Admission.admit`."""
         job = await self.admission.admit(request, job_id=job_id)
+        name_job_in_logs(job.id)
+        trace.get_current_span().set_attributes(about(job.id))
         if job.status is JobStatus.QUEUED:
             await self.publisher.announce(job, request)
         return job
@@ -51,9 +57,10 @@ class JobService:
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
         """The job, whose run is dispatched after this returns. Raises as `Admission.admit`."""
-        job = await self.admit(request, job_id=job_id)
-        if _needs_run(job):
-            self.dispatcher.dispatch_soon(Dispatch.of(job, request))
+        with tracer.start_as_current_span("submit job"):
+            job = await self.admit(request, job_id=job_id)
+            if _needs_run(job):
+                self.dispatcher.dispatch_soon(Dispatch.of(job, request, current_traceparent()))
         return job
 
     async def submit_and_dispatch(
@@ -67,11 +74,13 @@ class JobService:
             PrefectUnavailable: nobody would run it; nothing is inserted.
         """
         await self.dispatcher.check()
-        job = await self.admit(request, job_id=job_id)
+        with tracer.start_as_current_span("submit job"):
+            job = await self.admit(request, job_id=job_id)
+            dispatch = Dispatch.of(job, request, current_traceparent())
         if not _needs_run(job):
             return job
         try:
-            run_id = await self.dispatcher.dispatch(Dispatch.of(job, request))
+            run_id = await self.dispatcher.dispatch(dispatch)
         except (PrefectUnavailable, DatabaseUnavailable) as fault:
             _log.error("Job %s stays queued until the API dispatches its run: %s", job.id, fault)
             return job

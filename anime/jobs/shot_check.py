@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.batches import kind_of
 from anime.core.composition.record import Composition
-from anime.core.shot_list import ShotList
+from anime.core.shot_list import ListRow, ShotList
 from anime.core.shots import ShotFields
 from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
 from anime.errors import InvalidRequest
@@ -16,6 +16,7 @@ from anime.jobs.admission import Admission
 from anime.schemas import GenerationRequest
 
 MAX_SAID = 20  # faults, or codes, that a message names
+_Fault = tuple[list[str], str]  # of which requests, and what it is
 
 
 async def request_faults(
@@ -28,12 +29,42 @@ async def request_faults(
 
     `requests` are by what the sentences call them, such as `Shot sc1`; `compositions` are theirs.
     """
+    found = await _faults_of_requests(admission, session, requests, compositions)
+    return [f"{_named(names)}: {fault}" for names, fault in found]
+
+
+async def list_faults(
+    admission: Admission, session: AsyncSession, project: ProjectKey, listed: ShotList
+) -> list[str]:
+    """The same of a list, by its rows, and characters that are not known."""
+    found = await _faults_of_list(admission, session, project, listed)
+    return [f"{_named(names)}: {fault}" for names, fault in found]
+
+
+async def row_faults(
+    admission: Admission, session: AsyncSession, project: ProjectKey, listed: ShotList
+) -> dict[int, list[str]]:
+    """The same for each row, by its number."""
+    numbers = {_row_name(row): row.number for row in listed.rows}
+    by_row: defaultdict[int, list[str]] = defaultdict(list)
+    for names, fault in await _faults_of_list(admission, session, project, listed):
+        for name in names:
+            by_row[numbers[name]].append(fault)
+    return dict(by_row)
+
+
+async def _faults_of_requests(
+    admission: Admission,
+    session: AsyncSession,
+    requests: Mapping[str, GenerationRequest],
+    compositions: Sequence[Composition | None],
+) -> list[_Fault]:
     alike: defaultdict[str, list[str]] = defaultdict(list)
     rendered = dict(requests)
-    faults = []
+    faults: list[_Fault] = []
     for name, composition in zip(requests, compositions, strict=True):
         if composition is not None and composition.refused:
-            faults.append(f"{name}: {composition.refused}")
+            faults.append(([name], composition.refused))
             continue
         if composition is not None:
             rendered[name] = composition.request
@@ -42,31 +73,27 @@ async def request_faults(
         try:
             await admission.check_graph(rendered[names[0]])
         except InvalidRequest as fault:
-            faults.append(f"{_named(names)}: {fault.what}")
+            faults.append((names, fault.what))
     return faults + await _missing_models(session, rendered)
 
 
-async def list_faults(
+async def _faults_of_list(
     admission: Admission, session: AsyncSession, project: ProjectKey, listed: ShotList
-) -> list[str]:
-    """The same of a list, by its rows, and characters that are not known."""
-    named = {
-        f"{row.unit} {row.number}": shot
-        for row, shot in zip(listed.rows, listed.shots, strict=True)
-    }
+) -> list[_Fault]:
+    named = {_row_name(row): shot for row, shot in zip(listed.rows, listed.shots, strict=True)}
     requests = {
         name: request
         for name, shot in named.items()
         if (request := shot.request(project.slug)) is not None
     }
     compositions = await admission.compose_all(list(requests.values()))
-    faults = await request_faults(admission, session, requests, compositions)
+    faults = await _faults_of_requests(admission, session, requests, compositions)
     return faults + await _unknown_characters(session, project.id, named)
 
 
 async def _missing_models(
     session: AsyncSession, requests: Mapping[str, GenerationRequest]
-) -> list[str]:
+) -> list[_Fault]:
     """Models that no server has, where some server has said what it has."""
     wanted = _by_value((name, [each.model]) for name, each in requests.items() if each.model)
     if not wanted:
@@ -76,7 +103,7 @@ async def _missing_models(
     if not there:
         return []
     return [
-        f"{_named(names)}: no server has the model {model!r}."
+        (names, f"no server has the model {model!r}.")
         for model, names in wanted.items()
         if model not in there
     ]
@@ -84,14 +111,18 @@ async def _missing_models(
 
 async def _unknown_characters(
     session: AsyncSession, project_id: UUID, shots: Mapping[str, ShotFields]
-) -> list[str]:
+) -> list[_Fault]:
     wanted = _by_value((name, shot.characters) for name, shot in shots.items())
     unknown = await ShotRepository(session).unknown_characters(project_id, list(wanted))
     return [
-        f"{_named(names)}: there is no character {character!r}."
+        (names, f"there is no character {character!r}.")
         for character, names in wanted.items()
         if character in unknown
     ]
+
+
+def _row_name(row: ListRow) -> str:
+    return f"{row.unit} {row.number}"
 
 
 def _by_value(found: Iterable[tuple[str, Iterable[str | None]]]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """Shot lists become shots, and shots become batches."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
@@ -11,8 +11,24 @@ from pydantic import BaseModel, Field
 from anime.assets.composer import Composer
 from anime.core.batches import MAX_CHILDREN, BatchRequest
 from anime.core.composition.record import Composition
-from anime.core.shot_list import MAX_SHOTS, ListRow, read_shot_list
-from anime.core.shots import ImportedShots, ShotChange, ShotCode, ShotRecord, ShotState, code_key
+from anime.core.import_plan import ImportPlan, plan_of, refused_plan
+from anime.core.shot_list import (
+    MAX_SHOTS,
+    ListRefused,
+    ListRow,
+    guessed_columns,
+    read_rows,
+    read_shot_list,
+)
+from anime.core.shots import (
+    GivenList,
+    ImportedShots,
+    ShotChange,
+    ShotCode,
+    ShotRecord,
+    ShotState,
+    code_key,
+)
 from anime.core.takes import (
     NewReview,
     TakeRecord,
@@ -28,7 +44,7 @@ from anime.db.session import Database
 from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
-from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults
+from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults, row_faults
 from anime.jobs.shot_events import publish_shot
 from anime.schemas import GenerationRequest, GivenName
 from anime.settings import Settings
@@ -91,13 +107,51 @@ async def import_shots(
             if columns:
                 await repository.keep_columns(found.id, {**kept, **columns})
     return ImportedShots(
-        added=added,
-        changed=len(shots) - added,
+        added=len(added),
+        changed=len(shots) - len(added),
         unchanged=len(listed.shots) - len(shots),
         columns=dict(listed.columns),
         ignored=list(listed.ignored),
         faults=faults,
     )
+
+
+async def plan_of_import(
+    admission: Admission, database: Database, given: GivenList, rows: Iterable[ListRow]
+) -> ImportPlan:
+    """What importing the list would do, row by row; nothing is changed.
+
+    `rows` may raise InvalidRequest as they are read: the plan says so.
+    """
+    async with database.session_scope() as session:
+        project = await ProjectRepository(session).get_or_create(given.project)
+        repository = ShotRepository(session)
+        kept = await repository.columns_of(project.id)
+        headings: list[str] = []
+        try:
+            reading = read_rows(_noting(headings, rows), given.columns, kept)
+        except InvalidRequest as fault:
+            await session.rollback()
+            return refused_plan(
+                fault.what,
+                fault.todo,
+                columns=guessed_columns(headings, {**kept, **given.columns}),
+                faults=fault.faults if isinstance(fault, ListRefused) else (),
+            )
+        listed = reading.sound()
+        merged, added = await repository.merge(project.id, listed)
+        warnings = await row_faults(admission, session, project, listed)
+        await session.rollback()
+    changed = {code_key(shot.code) for shot in merged} - added
+    return plan_of(reading, added=added, changed=changed, warnings=warnings)
+
+
+def _noting(headings: list[str], rows: Iterable[ListRow]) -> Iterator[ListRow]:
+    """The rows; the cells of the first become the headings."""
+    for place, row in enumerate(rows):
+        if place == 0:
+            headings += [(cell or "").strip() for cell in row.cells]
+        yield row
 
 
 async def all_shots(
@@ -197,6 +251,26 @@ async def takes_of(
         if shots:
             await takes.number(shots[0].project_id, [shot.code for shot in shots])
         return await takes.of_shots([shot.id for shot in shots])
+
+
+async def page_of_takes(
+    database: Database, project: str, query: ShotQuery, *, limit: int, after: str | None
+) -> tuple[list[TakeRecord], str | None]:
+    """The takes of a page of shots, and its cursor, which are those of `ShotRepository.page`.
+
+    Raises:
+        NotFound: there is no such project.
+        InvalidRequest: the project has no shot `after`.
+    """
+    async with database.session_scope() as session:
+        found = await ProjectRepository(session).get(project)
+        shots, next_cursor = await ShotRepository(session).codes_of_page(
+            found.id, query, limit=limit, after=after
+        )
+        takes = TakeRepository(session)
+        if shots:
+            await takes.number(found.id, list(shots.values()))
+        return await takes.of_shots(list(shots)), next_cursor
 
 
 async def review_take(

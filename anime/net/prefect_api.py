@@ -16,11 +16,13 @@ from pydantic import JsonValue
 
 from anime.core.labels import RunLabel
 from anime.errors import PrefectRefused, PrefectTimedOut, PrefectUnavailable, reason_of
+from anime.net.login import login_for, login_in
 from anime.net.sockets import tls_context
-from anime.settings import Settings, resolve_reference
+from anime.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
+TRACEPARENT_LABEL = "__OTEL_TRACEPARENT"  # where Prefect looks for it: prefect.telemetry
 _FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _WAITING_STATES = frozenset({"SCHEDULED", "PAUSED"})
 
@@ -48,11 +50,10 @@ class PrefectApi:
     """A Prefect server, to be used in `async with`."""
 
     def __init__(self, url: str, auth_string: str | None = None) -> None:
-        """`url` ends in /api; `auth_string` is user:password."""
-        user, _, password = (auth_string or "").partition(":")
+        """`url` ends in /api; `auth_string` is user:password, and may have references."""
         self.url = url.rstrip("/")
         self._http = httpx.AsyncClient(
-            auth=(user, password) if auth_string else None,
+            auth=login_for(auth_string or "", login_in),
             timeout=TIMEOUT_SECONDS,
             verify=tls_context(),
             trust_env=False,  # no proxy for a server of the studio
@@ -71,8 +72,7 @@ class PrefectApi:
                 "Start everything with `anime up`, or set PREFECT_API_URL.",
             )
         secret = settings.prefect_api_auth_string
-        auth_string = resolve_reference(secret.get_secret_value()) if secret else None
-        return cls(settings.prefect_api_url, auth_string)
+        return cls(settings.prefect_api_url, secret.get_secret_value() if secret else None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,8 +102,11 @@ class PrefectApi:
         key: str,
         queue: str,
         label: RunLabel | None = None,
+        traceparent: str | None = None,
     ) -> UUID:
         """The id of a new run, or of the run that was started before with the same key.
+
+        `traceparent`: the span that Prefect makes the parent of the run's own.
 
         Prefect does not check the parameters against the deployment's schema, which takes it
         20 ms: the flow does so anyway.
@@ -114,6 +117,8 @@ class PrefectApi:
             "idempotency_key": key,
             "work_queue_name": queue,
         }
+        if traceparent is not None:
+            body["labels"] = {TRACEPARENT_LABEL: traceparent}
         if label is not None:
             body |= {"name": label.name, "tags": [*sorted(label.tags)]}
         created = await self._request(
@@ -168,6 +173,15 @@ class PrefectApi:
             hint=f"Run `prefect work-pool create {name} --type anime-warm`, or start `anime up`.",
         )
         return str(found["status"])
+
+    async def block_data(self, name: str) -> dict[str, dict[str, JsonValue]]:
+        """The fields of the blocks of that name, by type; secrets as they were entered."""
+        body: dict[str, JsonValue] = {
+            "block_documents": {"name": {"any_": [name]}},
+            "include_secrets": True,
+        }
+        found = await self._request("POST", "/block_documents/filter", body=body)
+        return {each["block_type"]["slug"]: dict(each["data"]) for each in found}
 
     async def _request(
         self,

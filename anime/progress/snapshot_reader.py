@@ -1,7 +1,7 @@
 """How a job stands, for its listeners: by its hash on Redis and its row in PostgreSQL."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
@@ -104,6 +104,21 @@ class SnapshotReader:
             return _events_in(await self._redis.xrevrange(job_stream(job_id), count=1))
         except (RedisError, OSError, TimeoutError):
             return []
+
+    async def published_events(self, job_ids: Sequence[UUID]) -> dict[UUID, ProgressEvent]:
+        """How far each of the jobs is, as far as Redis has it; empty without Redis."""
+        if self._redis is None or not job_ids:
+            return {}
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for job_id in job_ids:
+                    pipeline.hgetall(job_hash(job_id))
+                hashes = await pipeline.execute()
+        except (RedisError, OSError, TimeoutError):
+            return {}
+        found = zip(job_ids, hashes, strict=True)
+        events = {job_id: _snapshot_of_hash(job_id, fields).event for job_id, fields in found}
+        return {job_id: event for job_id, event in events.items() if event is not None}
 
     async def recorded_events(self, job_ids: Collection[UUID]) -> list[ProgressEvent]:
         """The jobs' progress by their rows, as events without a number."""

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from opentelemetry import trace
+from prefect.logging import get_run_logger
+
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.composition.record import recorded_request
@@ -23,6 +26,8 @@ from anime.errors import (
     JobCancelled,
     LeaseLost,
 )
+from anime.net.log_lines import name_job_in_logs
+from anime.net.tracing import about, current_trace_id, current_traceparent
 from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
 from anime.runs.server_pool import ServerPool
@@ -105,6 +110,7 @@ async def execute_job(
     Errors are recorded and raised on; if the run itself is stopped, the lease is released so that
     another run can go on at once.
     """
+    _note_trace(job_id)
     async with open_connections() as connections:
         run, found = await _lease_job(connections, job_id, request, run_id=run_id, owner=owner)
         if run.has_ended:
@@ -124,6 +130,14 @@ async def execute_job(
             yield run
 
 
+def _note_trace(job_id: UUID) -> None:
+    """Name the job in the run's span and log lines, and the trace in the run's log."""
+    name_job_in_logs(job_id)
+    trace.get_current_span().set_attributes(about(job_id))
+    if (trace_id := current_trace_id()) is not None:
+        get_run_logger().info("Job %s, trace %s", job_id, trace_id)
+
+
 async def _lease_job(
     connections: Connections, job_id: UUID, request: GenerationRequest, *, run_id: UUID, owner: UUID
 ) -> tuple[JobExecution, JobSnapshot]:
@@ -138,6 +152,7 @@ async def _lease_job(
             run_id=run_id,
             owner=owner,
             lease_seconds=connections.blocks.database.lease_seconds,
+            traceparent=current_traceparent(),
         )
     )
     try:

@@ -46,6 +46,7 @@ from anime.errors import (
     ServerIdle,
 )
 from anime.jobs.dispatcher import is_interactive
+from anime.net.tracing import current_trace_id
 from anime.runs.adoption import result_from_files
 from anime.runs.execution import JobExecution
 from anime.runs.preflight import Preflight, look_at
@@ -406,6 +407,7 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
         job_id=job.job_id,
         project=job.request.project,
         character=job.request.first_character,
+        characters=tuple(job.request.named_characters),
         shot=job.request.shot,
         prompt=job.request.prompt,
         negative_prompt=job.request.negative_prompt,
@@ -413,4 +415,5 @@ def _stamp(job: JobExecution, graph: Graph, attempt: int) -> FileStamp:
         workflow=job.request.workflow_name,
         workflow_sha256=workflow_hash(graph),
         attempt=attempt,
+        trace_id=current_trace_id(),
     )

@@ -118,7 +118,7 @@ class ServerPool:
         """The server with that canonical address."""
         block = self._block
         if url not in self._servers:
-            key = ("comfyui", url, *block.addresses, block.request_timeout_seconds)
+            key = ("comfyui", url, *block.texts, block.request_timeout_seconds)
             client = await shared_connection(key, partial(block.client, url), self._clients)
             self._servers.setdefault(url, RunServer(client, url))  # one for all
         return self._servers[url]

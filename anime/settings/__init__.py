@@ -4,14 +4,12 @@ In order of precedence: arguments, the environment (`ANIME_…`), the record of 
 (`$ANIME_HOME/run/stack.json`), the defaults below.
 """
 
-import os
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import platformdirs
 from pydantic import (
     AliasChoices,
     Field,
@@ -20,13 +18,9 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import NoDecode
 from tzlocal import get_localzone
 
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
@@ -34,8 +28,9 @@ from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
 from anime.errors import ConfigurationError
+from anime.settings.basic import BasicSettings
+from anime.settings.secret_references import has_references, resolve_reference
 from anime.settings.serving import Port, ServingSettings
-from anime.settings.stack_record import RunningStackSource
 from anime.settings.upkeep import UpkeepSettings
 
 __all__ = [
@@ -47,25 +42,20 @@ __all__ = [
     "resolve_reference",
 ]
 
+# By what connects, each time: these may change. All others are resolved when they are read.
+RESOLVED_LATER = frozenset(
+    {
+        *("database_url", "prefect_database_url", "redis_url", "comfyui_url"),
+        *("prefect_api_auth_string", "api_token", "api_users", "webhook_secret"),
+    }
+)
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SHIPPED_WORKFLOWS = PROJECT_DIR / "workflows"
 
 
-class Settings(ServingSettings, UpkeepSettings, BaseSettings):
+class Settings(ServingSettings, UpkeepSettings, BasicSettings):
     """Every setting, with its unit. Its variable is `ANIME_` and the name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANIME_",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-    )
-
-    home: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("anime-production"),
-        description="Data folder: logs, embedded services and, by default, the library.",
-    )
     library_dir: Path | None = Field(
         default=None, description="Where finished files go; `library` in the data folder if unset."
     )
@@ -81,6 +71,20 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     comfyui_url: str | None = Field(
         default=None,
         description="ComfyUI servers, comma-separated; if unset, the rehearsal server.",
+    )
+    comfyui_headers: dict[str, SecretStr] | None = Field(
+        default=None,
+        description="HTTP headers for the servers of ANIME_COMFYUI_URL, as JSON by name; a value "
+        "may be a reference env:NAME.",
+    )
+    comfyui_ca_file: Path | None = Field(
+        default=None, description="Certificates of who has signed those of the servers, in PEM."
+    )
+    comfyui_client_cert: Path | None = Field(
+        default=None, description="Our certificate for servers that ask for one, in PEM."
+    )
+    comfyui_client_key: Path | None = Field(
+        default=None, description="Its key, if that is not in the same file."
     )
     comfyui_output_dir: Path | None = Field(
         default=None, description="ComfyUI's output folder, if it can be read from here."
@@ -196,6 +200,22 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="user:password of that Prefect server.",
     )
 
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            "ANIME_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"
+        ),
+        description="Where traces go, by OTLP over HTTP, such as http://localhost:4318; if unset, "
+        "there are none.",
+    )
+    trace_prompts: bool = Field(
+        default=False,
+        description="Whether spans may hold prompts, names of runs and what errors say.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How API, worker and `anime intake` write their logs."
+    )
+
     work_pool: str = Field(default="anime", description="Prefect work pool of the deployments.")
     worker_type: Literal["anime-warm", "process"] = Field(
         default="anime-warm",
@@ -220,6 +240,11 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         default=None, ge=256, description="Memory in MB at which a warm worker restarts."
     )
 
+    prefect_host: str = Field(
+        default="127.0.0.1",
+        description="Address that our Prefect server listens on: another one only in a network of "
+        "your own, such as that of containers.",
+    )
     prefect_port: Port = Field(default=4200, description="Port of the embedded Prefect server.")
     rehearsal_port: Port = Field(default=8188, description="Port of the rehearsal server.")
     rehearsal_step_seconds: float = Field(
@@ -250,6 +275,16 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         description="Models that the rehearsal server has, too, as FOLDER/NAME, comma-separated.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_what_no_connection_does(cls, values: dict[str, object]) -> dict[str, object]:
+        resolved = {
+            name: resolve_reference(value)
+            for name, value in values.items()
+            if isinstance(value, str) and name.lower() not in RESOLVED_LATER
+        }
+        return values | resolved
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str | None) -> str | None:
@@ -270,11 +305,22 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
+        except ValidationError:
+            raise ValueError(
+                f"{value!r}, perhaps that of OTEL_EXPORTER_OTLP_ENDPOINT, is no address such as "
+                "http://localhost:4318"
+            ) from None
+
     @field_validator("comfyui_url")
     @classmethod
     def _http_addresses(cls, value: str | None) -> str | None:
         for url in (value or "").split(","):
-            if url.strip():
+            if url.strip() and not has_references(url.strip()):
                 TypeAdapter(HttpUrl).validate_python(url.strip())
         return value
 
@@ -282,7 +328,7 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
         "home",
         "library_dir",
         "workflows_dir",
-        "comfyui_output_dir",
+        *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
         "sweep_dir",
         "archive_dir",
         "backup_dir",
@@ -292,18 +338,6 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().absolute() if path else None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  named by the base class
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, running stack; the first that has a value counts."""
-        return init_settings, env_settings, RunningStackSource(settings_cls)
 
     @property
     def library(self) -> Path:
@@ -347,9 +381,17 @@ class Settings(ServingSettings, UpkeepSettings, BaseSettings):
 
     @property
     def comfyui_urls(self) -> tuple[str, ...]:
-        """The ComfyUI servers, without a trailing slash; empty when none is set."""
-        urls = (url.strip().rstrip("/") for url in (self.comfyui_url or "").split(","))
-        return tuple(url for url in urls if url)
+        """The ComfyUI servers, without a trailing slash; empty when none is set.
+
+        Each has the login that its references stand for now.
+        """
+        return tuple(resolve_reference(text).rstrip("/") for text in self.comfyui_texts)
+
+    @property
+    def comfyui_texts(self) -> tuple[str, ...]:
+        """The same as they are set, with their references."""
+        texts = (text.strip().rstrip("/") for text in (self.comfyui_url or "").split(","))
+        return tuple(text for text in texts if text)
 
     @property
     def node_class_policy(self) -> NodeClassPolicy:
@@ -382,8 +424,8 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
         return Settings(**given)
     except ValidationError as fault:
         first = fault.errors()[0]
-        field = str(first["loc"][0]) if first["loc"] else "settings"
-        variable = field if field.startswith("PREFECT_") else f"ANIME_{field.upper()}"
+        field = "_".join(map(str, first["loc"])) or "settings"
+        variable = field if field.isupper() else f"ANIME_{field.upper()}"  # an alias, or our name
         reason = str(first["msg"]).removeprefix("Value error, ")
         raise ConfigurationError(
             f"{variable} cannot be used: {reason}.", f"Correct or unset {variable}."
@@ -394,20 +436,3 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load_settings()
-
-
-def resolve_reference(text: str) -> str:
-    """The value that a setting stands for: `env:NAME` is that variable, other text is itself.
-
-    Raises:
-        ConfigurationError: the variable is not set.
-    """
-    scheme, _, name = text.partition(":")
-    if scheme != "env":
-        return text
-    if name not in os.environ:
-        raise ConfigurationError(
-            f"{text} refers to the variable {name}, which is not set here.",
-            f"Set {name} for this process.",
-        )
-    return os.environ[name]

@@ -1,11 +1,11 @@
 """The addresses of the database, Redis and ComfyUI, or an error on how to set them."""
 
 from anime.errors import ConfigurationError
-from anime.settings import Settings, resolve_reference
+from anime.settings import Settings
 
 
 def database_address(settings: Settings) -> str:
-    """The URL of the studio's database.
+    """The URL of the studio's database, which may have references.
 
     Raises:
         ConfigurationError: none is known.
@@ -15,13 +15,13 @@ def database_address(settings: Settings) -> str:
             "No database is known: ANIME_DATABASE_URL is not set and no stack runs.",
             "Start everything with `anime up`, or set ANIME_DATABASE_URL.",
         )
-    return resolve_reference(settings.database_url.get_secret_value())
+    return settings.database_url.get_secret_value()
 
 
 def redis_address(settings: Settings) -> str | None:
-    """The URL of Redis; None when there is none, which is not an error."""
+    """The URL of Redis, which may have references; None when there is none: that is no error."""
     url = settings.redis_url
-    return resolve_reference(url.get_secret_value()) if url else None
+    return url.get_secret_value() if url else None
 
 
 def job_server(settings: Settings) -> str:
@@ -39,7 +39,7 @@ def comfyui_addresses(settings: Settings) -> tuple[str, ...]:
     Raises:
         ConfigurationError: none is known.
     """
-    if not settings.comfyui_urls:
+    if not settings.comfyui_texts:
         raise ConfigurationError(
             "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
             "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",

@@ -41,6 +41,12 @@ class ServingSettings(BaseModel):
     api_max_body_bytes: int = Field(
         default=2**20, ge=1024, description="Bytes that the body of an HTTP request may have."
     )
+    api_requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="HTTP requests that each token may send a minute, and each address without "
+        "one; any number if unset.",
+    )
     public_url: str | None = Field(
         default=None, description="The API's address for browsers; used in Prefect's pages."
     )

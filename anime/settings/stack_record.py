@@ -1,5 +1,9 @@
-"""The record that `anime up` writes for other commands, and the settings that come from it."""
+"""The record that `anime up` writes for other commands, and the settings that come from it.
 
+Where no stack runs, they come from the file of the installed services.
+"""
+
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from anime.settings.process_lock import is_held
+from anime.settings.services_file import read_services
 
 
 class PartRecord(BaseModel):
@@ -77,7 +82,7 @@ def remove_record(home: Path) -> None:
 
 
 class RunningStackSource(PydanticBaseSettingsSource):
-    """Settings from the record of a running stack: its addresses."""
+    """Settings from the record of a running stack, its addresses; or else of the services."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """Part of the interface; the whole record is read at once instead."""
@@ -85,7 +90,20 @@ class RunningStackSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The record's values by field name; empty when no stack runs there."""
+        """The values by field name; empty when no stack runs there and no services are."""
         home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
-        record = read_record(Path(home).expanduser().absolute())
-        return dict(record.settings) if record else {}
+        folder = Path(home).expanduser().absolute()
+        if (record := read_record(folder)) is not None:
+            found = dict[str, Any](record.settings)
+        else:
+            found = {_field(name): value for name, value in read_services(folder).items()}
+        return found | {"vault": json.loads(found["vault"])} if "vault" in found else found
+
+
+def _field(variable: str) -> str:
+    """The field that the variable sets.
+
+    >>> _field("ANIME_HOME"), _field("PREFECT_API_URL")
+    ('home', 'prefect_api_url')
+    """
+    return variable.removeprefix("ANIME_").lower()

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from anime.core.callers import ANYBODY, Caller, Role
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
+from anime.settings.secret_references import has_references
 
 DAY_SECONDS = 86_400
 SESSION_SECONDS = 30 * DAY_SECONDS
@@ -42,6 +43,19 @@ def api_tokens(settings: Settings) -> tuple[ApiToken, ...]:
     if len({name.casefold() for name in names}) < len(names):
         raise ConfigurationError("ANIME_API_USERS has a name twice.", "Give each token its own.")
     return tokens
+
+
+def token_texts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variable and the text of each token, which may be a reference."""
+    yield from (("ANIME_API_TOKEN", part) for part in _parts(settings.api_token))
+    yield from (
+        ("ANIME_API_USERS", part.split(":", 2)[-1].strip()) for part in _parts(settings.api_users)
+    )
+
+
+def has_changing_tokens(settings: Settings) -> bool:
+    """Whether a token is a reference, whose value may be another one later."""
+    return any(has_references(text) for _, text in token_texts(settings))
 
 
 def _unnamed_tokens(settings: Settings) -> Iterator[ApiToken]:

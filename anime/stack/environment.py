@@ -1,12 +1,15 @@
 """The environment variables of the stack's programs."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
 from anime.settings import Settings
+from anime.settings.variables import variable_of
+from anime.settings.vault import VaultConfig
 
 SHARED_SETTINGS = (
     "database_url",
@@ -42,16 +45,22 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The values of the settings that are set, by name of variable."""
-    return {
-        _variable(name): _as_text(getattr(settings, name))
-        for name in type(settings).model_fields
-        if getattr(settings, name) is not None
-    }
+    values = {variable_of(name): getattr(settings, name) for name in type(settings).model_fields}
+    if (vault := values.pop(variable_of("vault"))) is not None:
+        values |= {f"ANIME_VAULT_{n.upper()}": value for n, value in _vault_values(vault).items()}
+    return {name: _as_text(value) for name, value in values.items() if value is not None}
 
 
 def shared_values(settings: Settings) -> dict[str, str]:
     """The settings by which others find the stack, by name; unset ones are left out."""
     values = {name: getattr(settings, name) for name in SHARED_SETTINGS}
+    if settings.vault is not None:
+        values["vault"] = json.dumps(_vault_values(settings.vault))
+    return {name: _as_text(value) for name, value in values.items() if value is not None}
+
+
+def _vault_values(vault: VaultConfig) -> dict[str, str]:
+    values = {name: getattr(vault, name) for name in type(vault).model_fields}
     return {name: _as_text(value) for name, value in values.items() if value is not None}
 
 
@@ -60,18 +69,13 @@ def prefect_home(settings: Settings) -> Path:
     return settings.home / "prefect"
 
 
-def _variable(name: str) -> str:
-    alias = Settings.model_fields[name].validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return f"ANIME_{name.upper()}"
-
-
 def _as_text(value: object) -> str:
     match value:
         case SecretStr():
             return value.get_secret_value()
         case tuple():
             return ",".join(map(str, value))
+        case dict():
+            return json.dumps({name: _as_text(each) for name, each in value.items()})
         case _:
             return str(value)

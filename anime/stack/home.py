@@ -17,7 +17,10 @@ from anime.settings.process_lock import acquire_lock, is_held
 from anime.settings.stack_record import lock_path
 
 OWN_ENTRIES = frozenset(
-    {"instance-id", "library", "logs", "postgres", "prefect", "rehearsal", "run", "valkey"}
+    {
+        *("instance-id", "library", "logs", "postgres", "prefect", "rehearsal", "run"),
+        *("services.env", "valkey"),
+    }
 )
 LOCK_TIMEOUT_SECONDS = 20.0
 # sun_path is 108 bytes on Linux and 104 on macOS, with the byte that ends it.

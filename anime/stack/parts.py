@@ -35,6 +35,7 @@ class Part:
 
     A start may take `start_timeout_seconds`, and up to `start_limit_seconds` while the program
     makes progress. `niceness` is set once it is ready, so that the start is not slowed down.
+    `inherits_output`: it writes where this process does, and not to its log.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Part:
     start_limit_seconds: float = 300
     stop_timeout_seconds: float = 10
     niceness: int = 0
+    inherits_output: bool = False
 
 
 class PartState(StrEnum):

@@ -15,7 +15,10 @@ ACCOUNT = "anime-postgres"
 ROOT_FOLDER = Path("/var/lib/anime-production")  # which that account can read, unlike a home
 PROGRAMS = Path("pginstall") / "bin"  # in the package
 TIMEOUT_SECONDS = 60
-_HINT = "Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as an ordinary user."
+_HINT = (
+    "PostgreSQL does not run as root. Set ANIME_DATABASE_URL to a PostgreSQL of yours, or run as "
+    "an ordinary user."
+)
 
 
 def service_account() -> ServiceAccount | None:
@@ -26,10 +29,19 @@ def service_account() -> ServiceAccount | None:
     """
     if os.geteuid() != 0:
         return None
+    return system_account(ACCOUNT, _HINT)
+
+
+def system_account(name: str, hint: str) -> ServiceAccount:
+    """The account of that name, without rights and made if missing. `hint` ends the error's advice.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
     try:
-        found = pwd.getpwnam(ACCOUNT)
+        found = pwd.getpwnam(name)
     except KeyError:
-        found = _make_account()
+        found = _make_account(name, hint)
     return ServiceAccount(found.pw_name, found.pw_uid, found.pw_gid)
 
 
@@ -108,14 +120,11 @@ def _can_start(program: Path, account: ServiceAccount) -> bool:
     return done.returncode == 0
 
 
-def _make_account() -> pwd.struct_passwd:
+def _make_account(name: str, hint: str) -> pwd.struct_passwd:
     command = ["useradd", "--system", "--user-group", "--no-create-home"]
-    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT]
+    command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
     try:
         subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
-        return pwd.getpwnam(ACCOUNT)  # also when another start was faster
+        return pwd.getpwnam(name)  # also when another start was faster
     except (OSError, subprocess.TimeoutExpired, KeyError) as fault:
-        raise ConfigurationError(
-            f"PostgreSQL does not run as root, and the system user {ACCOUNT} cannot be made.",
-            _HINT,
-        ) from fault
+        raise ConfigurationError(f"The system user {name} cannot be made.", hint) from fault

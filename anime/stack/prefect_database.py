@@ -1,13 +1,17 @@
 """The database of Prefect's tables in a PostgreSQL that is not embedded: it is beside ours."""
 
+import asyncio
+
 import psycopg
 import psycopg.errors
 from psycopg import sql
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 
 from anime.db.bounded import BoundedConnection
 from anime.errors import ConfigurationError, DatabaseUnavailable
-from anime.settings import Settings
+from anime.net.vault import has_lease
+from anime.settings import Settings, resolve_reference
 
 CONNECT_TIMEOUT_SECONDS = 10
 # Options that asyncpg has under another name, and options that may be left out.
@@ -27,17 +31,35 @@ async def prefect_database(settings: Settings) -> str:
     """The address of Prefect's database for asyncpg; the database is made if missing.
 
     Raises:
-        ConfigurationError: it cannot be made, or its address has an option that asyncpg lacks.
+        ConfigurationError: it cannot be made, or its address has an option that asyncpg lacks or
+            a user that Vault takes back.
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     if settings.prefect_database_url:
-        return for_asyncpg(make_url(settings.prefect_database_url.get_secret_value()))
+        return for_asyncpg(await _lasting_address(settings.prefect_database_url))
     if settings.database_url is None:
         raise ConfigurationError("No PostgreSQL is known.", "Set ANIME_DATABASE_URL.")
-    ours = make_url(settings.database_url.get_secret_value())
+    ours = await _lasting_address(settings.database_url)
     name = f"{ours.database}_prefect"
     await _ensure_database(ours, name)
     return for_asyncpg(ours.set(database=name))
+
+
+async def _lasting_address(secret: SecretStr) -> URL:
+    """The address, resolved once: Prefect's server keeps it for as long as it runs.
+
+    Raises:
+        ConfigurationError: its password is leased and would end meanwhile.
+    """
+    text = secret.get_secret_value()
+    url = make_url(await asyncio.to_thread(resolve_reference, text))
+    if has_lease(text):
+        raise ConfigurationError(
+            "Prefect's server cannot change the user of its database while it runs, and Vault "
+            "takes that of the reference back.",
+            "Set ANIME_PREFECT_DATABASE_URL to an address with a lasting user: docs/vault.md.",
+        )
+    return url
 
 
 def for_asyncpg(url: URL) -> str:

@@ -41,7 +41,12 @@ def server_auth_string(settings: Settings) -> str:
     reach loopback, too.
     """
     folder = private_folder(prefect_home(settings))
-    return persistent_secret(folder / "auth", lambda: f"anime:{secrets.token_urlsafe(32)}")
+    return persistent_secret(folder / "auth", new_auth_string)
+
+
+def new_auth_string() -> str:
+    """A `user:password` that nobody can guess."""
+    return f"anime:{secrets.token_urlsafe(32)}"
 
 
 def prefect_server(settings: Settings, environment: Mapping[str, str], database_url: str) -> Part:
@@ -57,7 +62,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
         name="prefect",
         command=(
             *(sys.executable, "-m", "prefect", "server", "start"),
-            *("--host", HOST, "--port", str(settings.prefect_port)),
+            *("--host", settings.prefect_host, "--port", str(settings.prefect_port)),
         ),
         log=settings.logs / "prefect.log",
         environment={

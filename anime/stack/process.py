@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class PartProcess:
     """A started program, leader of its own session and process group."""
 
     process: Process
-    log: LogPipe
+    log: LogPipe | None
 
     @property
     def pid(self) -> int:
@@ -39,7 +39,8 @@ class PartProcess:
         """Its return code, once it has ended, its children are killed and its log is written."""
         returncode = await self.process.wait()
         kill_process_group(self.pid)
-        await asyncio.to_thread(self.log.wait, LOG_SECONDS)
+        if self.log is not None:
+            await asyncio.to_thread(self.log.wait, LOG_SECONDS)
         return returncode
 
 
@@ -48,12 +49,13 @@ async def launch(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess
     owner = f"{part.account.uid}:{part.account.gid}" if part.account else "-"
     numbers = (os.getpid(), int(part.stop_signal))
     parent_watch = (sys.executable, "-I", "-S", str(PARENT_WATCH), *map(str, numbers), owner)
-    with closing(LogPipe(part.log)) as log:
+    with ExitStack() as opened:
+        log = None if part.inherits_output else opened.enter_context(closing(LogPipe(part.log)))
         process = await asyncio.create_subprocess_exec(
             *parent_watch,
             *part.command,
             stdin=DEVNULL,
-            stdout=log.write_end,
+            stdout=log.write_end if log else None,
             stderr=STDOUT,
             env=dict(part.environment),
             cwd=part.folder,

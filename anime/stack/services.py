@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anime.settings import PROJECT_DIR, Settings
+from anime.settings import PROJECT_DIR, Settings, resolve_reference
 from anime.stack.part_readiness import answers, is_healthy, worker_polls
 from anime.stack.parts import BACKGROUND_NICENESS, Part
+from anime.stack.prefect_program import prefect_module
 from anime.stack.worker_start import worker_name
 
 ANIME = (sys.executable, "-m", "anime.cli.app")
@@ -85,7 +86,7 @@ class Services:
         async def is_ready(age_seconds: float) -> bool:
             return await worker_polls(
                 f"{self.settings.prefect_api_url}/work_pools/{self.settings.work_pool}",
-                auth_string.get_secret_value() if auth_string else None,
+                resolve_reference(auth_string.get_secret_value()) if auth_string else None,
                 worker_name(),
                 within_seconds=age_seconds,
             )
@@ -106,7 +107,8 @@ class Services:
 
         It waits for a server that starts at the same time for as long as that may take.
         """
-        command = (sys.executable, "-m", "anime.stack.prefect_setup", str(self.project))
+        module = prefect_module(self.settings, "anime.stack.prefect_setup")
+        command = (sys.executable, *module, str(self.project))
         part = replace(
             self._part("deployments"), command=command, start_timeout_seconds=SETUP_TIMEOUT_SECONDS
         )

@@ -10,6 +10,7 @@ from typing import NoReturn
 from anime.errors import ConfigurationError
 from anime.settings import Settings
 from anime.stack.environment import child_environment
+from anime.stack.prefect_program import prefect_module
 
 POLL_SECONDS = 1  # with Prefect's 10, a short render would mostly wait
 
@@ -42,7 +43,8 @@ def run_worker(
             "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
         )
     _check_watch(settings, worker_type or settings.worker_type)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", settings.work_pool]
+    command = [sys.executable, *prefect_module(settings, "prefect"), "worker", "start"]
+    command += ["--pool", settings.work_pool]
     command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]
     command += ["--limit", str(limit or settings.worker_limit)]
     command += [word for queue in queues for word in ("--work-queue", queue)]

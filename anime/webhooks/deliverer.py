@@ -6,7 +6,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from anime.db.notifications import NotificationListener
 from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
@@ -35,7 +34,11 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
     if key is None:
         yield
         return
-    async with Sender(key, allow_private=settings.webhook_allow_private) as sender:
+
+    def current_key() -> bytes:
+        return signing_key(settings) or key
+
+    async with Sender(current_key, allow_private=settings.webhook_allow_private) as sender:
         task = asyncio.create_task(Deliverer(database, sender).run())
         try:
             yield
@@ -60,7 +63,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled. What is under way then is sent again later."""
-        notifications = NotificationListener(self._database.address, DELIVERIES_CHANNEL)
+        notifications = self._database.listener(DELIVERIES_CHANNEL)
         try:
             with notifications.listening_to(DUE) as notified:
                 async with asyncio.TaskGroup() as group:

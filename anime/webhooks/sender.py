@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Self
@@ -25,11 +25,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Sender:
-    """Posts messages signed with a key, to be used in `async with`."""
+    """Posts messages signed with the key of the moment, to be used in `async with`."""
 
     def __init__(
         self,
-        key: bytes,
+        key: Callable[[], bytes],
         *,
         allow_private: bool = False,
         timeout_seconds: float = TIMEOUT_SECONDS,
@@ -92,7 +92,7 @@ class Sender:
                 "Host": url.netloc.decode("ascii"),
                 "Content-Type": "application/json",
                 "User-Agent": "anime-production",
-                **signed_headers(self._key, delivery.id, content, timestamp=int(time.time())),
+                **signed_headers(self._key(), delivery.id, content, timestamp=int(time.time())),
             },
             extensions={"sni_hostname": url.raw_host.decode("ascii")},
         )

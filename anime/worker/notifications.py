@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.progress.keys import worker_channel
+from anime.progress.redis_connection import redis_at
 from anime.retry_policies import RUN_NOTIFICATIONS
 
 _log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ async def listen(redis_url: str, pool: str, on_notification: Callable[[], None])
     is_failing = False
     while True:
         try:
-            async with Redis.from_url(redis_url, socket_connect_timeout=2.0) as redis:
+            async with redis_at(redis_url, socket_connect_timeout=2.0) as redis:
                 await _receive(redis, pool, on_notification)
         except (RedisError, OSError) as fault:
             if not is_failing:

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 import httpx
+from opentelemetry.trace import Span
 from prefect import Flow, Task, flow_engine, results, task_engine
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
@@ -33,7 +34,7 @@ from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
-from prefect.logging.handlers import APILogHandler
+from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.logging.loggers import print_as_log, task_run_logger
 from prefect.results import get_result_store
 from prefect.states import Completed, Pending
@@ -43,6 +44,7 @@ from prefect.task_engine import (
     _create_task_run_locally,
 )
 from prefect.tasks import MaterializingTask
+from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY, RunTelemetry
 from prefect.transactions import AsyncTransaction
 from prefect.types._datetime import now
 from prefect.utilities.callables import call_with_parameters
@@ -53,6 +55,8 @@ from prefect.utilities.engine import (
 )
 from prefect.utilities.timeout import timeout_async
 
+from anime.net.log_lines import JsonFormatter
+from anime.settings import get_settings
 from anime.worker.run_control import EndReason, RunEnded, control_of_this_run
 
 P = ParamSpec("P")
@@ -163,8 +167,53 @@ class PrefectWorkerHooks:
         raise NotImplementedError
 
 
+class RunSpans(RunTelemetry):
+    """Prefect's spans of runs, under the name of what runs.
+
+    Prefect would name them after the run, and add its tags and the messages of its states: all
+    say what is rendered. It would also store each flow run's span by a request of its own, so that
+    the run's next process can go on with it; the run came with a span for that.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    async def async_start_span(
+        self,
+        run: FlowRun | TaskRun,
+        client: PrefectClient,
+        parameters: dict[str, Any] | None = None,
+    ) -> Span | None:
+        """Start the span; as for sync flows, if Prefect does not know the trace yet."""
+        if not self._enabled or LABELS_TRACEPARENT_KEY not in run.labels:
+            return await super().async_start_span(run, client, parameters)
+        return self._start_span(run)[1]
+
+    def _start_span(
+        self, run: FlowRun | TaskRun, parameters: dict[str, Any] | None = None
+    ) -> tuple[str | None, Span]:
+        del parameters
+        return super()._start_span(run.model_copy(update={"name": self._name, "tags": []}))
+
+    def update_run_name(self, name: str) -> None:
+        """Keep the name of what runs."""
+
+    def update_state(self, new_state: State[Any]) -> None:
+        """Nothing: the span's beginning, end and status say it."""
+
+
+def _spans_of(runnable: Flow[..., Any] | Task[..., Any]) -> RunTelemetry:
+    """What makes the span of a run of it; Prefect's own if spans may say what is rendered."""
+    return RunTelemetry() if get_settings().trace_prompts else RunSpans(runnable.name)
+
+
 class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
     """Prefect's engine, which tells a run that was asked to end from one that crashed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._telemetry = _spans_of(self.flow)
 
     @property
     def heartbeat_seconds(self) -> None:
@@ -201,6 +250,7 @@ class WarmTaskEngine(AsyncTaskRunEngine[P, R]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._telemetry = _spans_of(self.task)
         # A task that was submitted to a task runner has its context elsewhere.
         self._is_plain = self.context is None and _is_plain(self.task)
 
@@ -302,6 +352,10 @@ def _is_plain(task: Task[..., Any]) -> bool:
 
 class WarmSyncEngine(FlowRunEngine[P, R]):
     """The same for sync flows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._telemetry = _spans_of(self.flow)
 
     @property
     def heartbeat_seconds(self) -> None:
@@ -424,6 +478,18 @@ def cache_result_storage() -> None:
             _read_server_default_result_storage_block_id=shared,
             _aread_server_default_result_storage_block_id=shared.read_in_loop,
         )
+
+
+def write_json_to_console() -> None:
+    """Write what goes to this process's output as JSON; what goes to Prefect stays as it is."""
+    names: list[str | None] = [None, *logging.root.manager.loggerDict]
+    for logger in map(logging.getLogger, names):
+        for handler in [each for each in logger.handlers if type(each) is PrefectConsoleHandler]:
+            plain = logging.StreamHandler(handler.stream)
+            plain.setFormatter(JsonFormatter())
+            plain.setLevel(handler.level)
+            logger.removeHandler(handler)
+            logger.addHandler(plain)
 
 
 def send_prints_to_logs() -> None:

@@ -26,7 +26,10 @@ from prefect.workers.base import (
 
 from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
-from anime.settings import get_settings, resolve_reference
+from anime.net.tracing import start_tracing, stop_tracing
+from anime.settings import get_settings
+from anime.settings.addresses import redis_address
+from anime.settings.service_manager import ServiceManager
 from anime.worker.due_runs import DueRuns
 from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
 from anime.worker.live_run import MAX_END_SECONDS, LiveRun
@@ -37,10 +40,12 @@ from anime.worker.prefect_internals import (
     flush_logs_and_events,
     install_engines,
     send_prints_to_logs,
+    write_json_to_console,
 )
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
+from anime.worker.watchdog import PollWatchdog
 
 MONITOR = "monitor/monitor"
 
@@ -64,6 +69,7 @@ class WarmWorker(
         self._entrypoints = Entrypoints()
         self._due_runs = DueRuns()
         self._polling = asyncio.Lock()
+        self._watchdog = PollWatchdog(ServiceManager.of_this_process())
         self._wake_event = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
         self._stop_task: asyncio.Task[None] | None = None
@@ -81,6 +87,9 @@ class WarmWorker(
         return template
 
     async def __aenter__(self) -> Self:
+        if self.settings.log_format == "json":
+            write_json_to_console()
+        start_tracing(self.settings, "anime-worker")
         install_engines()
         cache_result_storage()
         send_prints_to_logs()
@@ -92,6 +101,7 @@ class WarmWorker(
         self._background = [
             asyncio.create_task(self._poll_when_woken()),
             asyncio.create_task(MaintenanceLoop(self).run()),
+            asyncio.create_task(self._watchdog.run()),
             asyncio.create_task(self._listen_for_runs()),
             asyncio.create_task(self._watch_folder()),
             asyncio.create_task(self._start_monitor()),
@@ -114,6 +124,7 @@ class WarmWorker(
             await super().__aexit__(*exc_info)
         finally:
             if self._will_restart:
+                await asyncio.to_thread(stop_tracing)
                 await flush_logs_and_events()
                 # The pid stays, so that its supervisor sees no end; the memory is a new process's.
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
@@ -141,19 +152,23 @@ class WarmWorker(
         async with self._polling:
             if self._stop_task or not self.is_synced:
                 return []
-            started: list[FlowRun] = []
-            try:
-                async for queue, run in self._due_runs.runs(self, self.run_pool):
-                    if self._stop_task:  # told to stop while Prefect was asked
-                        break
-                    self.watch_for_cancellation(run.id)
-                    self.run_pool.start(run, self._claim_and_execute, queue=queue)
-                    started.append(run)
-            except ObjectNotFound:
-                self._due_runs.forget()  # the next heartbeat creates the pool; or a queue is gone
-            except httpx.HTTPError as fault:
-                self.log.warning("Prefect cannot be polled for runs: %s", reason_of(fault))
-            return started
+            with self._watchdog.polling():
+                return await self._start_due_runs()
+
+    async def _start_due_runs(self) -> list[FlowRun]:
+        started: list[FlowRun] = []
+        try:
+            async for queue, run in self._due_runs.runs(self, self.run_pool):
+                if self._stop_task:  # told to stop while Prefect was asked
+                    break
+                self.watch_for_cancellation(run.id)
+                self.run_pool.start(run, self._claim_and_execute, queue=queue)
+                started.append(run)
+        except ObjectNotFound:
+            self._due_runs.forget()  # the next heartbeat creates the pool; or a queue is gone
+        except httpx.HTTPError as fault:
+            self.log.warning("Prefect cannot be polled for runs: %s", reason_of(fault))
+        return started
 
     def wake(self) -> None:
         """Poll for runs now."""
@@ -251,9 +266,9 @@ class WarmWorker(
     async def _listen_for_runs(self) -> None:
         from anime.worker.notifications import listen
 
-        url = self.settings.redis_url
+        url = redis_address(self.settings)
         if url is not None:
-            await listen(resolve_reference(url.get_secret_value()), self.pool_name, self.wake)
+            await listen(url, self.pool_name, self.wake)
 
     async def _start_monitor(self) -> None:
         """Have the monitor look at once at what was left while no worker ran."""

@@ -1,5 +1,6 @@
 """Each ComfyUI server has a block in Prefect, and what is changed in one is taken up."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -7,9 +8,11 @@ from prefect.client.orchestration import get_client
 
 from anime.core.servers import NewServer, ServerRecord
 from anime.jobs.servers.registry import ServerRegistry, connect_registry
+from anime.net.vault import RESOLVER
 from anime.runs.server_blocks import update_server_blocks
 from anime.settings import get_settings
-from blocks import RegisteredComfyUI
+from blocks import AssetLibrary, RegisteredComfyUI, StudioVault
+from blocks.studio_blocks import load_blocks
 from tests.flows.conftest import RehearsalStudio
 
 A, B = "http://gpu-a:8188", "http://gpu-b:8188"
@@ -105,3 +108,22 @@ async def test_what_cannot_be_taken_up_is_said_and_put_right(
     assert "block gpu-a says is not taken up" in caplog.text
     assert "has a login" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_vault_that_is_saved_in_prefect_is_the_one_that_references_lead_to(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = StudioVault(url="http://127.0.0.1:1", auth="token", token="file:/run/secrets/token")
+    await vault.asave("studio")
+    monkeypatch.setenv("LIBRARY", str(studio.library))
+    await AssetLibrary(root=Path("env:LIBRARY"), timezone="env:TZ_OF_STUDIO").asave("studio")
+    monkeypatch.setenv("TZ_OF_STUDIO", "Asia/Tokyo")
+    try:
+        blocks = await load_blocks()
+        assert (blocks.library.root, blocks.library.timezone) == (studio.library, "Asia/Tokyo")
+        config = RESOLVER.session().config
+        assert (config.url, config.token) == (vault.url, vault.token)
+    finally:
+        await StudioVault.adelete("studio")
+        await AssetLibrary.adelete("studio")
+        RESOLVER.close()

@@ -65,7 +65,7 @@ async def recorded_job(database: Database) -> UUID:
 async def running_api(settings: Settings) -> AsyncIterator[Api]:
     """The API on free ports, in this process."""
     app = create_app(settings)
-    server = ApiServer(app)
+    server = ApiServer(app, settings)
     sockets = listen_on_all(settings)
     ports = [each.getsockname()[1] for each in sockets]
     serving = asyncio.create_task(server._serve(sockets))

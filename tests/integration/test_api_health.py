@@ -19,8 +19,9 @@ from anime.api import metrics, readiness
 from anime.assets.store import AssetStore
 from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
+from anime.core.server_health import ServerHealth
 from anime.db.migrate import revision
-from anime.db.repositories import AssetRow, FileRepository, JobRepository
+from anime.db.repositories import AssetRow, FileRepository, JobRepository, ServerRepository
 from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
@@ -290,6 +291,23 @@ async def test_the_servers_and_their_memory_are_shown(whole: Settings) -> None:
     assert shown["anime_comfyui_up", NOWHERE] == 0
     [free] = [value for (name, *_), value in shown.items() if name == "anime_vram_free_bytes"]
     assert free > 0
+
+
+async def test_the_health_of_servers_and_the_space_on_disks_are_shown(
+    whole: Settings, database: Database
+) -> None:
+    url = str(whole.comfyui_url)
+    async with database.session_scope() as session:
+        servers = ServerRepository(session)
+        await servers.seed([url])
+        await servers.set_health(url, ServerHealth.ZOMBIE, "It renders nothing.")
+    async with opened_api(whole, comfyui_output_dir=Path("/nowhere/at/all")) as api:
+        shown = await figures(api)
+    healths = {key[1:] for key in shown if key[0] == "anime_comfyui_health"}
+    assert healths == {("zombie", url)}
+    folders = {key[1]: free for key, free in shown.items() if key[0] == "anime_disk_free_bytes"}
+    assert folders.keys() == {"library", "comfyui_output"}
+    assert all(free > 0 for free in folders.values())
 
 
 async def test_without_a_database_the_figures_say_so(whole: Settings) -> None:

@@ -60,6 +60,34 @@ async def test_a_token_in_the_query_opens_no_http_route(api_settings: Settings) 
         problem_in(await api.get(JOBS, params={"token": "first"}), 401)
 
 
+async def test_each_token_has_a_limit_of_its_own(api_settings: Settings) -> None:
+    async with opened_api(api_settings, **TOKENS, api_requests_per_minute=3) as api:
+        other = {"Authorization": "Bearer first"}
+        for _ in range(3):
+            assert (await api.get(JOBS, headers=BEARER)).status_code == 200
+        answer = await api.get(JOBS, headers=BEARER)
+        assert problem_in(answer, 429)["type"] == "urn:anime:problem:too-many-requests"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert (await api.get(JOBS, headers=other)).status_code == 200
+        assert (await api.get("/health")).status_code == 200
+
+
+async def test_whoever_tries_tokens_is_slowed_down(api_settings: Settings) -> None:
+    async with opened_api(api_settings, **TOKENS, api_requests_per_minute=3) as api:
+        tried = [
+            (await api.get(JOBS, headers={"Authorization": f"Bearer {number}"})).status_code
+            for number in range(5)
+        ]
+        assert tried == [401, 401, 401, 429, 429]
+        assert (await api.get(JOBS, headers=BEARER)).status_code == 200
+
+
+async def test_without_tokens_each_address_has_a_limit(api_settings: Settings) -> None:
+    async with opened_api(api_settings, api_requests_per_minute=2) as api:
+        codes = [(await api.get(JOBS)).status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+
+
 async def test_a_token_needs_no_known_name(api_settings: Settings) -> None:
     async with opened_api(api_settings, **TOKENS) as api:
         there = {"Host": "studio.lan:8330"}

@@ -135,14 +135,18 @@ async def test_jobs_are_found_by_state_project_character_and_type(
     plain = await ordered(api)
     project = await ordered(api, project="Neon City", character="Mei")
     video = await ordered(api, type="video", character="Mei")
+    two = await ordered(api, characters=["Mei", "Ren"])
+    three = await ordered(api, character="Aiko", characters=["Ren", "Ken"])
     async with database.session_scope() as session:
         await JobRepository(session).fail_unleased(UUID(plain), FailureKind.LOST, "Nobody ran it.")
     expected: list[tuple[dict[str, str], list[str]]] = [
-        ({}, [video, project, plain]),
+        ({}, [three, two, video, project, plain]),
         ({"status": "failed"}, [plain]),
         ({"project": "neon-city"}, [project]),
         ({"project": "Neon City", "status": "queued"}, [project]),
-        ({"character": "Mei"}, [video, project]),
+        ({"character": "Mei"}, [two, video, project]),
+        ({"character": "Ren"}, [three, two]),
+        ({"character": "Ren", "limit": "1"}, [three, two]),
         ({"character": "Mei", "type": "video"}, [video]),
         ({"project": "nothing"}, []),
     ]

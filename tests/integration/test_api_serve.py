@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -87,13 +88,24 @@ async def _answers(http: httpx.AsyncClient) -> bool:
 
 
 @pytest_asyncio.fixture
-async def served(api_settings: Settings) -> AsyncIterator[Served]:
+async def served(api_settings: Settings, tmp_path: Path) -> AsyncIterator[Served]:
+    """As a service of systemd, which hears that it is ready and that its loop turns."""
     port = free_port()
-    env = environment(
-        api_settings, ANIME_API_PORTS=str(port), ANIME_WS_PORT="0", ANIME_API_TOKEN=TOKEN
-    )
-    async with serving_api(env, port) as api:
-        yield api
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(HUNG_SECONDS)
+        env = environment(
+            api_settings,
+            ANIME_API_PORTS=str(port),
+            ANIME_WS_PORT="0",
+            ANIME_API_TOKEN=TOKEN,
+            NOTIFY_SOCKET=str(tmp_path / "notify"),
+            WATCHDOG_USEC="1500000",
+        )
+        async with serving_api(env, port) as api:
+            heard = [await asyncio.to_thread(told.recv, 100) for _ in range(3)]
+            assert heard == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+            yield api
 
 
 async def in_pieces(size: int) -> AsyncIterator[bytes]:

@@ -51,6 +51,7 @@ from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_redis_queue import consuming, enqueue, redis, until_empty
+from tests.support.jobs import newest_jobs
 
 __all__ = ["api", "api_settings", "prefect_peer", "redis"]
 
@@ -171,6 +172,24 @@ async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_st
     assert [(project.slug, project.name) for project in projects] == [("neon-city", "Neo Tokyo")]
     [shot] = await all_shots(studio, PROJECT, ShotQuery())
     assert shot.under_way == 2
+
+
+async def test_takes_that_would_be_one_picture_are_refused_by_a_run_without_an_admission(
+    studio: Database,
+) -> None:
+    batch = BatchRequest(name="form", prompts=["a roof"], common={"project": PROJECT}, takes=2)
+    batch = batch.model_copy(update={"common": batch.common | {"shot": "sc1"}})
+    once = batch.model_copy(update={"takes": 1})
+    async with studio.session_scope() as session:
+        project = await ProjectRepository(session).get(PROJECT)
+        style = NewStyle(style=STYLE.model_copy(update={"seed_policy": SeedPolicy.SHOT}))
+        await StyleRepository(session).add(project.id, style)
+    with pytest.raises(InvalidRequest, match="2 takes would be one picture"):
+        await create_batch_jobs.fn(studio, batch, None)
+    assert await newest_jobs(studio) == []
+    await create_batch_jobs.fn(studio, once, None)
+    # One that has begun goes on, whatever the style is by now.
+    assert len(await create_batch_jobs.fn(studio, batch, None)) == 2
 
 
 async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(

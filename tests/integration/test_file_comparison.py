@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import av
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from anime.assets.pixel_difference import draw_difference, measure_difference
 from anime.errors import InvalidRequest, UnusableFile
 from anime.jobs.reproduction import compare_files, nearest, read_made_file, write_difference
-from tests.integration.media_samples import FILMS, draw, film
+from tests.integration.media_samples import FILMS, FPS, SOUNDS, draw, film, sound
 from tests.integration.test_cli_commands import Commands
 
 GRAPH = {
@@ -66,13 +68,64 @@ def test_a_damaged_picture_is_said_to_be_one(tmp_path: Path) -> None:
         measure_difference(whole, cut)
 
 
-def test_a_film_is_compared_by_what_it_says_only(tmp_path: Path) -> None:
-    one = film(tmp_path / "film.mp4", *FILMS["film.mp4"])
-    made = read_made_file(one, tmp_path)
+def copied(source: Path, target: Path) -> Path:
+    """The same pictures in a file with other texts and without sound."""
+    with av.open(str(source)) as clip, av.open(str(target), "w") as copy:
+        film = clip.streams.video[0]
+        stream = copy.add_stream_from_template(film)
+        for packet in clip.demux(film):
+            if packet.size:  # the last one is empty
+                packet.stream = stream
+                copy.mux(packet)
+    return target
+
+
+def lossless(path: Path, *levels: int) -> Path:
+    """A film of flat grey frames, whose pixels are as they are given."""
+    with av.open(str(path), "w") as clip:
+        stream = clip.add_stream("ffv1", rate=FPS)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "bgr0"
+        for level in levels:
+            shown = Image.new("RGB", (8, 8), (level, level, level))
+            frame = av.VideoFrame.from_image(shown)  # type: ignore[no-untyped-call]  # PyAV has none
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_films_of_the_same_pictures_have_the_same_pixels(tmp_path: Path, name: str) -> None:
+    one = film(tmp_path / name, *FILMS[name])
+    files = (one, copied(one, tmp_path / f"copy-{name}"))
+    found = compare_files(*(read_made_file(each, tmp_path) for each in files))
+    assert not found.same_bytes
+    assert found.verdict == "Same pixels, in a file of other bytes."
+    assert not any("pixels" in each for each in found.unchecked)
+
+
+def test_every_frame_of_a_film_counts_and_the_furthest_is_drawn(tmp_path: Path) -> None:
+    one = lossless(tmp_path / "one.mkv", 10, 10, 10, 10)
+    other = lossless(tmp_path / "other.mkv", 10, 11, 10, 50)
+    found = measure_difference(one, other)
+    assert (found.largest, found.share) == (40, 0.5)
+    drawn = draw_difference(one, other)
+    assert drawn.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_films_of_another_length_are_not_compared(tmp_path: Path) -> None:
+    one, shorter = lossless(tmp_path / "a.mkv", 1, 2, 3), lossless(tmp_path / "b.mkv", 1, 2)
+    for pair in ((one, shorter), (shorter, one)):
+        with pytest.raises(InvalidRequest, match=r"b\.mkv has 2 frames, a\.mkv has more"):
+            measure_difference(*pair)
+
+
+def test_a_sound_is_compared_by_what_it_says_only(tmp_path: Path) -> None:
+    made = read_made_file(sound(tmp_path / "sound.flac", SOUNDS["sound.flac"]), tmp_path)
     found = compare_files(made, made)
     assert found.same_bytes
     assert found.pixels is None
-    assert "is no picture that can be compared" in found.unchecked[0]
+    assert "is no picture or film that can be compared" in found.unchecked[0]
 
 
 def test_the_nearest_of_several_is_shown(tmp_path: Path) -> None:

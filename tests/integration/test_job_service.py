@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from opentelemetry import trace
 from pydantic import SecretStr
 
 from anime.api.app import create_app
@@ -17,6 +18,7 @@ from anime.db.repositories import JobRepository, NewJob
 from anime.errors import PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
 from anime.jobs.monitor import MonitorCounts
+from anime.net.prefect_api import TRACEPARENT_LABEL
 from anime.progress.publisher import follow_job
 from anime.settings import Settings
 from tests.integration.job_service import REQUEST, Office, open_office
@@ -269,3 +271,35 @@ async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled
     assert await office.monitor() == MonitorCounts(cancelled=1)
     events = [event.status async for event in follow_job(redis_url, job.id, after_seq=0)]
     assert events == ["queued", "cancelling", "cancelled"]
+
+
+async def test_a_job_stays_in_its_trace_whichever_run_renders_it(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    asked = trace.SpanContext(trace_id=7, span_id=8, is_remote=True)
+    with trace.use_span(trace.NonRecordingSpan(asked)):
+        job = await office.service.submit(REQUEST)
+    assert job.trace_id == f"{7:032x}"
+    async with background_work(office.service, takes_redis_queue=False):
+        await prefect.until_runs(1)
+    async with office.database.session_scope() as session:
+        await JobRepository(session).fail_unleased(job.id, FailureKind.LOST, "Nobody.")
+    await office.service.requeue(job.id)
+    labels = [run["labels"] for run in prefect.runs.values()]
+    assert labels == [{TRACEPARENT_LABEL: f"00-{7:032x}-{8:016x}-00"}] * 2
+
+
+async def test_a_job_that_was_submitted_without_a_trace_has_that_of_its_first_run(
+    office: Office,
+) -> None:
+    job = await office.service.admit(REQUEST)
+    assert job.trace_id is None
+    for number in (1, 2):
+        async with office.database.session_scope() as session:
+            spans = f"00-{number:032x}-{number:016x}-01"
+            lease = await JobRepository(session).lease(
+                job.id, uuid4(), seconds=60, traceparent=spans
+            )
+            assert lease is not None
+            await JobRepository(session).release(lease)
+    assert (await office.job(job.id)).trace_id == f"{1:032x}"

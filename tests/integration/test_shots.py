@@ -4,8 +4,10 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -313,3 +315,90 @@ async def test_a_yaml_list_leaves_what_a_shot_does_not_say(database: Database) -
     found = {shot.code: shot for shot in await shots_of(database)}
     assert (found["sc10"].notes, found["sc10"].prompt) == ("night", "Ken runs,\nin the rain")
     assert (found["sc2"].frames, found["sc2"].notes) == (12, "")
+
+
+async def plan(api: httpx.AsyncClient, table: str, **more: object) -> dict[str, Any]:
+    body = {"project": PROJECT, "table": table, **more}
+    answer = await api.post("/api/anime/shots/import/plan", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def column_of(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(fault["column"], fault["message"]) for fault in row["faults"]]
+
+
+async def test_a_plan_says_of_each_row_what_becomes_of_it(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await imported(database, "code,prompt\nsc1,a roof\nsc2,a door\n")
+    table = (
+        "Cut,Prompt,Characters,Width,Editor\nSC1,a roof,,,\nsc2,a gate,,,\n"
+        "sc3,a hall,Nobody,,\nsc4,x,,500,\nSC4,y,,,\n"
+    )
+    found = await plan(api, table)
+    assert found["columns"] == {
+        "Cut": "code",
+        "Prompt": "prompt",
+        "Characters": "characters",
+        "Width": "width",
+        "Editor": "",
+    }
+    assert [found[name] for name in ("added", "changed", "unchanged", "faulty")] == [1, 1, 1, 2]
+    rows = {row["number"]: row for row in found["rows"]}
+    assert [row["number"] for row in found["rows"]] == [4, 5, 6, 2, 3]
+    assert {number: row["change"] for number, row in rows.items()} == {
+        2: "unchanged",
+        3: "changed",
+        4: "added",
+        5: None,
+        6: None,
+    }
+    assert rows[5]["cells"] == {"code": "sc4", "prompt": "x", "width": "500"}
+    assert [column for column, _ in column_of(rows[5])] == ["width"]
+    assert column_of(rows[6]) == [("code", "is that of row 5 already")]
+    assert rows[4]["warnings"] == ["there is no character 'Nobody'."]
+    assert [shot.prompt for shot in await shots_of(database)] == ["a roof", "a door"]
+
+
+async def test_a_plan_of_a_new_project_makes_none(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    assert (await plan(api, "code\nsc1\n"))["added"] == 1
+    with pytest.raises(NotFound):
+        await shots_of(database)
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "problem", "columns"),
+    [
+        ("", {}, "empty", {}),
+        ("Take,Prompt\n1,a roof\n", {}, "No column", {"Take": "", "Prompt": "prompt"}),
+        ("code,shot\n1,2\n", {}, "are both the code", {"code": "code", "shot": "code"}),
+        ("- code: 1\n  code: 2\n", {"format": "yaml"}, "", {}),
+        ("no base64!", {"format": "xlsx"}, "is not base64", {}),
+    ],
+)
+async def test_what_is_no_list_is_said_in_its_plan(
+    api: httpx.AsyncClient, table: str, more: dict[str, str], problem: str, columns: dict[str, str]
+) -> None:
+    found = await plan(api, table, **more)
+    assert problem in found["problem"]
+    assert bool(found["problem"]) is bool(problem) is bool(found["todo"])
+    assert found["columns"] == columns
+    if not problem:
+        assert [row["unit"] for row in found["rows"]] == ["Line"]
+        assert column_of(found["rows"][0]) == [("code", "is there twice")]
+
+
+async def test_what_a_column_is_can_be_said_for_a_plan(api: httpx.AsyncClient) -> None:
+    found = await plan(api, "Take,Prompt\n1,a roof\n", columns={"Take": "code", "Prompt": ""})
+    assert (found["columns"], found["added"]) == ({"Take": "code", "Prompt": ""}, 1)
+
+
+async def test_a_list_may_be_longer_than_other_bodies(api: httpx.AsyncClient) -> None:
+    long = "code,description\n" + "".join(f"c{n},{'x' * 9_000}\n" for n in range(200))
+    assert (await plan(api, long))["added"] == 200
+    body = {"project": PROJECT, "name": "x" * 2**21}
+    assert (await api.post("/api/anime/projects", json=body)).status_code == 413

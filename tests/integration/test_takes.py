@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from anime.core.batches import BatchRequest, expand
 from anime.core.shots import ShotChange, ShotEvent, ShotState
-from anime.core.takes import NewReview, TakeRecord, Verdict
+from anime.core.takes import NewReview, PicturePoint, TakeRecord, Verdict
 from anime.db.repositories import JobRepository, NewJob, ShotQuery
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
@@ -175,6 +175,34 @@ async def test_a_rejected_file_is_one_for_retention_until_that_is_undone(
         await said(project, "sc1", 1, "undo")
 
 
+async def test_notes_of_a_take_are_kept_with_their_points_until_they_are_undone(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    await said(project, "sc1", 1, "note", note="six fingers", point={"x": 0.25, "y": 1})
+    await said(project, "sc1", 1, "approve", note="else fine", by="ben")
+    await said(project, "sc1", 1, "note", note="too dark")
+    take = await said(project, "sc1", 1, "undo")
+    assert [(note.text, note.by) for note in take.notes] == [
+        ("six fingers", "ann"),
+        ("else fine", "ben"),
+    ]
+    assert [note.point for note in take.notes] == [PicturePoint(x=0.25, y=1), None]
+    assert take.note == "else fine"
+    assert (await takes(project, "sc1"))[1].notes == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"action": "pick", "note": None}, {"point": {"x": 1.1, "y": 0}}, {"point": {"x": 1}}],
+)
+def test_a_point_lies_in_the_picture_and_says_what_of_it(fields: dict[str, Any]) -> None:
+    said = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "note", "note": "dark"}
+    NewReview.model_validate({**said, "point": {"x": 1, "y": 0}})
+    with pytest.raises(ValidationError, match="point"):
+        NewReview.model_validate({**said, "point": {"x": 1, "y": 0}, **fields})
+
+
 async def test_two_who_review_one_take_at_once_are_both_in_its_history(
     project: Database, database_url: str
 ) -> None:
@@ -223,6 +251,13 @@ async def test_by_command_takes_are_listed_and_reviewed(
     assert (done.code, "rejected" in done.out, "hands" in done.out) == (0, True, True)
     [take] = json.loads((await anime.call("takes", "sc1", *of_project, "--json")).out)
     assert (take["verdict"], take["number"]) == ("rejected", 1)
+    note = ("--note", "dark", "--point", "0.5,0.25")
+    assert (
+        "dark (0.5,0.25)"
+        in (await anime.call("review", "note", "sc1", "1", *of_project, *note)).out
+    )
+    nowhere = await anime.call("review", "note", "sc1", "1", *of_project, *note[:3], "0.5")
+    assert (nowhere.code, "point" in nowhere.err) == (1, True)
     wrong = await anime.call("review", "pick", "sc1", "1", *of_project, "--reason", "x")
     assert (wrong.code, wrong.out) == (1, "")
     assert "only a rejection has" in wrong.err
@@ -248,6 +283,28 @@ async def test_over_http_takes_are_listed_and_reviewed(
     nobody = {**of_shot, "take": 9, "action": "pick"}
     assert problem_in(await api.post("/api/anime/reviews", json=nobody), 404)
     assert problem_in(await api.get(f"/api/anime/shots/{uuid4()}"), 404)
+
+
+async def test_takes_come_in_the_pages_of_their_shots(
+    api: httpx.AsyncClient, database: Database, database_url: str
+) -> None:
+    await import_shots(database, PROJECT, "code,episode\na1,1\na2,1\na10,1\nb1,2\n")
+    for code in ("a1", "a2", "a2", "a10", "b1"):
+        await rendered(database, database_url, code)
+    of_episode = {"project": "neon-city", "episode": "1", "limit": "2"}
+    first = (await api.get("/api/anime/takes", params=of_episode)).json()
+    assert [(take["shot"], take["number"]) for take in first["items"]] == [
+        ("a1", 1),
+        ("a2", 1),
+        ("a2", 2),
+    ]
+    shots = (await api.get("/api/anime/shots", params=of_episode)).json()
+    assert first["next_cursor"] == shots["next_cursor"] == "a2"
+    behind = await api.get("/api/anime/takes", params={**of_episode, "cursor": "a2"})
+    assert [take["shot"] for take in behind.json()["items"]] == ["a10"]
+    assert behind.json()["next_cursor"] is None
+    lost = {"project": "neon-city", "cursor": "z9"}
+    assert problem_in(await api.get("/api/anime/takes", params=lost), 422)
 
 
 @pytest_asyncio.fixture

@@ -58,7 +58,8 @@ from anime.webhooks.deliverer import MAX_CONCURRENT, Deliverer
 from anime.webhooks.sender import Sender
 
 async def main():
-    async with Database(sys.argv[1]) as database, Sender(bytes(range(32)), allow_private=True) as s:
+    key = bytes(range(32))
+    async with Database(sys.argv[1]) as database, Sender(lambda: key, allow_private=True) as s:
         await Deliverer(database, s, claim_seconds=1).run()
 
 asyncio.run(main())
@@ -122,7 +123,7 @@ def has_failed(row: WebhookDelivery) -> bool:
 async def delivering(
     database: Database, *, delays: Sequence[float] = SOON, **options: Any
 ) -> AsyncIterator[None]:
-    async with Sender(KEY, **({"allow_private": True} | options)) as opened:
+    async with Sender(lambda: KEY, **({"allow_private": True} | options)) as opened:
         task = asyncio.create_task(Deliverer(database, opened, delays_seconds=delays).run())
         try:
             yield
@@ -436,7 +437,7 @@ async def test_it_stops_although_a_delivery_ends_in_the_same_moment(
         return 300.0
 
     monkeypatch.setattr(Deliverer, "_begin_due", nothing_due)
-    async with Sender(KEY) as opened:
+    async with Sender(lambda: KEY) as opened:
         task = asyncio.create_task(Deliverer(database, opened).run())
         bell = await told.get()
         await asyncio.sleep(0)  # it waits now

@@ -69,7 +69,7 @@ class RunningStack:
         bare = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("ANIME_", "PREFECT_"))
+            if not name.startswith(("ANIME_", "OTEL_", "PREFECT_"))
         }
         own = {"ANIME_HOME": str(self.home), "PREFECT_HOME": str(self.folder / "prefect")}
         return {**bare, **ANY_PORT, **own, **self.given}

@@ -14,9 +14,17 @@ from blocks import (
     ProgressRedis,
     RegisteredComfyUI,
     StudioDatabase,
+    StudioVault,
 )
 
-BLOCKS = [AssetLibrary, ComfyUIServer, ProgressRedis, RegisteredComfyUI, StudioDatabase]
+BLOCKS = [
+    AssetLibrary,
+    ComfyUIServer,
+    ProgressRedis,
+    RegisteredComfyUI,
+    StudioDatabase,
+    StudioVault,
+]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

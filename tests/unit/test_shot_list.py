@@ -114,6 +114,16 @@ def test_what_is_wrong_with_a_list_is_said_with_its_place(text: str, said: str) 
     assert said in refusal(text)
 
 
+def test_a_nul_byte_is_said_with_its_row_and_dropped_from_a_heading() -> None:
+    assert "Row 3, prompt: holds a NUL byte" in refusal(
+        decode_table(b"code,prompt\na,a roof\nb,a \x00 door\n")
+    )
+    assert read_shot_list(decode_table(b"co\x00de,prompt\na,a roof\n")).columns == {
+        "code": "code",
+        "prompt": "prompt",
+    }
+
+
 @pytest.mark.parametrize("data", [b"code\n\x81\xff\n", "code\na\n".encode("utf-16-le")])
 def test_a_table_in_no_known_encoding_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidRequest, match="neither UTF-8"):

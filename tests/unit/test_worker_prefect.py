@@ -25,9 +25,12 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
 from prefect.states import Completed, Failed, Pending, Running
+from prefect.telemetry import run_telemetry
+from prefect.telemetry.run_telemetry import RunTelemetry
 from prefect.utilities.engine import emit_task_run_state_change_event
 from prefect.workers.base import BaseWorker
 
+from anime.net import prefect_api
 from anime.settings import PROJECT_DIR
 from anime.stack.prefect_server import TUNING
 from anime.worker import prefect_internals
@@ -113,6 +116,18 @@ def test_a_task_is_plain_if_it_keeps_no_result_and_nothing_hangs_on_one() -> Non
     committed.on_commit(hook)
     assert not prefect_internals._is_plain(committed)
     assert not prefect_internals._is_plain(materialize("file://x", persist_result=False)(work))
+
+
+def test_spans_of_runs_still_begin_and_are_named_where_we_step_in() -> None:
+    for start in (RunTelemetry.async_start_span, RunTelemetry.start_span):
+        assert "self._start_span(run, parameters)" in source(start)
+        assert "if not self._enabled" in source(start)
+    begins = source(RunTelemetry._start_span)
+    assert "name=run.name" in begins
+    assert "run.labels[LABELS_TRACEPARENT_KEY] = traceparent" in begins
+    assert prefect_api.TRACEPARENT_LABEL == run_telemetry.LABELS_TRACEPARENT_KEY
+    for engine in (flow_engine.BaseFlowRunEngine, task_engine.BaseTaskRunEngine):
+        assert engine.__dataclass_fields__["_telemetry"].default_factory is RunTelemetry
 
 
 def test_a_sync_engines_heartbeat_can_still_be_left_out() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from anime.errors import StorageError, UnusableFile, UnusableReason
+from anime.errors import AnimeError, StorageError, UnusableFile, UnusableReason
 
 # What Pillow calls a bomb: a quarter of a gigabyte once decoded, and a third more than 8192 x 8192,
 # the largest picture that can be ordered. So what passes here can be opened wherever Pillow is.
@@ -49,7 +49,7 @@ def decoding(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except UnusableFile:
+    except AnimeError:
         raise
     except MemoryError as fault:
         raise StorageError(

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from anime.assets.inspection.content import read_files
 from anime.assets.inspection.pool import LENGTH
+from anime.assets.limited_process import limit_this_process
 from anime.core.sweep_plan import ScannedFile
 
 
@@ -27,6 +28,7 @@ def answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     with os.fdopen(os.dup(1), "wb") as answers:
+        limit_this_process()
         gc.freeze()  # or its thousands of lasting objects would be looked at again and again
         os.dup2(2, 1)  # whatever a library prints must not get between the answers
         answer_all(sys.stdin.buffer, answers)

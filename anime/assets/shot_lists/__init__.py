@@ -1,10 +1,13 @@
-"""Shot lists in files: CSV, XLSX, YAML and OTIO become rows of cells. All of it blocks."""
+"""Shot lists in files: CSV, XLSX, YAML and OTIO become rows of cells."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from anime.assets.limited_process import call_limited
 from anime.core.shot_list import ListRow, decode_table, table_rows
 from anime.core.shots import ListFormat
+from anime.errors import InvalidRequest
 
 
 def format_of(name: str) -> ListFormat:
@@ -41,3 +44,18 @@ def rows_of_list(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
 
             return timeline_rows(decode_table(data))
     return table_rows(decode_table(data))
+
+
+async def rows_of_upload(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
+    """The same of what somebody has sent, read in a process of its own."""
+    if kind is ListFormat.CSV:  # the standard library's reader of texts, a line at a time
+        return await asyncio.to_thread(rows_of_list, data, kind)
+    died = InvalidRequest(
+        "The list cannot be read: its reader crashed, or took too much time or memory.",
+        "Save it again with the program that it is from, or send it as CSV.",
+    )
+    return await call_limited(died, _listed_rows, data, kind)
+
+
+def _listed_rows(data: bytes, kind: ListFormat) -> list[ListRow]:
+    return list(rows_of_list(data, kind))

@@ -6,7 +6,7 @@ from typing import Final
 from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.composition.loras import take_loras
 from anime.core.composition.pictures import place_references
-from anime.core.composition.record import Composition, digest_of
+from anime.core.composition.record import Composition, Fragment, digest_of
 from anime.core.composition.sources import (
     DrawnCharacter,
     SourceProject,
@@ -17,6 +17,7 @@ from anime.core.composition.sources import (
 from anime.core.composition.state import CompositionState
 from anime.core.composition.texts import join_texts
 from anime.core.composition.values import choose_seed, choose_workflow, take_values
+from anime.core.paths import slugs_of
 from anime.core.styles import file_prefix
 from anime.core.workflow_build import Template
 from anime.errors import InvalidRequest
@@ -63,6 +64,7 @@ def compose(
     state.warnings += [
         f"Nothing is known of how {name} looks; the name is only kept." for name in missing
     ]
+    _name_project(state)
     style = project.style if project else None
     if style is not None or cast:
         _judge_drafts(state, policies.draft)
@@ -105,10 +107,19 @@ def _cast(
     return cast, missing
 
 
+def _name_project(state: CompositionState) -> None:
+    """Call a renamed project by its slug, which is its folder in the library and never changes."""
+    project, name = state.project, state.request.project
+    if project is not None and name is not None and project.slug not in slugs_of(name):
+        state.changes["project"] = project.slug
+        state.fragments.append(Fragment(field="project", text=project.slug, source=project.name))
+
+
 def _name_mentioned(state: CompositionState) -> None:
-    """Name the characters that only the text mentions: the files are found by the first."""
-    if state.cast and state.request.first_character is None:
-        names = [each.name for each in state.cast.values()]
+    """Name the characters that only the text mentions, too: the files are found by them."""
+    named = {slug for name in state.request.named_characters for slug in slugs_of(name)}
+    if mentioned := [each.name for each in state.cast.values() if each.slug not in named]:
+        names = [*state.request.characters, *mentioned]
         state.changes["characters"] = names[:MAX_CHARACTERS]
 
 

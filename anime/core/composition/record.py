@@ -47,7 +47,8 @@ class Composition(BaseModel):
     @property
     def is_plain(self) -> bool:
         """Whether the request stays as it was given."""
-        return self.style_version is None and not self.character_versions
+        is_renamed = any(each.field == "project" for each in self.fragments)
+        return self.style_version is None and not self.character_versions and not is_renamed
 
     @property
     def is_kept(self) -> bool:

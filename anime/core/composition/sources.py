@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from anime.core.catalogue import CatalogueLora
-from anime.core.paths import slugs_of
+from anime.core.paths import slug_of, slugs_of
 from anime.core.references import Reference
 from anime.core.shots import ShotFields
 from anime.core.styles import StyleVersion
@@ -59,11 +59,12 @@ class Sources:
     characters: Mapping[str, DrawnCharacter] = field(default_factory=dict)
 
     def project_of(self, request: GenerationRequest) -> SourceProject | None:
-        """The project of the request."""
+        """The project of the request, by its slug or by the name that it has now."""
         if request.project is None or not self.projects:
             return None
-        found = (self.projects.get(slug) for slug in slugs_of(request.project))
-        return next((each for each in found if each is not None), None)
+        by_name = {slug_of(each.name): each for each in self.projects.values()}
+        known = by_name | dict(self.projects)
+        return next((known[slug] for slug in slugs_of(request.project) if slug in known), None)
 
     def workflow_of(self, request: GenerationRequest) -> str:
         """The workflow that renders the request."""
@@ -98,8 +99,7 @@ def mentions(text: str) -> Iterator[str]:
 
 def names_in(request: GenerationRequest) -> tuple[str, ...]:
     """The characters that a request names, in its fields and then in its prompt."""
-    named = (request.character, *request.characters) if request.character else request.characters
-    return (*named, *mentions(request.prompt))
+    return (*request.named_characters, *mentions(request.prompt))
 
 
 def without_mentions(text: str, cast: Mapping[str, DrawnCharacter]) -> str:

@@ -17,7 +17,7 @@ from anime.db.bounded import connect_arguments
 from anime.db.models import SCHEMA
 from anime.db.shot_models import Base  # and with it every table
 from anime.errors import ConfigurationError, DatabaseUnavailable
-from anime.settings import get_settings, resolve_reference
+from anime.settings import get_settings
 
 VERSION_TABLE = "alembic_version"
 ADVISORY_LOCK = 0x616E696D65  # "anime": one migration at a time in a database
@@ -132,7 +132,7 @@ def _database_url() -> str:
         raise ConfigurationError(
             "No database is known.", "Give `-x url=…`, or set ANIME_DATABASE_URL."
         )
-    return resolve_reference(configured.get_secret_value())
+    return configured.get_secret_value()
 
 
 def _run() -> None:

@@ -43,17 +43,23 @@ _GOING_ON = (JobStatus.QUEUED, JobStatus.PROCESSING)
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A job and its run in Prefect: `run_id` is its latest run, the `run_number`-th, if any."""
+    """A job and its run in Prefect: `run_id` is its latest run, the `run_number`-th, if any.
+
+    `traceparent`: the span that submitted it, if that was traced.
+    """
 
     job_id: UUID
     params: dict[str, Any]  # JSON of the whole request
     run_number: int = 1
     run_id: UUID | None = None
+    traceparent: str | None = None
 
     @classmethod
-    def of(cls, job: JobSnapshot, request: GenerationRequest) -> Self:
+    def of(
+        cls, job: JobSnapshot, request: GenerationRequest, traceparent: str | None = None
+    ) -> Self:
         """The first run of that job."""
-        return cls(job.id, request.model_dump(mode="json"))
+        return cls(job.id, request.model_dump(mode="json"), traceparent=traceparent)
 
     @property
     def request(self) -> GenerationRequest:
@@ -261,6 +267,7 @@ class DispatchRepository:
                 ProductionJob.params,
                 ProductionJob.run_number,
                 ProductionJob.flow_run_id,
+                ProductionJob.traceparent,
             )
             .where(*wanted)
             .order_by(ProductionJob.created_at)

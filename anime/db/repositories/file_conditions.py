@@ -22,14 +22,18 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import aliased
 from sqlalchemy.orm.util import AliasedClass
 
-from anime.db.models import SCHEMA, SearchableFile
+from anime.core.shots import code_key
+from anime.core.takes import Verdict
+from anime.db.models import SCHEMA, ProductionJob, SearchableFile
 from anime.db.repositories.file_query import FileQuery, Position, phrases_of
+from anime.db.shot_models import Shot, Take
 
 WALKED_FILES = 1000  # a page of 50 where one in twenty fits; some milliseconds
 # Each has an index in the order of time. The rarer a value tends to be, the earlier.
-_LEADING = ("job_id", "seed", "project_id", "character", "kind")
-_IN_LOWER_CASE = ("kind", "state", "character")
-_TAGGED = {"project_id": "project", "model": "model"} | {name: name for name in _IN_LOWER_CASE}
+_LEADING = ("job_id", "seed", "project_id", "kind")
+_IN_LOWER_CASE = ("kind", "state")
+_OF_MANY = ("model", "character")  # a file may have several: only terms tell
+_TAGGED = {"project_id": "project"} | {name: name for name in (*_IN_LOWER_CASE, *_OF_MANY)}
 
 _Searched = type[SearchableFile] | AliasedClass[SearchableFile]
 _functions = getattr(func, SCHEMA)
@@ -53,10 +57,20 @@ class FileConditions:
     @property
     def is_walked(self) -> bool:
         """Whether the walk alone finds all: the index of terms could tell no more."""
+        if self._is_of_takes:
+            return True
         return self._words is None and not _TAGGED.keys() & self._values.keys() - {self._leader}
 
     def walk(self, number: int) -> _Places:
-        """The first so many that fit, among the nearest that have the leading value."""
+        """The first so many that fit, among the nearest that have the leading value.
+
+        Takes are few: all that are asked for are looked at. OFFSET 0 is a fence, as below.
+        """
+        if self._is_of_takes:
+            takes = select(SearchableFile).where(*self._as_takes()).offset(literal(0))
+            of_takes = aliased(SearchableFile, takes.subquery())
+            asked = [*self._fits(of_takes), *self._in_time(of_takes, self._after)]
+            return _newest_first(_places(of_takes).where(*asked), of_takes).limit(number)
         if self.is_walked:
             fits = self._fits(SearchableFile)
             return self._along(_places(SearchableFile)).where(*fits).limit(number)
@@ -104,9 +118,32 @@ class FileConditions:
         if after is not None:
             yield tuple_(created_at, searched.file_id) < tuple_(*map(literal, after))
 
+    @property
+    def _is_of_takes(self) -> bool:
+        return self._query.shot is not None or self._query.review is not None
+
+    def _as_takes(self) -> Iterator[ColumnElement[bool]]:
+        """What must hold of a file as a take of a shot."""
+        if self._query.shot is not None:
+            jobs = (
+                select(ProductionJob.id)
+                .join(
+                    Shot,
+                    (Shot.project_id == ProductionJob.project_id)
+                    & (Shot.code == ProductionJob.shot),
+                )
+                .where(Shot.code_key == code_key(self._query.shot))
+            )
+            yield SearchableFile.job_id.in_(jobs)
+        if self._query.review == "picked":
+            yield SearchableFile.file_id.in_(select(Take.file_id).where(Take.is_picked))
+        elif self._query.review is not None:
+            verdict = Verdict(self._query.review)
+            yield SearchableFile.file_id.in_(select(Take.file_id).where(Take.verdict == verdict))
+
     def _has(self, searched: _Searched, name: str) -> ColumnElement[bool]:
         """That the file has the value asked for; of a model, under any spelling."""
-        if name == "model":
+        if name in _OF_MANY:
             return searched.terms.op("@@")(cast(_quoted(self._term(name)), TSQUERY))
         value = literal(self._values[name])
         column: ColumnElement[Any] = getattr(searched, name)  # of any type, as its value

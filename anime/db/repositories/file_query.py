@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from anime.schemas import FileRecord, GivenName, MediaKind, Seed, Storable
 
 StateWord = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
+ReviewWord = Literal["approved", "rejected", "picked"]
 SearchText = Annotated[str, Field(min_length=1, max_length=500), Storable]
 
 
@@ -30,6 +31,10 @@ class FileQuery(BaseModel):
     seed: Seed | None = Field(default=None, description="Seed of the generation.")
     model: GivenName | None = Field(default=None, description="Model in any spelling, or its hash.")
     state: StateWord | None = Field(default=None, description="Such as present or missing.")
+    shot: GivenName | None = Field(default=None, description="Code of the shot they are takes of.")
+    review: ReviewWord | None = Field(
+        default=None, description="What was said of them as takes: approved, rejected or picked."
+    )
 
 
 class FilePage(BaseModel):

@@ -42,6 +42,14 @@ class FileSearch:
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
+        page, next_cursor = await self.positions(query, limit=limit, cursor=cursor)
+        files = await self._files([position.file_id for position in page])
+        return FilePage(files=files, next_cursor=next_cursor)
+
+    async def positions(
+        self, query: FileQuery, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Position], str | None]:
+        """Where these files are, and the cursor of the next page. Raises as `page`."""
         after = Position(*cut_at(cursor, _file_id)) if cursor else None
         await self._session.execute(_PLAN_FOR_THE_VALUES)
         found = [
@@ -50,9 +58,7 @@ class FileSearch:
             for position in await self._positions(wanted, limit + 1)
         ]
         nearest = sorted(found, reverse=True)[: limit + 1]
-        page, next_cursor = page_of(nearest, limit, lambda position: PageCut(*position))
-        files = await self._files([position.file_id for position in page])
-        return FilePage(files=files, next_cursor=next_cursor)
+        return page_of(nearest, limit, lambda position: PageCut(*position))
 
     async def _wanted(self, query: FileQuery, after: Position | None) -> list[FileConditions]:
         """The query with the project's id, once for each that has the name: mostly one."""

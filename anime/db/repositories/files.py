@@ -3,15 +3,16 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import Select, Table, inspect, select
+from sqlalchemy import Select, Table, func, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.assets import AssetRow
-from anime.db.models import AnimeFile
+from anime.db.models import AnimeFile, ProductionJob
+from anime.db.repositories.bulk import is_among
 from anime.errors import NotFound
 from anime.schemas import FileRecord
 
@@ -30,6 +31,29 @@ _UPSERT = _NEW.on_conflict_do_update(
     index_where=_FILES.c.source_path.is_not(None),
     set_={each.name: each for each in _NEW.excluded if each.name not in _KEPT_ON_REPEAT},
 ).returning(*(_FILES.c[name].label(attribute) for attribute, name in _NAMES.items()))
+
+
+class FilePlace(NamedTuple):
+    """Where a file lies, and what is in it; `file_path` is empty if no row says."""
+
+    id: int
+    filename: str
+    file_path: str
+    file_size: int
+    sha256: str | None
+    colours: str | None
+    created_at: datetime
+
+
+_PLACES = select(
+    AnimeFile.id,
+    func.coalesce(AnimeFile.filename, ""),
+    func.coalesce(AnimeFile.file_path, ""),
+    func.coalesce(AnimeFile.file_size, 0),
+    AnimeFile.sha256,
+    AnimeFile.colours,
+    AnimeFile.created_at,
+)
 
 
 class FileRepository:
@@ -60,8 +84,32 @@ class FileRepository:
         """
         row = await self._session.get(AnimeFile, file_id)
         if row is None:
-            raise NotFound(f"There is no file {file_id}.", "`anime files` lists the newest.")
+            raise _no_such_file(file_id)
         return record_of(row)
+
+    async def place(self, file_id: int) -> FilePlace:
+        """Where that file lies; its metadata may have many kilobytes. Raises as `get`."""
+        found = (await self._session.execute(_PLACES.where(AnimeFile.id == file_id))).first()
+        if found is None:
+            raise _no_such_file(file_id)
+        return FilePlace(*found)
+
+    async def places(self, file_ids: Collection[int]) -> dict[int, FilePlace]:
+        """Where those of them lie that have a row, by id."""
+        rows = await self._session.execute(_PLACES.where(is_among(AnimeFile.id, file_ids)))
+        return {row[0]: FilePlace(*row) for row in rows}
+
+    async def some(self, file_ids: Collection[int]) -> dict[int, FileRecord]:
+        """Those of them that there are, by id."""
+        found = await self._all(select(AnimeFile).where(is_among(AnimeFile.id, file_ids)))
+        return {file.id: file for file in found}
+
+    async def job_of(self, file_id: int) -> ProductionJob | None:
+        """The job that made that file, if it has a row. Raises as `get`."""
+        row = await self._session.get(AnimeFile, file_id)
+        if row is None:
+            raise _no_such_file(file_id)
+        return await self._session.get(ProductionJob, row.job_id) if row.job_id else None
 
     async def of_job(self, job_id: UUID) -> list[FileRecord]:
         """The files of that job, in the order in which they were recorded."""
@@ -86,6 +134,10 @@ class FileRepository:
     ) -> list[FileRecord]:
         rows = await self._session.scalars(statement)
         return [record_of(row) for row in rows]
+
+
+def _no_such_file(file_id: int) -> NotFound:
+    return NotFound(f"There is no file {file_id}.", "`anime files` lists the newest.")
 
 
 def _latest(files: Sequence[AssetRow]) -> Iterable[AssetRow]:

@@ -37,6 +37,7 @@ class EndedJob:
     output_path: str
     ended_at: datetime
     character: str | None = None
+    characters: Sequence[str] = ()  # where there are several
     shot: str | None = None
 
 
@@ -210,6 +211,7 @@ def _job_row(job: EndedJob, project_id: UUID | None) -> dict[str, Any]:  # value
         "id": job.id,
         "project_id": project_id,
         "character": composed(job.character) if job.character else None,
+        "characters": list(map(composed, job.characters)) or None,
         "shot": composed(job.shot) if job.shot else None,
         "type": job.type,
         "workflow": job.workflow,

@@ -1,9 +1,10 @@
 """Jobs page by page, newest first."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, select, tuple_, union
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.models import ProductionJob
@@ -20,7 +21,7 @@ class JobQuery(BaseModel):
     status: JobStatus | None = Field(default=None, description="State they are in.")
     project: GivenName | None = Field(default=None, description="Name or slug of the project.")
     character: GivenName | None = Field(
-        default=None, description="Character, as the request named it."
+        default=None, description="Character, as the request named it, whether first or not."
     )
     type: GenerationType | None = Field(default=None, description="image or video.")
     error_kind: FailureKind | None = Field(default=None, description="Why they have failed.")
@@ -44,16 +45,21 @@ class JobList(JobRows):
         if cursor is not None:
             after = cut_at(cursor, UUID)
             wanted.append(tuple_(ProductionJob.created_at, ProductionJob.id) < after)
+        if query.character is not None:
+            wanted = [_has_character(query.character, wanted, limit + 1)]
         found = await self._snapshots(*wanted, limit=limit + 1)
         return page_of(found, limit, lambda job: PageCut(job.created_at, job.id))
+
+    async def oldest(self, status: JobStatus, *, limit: int) -> list[JobSnapshot]:
+        """At most `limit` jobs in that state, the oldest first."""
+        is_oldest = (ProductionJob.created_at, ProductionJob.id)
+        return await self._snapshots(ProductionJob.status == status, order=is_oldest, limit=limit)
 
 
 def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
     wanted: list[ColumnElement[bool]] = []
     if query.status is not None:
         wanted.append(ProductionJob.status == query.status)
-    if query.character is not None:
-        wanted.append(ProductionJob.character == query.character)
     if query.type is not None:
         wanted.append(ProductionJob.type == query.type)
     if query.error_kind is not None:
@@ -64,3 +70,21 @@ def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
     if query.ended_after is not None:
         wanted.append(ProductionJob.finished_at > query.ended_after)
     return wanted
+
+
+def _has_character(
+    name: str, others: Sequence[ColumnElement[bool]], limit: int
+) -> ColumnElement[bool]:
+    """The newest jobs that fit the other conditions, and have the character.
+
+    Each of the two has an index of its own, and PostgreSQL would sort all that one of them finds.
+    """
+    ways = (ProductionJob.character == name, ProductionJob.characters.contains([name]))
+    newest = [
+        select(ProductionJob.id)
+        .where(way, *others)
+        .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
+        .limit(limit)
+        for way in ways
+    ]
+    return ProductionJob.id.in_(union(*newest))

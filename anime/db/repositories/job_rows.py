@@ -1,6 +1,6 @@
 """The rows of jobs: how they are read, and the one way in which they are changed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from anime.core.composition.record import Composition
+from anime.core.ids import trace_id_of
 from anime.core.job_status import JobStatus
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, Project
@@ -49,6 +50,8 @@ _STATUSES = select(JOBS.c.id, JOBS.c.status).where(_IS_AMONG)
 _AMONG_CHANGED = _AMONG.where(
     JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
 )
+
+_NEWEST_FIRST = (ProductionJob.created_at.desc(), ProductionJob.id.desc())
 
 
 class JobRows:
@@ -153,13 +156,16 @@ class JobRows:
         return ProductionJob.project_id.in_([key.id for key in keys])
 
     async def _snapshots(
-        self, *wanted: ColumnElement[bool], limit: int | None = None
+        self,
+        *wanted: ColumnElement[bool],
+        order: Sequence[Any] = _NEWEST_FIRST,  # columns of any type
+        limit: int | None = None,
     ) -> list[JobSnapshot]:
         statement = (
             select(*TOLD, Project.name.label("project"))
             .outerjoin(Project, Project.id == ProductionJob.project_id)
             .where(*wanted)
-            .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
+            .order_by(*order)
             .limit(limit)
         )
         return [snapshot_of(row, row.project) for row in await self._session.execute(statement)]
@@ -207,6 +213,7 @@ def snapshot_of(
         prompt_id=job.prompt_id,
         comfyui_url=job.comfyui_url,
         flow_run_id=job.flow_run_id,
+        trace_id=trace_id_of(job.traceparent),
         output_path=job.output_path,
         error_kind=job.error_kind,
         error=job.error_message,

@@ -62,7 +62,7 @@ _SUBMITTED = "Submitted."
 # the timeline comes with it, without a second round trip.
 _GIVEN = (
     *("id", "project_id", "character", "shot", "type", "workflow", "prompt", "params", "seed"),
-    *("flow_run_id", "batch_run_id", "composition"),
+    *("flow_run_id", "batch_run_id", "composition", "characters", "traceparent"),
 )
 _NEW = (
     insert(JOBS)
@@ -91,6 +91,7 @@ _LEASE = change(
     lease_expires_at=FOR_SECONDS,
     started_at=func.coalesce(JOBS.c.started_at, NOW),
     flow_run_id=func.coalesce(bindparam("to_run", type_=Uuid), JOBS.c.flow_run_id),
+    traceparent=func.coalesce(JOBS.c.traceparent, bindparam("to_traceparent", type_=Text)),
 )
 _IS_PROCESSING = and_(IS_HELD, JOBS.c.status == JobStatus.PROCESSING)
 _HOLD = change(IS_HELD, lease_expires_at=FOR_SECONDS)
@@ -183,6 +184,7 @@ class NewJob:
     seed: int
     batch_run_id: UUID | None = None
     composition: Composition | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(
@@ -191,11 +193,12 @@ class NewJob:
         request: GenerationRequest,
         batch_run_id: UUID | None = None,
         composition: Composition | None = None,
+        traceparent: str | None = None,
     ) -> Self:
         """The row of a request, with a seed that follows from the id where none is given."""
         rendered = composition.request if composition else request
         seed = rendered.seed if rendered.seed is not None else seed_of(job_id)
-        return cls(request, rendered.workflow_name, seed, batch_run_id, composition)
+        return cls(request, rendered.workflow_name, seed, batch_run_id, composition, traceparent)
 
 
 class JobRepository(JobRows):
@@ -287,13 +290,20 @@ class JobRepository(JobRows):
         await TimelineRepository(self._session).add_to_all(said, TimelineKind.DECISION)
 
     async def lease(
-        self, job_id: UUID, owner: UUID, *, seconds: float, run_id: UUID | None = None
+        self,
+        job_id: UUID,
+        owner: UUID,
+        *,
+        seconds: float,
+        run_id: UUID | None = None,
+        traceparent: str | None = None,
     ) -> Lease | None:
         """The job, for that owner alone for so many seconds; None when it has ended.
 
         Free, lapsed or the owner's own: the job is processing under a higher fence. A
         cancellation that no live run is left to confirm is settled here: None as well. `get`
-        says how a job has ended. `run_id`: the run in Prefect that works on it now.
+        says how a job has ended. `run_id`: the run in Prefect that works on it now;
+        `traceparent`: its span, which counts if the job was submitted without one.
 
         Raises:
             NotFound: there is no such job.
@@ -302,7 +312,13 @@ class JobRepository(JobRows):
         """
         job = await self._change(
             _LEASE,
-            {"of_job": job_id, "to_owner": owner, "to_run": run_id, **_lasting(seconds)},
+            {
+                "of_job": job_id,
+                "to_owner": owner,
+                "to_run": run_id,
+                "to_traceparent": traceparent,
+                **_lasting(seconds),
+            },
         )
         if job is not None:
             verb = "began" if job.fence == 1 else "goes on with"
@@ -478,10 +494,12 @@ def _lasting(seconds: float) -> dict[str, object]:
 
 def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]:  # by column
     request = job.request
+    names = (job.composition.request if job.composition else request).named_characters
     return {
         "id": job_id,
         "project_id": project_id,
-        "character": (job.composition.request if job.composition else request).first_character,
+        "character": next(iter(names), None),
+        "characters": names if len(names) > 1 else None,
         "shot": request.shot,
         "type": request.type,
         "workflow": job.workflow,
@@ -491,4 +509,5 @@ def _row(job_id: UUID, job: NewJob, project_id: UUID | None) -> dict[str, Any]: 
         "flow_run_id": job.batch_run_id,
         "batch_run_id": job.batch_run_id,
         "composition": job.composition.model_dump(mode="json") if job.composition else None,
+        "traceparent": job.traceparent,
     }

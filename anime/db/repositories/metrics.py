@@ -13,6 +13,8 @@ from anime.db.counter_models import Counter, CounterChange
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.leases import NOW
 
+_DAYS = "files/made/"
+
 
 class JobTimes(NamedTuple):
     """Where the time of a completed job went, in seconds."""
@@ -35,13 +37,23 @@ class MetricsRepository:
         self._session = session
 
     async def counters(self) -> Mapping[str, int]:
-        """All counters by name: `jobs/STATE/KIND` and `files/organised`; none is left out but 0."""
+        """All counters by name but those of days; none is left out but 0."""
+        return await self._counters(is_of_a_day=False)
+
+    async def files_by_day(self) -> Mapping[int, int]:
+        """How many files were made on each day (in days since 1970, UTC) that has any."""
+        counters = await self._counters(is_of_a_day=True)
+        return {int(name.removeprefix(_DAYS)): value for name, value in counters.items() if value}
+
+    async def _counters(self, *, is_of_a_day: bool) -> Mapping[str, int]:
         every = union_all(
             select(Counter.name, Counter.value.label("value")),
             select(CounterChange.name, CounterChange.change),
         ).subquery()
         rows = await self._session.execute(
-            select(every.c.name, func.sum(every.c.value)).group_by(every.c.name)
+            select(every.c.name, func.sum(every.c.value))
+            .where(every.c.name.startswith(_DAYS) == is_of_a_day)
+            .group_by(every.c.name)
         )
         return {name: int(value) for name, value in rows}
 

@@ -1,9 +1,10 @@
-"""Projects: found by the slug of their name."""
+"""Projects: found by their slug, or by the name that they have now."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +23,11 @@ class ProjectKey(NamedTuple):
 
     id: UUID
     slug: str
+
+
+class _Slugged(Protocol):
+    @property
+    def slug(self) -> Any: ...  # a column of a row is no plain string
 
 
 class ProjectRepository:
@@ -43,16 +49,13 @@ class ProjectRepository:
         return found[0]  # we, or whoever we waited for, have inserted it
 
     async def keys_of(self, name: str) -> list[ProjectKey]:
-        """The project of that name or slug, if there is one.
+        """The project of that slug or name, if there is one.
 
-        It may be two, where both Unicode forms of the name were used before they were one: the
-        one in the form NFC first.
+        It may be two, where both Unicode forms of the name were used before they were one, the
+        one in the form NFC first; or where one was renamed to what is another's slug, which counts.
         """
-        slugs = slugs_of(name)
-        rows = await self._session.execute(
-            select(Project.id, Project.slug).where(Project.slug.in_(slugs))
-        )
-        return sorted((ProjectKey(*row) for row in rows), key=lambda key: slugs.index(key.slug))
+        rows = await self._session.execute(select(Project.id, Project.slug).where(_is_called(name)))
+        return sorted((ProjectKey(*row) for row in rows), key=_fitness(name))
 
     async def name_of(self, project_id: UUID) -> str | None:
         """The name of that project; None when there is none."""
@@ -64,8 +67,7 @@ class ProjectRepository:
         Raises:
             NotFound: there is none.
         """
-        slugs = slugs_of(named)
-        wanted: ColumnElement[bool] = Project.slug.in_(slugs)
+        wanted = _is_called(named)
         if (project_id := _as_id(named)) is not None:
             wanted = or_(wanted, Project.id == project_id)
         rows = (await self._session.scalars(select(Project).where(wanted))).all()
@@ -75,18 +77,16 @@ class ProjectRepository:
                 "`GET /api/anime/projects` lists them; a generation makes the one it names.",
             )
         by_id = [row for row in rows if row.id == project_id]
-        by_slug = sorted(rows, key=lambda row: (*slugs, row.slug).index(row.slug))
-        return _record([*by_id, *by_slug][0])
+        return _record([*by_id, *sorted(rows, key=_fitness(named))][0])
 
     async def create(self, new: NewProject) -> ProjectRecord:
         """The new project.
 
         Raises:
-            AlreadyExists: another one has its slug.
+            AlreadyExists: another one has its slug or its name.
         """
         slug = new.slug or slug_of(new.name)
-        if not new.slug and (known := await self.keys_of(new.name)):
-            raise _taken(known[0].slug)
+        await self._refuse_taken(new.name)
         row = await self._session.scalar(
             insert(Project)
             .values(slug=slug, name=new.name, description=new.description, details=new.metadata)
@@ -102,8 +102,11 @@ class ProjectRepository:
 
         Raises:
             NotFound: there is none.
+            AlreadyExists: another one has that name, or a slug like it.
         """
         project = await self.get(named)
+        if change.name is not None:
+            await self._refuse_taken(change.name, by_others_than=project.id)
         values = change.model_dump(exclude_none=True)
         if "metadata" in values:
             values["details"] = values.pop("metadata")
@@ -115,6 +118,12 @@ class ProjectRepository:
             execution_options={"populate_existing": True},
         )
         return _record(row) if row is not None else project
+
+    async def _refuse_taken(self, name: str, *, by_others_than: UUID | None = None) -> None:
+        """Raises AlreadyExists if another project is found under that name."""
+        for key in await self.keys_of(name):
+            if key.id != by_others_than:
+                raise _taken(key.slug)
 
     async def page(
         self, *, limit: int, cursor: str | None = None
@@ -130,6 +139,18 @@ class ProjectRepository:
             found = found.where(tuple_(Project.created_at, Project.id) < after)
         rows = await self._session.scalars(found.limit(limit + 1))
         return page_of([_record(row) for row in rows], limit, lambda p: PageCut(p.created_at, p.id))
+
+
+def _is_called(name: str) -> ColumnElement[bool]:
+    """That a project has that slug or, in any case, that name."""
+    storable = composed(name).replace("\0", "\ufffd")  # as no name is
+    return or_(Project.slug.in_(slugs_of(name)), func.lower(Project.name) == func.lower(storable))
+
+
+def _fitness(name: str) -> Callable[[_Slugged], int]:
+    """The order of the projects that fit a name: by their slugs, then those of that name."""
+    slugs = slugs_of(name)
+    return lambda each: slugs.index(each.slug) if each.slug in slugs else len(slugs)
 
 
 def _taken(slug: str) -> AlreadyExists:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, func, or_, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.composition.record import Composition
@@ -75,8 +75,8 @@ class ShotRepository:
             update(Project).where(Project.id == project_id).values(shot_columns=dict(columns))
         )
 
-    async def merge(self, project_id: UUID, listed: ShotList) -> tuple[list[ShotFields], int]:
-        """The shots that the list adds or changes, as they would be, and how many it adds.
+    async def merge(self, project_id: UUID, listed: ShotList) -> tuple[list[ShotFields], set[str]]:
+        """The shots that the list adds or changes, as they would be; keys of the codes it adds.
 
         What the list does not speak of stays, and so does how a code is written.
         """
@@ -85,11 +85,11 @@ class ShotRepository:
             select(Shot).where(Shot.project_id == project_id, is_among(Shot.code_key, keys))
         )
         known = {row.code_key: _fields(row) for row in rows}
-        merged, added = [], 0
+        merged, added = [], set()
         for key, shot, said in zip(keys, listed.shots, listed.said, strict=True):
             before = known.get(key)
             if before is None:
-                added += 1
+                added.add(key)
                 merged.append(shot)
             elif (after := _joined(before, shot, said - {"code"})) != before:
                 merged.append(after)
@@ -150,17 +150,42 @@ class ShotRepository:
         Raises:
             InvalidRequest: the project has no shot `after`.
         """
+        statement = await self._page_of(
+            select(Shot), project_id, query, codes=codes, limit=limit, after=after
+        )
+        rows = (await self._session.scalars(statement)).all()
+        found = await self._records(rows[:limit])
+        return found, found[-1].code if limit is not None and len(rows) > limit else None
+
+    async def codes_of_page(
+        self, project_id: UUID, query: ShotQuery, *, limit: int, after: str | None = None
+    ) -> tuple[dict[UUID, str], str | None]:
+        """The codes of the shots that `page` has, by id, and the same cursor."""
+        statement = await self._page_of(
+            select(Shot.id, Shot.code), project_id, query, limit=limit, after=after
+        )
+        rows = (await self._session.execute(statement)).all()
+        found = {row.id: row.code for row in rows[:limit]}
+        return found, rows[limit - 1].code if len(rows) > limit else None
+
+    async def _page_of(
+        self,
+        columns: Select[*tuple[Any, ...]],
+        project_id: UUID,
+        query: ShotQuery,
+        *,
+        codes: Collection[str] = (),
+        limit: int | None,
+        after: str | None,
+    ) -> Select[*tuple[Any, ...]]:
+        """The statement of a page: one row more than `limit`, if there are more."""
         wanted = [Shot.project_id == project_id, *_conditions(query)]
         if codes:
             wanted.append(is_among(Shot.code_key, [code_key(code) for code in codes]))
         if after is not None:
             wanted.append(await self._behind(project_id, after))
-        statement = select(Shot).where(*wanted).order_by(Shot.sort_key, Shot.code_key)
-        if limit is not None:
-            statement = statement.limit(limit + 1)
-        rows = (await self._session.scalars(statement)).all()
-        found = await self._records(rows[:limit])
-        return found, found[-1].code if limit is not None and len(rows) > limit else None
+        statement = columns.where(*wanted).order_by(Shot.sort_key, Shot.code_key)
+        return statement if limit is None else statement.limit(limit + 1)
 
     async def _behind(self, project_id: UUID, code: str) -> ColumnElement[bool]:
         place = await self._session.execute(

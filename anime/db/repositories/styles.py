@@ -18,7 +18,7 @@ from anime.core.composition.sources import (
     Sources,
     names_in,
 )
-from anime.core.paths import slugs_of
+from anime.core.paths import composed, slugs_of
 from anime.core.references import Reference, ReferenceRole
 from anime.core.shots import ShotFields, code_key
 from anime.core.styles import NewStyle, ProjectStyle, StyleVersion
@@ -31,6 +31,7 @@ from anime.db.shot_models import Shot
 from anime.schemas import GenerationRequest
 
 _SLUGS = bindparam("slugs", type_=ARRAY(Text))
+_NAMES = bindparam("names", type_=ARRAY(Text))
 _VERSION = ("version", "fields", "notes", "created_at", "created_by")
 _OF_SHOTS = ("code", "prompt", "negative_prompt", "workflow", "model", "width", "height", "seed")
 _DRAWN = ("number", "is_canonical", "prompt", "negative_prompt", "loras", "seed")
@@ -70,7 +71,12 @@ _STYLED_PROJECTS = (
     .outerjoin(
         StyleRow, and_(StyleRow.project_id == Project.id, StyleRow.version == _newest_style())
     )
-    .where(Project.slug == any_(_SLUGS))
+    .where(
+        or_(
+            Project.slug == any_(_SLUGS),
+            func.lower(Project.name).in_(select(func.lower(func.unnest(_NAMES)))),
+        )
+    )
 )
 _DRAWN_CHARACTERS = (
     select(
@@ -165,11 +171,12 @@ class SourceRepository:
             if request.project is not None:
                 projects.add(request.project)
             names.update(names_in(request))
-        styled = await self._projects({slug for name in projects for slug in slugs_of(name)})
+        styled = await self._projects(projects)
         drawn = await self._characters(
             {slug for name in names for slug in slugs_of(name)}, [id_ for id_, _ in styled]
         )
-        if not drawn and all(project.style is None for _, project in styled):
+        named = {slug for name in projects for slug in slugs_of(name)}
+        if not drawn and all(each.style is None and each.slug in named for _, each in styled):
             return NO_SOURCES
         codes = {code_key(request.shot) for request in requests if request.shot is not None}
         shots = await self._shots(codes, [id_ for id_, _ in styled]) if with_shots else {}
@@ -183,11 +190,15 @@ class SourceRepository:
             characters=drawn.get(None, {}),
         )
 
-    async def _projects(self, slugs: Collection[str]) -> list[tuple[UUID, SourceProject]]:
-        """The projects, each with its id; their characters are to come."""
-        if not slugs:
+    async def _projects(self, names: Collection[str]) -> list[tuple[UUID, SourceProject]]:
+        """The projects of those slugs or names, each with its id; their characters are to come."""
+        if not names:
             return []
-        rows = await self._session.execute(_STYLED_PROJECTS, {"slugs": list(slugs)})
+        asked = {
+            "slugs": [slug for name in names for slug in slugs_of(name)],
+            "names": list(map(composed, names)),
+        }
+        rows = await self._session.execute(_STYLED_PROJECTS, asked)
         return [
             (
                 row.id,

@@ -7,13 +7,22 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import false, func, select, update
+from sqlalchemy import Row, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.job_status import JobStatus
 from anime.core.paths import FileState
 from anime.core.shots import code_key
-from anime.core.takes import NewReview, ReviewAction, TakeRecord, TakeState, Verdict, retake_job_id
+from anime.core.takes import (
+    NewReview,
+    PicturePoint,
+    ReviewAction,
+    TakeNote,
+    TakeRecord,
+    TakeState,
+    Verdict,
+    retake_job_id,
+)
 from anime.db.models import AnimeFile, ProductionJob
 from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.files import record_of
@@ -78,10 +87,14 @@ class TakeRepository:
         rows = await self._session.execute(
             select(
                 Take,
-                Shot.code,
-                AnimeFile.file_path,
+                Shot.code.label("shot"),
+                AnimeFile.file_path.label("path"),
+                AnimeFile.media_type,
+                AnimeFile.width,
+                AnimeFile.height,
+                AnimeFile.colours,
                 ProductionJob.seed,
-                ProductionJob.composition["style_version"].as_integer(),
+                ProductionJob.composition["style_version"].as_integer().label("style_version"),
             )
             .join(Shot, Shot.id == Take.shot_id)
             .outerjoin(AnimeFile, AnimeFile.id == Take.file_id)
@@ -89,7 +102,20 @@ class TakeRepository:
             .where(is_among(Take.shot_id, shot_ids))
             .order_by(Shot.sort_key, Shot.code_key, Take.number)
         )
-        return [_record(*row) for row in rows]
+        notes = await self._notes(shot_ids)
+        return [_record(row, notes[row.Take.shot_id, row.Take.number]) for row in rows]
+
+    async def _notes(self, shot_ids: Sequence[UUID]) -> defaultdict[Any, list[TakeNote]]:
+        """What was noted of the takes and not undone, by shot and number."""
+        rows = await self._session.scalars(
+            select(Review)
+            .where(is_among(Review.shot_id, shot_ids), Review.note != "", ~Review.is_undone)
+            .order_by(Review.id)
+        )
+        found: defaultdict[Any, list[TakeNote]] = defaultdict(list)
+        for row in rows:
+            found[row.shot_id, row.number].append(_note(row))
+        return found
 
     async def get(self, project_id: UUID, code: str, number: int) -> TakeRecord:
         """That take.
@@ -131,6 +157,8 @@ class TakeRepository:
                 action=said.action,
                 reason=said.reason,
                 note=said.note,
+                point_x=said.point.x if said.point else None,
+                point_y=said.point.y if said.point else None,
                 reviewed_by=said.by,
                 changes=before,
                 is_undone=said.action is ReviewAction.UNDO,
@@ -316,19 +344,24 @@ def _state(take: Take) -> TakeState:
     return TakeState.model_validate({name: getattr(take, name) for name in _STATE})
 
 
-def _record(
-    take: Take, code: str, path: str | None, seed: int | None, style_version: int | None
-) -> TakeRecord:
+def _note(row: Review) -> TakeNote:
+    point = None
+    if row.point_x is not None and row.point_y is not None:
+        point = PicturePoint(x=row.point_x, y=row.point_y)
+    return TakeNote(text=row.note or "", point=point, by=row.reviewed_by, at=row.reviewed_at)
+
+
+def _record(row: Row[Any], notes: list[TakeNote]) -> TakeRecord:
+    found = row._asdict()
+    take: Take = found.pop("Take")
     return TakeRecord(
         **_state(take).model_dump(),
-        shot=code,
+        **found,
         number=take.number,
         file_id=take.file_id,
         job_id=take.job_id,
-        path=path,
-        seed=seed,
-        style_version=style_version,
         reviewed_by=take.reviewed_by,
         reviewed_at=take.reviewed_at,
         retake_job_id=take.retake_job_id,
+        notes=notes,
     )

@@ -1,0 +1,82 @@
+"""How we show a ComfyUI server, or the proxy before it, who we are: headers and a certificate.
+
+A user and a password may also stand in its address (`anime.comfyui.address`).
+"""
+
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from anime.comfyui.address import canonical_url
+from anime.errors import ConfigurationError
+from anime.net.sockets import tls_context
+from anime.settings import get_settings, resolve_reference
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLogin:
+    """What is sent with every request, and the TLS settings of the connection."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: ssl.SSLContext = field(default_factory=tls_context)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCredentials:
+    """What the settings or a block say of all servers: headers, and files in PEM."""
+
+    headers: Mapping[str, SecretStr] = field(default_factory=dict)
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def login_to(url: str) -> ServerLogin:
+    """The login to that server by this process's settings."""
+    settings = get_settings()
+    credentials = ServerCredentials(
+        settings.comfyui_headers or {},
+        settings.comfyui_ca_file,
+        settings.comfyui_client_cert,
+        settings.comfyui_client_key,
+    )
+    return login_with(credentials, url, settings.comfyui_urls)
+
+
+def login_with(credentials: ServerCredentials, url: str, servers: Iterable[str]) -> ServerLogin:
+    """The login to that server: only those `servers` are shown who we are.
+
+    Others may have been added by anybody who may produce, and would learn the secret.
+
+    Raises:
+        ConfigurationError: a reference has no value, or a certificate cannot be read.
+    """
+    if canonical_url(url) not in map(canonical_url, servers):
+        return ServerLogin()
+    given = credentials.headers.items()
+    headers = {name: resolve_reference(value.get_secret_value()) for name, value in given}
+    files = (credentials.authority, credentials.certificate, credentials.key)
+    return ServerLogin(headers, _context(*files) if any(files) else tls_context())
+
+
+@cache
+def _context(authority: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    """The TLS settings with these files, which are read once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it checks certificate and name
+    try:
+        if authority is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(authority)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except OSError as fault:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"The certificates for ComfyUI cannot be read: {fault}.",
+            "Correct ANIME_COMFYUI_CA_FILE, ANIME_COMFYUI_CLIENT_CERT, ANIME_COMFYUI_CLIENT_KEY.",
+        ) from fault
+    return context

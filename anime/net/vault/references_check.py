@@ -1,0 +1,71 @@
+"""Which references there are in settings and blocks, and whether each resolves: never its value."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from anime.core.secret_references import SecretReference, references_in
+from anime.errors import AnimeError
+from anime.net.vault.resolver import RESOLVER
+from anime.settings import RESOLVED_LATER, Settings, resolve_reference
+from anime.settings.tokens import token_texts
+from anime.settings.variables import texts_resolved_at_once, variable_of
+
+
+class CheckedReference(BaseModel):
+    """One reference. `seconds_left` is None where nobody takes the value back."""
+
+    where: str
+    reference: str
+    resolves: bool
+    seconds_left: float | None = None
+    error: str | None = None
+    todo: str | None = None
+
+
+def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The variable and the text of each setting that may have a reference."""
+    yield from texts_resolved_at_once()
+    for name in sorted(RESOLVED_LATER - {"api_token", "api_users"}):
+        yield from _texts(variable_of(name), getattr(settings, name))
+    yield from token_texts(settings)
+    for name, proof in (settings.vault.proofs if settings.vault else {}).items():
+        yield from _texts(f"ANIME_VAULT_{name.upper()}", proof)
+
+
+def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same of a block's document in Prefect."""
+    for field, value in data.items():
+        for each in value if isinstance(value, list) else [value]:
+            yield from _texts(f"{name}.{field}", each)
+
+
+def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]:
+    """Each reference of the texts, resolved now; it may wait for Vault."""
+    parts = ((where, part.strip()) for where, text in texts for part in text.split(","))
+    found = ((where, each) for where, part in parts for each in references_in(part))
+    return [_checked(where, each) for where, each in found]
+
+
+def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        yield where, text
+
+
+def _checked(where: str, reference: SecretReference) -> CheckedReference:
+    try:
+        resolve_reference(str(reference))
+    except AnimeError as fault:
+        return CheckedReference(
+            where=where,
+            reference=str(reference),
+            resolves=False,
+            error=fault.what,
+            todo=fault.todo,
+        )
+    seconds_left = RESOLVER.seconds_left(reference.name) if reference.scheme == "vault" else None
+    return CheckedReference(
+        where=where, reference=str(reference), resolves=True, seconds_left=seconds_left
+    )

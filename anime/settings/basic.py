@@ -1,0 +1,44 @@
+"""The settings that must be known before any reference can be resolved."""
+
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from anime.settings.stack_record import RunningStackSource
+from anime.settings.vault import VaultConfig
+
+
+class BasicSettings(BaseSettings):
+    """Where the data folder and Vault are; and from where all settings come."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANIME_",
+        env_ignore_empty=True,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,  # ANIME_VAULT_CA_FILE is ca_file of vault
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("anime-production"),
+        description="Data folder: logs, embedded services and, by default, the library.",
+    )
+    vault: VaultConfig | None = Field(
+        default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  named by the base class
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, running stack; the first that has a value counts."""
+        return init_settings, env_settings, RunningStackSource(settings_cls)

@@ -1,0 +1,27 @@
+"""The environment variable of each setting."""
+
+import os
+from collections.abc import Iterator
+
+from pydantic import AliasChoices
+
+from anime.settings import RESOLVED_LATER, Settings
+
+
+def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
+    """The variables whose references are resolved when settings are read, with their texts."""
+    for name in Settings.model_fields.keys() - RESOLVED_LATER - {"vault"}:
+        if (text := os.environ.get(variable_of(name))) is not None:
+            yield variable_of(name), text
+
+
+def variable_of(name: str) -> str:
+    """The variable that sets that setting.
+
+    >>> variable_of("database_url"), variable_of("prefect_api_url")
+    ('ANIME_DATABASE_URL', 'PREFECT_API_URL')
+    """
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return f"ANIME_{name.upper()}"

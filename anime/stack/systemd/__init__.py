@@ -1,0 +1,1 @@
+"""The parts of the stack as services of systemd, each with a unit of its own."""

@@ -1,0 +1,171 @@
+"""ComfyUI behind a proxy that asks who we are: by a header, and by a certificate."""
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from anime.comfyui.client import ComfyUIClient
+from anime.comfyui.server_login import ServerCredentials, login_with
+from anime.errors import ComfyUIError, ConfigurationError
+from anime.net.sockets import listening_socket
+from anime.rehearsal.app import build_app
+from anime.rehearsal.config import RehearsalConfig
+from blocks import ComfyUIServer
+from tests.support.waiting import HUNG_SECONDS
+
+SECRET = "Bearer of the studio"
+HEADERS = {"Authorization": SecretStr(SECRET)}
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Files in PEM: of who signs, and one with key for both sides."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    signer_key, key = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
+    signer, own = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Signer", "Studio")
+    )
+    now = datetime.datetime.now(datetime.UTC)
+
+    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(signer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    authority = builder(signer, signer_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = builder(own, key.public_key()).add_extension(names, critical=False)
+    found = Certificates(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    pem = serialization.Encoding.PEM
+    for path, made in ((found.authority, authority), (found.certificate, certificate)):
+        path.write_bytes(made.sign(signer_key, hashes.SHA256()).public_bytes(pem))
+    found.key.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return found
+
+
+class AskingProxy:
+    """Lets through only what shows the secret."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or Headers(scope=scope).get("authorization") == SECRET:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await WebSocketClose(1008)(scope, receive, send)
+        else:
+            await PlainTextResponse("Who are you?", 401)(scope, receive, send)
+
+
+@asynccontextmanager
+async def asking_server(
+    folder: Path, certificates: Certificates | None = None
+) -> AsyncIterator[str]:
+    """A rehearsal server behind such a proxy; with TLS, it asks for a certificate as well."""
+    app = AskingProxy(build_app(RehearsalConfig(data_dir=folder, port=0, step_seconds=0.001)))
+    for name in ("input", "output", "temp"):
+        (folder / name).mkdir()
+    config = uvicorn.Config(app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1)
+    if certificates is not None:
+        config.ssl_certfile, config.ssl_keyfile = certificates.certificate, certificates.key
+        config.ssl_ca_certs = str(certificates.authority)
+        config.ssl_cert_reqs = ssl.CERT_REQUIRED
+    server = uvicorn.Server(config)
+    with listening_socket("127.0.0.1", 0, variable="") as listening:
+        serving = asyncio.create_task(server._serve(sockets=[listening]))
+        async with asyncio.timeout(HUNG_SECONDS):
+            while not server.started:
+                assert not serving.done()
+                await asyncio.sleep(0.01)
+        scheme = "http" if certificates is None else "https"
+        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await serving
+
+
+async def test_a_header_opens_http_and_the_websocket(tmp_path: Path) -> None:
+    async with asking_server(tmp_path) as url:
+        login = login_with(ServerCredentials(HEADERS), url, [url])
+        async with ComfyUIClient(url, login=login) as client:
+            await client.queue()
+            async with client.listening(str(uuid4())) as listener:
+                assert await listener.wait_until_up()
+        async with ComfyUIClient(url) as client:
+            with pytest.raises(ComfyUIError):
+                await client.queue()
+
+
+async def test_a_certificate_opens_http_and_the_websocket(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    async with asking_server(tmp_path, certificates) as url:
+        block = ComfyUIServer(
+            base_url=url,
+            headers=HEADERS,
+            ca_file=certificates.authority,
+            client_cert=certificates.certificate,
+            client_key=certificates.key,
+        )
+        async with block.client() as client:
+            await client.queue()
+            async with client.listening(str(uuid4())) as listener:
+                assert await listener.wait_until_up()
+        half = ServerCredentials(HEADERS, certificates.authority)
+        async with ComfyUIClient(url, login=login_with(half, url, [url])) as client:
+            with pytest.raises(ComfyUIError):
+                await client.queue()
+
+
+def test_only_servers_that_the_settings_name_learn_the_secret() -> None:
+    known, added = "http://gpu-a:8188", "http://evil:8188"
+    credentials = ServerCredentials(HEADERS)
+    assert login_with(credentials, known, [known]).headers == {"Authorization": SECRET}
+    assert login_with(credentials, added, [known]).headers == {}
+    assert SECRET not in repr(login_with(credentials, known, [known]))
+
+
+def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    credentials = ServerCredentials(certificate=tmp_path / "none.pem")
+    with pytest.raises(ConfigurationError, match="ANIME_COMFYUI_CLIENT_CERT"):
+        login_with(credentials, "https://gpu-a", ["https://gpu-a"])

@@ -1,0 +1,214 @@
+"""Files as the page shows them: by month, in few bytes, with their colours, and as one ZIP."""
+
+import asyncio
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
+import httpx
+import pytest
+from PIL import Image
+
+from anime.api import thumbnails
+from anime.core.takes import NewReview
+from anime.db.repositories import AssetRow, FileRepository
+from anime.db.repositories.tiles import TILES_OF_PAGE
+from anime.db.session import Database
+from anime.jobs.shots import review_take
+from anime.settings import Settings
+from tests.integration.api_client import opened_api, problem_in
+from tests.integration.old_client import execute
+from tests.integration.test_takes import PROJECT, project, rendered, takes
+
+__all__ = ["project"]
+
+TILES = "/api/anime/files/tiles"
+MONTHS = "/api/anime/files/months"
+
+
+async def add(database: Database, *moments: datetime, folder: Path = Path("/library")) -> list[int]:
+    """The ids of files that were made then."""
+    async with database.session_scope() as session:
+        rows = await FileRepository(session).record(
+            [
+                AssetRow(
+                    filename="rain.png",
+                    file_type="image",
+                    file_path=str(folder / f"{number}.png"),
+                    file_size=7,
+                    width=1216,
+                    height=832,
+                    created_at=moment,
+                )
+                for number, moment in enumerate(moments)
+            ]
+        )
+    return [row.id for row in rows]
+
+
+async def months(api: httpx.AsyncClient) -> dict[str, int]:
+    answer = (await api.get(MONTHS)).raise_for_status().json()
+    return {each["month"]: each["files"] for each in answer["items"]}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"])
+async def test_months_are_those_of_the_studio_and_follow_every_change(
+    api_settings: Settings, database: Database, database_url: str, zone: str
+) -> None:
+    turn = datetime(2026, 4, 1, tzinfo=UTC)
+    hours = [-40, -14, -8, -3, -1, 0, 1, 2, 3, 9, 700]
+    ids = await add(database, *(turn + timedelta(hours=each) for each in hours))
+
+    async with opened_api(api_settings, timezone=zone) as api:
+
+        async def counted() -> dict[str, int]:
+            query = (
+                f"SELECT to_char(created_at AT TIME ZONE '{zone}', 'YYYY-MM'), count(*)"
+                " FROM anime_api.anime_files GROUP BY 1"
+            )
+            return dict(await execute(database_url, query))
+
+        assert await months(api) == await counted()
+        await execute(database_url, f"DELETE FROM anime_api.anime_files WHERE id = {ids[0]}")
+        await execute(
+            database_url,
+            "UPDATE anime_api.anime_files SET created_at = created_at - interval '40 days'"
+            f" WHERE id IN ({ids[5]}, {ids[6]})",
+        )
+        assert await months(api) == await counted()
+        for month, files in (await counted()).items():
+            tiles = (await api.get(f"{MONTHS}/{month}")).raise_for_status().json()
+            assert len(tiles["ids"]) == files
+    await execute(database_url, "TRUNCATE anime_api.anime_files")
+    async with opened_api(api_settings, timezone=zone) as api:
+        assert await months(api) == {}
+
+
+async def test_pages_of_a_month_stay_as_they_are_while_files_come_in(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    first = datetime(2026, 4, 2, tzinfo=UTC)
+    made = await add(database, *(first + timedelta(minutes=each) for each in range(250)))
+    pages = [(await api.get(f"{MONTHS}/2026-04?page={each}")).json() for each in range(3)]
+    assert [len(page["ids"]) for page in pages] == [TILES_OF_PAGE, 50, 0]
+    assert pages[1]["ids"] + pages[0]["ids"] == made[::-1]
+    [late] = await add(database, first + timedelta(days=1), folder=Path("/late"))
+    assert (await api.get(f"{MONTHS}/2026-04?page=0")).json() == pages[0]
+    assert (await api.get(f"{MONTHS}/2026-04?page=1")).json()["ids"][0] == late
+    assert problem_in(await api.get(f"{MONTHS}/2026-13"), 422)
+    assert problem_in(await api.get(f"{MONTHS}/9999-12"), 422)
+
+
+async def test_a_search_finds_tiles_page_by_page(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    noon = datetime(2026, 4, 2, 12, tzinfo=UTC)
+    made = await add(database, *(noon + timedelta(hours=each) for each in range(5)))
+    page = (await api.get(TILES, params={"kind": "image", "limit": 3})).json()
+    assert page["ids"] == made[:1:-1]
+    assert page["moments"][0] == int((noon + timedelta(hours=4)).timestamp())
+    assert {len(page[name]) for name in page if name != "next_cursor"} == {3}
+    rest = await api.get(TILES, params={"kind": "image", "cursor": page["next_cursor"]})
+    assert rest.json()["ids"] == made[1::-1]
+    assert (await api.get(TILES, params={"state": "missing"})).json()["ids"] == []
+
+
+async def test_files_are_found_by_shot_and_by_what_was_said_of_them(
+    api: httpx.AsyncClient, project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=3)
+    await rendered(project, database_url, "sc2")
+    first, second, third = await takes(project, "sc1")
+    for take, action in ((first, "approve"), (second, "reject"), (third, "pick")):
+        said = {"project": PROJECT, "shot": "sc1", "take": take.number, "action": action}
+        reason = {"reason": "hands"} if action == "reject" else {}
+        await review_take(project, NewReview.model_validate({**said, **reason, "by": "ann"}))
+
+    async def found(**asked: str) -> list[int]:
+        ids: list[int] = (await api.get(TILES, params=asked)).raise_for_status().json()["ids"]
+        return sorted(ids)
+
+    everything = [each.file_id for each in (first, second, third)]
+    assert await found(shot="SC1") == everything
+    assert await found(shot="sc1", kind="video") == []
+    assert await found(review="approved") == [first.file_id, third.file_id]
+    assert await found(review="picked") == [third.file_id]
+    assert await found(review="rejected", state="rejected") == [second.file_id]
+    assert await found(review="rejected", shot="sc2") == []
+    assert problem_in(await api.get(TILES, params={"review": "loved"}), 422)
+
+
+async def test_colours_are_kept_once_a_thumbnail_was_asked_for(
+    api: httpx.AsyncClient,
+    api_settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thumbnails, "COLOURS_PAUSE_SECONDS", 0)
+    halves = Image.new("RGB", (64, 64), "red")
+    halves.paste("blue", (32, 0, 64, 64))
+    halves.save(api_settings.library / "0.png")
+    await add(database, datetime(2026, 4, 2, tzinfo=UTC), folder=api_settings.library)
+    [file_id] = (await api.get(TILES)).json()["ids"]
+    small = await api.get(f"/api/anime/files/{file_id}/thumbnail")
+    assert small.headers["cache-control"] == "private, max-age=3600"
+    while not (colours := (await api.get(TILES)).json()["colours"][0]):
+        await asyncio.sleep(0.01)
+    values = [int.from_bytes(b64decode(colours)[at : at + 2], "big") for at in range(0, 32, 2)]
+    is_red = [value >> 11 > 20 and value & 31 < 10 for value in values]
+    is_blue = [value & 31 > 20 and value >> 11 < 10 for value in values]
+    assert (is_red, is_blue) == ([True, True, False, False] * 4, [False, False, True, True] * 4)
+
+
+async def test_a_proxy_is_for_a_screen(
+    api: httpx.AsyncClient, api_settings: Settings, database: Database
+) -> None:
+    Image.new("RGB", (3200, 1000), "navy").save(api_settings.library / "0.png")
+    [file_id] = await add(database, datetime(2026, 4, 2, tzinfo=UTC), folder=api_settings.library)
+    answer = await api.get(f"/api/anime/files/{file_id}/proxy")
+    with Image.open(BytesIO(answer.content)) as picture:
+        assert (picture.size, picture.format) == ((1600, 500), "WEBP")
+
+
+async def test_a_zip_names_the_files_that_have_vanished(
+    api: httpx.AsyncClient, api_settings: Settings, database: Database, database_url: str
+) -> None:
+    moments = [datetime(2026, 4, 2, tzinfo=UTC)] * 20
+    ids = await add(database, *moments, folder=api_settings.library)
+    for number in range(20):
+        (api_settings.library / f"{number}.png").write_bytes(bytes([number]) * 3_000_000)
+    gone, forgotten = ids[4], ids[11]
+    (api_settings.library / "4.png").unlink()
+    await execute(database_url, f"DELETE FROM anime_api.anime_files WHERE id = {forgotten}")
+    asked = {"ids": f"{ids[0]}-{ids[-1]}"}
+    contents = (await api.get("/api/anime/files/zip/contents", params=asked)).json()
+    assert (contents["files"], contents["size_bytes"]) == (18, 54_000_000)
+    assert {each["file_id"] for each in contents["missing"]} == {gone, forgotten}
+    answer = await api.get("/api/anime/files/zip", params=asked)
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert (len(names), len({*names}), names[:2]) == (19, 19, ["rain.png", "rain-2.png"])
+        missing = archive.read("missing.txt").decode()
+    assert [line.split()[0].rstrip(":") for line in missing.splitlines()] == [
+        *(str(gone), str(forgotten))
+    ]
+    assert problem_in(await api.get("/api/anime/files/zip", params={"ids": str(gone)}), 404)
+    for wrong in ("", "x", "0", "9-3", "1-99999", "1,,2", "9" * 12):
+        assert problem_in(await api.get("/api/anime/files/zip", params={"ids": wrong}), 422)
+
+
+async def test_chosen_files_become_a_contact_sheet(
+    api: httpx.AsyncClient, api_settings: Settings, database: Database
+) -> None:
+    Image.new("RGB", (64, 64), "navy").save(api_settings.library / "0.png")
+    ids = await add(database, datetime(2026, 4, 2, tzinfo=UTC), folder=api_settings.library)
+    made = await api.post("/api/anime/sheets", json={"file_ids": [*ids, 10_000]})
+    assert made.status_code == 201
+    sheet = made.json()
+    assert sheet["missing"] == [10_000]
+    with Image.open(BytesIO((await api.get(sheet["pages"][0])).content)) as picture:
+        assert picture.format == "PNG"
+    assert problem_in(await api.post("/api/anime/sheets", json={"file_ids": [10_000]}), 404)

@@ -1,0 +1,170 @@
+"""What doctor, `/ready`, `/metrics` and `anime vault check` say of a real Vault."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from anime.api.metrics import Metrics
+from anime.cli.app import main
+from anime.cli.doctor_checks import run_checks
+from anime.db.session import Database
+from anime.errors import ConfigurationError
+from anime.jobs.probes import CheckWarning, check_vault
+from anime.net.vault import RESOLVER
+from anime.settings import Settings, get_settings, load_settings, resolve_reference
+from anime.stack import prefect_program
+from anime.stack.prefect_program import prefect_module
+from blocks.vault import StudioVault
+from tests.vault.openbao import OpenBao
+
+CANARY = "never shown 7c1d"
+
+
+@pytest_asyncio.fixture
+async def configured(openbao: OpenBao, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings by variables: a Vault that answers, and references to it."""
+    file = tmp_path / "token"
+    file.write_text(await openbao.new_token())
+    await openbao.put("anime/studio", password=CANARY, url="redis://127.0.0.1:1", zone="Asia/Tokyo")
+    for name, value in {
+        "ANIME_VAULT_URL": openbao.url,
+        "ANIME_VAULT_TOKEN": f"file:{file}",
+        "ANIME_API_TOKEN": "vault:secret/anime/studio#password, env:STUDIO_TOKEN",
+        "ANIME_REDIS_URL": "vault:secret/anime/studio#url",
+        "ANIME_TIMEZONE": "vault:secret/anime/studio#zone",
+        "STUDIO_TOKEN": CANARY,
+    }.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    return get_settings()
+
+
+async def run(*words: str) -> tuple[object, str, str]:
+    """The exit code of an `anime` command, and what it has printed."""
+
+    def call() -> object:
+        with redirect_stdout(out), redirect_stderr(err), mock.patch("sys.argv", ["anime", *words]):
+            with pytest.raises(SystemExit) as end:
+                main()
+            return end.value.code
+
+    out, err = StringIO(), StringIO()
+    return await asyncio.to_thread(call), out.getvalue(), err.getvalue()
+
+
+async def test_vault_check_shows_each_reference_and_no_value(configured: Settings) -> None:
+    code, out, err = await run("vault", "check")
+    assert code == 0, err
+    assert re.search(r"ANIME_API_TOKEN +vault:secret/anime/studio#password +yes +no lease", out)
+    assert re.search(r"ANIME_API_TOKEN +env:STUDIO_TOKEN +yes", out)
+    assert configured.timezone == "Asia/Tokyo"
+    assert re.search(r"ANIME_TIMEZONE +vault:secret/anime/studio#zone +yes", out)
+    assert re.search(r"ANIME_VAULT_TOKEN +file:/\S+/token +yes", out)
+    assert "a token that is renewed" in err
+    assert "Blocks in Prefect are not checked: No Prefect server is known" in err
+    assert CANARY not in out + err
+
+
+async def test_vault_check_says_as_json_what_does_not_resolve(
+    configured: Settings, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_WEBHOOK_SECRET", "vault:secret/anime/none#key")
+    monkeypatch.delenv("STUDIO_TOKEN")
+    code, out, _ = await run("vault", "check", "--json")
+    assert code == 1
+    found = {each["reference"]: each for each in json.loads(out)["references"]}
+    assert found["vault:secret/anime/studio#password"]["resolves"] is True
+    assert "does not exist" in found["vault:secret/anime/none#key"]["error"]
+    assert "not set here" in found["env:STUDIO_TOKEN"]["error"]
+    assert CANARY not in out
+
+
+async def test_the_probe_tells_how_vault_is_and_until_when_one_can_go_on(
+    configured: Settings, openbao: OpenBao
+) -> None:
+    assert "answers; a token that is renewed" in await check_vault(configured)
+    resolve_reference("vault:secret/anime/studio#password")
+    await openbao.seal()
+    try:
+        RESOLVER.session()._check()  # as the renewer does every ten seconds
+        with pytest.raises(ConfigurationError, match=r"is sealed\. What is known goes on for as"):
+            await check_vault(configured)
+        assert resolve_reference("vault:secret/anime/studio#password") == CANARY
+        (told,) = (each for each in await run_checks(configured) if each.system == "vault")
+        assert not told.ok
+        assert told.todo
+        assert await figures("anime_vault_up") == ["0.0"]
+    finally:
+        await openbao.unseal()
+
+
+async def test_without_a_vault_none_is_missed() -> None:
+    assert "not set up" in await check_vault(load_settings())
+    assert await figures("anime_vault_up") == []
+
+
+async def figures(name: str) -> Sequence[str]:
+    """The values that `/metrics` has under that name."""
+    database = Database("postgresql://nobody@127.0.0.1:1/none")
+    text = (await Metrics().collect(database, [])).decode()
+    return re.findall(rf"^{name}{{.*}} (\S+)$", text, re.MULTILINE)
+
+
+async def test_a_root_token_is_a_warning(
+    configured: Settings, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_VAULT_TOKEN", openbao.root_token)
+    get_settings.cache_clear()
+    with pytest.raises(CheckWarning, match="a root token") as warning:
+        await check_vault(get_settings())
+    assert "policy" in warning.value.todo
+
+
+async def test_the_block_is_the_vault_of_the_process_that_opens_it(openbao: OpenBao) -> None:
+    await openbao.put("anime/block", password="by block")
+    token = await openbao.new_token()
+    block = StudioVault(url=openbao.url, auth="token", token=SecretStr(token))
+    assert token not in repr(block)
+    assert block.client().values(["secret/anime/block#password"]) == {
+        "secret/anime/block#password": "by block"
+    }
+
+
+async def test_prefect_gets_a_login_that_is_a_reference_within_its_own_process(
+    configured: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = load_settings(prefect_api_auth_string=SecretStr("a:b"))
+    assert prefect_module(plain, "prefect") == ("-m", "prefect")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "anime:{vault:secret/anime/studio#password}")
+    get_settings.cache_clear()
+    assert prefect_module(get_settings(), "prefect")[1] == "anime.stack.prefect_program"
+    (tmp_path / "told_login.py").write_text(
+        "import os, sys; print(os.environ['PREFECT_API_AUTH_STRING'], sys.argv[1:])"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["prefect_program"])
+    out = StringIO()
+    with redirect_stdout(out):
+        await asyncio.to_thread(prefect_program._main, "told_login", ["worker", "start"])
+    assert out.getvalue() == f"anime:{CANARY} ['worker', 'start']\n"
+
+
+def test_who_has_no_vault_loads_nothing_for_it() -> None:
+    code = (
+        "import sys; from anime.settings import resolve_reference;"
+        "import anime.net.vault;"
+        "resolve_reference('redis://x'); print('hvac' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
