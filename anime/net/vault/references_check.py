@@ -29,6 +29,7 @@ def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from texts_resolved_at_once()
     for name in sorted(RESOLVED_LATER - {"api_token", "api_users"}):
         yield from _texts(variable_of(name), getattr(settings, name))
+    yield from _texts(variable_of("comfyui_headers"), settings.comfyui_headers)
     yield from token_texts(settings)
     for name, proof in (settings.vault.proofs if settings.vault else {}).items():
         yield from _texts(f"ANIME_VAULT_{name.upper()}", proof)
@@ -49,6 +50,9 @@ def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]
 
 
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _texts(f"{where}.{name}", each)
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str):
         yield where, text
