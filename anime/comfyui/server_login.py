@@ -39,7 +39,9 @@ class ServerLogin:
             for name, secret in self.secrets.items():
                 text = secret.get_secret_value()
                 value = known_value(text)
-                found[name] = value or await asyncio.to_thread(resolve_reference, text)
+                if value is None:
+                    value = await asyncio.to_thread(resolve_reference, text)
+                found[name] = value
         except VaultUnavailable as fault:
             raise ConnectionError(fault.what) from fault
         return found

@@ -26,8 +26,10 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.server_login import ServerCredentials, login_with
 from anime.errors import ComfyUIError, ConfigurationError
 from anime.net.sockets import listening_socket
+from anime.net.vault.references_check import check_references, texts_of
 from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
+from anime.settings import load_settings
 from blocks import ComfyUIServer
 from tests.support.waiting import HUNG_SECONDS
 
@@ -174,6 +176,13 @@ async def test_a_header_may_be_a_reference_whose_value_changes(tmp_path: Path) -
     for value in ("first", "second"):
         secret.write_text(value)
         assert await login.headers() == {"X-Token": value}
+
+
+def test_references_in_headers_are_checked_with_all_others() -> None:
+    settings = load_settings(comfyui_headers={"X-Token": "env:NO_SUCH_VARIABLE"})
+    found = {each.where: each for each in check_references(texts_of(settings))}
+    checked = found["ANIME_COMFYUI_HEADERS.X-Token"]
+    assert (checked.reference, checked.resolves) == ("env:NO_SUCH_VARIABLE", False)
 
 
 def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -38,13 +39,14 @@ def address_of(told: socket.socket) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ANIME_HOME", str(tmp_path / "home"))
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty data folder, whose path is short enough for sockets."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("ANIME_DATABASE_URL", "ANIME_REDIS_URL", "ANIME_COMFYUI_URL", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "home").mkdir(mode=0o700)
-    return tmp_path / "home"
+    with TemporaryDirectory(prefix="anime-", dir="/tmp") as folder:
+        monkeypatch.setenv("ANIME_HOME", folder)
+        yield Path(folder)
 
 
 def test_a_manager_is_told_once_that_all_is_ready(told: socket.socket) -> None:
@@ -143,6 +145,11 @@ def test_another_host_may_have_a_worker_and_nothing_else(home: Path) -> None:
     assert set(plan.units) == {"anime-worker.service", "anime.target"}
     with pytest.raises(ConfigurationError, match="no service wroker here"):
         planned_installation(load_settings(), "anime", ["wroker"])
+
+
+def test_a_socket_must_fit_into_the_data_folder(home: Path) -> None:
+    with pytest.raises(ConfigurationError, match="too long for a socket"):
+        planned_installation(load_settings(home=home / ("a" * 80)), None)
 
 
 def test_a_service_needs_the_same_port_at_every_start(
