@@ -16,6 +16,7 @@ from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
 from anime.settings.service_manager import ServiceManager, inherited_sockets
 from anime.settings.services_file import read_services, services_path, write_services
+from anime.stack.stack import running_stack
 from anime.stack.systemd import installation
 from anime.stack.systemd.installation import planned_installation
 from tests.support.forks import fork_with_pipes
@@ -204,6 +205,21 @@ def test_an_upgrade_migrates_before_it_replaces_and_leaves_the_stores_alone(
         *("anime-rehearsal", "anime-api", "anime-worker"),
     ]
     assert services_path(home).stat().st_mode & 0o077 == 0
+
+
+async def test_a_stack_does_not_start_where_services_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until they are removed: their addresses would be taken for those of others' servers."""
+    monkeypatch.setattr(installation, "run_systemctl", lambda *words, **_: None)
+    plan = planned_installation(load_settings(), None)
+    installation.install(plan)
+    with pytest.raises(ConfigurationError, match="parts are services"):
+        async with running_stack(load_settings()):
+            pass
+    assert set(installation.uninstall(home, is_of_user=True)) == set(plan.units)
+    assert list(plan.folder.iterdir()) == []
+    assert load_settings().database_url is None
 
 
 async def test_a_program_of_others_is_ready_alive_and_ends_when_told(

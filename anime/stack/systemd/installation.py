@@ -18,6 +18,7 @@ from anime.settings import PROJECT_DIR, Settings
 from anime.settings.services_file import (
     OWN_SERVICES,
     read_services,
+    retire_services,
     services_path,
     write_services,
 )
@@ -156,8 +157,10 @@ def _write_for_account(plan: Installation) -> None:
     os.chown(write_services(plan.deployment.home, plan.variables), account.uid, account.gid)
 
 
-def uninstall(*, is_of_user: bool) -> list[str]:
-    """Stop the services and remove their units; returns the names of the files removed.
+def uninstall(home: Path, *, is_of_user: bool) -> list[str]:
+    """Stop the services of that data folder and remove their units; returns the units' names.
+
+    Data stay, and so do the settings, under another name.
 
     Raises:
         ConfigurationError: they cannot be removed, or systemd does not do as it is told.
@@ -170,6 +173,7 @@ def uninstall(*, is_of_user: bool) -> list[str]:
     for name in found:
         (folder / name).unlink()
     run_systemctl("daemon-reload", is_of_user=is_of_user)
+    retire_services(home)
     return found
 
 
