@@ -51,7 +51,7 @@ async def project_by_id(project: ProjectName, state: StateDependency) -> Project
     return await _find(project, state)
 
 
-@router.patch("/{project}", responses=problems(404))
+@router.patch("/{project}", responses=problems(404, 409))
 async def change_project(
     project: ProjectName, change: ProjectChange, state: StateDependency
 ) -> ProjectRecord:
