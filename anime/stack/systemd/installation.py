@@ -12,7 +12,6 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from anime.api.access import Access
-from anime.api.serve import STOP_SECONDS
 from anime.errors import ConfigurationError
 from anime.settings import PROJECT_DIR, Settings
 from anime.settings.services_file import (
@@ -317,6 +316,8 @@ def _deployment(settings: Settings, account: str | None, own: Sequence[str]) -> 
 
 def _units(settings: Settings, own: Sequence[str], here: Deployment) -> Iterator[ServiceUnit]:
     """The services, in the order in which they start."""
+    from anime.api.serve import STOP_SECONDS  # with all of the API, which takes a second
+
     stores = tuple(f"anime-{name}" for name in ("postgresql", "valkey") if name in own)
     prefect = ("anime-prefect",) if "prefect" in own else ()
     if "postgresql" in own:
