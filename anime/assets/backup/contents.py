@@ -97,11 +97,12 @@ class ContentTaker:
             self.leave_out(file.path, fault)
 
     def _has(self, path: Path, sha256: str) -> bool:
-        if self.folder.has(sha256):
-            return True
-        is_linked = self.folder.link_in(path, sha256)
-        self.files_new += is_linked
-        return is_linked
+        """Whether there is that content, after a link to the file if that can be made."""
+        is_new = self.folder.link_in(path, sha256)
+        if is_new is None:
+            return self.folder.has(sha256)
+        self.files_new += is_new
+        return True
 
     def _copy(self, file: ListedFile, path: Path, row: tuple[str, int] | None) -> None:
         sha256 = self.folder.copy_in(path)

@@ -122,13 +122,13 @@ class BackupFolder:
         """Where the content with that hash is, or would be."""
         return self.root / OBJECTS / sha256[:2] / sha256
 
-    def link_in(self, source: Path, sha256: str) -> bool:
-        """Whether the content is there now, by a link; False where there can be none."""
+    def link_in(self, source: Path, sha256: str) -> bool | None:
+        """Whether the content is new, now that there is a link to it; None if none can be made."""
         target = self._target(sha256)
         try:
-            return link(source, target)
+            return link(source, target) or None
         except FileExistsError:
-            return True
+            return False
 
     def copy_in(self, source: Path) -> str:
         """The hash of the content, of which there is a copy now."""

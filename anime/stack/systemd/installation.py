@@ -300,6 +300,7 @@ def _deployment(settings: Settings, account: str | None, own: Sequence[str]) -> 
         settings.library,
         settings.own_workflows,
         settings.archive_dir,
+        settings.backup_dir,
         *settings.folders_of_comfyui,
     )
     return Deployment(
