@@ -43,11 +43,42 @@ PICTURES = 100
 LARGE_MONTH_FILES = 100_000
 SCROLLED_FILES = 10_000
 JUMPS = 12
+WHEEL_PX = 480  # in each frame: fast
 THUMBNAILS_A_SECOND = 200
 THUMBNAIL_SECONDS = 10
 START_SECONDS = 60.0
 SIZES = ((1216, 832), (832, 1216), (1024, 1024), (1344, 768), (1536, 640))
 
+TAKES = 9
+TAKE_STEPS = 40
+
+# One shot whose takes are the first files.
+SHOT = """
+    WITH project AS (
+        INSERT INTO anime_api.projects (slug, name) VALUES ('film', 'Film') RETURNING id
+    ), shot AS (
+        INSERT INTO anime_api.shots (project_id, code, code_key, sort_key, takes_given)
+        SELECT id, 'sc1', 'sc1', 'sc1', %(takes)s FROM project RETURNING id
+    )
+    INSERT INTO anime_api.takes (shot_id, number, file_id, job_id)
+    SELECT shot.id, n, n, gen_random_uuid() FROM shot, generate_series(1, %(takes)s) AS n
+"""
+# From the key to the frame that shows the take, in milliseconds.
+NEXT_TAKE = """async (key) => {
+    const picture = document.querySelector('.picture')
+    const before = picture.firstElementChild
+    const began = performance.now()
+    const shown = new Promise((resolve) => {
+        const seen = new MutationObserver(() => {
+            if (!picture.firstElementChild || picture.firstElementChild === before) return
+            seen.disconnect()
+            requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - began)))
+        })
+        seen.observe(picture, {childList: true})
+    })
+    document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))
+    return shown
+}"""
 TABLES = "anime_api.anime_files, anime_api.searchable_files, anime_api.counters"
 # Triggers would take most of the time; what they keep is written by one statement each below.
 FILES = """
@@ -144,12 +175,13 @@ async def _measure(rows: int) -> dict[str, list[Row]]:
     if CHROMIUM is None:
         raise StackError("There is no Chromium.", "Install chromium, or set ANIME_CHROMIUM.")
     async with served_library(rows) as library, async_playwright() as playwright:
-        found = [*_weight(), *await _measure_api(library)]
+        api = [*_weight(), *await _measure_api(library)]
+        report.show("page: the API", api)
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        found += await _measure_browser(browser, library)
+        shown = await _measure_browser(browser, library)
         await browser.close()
-    report.show("page", found)
-    return {"page": found}
+    report.show("page: the library", shown)
+    return {"page: the API": api, "page: the library": shown}
 
 
 @asynccontextmanager
@@ -206,6 +238,7 @@ async def _insert(url: str, rows: int, pictures: list[tuple[object, ...]]) -> No
         await connection.execute(FILES, given)
         await connection.execute(SEARCHABLE)
         await connection.execute(COUNTERS)
+        await connection.execute(SHOT, {"takes": TAKES})
         await connection.execute("ALTER TABLE anime_api.anime_files ENABLE TRIGGER USER")
         await connection.execute(f"VACUUM ANALYZE {TABLES}".encode())
 
@@ -324,8 +357,18 @@ async def _measure_browser(browser: Browser, library: ServedLibrary) -> list[Row
     )
     for what, month in (("ten thousand pictures", None), ("a month of 100,000", "2024-05")):
         rows += await _scroll(tab, session, what, month)
+    steps = await _take_steps(tab)
+    rows.append(Row("take to take, p95, ms", percentile(steps, 95), reach=Reach(50)))
     await context.close()
     return rows
+
+
+async def _take_steps(tab: Page) -> list[float]:
+    """Milliseconds from one take of a shot to another, once they are loaded."""
+    await tab.goto("/review?project=film&shot=sc1&take=1", wait_until="networkidle")
+    keys = [str(2 + step % (TAKES - 1)) for step in range(TAKES - 1 + TAKE_STEPS)]
+    seconds = [float(await tab.evaluate(NEXT_TAKE, key)) for key in keys]
+    return seconds[TAKES - 1 :]  # each was seen once before
 
 
 async def _first_pictures(browser: Browser, library: ServedLibrary) -> float:
@@ -367,9 +410,9 @@ async def _scroll(tab: Page, session: CDPSession, what: str, month: str | None) 
     await tab.mouse.move(600, 600)
     in_view = await tab.locator(".tile").count()
     height = await tab.evaluate("document.getElementById('grid').clientHeight")
-    turns = round(SCROLLED_FILES / (in_view / 2) * height / 240)
+    turns = round(SCROLLED_FILES / (in_view / 2) * height / WHEEL_PX)
     for _ in range(turns):
-        await tab.mouse.wheel(0, 240)
+        await tab.mouse.wheel(0, WHEEL_PX)
         await tab.evaluate(NEXT_FRAME)
     await tab.wait_for_function(ALL_ARE_SHOWN)
     seen = await tab.evaluate("window.seen")

@@ -36,12 +36,18 @@ function textBlock(title, text) {
     }, t('file.whole_text')))
 }
 
-const textOf = (value) => (typeof value === 'object' ? JSON.stringify(value) : String(value))
+/** Names and texts of all that is said, those of objects within as `server.device`. */
+function said(values, prefix = '') {
+  return Object.entries(values).flatMap(([name, value]) => {
+    if (value === null || value === '' || value?.length === 0 || (!prefix && APART.includes(name))) return []
+    if (Array.isArray(value)) return [[prefix + name, value.map((each) => (typeof each === 'object' ? JSON.stringify(each) : each)).join(', ')]]
+    return typeof value === 'object' ? said(value, `${prefix}${name}.`) : [[prefix + name, String(value)]]
+  })
+}
 
 function parameterRows(metadata) {
-  const names = Object.keys(metadata).filter((name) => !APART.includes(name) && metadata[name] !== null && metadata[name] !== '')
-  names.sort((one, other) => (FIRST.indexOf(one) + 1 || 99) - (FIRST.indexOf(other) + 1 || 99))
-  return names.map((name) => row(name, textOf(metadata[name])))
+  const order = ([name]) => FIRST.indexOf(name) + 1 || 99
+  return said(metadata).sort((one, other) => order(one) - order(other)).map(([name, text]) => row(name, text))
 }
 
 function row(name, text, shownAs = text) {
