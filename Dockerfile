@@ -21,7 +21,8 @@ FROM ${BASE}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates python3 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --user-group --home-dir /var/lib/anime --shell /usr/sbin/nologin anime \
+ && groupadd --system --gid 10001 anime \
+ && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/anime --shell /usr/sbin/nologin anime \
  && install --directory --owner=anime --group=anime --mode=0700 /var/lib/anime /library
 COPY --from=build /opt/anime /opt/anime
 # The numbers, so that an orchestrator can see that it is not root.

@@ -50,6 +50,36 @@ THUMBNAIL_SECONDS = 10
 START_SECONDS = 60.0
 SIZES = ((1216, 832), (832, 1216), (1024, 1024), (1344, 768), (1536, 640))
 
+TAKES = 9
+TAKE_STEPS = 40
+
+# One shot whose takes are the first files.
+SHOT = """
+    WITH project AS (
+        INSERT INTO anime_api.projects (slug, name) VALUES ('film', 'Film') RETURNING id
+    ), shot AS (
+        INSERT INTO anime_api.shots (project_id, code, code_key, sort_key, takes_given)
+        SELECT id, 'sc1', 'sc1', 'sc1', %(takes)s FROM project RETURNING id
+    )
+    INSERT INTO anime_api.takes (shot_id, number, file_id, job_id)
+    SELECT shot.id, n, n, gen_random_uuid() FROM shot, generate_series(1, %(takes)s) AS n
+"""
+# From the key to the frame that shows the take, in milliseconds.
+NEXT_TAKE = """async (key) => {
+    const picture = document.querySelector('.picture')
+    const before = picture.firstElementChild
+    const began = performance.now()
+    const shown = new Promise((resolve) => {
+        const seen = new MutationObserver(() => {
+            if (!picture.firstElementChild || picture.firstElementChild === before) return
+            seen.disconnect()
+            requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - began)))
+        })
+        seen.observe(picture, {childList: true})
+    })
+    document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))
+    return shown
+}"""
 TABLES = "anime_api.anime_files, anime_api.searchable_files, anime_api.counters"
 # Triggers would take most of the time; what they keep is written by one statement each below.
 FILES = """
@@ -209,6 +239,7 @@ async def _insert(url: str, rows: int, pictures: list[tuple[object, ...]]) -> No
         await connection.execute(FILES, given)
         await connection.execute(SEARCHABLE)
         await connection.execute(COUNTERS)
+        await connection.execute(SHOT, {"takes": TAKES})
         await connection.execute("ALTER TABLE anime_api.anime_files ENABLE TRIGGER USER")
         await connection.execute(f"VACUUM ANALYZE {TABLES}".encode())
 
@@ -327,8 +358,18 @@ async def _measure_browser(browser: Browser, library: ServedLibrary) -> list[Row
     )
     for what, month in (("ten thousand pictures", None), ("a month of 100,000", "2024-05")):
         rows += await _scroll(browser, tab, session, what, month)
+    steps = await _take_steps(tab)
+    rows.append(Row("take to take, p95, ms", percentile(steps, 95), reach=Reach(50)))
     await context.close()
     return rows
+
+
+async def _take_steps(tab: Page) -> list[float]:
+    """Milliseconds from one take of a shot to another, once they are loaded."""
+    await tab.goto("/review?project=film&shot=sc1&take=1", wait_until="networkidle")
+    keys = [str(2 + step % (TAKES - 1)) for step in range(TAKES - 1 + TAKE_STEPS)]
+    seconds = [float(await tab.evaluate(NEXT_TAKE, key)) for key in keys]
+    return seconds[TAKES - 1 :]  # each was seen once before
 
 
 async def _first_pictures(browser: Browser, library: ServedLibrary) -> float:

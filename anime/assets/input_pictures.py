@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, Field
 
 from anime.assets.inspection.facts import Inspection
-from anime.assets.inspection.whole_file import inspect_file
-from anime.assets.limited_process import call_limited
+from anime.assets.inspection.whole_file import inspect_upload
 from anime.assets.store import AssetStore
 from anime.core.paths import INPUTS_FOLDER, FileKind
 from anime.core.references import MAX_REFERENCE_BYTES
@@ -46,7 +45,7 @@ async def store_picture(
     """
     received = await library.receive(limited(chunks, name))
     try:
-        facts = await call_limited(_unreadable(name), inspect_file, received.path, name=name)
+        facts = await inspect_upload(received.path, name=name)
         target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
         placed = await library.place(received, PurePosixPath(target))
     except BaseException:
@@ -57,13 +56,6 @@ async def store_picture(
         sha256=received.sha256,
         width=facts.width,
         height=facts.height,
-    )
-
-
-def _unreadable(name: str) -> UnusableFile:
-    return UnusableFile(
-        f"{name} cannot be read: its decoder crashed, or took too much time or memory.",
-        "Save it again with another program.",
     )
 
 

@@ -83,12 +83,12 @@ def _last_line(output: bytes) -> str:
 def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
     function, arguments, named = pickle.load(questions)  # noqa: S301  of our parent
     limit_this_process({resource.RLIMIT_CPU: MAX_SECONDS, resource.RLIMIT_FSIZE: 0})
-    answer: tuple[object, object]
+    result = fault = None
     try:
-        answer = function(*arguments, **named), None
+        result = function(*arguments, **named)
     except AnimeError as error:
-        answer = None, (type(error), error.args, error.__dict__)
-    answers.write(pickle.dumps(answer, protocol=5))
+        fault = type(error), error.args, error.__dict__
+    answers.write(pickle.dumps((result, fault), protocol=5))
 
 
 def _error_of(

@@ -27,7 +27,8 @@ from anime.core.png_metadata import FileStamp
 from anime.db.repositories import AssetRow, EndedJob, Recovered
 from anime.schemas import DEFAULT_WORKFLOWS, GenerationType
 
-_BESIDE_RECIPE = {"job_id", "created_by"}  # of a stamp: a column, and of no use in a row
+# Of a stamp: columns of the job, and what is of no use in a row.
+_BESIDE_RECIPE = {"job_id", "created_by", "trace_id"}
 _NS = 1_000_000_000
 _NOON = time(12)
 _NO_ROW_YET = UUID(int=0)

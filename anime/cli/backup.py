@@ -81,6 +81,8 @@ def drill(to: Annotated[Path | None, _TO] = None, json: Annotated[bool, _JSON] =
             f"{report.backup}: {report.rows:,} rows restored, {report.files_hashed} files hashed, "
             f"{report.files_rebuilt} rows of {report.day or 'no day'} rebuilt."
         )
+        for note in report.notes:
+            print_note(note)
         for problem in report.problems:
             print_note(f"→ {problem}")
     if not report.is_green:

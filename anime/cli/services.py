@@ -48,10 +48,10 @@ def install(
 
 @services.command()
 def uninstall(user: OfUser = False) -> None:
-    """Stop the services and remove their units. Data and settings stay."""
+    """Stop the services and remove their units. Data stay."""
     from anime.stack.systemd.installation import uninstall as remove
 
-    removed = remove(is_of_user=user)
+    removed = remove(_settings(user).home, is_of_user=user)
     print_note(f"Removed {len(removed)} units. All data is kept." if removed else "None is here.")
 
 

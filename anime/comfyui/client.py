@@ -85,7 +85,7 @@ class ComfyUIClient:
             transport=transport,
             timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            headers=self.login.headers,
+            event_hooks={"request": [self.login.sign]},
             verify=self.login.tls,
             trust_env=False,  # a proxy from the environment cannot reach this machine's loopback
         )

@@ -111,7 +111,7 @@ class EventListener:
         socket = await connect(
             self._url,
             proxy=None,
-            additional_headers=self._login.headers,
+            additional_headers=await self._login.headers(),
             ssl=self._login.tls if self._url.startswith("wss:") else None,
             compression=None,  # spares the server's only core; most bytes are JPEG previews
             open_timeout=CONNECT_SECONDS,

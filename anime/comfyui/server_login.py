@@ -3,26 +3,57 @@
 A user and a password may also stand in its address (`anime.comfyui.address`).
 """
 
+import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import httpx
 from pydantic import SecretStr
 
 from anime.comfyui.address import canonical_url
-from anime.errors import ConfigurationError
+from anime.errors import ConfigurationError, VaultUnavailable
 from anime.net.sockets import tls_context
-from anime.settings import get_settings, resolve_reference
+from anime.settings import get_settings
+from anime.settings.secret_references import known_value, resolve_reference
 
 
 @dataclass(frozen=True, slots=True)
 class ServerLogin:
-    """What is sent with every request, and the TLS settings of the connection."""
+    """Headers of every request, whose values may be references, and the TLS settings."""
 
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
     tls: ssl.SSLContext = field(default_factory=tls_context)
+
+    async def headers(self) -> dict[str, str]:
+        """The headers as they are to be sent now.
+
+        Raises:
+            ConnectionError: Vault does not say what one is; it is as if the server were away.
+            ConfigurationError: a reference has no value.
+        """
+        found: dict[str, str] = {}
+        try:
+            for name, secret in self.secrets.items():
+                text = secret.get_secret_value()
+                value = known_value(text)
+                if value is None:
+                    value = await asyncio.to_thread(resolve_reference, text)
+                found[name] = value
+        except VaultUnavailable as fault:
+            raise ConnectionError(fault.what) from fault
+        return found
+
+    async def sign(self, request: httpx.Request) -> None:
+        """Put the headers into a request of httpx."""
+        if not self.secrets:
+            return
+        try:
+            request.headers.update(await self.headers())
+        except ConnectionError as fault:
+            raise httpx.ConnectError(str(fault)) from fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +84,12 @@ def login_with(credentials: ServerCredentials, url: str, servers: Iterable[str])
     Others may have been added by anybody who may produce, and would learn the secret.
 
     Raises:
-        ConfigurationError: a reference has no value, or a certificate cannot be read.
+        ConfigurationError: a certificate cannot be read.
     """
     if canonical_url(url) not in map(canonical_url, servers):
         return ServerLogin()
-    given = credentials.headers.items()
-    headers = {name: resolve_reference(value.get_secret_value()) for name, value in given}
     files = (credentials.authority, credentials.certificate, credentials.key)
-    return ServerLogin(headers, _context(*files) if any(files) else tls_context())
+    return ServerLogin(credentials.headers, _context(*files) if any(files) else tls_context())
 
 
 @cache

@@ -57,6 +57,7 @@ class DrillReport(BaseModel):
     day: str = ""
     files_rebuilt: int = 0
     problems: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)  # no faults of the backup
 
     @property
     def is_green(self) -> bool:

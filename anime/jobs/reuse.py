@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.input_pictures import limited
-from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.inspection.whole_file import inspect_upload
 from anime.core.paths import RECORDED_PREFIX
 from anime.core.png_metadata import read_stamp
 from anime.core.reused_requests import ReusedRequest, of_job, of_recipe
@@ -60,7 +60,7 @@ async def request_in_upload(
         with path.open("wb") as stream:
             async for chunk in limited(chunks, name):
                 await asyncio.to_thread(stream.write, chunk)
-        facts = await asyncio.to_thread(inspect_file, path, name=name)
+        facts = await inspect_upload(path, name=name)
     stamp = read_stamp(facts.texts)
     if stamp is not None:
         async with database.reading() as session:

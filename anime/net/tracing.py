@@ -47,12 +47,12 @@ def provider_of(settings: Settings, service: str, exporter: SpanExporter) -> Tra
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    from anime.net.private_exporter import PrivateExporter
+    from anime.net.span_exporters import PausingExporter, PrivateExporter
 
     about = {"service.name": service, "service.version": version("anime-production")}
     provider = TracerProvider(resource=Resource.create(about))
-    kept = exporter if settings.trace_prompts else PrivateExporter(exporter)
-    provider.add_span_processor(BatchSpanProcessor(kept))
+    kind = PausingExporter if settings.trace_prompts else PrivateExporter
+    provider.add_span_processor(BatchSpanProcessor(kind(exporter)))
     return provider
 
 

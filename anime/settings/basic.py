@@ -20,6 +20,7 @@ class BasicSettings(BaseSettings):
         env_nested_max_split=1,  # ANIME_VAULT_CA_FILE is ca_file of vault
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
         populate_by_name=True,
     )
 

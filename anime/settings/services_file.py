@@ -5,6 +5,7 @@ systemd reads the file for each service, and every command with that data folder
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -46,6 +47,17 @@ def write_services(home: Path, variables: Mapping[str, str]) -> Path:
         stream.write(_HEAD + "".join(map(_line, variables, variables.values())))
     temporary.replace(target)
     return target
+
+
+def retire_services(home: Path) -> None:
+    """Rename the file, so that no command takes the addresses in it for those of a server."""
+    with suppress(FileNotFoundError):
+        services_path(home).rename(retired_path(home))
+
+
+def retired_path(home: Path) -> Path:
+    """The file of services that were removed."""
+    return services_path(home).with_suffix(".env.removed")
 
 
 def _line(name: str, value: str) -> str:

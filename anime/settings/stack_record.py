@@ -96,8 +96,17 @@ class RunningStackSource(PydanticBaseSettingsSource):
         if (record := read_record(folder)) is not None:
             found = dict[str, Any](record.settings)
         else:
-            found = {_field(name): value for name, value in read_services(folder).items()}
+            found = _with_vault(
+                {_field(name): value for name, value in read_services(folder).items()}
+            )
         return found | {"vault": json.loads(found["vault"])} if "vault" in found else found
+
+
+def _with_vault(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with those of Vault in one, as the record has them."""
+    names = [name for name in values if name.startswith("vault_")]
+    vault = {name.removeprefix("vault_"): values.pop(name) for name in names}
+    return values | ({"vault": json.dumps(vault)} if vault else {})
 
 
 def _field(variable: str) -> str:

@@ -14,7 +14,7 @@ SERVICE_ACCOUNT_TOKEN = "file:/var/run/secrets/kubernetes.io/serviceaccount/toke
 class VaultConfig(BaseModel):
     """One Vault or OpenBao, and the way to log in there: `ANIME_VAULT_` and a name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     url: str = Field(pattern=r"^https?://[^/\s]+", description="Address of Vault or OpenBao.")
     namespace: str | None = Field(default=None, description="Namespace, if it has some.")

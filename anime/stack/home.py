@@ -19,7 +19,7 @@ from anime.settings.stack_record import lock_path
 OWN_ENTRIES = frozenset(
     {
         *("instance-id", "library", "logs", "postgres", "prefect", "rehearsal", "run"),
-        *("services.env", "valkey"),
+        *("services.env", "services.env.removed", "valkey"),
     }
 )
 LOCK_TIMEOUT_SECONDS = 20.0

@@ -11,7 +11,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from anime.api.access import Access
+from anime.errors import ConfigurationError
 from anime.settings import PROJECT_DIR, Settings
+from anime.settings.services_file import services_path
 from anime.settings.stack_record import PartRecord, StackRecord, remove_record, write_record
 from anime.stack.environment import child_environment, prefect_home, shared_values
 from anime.stack.home import locked_home, prepare_home
@@ -44,11 +46,17 @@ async def running_stack(
         project: the folder of prefect.yaml.
 
     Raises:
-        ConfigurationError: a port, a folder or an address cannot be used, or the API would be
-            open to others without a token.
+        ConfigurationError: a port, a folder or an address cannot be used, the API would be open to
+            others without a token, or the parts are services there.
         StackError: a part did not start, or died too often.
     """
     Access.from_settings(settings)  # before anything starts: is the API open to everybody?
+    if services_path(settings.home).exists():
+        raise ConfigurationError(
+            f"The parts are services at {settings.home}.",
+            "Start them with `systemctl start anime.target`, remove them with `anime services "
+            "uninstall`, or set ANIME_HOME to another folder.",
+        )
     prepare_home(settings.home)
     async with locked_home(settings.home) as lock:
         supervisor = Supervisor(inherited_fds=(lock,))

@@ -68,6 +68,9 @@ async def test_prompts_and_seeds_become_pictures_as_was_explained(
     await expect(page.get_by_text("the nearest is 96")).to_have_count(2)
     await check_accessibility(page)
     await page.get_by_label("Width (px)").fill("")
+    await page.get_by_role("button", name="Add a LoRA").click()
+    lora = page.get_by_role("combobox", name="LoRA")
+    await lora.select_option("rehearsal-ink.safetensors")
     await page.get_by_label("Prompt", exact=True).press("Control+Enter")
     made = page.get_by_role("region", name="Made here")
     await expect(made.get_by_role("img", name=re.compile("fox|crane"))).to_have_count(4)
@@ -83,6 +86,7 @@ async def test_prompts_and_seeds_become_pictures_as_was_explained(
     await expect(page.get_by_role("textbox", name="Seeds")).to_have_value(
         re.compile(rf"^(7|{BIG_SEED})$")
     )
+    await expect(lora).to_have_value("rehearsal-ink.safetensors")
     await page.reload()
     await expect(page.get_by_label("Prompt", exact=True)).to_have_value(re.compile("fox|crane"))
 

@@ -11,6 +11,7 @@ from anime.assets.backup.create import make_backup
 from anime.assets.backup.drill import drill
 from anime.assets.backup.folder import BackupFolder, check_parts
 from anime.assets.backup.listing import read_listing
+from anime.assets.backup.restore import Restore
 from anime.assets.store import sha256_of
 from anime.core.sweep_plan import Mode
 from anime.db.session import Database
@@ -20,9 +21,11 @@ from tests.faults.children import Steps, ended, started
 from tests.faults.disks import mount, small_disk
 from tests.faults.test_disks import large_picture
 from tests.integration.import_folder import Stage, picture
+from tests.integration.old_client import execute
 from tests.support.waiting import HUNG_SECONDS
 
 NEVER = 1_000_000
+PATHS = "SELECT file_path FROM anime_api.anime_files"
 
 
 def settings_of(stage: Stage) -> Settings:
@@ -43,6 +46,21 @@ def back_up_dying(library: Path, backups: Path, url: str, deadly: int, told: Pat
 
     asyncio.run(make())
     told.write_text("\n".join(steps.taken))
+
+
+def restore_dying(backup: Path, library: Path, url: str, deadly: int, told: Path) -> None:
+    """A real restore that is killed before that step."""
+    steps = Steps(str(library), deadly)
+    steps.watch()
+    asyncio.run(restored(backup, library, url))
+    told.write_text("\n".join(steps.taken))
+
+
+async def restored(backup: Path, library: Path, url: str) -> None:
+    settings = load_settings(home=library.parent / "data", library_dir=library)
+    async with Database(url) as database:
+        restore = await Restore.of(backup, settings, database)
+        await restore.apply(await restore.plan())
 
 
 def check_all(folder: BackupFolder) -> None:
@@ -91,6 +109,38 @@ async def test_a_backup_killed_before_any_kind_of_step_is_none_and_the_next_one_
         assert list(folder.root.glob(".*")) == [], name
     found = await drill(settings_of(stage), stage.database, folder)
     assert found.problems == []
+
+
+async def test_a_restore_killed_before_any_kind_of_step_is_completed_by_the_next(
+    stage: Stage, tmp_path: Path, empty_database_url: str
+) -> None:
+    for number in range(3):
+        stage.put(f"{number}.png", picture(number))
+    await stage.sweep(Mode.COPY)
+    (tmp_path / "backups").mkdir()
+    report = await make_backup(
+        settings_of(stage), stage.database, BackupFolder(tmp_path / "backups")
+    )
+    backup, told = Path(report.backup), tmp_path / "steps.txt"
+    whole = tmp_path / "whole"
+    restoring = started(restore_dying, backup, whole, empty_database_url, NEVER, told)
+    assert await ended(restoring) == 0
+    steps = told.read_text().split("\n")
+    assert {"open", "os.link", "os.mkdir", "os.utime"} <= set(steps)
+    for name, number in {name: number for number, name in enumerate(steps)}.items():
+        await execute(empty_database_url, "DROP SCHEMA anime_api CASCADE")
+        library = tmp_path / f"killed-{number}"
+        where = (backup, library, empty_database_url)
+        assert await ended(started(restore_dying, *where, number, told)) == -signal.SIGKILL, name
+        async with asyncio.timeout(HUNG_SECONDS):
+            while True:
+                with suppress(BackupFailed):  # the killed one's connection is still there
+                    await restored(*where)
+                    break
+                await asyncio.sleep(0.01)
+        paths = [Path(path) for (path,) in await execute(empty_database_url, PATHS)]
+        assert len(paths) == 3, name
+        assert {path.read_bytes() for path in paths} == {picture(n) for n in range(3)}, name
 
 
 async def test_a_disk_that_fills_up_is_said_and_earlier_backups_stay(

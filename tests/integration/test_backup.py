@@ -275,6 +275,24 @@ class TestDrills:
         report = await drill(studio.settings(), studio.database, studio.backups)
         assert [each for each in report.problems if "2.png" in each and "width" in each]
 
+    async def test_what_older_services_wrote_or_readers_read_otherwise_is_no_fault(
+        self, studio: Studio
+    ) -> None:
+        await execute(
+            studio.url,
+            "UPDATE anime_api.anime_files SET source_path = NULL, job_id = gen_random_uuid() "
+            "WHERE filename = '1.png'",
+        )
+        await execute(
+            studio.url,
+            """UPDATE anime_api.anime_files SET metadata = metadata || '{"prompt": "old"}' """
+            "WHERE filename = '2.png'",
+        )
+        await studio.back_up()
+        report = await drill(studio.settings(), studio.database, studio.backups)
+        assert report.problems == []
+        assert [each for each in report.notes if "2.png" in each]
+
     async def test_what_a_killed_drill_has_left_goes_and_nothing_else(self, studio: Studio) -> None:
         live = str(make_url(studio.url).database)
         leftover, foreign = f"{live}_drill_0a1b2c3d", f"{live}_drill_4e5f6a7b"

@@ -26,8 +26,10 @@ from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.server_login import ServerCredentials, login_with
 from anime.errors import ComfyUIError, ConfigurationError
 from anime.net.sockets import listening_socket
+from anime.net.vault.references_check import check_references, texts_of
 from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
+from anime.settings import load_settings
 from blocks import ComfyUIServer
 from tests.support.waiting import HUNG_SECONDS
 
@@ -157,12 +159,30 @@ async def test_a_certificate_opens_http_and_the_websocket(
                 await client.queue()
 
 
-def test_only_servers_that_the_settings_name_learn_the_secret() -> None:
+async def test_only_servers_that_the_settings_name_learn_the_secret() -> None:
     known, added = "http://gpu-a:8188", "http://evil:8188"
     credentials = ServerCredentials(HEADERS)
-    assert login_with(credentials, known, [known]).headers == {"Authorization": SECRET}
-    assert login_with(credentials, added, [known]).headers == {}
-    assert SECRET not in repr(login_with(credentials, known, [known]))
+    login = login_with(credentials, known, [known])
+    assert await login.headers() == {"Authorization": SECRET}
+    assert await login_with(credentials, added, [known]).headers() == {}
+    assert SECRET not in repr(login)
+
+
+async def test_a_header_may_be_a_reference_whose_value_changes(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    url = "http://gpu-a:8188"
+    credentials = ServerCredentials({"X-Token": SecretStr(f"file:{secret}")})
+    login = login_with(credentials, url, [url])
+    for value in ("first", "second"):
+        secret.write_text(value)
+        assert await login.headers() == {"X-Token": value}
+
+
+def test_references_in_headers_are_checked_with_all_others() -> None:
+    settings = load_settings(comfyui_headers={"X-Token": "env:NO_SUCH_VARIABLE"})
+    found = {each.where: each for each in check_references(texts_of(settings))}
+    checked = found["ANIME_COMFYUI_HEADERS.X-Token"]
+    assert (checked.reference, checked.resolves) == ("env:NO_SUCH_VARIABLE", False)
 
 
 def test_a_certificate_that_cannot_be_read_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +16,7 @@ from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
 from anime.settings.service_manager import ServiceManager, inherited_sockets
 from anime.settings.services_file import read_services, services_path, write_services
+from anime.stack.stack import running_stack
 from anime.stack.systemd import installation
 from anime.stack.systemd.installation import planned_installation
 from tests.support.forks import fork_with_pipes
@@ -38,13 +40,14 @@ def address_of(told: socket.socket) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ANIME_HOME", str(tmp_path / "home"))
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty data folder, whose path is short enough for sockets."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("ANIME_DATABASE_URL", "ANIME_REDIS_URL", "ANIME_COMFYUI_URL", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
-    (tmp_path / "home").mkdir(mode=0o700)
-    return tmp_path / "home"
+    with TemporaryDirectory(prefix="anime-", dir="/tmp") as folder:
+        monkeypatch.setenv("ANIME_HOME", folder)
+        yield Path(folder)
 
 
 def test_a_manager_is_told_once_that_all_is_ready(told: socket.socket) -> None:
@@ -145,6 +148,11 @@ def test_another_host_may_have_a_worker_and_nothing_else(home: Path) -> None:
         planned_installation(load_settings(), "anime", ["wroker"])
 
 
+def test_a_socket_must_fit_into_the_data_folder(home: Path) -> None:
+    with pytest.raises(ConfigurationError, match="too long for a socket"):
+        planned_installation(load_settings(home=home / ("a" * 80)), None)
+
+
 def test_a_service_needs_the_same_port_at_every_start(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +205,21 @@ def test_an_upgrade_migrates_before_it_replaces_and_leaves_the_stores_alone(
         *("anime-rehearsal", "anime-api", "anime-worker"),
     ]
     assert services_path(home).stat().st_mode & 0o077 == 0
+
+
+async def test_a_stack_does_not_start_where_services_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until they are removed: their addresses would be taken for those of others' servers."""
+    monkeypatch.setattr(installation, "run_systemctl", lambda *words, **_: None)
+    plan = planned_installation(load_settings(), None)
+    installation.install(plan)
+    with pytest.raises(ConfigurationError, match="parts are services"):
+        async with running_stack(load_settings()):
+            pass
+    assert set(installation.uninstall(home, is_of_user=True)) == set(plan.units)
+    assert list(plan.folder.iterdir()) == []
+    assert load_settings().database_url is None
 
 
 async def test_a_program_of_others_is_ready_alive_and_ends_when_told(

@@ -11,10 +11,11 @@ from anime.comfyui.address import canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.core.secret_references import VaultReference, references_in
 from anime.errors import ConfigurationError
-from anime.net.vault.references_check import texts_of
+from anime.net.vault.references_check import texts_of, texts_of_block
 from anime.settings import get_settings, load_settings, resolve_reference
 from anime.settings.process_lock import acquire_lock
 from anime.settings.secret_references import known_value
+from anime.settings.services_file import write_services
 from anime.settings.stack_record import StackRecord, lock_path, write_record
 from anime.settings.vault import VaultConfig
 from anime.stack.environment import settings_environment, shared_values
@@ -126,6 +127,18 @@ def test_an_address_with_references_is_not_checked_before_they_are_resolved(
     assert settings.comfyui_urls == ("http://artist:s%2F1@gpu:8188", "http://b:8188")
 
 
+def test_a_wrong_setting_of_vault_is_told_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANIME_VAULT_URL", "https://vault:8200")
+    monkeypatch.setenv("ANIME_VAULT_AUTH", "kubernetes")  # which needs a role
+    monkeypatch.setenv("ANIME_VAULT_TOKEN", "canary")
+    monkeypatch.setenv("ANIME_TIMEZONE", "vault:kv/studio#zone")
+    with pytest.raises(ConfigurationError, match="role must be set") as error:
+        load_settings()
+    assert "canary" not in str(error.value)
+
+
 def test_secrets_are_shown_in_no_representation() -> None:
     config = VaultConfig(url="https://vault", auth="token", token=SecretStr("canary"))
     assert "canary" not in repr(config) + config.model_dump_json()
@@ -159,3 +172,24 @@ def test_commands_elsewhere_find_the_vault_of_a_running_stack(tmp_path: Path) ->
         assert load_settings(home=tmp_path).vault == config
     finally:
         os.close(lock)
+
+
+def test_commands_find_the_vault_of_installed_services(tmp_path: Path) -> None:
+    write_services(
+        tmp_path,
+        {
+            "ANIME_VAULT_URL": "https://vault:8200",
+            "ANIME_VAULT_TOKEN": "file:/run/token",
+            "ANIME_VAULT_CA_FILE": "/etc/ssl/studio.pem",
+        },
+    )
+    vault = load_settings(home=tmp_path).vault
+    assert vault is not None
+    assert (vault.url, vault.ca_file) == ("https://vault:8200", Path("/etc/ssl/studio.pem"))
+
+
+def test_references_in_headers_and_lists_are_checked_too() -> None:
+    settings = load_settings(comfyui_headers={"X-Token": SecretStr("env:COMFYUI_TOKEN")})
+    assert ("ANIME_COMFYUI_HEADERS[X-Token]", "env:COMFYUI_TOKEN") in set(texts_of(settings))
+    block = {"base_url": "http://a", "more_urls": ["http://{env:LOGIN}@b"], "in_flight": 2}
+    assert ("comfyui.more_urls", "http://{env:LOGIN}@b") in set(texts_of_block("comfyui", block))

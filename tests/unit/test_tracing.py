@@ -3,15 +3,15 @@
 import ast
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib import import_module
 from uuid import UUID, uuid4
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
@@ -29,7 +29,7 @@ from anime.core.ids import trace_id_of
 from anime.core.prompt_state import Finished
 from anime.errors import ConfigurationError
 from anime.net.log_lines import JsonFormatter, name_job_in_logs
-from anime.net.private_exporter import PrivateExporter
+from anime.net.span_exporters import PAUSE_SECONDS, PausingExporter, PrivateExporter
 from anime.net.tracing import context_of, current_trace_id, current_traceparent
 from anime.settings import PROJECT_DIR, load_settings
 from anime.stack.environment import settings_environment
@@ -77,6 +77,27 @@ def test_what_an_error_says_and_where_a_request_went_stay_here(
     assert dict(span.attributes or {}) == {"http.route": "/projects/{slug}"}
     assert (span.name, span.status.is_ok) == ("work", False)
     assert "secret" not in all_of(exported)
+
+
+class AwayCollector(InMemorySpanExporter):
+    """Takes nothing, and counts how often it was asked."""
+
+    asked = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.asked += 1
+        return SpanExportResult.FAILURE
+
+
+def test_a_collector_that_is_away_is_asked_again_after_a_pause() -> None:
+    now, collector = [0.0], AwayCollector()
+    exporter = PausingExporter(collector, clock=lambda: now[0])
+    for _ in range(3):
+        assert exporter.export([]) is SpanExportResult.FAILURE
+    assert collector.asked == 1
+    now[0] = PAUSE_SECONDS
+    exporter.export([])
+    assert collector.asked == 2
 
 
 def test_a_span_of_a_task_has_the_tasks_name_and_nothing_of_what_is_rendered(
@@ -208,7 +229,7 @@ def _imports_at_once(tree: ast.Module) -> Iterator[str]:
 
 
 def test_nothing_of_the_sdk_is_imported_before_an_endpoint_is_set() -> None:
-    heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "anime.net.private_exporter")
+    heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "anime.net.span_exporters")
     found = {
         path.name
         for top in ("anime", "blocks", "flows", "tasks")
@@ -216,6 +237,6 @@ def test_nothing_of_the_sdk_is_imported_before_an_endpoint_is_set() -> None:
         for name in _imports_at_once(ast.parse(path.read_bytes()))
         if name.startswith(heavy)
     }
-    assert found == {"private_exporter.py"}
+    assert found == {"span_exporters.py"}
     with pytest.raises(ModuleNotFoundError):  # else redis imports it
         import_module("opentelemetry.sdk.metrics")

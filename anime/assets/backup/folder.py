@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.backup.listing import hashes_only_in, read_listing
+from anime.assets.backup.listing import hashes_in, hashes_only_in, read_listing
 from anime.assets.store import (
     copy_hashed,
     draft_in,
@@ -157,7 +157,7 @@ class BackupFolder:
             return
         unused = hashes_only_in(read_listing(listing), read_listing(kept[0]))
         for other in kept if unused else ():
-            unused.difference_update(file.sha256 for file in read_listing(other))
+            unused -= hashes_in(other, unused)
         for sha256 in unused:
             self.object_path(sha256).unlink(missing_ok=True)
 

@@ -9,8 +9,8 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from anime.assets.store import INCOMING, flush_to_disk
 from anime.errors import BackupFailed
 
 _END = b"\0"
+_HASH = 64  # characters
 _READ_BYTES = 1024 * 1024
 _UNFINISHED = re.compile(rb"\..*\.tmp")  # as the store names what is not whole yet
 # What is made again when it is asked for, or not whole yet.
@@ -74,11 +75,27 @@ def read_listing(path: Path) -> Iterator[ListedFile]:
     Raises:
         BackupFailed: it is damaged.
     """
+    with _damage_told(path):
+        for line in _lines(path):
+            sha256, size_bytes, mtime_ns, where = line.split(b" ", 3)
+            yield ListedFile(where, int(size_bytes), int(mtime_ns), sha256.decode("ascii"))
+
+
+def hashes_in(path: Path, among: Collection[str]) -> set[str]:
+    """Those of the hashes that a listing has; its other lines are passed over quickly.
+
+    Raises:
+        BackupFailed: it is damaged.
+    """
+    wanted = {sha256.encode() for sha256 in among}
+    with _damage_told(path):
+        return {line[:_HASH].decode() for line in _lines(path) if line[:_HASH] in wanted}
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        with gzip.open(path) as stream:
-            for line in _lines(stream):
-                sha256, size_bytes, mtime_ns, where = line.split(b" ", 3)
-                yield ListedFile(where, int(size_bytes), int(mtime_ns), sha256.decode("ascii"))
+        yield
     except (OSError, EOFError, ValueError, zlib.error) as fault:
         raise BackupFailed(
             f"The listing {path} is damaged: {fault}.",
@@ -86,11 +103,12 @@ def read_listing(path: Path) -> Iterator[ListedFile]:
         ) from fault
 
 
-def _lines(stream: gzip.GzipFile) -> Iterator[bytes]:
+def _lines(path: Path) -> Iterator[bytes]:
     rest = b""
-    while chunk := stream.read(_READ_BYTES):
-        *whole, rest = (rest + chunk).split(_END)
-        yield from whole
+    with gzip.open(path) as stream:
+        while chunk := stream.read(_READ_BYTES):
+            *whole, rest = (rest + chunk).split(_END)
+            yield from whole
     if rest:
         raise ValueError("its last line is cut off")
 

@@ -13,8 +13,9 @@ from anime.assets.inspection.facts import Inspection, MediaFacts
 from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
+from anime.assets.limited_process import call_limited
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
-from anime.errors import StorageError, UnusableReason
+from anime.errors import StorageError, UnusableFile, UnusableReason
 
 _IN_MEMORY_BYTES = 16 * 1024 * 1024  # larger files are hashed in passing, and not held
 _BLOCK_BYTES = 1024 * 1024
@@ -43,6 +44,18 @@ def inspect_file(path: Path | str, *, name: str | None = None) -> Inspection:
             f"{shown} cannot be read: {getattr(fault, 'strerror', None) or fault}.",
             "Look at the disk it is on and at the rights of this user.",
         ) from fault
+
+
+async def inspect_upload(path: Path, *, name: str) -> Inspection:
+    """The same of what somebody has sent, looked at in a process with limits.
+
+    Raises as `inspect_file`.
+    """
+    died = UnusableFile(
+        f"{name} cannot be read: its decoder crashed, or took too much time or memory.",
+        "Save it again with another program.",
+    )
+    return await call_limited(died, inspect_file, path, name=name)
 
 
 def _examine(stream: FileIO, name: str) -> Inspection:

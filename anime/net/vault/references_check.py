@@ -29,6 +29,7 @@ def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from texts_resolved_at_once()
     for name in sorted(RESOLVED_LATER - {"api_token", "api_users"}):
         yield from _texts(variable_of(name), getattr(settings, name))
+    yield from _texts(variable_of("comfyui_headers"), settings.comfyui_headers)
     yield from token_texts(settings)
     for name, proof in (settings.vault.proofs if settings.vault else {}).items():
         yield from _texts(f"ANIME_VAULT_{name.upper()}", proof)
@@ -37,8 +38,7 @@ def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
 def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The same of a block's document in Prefect."""
     for field, value in data.items():
-        for each in value if isinstance(value, list) else [value]:
-            yield from _texts(f"{name}.{field}", each)
+        yield from _texts(f"{name}.{field}", value)
 
 
 def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]:
@@ -49,9 +49,17 @@ def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]
 
 
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if isinstance(text, str):
-        yield where, text
+    match value:
+        case SecretStr():
+            yield where, value.get_secret_value()
+        case str():
+            yield where, value
+        case dict():  # such as headers, by name
+            for name, each in value.items():
+                yield from _texts(f"{where}[{name}]", each)
+        case list():
+            for each in value:
+                yield from _texts(where, each)
 
 
 def _checked(where: str, reference: SecretReference) -> CheckedReference:

@@ -317,7 +317,7 @@ class VaultSession:
         lease, token = held.lease, self._token
         if lease is None or token is None or token.value != held.token:
             return None
-        if not lease.can_be_renewed:
+        if not lease.can_be_renewed or held.has_ended(self._clock()):
             return None
         with suppress(VaultRefused):
             lease = self._api.renew(held.answer.lease_id, lease, token.value)

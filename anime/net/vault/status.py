@@ -42,4 +42,6 @@ class VaultStatus:
             if self.until
             else "for as long as this process runs"
         )
-        return f"{self.fault} What is known goes on {end}; nothing new is promised."
+        since = f" since {self.since:%H:%M:%S} UTC" if self.since else ""
+        goes_on = f"What is known goes on {end}; nothing new is promised."
+        return f"{self.fault} So it is{since}. {goes_on}"

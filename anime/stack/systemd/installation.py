@@ -18,6 +18,7 @@ from anime.settings import PROJECT_DIR, Settings
 from anime.settings.services_file import (
     OWN_SERVICES,
     read_services,
+    retire_services,
     services_path,
     write_services,
 )
@@ -29,6 +30,7 @@ from anime.stack.postgres import DATABASE, PREFECT_DATABASE
 from anime.stack.postgres_account import system_account
 from anime.stack.postgres_cluster import ROLE
 from anime.stack.postgres_cluster import SOCKET as POSTGRES_SOCKET
+from anime.stack.prefect_program import prefect_module
 from anime.stack.prefect_server import new_auth_string, prefect_api_url
 from anime.stack.services import HAND_BACK_SECONDS, SETUP_TIMEOUT_SECONDS
 from anime.stack.systemd.unit_files import (
@@ -155,8 +157,10 @@ def _write_for_account(plan: Installation) -> None:
     os.chown(write_services(plan.deployment.home, plan.variables), account.uid, account.gid)
 
 
-def uninstall(*, is_of_user: bool) -> list[str]:
-    """Stop the services and remove their units; returns the names of the files removed.
+def uninstall(home: Path, *, is_of_user: bool) -> list[str]:
+    """Stop the services of that data folder and remove their units; returns the units' names.
+
+    Data stay, and so do the settings, under another name.
 
     Raises:
         ConfigurationError: they cannot be removed, or systemd does not do as it is told.
@@ -169,6 +173,7 @@ def uninstall(*, is_of_user: bool) -> list[str]:
     for name in found:
         (folder / name).unlink()
     run_systemctl("daemon-reload", is_of_user=is_of_user)
+    retire_services(home)
     return found
 
 
@@ -332,7 +337,11 @@ def _units(settings: Settings, own: Sequence[str], here: Deployment) -> Iterator
     yield ServiceUnit(
         name="anime-deployments",
         description="Work pool, queues and deployments in Prefect",
-        command=(here.python, "-m", "anime.stack.prefect_setup", str(here.project)),
+        command=(
+            here.python,
+            *prefect_module(settings, "anime.stack.prefect_setup"),
+            str(here.project),
+        ),
         after=prefect,
         kind="oneshot",
         start_seconds=SETUP_TIMEOUT_SECONDS,

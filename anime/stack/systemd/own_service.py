@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from pydantic import SecretStr
+
 from anime.errors import ConfigurationError, StackError
 from anime.retry_policies import cancel_until_ended
-from anime.settings import Settings
+from anime.settings import Settings, resolve_reference
 from anime.settings.service_manager import ServiceManager
 from anime.stack.environment import child_environment
 from anime.stack.home import prepare_home
@@ -86,7 +88,7 @@ async def _prepared(name: str, settings: Settings) -> tuple[Part, Callable[[], A
 
             environment = child_environment(settings)
             database = await prefect_database(settings)
-            return prefect_server(settings, environment, database), _nothing
+            return prefect_server(_with_auth_string(settings), environment, database), _nothing
         case "rehearsal":
             from anime.stack.services import Services
 
@@ -94,6 +96,15 @@ async def _prepared(name: str, settings: Settings) -> tuple[Part, Callable[[], A
     raise ConfigurationError(
         f"There is no service {name!r}.", "It is postgresql, valkey, prefect or rehearsal."
     )
+
+
+def _with_auth_string(settings: Settings) -> Settings:
+    """The settings with the value of Prefect's password, as Prefect knows no references."""
+    secret = settings.prefect_api_auth_string
+    if secret is None:
+        return settings
+    value = SecretStr(resolve_reference(secret.get_secret_value()))
+    return settings.model_copy(update={"prefect_api_auth_string": value})
 
 
 async def _nothing() -> None:

@@ -53,8 +53,11 @@ async function chooseWorkflow(name, values = null) {
 function build(record, values) {
   setText($('description'), record.description)
   const focused = document.activeElement?.closest('.field')?.querySelector('[id^="label-"]')?.id
-  fields = new Map(fieldsIn(record.inputs).map((each) => [each.name,
-    { ...each, ...makeField(each, offers?.inputs[each.name], changed) }]))
+  fields = new Map(fieldsIn(record.inputs).map((each) => {
+    const old = fields.get(each.name) // pictures may be on their way to it
+    const isSame = isPicture(each.schema) && old?.schema === each.schema
+    return [each.name, isSame ? old : { ...each, ...makeField(each, offers?.inputs[each.name], changed) }]
+  }))
   for (const name of ['pictures', 'fields']) $(name).replaceChildren()
   for (const each of fields.values()) $(isPicture(each.schema) ? 'pictures' : 'fields').append(each.element)
   $('loras').hidden = !record.takes_loras

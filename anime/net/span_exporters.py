@@ -1,26 +1,41 @@
-"""Keeps prompts and secrets out of exported spans: what errors say, and addresses of requests."""
+"""What spans pass on their way out: a pause while nobody takes them, and a filter.
 
-from collections.abc import Sequence
+The filter keeps prompts and secrets in: what errors say, and addresses of requests.
+"""
+
+import time
+from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 
+PAUSE_SECONDS = 30.0  # after a failed export
 KEPT_OF_EVENTS = frozenset({"exception.type"})
 # A query may hold a signature or the words of a search, a path names of projects and characters;
 # `http.route` stays.
 LEFT_OUT = frozenset({"url.path", "url.query"})
 
 
-class PrivateExporter(SpanExporter):
-    """Exports spans through another exporter: of errors only types, of addresses only routes."""
+class PausingExporter(SpanExporter):
+    """Exports spans through another exporter, and after a failure none for a while.
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    Else a process that ends while the collector is away would try for each batch that is left.
+    """
+
+    def __init__(self, exporter: SpanExporter, clock: Callable[[], float] = time.monotonic) -> None:
         self._exporter = exporter
+        self._clock = clock
+        self._paused_until = 0.0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the spans without what may say too much."""
-        return self._exporter.export([_private(span) for span in spans])
+        """Export the spans; during a pause they are lost."""
+        if self._clock() < self._paused_until:
+            return SpanExportResult.FAILURE
+        result = self._exporter.export(spans)
+        if result is not SpanExportResult.SUCCESS:
+            self._paused_until = self._clock() + PAUSE_SECONDS
+        return result
 
     def shutdown(self) -> None:
         """Export nothing more."""
@@ -29,6 +44,14 @@ class PrivateExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Whether nothing is left to be exported."""
         return self._exporter.force_flush(timeout_millis)
+
+
+class PrivateExporter(PausingExporter):
+    """The same, without what may say too much: of errors only types, of addresses only routes."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export what may be said of the spans."""
+        return super().export([_private(span) for span in spans])
 
 
 def _private(span: ReadableSpan) -> ReadableSpan:
