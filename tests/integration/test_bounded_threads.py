@@ -4,9 +4,11 @@ import asyncio
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
+from anime.net import bounded_threads
 from anime.net.bounded_threads import BoundedThreads
 
 SECONDS = 30
@@ -46,6 +48,38 @@ async def test_a_call_that_hangs_keeps_its_thread_and_no_more_are_started() -> N
     assert len(begun) == 2
     released.set()
     assert await threads.run(lambda: "free again", timeout_seconds=SECONDS) == "free again"
+
+
+async def test_one_call_after_the_other_takes_one_thread_which_ends_when_none_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = BoundedThreads("one of many", 4)
+    seen = {await threads.run(threading.get_ident, timeout_seconds=SECONDS) for _ in range(50)}
+    assert len(seen) == 1
+    monkeypatch.setattr(bounded_threads, "IDLE_SECONDS", 0.0)
+    await threads.run(lambda: None, timeout_seconds=SECONDS)
+    async with asyncio.timeout(SECONDS):
+        while any(each.name == "one of many" for each in threading.enumerate()):
+            await asyncio.sleep(0.01)
+    assert await threads.run(lambda: "another", timeout_seconds=SECONDS) == "another"
+
+
+async def test_many_calls_at_a_time_take_no_more_threads_than_allowed_and_all_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_threads, "IDLE_SECONDS", 0.0)  # so that threads end all the time
+    threads = BoundedThreads("of three", 3)
+    most = 0
+
+    def count(number: int) -> int:
+        nonlocal most
+        most = max(most, sum(each.name == "of three" for each in threading.enumerate()))
+        return number
+
+    for _ in range(20):
+        calls = [threads.run(partial(count, n), timeout_seconds=SECONDS) for n in range(20)]
+        assert await asyncio.gather(*calls) == list(range(20))
+    assert most <= 6, "of those that are about to end, three may still be there"
 
 
 async def test_who_is_cancelled_while_it_waits_for_a_thread_takes_none() -> None:
