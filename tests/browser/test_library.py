@@ -1,12 +1,15 @@
 """The library as a person uses it: months, rows, search, selection, download, one file in full."""
 
+import asyncio
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zipfile import ZipFile
 
 import pytest_asyncio
-from playwright.async_api import Dialog, Page, expect
+from playwright.async_api import Dialog, Error, Page, Route, expect
 
 from anime.db.repositories import AssetRow, FileRepository
 from anime.db.session import Database
@@ -67,7 +70,13 @@ async def test_months_are_scrolled_through_and_searched(page: Page, files: list[
     await page.wait_for_function(
         "() => history.state?.month === '2026-02' && history.state.part > 0.1"
     )
-    await page.reload()
+    answers = asyncio.Event()
+    await page.route("**/files/months/2026-02*", partial(_when, answers))
+    async with page.expect_request("**/files/months/2026-02*"):
+        await page.reload(wait_until="commit")
+    await page.set_viewport_size({"width": 1100, "height": 700})  # it is drawn anew meanwhile
+    await expect(options.first).to_be_visible()
+    answers.set()
     await expect(page.locator(f"#tile-{files[-1]}")).to_be_visible()
 
     await page.get_by_role("searchbox").fill("rain 7")
@@ -86,6 +95,12 @@ async def test_months_are_scrolled_through_and_searched(page: Page, files: list[
     await expect(options.locator("video")).to_have_js_property("paused", value=False)
     await page.get_by_label("Kind").select_option(label="Sound")
     await expect(page.get_by_text("No file matches these filters.")).to_be_visible()
+
+
+async def _when(event: asyncio.Event, route: Route) -> None:
+    await event.wait()
+    with suppress(Error):  # the page may have lost interest
+        await route.continue_()
 
 
 async def test_files_are_chosen_by_keys_and_by_dragging_and_downloaded(

@@ -181,7 +181,7 @@ async def test_a_header_may_be_a_reference_whose_value_changes(tmp_path: Path) -
 def test_references_in_headers_are_checked_with_all_others() -> None:
     settings = load_settings(comfyui_headers={"X-Token": "env:NO_SUCH_VARIABLE"})
     found = {each.where: each for each in check_references(texts_of(settings))}
-    checked = found["ANIME_COMFYUI_HEADERS.X-Token"]
+    checked = found["ANIME_COMFYUI_HEADERS[X-Token]"]
     assert (checked.reference, checked.resolves) == ("env:NO_SUCH_VARIABLE", False)
 
 

@@ -1,10 +1,9 @@
 """Jobs page by page, newest first."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, select, tuple_, union
+from sqlalchemy import ColumnElement, tuple_
 
 from anime.core.job_status import FailureKind, JobStatus
 from anime.db.models import ProductionJob
@@ -45,15 +44,32 @@ class JobList(JobRows):
         if cursor is not None:
             after = cut_at(cursor, UUID)
             wanted.append(tuple_(ProductionJob.created_at, ProductionJob.id) < after)
-        if query.character is not None:
-            wanted = [_has_character(query.character, wanted, limit + 1)]
-        found = await self._snapshots(*wanted, limit=limit + 1)
+        if query.character is None:
+            found = await self._snapshots(*wanted, limit=limit + 1)
+        else:
+            found = await self._with_character(query.character, *wanted, limit=limit + 1)
         return page_of(found, limit, lambda job: PageCut(job.created_at, job.id))
 
     async def oldest(self, status: JobStatus, *, limit: int) -> list[JobSnapshot]:
         """At most `limit` jobs in that state, the oldest first."""
         is_oldest = (ProductionJob.created_at, ProductionJob.id)
         return await self._snapshots(ProductionJob.status == status, order=is_oldest, limit=limit)
+
+    async def _with_character(
+        self, name: str, *wanted: ColumnElement[bool], limit: int
+    ) -> list[JobSnapshot]:
+        """The newest jobs whose character it is, or one of them.
+
+        Each of the two has an index: PostgreSQL would sort all that are found by one of them.
+        """
+        alone = await self._snapshots(*wanted, ProductionJob.character == name, limit=limit)
+        among = await self._snapshots(
+            *wanted, ProductionJob.characters.contains([name]), limit=limit
+        )
+        found = {job.id: job for job in (*alone, *among)}
+        return sorted(found.values(), key=lambda job: (job.created_at, job.id), reverse=True)[
+            :limit
+        ]
 
 
 def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
@@ -70,21 +86,3 @@ def _conditions(query: JobQuery) -> list[ColumnElement[bool]]:
     if query.ended_after is not None:
         wanted.append(ProductionJob.finished_at > query.ended_after)
     return wanted
-
-
-def _has_character(
-    name: str, others: Sequence[ColumnElement[bool]], limit: int
-) -> ColumnElement[bool]:
-    """The newest jobs that fit the other conditions, and have the character.
-
-    Each of the two has an index of its own, and PostgreSQL would sort all that one of them finds.
-    """
-    ways = (ProductionJob.character == name, ProductionJob.characters.contains([name]))
-    newest = [
-        select(ProductionJob.id)
-        .where(way, *others)
-        .order_by(ProductionJob.created_at.desc(), ProductionJob.id.desc())
-        .limit(limit)
-        for way in ways
-    ]
-    return ProductionJob.id.in_(union(*newest))

@@ -34,6 +34,7 @@ let current = null // the file that keys act on: {section, place}
 const shown = new Map() // file id → its element
 const headings = new Map() // section → its element
 const loading = new Map() // section → AbortController
+const awaited = new Set() // of these, those that somebody goes to: they are loaded out of sight, too
 const scroller = new Scroller(grid, spacer, render)
 const choice = new Choice({ changed: choiceChanged })
 
@@ -278,7 +279,7 @@ function tile(tiles, place) {
 
 function load(missing) {
   for (const [section, control] of loading) {
-    if (missing.includes(section)) continue
+    if (missing.includes(section) || awaited.has(section)) continue
     control.abort()
     loading.delete(section)
   }
@@ -448,7 +449,13 @@ function setCurrent(next, { scrolls = true } = {}) {
 }
 
 async function ready(section) {
-  if (section && !section.tiles) await loadSection(section)
+  if (!section || section.tiles) return section
+  awaited.add(section)
+  try {
+    await loadSection(section)
+  } finally {
+    awaited.delete(section)
+  }
   return section
 }
 
@@ -675,9 +682,10 @@ new ResizeObserver(() => {
 
 const refresh = debounced(async () => {
   if (isSearch) return
+  const index = await api('/files/months')
   const isTop = scroller.position < HEADING_PX
   const before = sections.length && sections.reduce((sum, each) => sum + each.height, 0)
-  setMonths(await api('/files/months'))
+  setMonths(index)
   const after = sections.reduce((sum, each) => sum + each.height, 0)
   if (isTop) scroller.scrollTo(0)
   else scroller.scrollTo(scroller.position + after - before)
