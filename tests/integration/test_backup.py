@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from anime.api.metrics import Metrics
+from anime.assets.backup import restore
 from anime.assets.backup.create import BackupReport, make_backup
 from anime.assets.backup.drill import drill, scratch_database
 from anime.assets.backup.drill_results import drills_of
@@ -27,6 +28,7 @@ from anime.settings import Settings, load_settings
 from tests.integration.import_folder import Stage, picture
 from tests.integration.old_client import execute
 from tests.integration.test_cli_commands import Commands
+from tests.support.waiting import HUNG_SECONDS
 
 ROWS = """
     SELECT file.sha256, file.job_id, project.slug, file.metadata, file.created_at
@@ -153,12 +155,25 @@ class TestRestoring:
         assert await execute(empty_database_url, "SELECT to_regnamespace('anime_api')") == [(None,)]
 
     async def test_a_database_in_use_is_not_restored_into(
-        self, studio: Studio, empty_database_url: str
+        self, studio: Studio, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await studio.back_up()
+        monkeypatch.setattr(restore, "LEAVING_SECONDS", 0.2)
         async with connected(parse_address(empty_database_url)):
             with pytest.raises(BackupFailed, match="connected"):
                 await studio.plan_in(empty_database_url)
+        monkeypatch.undo()
+
+    async def test_who_just_leaves_the_database_is_waited_for(
+        self, studio: Studio, empty_database_url: str
+    ) -> None:
+        await studio.back_up()
+        async with connected(parse_address(empty_database_url)) as leaving:
+            planning = asyncio.create_task(studio.plan_in(empty_database_url))
+            async with asyncio.timeout(HUNG_SECONDS):
+                while (await (await leaving.execute(restore._OTHERS)).fetchone()) == (0,):
+                    await asyncio.sleep(0.01)
+        await planning
 
 
 class TestWhatABackupHas:

@@ -8,12 +8,14 @@ already is passed by, and a database with the very rows of the backup counts as 
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from psycopg import sql
+from psycopg import AsyncConnection, sql
+from psycopg.rows import TupleRow
 from pydantic import BaseModel
 from sqlalchemy import URL
 
@@ -52,6 +54,8 @@ _OTHERS = """
     SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+# PostgreSQL shows a connection for a moment longer than its program had it.
+LEAVING_SECONDS = 5.0
 Progress = Callable[[int], None]  # told how many files were looked at
 
 
@@ -165,11 +169,11 @@ class Restore:
             BackupFailed: it has others, or somebody else is connected to it.
         """
         async with connected(self.address) as connection:
-            row = await (await connection.execute(_OTHERS)).fetchone()
+            others = await _others_of(connection)
             found = await rows_of_tables(connection)
-        if row and row[0]:
+        if others:
             raise BackupFailed(
-                f"{row[0]} others are connected to {name_of(self.address)}.",
+                f"{others} others are connected to {name_of(self.address)}.",
                 "Stop `anime up`, workers and the API; then restore.",
             )
         if found and not differing_tables(self.manifest.tables, found):
@@ -311,6 +315,17 @@ def chosen_backup(settings: Settings, given: Path | None) -> Path:
     if given is not None and ((given / CHECKSUMS).exists() or not given.is_dir()):
         return given.absolute()
     return backup_folder(settings, given).newest()
+
+
+async def _others_of(connection: AsyncConnection[TupleRow]) -> int:
+    """How many others are connected, and do not just leave."""
+    give_up_at = time.monotonic() + LEAVING_SECONDS
+    while True:
+        row = await (await connection.execute(_OTHERS)).fetchone()
+        others: int = row[0] if row else 0
+        if not others or time.monotonic() > give_up_at:
+            return others
+        await asyncio.sleep(0.1)
 
 
 def _is_there(file: ListedFile, path: Path) -> bool:
