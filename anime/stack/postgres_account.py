@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +68,7 @@ def programs_for(account: ServiceAccount | None) -> Path:
     permissions are changed.
     """
     package = _installed_package()
-    if account is None or _can_start(package / PROGRAMS / "initdb", account):
+    if account is None or can_run([package / PROGRAMS / "initdb", "--version"], account):
         return package / PROGRAMS
     copy = ROOT_FOLDER / f"postgresql-{version(package.name)}"
     if not copy.exists():
@@ -103,10 +104,11 @@ def _installed_package() -> Path:
     return Path(package.origin).parent
 
 
-def _can_start(program: Path, account: ServiceAccount) -> bool:
+def can_run(command: Sequence[str | Path], account: ServiceAccount) -> bool:
+    """Whether the account can run a program of ours, or of a package of ours, to a good end."""
     try:
-        done = subprocess.run(  # the package's own `postgres`
-            [program, "--version"],
+        done = subprocess.run(
+            command,
             user=account.uid,
             group=account.gid,
             extra_groups=[],

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from anime.core.catalogue import CatalogueLora
@@ -62,9 +63,10 @@ class Sources:
         """The project of the request, by its slug or by the name that it has now."""
         if request.project is None or not self.projects:
             return None
-        by_name = {slug_of(each.name): each for each in self.projects.values()}
-        known = by_name | dict(self.projects)
-        return next((known[slug] for slug in slugs_of(request.project) if slug in known), None)
+        slugs = slugs_of(request.project)
+        by_slug = (self.projects[slug] for slug in slugs if slug in self.projects)
+        by_name = (each for each in self.projects.values() if slug_of(each.name) in slugs)
+        return next(chain(by_slug, by_name), None)
 
     def workflow_of(self, request: GenerationRequest) -> str:
         """The workflow that renders the request."""

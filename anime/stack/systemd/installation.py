@@ -26,7 +26,7 @@ from anime.stack.environment import child_environment, prefect_home, settings_en
 from anime.stack.home import MAX_SOCKET_PATH_BYTES, private_folder
 from anime.stack.parts import BACKGROUND_NICENESS, ServiceAccount
 from anime.stack.postgres import DATABASE, PREFECT_DATABASE
-from anime.stack.postgres_account import system_account
+from anime.stack.postgres_account import can_run, system_account
 from anime.stack.postgres_cluster import ROLE
 from anime.stack.postgres_cluster import SOCKET as POSTGRES_SOCKET
 from anime.stack.prefect_program import prefect_module
@@ -421,28 +421,11 @@ def _make_home(home: Path, deployment: Deployment, account: ServiceAccount) -> N
     for path in (home, home / "prefect", home / "prefect" / "auth"):
         if path.exists():
             os.chown(path, account.uid, account.gid)
-    if not _can_run(deployment, account):
+    if not can_run([deployment.python, "-c", "import anime.cli.app"], account):
         raise ConfigurationError(
             f"The account {account.name} cannot run {deployment.python} with {deployment.project}.",
             "Install the project and its Python where others may read them, such as below /opt.",
         )
-
-
-def _can_run(deployment: Deployment, account: ServiceAccount) -> bool:
-    try:
-        done = subprocess.run(  # our own program
-            [deployment.python, "-c", "import anime.cli.app"],
-            user=account.uid,
-            group=account.gid,
-            extra_groups=[],
-            cwd="/",
-            capture_output=True,
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-    except OSError:
-        return False
-    return done.returncode == 0
 
 
 def _field_of(variable: str) -> str:
