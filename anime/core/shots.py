@@ -132,6 +132,7 @@ class ShotChange(StrEnum):
 
     TAKE = "take"  # a file of it was recorded
     REVIEW = "review"
+    JOB = "job"  # one of its jobs waits or begins, or has ended without a file
 
 
 class ShotEvent(BaseModel):
@@ -147,7 +148,7 @@ class ShotEvent(BaseModel):
     retakes: int
     under_way: int
     failed: int
-    job_id: UUID | None = Field(description="The job of the new take, or of a retake.")
+    job_id: UUID | None = Field(description="The job that waits, begins or ends, or is a retake.")
     take: int | None = Field(description="The number of the take that was reviewed.")
     timestamp: AwareDatetime
 

@@ -22,6 +22,7 @@ from anime.jobs.admission import Admission, QueueLimit
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.lookup import JobLookup
+from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
 from anime.net.tracing import about, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
@@ -51,6 +52,10 @@ class JobService:
         trace.get_current_span().set_attributes(about(job.id))
         if job.status is JobStatus.QUEUED:
             await self.publisher.announce(job, request)
+            if request.shot and request.project:
+                await publish_shots_of(
+                    self.database, self.publisher, [job.id], composer=self.admission.composer
+                )
         return job
 
     async def submit(
@@ -109,6 +114,8 @@ class JobService:
             await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
         await self.publisher.announce_again(job, request)
+        composer = self.admission.composer
+        await publish_shots_of(self.database, self.publisher, [job_id], composer=composer)
         async with self.database.session_scope() as session:
             waiting = await DispatchRepository(session).without_run([job_id])
         for dispatch in waiting:

@@ -408,6 +408,26 @@ async def test_who_listens_on_redis_hears_of_a_review(
     assert (event.change, event.state) == (ShotChange.REVIEW, ShotState.APPROVED)
 
 
+async def test_who_listens_hears_of_a_job_that_waits_and_is_cancelled(
+    office: Office, redis_url: str
+) -> None:
+    asked = GenerationRequest(prompt="a roof", project=PROJECT, shot="sc1")
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        redis.pubsub() as heard,
+    ):
+        await heard.subscribe(SHOTS_CHANNEL)
+        await heard.get_message(timeout=5)
+        job = await office.service.admit(asked)
+        await office.service.cancel(job.id)
+        messages = [await heard.get_message(timeout=5) for _ in range(2)]
+    events = [ShotEvent.model_validate_json(each["data"]) for each in messages if each]
+    assert [(each.change, each.state, each.job_id) for each in events] == [
+        (ShotChange.JOB, ShotState.RENDERING, job.id),
+        (ShotChange.JOB, ShotState.MISSING, job.id),
+    ]
+
+
 async def test_what_was_rejected_before_the_shot_was_changed_is_not_made_up_for(
     office: Office, database_url: str
 ) -> None:
