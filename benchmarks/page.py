@@ -7,8 +7,6 @@ this machine's processors.
 
 import asyncio
 import json
-import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -32,10 +30,10 @@ from anime.cli.terminal import print_error
 from anime.core.paths import thumbnail_path
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError, StackError
-from anime.settings import PROJECT_DIR
 from anime.stack.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
+from benchmarks.served_api import served_api
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
 from tests.browser.conftest import CHROMIUM, FLAGS
@@ -47,7 +45,6 @@ JUMPS = 12
 WHEEL_PX = 480  # in each frame: fast
 THUMBNAILS_A_SECOND = 200
 THUMBNAIL_SECONDS = 10
-START_SECONDS = 60.0
 SIZES = ((1216, 832), (832, 1216), (1024, 1024), (1344, 768), (1536, 640))
 
 TAKES = 9
@@ -193,7 +190,7 @@ async def served_library(rows: int) -> AsyncIterator[ServedLibrary]:
             await upgrade(urls.database)
             pictures = await asyncio.to_thread(draw_pictures, folder / "library")
             await _insert(urls.database, rows, pictures)
-            async with _api(folder, urls.database) as url:
+            async with served_api(folder, urls.database) as url:
                 yield ServedLibrary(url, rows)
 
 
@@ -242,49 +239,6 @@ async def _insert(url: str, rows: int, pictures: list[tuple[object, ...]]) -> No
         await connection.execute(SHOT, {"takes": TAKES})
         await connection.execute("ALTER TABLE anime_api.anime_files ENABLE TRIGGER USER")
         await connection.execute(f"VACUUM ANALYZE {TABLES}".encode())
-
-
-@asynccontextmanager
-async def _api(folder: Path, database_url: str) -> AsyncIterator[str]:
-    """The address of an API in a process of its own, on that database."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("ANIME_")}
-    given = {
-        "ANIME_HOME": str(folder / "home"),
-        "ANIME_LIBRARY_DIR": str(folder / "library"),
-        "ANIME_DATABASE_URL": database_url,
-        "ANIME_API_PORTS": str(port),
-        "ANIME_WS_PORT": "0",
-        "PREFECT_API_URL": "http://127.0.0.1:9/api",
-    }
-    with (folder / "api.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "anime.cli.app", "serve"),
-            cwd=PROJECT_DIR,
-            env={**bare, **given},
-            stdout=log,
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(START_SECONDS):
-            while not await _answers(client):
-                if process.returncode is not None:
-                    raise StackError("The API has ended.", (folder / "api.log").read_text()[-2000:])
-                await asyncio.sleep(0.1)
-        yield url
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-
-
-async def _answers(client: httpx.AsyncClient) -> bool:
-    try:
-        return (await client.get("/health")).is_success
-    except httpx.TransportError:
-        return False
 
 
 def _weight() -> list[Row]:

@@ -114,6 +114,10 @@ async def test_a_search_finds_tiles_page_by_page(
     rest = await api.get(TILES, params={"kind": "image", "cursor": page["next_cursor"]})
     assert rest.json()["ids"] == made[1::-1]
     assert (await api.get(TILES, params={"state": "missing"})).json()["ids"] == []
+    [older] = await add(database, noon - timedelta(days=40), folder=Path("/older"))
+    for month, expected in {"2026-03": [older], "2026-04": [*made[::-1], older]}.items():
+        found = await api.get(TILES, params={"kind": "image", "month": month})
+        assert found.json()["ids"] == expected
 
 
 async def test_files_are_found_by_shot_and_by_what_was_said_of_them(
@@ -172,28 +176,30 @@ async def test_a_proxy_is_for_a_screen(
         assert (picture.size, picture.format) == ((1600, 500), "WEBP")
 
 
-async def test_a_zip_names_the_files_that_have_vanished(
+async def test_a_zip_of_five_hundred_files_names_those_that_have_vanished(
     api: httpx.AsyncClient, api_settings: Settings, database: Database, database_url: str
 ) -> None:
-    moments = [datetime(2026, 4, 2, tzinfo=UTC)] * 20
+    moments = [datetime(2026, 4, 2, tzinfo=UTC)] * 500
     ids = await add(database, *moments, folder=api_settings.library)
-    for number in range(20):
-        (api_settings.library / f"{number}.png").write_bytes(bytes([number]) * 3_000_000)
-    gone, forgotten = ids[4], ids[11]
+    for number in range(500):
+        large = 3_000_000 if number < 3 else 1_000
+        (api_settings.library / f"{number}.png").write_bytes(bytes([number % 256]) * large)
+    gone, forgotten, late = ids[4], ids[11], ids[470]
     (api_settings.library / "4.png").unlink()
     await execute(database_url, f"DELETE FROM anime_api.anime_files WHERE id = {forgotten}")
     asked = {"ids": f"{ids[0]}-{ids[-1]}"}
     contents = (await api.get("/api/anime/files/zip/contents", params=asked)).json()
-    assert (contents["files"], contents["size_bytes"]) == (18, 54_000_000)
+    assert (contents["files"], contents["size_bytes"]) == (498, 9_495_000)
     assert {each["file_id"] for each in contents["missing"]} == {gone, forgotten}
+    (api_settings.library / "470.png").unlink()  # between the look and the download
     answer = await api.get("/api/anime/files/zip", params=asked)
     with ZipFile(BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
-        assert (len(names), len({*names}), names[:2]) == (19, 19, ["rain.png", "rain-2.png"])
+        assert (len(names), len({*names}), names[:2]) == (498, 498, ["rain.png", "rain-2.png"])
         missing = archive.read("missing.txt").decode()
     assert [line.split()[0].rstrip(":") for line in missing.splitlines()] == [
-        *(str(gone), str(forgotten))
+        *map(str, sorted([gone, forgotten, late]))
     ]
     assert problem_in(await api.get("/api/anime/files/zip", params={"ids": str(gone)}), 404)
     for wrong in ("", "x", "0", "9-3", "1-99999", "1,,2", "9" * 12):
