@@ -15,11 +15,13 @@ from anime.schemas import (
     MAX_CHARACTERS,
     GenerationRequest,
     GivenName,
+    HeightOrNone,
+    ModelOrNone,
     Name,
-    NegativeText,
+    NegativeOrNone,
     PromptText,
     Seed,
-    SizePx,
+    WidthOrNone,
     WorkflowName,
 )
 
@@ -57,11 +59,11 @@ class ShotFields(BaseModel):
         default_factory=list, max_length=MAX_CHARACTERS, description="Who is in it."
     )
     prompt: PromptText | None = Field(default=None, description="What to draw.")
-    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    negative_prompt: NegativeOrNone = None
     workflow: WorkflowName | None = None
-    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
-    width: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
-    height: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
+    model: ModelOrNone = None
+    width: WidthOrNone = None
+    height: HeightOrNone = None
     frames: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Its length in frames; the input `frames` of its workflow."
     )

@@ -1,7 +1,7 @@
 """The one way in: every job is submitted, looked up and cancelled here."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from uuid import UUID
 from opentelemetry import trace
 
 from anime.core.batches import BatchRequest, expand
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.db.repositories import (
     Dispatch,
@@ -91,14 +92,23 @@ class JobService:
             return job
         return job.model_copy(update={"flow_run_id": run_id})
 
-    async def submit_batch(self, batch: BatchRequest, *, key: str) -> UUID:
+    async def submit_batch(
+        self,
+        batch: BatchRequest,
+        *,
+        key: str,
+        compositions: Sequence[Composition | None] | None = None,
+    ) -> UUID:
         """The id of a run that renders the batch; the same `key` again is the same run.
+
+        `compositions`: of its generations, if they have been composed.
 
         Raises:
             InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
             PrefectUnavailable: nobody would run it; nothing is begun.
         """
-        await self.admission.check_all([child.request for child in expand(batch)])
+        requests = [child.request for child in expand(batch)]
+        await self.admission.check_all(requests, compositions)
         return await self.dispatcher.dispatch_batch(batch, key=key)
 
     async def requeue(self, job_id: UUID) -> JobSnapshot | None:

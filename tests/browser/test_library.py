@@ -90,7 +90,9 @@ async def test_months_are_scrolled_through_and_searched(page: Page, files: list[
     await page.get_by_role("searchbox").fill("rain")
     await expect(page.get_by_text("200 files and more")).to_be_visible()
     await page.get_by_role("button", name="February 2026", exact=True).click()
-    await expect(page.get_by_text(re.compile(r"^From February 2026 back: \d+ files"))).to_be_visible()
+    await expect(
+        page.get_by_text(re.compile(r"^From February 2026 back: \d+ files"))
+    ).to_be_visible()
     await expect(page.locator(".month").first).to_have_text("February 2026")
     await page.get_by_role("button", name="Clear filters").click()
     await page.get_by_label("Kind").select_option(label="Film")
