@@ -330,7 +330,9 @@ class StepReader:
             links = [
                 value
                 for name, value in node["inputs"].items()
-                if is_link(value) and ("latent" in name or "embeds" in name or name in _INTO_LATENT)
+                if isinstance(value, list)
+                and is_link(value)
+                and ("latent" in name or "embeds" in name or name in _INTO_LATENT)
             ]
             for link in links or (self._pipes(node, rule_of(node["class_type"]))):
                 origin = self._values.origin(link, "latent")
