@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
@@ -127,21 +128,27 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # ours needs no network
         redoc_url=None,
         telemetry=TELEMETRY,
-        dependencies=[Depends(refuse_unknown_parameters)],
-        responses=ANY_ROUTE,
     )
     _add_middleware(app, settings, access)
     add_problem_handlers(app)
     add_docs_page(app)
-    app.include_router(routes_health.router)
-    app.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
-    app.include_router(routes_session.router)
-    for router in ROUTERS:
-        app.include_router(router, prefix=PREFIX)
+    app.router.routes += _routes().routes
     app.router.routes += routes_events.SOCKETS
     app.router.routes += PAGES
     extend_openapi(app, needs_token=access.needs_token, examples=examples())
     return app
+
+
+@cache
+def _routes() -> APIRouter:
+    """What is asked for under fixed addresses; how each is answered is worked out once a process."""
+    routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ANY_ROUTE)
+    routes.include_router(routes_health.router)
+    routes.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
+    routes.include_router(routes_session.router)
+    for router in ROUTERS:
+        routes.include_router(router, prefix=PREFIX)
+    return routes
 
 
 def _watched_folders(settings: Settings) -> dict[str, Path]:
