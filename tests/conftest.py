@@ -7,8 +7,13 @@ from collections.abc import Generator, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
+from sqlalchemy.event import listens_for
+from sqlalchemy.util import LRUCache
 
 from anime.comfyui import server_facts
 from anime.settings import get_settings
@@ -58,6 +63,19 @@ def pytest_collection(session: pytest.Session) -> None:
     number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
     for file in sorted(TESTS.rglob("test_*.py"))[number :: int(count)]:
         import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
+
+
+# Each test has engines of its own, which would all put the same statements together once more: a
+# tenth of the CPU. All are made alike, so that one dialect is as good as another.
+_statements = LRUCache[Any, Any](5000)
+PGDialectAsync_psycopg.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+PGDialectAsync_psycopg.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
+
+
+@listens_for(Engine, "engine_connect")
+def share_statements(connection: Connection) -> None:
+    """Let the engine use what others have put together."""
+    connection.engine._compiled_cache = _statements
 
 
 gc.disable()  # while tens of thousands of objects are made that all stay
