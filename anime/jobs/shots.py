@@ -184,7 +184,7 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
     """
     batch, without_prompt = await batch_of_shots(service, asked)
     return ShotBatch(
-        flow_run_id=await service.submit_batch(batch, key=key),
+        flow_run_id=(await service.submit_batch(batch, key=key)).flow_run_id,
         shots=len({request.shot for request in batch.requests}),
         without_prompt=without_prompt,
     )
