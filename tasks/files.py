@@ -12,11 +12,11 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from anime.assets.inspection.facts import MediaFacts
-from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.inspection.whole_file import inspect_output
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_of
-from anime.assets.thumbnails import draw_thumbnail
+from anime.assets.thumbnails import draw_output_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
@@ -155,7 +155,7 @@ async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, 
     for file in files:
         target = root / thumbnail_path(file.sha256)
         try:
-            colours = await asyncio.to_thread(draw_thumbnail, file.path, target)
+            colours = await draw_output_thumbnail(file.path, target)
         except (OSError, UnusableFile) as fault:
             get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
         else:
@@ -175,7 +175,7 @@ async def are_whole(
                     with copy.open("wb") as stream:
                         async for chunk in chunks:
                             await asyncio.to_thread(stream.write, chunk)
-                await asyncio.to_thread(inspect_file, copy, name=output.filename)
+                await inspect_output(copy, name=output.filename)
             except (NotFound, ComfyUIError, UnusableFile, OSError):
                 return False
             copy.unlink()
@@ -194,7 +194,7 @@ async def _place(
     async with _content(comfy, output, output_dir) as chunks:
         received = await library.receive(chunks)
     try:
-        facts = await asyncio.to_thread(_facts, received.path, output.filename)
+        facts = await _facts(received.path, output.filename)
     except BaseException:
         received.path.unlink(missing_ok=True)
         raise
@@ -219,10 +219,10 @@ async def _place(
     return placed
 
 
-def _facts(path: Path, name: str) -> MediaFacts:
+async def _facts(path: Path, name: str) -> MediaFacts:
     """The inspected file; only its kind by its name if it is no media, such as a text."""
     try:
-        return inspect_file(path, name=name)
+        return await inspect_output(path, name=name)
     except UnusableFile as fault:
         if fault.reason is not UnusableReason.NOT_MEDIA or media_type_of(name) != UNKNOWN_TYPE:
             raise

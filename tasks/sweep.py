@@ -1,6 +1,5 @@
 """Sweeping a folder into the library, and showing the result in Prefect."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -14,7 +13,7 @@ from prefect.logging import get_run_logger
 from anime.assets.importer.report import SweepReport
 from anime.assets.importer.run import SweepRequest, sweep_folder
 from anime.assets.store import AssetStore
-from anime.assets.thumbnails import draw_thumbnail
+from anime.assets.thumbnails import draw_output_thumbnail
 from anime.core.paths import thumbnail_path
 from anime.core.sweep_plan import ImportOutcome
 from anime.db.repositories import FileRepository
@@ -85,17 +84,17 @@ async def new_pictures(
             for each in new[:_PICTURES]
             if each.file_id is not None
         ]
-    return [pair for pair in found if await asyncio.to_thread(_has_thumbnail, pair[1], library)]
+    return [pair for pair in found if await _has_thumbnail(pair[1], library)]
 
 
-def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
+async def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
     """Whether there is a thumbnail, drawn now if need be; films and sounds have none."""
     if file.file_type != "image" or not file.sha256:
         return False
     target = library.root / thumbnail_path(file.sha256)
     try:
         if not target.exists():
-            draw_thumbnail(library.root / file.file_path, target)
+            await draw_output_thumbnail(library.root / file.file_path, target)
     except (OSError, UnusableFile) as fault:
         get_run_logger().warning("No thumbnail of %s: %s", file.filename, fault)
         return False

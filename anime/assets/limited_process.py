@@ -1,21 +1,36 @@
-"""Calls a function that reads what people have sent in a process of its own, with limits.
+"""Calls functions that read foreign files in processes of their own, with limits.
 
     python -m anime.assets.limited_process
 
-A decoder that crashes, hangs or takes all memory over such a file ends that process and no other.
+A decoder that crashes, hangs or takes all memory over a file ends that process and no other. Who
+runs code of his own there by such a file can say what he likes of it, and no more: questions are
+pickled, but answers are JSON, checked for the type that is expected. It ends with its socket, and
+so with the program that asks.
 """
 
 import asyncio
+import atexit
+import gc
+import json
 import logging
 import os
 import pickle
 import resource
+import socket
+import struct
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import BinaryIO, ParamSpec, TypeVar
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from functools import cached_property
+from typing import Generic, NoReturn, ParamSpec, TypeVar
 
-from anime.errors import AnimeError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from anime import errors
+from anime.errors import AnimeError, UnusableFile, UnusableReason
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -23,8 +38,253 @@ R = TypeVar("R")
 
 MAX_MEMORY_BYTES = 4 * 1024**3  # addresses; the largest picture that is decoded takes a quarter
 MAX_OPEN_FILES = 256
-MAX_SECONDS = 60  # of CPU, and on the clock
+MAX_SECONDS = 60.0  # of CPU, and on the clock, for what somebody has sent
+MAX_SECONDS_OF_OURS = 300.0  # for a film on a slow disk, or several files
+MAX_ANSWER_BYTES = 256 * 1024**2
+_STOP_SECONDS = 5.0
+_LENGTH = struct.Struct(">Q")
 _COMMAND = (sys.executable, "-m", "anime.assets.limited_process")
+
+
+class ReaderDied(Exception):
+    """A process has crashed or got stuck over what it was asked, or has answered nonsense."""
+
+
+class _Refusal(BaseModel):
+    """An error of ours, as it is told: the name of its class, and what it says."""
+
+    kind: str
+    what: str
+    todo: str
+    reason: UnusableReason | None = None
+
+
+class LimitedFunction(Generic[P, R]):
+    """A function of a module, and the type of what it returns."""
+
+    def __init__(self, function: Callable[P, R], returns: type[R]) -> None:
+        self.function = function
+        self._returns = returns
+
+    @cached_property
+    def _answers(self) -> TypeAdapter[R]:
+        return TypeAdapter(self._returns)  # where it is asked; the process needs none
+
+    def answer_of(self, told: object) -> R:
+        """What the function has returned or raised.
+
+        Raises:
+            AnimeError: what the function has raised.
+            ReaderDied: it is no answer of this function.
+        """
+        match told:
+            case {"result": result}:
+                with _nonsense_told():
+                    return self._answers.validate_python(result)
+            case {"refusal": refusal}:
+                with _nonsense_told():
+                    error = _error_of(_Refusal.model_validate(refusal))
+                raise error
+        raise ReaderDied(str(told)[:500])
+
+
+class LimitedProcess:
+    """One such process, started with a question if it does not run. It blocks: one thread asks."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def ask(
+        self, called: LimitedFunction[P, R], seconds: float, *arguments: P.args, **named: P.kwargs
+    ) -> R:
+        """What the function returns, called there with these arguments.
+
+        Raises:
+            AnimeError: what the function raises.
+            ReaderDied: the process has ended before, or took more than so many seconds.
+        """
+        question = pickle.dumps((called.function, arguments, named, seconds))
+        give_up_at = time.monotonic() + seconds
+        try:
+            return called.answer_of(json.loads(self._exchange(question, give_up_at)))
+        except AnimeError:
+            raise
+        except (OSError, EOFError, ValueError, RecursionError) as fault:
+            code = self.stop()
+            raise ReaderDied(f"{type(fault).__name__} ({code})") from fault
+        except BaseException:
+            self.stop()  # an answer that nobody waits for would be taken for the next
+            raise
+
+    def stop(self) -> int | None:
+        """End the process; how it has ended. It has written nothing that could be half done."""
+        process, self._process = self._process, None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if process is None:
+            return None
+        process.kill()
+        return process.wait(_STOP_SECONDS)
+
+    def _exchange(self, question: bytes, give_up_at: float) -> bytes:
+        connection = self._connection()
+        connection.settimeout(_left(give_up_at))
+        connection.sendall(_LENGTH.pack(len(question)) + question)
+        (length,) = _LENGTH.unpack(_received(connection, _LENGTH.size, give_up_at))
+        if length > MAX_ANSWER_BYTES:
+            raise ValueError("the answer is too long")
+        return _received(connection, length, give_up_at)
+
+    def _connection(self) -> socket.socket:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # somebody has ended it, such as a system that needed memory
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                # Of a session of its own: Ctrl-C is for us. No file there could be written to.
+                self._process = subprocess.Popen(
+                    _COMMAND,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        return self._socket
+
+
+async def call_limited(
+    died: AnimeError, called: LimitedFunction[P, R], *arguments: P.args, **named: P.kwargs
+) -> R:
+    """What the function returns, called in a process that ends with it.
+
+    Raises:
+        AnimeError: what the function raises; or `died`, when the process ends before it does.
+    """
+    process = LimitedProcess()
+    try:
+        return await asyncio.to_thread(
+            lambda: process.ask(called, MAX_SECONDS, *arguments, **named)
+        )
+    except ReaderDied as fault:
+        _log.warning("A reader has died: %s", fault)
+        raise died from None
+    finally:
+        process.stop()
+
+
+@contextmanager
+def kept_process() -> Iterator[LimitedProcess]:
+    """A process that runs already, or will from now on: each program keeps one for its next call.
+
+    To start one takes a third of a second.
+    """
+    try:
+        process = _kept.pop()
+    except IndexError:
+        process = LimitedProcess()
+    try:
+        yield process
+    finally:
+        if _kept:
+            process.stop()
+        else:
+            _kept.append(process)
+
+
+async def call_kept(
+    died: AnimeError, called: LimitedFunction[P, R], *arguments: P.args, **named: P.kwargs
+) -> R:
+    """What the function returns, called in a process that is kept for the next call.
+
+    Raises:
+        AnimeError: what the function raises; or `died`, when the process ends before it does.
+    """
+
+    def ask() -> R:
+        with kept_process() as process:
+            return process.ask(called, MAX_SECONDS_OF_OURS, *arguments, **named)
+
+    try:
+        return await asyncio.to_thread(ask)
+    except ReaderDied as fault:
+        _log.warning("A reader has died: %s", fault)
+        raise died from None
+
+
+_kept: list[LimitedProcess] = []
+
+
+def _stop_kept() -> None:
+    while _kept:
+        _kept.pop().stop()
+
+
+def _forget_kept() -> None:
+    """In a forked process: those of the parent answer to it alone."""
+    for process in _kept:
+        if process._socket is not None:  # noqa: SLF001  of this module
+            process._socket.close()  # noqa: SLF001
+    _kept.clear()
+
+
+atexit.register(_stop_kept)
+os.register_at_fork(after_in_child=_forget_kept)
+
+
+@contextmanager
+def _nonsense_told() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as fault:
+        raise ReaderDied("its answer is of another type") from fault
+
+
+def _error_of(told: _Refusal) -> AnimeError:
+    """The error as it was raised; its own initialiser may want more than it has kept."""
+    kind = getattr(errors, told.kind, None)
+    if not (isinstance(kind, type) and issubclass(kind, AnimeError)):
+        raise ReaderDied(f"there is no error {told.kind[:100]!r}")
+    error = kind.__new__(kind)
+    AnimeError.__init__(error, told.what, told.todo)
+    if isinstance(error, UnusableFile):
+        error.reason = told.reason or UnusableReason.UNDECODABLE
+    return error
+
+
+def _received(connection: socket.socket, size: int, give_up_at: float | None = None) -> bytes:
+    """So many bytes, by then; without a time, whenever they come.
+
+    Raises:
+        EOFError: the other side has ended.
+        TimeoutError: they have not come by then.
+    """
+    found = bytearray()
+    while len(found) < size:
+        connection.settimeout(_left(give_up_at) if give_up_at is not None else None)
+        chunk = connection.recv(min(size - len(found), 1024 * 1024))
+        if not chunk:
+            raise EOFError
+        found += chunk
+    return bytes(found)
+
+
+def _left(give_up_at: float) -> float:
+    return max(give_up_at - time.monotonic(), 0.001)
+
+
+def answer_all(connection: socket.socket) -> None:
+    """In the process: answer every question until there are no more."""
+    limit_this_process({resource.RLIMIT_FSIZE: 0})
+    while True:
+        try:
+            (length,) = _LENGTH.unpack(_received(connection, _LENGTH.size))
+            question = _received(connection, length)
+        except (EOFError, ConnectionError):
+            return
+        told = json.dumps(_told(*pickle.loads(question)), default=_plain).encode()  # noqa: S301  of our parent
+        connection.sendall(_LENGTH.pack(len(told)) + told)
 
 
 def limit_this_process(further: Mapping[int, int] | None = None) -> None:
@@ -42,65 +302,44 @@ def limit_this_process(further: Mapping[int, int] | None = None) -> None:
             resource.setrlimit(which, (wanted, wanted))
 
 
-async def call_limited(
-    died: AnimeError, function: Callable[P, R], *arguments: P.args, **named: P.kwargs
-) -> R:
-    """What the function returns, called in a process of its own; it and all values are pickled.
-
-    Raises:
-        AnimeError: what the function raises; or `died`, when the process ends before it does.
-    """
-    question = pickle.dumps((function, arguments, named))
-    process = await asyncio.create_subprocess_exec(
-        *_COMMAND,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,  # a file there could not be written to
-        start_new_session=True,
-    )
+def _told(
+    function: Callable[..., object],
+    arguments: tuple[object, ...],
+    named: dict[str, object],
+    seconds: float,
+) -> dict[str, object]:
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + seconds) + 1, most))
     try:
-        async with asyncio.timeout(MAX_SECONDS):
-            answer, said = await process.communicate(question)
-    except TimeoutError:
-        raise died from None
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()  # it has written nothing that could be half done
-        await process.wait()
-    if process.returncode != 0:
-        _log.warning("A reader has ended with %s: %s", process.returncode, _last_line(said))
-        raise died
-    result, error = pickle.loads(answer)  # noqa: S301  our own program's
-    if error is not None:
-        raise _error_of(*error)
-    return result  # type: ignore[no-any-return]  # the function's, as pickled
-
-
-def _last_line(output: bytes) -> str:
-    return output.decode(errors="replace").strip().rpartition("\n")[2]
-
-
-def _answer(questions: BinaryIO, answers: BinaryIO) -> None:
-    function, arguments, named = pickle.load(questions)  # noqa: S301  of our parent
-    limit_this_process({resource.RLIMIT_CPU: MAX_SECONDS, resource.RLIMIT_FSIZE: 0})
-    result = fault = None
-    try:
-        result = function(*arguments, **named)
+        return {"result": function(*arguments, **named)}
     except AnimeError as error:
-        fault = type(error), error.args, error.__dict__
-    answers.write(pickle.dumps((result, fault), protocol=5))
+        refusal = _Refusal(
+            kind=type(error).__name__,
+            what=error.what,
+            todo=error.todo,
+            reason=getattr(error, "reason", None),
+        )
+        return {"refusal": refusal}
+    except Exception as fault:  # noqa: BLE001  told to who has asked
+        return {"fault": f"{type(fault).__name__}: {fault}"}
 
 
-def _error_of(
-    kind: type[AnimeError], arguments: tuple[object, ...], state: dict[str, object]
-) -> AnimeError:
-    """The error as it was raised; its own initialiser may want more than it has kept."""
-    error = kind.__new__(kind, *arguments)
-    error.__dict__.update(state)
-    return error
+def _plain(value: object) -> JsonValue:
+    """What JSON has for it: a dataclass is an object of its fields."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]  # or TypeError
+
+
+def main() -> NoReturn:
+    """Answer who has started this process, by the socket that is its standard input."""
+    with socket.socket(fileno=os.dup(0)) as connection:
+        gc.freeze()  # or its thousands of lasting objects would be looked at again and again
+        answer_all(connection)
+    sys.exit()
 
 
 if __name__ == "__main__":
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # whatever a library prints must not get between the answers
-        _answer(sys.stdin.buffer, answers)
+    main()

@@ -1,13 +1,18 @@
 """Small pictures of large ones. It blocks: call it in a thread."""
 
-from base64 import b64encode
+import asyncio
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
 from anime.assets.inspection.limits import decoding, refuse_too_large
+from anime.assets.limited_process import LimitedFunction, call_kept
 from anime.assets.store import draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
+from anime.errors import UnusableFile
 
 THUMBNAIL_PX = 384
 PROXY_PX = 1600
@@ -23,14 +28,46 @@ def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
         UnusableFile: the source has nothing to show, or cannot be decoded.
         OSError: the source cannot be read, or the target cannot be written.
     """
-    small = first_frame(source, px)
+    return _written(_drawn(source, px), target)
+
+
+async def draw_output_thumbnail(source: Path, target: Path) -> str:
+    """The same of what a server has made, drawn in the process that is kept for it.
+
+    Raises as `draw_thumbnail`.
+    """
+    died = UnusableFile(
+        f"{source.name} cannot be drawn: its decoder crashed, or took too much time or memory.",
+        "Nothing: the file is in the library, without a thumbnail.",
+    )
+    drawn = await call_kept(died, _DRAW, source, THUMBNAIL_PX)
+    return await asyncio.to_thread(_written, drawn, target)
+
+
+class _Drawn(NamedTuple):
+    """A thumbnail in base64, and its colours."""
+
+    webp: str
+    colours: str
+
+
+def _drawn(source: Path, px: int) -> _Drawn:
+    small, webp = first_frame(source, px), BytesIO()
     small.thumbnail((px, px))
+    small.save(webp, "WEBP", quality=82)
+    return _Drawn(b64encode(webp.getvalue()).decode(), colours_of(small))
+
+
+_DRAW = LimitedFunction(_drawn, _Drawn)
+
+
+def _written(drawn: _Drawn, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_in(target.parent) as draft:
-        small.save(draft, "WEBP", quality=82)
+        draft.write_bytes(b64decode(drawn.webp))
         draft.chmod(0o644)
         draft.replace(target)
-    return colours_of(small)
+    return drawn.colours
 
 
 def colours_of(picture: Image.Image) -> str:

@@ -22,7 +22,9 @@ from anime.settings.secret_references import (
     resolve_reference,
 )
 
-_OPENED_WITH = "anime.opened_with"  # the URL, in what the pool notes of a connection
+# In what the pool notes of a connection:
+_OPENED_WITH = "anime.opened_with"  # the URL
+_WAS_USED = "anime.was_used"
 # What the URL says; all else is set for the engine, whatever the URL.
 _OF_THE_URL = ("user", "password", "host", "port", "dbname")
 # libpq tells no code of an error before the connection is made: only these words.
@@ -51,6 +53,10 @@ def follow_references(engine: Engine, text: str) -> None:
         connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
     ) -> None:
         del connection, proxy
+        if not entry.info.get(_WAS_USED):
+            # New, so good for some time yet. Replaced again, it would fail whoever waits for it.
+            entry.info[_WAS_USED] = True
+            return
         url = known_value(text)
         if url is not None and entry.info.get(_OPENED_WITH) != url:
             raise DisconnectionError("its credentials have been replaced")

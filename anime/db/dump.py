@@ -9,8 +9,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,12 @@ from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
 from anime.db.address import name_of
-from anime.db.bounded import CONNECT_TIMEOUT_SECONDS, BoundedConnection, connect_arguments
+from anime.db.bounded import (
+    CONNECT_TIMEOUT_SECONDS,
+    BoundedConnection,
+    BoundedSyncConnection,
+    connect_arguments,
+)
 from anime.db.models import SCHEMA
 from anime.errors import BackupFailed, DatabaseUnavailable
 from anime.settings.inherited import inherited_environment
@@ -38,6 +43,14 @@ _BOOKKEEPING = frozenset({"alembic_version", "comfyui_servers", "counters", "cou
 _OTHER_SCHEMAS = """
     SELECT DISTINCT schemaname FROM pg_tables
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema', %s) ORDER BY 1
+"""
+# In the order of a listing. A path that PostgreSQL can hold has no NUL, which sorts as 1 does.
+_CONTENTS = """
+    COPY (
+        SELECT file_path, sha256, file_size FROM {files}
+        WHERE starts_with(file_path, {prefix}) AND sha256 <> '' AND file_size IS NOT NULL
+        ORDER BY replace(file_path, '/', chr(1)) COLLATE "C"
+    ) TO STDOUT
 """
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
 
@@ -88,20 +101,53 @@ async def connected(address: URL) -> AsyncIterator[BoundedConnection]:
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, or refuses.
     """
-    url = address.set(drivername="postgresql").render_as_string(hide_password=False)
-    try:
+    with _refusals_told(address):
         connection = await BoundedConnection.connect(
-            url, autocommit=True, **connect_arguments(address)
+            _plain_url(address), autocommit=True, **connect_arguments(address)
         )
         connection.answer_seconds = DUMP_TIMEOUT_SECONDS
         async with connection:
             yield connection
+
+
+def contents_of_rows(address: URL, folder: str) -> Iterator[tuple[str, str, int]]:
+    """Path, hash and size of the files below a folder whose rows say them. It blocks.
+
+    They are in the order of their paths, in which what lies in a folder comes together.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, or refuses.
+    """
+    query = sql.SQL(_CONTENTS).format(
+        files=sql.Identifier(SCHEMA, "anime_files"), prefix=sql.Literal(f"{folder}/")
+    )
+    with _refusals_told(address):
+        connection = BoundedSyncConnection.connect(
+            _plain_url(address), **connect_arguments(address)
+        )
+        connection.answer_seconds = DUMP_TIMEOUT_SECONDS
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL work_mem = '64MB'")
+            with cursor.copy(query) as rows:
+                rows.set_types(["text", "text", "int8"])
+                yield from rows.rows()
+
+
+@contextmanager
+def _refusals_told(address: URL) -> Iterator[None]:
+    try:
+        yield
     except Error as fault:
         reason = str(fault).strip().splitlines()[0] if str(fault).strip() else "no answer"
         raise DatabaseUnavailable(
             f"PostgreSQL refused a step, in {name_of(address)}: {reason}.",
             "Look at its log, at ANIME_DATABASE_URL, and at the rights of its user.",
         ) from fault
+
+
+def _plain_url(address: URL) -> str:
+    return address.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 async def rows_of_tables(connection: AsyncConnection[TupleRow]) -> dict[str, int]:

@@ -105,7 +105,11 @@ def _installed_package() -> Path:
 
 
 def can_run(command: Sequence[str | Path], account: ServiceAccount) -> bool:
-    """Whether the account can run a program of ours, or of a package of ours, to a good end."""
+    """Whether the account can run a program of ours, or of a package of ours, to a good end.
+
+    Raises:
+        ConfigurationError: it does not end, so that nobody knows.
+    """
     try:
         done = subprocess.run(
             command,
@@ -119,6 +123,11 @@ def can_run(command: Sequence[str | Path], account: ServiceAccount) -> bool:
         )
     except OSError:
         return False
+    except subprocess.TimeoutExpired as fault:
+        raise ConfigurationError(
+            f"{command[0]} has not ended within {TIMEOUT_SECONDS} s as {account.name}.",
+            "Look at the disk that it is on, and at the load of this machine; then try again.",
+        ) from fault
     return done.returncode == 0
 
 

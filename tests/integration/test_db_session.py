@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from itertools import count
 
 import pytest
 from sqlalchemy import make_url, text
@@ -87,6 +88,23 @@ async def test_connections_that_the_server_ended_are_replaced(
     )
     async with database.session_scope() as session:
         assert await session.scalar(PING) == 1
+
+
+async def test_credentials_that_change_while_a_connection_opens_fail_nobody(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_PASSWORD", "any: the tests' server asks for none")
+    address = make_url(database_url).set(password="SECRET").render_as_string(hide_password=False)
+    newest = count()
+    monkeypatch.setattr(
+        "anime.db.credentials.known_value", lambda text: f"{text}?generation={next(newest)}"
+    )
+    async with Database(address.replace("SECRET", "{env:STUDIO_PASSWORD}")) as database:
+        backends = set()
+        for _ in range(3):
+            async with database.reading() as session:
+                backends.add(await session.scalar(text("SELECT pg_backend_pid()")))
+    assert len(backends) == 3
 
 
 async def test_a_connection_that_is_lost_within_a_transaction_is_worth_a_retry(

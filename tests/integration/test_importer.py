@@ -450,7 +450,7 @@ async def test_a_reader_that_crashes_costs_one_file(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anime.assets.inspection.pool.FEW", 0)
-    monkeypatch.setattr("anime.assets.inspection.pool._COMMAND", (sys.executable, "-c", CRASHING))
+    monkeypatch.setattr("anime.assets.limited_process._COMMAND", (sys.executable, "-c", CRASHING))
     for number in range(30):
         stage.put(f"{number:02d}.png", picture(number))
     stage.put("killer.png", picture(99))
@@ -458,15 +458,16 @@ async def test_a_reader_that_crashes_costs_one_file(
 
 
 CRASHING = """
-import os, sys
-import anime.assets.inspection.process as reader
-read = reader.read_files
+import os
+import anime.assets.inspection.content as content
+from anime.assets.limited_process import main
+read = content.read_files
 def read_or_die(sightings):
     if any(sighting.name == b"killer.png" for sighting in sightings):
         os._exit(11)
     return read(sightings)
-reader.read_files = read_or_die
-reader.answer_all(sys.stdin.buffer, sys.stdout.buffer)
+content.read_files = read_or_die
+main()
 """
 
 

@@ -203,18 +203,20 @@ def test_a_file_that_grows_while_it_is_read_is_left_for_later(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["story.txt", "scene.glb"])
-def test_what_a_workflow_saves_beside_pictures_is_kept_untouched(tmp_path: Path, name: str) -> None:
+async def test_what_a_workflow_saves_beside_pictures_is_kept_untouched(
+    tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "received"
     path.write_bytes(b"once upon a time")
-    facts = facts_of_output(path, name)
+    facts = await facts_of_output(path, name)
     assert (facts.media_type, facts.width) == ("application/octet-stream", None)
 
 
-def test_a_picture_that_is_none_is_not_kept(tmp_path: Path) -> None:
+async def test_a_picture_that_is_none_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "received"
     path.write_bytes(b"once upon a time")
     with pytest.raises(UnusableFile, match=r"a\.png is no picture, film or sound"):
-        facts_of_output(path, "a.png")
+        await facts_of_output(path, "a.png")
 
 
 class FailingDisk(BytesIO):

@@ -27,6 +27,7 @@ from tests.integration.old_client import execute
 from tests.integration.webhook_peer import SECRET as WEBHOOK_SECRET
 from tests.integration.webhook_peer import WebhookPeer, running_webhook_peer
 from tests.stack.conftest import FINAL, StackUnderTest, new_forked_stack
+from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
 from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao
@@ -53,6 +54,7 @@ class Production:
     redis_url: str
     vault: OpenBao
     postgresql_log: Path
+    traces: OtlpReceiver
     secrets: dict[str, str] = field(repr=False)
 
     @property
@@ -92,6 +94,7 @@ async def production(
             serving(RehearsalConfig(data_dir=folder / "comfyui", port=0, step_seconds=0.1))
         )
         webhooks = await opened.enter_async_context(running_webhook_peer())
+        traces = opened.enter_context(otlp_receiver())
         database = await vaulted_production(openbao, postgres_url, secrets["postgres"])
         async with Redis.from_url(redis_url, protocol=2) as admin:
             await admin.acl_setuser(
@@ -130,6 +133,9 @@ async def production(
             "ANIME_WEBHOOK_SECRET": "vault:secret/production#webhook",
             "ANIME_WEBHOOK_ALLOW_PRIVATE": "true",
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
+            "ANIME_OTLP_ENDPOINT": traces.url,
+            "ANIME_TRACE_PROMPTS": "true",  # all that spans may ever say
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
         stack = new_forked_stack(folder, **given)
         (stack.home / "prefect").mkdir(parents=True, mode=0o700)
@@ -139,7 +145,7 @@ async def production(
         auth.write_text(f"anime:{secrets['prefect']}")
         await opened.enter_async_context(running(stack))
         log = next(tmp_path_factory.getbasetemp().glob("services?/logs/postgresql.log"))
-        yield Production(stack, database, webhooks, redis_url, openbao, log, secrets)
+        yield Production(stack, database, webhooks, redis_url, openbao, log, traces, secrets)
     await openbao.ask("DELETE", "sys/mounts/database")
 
 
@@ -192,6 +198,9 @@ async def test_no_secret_gets_out_of_a_production_with_failures(production: Prod
         await production.vault.unseal()
     for answer in answers:
         assert production.found_in(answer) == set(), answer[:2000]
+    traced = {str(each.get("trace_id")) for each in ended}
+    await asyncio.to_thread(production.traces.until, lambda spans: traced <= runs_in(spans))
+    assert production.found_in(production.traces.raw) == set()
 
     leaks = {
         str(path): found
@@ -210,6 +219,12 @@ async def test_no_secret_gets_out_of_a_production_with_failures(production: Prod
         assert keys
         for key in keys:
             assert production.found_in(repr(await value_at(redis, key)).encode()) == set(), key
+
+
+def runs_in(spans: list[ReceivedSpan]) -> set[str]:
+    """The traces whose flow run has ended: whatever it is called, it was dispatched."""
+    dispatched = {each.span_id for each in spans if each.name == "dispatch run"}
+    return {each.trace_id for each in spans if each.parent in dispatched}
 
 
 async def value_at(redis: Redis, key: bytes | str) -> object:

@@ -8,14 +8,17 @@ are, and contents of files that the next one finds again.
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from anime.assets.backup.contents import ContentTaker
+from anime.assets.backup.contents import ContentTaker, FileAndRow
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.guards import disk_faults, only_one
 from anime.assets.backup.kept_settings import settings_text
@@ -95,8 +98,10 @@ async def make_backup(
     await asyncio.to_thread(folder.check, roots)
     began = time.monotonic()
     async with only_one(database.address):
-        taker = ContentTaker(folder, roots, database)
-        with disk_faults(folder.root):
+        with (
+            disk_faults(folder.root),
+            ContentTaker(folder, roots, database.address) as taker,
+        ):
             try:
                 whole, manifest = await _make(settings, taker, progress)
             except BaseException:
@@ -123,7 +128,7 @@ async def _make(
 ) -> tuple[Path, Manifest]:
     """The backup, whole."""
     unfinished = await asyncio.to_thread(taker.folder.begin)
-    now, address = datetime.now(UTC), taker.database.address
+    now, address = datetime.now(UTC), taker.address
     async with snapshot(address) as moment:
         dumping = asyncio.create_task(dump(address, unfinished / DUMP, moment))
         try:
@@ -145,15 +150,25 @@ async def _list_files(
 ) -> int:
     """Write the listing, and take in contents that are new; how many links were passed over."""
     walk = FolderWalk(taker.roots, taker.leave_out)
-    files = taker.looked_up(walk.files())
-    with ListingWriter(listing) as writer:
-        while batch := await asyncio.to_thread(lambda: list(islice(files, _BATCH_FILES))):
-            rows = await taker.rows_of(batch)
-            writer.write(await asyncio.to_thread(taker.take, batch, rows))
+    looking = asyncio.get_running_loop().run_in_executor
+    with (
+        closing(taker.looked_up(walk.files())) as files,
+        ThreadPoolExecutor(1, "walk") as walker,  # closed first: it has the files
+        ListingWriter(listing) as writer,
+    ):
+        next_batch = partial(_first_of, files)
+        coming = looking(walker, next_batch)
+        while batch := await coming:
+            coming = looking(walker, next_batch)  # while this one is taken
+            writer.write(await asyncio.to_thread(taker.take, batch))
             progress(taker.files)
             if dumping.done():
                 dumping.result()  # a dump that has failed ends the rest, too
     return walk.links
+
+
+def _first_of(files: Iterator[FileAndRow]) -> list[FileAndRow]:
+    return list(islice(files, _BATCH_FILES))
 
 
 def _manifest(

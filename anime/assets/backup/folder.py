@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from anime.assets.backup.listing import hashes_in, hashes_only_in, read_listing
@@ -48,7 +49,7 @@ class BackupFolder:
     """Where backups are kept."""
 
     root: Path
-    _touched: set[Path] = field(default_factory=set)  # folders with new names
+    _touched: set[str] = field(default_factory=set)  # folders of objects with new names
 
     def check(self, sources: dict[str, Path]) -> None:
         """Make sure that backups can be kept there.
@@ -98,7 +99,7 @@ class BackupFolder:
     def finish(self, unfinished: Path, name: str) -> Path:
         """Make it one of the backups: its checksums are written, then it gets its name."""
         for folder in self._touched:
-            sync_folder(folder)
+            sync_folder(Path(folder))
         parts = sorted(path for path in unfinished.rglob("*") if path.is_file())
         hashes = {str(path.relative_to(unfinished)): sha256_of(path) for path in parts}
         write_file(unfinished / CHECKSUMS, sums_text(hashes).encode())
@@ -115,14 +116,20 @@ class BackupFolder:
 
     def has(self, sha256: str) -> bool:
         """Whether there is such a content."""
-        # In text: it is asked a million times a night.
-        return os.path.exists(f"{self.root}/{OBJECTS}/{sha256[:2]}/{sha256}")  # noqa: PTH110
+        return os.path.exists(self._object(sha256))  # noqa: PTH110  a million times a night
 
     def object_path(self, sha256: str) -> Path:
         """Where the content with that hash is, or would be."""
-        return self.root / OBJECTS / sha256[:2] / sha256
+        return Path(self._object(sha256))
 
-    def link_in(self, source: Path, sha256: str) -> bool | None:
+    def _object(self, sha256: str) -> str:
+        return f"{self._objects}/{sha256[:2]}/{sha256}"
+
+    @cached_property
+    def _objects(self) -> str:
+        return str(self.root / OBJECTS)
+
+    def link_in(self, source: str, sha256: str) -> bool | None:
         """Whether the content is new, now that there is a link to it; None if none can be made."""
         target = self._target(sha256)
         try:
@@ -130,13 +137,13 @@ class BackupFolder:
         except FileExistsError:
             return False
 
-    def copy_in(self, source: Path) -> str:
+    def copy_in(self, source: str) -> str:
         """The hash of the content, of which there is a copy now."""
         with draft_in(self.root / OBJECTS / _DRAFTS) as draft:
-            with source.open("rb") as original, draft.open("wb") as copy:
+            with Path(source).open("rb") as original, draft.open("wb") as copy:
                 sha256 = copy_hashed(original, copy)
-            if not self.has(sha256):
-                link_or_copy(draft, self._target(sha256))
+            with suppress(FileExistsError):
+                link_or_copy(draft, Path(self._target(sha256)))
         return sha256
 
     def prune(self, keep: int) -> int:
@@ -161,12 +168,13 @@ class BackupFolder:
         for sha256 in unused:
             self.object_path(sha256).unlink(missing_ok=True)
 
-    def _target(self, sha256: str) -> Path:
-        target = self.object_path(sha256)
-        if target.parent not in self._touched:
-            target.parent.mkdir(mode=_PRIVATE, exist_ok=True)
-            self._touched.add(target.parent)
-        return target
+    def _target(self, sha256: str) -> str:
+        """Where the content is to be, in a folder that is there."""
+        folder = f"{self._objects}/{sha256[:2]}"
+        if folder not in self._touched:
+            Path(folder).mkdir(mode=_PRIVATE, exist_ok=True)
+            self._touched.add(folder)
+        return self._object(sha256)
 
 
 def read_manifest(backup: Path) -> Manifest:

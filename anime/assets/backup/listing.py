@@ -153,7 +153,7 @@ def with_known_hashes(
     walked: Iterable[ListedFile], before: Iterable[ListedFile]
 ) -> Iterator[ListedFile]:
     """The files of a walk; those that an earlier listing has the same get its hash."""
-    for file, known in _paired(walked, before):
+    for file, known in paired(walked, before):
         if known and (known.size_bytes, known.mtime_ns) == (file.size_bytes, file.mtime_ns):
             file.sha256 = known.sha256
         yield file
@@ -163,15 +163,18 @@ def hashes_only_in(files: Iterable[ListedFile], others: Iterable[ListedFile]) ->
     """Hashes of the files that the other listing lacks or has with another content."""
     return {
         file.sha256
-        for file, other in _paired(files, others)
+        for file, other in paired(files, others)
         if other is None or other.sha256 != file.sha256
     }
 
 
-def _paired(
+def paired(
     files: Iterable[ListedFile], others: Iterable[ListedFile]
 ) -> Iterator[tuple[ListedFile, ListedFile | None]]:
-    """Each of the files with the other of its path, if there is one. Both are in order."""
+    """Each of the files with the other of its path, if there is one. Both are in order.
+
+    Where the others are not, some are not found.
+    """
     rest = iter(others)
     other = next(rest, None)
     other_key = other.key if other else b""

@@ -13,7 +13,7 @@ from anime.assets.inspection.facts import Inspection, MediaFacts
 from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
-from anime.assets.limited_process import call_limited
+from anime.assets.limited_process import LimitedFunction, call_kept, call_limited
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.errors import StorageError, UnusableFile, UnusableReason
 
@@ -51,11 +51,25 @@ async def inspect_upload(path: Path, *, name: str) -> Inspection:
 
     Raises as `inspect_file`.
     """
-    died = UnusableFile(
+    return await call_limited(_died(name), _INSPECT, path, name=name)
+
+
+async def inspect_output(path: Path, *, name: str) -> Inspection:
+    """The same of what a server has made, in the process that is kept for it.
+
+    Raises as `inspect_file`.
+    """
+    return await call_kept(_died(name), _INSPECT, path, name=name)
+
+
+def _died(name: str) -> UnusableFile:
+    return UnusableFile(
         f"{name} cannot be read: its decoder crashed, or took too much time or memory.",
         "Save it again with another program.",
     )
-    return await call_limited(died, inspect_file, path, name=name)
+
+
+_INSPECT = LimitedFunction(inspect_file, Inspection)
 
 
 def _examine(stream: FileIO, name: str) -> Inspection:

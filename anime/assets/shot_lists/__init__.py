@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePath
 
-from anime.assets.limited_process import call_limited
-from anime.core.shot_list import ListRow, decode_table, table_rows
+from anime.assets.limited_process import LimitedFunction, call_limited
+from anime.core.shot_list import (
+    ListFault,
+    ListRefused,
+    ListRow,
+    decode_table,
+    refusal_of,
+    table_rows,
+)
 from anime.core.shots import ListFormat
 from anime.errors import InvalidRequest
 
@@ -54,8 +62,25 @@ async def rows_of_upload(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
         "The list cannot be read: its reader crashed, or took too much time or memory.",
         "Save it again with the program that it is from, or send it as CSV.",
     )
-    return await call_limited(died, _listed_rows, data, kind)
+    read = await call_limited(died, _READ_LIST, data, kind)
+    if read.faults:
+        raise refusal_of(read.faults)
+    return read.rows
 
 
-def _listed_rows(data: bytes, kind: ListFormat) -> list[ListRow]:
-    return list(rows_of_list(data, kind))
+@dataclass(frozen=True, slots=True)
+class _ReadList:
+    """The rows of a list, or else what is wrong with it."""
+
+    rows: tuple[ListRow, ...] = ()
+    faults: tuple[ListFault, ...] = ()
+
+
+def _read_list(data: bytes, kind: ListFormat) -> _ReadList:
+    try:
+        return _ReadList(rows=tuple(rows_of_list(data, kind)))
+    except ListRefused as refusal:
+        return _ReadList(faults=refusal.faults)
+
+
+_READ_LIST = LimitedFunction(_read_list, _ReadList)

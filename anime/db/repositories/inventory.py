@@ -76,17 +76,6 @@ class InventoryRepository:
         )
         return {path for path in rows if path is not None}
 
-    async def contents_at(self, paths: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Hash and size of the files at those paths, as far as rows say both; by path."""
-        asked = cast(literal(list(paths), ARRAY(Text)), ARRAY(Text))
-        keys = select(func.hashtextextended(func.unnest(asked), 0))
-        rows = await self._session.execute(
-            select(AnimeFile.file_path, AnimeFile.sha256, AnimeFile.file_size)
-            .join(SearchableFile, SearchableFile.file_id == AnimeFile.id)
-            .where(SearchableFile.path_key.in_(keys), is_among(AnimeFile.file_path, paths))
-        )
-        return {path: (sha256, size) for path, sha256, size in rows if path and sha256 and size}
-
     async def rows_of_content(self, sha256s: Collection[str]) -> list[KnownAsset]:
         """The rows of files with one of those contents, the oldest first."""
         return await self._rows(_rows().where(is_among(AnimeFile.sha256, sha256s)))
