@@ -135,6 +135,15 @@ WebhookUrl = Annotated[
     AfterValidator(_web_address),
 ]
 VramMb = Annotated[int, Field(ge=0, le=1_000_000)]
+# Fields that styles and shots have as well: each says once what it is.
+ModelOrNone = Annotated[Name | None, Field(description="Checkpoint, as ComfyUI lists it.")]
+WidthOrNone = Annotated[SizePx | None, Field(description="Width in pixels, a multiple of 8.")]
+HeightOrNone = Annotated[SizePx | None, Field(description="Height in pixels, a multiple of 8.")]
+StepsOrNone = Annotated[Steps | None, Field(description="Sampler steps.")]
+CfgOrNone = Annotated[Cfg | None, Field(description="Classifier-free guidance scale.")]
+SamplerOrNone = Annotated[Name | None, Field(description="Sampler, as ComfyUI lists it.")]
+SchedulerOrNone = Annotated[Name | None, Field(description="Scheduler, as ComfyUI lists it.")]
+NegativeOrNone = Annotated[NegativeText | None, Field(description="What to avoid.")]
 
 
 class LoraChoice(BaseModel):
@@ -157,7 +166,7 @@ class GenerationRequest(BaseModel):
     type: GenerationType = Field(
         default=GenerationType.IMAGE, description="A still image, or a short animation."
     )
-    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    negative_prompt: NegativeOrNone = None
     project: GivenName | None = Field(default=None, description="Project the files belong to.")
     character: GivenName | None = Field(default=None, description="Character in the picture.")
     characters: list[GivenName] = Field(
@@ -169,16 +178,16 @@ class GenerationRequest(BaseModel):
     workflow: WorkflowName | None = Field(
         default=None, description="Workflow template; by default txt2img, or animation for video."
     )
-    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
+    model: ModelOrNone = None
     loras: list[LoraChoice] = Field(
         default_factory=list, max_length=MAX_LORAS, description="LoRAs, applied in this order."
     )
-    width: SizePx | None = Field(default=None, description="Width in pixels, a multiple of 8.")
-    height: SizePx | None = Field(default=None, description="Height in pixels, a multiple of 8.")
-    steps: Steps | None = Field(default=None, description="Sampler steps.")
-    cfg: Cfg | None = Field(default=None, description="Classifier-free guidance scale.")
-    sampler: Name | None = Field(default=None, description="Sampler, as ComfyUI lists it.")
-    scheduler: Name | None = Field(default=None, description="Scheduler, as ComfyUI lists it.")
+    width: WidthOrNone = None
+    height: HeightOrNone = None
+    steps: StepsOrNone = None
+    cfg: CfgOrNone = None
+    sampler: SamplerOrNone = None
+    scheduler: SchedulerOrNone = None
     seed: Seed | None = Field(
         default=None, description="0 to 2^64-1; derived from the job's id if left out."
     )

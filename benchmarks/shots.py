@@ -2,8 +2,8 @@
 
 In a PostgreSQL of its own, configured as by `anime up`: a project of 5,000 shots with ten takes
 each, and one of 1,000 with twenty. One take of each shot is picked; every tenth was made from
-another prompt. Both projects have a style and a character. Times are those of the functions that
-the API and the commands call.
+another prompt. Both projects have a style and a character. Pages are asked for by HTTP; other times
+are those of the functions that the API and the commands call.
 """
 
 import time
@@ -13,6 +13,7 @@ from io import BytesIO
 from random import Random
 from typing import TypeVar
 
+import httpx
 import psycopg
 from openpyxl import Workbook
 from sqlalchemy import make_url, update
@@ -39,12 +40,14 @@ from anime.jobs.shots import all_shots, import_shots
 from anime.settings import Settings, load_settings
 from anime.stack.postgres import embedded_postgres
 from benchmarks.report import Reach, Row
+from benchmarks.served_api import served_api
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
 
 LISTED, SHOTS, TAKES = 1_000, 5_000, 10  # shots of a list and of a project, takes of each shot
 STALE_AMONG = 20_000  # takes of a project of LISTED shots
 PAGES, PAGE_SHOTS, PER_EPISODE = 100, 50, 500
+TABLE_SHOTS, TAKES_SHOTS = 200, 40  # of a page, as the studio's page asks for them
 TOO_LONG = 100_000
 PROJECT, SMALLER = "Neon City", "Harbour"
 STYLE = ProjectStyle(workflow="txt2img", steps=30, prompt_before="anime", negative_prompt="blurry")
@@ -94,7 +97,9 @@ async def measure() -> list[Row]:
                     await _add_style(database, project)
                     await _add_takes(urls.database, project, takes)
                     await _keep_compositions(database, composer, project)
-                return rows + await _measure_states(database, composer)
+                rows += await _measure_states(database, composer)
+            async with served_api(folder, urls.database) as url:
+                return rows + await _measure_pages(url)
 
 
 async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
@@ -119,29 +124,34 @@ async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
 
 
 async def _measure_states(database: Database, composer: Composer) -> list[Row]:
-    """Which shots are stale among so many takes, and pages of all shots."""
+    """Which shots are stale among so many takes."""
     await all_shots(database, SMALLER, ShotQuery(), composer=composer)  # prepares the statements
     began = time.perf_counter()
     found = await all_shots(database, SMALLER, ShotQuery(), composer=composer)
     seconds = time.perf_counter() - began
     stale = sum(shot.state is ShotState.STALE for shot in found)
-    random = Random(1)  # noqa: S311  the same pages in each run, and no secret
-    pages = [await _page(database, composer, random.randrange(SHOTS)) for _ in range(PAGES)]
     note = f"{stale} of {len(found):,} shots are stale"
     return [
         Row(f"stale found among {STALE_AMONG:,} takes, s", seconds, None, Reach(0.5), note),
-        Row("a page of 50 shots, p95, ms", percentile(pages, 95) * 1000, None, Reach(50)),
     ]
 
 
-async def _page(database: Database, composer: Composer, after: int) -> float:
-    began = time.perf_counter()
-    async with database.session_scope() as session:
-        project = await ProjectRepository(session).get(PROJECT)
-        await ShotRepository(session, composer).page(
-            project.id, ShotQuery(), limit=PAGE_SHOTS, after=f"c{after}"
-        )
-    return time.perf_counter() - began
+async def _measure_pages(url: str) -> list[Row]:
+    """Pages of shots and of their takes, as the page of the studio asks for them."""
+    random = Random(1)  # noqa: S311  the same pages in each run, and no secret
+    found = []
+    async with httpx.AsyncClient(base_url=f"{url}/api/anime") as client:
+        for path, limit in (("shots", PAGE_SHOTS), ("shots", TABLE_SHOTS), ("takes", TAKES_SHOTS)):
+            seconds = []
+            for _ in range(PAGES):
+                after = f"c{random.randrange(SHOTS - limit)}"
+                query = {"project": slug_of(PROJECT), "cursor": after, "limit": str(limit)}
+                began = time.perf_counter()
+                answer = (await client.get(f"/{path}", params=query)).raise_for_status()
+                seconds.append(time.perf_counter() - began)
+            what = f"GET /{path}, {limit} shots, {len(answer.content) / 1000:.0f} kB, p95, ms"
+            found.append(Row(what, percentile(seconds, 95) * 1000, None, Reach(50)))
+    return found
 
 
 async def _add_style(database: Database, project: str) -> None:

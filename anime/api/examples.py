@@ -457,7 +457,7 @@ TAKE = TakeRecord(
     media_type="image/png",
     width=FILE.width,
     height=FILE.height,
-    colours="EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg=",
+    colours="1QcKHYyAd3dvd4eIh4iHd3h4iId3",
     notes=[
         TakeNote(text="Six fingers.", point=PicturePoint(x=0.4, y=0.6), by="ann", at=SUBMITTED_AT)
     ],
@@ -469,7 +469,7 @@ TILES = Tiles(
     heights=[REQUEST.height or 0],
     kinds=["image"],
     states=[FILE.state],
-    colours=["EKQQpBCkEKQY5RjlGOUY5SFHIUchRyFHKYgpiCmIKYg="],
+    colours=["1QcKHYyAd3dvd4eIh4iHd3h4iId3"],
     next_cursor=_after(FILE),
 )
 MONTH = MonthOfFiles(month="2026-04", files=812)

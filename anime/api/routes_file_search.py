@@ -13,7 +13,7 @@ from anime.api.error_documentation import problems
 from anime.api.paging import Page, Paging
 from anime.core.dates import begin_of, end_of
 from anime.core.file_query import ReviewWord, SearchText, StateWord
-from anime.core.months import MonthName, MonthOfFiles
+from anime.core.months import MonthName, MonthOfFiles, month_span
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.repositories.tiles import TILES_OF_PAGE, TileRepository, Tiles
 from anime.schemas import FileRecord, GivenName, MediaKind, Seed
@@ -63,6 +63,22 @@ class FileSearchParameters(Paging):
         )
 
 
+class TileSearchParameters(FileSearchParameters):
+    """Filters of a search for tiles, and where in it to begin."""
+
+    month: MonthName | None = Field(
+        default=None, description="Begin with this month; what is newer is passed over."
+    )
+
+    def query(self, zone: tzinfo) -> FileQuery:
+        """The search from its month on."""
+        query = super().query(zone)
+        if self.month is None:
+            return query
+        end = month_span(self.month, zone).end
+        return query.model_copy(update={"until": min(query.until or end, end)})
+
+
 @router.get("/files")
 async def find_files(
     parameters: Annotated[FileSearchParameters, Query()], state: StateDependency
@@ -78,7 +94,7 @@ async def find_files(
 
 @router.get("/files/tiles")
 async def find_tiles(
-    parameters: Annotated[FileSearchParameters, Query()], state: StateDependency
+    parameters: Annotated[TileSearchParameters, Query()], state: StateDependency
 ) -> Tiles:
     """A page of the files that match, newest first, in few bytes: for a page that lays them out."""
     query = parameters.query(state.settings.zone)

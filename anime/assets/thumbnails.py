@@ -12,11 +12,11 @@ from anime.assets.inspection.limits import decoding, refuse_too_large
 from anime.assets.limited_process import LimitedFunction, call_kept
 from anime.assets.store import draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
+from anime.core.thumbhash import MOST_PX, thumbhash
 from anime.errors import UnusableFile
 
 THUMBNAIL_PX = 384
 PROXY_PX = 1600
-_COLOURS = (4, 4)
 
 
 def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
@@ -71,16 +71,10 @@ def _written(drawn: _Drawn, target: Path) -> str:
 
 
 def colours_of(picture: Image.Image) -> str:
-    """The picture in 4 × 4 colours, for a page to show until the picture has come.
-
-    Row by row, each has 5, 6 and 5 bits of red, green and blue; base64 of 32 bytes.
-    """
-    tiny = picture.convert("RGB").resize(_COLOURS, Image.Resampling.BOX).tobytes()
-    packed = (
-        (red >> 3) << 11 | (green >> 2) << 5 | blue >> 3
-        for red, green, blue in zip(tiny[::3], tiny[1::3], tiny[2::3], strict=True)
-    )
-    return b64encode(b"".join(each.to_bytes(2, "big") for each in packed)).decode()
+    """The picture's ThumbHash in base64, for a page to show until the picture has come."""
+    tiny = picture.convert("RGB")
+    tiny.thumbnail((MOST_PX, MOST_PX), Image.Resampling.BOX)
+    return b64encode(thumbhash(*tiny.size, tiny.tobytes())).decode()
 
 
 def first_frame(source: Path, px: int = THUMBNAIL_PX) -> Image.Image:

@@ -15,11 +15,13 @@ from anime.schemas import (
     MAX_CHARACTERS,
     GenerationRequest,
     GivenName,
+    HeightOrNone,
+    ModelOrNone,
     Name,
-    NegativeText,
+    NegativeOrNone,
     PromptText,
     Seed,
-    SizePx,
+    WidthOrNone,
     WorkflowName,
 )
 
@@ -57,11 +59,11 @@ class ShotFields(BaseModel):
         default_factory=list, max_length=MAX_CHARACTERS, description="Who is in it."
     )
     prompt: PromptText | None = Field(default=None, description="What to draw.")
-    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    negative_prompt: NegativeOrNone = None
     workflow: WorkflowName | None = None
-    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
-    width: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
-    height: SizePx | None = Field(default=None, description="In pixels, a multiple of 8.")
+    model: ModelOrNone = None
+    width: WidthOrNone = None
+    height: HeightOrNone = None
     frames: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Its length in frames; the input `frames` of its workflow."
     )
@@ -132,6 +134,7 @@ class ShotChange(StrEnum):
 
     TAKE = "take"  # a file of it was recorded
     REVIEW = "review"
+    JOB = "job"  # one of its jobs waits or begins, or has ended without a file
 
 
 class ShotEvent(BaseModel):
@@ -147,7 +150,7 @@ class ShotEvent(BaseModel):
     retakes: int
     under_way: int
     failed: int
-    job_id: UUID | None = Field(description="The job of the new take, or of a retake.")
+    job_id: UUID | None = Field(description="The job that waits, begins or ends, or is a retake.")
     take: int | None = Field(description="The number of the take that was reviewed.")
     timestamp: AwareDatetime
 

@@ -12,15 +12,19 @@ from anime.core.paths import safe_filename
 from anime.schemas import (
     DEFAULT_WORKFLOWS,
     MAX_LORAS,
-    Cfg,
+    CfgOrNone,
     GenerationRequest,
     GenerationType,
+    HeightOrNone,
+    ModelOrNone,
     Name,
-    NegativeText,
+    NegativeOrNone,
     PromptText,
-    SizePx,
-    Steps,
+    SamplerOrNone,
+    SchedulerOrNone,
+    StepsOrNone,
     Storable,
+    WidthOrNone,
     WorkflowName,
 )
 
@@ -59,23 +63,23 @@ class ProjectStyle(BaseModel):
     video_workflow: WorkflowName | None = Field(
         default=None, description="The same for requests of type video."
     )
-    model: Name | None = Field(default=None, description="Checkpoint, as ComfyUI lists it.")
+    model: ModelOrNone = None
     loras: list[CatalogueLora] = Field(
         default_factory=list, max_length=MAX_LORAS, description="LoRAs before those of characters."
     )
-    width: SizePx | None = Field(default=None, description="Width in pixels, a multiple of 8.")
-    height: SizePx | None = Field(default=None, description="Height in pixels, a multiple of 8.")
-    steps: Steps | None = Field(default=None, description="Sampler steps.")
-    cfg: Cfg | None = Field(default=None, description="Classifier-free guidance scale.")
-    sampler: Name | None = Field(default=None, description="Sampler, as ComfyUI lists it.")
-    scheduler: Name | None = Field(default=None, description="Scheduler, as ComfyUI lists it.")
+    width: WidthOrNone = None
+    height: HeightOrNone = None
+    steps: StepsOrNone = None
+    cfg: CfgOrNone = None
+    sampler: SamplerOrNone = None
+    scheduler: SchedulerOrNone = None
     prompt_before: PromptText | None = Field(
         default=None, description="Comes before the words of each prompt."
     )
     prompt_after: PromptText | None = Field(
         default=None, description="Comes after the words of each prompt."
     )
-    negative_prompt: NegativeText | None = Field(default=None, description="What to avoid.")
+    negative_prompt: NegativeOrNone = None
     frame_rate: Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)] | None = Field(
         default=None, description="Frames per second: the input `fps` of workflows that have it."
     )

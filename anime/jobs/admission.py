@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -81,25 +82,50 @@ class Admission:
         await self.check_graph(composition.request if composition else request)
         return composition
 
-    async def check_all(self, requests: Sequence[GenerationRequest]) -> None:
-        """Make sure of the same for the requests of a batch. Those of one kind are checked once.
+    async def check_all(
+        self,
+        requests: Sequence[GenerationRequest],
+        compositions: Sequence[Composition | None] | None = None,
+    ) -> None:
+        """Make sure of the same for the requests of a batch, which are composed unless they were.
 
         Takes that would be one picture are refused, too.
         """
         for request in requests:
             check_webhook(request, self.settings)
-        compositions = await self.compose_all(requests)
+        if compositions is None:
+            compositions = await self.compose_all(requests)
         composed = [each for each in compositions if each is not None]
         await asyncio.to_thread(self._check_references, composed)
-        kinds: dict[str, GenerationRequest] = {}
-        for request, composition in zip(requests, compositions, strict=True):
-            if composition is not None and composition.refused:
-                raise InvalidRequest(f"{label_of(request).name}: {composition.refused}", "")
-            rendered = composition.request if composition else request
-            kinds.setdefault(kind_of(rendered), rendered)
+        for places, fault in await self.faults(requests, compositions):
+            named = label_of(requests[places[0]]).name
+            raise type(fault)(f"{named}: {fault.what}", fault.todo) from fault
         refuse_equal_takes(requests, compositions)
-        for rendered in kinds.values():
-            await self.check_graph(rendered)
+
+    async def faults(
+        self, requests: Sequence[GenerationRequest], compositions: Sequence[Composition | None]
+    ) -> list[tuple[list[int], InvalidRequest]]:
+        """Why some cannot be rendered as they are composed, each reason with their places.
+
+        The workflow is checked once for those of one kind.
+        """
+        faults: list[tuple[list[int], InvalidRequest]] = []
+        kinds: defaultdict[str, list[int]] = defaultdict(list)
+        rendered = [
+            made.request if made else asked
+            for asked, made in zip(requests, compositions, strict=True)
+        ]
+        for place, composition in enumerate(compositions):
+            if composition is not None and composition.refused:
+                faults.append(([place], InvalidRequest(composition.refused, "")))
+            else:
+                kinds[kind_of(rendered[place])].append(place)
+        for places in kinds.values():
+            try:
+                await self.check_graph(rendered[places[0]])
+            except InvalidRequest as fault:
+                faults.append((places, fault))
+        return faults
 
     async def compose_all(self, requests: Sequence[GenerationRequest]) -> list[Composition | None]:
         """What is rendered for each, unchecked; None where it is the request as it is given."""

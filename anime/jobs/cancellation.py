@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
+from anime.assets.composer import Composer
 from anime.comfyui.address import address_to_use, canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import CancelResult
@@ -12,6 +13,7 @@ from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import ComfyUIError, PrefectUnavailable
 from anime.jobs.dispatcher import RunDispatcher
+from anime.jobs.shot_events import publish_shots_of
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import Cancellation, JobSnapshot, ProgressEvent
 from anime.settings import Settings
@@ -80,7 +82,7 @@ class JobCanceller:
         return job
 
     async def publish(self, job: JobSnapshot) -> None:
-        """Publish the job's state."""
+        """Publish the job's state, and how far its shot is once the job has ended."""
         await self._publisher.publish(
             ProgressEvent(
                 job_id=job.id,
@@ -93,6 +95,9 @@ class JobCanceller:
                 error=job.error,
             )
         )
+        if job.status.is_final:
+            composer = Composer.of(self._settings)
+            await publish_shots_of(self._database, self._publisher, [job.id], composer=composer)
 
     async def _end_run(self, job_id: UUID) -> None:
         """Cancel the job's run in Prefect. A worker that starts it all the same finds it so."""

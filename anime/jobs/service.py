@@ -1,7 +1,7 @@
 """The one way in: every job is submitted, looked up and cancelled here."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from anime.jobs.admission import Admission, QueueLimit
 from anime.jobs.cancellation import JobCanceller
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.lookup import JobLookup
+from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
 from anime.net.tracing import about, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
@@ -56,6 +57,10 @@ class JobService:
         trace.get_current_span().set_attributes(about(job.id))
         if job.status is JobStatus.QUEUED:
             await self.publisher.announce(job, request)
+            if request.shot and request.project:
+                await publish_shots_of(
+                    self.database, self.publisher, [job.id], composer=self.admission.composer
+                )
         return job
 
     async def submit(
@@ -106,14 +111,23 @@ class JobService:
             return job
         return job.model_copy(update={"flow_run_id": run_id})
 
-    async def submit_batch(self, batch: BatchRequest, *, key: str) -> AcceptedBatch:
+    async def submit_batch(
+        self,
+        batch: BatchRequest,
+        *,
+        key: str,
+        compositions: Sequence[Composition | None] | None = None,
+    ) -> AcceptedBatch:
         """A run that renders the batch; the same `key` again is the same run.
+
+        `compositions`: of its generations, if they have been composed.
 
         Raises:
             InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
             PrefectUnavailable: nobody would run it; nothing is begun.
         """
-        await self.admission.check_all([child.request for child in expand(batch)])
+        requests = [child.request for child in expand(batch)]
+        await self.admission.check_all(requests, compositions)
         async with self.database.session_scope() as session:  # the run may change them at once
             known = await JobRepository(session).statuses(possible_jobs_of(batch))
         run_id = await self.dispatcher.dispatch_batch(batch, key=key)
@@ -132,6 +146,8 @@ class JobService:
             await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
         await self.publisher.announce_again(job, request)
+        composer = self.admission.composer
+        await publish_shots_of(self.database, self.publisher, [job_id], composer=composer)
         async with self.database.session_scope() as session:
             waiting = await DispatchRepository(session).without_run([job_id])
         for dispatch in waiting:

@@ -6,12 +6,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.core.batches import kind_of
 from anime.core.composition.record import Composition
 from anime.core.shot_list import ListRow, ShotList
 from anime.core.shots import ShotFields
 from anime.db.repositories import ProjectKey, ServerRepository, ShotRepository
-from anime.errors import InvalidRequest
 from anime.jobs.admission import Admission
 from anime.schemas import GenerationRequest
 
@@ -59,21 +57,13 @@ async def _faults_of_requests(
     requests: Mapping[str, GenerationRequest],
     compositions: Sequence[Composition | None],
 ) -> list[_Fault]:
-    alike: defaultdict[str, list[str]] = defaultdict(list)
-    rendered = dict(requests)
-    faults: list[_Fault] = []
-    for name, composition in zip(requests, compositions, strict=True):
-        if composition is not None and composition.refused:
-            faults.append(([name], composition.refused))
-            continue
-        if composition is not None:
-            rendered[name] = composition.request
-        alike[kind_of(rendered[name])].append(name)
-    for names in alike.values():
-        try:
-            await admission.check_graph(rendered[names[0]])
-        except InvalidRequest as fault:
-            faults.append((names, fault.what))
+    names = list(requests)
+    found = await admission.faults(list(requests.values()), compositions)
+    faults = [([names[place] for place in places], fault.what) for places, fault in found]
+    rendered = {
+        name: made.request if made else request
+        for (name, request), made in zip(requests.items(), compositions, strict=True)
+    }
     return faults + await _missing_models(session, rendered)
 
 

@@ -1,6 +1,7 @@
 """Tells who watches how far a shot is, after its takes or their reviews have changed."""
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -38,4 +39,30 @@ async def publish_shot(
     for shot in shots:
         now = datetime.now(UTC)
         event = ShotEvent.of(shot, found.slug, change, now, job_id=job_id, take=take)
+        await publisher.publish_shot(event)
+
+
+async def publish_shots_of(
+    database: Database,
+    publisher: ProgressPublisher,
+    job_ids: Collection[UUID],
+    *,
+    composer: Composer,
+) -> None:
+    """Publish how far the shots of these jobs are, once each. Never raises: it only shows."""
+    events: list[ShotEvent] = []
+    try:
+        async with database.session_scope() as session:
+            shots = ShotRepository(session, composer)
+            for project, jobs in (await shots.of_jobs(job_ids)).items():
+                found, _ = await shots.page(project.id, ShotQuery(), codes=jobs, limit=None)
+                now, slug, change = datetime.now(UTC), project.slug, ShotChange.JOB
+                events += [
+                    ShotEvent.of(each, slug, change, now, job_id=jobs.get(each.code))
+                    for each in found
+                ]
+    except AnimeError as fault:
+        _log.debug("Nobody is told of the shots of %d jobs: %s", len(job_ids), fault)
+        return
+    for event in events:
         await publisher.publish_shot(event)

@@ -182,9 +182,10 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
     Raises:
         PrefectUnavailable: nobody would run it; nothing is begun.
     """
-    batch, without_prompt = await batch_of_shots(service, asked)
+    batch, without_prompt, made_from = await _composed_batch(service, asked)
+    accepted = await service.submit_batch(batch, key=key, compositions=made_from)
     return ShotBatch(
-        flow_run_id=(await service.submit_batch(batch, key=key)).flow_run_id,
+        flow_run_id=accepted.flow_run_id,
         shots=len({request.shot for request in batch.requests}),
         without_prompt=without_prompt,
     )
@@ -201,6 +202,14 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
             what a shot asks for; nothing is rendered.
         NotFound: there is no such project or shot.
     """
+    batch, without_prompt, _ = await _composed_batch(service, asked)
+    return batch, without_prompt
+
+
+async def _composed_batch(
+    service: JobService, asked: ShotRender
+) -> tuple[BatchRequest, list[str], list[Composition | None]]:
+    """The same, and what each of the batch's requests is made from."""
     composer = service.admission.composer
     slug, shots = await _find(service.database, asked.project, asked, asked.codes, composer)
     wanted = [shot for shot in shots if not asked.states or shot.state in asked.states]
@@ -235,7 +244,7 @@ async def batch_of_shots(service: JobService, asked: ShotRender) -> tuple[BatchR
         # Without a composition, its workflow cannot be read: the run says so.
         digests=[each.digest[:16] if each else "0" * 16 for each in made_from],
     )
-    return batch, [shot.code for shot in wanted if shot.prompt is None]
+    return batch, [shot.code for shot in wanted if shot.prompt is None], made_from
 
 
 async def takes_of(

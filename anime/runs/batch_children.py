@@ -14,12 +14,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 
+from anime.assets.composer import Composer
 from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.core.labels import label_of
+from anime.db.session import Database
 from anime.errors import AnimeError, DatabaseUnavailable, JobCancelled, LeaseLost
+from anime.jobs.shot_events import publish_shots_of
+from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import BATCH_CHILD, cancel_until_ended
 from anime.runs.connections import Connections
 from anime.runs.generation import run_generation
+from anime.settings import get_settings
 from blocks.studio_blocks import load_blocks
 from tasks.artifacts import ProgressBar
 from tasks.batches import BatchJob, cancel_all, has_ended, record_child_failure, wait_until_free
@@ -41,6 +46,7 @@ async def render_all(jobs: Sequence[BatchJob], connections: Connections, run_id:
     Each job's row says how it ended: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
+    await _tell_shots(connections.database, connections.publisher, [job.job_id for job in missing])
     async with ProgressBar(run_id, "Generations that have ended") as bar:
         children = _Children(
             connections, run_id, bar, total=len(jobs), ended=len(jobs) - len(missing)
@@ -153,6 +159,8 @@ class _Children:
             )
         except (DatabaseUnavailable, LeaseLost) as reason:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
+        else:
+            await _tell_shots(self._connections.database, self._connections.publisher, [job.job_id])
 
 
 # Twice is harmless: it finds what an earlier one of the same job has done, and goes on.
@@ -172,6 +180,13 @@ async def generation(label: str, render: Callable[[UUID], Awaitable[None]]) -> S
     return None
 
 
+async def _tell_shots(
+    database: Database, publisher: ProgressPublisher, job_ids: Sequence[UUID]
+) -> None:
+    composer = Composer.of(get_settings())
+    await publish_shots_of(database, publisher, job_ids, composer=composer)
+
+
 def _unexpected(bug: Exception) -> AnimeError:
     return AnimeError(f"Unexpected {type(bug).__name__}: {bug}.", _SEE_LOG)
 
@@ -181,5 +196,6 @@ async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[
     del flow, state
     job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
     blocks = await load_blocks()
-    async with blocks.database.client() as database:
+    async with blocks.database.client() as database, blocks.redis.client() as publisher:
         await cancel_all(database, blocks.comfyui, job_ids)
+        await _tell_shots(database, publisher, job_ids)

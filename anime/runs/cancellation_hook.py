@@ -10,13 +10,16 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled
 
+from anime.assets.composer import Composer
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import ComfyUIError, JobCancelled, NotFound
+from anime.jobs.shot_events import publish_shots_of
 from anime.retry_policies import RECORD
 from anime.schemas import JobSnapshot
+from anime.settings import get_settings
 from blocks.studio_blocks import StudioBlocks, load_blocks
 from tasks.progress import Reporter
 
@@ -61,6 +64,8 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             reporter = Reporter(publisher, job_id)
             reporter.begin(job.attempt)
             await reporter.cancelled()
+            composer = Composer.of(get_settings())
+            await publish_shots_of(database, publisher, [job_id], composer=composer)
 
 
 async def _request_cancel(database: Database, job_id: UUID, run_id: UUID) -> JobSnapshot | None:

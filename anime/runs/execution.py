@@ -10,6 +10,7 @@ from uuid import UUID
 from opentelemetry import trace
 from prefect.logging import get_run_logger
 
+from anime.assets.composer import Composer
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.composition.record import recorded_request
@@ -26,12 +27,14 @@ from anime.errors import (
     JobCancelled,
     LeaseLost,
 )
+from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
 from anime.net.tracing import about, current_trace_id, current_traceparent
 from anime.retry_policies import cancel_until_ended
 from anime.runs.connections import Connections, open_connections
 from anime.runs.server_pool import ServerPool
 from anime.schemas import GenerationRequest, JobSnapshot
+from anime.settings import get_settings
 from blocks.studio_blocks import StudioBlocks
 from tasks.artifacts import ProgressBar, label_run
 from tasks.progress import Reporter
@@ -119,6 +122,8 @@ async def execute_job(
             return
         async with _outcome_recorded(run, run.lease), _heartbeat(run, run.lease):
             await connections.publisher.announce(found, request)
+            if not connections.is_shared:  # a batch has told of all its shots
+                await _tell_shot(run)
             run.request = recorded_request(run.lease.composition, request)
             run.file_prefix = str((run.lease.composition or {}).get("file_prefix", ""))
             run.seed = run.request.seed if run.request.seed is not None else seed_of(job_id)
@@ -279,12 +284,21 @@ async def _settle_failed(run: JobExecution, lease: Lease, error: AnimeError) -> 
         _log.warning("The failure of job %s is not recorded: %s", run.job_id, fault)
         return
     await run.reporter.failed(error)
+    await _tell_shot(run)
 
 
 async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
     async with run.database.session_scope() as session:
         await JobRepository(session).cancelled(lease)
     await run.reporter.cancelled()
+    await _tell_shot(run)
+
+
+async def _tell_shot(run: JobExecution) -> None:
+    """Publish how far the job's shot is, if it is for one."""
+    if run.given.shot and run.given.project:
+        publisher, composer = run.connections.publisher, Composer.of(get_settings())
+        await publish_shots_of(run.database, publisher, [run.job_id], composer=composer)
 
 
 async def _stop_render(run: JobExecution) -> bool:

@@ -1,6 +1,7 @@
 """The page as a person uses it: a running stack, and a Chromium of this machine."""
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from tests.browser.production import make_production
 from tests.stack.conftest import StackUnderTest, new_forked_stack
@@ -81,6 +82,14 @@ async def page(browser: Browser, studio: StackUnderTest) -> AsyncIterator[Page]:
     yield opened
     await context.close()
     assert faults == []
+
+
+async def as_viewer(route: Route) -> None:
+    """The view as the API sends it to somebody who may only look: see test_api_roles."""
+    answer = await route.fetch()
+    html = (await answer.text()).replace('data-role="produce"', 'data-role="view"')
+    html = re.sub(r'<button class="primary" id="submit".*?</button>', "", html)
+    await route.fulfill(response=answer, body=html)
 
 
 async def check_accessibility(page: Page) -> None:

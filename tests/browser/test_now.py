@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, WebSocketRoute, expect
 
-from tests.browser.conftest import check_accessibility
+from tests.browser.conftest import as_viewer, check_accessibility
 from tests.stack.conftest import StackUnderTest
 
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
@@ -36,6 +36,7 @@ async def test_a_render_is_watched_and_cancelled_and_a_failure_says_what_helps(
     row = section(page, "Failed").get_by_role("listitem").filter(has_text="a lost fox")
     await expect(row).to_contain_text("gone.safetensors")
     await check_accessibility(page)
+    await _check_what_a_viewer_sees(await page.context.new_page())
     await card.get_by_role("button", name="Cancel").click()
     await expect(card).to_have_count(0)
     await expect(page).to_have_title("Now · Anime studio")
@@ -48,6 +49,29 @@ async def test_a_render_is_watched_and_cancelled_and_a_failure_says_what_helps(
     await page.go_back()
     await expect(sheet).to_have_count(0)
     await expect(row).to_be_visible()
+
+
+async def _check_what_a_viewer_sees(viewer: Page) -> None:
+    """The same work, with no button that the role may not press, and no key that does it."""
+    await viewer.route(re.compile(r"/(make)?$"), as_viewer)
+    await viewer.goto("/")
+    await expect(section(viewer, "Rendering").get_by_role("listitem")).to_contain_text("<script>")
+    await expect(section(viewer, "Failed").get_by_role("listitem").first).to_be_visible()
+    servers = viewer.get_by_role("complementary", name="Servers")
+    await expect(servers.get_by_role("listitem").first).to_be_visible()
+    forbidden = re.compile("Cancel|Try again|Pause|Resume|Hold back|Change")
+    main = viewer.get_by_role("main")
+    for role in ("button", "link"):
+        await expect(main.get_by_role(role, name=forbidden)).to_have_count(0)
+    await viewer.keyboard.press("p")
+    await expect(viewer.get_by_role("dialog")).to_have_count(0)
+    await viewer.goto("/make")
+    await viewer.get_by_label("Prompt", exact=True).fill("a fox")
+    await expect(viewer.get_by_role("region", name="What will be rendered")).to_contain_text(
+        "a fox"
+    )
+    await expect(viewer.get_by_role("button", name="Make")).to_have_count(0)
+    await viewer.close()
 
 
 async def test_a_pause_says_why_others_wait_and_what_ends_unseen_is_shown_after_a_reconnect(

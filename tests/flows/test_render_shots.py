@@ -2,10 +2,11 @@
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from anime.core.batches import BatchRequest
 from anime.core.shots import ShotChange, ShotEvent, ShotState
-from anime.errors import InvalidRequest
+from anime.errors import AnimeError, InvalidRequest
 from anime.jobs.shots import import_shots
 from anime.progress.keys import SHOTS_CHANNEL
 from anime.settings import get_settings
@@ -34,7 +35,7 @@ async def test_a_run_of_the_form_begins_a_batch_of_the_shots(
     assert [(each.shot, each.seed) for each in batch.requests] == [("sc1", 7), ("sc1", 8)]
 
 
-async def test_a_take_of_a_shot_is_told_when_it_is_there(studio: RehearsalStudio) -> None:
+async def test_it_is_told_when_jobs_of_a_shot_begin_end_or_fail(studio: RehearsalStudio) -> None:
     await import_shots(studio.database, "Neon City", TABLE)
     async with (
         Redis.from_url(studio.redis_url, decode_responses=True) as redis,
@@ -44,8 +45,21 @@ async def test_a_take_of_a_shot_is_told_when_it_is_there(studio: RehearsalStudio
         await heard.get_message(timeout=5)
         small = {"width": 64, "height": 64, "steps": 1}
         await generate(prompt="a roof", project="Neon City", shot="sc1", **small)
-        message = await heard.get_message(timeout=5)
+        with pytest.raises(AnimeError):
+            await generate(
+                prompt="a roof", project="Neon City", shot="sc2", model="gone.safetensors", **small
+            )
+        events = [await _next_event(heard) for _ in range(4)]
+    assert [(each.code, each.change, each.state, each.under_way) for each in events] == [
+        ("sc1", ShotChange.JOB, ShotState.RENDERING, 1),
+        ("sc1", ShotChange.TAKE, ShotState.TO_REVIEW, 0),
+        ("sc2", ShotChange.JOB, ShotState.RENDERING, 1),
+        ("sc2", ShotChange.JOB, ShotState.MISSING, 0),
+    ]
+    assert [(each.takes, each.failed) for each in events] == [(0, 0), (1, 0), (0, 0), (0, 1)]
+
+
+async def _next_event(heard: PubSub) -> ShotEvent:
+    message = await heard.get_message(timeout=5)
     assert message is not None
-    event = ShotEvent.model_validate_json(message["data"])
-    assert (event.code, event.change, event.takes) == ("sc1", ShotChange.TAKE, 1)
-    assert (event.state, event.under_way) == (ShotState.TO_REVIEW, 0)
+    return ShotEvent.model_validate_json(message["data"])

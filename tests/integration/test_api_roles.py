@@ -59,6 +59,16 @@ async def test_a_reviewer_changes_no_shots_prompt(api: httpx.AsyncClient) -> Non
     problem_in(await api.post(REVIEWS, json=said, headers=bearer("p-token")), 404)
 
 
+async def test_no_view_offers_what_the_role_may_not_do(api: httpx.AsyncClient) -> None:
+    offered = {"/make": "submit", "/shots": "render", "/review": "actions"}
+    least = {"/make": Role.PRODUCE, "/shots": Role.PRODUCE, "/review": Role.REVIEW}
+    for role, token in zip(Role, ("v-token", "r-token", "p-token"), strict=True):
+        for path, button in offered.items():
+            html = (await api.get(path, headers=bearer(token))).text
+            assert f'data-role="{role}"' in html
+            assert (f'id="{button}"' in html) == (role >= least[path]), (path, role)
+
+
 async def test_what_is_written_down_has_the_name_of_the_token(api: httpx.AsyncClient) -> None:
     name = f"Signed {uuid4().hex[:8]}"
     new: dict[str, Any] = {"name": name}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from anime.core.batches import BatchRequest, expand
+from anime.core.composition.record import Composition
 from anime.core.shots import ShotChange, ShotEvent, ShotState
 from anime.core.takes import NewReview, PicturePoint, TakeRecord, Verdict
 from anime.db.repositories import JobRepository, NewJob, ShotQuery
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
+from anime.jobs.admission import Admission
 from anime.jobs.shots import (
     ShotRender,
     all_shots,
@@ -406,6 +408,43 @@ async def test_who_listens_on_redis_hears_of_a_review(
     event = ShotEvent.model_validate_json(message["data"])
     assert (event.project, event.code, event.take) == ("neon-city", "sc1", 1)
     assert (event.change, event.state) == (ShotChange.REVIEW, ShotState.APPROVED)
+
+
+async def test_takes_are_composed_once_for_the_batch_that_renders_them(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed: list[int] = []
+    compose_all = Admission.compose_all
+
+    async def count(
+        admission: Admission, requests: Sequence[GenerationRequest]
+    ) -> list[Composition | None]:
+        composed.append(len(requests))
+        return await compose_all(admission, requests)
+
+    monkeypatch.setattr(Admission, "compose_all", count)
+    await render_shots(office.service, ShotRender(project=PROJECT, codes=["sc1"], takes=4), key="k")
+    assert composed == [1, 4]  # what is rendered already is of the shot as it is now, and the takes
+
+
+async def test_who_listens_hears_of_a_job_that_waits_and_is_cancelled(
+    office: Office, redis_url: str
+) -> None:
+    asked = GenerationRequest(prompt="a roof", project=PROJECT, shot="sc1")
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        redis.pubsub() as heard,
+    ):
+        await heard.subscribe(SHOTS_CHANNEL)
+        await heard.get_message(timeout=5)
+        job = await office.service.admit(asked)
+        await office.service.cancel(job.id)
+        messages = [await heard.get_message(timeout=5) for _ in range(2)]
+    events = [ShotEvent.model_validate_json(each["data"]) for each in messages if each]
+    assert [(each.change, each.state, each.job_id) for each in events] == [
+        (ShotChange.JOB, ShotState.RENDERING, job.id),
+        (ShotChange.JOB, ShotState.MISSING, job.id),
+    ]
 
 
 async def test_what_was_rejected_before_the_shot_was_changed_is_not_made_up_for(

@@ -19,6 +19,7 @@ from anime.core.takes import state_of
 from anime.db.character_models import Character
 from anime.db.models import ProductionJob, Project
 from anime.db.repositories.bulk import is_among
+from anime.db.repositories.projects import ProjectKey
 from anime.db.repositories.takes import TakeRepository
 from anime.db.shot_models import Shot
 from anime.errors import InvalidRequest, NotFound
@@ -128,6 +129,21 @@ class ShotRepository:
         if row is None:
             raise NotFound(f"There is no shot {shot_id}.", "`anime shots list` has the shots.")
         return (await self._records([row]))[0]
+
+    async def of_jobs(self, job_ids: Collection[UUID]) -> dict[ProjectKey, dict[str, UUID]]:
+        """By project: the codes of the shots that jobs among these are for, each with such a job.
+
+        Jobs without a project or shot are left out.
+        """
+        found = await self._session.execute(
+            select(Project.id, Project.slug, ProductionJob.shot, ProductionJob.id)
+            .join(Project, Project.id == ProductionJob.project_id)
+            .where(is_among(ProductionJob.id, list(job_ids)), ProductionJob.shot.is_not(None))
+        )
+        jobs: defaultdict[ProjectKey, dict[str, UUID]] = defaultdict(dict)
+        for project_id, slug, shot, job_id in found:
+            jobs[ProjectKey(project_id, slug)][str(shot)] = job_id
+        return dict(jobs)
 
     async def page(
         self,

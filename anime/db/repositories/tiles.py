@@ -39,8 +39,8 @@ class Tiles(BaseModel):
     kinds: list[str] = Field(description="Such as image, video or audio.")
     states: list[str] = Field(description="Such as present or missing.")
     colours: list[str] = Field(
-        description="4 × 4 colours of the picture, of 16 bits each, row by row, in base64; empty "
-        "until its thumbnail was asked for."
+        description="The picture's ThumbHash in base64; of older rows 4 × 4 colours, of 16 bits "
+        "each, row by row; empty until its thumbnail was asked for."
     )
     next_cursor: str | None = Field(
         default=None, description="Of a search: send it as `cursor` for the next page."

@@ -4,7 +4,8 @@ import { api, withQuery } from './api.js'
 import { dialog, el, toast } from './dom.js'
 import { number, size, t } from './words.js'
 
-const MOST = 2000
+export const MOST_CHOSEN = 2000
+const MOST_DRAWN = 500 // onto a contact sheet
 
 /** Ids as the API reads them: 3,7-12. */
 export function ranges(ids) {
@@ -46,11 +47,15 @@ export class Choice {
 
   replaceWith(ids) {
     if (!ids.length && !this.#ids.size) return
-    this.#ids = new Set(ids.slice(0, MOST))
+    this.#ids = new Set(ids)
     this.#show()
   }
 
   #show() {
+    if (this.#ids.size > MOST_CHOSEN) {
+      this.#ids = new Set([...this.#ids].slice(0, MOST_CHOSEN))
+      toast(t('library.most_chosen', { count: number(MOST_CHOSEN) }))
+    }
     this.#bar.hidden = !this.#ids.size
     document.getElementById('choice-count').textContent = t('library.chosen', { count: number(this.#ids.size) })
     document.getElementById('choice-compare').hidden = this.#ids.size !== 2
@@ -85,9 +90,9 @@ export class Choice {
   }
 
   async sheet() {
-    toast(t('library.drawing_sheet'))
+    toast(t(this.size > MOST_DRAWN ? 'library.drawing_first' : 'library.drawing_sheet', { count: number(MOST_DRAWN) }))
     try {
-      const { pages } = await api('/sheets', { method: 'POST', body: { file_ids: this.ids.slice(0, 500) } })
+      const { pages } = await api('/sheets', { method: 'POST', body: { file_ids: this.ids.slice(0, MOST_DRAWN) } })
       await dialog({
         title: t('library.sheet'), wide: true,
         body: pages.map((page) => el('a', { href: page, target: '_blank' },

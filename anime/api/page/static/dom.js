@@ -41,7 +41,7 @@ export function shortened(text, limit = 2000) {
 }
 
 /**
- * A message that goes away by itself, unless it is an error. `error` may be a Problem, whose
+ * A message that goes away by itself, unless it is an error; it replaces the same one. `error` may be a Problem, whose
  * sentence and advice are shown. `action`: {label, run} for a button, such as Undo.
  */
 export function toast(text, { kind = 'info', todo = '', action = null, seconds = 6 } = {}) {
@@ -57,6 +57,7 @@ export function toast(text, { kind = 'info', todo = '', action = null, seconds =
     el('button', { type: 'button', class: 'quiet icon', 'aria-label': t('frame.close'), onclick: close },
       icon('close')))
   const place = document.querySelector('dialog[open] .toasts') ?? document.getElementById('toasts')
+  for (const each of place.children) if (each.textContent === message.textContent) each.remove()
   place.append(message)
   while (place.children.length > 4) place.firstElementChild.remove()
   if (kind !== 'error') setTimeout(close, seconds * 1000)

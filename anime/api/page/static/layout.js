@@ -10,8 +10,8 @@ export function ratioOf(width, height) {
   return width > 0 && height > 0 ? Math.min(MOST_RATIO, Math.max(LEAST_RATIO, width / height)) : 1
 }
 
-/** How high rows should be: some three on a telephone, more on a large screen. */
-export const rowHeightFor = (width) => Math.round(Math.min(320, Math.max(110, width / 7 + 60)))
+/** How high rows should be: some three on a telephone, more on a large screen; thumbnails have 384 pixels. */
+export const rowHeightFor = (width) => Math.round(Math.min(256, Math.max(110, width / 7 + 60)))
 
 /**
  * Rows of the pictures with these ratios: {top, height, first, last, lefts, widths}, and the height

@@ -1,7 +1,7 @@
 // The library: all files by month, or those that a search finds.
 
 import { api } from './api.js'
-import { Choice } from './choice.js'
+import { Choice, MOST_CHOSEN } from './choice.js'
 import { debounced, el, icon, onKey, toast } from './dom.js'
 import { GAP, estimate, justify, ratioOf, rowHeightFor } from './layout.js'
 import { live } from './live.js'
@@ -30,6 +30,7 @@ let nextCursor = null // of a search; null when all has come
 let isSearch = false
 let generation = 0 // of what is shown: answers to what was asked before are dropped
 let width = 0
+let marked = null // the month that the list beside marks
 let current = null // the file that keys act on: {section, place}
 const shown = new Map() // file id → its element
 const headings = new Map() // section → its element
@@ -50,24 +51,27 @@ const nameOfMonth = (month) => monthNames.format(new Date(`${month}-01T00:00:00Z
 
 // What is shown
 
-async function open() {
+async function open({ keepsChoice = false } = {}) {
   const mine = ++generation
   for (const each of loading.values()) each.abort()
   loading.clear()
   clear()
-  choice.clear()
+  if (!keepsChoice) choice.clear()
   const query = readQuery()
   fillForm(query)
   const filters = Object.fromEntries(FILTERS.filter((name) => query[name]).map((name) => [name, query[name]]))
   isSearch = Object.keys(filters).length > 0
   document.getElementById('clear').hidden = !isSearch
-  rail.hidden = jump.parentElement.hidden = isSearch
   grid.setAttribute('aria-busy', 'true')
   try {
     if (isSearch) {
       sections = []
       count.textContent = ''
-      await more(filters, null)
+      const begin = { ...filters, month: query.month }
+      const [index] = await Promise.all([api('/files/months'), more(begin, null)])
+      if (mine !== generation) return
+      fillRail(index.items.filter(({ month }) => month >= (query.since ?? '').slice(0, 7)
+        && month <= (query.until ?? '9').slice(0, 7)))
     } else {
       const index = await api('/files/months')
       if (mine !== generation) return
@@ -124,7 +128,8 @@ async function more(filters, cursor) {
   }
   nextCursor = tiles.next_cursor ? { filters, cursor: tiles.next_cursor } : null
   const found = sections.reduce((sum, each) => sum + each.files, 0)
-  count.textContent = t(nextCursor ? 'library.count_more' : 'library.count', { count: number(found) })
+  const said = t(nextCursor ? 'library.count_more' : 'library.count', { count: number(found) })
+  count.textContent = filters.month ? t('library.from_month', { month: nameOfMonth(filters.month), count: said }) : said
   layOut()
 }
 
@@ -335,13 +340,15 @@ async function loadMore() {
 
 // Months
 
+/** The months as a list at the side. A search begins with one: how many of it fit is not counted. */
 function fillRail(items) {
+  marked = null
   const byYear = Map.groupBy(items, ({ month }) => month.slice(0, 4))
   rail.replaceChildren(...[...byYear].map(([year, months]) => el('section', {},
     el('h2', {}, year),
     months.map(({ month, files }) => el('button', {
-      type: 'button', class: 'quiet', dataset: { month }, title: t('library.count', { count: number(files) }),
-      'aria-label': `${nameOfMonth(month)}: ${t('library.count', { count: number(files) })}`,
+      type: 'button', class: 'quiet', dataset: { month }, title: isSearch ? null : t('library.count', { count: number(files) }),
+      'aria-label': nameOfMonth(month) + (isSearch ? '' : `: ${t('library.count', { count: number(files) })}`),
       onclick: () => goToMonth(month),
     }, new Intl.DateTimeFormat(language, { month: 'short', timeZone: 'UTC' })
       .format(new Date(`${month}-01T00:00:00Z`)))))))
@@ -349,8 +356,11 @@ function fillRail(items) {
 }
 
 function goToMonth(month) {
-  const section = sections.find((each) => each.month <= month)
-  if (section) scroller.scrollTo(section.top)
+  const section = sections.find((each) => (isSearch ? each.month === month : each.month <= month))
+  if (section) return scroller.scrollTo(section.top)
+  if (!isSearch) return undefined
+  writeQuery({ month: month === jump.options[0].value ? null : month })
+  return open({ keepsChoice: true })
 }
 
 async function goToEnd() {
@@ -368,9 +378,8 @@ async function goBackTo(state, month) {
   else scroller.scrollTo(0)
 }
 
-let marked = null
 function markMonth(month) {
-  if (month === marked || isSearch) return
+  if (month === marked) return
   marked = month
   jump.value = month
   for (const each of rail.querySelectorAll('[aria-current]')) each.removeAttribute('aria-current')
@@ -382,9 +391,9 @@ function markMonth(month) {
 const remember = debounced(() => {
   if (isSearch || !sections.length) return
   const isTop = scroller.position < HEADING_PX
-  const { month, page, top, height } = sections[sectionAt(scroller.position)]
+  const { month, page, top, height } = sections[sectionAt(scroller.position + 1)] // sums of heights are not exact
   writeQuery({ month: isTop ? null : month }, { replace: true })
-  history.replaceState({ month, page, part: (scroller.position - top) / height }, '')
+  history.replaceState({ month, page, part: Math.max(0, scroller.position - top) / height }, '')
 }, 200)
 grid.addEventListener('scroll', remember, { passive: true })
 jump.addEventListener('change', () => goToMonth(jump.value))
@@ -421,7 +430,7 @@ document.getElementById('clear').addEventListener('click', () => {
   open()
   grid.focus()
 })
-onQuery(open)
+onQuery(() => open())
 
 async function fillProjects() {
   const { items } = await api('/projects', { query: { limit: 200 } })
@@ -499,6 +508,17 @@ function firstShown() {
   return section?.tiles ? { section, place: row?.first ?? 0 } : null
 }
 
+/** Chooses the files from one to another; what lies between is loaded, as far as it can be chosen. */
+async function chooseBetween(one, other) {
+  const places = [one, other].map(({ section }) => sections.indexOf(section)).sort((a, b) => a - b)
+  let files = 0
+  for (const section of sections.slice(places[0], places[1] + 1)) {
+    if (files < MOST_CHOSEN) await ready(section)
+    files += section.files
+  }
+  choice.replaceWith(between(one, other))
+}
+
 /** Ids from one file to another, of what is loaded, in the order shown. */
 function between(one, other) {
   const key = ({ section, place }) => [sections.indexOf(section), place]
@@ -518,7 +538,7 @@ let anchor = null
 async function extend(move) {
   anchor ??= current ?? firstShown()
   await move()
-  if (anchor && current) choice.replaceWith(between(anchor, current))
+  if (anchor && current) await chooseBetween(anchor, current)
 }
 
 function openFile(id) {
@@ -583,7 +603,7 @@ grid.addEventListener('click', (event) => {
   if (event.target.closest('.play')) play(element)
   else if (event.shiftKey && (anchor ?? current)) {
     anchor ??= current
-    choice.replaceWith(between(anchor, place))
+    chooseBetween(anchor, place).catch(toast)
   } else if (event.target.closest('.check') || event.ctrlKey || event.metaKey || choice.size) {
     choice.toggle(id)
     anchor = place

@@ -73,7 +73,7 @@ export const stateBadge = (state) =>
 
 /**
  * Tells: 'shots' when shots have come or gone, 'takes' when takes have, and 'changed' (detail:
- * {code, take, change}) when somebody has reviewed a take or one was rendered.
+ * {code, take, change}) when somebody has reviewed a take, or a job of the shot has begun or ended.
  */
 export class ShotData extends EventTarget {
   shots = []
@@ -167,19 +167,6 @@ export class ShotData extends EventTarget {
     }
   }
 
-  /** Reads the shots around these anew: jobs that begin or fail are told by no event. */
-  async reread(codes) {
-    const firsts = new Set(codes.map((code) => Math.floor(this.#places.get(code) / PAGE_SHOTS) * PAGE_SHOTS))
-    for (const first of firsts) {
-      const query = { project: this.project.slug, limit: PAGE_SHOTS, cursor: this.shots[first - 1]?.code }
-      const { items } = await api('/shots', { query })
-      if (items.some((item, place) => item.code !== this.shots[first + place]?.code)) return this.load()
-      this.shots.splice(first, items.length, ...items)
-    }
-    this.dispatchEvent(new Event('shots'))
-    return undefined
-  }
-
   /** Reads the takes of one shot, known or not. */
   async readTakes(code) {
     const page = await api('/takes', { query: { project: this.project.slug, shot: code } })
@@ -207,7 +194,7 @@ export class ShotData extends EventTarget {
     if (!shot) return
     Object.assign(shot, Object.fromEntries(
       ['state', 'takes', 'rejected', 'retakes', 'under_way', 'failed'].map((name) => [name, counts[name]])))
-    if (this.#takes.has(code)) await this.readTakes(code).catch(() => {})
+    if (change !== 'job' && this.#takes.has(code)) await this.readTakes(code).catch(() => {})
     this.dispatchEvent(new CustomEvent('changed', { detail: { code, take, change } }))
   }
 }

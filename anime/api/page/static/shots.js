@@ -8,8 +8,6 @@ import { importList } from './shot_import.js'
 import { number, t } from './words.js'
 
 const MARGIN_ROWS = 6
-const LOOK_AGAIN_MS = 15000
-const MOST_RENDERING = 400
 const RENDERABLE = ['missing', 'stale']
 const mayProduce = document.documentElement.dataset.role === 'produce'
 const at = (id) => document.getElementById(id)
@@ -276,7 +274,6 @@ async function render() {
   at('render').disabled = true
   try {
     const batch = await api('/shots/render', { method: 'POST', body: asked })
-    for (const shot of shots) if (shot.state === 'missing') shot.state = 'rendering' // events say more
     toast(t('shots.rendering', { count: number(batch.shots) }), { kind: 'success' })
     chosen.clear()
     for (const row of rows.values()) delete row.dataset.signature
@@ -381,16 +378,7 @@ function acceptDrops() {
   })
 }
 
-/** Looks again at what is in sight, and at what renders. */
-async function lookAgain() {
-  if (document.hidden || !data?.isComplete) return
-  const rendering = data.shots.filter((shot) => shot.state === 'rendering').slice(0, MOST_RENDERING)
-  const codes = [...rows.keys(), ...rendering.map((shot) => shot.code)]
-  if (codes.length) await data.reread(codes)
-}
-
 const start = () => open(readQuery().project).catch(toast)
 
 listen()
 start()
-setInterval(() => lookAgain().catch(() => {}), LOOK_AGAIN_MS) // a lost connection is told elsewhere
