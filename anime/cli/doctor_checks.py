@@ -47,6 +47,7 @@ from anime.jobs.servers.registry import connect_registry
 from anime.settings import Settings
 from anime.settings.addresses import database_address, job_server
 from anime.settings.tokens import api_tokens
+from anime.stack.systemd.installation import is_service
 from anime.webhooks.policy import signing_key
 
 TIMEOUT_SECONDS = 8.0
@@ -106,7 +107,7 @@ async def _vault(settings: Settings) -> str:
 
 
 async def _api_says_of_vault(settings: Settings) -> str | None:
-    if settings.public_url is None:
+    if not _is_api_known(settings):
         return None
     with suppress(httpx.HTTPError, ValueError, KeyError):
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS / 2) as http:
@@ -176,8 +177,13 @@ async def _disk(settings: Settings) -> str:
     return where
 
 
+def _is_api_known(settings: Settings) -> bool:
+    """Whether there is to be an API: a stack that runs says so, or it is a service."""
+    return settings.public_url is not None or is_service("anime-api.service", settings.home)
+
+
 async def _api(settings: Settings) -> str:
-    if settings.public_url is None:
+    if not _is_api_known(settings):
         return UNKNOWN
     url = settings.browser_url
     try:
@@ -192,21 +198,21 @@ async def _api(settings: Settings) -> str:
 
 
 async def _websocket(settings: Settings) -> str:
-    if settings.ws_url is None:
+    if settings.ws_url is None and not _is_api_known(settings):
         return UNKNOWN
     tokens = api_tokens(settings)
     headers = {"Authorization": f"Bearer {tokens[0].value}"} if tokens else {}
     try:
-        opening = connect(settings.ws_url, additional_headers=headers, proxy=None)
+        opening = connect(settings.websocket_url, additional_headers=headers, proxy=None)
         async with asyncio.timeout(TIMEOUT_SECONDS / 2), opening as socket:
             await socket.send('{"action": "ping"}')
             await socket.recv()
     except (OSError, TimeoutError, WebSocketException) as fault:
         raise ConfigurationError(
-            f"No WebSocket opens at {settings.ws_url}: {reason_of(fault)}.",
+            f"No WebSocket opens at {settings.websocket_url}: {reason_of(fault)}.",
             "Start the API with `anime serve`, or correct ANIME_WS_URL.",
         ) from fault
-    return f"{settings.ws_url} answers"
+    return f"{settings.websocket_url} answers"
 
 
 async def _webhooks(settings: Settings) -> str:

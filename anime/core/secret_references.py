@@ -13,6 +13,7 @@ from anime.errors import ConfigurationError
 SCHEMES = ("env", "file", "vault")
 _WHOLE = re.compile(rf"({'|'.join(SCHEMES)}):(.*)", re.DOTALL)
 _WITHIN = re.compile(rf"\{{({'|'.join(SCHEMES)}):([^{{}}]*)\}}")
+_OPENED = re.compile(rf"\{{({'|'.join(SCHEMES)}):")
 _IS_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -66,12 +67,22 @@ def references_in(text: str) -> tuple[SecretReference, ...]:
     (SecretReference(scheme='env', name='REDIS_PASSWORD'),)
     >>> references_in("vault:kv/anime/db#url"), references_in("redis://db/1")
     ((SecretReference(scheme='vault', name='kv/anime/db#url'),), ())
+
+    Raises:
+        ConfigurationError: a brace is not closed.
     """
     if ":" not in text:
         return ()
     if whole := _WHOLE.fullmatch(text):
         return (SecretReference(*whole.groups()),)
-    return tuple(SecretReference(*found.groups()) for found in _WITHIN.finditer(text))
+    found = tuple(SecretReference(*each.groups()) for each in _WITHIN.finditer(text))
+    opened = _OPENED.findall(text)
+    if len(opened) != len(found):
+        raise ConfigurationError(
+            f"A reference that begins with {{{opened[-1]}: has no end.",
+            "Close its brace, as in redis://:{vault:kv/anime/redis#password}@cache.",
+        )
+    return found
 
 
 def with_values(

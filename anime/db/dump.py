@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,6 +50,7 @@ _CONTENTS = """
     COPY (
         SELECT file_path, sha256, file_size FROM {files}
         WHERE starts_with(file_path, {prefix}) AND sha256 <> '' AND file_size IS NOT NULL
+            AND (organized_at IS NULL OR organized_at >= {since})
         ORDER BY replace(file_path, '/', chr(1)) COLLATE "C"
     ) TO STDOUT
 """
@@ -110,16 +112,19 @@ async def connected(address: URL) -> AsyncIterator[BoundedConnection]:
             yield connection
 
 
-def contents_of_rows(address: URL, folder: str) -> Iterator[tuple[str, str, int]]:
+def contents_of_rows(address: URL, folder: str, since: datetime) -> Iterator[tuple[str, str, int]]:
     """Path, hash and size of the files below a folder whose rows say them. It blocks.
 
-    They are in the order of their paths, in which what lies in a folder comes together.
+    They are in the order of their paths, in which what lies in a folder comes together. Those that
+    came in before `since` are left out, if it is known when they did.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, or refuses.
     """
     query = sql.SQL(_CONTENTS).format(
-        files=sql.Identifier(SCHEMA, "anime_files"), prefix=sql.Literal(f"{folder}/")
+        files=sql.Identifier(SCHEMA, "anime_files"),
+        prefix=sql.Literal(f"{folder}/"),
+        since=sql.Literal(since),
     )
     with _refusals_told(address):
         connection = BoundedSyncConnection.connect(

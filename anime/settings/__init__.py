@@ -27,7 +27,7 @@ from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
-from anime.errors import ConfigurationError
+from anime.errors import AnimeError, ConfigurationError
 from anime.settings.basic import BasicSettings
 from anime.settings.secret_references import has_references, resolve_reference
 from anime.settings.serving import Port, ServingSettings
@@ -279,7 +279,7 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
     @classmethod
     def _resolve_what_no_connection_does(cls, values: dict[str, object]) -> dict[str, object]:
         resolved = {
-            name: resolve_reference(value)
+            name: _resolved_at_once(name, value)
             for name, value in values.items()
             if isinstance(value, str) and name.lower() not in RESOLVED_LATER
         }
@@ -414,6 +414,14 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         return str(getattr(self.zone, "key", None) or "UTC")
 
 
+def _resolved_at_once(name: str, text: str) -> str:
+    try:
+        return resolve_reference(text)
+    except AnimeError as fault:
+        variable = name if name.isupper() else f"ANIME_{name.upper()}"
+        raise type(fault)(f"{variable} cannot be resolved: {fault.what}", fault.todo) from fault
+
+
 def load_settings(**given: Any) -> Settings:  # values of any field, by name
     """Settings from the environment.
 
@@ -426,7 +434,11 @@ def load_settings(**given: Any) -> Settings:  # values of any field, by name
         first = fault.errors()[0]
         field = "_".join(map(str, first["loc"])) or "settings"
         variable = field if field.isupper() else f"ANIME_{field.upper()}"  # an alias, or our name
-        reason = str(first["msg"]).removeprefix("Value error, ")
+        if field == "vault":  # its parts are variables of their own
+            variable = "ANIME_VAULT_…"
+        is_missing = first["type"] == "missing"  # of what belongs together
+        told = "it has to be set, too" if is_missing else str(first["msg"])
+        reason = told.removeprefix("Value error, ")
         raise ConfigurationError(
             f"{variable} cannot be used: {reason}.", f"Correct or unset {variable}."
         ) from None

@@ -89,10 +89,18 @@ class ServingSettings(BaseModel):
     @property
     def api_urls(self) -> tuple[str, ...]:
         """The API's addresses for this machine, one for each port."""
+        return tuple(f"http://{self._reached_host}:{port}" for port in self.api_ports)
+
+    @property
+    def websocket_url(self) -> str:
+        """The WebSocket's address for clients."""
+        return self.ws_url or f"ws://{self._reached_host}:{self.ws_port}"
+
+    @property
+    def _reached_host(self) -> str:
         # An API that listens on every address is reached on loopback, too.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.api_host, self.api_host)  # noqa: S104
-        authority = f"[{host}]" if ":" in host else host
-        return tuple(f"http://{authority}:{port}" for port in self.api_ports)
+        return f"[{host}]" if ":" in host else host
 
     @property
     def browser_url(self) -> str:

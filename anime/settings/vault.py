@@ -58,7 +58,8 @@ class VaultConfig(BaseModel):
     def _has_what_its_login_needs(self) -> Self:
         needed = {**self.proofs, "role": self.role} if self.auth == "kubernetes" else self.proofs
         if missing := [name for name, value in needed.items() if value is None]:
-            raise ValueError(f"to log in by {self.auth}, {' and '.join(missing)} must be set")
+            variables = " and ".join(f"ANIME_VAULT_{name.upper()}" for name in missing)
+            raise ValueError(f"to log in by {self.auth}, {variables} must be set")
         return self
 
     @model_validator(mode="after")

@@ -137,9 +137,7 @@ class Stack:
             )
         if self._given.comfyui_url is None and settings.swept_folder is None:
             self._update_settings(sweep_dir=settings.home / "rehearsal" / "output")
-        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-        ws_url = settings.ws_url or f"ws://{host}:{settings.ws_port}"
-        self._update_settings(public_url=settings.browser_url, ws_url=ws_url)
+        self._update_settings(public_url=settings.browser_url, ws_url=settings.websocket_url)
 
     async def _start_prefect(self) -> None:
         services = self._services()

@@ -36,20 +36,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack for all tests of the page."""
     async with running(new_forked_stack(tmp_path_factory.mktemp("browser"))) as stack:
         yield stack
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def production(studio: StackUnderTest) -> None:
     """Shots with takes, in the project Harbour."""
     await make_production(studio)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all tests."""
     async with async_playwright() as playwright:

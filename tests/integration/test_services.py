@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from anime.errors import ConfigurationError
 from anime.settings import Settings, load_settings
 from anime.settings.service_manager import ServiceManager, inherited_sockets
 from anime.settings.services_file import read_services, services_path, write_services
+from anime.stack.parts import ServiceAccount
 from anime.stack.stack import running_stack
 from anime.stack.systemd import installation
 from anime.stack.systemd.installation import planned_installation
@@ -243,3 +245,25 @@ async def test_a_program_of_others_is_ready_alive_and_ends_when_told(
     assert run.returncode == 0
     assert b"Ready to accept connections" in output  # it writes to the journal, not to a file
     assert not Settings(home=tmp_path / "home").logs.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look with the eyes of others")
+def test_a_folder_that_the_account_may_not_write_to_is_told() -> None:
+    nobody = pwd.getpwnam("nobody")
+    account = ServiceAccount(nobody.pw_name, nobody.pw_uid, nobody.pw_gid)
+    with pytest.raises(ConfigurationError, match="nobody may not write to /usr, ANIME_BACKUP_DIR"):
+        installation._check_writable({"ANIME_BACKUP_DIR": "/usr"}, account)
+    installation._check_writable({"ANIME_BACKUP_DIR": "/nowhere", "ANIME_ZONE": "/usr"}, account)
+
+
+def test_doctor_knows_an_api_that_is_a_service(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned_installation(load_settings(), None)
+    monkeypatch.setattr(installation, "SYSTEM_UNITS", tmp_path / "system")
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "anime-api.service").write_text(plan.units["anime-api.service"])
+    assert not installation.is_service("anime-api.service", home)
+    write_services(home, plan.variables)
+    assert installation.is_service("anime-api.service", home)
+    assert not installation.is_service("anime-worker.service", home)

@@ -239,6 +239,40 @@ SAME: dict[str, Graph] = {
         net=node("ControlNetApplyAdvanced", positive=["yes", 0], negative=["no", 0], strength=1.0),
         draw=sampler(positive=["net", 0], negative=["net", 1]),
     ),
+    "face that comes with a model": graph_of(
+        face=node(
+            "ApplyInstantID", model=["load", 0], positive=["yes", 0], negative=["no", 0], weight=0.8
+        ),
+        draw=sampler(model=["face", 0], positive=["face", 1], negative=["face", 2]),
+    ),
+    "unknown node with a model and both sides": graph_of(
+        x=node("Inpainter", model=["load", 0], positive=["yes", 0], negative=["no", 0]),
+        draw=sampler(model=["x", 0], positive=["x", 1], negative=["x", 2], latent_image=["x", 3]),
+    ),
+    "region of a reference": graph_of(
+        region=node("IPAdapterRegionalConditioning", positive=["yes", 0], negative=["no", 0]),
+        draw=sampler(positive=["region", 1], negative=["region", 2]),
+    ),
+    "styler with two texts a side": graph_of(
+        yes=node("CLIPTextEncodeSDXL", text_g=["style", 0], text_l=["style", 1], clip=["load", 1]),
+        no=encoder(["style", 5]),
+        style=node(
+            "SDXLPromptStylerAdvanced",
+            text_positive_g=PROMPT,
+            text_positive_l=PROMPT,
+            text_negative=NEGATIVE,
+            style="base",
+        ),
+    ),
+    "switch by a selection": graph_of(
+        draw=sampler(positive=["sw", 0]),
+        sw=node(
+            "Conditioning Switch (JPS)",
+            selection=2,
+            conditioning_1=["no", 0],
+            conditioning_2=["yes", 0],
+        ),
+    ),
     "reference picture": graph_of(
         ref=node("ReferenceLatent", conditioning=["yes", 0], latent=["e", 0]),
         e=node("VAEEncode", pixels=["l", 0], vae=["load", 2]),
@@ -509,6 +543,39 @@ DIFFERENT: dict[str, tuple[Graph, dict[str, Any]]] = {
             node("ConditioningConcat", conditioning_to=["yes", 0], conditioning_from=["more", 0])
         ),
         {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "two conditionings at different distances": (
+        graph_of(
+            area=node("ConditioningSetArea", conditioning=["yes", 0], width=64, height=64),
+            both=node("ConditioningCombine", conditioning_1=["area", 0], conditioning_2=["m", 0]),
+            m=encoder("dusk"),
+            draw=sampler(positive=["both", 0]),
+        ),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "switch of an unknown pack": (
+        graph_of(
+            a=node(
+                "My ConditioningSwitch", x="b", conditioning1=["no", 0], conditioning2=["yes", 0]
+            ),
+            draw=sampler(positive=["a", 0], model=["m", 0]),
+            m=node("Some Model Switch", which="b", model1=["load", 0], model2=["o", 0]),
+            o=node("UNETLoader", unet_name="other.safetensors"),
+        ),
+        {"prompt": None, "model": None},
+    ),
+    "loras that a run draws": (
+        modelled(
+            patch=node("CR Apply LoRA Stack", model=["load", 0], lora_stack=["s", 0]),
+            s=node("CR Random LoRA Stack", lora_name_1="ink.safetensors", model_weight_1=0.6),
+        ),
+        {},
+    ),
+    "loras in the words of a loader": (
+        modelled(
+            patch=node("PCLazyLoraLoader", model=["load", 0], text="a kite <lora:ink:0.6>"),
+        ),
+        {"loras": (LoraUse(name="ink", strength=0.6),)},
     ),
     "two texts of one encoder": (
         graph_of(yes=node("CLIPTextEncodeSDXL", text_g=PROMPT, text_l="dusk", clip=["load", 1])),

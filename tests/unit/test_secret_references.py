@@ -87,9 +87,12 @@ def test_what_people_send_is_never_taken_for_a_reference(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({}, "to log in by token, token must be set"),
-        ({"auth": "approle", "role_id": "x"}, "to log in by approle, secret_id must be set"),
-        ({"auth": "kubernetes"}, "to log in by kubernetes, role must be set"),
+        ({}, "to log in by token, ANIME_VAULT_TOKEN must be set"),
+        (
+            {"auth": "approle", "role_id": "x"},
+            "to log in by approle, ANIME_VAULT_SECRET_ID must be set",
+        ),
+        ({"auth": "kubernetes"}, "to log in by kubernetes, ANIME_VAULT_ROLE must be set"),
         ({"token": "vault:kv/a#b"}, "what opens Vault cannot be in Vault"),
         ({"token": "x", "addr": "y"}, "Extra inputs are not permitted"),
         ({"token": "x", "url": "vault:8200"}, "should match pattern"),
@@ -134,7 +137,9 @@ def test_a_wrong_setting_of_vault_is_told_without_its_secrets(
     monkeypatch.setenv("ANIME_VAULT_AUTH", "kubernetes")  # which needs a role
     monkeypatch.setenv("ANIME_VAULT_TOKEN", "canary")
     monkeypatch.setenv("ANIME_TIMEZONE", "vault:kv/studio#zone")
-    with pytest.raises(ConfigurationError, match="role must be set") as error:
+    with pytest.raises(
+        ConfigurationError, match=r"^ANIME_VAULT_… cannot be used: .* ANIME_VAULT_ROLE must be set"
+    ) as error:
         load_settings()
     assert "canary" not in str(error.value)
 
@@ -193,3 +198,14 @@ def test_references_in_headers_and_lists_are_checked_too() -> None:
     assert ("ANIME_COMFYUI_HEADERS[X-Token]", "env:COMFYUI_TOKEN") in set(texts_of(settings))
     block = {"base_url": "http://a", "more_urls": ["http://{env:LOGIN}@b"], "in_flight": 2}
     assert ("comfyui.more_urls", "http://{env:LOGIN}@b") in set(texts_of_block("comfyui", block))
+
+
+def test_a_reference_whose_brace_is_open_is_told_and_not_its_text() -> None:
+    with pytest.raises(ConfigurationError, match=r"begins with \{vault: has no end") as error:
+        references_in("redis://:{env:A}canary{vault:kv/a#b@cache")
+    assert "canary" not in str(error.value)
+
+
+def test_a_setting_that_cannot_be_resolved_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"^ANIME_TIMEZONE cannot be resolved: env:NONE"):
+        load_settings(timezone="env:NONE")

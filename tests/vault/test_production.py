@@ -112,6 +112,7 @@ async def production(
         secrets["secret_id"] = login.secret_id.get_secret_value()
         (folder / "secret-id").write_text(secrets["secret_id"])
         (folder / "second-token").write_text(secrets["variable"])
+        (folder / "backups").mkdir()
         postgres = "lasting:{vault:secret/production#postgres}"
         prefect_url = make_url(postgres_url).set(database=f"{DATABASE}_prefect")
         given = {
@@ -133,6 +134,7 @@ async def production(
             "ANIME_WEBHOOK_SECRET": "vault:secret/production#webhook",
             "ANIME_WEBHOOK_ALLOW_PRIVATE": "true",
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
+            "ANIME_BACKUP_DIR": str(folder / "backups"),
             "ANIME_OTLP_ENDPOINT": traces.url,
             "ANIME_TRACE_PROMPTS": "true",  # all that spans may ever say
             "OTEL_BSP_SCHEDULE_DELAY": "200",
@@ -188,6 +190,7 @@ async def test_no_secret_gets_out_of_a_production_with_failures(production: Prod
     async with production.api("wrong token") as stranger:
         answers.append(await text_of(stranger, "/api/anime/jobs"))
     told = [await stack.anime(*words) for words in COMMANDS]
+    assert told[0].returncode == 0, told[0].stderr
     answers += [f"{each.stdout}{each.stderr}".encode() for each in told]
     await production.vault.seal()
     try:
@@ -258,6 +261,7 @@ READ = (
     *("/api/anime/jobs", "/api/anime/files", "/api/anime/files/1/content", "/api/anime/servers"),
 )
 COMMANDS = (
+    ("backup",),
     ("vault", "check", "--json"),
     ("doctor",),
     ("jobs",),

@@ -6,17 +6,19 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import URL
 
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.listing import ListedFile, paired, read_listing, with_known_hashes
-from anime.core.backups import LISTING
+from anime.core.backups import LISTING, moment_of
 from anime.db.dump import contents_of_rows
 from anime.errors import BackupFailed
 
 _MAX_LISTED = 1_000  # unread files that a manifest names
+_BEFORE = timedelta(days=1)  # a row is written after its file has come, by other clocks than ours
 _THREADS = 4  # links and copies wait for the disk
 _CHANGING = "It changed while it was read; the next backup takes it"
 FileAndRow = tuple[ListedFile, ListedFile | None]  # the row as a file, with the hash that it says
@@ -93,9 +95,14 @@ class ContentTaker(AbstractContextManager["ContentTaker"]):
                 yield from read_listing(self.folder.root / names[-1] / LISTING)
 
     def _rows(self) -> Iterator[ListedFile]:
-        """The files that have rows, as these say of them."""
+        """The files that have rows, as these say of them; what the last backup has may be missing.
+
+        One that it has and that was touched meanwhile is read once more, which does no harm.
+        """
+        names = self.folder.names()
+        since = moment_of(names[-1]) - _BEFORE if names else datetime.min.replace(tzinfo=UTC)
         for name, folder in sorted(self._folders.items()):
-            for path, sha256, size_bytes in contents_of_rows(self.address, folder):
+            for path, sha256, size_bytes in contents_of_rows(self.address, folder, since):
                 yield ListedFile(f"{name}{path[len(folder) :]}".encode(), size_bytes, 0, sha256)
 
     def _take_some(self, files: Sequence[FileAndRow]) -> _Taken:

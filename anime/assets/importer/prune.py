@@ -44,10 +44,11 @@ class Pruning:
             for source in self._sources  # thousands, and few are without
         ]
         gone = await asyncio.to_thread(_Disk(self._root).gone_among, sources)
-        async with self._database.session_scope() as session:
-            sweeps = SweepRepository(session)
-            await sweeps.remember_folders(paths)
-            await sweeps.prune(gone)
+        if paths or gone:
+            async with self._database.session_scope() as session:
+                sweeps = SweepRepository(session)
+                await sweeps.remember_folders(paths)
+                await sweeps.prune(gone)
         return len(gone)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from anime.core.sweep_plan import ScannedFile
 from anime.db.repositories.sweeps import SweepRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError
+from anime.retry_policies import cancel_until_ended
 
 AT_MOST = 100_000  # new files in one sweep; the next one goes on
-_FILES, _FOLDERS = 20_000, 2_000  # about which one question to the database is
+_FILES, _FOLDERS = 4_000, 1_000  # about which one question to the database is
 
 
 @dataclass
@@ -57,23 +59,30 @@ async def find_new(
     finding = ScanResult(wanted)
     is_library = os.fsencode(library.resolve()).__eq__
     groups = _groups(walk(os.fsencode(root), is_left_out=is_library, debris=debris))
-    while (group := await asyncio.to_thread(_next, groups, root)) is not None:
-        keyed = [(folder.key, folder) for folder in group]
-        lines = [(key, *file) for key, folder in keyed for file in folder.files]
-        async with database.session_scope() as session:
-            unknown = await SweepRepository(session).unknown_among(lines)
-        paths = {key: folder.path for key, folder in keyed}
-        finding.seen += len(lines)
-        finding.passed_over += sum(folder.passed_over for folder in group)
-        for folder, name, size_bytes, mtime_ns in (lines[place] for place in unknown):
-            sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
-            rested = is_rested(sighting, settle_seconds)
-            (finding.rested if rested else finding.young).append(sighting)
-        finding.learn(paths)
-        if finding.count >= (limit or AT_MOST):
-            break
+    async with aclosing(_listed(groups, root)) as listed:
+        async for group in listed:
+            await _add_new(finding, group, database, settle_seconds)
+            if finding.count >= (limit or AT_MOST):
+                break
     _cut(finding, limit or AT_MOST)
     return finding
+
+
+async def _add_new(
+    finding: ScanResult, group: Sequence[Folder], database: Database, settle_seconds: float
+) -> None:
+    keyed = [(folder.key, folder) for folder in group]
+    lines = [(key, *file) for key, folder in keyed for file in folder.files]
+    async with database.session_scope() as session:
+        unknown = await SweepRepository(session).unknown_among(lines)
+    paths = {key: folder.path for key, folder in keyed}
+    finding.seen += len(lines)
+    finding.passed_over += sum(folder.passed_over for folder in group)
+    for folder, name, size_bytes, mtime_ns in (lines[place] for place in unknown):
+        sighting = ScannedFile(paths[folder], name, size_bytes, mtime_ns)
+        rested = is_rested(sighting, settle_seconds)
+        (finding.rested if rested else finding.young).append(sighting)
+    finding.learn(paths)
 
 
 def refuse_library(root: Path, library: Path) -> None:
@@ -100,6 +109,19 @@ def _groups(folders: Iterator[Folder]) -> Iterator[Sequence[Folder]]:
             group, count = [], 0
     if group:
         yield group
+
+
+async def _listed(
+    groups: Iterator[Sequence[Folder]], root: Path
+) -> AsyncGenerator[Sequence[Folder], None]:
+    """The groups; while the database is asked about one, the next is being listed."""
+    coming = asyncio.create_task(asyncio.to_thread(_next, groups, root))
+    try:
+        while (group := await coming) is not None:
+            coming = asyncio.create_task(asyncio.to_thread(_next, groups, root))
+            yield group
+    finally:
+        await cancel_until_ended(coming)
 
 
 def _next(groups: Iterator[Sequence[Folder]], root: Path) -> Sequence[Folder] | None:

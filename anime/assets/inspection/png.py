@@ -20,7 +20,7 @@ from anime.core.paths import FileKind
 from anime.core.png_metadata import MAX_TEXT_BYTES, PNG_SIGNATURE, PngTexts
 from anime.errors import UnusableReason
 
-_BLOCK_BYTES = 1024 * 1024
+_BLOCK_BYTES = 64 * 1024
 _MAX_CHUNK_BYTES = 2**31 - 1
 _MAX_CHUNKS = 1_000_000  # a gigabyte in the smallest pieces that encoders make
 _BEGIN = struct.Struct(">I4s")

@@ -189,19 +189,15 @@ def _media_links(
     inputs: dict[str, JsonValue], kind: FileKind | None
 ) -> Sequence[tuple[JsonValue, str]]:
     """The links by which a picture comes; none into a node that begins a latent."""
-    if "width" in inputs and _CANVAS_LENGTHS & inputs.keys() and not _has_latent(inputs):
-        return []
-    links = [
-        (value, role)
-        for name, value in inputs.items()
-        # Most inputs are no lists, and a sweep asks this of every node of every file.
-        if isinstance(value, list) and is_link(value) and (role := _medium_of(name))
-    ]
-    if len(links) < 2:
+    is_canvas, media = _media_inputs(tuple(inputs))
+    links = [(value, role) for name, role in media if is_link(value := inputs[name])]
+    if len(links) < 2 and not is_canvas:
         return links
+    if is_canvas and not _has_latent(inputs):
+        return []
     roles = {role for _, role in links}
     ranks = ("sound", *_MEDIA) if kind is FileKind.AUDIO else _MEDIA
-    chosen = next(each for each in ranks if each in roles)
+    chosen = next((each for each in ranks if each in roles), None)
     return [(link, role) for link, role in links if role == chosen]
 
 
@@ -209,7 +205,13 @@ def _has_latent(inputs: dict[str, JsonValue]) -> bool:
     return any(is_link(inputs.get(name)) for name in names_of("latent"))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # a sweep asks this of every node of every file
+def _media_inputs(names: tuple[str, ...]) -> tuple[bool, Sequence[tuple[str, str]]]:
+    """Whether inputs of these names are those of an empty latent, and which may bring a medium."""
+    is_canvas = "width" in names and not _CANVAS_LENGTHS.isdisjoint(names)
+    return is_canvas, [(name, role) for name in names if (role := _medium_of(name))]
+
+
 def _medium_of(name: str) -> str | None:
     """What an input brings by its name: a latent, a picture, a sound, something beside them.
 

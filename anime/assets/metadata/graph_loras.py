@@ -66,7 +66,7 @@ class LoraReader:
     def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
         inputs = node["inputs"]
         # Most nodes load none, and a sweep asks this of every file.
-        if not rule.lora_tags and not any("lora" in name for name in inputs):
+        if rule.opaque or not (rule.lora_tags or any("lora" in name for name in inputs)):
             return
         switches = (inputs.get(name, True) for name in ("toggle", "switch"))
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:

@@ -3,7 +3,7 @@ that makes a file of a prompt by itself.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -207,10 +207,11 @@ class StepReader:
     def _conditioning(
         self, begin: JsonValue, role: str, *, is_shared: bool = False, is_bundle: bool = False
     ) -> _Encoded:
-        """The texts whose encoding reaches an input, each once, the nearest first."""
+        """The texts whose encoding reaches an input, each once, in the order of the inputs."""
         found = _Encoded([begin] if isinstance(begin, str) and begin else [])
         waiting, reached = [(begin, role)], set()
-        for value, asked in waiting:  # grows while it is walked
+        while waiting:
+            value, asked = waiting.pop()
             origin = self._values.origin(value, asked)
             if origin is None or (origin.node_id, origin.role) in reached or origin.rule.silent:
                 continue
@@ -221,7 +222,7 @@ class StepReader:
             texts = self._texts_at(origin, side, is_shared=is_shared)
             found.texts += texts
             if not texts:
-                waiting += self._passed_on(origin, side, is_bundle=is_bundle)
+                waiting += reversed(self._passed_on(origin, side, is_bundle=is_bundle))
                 is_shared = is_shared and not _has_sides(origin.node)
         return found
 
@@ -248,20 +249,20 @@ class StepReader:
 
     def _passed_on(
         self, origin: Origin, side: str, *, is_bundle: bool
-    ) -> Iterator[tuple[JsonValue, str]]:
+    ) -> list[tuple[JsonValue, str]]:
         """The conditionings that a node makes its own from, each with its side.
 
-        Of a node with both sides, the first output is the positive one, unless it is a bundle.
+        Of a node with both sides, the first output is the positive one, unless it is a bundle, or
+        the node is given a model, too, which then comes first.
         """
         inputs = origin.node["inputs"]
         if names := origin.rule.inputs.get(side):
-            yield from ((link, side) for link in self._values.links(origin.node, names))
-            return
+            return [(link, side) for link in self._values.links(origin.node, names)]
         if _has_sides(origin.node):
+            is_bundle = is_bundle or is_link(inputs.get("model"))
             if not origin.rule.outputs and origin.slot in {0, 1} and not is_bundle:
                 side = ("positive", "negative")[origin.slot]
-            yield inputs[side], side
-            return
+            return [(inputs[side], side)]
         averaged = self._values.number(inputs.get("conditioning_to_strength"), float)
         unheard = {1.0: "conditioning_from", 0.0: "conditioning_to"}.get(averaged or -1.0)
         if averaged == 0.0:
@@ -274,7 +275,7 @@ class StepReader:
             and name != unheard
             and (name in names or name.startswith("conditioning") or name in {side, ""})
         ]
-        yield from ((link, side) for link in links or self._pipes(origin.node, origin.rule))
+        return [(link, side) for link in links or self._pipes(origin.node, origin.rule)]
 
     def _models(
         self, parts: Sequence[tuple[Node, NodeRule]]
@@ -329,7 +330,9 @@ class StepReader:
             links = [
                 value
                 for name, value in node["inputs"].items()
-                if is_link(value) and ("latent" in name or "embeds" in name or name in _INTO_LATENT)
+                if isinstance(value, list)
+                and is_link(value)
+                and ("latent" in name or "embeds" in name or name in _INTO_LATENT)
             ]
             for link in links or (self._pipes(node, rule_of(node["class_type"]))):
                 origin = self._values.origin(link, "latent")

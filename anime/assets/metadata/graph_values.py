@@ -78,7 +78,8 @@ class GraphValues:
 
         `asked` are the names by which a node may hold it that holds several.
         """
-        return _as_kind(self._scalar(value, asked, _MAX_STEPS), kind)
+        held = self._scalar(value, asked, _MAX_STEPS) if isinstance(value, list) else value
+        return _as_kind(held, kind)
 
     def text(self, value: JsonValue, role: str = "positive_text") -> str | None:
         """The text that an input gets; None where a part of it is not known."""
@@ -95,8 +96,8 @@ class GraphValues:
             if node is None:
                 return None
             rule = rule_of(node["class_type"])
-            carried = rule.output(slot) if rule.outputs else None
-            role = carried if carried and carried != "pipe" else role
+            if rule.outputs and (carried := rule.output(slot)) not in {None, "pipe"}:
+                role = str(carried)
             if rule.is_source or (rule.is_bundling_sampler and role in _OWN_RESULT):
                 return Origin(node_id, node, rule, role, slot)
             value = self._passed_on(node, rule, role)

@@ -93,7 +93,6 @@ _UNKNOWN = NodeRule()
 _EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
 
 
-@lru_cache(maxsize=4096)
 def _matching(class_type: str) -> NodeRule:
     for rule in _FILE.rules:
         if any(fnmatchcase(class_type, _literal(each)) for each in rule.classes if "*" in each):
@@ -101,10 +100,10 @@ def _matching(class_type: str) -> NodeRule:
     return _UNKNOWN
 
 
+@lru_cache(maxsize=4096)
 def rule_of(class_type: str) -> NodeRule:
     """The rule for a class: one that names it, else the first with a pattern for it."""
-    exact = _EXACT.get(class_type)
-    return exact if exact is not None else _matching(class_type[:100])
+    return _EXACT.get(class_type) or _matching(class_type[:100])
 
 
 def names_of(role: str) -> tuple[str, ...]:

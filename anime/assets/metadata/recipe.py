@@ -176,12 +176,12 @@ class Recipe(BaseModel):
         default_factory=dict, exclude=True, description="JSON of fields, as the file holds it."
     )
 
-    @classmethod
-    def of(cls, said: Sampling, **held: Any) -> "Recipe":  # any of the fields
+    @staticmethod
+    def of(said: Sampling, **held: Any) -> "Recipe":  # any of the fields
         """The recipe that a source's word amounts to, with what else the file holds."""
         seed = None if said.seed is None else str(said.seed)
         # All of it was checked where it was said; a sweep makes one for every file.
-        return cls.model_construct(**{**_BLANK, **said.__dict__, "seed": seed, **held})
+        return _BLANK.model_copy(update={**said.__dict__, "seed": seed, **held})
 
     def seen_in_file(
         self,
@@ -219,7 +219,7 @@ class Recipe(BaseModel):
         return {name for name in _BESIDE if not getattr(self, name)}
 
 
-_BLANK = Recipe().__dict__
+_BLANK = Recipe()
 _RAW = ("graph", "editor_workflow")
 _BESIDE = frozenset(
     {

@@ -57,6 +57,7 @@ REPLACED_BY = {
     "prefect": "PREFECT_API_URL",
     "rehearsal": "ANIME_COMFYUI_URL",
 }
+WRITTEN_TO = ("ANIME_LIBRARY_DIR", "ANIME_ARCHIVE_DIR", "ANIME_BACKUP_DIR")
 # Of the environment of `anime up`'s parts, what services are given, too.
 PASSED_ON = ("DO_NOT_TRACK", "NO_PROXY", "PATH", "PREFECT_SERVER_ANALYTICS_ENABLED")
 
@@ -153,7 +154,23 @@ def install(plan: Installation, *, start: bool = True) -> None:
 def _write_for_account(plan: Installation) -> None:
     account = system_account(plan.deployment.account or ACCOUNT, "Run it as root, or with --user.")
     _make_home(plan.deployment.home, plan.deployment, account)
+    _check_writable(plan.variables, account)
     os.chown(write_services(plan.deployment.home, plan.variables), account.uid, account.gid)
+
+
+def _check_writable(variables: Mapping[str, str], account: ServiceAccount) -> None:
+    """Make sure that the account can write to its folders, as far as they are there.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    for name in WRITTEN_TO:
+        folder = variables.get(name, "")
+        if folder and Path(folder).is_dir() and not can_run(["test", "-w", folder], account):
+            raise ConfigurationError(
+                f"The account {account.name} may not write to {folder}, {name}.",
+                f"Give it the right, as by `chown {account.name}: {folder}`.",
+            )
 
 
 def uninstall(home: Path, *, is_of_user: bool) -> list[str]:
@@ -180,6 +197,12 @@ def installed_units(folder: Path) -> set[str]:
     """The names of the units in that folder that are ours."""
     units = (*folder.glob("anime-*.service"), *folder.glob("anime-*.socket"), folder / TARGET)
     return {path.name for path in units if not path.is_symlink() and _is_ours(path)}
+
+
+def is_service(unit: str, home: Path) -> bool:
+    """Whether that unit of ours is installed, and services have that data folder."""
+    folders = (SYSTEM_UNITS, _user_units())
+    return bool(read_services(home)) and any(unit in installed_units(each) for each in folders)
 
 
 def unit_folder(*, is_of_user: bool) -> Path:
