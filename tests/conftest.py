@@ -20,8 +20,6 @@ from tests.services import (
     migrated_databases,
     postgres_url,
     redis_url,
-    stack,
-    traces,
 )
 from tests.support import forks, reaper
 
@@ -34,8 +32,6 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_xdist_make_scheduler",
     "redis_url",
-    "stack",
-    "traces",
 ]
 
 TESTS = Path(__file__).parent

@@ -1,6 +1,6 @@
 """Real services: one of each for all tests that run in a process."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 
@@ -13,18 +13,9 @@ from anime.db.session import Database
 from anime.stack.postgres import embedded_postgres
 from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
-from tests.stack.conftest import StackUnderTest, new_stack
-from tests.support.otlp_receiver import OtlpReceiver, otlp_receiver
 from tests.support.pristine_database import PristineDatabase
-from tests.support.stack import running
 
 TEMPLATE = "migrated"
-WATCHING = {  # for new files
-    "ANIME_TIMEZONE": "Asia/Tokyo",
-    "ANIME_WATCH": "true",
-    "ANIME_WATCH_SECONDS": "2",
-    "ANIME_SWEEP_SETTLE_SECONDS": "1",
-}
 _numbers = count(1)
 
 
@@ -65,10 +56,16 @@ class MigratedDatabases:
         try:
             yield url
         finally:
-            if await pristine.restore(url):
+            if await pristine.restore():
                 self._spare.append((name, pristine))
             else:
+                await pristine.aclose()
                 await _drop(self._server, name)
+
+    async def close(self) -> None:
+        """Let go of those that nobody uses."""
+        for _, pristine in self._spare:
+            await pristine.aclose()
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -83,10 +80,12 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield urls.database
 
 
-@pytest.fixture(scope="session")
-def migrated_databases(postgres_url: str) -> MigratedDatabases:
+@pytest_asyncio.fixture(scope="session")
+async def migrated_databases(postgres_url: str) -> AsyncIterator[MigratedDatabases]:
     """The databases of that server that `database_url` lends."""
-    return MigratedDatabases(postgres_url)
+    databases = MigratedDatabases(postgres_url)
+    yield databases
+    await databases.close()
 
 
 @pytest_asyncio.fixture
@@ -118,28 +117,3 @@ async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
     """An embedded Valkey."""
     async with embedded_valkey(tmp_path_factory.mktemp("valkey")) as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def traces() -> Iterator[OtlpReceiver]:
-    """What the stack has said of itself in traces."""
-    with otlp_receiver() as receiver:
-        yield receiver
-
-
-@pytest_asyncio.fixture(scope="session")
-async def stack(
-    tmp_path_factory: pytest.TempPathFactory, traces: OtlpReceiver
-) -> AsyncIterator[StackUnderTest]:
-    """One running stack for all tests that only use it; it watches for new files.
-
-    Its traces go to `traces`, its logs are JSON.
-    """
-    given = {
-        **WATCHING,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
-        "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "ANIME_LOG_FORMAT": "json",
-    }
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
-        yield stack

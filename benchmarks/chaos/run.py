@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 from math import inf
 from pathlib import Path
@@ -45,6 +45,7 @@ class ChaosOptions:
     patience_seconds: float = 600.0  # without any job that ends, before the rest counts as stuck
     settle_seconds: float = 120.0  # for slots, leases and runs to go when all jobs have ended
     is_forked: bool = False  # as tests start a stack, and part after part anew
+    variables: Mapping[str, str] = field(default_factory=dict)  # more settings of the stack
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ async def chaos(
             "ANIME_REHEARSAL_LOG": str(folder / "prompts.jsonl"),
             "ANIME_MAX_ATTEMPTS": "10",
             "ANIME_MAX_SERVER_DEATHS": "10",
+            **options.variables,
         },
         is_forked=options.is_forked,
     )

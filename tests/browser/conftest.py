@@ -36,20 +36,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StackUnderTest]:
     """One running stack for all tests of the page."""
     async with running(new_forked_stack(tmp_path_factory.mktemp("browser"))) as stack:
         yield stack
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def production(studio: StackUnderTest) -> None:
     """Shots with takes, in the project Harbour."""
     await make_production(studio)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """One Chromium for all tests."""
     async with async_playwright() as playwright:
@@ -94,7 +94,7 @@ async def as_viewer(route: Route) -> None:
 
 async def check_accessibility(page: Page) -> None:
     """Fail if axe-core finds anything serious in what the page shows now."""
-    found = await Axe().run(page)
+    found = await Axe().run(page, options={"resultTypes": ["violations"]})
     serious = [
         f"{each['id']}: {each['help']}: " + "; ".join(node["html"] for node in each["nodes"][:3])
         for each in found.response["violations"]

@@ -71,6 +71,7 @@ async def write_down_what_exists(database: Database, library: Path) -> str:
         await JobRepository(session).create(job_id, request, workflow="txt2img", seed=7)
         [file] = await FileRepository(session).record([new])
     return (
+        '[phases.coverage.generation]\nmode = "positive"\n'
         "[parameters]\n"
         f'"path.job_id" = "{job_id}"\n"path.file_id" = {file.id}\n"path.project" = "{project}"\n'
     )

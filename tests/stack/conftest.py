@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -9,10 +10,13 @@ from uuid import UUID
 
 import httpx
 import psycopg
+import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 
-from tests.support.stack import RunningStack
+from tests.support.otlp_receiver import OtlpReceiver, otlp_receiver
+from tests.support.stack import RunningStack, running
 from tests.support.waiting import HUNG_SECONDS
 
 STEP_SECONDS = "0.02"
@@ -24,6 +28,12 @@ NO_SERVICES = {
         *("CLEANUP_RECONCILER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS"),
         *("REPOSSESSOR", "SCHEDULER", "TRIGGERS"),
     )
+}
+WATCHING = {  # for new files
+    "ANIME_TIMEZONE": "Asia/Tokyo",
+    "ANIME_WATCH": "true",
+    "ANIME_WATCH_SECONDS": "2",
+    "ANIME_SWEEP_SETTLE_SECONDS": "1",
 }
 FINAL = frozenset({"completed", "failed", "cancelled"})
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")  # types of states in Prefect
@@ -127,3 +137,28 @@ def new_stack(folder: Path, **given: str) -> StackUnderTest:
 def new_forked_stack(folder: Path, **given: str) -> StackUnderTest:
     """The same, whose programs are forked: its start takes a third of the CPU."""
     return replace(new_stack(folder, **given), is_forked=True)
+
+
+@pytest.fixture(scope="package")
+def traces() -> Iterator[OtlpReceiver]:
+    """What the stack has said of itself in traces."""
+    with otlp_receiver() as receiver:
+        yield receiver
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, traces: OtlpReceiver
+) -> AsyncIterator[StackUnderTest]:
+    """One running stack for all tests that only use it; it watches for new files.
+
+    Its traces go to `traces`, its logs are JSON.
+    """
+    given = {
+        **WATCHING,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "ANIME_LOG_FORMAT": "json",
+    }
+    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
+        yield stack

@@ -12,7 +12,7 @@ from tests.vault.openbao import OpenBao, running_openbao
 from tests.vault.postgres import admit_by_password
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def openbao(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OpenBao]:
     """The server, which all tests leave unsealed."""
     async with running_openbao(tmp_path_factory.mktemp("openbao")) as server:
@@ -36,7 +36,7 @@ async def vault(openbao: OpenBao, tmp_path: Path) -> OpenBao:
     return openbao
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def admitted_by_password(postgres_url: str) -> None:
     """The tests' PostgreSQL lets in OpenBao, and whom OpenBao makes."""
     await admit_by_password(postgres_url)

@@ -28,8 +28,7 @@ from prefect.states import Cancelling
 from anime.core.work_queues import PRIORITIES
 from anime.settings import PROJECT_DIR
 from anime.worker.warm_worker import WarmWorker
-from tests.services import WATCHING
-from tests.stack.conftest import StackUnderTest, new_forked_stack
+from tests.stack.conftest import WATCHING, StackUnderTest, new_forked_stack
 from tests.support.forks import AnyProcess, Program, fork, spawn
 from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
