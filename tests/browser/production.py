@@ -25,6 +25,9 @@ async def make_production(studio: StackUnderTest) -> None:
     """Import the shots, and render their takes; h04 has none."""
     async with studio.api() as api:
         await post(api, "/shots/import", project=PROJECT, table=LIST)
+        style = {"style": {"steps": 2}}
+        answer = await api.put(f"/api/anime/projects/{SLUG}/style", json=style)
+        assert answer.is_success, answer.text
         for code, count in RENDERED.items():
             await post(api, "/shots/render", project=SLUG, codes=[code], takes=count)
         await until_takes(api, RENDERED)

@@ -1,6 +1,9 @@
 """What the library reckons with, in a browser: rows, and a scroll bar over too many pixels."""
 
+import pytest
 from playwright.async_api import Page
+
+from anime.core.thumbhash import thumbhash
 
 JUSTIFIED = """async () => {
   const {justify, ratioOf} = await import('/page/assets/layout.js')
@@ -50,8 +53,36 @@ SCROLLED = """async (total) => {
   viewport.scrollTop = 0
   await scrolled()
   found.top = scroller.position
+  viewport.remove()
   return found
 }"""
+DECODED = """async (hex) => {
+  const {addressOf} = await import('/page/assets/thumbhash.js')
+  const drawn = async (bytes) => {
+    const image = new Image()
+    image.src = addressOf(btoa(String.fromCharCode(...bytes)))
+    await image.decode()
+    const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d')
+    canvas.drawImage(image, 0, 0)
+    const at = (x, y) => [...canvas.getImageData(x, y, 1, 1).data.slice(0, 3)]
+    return {size: [image.width, image.height], at}
+  }
+  const {size, at} = await drawn(hex.match(/../g).map((byte) => parseInt(byte, 16)))
+  const old = await drawn(Array.from({length: 32}, (_, place) => place % 2 ? 0 : 0xf8))
+  return {size, left: at(2, 4), right: at(13, 4), old: old.at(3, 3)}
+}"""
+HALVES = (bytes([255, 0, 0]) * 10 + bytes([0, 0, 255]) * 10) * 10
+
+
+async def test_a_thumbhash_becomes_a_picture_and_so_do_the_colours_of_older_rows(
+    page: Page,
+) -> None:
+    await page.goto("/login")
+    found = await page.evaluate(DECODED, thumbhash(20, 10, HALVES).hex())
+    assert found["size"] == [16, 9]
+    assert found["left"] == pytest.approx([255, 0, 0], abs=40)
+    assert found["right"] == pytest.approx([0, 0, 255], abs=40)
+    assert found["old"] == pytest.approx([248, 0, 0], abs=9)
 
 
 async def test_rows_have_every_picture_once_and_are_as_wide_as_the_window(page: Page) -> None:
@@ -65,8 +96,8 @@ async def test_rows_have_every_picture_once_and_are_as_wide_as_the_window(page: 
 
 
 async def test_a_scroll_bar_reaches_every_pixel_of_more_than_a_browser_allows(page: Page) -> None:
+    await page.goto("/login")
     for total in (9_000, 7_999_900, 60_000_000, 2_000_000_000):
-        await page.goto("/login")
         found = await page.evaluate(SCROLLED, total)
         assert found.pop("bar")
         assert {name: round(value) for name, value in found.items()} == {

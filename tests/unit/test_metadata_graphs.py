@@ -273,6 +273,10 @@ SAME: dict[str, Graph] = {
             conditioning_2=["yes", 0],
         ),
     ),
+    "switch of an unknown pack with one input": graph_of(
+        draw=sampler(positive=["sw", 0]),
+        sw=node("My ConditioningSwitch", which=1, conditioning1=["yes", 0]),
+    ),
     "reference picture": graph_of(
         ref=node("ReferenceLatent", conditioning=["yes", 0], latent=["e", 0]),
         e=node("VAEEncode", pixels=["l", 0], vae=["load", 2]),

@@ -145,6 +145,9 @@ class GraphValues:
     def _chosen(self, node: Node, rule: NodeRule) -> JsonValue:
         """The input that a switch passes on; None where only a run would show which."""
         inputs = node["inputs"]
+        if not rule.branch and not rule.on_true:  # of a pack that no rule names
+            links = self._connected(node, "")
+            return links[0] if len(links) == 1 else None
         with self._nesting(node) as is_possible:
             if not is_possible:
                 return None

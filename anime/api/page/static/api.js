@@ -1,5 +1,7 @@
 // Calls of the API. Paths are relative to /api/anime unless they begin with it.
 
+import { t } from './words.js'
+
 const PREFIX = '/api/anime'
 
 /** A refusal of the API, or no answer at all (status 0). */
@@ -46,7 +48,7 @@ export async function api(path, { method = 'GET', body, signal, query, headers =
   const answer = await fetch(address, { method, body: content, signal, headers: sent })
     .catch((fault) => {
       if (fault.name === 'AbortError') throw fault
-      throw new Problem({ detail: fault.message })
+      throw new Problem({ detail: t('frame.no_answer'), todo: t('frame.no_answer_todo') })
     })
   const text = await answer.text()
   const json = text && answer.headers.get('Content-Type')?.includes('json') ? parsed(text) : null

@@ -46,9 +46,7 @@ export function shortened(text, limit = 2000) {
  */
 export function toast(text, { kind = 'info', todo = '', action = null, seconds = 6 } = {}) {
   if (text instanceof Error) {
-    return toast(text.detail || text.message || t('frame.no_answer'), {
-      kind: 'error', todo: text.todo || (text.status === 0 ? t('frame.no_answer_todo') : ''),
-    })
+    return toast(text.detail || text.message, { kind: 'error', todo: text.todo })
   }
   const close = () => message.remove()
   const message = el('div', { class: `toast ${kind}`, role: kind === 'error' ? 'alert' : 'status' },

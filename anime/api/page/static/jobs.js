@@ -62,6 +62,7 @@ export async function act(button, path, body) {
     return null
   } finally {
     button.disabled = false
+    if (document.activeElement === document.body) button.focus() // which it loses while it is off
   }
 }
 

@@ -63,6 +63,7 @@ async function open({ keepsChoice = false } = {}) {
   isSearch = Object.keys(filters).length > 0
   document.getElementById('clear').hidden = !isSearch
   grid.setAttribute('aria-busy', 'true')
+  let isRead = true
   try {
     if (isSearch) {
       sections = []
@@ -80,10 +81,11 @@ async function open({ keepsChoice = false } = {}) {
     }
   } catch (fault) {
     if (mine === generation && fault.name !== 'AbortError') toast(fault)
+    isRead = false
   }
   if (mine !== generation) return
   grid.removeAttribute('aria-busy')
-  document.getElementById('empty').hidden = sections.length > 0
+  document.getElementById('empty').hidden = !isRead || sections.length > 0
   document.getElementById('empty-text').textContent = t(isSearch ? 'library.nothing_found' : 'library.nothing_yet')
   render()
 }
@@ -343,6 +345,7 @@ async function loadMore() {
 /** The months as a list at the side. A search begins with one: how many of it fit is not counted. */
 function fillRail(items) {
   marked = null
+  jump.parentElement.hidden = !items.length
   const byYear = Map.groupBy(items, ({ month }) => month.slice(0, 4))
   rail.replaceChildren(...[...byYear].map(([year, months]) => el('section', {},
     el('h2', {}, year),

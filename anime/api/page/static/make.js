@@ -305,6 +305,7 @@ async function submit() {
   await Promise.all(Array.from({ length: AT_A_TIME }, send))
   sending = false
   show()
+  if (document.activeElement === document.body) $('submit').focus() // which it loses while it is off
   if (!refused) {
     showProblem(null)
     return

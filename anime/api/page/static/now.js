@@ -56,7 +56,7 @@ function schedule(milliseconds) {
 /** What was read before stays, with the reason why it is not newer. */
 function failedToRead(fault) {
   $('counts').classList.add('fault')
-  setText($('counts'), `${fault.detail || t('frame.no_answer')} ${fault.todo ?? ''}`)
+  setText($('counts'), `${fault.detail || fault.message} ${fault.todo ?? ''}`)
 }
 
 function show(now, files) {

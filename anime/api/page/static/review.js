@@ -70,13 +70,14 @@ async function present() {
 
 /** What a take is compared with unless somebody says: the picked one, else the one beside it. */
 function otherThan(one, takes) {
-  const others = takes.filter((each) => each !== one)
+  const others = takes.filter((each) => each.number !== one?.number) // they may have been read anew
   return others.find((each) => each.is_picked) ?? others.findLast((each) => each.number < one?.number) ?? others[0] ?? null
 }
 
 function showNothing(text) {
   at('nothing').hidden = !text
   at('nothing').textContent = text
+  for (const button of document.querySelectorAll('#actions button, #compare, #play')) button.disabled = Boolean(text)
 }
 
 /** Loads what is likely to be looked at next: the shot's other takes, then the next shots' best. */
@@ -504,7 +505,7 @@ async function start() {
   const query = readQuery()
   const projects = await listProjects()
   const project = chosenProject(projects, query.project)
-  if (!project) return showNothing(t('shots.no_project'))
+  if (!project) return showNothing(t(projects.length ? 'shots.no_project' : 'shots.no_projects'))
   writeQuery({ project: project.slug }, { replace: true })
   data = new ShotData(project)
   data.addEventListener('fault', ({ detail }) => toast(detail))

@@ -304,6 +304,8 @@ async function open(asked) {
   rows.clear()
   cast.clear()
   at('no-project').hidden = Boolean(project) || !projects.length
+  for (const id of ['episode', 'character', 'states', 'review-link', 'play-link']) at(id).hidden = !project
+  at('no-shots').firstElementChild.textContent = t(project ? 'shots.none' : 'shots.no_projects')
   if (!project) {
     at('no-shots').hidden = projects.length > 0
     return

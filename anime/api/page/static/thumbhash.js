@@ -1,12 +1,18 @@
 // Blurred pictures of a few bytes. A browser draws a BMP, smoothed, at a quarter of a canvas's cost.
 
 const LONGER_SIDE = 16 // of the picture that a ThumbHash becomes
+const MOST_KEPT = 1000 // addresses, of a kilobyte each: who scrolls back needs them again
+const addresses = new Map()
 const cosines = new Map() // by length and wave
 
 /** The address of a picture in the colours that a file's row has, in base64. */
 export function addressOf(colours) {
-  const bytes = Uint8Array.from(atob(colours), (letter) => letter.charCodeAt(0))
-  return bitmap(bytes.length === 32 ? unpacked(bytes) : decoded(bytes))
+  if (!addresses.has(colours)) {
+    if (addresses.size >= MOST_KEPT) addresses.clear()
+    const bytes = Uint8Array.from(atob(colours), (letter) => letter.charCodeAt(0))
+    addresses.set(colours, bitmap(bytes.length === 32 ? unpacked(bytes) : decoded(bytes)))
+  }
+  return addresses.get(colours)
 }
 
 /** 4 × 4 colours of 5, 6 and 5 bits, as older rows have them. */
@@ -27,12 +33,15 @@ export function decoded(bytes) {
   const [across, down] = sides.map((each) => Math.max(3, each))
   let nibble = 10 // the header is before
   const channel = (mean, scale, nx, ny) => {
-    const values = new Array(width * height).fill(mean)
+    const values = new Float64Array(width * height).fill(mean)
     for (let wy = 0; wy < ny; wy++) {
       for (let wx = wy ? 0 : 1; wx * ny < nx * (ny - wy); wx++, nibble++) {
         const amplitude = ((bytes[nibble >> 1] >> ((nibble & 1) * 4) & 15) / 7.5 - 1) * 2 * scale
-        const [alongX, alongY] = [cosine(width, wx), cosine(height, wy)]
-        for (let at = 0; at < values.length; at++) values[at] += amplitude * alongX[at % width] * alongY[Math.floor(at / width)]
+        const alongX = cosine(width, wx)
+        let at = 0
+        for (const ofRow of cosine(height, wy)) {
+          for (let x = 0; x < width; x++) values[at++] += amplitude * ofRow * alongX[x]
+        }
       }
     }
     return values
