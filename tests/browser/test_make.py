@@ -114,6 +114,7 @@ async def test_a_dropped_recipe_fills_the_form_and_a_dropped_picture_is_where_it
     await page.get_by_label("Prompt", exact=True).fill("the same at night")
     await page.get_by_role("spinbutton", name="Steps").fill("1")
     await page.get_by_role("button", name="Make").click()
+    await expect(page.get_by_role("button", name="Make")).to_be_focused()  # it was off meanwhile
     made = page.get_by_role("region", name="Made here")
     await expect(made.get_by_role("img", name="the same at night")).to_be_visible()
     [job] = await newest(studio, 1)

@@ -93,7 +93,8 @@ async def test_two_takes_are_compared_and_a_file_that_is_gone_is_said(
     await expect(stage.get_by_role("img")).to_have_count(1)
     await page.keyboard.press("c")
     await expect(stage.get_by_role("img")).to_have_count(2)
-    await expect(page.get_by_role("heading", name=re.compile("Take 1 and take"))).to_be_visible()
+    both = page.get_by_role("heading", name=re.compile("Take 1 and take [23]"))
+    await expect(both).to_be_visible()
     await expect(page.get_by_role("rowheader", name="seed")).to_be_visible()
     await expect(page.get_by_role("button", name="Side by side")).to_have_attribute(
         "aria-pressed", "true"
