@@ -35,6 +35,11 @@ ROWS = """
     FROM anime_api.anime_files AS file
     LEFT JOIN anime_api.projects AS project ON project.id = file.project_id ORDER BY file.id
 """
+# Our own tests keep a session there for what comes after the test.
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 PATHS = "SELECT file_path FROM anime_api.anime_files ORDER BY id"
 
 
@@ -139,6 +144,7 @@ class TestRestoring:
         await studio.back_up()
         await studio.add(5)
         await studio.database.dispose()
+        await execute(studio.url, END_OTHERS)
         with pytest.raises(BackupFailed, match="rows of a studio"):
             await studio.plan_in(studio.url)
         assert len(await execute(studio.url, PATHS)) == 4
@@ -360,8 +366,10 @@ class TestDamage:
         backup = Path((await studio.back_up()).backup)
         (backup / "SHA256SUMS").unlink()
         assert studio.backups.names() == []
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFound, match="There is no backup in"):
             chosen_backup(studio.settings(), None)
+        with pytest.raises(NotFound, match="There is no folder"):
+            chosen_backup(studio.settings(), studio.home / "nowhere")
 
 
 class TestCommands:

@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from anime.errors import ConfigurationError
+from anime.errors import ConfigurationError, StackError
 from anime.settings import Settings, load_settings
 from anime.settings.service_manager import ServiceManager, inherited_sockets
 from anime.settings.services_file import read_services, services_path, write_services
-from anime.stack.parts import ServiceAccount
+from anime.stack.parts import Part, ServiceAccount, ignore_status
 from anime.stack.stack import running_stack
-from anime.stack.systemd import installation
+from anime.stack.supervisor import SupervisedPart
+from anime.stack.systemd import installation, own_service
 from anime.stack.systemd.installation import planned_installation
 from tests.support.forks import fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS
@@ -267,3 +268,28 @@ def test_doctor_knows_an_api_that_is_a_service(
     write_services(home, plan.variables)
     assert installation.is_service("anime-api.service", home)
     assert not installation.is_service("anime-worker.service", home)
+
+
+async def test_a_program_whose_password_is_replaced_is_ended_to_begin_with_the_new_one(
+    tmp_path: Path, told: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("one")
+    monkeypatch.setenv("NOTIFY_SOCKET", address_of(told))
+    monkeypatch.setattr(own_service, "CHECK_SECONDS", 0.1)
+    part = Part("sleep", ("sleep", "1000"), tmp_path / "log", {}, tmp_path, _always_ready)
+    service = SupervisedPart(part, ignore_status, ())
+    own = own_service.OwnService(part, given=(f"file:{secret}", "no reference"))
+    running = asyncio.create_task(own_service._run(service, own))
+    assert await asyncio.to_thread(told.recv, 100) == b"READY=1"
+    assert service.child is not None
+    secret.unlink()  # as in the moment of a replacement
+    secret.write_text("two")
+    async with asyncio.timeout(HUNG_SECONDS):
+        with pytest.raises(StackError, match="sleep knows a password that has been replaced"):
+            await running
+    assert service.child.returncode is not None
+
+
+async def _always_ready(_: float) -> bool:
+    return True

@@ -37,7 +37,7 @@ from anime.db.migrate import upgrade
 from anime.db.models import SCHEMA
 from anime.db.repositories.revisions import NEWEST_REVISION
 from anime.db.session import Database
-from anime.errors import BackupFailed
+from anime.errors import BackupFailed, NotFound
 from anime.settings import Settings
 
 _BATCH_FILES = 500
@@ -312,7 +312,9 @@ def chosen_backup(settings: Settings, given: Path | None) -> Path:
         NotFound: there is none.
         ConfigurationError: no folder is set, and none given.
     """
-    if given is not None and ((given / CHECKSUMS).exists() or not given.is_dir()):
+    if given is not None and not given.is_dir():
+        raise NotFound(f"There is no folder {given}.", "`anime backup list` shows the backups.")
+    if given is not None and (given / CHECKSUMS).exists():
         return given.absolute()
     return backup_folder(settings, given).newest()
 

@@ -8,13 +8,14 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
 from anime.errors import ConfigurationError, StackError
 from anime.retry_policies import cancel_until_ended
 from anime.settings import Settings, resolve_reference
+from anime.settings.secret_references import known_value
 from anime.settings.service_manager import ServiceManager
 from anime.stack.environment import child_environment
 from anime.stack.home import prepare_home
@@ -25,6 +26,15 @@ from anime.stack.supervisor import READINESS_TIMEOUT_SECONDS, SupervisedPart
 CHECK_SECONDS = 5.0
 
 
+@dataclass(frozen=True)
+class OwnService:
+    """A program, what is left to do once it answers, and references that it knows values of."""
+
+    part: Part
+    complete: Callable[[], Awaitable[None]] | None = None
+    given: tuple[str, ...] = ()
+
+
 async def run_service(name: str, settings: Settings) -> None:
     """Run the program until SIGTERM.
 
@@ -33,13 +43,14 @@ async def run_service(name: str, settings: Settings) -> None:
         StackError: it ended by itself.
     """
     prepare_home(settings.home)
-    part, complete = await _prepared(name, settings)
-    service = SupervisedPart(replace(part, inherits_output=True), _print_status, ())
+    own = await _prepared(name, settings)
+    part = replace(own.part, inherits_output=True)
+    service = SupervisedPart(part, _print_status, ())
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     running, stopping = (
-        asyncio.create_task(_run(service, complete)),
+        asyncio.create_task(_run(service, own)),
         asyncio.create_task(stop.wait()),
     )
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -69,30 +80,34 @@ async def answers(name: str, settings: Settings, within_seconds: float) -> bool:
     raise ConfigurationError(f"There is no check of {name!r}.", "It is api, worker or prefect.")
 
 
-async def _prepared(name: str, settings: Settings) -> tuple[Part, Callable[[], Awaitable[None]]]:
-    """The program, and what is left to do once it answers."""
+async def _prepared(name: str, settings: Settings) -> OwnService:
     match name:
         case "postgresql":
             from anime.stack.postgres import prepare_postgres
 
             postgres = await asyncio.to_thread(prepare_postgres, settings.home)
-            return postgres.part(settings.logs), postgres.create_databases
+            return OwnService(postgres.part(settings.logs), postgres.create_databases)
         case "valkey":
             from anime.stack.valkey import prepare_valkey
 
             valkey = await asyncio.to_thread(prepare_valkey, settings.home)
-            return valkey.part(settings.logs), _nothing
+            return OwnService(valkey.part(settings.logs))
         case "prefect":
             from anime.stack.prefect_database import prefect_database
             from anime.stack.prefect_server import prefect_server
 
             environment = child_environment(settings)
             database = await prefect_database(settings)
-            return prefect_server(_with_auth_string(settings), environment, database), _nothing
+            part = prefect_server(_with_auth_string(settings), environment, database)
+            given = (settings.prefect_database_url or settings.database_url,)
+            secrets = (*given, settings.prefect_api_auth_string)
+            return OwnService(
+                part, given=tuple(each.get_secret_value() for each in secrets if each)
+            )
         case "rehearsal":
             from anime.stack.services import Services
 
-            return Services(settings, child_environment(settings)).rehearsals()[0], _nothing
+            return OwnService(Services(settings, child_environment(settings)).rehearsals()[0])
     raise ConfigurationError(
         f"There is no service {name!r}.", "It is postgresql, valkey, prefect or rehearsal."
     )
@@ -107,19 +122,17 @@ def _with_auth_string(settings: Settings) -> Settings:
     return settings.model_copy(update={"prefect_api_auth_string": value})
 
 
-async def _nothing() -> None:
-    """Do nothing: it is complete."""
-
-
-async def _run(service: SupervisedPart, complete: Callable[[], Awaitable[None]]) -> None:
+async def _run(service: SupervisedPart, own: OwnService) -> None:
     """Start the program and pass its signs of life on.
 
     Raises:
-        StackError: it has ended.
+        StackError: it has ended, or is ended because what it was given is replaced.
     """
     manager = ServiceManager.of_this_process()
+    given = [resolve_reference(text) for text in own.given]
     await service.start()
-    await complete()
+    if own.complete is not None:
+        await own.complete()
     manager.tell_ready()
     while (child := service.child) is not None and child.returncode is None:
         if await _answers(service.part):
@@ -127,9 +140,22 @@ async def _run(service: SupervisedPart, complete: Callable[[], Awaitable[None]])
         with suppress(TimeoutError):
             async with asyncio.timeout(CHECK_SECONDS):
                 await child.process.wait()
+        if any(map(_is_replaced, own.given, given)):
+            await service.stop()
+            raise StackError(
+                f"{service.part.name} knows a password that has been replaced.",
+                "systemd starts it again with the new one.",
+            )
     raise StackError(
         f"{service.part.name} has ended.", "systemd starts it again; the lines above say why."
     )
+
+
+def _is_replaced(text: str, given: str) -> bool:
+    """Whether the references of the text stand for something else now; no, if nobody knows."""
+    with suppress(ConfigurationError):  # a file that is being replaced
+        return known_value(text) not in (None, given)
+    return False
 
 
 async def _answers(part: Part) -> bool:
