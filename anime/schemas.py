@@ -249,6 +249,16 @@ class Accepted(BaseModel):
     status_url: str = Field(description="Where to get its status.")
 
 
+class AcceptedBatch(BaseModel):
+    """Answer to a batch."""
+
+    flow_run_id: UUID = Field(description="Its run in Prefect.")
+    job_ids: list[UUID] = Field(
+        description="The jobs that stand for its generations, in order; each is there once the "
+        "run has begun it."
+    )
+
+
 class Cancellation(BaseModel):
     """What became of a job that was to be cancelled."""
 

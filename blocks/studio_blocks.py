@@ -8,6 +8,7 @@ from typing import Protocol, Self, TypeVar, cast
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 
+from anime.net.saved_blocks import BLOCK_NAME, read_saved_types, told_saved_types
 from anime.settings import Settings, get_settings, resolve_reference
 from anime.settings.secret_references import has_references
 from blocks.comfyui import ComfyUIServer
@@ -16,7 +17,6 @@ from blocks.library import AssetLibrary
 from blocks.redis_server import ProgressRedis
 from blocks.vault import StudioVault
 
-BLOCK_NAME = "studio"
 RESOLVED_LATER = frozenset({"url", "base_url", "more_urls"})
 
 
@@ -61,18 +61,14 @@ async def load_blocks(settings: Settings | None = None) -> StudioBlocks:
     return StudioBlocks(comfyui=comfyui, database=database, redis=redis, library=library)
 
 
-async def _saved_types() -> set[str]:
-    """The slugs of the types of which our block is saved: one request, as mostly none is."""
+async def _saved_types() -> frozenset[str]:
+    if (told := told_saved_types()) is not None:
+        return told
     async with get_client() as client:
-        answer = await client.request(
-            "POST",
-            "/block_documents/filter",
-            json={"block_documents": {"name": {"any_": [BLOCK_NAME]}}},
-        )
-    return {document["block_type"]["slug"] for document in answer.json()}
+        return await read_saved_types(client)
 
 
-async def _saved_or_set(block: type[B], settings: Settings, saved: set[str]) -> B:
+async def _saved_or_set(block: type[B], settings: Settings, saved: frozenset[str]) -> B:
     kind = cast("type[Block]", block)
     if kind.get_block_type_slug() not in saved:
         return block.from_settings(settings)

@@ -17,6 +17,7 @@ from anime.api.routes_sheets import DrawnSheet, SheetOrder
 from anime.api.routes_zip import MissingFile, ZipContents
 from anime.assets.input_pictures import InputPicture
 from anime.core.activity import TOLD_OF_SERVER, Activity, ServerActivity, described
+from anime.core.batches import BatchRequest
 from anime.core.bindings import WorkflowOutput
 from anime.core.catalogue import (
     CatalogueLora,
@@ -83,6 +84,7 @@ from anime.jobs.shots import ShotBatch, ShotRender
 from anime.progress.websocket_messages import Update, status_frame
 from anime.schemas import (
     Accepted,
+    AcceptedBatch,
     Cancellation,
     FileRecord,
     GenerationRequest,
@@ -523,6 +525,7 @@ DOT = bytes.fromhex(
 )
 BODIES: tuple[BaseModel, ...] = (
     REQUEST,
+    BatchRequest(name="rooftops", prompts=["dusk", "dawn"], seeds=[1, 2], common={"steps": 28}),
     NewProject(name=PROJECT.name, description=PROJECT.description),
     ProjectChange(description="Pilot, 22 min."),
     NewCharacter(name=CHARACTER.name, project=PROJECT.slug),
@@ -554,6 +557,7 @@ ANSWERS: tuple[BaseModel, ...] = (
         status=JobStatus.QUEUED,
         status_url=f"/api/anime/generation/{JOB.id}/status",
     ),
+    AcceptedBatch(flow_run_id=UUID("6f1b7a52-0d0e-4c8a-9a53-1f2f4f0f6d11"), job_ids=[JOB.id]),
     GenerationStatus.of(RENDERING),
     Cancellation(job_id=JOB.id, status=JobStatus.CANCELLING, detail="It is being stopped."),
     Requeued(job_id=JOB.id, status=JobStatus.QUEUED, detail="It waits for a run again."),

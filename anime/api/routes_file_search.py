@@ -12,9 +12,9 @@ from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.paging import Page, Paging
 from anime.core.dates import begin_of, end_of
+from anime.core.file_query import ReviewWord, SearchText, StateWord
 from anime.core.months import MonthName, MonthOfFiles, month_span
 from anime.db.repositories import FileQuery, FileSearch
-from anime.db.repositories.file_query import ReviewWord, SearchText, StateWord
 from anime.db.repositories.tiles import TILES_OF_PAGE, TileRepository, Tiles
 from anime.schemas import FileRecord, GivenName, MediaKind, Seed
 

@@ -1,22 +1,31 @@
 """Submitting, following and cancelling a generation."""
 
 from typing import Annotated, Self
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Request, Response, status
+from fastapi import APIRouter, Header, Query, Request, Response, status
 from pydantic import AwareDatetime, BaseModel, Field
 
 from anime.api.app_state import StateDependency
 from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
+from anime.core.batches import BatchRequest
 from anime.core.composition.record import Composition
+from anime.core.idempotency import job_id_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
-from anime.schemas import Accepted, Cancellation, GenerationRequest, JobSnapshot, Requeued, Timeline
+from anime.schemas import (
+    Accepted,
+    AcceptedBatch,
+    Cancellation,
+    GenerationRequest,
+    JobSnapshot,
+    Requeued,
+    Timeline,
+)
 
 router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
-_KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -24,6 +33,19 @@ IdempotencyKey = Annotated[
         max_length=255,
         description="The same key gives the same job; it is refused with another request.",
     ),
+]
+BatchKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same key gives the same run.",
+    ),
+]
+Dispatched = Annotated[
+    bool,
+    Query(description="Answer once its run is there. It is refused if ComfyUI or Prefect is away."),
 ]
 
 
@@ -66,14 +88,28 @@ async def generate(
     state: StateDependency,
     request: Request,
     response: Response,
+    *,
     idempotency_key: IdempotencyKey = None,
+    dispatched: Dispatched = False,
 ) -> Accepted:
     """Submit a generation. The answer comes at once, the picture when the job has run."""
-    job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
-    job = await state.jobs.submit(generation, job_id=job_id)
+    job_id = job_id_of(idempotency_key) if idempotency_key else None
+    if dispatched:
+        await state.jobs.check(generation)
+        job = await state.jobs.submit_and_dispatch(generation, job_id=job_id)
+    else:
+        job = await state.jobs.submit(generation, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
     return Accepted(job_id=job.id, status=job.status, status_url=status_url)
+
+
+@router.post("/batches", status_code=status.HTTP_202_ACCEPTED)
+async def submit_batch(
+    batch: BatchRequest, state: StateDependency, idempotency_key: BatchKey = None
+) -> AcceptedBatch:
+    """Submit a batch, which is one run. The answer comes once it is there."""
+    return await state.jobs.submit_batch(batch, key=idempotency_key or str(uuid4()))
 
 
 @router.post("/compose")

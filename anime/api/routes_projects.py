@@ -81,7 +81,7 @@ async def generate_for_project(
             "Leave `project` out of the body.",
         )
     ours = generation.model_copy(update={"project": found.slug})
-    return await generate(ours, state, request, response, idempotency_key)
+    return await generate(ours, state, request, response, idempotency_key=idempotency_key)
 
 
 @router.get("/{project}/history", responses=problems(404))

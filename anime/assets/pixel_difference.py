@@ -8,7 +8,6 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
 
-from anime.assets.inspection.clips import film_of, open_clip
 from anime.assets.inspection.limits import decoding, refuse_too_large
 from anime.core.comparison import PixelDifference
 from anime.core.paths import media_type_of
@@ -125,6 +124,8 @@ def _opened_film(path: Path) -> Iterator[_Frames]:
             f"{path.name} is no picture or film that can be compared.",
             "Pixels of PNG, JPEG, WEBP, GIF, AVIF, TIFF, BMP and of films are compared.",
         )
+    from anime.assets.inspection.clips import film_of, open_clip  # FFmpeg is large
+
     with path.open("rb") as stream, decoding(path.name), open_clip(stream, media_type) as clip:
         film = film_of(clip)
         if film is None:

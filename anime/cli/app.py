@@ -1,91 +1,61 @@
 """The program `anime` and its commands."""
 
-import typer
+from importlib import import_module
+from typing import Any
 
-from anime.cli import (
-    backup,
-    batch,
-    cancel,
-    characters,
-    demo,
-    doctor,
-    env,
-    files,
-    generate,
-    intake,
-    jobs,
-    metadata,
-    migrate,
-    old_records,
-    pause,
-    projects,
-    quarantine,
-    rebuild,
-    rehearsal,
-    reproduce,
-    requeue,
-    restore,
-    retention,
-    serve,
-    servers,
-    services,
-    sheet,
-    shots,
-    sweep,
-    takes,
-    up,
-    vault,
-    verify,
-    worker,
-    workflow,
-)
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
 from anime.cli.error_boundary import run_command
 
+COMMANDS = (
+    *("up", "generate", "batch", "cancel", "requeue", "jobs", "files", "metadata", "sheet"),
+    *("retention", "rebuild", "verify", "sweep", "backup", "restore", "projects", "characters"),
+    *("shots", "takes", "review", "reproduce", "diff", "servers", "pause", "resume", "quarantine"),
+    *("workflow", "vault", "services", "demo", "doctor", "env", "migrate", "worker", "serve"),
+    *("intake", "rehearsal"),
+)
+_MODULES = {"review": "takes", "diff": "reproduce", "resume": "pause"}  # others have their own
+
+
+class CommandGroup(TyperGroup):
+    """The commands; each is imported once it is asked for, as that takes longer than most run."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # its class is private to Typer
+        """Their names, in the order in which the help has them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # as above
+        """The command of that name; None if there is none."""
+        del ctx
+        if cmd_name in COMMANDS:
+            return _command(cmd_name)
+        self.commands.update({name: _command(name) for name in COMMANDS})  # for what may be meant
+        return None
+
+
 app = typer.Typer(
-    name="anime",
-    help="A prompt becomes a picture in the library, a row in PostgreSQL and a run in Prefect.",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(up.up)
-app.command()(generate.generate)
-app.command()(batch.batch)
-app.command()(cancel.cancel)
-app.command()(requeue.requeue)
-app.command()(jobs.jobs)
-app.command()(files.files)
-app.command()(metadata.metadata)
-app.command()(sheet.sheet)
-app.command()(retention.retention)
-app.command()(rebuild.rebuild)
-app.command()(verify.verify)
-app.command()(sweep.sweep)
-app.add_typer(backup.backup)
-app.command()(restore.restore)
-app.add_typer(projects.projects)
-characters.characters.command(name="import")(old_records.import_old)
-app.add_typer(characters.characters)
-app.add_typer(shots.shots)
-app.command()(takes.takes)
-app.command()(takes.review)
-app.command()(reproduce.reproduce)
-app.command()(reproduce.diff)
-app.add_typer(servers.servers)
-app.command()(pause.pause)
-app.command()(pause.resume)
-app.add_typer(quarantine.quarantine)
-app.add_typer(workflow.workflow)
-app.add_typer(vault.vault)
-app.add_typer(services.services)
-app.command()(demo.demo)
-app.command()(doctor.doctor)
-app.command()(env.env)
-app.command()(migrate.migrate)
-app.command()(worker.worker)
-app.command()(serve.serve)
-app.command()(intake.intake)
-app.command()(rehearsal.rehearsal)
+
+
+@app.callback()
+def anime() -> None:
+    """A prompt becomes a picture in the library, a row in PostgreSQL and a run in Prefect."""
+
+
+def _command(name: str) -> Any:  # as above
+    found = getattr(import_module(f"anime.cli.{_MODULES.get(name, name)}"), name)
+    if isinstance(found, typer.Typer):
+        return get_group(found)
+    alone = typer.Typer(add_completion=False)
+    alone.command()(found)
+    return get_command(alone)
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """`anime batch`: many generations from a file."""
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +8,10 @@ from uuid import UUID, uuid4
 import typer
 from pydantic import BaseModel
 
+from anime.cli.event_loop import run_async
 from anime.cli.terminal import print_lines, print_note, print_result
 from anime.core.labels import shorten
-from anime.schemas import FileRecord, JobSnapshot
+from anime.schemas import AcceptedBatch, FileRecord, JobSnapshot
 
 if TYPE_CHECKING:
     from anime.cli.outages import Outages
@@ -43,11 +43,13 @@ def batch(
     from anime.cli.batch_file import load_batch
     from anime.settings import load_settings
 
-    request = load_batch(file)
+    request, settings, key = load_batch(file), load_settings(), str(uuid4())
+    accepted = _submitted_by_api(request, settings, key)
     if no_wait and not json:
-        print_result(str(asyncio.run(_submit(request, load_settings()))))
+        accepted = accepted or run_async(_submit(request, settings, key))
+        print_result(str(accepted.flow_run_id))
         return
-    result = asyncio.run(render_batch(request, load_settings(), waits=not no_wait))
+    result = run_async(render_batch(request, settings, accepted, key=key, waits=not no_wait))
     if json:
         print_result(result.model_dump_json(indent=2))
     else:
@@ -56,34 +58,51 @@ def batch(
         _raise_for(result)
 
 
-async def _submit(request: "BatchRequest", settings: "Settings") -> UUID:
+def _submitted_by_api(
+    request: "BatchRequest", settings: "Settings", key: str
+) -> AcceptedBatch | None:
+    """What the API of the running stack has made of it; None if it has not."""
+    from anime.net.running_api import RunningApi
+
+    api = RunningApi.of_stack(settings)
+    answer = api.post("/batches", request, key=key) if api else None
+    return AcceptedBatch.model_validate_json(answer) if answer else None
+
+
+async def _submit(request: "BatchRequest", settings: "Settings", key: str) -> AcceptedBatch:
     from anime.jobs.service import connect_job_service
 
     async with connect_job_service(settings) as service:
-        return await _submit_to(service, request)
+        return await _submit_to(service, request, key)
 
 
-async def _submit_to(service: "JobService", request: "BatchRequest") -> UUID:
-    """The id of the batch's run."""
+async def _submit_to(service: "JobService", request: "BatchRequest", key: str) -> AcceptedBatch:
     from anime.cli.outages import retry_while_busy
 
-    return await retry_while_busy(partial(service.submit_batch, request, key=str(uuid4())))
+    return await retry_while_busy(partial(service.submit_batch, request, key=key))
 
 
 async def render_batch(
-    request: "BatchRequest", settings: "Settings", *, waits: bool
+    request: "BatchRequest",
+    settings: "Settings",
+    accepted: AcceptedBatch | None = None,
+    *,
+    key: str,
+    waits: bool,
 ) -> BatchResult:
-    """The batch as it is once it has ended, or once its run is there unless it `waits`."""
+    """The batch as it is once it has ended, or once its run is there unless it `waits`.
+
+    It is submitted here unless it was `accepted` before.
+    """
     from anime.cli.outages import Outages
-    from anime.core.batches import jobs_of, possible_jobs_of
+    from anime.core.batches import expand
     from anime.db.repositories import FileRepository, JobRepository
     from anime.jobs.service import connect_job_service
 
     async with connect_job_service(settings) as service:
-        async with service.database.session_scope() as session:
-            known = await JobRepository(session).statuses(possible_jobs_of(request))
-        children = jobs_of(request, known)
-        prompts = {job_id: child.request.prompt for job_id, child in children.items()}
+        accepted = accepted or await _submit_to(service, request, key)
+        children = zip(accepted.job_ids, expand(request), strict=True)
+        prompts = {job_id: child.request.prompt for job_id, child in children}
         outages = Outages("The batch goes on")
 
         async def results() -> "tuple[dict[UUID, JobSnapshot], dict[UUID, list[FileRecord]]]":
@@ -91,35 +110,34 @@ async def render_batch(
                 jobs = await JobRepository(session).among(prompts)
                 return jobs, await FileRepository(session).of_jobs(prompts)
 
-        run_id = await _submit_and_watch(request, prompts, service, outages, waits=waits)
+        if waits:
+            await _watch(accepted.flow_run_id, request.name, prompts, service, outages)
         jobs, files = await (outages.wait_for("PostgreSQL", results) if waits else results())
     return BatchResult(
         name=request.name,
-        flow_run_id=run_id,
+        flow_run_id=accepted.flow_run_id,
         generations=len(prompts),
         jobs=[jobs[job_id] for job_id in prompts if job_id in jobs],
         files=[file for job_id in prompts for file in files.get(job_id, ())],
     )
 
 
-async def _submit_and_watch(
-    request: "BatchRequest",
+async def _watch(
+    run_id: UUID,
+    name: str,
     prompts: dict[UUID, str],
     service: "JobService",
     outages: "Outages",
-    *,
-    waits: bool,
-) -> UUID:
-    """The id of the run, which has ended if `waits`."""
+) -> None:
+    """Show how far the run is until it has ended."""
+    import asyncio
+
     from anime.cli.batch_display import open_batch_display
     from anime.cli.watch_batch import watch_batch
     from anime.settings.addresses import redis_address
 
-    run_id = await _submit_to(service, request)
-    if not waits:
-        return run_id
     try:
-        with open_batch_display(request.name, prompts) as display:
+        with open_batch_display(name, prompts) as display:
             state = await watch_batch(
                 run_id,
                 prompts,
@@ -134,7 +152,6 @@ async def _submit_and_watch(
         raise
     if state and state.type in {"CRASHED", "CANCELLED"}:
         print_note(f"The run is {state.type.lower()}: {state.message}")
-    return run_id
 
 
 def _raise_for(result: BatchResult) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import typer
 
+from anime.cli.old_records import import_old
 from anime.cli.request_parsing import parse_lora, parse_options
 from anime.cli.shots import open_database
 from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
@@ -35,6 +36,7 @@ Project = Annotated[
     str | None, typer.Option(help="Project that the character is of; none: of all of them.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+characters.command(name="import")(import_old)
 
 
 @characters.command(name="list")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from anime.cli.terminal import print_note, print_result, print_table
 
@@ -175,7 +176,7 @@ async def _render(service: "JobService") -> None:
     batch, _ = await batch_of_shots(
         service, ShotRender(project=_PROJECT, codes=codes, takes=_TAKES)
     )
-    result = await render_batch(batch, service.settings, waits=True)
+    result = await render_batch(batch, service.settings, key=str(uuid4()), waits=True)
     if failed := next((job for job in result.jobs if job.error), None):
         raise BatchIncomplete(f"{failed.prompt!r} was not rendered: {failed.error}")
 

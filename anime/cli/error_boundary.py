@@ -8,7 +8,6 @@ import sys
 import tempfile
 import traceback
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,6 +36,8 @@ def run_command(app: typer.Typer) -> NoReturn:
 
 def write_bug_report(bug: BaseException) -> Path:
     """A new file with versions and traceback, which only its owner may read."""
+    from importlib.metadata import version
+
     name = f"bug-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     words = [Path(sys.argv[0]).name, *sys.argv[1:2]]  # the rest may be a prompt
     text = "\n".join(

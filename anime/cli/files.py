@@ -1,17 +1,17 @@
 """`anime files`: what is in the library."""
 
-import asyncio
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from anime.cli import files_options as opt
+from anime.cli.event_loop import run_async
 from anime.cli.jobs import parse_job_id
 from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import print_json, print_note, print_table
 from anime.core.dates import begin_of, end_of
 
 if TYPE_CHECKING:
-    from anime.db.repositories import FilePage, FileQuery
+    from anime.core.file_query import FilePage, FileQuery
     from anime.schemas import FileRecord
     from anime.settings import Settings
 
@@ -34,7 +34,7 @@ def files(
     json: opt.Json = False,
 ) -> None:
     """List the files of the library that match, newest first."""
-    from anime.db.repositories import FileQuery
+    from anime.core.file_query import FileQuery
     from anime.settings import load_settings
 
     settings = load_settings()
@@ -54,7 +54,7 @@ def files(
         shot=shot,
         review=review,
     )
-    page = asyncio.run(_search(settings, query, limit, cursor))
+    page = _page(settings, query, limit, cursor)
     if json:
         print_json(page.model_dump(mode="json"))
         return
@@ -64,6 +64,20 @@ def files(
     )
     if page.next_cursor:
         print_note(f"More: --cursor {page.next_cursor}")
+
+
+def _page(settings: "Settings", query: "FileQuery", limit: int, cursor: str | None) -> "FilePage":
+    from anime.api.paging import MAX_ITEMS, Page
+    from anime.core.file_query import FilePage
+    from anime.net.running_api import RunningApi
+    from anime.schemas import FileRecord
+
+    api = RunningApi.of_stack(settings) if limit <= MAX_ITEMS else None
+    asked = {"job": query.job_id, "limit": limit, "cursor": cursor}
+    if api and (answer := api.get("/files", query.model_copy(update={"job_id": None}), **asked)):
+        found = Page[FileRecord].model_validate_json(answer)
+        return FilePage(files=found.items, next_cursor=found.next_cursor)
+    return run_async(_search(settings, query, limit, cursor))
 
 
 async def _search(

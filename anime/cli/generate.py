@@ -1,22 +1,21 @@
 """`anime generate`: a prompt becomes files."""
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
 
 from anime.cli import generate_options as opt
+from anime.cli.event_loop import run_async
 from anime.cli.terminal import as_json, print_json, print_lines, print_note
-from anime.schemas import GenerationRequest, GenerationType
+from anime.core.idempotency import job_id_of
+from anime.schemas import GenerationRequest, GenerationType, JobSnapshot
 
 if TYPE_CHECKING:
     from anime.core.composition.record import Composition
     from anime.db.session import Database
-    from anime.jobs.service import JobService
-    from anime.schemas import FileRecord, JobSnapshot
-
-CHECK_SECONDS = 5.0
+    from anime.schemas import FileRecord
 
 
 def generate(
@@ -81,9 +80,9 @@ def generate(
         inputs=parse_inputs(inputs or ()),
     )
     if explain:
-        show_composition(asyncio.run(_compose(request, images or [])), json=json)
+        show_composition(run_async(_compose(request, images or [])), json=json)
         return
-    job, files = asyncio.run(_render(request, images or [], waits=not no_wait))
+    job, files = _generate(request, images or [], waits=not no_wait)
     if json:
         print_json({"job": job.model_dump(mode="json"), "files": as_json(files)})
     else:
@@ -113,12 +112,37 @@ async def _compose(request: GenerationRequest, images: Sequence[Path]) -> "Compo
         return await jobs.admission.compose(request)
 
 
-async def _render(
+def _generate(
     request: GenerationRequest, images: Sequence[Path], *, waits: bool
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job, and its files if `waits`."""
-    from uuid import uuid4
+    key = str(uuid4())  # of the job, whoever submits it
+    if not waits and not images and (job := _submitted_by_api(request, key)):
+        return job, []
+    return run_async(_render(request, images, job_id=job_id_of(key), waits=waits))
 
+
+def _submitted_by_api(request: GenerationRequest, key: str) -> JobSnapshot | None:
+    """The job whose run the API of the running stack has dispatched; None if it has not."""
+    from anime.core.composition.record import Composition
+    from anime.net.running_api import RunningApi
+    from anime.settings import load_settings
+
+    api = RunningApi.of_stack(load_settings())
+    if api is None or (composed := api.post("/compose", request)) is None:
+        return None
+    if api.post("/generate?dispatched=true", request, key=key) is None:
+        return None
+    for warning in Composition.model_validate_json(composed).warnings:
+        print_note(warning)
+    job = api.get(f"/jobs/{job_id_of(key)}")
+    return JobSnapshot.model_validate_json(job) if job else None
+
+
+async def _render(
+    request: GenerationRequest, images: Sequence[Path], *, job_id: UUID, waits: bool
+) -> "tuple[JobSnapshot, list[FileRecord]]":
+    """The job, and its files if `waits`."""
     from anime.cli.input_picture import name_in_library, store_input_picture
     from anime.cli.outages import retry_while_busy
     from anime.core.workflow_build import with_pictures
@@ -130,38 +154,22 @@ async def _render(
     async with connect_job_service(settings) as jobs:
         names = [await name_in_library(image) for image in images]
         request = with_pictures(request, names, await jobs.admission.template_of(request))
-        await _check_before_submit(request, jobs)
+        composition = await jobs.check(request)
+        for warning in composition.warnings if composition else ():
+            print_note(warning)
         for image, name in zip(images, names, strict=True):
             await store_input_picture(image, name, settings)
-        submit = partial(jobs.submit_and_dispatch, request, job_id=uuid4())
+        submit = partial(jobs.submit_and_dispatch, request, job_id=job_id)
         job = await retry_while_busy(submit)
         return await watch(job, jobs.database, redis_address(settings)) if waits else (job, [])
-
-
-async def _check_before_submit(request: GenerationRequest, jobs: "JobService") -> None:
-    """Make sure that the workflow accepts the request, and that PostgreSQL and ComfyUI answer.
-
-    Says what of style and characters is left out or unchecked.
-
-    Raises:
-        AnimeError: the first of them that does not, and what to do.
-    """
-    from anime.comfyui.client import ComfyUIClient
-    from anime.db.repositories import JobQuery
-    from anime.settings.addresses import job_server
-
-    composition = await jobs.admission.check(request)
-    await jobs.lookup.page(JobQuery(), limit=1)  # reads a table: PostgreSQL answers and is migrated
-    async with ComfyUIClient(job_server(jobs.settings), timeout_seconds=CHECK_SECONDS) as comfyui:
-        await comfyui.system_stats()
-    for warning in composition.warnings if composition else ():
-        print_note(warning)
 
 
 async def watch(
     job: "JobSnapshot", database: "Database", redis_url: str | None
 ) -> "tuple[JobSnapshot, list[FileRecord]]":
     """The job as it ended, and its files; shows how far it is until then."""
+    import asyncio
+
     from anime.cli.display import open_job_displays
     from anime.cli.outages import Outages
     from anime.cli.watch_job import watch_job

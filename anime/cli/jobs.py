@@ -1,6 +1,5 @@
 """`anime jobs`: the newest jobs, and how far each is."""
 
-import asyncio
 from datetime import tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from anime.cli.event_loop import run_async
 from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_table
 from anime.core.job_status import FailureKind, JobStatus
@@ -15,7 +15,7 @@ from anime.core.labels import shorten
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from anime.db.repositories import JobQuery
+    from anime.core.job_query import JobQuery
     from anime.schemas import JobSnapshot, TimelineEntry
     from anime.settings import Settings
 
@@ -43,12 +43,12 @@ def jobs(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the newest jobs, or show one."""
-    from anime.db.repositories import JobQuery
+    from anime.core.job_query import JobQuery
     from anime.settings import load_settings
 
     settings = load_settings()
     if job_id is not None:
-        job, timeline = asyncio.run(_get(settings, parse_job_id(job_id)))
+        job, timeline = _get(settings, parse_job_id(job_id))
         if json:
             print_json(job.model_dump(mode="json") | {"timeline": as_json(timeline)})
         else:
@@ -63,7 +63,7 @@ def jobs(
         error_kind=FailureKind.QUARANTINED if is_quarantine else None,
         project=project,
     )
-    found = asyncio.run(_page(settings, query, limit))
+    found = _page(settings, query, limit)
     if json:
         print_json(as_json(found))
     else:
@@ -87,7 +87,29 @@ def parse_job_id(text: str) -> UUID:
         ) from None
 
 
-async def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[JobSnapshot]":
+def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[JobSnapshot]":
+    from anime.api.paging import MAX_ITEMS, Page
+    from anime.net.running_api import RunningApi
+    from anime.schemas import JobSnapshot
+
+    api = RunningApi.of_stack(settings) if limit <= MAX_ITEMS else None
+    if api and (answer := api.get("/jobs", query, limit=limit)):
+        return Page[JobSnapshot].model_validate_json(answer).items
+    return run_async(_read_page(settings, query, limit))
+
+
+def _get(settings: "Settings", job_id: UUID) -> "tuple[JobSnapshot, list[TimelineEntry]]":
+    from anime.net.running_api import RunningApi
+    from anime.schemas import JobSnapshot, Timeline
+
+    api, path = RunningApi.of_stack(settings), f"/jobs/{job_id}"
+    if api and (job := api.get(path)) and (timeline := api.get(f"{path}/timeline")):
+        entries = Timeline.model_validate_json(timeline).entries
+        return JobSnapshot.model_validate_json(job), entries
+    return run_async(_read(settings, job_id))
+
+
+async def _read_page(settings: "Settings", query: "JobQuery", limit: int) -> "list[JobSnapshot]":
     from anime.jobs.lookup import connect_job_lookup
 
     async with connect_job_lookup(settings) as lookup:
@@ -95,7 +117,7 @@ async def _page(settings: "Settings", query: "JobQuery", limit: int) -> "list[Jo
         return found
 
 
-async def _get(settings: "Settings", job_id: UUID) -> "tuple[JobSnapshot, list[TimelineEntry]]":
+async def _read(settings: "Settings", job_id: UUID) -> "tuple[JobSnapshot, list[TimelineEntry]]":
     from anime.jobs.lookup import connect_job_lookup
 
     async with connect_job_lookup(settings) as lookup:

@@ -1,16 +1,12 @@
 """Memory of a local NVIDIA GPU, from the driver's management library."""
 
 import logging
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from anime.net.processes import listens_on
+import pynvml
 
-with warnings.catch_warnings():
-    # The package warns its users to move to nvidia-ml-py, which is what it wraps.
-    warnings.simplefilter("ignore", FutureWarning)
-    import pynvml
+from anime.net.processes import listens_on
 
 _log = logging.getLogger(__name__)
 _MB = 1024 * 1024

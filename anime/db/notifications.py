@@ -47,7 +47,7 @@ class NotificationListener:
     @contextmanager
     def listening_to(self, name: str) -> Iterator[asyncio.Event]:
         """An event that is set each time the name is called out on the channel."""
-        if self._task is None:
+        if self._task is None or self._task.done():  # whoever began it was interrupted
             self._task = asyncio.create_task(self._listen())
         notified = self._waiting[name] = asyncio.Event()
         try:

@@ -142,12 +142,14 @@ class RunDispatcher:
         deployment = await self.api.deployment_id(BATCH_DEPLOYMENT)
         parameters = batch.model_dump(mode="json", exclude_unset=True)
         with tracer.start_as_current_span("dispatch batch"):
-            return await self.api.start_run(
+            run_id = await self.api.start_run(
                 *(deployment, parameters),
                 key=key,
                 queue=WorkQueue.BATCH,
                 traceparent=current_traceparent(),
             )
+        await self._publisher.notify_worker(self._settings.work_pool)
+        return run_id
 
     async def run_forever(self) -> None:
         """Dispatch what `dispatch_soon` has queued, until cancelled.

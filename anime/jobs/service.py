@@ -9,12 +9,14 @@ from uuid import UUID
 
 from opentelemetry import trace
 
-from anime.core.batches import BatchRequest, expand
+from anime.comfyui.client import ComfyUIClient
+from anime.core.batches import BatchRequest, expand, jobs_of, possible_jobs_of
 from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.db.repositories import (
     Dispatch,
     DispatchRepository,
+    JobQuery,
     JobRepository,
 )
 from anime.db.session import Database
@@ -27,9 +29,11 @@ from anime.jobs.shot_events import publish_shots_of
 from anime.net.log_lines import name_job_in_logs
 from anime.net.tracing import about, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
-from anime.schemas import Cancellation, GenerationRequest, JobSnapshot
+from anime.schemas import AcceptedBatch, Cancellation, GenerationRequest, JobSnapshot
 from anime.settings import Settings
-from anime.settings.addresses import database_address, redis_address
+from anime.settings.addresses import database_address, job_server, redis_address
+
+COMFYUI_SECONDS = 5.0  # in which it must answer before a job is made for somebody who waits
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +73,21 @@ class JobService:
                 self.dispatcher.dispatch_soon(Dispatch.of(job, request, current_traceparent()))
         return job
 
+    async def check(self, request: GenerationRequest) -> Composition | None:
+        """What is rendered for the request, if that is not the request as it is given.
+
+        Makes sure that the workflow accepts it, and that PostgreSQL and ComfyUI answer.
+
+        Raises:
+            AnimeError: the first of them that does not, and what to do.
+        """
+        composition = await self.admission.check(request)
+        await self.lookup.page(JobQuery(), limit=1)  # PostgreSQL answers and is migrated
+        server = job_server(self.settings)
+        async with ComfyUIClient(server, timeout_seconds=COMFYUI_SECONDS) as comfyui:
+            await comfyui.system_stats()
+        return composition
+
     async def submit_and_dispatch(
         self, request: GenerationRequest, *, job_id: UUID | None = None
     ) -> JobSnapshot:
@@ -98,8 +117,8 @@ class JobService:
         *,
         key: str,
         compositions: Sequence[Composition | None] | None = None,
-    ) -> UUID:
-        """The id of a run that renders the batch; the same `key` again is the same run.
+    ) -> AcceptedBatch:
+        """A run that renders the batch; the same `key` again is the same run.
 
         `compositions`: of its generations, if they have been composed.
 
@@ -109,7 +128,10 @@ class JobService:
         """
         requests = [child.request for child in expand(batch)]
         await self.admission.check_all(requests, compositions)
-        return await self.dispatcher.dispatch_batch(batch, key=key)
+        async with self.database.session_scope() as session:  # the run may change them at once
+            known = await JobRepository(session).statuses(possible_jobs_of(batch))
+        run_id = await self.dispatcher.dispatch_batch(batch, key=key)
+        return AcceptedBatch(flow_run_id=run_id, job_ids=[*jobs_of(batch, known)])
 
     async def requeue(self, job_id: UUID) -> JobSnapshot | None:
         """The job, which waits again; None if it has not failed, so that nothing is changed.

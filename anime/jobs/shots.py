@@ -183,8 +183,9 @@ async def render_shots(service: JobService, asked: ShotRender, *, key: str) -> S
         PrefectUnavailable: nobody would run it; nothing is begun.
     """
     batch, without_prompt, made_from = await _composed_batch(service, asked)
+    accepted = await service.submit_batch(batch, key=key, compositions=made_from)
     return ShotBatch(
-        flow_run_id=await service.submit_batch(batch, key=key, compositions=made_from),
+        flow_run_id=accepted.flow_run_id,
         shots=len({request.shot for request in batch.requests}),
         without_prompt=without_prompt,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
 from anime.db.session import Database
+from anime.net.shared_connections import shared_connection
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RECORD
 from anime.runs.server_pool import ServerPool
@@ -59,11 +60,13 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
         yield around
         return
     blocks = await RECORD.call(load_blocks, retry_on=_is_outage)  # twice is harmless: it reads
-    async with (
-        blocks.database.client() as database,
-        blocks.redis.client() as publisher,
-        ServerPool(blocks.comfyui, database) as servers,
-    ):
+    async with AsyncExitStack() as own:
+        # What SQLAlchemy has put together for one run serves the next; connections are closed.
+        key = ("database", blocks.database.url.get_secret_value(), blocks.database.pool_size)
+        database = await shared_connection(key, blocks.database.client, own)
+        own.push_async_callback(database.dispose)
+        publisher = await own.enter_async_context(blocks.redis.client())
+        servers = await own.enter_async_context(ServerPool(blocks.comfyui, database))
         connections = Connections(
             blocks=blocks,
             database=database,

@@ -105,7 +105,7 @@ def _digest(settings: Settings, project: Path) -> str:
     models = (
         "schemas.py",
         "core/batches.py",
-        "db/repositories/file_query.py",
+        "core/file_query.py",
         "assets/contact_sheet/request.py",
     )
     forms = [PROJECT_DIR / "anime" / name for name in models]

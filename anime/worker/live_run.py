@@ -17,6 +17,7 @@ from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
 from anime.core.work_queues import WorkQueue
+from anime.net.saved_blocks import tell_saved_types
 from anime.worker.flow_loader import load_flow, loaded_flow
 from anime.worker.loop_thread import LoopThread, LoopThreadLost
 from anime.worker.prefect_internals import run_cancellation_hooks
@@ -48,6 +49,7 @@ class LiveRun:
     control: RunControl = field(init=False)
     flow: Flow[..., Any] | None = None  # any flow
     is_claimed: bool = False
+    saved_block_types: frozenset[str] | None = None
     _started_at: float = field(default_factory=time.monotonic)
     _escalation: asyncio.Task[None] | None = None
 
@@ -112,6 +114,8 @@ class LiveRun:
     async def _run_in_loop(self, entrypoint: str | None) -> None:
         """Load and run the flow; called in its event-loop thread."""
         control_of_this_run.set(self.control)
+        if self.saved_block_types is not None:
+            tell_saved_types(self.saved_block_types)
         flow = loaded_flow(entrypoint)
         if flow is None:
             flow = await asyncio.to_thread(load_flow, entrypoint)

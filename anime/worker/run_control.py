@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy
 from prefect.states import AwaitingRetry, Cancelled, Crashed
@@ -25,11 +26,24 @@ class RunEnded(BaseException):
 
 
 @dataclass(slots=True)
+class BegunRun:
+    """What the server and this worker have told each other of a run that begins.
+
+    `saved` is the answer to what the engine would save; `flow_run` is up to date until it is asked
+    for.
+    """
+
+    saved: httpx.Response
+    flow_run: FlowRun | None
+
+
+@dataclass(slots=True)
 class RunControl:
     """Whether and why a run is to end; set in the worker's thread, read in the run's."""
 
     run_id: UUID
     end_reason: EndReason | None = None
+    told: BegunRun | None = None
 
 
 # Inherited by tasks and threads of the run and by the flows that it calls.

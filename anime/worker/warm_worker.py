@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any, Self
 from uuid import UUID
 
@@ -26,12 +27,13 @@ from prefect.workers.base import (
 
 from anime.core.work_queues import WorkQueue, queue_named
 from anime.errors import reason_of
+from anime.net.saved_blocks import read_saved_types
 from anime.net.tracing import start_tracing, stop_tracing
 from anime.settings import get_settings
 from anime.settings.addresses import redis_address
 from anime.settings.service_manager import ServiceManager
 from anime.worker.due_runs import DueRuns
-from anime.worker.flow_loader import Entrypoints, ignored_options, preload_flows
+from anime.worker.flow_loader import Entrypoints, ignored_options, loaded_flow, preload_flows
 from anime.worker.live_run import MAX_END_SECONDS, LiveRun
 from anime.worker.maintenance import MaintenanceLoop
 from anime.worker.prefect_internals import (
@@ -213,12 +215,24 @@ class WarmWorker(
             self.stop()
 
     async def _claim_and_execute(self, live: LiveRun) -> None:
+        run = live.flow_run
         try:
-            if await self.claim(live.flow_run):
+            is_ours, live.saved_block_types, _ = await asyncio.gather(
+                self.claim(run),
+                self._read_saved_types(),
+                self._entrypoints.read(run.deployment_id, self.api),
+            )
+            if is_ours:
                 self._count_run()
                 await self._execute(live)
         finally:
-            self.stop_watching(live.flow_run.id)
+            self.stop_watching(run.id)
+
+    async def _read_saved_types(self) -> frozenset[str] | None:
+        """None if Prefect does not answer: then the run asks until it does."""
+        with suppress(httpx.HTTPError):
+            return await read_saved_types(self.api)
+        return None
 
     def _count_run(self) -> None:
         """Count one more run, and restart after the last one that the settings allow."""
@@ -229,14 +243,11 @@ class WarmWorker(
 
     async def _execute(self, live: LiveRun) -> None:
         # The owner is recorded before the run starts: else nobody could tell that its worker died.
-        entrypoint, _ = await asyncio.gather(
-            self._entrypoints.read(live.flow_run.deployment_id, self.api),
-            self._record_owner(live.flow_run),
+        entrypoint = await self._entrypoints.read(live.flow_run.deployment_id, self.api)
+        live.control.told = await self.record_owner(
+            live.flow_run, str(self.identity), loaded_flow(entrypoint)
         )
         await live.execute(entrypoint, self.api)
-
-    async def _record_owner(self, run: FlowRun) -> None:
-        await self.api.update_flow_run(run.id, infrastructure_pid=str(self.identity))
 
     async def _load_deployments(self) -> None:
         """Import the flows of this pool's deployments before the first run needs them."""

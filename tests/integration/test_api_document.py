@@ -108,7 +108,7 @@ def test_no_body_takes_a_field_that_is_not_known(document: Json) -> None:
         for where, _, content in contents(document)
         if where.endswith("body") and "schema" in content
     }
-    assert len(bodies) == 17
+    assert len(bodies) == 18
     for name in bodies | {"LoraChoice"}:
         assert schemas[name]["additionalProperties"] is False, name
 
@@ -183,7 +183,7 @@ async def test_each_route_takes_the_example_of_its_body(
     # A review is of a take that is there, a reproduction and a sheet of a file, an upload a
     # picture: test_takes.py, test_tiles.py, test_characters.py, test_api_making.py and
     # tests/flows/test_reproduction.py.
-    assert sum("requestBody" in operation for *_, operation in operations(document)) == 23
+    assert sum("requestBody" in operation for *_, operation in operations(document)) == 24
 
 
 def test_the_examples_of_events_and_figures_are_in_their_formats(document: Json) -> None:

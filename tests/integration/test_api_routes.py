@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from anime.api import library_reader
 from anime.api.app import create_app
 from anime.api.routes_generation import GenerationStatus
+from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import FailureKind
 from anime.core.paths import thumbnail_path
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
@@ -111,6 +112,31 @@ async def test_the_same_key_with_another_request_is_refused(
     assert problem_in(other, 409)["type"] == "urn:anime:problem:idempotency-conflict"
     await prefect_peer.until_runs(1)
     assert [run["parameters"]["prompt"] for run in prefect_peer.runs.values()] == ["rain"]
+
+
+async def test_a_batch_is_one_run_whose_jobs_are_named(
+    api: httpx.AsyncClient, prefect_peer: PrefectPeer
+) -> None:
+    batch, key = {"name": "b", "prompts": ["rain", "snow"]}, {"Idempotency-Key": "batch 7"}
+    answers = [await api.post("/api/anime/batches", json=batch, headers=key) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    accepted = answers[0].json()
+    assert answers[1].json() == accepted
+    assert accepted["job_ids"] == [str(child.job_id(1)) for child in expand(BatchRequest(**batch))]
+    [run] = prefect_peer.runs.values()
+    assert (run["id"], run["parameters"]) == (accepted["flow_run_id"], batch)
+    wrong = await api.post("/api/anime/batches", json=batch | {"common": {"workflow": "nope"}})
+    assert "txt2img" in problem_in(wrong, 422)["todo"]
+
+
+async def test_whoever_wants_a_run_first_gets_no_job_while_comfyui_is_away(
+    api_settings: Settings, prefect_peer: PrefectPeer
+) -> None:
+    async with opened_api(api_settings, comfyui_url="http://127.0.0.1:9") as api:
+        refused = await api.post("/api/anime/generate?dispatched=true", json={"prompt": "rain"})
+        assert "127.0.0.1:9" in problem_in(refused, 503)["detail"]
+        assert (await api.get("/api/anime/jobs")).json()["items"] == []
+    assert not prefect_peer.runs
 
 
 async def test_progress_is_a_share_of_one(api: httpx.AsyncClient, database: Database) -> None:

@@ -483,9 +483,9 @@ async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
 
 async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Path) -> None:
     code = (
-        "import anime.settings, anime.cli.app as it\n"
+        "import anime.cli.jobs, anime.cli.app as it\n"
         "def broken(**_): raise RuntimeError('out of tea')\n"
-        "it.jobs.parse_job_id = broken\n"
+        "anime.cli.jobs.parse_job_id = broken\n"
         "it.main()"
     )
     process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
+from anime.net.running_api import RunningApi
 from anime.settings import load_settings
 from anime.settings.stack_record import record_path
 from tests.stack.conftest import StackUnderTest
@@ -181,10 +183,24 @@ async def test_other_terminals_find_the_stack_by_its_record(stack: StackUnderTes
     assert found.comfyui_url == parts["rehearsal"].url
 
 
-async def test_requests_are_in_the_log_of_the_api(stack: StackUnderTest) -> None:
+async def test_commands_ask_the_api_of_their_stack_and_no_other(stack: StackUnderTest) -> None:
+    settings = load_settings(home=stack.home)
+    assert RunningApi.of_stack(settings) is not None
+    elsewhere = settings.model_copy(update={"database_url": SecretStr("postgresql://other")})
+    assert RunningApi.of_stack(elsewhere) is None
+    job_id = (await stack.anime("generate", "no wait", "--no-wait")).stdout.strip()
+    shown = json.loads((await stack.anime("jobs", job_id, "--json")).stdout)
+    assert shown["prompt"] == "no wait"
+    files = json.loads((await stack.anime("files", "--limit", "1", "--json")).stdout)
+    assert files.keys() == {"files", "next_cursor"}
     log = stack.home / "logs" / "api.log"
+    asked = {
+        "POST /api/anime/generate",
+        f"GET /api/anime/jobs/{job_id}/timeline",
+        "GET /api/anime/files",
+    }
     async with asyncio.timeout(HUNG_SECONDS):
-        while "GET /health" not in log.read_text():  # which the start has asked for
+        while any(each not in log.read_text() for each in asked):
             await asyncio.sleep(0.1)
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from pynvml import NVML_ERROR_NOT_SUPPORTED, NVMLError
 
 from anime.comfyui import nvml
 from anime.comfyui.client import ComfyUIClient
@@ -190,6 +191,4 @@ async def test_a_card_that_the_driver_cannot_read_is_left_to_the_server(
 
 
 def not_supported(_handle: object) -> None:
-    from pynvml import NVML_ERROR_NOT_SUPPORTED, NVMLError  # warns unless ours imports it first
-
     raise NVMLError(NVML_ERROR_NOT_SUPPORTED)

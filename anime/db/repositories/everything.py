@@ -1,6 +1,8 @@
 """Every repository, and what belongs to each: the names that `anime.db.repositories` has."""
 
 from anime.core.assets import AssetRow, KnownAsset
+from anime.core.file_query import FilePage, FileQuery
+from anime.core.job_query import JobQuery
 from anime.db.repositories.characters import CharacterRepository
 from anime.db.repositories.deliveries import Delivery, DeliveryRepository
 from anime.db.repositories.dispatches import (
@@ -9,11 +11,10 @@ from anime.db.repositories.dispatches import (
     DispatchRepository,
     UnheldJob,
 )
-from anime.db.repositories.file_query import FilePage, FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository
 from anime.db.repositories.inventory import Added, EndedJob, InventoryRepository, Recovered
-from anime.db.repositories.job_list import JobList, JobQuery
+from anime.db.repositories.job_list import JobList
 from anime.db.repositories.jobs import JobRepository, NewJob
 from anime.db.repositories.leases import Lease
 from anime.db.repositories.old_records import OldRecordRepository

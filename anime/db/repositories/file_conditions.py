@@ -22,10 +22,10 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import aliased
 from sqlalchemy.orm.util import AliasedClass
 
+from anime.core.file_query import FileQuery, Position, phrases_of
 from anime.core.shots import code_key
 from anime.core.takes import Verdict
 from anime.db.models import SCHEMA, ProductionJob, SearchableFile
-from anime.db.repositories.file_query import FileQuery, Position, phrases_of
 from anime.db.shot_models import Shot, Take
 
 WALKED_FILES = 1000  # a page of 50 where one in twenty fits; some milliseconds

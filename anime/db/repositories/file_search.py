@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.file_query import FilePage, FileQuery, Position
 from anime.db.models import AnimeFile
 from anime.db.repositories.cursor import PageCut, cut_at, page_of
 from anime.db.repositories.file_conditions import FileConditions
-from anime.db.repositories.file_query import FilePage, FileQuery, Position
 from anime.db.repositories.files import record_of
 from anime.db.repositories.projects import ProjectRepository
 from anime.schemas import FileRecord

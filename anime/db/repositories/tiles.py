@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from anime.core.file_query import FileQuery
 from anime.core.months import MonthOfFiles, Span, cut_days, month_span, months_of
 from anime.db.models import AnimeFile, ProductionJob, SearchableFile
 from anime.db.repositories.bulk import is_among
-from anime.db.repositories.file_query import FileQuery
 from anime.db.repositories.file_search import FileSearch
 from anime.db.repositories.files import FileRepository
 from anime.db.repositories.metrics import MetricsRepository
