@@ -47,7 +47,7 @@ from benchmarks.timing import percentile
 LISTED, SHOTS, TAKES = 1_000, 5_000, 10  # shots of a list and of a project, takes of each shot
 STALE_AMONG = 20_000  # takes of a project of LISTED shots
 PAGES, PAGE_SHOTS, PER_EPISODE = 100, 50, 500
-TABLE_SHOTS, TAKES_SHOTS = 200, 40  # of a page, as the studio's page asks for them
+TABLE_SHOTS, TAKES_SHOTS = 100, 40  # of a page, as the studio's page asks for them
 TOO_LONG = 100_000
 PROJECT, SMALLER = "Neon City", "Harbour"
 STYLE = ProjectStyle(workflow="txt2img", steps=30, prompt_before="anime", negative_prompt="blurry")

@@ -6,7 +6,7 @@ import { live } from './live.js'
 import './picture.js'
 import { t } from './words.js'
 
-const PAGE_SHOTS = 200
+const PAGE_SHOTS = 100
 const CHUNK_SHOTS = 40 // whose takes come in one answer
 const AT_ONCE = 3 // answers that are waited for
 export const STATES = ['missing', 'rendering', 'to review', 'approved', 'stale']
