@@ -141,7 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 @cache
 def _routes() -> APIRouter:
-    """What is asked for under fixed addresses; how each is answered is worked out once a process."""
+    """What has a fixed address; how each is answered is worked out once a process."""
     routes = APIRouter(dependencies=[Depends(refuse_unknown_parameters)], responses=ANY_ROUTE)
     routes.include_router(routes_health.router)
     routes.include_router(routes_health.router, prefix=PREFIX, include_in_schema=False)
