@@ -8,6 +8,10 @@ from tests.integration.old_client import execute
 from tests.services import MigratedDatabases
 from tests.support.pristine_database import PristineDatabase
 
+MANY_ROWS = """
+INSERT INTO anime_api.projects (id, slug, name)
+SELECT gen_random_uuid(), number::text, number::text FROM generate_series(1, 5000) AS number
+"""
 END_OTHERS = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -50,6 +54,14 @@ async def test_a_connection_that_a_test_has_ended_is_replaced(database_url: str)
         await execute(database_url, FILLED)
         assert await pristine.restore()
         assert (await PristineDatabase.of(database_url)).rows == pristine.rows
+
+
+async def test_no_empty_pages_are_left_of_many_rows(database_url: str) -> None:
+    async with aclosing(await PristineDatabase.of(database_url)) as pristine:
+        await execute(database_url, MANY_ROWS)
+        assert await pristine.restore()
+        [(size,)] = await execute(database_url, "SELECT pg_relation_size('anime_api.projects')")
+        assert size == 0
 
 
 async def test_only_a_restored_one_is_lent_again(migrated_databases: MigratedDatabases) -> None:
