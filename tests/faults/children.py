@@ -8,6 +8,7 @@ announce them before they are done: between two of them, being killed makes no d
 import asyncio
 import os
 import signal
+import socket
 import sys
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine, event, make_url
 
+from anime.assets import limited_process
 from anime.assets.importer import run
 from anime.assets.importer.place import ImportPlacer
 from anime.assets.importer.run import SweepRequest, sweep_folder
@@ -124,11 +126,37 @@ async def ended(process: ForkServerProcess) -> int:
     return process.exitcode
 
 
+class ForkedReader:
+    """A process that reads files for a sweep, to be used like `subprocess.Popen`: forked as well.
+
+    A sweep that is killed has one of its own, which would start for a third of a second.
+    """
+
+    def __init__(self, command: tuple[str, ...], *, stdin: int, **_: object) -> None:
+        assert command == limited_process._COMMAND
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.dup2(stdin, 0)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # or it would not see the sweep's end
+            limited_process.answer_all(socket.socket(fileno=0))
+            os._exit(0)
+
+    def poll(self) -> None:
+        """It ends with the sweep, or is killed by it."""
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self, _timeout_seconds: float) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
 async def _sweep(
     output: Path, library: Path, url: str, mode: Mode, *, dry_run: bool = False
 ) -> str:
     zone = ZoneInfo("Asia/Tokyo")
     order = SweepRequest(output, zone, mode, dry_run=dry_run, settle_seconds=0)
-    async with Database(url) as database:
-        report = await sweep_folder(order, database, AssetStore(library))
+    with patch("subprocess.Popen", ForkedReader):
+        async with Database(url) as database:
+            report = await sweep_folder(order, database, AssetStore(library))
     return report.summary if report else "another sweep is at work"
