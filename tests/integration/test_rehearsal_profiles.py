@@ -97,8 +97,9 @@ async def test_a_job_goes_from_pending_to_its_end(tmp_path: Path) -> None:
             return bool(answer.json()["cancelled"])
 
         done = (await peer.run(modelless()))["prompt"][1]
-        running, waiting = await peer.submit(txt2img(steps=10_000)), await peer.submit(modelless())
-        await peer.until("progress")
+        running = await peer.submit(txt2img(steps=10_000))
+        await peer.until("progress")  # so that they are not of one millisecond, by which jobs are listed
+        waiting = await peer.submit(modelless())
         assert [(await job(each))["status"] for each in (waiting, running, done)] == [
             "pending",
             "in_progress",
