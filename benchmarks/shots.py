@@ -16,6 +16,7 @@ from typing import TypeVar
 import httpx
 import psycopg
 from openpyxl import Workbook
+from pydantic import SecretStr
 from sqlalchemy import make_url, update
 
 from anime.assets.composer import Composer
@@ -35,9 +36,9 @@ from anime.db.repositories import (
 )
 from anime.db.session import Database
 from anime.errors import InvalidRequest
-from anime.jobs.admission import Admission, QueueLimit
+from anime.jobs.service import JobService, connect_job_service
 from anime.jobs.shots import all_shots, import_shots
-from anime.settings import Settings, load_settings
+from anime.settings import load_settings
 from anime.stack.postgres import embedded_postgres
 from benchmarks.report import Reach, Row
 from benchmarks.served_api import served_api
@@ -86,8 +87,10 @@ async def measure() -> list[Row]:
         settings = load_settings(home=folder)
         async with embedded_postgres(folder) as urls:
             await upgrade(urls.database)
-            async with Database(urls.database) as database:
-                rows = await _measure_lists(database, settings)
+            settings = settings.model_copy(update={"database_url": SecretStr(urls.database)})
+            async with connect_job_service(settings) as service:
+                database = service.database
+                rows = await _measure_lists(service)
                 composer = Composer.of(settings)
                 for project, shots, takes in (
                     (PROJECT, SHOTS, TAKES),
@@ -102,13 +105,13 @@ async def measure() -> list[Row]:
                 return rows + await _measure_pages(url)
 
 
-async def _measure_lists(database: Database, settings: Settings) -> list[Row]:
-    table, admission = _table(LISTED), Admission(settings, database, QueueLimit(1000))
+async def _measure_lists(service: JobService) -> list[Row]:
+    table, database = _table(LISTED), service.database
     book = rows_of_list(_workbook(LISTED), ListFormat.XLSX)
     seconds = [
-        await _timed(import_shots(database, "A", table, only_tries=True, admission=admission)),
-        await _timed(import_shots(database, "B", book, only_tries=True, admission=admission)),
-        await _timed(import_shots(database, "C", table)),
+        await _timed(import_shots(database, "A", table, only_tries=True, service=service)),
+        await _timed(import_shots(database, "B", book, only_tries=True, service=service)),
+        await _timed(import_shots(database, "C", table, service=service)),
     ]
     too_long = _workbook(TOO_LONG)
     began = time.perf_counter()

@@ -26,7 +26,7 @@ from tests.services import (
     postgres_url,
     redis_url,
 )
-from tests.support import forks, reaper
+from tests.support import forked_workers, forks, reaper
 
 __all__ = [
     "database",
@@ -39,30 +39,17 @@ __all__ = [
     "redis_url",
 ]
 
-TESTS = Path(__file__).parent
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave nothing behind in the end; let all workers of pytest-xdist use one fork server."""
-    reaper.pytest_configure()
-    if config.getoption("numprocesses", None):
-        forks.start_fork_server()
+    """Leave nothing behind in the end; let workers of pytest-xdist be forked."""
+    if not config.option.collectonly:
+        reaper.pytest_configure()
+        forked_workers.pytest_configure(config)
 
 
 def pytest_unconfigure() -> None:
     """End the fork server, too."""
     forks.stop_fork_server()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Import a share of the test modules first: what one worker compiles, the others need not."""
-    count, config = os.environ.get("PYTEST_XDIST_WORKER_COUNT"), session.config
-    if count is None or config.args != config.getini("testpaths"):
-        return
-    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
-    for file in sorted(TESTS.rglob("test_*.py"))[number :: int(count)]:
-        import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 # Each test has engines of its own, which would all put the same statements together once more: a

@@ -80,7 +80,7 @@ async def import_list(asked: ShotImport, state: StateDependency) -> ImportedShot
         rows,
         asked.columns,
         only_tries=asked.dry_run,
-        admission=state.jobs.admission,
+        service=state.jobs,
     )
 
 

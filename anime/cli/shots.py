@@ -184,15 +184,13 @@ def render(
 async def _import(
     project: str, rows: "Iterable[ListRow]", columns: dict[str, str], *, only_tries: bool
 ) -> ImportedShots:
-    from anime.jobs.admission import Admission, QueueLimit
+    from anime.jobs.service import connect_job_service
     from anime.jobs.shots import import_shots
     from anime.settings import load_settings
 
-    settings = load_settings()
-    async with open_database() as database:
-        admission = Admission(settings, database, QueueLimit(settings.queue_limit))
+    async with connect_job_service(load_settings()) as service:
         return await import_shots(
-            database, project, rows, columns, only_tries=only_tries, admission=admission
+            service.database, project, rows, columns, only_tries=only_tries, service=service
         )
 
 

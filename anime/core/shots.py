@@ -135,6 +135,7 @@ class ShotChange(StrEnum):
     TAKE = "take"  # a file of it was recorded
     REVIEW = "review"
     JOB = "job"  # one of its jobs waits or begins, or has ended without a file
+    LIST = "list"  # a shot list has added or changed it
 
 
 class ShotEvent(BaseModel):

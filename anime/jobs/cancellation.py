@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime
 from uuid import UUID
 
-from anime.assets.composer import Composer
 from anime.comfyui.address import address_to_use, canonical_url
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.prompt_cancellation import CancelResult
@@ -96,8 +95,9 @@ class JobCanceller:
             )
         )
         if job.status.is_final:
-            composer = Composer.of(self._settings)
-            await publish_shots_of(self._database, self._publisher, [job.id], composer=composer)
+            await publish_shots_of(
+                self._database, self._publisher, [job.id], settings=self._settings
+            )
 
     async def _end_run(self, job_id: UUID) -> None:
         """Cancel the job's run in Prefect. A worker that starts it all the same finds it so."""

@@ -58,9 +58,7 @@ class JobService:
         if job.status is JobStatus.QUEUED:
             await self.publisher.announce(job, request)
             if request.shot and request.project:
-                await publish_shots_of(
-                    self.database, self.publisher, [job.id], composer=self.admission.composer
-                )
+                await self._publish_shot_of(job.id)
         return job
 
     async def submit(
@@ -146,8 +144,7 @@ class JobService:
             await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
         await self.publisher.announce_again(job, request)
-        composer = self.admission.composer
-        await publish_shots_of(self.database, self.publisher, [job_id], composer=composer)
+        await self._publish_shot_of(job_id)
         async with self.database.session_scope() as session:
             waiting = await DispatchRepository(session).without_run([job_id])
         for dispatch in waiting:
@@ -160,6 +157,10 @@ class JobService:
     async def cancel(self, job_id: UUID) -> Cancellation:
         """What became of the job. Raises as `JobCanceller.cancel`."""
         return await self.canceller.cancel(job_id)
+
+    async def _publish_shot_of(self, job_id: UUID) -> None:
+        settings = self.admission.settings
+        await publish_shots_of(self.database, self.publisher, [job_id], settings=settings)
 
 
 @asynccontextmanager

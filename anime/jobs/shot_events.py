@@ -11,35 +11,36 @@ from anime.db.repositories import ProjectRepository, ShotQuery, ShotRepository
 from anime.db.session import Database
 from anime.errors import AnimeError
 from anime.progress.publisher import ProgressPublisher
+from anime.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 
-async def publish_shot(
+async def publish_shots(
     database: Database,
     publisher: ProgressPublisher,
     project: str,
-    code: str,
+    codes: Collection[str],
     change: ShotChange,
     *,
-    composer: Composer,
+    settings: Settings,
     job_id: UUID | None = None,
     take: int | None = None,
 ) -> None:
-    """Publish how far the shot is, if there is one. Never raises: it only shows."""
+    """Publish how far these shots of a project are. Never raises: it only shows."""
     try:
         async with database.session_scope() as session:
             found = await ProjectRepository(session).get(project)
-            shots, _ = await ShotRepository(session, composer).page(
-                found.id, ShotQuery(), codes=[code], limit=1
+            shots, _ = await ShotRepository(session, Composer.of(settings)).page(
+                found.id, ShotQuery(), codes=codes, limit=None
             )
     except AnimeError as fault:
-        _log.debug("Nobody is told of shot %s: %s", code, fault)
+        _log.debug("Nobody is told of shots of %s: %s", project, fault)
         return
-    for shot in shots:
-        now = datetime.now(UTC)
-        event = ShotEvent.of(shot, found.slug, change, now, job_id=job_id, take=take)
-        await publisher.publish_shot(event)
+    now = datetime.now(UTC)
+    await publisher.publish_shots(
+        [ShotEvent.of(shot, found.slug, change, now, job_id=job_id, take=take) for shot in shots]
+    )
 
 
 async def publish_shots_of(
@@ -47,13 +48,13 @@ async def publish_shots_of(
     publisher: ProgressPublisher,
     job_ids: Collection[UUID],
     *,
-    composer: Composer,
+    settings: Settings,
 ) -> None:
     """Publish how far the shots of these jobs are, once each. Never raises: it only shows."""
     events: list[ShotEvent] = []
     try:
         async with database.session_scope() as session:
-            shots = ShotRepository(session, composer)
+            shots = ShotRepository(session, Composer.of(settings))
             for project, jobs in (await shots.of_jobs(job_ids)).items():
                 found, _ = await shots.page(project.id, ShotQuery(), codes=jobs, limit=None)
                 now, slug, change = datetime.now(UTC), project.slug, ShotChange.JOB
@@ -64,5 +65,4 @@ async def publish_shots_of(
     except AnimeError as fault:
         _log.debug("Nobody is told of the shots of %d jobs: %s", len(job_ids), fault)
         return
-    for event in events:
-        await publisher.publish_shot(event)
+    await publisher.publish_shots(events)

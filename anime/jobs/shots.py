@@ -45,7 +45,7 @@ from anime.errors import InvalidRequest, KeyReused, NotFound
 from anime.jobs.admission import Admission
 from anime.jobs.service import JobService
 from anime.jobs.shot_check import MAX_SAID, list_faults, request_faults, row_faults
-from anime.jobs.shot_events import publish_shot
+from anime.jobs.shot_events import publish_shots
 from anime.schemas import GenerationRequest, GivenName
 from anime.settings import Settings
 
@@ -83,12 +83,13 @@ async def import_shots(
     columns: Mapping[str, str] | None = None,
     *,
     only_tries: bool = False,
-    admission: Admission | None = None,
+    service: JobService | None = None,
 ) -> ImportedShots:
     """What the list has changed of the project's shots, or would change if it `only_tries`.
 
     The project is made if there is none. `columns` that are given are kept for its next lists.
-    With an `admission`, the answer says which rows could not be rendered as they are.
+    With a service, the answer says which rows could not be rendered as they are, and whoever
+    watches the project is told.
 
     Raises:
         InvalidRequest: the list has faults; nothing is imported.
@@ -99,13 +100,19 @@ async def import_shots(
         kept = await repository.columns_of(found.id)
         listed = read_shot_list(table, columns, kept)
         shots, added = await repository.merge(found.id, listed)
-        faults = await list_faults(admission, session, found, listed) if admission else []
+        faults = await list_faults(service.admission, session, found, listed) if service else []
         if only_tries:
             await session.rollback()
         else:
             await repository.write(found.id, shots)
             if columns:
                 await repository.keep_columns(found.id, {**kept, **columns})
+    if service and shots and not only_tries:
+        await publish_shots(
+            *(database, service.publisher, found.slug, [shot.code for shot in shots]),
+            ShotChange.LIST,
+            settings=service.settings,
+        )
     return ImportedShots(
         added=len(added),
         changed=len(shots) - len(added),
@@ -309,13 +316,13 @@ async def review_and_retake(
     job. Raises as `review_take`, and as `JobService.submit`.
     """
     take = await _reviewed(service, said, waits=waits)
-    await publish_shot(
+    await publish_shots(
         service.database,
         service.publisher,
         said.project,
-        said.shot,
+        [said.shot],
         ShotChange.REVIEW,
-        composer=service.admission.composer,
+        settings=service.admission.settings,
         job_id=take.retake_job_id,
         take=take.number,
     )

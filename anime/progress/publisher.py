@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Self, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -151,11 +151,11 @@ class ProgressPublisher:
             with suppress(RedisError, OSError, TimeoutError):
                 await _in_own_task(_publish_picture(self._redis, preview), TIMEOUT_SECONDS)
 
-    async def publish_shot(self, event: ShotEvent) -> None:
-        """Tell those who watch now how far the shot is; it is stored nowhere."""
+    async def publish_shots(self, events: Sequence[ShotEvent]) -> None:
+        """Tell those who watch now how far the shots are; it is stored nowhere."""
         if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _in_own_task(_publish_shot(self._redis, event), TIMEOUT_SECONDS)
+                await _in_own_task(_publish_shots(self._redis, events), TIMEOUT_SECONDS)
 
     async def notify_worker(self, work_pool: str) -> None:
         """Notify the pool's workers of a new run; they would poll within seconds anyway."""
@@ -273,8 +273,11 @@ async def _publish_picture(redis: Redis, preview: Preview) -> None:
     await redis.publish(PREVIEWS_CHANNEL, preview.model_dump_json())
 
 
-async def _publish_shot(redis: Redis, event: ShotEvent) -> None:
-    await redis.publish(SHOTS_CHANNEL, event.model_dump_json())
+async def _publish_shots(redis: Redis, events: Sequence[ShotEvent]) -> None:
+    async with redis.pipeline(transaction=False) as pipeline:
+        for event in events:
+            pipeline.publish(SHOTS_CHANNEL, event.model_dump_json())
+        await pipeline.execute()
 
 
 async def _run_script(

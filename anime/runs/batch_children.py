@@ -14,13 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 
-from anime.assets.composer import Composer
 from anime.core.batches import BatchRequest, possible_jobs_of
 from anime.core.labels import label_of
-from anime.db.session import Database
 from anime.errors import AnimeError, DatabaseUnavailable, JobCancelled, LeaseLost
 from anime.jobs.shot_events import publish_shots_of
-from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import BATCH_CHILD, cancel_until_ended
 from anime.runs.connections import Connections
 from anime.runs.generation import run_generation
@@ -46,7 +43,9 @@ async def render_all(jobs: Sequence[BatchJob], connections: Connections, run_id:
     Each job's row says how it ended: a failure does not stop the others.
     """
     missing = [job for job in jobs if not job.status.is_final]
-    await _tell_shots(connections.database, connections.publisher, [job.job_id for job in missing])
+    database, publisher, settings = connections.database, connections.publisher, get_settings()
+    waiting = [job.job_id for job in missing]
+    await publish_shots_of(database, publisher, waiting, settings=settings)
     async with ProgressBar(run_id, "Generations that have ended") as bar:
         children = _Children(
             connections, run_id, bar, total=len(jobs), ended=len(jobs) - len(missing)
@@ -153,14 +152,13 @@ class _Children:
     async def _record_failure(self, job: BatchJob, fault: Exception) -> None:
         error, bug = (fault, None) if isinstance(fault, AnimeError) else (_unexpected(fault), fault)
         _log.error("Generation %d of the batch: %s", job.number, error, exc_info=bug)
+        database, publisher = self._connections.database, self._connections.publisher
         try:
-            await record_child_failure(
-                self._connections.database, self._connections.publisher, job, error
-            )
+            await record_child_failure(database, publisher, job, error)
         except (DatabaseUnavailable, LeaseLost) as reason:
             _log.warning("Generation %d stays as it is: %s", job.number, reason)
         else:
-            await _tell_shots(self._connections.database, self._connections.publisher, [job.job_id])
+            await publish_shots_of(database, publisher, [job.job_id], settings=get_settings())
 
 
 # Twice is harmless: it finds what an earlier one of the same job has done, and goes on.
@@ -180,13 +178,6 @@ async def generation(label: str, render: Callable[[UUID], Awaitable[None]]) -> S
     return None
 
 
-async def _tell_shots(
-    database: Database, publisher: ProgressPublisher, job_ids: Sequence[UUID]
-) -> None:
-    composer = Composer.of(get_settings())
-    await publish_shots_of(database, publisher, job_ids, composer=composer)
-
-
 def _unexpected(bug: Exception) -> AnimeError:
     return AnimeError(f"Unexpected {type(bug).__name__}: {bug}.", _SEE_LOG)
 
@@ -198,4 +189,4 @@ async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[
     blocks = await load_blocks()
     async with blocks.database.client() as database, blocks.redis.client() as publisher:
         await cancel_all(database, blocks.comfyui, job_ids)
-        await _tell_shots(database, publisher, job_ids)
+        await publish_shots_of(database, publisher, job_ids, settings=get_settings())

@@ -10,7 +10,6 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled
 
-from anime.assets.composer import Composer
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
@@ -64,8 +63,7 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             reporter = Reporter(publisher, job_id)
             reporter.begin(job.attempt)
             await reporter.cancelled()
-            composer = Composer.of(get_settings())
-            await publish_shots_of(database, publisher, [job_id], composer=composer)
+            await publish_shots_of(database, publisher, [job_id], settings=get_settings())
 
 
 async def _request_cancel(database: Database, job_id: UUID, run_id: UUID) -> JobSnapshot | None:

@@ -10,7 +10,6 @@ from uuid import UUID
 from opentelemetry import trace
 from prefect.logging import get_run_logger
 
-from anime.assets.composer import Composer
 from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.composition.record import recorded_request
@@ -297,8 +296,8 @@ async def _settle_cancelled(run: JobExecution, lease: Lease) -> None:
 async def _tell_shot(run: JobExecution) -> None:
     """Publish how far the job's shot is, if it is for one."""
     if run.given.shot and run.given.project:
-        publisher, composer = run.connections.publisher, Composer.of(get_settings())
-        await publish_shots_of(run.database, publisher, [run.job_id], composer=composer)
+        publisher, settings = run.connections.publisher, get_settings()
+        await publish_shots_of(run.database, publisher, [run.job_id], settings=settings)
 
 
 async def _stop_render(run: JobExecution) -> bool:

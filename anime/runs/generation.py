@@ -5,9 +5,8 @@ from uuid import UUID, uuid4
 
 from prefect import runtime
 
-from anime.assets.composer import Composer
 from anime.core.shots import ShotChange
-from anime.jobs.shot_events import publish_shot
+from anime.jobs.shot_events import publish_shots
 from anime.runs.execution import execute_job
 from anime.runs.preflight import run_preflight
 from anime.runs.render import render_files
@@ -57,9 +56,9 @@ async def run_generation(
         await job.reporter.completed([file.file_path for file in files], outputs.unkept)
         if request.shot and request.project:
             publisher = job.connections.publisher
-            await publish_shot(
-                *(job.database, publisher, request.project, request.shot, ShotChange.TAKE),
-                composer=Composer.of(get_settings()),
+            await publish_shots(
+                *(job.database, publisher, request.project, [request.shot], ShotChange.TAKE),
+                settings=get_settings(),
                 job_id=job.job_id,
             )
     return Generation(job.job_id, files, tuple(outputs.unkept), browser_url)

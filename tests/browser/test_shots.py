@@ -56,6 +56,12 @@ async def test_a_list_is_dropped_mended_imported_and_rendered(
     await expect(first).to_contain_text("<img src=x onerror=alert(1)>")
     await expect(first).to_contain_text("missing")
 
+    async with studio.api() as api:  # a colleague's list, seen without a reload
+        more = {"project": NEW, "table": "code,description\nl01,the lamp\nl03,the boat\n"}
+        (await api.post("/api/anime/shots/import", json=more)).raise_for_status()
+    await expect(page.get_by_role("row", name="l03")).to_contain_text("the boat")
+    await expect(first).to_contain_text("the lamp")
+
     await first.get_by_role("checkbox").check()
     await page.get_by_role("button", name="Render…").click()
     begins = asyncio.create_task(page.wait_for_function(HAS_BEGUN))  # it may not last long

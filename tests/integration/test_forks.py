@@ -15,7 +15,7 @@ from anime.settings import PROJECT_DIR
 from tests.support.forks import ForkedProgram, PipedProgram, Program, fork_with_pipes, run_forked
 from tests.support.waiting import HUNG_SECONDS
 
-SAMPLE = "tests.support.forked_sample"
+SAMPLE = "tests.support.forked_code"
 
 
 async def forked(code: str, **environment: str) -> PipedProgram:

@@ -413,15 +413,15 @@ async def test_who_watches_the_shots_of_a_project_is_told_of_those_and_no_others
         assert await client.hear() == {"type": "shots", "project": "neon-city"}
         await everybody.say(action="subscribe_shots", project="*")
         await everybody.hear()
-        await publisher.publish_shot(shot_event("sc9", project="rain"))
-        await publisher.publish_shot(shot_event("sc1"))
+        await publisher.publish_shots([shot_event("sc9", project="rain")])
+        await publisher.publish_shots([shot_event("sc1")])
         told = await client.hear()
         assert (told["type"], told["shot_id"]) == ("shot", str(uuid5(SHOTS, "sc1")))
         assert (told["data"]["code"], told["data"]["state"]) == ("sc1", "to review")
         assert [(await everybody.hear())["data"]["code"] for _ in range(2)] == ["sc9", "sc1"]
         await client.say(action="unsubscribe_shots")
         assert await client.told_before_pong() == []
-        await publisher.publish_shot(shot_event("sc2"))
+        await publisher.publish_shots([shot_event("sc2")])
         await everybody.hear()
         assert await client.told_before_pong() == []
         await client.say(action="subscribe_shots", project="Neon City")

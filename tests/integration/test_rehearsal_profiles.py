@@ -98,7 +98,7 @@ async def test_a_job_goes_from_pending_to_its_end(tmp_path: Path) -> None:
 
         done = (await peer.run(modelless()))["prompt"][1]
         running = await peer.submit(txt2img(steps=10_000))
-        await peer.until("progress")  # so that they are not of one millisecond, by which jobs are listed
+        await peer.until("progress")  # jobs are listed by the millisecond
         waiting = await peer.submit(modelless())
         assert [(await job(each))["status"] for each in (waiting, running, done)] == [
             "pending",

@@ -1,5 +1,6 @@
 """Shot lists on a real database: imported, changed, shown, exported, rendered."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,13 +11,21 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from anime.assets.shot_lists import rows_of_list
 from anime.core.batches import BatchRequest, expand
 from anime.core.catalogue import NewCharacter
 from anime.core.servers import ServerFingerprint
 from anime.core.shot_list import decode_table, write_shot_list
-from anime.core.shots import ImportedShots, ListFormat, ShotRecord
+from anime.core.shots import (
+    ImportedShots,
+    ListFormat,
+    ShotChange,
+    ShotEvent,
+    ShotRecord,
+    ShotState,
+)
 from anime.db.repositories import (
     CharacterRepository,
     JobRepository,
@@ -28,11 +37,13 @@ from anime.db.repositories import (
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
 from anime.jobs.shots import ShotRender, all_shots, import_shots, render_shots
+from anime.progress.keys import SHOTS_CHANNEL
 from anime.schemas import GenerationRequest
 from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_commands import Commands
+from tests.support.waiting import HUNG_SECONDS
 
 ALL = ShotQuery()
 YAML = ListFormat.YAML
@@ -188,6 +199,29 @@ def batch_of(prefect: PrefectPeer, run: UUID) -> BatchRequest:
     return BatchRequest.model_validate(asked["parameters"])
 
 
+async def test_who_watches_is_told_of_what_a_list_adds_or_changes(
+    office: Office, redis_url: str
+) -> None:
+    service = office.service
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        redis.pubsub(ignore_subscribe_messages=True) as heard,
+    ):
+        await heard.subscribe(SHOTS_CHANNEL)
+        await import_shots(office.database, PROJECT, LIST, only_tries=True, service=service)
+        await import_shots(office.database, PROJECT, LIST, service=service)
+        await import_shots(office.database, PROJECT, LIST, service=service)
+        changed = "code,prompt\nsc2,Mei on a bridge\n"
+        await import_shots(office.database, PROJECT, changed, service=service)
+        async with asyncio.timeout(HUNG_SECONDS):
+            told: list[ShotEvent] = []
+            while len(told) < 4:
+                if message := await heard.get_message(timeout=1):
+                    told.append(ShotEvent.model_validate_json(message["data"]))
+    assert [each.code for each in told] == ["sc2", "sc10", "sc1", "sc2"]
+    assert {(each.change, each.state) for each in told} == {(ShotChange.LIST, ShotState.MISSING)}
+
+
 async def test_shots_are_rendered_as_one_batch_that_repeats_nothing(
     office: Office, prefect: PrefectPeer
 ) -> None:
@@ -277,7 +311,7 @@ async def test_rows_that_could_not_be_rendered_are_named_when_a_list_is_imported
         "sc4,a path,,lost.safetensors,\nsc5,,,,Ken\n"
     )
     done = await import_shots(
-        office.database, PROJECT, table, only_tries=True, admission=office.service.admission
+        office.database, PROJECT, table, only_tries=True, service=office.service
     )
     assert done.added == 5
     workflow, model, character = done.faults

@@ -99,7 +99,7 @@ async def test_deployments_that_prefect_refuses_are_an_error_that_says_where(
         "except PrefectUnavailable as error: print(error.what)\n"
     )
     environment = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    program = await fork_with_pipes("tests.support.forked_sample", [code], environment)
+    program = await fork_with_pipes("tests.support.forked_code", [code], environment)
     out, err = await program.communicate()
     assert out.decode().splitlines()[-1] == (
         f"The deployments of {project / 'prefect.yaml'} were refused."

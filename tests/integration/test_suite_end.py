@@ -14,6 +14,8 @@ import pytest
 import pytest_asyncio
 
 from anime.settings import PROJECT_DIR
+from tests.support.fork_server import ADDRESS
+from tests.support.forks import start_fork_server
 from tests.support.waiting import HUNG_SECONDS
 
 WORKERS = 2
@@ -66,12 +68,14 @@ async def suite(tmp_path: Path) -> AsyncIterator[SampleSuite]:
         (tmp_path / f"test_{name}.py").write_text(SAMPLE)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PYTEST, "-p", "xdist", "-p", "tests.scheduling"),
-        *("-p", "tests.support.reaper", "-p", "no:cacheprovider"),
+        *("-p", "tests.support.reaper", "-p", "tests.support.forked_workers"),
+        *("-p", "no:cacheprovider"),
         *("--numprocesses", str(WORKERS), "--rootdir", str(tmp_path), str(tmp_path)),
         env={
             "PYTHONPATH": str(PROJECT_DIR),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "STARTED": str(tmp_path / "started"),
+            ADDRESS: start_fork_server(),
         },
         cwd=tmp_path,
         stdin=DEVNULL,

@@ -134,28 +134,37 @@ def _read_settings_anew(module: str) -> None:
         setup_logging(incremental=False)
 
 
+def assert_single_thread() -> None:
+    """Make sure that no thread runs, not even one of a library: a forked process would miss it."""
+    tasks = Path("/proc/self/task")
+    count = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
+    assert count == 1, "what a thread holds is held for ever in a forked process"
+
+
 class ForkServer:
     """Its programs, and those who have ordered them."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, *, ends_with_input: bool) -> None:
         self._listener = listener
+        self._ends_with = [sys.stdin] if ends_with_input else []
         self._selector = selectors.DefaultSelector()
         self._pids: dict[socket.socket, int] = {}
 
     def run(self) -> None:
-        """Fork what is ordered, until standard input ends."""
+        """Fork what is ordered, until standard input ends, if that is to end it."""
         ended, wake = socket.socketpair()
         for each in (ended, wake):
             each.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake.fileno())
-        for source in (sys.stdin, self._listener, ended):
+        for source in (*self._ends_with, self._listener, ended):
             self._selector.register(source, selectors.EVENT_READ)
         while True:
             for key, _ in self._selector.select():
                 if key.fileobj is sys.stdin:
                     for connection in list(self._pids):
                         self._end(connection)
+                    signal.set_wakeup_fd(-1)
                     return
                 if key.fileobj is self._listener:
                     self._begin(self._listener.accept()[0])
@@ -223,7 +232,7 @@ def serve(listener: socket.socket) -> None:
     for module in ("tests.support.preloaded", "tests.support.frozen"):
         import_module(module)
     try:
-        ForkServer(listener).run()
+        ForkServer(listener, ends_with_input=True).run()
     finally:
         shutil.rmtree(Path(listener.getsockname()).parent)
 

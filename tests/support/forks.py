@@ -185,6 +185,21 @@ def start_fork_server() -> str:
 
 
 _servers: list["subprocess.Popen[bytes]"] = []
+_worker_servers: list[ForkedProgram] = []  # each ends once nothing refers to it
+
+
+def start_worker_server(arguments: Sequence[str]) -> str:
+    """The address of a server that forks workers of pytest, which have collected its tests."""
+    path = str(Path(start_fork_server()).with_name(f"workers-{os.getpid()}"))
+    program = Program(
+        "tests.support.forked_workers", ["serve", *arguments], os.environ, folder=Path.cwd()
+    )
+    with socket.socket(socket.AF_UNIX) as listener, Path(os.devnull).open("wb") as nothing:
+        listener.bind(path)
+        listener.listen(64)  # orders wait there until all is collected
+        given = [listener.fileno(), nothing.fileno(), nothing.fileno()]
+        _worker_servers.append(ForkedProgram.begin(program, given))
+    return path
 
 
 def stop_fork_server() -> None:

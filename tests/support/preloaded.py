@@ -1,13 +1,13 @@
 """What the fork server has imported: most of the work of a program's start."""
 
 import pkgutil
-import threading
 from importlib import import_module
 
 import anime
 import blocks
 import flows
 import tasks
+from tests.support.fork_server import assert_single_thread
 
 # `python -m` warns of a module that is there already.
 PROGRAMS = {"anime.cli.app", "anime.stack.prefect_setup", "anime.stack.parent_watch"}
@@ -31,4 +31,4 @@ for package in (anime, blocks, flows, tasks):
         if module.name not in PROGRAMS and ".migrations" not in module.name:
             import_module(module.name)
 
-assert threading.active_count() == 1, "what a thread holds is held for ever in a forked process"
+assert_single_thread()

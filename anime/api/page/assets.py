@@ -2,13 +2,13 @@
 
 import gzip
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
-import minify
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,16 +37,24 @@ class PageFile:
 
 
 class PageFiles:
-    """All files that the page loads, in memory.
-
-    `version` is a hash of all of them. It stands in their folder's address, so that each may be
-    kept for ever, and modules that import each other by relative addresses are of one version.
-    """
+    """All files that the page loads, in memory; made small when the first is asked for."""
 
     def __init__(self, contents: dict[str, bytes]) -> None:
-        self._files = {name: _page_file(name, content) for name, content in contents.items()}
-        etags = "".join(f"{name} {self._files[name].etag}\n" for name in sorted(contents))
-        self.version = sha256(etags.encode()).hexdigest()[:12]
+        self._contents = contents
+
+    @cached_property
+    def _files(self) -> dict[str, PageFile]:
+        return {name: _page_file(name, content) for name, content in self._contents.items()}
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of all files, in their folder's address.
+
+        So each may be kept for ever, and modules that import each other by relative addresses are
+        of one version.
+        """
+        etags = "".join(f"{name} {self._files[name].etag}\n" for name in sorted(self._contents))
+        return sha256(etags.encode()).hexdigest()[:12]
 
     @classmethod
     def of_this_package(cls) -> Self:
@@ -93,6 +101,8 @@ class PageFiles:
 
 def _page_file(name: str, content: bytes) -> PageFile:
     if Path(name).suffix in {".css", ".js"}:
+        import minify  # starts Go's threads, which a process that is forked later would miss
+
         content = minify.string(_TYPES[Path(name).suffix].split(";")[0], content.decode()).encode()
     return PageFile(
         plain=content,

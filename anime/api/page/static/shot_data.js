@@ -9,6 +9,7 @@ import { t } from './words.js'
 const PAGE_SHOTS = 100
 const CHUNK_SHOTS = 40 // whose takes come in one answer
 const AT_ONCE = 3 // answers that are waited for
+const LIST_MS = 200 // after the last of a list's events
 export const STATES = ['missing', 'rendering', 'to review', 'approved', 'stale']
 const KEPT_PROJECT = 'anime_project'
 
@@ -74,6 +75,7 @@ export const stateBadge = (state) =>
 /**
  * Tells: 'shots' when shots have come or gone, 'takes' when takes have, and 'changed' (detail:
  * {code, take, change}) when somebody has reviewed a take, or a job of the shot has begun or ended.
+ * What somebody's list adds or changes is read anew.
  */
 export class ShotData extends EventTarget {
   shots = []
@@ -85,6 +87,7 @@ export class ShotData extends EventTarget {
   #underWay = 0
   #unsubscribe
   #loads = 0
+  #nextLoad
 
   constructor(project) {
     super()
@@ -94,6 +97,7 @@ export class ShotData extends EventTarget {
 
   close() {
     this.#unsubscribe()
+    clearTimeout(this.#nextLoad)
     this.#loads++
   }
 
@@ -109,6 +113,12 @@ export class ShotData extends EventTarget {
       cursor = page.next_cursor
       if (found.length > this.shots.length || !cursor) this.#take(found, !cursor)
     } while (cursor)
+  }
+
+  /** Reads all shots once a list's events have come. */
+  #loadSoon() {
+    clearTimeout(this.#nextLoad)
+    this.#nextLoad = setTimeout(() => this.load().catch(() => {}), LIST_MS)
   }
 
   #take(shots, isComplete) {
@@ -190,6 +200,7 @@ export class ShotData extends EventTarget {
       return
     }
     const { code, change, take, ...counts } = message.data
+    if (change === 'list') return this.#loadSoon()
     const shot = this.shot(code)
     if (!shot) return
     Object.assign(shot, Object.fromEntries(
