@@ -18,6 +18,7 @@ SHARING = ("flows", "worker", "stack", "browser", "chaos", "faults", "vault")
 # their folder, and have a stack or server of their own.
 SPLIT_OFF = {
     "worker/test_generations.py": "worker/test_generations.py",
+    "worker/test_endings.py": "worker/test_endings.py",
     "flows/test_prefect_away.py": "flows/test_recovery.py",
     "flows/test_recovery.py": "flows/test_recovery.py",
     "flows/test_several_servers.py": "flows/test_recovery.py",

@@ -3,7 +3,7 @@
 import { api, withQuery } from './api.js'
 import { copy, el, icon, onKey, shortened, toast } from './dom.js'
 import { contentOf } from './picture.js'
-import { moment, size, t, timeOfDay } from './words.js'
+import { labelOf, moment, size, t, timeOfDay } from './words.js'
 
 const PROXY_PX = 1600
 const MOST_CHARACTERS = 4000
@@ -47,7 +47,7 @@ function said(values, prefix = '') {
 
 function parameterRows(metadata) {
   const order = ([name]) => FIRST.indexOf(name) + 1 || 99
-  return said(metadata).sort((one, other) => order(one) - order(other)).map(([name, text]) => row(name, text))
+  return said(metadata).sort((one, other) => order(one) - order(other)).map(([name, text]) => row(labelOf(name), text))
 }
 
 function row(name, text, shownAs = text) {

@@ -2,7 +2,7 @@
 
 import { api } from './api.js'
 import { el, icon, shortened, toast } from './dom.js'
-import { t } from './words.js'
+import { labelOf, t } from './words.js'
 
 const PICTURES = ['image', 'images']
 const NUMBERS = ['int', 'float', 'size', 'seconds', 'seed']
@@ -18,12 +18,6 @@ export function fieldsIn(schema) {
     ...Object.entries(inputs?.properties ?? {}).map(([name, each]) => (
       { name, schema: each, isOwn: true, isRequired: required.includes(name) })),
   ]
-}
-
-/** What a field of a request is called; those that only a workflow has, by their title. */
-export function labelOf(name, title = name) {
-  const text = t(`make.field.${name}`)
-  return text.startsWith('make.') ? title : text
 }
 
 /**

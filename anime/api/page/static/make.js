@@ -2,12 +2,12 @@
 
 import { api } from './api.js'
 import { debounced, el, icon, onKey, shortened, toast } from './dom.js'
-import { choice, fieldsIn, isPicture, labelOf, makeField, sendFile, textInput } from './form.js'
+import { choice, fieldsIn, isPicture, makeField, sendFile, textInput } from './form.js'
 import { cancelButton, fileLink, frame, hasEnded, keyed, mayProduce, setText } from './jobs.js'
 import { live } from './live.js'
 import './picture.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
-import { number, t } from './words.js'
+import { labelOf, number, t } from './words.js'
 
 const MOST = 200 // requests of one press of the button
 const AT_A_TIME = 4

@@ -6,7 +6,7 @@ import { copy, dialog, el, icon, onKey, shortened, toast } from './dom.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
 import { bestTake, chosenProject, fits, listProjects, ShotData, stateBadge, takeFace, verdictIcon, verdictOf } from './shot_data.js'
 import { Stage } from './stage.js'
-import { moment, number, t } from './words.js'
+import { labelOf, moment, number, t } from './words.js'
 
 const MODES = ['side', 'wipe', 'difference']
 const AHEAD_SHOTS = 3 // whose best takes are loaded ahead
@@ -264,9 +264,9 @@ async function drawDifferences() {
     rows.size > 0 && el('table', {},
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, t('review.setting')),
         [one, two].map((each) => el('th', { scope: 'col' }, t('review.take', { number: each.number }))))),
-      el('tbody', {}, [...rows].map(([name, values]) => el('tr', {}, el('th', { scope: 'row' }, name),
+      el('tbody', {}, [...rows].map(([name, values]) => el('tr', {}, el('th', { scope: 'row' }, labelOf(name)),
         values.map((value) => el('td', {}, shortened(String(value ?? '–'), 200))))))),
-    ...found.words.map((each) => el('p', {}, el('b', {}, each.text), ' ',
+    ...found.words.map((each) => el('p', {}, el('b', {}, labelOf(each.text)), ' ',
       each.removed.map((word) => [el('del', {}, word), ' ']), each.added.map((word) => [el('ins', {}, word), ' ']))),
   ].filter(Boolean))
 }

@@ -11,6 +11,12 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole))
 }
 
+/** What a setting is called; those that have no word, such as a workflow's own, by their title. */
+export function labelOf(name, title = name) {
+  const text = t(`field.${name}`)
+  return text.startsWith('field.') ? title : text
+}
+
 const numbers = new Intl.NumberFormat(language)
 const moments = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' })
 const times = new Intl.DateTimeFormat(language, { timeStyle: 'medium' })
