@@ -247,6 +247,9 @@ class Accepted(BaseModel):
     job_id: UUID
     status: JobStatus
     status_url: str = Field(description="Where to get its status.")
+    warnings: list[str] = Field(
+        default_factory=list, description="With `dispatched`: what its composition warns of."
+    )
 
 
 class AcceptedBatch(BaseModel):

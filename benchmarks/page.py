@@ -276,8 +276,10 @@ def _weight() -> list[Row]:
 
 
 async def _measure_api(library: ServedLibrary) -> list[Row]:
-    """The month index, what is done now, and thumbnails at a steady rate."""
+    """First pages, the month index, what is done now, and thumbnails at a steady rate."""
     async with httpx.AsyncClient(base_url=library.url) as client:
+        files, _ = await _asked(client, "/api/anime/files")
+        jobs, _ = await _asked(client, "/api/anime/jobs")
         index, answer = await _asked(client, "/api/anime/files/months")
         activity, now = await _asked(client, "/api/anime/activity")
         if len(now.json()["failed"]) < 20:
@@ -287,6 +289,8 @@ async def _measure_api(library: ServedLibrary) -> list[Row]:
             raise StackError(f"The months have {total} files, not {library.rows}.", "Look into it.")
         seconds = await _thumbnails(client, library.rows)
     return [
+        Row("GET /files, first page, p95, ms", percentile(files, 95) * 1000, reach=Reach(20)),
+        Row("GET /jobs, first page, p95, ms", percentile(jobs, 95) * 1000, reach=Reach(20)),
         Row("month index, p95, ms", percentile(index, 95) * 1000, reach=Reach(100)),
         Row(
             f"what {library.rows:,} jobs do now, p95, ms",

@@ -2,9 +2,7 @@
 
 import gc
 import os
-import ssl
 from collections.abc import Generator, Iterator
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -66,8 +64,6 @@ def share_statements(connection: Connection) -> None:
 
 
 gc.disable()  # while tens of thousands of objects are made that all stay
-# Each HTTP client makes one, of which no test but those of TLS needs anything: 20 ms of CPU.
-ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
 
 
 def pytest_collection_finish() -> None:

@@ -94,14 +94,16 @@ async def generate(
 ) -> Accepted:
     """Submit a generation. The answer comes at once, the picture when the job has run."""
     job_id = job_id_of(idempotency_key) if idempotency_key else None
+    warnings: list[str] = []
     if dispatched:
-        await state.jobs.check(generation)
+        composition = await state.jobs.check(generation)
+        warnings = composition.warnings if composition else []
         job = await state.jobs.submit_and_dispatch(generation, job_id=job_id)
     else:
         job = await state.jobs.submit(generation, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url
-    return Accepted(job_id=job.id, status=job.status, status_url=status_url)
+    return Accepted(job_id=job.id, status=job.status, status_url=status_url, warnings=warnings)
 
 
 @router.post("/batches", status_code=status.HTTP_202_ACCEPTED)

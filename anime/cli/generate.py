@@ -10,7 +10,7 @@ from anime.cli import generate_options as opt
 from anime.cli.event_loop import run_async
 from anime.cli.terminal import as_json, print_json, print_lines, print_note
 from anime.core.idempotency import job_id_of
-from anime.schemas import GenerationRequest, GenerationType, JobSnapshot
+from anime.schemas import Accepted, GenerationRequest, GenerationType, JobSnapshot
 
 if TYPE_CHECKING:
     from anime.core.composition.record import Composition
@@ -124,16 +124,14 @@ def _generate(
 
 def _submitted_by_api(request: GenerationRequest, key: str) -> JobSnapshot | None:
     """The job whose run the API of the running stack has dispatched; None if it has not."""
-    from anime.core.composition.record import Composition
     from anime.net.running_api import RunningApi
     from anime.settings import load_settings
 
     api = RunningApi.of_stack(load_settings())
-    if api is None or (composed := api.post("/compose", request)) is None:
+    answer = api.post("/generate?dispatched=true", request, key=key) if api else None
+    if api is None or answer is None:
         return None
-    if api.post("/generate?dispatched=true", request, key=key) is None:
-        return None
-    for warning in Composition.model_validate_json(composed).warnings:
+    for warning in Accepted.model_validate_json(answer).warnings:
         print_note(warning)
     job = api.get(f"/jobs/{job_id_of(key)}")
     return JobSnapshot.model_validate_json(job) if job else None

@@ -42,6 +42,7 @@ from anime.worker.prefect_internals import (
     flush_logs_and_events,
     install_engines,
     send_prints_to_logs,
+    share_tls_contexts,
     write_json_to_console,
 )
 from anime.worker.process_identity import ProcessIdentity
@@ -93,6 +94,7 @@ class WarmWorker(
             write_json_to_console()
         start_tracing(self.settings, "anime-worker")
         install_engines()
+        share_tls_contexts()
         cache_result_storage()
         send_prints_to_logs()
         await super().__aenter__()

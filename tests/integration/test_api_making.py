@@ -27,6 +27,7 @@ from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, ProgressEvent
 from anime.settings import Settings
 from tests.integration.api_client import opened_api, problem_in
+from tests.integration.prefect_peer import PrefectPeer
 from tests.integration.test_api_servers import alive_server
 
 Json = dict[str, Any]
@@ -269,3 +270,32 @@ async def test_a_workflow_is_offered_what_the_servers_have_and_silence_is_said(
     assert 0 < shown["vram_free_mb"] <= shown["vram_total_mb"]
     assert away["inputs"] == {}
     assert away["unchecked"] == ["No server that may render it is alive: names are not offered."]
+
+
+async def test_who_waits_for_the_run_is_told_what_the_composition_warns_of(
+    api_settings: Settings, prefect_peer: PrefectPeer, tmp_path: Path
+) -> None:
+    version = {"prompt": "silver hair", "loras": [{"name": "mei.safetensors"}]}
+    body = {"prompt": "@mei in the rain", "workflow": "sdxl"}
+    config = RehearsalConfig(data_dir=tmp_path / "comfyui", port=0)
+    async with (
+        serving(config) as comfyui_url,
+        opened_api(api_settings, comfyui_url=comfyui_url) as api,
+    ):
+        mei = (await api.post("/api/anime/characters", json={"name": "Mei"})).json()
+        path = f"/api/anime/characters/{mei['id']}/versions"
+        (await api.post(path, json=version)).raise_for_status()
+        accepted = (await api.post("/api/anime/generate?dispatched=true", json=body)).json()
+    [warning] = accepted["warnings"]
+    assert "LoRA mei.safetensors of character Mei, version 1 fits is unchecked" in warning
+    assert list(prefect_peer.runs) == [accepted["job_id"]]
+
+
+async def test_who_waits_for_the_run_is_refused_while_comfyui_is_away(
+    api_settings: Settings, prefect_peer: PrefectPeer
+) -> None:
+    async with opened_api(api_settings, comfyui_url="http://127.0.0.1:9") as api:
+        answer = await api.post("/api/anime/generate?dispatched=true", json={"prompt": "rain"})
+        assert "127.0.0.1:9" in problem_in(answer, 503)["detail"]
+        assert (await api.get("/api/anime/jobs")).json()["items"] == []
+    assert prefect_peer.runs == {}

@@ -6,6 +6,14 @@ seven hundred objects after which Python looks by default cost the suite a seven
 """
 
 import gc
+import ssl
+from functools import cache
+
+import certifi
+
+# Each HTTP client makes one of 150 certificates, of which no test but those of TLS needs any.
+ssl.create_default_context = cache(ssl.create_default_context)  # type: ignore[assignment]
+ssl.create_default_context(cafile=certifi.where())
 
 gc.collect()
 gc.freeze()

@@ -6,6 +6,8 @@ anime/worker/prefect_internals.py, and only then raise the bound in pyproject.to
 
 import asyncio
 import inspect
+import re
+import ssl
 import tomllib
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +18,8 @@ import pytest
 from prefect import _flow_run_suspension, flow_engine, results, task, task_engine
 from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.assets import materialize
-from prefect.client.orchestration import PrefectClient
+from prefect.client import orchestration
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import AsyncClientContext
 from prefect.events import clients as events_clients
@@ -238,3 +241,16 @@ def test_the_bound_in_pyproject_holds_back_what_was_not_looked_at() -> None:
     project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
     assert "prefect>=3.8.8,<3.10" in project["project"]["dependencies"]
     assert version("prefect").split(".")[:2] in (["3", "8"], ["3", "9"]), prefect.__version__
+
+
+def test_prefects_clients_share_their_tls_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orchestration, "ssl", ssl)
+    prefect_internals.share_tls_contexts()
+    shared = vars(orchestration)["ssl"]
+    assert set(re.findall(r"\bssl\.(\w+)", source(orchestration))) == set(vars(shared))
+    for _ in range(2):
+        PrefectClient("http://127.0.0.1:9/api")
+        SyncPrefectClient("http://127.0.0.1:9/api")
+    assert shared.create_default_context.cache_info().misses == 1
+    prefect_internals.share_tls_contexts()  # again, by another worker of this process
+    assert vars(orchestration)["ssl"] is shared
