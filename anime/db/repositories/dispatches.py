@@ -32,7 +32,7 @@ from anime.db.models import JOBS, ProductionJob
 from anime.db.repositories.bulk import rows_of_arrays
 from anime.db.repositories.job_rows import JobRows
 from anime.db.repositories.leases import NOW, is_free
-from anime.db.repositories.timeline import TimelineRepository
+from anime.db.repositories.timeline import TimelineRepository, add_to_timelines
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _LOCK = (8328, 5)  # of PostgreSQL's advisory locks: whose monitor is at work
@@ -180,25 +180,20 @@ class DispatchRepository:
         return await self._session.scalar(newer) is not None
 
     async def remember_runs(self, runs: Mapping[UUID, Dispatch]) -> dict[UUID, JobStatus]:
-        """The states of the jobs; the new run of each, by id, is recorded while it may go on."""
+        """Record the new run, by id, of each job that may go on; the states of all others."""
         if not runs:
             return {}
-        known = await self._session.execute(
+        job_ids = [each.job_id for each in runs.values()]
+        recorded = await self._session.execute(
             _REMEMBER,
             {
-                "job_ids": [each.job_id for each in runs.values()],
+                "job_ids": job_ids,
                 "run_numbers": [each.run_number for each in runs.values()],
                 "run_ids": list(runs),
             },
         )
-        recorded = set(known.scalars())
-        made = {
-            each.job_id: f"Run {run_id} was made for it in Prefect."
-            for run_id, each in runs.items()
-            if each.job_id in recorded
-        }
-        await TimelineRepository(self._session).add_to_all(made, TimelineKind.RUN)
-        return await JobRows(self._session).statuses([each.job_id for each in runs.values()])
+        others = set(job_ids) - set(recorded.scalars())
+        return await JobRows(self._session).statuses(others) if others else {}
 
     async def forget_runs(self, jobs: Collection[UnheldJob], *, lost: Collection[UUID]) -> None:
         """Let each of the jobs have another run, unless a run has taken it since.
@@ -312,7 +307,7 @@ _UNHELD = (
 _NEW_RUN = rows_of_arrays(
     "new", job_id=("job_ids", Uuid), run_number=("run_numbers", Integer), run_id=("run_ids", Uuid)
 )
-_REMEMBER = (
+_RECORDED = (
     update(JOBS)
     .where(
         JOBS.c.id == _NEW_RUN.c.job_id,
@@ -322,5 +317,13 @@ _REMEMBER = (
         or_(is_free(), JOBS.c.lease_owner == _NEW_RUN.c.run_id),
     )
     .values(flow_run_id=_NEW_RUN.c.run_id, updated_at=NOW)
-    .returning(JOBS.c.id)
+    .returning(JOBS.c.id, JOBS.c.flow_run_id)
+    .cte("recorded")
+)
+# With the entry of each in its timeline: one statement, as people wait for their answers behind it.
+_REMEMBER = add_to_timelines(
+    _RECORDED,
+    _RECORDED.c.id,
+    TimelineKind.RUN,
+    func.concat("Run ", _RECORDED.c.flow_run_id, " was made for it in Prefect."),
 )

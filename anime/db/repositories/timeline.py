@@ -4,8 +4,20 @@ from collections.abc import Mapping
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, Text, Uuid, bindparam, delete, insert, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 
 from anime.core.timeline import TimelineKind
 from anime.db.server_models import JobEvent
@@ -30,6 +42,21 @@ _ADD = (
     .add_cte(_SURPLUS.cte("surplus"))
 )
 _ADD_ALL = insert(_EVENTS)
+
+
+def add_to_timelines(
+    changed: CTE,
+    job_id: ColumnElement[UUID],
+    kind: TimelineKind,
+    message: ColumnElement[str],
+) -> ReturningInsert[tuple[UUID]]:
+    """A statement that also changes rows, and appends an entry for each job that it has changed.
+
+    It gives the jobs' ids. `changed` returns what `job_id` and `message` are made of.
+    """
+    entries = select(job_id, literal(kind, _EVENTS.c.kind.type), message).select_from(changed)
+    columns = ["job_id", "kind", "message"]
+    return insert(_EVENTS).from_select(columns, entries).returning(_EVENTS.c.job_id)
 
 
 class TimelineRepository:
