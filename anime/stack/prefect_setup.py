@@ -28,6 +28,7 @@ from anime.settings import PROJECT_DIR, Settings, get_settings
 from anime.stack.environment import prefect_home
 from anime.stack.home import private_folder
 from anime.stack.part_readiness import is_healthy
+from anime.worker.prefect_internals import share_tls_contexts
 from anime.worker.warm_worker import WarmWorker
 
 SERVER_TIMEOUT_SECONDS = 90.0
@@ -42,6 +43,7 @@ async def set_up_prefect(
         PrefectUnavailable: the server does not answer, or refuses the deployments.
     """
     await _wait_for_server(settings, server_timeout_seconds)
+    share_tls_contexts()
     async with get_client() as client:
         await _ensure_pool(client, settings.work_pool, settings.worker_type)
         await _ensure_queues(client, settings.work_pool)
