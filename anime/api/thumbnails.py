@@ -10,7 +10,7 @@ from PIL import Image
 
 from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
 from anime.assets.store import sha256_of
-from anime.assets.thumbnails import PROXY_PX, colours_of, draw_thumbnail
+from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of, draw_output_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path
 from anime.db.repositories.tiles import TileRepository
 from anime.db.session import Database
@@ -35,6 +35,7 @@ class Thumbnails:
         self._library = library
         self._database = database
         self._threads = BoundedThreads("thumbnails", DRAWN_AT_ONCE)
+        self._drawing = asyncio.Semaphore(DRAWN_AT_ONCE)
         self._under_way: dict[Path, asyncio.Task[bool]] = {}
         self._without_colours: dict[int, Path] = {}
         self._adding: asyncio.Task[None] | None = None
@@ -104,10 +105,10 @@ class Thumbnails:
 
     async def _draw(self, source: Path, target: Path) -> bool:
         is_large = target.stem.endswith("-proxy")
-        draw = partial(draw_thumbnail, source, target, *([PROXY_PX] if is_large else []))
         try:
-            await self._threads.run(draw, timeout_seconds=DRAW_SECONDS)
-        except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
+            async with asyncio.timeout(DRAW_SECONDS), self._drawing:
+                await draw_output_thumbnail(source, target, PROXY_PX if is_large else THUMBNAIL_PX)
+        except (AnimeError, OSError) as fault:  # a time-out is one, too
             _log.info("No thumbnail of %s: %s", source.name, fault)
             return False
         return True

@@ -31,7 +31,7 @@ def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
     return _written(_drawn(source, px), target)
 
 
-async def draw_output_thumbnail(source: Path, target: Path) -> str:
+async def draw_output_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
     """The same of what a server has made, drawn in the process that is kept for it.
 
     Raises as `draw_thumbnail`.
@@ -40,7 +40,7 @@ async def draw_output_thumbnail(source: Path, target: Path) -> str:
         f"{source.name} cannot be drawn: its decoder crashed, or took too much time or memory.",
         "Nothing: the file is in the library, without a thumbnail.",
     )
-    drawn = await call_kept(died, _DRAW, source, THUMBNAIL_PX)
+    drawn = await call_kept(died, _DRAW, source, px)
     return await asyncio.to_thread(_written, drawn, target)
 
 
