@@ -32,7 +32,7 @@ def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
 
 
 async def draw_output_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
-    """The same of what a server has made, drawn in the process that is kept for it.
+    """The same of a picture that came from elsewhere, drawn in the process that is kept for it.
 
     Raises as `draw_thumbnail`.
     """

@@ -289,13 +289,3 @@ async def test_who_waits_for_the_run_is_told_what_the_composition_warns_of(
     [warning] = accepted["warnings"]
     assert "LoRA mei.safetensors of character Mei, version 1 fits is unchecked" in warning
     assert list(prefect_peer.runs) == [accepted["job_id"]]
-
-
-async def test_who_waits_for_the_run_is_refused_while_comfyui_is_away(
-    api_settings: Settings, prefect_peer: PrefectPeer
-) -> None:
-    async with opened_api(api_settings, comfyui_url="http://127.0.0.1:9") as api:
-        answer = await api.post("/api/anime/generate?dispatched=true", json={"prompt": "rain"})
-        assert "127.0.0.1:9" in problem_in(answer, 503)["detail"]
-        assert (await api.get("/api/anime/jobs")).json()["items"] == []
-    assert prefect_peer.runs == {}

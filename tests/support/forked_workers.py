@@ -35,8 +35,10 @@ def pytest_configure(config: "pytest.Config") -> None:
 
 
 def serve(arguments: list[str]) -> None:
-    """Collect the tests that pytest collects with these arguments, then fork workers for whoever
-    connects to the socket that is standard input."""
+    """Collect the tests of these arguments of pytest, then fork a worker for each who connects.
+
+    Standard input is the listening socket.
+    """
     import pytest
 
     pytest.main([*arguments, "--collect-only", "-qqq"])  # a worker tells what is wrong with them
