@@ -213,20 +213,20 @@ async def served_library(rows: int) -> AsyncIterator[ServedLibrary]:
     with scratch_folder() as folder:
         async with embedded_postgres(folder / "postgresql") as urls:
             await upgrade(urls.database)
-            pictures = await asyncio.to_thread(draw_pictures, folder / "library")
+            pictures = await draw_pictures(folder / "library")
             await _insert(urls.database, rows, pictures)
             async with served_api(folder, urls.database) as url:
                 yield ServedLibrary(url, rows)
 
 
-def draw_pictures(library: Path) -> list[tuple[object, ...]]:
+async def draw_pictures(library: Path) -> list[tuple[object, ...]]:
     """Number, path, size, hash and colours of each of the different pictures, with thumbnails."""
     random = Random(7)  # noqa: S311  the same pictures in each run, and no secret
     (library / "pictures").mkdir(parents=True)
-    return [_draw(library, number, random) for number in range(PICTURES)]
+    return [await _draw(library, number, random) for number in range(PICTURES)]
 
 
-def _draw(library: Path, number: int, random: Random) -> tuple[object, ...]:
+async def _draw(library: Path, number: int, random: Random) -> tuple[object, ...]:
     size = SIZES[number % len(SIZES)]
     picture = Image.new("RGB", size, tuple(random.randrange(20, 120) for _ in "rgb"))
     pen = ImageDraw.Draw(picture)
@@ -242,7 +242,7 @@ def _draw(library: Path, number: int, random: Random) -> tuple[object, ...]:
     path = library / "pictures" / f"{number}.png"
     picture.save(path, compress_level=1)
     digest = sha256(path.read_bytes()).hexdigest()
-    colours = draw_thumbnail(path, library / thumbnail_path(digest))
+    colours = await draw_thumbnail(path, library / thumbnail_path(digest))
     return (number, str(path), *size, digest, colours)
 
 

@@ -16,7 +16,7 @@ from anime.assets.inspection.whole_file import inspect_output
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore, chunks_of
-from anime.assets.thumbnails import draw_output_thumbnail
+from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
 from anime.core.job_status import Stage
@@ -155,7 +155,7 @@ async def make_thumbnails(root: Path, files: Sequence[PlacedFile]) -> dict[str, 
     for file in files:
         target = root / thumbnail_path(file.sha256)
         try:
-            colours = await draw_output_thumbnail(file.path, target)
+            colours = await draw_thumbnail(file.path, target)
         except (OSError, UnusableFile) as fault:
             get_run_logger().warning("No thumbnail of %s: %s", file.path.name, fault)
         else:

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from anime.assets.importer.report import SweepReport
 from anime.assets.importer.run import SweepRequest, sweep_folder
 from anime.assets.store import AssetStore
-from anime.assets.thumbnails import draw_output_thumbnail
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import thumbnail_path
 from anime.core.sweep_plan import ImportOutcome
 from anime.db.repositories import FileRepository
@@ -94,7 +94,7 @@ async def _has_thumbnail(file: FileRecord, library: AssetStore) -> bool:
     target = library.root / thumbnail_path(file.sha256)
     try:
         if not target.exists():
-            await draw_output_thumbnail(library.root / file.file_path, target)
+            await draw_thumbnail(library.root / file.file_path, target)
     except (OSError, UnusableFile) as fault:
         get_run_logger().warning("No thumbnail of %s: %s", file.filename, fault)
         return False

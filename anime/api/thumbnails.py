@@ -10,7 +10,7 @@ from PIL import Image
 
 from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
 from anime.assets.store import sha256_of
-from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of, draw_output_thumbnail
+from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of, draw_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path
 from anime.db.repositories.tiles import TileRepository
 from anime.db.session import Database
@@ -34,7 +34,7 @@ class Thumbnails:
     def __init__(self, library: LibraryReader, database: Database) -> None:
         self._library = library
         self._database = database
-        self._threads = BoundedThreads("thumbnails", DRAWN_AT_ONCE)
+        self._colour_thread = BoundedThreads("colours", 1)
         self._drawing = asyncio.Semaphore(DRAWN_AT_ONCE)
         self._under_way: dict[Path, asyncio.Task[bool]] = {}
         self._without_colours: dict[int, Path] = {}
@@ -84,7 +84,7 @@ class Thumbnails:
             ids = list(self._without_colours)[:COLOURS_AT_ONCE]
             some = {each: self._without_colours.pop(each) for each in ids}
             try:
-                colours = await self._threads.run(
+                colours = await self._colour_thread.run(
                     partial(_colours_of_all, some), timeout_seconds=DRAW_SECONDS
                 )
                 if colours:
@@ -99,7 +99,7 @@ class Thumbnails:
             drawing = asyncio.create_task(self._draw(source, target))
             self._under_way[target] = drawing
             drawing.add_done_callback(lambda _: self._under_way.pop(target, None))
-        # A caller that gives up does not cancel it: others wait, and threads cannot be stopped.
+        # A caller that gives up does not cancel it: others may wait.
         done, _ = await asyncio.wait([drawing], timeout=WAIT_SECONDS)
         return bool(done) and drawing.result()
 
@@ -107,7 +107,7 @@ class Thumbnails:
         is_large = target.stem.endswith("-proxy")
         try:
             async with asyncio.timeout(DRAW_SECONDS), self._drawing:
-                await draw_output_thumbnail(source, target, PROXY_PX if is_large else THUMBNAIL_PX)
+                await draw_thumbnail(source, target, PROXY_PX if is_large else THUMBNAIL_PX)
         except (AnimeError, OSError) as fault:  # a time-out is one, too
             _log.info("No thumbnail of %s: %s", source.name, fault)
             return False

@@ -1,4 +1,4 @@
-"""Small pictures of large ones. It blocks: call it in a thread."""
+"""Small pictures of large ones."""
 
 import asyncio
 from base64 import b64decode, b64encode
@@ -19,22 +19,15 @@ THUMBNAIL_PX = 384
 PROXY_PX = 1600
 
 
-def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
+async def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
     """Write the first frame, at most `px` wide and high, as WEBP; replaces the target.
 
-    Returns its colours, as `colours_of`.
+    It is drawn in the process with limits that is kept for such work. Returns its colours, as
+    `colours_of`.
 
     Raises:
         UnusableFile: the source has nothing to show, or cannot be decoded.
         OSError: the source cannot be read, or the target cannot be written.
-    """
-    return _written(_drawn(source, px), target)
-
-
-async def draw_output_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> str:
-    """The same of a picture that came from elsewhere, drawn in the process that is kept for it.
-
-    Raises as `draw_thumbnail`.
     """
     died = UnusableFile(
         f"{source.name} cannot be drawn: its decoder crashed, or took too much time or memory.",
@@ -44,24 +37,25 @@ async def draw_output_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_
     return await asyncio.to_thread(_written, drawn, target)
 
 
-class _Drawn(NamedTuple):
+class Thumbnail(NamedTuple):
     """A thumbnail in base64, and its colours."""
 
     webp: str
     colours: str
 
 
-def _drawn(source: Path, px: int) -> _Drawn:
+def thumbnail_of(source: Path, px: int) -> Thumbnail:
+    """What `draw_thumbnail` writes; raises the same, and draws it here."""
     small, webp = first_frame(source, px), BytesIO()
     small.thumbnail((px, px))
     small.save(webp, "WEBP", quality=82)
-    return _Drawn(b64encode(webp.getvalue()).decode(), colours_of(small))
+    return Thumbnail(b64encode(webp.getvalue()).decode(), colours_of(small))
 
 
-_DRAW = LimitedFunction(_drawn, _Drawn)
+_DRAW = LimitedFunction(thumbnail_of, Thumbnail)
 
 
-def _written(drawn: _Drawn, target: Path) -> str:
+def _written(drawn: Thumbnail, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_in(target.parent) as draft:
         draft.write_bytes(b64decode(drawn.webp))

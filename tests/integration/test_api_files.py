@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.store import sha256_of
-from anime.assets.thumbnails import draw_output_thumbnail
+from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import is_recorded, thumbnail_path
 from anime.db.repositories import AssetRow, FileRepository
 from anime.db.session import Database
@@ -151,9 +151,9 @@ async def test_a_missing_thumbnail_is_drawn_once_however_many_ask(
 
     async def counted(source: Path, target: Path, px: int) -> str:
         drawn.append(target)
-        return await draw_output_thumbnail(source, target, px)
+        return await draw_thumbnail(source, target, px)
 
-    monkeypatch.setattr("anime.api.thumbnails.draw_output_thumbnail", counted)
+    monkeypatch.setattr("anime.api.thumbnails.draw_thumbnail", counted)
     url = f"{await url_of(database, picture, is_hashed=is_hashed)}/thumbnail"
     answers = await asyncio.gather(*(api.get(url) for _ in range(8)))
     assert {answer.headers["content-type"] for answer in answers} == {"image/webp"}

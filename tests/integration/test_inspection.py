@@ -236,19 +236,19 @@ def test_a_failing_disk_is_told_from_a_damaged_file(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", [*FILMS, "still.png", "moves.webp"])
-def test_a_thumbnail_shows_the_first_frame(tmp_path: Path, name: str) -> None:
+async def test_a_thumbnail_shows_the_first_frame(tmp_path: Path, name: str) -> None:
     source = make(tmp_path, name) if name in FILMS else draw(tmp_path / name, frames=2)
     target = tmp_path / "small" / "t.webp"
-    draw_thumbnail(source, target)
+    await draw_thumbnail(source, target)
     with Image.open(target) as small:
         assert (small.format, small.size) == ("WEBP", SIZE)
         assert len(small.getcolors(SIZE[0] * SIZE[1]) or ()) > 100
     assert [path.name for path in target.parent.iterdir()] == ["t.webp"]
 
 
-def test_a_sound_without_a_cover_has_no_thumbnail(tmp_path: Path) -> None:
+async def test_a_sound_without_a_cover_has_no_thumbnail(tmp_path: Path) -> None:
     with pytest.raises(UnusableFile, match=r"sound\.flac has no picture to show"):
-        draw_thumbnail(make(tmp_path, "sound.flac"), tmp_path / "t.webp")
+        await draw_thumbnail(make(tmp_path, "sound.flac"), tmp_path / "t.webp")
     assert not (tmp_path / "t.webp").exists()
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anime.assets.inspection.whole_file import inspect_file
-from anime.assets.thumbnails import draw_thumbnail
+from anime.assets.thumbnails import THUMBNAIL_PX, thumbnail_of
 from anime.errors import StorageError
 from tests.integration.media_samples import FILMS, SOUNDS, draw, make
 
@@ -43,7 +43,7 @@ def inspect_library_file(folder: Path, content: bytes) -> None:
     path.write_bytes(content)
     with suppress(StorageError):
         assert inspect_file(path).size_bytes == len(content)
-        draw_thumbnail(path, folder / "thumbnail.webp")
+        thumbnail_of(path, THUMBNAIL_PX)
     assert time.process_time() - begin < PATIENCE_SECONDS
 
 

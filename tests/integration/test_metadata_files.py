@@ -189,14 +189,14 @@ def test_a_film_is_as_wide_as_it_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_a_picture_is_as_wide_as_it_is_shown(tmp_path: Path, suffix: str) -> None:
+async def test_a_picture_is_as_wide_as_it_is_shown(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     path = tmp_path / f"turned.{suffix}"
     picture().save(path, exif=exif)
     found = inspect_file(path)
     assert (found.width, found.height) == SIZE[::-1]
-    draw_thumbnail(path, tmp_path / "t.webp")
+    await draw_thumbnail(path, tmp_path / "t.webp")
     with Image.open(tmp_path / "t.webp") as small:
         assert small.size == SIZE[::-1]
 
@@ -210,9 +210,9 @@ def test_a_depth_map_of_16_bits_is_grey_when_small(tmp_path: Path) -> None:
     assert [shown.getpixel((x, 0)) for x in range(3)] == [(0,) * 3, (127,) * 3, (255,) * 3]
 
 
-def test_a_transparent_picture_is_transparent_when_small(tmp_path: Path) -> None:
+async def test_a_transparent_picture_is_transparent_when_small(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (200, 10, 10, 0)).save(tmp_path / "clear.png")
-    draw_thumbnail(tmp_path / "clear.png", tmp_path / "t.webp")
+    await draw_thumbnail(tmp_path / "clear.png", tmp_path / "t.webp")
     with Image.open(tmp_path / "t.webp") as small:
         assert small.convert("RGBA").getpixel((4, 4))[3] == 0  # type: ignore[index]
 
