@@ -27,6 +27,7 @@ from benchmarks import (
     status,
     submit,
     throughput,
+    tracing,
 )
 from benchmarks.against import checked_checkout, measure_against
 from benchmarks.effort import FULL, CorpusPlace, Effort
@@ -53,6 +54,7 @@ STANDALONE: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
     "search": lambda effort: search.measure(effort.rows),
     "shots": lambda _: shots.measure(),
     "backup": lambda effort: backup.measure(effort.rows),
+    "tracing": tracing.measure,
     "corpus": lambda effort: corpus.measure(effort.corpus),
 }
 NAMES = ", ".join(BENCHMARKS | STANDALONE)
@@ -62,7 +64,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def benchmarks(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but the last four if none.")
+        list[str] | None, typer.Argument(help=f"Of {NAMES}; all but the last five if none.")
     ] = None,
     *,
     full: Annotated[bool, typer.Option("--full", help="In the sizes of the goals.")] = False,
