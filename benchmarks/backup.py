@@ -20,12 +20,12 @@ from anime.core.sweep_plan import Mode
 from anime.db.migrate import upgrade
 from anime.db.session import Database
 from anime.settings import load_settings
-from anime.stack.postgres import embedded_postgres
 from benchmarks.footprint import own_cpu_seconds
 from benchmarks.report import Reach, Row
 from benchmarks.search import file_of, insert_rows
 from benchmarks.studio import scratch_folder
 from benchmarks.sweep.pictures import make_pictures
+from tests.support.embedded import embedded_postgres
 
 T = TypeVar("T")
 DAY_PICTURES = 300

@@ -30,13 +30,13 @@ from anime.cli.terminal import print_error
 from anime.core.paths import thumbnail_path
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError, StackError
-from anime.stack.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
 from benchmarks.served_api import served_api
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
 from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.support.embedded import embedded_postgres
 
 PICTURES = 100
 LARGE_MONTH_FILES = 100_000

@@ -18,10 +18,10 @@ from sqlalchemy import make_url
 from anime.db.migrate import upgrade
 from anime.db.repositories import FileQuery, FileSearch
 from anime.db.session import Database
-from anime.stack.postgres import embedded_postgres
 from benchmarks.report import Reach, Row
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
+from tests.support.embedded import embedded_postgres
 
 BATCH_ROWS = 50_000
 SWEPT_ROWS = 10_000

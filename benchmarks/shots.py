@@ -39,11 +39,11 @@ from anime.errors import InvalidRequest
 from anime.jobs.service import JobService, connect_job_service
 from anime.jobs.shots import all_shots, import_shots
 from anime.settings import load_settings
-from anime.stack.postgres import embedded_postgres
 from benchmarks.report import Reach, Row
 from benchmarks.served_api import served_api
 from benchmarks.studio import scratch_folder
 from benchmarks.timing import percentile
+from tests.support.embedded import embedded_postgres
 
 LISTED, SHOTS, TAKES = 1_000, 5_000, 10  # shots of a list and of a project, takes of each shot
 STALE_AMONG = 20_000  # takes of a project of LISTED shots

@@ -42,13 +42,13 @@ class FromSettings(Protocol):
 B = TypeVar("B", bound=FromSettings)
 
 
-async def load_blocks(settings: Settings | None = None) -> StudioBlocks:
+async def load_blocks() -> StudioBlocks:
     """The blocks that are saved under the name `studio`; the rest from the settings.
 
     A block made in Prefect's UI under that name replaces the settings. That of Vault counts for
     all references of this process.
     """
-    settings = settings or get_settings()
+    settings = get_settings()
     saved = await _saved_types()
     if StudioVault.get_block_type_slug() in saved:
         (await _saved_or_set(StudioVault, settings, saved)).client()

@@ -10,9 +10,8 @@ from sqlalchemy import make_url
 
 from anime.db.migrate import upgrade
 from anime.db.session import Database
-from anime.stack.postgres import embedded_postgres
-from anime.stack.valkey import embedded_valkey
 from tests.integration.old_client import execute
+from tests.support.embedded import embedded_postgres, embedded_valkey
 from tests.support.pristine_database import PristineDatabase
 
 TEMPLATE = "migrated"

@@ -37,25 +37,25 @@ async def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> 
     return await asyncio.to_thread(_written, drawn, target)
 
 
-class Thumbnail(NamedTuple):
+class DrawnThumbnail(NamedTuple):
     """A thumbnail in base64, and its colours."""
 
     webp: str
     colours: str
 
 
-def thumbnail_of(source: Path, px: int) -> Thumbnail:
+def thumbnail_of(source: Path, px: int) -> DrawnThumbnail:
     """What `draw_thumbnail` writes; raises the same, and draws it here."""
     small, webp = first_frame(source, px), BytesIO()
     small.thumbnail((px, px))
     small.save(webp, "WEBP", quality=82)
-    return Thumbnail(b64encode(webp.getvalue()).decode(), colours_of(small))
+    return DrawnThumbnail(b64encode(webp.getvalue()).decode(), colours_of(small))
 
 
-_DRAW = LimitedFunction(thumbnail_of, Thumbnail)
+_DRAW = LimitedFunction(thumbnail_of, DrawnThumbnail)
 
 
-def _written(drawn: Thumbnail, target: Path) -> str:
+def _written(drawn: DrawnThumbnail, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_in(target.parent) as draft:
         draft.write_bytes(b64decode(drawn.webp))

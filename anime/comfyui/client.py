@@ -139,7 +139,7 @@ class ComfyUIClient:
         self.facts.may_hold_models = True
         try:
             reply = await self._send(request)
-            submission = protocol.decode_submit(reply, graph=graph, allow_partial=True)
+            submission = protocol.decode_submit(reply, graph=graph)
         except ComfyUIUnreachable as fault:
             raise ComfyUIUnreachable(
                 f"{fault.what} Whether it took prompt {prompt_id} is unknown.",
@@ -263,12 +263,10 @@ class ComfyUIClient:
         """Remove the prompt from the history, if it has ended."""
         await self._send_and_check(requests.forget_request(str(prompt_id)))
 
-    async def free(self, *, unload_models: bool = True, free_memory: bool = True) -> None:
+    async def free(self) -> None:
         """Make the server free VRAM as soon as the running prompt ends."""
         self.facts.may_hold_models = False
-        await self._send_and_check(
-            requests.free_request(unload_models=unload_models, free_memory=free_memory)
-        )
+        await self._send_and_check(requests.free_request())
 
     async def system_stats(self) -> SystemStats:
         """The server's versions and memory."""
@@ -352,16 +350,13 @@ class ComfyUIClient:
         choice = info.inputs.get(name) if info else None
         return [str(each) for each in choice.choices] if choice else []
 
-    async def upload_image(self, name: str, content: bytes, *, overwrite: bool = False) -> str:
+    async def upload_image(self, name: str, content: bytes) -> str:
         """The name under which LoadImage finds the picture.
 
-        It differs from `name` when a file of that name has other bytes and is not overwritten.
+        It differs from `name` when a file of that name has other bytes.
         """
-        fields = {"overwrite": "true"} if overwrite else {}
         with self._translated("POST /upload/image"):
-            response = await self._http.post(
-                "/upload/image", data=fields, files={"image": (name, content)}
-            )
+            response = await self._http.post("/upload/image", files={"image": (name, content)})
         return protocol.decode_upload(self._reply(response, "POST /upload/image"))
 
     @asynccontextmanager

@@ -234,10 +234,6 @@ class Event(ComfyUIModel):
         """Whether the history says how the prompt ended, or will in a moment."""
         return False
 
-    def attributed_to(self, prompt_id: str) -> Self:
-        """The same event, with that prompt's id."""
-        return self.model_copy(update={"prompt_id": prompt_id})
-
 
 class StatusEvent(Event):
     """The number of running and pending prompts; sent to every client."""

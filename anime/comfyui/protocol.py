@@ -24,7 +24,7 @@ from anime.comfyui.models import (
     SystemStats,
 )
 from anime.comfyui.outputs import as_list, files_of, unkept_of
-from anime.comfyui.rejections import partial_rejection, problems_of, rejection
+from anime.comfyui.rejections import problems_of, rejection
 from anime.core.graphs import Graph
 from anime.core.node_inputs import AUTOGROW, DYNAMIC_COMBO
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
@@ -69,15 +69,13 @@ class Reply:
         return f"ComfyUI at {self.url}" if self.url else "ComfyUI"
 
 
-def decode_submit(
-    reply: Reply, *, graph: Graph | None = None, allow_partial: bool = False
-) -> Submission:
+def decode_submit(reply: Reply, *, graph: Graph | None = None) -> Submission:
     """The answer to a POST /prompt. With the graph, problems name its nodes by title.
 
     A 200 with node errors means: some outputs are left out, the others run.
 
     Raises:
-        PromptRejected: the graph was refused, or (unless allowed) a part of it.
+        PromptRejected: the graph was refused.
         ComfyUIUnreachable: a proxy answered for a server that is away.
         ComfyUIError: it refuses this client, or is not ComfyUI.
     """
@@ -97,8 +95,6 @@ def decode_submit(
         )
     answer = _object(reply)
     problems = problems_of(answer.get("node_errors"), graph or {})
-    if problems and not allow_partial:
-        raise partial_rejection(reply.server, problems)
     with _readable(reply):
         return Submission(
             prompt_id=answer["prompt_id"], number=answer.get("number") or 0, problems=problems

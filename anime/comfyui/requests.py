@@ -94,9 +94,9 @@ def cancel_job_request(prompt_id: str) -> Request:
     return Request("POST", f"/api/jobs/{quote(prompt_id, safe='')}/cancel")
 
 
-def free_request(*, unload_models: bool, free_memory: bool) -> Request:
+def free_request() -> Request:
     """POST /free; it acts when the running prompt ends. Without a body the answer is 500."""
-    return _post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+    return _post("/free", {"unload_models": True, "free_memory": True})
 
 
 def all_object_info_request() -> Request:

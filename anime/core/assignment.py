@@ -115,13 +115,6 @@ def finish_times(line: Sequence[WaitingRender], servers: Sequence[ServerLoad]) -
     return {render.job_id: server.finish_seconds(render) for render, server in _placed(line, loads)}
 
 
-def is_pinned_to(pin: str | None, *, url: str, name: str, labels: Sequence[str]) -> bool:
-    """Whether a request that names a server, its address or a label may render there."""
-    if pin is None:
-        return True
-    return pin.rstrip("/").casefold() in {each.casefold() for each in (url, name, *labels)}
-
-
 def estimate_of(url: str, costs: Mapping[str, LearnedCost]) -> RenderEstimate:
     """What a render takes at that server; what is not known of it is the mean of the others."""
     own = costs.get(url)

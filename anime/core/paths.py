@@ -147,16 +147,16 @@ def _slug_of(name: str, *, devices: bool = False) -> str:
     return f"{kept or 'project'}-{mark}"
 
 
-def kind_of(filename: str, *, animated: bool = False) -> FileKind:
-    """The kind of a file; `animated` is what ComfyUI says of animations saved as pictures.
+def kind_of(filename: str) -> FileKind:
+    """The kind of a file by its name.
 
-    >>> kind_of("loop.webp", animated=True).value
+    >>> kind_of("loop.gif").value
     'videos'
     """
     media_type = media_type_of(filename)
     if media_type.startswith("audio/"):
         return FileKind.AUDIO
-    if animated or media_type.startswith("video/") or media_type in {"image/gif", "image/apng"}:
+    if media_type.startswith("video/") or media_type in {"image/gif", "image/apng"}:
         return FileKind.VIDEOS
     return FileKind.IMAGES
 

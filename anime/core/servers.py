@@ -89,8 +89,9 @@ class ServerRecord(BaseModel):
         return ServerForm(url=self.url, labels=self.labels, is_drained=self.is_drained)
 
     def answers_to(self, wanted: str) -> bool:
-        """Whether that is its name, one of its labels, or its address."""
-        return wanted == self.name or wanted in self.labels or wanted == self.url
+        """Whether that is its name, one of its labels, or its address, in any case."""
+        names = {each.casefold() for each in (self.url, self.name, *self.labels)}
+        return wanted.rstrip("/").casefold() in names
 
 
 def server_like(recorded: Mapping[str, object], servers: Sequence[ServerRecord]) -> str | None:

@@ -129,15 +129,3 @@ async def serving_postgres(home: Path) -> AsyncIterator[EmbeddedPostgres]:
     finally:
         await supervisor.stop()
         postgres.remove_sockets()
-
-
-@asynccontextmanager
-async def embedded_postgres(home: Path) -> AsyncIterator[PostgresUrls]:
-    """The same for tests and trials, in a temporary folder of theirs: its data are deleted."""
-    postgres = None
-    try:
-        async with serving_postgres(home) as postgres:
-            yield postgres.urls
-    finally:
-        if postgres:
-            postgres.discard()

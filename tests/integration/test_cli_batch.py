@@ -19,9 +19,9 @@ from anime.errors import InvalidRequest
 from anime.progress.publisher import ProgressPublisher
 from anime.progress.updates import subscribe_updates
 from anime.schemas import ProgressEvent
-from anime.stack.valkey import embedded_valkey
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.integration.test_cli_commands import Commands, ended, file_of
+from tests.support.embedded import embedded_valkey
 from tests.support.waiting import HUNG_SECONDS
 
 BATCH = """

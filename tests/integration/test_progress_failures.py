@@ -22,7 +22,6 @@ from anime.progress import redis_feed, updates, websocket_connection
 from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy, cancel_until_ended
-from anime.stack.valkey import embedded_valkey
 from tests.integration.progress_peer import (
     Api,
     OldClient,
@@ -31,6 +30,7 @@ from tests.integration.progress_peer import (
     recorded_job,
     running_api,
 )
+from tests.support.embedded import embedded_valkey
 from tests.support.waiting import SOON_SECONDS
 
 COMPLETED, CANCELLED = JobStatus.COMPLETED, JobStatus.CANCELLED

@@ -20,8 +20,8 @@ from anime.progress.keys import JOB_TTL_SECONDS, UPDATES_CHANNEL, job_hash, job_
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.retry_policies import RetryPolicy
 from anime.schemas import GenerationRequest, GenerationType, JobSnapshot, ProgressEvent
-from anime.stack.valkey import embedded_valkey
 from tasks.progress import Reporter
+from tests.support.embedded import embedded_valkey
 from tests.support.waiting import SOON_SECONDS
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop", project="Neon City", seed=2**64 - 1)

@@ -16,10 +16,10 @@ from sqlalchemy import make_url
 
 from anime.errors import ConfigurationError, StackError
 from anime.stack.home import prepare_home
-from anime.stack.postgres import EmbeddedPostgres, embedded_postgres, prepare_postgres
+from anime.stack.postgres import EmbeddedPostgres, prepare_postgres
 from anime.stack.postgres_cluster import prepare_cluster
 from anime.stack.supervisor import Supervisor
-from anime.stack.valkey import embedded_valkey
+from tests.support.embedded import embedded_postgres, embedded_valkey
 
 
 @pytest.fixture

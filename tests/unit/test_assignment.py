@@ -17,7 +17,6 @@ from anime.core.assignment import (
     cost_of_steps,
     estimate_of,
     finish_times,
-    is_pinned_to,
     learned,
 )
 from anime.core.graphs import Node
@@ -147,22 +146,6 @@ def test_the_end_of_every_waiting_render_is_forecast() -> None:
     line = [waiting(A, B), waiting(A, B), waiting(A, B), waiting(C)]
     ends = finish_times(line, [server(A, free_slots=0, work_seconds=1.0), server(B)])
     assert [ends.get(each.job_id) for each in line] == [1.0, 2.0, 2.0, None]
-
-
-@pytest.mark.parametrize(
-    ("pin", "expected"),
-    [
-        (None, True),
-        ("gpu-a", True),
-        ("GPU-A", True),
-        ("fast", True),
-        ("http://gpu-a:8188", True),
-        ("gpu-b", False),
-        ("fas", False),
-    ],
-)
-def test_a_pin_names_a_server_its_address_or_a_label(pin: str | None, expected: bool) -> None:
-    assert is_pinned_to(pin, url=A, name="gpu-a", labels=("fast", "new")) is expected
 
 
 def test_a_server_nobody_has_rendered_at_is_estimated_by_the_others() -> None:

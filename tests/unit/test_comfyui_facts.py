@@ -94,8 +94,8 @@ async def test_f12_fact_03_a_partial_rejection_is_a_rejection_and_its_rest_is_ta
     assert {"delete": [str(PROMPT_ID)]} in script.sent
 
 
-def test_fact_03_a_caller_may_allow_a_partial_rejection() -> None:
-    submission = protocol.decode_submit(reply("partly_rejected"), allow_partial=True)
+def test_fact_03_a_partial_rejection_is_an_answer_with_problems() -> None:
+    submission = protocol.decode_submit(reply("partly_rejected"))
     assert len(submission.problems) == 1
 
 

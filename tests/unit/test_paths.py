@@ -75,23 +75,19 @@ def test_the_folder_of_no_project_is_reserved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filename", "animated", "kind"),
+    ("filename", "kind"),
     [
-        ("a.png", False, FileKind.IMAGES),
-        ("a.webp", False, FileKind.IMAGES),
-        ("a.webp", True, FileKind.VIDEOS),
-        ("a.png", True, FileKind.VIDEOS),
-        ("a.GIF", False, FileKind.VIDEOS),
-        ("a.mp4", False, FileKind.VIDEOS),
-        ("a.flac", False, FileKind.AUDIO),
-        ("a.mp3", True, FileKind.AUDIO),
-        ("a", False, FileKind.IMAGES),
+        ("a.png", FileKind.IMAGES),
+        ("a.webp", FileKind.IMAGES),
+        ("a.GIF", FileKind.VIDEOS),
+        ("a.mp4", FileKind.VIDEOS),
+        ("a.flac", FileKind.AUDIO),
+        ("a.mp3", FileKind.AUDIO),
+        ("a", FileKind.IMAGES),
     ],
 )
-def test_the_kind_follows_from_suffix_and_motion(
-    filename: str, animated: bool, kind: FileKind
-) -> None:
-    assert kind_of(filename, animated=animated) is kind
+def test_the_kind_follows_from_the_suffix(filename: str, kind: FileKind) -> None:
+    assert kind_of(filename) is kind
 
 
 def test_a_file_goes_to_project_kind_and_day() -> None:

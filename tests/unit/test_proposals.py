@@ -187,7 +187,7 @@ def test_joined_texts_leave_out_what_their_titles_call_system_or_trigger() -> No
     graph["2"]["inputs"]["text"] = ["12", 0]
     found = named(proposed(graph), "prompt")
     assert found.places == (Place("11", "value"),)
-    assert found.is_certain
+    assert not found.doubt
 
 
 def test_a_partner_may_call_its_prompt_another_name() -> None:
@@ -214,7 +214,7 @@ def test_so_it_is_not_where_a_title_calls_it_the_prompt() -> None:
     graph["2"]["inputs"]["text"] = ["10", 0]
     found = named(proposed(graph), "prompt")
     assert found.places == (Place("11", "value"),)
-    assert found.is_certain
+    assert not found.doubt
 
 
 def test_the_texts_of_one_encoder_are_one_prompt() -> None:
@@ -223,7 +223,7 @@ def test_the_texts_of_one_encoder_are_one_prompt() -> None:
     found = named(proposed(text_to_image(n2=encoder)), "prompt")
     assert found.places == (Place("2", "t5xxl"), Place("2", "clip_l"))
     assert found.value == "a cat that sleeps in the sun"
-    assert found.is_certain
+    assert not found.doubt
 
 
 def test_encoders_of_two_samplers_with_the_same_words_have_one_prompt() -> None:
@@ -234,7 +234,7 @@ def test_encoders_of_two_samplers_with_the_same_words_have_one_prompt() -> None:
     graph["6"]["inputs"]["samples"] = ["9", 0]
     found = named(proposed(graph), "prompt")
     assert set(found.places) == {Place("2", "text"), Place("8", "text")}
-    assert found.is_certain
+    assert not found.doubt
 
 
 def test_a_model_is_found_behind_loras_and_switches() -> None:
@@ -294,7 +294,7 @@ def test_of_two_prompts_the_one_that_app_mode_shows_is_meant() -> None:
     assert {*doubtful.places, *doubtful.others} == {Place("2", "text"), Place("8", "text")}
     shown = named(proposed(graph, {"inputs": [["2", "text"]], "outputs": ["7"]}), "prompt")
     assert shown.places == (Place("2", "text"),)
-    assert shown.is_certain
+    assert not shown.doubt
 
 
 def test_what_app_mode_shows_beside_becomes_an_input_of_its_own() -> None:
@@ -502,4 +502,4 @@ def test_more_places_than_anybody_would_read_are_doubtful() -> None:
     graph["6"]["inputs"]["samples"] = before
     found = named(proposed(graph), "seed")
     assert len(found.places) == 64
-    assert not found.is_certain
+    assert found.doubt

@@ -31,6 +31,25 @@ def server(name: str, **known: Any) -> ServerRecord:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("gpu-a", True),
+        ("GPU-A", True),
+        ("fast", True),
+        ("http://gpu-a:8188", True),
+        ("http://GPU-A:8188/", True),
+        ("gpu-b", False),
+        ("fas", False),
+    ],
+)
+def test_a_server_is_named_by_its_name_address_or_label_in_any_case(
+    wanted: str, expected: bool
+) -> None:
+    record = server("gpu-a").model_copy(update={"labels": ("fast", "new")})
+    assert record.answers_to(wanted) is expected
+
+
+@pytest.mark.parametrize(
     "spelled",
     [
         "http://gpu-b:8188",

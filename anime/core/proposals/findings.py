@@ -38,11 +38,6 @@ class InputProposal:
     maximum: float | None = None
     required: bool = False
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether nobody needs to be asked."""
-        return not self.doubt
-
 
 @dataclass(frozen=True, slots=True)
 class LengthProposal:
