@@ -7,27 +7,6 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from tests.browser.conftest import check_accessibility
 
 
-OVERFLOW = "() => document.documentElement.scrollWidth - innerWidth"
-MOVING = "() => document.getAnimations().filter((each) => each.playState === 'running').length"
-
-
-async def test_every_view_is_reached_and_fits_a_telephone_and_a_large_screen(
-    page: Page, production: None
-) -> None:
-    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    await page.goto("/")
-    for name in ("Make", "Library", "Shots", "Review", "Now"):
-        await page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
-        await expect(page.get_by_role("heading", level=1)).to_be_attached()
-        await expect(page).to_have_title(f"{name} · Anime studio")
-        for width, height in ((3840, 2160), (360, 740)):
-            await page.set_viewport_size({"width": width, "height": height})
-            await expect(page.get_by_role("heading", level=1)).to_be_attached()
-            assert await page.evaluate(OVERFLOW) <= 0, (name, width)
-        await check_accessibility(page)  # narrow and dark; elsewhere wide and light
-        assert await page.evaluate(MOVING) == 0, name
-
-
 async def test_language_and_colours_are_switched_and_kept(page: Page) -> None:
     await page.goto("/library?text=rain")
     root = page.locator("html")

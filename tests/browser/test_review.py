@@ -9,6 +9,8 @@ from tests.browser.conftest import check_accessibility
 from tests.browser.production import takes_of
 from tests.stack.conftest import StackUnderTest
 
+PICTURES = re.compile(r"/files/\d+/(content|proxy|thumbnail)")
+
 
 async def test_takes_are_reviewed_by_keys_and_what_was_said_is_undone(
     page: Page, studio: StackUnderTest, production: None
@@ -17,8 +19,16 @@ async def test_takes_are_reviewed_by_keys_and_what_was_said_is_undone(
     stage = page.locator("#stage").get_by_role("img")
     said = page.get_by_role("status").filter(has_text="Take")
     await expect(stage).to_have_attribute("alt", "Take 1 of shot h01")
+    await page.wait_for_load_state("networkidle")
+    await page.route(PICTURES, lambda route: route.abort())  # what comes next was loaded ahead
     await page.keyboard.press("2")
     await expect(stage).to_have_attribute("alt", "Take 2 of shot h01")
+    await page.keyboard.press("ArrowRight")
+    await expect(stage).to_have_attribute("alt", re.compile("of shot h02"))
+    await page.keyboard.press("ArrowLeft")
+    await page.keyboard.press("2")
+    await expect(stage).to_have_attribute("alt", "Take 2 of shot h01")
+    await page.unroute(PICTURES)
     await page.keyboard.press("p")
     await expect(said).to_have_text("Take 2 is picked.")
     await page.keyboard.press("3")
@@ -83,6 +93,16 @@ async def test_a_note_is_left_at_a_point_and_a_colleague_sees_it_at_once(
     await colleague.get_by_role("button", name="Approve", exact=True).click()
     await expect(page.get_by_role("heading", name="Take 1")).to_contain_text("approved")
     await expect(page.get_by_role("button", name="Take 1, approved")).to_be_visible()
+
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("heading", name="Take 1")).not_to_contain_text("approved")
+    await page.get_by_role("button", name="Pick", exact=True).click()
+    await expect(page.get_by_role("heading", name="Take 1")).to_contain_text("picked")
+    await page.get_by_role("button", name="Reject").click()
+    dialog = page.get_by_role("dialog", name="Reject take 1")
+    await dialog.get_by_role("combobox").fill("hands")
+    await dialog.get_by_role("button", name="Reject").click()
+    await expect(colleague.get_by_role("heading", name="Take 1")).to_contain_text("rejected")
 
 
 async def test_two_takes_are_compared_and_a_file_that_is_gone_is_said(

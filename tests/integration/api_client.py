@@ -1,5 +1,6 @@
 """The API in process, on a real database and library: fixtures of the tests of its routes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
 from anime.api.app import create_app
+from anime.api.serve import address_of, listen
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 
@@ -57,6 +60,21 @@ async def client_of(app: FastAPI, *, raises_bugs: bool = True) -> AsyncIterator[
         httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def serving_api(settings: Settings) -> AsyncIterator[str]:
+    """The address of the API, on a free port."""
+    [listening] = listen("127.0.0.1", [0])
+    config = uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
+    try:
+        yield address_of(listening)
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
 
 
 @asynccontextmanager

@@ -2,21 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import uvicorn
-
-from anime.api.app import create_app
-from anime.api.serve import address_of, listen
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving as rehearsing
 from anime.schemas import GenerationRequest
-from anime.settings import Settings, load_settings
+from anime.settings import load_settings
+from tests.integration.api_client import serving_api
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
 from tests.support.waiting import HUNG_SECONDS
 
@@ -34,21 +29,6 @@ LEFT_OUT = "(/events|/ready)$"
 PHASES = ("examples", "coverage", "fuzzing")
 SEED = 8330
 MAX_EXAMPLES = 5  # of one operation in one phase
-
-
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[str]:
-    """The address of the API, on a free port."""
-    [listening] = listen("127.0.0.1", [0])
-    config = uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve([listening]))  # without its hold on the signals
-    try:
-        yield address_of(listening)
-    finally:
-        server.should_exit = True
-        await task
-        listening.close()
 
 
 async def write_down_what_exists(database: Database, library: Path) -> str:
@@ -97,7 +77,7 @@ async def test_every_answer_is_one_that_the_document_promises(
             comfyui_url=comfyui,
             workflows_dir=tmp_path / "workflows",
         )
-        async with serving(settings) as url:
+        async with serving_api(settings) as url:
             run = await asyncio.create_subprocess_exec(
                 *(SCHEMATHESIS, "run", f"{url}/openapi.json", "--no-color"),
                 *("--checks", ",".join(CHECKS), "--phases", ",".join(PHASES)),
