@@ -153,9 +153,7 @@ async def record_child_failure(
 
     failed = await RECORD.call(fail)
     if failed.status is JobStatus.FAILED:
-        reporter = Reporter(publisher, job.job_id)
-        reporter.begin(failed.attempt)
-        await reporter.failed(error)
+        await Reporter(publisher, job.job_id, failed).failed(error)
 
 
 async def cancel_all(database: Database, comfyui: ComfyUIServer, job_ids: Collection[UUID]) -> None:

@@ -143,7 +143,7 @@ class JobService:
                 return None
             await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
-        await self.publisher.announce_again(job, request)
+        await self.publisher.announce(job, request)
         await self._publish_shot_of(job_id)
         async with self.database.session_scope() as session:
             waiting = await DispatchRepository(session).without_run([job_id])

@@ -172,7 +172,7 @@ async def _lease_job(
         request=request,
         seed=seed,
         connections=connections,
-        reporter=Reporter(connections.publisher, job_id, found),
+        reporter=Reporter(connections.publisher, job_id, found, fence=lease.fence if lease else 0),
         lease_or_none=lease,
         given=request,
         server_url=lease.comfyui_url if lease else None,
