@@ -5,7 +5,7 @@ Prefect's form and the OpenAPI page show them.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -292,6 +292,7 @@ class JobSnapshot(BaseModel):
     workflow: str
     seed: int | None = None
     attempt: int
+    fence: int = Field(default=0, exclude=True)  # of its latest lease: see ProgressEvent
     expected_at: AwareDatetime | None = Field(
         default=None,
         description="When its render is expected to end, by those before it and by what such "
@@ -358,12 +359,33 @@ class ProgressEvent(BaseModel):
     message: str
     timestamp: AwareDatetime
     attempt: int = 1
+    fence: int = Field(
+        default=0,
+        description="Grows with each run that takes the job: what has a lower one is late.",
+    )
     seq: int = 0
     error_kind: FailureKind | None = None
     error: str | None = None
     result: list[str] | None = Field(
         default=None, description="Paths of the files, with the terminal event."
     )
+
+    @classmethod
+    def of(cls, job: JobSnapshot, message: str = "", result: list[str] | None = None) -> Self:
+        """How the job stands by its row, without a number."""
+        return cls(
+            job_id=job.id,
+            status=job.status,
+            stage=job.stage,
+            progress=job.progress,
+            message=message,
+            timestamp=job.updated_at.astimezone(UTC),
+            attempt=max(job.attempt, 1),
+            fence=job.fence,
+            error_kind=job.error_kind,
+            error=job.error,
+            result=result,
+        )
 
 
 class Preview(BaseModel):

@@ -27,6 +27,7 @@ from tasks.retries import RECORD_DELAYS, worth_retrying
 
 _POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
+_PUBLISHING_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,16 @@ async def record_child_failure(
 
     failed = await RECORD.call(fail)
     if failed.status is JobStatus.FAILED:
-        reporter = Reporter(publisher, job.job_id)
-        reporter.begin(failed.attempt)
-        await reporter.failed(error)
+        await Reporter(publisher, job.job_id, failed).failed(error)
 
 
-async def cancel_all(database: Database, comfyui: ComfyUIServer, job_ids: Collection[UUID]) -> None:
+# Twice is harmless: what has ended is left as it is, and so is the last event that is published.
+async def cancel_all(
+    database: Database,
+    publisher: ProgressPublisher,
+    comfyui: ComfyUIServer,
+    job_ids: Collection[UUID],
+) -> None:
     """Cancel the jobs that have not ended, and their prompts; live runs stop by themselves."""
 
     async def request_cancel() -> list[JobSnapshot]:
@@ -169,9 +174,15 @@ async def cancel_all(database: Database, comfyui: ComfyUIServer, job_ids: Collec
             for job in sorted(going, key=lambda job: job.id):  # in one order, against deadlocks
                 await jobs.request_cancel(job.id)
                 await jobs.settle_cancellation(job.id)
-            return going
+            return [*(await jobs.among([job.id for job in going])).values()]
 
-    for job in await RECORD.call(request_cancel):
+    stopped = await RECORD.call(request_cancel)
+    with suppress(TimeoutError):  # a silent Redis costs each last event its time
+        async with asyncio.timeout(_PUBLISHING_SECONDS):
+            for job in stopped:
+                if job.status is JobStatus.CANCELLED:
+                    await Reporter(publisher, job.id, job).cancelled()
+    for job in stopped:
         if job.prompt_id is not None and job.comfyui_url is not None:
             with suppress(ComfyUIError):
                 async with comfyui.client(job.comfyui_url) as comfy:

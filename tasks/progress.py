@@ -55,15 +55,21 @@ class Reporter:
     Every event is a full snapshot. Publishing never fails a generation; the run's heartbeat
     writes `reported_stage` and `percent` to the row in PostgreSQL. Neither goes back within an
     attempt, which an earlier run may have brought as far as `found` says; `stage` is where this
-    run is.
+    run is. `fence`: of the run's lease; without one, of the latest that the job had.
     """
 
     def __init__(
-        self, publisher: ProgressPublisher, job_id: UUID, found: JobSnapshot | None = None
+        self,
+        publisher: ProgressPublisher,
+        job_id: UUID,
+        found: JobSnapshot | None = None,
+        *,
+        fence: int = 0,
     ) -> None:
         self._publisher = publisher
         self._job_id = job_id
         self.attempt = found.attempt if found else 1
+        self._fence = fence or (found.fence if found else 0)
         self.stage = Stage.CHECKING_VRAM
         self.reported_stage = later_stage(self.stage, found.stage if found else None)
         self.percent = found.progress if found else 0
@@ -129,6 +135,7 @@ class Reporter:
                 message=message,
                 timestamp=datetime.now(UTC),
                 attempt=self.attempt,
+                fence=self._fence,
                 error_kind=error.kind if error else None,
                 error=str(error) if error else None,
                 result=result,

@@ -96,7 +96,7 @@ async def generate(
     job_id = job_id_of(idempotency_key) if idempotency_key else None
     warnings: list[str] = []
     if dispatched:
-        composition = await state.jobs.check(generation)
+        composition = await state.jobs.check(generation, job_id=job_id)
         warnings = composition.warnings if composition else []
         job = await state.jobs.submit_and_dispatch(generation, job_id=job_id)
     else:

@@ -152,7 +152,7 @@ async def _render(
     async with connect_job_service(settings) as jobs:
         names = [await name_in_library(image) for image in images]
         request = with_pictures(request, names, await jobs.admission.template_of(request))
-        composition = await jobs.check(request)
+        composition = await jobs.check(request, job_id=job_id)
         for warning in composition.warnings if composition else ():
             print_note(warning)
         for image, name in zip(images, names, strict=True):

@@ -4,12 +4,10 @@ import asyncio
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.cli.batch_display import BatchDisplay
 from anime.cli.outages import Outages
-from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.db.session import Database
 from anime.net.prefect_api import PrefectApi, RunState
@@ -47,7 +45,7 @@ async def watch_batch(
             jobs = await outages.attempt("PostgreSQL", rows.read_changed())
             for job in jobs or ():
                 if job.status.is_final or job.stage is not None:
-                    display.show(_event_of(job))
+                    display.show(ProgressEvent.of(job, job.error or ""))
             if jobs is not None and (not rows.going_on or (state and state.is_final)):
                 return state
             with suppress(TimeoutError):
@@ -90,15 +88,3 @@ async def _listen(
             going_on.remove(event.job_id)
             if not going_on:
                 heard_all.set()
-
-
-def _event_of(job: JobSnapshot) -> ProgressEvent:
-    return ProgressEvent(
-        job_id=job.id,
-        status=job.status,
-        stage=job.stage if job.status is JobStatus.PROCESSING else None,
-        progress=job.progress,
-        message=job.error or "",
-        timestamp=datetime.now(UTC),
-        attempt=job.attempt,
-    )

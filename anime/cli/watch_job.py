@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.cli.display import JobDisplay
@@ -35,12 +34,12 @@ async def watch_job(
     try:
         while not (job := await outages.wait_for("PostgreSQL", read_job)).status.is_final:
             if job.stage is not None or job.status is not JobStatus.PROCESSING:
-                display.show(_event_of(job))  # the row's stage follows the run by a heartbeat
+                display.show(ProgressEvent.of(job))  # its stage follows the run by a heartbeat
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await ended.wait()
                 ended.clear()
-        display.show(_event_of(job))
+        display.show(ProgressEvent.of(job))
         return job
     finally:
         await cancel_until_ended(listener)
@@ -56,15 +55,3 @@ async def _listen(
             ended.set()
         else:
             display.show(event)
-
-
-def _event_of(job: JobSnapshot) -> ProgressEvent:
-    return ProgressEvent(
-        job_id=job.id,
-        status=job.status,
-        stage=job.stage,
-        progress=job.progress,
-        message="",
-        timestamp=datetime.now(UTC),
-        attempt=max(job.attempt, 1),
-    )

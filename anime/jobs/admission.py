@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from anime.core.labels import label_of
 from anime.core.workflow_build import Template, build
 from anime.db.repositories import DispatchRepository, JobRepository, NewJob
 from anime.db.session import Database
-from anime.errors import InvalidRequest, KeyReused, QueueFull
+from anime.errors import AnimeError, InvalidRequest, KeyReused, NotFound, QueueFull
 from anime.net.tracing import current_traceparent
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings
@@ -67,16 +68,39 @@ class Admission:
     database: Database
     limit: QueueLimit
 
-    async def check(self, request: GenerationRequest) -> Composition | None:
+    async def check(
+        self, request: GenerationRequest, *, job_id: UUID | None = None
+    ) -> Composition | None:
         """What is rendered for the request, if that is not the request as it is given.
 
-        No server is asked.
+        No server is asked. What a job was accepted for before passes under its id: what it needs
+        may be gone meanwhile.
 
         Raises:
             InvalidRequest: the workflow is missing or broken, cannot take these values, or uses
                 a node class that is not allowed; or the webhook could not be sent; or what it is
                 composed to cannot be rendered.
+            KeyReused: and that job has another request.
         """
+        try:
+            return await self._checked(request)
+        except AnimeError:
+            if job_id is None or await self.known(request, job_id) is None:
+                raise
+            return None
+
+    async def known(self, request: GenerationRequest, job_id: UUID) -> JobSnapshot | None:
+        """The job with that id as it is now; None if it is to be inserted yet.
+
+        Raises:
+            KeyReused: it has another request.
+        """
+        with suppress(NotFound):
+            async with self.database.session_scope() as session:
+                return await _same_job(JobRepository(session), job_id, request)
+        return None
+
+    async def _checked(self, request: GenerationRequest) -> Composition | None:
         check_webhook(request, self.settings)
         composition = await self._composition(request)
         await self.check_graph(composition.request if composition else request)
@@ -205,9 +229,7 @@ class Admission:
             QueueFull: too many wait; nothing is inserted.
             DatabaseUnavailable: nothing is inserted.
         """
-        check_webhook(request, self.settings)
-        composition = await self._composition(request)
-        await self.check_graph(composition.request if composition else request)
+        composition = await self.check(request, job_id=job_id)
         job_id = job_id or uuid4()
         async with self.database.session_scope() as session:
             jobs = JobRepository(session)
@@ -218,9 +240,14 @@ class Admission:
             if new is not None:
                 await self.limit.admit(session)
                 return new
-            if await jobs.request_of(job_id) != request:
-                raise KeyReused(
-                    f"Job {job_id} was asked for with another request.",
-                    "Take a new key for a new request, or repeat the first one unchanged.",
-                )
-            return await jobs.get(job_id)
+            return await _same_job(jobs, job_id, request)
+
+
+async def _same_job(jobs: JobRepository, job_id: UUID, request: GenerationRequest) -> JobSnapshot:
+    """The job as it is now, if it has that request. Raises NotFound or KeyReused."""
+    if await jobs.request_of(job_id) != request:
+        raise KeyReused(
+            f"Job {job_id} was asked for with another request.",
+            "Take a new key for a new request, or repeat the first one unchanged.",
+        )
+    return await jobs.get(job_id)

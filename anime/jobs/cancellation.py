@@ -1,7 +1,6 @@
 """Cancelling exactly one job, in PostgreSQL, Redis, Prefect and ComfyUI."""
 
 import logging
-from datetime import UTC, datetime
 from uuid import UUID
 
 from anime.comfyui.address import address_to_use, canonical_url
@@ -82,18 +81,8 @@ class JobCanceller:
 
     async def publish(self, job: JobSnapshot) -> None:
         """Publish the job's state, and how far its shot is once the job has ended."""
-        await self._publisher.publish(
-            ProgressEvent(
-                job_id=job.id,
-                status=job.status,
-                progress=job.progress,
-                message=_MESSAGES.get(job.status, str(job.status)),
-                timestamp=datetime.now(UTC),
-                attempt=job.attempt,
-                error_kind=job.error_kind,
-                error=job.error,
-            )
-        )
+        message = _MESSAGES.get(job.status, str(job.status))
+        await self._publisher.publish(ProgressEvent.of(job, message))
         if job.status.is_final:
             await publish_shots_of(
                 self._database, self._publisher, [job.id], settings=self._settings

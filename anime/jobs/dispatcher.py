@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from anime.core.batches import BatchRequest
-from anime.core.job_status import FailureKind, JobStatus
+from anime.core.job_status import JobStatus
 from anime.core.labels import label_of
 from anime.core.work_queues import WorkQueue
 from anime.db.repositories import Dispatch, DispatchRepository, JobRepository
@@ -20,7 +20,7 @@ from anime.errors import AnimeError, InvalidRequest, LeaseLost, PrefectUnavailab
 from anime.net.prefect_api import PrefectApi
 from anime.net.tracing import about, context_of, current_traceparent, tracer
 from anime.progress.publisher import ProgressPublisher
-from anime.schemas import GenerationRequest
+from anime.schemas import GenerationRequest, ProgressEvent
 from anime.settings import Settings
 
 DEPLOYMENT = "generate/generate"
@@ -227,4 +227,6 @@ class RunDispatcher:
         with suppress(LeaseLost):  # a run could read it after all
             async with self._database.session_scope() as session:
                 jobs = JobRepository(session)
-                await jobs.fail_unleased(dispatch.job_id, FailureKind.INVALID_WORKFLOW, str(error))
+                job = await jobs.fail_unleased(dispatch.job_id, error.kind, str(error))
+            if job.status is JobStatus.FAILED:
+                await self._publisher.publish(ProgressEvent.of(job, error.what))

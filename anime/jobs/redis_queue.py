@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from anime.core.job_status import FailureKind, JobStatus
-from anime.db.repositories import ProjectRepository
-from anime.errors import AnimeError, InvalidRequest, KeyReused
+from anime.db.repositories import JobRepository, ProjectRepository
+from anime.errors import AnimeError, InvalidRequest
 from anime.jobs.redis_entry import job_id_of, project_id_of, request_of
 from anime.jobs.service import JobService
 from anime.progress.keys import DEAD_LETTERS, MAX_DEAD_LETTERS, PROCESSING, QUEUE, job_hash
@@ -119,21 +119,26 @@ class RedisQueueConsumer:
         return name
 
     async def _move_to_dead_letters(self, redis: Redis, entry: str, fault: AnimeError) -> None:
-        """Move the entry to the dead letters with the reason, and publish that it failed."""
+        """Move the entry to the dead letters with the reason, and publish it unless it is a job."""
         _log.warning("Entry %.64r of the queue cannot become a job: %s", entry, fault)
-        if not isinstance(fault, KeyReused):  # then its hash belongs to a healthy job
-            await self._mark_failed(entry, fault)
+        await self._mark_failed(entry, fault)
         now = datetime.now(UTC).isoformat()
         letter = json.dumps({"id": entry, "reason": str(fault), "at": now})
         await redis.eval(
             _MOVE_TO_DEAD_LETTERS, 2, PROCESSING, DEAD_LETTERS, entry, letter, MAX_DEAD_LETTERS
         )
 
+    async def _is_job(self, job_id: UUID) -> bool:
+        async with self._service.database.session_scope() as session:
+            return bool(await JobRepository(session).statuses([job_id]))
+
     async def _mark_failed(self, entry: str, fault: AnimeError) -> None:
         try:
             job_id = job_id_of(entry)
         except InvalidRequest:
             return  # no key of ours has such a name
+        if await REDIS_QUEUE.call(lambda: self._is_job(job_id)):
+            return  # its hash says how it is
         await self._service.publisher.publish(
             ProgressEvent(
                 job_id=job_id,

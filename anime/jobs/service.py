@@ -71,16 +71,23 @@ class JobService:
                 self.dispatcher.dispatch_soon(Dispatch.of(job, request, current_traceparent()))
         return job
 
-    async def check(self, request: GenerationRequest) -> Composition | None:
+    async def check(
+        self, request: GenerationRequest, *, job_id: UUID | None = None
+    ) -> Composition | None:
         """What is rendered for the request, if that is not the request as it is given.
 
-        Makes sure that the workflow accepts it, and that PostgreSQL and ComfyUI answer.
+        Makes sure that the workflow accepts it, and that PostgreSQL and ComfyUI answer; or that
+        it is the request of that job, which is there already.
 
         Raises:
             AnimeError: the first of them that does not, and what to do.
         """
-        composition = await self.admission.check(request)
-        await self.lookup.page(JobQuery(), limit=1)  # PostgreSQL answers and is migrated
+        composition = await self.admission.check(request, job_id=job_id)
+        # Either shows that PostgreSQL answers and is migrated.
+        if job_id is None:
+            await self.lookup.page(JobQuery(), limit=1)
+        elif await self.admission.known(request, job_id) is not None:
+            return composition
         server = job_server(self.settings)
         async with ComfyUIClient(server, timeout_seconds=COMFYUI_SECONDS) as comfyui:
             await comfyui.system_stats()
@@ -143,7 +150,7 @@ class JobService:
                 return None
             await jobs.recompose(job_id, partial(self.admission.composer.kept, session))
             job, request = await jobs.get(job_id), await jobs.request_of(job_id)
-        await self.publisher.announce_again(job, request)
+        await self.publisher.announce(job, request)
         await self._publish_shot_of(job_id)
         async with self.database.session_scope() as session:
             waiting = await DispatchRepository(session).without_run([job_id])

@@ -335,7 +335,7 @@ async def _reviewed(service: JobService, said: NewReview, *, waits: bool) -> Tak
     slug, [shot] = await _find(service.database, said.project, ShotQuery(), [said.shot])
     job_id = retake_job_id(shot.id, said.take)
     request = retake_of(shot, slug, job_id, prompt=said.prompt)
-    await service.admission.check(request)
+    await service.admission.check(request, job_id=job_id)
     take = await review_take(service.database, said, service.settings)
     with suppress(KeyReused):  # the shot was changed since: its retake is there
         submit = service.submit_and_dispatch if waits else service.submit

@@ -7,7 +7,6 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.core.event_sequence import EventSequence
-from anime.core.job_status import JobStatus
 from anime.core.shots import ShotEvent
 from anime.progress.subscription import Sink, Subscription
 from anime.progress.websocket_messages import Update, preview_frame, shot_frame
@@ -136,7 +135,7 @@ class Hub:
     def _deliver_to_watchers(self, update: Update) -> None:
         event = update.event
         sequence = self._sequences.get(event.job_id, EventSequence())
-        if sequence.is_final and _is_requeued(event, sequence):
+        if sequence.is_final and event.fence > sequence.fence:  # it had failed, and was requeued
             sequence = EventSequence()
         if not sequence.follows(event):
             return
@@ -149,9 +148,3 @@ class Hub:
         for watcher in self._watchers:
             if not watcher.follows(event.job_id):
                 watcher.put(new)
-
-
-def _is_requeued(event: ProgressEvent, ended: EventSequence) -> bool:
-    """Whether the event is the first of a job that had ended and waits again."""
-    is_newer = ended.told_at is None or event.timestamp > ended.told_at
-    return event.status is JobStatus.QUEUED and event.seq == 1 and is_newer

@@ -48,25 +48,34 @@ BLOCK_SECONDS = 5.0  # how long one read waits for events; below every idle time
 # One script, one round trip, nothing in between: two publishers of one job (who accepts it and
 # who runs it) can neither share a number nor overtake each other. Entries of the stream have
 # the id `seq-0`, so "what came after n" is one range read. What is final stays final, and
-# what is being stopped does not go on. Within an attempt progress and stage never go back, and
-# events of an earlier attempt are dropped: a second run of a job begins from the beginning, and
-# the first may not know yet that it has lost the job. In the event's JSON both fields stand
-# before any text of ours, where quotation marks are escaped.
+# what is being stopped does not go on. Only a failed job can come back: a requeue, and each lease,
+# has a higher fence, whose first event that arrives begins the job anew. Within an attempt progress
+# and stage never go back, and events of an earlier attempt or lease are dropped: a second run of a
+# job begins from the beginning, and the first may not know yet that it has lost the job. A fence
+# of 0 is not known. In the event's JSON both fields stand before any text of ours, where quotation
+# marks are escaped.
 _PUBLISH = """
 local hash, stream = KEYS[1], KEYS[2]
 local channel, lifetime, max_events, event, first_only, once =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'first', tonumber(ARGV[6])
 local new = {}
 for i = 7 + 2 * once, #ARGV, 2 do new[ARGV[i]] = ARGV[i + 1] end
-local is_processing = new['status'] == 'processing'
-local old = redis.call('HMGET', hash, 'status', 'attempt', 'progress', 'stage')
+local is_processing, is_queued = new['status'] == 'processing', new['status'] == 'queued'
+local ends = new['status'] == 'completed' or new['status'] == 'cancelled'
+local old = redis.call('HMGET', hash, 'status', 'attempt', 'progress', 'stage', 'fence')
 local status, before, attempt = old[1], tonumber(old[2]), tonumber(new['attempt'])
-if status == 'completed' or status == 'failed' or status == 'cancelled' then return 0 end
-if is_processing and (status == 'cancelling' or before and attempt < before) then return 0 end
+local known, fence = tonumber(old[5]) or 0, tonumber(new['fence'])
+local is_later, had_failed = fence > known, status == 'failed'
+if status == 'completed' or status == 'cancelled' or had_failed and not is_later then return 0 end
+if fence > 0 and fence < known and not ends then return 0 end
+if is_processing and not is_later and (status == 'cancelling' or before and attempt < before) then
+  return 0
+end
 for i = 7, 6 + 2 * once, 2 do redis.call('HSETNX', hash, ARGV[i], ARGV[i + 1]) end
-if first_only and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
+local begins_anew = had_failed or is_queued and is_later
+if first_only and not begins_anew and redis.call('HEXISTS', hash, 'seq') == 1 then return 0 end
 local function rank(stage) return string.find(' STAGES', stage, 1, true) or 0 end
-if attempt == before then
+if attempt == before and not begins_anew then
   if tonumber(new['progress']) < (tonumber(old[3]) or 0) then
     new['progress'] = old[3]
     event = string.gsub(event, '"progress":%d+', '"progress":' .. old[3], 1)
@@ -78,8 +87,10 @@ if attempt == before then
   end
 end
 local seq = redis.call('HINCRBY', hash, 'seq', 1)
-if seq == 1 then redis.call('DEL', stream) end
+if seq == 1 or begins_anew then redis.call('DEL', stream) end
 event = '{"seq":' .. seq .. ',' .. string.sub(event, 2)
+new['fence'] = math.max(fence, known)
+redis.call('HDEL', hash, 'result', 'error', 'error_kind')
 for name, value in pairs(new) do redis.call('HSET', hash, name, value) end
 redis.call('XADD', stream, 'MAXLEN', '~', max_events, seq .. '-0', 'event', event)
 redis.call('EXPIRE', hash, lifetime)
@@ -119,23 +130,12 @@ class ProgressPublisher:
         await self._send(event, once={"created_at": event.timestamp.isoformat()})
 
     async def announce(self, job: JobSnapshot, request: GenerationRequest) -> None:
-        """Store what the job is and publish its first event, unless a run has begun it."""
-        event = ProgressEvent(
-            job_id=job.id,
-            status=job.status,
-            progress=job.progress,
-            message="Waiting for a worker",
-            timestamp=job.updated_at,
-            attempt=max(job.attempt, 1),
-        )
-        await self._send(event, once=_identity(job, request), first_only=True)
+        """Store what the job is and publish its first event, unless a run has begun it.
 
-    async def announce_again(self, job: JobSnapshot, request: GenerationRequest) -> None:
-        """Publish a first event once more, of a job that had ended and waits again."""
-        if self._redis is not None:
-            with suppress(RedisError, OSError, TimeoutError):
-                await _in_own_task(_forget(self._redis, job.id), TIMEOUT_SECONDS)
-        await self.announce(job, request)
+        A job that had failed and waits again has a first event once more.
+        """
+        event = ProgressEvent.of(job, "Waiting for a worker")
+        await self._send(event, once=_identity(job, request), first_only=True)
 
     async def is_preview_requested(self, job_id: UUID) -> bool:
         """Whether somebody wants previews of the job, or of all jobs, now."""
@@ -261,10 +261,6 @@ async def _notify(redis: Redis, work_pool: str) -> None:
     await redis.publish(worker_channel(work_pool), b"")
 
 
-async def _forget(redis: Redis, job_id: UUID) -> None:
-    await redis.delete(job_hash(job_id))
-
-
 async def _count(redis: Redis, *keys: str) -> int:
     return int(await redis.exists(*keys))
 
@@ -319,6 +315,7 @@ def _snapshot(event: ProgressEvent) -> dict[str, str]:
         "message": event.message,
         "updated_at": event.timestamp.isoformat(),
         "attempt": str(event.attempt),
+        "fence": str(event.fence),
     }
     if event.result is not None:
         fields["result"] = json.dumps(event.result)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.core.event_sequence import EventSequence
+from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, InvalidRequest, NotFound
@@ -22,7 +23,8 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot, ProgressEv
 _Entries: TypeAlias = list[tuple[str, dict[str, str]]]
 Fields: TypeAlias = dict[str, str | int]
 
-NUMBERS = ("progress", "seq", "attempt")  # of the fields of a hash; the rest is text
+NUMBERS = ("progress", "seq", "attempt", "fence")  # of the fields of a hash; the rest is text
+_OUTCOME = ("result", "error", "error_kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class ProgressSnapshot:
         """Whether the job has ended."""
         return self.event is not None and self.event.status.is_final
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has failed: only so it may come back."""
+        return self.event is not None and self.event.status is JobStatus.FAILED
+
 
 class SnapshotReader:
     """Reads both. Redis may be away; then PostgreSQL has to be there."""
@@ -63,15 +70,15 @@ class SnapshotReader:
     async def snapshot(self, job_id: UUID) -> ProgressSnapshot:
         """The job as it stands.
 
-        The hash says it first. How the job ended, or how far it came, while Redis was away and
-        nobody could publish it, only the row knows.
+        The hash says it first. How the job ended, how far it came or that it was requeued while
+        Redis was away and nobody could publish it, only the row knows.
 
         Raises:
             NotFound: neither knows it.
             DatabaseUnavailable: Redis does not know it, and PostgreSQL does not answer.
         """
         published = await self._published(job_id)
-        if published is not None and published.is_final:
+        if published is not None and published.is_final and not published.has_failed:
             return published
         try:
             recorded = await self._recorded(job_id)
@@ -81,9 +88,12 @@ class SnapshotReader:
             return published
         if published is None or published.event is None:
             return recorded
-        if recorded.is_final:
-            fields = recorded.fields | {"seq": published.seq}
-            return ProgressSnapshot(published.fields | fields, recorded.event, is_published=False)
+        if published.has_failed and recorded.has_failed:
+            return published
+        if published.has_failed or recorded.is_final:
+            kept = {name: said for name, said in published.fields.items() if name not in _OUTCOME}
+            fields = kept | recorded.fields | {"seq": published.seq}
+            return ProgressSnapshot(fields, recorded.event, is_published=False)
         return _not_behind(published, published.event, recorded)
 
     async def events_after(self, job_id: UUID, seq: int) -> list[ProgressEvent]:
@@ -127,7 +137,7 @@ class SnapshotReader:
             files = await FileRepository(session).of_jobs(
                 [job.id for job in jobs.values() if job.status.is_final]
             )
-        return [_event_of_row(job, files.get(job.id, [])) for job in jobs.values()]
+        return [_event_of_row(job, files.get(job.id, ())) for job in jobs.values()]
 
     async def _published(self, job_id: UUID) -> ProgressSnapshot | None:
         if self._redis is None:
@@ -173,9 +183,7 @@ def _events_in(entries: object) -> list[ProgressEvent]:
 
 def _snapshot_of_hash(job_id: UUID, fields: Mapping[str, str]) -> ProgressSnapshot:
     numbers = {name: int(fields[name]) for name in NUMBERS if fields.get(name, "").isdecimal()}
-    known = {
-        name: fields[name] for name in ("status", "progress", "seq", "attempt") if name in fields
-    }
+    known = {name: fields[name] for name in ("status", *NUMBERS) if name in fields}
     try:
         event = ProgressEvent.model_validate(
             {
@@ -193,18 +201,7 @@ def _snapshot_of_hash(job_id: UUID, fields: Mapping[str, str]) -> ProgressSnapsh
 
 
 def _event_of_row(job: JobSnapshot, files: Collection[FileRecord]) -> ProgressEvent:
-    return ProgressEvent(
-        job_id=job.id,
-        status=job.status,
-        stage=job.stage,
-        progress=job.progress,
-        message="",
-        timestamp=job.updated_at.astimezone(UTC),
-        attempt=max(job.attempt, 1),
-        error_kind=job.error_kind,
-        error=job.error,
-        result=[file.file_path for file in files] if files else None,
-    )
+    return ProgressEvent.of(job, result=[file.file_path for file in files] or None)
 
 
 def _fields_of_row(
@@ -221,6 +218,7 @@ def _fields_of_row(
         "stage": str(job.stage or ""),
         "message": "",
         "attempt": event.attempt,
+        "fence": event.fence,
         "seq": 0,
         "created_at": _utc(job.created_at),
         "updated_at": _utc(job.updated_at),

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.core.event_sequence import EventSequence
+from anime.core.job_status import JobStatus
 from anime.progress.snapshot_reader import ProgressSnapshot
 from anime.progress.websocket_messages import Update
 from anime.schemas import ProgressEvent
@@ -73,10 +74,15 @@ class Subscription:
         """What has to be sent to a listener that knows everything up to number `seq`.
 
         `events` are those after it. If the last one is missing, the snapshot says how it ended.
+        A failure is none of them if the job was requeued after it.
         """
         told_at = snapshot.event.timestamp if snapshot.event else None
         self.sequence = EventSequence(seq=seq, told_at=told_at)
-        updates = [self.admit(Update(event)) for event in events]
+        updates = [
+            self.admit(Update(event))
+            for event in events
+            if snapshot.is_final or event.status is not JobStatus.FAILED
+        ]
         if snapshot.is_final and snapshot.event and not self.is_over:
             if snapshot.seq != seq or not snapshot.is_published:
                 updates.append(Update(snapshot.event))

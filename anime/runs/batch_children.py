@@ -188,5 +188,5 @@ async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[
     job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
     blocks = await load_blocks()
     async with blocks.database.client() as database, blocks.redis.client() as publisher:
-        await cancel_all(database, blocks.comfyui, job_ids)
+        await cancel_all(database, publisher, blocks.comfyui, job_ids)
         await publish_shots_of(database, publisher, job_ids, settings=get_settings())

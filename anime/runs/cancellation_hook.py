@@ -60,9 +60,7 @@ async def stop_job(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -
             return
         # A job that does not stop in time stays `cancelling`: the monitor goes on stopping it.
         if await _stop_prompt(blocks, job) and await _settle(database, job_id, flow_run.id):
-            reporter = Reporter(publisher, job_id)
-            reporter.begin(job.attempt)
-            await reporter.cancelled()
+            await Reporter(publisher, job_id, job).cancelled()
             await publish_shots_of(database, publisher, [job_id], settings=get_settings())
 
 

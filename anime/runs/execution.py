@@ -14,7 +14,7 @@ from anime.assets.store import AssetStore
 from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
-from anime.core.job_status import Stage
+from anime.core.job_status import JobStatus, Stage
 from anime.core.timeline import TimelineKind
 from anime.db.notifications import STOP
 from anime.db.repositories import JobRepository, Lease, TimelineRepository
@@ -161,6 +161,9 @@ async def _lease_job(
     )
     try:
         found, lease = await asyncio.shield(leasing)
+    except JobCancelled:
+        await _tell_cancelled(connections, job_id)
+        raise
     except asyncio.CancelledError:  # it may be committed already
         with suppress(Exception):
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
@@ -172,12 +175,24 @@ async def _lease_job(
         request=request,
         seed=seed,
         connections=connections,
-        reporter=Reporter(connections.publisher, job_id, found),
+        reporter=Reporter(connections.publisher, job_id, found, fence=lease.fence if lease else 0),
         lease_or_none=lease,
         given=request,
         server_url=lease.comfyui_url if lease else None,
     )
     return run, found
+
+
+async def _tell_cancelled(connections: Connections, job_id: UUID) -> None:
+    """Publish that the job is cancelled: the lease settles what no live run was left to settle."""
+    with suppress(DatabaseUnavailable):  # it only shows
+        async with connections.database.session_scope() as session:
+            job = await JobRepository(session).get(job_id)
+        if job.status is JobStatus.CANCELLED:
+            await Reporter(connections.publisher, job_id, job).cancelled()
+            await publish_shots_of(
+                connections.database, connections.publisher, [job_id], settings=get_settings()
+            )
 
 
 async def _log_decisions(database: Database, job_id: UUID) -> None:

@@ -33,6 +33,7 @@ from anime.core.batches import jobs_of as jobs_of_batch
 from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository, NewJob
 from anime.errors import BatchIncomplete
+from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
 from anime.runs.batch_children import cancel_children
 from anime.schemas import JobSnapshot
@@ -141,6 +142,9 @@ async def test_a_generation_that_was_cancelled_or_has_failed_shows_so_in_prefect
     assert ended["1 · a"].type.value == "CANCELLED"
     assert ended["2 · f"].type.value == "FAILED"
     assert "eulr" in str(ended["2 · f"].message)
+    async with asyncio.timeout(HUNG_SECONDS):
+        told = [each.status async for each in follow_job(studio.redis_url, first.job_id(1))]
+    assert told == ["cancelled"], "no live run was left to publish it"
 
 
 async def _ended(
@@ -302,9 +306,33 @@ async def test_a_batch_before_its_first_job_can_be_cancelled(studio: RehearsalSt
             await JobRepository(session).create(
                 child.job_id(1), child.request, workflow="txt2img", seed=1
             )
+    await cancel_run_of(asked)
+    assert {job.status for job in await jobs_of(studio)} == {JobStatus.CANCELLED}
+
+
+async def test_whoever_follows_a_job_hears_that_its_batch_was_cancelled_though_its_worker_died(
+    studio: RehearsalStudio,
+) -> None:
+    asked = BatchRequest.model_validate(parameters(prompts=["begun", "waits"]))
+    new = {key: NewJob.of(key, child.request) for key, child in jobs_of_batch(asked, {}).items()}
+    async with studio.database.session_scope() as session:
+        jobs = JobRepository(session)
+        await jobs.create_all(new)
+        await jobs.lease(next(iter(new)), uuid4(), seconds=0)
+        rows = await jobs.among(new)
+    async with ProgressPublisher(studio.redis_url) as publisher:
+        for job_id, job in new.items():
+            await publisher.announce(rows[job_id], job.request)
+    await cancel_run_of(asked)
+    async with asyncio.timeout(HUNG_SECONDS):
+        for job_id in new:
+            told = [each.status async for each in follow_job(studio.redis_url, job_id, after_seq=1)]
+            assert told == ["cancelled"]
+
+
+async def cancel_run_of(asked: BatchRequest) -> None:
     flow_run = FlowRun(flow_id=possible_jobs_of(asked)[0], parameters=asked.model_dump())
     await cancel_children(batch, flow_run, Cancelled())
-    assert {job.status for job in await jobs_of(studio)} == {JobStatus.CANCELLED}
 
 
 def test_the_form_in_prefect_has_every_field_with_its_description() -> None:

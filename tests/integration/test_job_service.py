@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from opentelemetry import trace
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
@@ -271,6 +272,20 @@ async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled
     assert await office.monitor() == MonitorCounts(cancelled=1)
     events = [event.status async for event in follow_job(redis_url, job.id, after_seq=0)]
     assert events == ["queued", "cancelling", "cancelled"]
+
+
+async def test_a_job_whose_request_no_version_knows_fails_and_whoever_follows_it_hears_so(
+    office: Office, redis_url: str
+) -> None:
+    job = await office.service.admit(REQUEST)
+    unknown = """params || '{"colour": "red"}'"""
+    async with office.database.session_scope() as session:
+        await session.execute(text(f"UPDATE anime_api.production_jobs SET params = {unknown}"))
+    await office.monitor()
+    assert (await office.job(job.id)).status is JobStatus.FAILED
+    async with asyncio.timeout(SOON_SECONDS):
+        events = [event.status async for event in follow_job(redis_url, job.id, after_seq=0)]
+    assert events == ["queued", "failed"]
 
 
 async def test_a_job_stays_in_its_trace_whichever_run_renders_it(

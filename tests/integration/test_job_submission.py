@@ -16,7 +16,7 @@ from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import Settings, load_settings
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
-from tests.support.jobs import newest_jobs
+from tests.support.jobs import newest_jobs, shipped_as_mine
 
 REQUEST = GenerationRequest(prompt="a girl on a rooftop at dusk", seed=MAX_SEED, steps=4)
 
@@ -64,6 +64,23 @@ async def test_the_same_job_id_again_is_the_same_job(
         await submit(GenerationRequest(prompt="something else"), database, settings, job_id)
     assert first.id == second.id == job_id
     assert len(prefect.runs) == len(await newest_jobs(database)) == 1
+
+
+async def test_the_same_job_id_is_the_same_job_though_what_it_needs_is_gone_meanwhile(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    shipped_as_mine(tmp_path)
+    mine = settings.model_copy(update={"workflows_dir": tmp_path})
+    request, job_id = REQUEST.model_copy(update={"workflow": "mine"}), uuid4()
+    first = await submit(request, database, mine, job_id)
+    (tmp_path / "mine.toml").unlink()
+    assert (await submit(request, database, mine, job_id)).id == first.id
+    with pytest.raises(KeyReused, match=str(job_id)):
+        await submit(request.model_copy(update={"seed": 1}), database, mine, job_id)
+    with pytest.raises(InvalidRequest, match="mine"):
+        await submit(request, database, mine, uuid4())
+    async with open_job_service(mine, database, ProgressPublisher(None)) as service:
+        assert await service.check(request, job_id=job_id) is None, "no server is asked either"
 
 
 async def test_a_request_without_a_seed_gets_the_one_of_its_id(

@@ -3,21 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from pydantic import SecretStr
+from redis.asyncio import Redis
 from sqlalchemy import event, func, select, text
 
 from anime.core.batches import BatchRequest, jobs_of
-from anime.core.job_status import FailureKind, JobStatus
+from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.core.recovery import MAX_RUNS_LOST
 from anime.core.timeline import TimelineKind
 from anime.db.models import WebhookDelivery
 from anime.db.repositories import JobRepository, NewJob
 from anime.jobs.background import background_work
 from anime.jobs.monitor import MonitorCounts
-from anime.progress.publisher import follow_job
+from anime.progress.publisher import ProgressPublisher, follow_job
+from anime.progress.snapshot_reader import SnapshotReader
+from tasks.progress import Reporter
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
@@ -259,6 +264,32 @@ async def test_a_requeued_job_waits_again_and_its_new_end_is_told(
         *(TimelineKind.SUBMITTED, TimelineKind.RUN, TimelineKind.END),
         *(TimelineKind.PERSON, TimelineKind.RUN, TimelineKind.RUN, TimelineKind.END),
     ]
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_whoever_listens_hears_what_becomes_of_a_requeued_job(
+    office: Office, redis_url: str, *, is_away: bool
+) -> None:
+    """Redis may be away when it is requeued, and its former run may publish its failure late."""
+    job_id = await failed(office, FailureKind.COMFYUI_UNREACHABLE)
+    late = await office.job(job_id)
+    publisher = ProgressPublisher(None) if is_away else office.service.publisher
+    assert await replace(office.service, publisher=publisher).requeue(job_id) is not None
+    await office.service.canceller.publish(late)
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        snapshot = await SnapshotReader(redis, office.database).snapshot(job_id)
+    assert (snapshot.fields["status"], snapshot.is_final) == ("queued", False)
+    assert not snapshot.fields.keys() & {"error", "error_kind"}
+    found = await office.job(job_id)
+    lease = await office.begin(job_id, uuid4())
+    reporter = Reporter(office.service.publisher, job_id, found, fence=lease.fence)
+    await reporter.enter(Stage.RENDERING, "Rendering")
+    async with office.database.session_scope() as session:
+        await JobRepository(session).complete(lease, output_path="/library/a.png")
+    await reporter.completed(["/library/a.png"])
+    seq = snapshot.published_seq
+    told = [each.status async for each in follow_job(redis_url, job_id, after_seq=seq)]
+    assert told == ["processing", "completed"]
 
 
 async def test_only_a_failed_job_is_requeued(office: Office) -> None:

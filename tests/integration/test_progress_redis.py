@@ -183,6 +183,32 @@ async def test_what_is_final_stays_final(publisher: ProgressPublisher, redis: Re
     assert json.loads(hash_["result"]) == ["/library/a.png"]
 
 
+async def test_only_a_later_lease_leaves_a_failure_and_nothing_of_an_earlier_one_follows(
+    publisher: ProgressPublisher, redis: Redis, redis_url: str
+) -> None:
+    """Redis was away when the job was requeued; its attempt may be the same one."""
+    job_id = uuid4()
+    failed = event(job_id, 40, JobStatus.FAILED, fence=1, error="Gone.", error_kind="lost")
+    for told in (
+        event(job_id, 40, fence=1),
+        failed,
+        event(job_id, 60, fence=1),
+        event(job_id, 10, stage=Stage.SUBMITTING, fence=3),
+        failed,
+        event(job_id, 70, fence=1),
+        event(job_id, 100, JobStatus.COMPLETED, fence=3, result=["/library/a.png"]),
+    ):
+        await publisher.publish(told)
+    hash_ = await redis.hgetall(job_hash(job_id))
+    assert (hash_["status"], hash_["attempt"], hash_["fence"]) == ("completed", "1", "3")
+    assert not hash_.keys() & {"error", "error_kind"}
+    kept = await all_of(redis_url, job_id, after_seq=2)
+    assert [(each.seq, each.status, each.progress, each.stage) for each in kept] == [
+        (3, JobStatus.PROCESSING, 10, Stage.SUBMITTING),
+        (4, JobStatus.COMPLETED, 100, None),
+    ]
+
+
 async def test_a_failure_leaves_its_error_in_the_hash(
     publisher: ProgressPublisher, redis: Redis
 ) -> None:

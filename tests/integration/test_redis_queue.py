@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from anime.retry_policies import RetryPolicy
 from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.support.forks import fork_with_pipes
+from tests.support.jobs import shipped_as_mine
 from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 SECONDS = 60
@@ -229,17 +231,35 @@ async def test_an_id_without_a_hash_or_with_something_else_there_is_dead(
     assert await office.jobs() == []
 
 
+@pytest.mark.parametrize("params", [json.dumps(PARAMS | {"prompt": "another"}), "no JSON"])
 async def test_an_id_that_comes_again_with_other_params_leaves_the_job_alone(
-    office: Office, redis: Redis
+    office: Office, redis: Redis, params: str
 ) -> None:
     async with consuming(office):
         entry = await enqueue(redis)
         await until_empty(redis)
-        await enqueue(redis, entry, params=json.dumps(PARAMS | {"prompt": "another"}))
+        await enqueue(redis, entry, params=params)
         await until_empty(redis)
     assert (await office.job(UUID(entry))).prompt == PARAMS["prompt"]
     assert await redis.hget(f"anime:job:{entry}", "status") == "queued"
     assert await redis.llen(DEAD_LETTERS) == 1
+
+
+async def test_an_entry_that_is_submitted_again_is_its_job_though_its_workflow_is_gone(
+    redis: Redis, database_url: str, redis_url: str, prefect: PrefectPeer, tmp_path: Path
+) -> None:
+    """A consumer died between the two steps, and somebody renamed the workflow meanwhile."""
+    shipped_as_mine(tmp_path)
+    async with open_office(database_url, redis_url, prefect, workflows_dir=tmp_path) as office:
+        entry = await enqueue(redis, params=json.dumps(PARAMS | {"workflow": "mine"}))
+        await redis.lmove(QUEUE, PROCESSING, "RIGHT", "LEFT")
+        consumer = redis_queue.RedisQueueConsumer("", office.service)
+        await consumer._submit(redis, entry)
+        before = await redis.hgetall(f"anime:job:{entry}")
+        (tmp_path / "mine.toml").unlink()
+        await consumer.submit_entry(redis, entry)
+    assert await redis.hgetall(f"anime:job:{entry}") == before
+    assert (await redis.llen(DEAD_LETTERS), await redis.llen(PROCESSING)) == (0, 0)
 
 
 @pytest.mark.parametrize("by_id", [True, False])

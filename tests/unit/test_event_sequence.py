@@ -22,6 +22,7 @@ def event(
     status: JobStatus = JobStatus.PROCESSING,
     stage: Stage | None = None,
     second: int | None = None,
+    fence: int = 0,
 ) -> ProgressEvent:
     at = NOON + timedelta(seconds=seq if second is None else second)
     return ProgressEvent(
@@ -32,6 +33,7 @@ def event(
         message="",
         timestamp=at,
         attempt=attempt,
+        fence=fence,
         seq=seq,
     )
 
@@ -81,6 +83,19 @@ def test_a_new_attempt_begins_at_an_early_stage() -> None:
 def test_a_new_attempt_begins_anew_and_the_old_one_is_over() -> None:
     heard = told(event(1, 60), event(2, 5, attempt=2), event(3, 70, attempt=1))
     assert [(each.attempt, each.progress) for each in heard] == [(1, 60), (2, 5)]
+
+
+def test_what_a_run_says_that_has_lost_the_job_is_not_told_unless_it_ends_the_job() -> None:
+    late = event(3, 70, fence=1), event(4, 0, status=JobStatus.FAILED, fence=1)
+    heard = told(event(1, 60, fence=1), event(2, 60, fence=2), *late)
+    assert [each.seq for each in heard] == [1, 2]
+    assert told(*heard, event(5, 100, status=JobStatus.COMPLETED, fence=1))[-1].seq == 5
+
+
+def test_a_job_that_waits_again_begins_anew_within_its_attempt() -> None:
+    again = event(3, status=JobStatus.QUEUED, fence=2), event(4, 5, stage=Stage.SUBMITTING, fence=3)
+    heard = told(event(2, 40, stage=Stage.RENDERING, fence=1), *again)
+    assert [(each.progress, each.stage) for each in heard[1:]] == [(0, None), (5, Stage.SUBMITTING)]
 
 
 def test_a_count_that_begins_anew_is_followed() -> None:

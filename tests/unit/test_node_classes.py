@@ -1,6 +1,5 @@
 """A studio decides which node classes graphs may use; a graph's classes can be listed."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from anime.db.session import Database
 from anime.errors import InvalidWorkflow, PromptRejected
 from anime.jobs.admission import Admission, QueueLimit
 from anime.schemas import GenerationRequest
-from anime.settings import PROJECT_DIR, load_settings
+from anime.settings import load_settings
 from tasks.preflight import prepare_template
+from tests.support.jobs import shipped_as_mine
 
 GRAPH: Graph = {
     "1": {"class_type": "LoadImage", "inputs": {}, "_meta": {"title": "Start"}},
@@ -79,12 +79,6 @@ def test_the_settings_are_lists_of_patterns(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings().node_class_policy == NodeClassPolicy(
         allowed=("Load*", "KSampler"), denied=("LoadLatent",)
     )
-
-
-def shipped_as_mine(folder: Path) -> Path:
-    for suffix in (".json", ".toml"):
-        shutil.copy(PROJECT_DIR / "workflows" / f"txt2img{suffix}", folder / f"mine{suffix}")
-    return folder
 
 
 async def test_a_request_for_a_denied_class_is_not_admitted(tmp_path: Path) -> None:

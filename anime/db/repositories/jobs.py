@@ -150,6 +150,7 @@ _REQUEUE = change(
     flow_run_id=None,
     batch_run_id=None,
     run_number=JOBS.c.run_number + 1,
+    fence=JOBS.c.fence + 1,  # so that what its former run still publishes is late
     lost_runs=0,
     avoided_servers=[],
     servers_killed=0,
