@@ -1,8 +1,11 @@
 """Taking jobs on and bringing them to Prefect, whatever is down meanwhile."""
 
 import asyncio
+from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -17,14 +20,21 @@ from anime.core.recovery import MAX_STARTS_LOST
 from anime.db.repositories import JobRepository, NewJob
 from anime.errors import PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
-from anime.jobs.monitor import MonitorCounts
+from anime.jobs.dispatcher import RunDispatcher
+from anime.jobs.low_disk import DiskGuard
+from anime.jobs.monitor import Monitor, MonitorCounts
+from anime.jobs.redis_queue import RedisQueueConsumer
+from anime.jobs.servers.watcher import ServerWatcher
 from anime.net.prefect_api import TRACEPARENT_LABEL
 from anime.progress.publisher import follow_job
+from anime.progress.redis_feed import RedisFeed
+from anime.retry_policies import RetryPolicy
 from anime.settings import Settings
+from anime.webhooks.deliverer import Deliverer
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -73,6 +83,51 @@ async def test_f17_a_full_queue_is_429_and_nothing_that_was_taken_is_lost(
     assert {str(job.id) for job in await office.jobs()} == taken
     await prefect.until_runs(3)
     assert set(prefect.runs) == taken
+
+
+LOOPS = [
+    (RunDispatcher, "dispatch"),
+    (Monitor, "step"),
+    (ServerWatcher, "step"),
+    (DiskGuard, "step"),
+    (RedisQueueConsumer, "_consume"),
+    (Deliverer, "_begin_due"),
+    (RedisFeed, "_catch_up"),
+]
+
+
+async def test_a_loop_of_the_api_that_meets_a_bug_begins_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.jobs.background.DISPATCHERS", 1)
+    at_once = RetryPolicy(first_seconds=0, longest_seconds=0)
+    monkeypatch.setattr("anime.retry_policies.BACKGROUND_LOOP", at_once)
+    calls: Counter[type] = Counter()
+    goes_on = asyncio.Event()
+
+    def break_once(owner: type, name: str) -> None:
+        works = getattr(owner, name)
+
+        async def step(*given: Any, **named: Any) -> Any:
+            calls[owner] += 1
+            if calls[owner] == 1:
+                raise LookupError("a bug")
+            if len(calls) == len(LOOPS) and min(calls.values()) > 1:
+                goes_on.set()
+            return await works(*given, **named)
+
+        monkeypatch.setattr(owner, name, step)
+
+    for owner, name in LOOPS:
+        break_once(owner, name)
+    secret = SecretStr("whsec_" + b64encode(bytes(32)).decode())
+    settings = office.settings.model_copy(update={"webhook_secret": secret})
+    async with running_api(settings) as client:
+        for prompt in ("rain", "snow"):
+            answer = await client.post("/api/anime/generate", json={"prompt": prompt})
+            assert answer.status_code == 202
+        async with asyncio.timeout(HUNG_SECONDS):
+            await goes_on.wait()
 
 
 async def test_room_in_the_queue_comes_with_each_job_that_begins(office: Office) -> None:
