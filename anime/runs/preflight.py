@@ -141,27 +141,38 @@ async def look_at(job: JobExecution, preflight: Preflight, urls: Collection[str]
 async def _wait_for(job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]) -> None:
     """Assess servers that have not answered, as none of the others can run the job."""
     try:
-        await _assess(job, preflight, servers)
-    except ComfyUIUnreachable as fault:
-        if not preflight.unable:
-            raise
-        raise ComfyUIUnreachable(
-            f"{fault.what} No other server can run this: {_why_none(preflight).what}", fault.todo
-        ) from fault
+        fault = await _assess(job, preflight, servers)
+    except ComfyUIUnreachable as silence:
+        fault = silence
+    if fault is None or preflight.able:
+        return
+    if not preflight.unable:
+        raise fault
+    raise ComfyUIUnreachable(
+        f"{fault.what} No other server can run this: {_why_none(preflight).what}", fault.todo
+    ) from fault
 
 
-async def _assess(job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]) -> None:
-    """Find out which of these servers can run the job; what they lack is remembered."""
+async def _assess(
+    job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]
+) -> ComfyUIUnreachable | None:
+    """Find out which of these servers can run the job; what they lack is remembered.
+
+    The fault of one that answered the check and nothing after it; None if all did.
+    """
     await _check_services(job, servers)
+    last_fault = None
     for server in servers:
         if not server.is_checked:
             continue
         try:
             preflight.able[server.url] = await _prepared(job, preflight.template, server)
-        except ComfyUIUnreachable:
+        except ComfyUIUnreachable as fault:
             server.note_check(None)
+            last_fault = fault
         except InvalidRequest as fault:  # or what the server lacks
             preflight.unable[server.url] = fault
+    return last_fault
 
 
 async def _check_services(job: JobExecution, servers: Sequence[RunServer]) -> None:

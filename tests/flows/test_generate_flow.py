@@ -32,6 +32,7 @@ from anime.errors import (
 from anime.progress.keys import job_hash, job_stream
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
+from anime.retry_policies import RetryPolicy
 from anime.settings import get_settings
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
@@ -251,6 +252,26 @@ async def test_f01_a_comfyui_that_stays_away_is_said_to_be_unreachable(
     with pytest.raises(ComfyUIUnreachable, match=r"127\.0\.0\.1:9"):
         await generate(prompt="hello?", **SMALL)
     assert (await studio.newest_job()).error_kind is FailureKind.COMFYUI_UNREACHABLE
+
+
+class TestBrokenRoute:
+    """A server that answers its check, and nothing about its node classes."""
+
+    @pytest.fixture
+    def rehearsal_config(self, rehearsal_config: RehearsalConfig) -> RehearsalConfig:
+        faults = Faults(server_errors_at="/object_info/")
+        return rehearsal_config.model_copy(update={"faults": faults})
+
+    async def test_f01_it_counts_as_unreachable_and_the_message_names_the_route(
+        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_once = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=2)
+        monkeypatch.setattr("anime.runs.preflight.TASK", at_once)
+        with pytest.raises(ComfyUIUnreachable, match=r"GET /object_info/\w+ with 500"):
+            await generate(prompt="hello?", **SMALL)
+        job = await studio.newest_job()
+        assert job.error_kind is FailureKind.COMFYUI_UNREACHABLE
+        assert "/object_info/" in str(job.error)
 
 
 async def test_redis_that_is_not_there_fails_nothing(
