@@ -1,5 +1,6 @@
 """What is checked and prepared before GPU time is spent on a job."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,13 +98,14 @@ async def run_preflight(job: JobExecution) -> Preflight:
     What holds for all jobs of a batch is checked once.
 
     Raises:
-        StorageError, ComfyUIUnreachable: the library or the servers are not there.
+        StorageError, ComfyUIUnreachable: library, workflows or servers are not there.
         InvalidRequest, InvalidWorkflow, PromptRejected: the request cannot be rendered.
     """
     request, block = job.request, job.blocks.comfyui
     name = request.workflow_name
     folders = get_settings().folders_of_workflow(name, job.library.root)
-    template = load_template(name, *folders)
+    # Twice is harmless: it reads.
+    template = await TASK.call(lambda: asyncio.to_thread(load_template, name, *folders))
     stated = (request.required_vram_mb, template.vram_mb)
     preflight = Preflight(
         template=template,
