@@ -39,7 +39,7 @@ class RetryPolicy:
     def delay(self, retry: int = 0) -> float:
         """Seconds before that retry, counted from 0, without jitter.
 
-        >>> [RetryPolicy(first_seconds=1, longest_seconds=5).delay(retry) for retry in range(4)]
+        >>> [RetryPolicy(first_seconds=1, longest_seconds=5.0).delay(retry) for retry in range(4)]
         [1.0, 2.0, 4.0, 5.0]
         """
         # The exponent is capped first: 2.0**1024 is more than a float holds.
@@ -114,9 +114,9 @@ HISTORY_AFTER_SUCCESS = RetryPolicy(first_seconds=0.005, longest_seconds=0.04, a
 # Asks the history once more, 20 ms later, about a prompt that has just left the queue. It reads.
 HISTORY_AFTER_QUEUE = RetryPolicy(first_seconds=0.02, longest_seconds=0.02, attempts=2)
 
-# Interrupts a prompt until it has stopped, for as long as the caller allows: an interrupt acts
-# between two steps and is lost in the last one. It is looked up anew before each, so that nobody
-# else's is hit.
+# Interrupts a prompt, or deletes it from the queue, until it has stopped, for as long as the caller
+# allows: an interrupt acts between two steps and is lost in the last one. It is looked up anew
+# before each, so that nobody else's is hit.
 PROMPT_INTERRUPT = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
 
 # Opens ComfyUI's WebSocket again, until the prompt has ended: /history tells of what is missed.

@@ -5,8 +5,8 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-from uuid import uuid4
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -17,15 +17,15 @@ from pydantic import SecretStr
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import MAX_STARTS_LOST
-from anime.db.repositories import JobRepository, NewJob
-from anime.errors import PrefectUnavailable, QueueFull
+from anime.db.repositories import DispatchRepository, JobRepository, NewJob
+from anime.errors import DatabaseUnavailable, PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.low_disk import DiskGuard
 from anime.jobs.monitor import Monitor, MonitorCounts
 from anime.jobs.redis_queue import RedisQueueConsumer
 from anime.jobs.servers.watcher import ServerWatcher
-from anime.net.prefect_api import TRACEPARENT_LABEL
+from anime.net.prefect_api import TRACEPARENT_LABEL, PrefectApi
 from anime.progress.publisher import follow_job
 from anime.progress.redis_feed import RedisFeed
 from anime.retry_policies import RetryPolicy
@@ -300,6 +300,44 @@ async def test_f30_with_prefect_down_a_job_is_cancelled_all_the_same(
     prefect.is_ill = True
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
     assert (await office.job(job.id)).status is JobStatus.CANCELLED
+
+
+async def test_f30_what_is_cancelled_stays_so_though_its_run_cannot_be_looked_up(
+    office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
+    await office.monitor()
+    lease = await office.begin(jobs[1].id, uuid4())
+    assert (await office.service.cancel(jobs[1].id)).status is JobStatus.CANCELLING
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+
+    async def away(*_: object) -> NoReturn:
+        raise DatabaseUnavailable("PostgreSQL is away.")
+
+    monkeypatch.setattr(DispatchRepository, "of_job", away)
+    assert (await office.service.cancel(jobs[0].id)).status is JobStatus.CANCELLED
+    assert await office.monitor() == MonitorCounts(cancelled=1)
+    assert [(await office.job(job.id)).status for job in jobs] == ["cancelled", "cancelled"]
+
+
+async def test_the_run_of_a_job_whose_run_has_died_is_cancelled_once(
+    office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await office.service.admit(REQUEST)
+    await office.monitor()
+    lease = await office.begin(job.id, uuid4())
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+    cancelled, cancel_run = [], PrefectApi.cancel_run
+
+    async def count(api: PrefectApi, run_id: UUID, message: str) -> None:
+        cancelled.append(str(run_id))
+        await cancel_run(api, run_id, message)
+
+    monkeypatch.setattr(PrefectApi, "cancel_run", count)
+    assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
+    assert cancelled == [prefect.runs[str(job.id)]["id"]]
 
 
 async def test_one_job_of_a_batch_can_be_cancelled_and_the_batch_goes_on(
