@@ -17,8 +17,8 @@ AnimeError
 │   │   ├── OutOfVram         a node ran out of memory
 │   │   └── GpuFault          the GPU had a fault that only a restart of ComfyUI heals
 │   └── InsufficientVram      the workflow can not fit on this GPU, now or ever
-├── StorageError              the library cannot store or read a file
-│   ├── StorageUnavailable    the disk of the library does not answer
+├── StorageError              a file cannot be stored or read
+│   ├── StorageUnavailable    a disk or mount does not answer for now
 │   └── UnusableFile          a file is empty, damaged, too large or no media
 ├── BackupFailed              a backup cannot be made, read or restored
 ├── DatabaseUnavailable       PostgreSQL does not answer or is not migrated

@@ -114,9 +114,9 @@ HISTORY_AFTER_SUCCESS = RetryPolicy(first_seconds=0.005, longest_seconds=0.04, a
 # Asks the history once more, 20 ms later, about a prompt that has just left the queue. It reads.
 HISTORY_AFTER_QUEUE = RetryPolicy(first_seconds=0.02, longest_seconds=0.02, attempts=2)
 
-# Interrupts a prompt until it has stopped, for as long as the caller allows: an interrupt acts
-# between two steps and is lost in the last one. It is looked up anew before each, so that nobody
-# else's is hit.
+# Interrupts a prompt, or deletes it from the queue, until it has stopped, for as long as the caller
+# allows: an interrupt acts between two steps and is lost in the last one. It is looked up anew
+# before each, so that nobody else's is hit.
 PROMPT_INTERRUPT = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
 
 # Opens ComfyUI's WebSocket again, until the prompt has ended: /history tells of what is missed.
@@ -160,6 +160,10 @@ SERVER_WATCH = RetryPolicy(first_seconds=1, longest_seconds=15)
 # Looks whether a disk is low, without end. It reads, and a pause that is set twice is one.
 DISK_WATCH = RetryPolicy(first_seconds=30, longest_seconds=30)
 
+# Begins a loop of the API again that a bug has ended, without end. Each goes by rows and entries
+# that say what is done: a job has one run, an entry one job, and a message to a receiver one id.
+BACKGROUND_LOOP = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=1)
+
 # Looks whether a canary prompt has rendered, for as long as it may take. It reads.
 CANARY = RetryPolicy(first_seconds=0.05, longest_seconds=1)
 
@@ -194,6 +198,16 @@ def webhook_delay(
     if attempt > len(delays):
         return None
     return delays[attempt - 1] * (1 + WEBHOOK_JITTER * (2 * chance - 1))
+
+
+async def keep_running(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run the loop until it returns or is cancelled; one that a bug ends begins again, later."""
+    while True:
+        try:
+            return await loop()
+        except Exception:  # noqa: BLE001  whoever needs the loop needs it after a bug, too
+            _log.exception("A loop has met an unexpected error; it begins again in a few seconds")
+        await BACKGROUND_LOOP.wait()
 
 
 async def cancel_until_ended(*tasks: asyncio.Task[Any]) -> None:

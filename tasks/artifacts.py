@@ -110,7 +110,7 @@ async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
     """Put each picture on the page of the current run, which has few."""
     for file in files:
         await acreate_image_artifact(
-            image_url=_shown_at(_content_of(file), browser_url),
+            image_url=shown_at(_content_of(file), browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -154,7 +154,7 @@ async def show_takes(takes: Sequence[TakeRecord], browser_url: str) -> None:
     )
     for take in takes[-_SHOWN_PAGES:]:
         await acreate_image_artifact(
-            image_url=_shown_at(f"/api/anime/files/{take.file_id}/content", browser_url),
+            image_url=shown_at(f"/api/anime/files/{take.file_id}/content", browser_url),
             key=f"take-{take.file_id}",
             description=f"Take {take.number} of {take.shot}",
         )
@@ -166,7 +166,7 @@ async def show_batch(outcomes: Sequence[BatchOutcome], sheet: str | None, browse
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=_shown_at(f"/api/anime/sheets/{sheet}", browser_url),
+            image_url=shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="What the batch made",
         )
@@ -193,7 +193,7 @@ async def show_sheet(pages: Sequence[str], browser_url: str) -> None:
     """Put the first pages of a contact sheet, or the link to all in one, on the current page."""
     key = _short(UUID(str(runtime.flow_run.id))) if runtime.flow_run.id else "here"
     for number, name in enumerate(pages[:_SHOWN_PAGES], start=1):
-        url = _shown_at(f"/api/anime/sheets/{name}", browser_url)
+        url = shown_at(f"/api/anime/sheets/{name}", browser_url)
         if name.endswith(".pdf"):
             await acreate_link_artifact(link=url, link_text=name, key=f"sheet-{key}")
         else:
@@ -237,14 +237,14 @@ async def show_backup(found: Mapping[str, object]) -> None:
 
 def _link_to(file: FileRecord, browser_url: str) -> str:
     """A link to the file, as Prefect's page shows it in a cell."""
-    return f"[{file.filename}]({_shown_at(_content_of(file), browser_url)})"
+    return f"[{file.filename}]({shown_at(_content_of(file), browser_url)})"
 
 
 def _content_of(file: FileRecord) -> str:
     return f"/api/anime/files/{file.id}/content"
 
 
-def _shown_at(path: str, browser_url: str) -> str:
+def shown_at(path: str, browser_url: str) -> str:
     """The signed address of a picture: the page's <img> cannot send a token."""
     return picture_address(path, get_settings(), base_url=browser_url)
 

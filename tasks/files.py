@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import date, tzinfo
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -15,7 +15,7 @@ from anime.assets.inspection.facts import MediaFacts
 from anime.assets.inspection.whole_file import inspect_output
 from anime.assets.provenance import write_provenance
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore, chunks_of
+from anime.assets.store import AssetStore, chunks_in
 from anime.assets.thumbnails import draw_thumbnail
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import OutputFile
@@ -33,8 +33,11 @@ from anime.errors import (
     ComfyUIError,
     InvalidWorkflow,
     NotFound,
+    StorageError,
+    StorageUnavailable,
     UnusableFile,
     UnusableReason,
+    reason_of,
 )
 from anime.net.tracing import tracer
 from tasks.progress import Reporter
@@ -97,7 +100,7 @@ async def organise(
         comfy: The server that has them.
         library: The store that they go to.
         result: The render result.
-        output_dir: ComfyUI's output folder, if this machine can read it.
+        output_dir: ComfyUI's output folder; what cannot be read there comes over HTTP.
         zone: The studio's time zone, whose days name the folders.
         reporter: Gets the stage.
         file_prefix: What their names begin with.
@@ -105,6 +108,7 @@ async def organise(
     Raises:
         InvalidWorkflow: the graph has saved nothing.
         StorageError: the library cannot take a file, or a file is not complete.
+        StorageUnavailable: the output folder went away in the middle of a file; a retry goes on.
         ComfyUIUnreachable: the server went away; a retry goes on.
     """
     outputs, logger, unkept = result.saved, get_run_logger(), result.unkept
@@ -176,7 +180,7 @@ async def are_whole(
                         async for chunk in chunks:
                             await asyncio.to_thread(stream.write, chunk)
                 await inspect_output(copy, name=output.filename)
-            except (NotFound, ComfyUIError, UnusableFile, OSError):
+            except (NotFound, ComfyUIError, StorageError, OSError):
                 return False
             copy.unlink()
     return True
@@ -234,10 +238,31 @@ async def _content(
     comfy: ComfyUIClient, output: OutputFile, output_dir: Path | None
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes of an output: from the folder if it can be read here, else over HTTP."""
-    if output_dir is not None:
-        local = output_dir / output.subfolder / output.filename
-        if local.is_file() and local.resolve().is_relative_to(output_dir.resolve()):
-            yield chunks_of(local)
-            return
-    async with comfy.view(output) as chunks:
-        yield chunks
+    local = await asyncio.to_thread(_opened, output_dir, output) if output_dir else None
+    if local is None:
+        async with comfy.view(output) as chunks:
+            yield chunks
+        return
+    with local:
+        yield _read(local)
+
+
+async def _read(stream: BinaryIO) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in chunks_in(stream):
+            yield chunk
+    except OSError as fault:  # its mount has become sick since it was opened
+        raise StorageUnavailable(
+            f"{stream.name} cannot be read any more: {reason_of(fault)}.",
+            "Look at the mount of ANIME_COMFYUI_OUTPUT_DIR, or unset it to get files over HTTP.",
+        ) from fault
+
+
+def _opened(output_dir: Path, output: OutputFile) -> BinaryIO | None:
+    """The file in that folder; None if it is not there, or this user may not read it."""
+    path = output_dir / output.subfolder / output.filename
+    try:
+        is_inside = path.resolve(strict=True).is_relative_to(output_dir.resolve())
+        return path.open("rb") if is_inside and path.is_file() else None
+    except OSError:
+        return None

@@ -20,7 +20,7 @@ from anime.db.repositories import FileRepository
 from anime.db.session import Database
 from anime.errors import UnusableFile
 from anime.schemas import FileRecord
-from tasks.artifacts import ProgressBar
+from tasks.artifacts import ProgressBar, shown_at
 from tasks.retries import TASK_DELAYS, best_effort, worth_retrying
 
 INTERVAL = timedelta(minutes=15)  # of the schedule in prefect.yaml
@@ -109,7 +109,7 @@ async def show_sweep(report: SweepReport, sheet: str | None, browser_url: str) -
     key = _run_id().hex[:12]
     if sheet is not None:
         await acreate_image_artifact(
-            image_url=f"{browser_url}/api/anime/sheets/{sheet}",
+            image_url=shown_at(f"/api/anime/sheets/{sheet}", browser_url),
             key=f"sheet-{key}",
             description="New pictures",
         )

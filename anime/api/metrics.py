@@ -48,6 +48,7 @@ class Metrics:
     def __init__(self, folders: Mapping[str, Path] = MappingProxyType({})) -> None:
         self._folders = folders
         self._disks = DiskReader(folders.values())
+        self._backups: asyncio.Task[None] | None = None
         registry = CollectorRegistry()
         self._registry = registry
         self._fresh_until = 0.0
@@ -98,7 +99,7 @@ class Metrics:
                     self._read_database(database),
                     self._read_disks(),
                     *(self._check_server(url) for url in servers),
-                    *([asyncio.to_thread(self._look_at_backups, backups)] if backups else ()),
+                    *([self._read_backups(backups)] if backups else ()),
                 )
                 self._read_vault()
                 self._fresh_until = time.monotonic() + KEPT_SECONDS
@@ -165,6 +166,14 @@ class Metrics:
                 self._renders.observe(each.rendered)
                 self._overheads.observe(each.overhead)
         self._counted = set(latest)
+
+    async def _read_backups(self, root: Path) -> None:
+        """Set their figures, which stay as they were while the folder's mount hangs."""
+        if self._backups is None or self._backups.done():
+            self._backups = asyncio.create_task(asyncio.to_thread(self._look_at_backups, root))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISK_SECONDS):
+                await asyncio.shield(self._backups)
 
     def _look_at_backups(self, root: Path) -> None:
         """The times of the last backup and of the last drill that was green."""

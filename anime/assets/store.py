@@ -232,8 +232,14 @@ def link(source: str | Path, target: str | Path) -> bool:
 async def chunks_of(path: Path) -> AsyncIterator[bytes]:
     """The content of a file, read in threads."""
     with path.open("rb") as stream:
-        while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+        async for chunk in chunks_in(stream):
             yield chunk
+
+
+async def chunks_in(stream: BinaryIO) -> AsyncIterator[bytes]:
+    """What is left of an open file, read in threads."""
+    while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
+        yield chunk
 
 
 def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:

@@ -36,8 +36,9 @@ async def watch_folder(
 
     Debris is no news.
 
-    Goes on until cancelled. A folder that is missing or goes away is waited for, and its return
-    is an arrival. News that comes while the caller is busy is told when it asks again.
+    Goes on until cancelled. A folder that is missing, goes away or cannot be inspected is waited
+    for, and its return is an arrival. News that comes while the caller is busy is told when it
+    asks again.
     With `polls` it looks again and again; None lets the file system decide.
     """
     while True:
@@ -81,7 +82,7 @@ def is_of_others(change: Change, path: str, debris: Debris = USUAL_DEBRIS) -> bo
 
 async def _until_there(folder: Path) -> None:
     is_told = False
-    while not await asyncio.to_thread(folder.is_dir):
+    while not await asyncio.to_thread(_is_dir, folder):
         if not is_told:
             _log.warning("%s is not there; it is watched once it is", folder)
             is_told = True
@@ -112,7 +113,8 @@ async def _watch(folder: Path, debris: Debris, *, polls: bool | None) -> AsyncGe
             while True:
                 changes = await coming
                 now = await asyncio.to_thread(_identity, folder)
-                if now != at_first or _is_another(changes, folders, debris):
+                is_another = await asyncio.to_thread(_is_another, changes, folders, debris)
+                if now != at_first or is_another:
                     return
                 coming = asyncio.ensure_future(anext(batches))
                 if any(is_of_others(*change, debris) for change in changes):
@@ -136,8 +138,13 @@ def _is_another(changes: _Changes, folders: Set[str], debris: Debris) -> bool:
     gone = {path for change, path in changes if change is Change.deleted}
     new = (path for change, path in changes if change is Change.added)
     return not gone.isdisjoint(folders) or any(
-        is_of_others(Change.added, path, debris) and Path(path).is_dir() for path in new
+        is_of_others(Change.added, path, debris) and _is_dir(path) for path in new
     )
+
+
+def _is_dir(path: Path | str) -> bool:
+    """Whether there is such a folder: a mount that is gone or sick has none for now."""
+    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises what a sick mount answers
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -53,6 +53,7 @@ async def cancel_prompt(
     """
     try:
         async with asyncio.timeout(timeout_seconds):
+            is_first = True
             while True:
                 sighting = await client.find(prompt_id)
                 match sighting:
@@ -65,8 +66,10 @@ async def cancel_prompt(
                         await client.delete_queued(prompt_id)
                     else:
                         await client.interrupt(prompt_id)
-                if isinstance(sighting, Running):
+                # A pending prompt is gone in the first round, or does not heed the server.
+                if isinstance(sighting, Running) or not is_first:
                     await PROMPT_INTERRUPT.wait()
+                is_first = False
     except TimeoutError:
         return CancelResult.STILL_RUNNING
 

@@ -4,14 +4,22 @@ Of several folders the first that has a name counts: a studio's own goes before 
 """
 
 import difflib
+import errno
 import logging
 from functools import lru_cache
 from pathlib import Path
 
 from anime.core.template_format import parse_template
 from anime.core.workflow_build import Template
-from anime.errors import InvalidWorkflow
+from anime.errors import InvalidWorkflow, StorageUnavailable
 
+# What stays so until somebody changes the folder or the file.
+_PERMANENT = frozenset(
+    {
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM),
+        *(errno.ELOOP, errno.ENAMETOOLONG),
+    }
+)
 _log = logging.getLogger(__name__)
 
 
@@ -20,6 +28,7 @@ def load_template(name: str, *folders: Path) -> Template:
 
     Raises:
         InvalidWorkflow: there is none, a file cannot be read, or the two do not fit.
+        StorageUnavailable: the disk or mount does not answer for now.
     """
     # The name is compared with what is there, never joined to a folder: it cannot lead out of it.
     found = _folders_by_name(folders)
@@ -39,6 +48,7 @@ def list_templates(*folders: Path) -> tuple[Template, ...]:
 
     Raises:
         InvalidWorkflow: one of them is broken, or a folder cannot be read.
+        StorageUnavailable: a disk or mount does not answer for now.
     """
     return tuple(load_template(name, *folders) for name in template_names(*folders))
 
@@ -48,6 +58,7 @@ def template_names(*folders: Path) -> tuple[str, ...]:
 
     Raises:
         InvalidWorkflow: a folder cannot be read.
+        StorageUnavailable: its disk or mount does not answer for now.
     """
     return tuple(_folders_by_name(folders))
 
@@ -62,8 +73,9 @@ def _names_in(folder: Path) -> list[str]:
     try:
         return [path.stem for path in folder.iterdir() if path.suffix == ".toml"]
     except OSError as fault:
-        raise InvalidWorkflow(
-            f"The workflow folder {folder} cannot be read: {fault.strerror}.",
+        raise _unreadable(
+            f"The workflow folder {folder}",
+            fault,
             "Point ANIME_WORKFLOWS_DIR to the folder with your workflows.",
         ) from fault
 
@@ -88,6 +100,7 @@ def read_workflow_files(name: str, folder: Path) -> tuple[str, str]:
 
     Raises:
         InvalidWorkflow: one of them cannot be read.
+        StorageUnavailable: the disk or mount does not answer for now.
     """
     return _read(folder / f"{name}.json"), _read(folder / f"{name}.toml")
 
@@ -109,8 +122,14 @@ def _read(path: Path) -> str:
             f"{path} is missing.", "A workflow is two files of one name: .json and .toml."
         ) from fault
     except OSError as fault:
-        raise InvalidWorkflow(
-            f"{path} cannot be read: {fault.strerror}.", "Give this user the right to read it."
-        ) from fault
+        raise _unreadable(str(path), fault, "Give this user the right to read it.") from fault
     except UnicodeDecodeError as fault:
         raise InvalidWorkflow(f"{path} is not UTF-8.", "Save it as UTF-8.") from fault
+
+
+def _unreadable(what: str, fault: OSError, todo: str) -> InvalidWorkflow | StorageUnavailable:
+    """The error of what cannot be read: a mount that is sick may be well again later."""
+    said = f"{what} cannot be read: {fault.strerror}."
+    if fault.errno in _PERMANENT:
+        return InvalidWorkflow(said, todo)
+    return StorageUnavailable(said, "Look at the disk or mount that it is on.")

@@ -9,7 +9,7 @@ from anime.comfyui.prompt_cancellation import CancelResult
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, PrefectUnavailable
+from anime.errors import ComfyUIError, DatabaseUnavailable, PrefectUnavailable
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.shot_events import publish_shots_of
 from anime.progress.publisher import ProgressPublisher
@@ -49,7 +49,7 @@ class JobCanceller:
 
         Raises:
             NotFound: there is no such job.
-            DatabaseUnavailable: nothing is changed.
+            DatabaseUnavailable: nothing is changed, or the monitor goes on with what was begun.
         """
         async with self._database.session_scope() as session:
             jobs = JobRepository(session)
@@ -58,10 +58,11 @@ class JobCanceller:
             has_run = await jobs.is_held(job_id)
         if job.status is JobStatus.CANCELLING and not has_run:
             job = await self.settle(job_id)
-        elif job.status is not before.status:
-            await self.publish(job)
-        if job.status is JobStatus.CANCELLED:
-            await self._end_run(job_id)
+        else:
+            if job.status is not before.status:
+                await self.publish(job)
+            if job.status is JobStatus.CANCELLED:
+                await self._end_run(job_id)
         return Cancellation(job_id=job_id, status=job.status, detail=_sentence(before, job))
 
     async def settle(self, job_id: UUID) -> JobSnapshot:
@@ -89,13 +90,16 @@ class JobCanceller:
             )
 
     async def _end_run(self, job_id: UUID) -> None:
-        """Cancel the job's run in Prefect. A worker that starts it all the same finds it so."""
+        """Cancel the job's run in Prefect, if it is known and Prefect answers.
+
+        The job is cancelled already, and a worker that starts its run all the same finds it so.
+        """
         try:
             async with self._database.session_scope() as session:
                 dispatch = await DispatchRepository(session).of_job(job_id)
             if dispatch is not None and dispatch.run_id is not None:
                 await self._dispatcher.api.cancel_run(dispatch.run_id, "Its job was cancelled.")
-        except PrefectUnavailable as fault:
+        except (DatabaseUnavailable, PrefectUnavailable) as fault:
             _log.warning("The run of job %s is not cancelled yet: %s", job_id, fault)
 
     async def _has_stopped(self, job: JobSnapshot) -> bool:

@@ -22,11 +22,14 @@ _log = logging.getLogger(__name__)
 
 def free_mb_of(folder: Path) -> int | None:
     """What is free where the folder is, or is to be made; None if its disk does not say."""
-    there = next((each for each in (folder, *folder.parents) if each.exists()), None)
-    try:
-        return None if there is None else shutil.disk_usage(there).free // MB
-    except OSError:
-        return None
+    for there in (folder, *folder.parents):
+        try:
+            return shutil.disk_usage(there).free // MB
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # a mount that is sick
+            return None
+    return None
 
 
 class DiskReader:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Self
 from uuid import UUID
@@ -23,7 +24,7 @@ from anime.progress.keys import (
 )
 from anime.progress.snapshot_reader import SnapshotReader
 from anime.progress.updates import event_in, subscribe_channels
-from anime.retry_policies import cancel_until_ended
+from anime.retry_policies import cancel_until_ended, keep_running
 from anime.schemas import Preview
 
 _log = logging.getLogger(__name__)
@@ -47,10 +48,10 @@ class RedisFeed:
         self.is_live = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        loops = [self._check_silent_jobs]
         if self._redis_url is not None:
-            self._tasks.append(asyncio.create_task(self._listen(self._redis_url)))
-            self._tasks.append(asyncio.create_task(self._renew_preview_requests()))
-        self._tasks.append(asyncio.create_task(self._check_silent_jobs()))
+            loops += [partial(self._listen, self._redis_url), self._renew_preview_requests]
+        self._tasks = [asyncio.create_task(keep_running(each)) for each in loops]
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -89,10 +89,11 @@ class FaultInjector:
             with path.open("ab") as file:
                 file.write(content[half:])
 
-    def is_server_error(self) -> bool:
+    def is_server_error(self, path: str) -> bool:
         """Whether the request is to be answered with 500; counts it."""
         self._errors_left -= 1
-        return self._errors_left >= 0
+        words = self.faults.server_errors_at
+        return self._errors_left >= 0 or bool(words and words in path)
 
     def is_half_answer(self) -> bool:
         """Whether the answer is to break off."""

@@ -22,7 +22,7 @@ class FaultMiddleware:
         await self._injector.is_answering.wait()
         if scope["type"] == "websocket":
             return await self._app(scope, receive, send)
-        if self._injector.is_server_error():
+        if self._injector.is_server_error(scope["path"]):
             return await server_error()(scope, receive, send)
         if self._injector.is_half_answer():
             return await self._app(scope, receive, _HalfAnswer(send).send)

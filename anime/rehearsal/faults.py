@@ -70,6 +70,9 @@ class Faults(BaseModel):
     server_errors: int = Field(
         default=0, ge=0, description="How many requests are answered with 500, the first ones."
     )
+    server_errors_at: str = Field(
+        default="", description="Words in the paths of requests that are answered with 500."
+    )
     half_answers: float = Field(
         default=0.0, ge=0, le=1, description="Share of answers that break off in the middle."
     )

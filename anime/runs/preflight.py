@@ -1,5 +1,6 @@
 """What is checked and prepared before GPU time is spent on a job."""
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,13 +98,14 @@ async def run_preflight(job: JobExecution) -> Preflight:
     What holds for all jobs of a batch is checked once.
 
     Raises:
-        StorageError, ComfyUIUnreachable: the library or the servers are not there.
+        StorageError, ComfyUIUnreachable: library, workflows or servers are not there.
         InvalidRequest, InvalidWorkflow, PromptRejected: the request cannot be rendered.
     """
     request, block = job.request, job.blocks.comfyui
     name = request.workflow_name
     folders = get_settings().folders_of_workflow(name, job.library.root)
-    template = load_template(name, *folders)
+    # Twice is harmless: it reads.
+    template = await TASK.call(lambda: asyncio.to_thread(load_template, name, *folders))
     stated = (request.required_vram_mb, template.vram_mb)
     preflight = Preflight(
         template=template,
@@ -141,27 +143,38 @@ async def look_at(job: JobExecution, preflight: Preflight, urls: Collection[str]
 async def _wait_for(job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]) -> None:
     """Assess servers that have not answered, as none of the others can run the job."""
     try:
-        await _assess(job, preflight, servers)
-    except ComfyUIUnreachable as fault:
-        if not preflight.unable:
-            raise
-        raise ComfyUIUnreachable(
-            f"{fault.what} No other server can run this: {_why_none(preflight).what}", fault.todo
-        ) from fault
+        fault = await _assess(job, preflight, servers)
+    except ComfyUIUnreachable as silence:
+        fault = silence
+    if fault is None or preflight.able:
+        return
+    if not preflight.unable:
+        raise fault
+    raise ComfyUIUnreachable(
+        f"{fault.what} No other server can run this: {_why_none(preflight).what}", fault.todo
+    ) from fault
 
 
-async def _assess(job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]) -> None:
-    """Find out which of these servers can run the job; what they lack is remembered."""
+async def _assess(
+    job: JobExecution, preflight: Preflight, servers: Sequence[RunServer]
+) -> ComfyUIUnreachable | None:
+    """Find out which of these servers can run the job; what they lack is remembered.
+
+    The fault of one that answered the check and nothing after it; None if all did.
+    """
     await _check_services(job, servers)
+    last_fault = None
     for server in servers:
         if not server.is_checked:
             continue
         try:
             preflight.able[server.url] = await _prepared(job, preflight.template, server)
-        except ComfyUIUnreachable:
+        except ComfyUIUnreachable as fault:
             server.note_check(None)
+            last_fault = fault
         except InvalidRequest as fault:  # or what the server lacks
             preflight.unable[server.url] = fault
+    return last_fault
 
 
 async def _check_services(job: JobExecution, servers: Sequence[RunServer]) -> None:

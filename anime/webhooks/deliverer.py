@@ -10,7 +10,12 @@ from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, DeliveryFailed
-from anime.retry_policies import WEBHOOK_DELAYS_SECONDS, cancel_until_ended, webhook_delay
+from anime.retry_policies import (
+    WEBHOOK_DELAYS_SECONDS,
+    cancel_until_ended,
+    keep_running,
+    webhook_delay,
+)
 from anime.settings import Settings
 from anime.webhooks.policy import signing_key
 from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
@@ -39,7 +44,7 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
         return signing_key(settings) or key
 
     async with Sender(current_key, allow_private=settings.webhook_allow_private) as sender:
-        task = asyncio.create_task(Deliverer(database, sender).run())
+        task = asyncio.create_task(keep_running(Deliverer(database, sender).run))
         try:
             yield
         finally:

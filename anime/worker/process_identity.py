@@ -67,11 +67,12 @@ class ProcessIdentity:
 
 def remove_old_locks(home: Path) -> None:
     """Remove the locks of workers that ended long ago."""
-    for path in _lock_folder(home).glob("*.lock"):
-        with suppress(FileNotFoundError):  # another worker was faster
-            is_old = time.time() - path.stat().st_mtime > LOCK_KEPT_SECONDS
-            if is_old and is_held(path) is False:
-                path.unlink()
+    with suppress(OSError):  # the folder's mount is sick: they are removed later
+        for path in _lock_folder(home).glob("*.lock"):
+            with suppress(FileNotFoundError):  # another worker was faster
+                is_old = time.time() - path.stat().st_mtime > LOCK_KEPT_SECONDS
+                if is_old and is_held(path) is False:
+                    path.unlink()
 
 
 @cache

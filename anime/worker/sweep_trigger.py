@@ -81,7 +81,7 @@ def idempotency_key(folder: Path, window: int) -> str:
     A sweep starts when a window begins, for the files that came before: workers that have seen the
     same files have the same key, and later files get another one.
 
-    >>> order_key(Path("/output"), 7)[-2:]
+    >>> idempotency_key(Path("/output"), 7)[-2:]
     '-7'
     """
     folder_hash = hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:12]
@@ -91,9 +91,9 @@ def idempotency_key(folder: Path, window: int) -> str:
 def next_window(failures: int, seconds: float, now: float) -> int:
     """The next window, counted from the epoch; after failures a later one.
 
-    >>> window_to_order_in(0, seconds=5, now=11.0)
+    >>> next_window(0, seconds=5, now=11.0)
     3
-    >>> window_to_order_in(3, seconds=5, now=11.0)
+    >>> next_window(3, seconds=5, now=11.0)
     10
     """
     wait_seconds = replace(SWEEP_TRIGGER, first_seconds=seconds).delay(failures)

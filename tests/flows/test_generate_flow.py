@@ -15,10 +15,12 @@ from redis.asyncio import Redis
 
 from anime.assets.metadata.embedded_texts import exif_texts
 from anime.comfyui.server_facts import facts_about
+from anime.comfyui.workflow_templates import load_template
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.png_metadata import png_texts, read_stamp
 from anime.core.vram import FreedMemory
+from anime.core.workflow_build import Template
 from anime.db.repositories import TimelineRepository
 from anime.errors import (
     ComfyUIUnreachable,
@@ -28,10 +30,12 @@ from anime.errors import (
     OutOfVram,
     PromptRejected,
     StorageError,
+    StorageUnavailable,
 )
 from anime.progress.keys import job_hash, job_stream
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
+from anime.retry_policies import RetryPolicy
 from anime.settings import get_settings
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
@@ -251,6 +255,43 @@ async def test_f01_a_comfyui_that_stays_away_is_said_to_be_unreachable(
     with pytest.raises(ComfyUIUnreachable, match=r"127\.0\.0\.1:9"):
         await generate(prompt="hello?", **SMALL)
     assert (await studio.newest_job()).error_kind is FailureKind.COMFYUI_UNREACHABLE
+
+
+class TestBrokenRoute:
+    """A server that answers its check, and nothing about its node classes."""
+
+    @pytest.fixture
+    def rehearsal_config(self, rehearsal_config: RehearsalConfig) -> RehearsalConfig:
+        faults = Faults(server_errors_at="/object_info/")
+        return rehearsal_config.model_copy(update={"faults": faults})
+
+    async def test_f01_it_counts_as_unreachable_and_the_message_names_the_route(
+        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_once = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=2)
+        monkeypatch.setattr("anime.runs.preflight.TASK", at_once)
+        with pytest.raises(ComfyUIUnreachable, match=r"GET /object_info/\w+ with 500"):
+            await generate(prompt="hello?", **SMALL)
+        job = await studio.newest_job()
+        assert job.error_kind is FailureKind.COMFYUI_UNREACHABLE
+        assert "/object_info/" in str(job.error)
+
+
+async def test_a_folder_of_workflows_that_does_not_answer_for_a_moment_fails_no_job(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = [StorageUnavailable("The folder does not answer.")]
+
+    def load_later(*named: Any) -> Template:
+        if stale:
+            raise stale.pop()
+        return load_template(*named)
+
+    at_once = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=2)
+    monkeypatch.setattr("anime.runs.preflight.TASK", at_once)
+    monkeypatch.setattr("anime.runs.preflight.load_template", load_later)
+    assert len(await paths_of(prompt="a moment later", **SMALL)) == 1
+    assert not stale
 
 
 async def test_redis_that_is_not_there_fails_nothing(

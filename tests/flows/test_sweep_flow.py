@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -19,11 +20,14 @@ from prefect.context import FlowRunContext
 
 from anime.db.advisory_lock import SWEEP, advisory_lock
 from anime.settings import get_settings
+from anime.settings.tokens import is_signed_address
 from flows.generate import generate
 from flows.sweep import NO_FOLDER, NOT_ALONE, sweep
 from tasks.sweep import INTERVAL, is_late
 from tests.flows.conftest import RehearsalStudio
 from tests.integration.import_folder import picture
+
+TOKEN = "a token of the API that is long enough"
 
 
 @pytest.fixture
@@ -71,8 +75,10 @@ async def test_renders_of_others_come_in_and_our_own_are_known(
 
 
 async def test_a_run_shows_a_bar_a_table_and_a_sheet_of_the_new_pictures(
-    studio: RehearsalStudio, output: Path
+    studio: RehearsalStudio, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ANIME_API_TOKEN", TOKEN)
+    get_settings.cache_clear()
     for number in range(3):
         (output / f"{number}.png").write_bytes(picture(number))
     (output / "empty.png").write_bytes(b"")
@@ -83,7 +89,9 @@ async def test_a_run_shows_a_bar_a_table_and_a_sheet_of_the_new_pictures(
     assert rows["0.png"]["where"] in {str(path) for path in studio.library_files()}
     assert rows["empty.png"]["is"] == "quarantined"
     [sheet] = (studio.library / ".sheets").iterdir()
-    assert artifacts["image"].endswith(f"/api/anime/sheets/{sheet.name}")
+    shown_at = urlsplit(artifacts["image"])
+    assert shown_at.path == f"/api/anime/sheets/{sheet.name}"
+    assert is_signed_address(f"{shown_at.path}?{shown_at.query}", [TOKEN])
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
 

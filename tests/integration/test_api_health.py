@@ -1,11 +1,14 @@
 """Whether the studio is ready, and its figures, with services that are there and that are not."""
 
 import asyncio
+import errno
+import os
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,6 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from anime.api import metrics, readiness
+from anime.assets.backup.folder import BackupFolder
 from anime.assets.store import AssetStore
 from anime.cli.doctor_checks import run_checks
 from anime.core.job_status import FailureKind
@@ -291,6 +295,50 @@ async def test_the_servers_and_their_memory_are_shown(whole: Settings) -> None:
     assert shown["anime_comfyui_up", NOWHERE] == 0
     [free] = [value for (name, *_), value in shown.items() if name == "anime_vram_free_bytes"]
     assert free > 0
+
+
+async def test_mounts_that_are_sick_leave_their_own_figures_out(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "backups" / "20251202T030000Z").mkdir(parents=True)
+    sick = {tmp_path / "output", tmp_path / "backups" / "20251202T030000Z"}
+    inspect = os.stat
+
+    def inspect_sick_mount(path: Any, **options: Any) -> os.stat_result:
+        if sick & {Path(path), *Path(path).parents}:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return inspect(path, **options)
+
+    folders = {"comfyui_output_dir": tmp_path / "output", "backup_dir": tmp_path / "backups"}
+    async with opened_api(whole, **folders) as api:
+        monkeypatch.setattr(os, "stat", inspect_sick_mount)
+        shown = await figures(api)
+    assert shown["anime_database_up",] == 1
+    assert shown["anime_disk_free_bytes", "library"] > 0
+    assert shown["anime_last_backup_timestamp_seconds",] == 0
+
+
+async def test_a_folder_of_backups_that_hangs_is_not_waited_for(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    looks: list[BackupFolder] = []
+
+    def hang(folder: BackupFolder) -> list[str]:
+        looks.append(folder)
+        answers.wait()
+        return ["20251202T030000Z"]
+
+    monkeypatch.setattr(BackupFolder, "names", hang)
+    monkeypatch.setattr(metrics, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(metrics, "DISK_SECONDS", 0.05)
+    async with opened_api(whole, backup_dir=tmp_path) as api:
+        try:
+            for _ in "12":
+                assert (await figures(api))["anime_last_backup_timestamp_seconds",] == 0
+            assert len(looks) == 1
+        finally:
+            answers.set()
 
 
 async def test_the_health_of_servers_and_the_space_on_disks_are_shown(

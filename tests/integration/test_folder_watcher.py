@@ -1,10 +1,13 @@
 """New files are noticed, and one sweep is ordered for them, whatever is away meanwhile."""
 
 import asyncio
+import errno
+import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -131,6 +134,24 @@ async def test_a_folder_that_is_missing_or_goes_away_is_waited_for(tmp_path: Pat
         await news_after(watched, folder.mkdir)
         await news_after(watched, make_anew)
         await news_after(watched, lambda: (folder / "new.png").write_bytes(b"x"))
+
+
+@pytest.mark.parametrize("sickness", [errno.ENOTCONN, errno.EACCES])
+async def test_a_folder_whose_mount_is_sick_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sickness: int
+) -> None:
+    inspect, answers = os.stat, [sickness, sickness]
+
+    def inspect_sick_mount(path: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(folder) and answers:
+            raise OSError(answers.pop(), "the mount is sick")
+        return inspect(path, **options)
+
+    monkeypatch.setattr(os, "stat", inspect_sick_mount)
+    async with aclosing(watch_folder(folder)) as watched:
+        await news(watched)
+    assert not answers
+    assert f"{folder} is not there" in caplog.text
 
 
 @pytest_asyncio.fixture

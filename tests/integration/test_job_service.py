@@ -1,9 +1,12 @@
 """Taking jobs on and bringing them to Prefect, whatever is down meanwhile."""
 
 import asyncio
+from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -15,17 +18,24 @@ from sqlalchemy import text
 from anime.api.app import create_app
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import MAX_STARTS_LOST
-from anime.db.repositories import JobRepository, NewJob
-from anime.errors import PrefectUnavailable, QueueFull
+from anime.db.repositories import DispatchRepository, JobRepository, NewJob
+from anime.errors import DatabaseUnavailable, PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
-from anime.jobs.monitor import MonitorCounts
-from anime.net.prefect_api import TRACEPARENT_LABEL
+from anime.jobs.dispatcher import RunDispatcher
+from anime.jobs.low_disk import DiskGuard
+from anime.jobs.monitor import Monitor, MonitorCounts
+from anime.jobs.redis_queue import RedisQueueConsumer
+from anime.jobs.servers.watcher import ServerWatcher
+from anime.net.prefect_api import TRACEPARENT_LABEL, PrefectApi
 from anime.progress.publisher import follow_job
+from anime.progress.redis_feed import RedisFeed
+from anime.retry_policies import RetryPolicy
 from anime.settings import Settings
+from anime.webhooks.deliverer import Deliverer
 from tests.integration.job_service import REQUEST, Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import PrefectPeer, running_prefect_peer
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -74,6 +84,51 @@ async def test_f17_a_full_queue_is_429_and_nothing_that_was_taken_is_lost(
     assert {str(job.id) for job in await office.jobs()} == taken
     await prefect.until_runs(3)
     assert set(prefect.runs) == taken
+
+
+LOOPS = [
+    (RunDispatcher, "dispatch"),
+    (Monitor, "step"),
+    (ServerWatcher, "step"),
+    (DiskGuard, "step"),
+    (RedisQueueConsumer, "_consume"),
+    (Deliverer, "_begin_due"),
+    (RedisFeed, "_catch_up"),
+]
+
+
+async def test_a_loop_of_the_api_that_meets_a_bug_begins_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.jobs.background.DISPATCHERS", 1)
+    at_once = RetryPolicy(first_seconds=0, longest_seconds=0)
+    monkeypatch.setattr("anime.retry_policies.BACKGROUND_LOOP", at_once)
+    calls: Counter[type] = Counter()
+    goes_on = asyncio.Event()
+
+    def break_once(owner: type, name: str) -> None:
+        works = getattr(owner, name)
+
+        async def step(*given: Any, **named: Any) -> Any:
+            calls[owner] += 1
+            if calls[owner] == 1:
+                raise LookupError("a bug")
+            if len(calls) == len(LOOPS) and min(calls.values()) > 1:
+                goes_on.set()
+            return await works(*given, **named)
+
+        monkeypatch.setattr(owner, name, step)
+
+    for owner, name in LOOPS:
+        break_once(owner, name)
+    secret = SecretStr("whsec_" + b64encode(bytes(32)).decode())
+    settings = office.settings.model_copy(update={"webhook_secret": secret})
+    async with running_api(settings) as client:
+        for prompt in ("rain", "snow"):
+            answer = await client.post("/api/anime/generate", json={"prompt": prompt})
+            assert answer.status_code == 202
+        async with asyncio.timeout(HUNG_SECONDS):
+            await goes_on.wait()
 
 
 async def test_room_in_the_queue_comes_with_each_job_that_begins(office: Office) -> None:
@@ -246,6 +301,44 @@ async def test_f30_with_prefect_down_a_job_is_cancelled_all_the_same(
     prefect.is_ill = True
     assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
     assert (await office.job(job.id)).status is JobStatus.CANCELLED
+
+
+async def test_f30_what_is_cancelled_stays_so_though_its_run_cannot_be_looked_up(
+    office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [await office.service.admit(REQUEST) for _ in range(2)]
+    await office.monitor()
+    lease = await office.begin(jobs[1].id, uuid4())
+    assert (await office.service.cancel(jobs[1].id)).status is JobStatus.CANCELLING
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+
+    async def away(*_: object) -> NoReturn:
+        raise DatabaseUnavailable("PostgreSQL is away.")
+
+    monkeypatch.setattr(DispatchRepository, "of_job", away)
+    assert (await office.service.cancel(jobs[0].id)).status is JobStatus.CANCELLED
+    assert await office.monitor() == MonitorCounts(cancelled=1)
+    assert [(await office.job(job.id)).status for job in jobs] == ["cancelled", "cancelled"]
+
+
+async def test_the_run_of_a_job_whose_run_has_died_is_cancelled_once(
+    office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await office.service.admit(REQUEST)
+    await office.monitor()
+    lease = await office.begin(job.id, uuid4())
+    async with office.database.session_scope() as session:
+        await JobRepository(session).release(lease)
+    cancelled, cancel_run = [], PrefectApi.cancel_run
+
+    async def count(api: PrefectApi, run_id: UUID, message: str) -> None:
+        cancelled.append(str(run_id))
+        await cancel_run(api, run_id, message)
+
+    monkeypatch.setattr(PrefectApi, "cancel_run", count)
+    assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
+    assert cancelled == [prefect.runs[str(job.id)]["id"]]
 
 
 async def test_one_job_of_a_batch_can_be_cancelled_and_the_batch_goes_on(

@@ -1,6 +1,10 @@
 """Low disk: no new render begins, and they begin again by themselves."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +83,26 @@ async def test_a_pause_of_a_person_outlasts_a_low_disk(
     disks.free[library] = 5000
     await guard.step()
     assert [pause.reason for pause in await paused(database)] == ["moving house"]
+
+
+@pytest.mark.parametrize("sickness", [errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_sick_mount_does_not_say_what_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sickness: int
+) -> None:
+    inspect, folder = os.stat, tmp_path / "share" / "library"
+
+    def inspect_sick_mount(path: Any, **options: Any) -> os.stat_result:
+        if Path(path).is_relative_to(folder.parent):
+            raise OSError(sickness, os.strerror(sickness))
+        return inspect(path, **options)
+
+    def measure_sick_mount(path: Path) -> Any:
+        inspect_sick_mount(path)
+        return os.statvfs(path)
+
+    monkeypatch.setattr(os, "stat", inspect_sick_mount)
+    monkeypatch.setattr(shutil, "disk_usage", measure_sick_mount)
+    assert free_mb_of(folder) is None
 
 
 def test_a_folder_that_is_still_to_be_made_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:

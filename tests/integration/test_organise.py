@@ -1,9 +1,13 @@
 """Outputs on their way into the library, from a server that has some of them only."""
 
+import errno
 import inspect
 import logging
+import os
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -13,7 +17,7 @@ from anime.assets.render_result import RenderResult
 from anime.assets.store import AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import HistoryEntry, OutputFile
-from anime.errors import InvalidWorkflow, NotFound
+from anime.errors import InvalidWorkflow, NotFound, StorageUnavailable
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
 from tasks import files
@@ -28,13 +32,20 @@ FILES = {"a.png": PNG, "mesh.glb": b"glTF\x02\x00\x00\x00", "notes.txt": b"a gir
 
 
 async def organised(
-    tmp_path: Path, *outputs: OutputFile, unkept: tuple[str, ...] = ()
+    tmp_path: Path,
+    *outputs: OutputFile,
+    unkept: tuple[str, ...] = (),
+    output_dir: Path | None = None,
 ) -> list[PlacedFile]:
-    return (await all_organised(tmp_path, *outputs, unkept=unkept)).placed
+    made = await all_organised(tmp_path, *outputs, unkept=unkept, output_dir=output_dir)
+    return made.placed
 
 
 async def all_organised(
-    tmp_path: Path, *outputs: OutputFile, unkept: tuple[str, ...] = ()
+    tmp_path: Path,
+    *outputs: OutputFile,
+    unkept: tuple[str, ...] = (),
+    output_dir: Path | None = None,
 ) -> OrganisedOutputs:
     def view(request: httpx.Request) -> httpx.Response:
         content = FILES.get(request.url.params["filename"])
@@ -59,7 +70,7 @@ async def all_organised(
         comfy,
         AssetStore(tmp_path / "library", may_create=True),
         result,
-        output_dir=None,
+        output_dir=output_dir,
         zone=UTC,
         reporter=reporter,
     )
@@ -80,6 +91,66 @@ async def test_files_of_every_key_come_into_the_library(tmp_path: Path) -> None:
         OutputFile(filename="notes.txt", key="files"),
     )
     assert [file.path.read_bytes() for file in placed] == list(FILES.values())
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """ComfyUI's output folder, with a picture that differs from what comes over HTTP."""
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(PNG + b"local")
+    return folder
+
+
+async def test_a_file_that_can_be_read_in_the_output_folder_is_read_there(
+    tmp_path: Path, output: Path
+) -> None:
+    [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    assert placed.path.read_bytes() == PNG + b"local"
+
+
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.ENOENT, errno.ESTALE, errno.ENOTCONN])
+@pytest.mark.parametrize("refused", ["stat", "open"])
+async def test_a_file_that_cannot_be_read_in_the_output_folder_comes_over_http(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, refused: str, fault: int
+) -> None:
+    inspect, read = os.stat, Path.open
+
+    def refuse(path: Any, function: str) -> None:
+        if function == refused and str(path).startswith(str(output)):
+            raise OSError(fault, os.strerror(fault))
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        refuse(path, "stat")
+        return inspect(path, **options)
+
+    def opened(path: Path, *given: Any, **options: Any) -> Any:
+        refuse(path, "open")
+        return read(path, *given, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(Path, "open", opened)
+    [placed] = await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
+    assert placed.path.read_bytes() == PNG
+
+
+async def test_a_mount_that_fails_in_the_middle_of_a_file_is_worth_another_try(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stale(FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    read = Path.open
+
+    def opened(path: Path, *given: Any, **options: Any) -> Any:
+        if path.parent != output:
+            return read(path, *given, **options)
+        return Stale(path)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(StorageUnavailable, match="cannot be read any more"):
+        await organised(tmp_path, OutputFile(filename="a.png"), output_dir=output)
 
 
 async def test_what_an_unknown_key_lists_and_the_server_lacks_fails_no_job(

@@ -1,5 +1,6 @@
 """Who lives is known whatever the clock says, and whoever else has the process id."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -151,3 +153,26 @@ def test_locks_of_dead_workers_are_kept_for_a_while_and_those_of_live_ones_for_g
     remove_old_locks(home)
     assert not lock.exists()
     assert is_held(young) is False
+
+
+@pytest.mark.parametrize("called", ["scandir", "stat"])
+def test_locks_on_a_mount_that_is_sick_are_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch, called: str
+) -> None:
+    lock = home / "run" / "workers" / "old.lock"
+    os.close(acquire_lock(lock))
+    old = time.time() - LOCK_KEPT_SECONDS - 60
+    os.utime(lock, (old, old))
+    works = getattr(os, called)
+
+    def refuse(path: Any, **options: Any) -> Any:
+        if Path(path) in (lock, lock.parent):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return works(path, **options)
+
+    monkeypatch.setattr(os, called, refuse)
+    remove_old_locks(home)
+    monkeypatch.undo()
+    assert lock.exists()
+    remove_old_locks(home)
+    assert not lock.exists()

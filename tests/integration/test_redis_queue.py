@@ -1,9 +1,10 @@
 """Jobs that other programs put into Redis, with three commands and no library of ours."""
 
 import asyncio
+import errno
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,27 @@ async def test_f50_while_the_database_is_away_entries_wait_where_they_are_safe(
         is_back.set()
         await until_empty(redis)
     assert [str(job.id) for job in await office.jobs()] == [entry]
+
+
+async def test_while_the_folder_of_workflows_does_not_answer_entries_wait(
+    office: Office, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was_asked, folder = asyncio.Event(), Path.iterdir
+    loop = asyncio.get_running_loop()
+
+    def stale(_: Path) -> Iterator[Path]:
+        loop.call_soon_threadsafe(was_asked.set)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "iterdir", stale)
+    async with consuming(office):
+        entry = await enqueue(redis)
+        await asyncio.wait_for(was_asked.wait(), SOON_SECONDS)
+        assert await redis.lrange(PROCESSING, 0, -1) == [entry]
+        monkeypatch.setattr(Path, "iterdir", folder)
+        await until_empty(redis)
+    assert [str(job.id) for job in await office.jobs()] == [entry]
+    assert await redis.llen(DEAD_LETTERS) == 0
 
 
 @pytest.mark.parametrize("delay_ms", [0, 30, 60])

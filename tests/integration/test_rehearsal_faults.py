@@ -168,6 +168,15 @@ async def test_the_first_requests_are_answered_with_an_error(tmp_path: Path) -> 
     assert statuses == [500, 500, 200]
 
 
+async def test_requests_of_one_route_are_answered_with_an_error(tmp_path: Path) -> None:
+    async with opened(tmp_path, faults=Faults(server_errors_at="/object_info/")) as peer:
+        statuses = [
+            (await peer.http.get(path)).status_code
+            for path in ("/system_stats", "/object_info/KSampler", "/object_info")
+        ]
+    assert statuses == [200, 500, 200]
+
+
 async def test_an_answer_breaks_off_although_the_prompt_was_taken(tmp_path: Path) -> None:
     async with opened(tmp_path, faults=Faults(half_answers=1)) as peer:
         with pytest.raises(httpx.RemoteProtocolError):

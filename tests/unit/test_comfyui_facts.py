@@ -208,6 +208,21 @@ async def test_fact_14_a_deleted_prompt_is_removed_only_when_it_is_seen_to_be_go
     assert script.sent == [{"delete": [str(PROMPT_ID)]}] * 2
 
 
+async def test_fact_14_a_prompt_that_stays_in_the_queue_is_not_asked_about_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked_at: list[int] = []
+    pending = {"queue_running": [OTHERS], "queue_pending": [OURS]}
+    script = Script(queue=[*[pending] * 4, EMPTY_QUEUE], history=[{}])
+
+    async def wait(_: RetryPolicy) -> None:
+        asked_at.append(len(script.sent))
+
+    monkeypatch.setattr(RetryPolicy, "wait", wait)
+    assert await client_of(script).cancel(PROMPT_ID, timeout_seconds=60) is CancelResult.REMOVED
+    assert asked_at == [2, 3, 4]
+
+
 def test_fact_14_the_queue_is_read_in_the_order_in_which_it_will_run() -> None:
     queue = protocol.decode_queue(reply("queue"))
     assert [prompt.prompt_id for prompt in queue.pending] == ["rush", "a", "b", "later", "last"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anime import retry_policies
 from anime.errors import DatabaseUnavailable, InvalidRequest
-from anime.retry_policies import RetryPolicy, cancel_until_ended, webhook_delay
+from anime.retry_policies import RetryPolicy, cancel_until_ended, keep_running, webhook_delay
 
 AT_ONCE = RetryPolicy(first_seconds=0, longest_seconds=0, attempts=3)
 AWAY = DatabaseUnavailable("PostgreSQL is away.", "Wait.")
@@ -125,6 +125,37 @@ async def test_jitter_comes_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(50):
         await policy.wait(1)
     assert 2 <= min(waited) < max(waited) <= 2.5
+
+
+async def test_a_loop_that_a_bug_ends_begins_again_until_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retry_policies, "BACKGROUND_LOOP", AT_ONCE)
+    flaky, is_running = Flaky(ValueError("a bug"), AWAY), asyncio.Event()
+
+    async def loop() -> None:
+        await flaky()
+        is_running.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(keep_running(loop))
+    async with asyncio.timeout(30):
+        await is_running.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert flaky.calls == 3
+    assert [bool(record.exc_info) for record in caplog.records] == [True, True]
+
+
+async def test_a_loop_that_returns_has_nothing_more_to_do() -> None:
+    flaky = Flaky()
+
+    async def loop() -> None:
+        await flaky()
+
+    await keep_running(loop)
+    assert flaky.calls == 1
 
 
 @given(chance=st.floats(0, 1))

@@ -1,20 +1,35 @@
 """The shipped workflows, and folders of workflows in every state."""
 
+import errno
 import json
+import os
+import re
 import tomllib
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import JsonValue
 
 from anime.comfyui.models import NodeInfo
 from anime.comfyui.protocol import Reply, decode_object_info
-from anime.comfyui.workflow_templates import list_templates, load_template, template_names
+from anime.comfyui.workflow_templates import (
+    list_templates,
+    load_template,
+    read_workflow_files,
+    template_names,
+)
 from anime.core.bindings import Binding
 from anime.core.graph_validation import check_graph
 from anime.core.graphs import is_link, title_of
 from anime.core.workflow_build import build
-from anime.errors import InvalidRequest, InvalidWorkflow
+from anime.errors import (
+    AnimeError,
+    InvalidRequest,
+    InvalidWorkflow,
+    StorageUnavailable,
+    is_retryable,
+)
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.node_types import NodeType
 from anime.rehearsal.nodes import models_named_in, node_catalogue
@@ -197,6 +212,26 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.json").mkdir()
     with pytest.raises(InvalidWorkflow, match=r"mine\.json cannot be read"):
         load_template("mine", tmp_path)
+
+
+@pytest.mark.parametrize("reader", ["iterdir", "read_text"])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        *((each, InvalidWorkflow) for each in (errno.ENOENT, errno.EACCES, errno.ENOTDIR)),
+        *((each, StorageUnavailable) for each in (errno.ESTALE, errno.EIO, errno.ETIMEDOUT)),
+    ],
+)
+def test_a_mount_that_is_sick_is_no_fault_of_the_workflow(
+    monkeypatch: pytest.MonkeyPatch, reader: str, fault: int, error: type[AnimeError]
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(Path, reader, refuse)
+    with pytest.raises(error, match=re.escape(str(SHIPPED))) as refused:
+        read_workflow_files("anime", SHIPPED) if reader == "read_text" else template_names(SHIPPED)
+    assert is_retryable(refused.value) is (error is StorageUnavailable)
 
 
 def test_a_workflow_of_ones_own_is_two_files_in_any_folder(tmp_path: Path) -> None:

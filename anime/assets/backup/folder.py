@@ -71,12 +71,12 @@ class BackupFolder:
                 )
 
     def names(self) -> list[str]:
-        """The whole backups, the oldest first."""
+        """The whole backups, the oldest first; none of a folder that cannot be read."""
         try:
             found = [each.name for each in self.root.iterdir() if is_backup_name(each.name)]
+            return sorted(name for name in found if (self.root / name / CHECKSUMS).is_file())
         except OSError:
             return []
-        return sorted(name for name in found if (self.root / name / CHECKSUMS).is_file())
 
     def newest(self) -> Path:
         """The last backup.
