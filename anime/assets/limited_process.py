@@ -126,7 +126,9 @@ class LimitedProcess:
         if process is None:
             return None
         process.kill()
-        return process.wait(_STOP_SECONDS)
+        with suppress(subprocess.TimeoutExpired):  # it waits for a disk that does not answer
+            return process.wait(_STOP_SECONDS)
+        return None
 
     def _exchange(self, question: bytes, give_up_at: float) -> bytes:
         connection = self._connection()
@@ -141,11 +143,15 @@ class LimitedProcess:
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # somebody has ended it, such as a system that needed memory
         if self._socket is None:
+            # Here, as the process itself needs no settings: they would take it longer to start.
+            from anime.settings.inherited import environment_without_secrets
+
             self._socket, theirs = socket.socketpair()
             with theirs:
                 # Of a session of its own: Ctrl-C is for us. No file there could be written to.
                 self._process = subprocess.Popen(
                     _COMMAND,
+                    env=environment_without_secrets(),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

@@ -48,6 +48,21 @@ def test_one_that_somebody_has_ended_meanwhile_is_started_anew() -> None:
         assert process.ask(hostile_parsers.PID, HUNG_SECONDS) not in pids
 
 
+async def test_it_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("ANIME_API_TOKENS", "PREFECT_API_AUTH_STRING", "OTEL_EXPORTER_OTLP_HEADERS")
+    for name in (*secrets, "VAULT_TOKEN", "PGPASSWORD", "COMFYUI_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("LC_TIME", "C")
+    found = await call_limited(DIED, hostile_parsers.ENVIRONMENT)
+    assert {"PATH", "LC_TIME"} <= set(found)
+    known = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
+    assert [
+        name
+        for name in found
+        if name not in known and not name.startswith(("PYTHON", "LD_", "DYLD_", "MALLOC_", "LC_"))
+    ] == []
+
+
 async def test_it_writes_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="cannot be read"):
         await call_kept(DIED, hostile_parsers.WRITE, tmp_path / "a")

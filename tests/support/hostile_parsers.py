@@ -18,6 +18,10 @@ def refuse() -> str:
     raise UnusableFile("a.png is cut.", "Make it again.", reason=UnusableReason.TRUNCATED)
 
 
+def tell_environment() -> list[str]:
+    return sorted(os.environ)
+
+
 def crash() -> str:
     os.abort()
 
@@ -67,6 +71,7 @@ def answer_without_end() -> str:
 PID = LimitedFunction(os.getpid, int)
 DOUBLE = LimitedFunction(double, str)
 REFUSE = LimitedFunction(refuse, str)
+ENVIRONMENT = LimitedFunction(tell_environment, list[str])
 CRASH = LimitedFunction(crash, str)
 TAKE_ALL_MEMORY = LimitedFunction(take_all_memory, int)
 WRITE = LimitedFunction(write, str)
