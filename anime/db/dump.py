@@ -228,7 +228,7 @@ async def _run(
     process = await asyncio.create_subprocess_exec(
         *command,
         *("--no-password",),
-        env=environment_without_secrets(*_LIBPQ, **own),
+        env=environment_without_secrets(*_LIBPQ) | own,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

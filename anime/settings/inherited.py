@@ -9,13 +9,12 @@ _NEEDED_PREFIXES = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "LC_")
 
 
 def environment_without_secrets(
-    *prefixes: str, among: Mapping[str, str] | None = None, **more: str
+    *prefixes: str, among: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """What any program needs of our environment, what begins like that, and `more`.
+    """What any program needs of our environment, and what begins like one of these.
 
     `among`: another environment than that of this process.
     """
     wanted = (*_NEEDED_PREFIXES, *prefixes)
     found = os.environ if among is None else among
-    kept = {name: found[name] for name in found if name in _NEEDED or name.startswith(wanted)}
-    return kept | more
+    return {name: found[name] for name in found if name in _NEEDED or name.startswith(wanted)}

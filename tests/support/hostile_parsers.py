@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +29,13 @@ def crash() -> str:
 
 def take_all_memory() -> int:
     return len(bytearray(64 * 1024**3))
+
+
+def double_each(texts: Sequence[str]) -> list[str]:
+    """Twice the text of each; it crashes over one, and leaves another out."""
+    if "crash" in texts:
+        os.abort()
+    return [text * 2 for text in texts if text != "none"]
 
 
 def write(path: Path) -> str:
@@ -70,6 +78,7 @@ def answer_without_end() -> str:
 
 PID = LimitedFunction(os.getpid, int)
 DOUBLE = LimitedFunction(double, str)
+DOUBLE_EACH = LimitedFunction(double_each, list[str])
 REFUSE = LimitedFunction(refuse, str)
 ENVIRONMENT = LimitedFunction(tell_environment, list[str])
 CRASH = LimitedFunction(crash, str)
