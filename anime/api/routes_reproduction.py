@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from typing import Annotated
 from uuid import NAMESPACE_URL, uuid5
 
@@ -81,7 +80,7 @@ async def diff_picture(
 ) -> Response:
     """Where two pictures differ, made as bright as it can be: black is no difference."""
     first, second = await _both(parameters, state)
-    png = await state.library.run(partial(_png_of, first, second), seconds=READ_SECONDS)
+    png = await state.library.run(partial(draw_comparison, first, second), seconds=READ_SECONDS)
     return Response(png, media_type="image/png", headers=PICTURE_HEADERS)
 
 
@@ -97,9 +96,3 @@ async def _both(parameters: DiffParameters, state: AppState) -> tuple[MadeFile, 
             )
         files.append(replace(file, path=found.path))
     return files[0], files[1]
-
-
-def _png_of(first: MadeFile, second: MadeFile) -> bytes:
-    stream = BytesIO()
-    draw_comparison(first, second).save(stream, "PNG")
-    return stream.getvalue()

@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
 from anime.assets.store import sha256_of
-from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of, draw_thumbnail
+from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of_thumbnails, draw_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path
 from anime.db.repositories.tiles import TileRepository
 from anime.db.session import Database
@@ -84,10 +81,11 @@ class Thumbnails:
             ids = list(self._without_colours)[:COLOURS_AT_ONCE]
             some = {each: self._without_colours.pop(each) for each in ids}
             try:
-                colours = await self._colour_thread.run(
-                    partial(_colours_of_all, some), timeout_seconds=DRAW_SECONDS
+                found = await self._colour_thread.run(
+                    partial(colours_of_thumbnails, list(some.values())),
+                    timeout_seconds=DRAW_SECONDS,
                 )
-                if colours:
+                if colours := {id_: each for id_, each in zip(some, found, strict=True) if each}:
                     async with self._database.session_scope() as session:
                         await TileRepository(session).add_colours(colours)
             except (AnimeError, TimeoutError) as fault:  # it is asked for again
@@ -119,18 +117,6 @@ def _read_kept(library: Path, source: Path, target: Path) -> bytes | None:
     if small is None or find_within(library, source) is None:
         return None
     return small.path.read_bytes()
-
-
-def _colours_of_all(thumbnails: Mapping[int, Path]) -> dict[int, str]:
-    """The colours of those that can be read."""
-    found = {}
-    for file_id, path in thumbnails.items():
-        try:
-            with Image.open(path) as picture:
-                found[file_id] = colours_of(picture)
-        except Exception as fault:  # noqa: BLE001  whatever one of Pillow's many decoders raises
-            _log.info("No colours of %s: %s", path.name, fault)
-    return found
 
 
 def _can_be_drawn(path: Path) -> bool:

@@ -21,7 +21,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
@@ -34,6 +35,7 @@ from anime.errors import AnimeError, UnusableFile, UnusableReason
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 MAX_MEMORY_BYTES = 4 * 1024**3  # addresses; the largest picture that is decoded takes a quarter
@@ -41,6 +43,7 @@ MAX_OPEN_FILES = 256
 MAX_SECONDS = 60.0  # of CPU, and on the clock, for what somebody has sent
 MAX_SECONDS_OF_OURS = 300.0  # for a film on a slow disk, or several files
 MAX_ANSWER_BYTES = 256 * 1024**2
+_QUESTIONS = 25  # in one call, where many are asked
 _STOP_SECONDS = 5.0
 _LENGTH = struct.Struct(">Q")
 _COMMAND = (sys.executable, "-m", "anime.assets.limited_process")
@@ -60,7 +63,7 @@ class _Refusal(BaseModel):
 
 
 class LimitedFunction(Generic[P, R]):
-    """A function of a module, and the type of what it returns."""
+    """A function of a module, and the type of what it returns: for bytes, `Base64Bytes`."""
 
     def __init__(self, function: Callable[P, R], returns: type[R]) -> None:
         self.function = function
@@ -126,7 +129,9 @@ class LimitedProcess:
         if process is None:
             return None
         process.kill()
-        return process.wait(_STOP_SECONDS)
+        with suppress(subprocess.TimeoutExpired):  # it waits for a disk that does not answer
+            return process.wait(_STOP_SECONDS)
+        return None
 
     def _exchange(self, question: bytes, give_up_at: float) -> bytes:
         connection = self._connection()
@@ -141,11 +146,15 @@ class LimitedProcess:
         if self._process is not None and self._process.poll() is not None:
             self.stop()  # somebody has ended it, such as a system that needed memory
         if self._socket is None:
+            # Here, as the process itself needs no settings: they would take it longer to start.
+            from anime.settings.inherited import environment_without_secrets
+
             self._socket, theirs = socket.socketpair()
             with theirs:
                 # Of a session of its own: Ctrl-C is for us. No file there could be written to.
                 self._process = subprocess.Popen(
                     _COMMAND,
+                    env=environment_without_secrets(),
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -193,24 +202,69 @@ def kept_process() -> Iterator[LimitedProcess]:
             _kept.append(process)
 
 
-async def call_kept(
+def ask_kept(
     died: AnimeError, called: LimitedFunction[P, R], *arguments: P.args, **named: P.kwargs
 ) -> R:
-    """What the function returns, called in a process that is kept for the next call.
+    """What the function returns, called in a process that is kept for the next call. It blocks.
 
     Raises:
         AnimeError: what the function raises; or `died`, when the process ends before it does.
     """
-
-    def ask() -> R:
+    try:
         with kept_process() as process:
             return process.ask(called, MAX_SECONDS_OF_OURS, *arguments, **named)
-
-    try:
-        return await asyncio.to_thread(ask)
     except ReaderDied as fault:
         _log.warning("A reader has died: %s", fault)
         raise died from None
+
+
+async def call_kept(
+    died: AnimeError, called: LimitedFunction[P, R], *arguments: P.args, **named: P.kwargs
+) -> R:
+    """The same, in a thread."""
+    return await asyncio.to_thread(lambda: ask_kept(died, called, *arguments, **named))
+
+
+def ask_of_each(
+    called: LimitedFunction[[Sequence[Q]], list[R]], questions: Sequence[Q]
+) -> list[R | None]:
+    """What the function answers to each, some in one call, in the process that is kept. It blocks.
+
+    One over which the process ends has None for an answer, and spoils no other's.
+    """
+    found: list[R | None] = []
+    with kept_process() as process:
+        for at in range(0, len(questions), _QUESTIONS):
+            some = questions[at : at + _QUESTIONS]
+            try:
+                answers = _answers_to(process, called, some, MAX_SECONDS_OF_OURS)
+            except ReaderDied:
+                found.extend(_answer_alone(process, called, each) for each in some)
+            else:
+                found.extend(answers)
+    return found
+
+
+def _answer_alone(
+    process: LimitedProcess, called: LimitedFunction[[Sequence[Q]], list[R]], question: Q
+) -> R | None:
+    try:
+        return _answers_to(process, called, [question], MAX_SECONDS)[0]
+    except ReaderDied as fault:
+        _log.warning("A reader has died: %s", fault)
+        return None
+
+
+def _answers_to(
+    process: LimitedProcess,
+    called: LimitedFunction[[Sequence[Q]], list[R]],
+    questions: Sequence[Q],
+    seconds: float,
+) -> list[R]:
+    answers = process.ask(called, seconds, questions)
+    if len(answers) != len(questions):
+        raise ReaderDied("it has answered another number of questions")
+    return answers
 
 
 _kept: list[LimitedProcess] = []
@@ -325,7 +379,9 @@ def _told(
 
 
 def _plain(value: object) -> JsonValue:
-    """What JSON has for it: a dataclass is an object of its fields."""
+    """What JSON has for it: a dataclass is an object of its fields, bytes are in base64."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):

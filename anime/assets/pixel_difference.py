@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import zip_longest
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
 from anime.assets.inspection.limits import decoding, refuse_too_large
 from anime.core.comparison import PixelDifference
 from anime.core.paths import media_type_of
-from anime.errors import InvalidRequest
+from anime.errors import InvalidRequest, StorageError
 
 _MOST_PIXELS = 2**30  # of all frames together: some seconds
 
@@ -45,7 +46,7 @@ def measure_difference(first: Path, second: Path) -> PixelDifference:
     Raises:
         InvalidRequest: they are no pictures of one size and one number of frames.
         UnusableFile: one of them is damaged or too large.
-        OSError: one of them cannot be read.
+        StorageError: one of them cannot be read.
     """
     total = largest = 0.0
     changed = pixels = 0
@@ -69,9 +70,16 @@ def draw_difference(first: Path, second: Path) -> Image.Image:
     return difference.point(lambda level: level * 255 / largest)
 
 
+def drawn_difference(first: Path, second: Path) -> bytes:
+    """What `draw_difference` draws, as PNG; raises the same."""
+    stream = BytesIO()
+    draw_difference(first, second).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def _differences(first: Path, second: Path) -> Iterator[Image.Image]:
     """The absolute difference of each pair of frames."""
-    with ExitStack() as opened:
+    with _disk_faults_told(), ExitStack() as opened:
         one, other = (opened.enter_context(_opened(path)) for path in (first, second))
         if one.size != other.size:
             raise InvalidRequest(
@@ -93,6 +101,16 @@ def _differences(first: Path, second: Path) -> Iterator[Image.Image]:
                     "That is too much to compare.",
                 )
             yield ImageChops.difference(left, right)
+
+
+@contextmanager
+def _disk_faults_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise StorageError(
+            f"{fault.filename} cannot be read: {fault.strerror}.", "Look at the disk it is on."
+        ) from fault
 
 
 @contextmanager

@@ -1,19 +1,21 @@
 """Small pictures of large ones."""
 
 import asyncio
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image, ImageOps
+from pydantic import Base64Bytes
 
 from anime.assets.inspection.limits import decoding, refuse_too_large
-from anime.assets.limited_process import LimitedFunction, call_kept
+from anime.assets.limited_process import LimitedFunction, ask_of_each, call_kept
 from anime.assets.store import draft_in
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.core.thumbhash import MOST_PX, thumbhash
-from anime.errors import UnusableFile
+from anime.errors import AnimeError, UnusableFile
 
 THUMBNAIL_PX = 384
 PROXY_PX = 1600
@@ -38,9 +40,9 @@ async def draw_thumbnail(source: Path, target: Path, px: int = THUMBNAIL_PX) -> 
 
 
 class DrawnThumbnail(NamedTuple):
-    """A thumbnail in base64, and its colours."""
+    """A thumbnail, and its colours."""
 
-    webp: str
+    webp: Base64Bytes
     colours: str
 
 
@@ -49,16 +51,37 @@ def thumbnail_of(source: Path, px: int) -> DrawnThumbnail:
     small, webp = first_frame(source, px), BytesIO()
     small.thumbnail((px, px))
     small.save(webp, "WEBP", quality=82)
-    return DrawnThumbnail(b64encode(webp.getvalue()).decode(), colours_of(small))
+    return DrawnThumbnail(webp.getvalue(), colours_of(small))
 
 
 _DRAW = LimitedFunction(thumbnail_of, DrawnThumbnail)
 
 
+def colours_of_thumbnails(paths: Sequence[Path]) -> list[str | None]:
+    """The colours of each; None of one that cannot be read. It blocks."""
+    return ask_of_each(_COLOURS, paths)
+
+
+def _colours_in(paths: Sequence[Path]) -> list[str | None]:
+    return [_colours_in_file(path) for path in paths]
+
+
+def _colours_in_file(path: Path) -> str | None:
+    try:
+        with decoding(path.name), Image.open(path) as picture:
+            refuse_too_large(path.name, *picture.size)
+            return colours_of(picture)
+    except (OSError, AnimeError):
+        return None
+
+
+_COLOURS = LimitedFunction(_colours_in, list[str | None])
+
+
 def _written(drawn: DrawnThumbnail, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with draft_in(target.parent) as draft:
-        draft.write_bytes(b64decode(drawn.webp))
+        draft.write_bytes(drawn.webp)
         draft.chmod(0o644)
         draft.replace(target)
     return drawn.colours

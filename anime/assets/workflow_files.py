@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from anime.assets.inspection.whole_file import inspect_file
+from anime.assets.limited_process import LimitedFunction, ask_kept
 from anime.assets.store import write_file
 from anime.core.conversion.sources import WorkflowSource, workflow_in_json, workflow_in_texts
 from anime.core.graphs import Graph
@@ -16,6 +17,21 @@ MAX_JSON_BYTES = 32 * 1024 * 1024  # a workflow of ten thousand nodes is some fi
 
 def load_workflow(path: Path) -> WorkflowSource:
     """The workflow in a file: JSON, or a picture, film or sound that carries one.
+
+    It is read in the process with limits that is kept. It blocks.
+
+    Raises:
+        InvalidWorkflow: the file cannot be read, is too large, or holds no workflow.
+    """
+    died = InvalidWorkflow(
+        "It cannot be read: its reader crashed, or took too much time or memory.",
+        "Give the workflow itself, as JSON.",
+    )
+    return ask_kept(died, _READ, path)
+
+
+def read_workflow(path: Path) -> WorkflowSource:
+    """What `load_workflow` finds, read here.
 
     Raises:
         InvalidWorkflow: the file cannot be read, is too large, or holds no workflow.
@@ -31,6 +47,9 @@ def load_workflow(path: Path) -> WorkflowSource:
             f"It cannot be read: {getattr(fault, 'strerror', None) or fault}.",
             "Give a file that you may read.",
         ) from None
+
+
+_READ = LimitedFunction(read_workflow, WorkflowSource)
 
 
 def write_graph(graph: Graph, path: Path, *, may_replace: bool) -> None:

@@ -44,15 +44,15 @@ def metadata(
 
 def _metadata_of(file: Path, *, is_raw: bool) -> dict[str, JsonValue]:
     """The keys that a row of the file would have, and with them its type, size and hash."""
-    from anime.assets.inspection.whole_file import inspect_file
+    from anime.assets.inspection.whole_file import describe_foreign
 
-    found = inspect_file(file)
-    said = found.recipe().metadata()
+    described = describe_foreign(file)
+    found = described.facts
     facts: dict[str, JsonValue] = {
         "media_type": found.media_type,
         "size_bytes": found.size_bytes,
         "sha256": found.sha256,
-        **{name: value for name, value in said.items() if name not in _RAW},
+        **{name: value for name, value in described.made.items() if name not in _RAW},
     }
     if is_raw:
         facts["raw"] = dict(found.texts)

@@ -48,9 +48,9 @@ def import_list(
     json: Json = False,
 ) -> None:
     """Add the shots of a list, and change those that are there; nothing is deleted."""
-    from anime.assets.shot_lists import format_of, rows_of_list
+    from anime.assets.shot_lists import format_of, rows_of_upload
 
-    rows = rows_of_list(_read(file), format_of(file.name))
+    rows = asyncio.run(rows_of_upload(_read(file), format_of(file.name)))
     columns = dict(_column(text) for text in column or ())
     done = asyncio.run(_import(project, rows, columns, only_tries=dry_run))
     if json:

@@ -29,7 +29,7 @@ from anime.db.bounded import (
 )
 from anime.db.models import SCHEMA
 from anime.errors import BackupFailed, DatabaseUnavailable
-from anime.settings.inherited import inherited_environment
+from anime.settings.inherited import environment_without_secrets
 
 DUMP_TIMEOUT_SECONDS = 6 * 3600.0
 VERSION_TIMEOUT_SECONDS = 30
@@ -39,6 +39,7 @@ JOBS = 2
 _QUICK = "-c maintenance_work_mem=256MB -c synchronous_commit=off"
 _DEBIAN = Path("/usr/lib/postgresql")
 _PROGRAMS = ("pg_dump", "pg_restore")
+_LIBPQ = ("PG", "KRB5", "SSL_", "OPENSSL_")  # variables by which libpq, and what it uses, is set up
 # Filled by the program itself: a database with nothing else in it is an empty one.
 _BOOKKEEPING = frozenset({"alembic_version", "comfyui_servers", "counters", "counter_changes"})
 _OTHER_SCHEMAS = """
@@ -223,10 +224,11 @@ async def _run(
     """
     password = {"PGPASSWORD": str(address.password)} if address.password else {}
     seconds = {"PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT_SECONDS)}
+    own = {"LC_ALL": "C", **seconds, **password, **(more or {})}
     process = await asyncio.create_subprocess_exec(
         *command,
         *("--no-password",),
-        env=inherited_environment(LC_ALL="C", **seconds, **password, **(more or {})),
+        env=environment_without_secrets(*_LIBPQ) | own,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -286,6 +288,7 @@ def _major(program: Path) -> int:
     """The program's major version; 0 if it does not say."""
     done = subprocess.run(  # PostgreSQL's own program
         [program, "--version"],
+        env=environment_without_secrets(),
         capture_output=True,
         text=True,
         check=False,

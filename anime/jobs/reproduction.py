@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Self, cast
 from uuid import UUID
 
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from anime.assets.inspection.whole_file import inspect_file
-from anime.assets.pixel_difference import draw_difference, measure_difference
+from anime.assets.inspection.whole_file import describe_foreign
+from anime.assets.limited_process import LimitedFunction, ask_kept
+from anime.assets.pixel_difference import drawn_difference, measure_difference
 from anime.assets.provenance import read_provenance
 from anime.assets.store import AssetStore
 from anime.assets.workflow_store import WorkflowStore
@@ -77,12 +77,14 @@ class ReproductionRequest(BaseModel):
 def read_made_file(path: Path, library: Path) -> MadeFile:
     """A file anywhere on disk, as it says itself, or as is written beside it in the library.
 
+    It blocks.
+
     Raises:
         UnusableFile: it is damaged, or no media.
         StorageError: it cannot be read.
     """
-    found = inspect_file(path)
-    made = found.recipe().metadata()
+    described = describe_foreign(path)
+    found, made = described.facts, described.made
     origin = read_provenance(library, found.sha256)
     if origin is not None and origin.metadata:
         made |= origin.metadata
@@ -164,11 +166,9 @@ def compare_files(first: MadeFile, second: MadeFile) -> FileComparison:
     unchecked = unknown_settings(first.made, second.made)
     pixels: PixelDifference | None = None
     try:
-        pixels = measure_difference(first.path, second.path)
-    except (InvalidRequest, UnusableFile) as fault:
+        pixels = ask_kept(_died(first, second), _MEASURE, first.path, second.path)
+    except (InvalidRequest, UnusableFile, StorageError) as fault:
         unchecked.insert(0, f"pixels: {fault.what}")
-    except OSError as fault:
-        unchecked.insert(0, f"pixels: {fault.filename} cannot be read: {fault.strerror}.")
     return FileComparison(
         first=first.name,
         second=second.name,
@@ -187,19 +187,27 @@ def nearest(original: MadeFile, files: Sequence[MadeFile]) -> FileComparison:
     return min(found, key=lambda each: (not each.same_bytes, _mean(each)))
 
 
-def draw_comparison(first: MadeFile, second: MadeFile) -> Image.Image:
-    """Where two pictures differ: black is no difference. It blocks.
+def draw_comparison(first: MadeFile, second: MadeFile) -> bytes:
+    """Where two pictures differ, as PNG: black is no difference. It blocks.
 
     Raises:
         InvalidRequest: they cannot be compared.
+        UnusableFile: one of them is damaged or too large.
         StorageError: one of them cannot be read.
     """
-    try:
-        return draw_difference(first.path, second.path)
-    except OSError as fault:
-        raise StorageError(
-            f"{fault.filename} cannot be read: {fault.strerror}.", "Look at the disk it is on."
-        ) from fault
+    return ask_kept(_died(first, second), _DRAW, first.path, second.path)
+
+
+def _died(first: MadeFile, second: MadeFile) -> UnusableFile:
+    return UnusableFile(
+        f"{first.name} and {second.name} cannot be compared: a decoder crashed, or took too much"
+        " time or memory.",
+        "Compare smaller ones, or save them again with another program.",
+    )
+
+
+_MEASURE = LimitedFunction(measure_difference, PixelDifference)
+_DRAW = LimitedFunction(drawn_difference, Base64Bytes)
 
 
 def write_difference(first: MadeFile, second: MadeFile, target: Path) -> None:
@@ -212,7 +220,7 @@ def write_difference(first: MadeFile, second: MadeFile, target: Path) -> None:
     picture = draw_comparison(first, second)
     try:
         with target.open("xb") as stream:
-            picture.save(stream, "PNG")
+            stream.write(picture)
     except FileExistsError:
         raise InvalidRequest(f"{target} is there already.", "Give another name.") from None
     except OSError as fault:

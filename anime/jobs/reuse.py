@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.input_pictures import limited
-from anime.assets.inspection.whole_file import inspect_upload
+from anime.assets.inspection.whole_file import describe_upload
 from anime.core.paths import RECORDED_PREFIX
 from anime.core.png_metadata import read_stamp
 from anime.core.reused_requests import ReusedRequest, of_job, of_recipe
@@ -60,13 +60,13 @@ async def request_in_upload(
         with path.open("wb") as stream:
             async for chunk in limited(chunks, name):
                 await asyncio.to_thread(stream.write, chunk)
-        facts = await inspect_upload(path, name=name)
-    stamp = read_stamp(facts.texts)
+        found = await describe_upload(path, name=name)
+    stamp = read_stamp(found.facts.texts)
     if stamp is not None:
         async with database.reading() as session:
-            if (found := await _of_known_job(stamp.job_id, session)) is not None:
-                return found
-    return of_recipe({**facts.recipe().metadata(), "kind": facts.kind.file_type})
+            if (known := await _of_known_job(stamp.job_id, session)) is not None:
+                return known
+    return of_recipe({**found.made, "kind": found.facts.kind.file_type})
 
 
 async def _of_known_job(job_id: UUID | None, session: AsyncSession) -> ReusedRequest | None:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from anime.errors import ConfigurationError
+from anime.settings.inherited import environment_without_secrets
 from anime.stack.parts import ServiceAccount
 
 ACCOUNT = "anime-postgres"
@@ -117,6 +118,7 @@ def can_run(command: Sequence[str | Path], account: ServiceAccount) -> bool:
             group=account.gid,
             extra_groups=[],
             cwd="/",
+            env=environment_without_secrets(),
             capture_output=True,
             check=False,
             timeout=TIMEOUT_SECONDS,
@@ -135,7 +137,13 @@ def _make_account(name: str, hint: str) -> pwd.struct_passwd:
     command = ["useradd", "--system", "--user-group", "--no-create-home"]
     command += ["--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name]
     try:
-        subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT_SECONDS)
+        subprocess.run(
+            command,
+            env=environment_without_secrets(),
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
         return pwd.getpwnam(name)  # also when another start was faster
     except (OSError, subprocess.TimeoutExpired, KeyError) as fault:
         raise ConfigurationError(f"The system user {name} cannot be made.", hint) from fault

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from anime.errors import ConfigurationError, StackError
+from anime.settings.inherited import environment_without_secrets
 from anime.stack.home import persistent_secret, private_folder, socket_folder
 from anime.stack.parts import ServiceAccount
 from anime.stack.postgres_account import ROOT_FOLDER, programs_for, service_account, user_name
@@ -131,7 +132,11 @@ def _initialise(cluster: Cluster) -> None:
 def _check_version(cluster: Cluster) -> None:
     found = (cluster.data / "PG_VERSION").read_text().strip()
     ours = subprocess.run(  # the package's own `postgres`; `--version` also works for root
-        [cluster.programs / "postgres", "--version"], capture_output=True, check=True, timeout=60
+        [cluster.programs / "postgres", "--version"],
+        env=environment_without_secrets(),
+        capture_output=True,
+        check=True,
+        timeout=60,
     ).stdout.decode()
     major = ours.split()[-1].split(".")[0]
     if found != major:

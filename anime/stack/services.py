@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anime.settings import PROJECT_DIR, Settings, resolve_reference
+from anime.settings.inherited import environment_without_secrets
 from anime.stack.part_readiness import answers, is_healthy, worker_polls
 from anime.stack.parts import BACKGROUND_NICENESS, Part
 from anime.stack.prefect_program import prefect_module
@@ -77,7 +78,13 @@ class Services:
             *(word for model in models for word in ("--model", model)),
             *(word for fault in faults for word in ("--fault", fault)),
         )
-        return replace(part, is_ready=lambda _: is_healthy(f"{url}/system_stats"), url=url)
+        return replace(
+            part,
+            # It decodes what it is sent, and gets its settings by its arguments.
+            environment=environment_without_secrets(among=self.environment),
+            is_ready=lambda _: is_healthy(f"{url}/system_stats"),
+            url=url,
+        )
 
     def worker(self) -> Part:
         """The Prefect worker; ready once it has polled for runs."""

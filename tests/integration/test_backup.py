@@ -21,7 +21,7 @@ from anime.cli.doctor_checks import _backups
 from anime.core.sweep_plan import Mode
 from anime.db.address import parse_address
 from anime.db.advisory_lock import BACKUP, advisory_lock
-from anime.db.dump import connected
+from anime.db.dump import Snapshot, connected, dump
 from anime.db.session import Database
 from anime.errors import BackupFailed, NotFound
 from anime.settings import Settings, load_settings
@@ -438,3 +438,21 @@ class TestCommands:
         make_older(studio)
         with pytest.raises(BackupFailed, match="days old"):
             await _backups(studio.settings())
+
+
+async def test_the_program_that_dumps_gets_no_secret_but_that_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f"#!/bin/sh\nenv > {tmp_path}/environment\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("anime.db.dump._program", lambda *_: str(program))
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "secret")
+    monkeypatch.setenv("ANIME_DATABASE_URL", "secret")
+    monkeypatch.setenv("PGSSLROOTCERT", "/ca.pem")
+    moment = Snapshot(id="1", server=18, revision="", tables={}, other_schemas=[])
+    await dump(make_url("postgresql://a:word@nowhere/b"), tmp_path / "dump", moment)
+    found = (tmp_path / "environment").read_text()
+    assert "secret" not in found
+    assert "PGPASSWORD=word" in found
+    assert "PGSSLROOTCERT=/ca.pem" in found

@@ -15,11 +15,13 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
+from anime.assets.contact_sheet.cell_pictures import CellPicture
 from anime.assets.contact_sheet.fonts import CaptionFonts
 from anime.assets.contact_sheet.make import SheetStyle, make_sheet
-from anime.assets.contact_sheet.page import BOX, PAPER
+from anime.assets.contact_sheet.page import BOX, PAPER, SheetPicture, draw_page
 from anime.assets.contact_sheet.request import SheetRequest, matching
 from anime.core.paths import thumbnail_path
+from anime.core.sheet_layout import lay_out
 from anime.core.sheet_pages import pictures_per_page
 from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
@@ -123,6 +125,25 @@ async def test_what_cannot_be_shown_is_a_cell_that_says_so(
     files = [record(bad, 1, file_type=kind), good]
     [page] = await draw(files, tmp_path / "sheet.png", tmp_path / "library")
     assert {RED, BOX} <= colors(page)
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        CellPicture("RGB", (10**6, 1), b"\0" * 3 * 10**6),
+        CellPicture("RGB", (1, 10**6), b"\0" * 3 * 10**6),
+        CellPicture("RGBA", (8, 8), b"\0" * 3 * 64),
+        CellPicture("P", (8, 8), b"\0" * 64),
+        CellPicture("RGB", (-8, -8), b"\0" * 3 * 64),
+        CellPicture("L", (0, 0), b""),
+    ],
+)
+def test_what_a_reader_claims_of_a_forged_file_is_checked(
+    claimed: CellPicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.assets.contact_sheet.page.ask_of_each", lambda *_: [claimed])
+    page = draw_page(lay_out(["a"]), [SheetPicture((Path("a.png"),))], CaptionFonts(14))
+    assert BOX in {color for _, color in page.getcolors(1 << 20) or ()}
 
 
 async def test_a_thumbnail_stands_for_what_has_no_frame_of_its_own(tmp_path: Path) -> None:

@@ -5,16 +5,26 @@ import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from anime.assets.contact_sheet.fonts import CaptionFonts
+from anime.assets.contact_sheet.page import SheetPicture, draw_page
 from anime.assets.limited_process import (
     LimitedFunction,
     LimitedProcess,
     ReaderDied,
+    ask_of_each,
     call_kept,
     call_limited,
     kept_process,
 )
+from anime.assets.thumbnails import colours_of_thumbnails
+from anime.assets.workflow_files import load_workflow
+from anime.core.png_metadata import PNG_SIGNATURE
+from anime.core.sheet_layout import lay_out
 from anime.errors import InvalidRequest, UnusableFile, UnusableReason
+from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
 from tests.support import hostile_parsers
 from tests.support.waiting import HUNG_SECONDS
 
@@ -39,6 +49,27 @@ async def test_a_crash_is_a_refusal_and_the_next_file_is_read(
     assert await call_kept(DIED, hostile_parsers.DOUBLE, "ab") == "abab"
 
 
+def test_one_of_many_over_which_it_crashes_spoils_no_other() -> None:
+    texts = [*map(str, range(30)), "crash", "none", "a"]
+    answers = ask_of_each(hostile_parsers.DOUBLE_EACH, texts)
+    assert answers == [*(str(number) * 2 for number in range(30)), None, None, "aa"]
+    assert ask_of_each(hostile_parsers.DOUBLE_EACH, []) == []
+
+
+def test_no_file_is_decoded_by_who_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, texts = tmp_path / "a.png", PngInfo()
+    texts.add_text("prompt", '{"1": {"class_type": "SaveImage", "inputs": {}}}')
+    Image.new("RGB", (400, 300), "red").save(path, pnginfo=texts)
+    file = read_made_file(path, tmp_path)
+    monkeypatch.setattr(Image, "open", None)
+    assert compare_files(file, file).pixels is not None
+    assert draw_comparison(file, file).startswith(PNG_SIGNATURE)
+    assert [colours is not None for colours in colours_of_thumbnails([path, tmp_path])] == [1, 0]
+    assert load_workflow(path).graph
+    page = draw_page(lay_out([""]), [SheetPicture((tmp_path / "no", path))], CaptionFonts(14))
+    assert (255, 0, 0) in {colour for _, colour in page.getcolors(1 << 20) or ()}
+
+
 def test_one_that_somebody_has_ended_meanwhile_is_started_anew() -> None:
     with kept_process() as process:
         pids = [process.ask(hostile_parsers.PID, HUNG_SECONDS) for _ in range(2)]
@@ -46,6 +77,21 @@ def test_one_that_somebody_has_ended_meanwhile_is_started_anew() -> None:
         os.kill(pids[0], signal.SIGKILL)
         os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
         assert process.ask(hostile_parsers.PID, HUNG_SECONDS) not in pids
+
+
+async def test_it_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("ANIME_API_TOKENS", "PREFECT_API_AUTH_STRING", "OTEL_EXPORTER_OTLP_HEADERS")
+    for name in (*secrets, "VAULT_TOKEN", "PGPASSWORD", "COMFYUI_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("LC_TIME", "C")
+    found = await call_limited(DIED, hostile_parsers.ENVIRONMENT)
+    assert {"PATH", "LC_TIME"} <= set(found)
+    known = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
+    assert [
+        name
+        for name in found
+        if name not in known and not name.startswith(("PYTHON", "LD_", "DYLD_", "MALLOC_", "LC_"))
+    ] == []
 
 
 async def test_it_writes_no_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,12 +19,23 @@ def refuse() -> str:
     raise UnusableFile("a.png is cut.", "Make it again.", reason=UnusableReason.TRUNCATED)
 
 
+def tell_environment() -> list[str]:
+    return sorted(os.environ)
+
+
 def crash() -> str:
     os.abort()
 
 
 def take_all_memory() -> int:
     return len(bytearray(64 * 1024**3))
+
+
+def double_each(texts: Sequence[str]) -> list[str]:
+    """Twice the text of each; it crashes over one, and leaves another out."""
+    if "crash" in texts:
+        os.abort()
+    return [text * 2 for text in texts if text != "none"]
 
 
 def write(path: Path) -> str:
@@ -66,7 +78,9 @@ def answer_without_end() -> str:
 
 PID = LimitedFunction(os.getpid, int)
 DOUBLE = LimitedFunction(double, str)
+DOUBLE_EACH = LimitedFunction(double_each, list[str])
 REFUSE = LimitedFunction(refuse, str)
+ENVIRONMENT = LimitedFunction(tell_environment, list[str])
 CRASH = LimitedFunction(crash, str)
 TAKE_ALL_MEMORY = LimitedFunction(take_all_memory, int)
 WRITE = LimitedFunction(write, str)

@@ -23,6 +23,14 @@ def test_the_stack_gives_its_settings_to_the_rehearsal_server() -> None:
     assert command.endswith("--profile 0.3.64 --model loras/a.pt --model vae/b.pt")
 
 
+def test_the_rehearsal_server_gets_no_secret_of_the_stack() -> None:
+    known = {"PATH": "/bin", "ANIME_DATABASE_URL": "secret", "PREFECT_API_AUTH_STRING": "secret"}
+    settings = load_settings().model_copy(update={"comfyui_url": "http://127.0.0.1:8188"})
+    services = Services(settings, known)
+    assert services.rehearsals()[0].environment == {"PATH": "/bin"}
+    assert services.worker().environment == known
+
+
 def test_a_model_in_an_unknown_folder_is_refused_with_those_that_there_are() -> None:
     result = CliRunner().invoke(app, ["rehearsal", "--model", "lora/a.pt"])
     assert result.exit_code == 2

@@ -1,18 +1,26 @@
-"""Drawing one page of a contact sheet. All of it blocks: call it in a thread."""
+"""Drawing one page of a contact sheet. All of it blocks: call it in a thread.
+
+Its pictures are read in the process with limits, and only pasted here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
+from anime.assets.contact_sheet.cell_pictures import (
+    CellPicture,
+    WantedPicture,
+    read_cell_pictures,
+)
 from anime.assets.contact_sheet.fonts import CaptionFonts
-from anime.assets.thumbnails import first_frame
-from anime.core.sheet_layout import LINE_HEIGHT, Cell, Sheet, Size
-from anime.errors import UnusableFile
+from anime.assets.limited_process import LimitedFunction, ask_of_each
+from anime.core.sheet_layout import LINE_HEIGHT, Cell, Sheet
 
 PAPER, INK, BOX, FAINT = (24, 22, 30), (232, 228, 238), (44, 41, 54), (150, 144, 165)
 UNREADABLE = "cannot be read"
+_BYTES = {"RGB": 3, "RGBA": 4}  # of a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,8 @@ def draw_page(sheet: Sheet, shown: Sequence[SheetPicture], lettering: CaptionFon
     page = Image.new("RGB", sheet.size, PAPER)
     pen = ImageDraw.Draw(page)
     spacing = sheet.caption_px * (LINE_HEIGHT - 1)
-    for cell, each in zip(sheet.cells, shown, strict=True):
-        picture = _first_readable(each.sources, cell.picture_size)
+    for cell, each, read in zip(sheet.cells, shown, _read(sheet, shown), strict=True):
+        picture = _picture_of(read, cell)
         if picture is None:
             _draw_words(pen, cell, each.words, lettering)
         else:
@@ -41,13 +49,28 @@ def draw_page(sheet: Sheet, shown: Sequence[SheetPicture], lettering: CaptionFon
     return page
 
 
-def _first_readable(sources: Sequence[Path], size: Size) -> Image.Image | None:
-    for path in sources:
-        try:
-            return ImageOps.contain(first_frame(path), size)
-        except (OSError, UnusableFile):
-            continue
-    return None
+def _read(sheet: Sheet, shown: Sequence[SheetPicture]) -> list[CellPicture | None]:
+    return ask_of_each(
+        _READ,
+        [
+            WantedPicture(each.sources, cell.picture_size)
+            for cell, each in zip(sheet.cells, shown, strict=True)
+        ],
+    )
+
+
+_READ = LimitedFunction(read_cell_pictures, list[CellPicture | None])
+
+
+def _picture_of(read: CellPicture | None, cell: Cell) -> Image.Image | None:
+    """The picture, if it is one that fits: who reads a foreign file may claim anything."""
+    if read is None:
+        return None
+    (width, height), (most_wide, most_high) = read.size, cell.picture_size
+    is_right = 0 < width <= most_wide and 0 < height <= most_high
+    if not is_right or len(read.pixels) != width * height * _BYTES.get(read.mode, 0):
+        return None
+    return Image.frombytes(read.mode, read.size, read.pixels)
 
 
 def _cut(line: str, font: ImageFont.FreeTypeFont, width_px: int) -> str:

@@ -3,17 +3,19 @@
 import hashlib
 import os
 import stat
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
+
+from pydantic import JsonValue
 
 from anime.assets.inspection.container_length import refuse_cut_short
 from anime.assets.inspection.facts import Inspection, MediaFacts
 from anime.assets.inspection.limits import unusable
 from anime.assets.inspection.meshes import read_glb, read_mesh
 from anime.assets.inspection.png import read_png
-from anime.assets.limited_process import LimitedFunction, call_kept, call_limited
+from anime.assets.limited_process import LimitedFunction, ask_kept, call_kept, call_limited
 from anime.core.media_types import HEAD_BYTES, media_type_by_content
 from anime.errors import StorageError, UnusableFile, UnusableReason
 
@@ -54,6 +56,30 @@ async def inspect_upload(path: Path, *, name: str) -> Inspection:
     return await call_limited(_died(name), _INSPECT, path, name=name)
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a file is, and the keys of a recipe: how it was made, as it says itself."""
+
+    facts: Inspection
+    made: dict[str, JsonValue]
+
+
+def describe_file(path: Path, name: str) -> Description:
+    """What `inspect_file` finds, and how the file was made; raises the same."""
+    facts = inspect_file(path, name=name)
+    return Description(facts, facts.recipe().metadata())
+
+
+async def describe_upload(path: Path, *, name: str) -> Description:
+    """The same of what somebody has sent, in a process with limits; raises as `inspect_file`."""
+    return await call_limited(_died(name), _DESCRIBE, path, name)
+
+
+def describe_foreign(path: Path) -> Description:
+    """The same of any file, in the process with limits that is kept. It blocks."""
+    return ask_kept(_died(path.name), _DESCRIBE, path, path.name)
+
+
 async def inspect_output(path: Path, *, name: str) -> Inspection:
     """The same of what a server has made, in the process that is kept for it.
 
@@ -70,6 +96,7 @@ def _died(name: str) -> UnusableFile:
 
 
 _INSPECT = LimitedFunction(inspect_file, Inspection)
+_DESCRIBE = LimitedFunction(describe_file, Description)
 
 
 def _examine(stream: FileIO, name: str) -> Inspection:

@@ -55,7 +55,7 @@ def rows_of_list(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
 
 
 async def rows_of_upload(data: bytes, kind: ListFormat) -> Iterable[ListRow]:
-    """The same of what somebody has sent, read in a process of its own."""
+    """The same of what somebody has sent or named, read in a process of its own."""
     if kind is ListFormat.CSV:  # the standard library's reader of texts, a line at a time
         return await asyncio.to_thread(rows_of_list, data, kind)
     died = InvalidRequest(

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from anime.api.access import Access
 from anime.errors import ConfigurationError
 from anime.settings import PROJECT_DIR, Settings
+from anime.settings.inherited import environment_without_secrets
 from anime.settings.services_file import (
     OWN_SERVICES,
     read_services,
@@ -230,7 +231,12 @@ def run_systemctl(*words: str, is_of_user: bool, timeout_seconds: float = TIMEOU
     command = ["systemctl", *(["--user"] if is_of_user else []), *words]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=timeout_seconds
+            command,
+            env=environment_without_secrets("XDG_", "DBUS_", "SYSTEMD_"),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_seconds,
         )
     except FileNotFoundError:
         raise ConfigurationError(
