@@ -21,9 +21,8 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as ConnectionFailed
 
 from anime.errors import AnimeError
-from anime.retry_policies import cancel_until_ended
+from anime.settings.secret_changes import SecretChanges
 from anime.settings.secret_references import (
-    RETIRE_SECONDS,
     has_references,
     known_value,
     refresh_references,
@@ -68,7 +67,7 @@ class FollowedPool(ConnectionPool):
         super().__init__(**options)
         self._text = text
         self._newest: str | None = None  # the URL with which connections are opened
-        self._retiring: asyncio.Task[None] | None = None
+        self._changes = SecretChanges(text, self._retire_older)
 
     async def get_connection(
         self, command_name: object = None, *keys: object, **options: object
@@ -85,16 +84,19 @@ class FollowedPool(ConnectionPool):
                 self._lead_to(url)
         await self._retire_older()
         try:
-            return await super().get_connection()
+            return await self._taken()
         except AuthenticationError:
             await asyncio.to_thread(_asked, refresh_references, self._text)
-            return await super().get_connection()
+            return await self._taken()
 
     async def aclose(self) -> None:
         """Part of redis-py's interface."""
-        if self._retiring is not None:
-            await cancel_until_ended(self._retiring)
+        await self._changes.close()
         await super().aclose()
+
+    async def _taken(self) -> AbstractConnection:
+        taken: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
+        return taken
 
     def _lead_to(self, url: str) -> None:
         found: dict[str, Any] = dict(_parsed(url))
@@ -105,19 +107,14 @@ class FollowedPool(ConnectionPool):
             found["credential_provider"] = FollowedCredentials(self._text)
         self.connection_kwargs = {**self.connection_kwargs, **found}
         self._newest = url
-        self._retiring = asyncio.create_task(self._retire_in_time())
-
-    async def _retire_in_time(self) -> None:
-        while True:
-            await asyncio.sleep(RETIRE_SECONDS)
-            await self._retire_older()
+        self._changes.begin()
 
     async def _retire_older(self) -> None:
         url = known_value(self._text)
         if url is None or url == self._newest:
             return
         self._newest = url
-        await self.update_active_connections_for_reconnect()
+        await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
         # Those that are idle leave the pool, so that nobody gets one that is being closed.
         idle, self._available_connections = self._available_connections, []
         for each in idle:

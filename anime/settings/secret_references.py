@@ -17,7 +17,6 @@ from anime.core.secret_references import SecretReference, references_in, with_va
 from anime.errors import AnimeError, ConfigurationError
 
 ENTRY_POINTS = "anime.secret_references"
-RETIRE_SECONDS = 1.0  # how soon connections end whose credentials have been replaced
 MAX_FILE_BYTES = 64 * 1024
 
 

@@ -1,4 +1,4 @@
-"""References to files whose secrets change, or are away for a moment, while connections are open."""
+"""References to files whose secrets change, or are away, while connections are open."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ConnectionFailed
+from sqlalchemy import make_url, text
 
+from anime.db.session import Database
+from anime.errors import DatabaseUnavailable
 from anime.progress.keys import UPDATES_CHANNEL, worker_channel
 from anime.progress.redis_connection import connect_redis
 from anime.progress.updates import subscribe_channels
@@ -47,7 +50,8 @@ class FiledUser:
 
     async def close_all(self) -> None:
         """Close them, as Redis does when it begins anew."""
-        await self.admin.execute_command("CLIENT", "KILL", "USER", USER)
+        for each in await self.connections():
+            await self.admin.client_kill_filter(_id=each)
 
 
 @pytest_asyncio.fixture
@@ -138,7 +142,9 @@ async def test_a_user_of_redis_waits_for_a_file_and_meets_the_password_of_the_mo
         await redis.ping()  # what is open goes on
 
 
-async def test_connections_to_redis_end_soon_after_their_password_is_replaced(filed: FiledUser) -> None:
+async def test_connections_to_redis_are_replaced_soon_after_the_password(
+    filed: FiledUser,
+) -> None:
     subscribed = asyncio.Event()
 
     async def note() -> None:
@@ -162,3 +168,20 @@ async def test_connections_to_redis_end_soon_after_their_password_is_replaced(fi
             await subscribed.wait()
             while before & await filed.connections():  # the one that is idle, too
                 await asyncio.sleep(0.05)
+
+
+async def test_a_file_that_is_away_is_to_users_of_the_database_as_if_that_were(
+    database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("any: the tests' server asks for none")
+    address = make_url(database_url).set(password="SECRET").render_as_string(hide_password=False)
+    async with Database(address.replace("SECRET", f"{{file:{file}}}"), pool_size=2) as database:
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))
+        file.unlink()
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))  # what is open goes on
+            with pytest.raises(DatabaseUnavailable, match=r"password .* had: .* No such file"):
+                async with database.reading() as another:
+                    await another.execute(text("SELECT 1"))
