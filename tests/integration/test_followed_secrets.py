@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ConnectionFailed
 from sqlalchemy import make_url, text
 
+from anime.api.app import create_app
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable
+from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.progress.keys import UPDATES_CHANNEL, worker_channel
 from anime.progress.redis_connection import connect_redis
 from anime.progress.updates import subscribe_channels
 from anime.retry_policies import RetryPolicy
+from anime.settings import load_settings
 from anime.worker import notifications
 from tests.support.waiting import HUNG_SECONDS
 
@@ -185,3 +188,15 @@ async def test_a_file_that_is_away_is_to_users_of_the_database_as_if_that_were(
             with pytest.raises(DatabaseUnavailable, match=r"password .* had: .* No such file"):
                 async with database.reading() as another:
                     await another.execute(text("SELECT 1"))
+
+
+async def test_the_api_does_not_start_without_a_secret_that_it_needs(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = load_settings(
+        database_url=database_url, redis_url=SecretStr(f"redis://:{{file:{tmp_path}/none}}@cache")
+    )
+    app = create_app(settings)
+    with pytest.raises(ConfigurationError, match="No such file"):
+        async with app.router.lifespan_context(app):
+            pass
