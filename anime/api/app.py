@@ -1,5 +1,6 @@
 """The HTTP application: its connections, its middleware and its routes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -48,7 +49,7 @@ from anime.jobs.background import background_work
 from anime.jobs.service import open_job_service
 from anime.progress.gateway import open_gateway
 from anime.progress.publisher import ProgressPublisher
-from anime.settings import Settings
+from anime.settings import Settings, resolve_reference
 from anime.settings.addresses import database_address, redis_address
 from anime.webhooks.deliverer import delivering
 
@@ -96,6 +97,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def connections(app: FastAPI) -> AsyncIterator[None]:
+        if redis_url is not None:  # refused at the start; later, it would count as an outage
+            await asyncio.to_thread(resolve_reference, redis_url)
         async with (
             Database(database_url) as database,
             ProgressPublisher(redis_url) as publisher,

@@ -7,7 +7,7 @@ So a socket that is refused, falls silent or dies costs progress and nothing els
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidURI, WebSocketException
@@ -33,8 +33,11 @@ class EventListener:
     silence, so a socket that is silent for `silence_seconds` is replaced.
     """
 
-    def __init__(self, url: str, *, silence_seconds: float, login: ServerLogin) -> None:
-        self._url = url
+    def __init__(
+        self, address: Callable[[], str], *, silence_seconds: float, login: ServerLogin
+    ) -> None:
+        """`address` is asked for each socket: the login in it may have changed."""
+        self._address = address
         self._login = login
         self._silence_seconds = silence_seconds
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
@@ -108,11 +111,12 @@ class EventListener:
 
     async def _read_one_socket(self) -> None:
         """Return when the socket has died or fallen silent, and is closed."""
+        address = self._address()
         socket = await connect(
-            self._url,
+            address,
             proxy=None,
             additional_headers=await self._login.headers(),
-            ssl=self._login.tls if self._url.startswith("wss:") else None,
+            ssl=self._login.tls if address.startswith("wss:") else None,
             compression=None,  # spares the server's only core; most bytes are JPEG previews
             open_timeout=CONNECT_SECONDS,
             max_size=FRAME_MAX_BYTES,

@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from anime.comfyui.address import canonical_url
-from anime.errors import ConfigurationError, VaultUnavailable
+from anime.errors import AnimeError, ConfigurationError
 from anime.net.sockets import tls_context
 from anime.settings import get_settings
 from anime.settings.secret_references import known_value, resolve_reference
@@ -31,8 +31,7 @@ class ServerLogin:
         """The headers as they are to be sent now.
 
         Raises:
-            ConnectionError: Vault does not say what one is; it is as if the server were away.
-            ConfigurationError: a reference has no value.
+            ConnectionError: a reference has no value; it is as if the server were away.
         """
         found: dict[str, str] = {}
         try:
@@ -42,7 +41,7 @@ class ServerLogin:
                 if value is None:
                     value = await asyncio.to_thread(resolve_reference, text)
                 found[name] = value
-        except VaultUnavailable as fault:
+        except AnimeError as fault:
             raise ConnectionError(fault.what) from fault
         return found
 

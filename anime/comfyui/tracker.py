@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -92,7 +93,9 @@ class TrackedServer(PromptControl, Protocol):
 async def listening(client: TrackedServer, client_id: str) -> AsyncIterator[EventListener]:
     """Listen to that client's events for as long as the block lasts."""
     listener = EventListener(
-        client.websocket_url(client_id), silence_seconds=SILENCE_SECONDS, login=client.login
+        partial(client.websocket_url, client_id),
+        silence_seconds=SILENCE_SECONDS,
+        login=client.login,
     )
     listener.start()
     try:

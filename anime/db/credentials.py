@@ -1,26 +1,27 @@
 """Connections whose credentials are references, and change while the program runs.
 
-Each connection knows with which credentials it was opened. Once there are others, the next one who
-wants it gets a new connection instead: those of before end some time later, at Vault's will.
+Each connection knows with which credentials it was opened. Once there are others, whoever wants it
+gets a new connection instead, one that comes back is closed, and those that are idle are replaced:
+the credentials of before end some time later, at Vault's will.
 """
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import Any
 
 from psycopg import OperationalError
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import await_only
 
 from anime.db.address import url_of
-from anime.settings.secret_references import (
-    known_value,
-    refresh_references,
-    resolve_reference,
-)
+from anime.errors import AnimeError
+from anime.settings.secret_changes import SecretChanges
+from anime.settings.secret_references import known_value, refresh_references, resolve_reference
 
 # In what the pool notes of a connection:
 _OPENED_WITH = "anime.opened_with"  # the URL
@@ -31,38 +32,79 @@ _OF_THE_URL = ("user", "password", "host", "port", "dbname")
 _REFUSAL = re.compile(r'authentication failed|role ".*" (does not exist|is not permitted)')
 
 
-def follow_references(engine: Engine, text: str) -> None:
-    """Have the engine open each connection with what the references stand for then."""
+class CredentialsUnknown(OperationalError):
+    """A reference has no value now, so that no connection can be opened; `fault` says why."""
 
-    def connect(
-        dialect: Dialect, entry: ConnectionPoolEntry, words: list[str], names: dict[str, Any]
+    def __init__(self, fault: AnimeError) -> None:
+        super().__init__(fault.what)
+        self.fault = fault
+
+
+class FollowedReferences:
+    """What the references of an engine's URL stand for, followed until `close`."""
+
+    def __init__(self, engine: AsyncEngine, text: str) -> None:
+        """Have the engine open each connection with what the references stand for then."""
+        self._engine, self._text = engine, text
+        self._changes = SecretChanges(text, self._replace_idle)
+        event.listen(engine.sync_engine, "do_connect", self._connect)
+        event.listen(engine.sync_engine, "checkout", self._take_out)
+        event.listen(engine.sync_engine, "checkin", self._put_back)
+
+    async def close(self) -> None:
+        """Follow them no more."""
+        await self._changes.close()
+
+    def _connect(
+        self,
+        dialect: Dialect,
+        entry: ConnectionPoolEntry,
+        words: list[str],
+        names: dict[str, Any],
     ) -> DBAPIConnection:
-        # In a thread, as Vault may be slow: other connections of the loop go on.
-        url = await_only(asyncio.to_thread(resolve_reference, text))
+        self._changes.begin()
         try:
-            return _opened(dialect, entry, words, names, url)
-        except OperationalError as fault:
-            if not _is_refusal(fault):
-                raise
-            newer = await_only(asyncio.to_thread(refresh_references, text))
-            if newer == url:
-                raise
-            return _opened(dialect, entry, words, names, newer)
+            # In a thread, as Vault may be slow: other connections of the loop go on.
+            url = await_only(asyncio.to_thread(resolve_reference, self._text))
+            try:
+                return _opened(dialect, entry, words, names, url)
+            except OperationalError as fault:
+                if not _is_refusal(fault):
+                    raise
+                newer = await_only(asyncio.to_thread(refresh_references, self._text))
+                if newer == url:
+                    raise
+                return _opened(dialect, entry, words, names, newer)
+        except AnimeError as fault:
+            raise CredentialsUnknown(fault) from fault
 
-    def take_out(
-        connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    def _take_out(
+        self, connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
     ) -> None:
         del connection, proxy
         if not entry.info.get(_WAS_USED):
             # New, so good for some time yet. Replaced again, it would fail whoever waits for it.
             entry.info[_WAS_USED] = True
-            return
-        url = known_value(text)
-        if url is not None and entry.info.get(_OPENED_WITH) != url:
+        elif self._is_older(entry):
             raise DisconnectionError("its credentials have been replaced")
 
-    event.listen(engine, "do_connect", connect)
-    event.listen(engine, "checkout", take_out)
+    def _put_back(self, connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        if connection is not None and self._is_older(entry):
+            entry.invalidate()
+
+    def _is_older(self, entry: ConnectionPoolEntry) -> bool:
+        url = known_value(self._text)
+        return url is not None and entry.info.get(_OPENED_WITH) != url
+
+    async def _replace_idle(self) -> None:
+        """Take each idle connection out and put it back: the first in is the first out."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101  the only kind that we have
+        for _ in range(pool.checkedin()):
+            # An old one is closed even if no new one opens: then its next user opens it.
+            with suppress(SQLAlchemyError, OSError):
+                async with self._engine.connect():
+                    pass
 
 
 def _opened(

@@ -16,13 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from anime.db.address import name_of
 from anime.db.bounded import AnswerLost
-from anime.errors import (
-    AnimeError,
-    ConfigurationError,
-    DatabaseUnavailable,
-    InvalidRequest,
-    VaultUnavailable,
-)
+from anime.db.credentials import CredentialsUnknown
+from anime.errors import AnimeError, ConfigurationError, DatabaseUnavailable, InvalidRequest
 
 _NOT_MIGRATED = (postgres.UndefinedTable, postgres.UndefinedColumn, postgres.InvalidSchemaName)
 _BUSY = (
@@ -46,10 +41,6 @@ def errors_explained(address: URL) -> Iterator[None]:
     """
     try:
         yield
-    except VaultUnavailable as fault:
-        raise DatabaseUnavailable(
-            f"The password for {name_of(address)} cannot be had: {fault.what}", fault.todo
-        ) from fault
     except SQLAlchemyError as fault:
         explained = explanation_of(fault, address)
         if explained is None:
@@ -95,19 +86,28 @@ def explanation_of(fault: SQLAlchemyError, address: URL) -> AnimeError | None:
         return DatabaseUnavailable(
             f"Others hold what is needed in {name}: {reason_of(fault)}.", "Try again in a moment."
         )
-    if isinstance(fault.orig, AnswerLost):
-        return DatabaseUnavailable(
-            f"PostgreSQL did not answer for {name}: {reason_of(fault)}.",
-            "Try again in a moment; if it stays so, look at the network and proxies on the way.",
-        )
     if isinstance(fault, OperationalError | InterfaceError):
-        return DatabaseUnavailable(
-            f"PostgreSQL does not serve {name}: {reason_of(fault)}.",
-            "Start everything with `anime up`, or correct ANIME_DATABASE_URL.",
-        )
+        return _without_answer(fault, name)
     if isinstance(fault, DataError):
         return InvalidRequest(
             f"A value is none that {name} can hold: {reason_of(fault)}.",
             "Remove characters that are no text, such as NUL bytes, and numbers out of range.",
         )
     return None
+
+
+def _without_answer(fault: DBAPIError, name: str) -> DatabaseUnavailable:
+    if isinstance(fault.orig, CredentialsUnknown):
+        unknown = fault.orig.fault
+        return DatabaseUnavailable(
+            f"The password for {name} cannot be had: {unknown.what}", unknown.todo
+        )
+    if isinstance(fault.orig, AnswerLost):
+        return DatabaseUnavailable(
+            f"PostgreSQL did not answer for {name}: {reason_of(fault)}.",
+            "Try again in a moment; if it stays so, look at the network and proxies on the way.",
+        )
+    return DatabaseUnavailable(
+        f"PostgreSQL does not serve {name}: {reason_of(fault)}.",
+        "Start everything with `anime up`, or correct ANIME_DATABASE_URL.",
+    )

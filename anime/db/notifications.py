@@ -17,6 +17,7 @@ from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.db.credentials import is_replaced
 from anime.errors import AnimeError
 from anime.retry_policies import ROW_NOTIFICATIONS, cancel_until_ended
+from anime.settings.secret_changes import LOOK_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,6 @@ MONITOR = "monitor"  # a run has given up its job: another one is to go on with 
 
 CHECK_SECONDS = 15.0  # how long nothing is heard before the server is asked for a sign of life
 CHECK_TIMEOUT_SECONDS = 5.0
-RETIRE_SECONDS = 2.0  # how soon a connection ends whose credentials have been replaced
 
 
 class NotificationListener:
@@ -82,7 +82,7 @@ class NotificationListener:
             await connection.execute(f'LISTEN "{self._channel}"'.encode())
             for notified in self._waiting.values():
                 notified.set()  # a notification may have been lost before: check once
-            seconds = CHECK_SECONDS if text is None else RETIRE_SECONDS
+            seconds = CHECK_SECONDS if text is None else LOOK_SECONDS
             while text is None or not is_replaced(address, text):
                 async for call in connection.notifies(timeout=seconds):
                     if call.payload in self._waiting:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from anime.db.address import parse_address
 from anime.db.bounded import STATEMENT_TIMEOUT_SECONDS, BoundedConnection, connect_arguments
-from anime.db.credentials import follow_references
+from anime.db.credentials import FollowedReferences
 from anime.db.error_messages import errors_explained
 from anime.db.liveness import answer_within, replace_dead_connections
 from anime.db.notifications import NotificationListener
@@ -31,7 +31,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self._url, self._has_references = url, has_references(url)
+        self._url = url
         self._address = parse_address(url)
         self._engine = create_async_engine(
             self._address,
@@ -43,9 +43,9 @@ class Database:
                 **connect_arguments(self._address, _SERVER_SETTINGS),
             },
         )
-        if self._has_references:
-            follow_references(self._engine.sync_engine, url)
         replace_dead_connections(self._engine.sync_engine)
+        # After it, which looks at what is put back before that may be closed.
+        self._references = FollowedReferences(self._engine, url) if has_references(url) else None
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._readers = async_sessionmaker(single, expire_on_commit=False)
@@ -54,11 +54,11 @@ class Database:
     @property
     def address(self) -> URL:
         """Where it is, with what its references stand for now; it may wait for Vault."""
-        return parse_address(self._url) if self._has_references else self._address
+        return parse_address(self._url) if self._references else self._address
 
     def listener(self, channel: str) -> NotificationListener:
         """One that listens on that channel, on a connection of its own."""
-        text = self._url if self._has_references else None
+        text = self._url if self._references else None
         return NotificationListener(self._address, channel, text=text)
 
     @asynccontextmanager
@@ -96,6 +96,8 @@ class Database:
     async def dispose(self) -> None:
         """Close the connections that are not in use."""
         await self.notifications.close()
+        if self._references is not None:
+            await self._references.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:

@@ -1,17 +1,33 @@
 """Connections to Redis, all made alike."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.client import PubSub
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    ConnectKwargs,
+    parse_url,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as ConnectionFailed
 
-from anime.errors import VaultUnavailable
-from anime.settings.secret_references import has_references, resolve_reference
+from anime.errors import AnimeError
+from anime.settings.secret_changes import SecretChanges
+from anime.settings.secret_references import (
+    has_references,
+    known_value,
+    refresh_references,
+    resolve_reference,
+)
 
 CONNECT_SECONDS = 1.0
 
@@ -31,41 +47,126 @@ def connect_redis(url: str, *, read_seconds: float) -> Redis:
 
 
 def redis_at(url: str, **options: Any) -> Redis:  # as redis-py has them
-    """A client of that URL; user and password that are references count for each connection.
+    """A client of that URL, whose references count for each connection.
 
-    Raises:
-        ConfigurationError, VaultUnavailable: a reference has no value.
+    A reference without a value is to its users as if Redis were away.
     """
     if not has_references(url):
         return Redis.from_url(url, **options)
-    client = Redis.from_url(resolve_reference(url), **options)
-    known = client.connection_pool.connection_kwargs
-    if {"username", "password"} & known.keys():
-        known.pop("username", None)
-        known.pop("password", None)
-        known["credential_provider"] = FollowedCredentials(url)
-    return client
+    return Redis.from_pool(FollowedPool(url, **options))
+
+
+class FollowedPool(ConnectionPool):
+    """Connections whose user and password are those of the moment in which each opens.
+
+    Once there are others, it closes those that are idle, and each of the rest when its user has
+    done with it: `replace_older` is for who keeps one. The server is where the URL leads at first.
+    """
+
+    def __init__(self, text: str, **options: Any) -> None:  # as redis-py has them
+        super().__init__(**options)
+        self._text = text
+        self._newest: str | None = None  # the URL with which connections are opened
+        self._changes = SecretChanges(text, self._retire_older)
+
+    async def get_connection(
+        self, command_name: object = None, *keys: object, **options: object
+    ) -> AbstractConnection:
+        """Part of redis-py's interface.
+
+        Raises:
+            redis.exceptions.ConnectionError: a reference has no value, or Redis is away.
+        """
+        del command_name, keys, options  # redis-py has no use for them
+        if self._newest is None:
+            url = await asyncio.to_thread(_asked, resolve_reference, self._text)
+            if self._newest is None:  # nobody else has asked meanwhile
+                self._lead_to(url)
+        await self._retire_older()
+        try:
+            return await self._taken()
+        except AuthenticationError:
+            await asyncio.to_thread(_asked, refresh_references, self._text)
+            return await self._taken()
+
+    async def aclose(self) -> None:
+        """Part of redis-py's interface."""
+        await self._changes.close()
+        await super().aclose()
+
+    async def _taken(self) -> AbstractConnection:
+        taken: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
+        return taken
+
+    def _lead_to(self, url: str) -> None:
+        found: dict[str, Any] = dict(_parsed(url))
+        self.connection_class = found.pop("connection_class", Connection)
+        if {"username", "password"} & found.keys():
+            found.pop("username", None)
+            found.pop("password", None)
+            found["credential_provider"] = FollowedCredentials(self._text)
+        self.connection_kwargs = {**self.connection_kwargs, **found}
+        self._newest = url
+        self._changes.begin()
+
+    async def _retire_older(self) -> None:
+        url = known_value(self._text)
+        if url is None or url == self._newest:
+            return
+        self._newest = url
+        await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+        # Those that are idle leave the pool, so that nobody gets one that is being closed.
+        idle, self._available_connections = self._available_connections, []
+        for each in idle:
+            with suppress(RedisError, OSError):
+                await each.disconnect()
 
 
 class FollowedCredentials(CredentialProvider):
     """User and password in a URL with references, as they are when a connection opens."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         """Part of redis-py's interface.
 
         Raises:
-            redis.exceptions.ConnectionError: Vault does not say what they are.
+            redis.exceptions.ConnectionError: a reference has no value.
         """
-        try:
-            found = parse_url(resolve_reference(self._url))
-        except VaultUnavailable as fault:  # for who connects, it is as if Redis were away
-            raise ConnectionFailed(fault.what) from fault
+        found = _parsed(_asked(resolve_reference, self._text))
         password = str(found.get("password", ""))
         return (str(found["username"]), password) if "username" in found else (password,)
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """The same, without holding up the event loop."""
         return await asyncio.to_thread(self.get_credentials)
+
+
+async def replace_older(subscription: PubSub) -> None:
+    """Close the subscription's connection if its credentials have been replaced.
+
+    The next look for a message opens another one and subscribes again.
+    """
+    connection = subscription.connection
+    if connection is not None and connection.should_reconnect():
+        await connection.disconnect()
+
+
+def _parsed(url: str) -> ConnectKwargs:
+    try:
+        return parse_url(url)
+    except ValueError as fault:
+        raise ConnectionFailed(str(fault)) from fault
+
+
+def _asked(ask: Callable[[str], str], text: str) -> str:
+    """What the text stands for; it may wait.
+
+    Raises:
+        redis.exceptions.ConnectionError: a reference has no value.
+    """
+    try:
+        return ask(text)
+    except AnimeError as fault:
+        raise ConnectionFailed(fault.what) from fault

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from anime.errors import reason_of
 from anime.progress.keys import UPDATES_CHANNEL
-from anime.progress.redis_connection import connect_redis
+from anime.progress.redis_connection import connect_redis, replace_older
 from anime.retry_policies import REDIS_SUBSCRIPTION
 from anime.schemas import ProgressEvent
 
@@ -80,6 +80,7 @@ async def _next_message(subscription: PubSub) -> Mapping[str, Any]:  # as redis-
     Raises:
         TimeoutError: it did not answer either.
     """
+    await replace_older(subscription)
     message: Mapping[str, Any] | None = await subscription.get_message(timeout=SILENCE_SECONDS)
     if message is None:
         await subscription.ping()

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from urllib.parse import quote
 
 from anime.core.secret_references import SecretReference, references_in, with_values
-from anime.errors import ConfigurationError
+from anime.errors import AnimeError, ConfigurationError
 
 ENTRY_POINTS = "anime.secret_references"
 MAX_FILE_BYTES = 64 * 1024
@@ -60,18 +60,19 @@ def resolve_reference(text: str) -> str:
 
 
 def known_value(text: str) -> str | None:
-    """What `resolve_reference` returns, without waiting; None while it would have to.
+    """What `resolve_reference` returns, without waiting; None if it would have to, or would raise.
 
-    Raises:
-        ConfigurationError: a variable or file is not there.
+    So a file that is not there while it is being replaced does no harm to what is open.
     """
-    references = references_in(text)
     values: dict[SecretReference, str] = {}
-    for scheme, names in _by_scheme(references).items():
-        found = _resolver(scheme).known_values(names)
-        if found is None:
-            return None
-        values |= {SecretReference(scheme, name): found[name] for name in names}
+    try:
+        for scheme, names in _by_scheme(references_in(text)).items():
+            found = _resolver(scheme).known_values(names)
+            if found is None:
+                return None
+            values |= {SecretReference(scheme, name): found[name] for name in names}
+    except AnimeError:
+        return None
     return with_values(text, values, _quoted)
 
 

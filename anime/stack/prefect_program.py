@@ -1,19 +1,16 @@
-"""A program of Prefect's whose login is a reference: resolved here, as Prefect knows none.
+"""A program of Prefect's whose login is a reference: followed here, as Prefect knows none.
 
     python -m anime.stack.prefect_program MODULE [ARGUMENT…]
 
-It is set within the process: what a process was started with, others on the machine may read.
+It is followed within the process: what a process was started with, others on the machine may read.
 """
 
-import os
 import runpy
 import sys
 from collections.abc import Sequence
 
-from anime.settings import Settings, get_settings, resolve_reference
+from anime.settings import Settings, get_settings
 from anime.settings.secret_references import has_references
-
-VARIABLE = "PREFECT_API_AUTH_STRING"
 
 
 def prefect_module(settings: Settings, module: str) -> tuple[str, ...]:
@@ -25,11 +22,11 @@ def prefect_module(settings: Settings, module: str) -> tuple[str, ...]:
 
 
 def _main(module: str, arguments: Sequence[str]) -> None:
-    settings = get_settings()  # as it was given: ours is resolved anew for each request
-    if settings.prefect_api_auth_string is not None:
-        os.environ[VARIABLE] = resolve_reference(
-            settings.prefect_api_auth_string.get_secret_value()
-        )
+    from anime.worker.prefect_internals import follow_auth_string
+
+    secret = get_settings().prefect_api_auth_string
+    if secret is not None:
+        follow_auth_string(secret.get_secret_value())
     sys.argv[1:] = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

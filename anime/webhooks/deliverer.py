@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from anime.db.repositories import Delivery, DeliveryRepository
 from anime.db.repositories.deliveries import DELIVERIES_CHANNEL, DUE
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable, DeliveryFailed
+from anime.errors import AnimeError, DatabaseUnavailable, DeliveryFailed
 from anime.retry_policies import (
     WEBHOOK_DELAYS_SECONDS,
     cancel_until_ended,
@@ -41,7 +41,10 @@ async def delivering(settings: Settings, database: Database) -> AsyncIterator[No
         return
 
     def current_key() -> bytes:
-        return signing_key(settings) or key
+        try:
+            return signing_key(settings) or key
+        except AnimeError as fault:
+            raise DeliveryFailed(f"It cannot be signed now: {fault.what}") from fault
 
     async with Sender(current_key, allow_private=settings.webhook_allow_private) as sender:
         task = asyncio.create_task(keep_running(Deliverer(database, sender).run))

@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from anime.progress.keys import worker_channel
-from anime.progress.redis_connection import redis_at
+from anime.progress.redis_connection import redis_at, replace_older
 from anime.retry_policies import RUN_NOTIFICATIONS
 
 _log = logging.getLogger(__name__)
-LISTEN_SECONDS = 20.0  # one wait; below every idle time-out on the way
+LISTEN_SECONDS = 5.0  # one wait, before a look whether the credentials have been replaced
 
 
 async def listen(redis_url: str, pool: str, on_notification: Callable[[], None]) -> None:
@@ -35,6 +35,7 @@ async def _receive(redis: "Redis", pool: str, on_notification: Callable[[], None
     async with redis.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(worker_channel(pool))
         while True:
+            await replace_older(channel)
             message = await channel.get_message(timeout=LISTEN_SECONDS)
             if cast("object", message) is not None:
                 on_notification()

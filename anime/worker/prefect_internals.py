@@ -27,6 +27,7 @@ from prefect import Flow, Task, flow_engine, results, task_engine
 from prefect._flow_run_suspension import mark_flow_run_suspension_requested
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.client import orchestration
+from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, RunInput, State, TaskRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
@@ -40,6 +41,7 @@ from prefect.flow_engine import AsyncFlowRunEngine, FlowRunEngine
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 from prefect.logging.loggers import print_as_log, task_run_logger
 from prefect.results import get_result_store
+from prefect.settings import PREFECT_API_AUTH_STRING, get_current_settings
 from prefect.states import Completed, Pending
 from prefect.task_engine import (
     AsyncTaskRunEngine,
@@ -57,9 +59,12 @@ from prefect.utilities.engine import (
     should_log_prints,
 )
 from prefect.utilities.timeout import timeout_async
+from pydantic import SecretStr
 
 from anime.net.log_lines import JsonFormatter
-from anime.settings import get_settings
+from anime.net.login import FollowedLogin, login_in
+from anime.settings import get_settings, resolve_reference
+from anime.settings.secret_references import known_value
 from anime.worker.run_control import BegunRun, EndReason, RunEnded, control_of_this_run
 
 P = ParamSpec("P")
@@ -505,6 +510,43 @@ def share_tls_contexts() -> None:
         vars(orchestration)["ssl"] = SimpleNamespace(
             create_default_context=shared, SSLContext=ssl.SSLContext, CERT_NONE=ssl.CERT_NONE
         )
+
+
+class FollowedAuthString(SecretStr):
+    """Prefect's login, by a text with references, as it is whenever somebody asks."""
+
+    def __init__(self, text: str) -> None:
+        """It may wait.
+
+        Raises:
+            ConfigurationError, VaultUnavailable: a reference has no value.
+        """
+        super().__init__(text)
+        self._known = resolve_reference(text)
+
+    def get_secret_value(self) -> str:
+        """The newest value that is known."""
+        self._known = known_value(self._secret_value) or self._known
+        return self._known
+
+
+def follow_auth_string(text: str) -> None:
+    """Have Prefect log in with what the text stands for at each request and for each socket.
+
+    It would remember what it was when it made a client, some of which live as long as the process.
+
+    Raises:
+        ConfigurationError, VaultUnavailable: a reference has no value.
+    """
+    get_current_settings().api.auth_string = FollowedAuthString(text)
+    login = FollowedLogin(text, login_in)
+    vars(orchestration).update(
+        PrefectHttpxAsyncClient=partial(PrefectHttpxAsyncClient, auth=login),
+        PrefectHttpxSyncClient=partial(PrefectHttpxSyncClient, auth=login),
+    )
+    token = property(lambda _: PREFECT_API_AUTH_STRING.value(), lambda *_: None)
+    for client in (events_clients.PrefectEventsClient, events_clients.PrefectEventSubscriber):
+        setattr(client, "_auth_token", token)  # noqa: B010  not declared as a property there
 
 
 def cache_result_storage() -> None:

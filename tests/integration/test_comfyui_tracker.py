@@ -1,8 +1,10 @@
 """How the client follows a prompt when the server is not at its best."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,7 +16,7 @@ from anime.core.prompt_state import Finished
 from anime.errors import ComfyUIRefused, ComfyUIUnreachable, PromptLost, RenderStalled
 from anime.retry_policies import RetryPolicy
 from tests.integration.comfyui_peer import Host, Peer
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 Followed = list[Event | Finished[HistoryEntry]]
 LONG = 30.0
@@ -438,3 +440,25 @@ async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     assert time.monotonic() - started < 5  # the end of a WebSocket is waited for for 10 s
     await asyncio.wait_for(peer.disconnected.wait(), SOON_SECONDS)
     assert not peer.sockets
+
+
+async def test_each_socket_opens_with_the_login_of_the_moment(
+    host: Host, peer: Peer, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("one")
+    address = host.url.replace("//", f"//artist:{{file:{file}}}@")
+    async with (
+        asyncio.timeout(HUNG_SECONDS),
+        ComfyUIClient(host.url, text=address) as client,
+        client.listening("client") as listener,
+    ):
+        assert await listener.wait_until_up()
+        shown = [peer.sockets[0].headers["authorization"]]
+        file.write_text("two")
+        peer.connected.clear()
+        await peer.drop_sockets()
+        await peer.connected.wait()
+        shown.append(peer.sockets[-1].headers["authorization"])
+    logins = [base64.b64decode(each.removeprefix("Basic ")).decode() for each in shown]
+    assert logins == ["artist:one", "artist:two"]

@@ -252,6 +252,23 @@ async def test_a_message_arrives_signed_with_the_job_and_its_files(
     assert (row.attempts, row.next_attempt_at, row.last_error) == (1, None, None)
 
 
+async def test_one_whose_key_is_away_for_a_moment_waits_and_is_then_signed(
+    database: Database, peer: WebhookPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(SECRET)
+    monkeypatch.setattr(deliverer, "webhook_delay", lambda *_: 0.05)
+    settings = load_settings(webhook_secret=SecretStr(f"file:{file}"), webhook_allow_private=True)
+    async with deliverer.delivering(settings, database):
+        file.unlink()
+        job_id = await cancelled_job(database, peer.url)
+        row = await settled(database, job_id, lambda row: row.last_error is not None)
+        assert "cannot be signed now" in str(row.last_error)
+        file.write_text(SECRET)
+        [received] = await peer.has_received(1)
+    assert received.is_signed_with(KEY)
+
+
 async def test_one_that_is_answered_with_an_error_is_sent_again_under_the_same_id(
     database: Database, peer: WebhookPeer
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,8 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from prefect import get_client
+from prefect.events.clients import PrefectEventsClient, PrefectEventSubscriber
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from anime.api.access import Access
 from anime.core.callers import Caller, Role
@@ -22,8 +27,10 @@ from anime.progress.redis_connection import connect_redis
 from anime.settings import load_settings
 from anime.settings.vault import VaultConfig
 from anime.webhooks.policy import signing_key
+from anime.worker.prefect_internals import follow_auth_string
 from blocks.comfyui import ComfyUIServer
 from tests.vault.openbao import OpenBao
+from tests.vault.prefects_own import prefects_own
 
 LOGIN = "{vault:secret/anime/login#user}:{vault:secret/anime/login#password}"
 PREFECT_VERSION, COMFYUI_QUEUE = "/api/admin/version", "/prompt"
@@ -88,6 +95,54 @@ async def test_prefect_is_asked_with_the_login_of_the_moment(
         with pytest.raises(PrefectRefused, match="does not let us in"):
             await prefect.version()
     assert guarded.logins[:3] == ["anime:one", "anime:one", "anime:two"]
+
+
+async def test_prefects_own_clients_follow_the_login(
+    guarded: GuardedServer, vault: OpenBao
+) -> None:
+    with prefects_own(f"{guarded.url}/api"):
+        await asyncio.to_thread(follow_auth_string, LOGIN)
+        async with get_client() as client:
+            with get_client(sync_client=True) as blocking:
+
+                async def ask() -> None:
+                    assert await client.api_version() == "3.9.1"
+                    assert await asyncio.to_thread(blocking.api_version) == "3.9.1"
+
+                await ask()
+                await vault.put("anime/login", user="anime", password="two")
+                guarded.password = "two"
+                await ask()
+                await vault.put("anime/login", user="anime", password="three")
+                await asyncio.to_thread(RESOLVER.refresh, ["secret/anime/login#password"])
+                await ask()  # the server is told of it later
+                guarded.password = "three"
+                await ask()
+    assert guarded.logins[-2:] == ["anime:three"] * 2
+
+
+async def test_the_sockets_of_prefects_events_open_with_the_login_of_the_moment(
+    vault: OpenBao,
+) -> None:
+    tokens: list[str] = []
+
+    async def admit(socket: ServerConnection) -> None:
+        tokens.append(json.loads(await socket.recv())["token"])
+        await socket.send(json.dumps({"type": "auth_success"}))
+        await socket.wait_closed()
+
+    await vault.put("anime/login", user="anime", password="one")
+    async with serve(admit, "127.0.0.1", 0, subprotocols=[Subprotocol("prefect")]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        with prefects_own(f"http://127.0.0.1:{port}/api"):
+            await asyncio.to_thread(follow_auth_string, LOGIN)
+            async with PrefectEventsClient() as sender:
+                await vault.put("anime/login", user="anime", password="two")
+                await asyncio.to_thread(RESOLVER.refresh, ["secret/anime/login#password"])
+                await sender._reconnect()
+            async with PrefectEventSubscriber():
+                pass
+    assert tokens == ["anime:one", "anime:two", "anime:two"]
 
 
 async def test_comfyui_is_asked_with_the_login_of_the_moment(

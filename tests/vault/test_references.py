@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -191,6 +192,21 @@ async def test_what_others_have_refused_is_read_anew(
     status = vault_status()
     assert status is not None
     assert [each.generation for each in status.secrets] == [2]
+
+
+async def test_one_thread_renews_for_all_who_resolve(vault: OpenBao) -> None:
+    before = set(threading.enumerate())
+    names = [f"anime/many/{number}" for number in range(5)]
+    for name in names:
+        await vault.put(name, password=name)
+    await asyncio.gather(
+        *(
+            asyncio.to_thread(resolve_reference, f"vault:secret/{name}#password")
+            for name in 4 * names
+        )
+    )
+    begun = [each.name for each in set(threading.enumerate()) - before]
+    assert begun.count("vault-renewer") == 1
 
 
 async def test_a_secret_without_a_lease_is_read_anew_after_some_time(openbao: OpenBao) -> None:

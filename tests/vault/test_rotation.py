@@ -16,7 +16,14 @@ from anime.stack.prefect_database import prefect_database
 from tests.integration.old_client import execute
 from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao
-from tests.vault.postgres import STUDIO, VaultedDatabase, make_users_for, rows_of, with_login
+from tests.vault.postgres import (
+    LEASE_SECONDS,
+    STUDIO,
+    VaultedDatabase,
+    make_users_for,
+    rows_of,
+    with_login,
+)
 
 
 @pytest_asyncio.fixture
@@ -75,20 +82,49 @@ async def test_f70_credentials_change_under_load_and_no_statement_fails(
     assert status.until is not None
 
 
-async def test_idle_connections_of_an_older_generation_are_replaced_when_they_are_used(
+async def test_connections_of_an_older_generation_end_although_nobody_uses_them(
     vaulted: VaultedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anime.net.vault.session.REFRESH_MIN_SECONDS", 0)
-    async with Database(vaulted.url) as database:
+
+    async def sessions_of(user: str) -> int:
+        statement = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{user}'"
+        return len(await rows_of(vaulted.owner_url, statement))
+
+    async with Database(vaulted.url) as database, asyncio.timeout(HUNG_SECONDS):
         with database.notifications.listening_to("x"):
-            first = await who(database)
-            assert await who(database) == first
-            await asyncio.to_thread(RESOLVER.refresh, ["database/creds/anime#username"])
-            assert await who(database) != first
-            statement = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{first}'"
-            async with asyncio.timeout(HUNG_SECONDS):
-                while await rows_of(vaulted.owner_url, statement):  # the listener, too
+            async with database.reading() as at_work:
+                first = await at_work.scalar(text("SELECT session_user"))
+                await asyncio.gather(who(database), who(database))  # on two that are idle then
+                assert await who(database) == first
+                while await sessions_of(first) < 4:  # the listener's, too
                     await asyncio.sleep(0.1)
+                await asyncio.to_thread(RESOLVER.refresh, ["database/creds/anime#username"])
+                while await sessions_of(first) > 1:
+                    await asyncio.sleep(0.1)
+                assert await at_work.scalar(text("SELECT session_user")) == first
+            while await sessions_of(first):
+                await asyncio.sleep(0.1)
+        assert await who(database) != first
+
+
+async def test_no_session_is_older_than_80_percent_of_its_lease(
+    vaulted: VaultedDatabase, vault: OpenBao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("anime.settings.secret_changes", "anime.db.notifications"):
+        monkeypatch.setattr(f"{module}.LOOK_SECONDS", 0.3)  # leaves time to slow machines
+    role = (await vault.ask("GET", "database/roles/anime"))["data"]
+    await vault.ask("POST", "database/roles/anime", {**role, "max_ttl": f"{LEASE_SECONDS}s"})
+    statement = "SELECT usename FROM pg_stat_activity WHERE usename LIKE 'v-%'"
+    clock = asyncio.get_running_loop().time
+    async with Database(vaulted.url) as database, asyncio.timeout(HUNG_SECONDS):
+        with database.notifications.listening_to("x"):
+            began_at = clock()
+            (first, _) = await asyncio.gather(who(database), who(database))
+            while first in {user for (user,) in await rows_of(vaulted.owner_url, statement)}:
+                await asyncio.sleep(0.1)
+            assert clock() - began_at < 0.8 * LEASE_SECONDS
+            assert first in await vaulted.users()  # Vault has not ended them
 
 
 async def test_a_password_that_postgresql_refuses_is_read_anew(

@@ -27,6 +27,7 @@ from anime.stack import prefect_program
 from anime.stack.prefect_program import prefect_module
 from blocks.vault import StudioVault
 from tests.vault.openbao import OpenBao
+from tests.vault.prefects_own import prefects_own
 
 CANARY = "never shown 7c1d"
 
@@ -147,18 +148,20 @@ async def test_prefect_gets_a_login_that_is_a_reference_within_its_own_process(
 ) -> None:
     plain = load_settings(prefect_api_auth_string=SecretStr("a:b"))
     assert prefect_module(plain, "prefect") == ("-m", "prefect")
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "anime:{vault:secret/anime/studio#password}")
+    reference = "anime:{vault:secret/anime/studio#password}"
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", reference)
     get_settings.cache_clear()
     assert prefect_module(get_settings(), "prefect")[1] == "anime.stack.prefect_program"
     (tmp_path / "told_login.py").write_text(
-        "import os, sys; print(os.environ['PREFECT_API_AUTH_STRING'], sys.argv[1:])"
+        "import os, sys; from prefect.settings import PREFECT_API_AUTH_STRING as login;"
+        "print(login.value(), sys.argv[1:], os.environ['PREFECT_API_AUTH_STRING'])"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "argv", ["prefect_program"])
     out = StringIO()
-    with redirect_stdout(out):
+    with prefects_own(), redirect_stdout(out):
         await asyncio.to_thread(prefect_program._main, "told_login", ["worker", "start"])
-    assert out.getvalue() == f"anime:{CANARY} ['worker', 'start']\n"
+    assert out.getvalue() == f"anime:{CANARY} ['worker', 'start'] {reference}\n"
 
 
 def test_who_has_no_vault_loads_nothing_for_it() -> None:
