@@ -9,12 +9,13 @@ from pydantic import Field, SecretStr
 from anime.core.recovery import SilentServerPolicy
 from anime.settings import Settings, resolve_reference
 from anime.settings.addresses import comfyui_addresses
+from blocks.reference_fields import ReferenceFields
 
 if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
 
 
-class ComfyUIServer(Block):
+class ComfyUIServer(ReferenceFields, Block):
     """Where prompts are rendered, and how long to wait for it.
 
     Of several servers all have these times; which there are, the table of servers says.

@@ -7,12 +7,13 @@ from pydantic import Field, SecretStr
 
 from anime.settings import Settings
 from anime.settings.addresses import database_address
+from blocks.reference_fields import ReferenceFields
 
 if TYPE_CHECKING:
     from anime.db.session import Database
 
 
-class StudioDatabase(Block):
+class StudioDatabase(ReferenceFields, Block):
     """Where jobs and files are recorded."""
 
     _block_type_name = "Studio Database"

@@ -10,12 +10,13 @@ from pydantic import Field
 from tzlocal import get_localzone
 
 from anime.settings import Settings
+from blocks.reference_fields import ReferenceFields
 
 if TYPE_CHECKING:
     from anime.assets.store import AssetStore
 
 
-class AssetLibrary(Block):
+class AssetLibrary(ReferenceFields, Block):
     """Where finished pictures and animations are kept."""
 
     _block_type_name = "Asset Library"

@@ -1,6 +1,7 @@
 """The connection settings that a flow needs, from saved blocks or from the environment."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar, cast
@@ -8,7 +9,9 @@ from typing import Protocol, Self, TypeVar, cast
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 
+from anime.errors import AnimeError
 from anime.net.saved_blocks import BLOCK_NAME, read_saved_types, told_saved_types
+from anime.net.vault.references_check import texts_of_block
 from anime.settings import Settings, get_settings, resolve_reference
 from anime.settings.secret_references import has_references
 from blocks.comfyui import ComfyUIServer
@@ -72,11 +75,14 @@ async def _saved_or_set(block: type[B], settings: Settings, saved: frozenset[str
     kind = cast("type[Block]", block)
     if kind.get_block_type_slug() not in saved:
         return block.from_settings(settings)
-    return cast("B", _resolved(await kind.aload(BLOCK_NAME)))
+    block = await kind.aload(BLOCK_NAME)
+    return cast("B", await asyncio.to_thread(_resolved, block))
 
 
 def _resolved(block: Block) -> Block:
     """The block with what its references stand for, but for those that count for each connection.
+
+    Those are asked for here, too, so that no event loop waits for Vault when it connects.
 
     Raises:
         ConfigurationError, VaultUnavailable: a reference has no value.
@@ -88,4 +94,8 @@ def _resolved(block: Block) -> Block:
         and name not in RESOLVED_LATER
         and has_references(str(value))
     }
+    for name in RESOLVED_LATER.intersection(type(block).model_fields):
+        for _, text in texts_of_block(name, {name: getattr(block, name)}):
+            with suppress(AnimeError):  # who connects says so
+                resolve_reference(text)
     return block.model_copy(update=values)

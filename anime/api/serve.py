@@ -16,6 +16,7 @@ from anime.api.app import create_app
 from anime.errors import ConfigurationError
 from anime.net.log_lines import JsonFormatter
 from anime.net.sockets import listening_socket
+from anime.net.vault.start import resolve_at_start
 from anime.progress.websocket_protocol import DroppingWebSocketProtocol
 from anime.settings import Settings
 from anime.settings.service_manager import ServiceManager, inherited_sockets
@@ -117,7 +118,9 @@ async def serve(settings: Settings) -> None:
     Raises:
         ConfigurationError: a port is taken, no database is known, or others could reach the API
             without a token.
+        VaultUnavailable: a setting refers to Vault, which does not answer.
     """
+    await resolve_at_start(settings, "API")
     app = create_app(settings)
     server = ApiServer(app, settings)
     for name in ("uvicorn.access", "uvicorn.error"):  # the second logs sockets

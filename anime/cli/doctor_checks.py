@@ -44,6 +44,7 @@ from anime.jobs.probes import (
     result_of,
 )
 from anime.jobs.servers.registry import connect_registry
+from anime.net.vault.process_status import ProcessStatus, other_processes
 from anime.settings import Settings
 from anime.settings.addresses import database_address, job_server
 from anime.settings.tokens import api_tokens
@@ -88,8 +89,10 @@ async def _known_servers(settings: Settings) -> Sequence[str]:
     try:
         async with connect_registry(settings) as registry:
             return await registry.addresses() or ("",)
-    except ConfigurationError:  # no database is known, which its own check tells
-        return settings.comfyui_urls or ("",)
+    except (ConfigurationError, VaultUnavailable):  # which the database's own check tells
+        with suppress(ConfigurationError, VaultUnavailable):
+            return settings.comfyui_urls or ("",)
+    return ("",)
 
 
 async def _settings(settings: Settings) -> str:
@@ -97,23 +100,26 @@ async def _settings(settings: Settings) -> str:
 
 
 async def _vault(settings: Settings) -> str:
-    """How Vault is for this program, and if it is away, how long the API can go on."""
+    """How Vault is for this program; and for each that runs, if it is away: until when it goes on.
+
+    What is at fault for a program that runs is told even if Vault answers this one.
+    """
+    running = await asyncio.to_thread(other_processes, settings.home / "run")
     try:
-        return await check_vault(settings)
+        async with asyncio.timeout(TIMEOUT_SECONDS - 1):
+            said = await check_vault(settings)
     except (ConfigurationError, VaultUnavailable) as fault:
-        if said := await _api_says_of_vault(settings):
-            raise ConfigurationError(f"{fault.what} The API says: {said}", fault.todo) from fault
-        raise
+        raise ConfigurationError(_with_processes(fault.what, running), fault.todo) from fault
+    except TimeoutError as fault:
+        told = _with_processes("Vault takes more than some seconds to answer.", running)
+        raise ConfigurationError(told, "Check whether it is overloaded.") from fault
+    if faulty := [each for each in running if each.status.fault]:
+        raise ConfigurationError(_with_processes(f"{said}.", faulty), faulty[0].status.todo)
+    return said
 
 
-async def _api_says_of_vault(settings: Settings) -> str | None:
-    if not _is_api_known(settings):
-        return None
-    with suppress(httpx.HTTPError, ValueError, KeyError):
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS / 2) as http:
-            ready = (await http.get(f"{settings.browser_url}/ready")).json()
-        return str(ready["dependencies"]["vault"]["error"] or "") or None
-    return None
+def _with_processes(said: str, processes: Sequence[ProcessStatus]) -> str:
+    return " ".join([said, *(each.describe() for each in processes)])
 
 
 async def _database(settings: Settings) -> str:

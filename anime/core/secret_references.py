@@ -85,6 +85,15 @@ def references_in(text: str) -> tuple[SecretReference, ...]:
     return found
 
 
+def is_reference(text: str) -> bool:
+    """Whether the whole text is one.
+
+    >>> is_reference("file:/run/secrets/x"), is_reference("redis://:{env:PASSWORD}@db/1")
+    (True, False)
+    """
+    return _WHOLE.fullmatch(text) is not None
+
+
 def with_values(
     text: str, values: Mapping[SecretReference, str], quote: Callable[[str], str]
 ) -> str:

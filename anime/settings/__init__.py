@@ -27,9 +27,14 @@ from anime.core.character_policies import CharacterPolicies, CharacterPolicy
 from anime.core.node_classes import NodeClassPolicy
 from anime.core.paths import RECORDED_FOLDER, is_recorded
 from anime.core.recovery import SilentServerPolicy
-from anime.errors import AnimeError, ConfigurationError
+from anime.errors import ConfigurationError
 from anime.settings.basic import BasicSettings
-from anime.settings.secret_references import has_references, resolve_reference
+from anime.settings.secret_references import (
+    has_references,
+    resolve_reference,
+    resolve_setting,
+    value_in,
+)
 from anime.settings.serving import Port, ServingSettings
 from anime.settings.upkeep import UpkeepSettings
 
@@ -281,7 +286,7 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         resolved = {
             name: _resolved_at_once(name, value)
             for name, value in values.items()
-            if isinstance(value, str) and name.lower() not in RESOLVED_LATER
+            if isinstance(value, str) and name.lower() not in {*RESOLVED_LATER, "home"}
         }
         return values | resolved
 
@@ -325,7 +330,6 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         return value
 
     @field_validator(
-        "home",
         "library_dir",
         "workflows_dir",
         *("comfyui_output_dir", "comfyui_ca_file", "comfyui_client_cert", "comfyui_client_key"),
@@ -414,12 +418,9 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         return str(getattr(self.zone, "key", None) or "UTC")
 
 
-def _resolved_at_once(name: str, text: str) -> str:
-    try:
-        return resolve_reference(text)
-    except AnimeError as fault:
-        variable = name if name.isupper() else f"ANIME_{name.upper()}"
-        raise type(fault)(f"{variable} cannot be resolved: {fault.what}", fault.todo) from fault
+def _resolved_at_once(name: str, text: str) -> object:
+    found = resolve_setting(name if name.isupper() else f"ANIME_{name.upper()}", text)
+    return value_in(found) if name == "comfyui_headers" else found
 
 
 def load_settings(**given: Any) -> Settings:  # values of any field, by name

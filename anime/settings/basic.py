@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from anime.settings.secret_references import resolve_without_vault
 from anime.settings.stack_record import RunningStackSource
-from anime.settings.vault import VaultConfig
+from anime.settings.vault import VaultConfig, resolved_fields
 
 
 class BasicSettings(BaseSettings):
@@ -31,6 +32,22 @@ class BasicSettings(BaseSettings):
     vault: VaultConfig | None = Field(
         default=None, description="Vault or OpenBao, where references vault:MOUNT/PATH#KEY lead."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_what_leads_to_vault(cls, values: dict[str, object]) -> dict[str, object]:
+        home, vault = values.get("home"), values.get("vault")
+        resolved: dict[str, object] = {}
+        if isinstance(home, str):
+            resolved["home"] = resolve_without_vault("ANIME_HOME", home)
+        if isinstance(vault, dict):
+            resolved["vault"] = resolved_fields(vault)
+        return values | resolved
+
+    @field_validator("home")
+    @classmethod
+    def _absolute_home(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

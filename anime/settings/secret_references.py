@@ -5,6 +5,7 @@ The resolver of a scheme that needs a network is found by its entry point in the
 network, and who has no Vault loads nothing for it.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -85,6 +86,44 @@ def refresh_references(text: str) -> str:
     for scheme, names in _by_scheme(references_in(text)).items():
         _resolver(scheme).refresh(names)
     return resolve_reference(text)
+
+
+def resolve_setting(name: str, text: str) -> str:
+    """What `resolve_reference` returns for the setting of that name, which errors tell.
+
+    Raises:
+        ConfigurationError, VaultUnavailable: as `resolve_reference`.
+    """
+    try:
+        return resolve_reference(text)
+    except AnimeError as fault:
+        raise type(fault)(f"{name} cannot be resolved: {fault.what}", fault.todo) from fault
+
+
+def resolve_without_vault(name: str, text: str) -> str:
+    """The same for what must be known before Vault can be asked.
+
+    Raises:
+        ConfigurationError: it refers to Vault, or a reference has no value.
+    """
+    if any(each.scheme == "vault" for each in references_in(text)):
+        raise ConfigurationError(
+            f"{name} cannot be in Vault: it must be known before Vault can be asked.",
+            "Give its value, or a reference env:NAME or file:/PATH.",
+        )
+    return resolve_setting(name, text)
+
+
+def value_in(text: str) -> object:
+    """What stands in the text as JSON; if that is none, the text itself.
+
+    >>> value_in('{"X-Token": "env:TOKEN"}'), value_in("fail")
+    ({'X-Token': 'env:TOKEN'}, 'fail')
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def has_references(text: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from anime.settings.process_lock import is_held
+from anime.settings.secret_references import resolve_without_vault
 from anime.settings.services_file import read_services
 
 
@@ -92,7 +93,7 @@ class RunningStackSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """The values by field name; empty when no stack runs there and no services are."""
         home = self.current_state.get("home") or platformdirs.user_data_path("anime-production")
-        folder = Path(home).expanduser().absolute()
+        folder = Path(resolve_without_vault("ANIME_HOME", str(home))).expanduser().absolute()
         if (record := read_record(folder)) is not None:
             found = dict[str, Any](record.settings)
         else:

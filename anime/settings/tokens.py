@@ -14,6 +14,7 @@ from itsdangerous import BadSignature, Signer, TimestampSigner
 from pydantic import SecretStr
 
 from anime.core.callers import ANYBODY, Caller, Role
+from anime.core.secret_references import is_reference
 from anime.errors import ConfigurationError
 from anime.settings import Settings, resolve_reference
 from anime.settings.secret_references import has_references
@@ -48,9 +49,9 @@ def api_tokens(settings: Settings) -> tuple[ApiToken, ...]:
 def token_texts(settings: Settings) -> Iterator[tuple[str, str]]:
     """The variable and the text of each token, which may be a reference."""
     yield from (("ANIME_API_TOKEN", part) for part in _parts(settings.api_token))
-    yield from (
-        ("ANIME_API_USERS", part.split(":", 2)[-1].strip()) for part in _parts(settings.api_users)
-    )
+    for part in _parts(settings.api_users):
+        text = part if is_reference(part) else part.split(":", 2)[-1].strip()
+        yield "ANIME_API_USERS", text
 
 
 def has_changing_tokens(settings: Settings) -> bool:
@@ -64,7 +65,7 @@ def _unnamed_tokens(settings: Settings) -> Iterator[ApiToken]:
 
 
 def _named_tokens(settings: Settings) -> Iterator[ApiToken]:
-    for number, part in enumerate(_parts(settings.api_users), 1):
+    for number, part in enumerate(_users(settings), 1):
         name, role, token = (each.strip() for each in (*part.split(":", 2), "", "")[:3])
         known = Role.__members__.get(role.upper())
         if not (name and known and token):  # what stands there instead may be a token
@@ -73,6 +74,13 @@ def _named_tokens(settings: Settings) -> Iterator[ApiToken]:
                 "ROLE is view, review or produce; TOKEN may be a reference such as env:MEI_TOKEN.",
             )
         yield ApiToken(_resolved(token, "ANIME_API_USERS"), Caller(name, known))
+
+
+def _users(settings: Settings) -> Iterator[str]:
+    """Each NAME:ROLE:TOKEN; a reference stands for any number of them."""
+    for part in _parts(settings.api_users):
+        is_list = is_reference(part)
+        yield from _parts(SecretStr(resolve_reference(part))) if is_list else [part]
 
 
 def _parts(secret: SecretStr | None) -> list[str]:

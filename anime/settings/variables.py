@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydantic import AliasChoices
 
 from anime.settings import RESOLVED_LATER, Settings
+from anime.settings.vault import RESOLVED_AT_LOGIN, VaultConfig
 
 
 def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
@@ -13,6 +14,9 @@ def texts_resolved_at_once() -> Iterator[tuple[str, str]]:
     for name in Settings.model_fields.keys() - RESOLVED_LATER - {"vault"}:
         if (text := os.environ.get(variable_of(name))) is not None:
             yield variable_of(name), text
+    for name in VaultConfig.model_fields.keys() - RESOLVED_AT_LOGIN:
+        if (text := os.environ.get(f"ANIME_VAULT_{name.upper()}")) is not None:
+            yield f"ANIME_VAULT_{name.upper()}", text
 
 
 def variable_of(name: str) -> str:

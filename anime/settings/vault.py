@@ -1,14 +1,19 @@
 """Settings of Vault: where it is, and how this program logs in."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from anime.core.secret_references import references_in
+from anime.settings.secret_references import resolve_without_vault
 
 VaultAuth = Literal["token", "approle", "kubernetes"]
 SERVICE_ACCOUNT_TOKEN = "file:/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  a path
+
+# By each login, as files of tokens are exchanged while programs run.
+RESOLVED_AT_LOGIN = frozenset({"token", "role_id", "secret_id", "jwt"})
 
 
 class VaultConfig(BaseModel):
@@ -81,3 +86,17 @@ class VaultConfig(BaseModel):
     def login_mount(self) -> str:
         """The mount of the login method."""
         return (self.auth_mount or self.auth).strip("/")
+
+
+def resolved_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a `VaultConfig` with what their references stand for.
+
+    Raises:
+        ConfigurationError: one has no value, or is itself in Vault.
+    """
+    return {
+        name: resolve_without_vault(f"ANIME_VAULT_{name.upper()}", str(value))
+        if isinstance(value, str | Path) and name not in RESOLVED_AT_LOGIN
+        else value
+        for name, value in fields.items()
+    }

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from anime.settings import Settings
+from anime.settings.secret_references import has_references
 from anime.settings.variables import variable_of
 from anime.settings.vault import VaultConfig
 
@@ -48,6 +49,9 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     values = {variable_of(name): getattr(settings, name) for name in type(settings).model_fields}
     if (vault := values.pop(variable_of("vault"))) is not None:
         values |= {f"ANIME_VAULT_{n.upper()}": value for n, value in _vault_values(vault).items()}
+    headers = variable_of("comfyui_headers")
+    if has_references(given := os.environ.get(headers, "")):
+        values[headers] = given  # secrets, which others could read in the environment of a process
     return {name: _as_text(value) for name, value in values.items() if value is not None}
 
 

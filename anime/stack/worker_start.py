@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from anime.errors import ConfigurationError
+from anime.net.vault.start import check_vault_answers
 from anime.settings import Settings
 from anime.stack.environment import child_environment
 from anime.stack.prefect_program import prefect_module
@@ -37,12 +38,14 @@ def run_worker(
 
     Raises:
         ConfigurationError: no Prefect server is known, or it could not watch as it should.
+        VaultUnavailable: a setting refers to Vault, which does not answer.
     """
     if settings.prefect_api_url is None:
         raise ConfigurationError(
             "No Prefect server is known to this worker.", "Run `anime up`, or set PREFECT_API_URL."
         )
     _check_watch(settings, worker_type or settings.worker_type)
+    check_vault_answers(settings)
     command = [sys.executable, *prefect_module(settings, "prefect"), "worker", "start"]
     command += ["--pool", settings.work_pool]
     command += ["--type", worker_type or settings.worker_type, "--name", worker_name()]

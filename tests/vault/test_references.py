@@ -4,11 +4,8 @@ import asyncio
 import base64
 import json
 import re
-import ssl
 import threading
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +17,9 @@ from anime.errors import ConfigurationError, UnwrapFailed, VaultRefused, VaultUn
 from anime.net.vault import RESOLVER, use_vault, vault_status
 from anime.settings.secret_references import known_value, refresh_references, resolve_reference
 from anime.settings.vault import VaultConfig
-from tests.integration.webhook_peer import Certificate, new_certificate
+from tests.integration.webhook_peer import new_certificate
 from tests.support.waiting import HUNG_SECONDS
-from tests.vault.openbao import OpenBao
+from tests.vault.openbao import OpenBao, passed_on
 
 
 async def test_secrets_of_both_versions_of_kv_are_read(vault: OpenBao) -> None:
@@ -115,31 +112,6 @@ async def test_f70_a_sealed_vault_is_refused_at_the_start_and_borne_later(vault:
     after = vault_status()
     assert after is not None
     assert after.is_up
-
-
-@asynccontextmanager
-async def passed_on(
-    vault: OpenBao, *, delay: float = 0, tls: Certificate | None = None
-) -> AsyncIterator[int]:
-    """A port at which the server answers, later or with TLS."""
-    behind = int(vault.url.rpartition(":")[2])
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", behind)
-        while said := await reader.read(65_536):
-            to_writer.write(said)
-            await asyncio.sleep(delay)
-            writer.write(await to_reader.read(65_536))
-        to_writer.close()
-        writer.close()
-
-    context = None
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key)
-    async with await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1]
-        RESOLVER.close()  # and its connection, which would stay open
 
 
 async def test_a_slow_vault_is_waited_for_as_long_as_the_settings_say(openbao: OpenBao) -> None:

@@ -1,10 +1,8 @@
 """Credentials of PostgreSQL that Vault makes and takes back after seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -20,28 +18,10 @@ from tests.vault.postgres import (
     LEASE_SECONDS,
     STUDIO,
     VaultedDatabase,
-    make_users_for,
+    longer_role,
     rows_of,
     with_login,
 )
-
-
-@pytest_asyncio.fixture
-async def vaulted(
-    vault: OpenBao, database_url: str, admitted_by_password: None
-) -> AsyncIterator[VaultedDatabase]:
-    """A migrated database, and an engine of OpenBao's that makes users for it for 10 s."""
-    for rights in (
-        f"GRANT ALL ON SCHEMA anime_api TO {STUDIO}",
-        f"GRANT ALL ON ALL TABLES IN SCHEMA anime_api TO {STUDIO}",
-        f"GRANT ALL ON ALL SEQUENCES IN SCHEMA anime_api TO {STUDIO}",
-    ):
-        await execute(database_url, rights)
-    try:
-        yield await make_users_for(vault, database_url)
-    finally:
-        RESOLVER.close()
-        await vault.ask("DELETE", "sys/mounts/database")
 
 
 async def who(database: Database) -> str:
@@ -198,12 +178,6 @@ async def test_a_new_login_takes_new_credentials_before_the_old_ones_end_with_it
                 await who(database)
                 await asyncio.sleep(0.05)
         assert await who(database) != first
-
-
-async def longer_role(vault: OpenBao) -> dict[str, object]:
-    """The role of the engine, with an hour for each lease."""
-    role = (await vault.ask("GET", "database/roles/anime"))["data"]
-    return {**role, "default_ttl": "1h", "max_ttl": "2h"}
 
 
 async def test_references_of_one_lease_are_of_one_generation(vaulted: VaultedDatabase) -> None:

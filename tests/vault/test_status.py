@@ -5,31 +5,60 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from http import HTTPStatus
 from io import StringIO
 from pathlib import Path
 from unittest import mock
 
+import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from anime.api.metrics import Metrics
+from anime.api.readiness import State, readiness
 from anime.cli.app import main
 from anime.cli.doctor_checks import run_checks
 from anime.db.session import Database
 from anime.errors import ConfigurationError
 from anime.jobs.probes import CheckWarning, check_vault
 from anime.net.vault import RESOLVER
+from anime.net.vault.start import resolve_at_start
 from anime.settings import Settings, get_settings, load_settings, resolve_reference
 from anime.stack import prefect_program
 from anime.stack.prefect_program import prefect_module
 from blocks.vault import StudioVault
-from tests.vault.openbao import OpenBao
+from tests.integration.progress_peer import gateway_settings, running_api
+from tests.integration.webhook_peer import SECRET as WEBHOOK_SECRET
+from tests.support.waiting import HUNG_SECONDS
+from tests.vault.openbao import OpenBao, passed_on
+from tests.vault.postgres import VaultedDatabase, longer_role
 from tests.vault.prefects_own import prefects_own
 
 CANARY = "never shown 7c1d"
+SLOW_SECONDS = 5.0
+IS_GOOD_UNTIL = re.compile(
+    r"is sealed\. .* known goes on until 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+)
+# What a process with a renewer does, step by step: a line for each.
+HOLDER = """
+import sys
+from anime.net.vault import RESOLVER
+from anime.settings.secret_references import resolve_reference
+RESOLVER.process = "a worker"
+sys.stdin.readline()
+resolve_reference(sys.argv[1])
+print("known", flush=True)
+sys.stdin.readline()
+RESOLVER.session()._check()
+RESOLVER._status_file.write(RESOLVER.process, RESOLVER.status())
+print("checked", flush=True)
+sys.stdin.readline()
+"""
 
 
 @pytest_asyncio.fixture
@@ -110,6 +139,54 @@ async def test_the_probe_tells_how_vault_is_and_until_when_one_can_go_on(
         await openbao.unseal()
 
 
+@pytest_asyncio.fixture
+async def running(configured: Settings) -> AsyncIterator[Process]:
+    """Another process that has a lease of Vault's, with its name among the arguments."""
+    command = (sys.executable, "-c", HOLDER, "vault:database/creds/anime#username")
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_f70_a_sealed_vault_is_told_with_the_time_until_which_each_process_goes_on(
+    configured: Settings,
+    vaulted: VaultedDatabase,
+    openbao: OpenBao,
+    running: Process,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await openbao.ask("POST", "database/roles/anime", await longer_role(openbao))
+    resolve_reference("vault:database/creds/anime#username")
+    assert running.stdin
+    assert running.stdout
+    running.stdin.write(b"resolve\n")
+    assert (await running.stdout.readline()).strip() == b"known"
+    monkeypatch.setattr("anime.api.readiness.NEEDED", ())  # what no test of Vault has
+    await openbao.seal()
+    try:
+        RESOLVER.session()._check()  # as the renewer does every ten seconds
+        running.stdin.write(b"check\n")
+        assert (await running.stdout.readline()).strip() == b"checked"
+        async with Database(vaulted.owner_url) as database:
+            ready = await readiness(configured, database)
+        told = ready.dependencies["vault"]
+        assert (ready.status, told.state) == ("ready", State.DOWN)
+        assert IS_GOOD_UNTIL.search(str(told.error))
+        assert await figures("anime_vault_up") == ["0.0"]
+        (until,) = await figures("anime_vault_until_timestamp_seconds")
+        assert time.time() + 1800 < float(until) < time.time() + 2 * 3600
+        checked = {each.system: each for each in await run_checks(configured)}
+        assert not checked["vault"].ok
+        other = rf"a worker \(process {running.pid}\): .*{IS_GOOD_UNTIL.pattern}"
+        assert re.search(other, checked["vault"].detail)
+        assert all(each.detail for each in checked.values())
+    finally:
+        await openbao.unseal()
+
+
 async def test_without_a_vault_none_is_missed() -> None:
     assert "not set up" in await check_vault(load_settings())
     assert await figures("anime_vault_up") == []
@@ -172,3 +249,68 @@ def test_who_has_no_vault_loads_nothing_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+async def test_api_and_worker_refuse_to_start_while_vault_is_sealed(
+    configured: Settings, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANIME_API_TOKEN", "ANIME_TIMEZONE"):
+        monkeypatch.delenv(name)  # what is left is needed when the first connection opens
+    monkeypatch.setenv("ANIME_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    await openbao.seal()
+    try:
+        ended = await asyncio.gather(ending("serve"), ending("worker"))
+    finally:
+        await openbao.unseal()
+    for code, said in ended:
+        assert (code, said.count("is sealed. ")) == (1, 1), said
+        assert "Unseal it, or wait until somebody has." in said
+        assert "Traceback" not in said
+    assert list(configured.logs.glob("bug-*")) == []
+
+
+async def ending(command: str) -> tuple[int | None, str]:
+    """The exit code of an `anime` command in a process of its own, and what it has printed."""
+    anime = Path(sys.executable).with_name("anime")
+    process = await asyncio.create_subprocess_exec(anime, command, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(HUNG_SECONDS):
+        said, _ = await process.communicate()
+    return process.returncode, " ".join(said.decode().split())
+
+
+async def test_a_slow_vault_holds_up_no_request(
+    configured: Settings,
+    openbao: OpenBao,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await openbao.put("anime/slow", token="slow", name="127.0.0.1", key=WEBHOOK_SECRET)
+    async with passed_on(openbao, delay=SLOW_SECONDS) as port:
+        monkeypatch.setenv("ANIME_VAULT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("ANIME_COMFYUI_URL", "http://{vault:secret/anime/slow#name}:1")
+        monkeypatch.setenv("ANIME_WEBHOOK_SECRET", "vault:secret/anime/slow#key")
+        monkeypatch.setenv("ANIME_API_TOKEN", "vault:secret/anime/slow#token")
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", "a:{vault:secret/anime/slow#token}")
+        monkeypatch.delenv("ANIME_TIMEZONE")
+        RESOLVER.close()  # as in a new process
+        name = "{vault:secret/anime/slow#name}"
+        settings = gateway_settings(
+            f"{database_url}&application_name={name}", f"{redis_url}&client_name={name}"
+        )
+        # Vault answers by the loop of the API: who would wait for it there got no answer.
+        await resolve_at_start(settings, "API")
+        async with running_api(settings) as api, httpx.AsyncClient(trust_env=False) as http:
+            monkeypatch.setattr("anime.net.vault.session.REFRESH_MIN_SECONDS", 0)
+            names = ["secret/anime/slow#token"]
+            asked = asyncio.create_task(asyncio.to_thread(RESOLVER.refresh, names))
+            headers = {"Authorization": "Bearer slow"}
+            for path in ("/api/anime/jobs", "/api/anime/servers", "/health"):
+                began_at = time.monotonic()
+                answer = await http.get(f"{api.http_url}{path}", headers=headers)
+                assert answer.status_code == HTTPStatus.OK
+            assert time.monotonic() - began_at < 1
+            assert not asked.done()
+            await asked

@@ -27,9 +27,15 @@ class CheckedReference(BaseModel):
 def texts_of(settings: Settings) -> Iterator[tuple[str, str]]:
     """The variable and the text of each setting that may have a reference."""
     yield from texts_resolved_at_once()
-    for name in sorted(RESOLVED_LATER - {"api_token", "api_users"}):
+    yield from texts_resolved_later(settings)
+
+
+def texts_resolved_later(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The same of those that are resolved when something connects."""
+    for name in sorted(RESOLVED_LATER - {"api_token", "api_users", "comfyui_url"}):
         yield from _texts(variable_of(name), getattr(settings, name))
     yield from _texts(variable_of("comfyui_headers"), settings.comfyui_headers)
+    yield from ((variable_of("comfyui_url"), text) for text in settings.comfyui_texts)
     yield from token_texts(settings)
     for name, proof in (settings.vault.proofs if settings.vault else {}).items():
         yield from _texts(f"ANIME_VAULT_{name.upper()}", proof)
@@ -41,11 +47,14 @@ def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, st
         yield from _texts(f"{name}.{field}", value)
 
 
+def references_of(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, SecretReference]]:
+    """Each reference of the texts, and where it stands."""
+    return ((where, each) for where, text in texts for each in references_in(text))
+
+
 def check_references(texts: Iterable[tuple[str, str]]) -> list[CheckedReference]:
     """Each reference of the texts, resolved now; it may wait for Vault."""
-    parts = ((where, part.strip()) for where, text in texts for part in text.split(","))
-    found = ((where, each) for where, part in parts for each in references_in(part))
-    return [_checked(where, each) for where, each in found]
+    return [_checked(where, each) for where, each in references_of(texts)]
 
 
 def _texts(where: str, value: object) -> Iterator[tuple[str, str]]:

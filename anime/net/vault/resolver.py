@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from anime.core.secret_references import VaultReference, references_in
 from anime.errors import ConfigurationError
+from anime.net.vault.process_status import StatusFile, name_of_command
 from anime.net.vault.status import VaultStatus
 from anime.settings.basic import BasicSettings
 from anime.settings.vault import VaultConfig
@@ -24,9 +25,11 @@ class VaultResolver:
     """Resolves `vault:` references for all of this process."""
 
     def __init__(self) -> None:
+        self.process = ""  # what this process is called; the name of its command if empty
         self._lock = threading.Lock()
         self._config: VaultConfig | None = None
         self._session: VaultSession | None = None
+        self._status_file: StatusFile | None = None
 
     def use(self, config: VaultConfig) -> None:
         """Take this Vault from now on, as a block in Prefect says."""
@@ -35,6 +38,7 @@ class VaultResolver:
                 return
             # What the one before has leased may be in use, and ends by itself.
             self._session, self._config = None, config
+            self._remove_status_file()
 
     def values(self, names: Sequence[str]) -> Mapping[str, str]:
         """The value of each name; it may wait for Vault.
@@ -89,7 +93,8 @@ class VaultResolver:
                         "Set ANIME_VAULT_URL, ANIME_VAULT_AUTH and what it needs: docs/vault.md.",
                     )
                 self._session = VaultSession(config, settings.home / "run")
-                arguments = (self, self._session)
+                self._status_file = StatusFile(settings.home / "run")
+                arguments = (self, self._session, self._status_file)
                 threading.Thread(
                     target=_renew, args=arguments, daemon=True, name="vault-renewer"
                 ).start()
@@ -103,12 +108,20 @@ class VaultResolver:
         """Give back what this process has from Vault, and forget it."""
         with self._lock:
             session, self._session, self._config = self._session, None, None
+            self._remove_status_file()
         if session is not None:
             session.close()
 
     def forget(self) -> None:
         """Begin anew in a forked process: threads are not copied, and leases belong to one."""
+        if self._status_file is not None:
+            self._status_file.release()
         self.__init__()  # type: ignore[misc]  # every field, as at the start
+
+    def _remove_status_file(self) -> None:
+        if self._status_file is not None:
+            self._status_file.remove()
+            self._status_file = None
 
     def _parsed(self, names: Sequence[str]) -> list[VaultReference]:
         config = self._config
@@ -116,7 +129,7 @@ class VaultResolver:
         return [VaultReference.parse(name, usual_mount) for name in names]
 
 
-def _renew(resolver: VaultResolver, session: "VaultSession") -> None:
+def _renew(resolver: VaultResolver, session: "VaultSession", status_file: StatusFile) -> None:
     """Renew for as long as the session is the one in use; the process may end meanwhile."""
     while resolver.is_current(session):
         try:
@@ -124,6 +137,7 @@ def _renew(resolver: VaultResolver, session: "VaultSession") -> None:
         except Exception:  # noqa: BLE001  the renewer has to go on, whatever it was
             _log.exception("Vault: the renewer goes on after an internal error")
             seconds = LONGEST_WAIT_SECONDS
+        status_file.write(resolver.process or name_of_command(), session.status())
         session.changed.wait(min(seconds, LONGEST_WAIT_SECONDS))
         session.changed.clear()
 

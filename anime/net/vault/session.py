@@ -342,7 +342,8 @@ class VaultSession:
         except AnimeError as fault:
             if not self._faults:
                 self._fault_since = self._clock()
-            if subject not in self._faults or self._faults[subject].what != fault.what:
+            is_new = subject not in self._faults or self._faults[subject].what != fault.what
+            if is_new and self._held:  # else nothing goes on, and who asked says so
                 _log.warning("%s", fault)
             self._faults[subject], self._fault_at[subject] = fault, self._clock()
             raise

@@ -37,11 +37,17 @@ class VaultStatus:
             return f"{self.url} answers; {self.token}; {len(self.secrets)} secrets known"
         if self.is_up or not self.secrets:
             return self.fault
+        since = f" since {self.since:%H:%M:%S} UTC" if self.since else ""
+        return f"{self.fault} So it is{since}. {self.outlook}"
+
+    @property
+    def outlook(self) -> str:
+        """How long this process can go on while Vault is away."""
+        if not self.secrets:
+            return "No secret is known."
         end = (
             f"until {self.until:%Y-%m-%d %H:%M:%S} UTC"
             if self.until
             else "for as long as this process runs"
         )
-        since = f" since {self.since:%H:%M:%S} UTC" if self.since else ""
-        goes_on = f"What is known goes on {end}; nothing new is promised."
-        return f"{self.fault} So it is{since}. {goes_on}"
+        return f"What is known goes on {end}; nothing new is promised."
