@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.assets.metadata import LoraUse, recipe_of
+from anime.assets.metadata import LoraUse, SamplerUse, recipe_of
 from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, tag_texts, xmp_texts
-from anime.assets.metadata.novelai import texts_in_alpha
+from anime.assets.metadata.novelai import hidden_texts
 
 ASKED: dict[str, Any] = {  # any field of a recipe
     "prompt": "a lantern",
@@ -233,6 +233,28 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ),
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
+        (
+            'a, fine\nNegative prompt: b, bad\nSteps: 3, Raw prompt: "a", Raw negative prompt: , '
+            "Version: Fooocus v2.5.5",
+            {"prompt": "a", "negative_prompt": None},
+        ),
+        ("a\nSteps: 3, Raw prompt: b, Version: v1.10.1", {"prompt": "a"}),
+        (
+            "a\nSteps: 3, Model: kite, Refiner: None, Hires checkpoint: Use same checkpoint",
+            {"models": (), "samplers": ()},
+        ),
+        (
+            "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2, "
+            "Hires checkpoint: gull [0f0f0f], Hires schedule type: Karras, Seed: 1",
+            {
+                "models": ("kite", "gull [0f0f0f]"),
+                "samplers": (
+                    SamplerUse(node="base", seed="1", steps=3),
+                    SamplerUse(node="hires", scheduler="Karras", denoise=0.4),
+                ),
+            },
+        ),
+        ("a\nSteps: 3, Denoising strength: 0.4", {"samplers": ()}),
     ],
 )
 def test_what_forks_and_savers_write_differently_is_read(
@@ -247,6 +269,41 @@ def test_what_a_tool_says_in_two_texts_is_put_together(order: tuple[str, str]) -
     both = {"Dream": '"a lantern [mist]" -s 14 -S 9', "sd-metadata": json.dumps(INVOKE_2)}
     recipe = recipe_of({name: both[name] for name in order})
     assert (recipe.model, recipe.seed, recipe.prompt) == ("kite", str(SEED), "a lantern")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a lantern [mist]" -s 14 -S 9 -C 4.5 -A k_lms -I "in -S 3.png" -f 0.5',
+        "a lantern [mist] -s 14 -S 9 -W 512 -H 512 -C 4.5 -A k_lms",
+        '"a lantern [mist]" -s14 -W512 -H512 -C4.5 -Ak_lms -S9',
+        '"a "lantern" [mist]" -s 14 -S 9 -C 4.5 -A k_lms',
+    ],
+)
+def test_a_command_is_read_however_it_was_written(text: str) -> None:
+    recipe = recipe_of({"Dream": text})
+    assert recipe.prompt in {"a lantern", 'a "lantern"'}
+    assert (recipe.negative_prompt, recipe.seed, recipe.steps) == ("mist", "9", 14)
+    assert (recipe.cfg, recipe.sampler) == (4.5, "k_lms")
+
+
+@pytest.mark.parametrize("text", ["convert -s 5 -S 6", "see -s 5 -S there -A", '"a" -s 5'])
+def test_a_command_of_another_program_says_nothing(text: str) -> None:
+    assert recipe_of({"Dream": text}).source is None
+
+
+def test_what_invokeai_leaves_out_is_unknown() -> None:
+    """An upscaled picture, or one of a workflow that has no prompt."""
+    without = {name: value for name, value in INVOKE.items() if name != "positive_prompt"}
+    recipe = recipe_of({"invokeai_metadata": json.dumps(without)})
+    assert (recipe.source, recipe.prompt, recipe.seed) == ("invokeai", None, str(SEED))
+    for other in ({"app_version": "1"}, {"negative_prompt": "a", "cfg_scale": 1}):
+        assert recipe_of({"parameters": json.dumps(other)}).source is None
+
+
+def test_a_refiner_that_is_none_is_no_model() -> None:
+    said = {**FOOOCUS, "refiner_model": "None"}
+    assert recipe_of({"parameters": json.dumps(said)}).models == ()
 
 
 GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
@@ -272,6 +329,24 @@ def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object])
 def test_a_comment_in_the_japanese_encodings_of_exif_is_read(encoding: str) -> None:
     comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode(encoding)
     assert recipe_of(comment_texts(comment)).prompt == "夜"
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["夜\nSteps: 3, Seed: 1", "夜の街"])
+def test_a_comment_in_utf_16_is_read_in_either_order(text: str, order: str) -> None:
+    read = comment_texts(b"UNICODE\0" + text.encode(order))["parameters"]
+    assert read == text or (order, text) == ("utf-16-le", "夜の街")  # which nothing tells apart
+
+
+def test_utf_8_that_is_called_unicode_is_read_as_such() -> None:
+    for text in ("夜\nSteps: 3, Seed: 1", "a cat\nSteps: 3\0"):
+        assert comment_texts(b"UNICODE\0" + text.encode()) == {"parameters": text.strip("\0")}
+
+
+@pytest.mark.parametrize("prompt", ["{red|blue} bicycle", "{}|", "[a:b:0.5]"])
+def test_a_prompt_that_looks_like_json_is_but_one_of_the_settings(prompt: str) -> None:
+    recipe = recipe_of(comment_texts(json.dumps({**FOOOCUS, "prompt": prompt})))
+    assert (recipe.prompt, recipe.source, recipe.cfg) == (prompt, "fooocus", 4.5)
 
 
 def test_settings_in_a_user_comment_stay_whole() -> None:
@@ -309,37 +384,43 @@ def test_tags_of_films_come_singly_from_a_comment() -> None:
     assert texts["workflow"] == "{}"
 
 
-def hidden_in_alpha(name: bytes, text: bytes, *, width: int = 40, height: int = 50) -> bytes:
-    """An alpha channel with a text in its last bits, down the columns."""
+SIZE = (80, 60)  # of pictures that hide something
+
+
+def pixels_hiding(name: bytes, text: bytes, mode: str = "RGBA") -> bytes:
+    """Pixels with a text in their last bits, down the columns: of the alpha channel, or of all."""
+    bands, depth = len(mode), 1 if mode == "RGBA" else 3
     said = name + (len(text) * 8).to_bytes(4, "big") + text
-    bits = "".join(f"{byte:08b}" for byte in said)
-    alpha = bytearray(b"\xfe" * width * height)
-    for number, bit in enumerate(bits):
-        column, row = divmod(number, height)
-        alpha[row * width + column] |= int(bit)
-    return bytes(alpha)
+    pixels = bytearray(b"\xfe" * (bands * SIZE[0] * SIZE[1]))
+    for number, bit in enumerate("".join(f"{byte:08b}" for byte in said)):
+        place, band = divmod(number, depth)
+        column, row = divmod(place, SIZE[1])
+        pixels[(row * SIZE[0] + column) * bands + bands - depth + band] |= int(bit)
+    return bytes(pixels)
 
 
-def test_texts_in_the_alpha_channel_are_found() -> None:
+@pytest.mark.parametrize(("mode", "name"), [("RGBA", b"stealth_png"), ("RGB", b"stealth_rgb")])
+def test_texts_that_hide_in_pixels_are_found(mode: str, name: bytes) -> None:
     texts = {"Comment": json.dumps(NOVELAI), "Software": "NovelAI"}
     packed = gzip.compress(json.dumps(texts).encode())
-    alpha = hidden_in_alpha(b"stealth_pngcomp", packed)
-    assert texts_in_alpha(alpha, 40, 50) == texts
-    plain = hidden_in_alpha(b"stealth_pnginfo", b"a\nSteps: 3")
-    assert texts_in_alpha(plain, 40, 50) == {"parameters": "a\nSteps: 3"}
+    assert hidden_texts(pixels_hiding(name + b"comp", packed, mode), mode, *SIZE) == texts
+    for plain in ("a\nSteps: 3", json.dumps(SWARM)):
+        pixels = pixels_hiding(name + b"info", plain.encode(), mode)
+        assert hidden_texts(pixels, mode, *SIZE) == {"parameters": plain}
 
 
 @pytest.mark.parametrize(
-    "alpha",
+    "pixels",
     [
-        bytes(2000),
-        b"\xff" * 2000,
-        hidden_in_alpha(b"stealth_pngcomp", b"no gzip"),
-        hidden_in_alpha(b"stealth_pngcomp", gzip.compress(bytes(100))[:-9]),
+        bytes(8000),
+        b"\xff" * 8000,
+        pixels_hiding(b"stealth_pngcomp", b"no gzip"),
+        pixels_hiding(b"stealth_pngcomp", gzip.compress(bytes(100))[:-9]),
     ],
 )
-def test_an_alpha_channel_that_hides_nothing_says_nothing(alpha: bytes) -> None:
-    assert texts_in_alpha(alpha, 40, 50) == {}
+def test_pixels_that_hide_nothing_say_nothing(pixels: bytes) -> None:
+    assert hidden_texts(pixels, "RGBA", *SIZE) == {}
+    assert hidden_texts(pixels, "P", *SIZE) == {}
 
 
 JSON = st.recursive(
@@ -366,5 +447,7 @@ def test_no_exif_raises(exif: dict[int, object]) -> None:
 
 
 @given(st.binary(max_size=400))
-def test_no_alpha_channel_raises(alpha: bytes) -> None:
-    texts_in_alpha(alpha, 1 + len(alpha) // 20, 20)
+def test_no_pixels_raise(pixels: bytes) -> None:
+    for mode, bands in (("RGBA", 4), ("RGB", 3)):
+        whole = pixels[: len(pixels) // (20 * bands) * 20 * bands]
+        hidden_texts(whole, mode, len(whole) // (20 * bands), 20)

@@ -14,13 +14,14 @@ import re
 from pydantic import JsonValue
 
 from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
-from anime.assets.metadata.recipe import LoraUse, Sampling
+from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _NEGATIVE = "Negative prompt:"
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
+_SECOND_PASS = frozenset({"hires steps", "hires upscale", "hires upscaler", "hires resize"})
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _JSON = json.JSONDecoder()
@@ -36,11 +37,14 @@ def parameters_of(text: str) -> Sampling | None:
     if settings is None:
         return None
     prompt, negative = _prompts(before)
+    if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
+        prompt = settings.get("raw prompt", prompt)
+        negative = settings.get("raw negative prompt", negative)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
     listed = _loras_among(settings) or _loras_by_weight(settings.get("lora weights", ""))
     loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
-    return Sampling(
+    said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
@@ -54,6 +58,26 @@ def parameters_of(text: str) -> Sampling | None:
         guidance=number_in(settings.get("distilled cfg scale")),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
+    )
+    checkpoint = settings.get("hires checkpoint", "")
+    return said.refined_by(
+        _second_pass(settings),
+        None if checkpoint.startswith("Use same") else checkpoint,
+        settings.get("refiner"),
+    )
+
+
+def _second_pass(settings: dict[str, str]) -> SamplerUse:
+    """The pass over the enlarged picture; of what is not said, it goes by the first one."""
+    if _SECOND_PASS.isdisjoint(settings):
+        return SamplerUse(node="hires")
+    return SamplerUse(
+        node="hires",
+        steps=whole_in(settings.get("hires steps")),
+        cfg=number_in(settings.get("hires cfg scale")),
+        sampler=settings.get("hires sampler"),
+        scheduler=settings.get("hires schedule type"),
+        denoise=number_in(settings.get("denoising strength")),
     )
 
 

@@ -1,10 +1,13 @@
 """The texts in EXIF, XMP, comments and tags, by the names that the readers know them by.
 
 All of it may be foreign, forged or damaged: reading never raises, and is bounded.
+Sources: Exif 2.32 and the tags XP… of Windows; XMP part 1 (2012); ComfyUI 0.33 and VideoHelperSuite
+1.7, which keep JSON in tags of any name; piexif 1.1.3 and ImageSharp 3.1, the writers of comments.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from xml.etree import ElementTree as ET
 
@@ -112,13 +115,22 @@ def _parts(tree: ET.Element) -> Iterator[tuple[str, str]]:
         waiting += [(shown, child) for child in reversed(element)]
 
 
+def may_tell(texts: Mapping[str, str]) -> bool:
+    """Whether any text looks like a graph or settings, so that one need not search further."""
+    return any(
+        text.lstrip("\ufeff ").startswith(("{", "[", '"')) or "Steps: " in text
+        for text in texts.values()
+    )
+
+
 def texts_in_json(text: str) -> dict[str, str]:
     """The texts of ours and ComfyUI's that a JSON object holds by name, whatever their case."""
     value = read_json(text) if text.lstrip().startswith("{") else None
     if not isinstance(value, dict):
         return {}
     parts = {str(name).lower(): part for name, part in value.items() if part is not None}
-    if isinstance(parts.get("prompt"), str) and not str(parts["prompt"]).lstrip().startswith("{"):
+    prompt = parts.get("prompt")
+    if isinstance(prompt, str) and not isinstance(read_json(prompt), dict):
         return {}  # another tool's settings, of which the prompt is but one
     return {
         name: part if isinstance(part, str) else json.dumps(part)
@@ -156,10 +168,7 @@ def _decoded_comment(value: object) -> str:
         return ""
     encoding, body = value[:8].rstrip(b"\x00"), value[8:]
     if encoding == b"UNICODE":
-        is_little = body[1::2].count(0) > body[::2].count(0)
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            is_little = body.startswith(b"\xff\xfe")
-        text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
+        text = _decoded_utf_16(body)
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")
     elif encoding == b"JIS":
@@ -167,3 +176,14 @@ def _decoded_comment(value: object) -> str:
     else:
         text = value.decode("utf-8", "replace")
     return text.strip("\x00\ufeff ")
+
+
+def _decoded_utf_16(body: bytes) -> str:
+    """The text, though its order of bytes is not said; some write UTF-8 under that name."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return body.decode("utf-16", "replace")
+    if 0 not in body.rstrip(b"\0"):
+        with suppress(UnicodeDecodeError):
+            return body.decode("utf-8")
+    is_little = body[1::2].count(0) > body[::2].count(0)
+    return body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
