@@ -1,6 +1,8 @@
 """What other tools write, whole and in real files, is read with the right values."""
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from tests.support.tool_files import (
     HASH,
     INVOKEAI,
     INVOKEAI_2,
-    NOVELAI,
     NOVELAI_TEXTS,
     RAW_PROMPT,
     RUINED,
@@ -53,9 +54,7 @@ SWARM = {
     "sampler": "euler",
     "scheduler": "normal",
     "samplers": (
-        SamplerUse(
-            node="base", seed="4711", steps=9, cfg=6.5, sampler="euler", scheduler="normal"
-        ),
+        SamplerUse(node="base", seed="4711", steps=9, cfg=6.5, sampler="euler", scheduler="normal"),
         SamplerUse(node="refiner", steps=12),
     ),
 }
@@ -72,9 +71,7 @@ WEB_UI = {
     "model_hash": "ab12cd34ef",
     "models": ("studio_a", "studio_refiner [7440042bbd]"),
     "samplers": (
-        SamplerUse(
-            node="base", seed="4711", steps=9, cfg=6.5, sampler="Euler", scheduler="Karras"
-        ),
+        SamplerUse(node="base", seed="4711", steps=9, cfg=6.5, sampler="Euler", scheduler="Karras"),
         SamplerUse(node="hires", steps=6, sampler="DPM++ 2M", denoise=0.4),
     ),
 }
@@ -257,6 +254,42 @@ def test_what_hides_in_pixels_is_read_beside_texts_that_say_nothing(
     assert shown(recipe, CHARACTERS) == CHARACTERS
 
 
+def filtered(image: Image.Image, how: int) -> bytes:
+    """A PNG whose rows are all filtered in that way."""
+    (width, height), pixels, bands = image.size, image.tobytes(), len(image.getbands())
+    above, lines = bytes(width * bands), b""
+    for at in range(0, len(pixels), width * bands):
+        row = pixels[at : at + width * bands]
+        left = bytes(bands) + row[:-bands]
+        corner = bytes(bands) + above[:-bands]
+        guesses: list[Callable[[int, int, int], int]] = [
+            lambda a, b, c: 0,
+            lambda a, b, c: a,
+            lambda a, b, c: b,
+            lambda a, b, c: (a + b) // 2,
+            lambda a, b, c: min((a, b, c), key=lambda near: abs(a + b - c - near)),
+        ]
+        guess = map(guesses[how], left, above, corner)
+        lines += bytes([how, *((x - y) % 256 for x, y in zip(row, guess, strict=True))])
+        above = row
+    header = struct.pack(">IIBBBBB", width, height, 8, 6 if bands == 4 else 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+
+
+@pytest.mark.parametrize("channels", ["png", "rgb"])
+@pytest.mark.parametrize("how", range(5))
+def test_what_hides_in_pixels_is_seen_through_any_filter(
+    tmp_path: Path, how: int, channels: Any
+) -> None:
+    image = hiding(A1111, channels, is_packed=True, size=(40, 130))
+    (tmp_path / "a.png").write_bytes(filtered(image, how))
+    assert inspect_file(tmp_path / "a.png").texts == {"parameters": A1111}
+
+
 def test_what_swarmui_hides_in_pixels_is_read(tmp_path: Path) -> None:
     image = hiding(SWARM_TEXT, "png", is_packed=True, size=(64, 200))
     recipe = inspect_file(png(tmp_path / "a.png", {}, image=image)).recipe()
@@ -275,7 +308,9 @@ def test_pixels_that_hide_nothing_are_left_alone(tmp_path: Path) -> None:
     for mode in ("RGB", "RGBA"):
         for filtering in ("noise", "flat"):
             image = (
-                Image.effect_noise((200, 150), 60) if filtering == "noise" else Image.new("L", (9, 9))
+                Image.effect_noise((200, 150), 60)
+                if filtering == "noise"
+                else Image.new("L", (9, 9))
             )
             assert inspect_file(png(tmp_path / "a.png", {}, image=image.convert(mode))).texts == {}
 

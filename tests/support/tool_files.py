@@ -5,6 +5,7 @@ Each says the same: a red bicycle, fog unwanted, seed 4711, 9 steps, cfg 6.5, mo
 
 import gzip
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -352,7 +353,8 @@ def hiding(
     depth, (width, height) = (1 if channels == "png" else 3), size
     assert len(bits) <= depth * width * height, "the picture is too small for the text"
     image = Image.new("RGBA" if channels == "png" else "RGB", size)
-    pixels = bytearray(b"\xfe" * (len(image.getbands()) * width * height))
+    noise = random.Random(1).randbytes(len(image.getbands()) * width * height)
+    pixels = bytearray(value & 0xFE for value in noise)  # so that rows are filtered in many ways
     for number, bit in enumerate(bits):
         place, at = divmod(number, depth)
         column, row = divmod(place, height)

@@ -138,6 +138,7 @@ RESOURCES = [
     {"type": "lora", "weight": 0.6, "modelName": "Ink"},
 ]
 
+SECOND_PASS = "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2"
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
     "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
     "SwarmUI, marked": ("swarmui", {"parameters": "\ufeff" + json.dumps(SWARM)}),
@@ -234,8 +235,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
         (
-            'a, fine\nNegative prompt: b, bad\nSteps: 3, Raw prompt: "a", Raw negative prompt: , '
-            "Version: Fooocus v2.5.5",
+            "a, b\nNegative prompt: c\nSteps: 3, Raw prompt: a, Raw negative prompt: , Version: Fooocus",
             {"prompt": "a", "negative_prompt": None},
         ),
         ("a\nSteps: 3, Raw prompt: b, Version: v1.10.1", {"prompt": "a"}),
@@ -244,8 +244,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
             {"models": (), "samplers": ()},
         ),
         (
-            "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2, "
-            "Hires checkpoint: gull [0f0f0f], Hires schedule type: Karras, Seed: 1",
+            f"{SECOND_PASS}, Hires checkpoint: gull [0f0f0f], Hires schedule type: Karras, Seed: 1",
             {
                 "models": ("kite", "gull [0f0f0f]"),
                 "samplers": (

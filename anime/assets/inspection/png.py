@@ -96,7 +96,8 @@ def _hidden_texts(stream: BinaryIO, width: int, height: int, bands: int) -> dict
     from PIL import Image
 
     with suppress(Exception):
-        if height >= HIDING_ROWS and not may_hide_texts(_column(stream, width, bands), bands):
+        is_tall = height >= HIDING_ROWS[bands]  # else the name goes on in the next column
+        if is_tall and not may_hide_texts(_column(stream, width, bands), bands):
             return {}
         stream.seek(0)
         with Image.open(stream, formats=("PNG",)) as picture:
@@ -107,7 +108,7 @@ def _hidden_texts(stream: BinaryIO, width: int, height: int, bands: int) -> dict
 def _column(stream: BinaryIO, width: int, bands: int) -> bytes:
     """The topmost pixels of the first column: all but them stays packed."""
     line = 1 + width * bands
-    lines = _inflated(stream, HIDING_ROWS * line)
+    lines = _inflated(stream, HIDING_ROWS[bands] * line)
     column, above = bytearray(), bytes(bands)
     for at in range(0, len(lines) - bands, line):
         share = _SHARE_ABOVE.get(lines[at])
@@ -131,6 +132,8 @@ def _inflated(stream: BinaryIO, size: int) -> bytes:
             break
         while kind == b"IDAT" and left and len(plain) < size:
             packed = stream.read(min(left, _BLOCK_BYTES))
+            if not packed:  # somebody cuts the file at this moment
+                return b""
             left -= len(packed)
             plain += inflater.decompress(inflater.unconsumed_tail + packed, size - len(plain))
         stream.seek(left + _CHECKSUM_BYTES, SEEK_CUR)

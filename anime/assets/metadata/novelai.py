@@ -31,7 +31,7 @@ _MAGIC = {  # of each name: the bands of a pixel that hide a bit, and whether it
 _MAGIC_BYTES = 15
 _LENGTH_BYTES = 4
 _MAX_BYTES = 4 * 1024 * 1024
-HIDING_ROWS = 8 * _MAGIC_BYTES  # of one column, in which the name stands
+HIDING_ROWS = {3: 40, 4: 120}  # by bands: rows of the first column in which the name stands
 _BANDS = {"RGBA": 4, "RGB": 3}
 
 
