@@ -235,7 +235,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
         (
-            "a, b\nNegative prompt: c\nSteps: 3, Raw prompt: a, Raw negative prompt: , Version: Fooocus",
+            "a, b\nNegative prompt: c\nRaw prompt: a, Raw negative prompt: , Steps: 3, Version: Fooocus",
             {"prompt": "a", "negative_prompt": None},
         ),
         ("a\nSteps: 3, Raw prompt: b, Version: v1.10.1", {"prompt": "a"}),
@@ -254,6 +254,9 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
             },
         ),
         ("a\nSteps: 3, Denoising strength: 0.4", {"samplers": ()}),
+        ("a\nNegative Prompt: b\nSteps: 3", {"prompt": "a", "negative_prompt": "b"}),
+        ('a\nSteps: 3, Lora hashes: "ink: ab12: 0.6, x: 9", Seed: 1', {"loras": INK}),
+        ('a\nSteps: 3, Lora hashes: "ink: 0123", Seed: 1', {"loras": ()}),
     ],
 )
 def test_what_forks_and_savers_write_differently_is_read(
@@ -300,6 +303,32 @@ def test_what_invokeai_leaves_out_is_unknown() -> None:
         assert recipe_of({"parameters": json.dumps(other)}).source is None
 
 
+def test_the_model_that_made_a_film_of_a_picture_is_one_of_the_models() -> None:
+    said = {"sui_image_params": {**SWARM["sui_image_params"], "videomodel": "reel"}}
+    assert recipe_of({"comment": json.dumps(said)}).models == ("kite", "reel")
+
+
+@pytest.mark.parametrize(
+    ("combined", "loras"),
+    [("ink : 0.6", INK), ("True : ink : 0.6", INK), ("False : ink : 0.6", ()), ("None : 1.0", ())],
+)
+def test_a_lora_that_fooocus_lists_is_there_once_and_only_if_it_is_on(
+    combined: str, loras: tuple[LoraUse, ...]
+) -> None:
+    said = {**FOOOCUS_COMBINED, "lora_combined_1": combined}
+    assert recipe_of({"parameters": json.dumps(said)}).loras == loras
+    if loras:
+        said["loras"] = [["ink", 0.6, "ab12"]]
+        assert recipe_of({"parameters": json.dumps(said)}).loras == loras
+
+
+def test_loras_that_a_prompt_of_invokeai_calls_are_known() -> None:
+    prompt = [{"prompt": "a lantern withLora(ink, 0.6) withLora(soft)", "weight": 1.0}]
+    said = {**INVOKE_2, "image": {**INVOKE_2["image"], "prompt": prompt}}  # type: ignore[dict-item]
+    recipe = recipe_of({"sd-metadata": json.dumps(said)})
+    assert recipe.loras == (*INK, LoraUse(name="soft"))
+
+
 def test_a_refiner_that_is_none_is_no_model() -> None:
     said = {**FOOOCUS, "refiner_model": "None"}
     assert recipe_of({"parameters": json.dumps(said)}).models == ()
@@ -315,6 +344,8 @@ GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
         {0x010F: f"Prompt: {json.dumps(GRAPH)}"},
         {0x010E: json.dumps({"Prompt": GRAPH})},
         {0x9286: json.dumps({"prompt": json.dumps(GRAPH)}).encode()},
+        {0x9286: f"prompt:{json.dumps(GRAPH)}".encode()},
+        {0x9286: b"UNICODE\0" + f"Prompt: {json.dumps(GRAPH)}".encode("utf-16-be")},
         {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
         {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-be")},
         {0x9C9C: json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
@@ -335,6 +366,28 @@ def test_a_comment_in_the_japanese_encodings_of_exif_is_read(encoding: str) -> N
 def test_a_comment_in_utf_16_is_read_in_either_order(text: str, order: str) -> None:
     read = comment_texts(b"UNICODE\0" + text.encode(order))["parameters"]
     assert read == text or (order, text) == ("utf-16-le", "夜の街")  # which nothing tells apart
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"Unicode\0" + "夜\nSteps: 3".encode("utf-16-le"),
+        bytes(8) + "夜\nSteps: 3".encode("utf-8"),
+        bytes(8) + "Steps: 3".encode("utf-16-le"),
+        b"ASCII\0\0\0" + "Steps: 3".encode("utf-16-be"),
+        "夜\nSteps: 3".encode().decode("latin-1"),  # as Pillow reads a text
+        "夜\nSteps: 3",
+    ],
+)
+def test_a_comment_is_read_whatever_it_calls_its_encoding(comment: bytes | str) -> None:
+    assert comment_texts(comment)["parameters"] in {"夜\nSteps: 3", "Steps: 3"}
+
+
+def test_utf_8_in_a_tag_is_read_as_such() -> None:
+    shouted = {"1": {"class_type": "Text", "inputs": {"text": "夜の街"}}}
+    told = json.dumps(shouted, ensure_ascii=False).encode().decode("latin-1")
+    assert json.loads(exif_texts({0x010F: f"prompt:{told}"})["prompt"]) == shouted
+    assert exif_texts({0x010E: "caf\xe9"}) == {"ImageDescription": "café"}
 
 
 def test_utf_8_that_is_called_unicode_is_read_as_such() -> None:

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
-_NEGATIVE = "Negative prompt:"
+_NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -42,7 +42,7 @@ def parameters_of(text: str) -> Sampling | None:
         negative = settings.get("raw negative prompt", negative)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
-    listed = _loras_among(settings) or _loras_by_weight(settings.get("lora weights", ""))
+    listed = _loras_among(settings) or _loras_by_weight(settings)
     loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
     said = Sampling(
         prompt=prompt.strip() or None,
@@ -105,9 +105,9 @@ def _prompts(text: str) -> tuple[str, str]:
     negative: list[str] = []
     into = prompt
     for line in text.split("\n"):
-        if line.lstrip().startswith(_NEGATIVE):
+        if begin := _NEGATIVE.match(line):
             into = negative
-            line = line.lstrip().removeprefix(_NEGATIVE).strip()  # noqa: PLW2901
+            line = line[begin.end() :].rstrip()  # noqa: PLW2901
         into.append(line)
     return "\n".join(prompt), "\n".join(negative)
 
@@ -156,11 +156,16 @@ def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
     )
 
 
-def _loras_by_weight(text: str) -> tuple[LoraUse, ...]:
-    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`."""
-    parts = (part.rpartition(":") for part in text.split(",") if ":" in part)
+def _loras_by_weight(settings: dict[str, str]) -> tuple[LoraUse, ...]:
+    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`; before 2.3 as `ink: its hash: 0.8`."""
+    weights = [part.split(":") for part in settings.get("lora weights", "").split(",")]
+    hashes = [part.split(":") for part in settings.get("lora hashes", "").split(",")]
+    listed = [parts for parts in weights if len(parts) == 2] or [
+        parts for parts in hashes if len(parts) == 3
+    ]
     return tuple(
-        LoraUse(name=name.strip(), strength=number_in(weight.strip())) for name, _, weight in parts
+        LoraUse(name=name.strip(), strength=number_in(weight.strip()))
+        for name, *_, weight in listed
     )
 
 

@@ -58,7 +58,7 @@ def comment_texts(value: object) -> dict[str, str]:
     {'parameters': 'a cat'}
     """
     text = _decoded_comment(value)
-    together = texts_in_json(text)
+    together = _labelled(text) or texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 
 
@@ -146,14 +146,28 @@ def _named(tag: int, value: object) -> Iterator[tuple[str, str]]:
         value = raw.decode("utf-16-le", "replace")
     if not isinstance(value, str) or len(value) > MAX_TEXT_BYTES:
         return
-    text = value.strip("\x00 ")
-    name, colon, rest = text.partition(":")
-    if colon and rest.lstrip().startswith(("{", "[")) and name.strip().isidentifier():
-        yield name.strip().lower(), rest.strip()
+    text = _in_utf_8(value).strip("\x00 ")
+    if labelled := _labelled(text):
+        yield from labelled.items()
     elif tag in _COMMENT_TAGS and (together := texts_in_json(text)):
         yield from together.items()
     elif tag in _COMMENT_TAGS and text:
         yield _COMMENT_TAGS[tag], text
+
+
+def _labelled(text: str) -> dict[str, str]:
+    """The JSON that stands behind its name, by that name in lower case."""
+    name, colon, rest = text.partition(":")
+    if colon and rest.lstrip().startswith(("{", "[")) and name.strip().isidentifier():
+        return {name.strip().lower(): rest.strip()}
+    return {}
+
+
+def _in_utf_8(text: str) -> str:
+    """The text, of which Pillow took each byte for a character, in UTF-8 if it is that."""
+    with suppress(UnicodeError):
+        return text if text.isascii() else text.encode("latin-1").decode("utf-8")
+    return text
 
 
 def _is_octets(value: tuple[object, ...]) -> bool:
@@ -163,11 +177,11 @@ def _is_octets(value: tuple[object, ...]) -> bool:
 def _decoded_comment(value: object) -> str:
     """A user comment: eight bytes name its encoding, and UTF-16 comes in either order of bytes."""
     if isinstance(value, str):
-        value = value.encode("utf-8", "replace")
+        value = _in_utf_8(value).encode("utf-8", "replace")
     if not isinstance(value, bytes) or len(value) > MAX_TEXT_BYTES:
         return ""
-    encoding, body = value[:8].rstrip(b"\x00"), value[8:]
-    if encoding == b"UNICODE":
+    encoding, body = value[:8].rstrip(b"\x00").upper(), value[8:]
+    if encoding == b"UNICODE" or (encoding in {b"ASCII", b""} and 0 in body[:2]):
         text = _decoded_utf_16(body)
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")

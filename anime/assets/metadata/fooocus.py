@@ -71,10 +71,12 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
 
 
 def _combined_loras(settings: Fields) -> Iterator[LoraUse]:
-    """LoRAs as `"name : weight"`."""
+    """LoRAs as `"name : weight"`, before it perhaps whether the LoRA is on."""
     for name, value in settings.items():
         if _COMBINED.fullmatch(name) and isinstance(value, str):
-            lora, _, weight = value.rpartition(" : ")
-            if "None" in {lora, value}:
+            if value.startswith("False : "):
                 continue
-            yield LoraUse(name=lora or value, strength=number_in(weight) if lora else None)
+            lora, colon, weight = value.removeprefix("True : ").rpartition(" : ")
+            name = lora if colon else weight
+            if name != "None":
+                yield LoraUse(name=name, strength=number_in(weight) if colon else None)

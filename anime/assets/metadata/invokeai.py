@@ -1,10 +1,11 @@
 """InvokeAI: `invokeai_metadata` (3 and newer), `sd-metadata` (2), `Dream` (1 and 2).
 
 What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`), 2.3.5
-(`metadata_dumps`) and 2.2.4 (`dream_prompt_str`, which puts no quotes around the prompt).
+(`metadata_dumps`; compel 1.1 for LoRAs in a prompt) and 2.2.4 (`dream_prompt_str`, which puts no quotes around the prompt).
 """
 
 import re
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -25,6 +26,8 @@ _PROMPT_ENDS = re.compile(r'"(?=\s+--?[A-Za-z])')  # if it is in quotes
 _SWITCHES_BEGIN = re.compile(r"(?=\s-s\s?\d{1,6}\s+-[A-Z])")  # if it is not
 _OWN = ("positive_prompt", "generation_mode", "app_version")
 _NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
+_CALLED_LORA = re.compile(r"\b(?:with|use)Lora\(\s*([^,()\s]{1,300})\s*(?:,\s*([\d.]+)\s*)?\)")
+_MAX_LORAS = 64
 _MAX_DREAM_CHARS = 50_000
 
 
@@ -96,6 +99,10 @@ def _of_second(settings: Fields, image: Fields) -> Sampling:
         seed=whole_of(image, "seed"),
         model=text_of(settings, "model_weights"),
         model_hash=text_of(settings, "model_hash"),
+        loras=tuple(
+            LoraUse(name=found[1], strength=number_in(found[2]))
+            for found in islice(_CALLED_LORA.finditer(whole), _MAX_LORAS)
+        ),
         sampler=text_of(image, "sampler"),
         steps=whole_of(image, "steps"),
         cfg=number_of(image, "cfg_scale"),

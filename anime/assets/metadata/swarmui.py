@@ -50,5 +50,5 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
             sampler=text_of(said, "refinersampler"),
             scheduler=text_of(said, "refinerscheduler"),
         ),
-        text_of(said, "refinermodel"),
+        *(text_of(said, name) for name in ("refinermodel", "videomodel", "videoswapmodel")),
     )
