@@ -235,7 +235,7 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
         (
-            "a, b\nNegative prompt: c\nRaw prompt: a, Raw negative prompt: , Steps: 3, Version: Fooocus",
+            "b\nNegative prompt: c\nRaw prompt: a, Raw negative prompt:, Seed: 3, Version: Fooocus",
             {"prompt": "a", "negative_prompt": None},
         ),
         ("a\nSteps: 3, Raw prompt: b, Version: v1.10.1", {"prompt": "a"}),
@@ -372,7 +372,7 @@ def test_a_comment_in_utf_16_is_read_in_either_order(text: str, order: str) -> N
     "comment",
     [
         b"Unicode\0" + "夜\nSteps: 3".encode("utf-16-le"),
-        bytes(8) + "夜\nSteps: 3".encode("utf-8"),
+        bytes(8) + "夜\nSteps: 3".encode(),
         bytes(8) + "Steps: 3".encode("utf-16-le"),
         b"ASCII\0\0\0" + "Steps: 3".encode("utf-16-be"),
         "夜\nSteps: 3".encode().decode("latin-1"),  # as Pillow reads a text

@@ -77,6 +77,6 @@ def _combined_loras(settings: Fields) -> Iterator[LoraUse]:
             if value.startswith("False : "):
                 continue
             lora, colon, weight = value.removeprefix("True : ").rpartition(" : ")
-            name = lora if colon else weight
-            if name != "None":
-                yield LoraUse(name=name, strength=number_in(weight) if colon else None)
+            called = lora if colon else weight
+            if called != "None":
+                yield LoraUse(name=called, strength=number_in(weight) if colon else None)

@@ -1,7 +1,8 @@
 """InvokeAI: `invokeai_metadata` (3 and newer), `sd-metadata` (2), `Dream` (1 and 2).
 
 What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`), 2.3.5
-(`metadata_dumps`; compel 1.1 for LoRAs in a prompt) and 2.2.4 (`dream_prompt_str`, which puts no quotes around the prompt).
+(`metadata_dumps`; its LoRAs are called as compel 1.1 reads them) and 2.2.4 (`dream_prompt_str`,
+which puts no quotes around the prompt).
 """
 
 import re
