@@ -228,6 +228,19 @@ def test_exif_in_a_png_is_read_like_that_of_a_jpeg(tmp_path: Path) -> None:
     assert inspect_file(path).recipe().prompt == "petals"
 
 
+@pytest.mark.parametrize("name", ["exif", "APP1"])
+def test_exif_that_a_png_keeps_as_a_text_is_read(tmp_path: Path, name: str) -> None:
+    """As ImageMagick wrote it before there was a chunk for it."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = PARAMETERS
+    raw = exif.tobytes()
+    digits = "\n".join(raw.hex()[at : at + 72] for at in range(0, 2 * len(raw), 72))
+    texts = {f"Raw profile type {name}": f"\n{name}\n{len(raw):8}\n{digits}\n"}
+    assert inspect_file(draw(tmp_path / "a.png", texts=texts)).recipe().prompt == "petals"
+    broken = {f"Raw profile type {name}": f"\n{name}\n   99999\nno digits"}
+    assert inspect_file(draw(tmp_path / "b.png", texts=broken)).texts == {}
+
+
 def test_xmp_in_a_png_is_read(tmp_path: Path) -> None:
     info = PngInfo()
     info.add_itxt("XML:com.adobe.xmp", f"<a xmlns:b='urn:b' b:parameters='{PARAMETERS}'/>")

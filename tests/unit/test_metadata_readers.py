@@ -255,6 +255,16 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ),
         ("a\nSteps: 3, Denoising strength: 0.4", {"samplers": ()}),
         ("a\nNegative Prompt: b\nSteps: 3", {"prompt": "a", "negative_prompt": "b"}),
+        (
+            "a\n-b, c\nSteps: 3, Guidance Scale: 4.5, Seed: 1",  # of Draw Things
+            {"prompt": "a", "negative_prompt": "b, c", "cfg": 4.5},
+        ),
+        ("-b\nSteps: 3, Guidance Scale: 4.5", {"prompt": None, "negative_prompt": "b"}),
+        ("a\n-b\nSteps: 3, CFG scale: 4.5", {"prompt": "a\n-b"}),
+        (
+            f"{SECOND_PASS}, Hires checkpoint: gull, Refiner: tern",
+            {"models": ("kite", "tern", "gull")},
+        ),
         ('a\nSteps: 3, Lora hashes: "ink: ab12: 0.6, x: 9", Seed: 1', {"loras": INK}),
         ('a\nSteps: 3, Lora hashes: "ink: 0123", Seed: 1', {"loras": ()}),
     ],

@@ -5,7 +5,8 @@ Negative prompt: blurry
 Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anything
 
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge, SD.Next, Fooocus
-2.5 (scheme a1111), the generator of Civitai, ComfyUI's saving nodes after the same fashion.
+2.5 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving
+nodes after the same fashion.
 """
 
 import json
@@ -17,6 +18,7 @@ from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
+_UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -36,6 +38,8 @@ def parameters_of(text: str) -> Sampling | None:
     before, settings = _divide(text.replace("\r\n", "\n").rstrip("\0"))
     if settings is None:
         return None
+    if "guidance scale" in settings:  # Draw Things
+        before = _UNWANTED.sub("Negative prompt: ", before)
     prompt, negative = _prompts(before)
     if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
         prompt = settings.get("raw prompt", prompt)
@@ -54,7 +58,7 @@ def parameters_of(text: str) -> Sampling | None:
         sampler=settings.get("sampler"),
         scheduler=settings.get("schedule type") or settings.get("scheduler"),
         steps=whole_in(settings.get("steps")),
-        cfg=number_in(settings.get("cfg scale")),
+        cfg=number_in(settings.get("cfg scale") or settings.get("guidance scale")),
         guidance=number_in(settings.get("distilled cfg scale")),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
@@ -62,8 +66,8 @@ def parameters_of(text: str) -> Sampling | None:
     checkpoint = settings.get("hires checkpoint", "")
     return said.refined_by(
         _second_pass(settings),
-        None if checkpoint.startswith("Use same") else checkpoint,
         settings.get("refiner"),
+        None if checkpoint.startswith("Use same") else checkpoint,
     )
 
 
