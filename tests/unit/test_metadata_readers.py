@@ -411,6 +411,21 @@ def test_a_prompt_that_looks_like_json_is_but_one_of_the_settings(prompt: str) -
     assert (recipe.prompt, recipe.source, recipe.cfg) == (prompt, "fooocus", 4.5)
 
 
+@pytest.mark.parametrize("prompt", ["prompt: {red|blue} cat", "scene: [day:night:0.5], cat"])
+def test_a_prompt_that_looks_like_a_labelled_graph_is_a_prompt(prompt: str) -> None:
+    for said in (
+        comment_texts(f"{prompt}\nSteps: 3, Seed: 1"),
+        exif_texts({0x010E: prompt + "\nSteps: 3"}),
+    ):
+        assert recipe_of(said).prompt == prompt
+
+
+def test_a_graph_that_did_not_fit_into_a_tag_is_kept_as_it_is() -> None:
+    cut_short = '{"1": {"class_type": "Text", "inputs": {"text": "a lantern'
+    assert exif_texts({0x0110: f"prompt:{cut_short}"}) == {"prompt": cut_short}
+    assert recipe_of({"prompt": cut_short}).texts == {"prompt": cut_short}
+
+
 def test_settings_in_a_user_comment_stay_whole() -> None:
     assert recipe_of(comment_texts(json.dumps(SWARM))).source == "swarmui"
     assert recipe_of(comment_texts(json.dumps(FOOOCUS))).source == "fooocus"

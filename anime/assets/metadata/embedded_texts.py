@@ -26,6 +26,7 @@ _COMMENT_TAGS = {
     0x9C9E: "XPKeywords",
     0x9C9F: "XPSubject",
 }
+_DEVICE_TAGS = frozenset({0x010F, 0x0110})
 _TEXTS_OF_JSON = ("prompt", "workflow", "parameters", KEY)
 _MAX_TEXTS = 64
 _MAX_XMP_BYTES = 1024 * 1024
@@ -58,7 +59,7 @@ def comment_texts(value: object) -> dict[str, str]:
     {'parameters': 'a cat'}
     """
     text = _decoded_comment(value)
-    together = _labelled(text) or texts_in_json(text)
+    together = _labelled(text, is_free=True) or texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 
 
@@ -147,7 +148,7 @@ def _named(tag: int, value: object) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str) or len(value) > MAX_TEXT_BYTES:
         return
     text = _in_utf_8(value).strip("\x00 ")
-    if labelled := _labelled(text):
+    if labelled := _labelled(text, is_free=tag in _COMMENT_TAGS and tag not in _DEVICE_TAGS):
         yield from labelled.items()
     elif tag in _COMMENT_TAGS and (together := texts_in_json(text)):
         yield from together.items()
@@ -155,10 +156,14 @@ def _named(tag: int, value: object) -> Iterator[tuple[str, str]]:
         yield _COMMENT_TAGS[tag], text
 
 
-def _labelled(text: str) -> dict[str, str]:
-    """The JSON that stands behind its name, by that name in lower case."""
+def _labelled(text: str, *, is_free: bool) -> dict[str, str]:
+    """The JSON that stands behind its name, by that name in lower case.
+
+    Where texts are free, such as in comments, it could as well be a prompt with brackets.
+    """
     name, colon, rest = text.partition(":")
-    if colon and rest.lstrip().startswith(("{", "[")) and name.strip().isidentifier():
+    is_label = colon and name.strip().isidentifier() and rest.lstrip().startswith(("{", "["))
+    if is_label and (not is_free or read_json(rest) is not None):
         return {name.strip().lower(): rest.strip()}
     return {}
 
