@@ -1,5 +1,6 @@
 """`anime metadata`: how files were made, as they say themselves. It needs no stack."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -27,23 +28,26 @@ def metadata(
     has_failed = False
     for file in files:
         try:
-            facts = _metadata_of(file, is_raw=raw)
+            facts, remark = _metadata_of(file, is_raw=raw)
         except AnimeError as fault:
             has_failed = True
-            facts = {"error": fault.what}
+            facts, remark = {"error": fault.what}, None
             if not json:
                 print_error(fault)
         shown.append({"file": str(file), **facts})
         if not json and "error" not in facts:
-            _print(file, facts)
+            _print(file, facts, remark)
     if json:
         print_json(shown)
     if has_failed:
         raise typer.Exit(EXPECTED)
 
 
-def _metadata_of(file: Path, *, is_raw: bool) -> dict[str, JsonValue]:
-    """The keys that a row of the file would have, and with them its type, size and hash."""
+def _metadata_of(file: Path, *, is_raw: bool) -> tuple[dict[str, JsonValue], str | None]:
+    """The keys that a row of the file would have, and with them its type, size and hash.
+
+    Then what there is to say of a file that does not tell how it was made.
+    """
     from anime.assets.inspection.whole_file import describe_foreign
 
     described = describe_foreign(file)
@@ -56,16 +60,29 @@ def _metadata_of(file: Path, *, is_raw: bool) -> dict[str, JsonValue]:
     }
     if is_raw:
         facts["raw"] = dict(found.texts)
-    return facts
+    return facts, None if described.made["source"] else _remark_on(found.texts, described.made)
 
 
-def _print(file: Path, facts: dict[str, JsonValue]) -> None:
+def _remark_on(texts: Mapping[str, str], said: Mapping[str, JsonValue]) -> str:
+    if said.get("editor_workflow"):
+        return "It holds only the editor's workflow, which is not what ran; --raw prints it."
+    if texts:
+        return (
+            "It says nothing of how it was made: its texts are of no kind that is known; "
+            "--raw prints them."
+        )
+    return "It says nothing of how it was made."
+
+
+def _print(file: Path, facts: dict[str, JsonValue], remark: str | None) -> None:
     """A line for each thing that is known."""
     print_result(str(file))
     texts = facts.pop("raw", {})
     for name, value in facts.items():
         if value not in (None, [], ()):
             print_result(f"  {name.replace('_', ' ')}: {_line(value)}")
+    if remark:
+        print_result(f"  {remark}")
     for name, text in texts.items() if isinstance(texts, dict) else ():
         print_result(f"--- {name}\n{text}")
 

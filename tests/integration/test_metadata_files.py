@@ -228,6 +228,19 @@ def test_exif_in_a_png_is_read_like_that_of_a_jpeg(tmp_path: Path) -> None:
     assert inspect_file(path).recipe().prompt == "petals"
 
 
+@pytest.mark.parametrize("name", ["exif", "APP1"])
+def test_exif_that_a_png_keeps_as_a_text_is_read(tmp_path: Path, name: str) -> None:
+    """As ImageMagick wrote it before there was a chunk for it."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = PARAMETERS
+    raw = exif.tobytes()
+    digits = "\n".join(raw.hex()[at : at + 72] for at in range(0, 2 * len(raw), 72))
+    texts = {f"Raw profile type {name}": f"\n{name}\n{len(raw):8}\n{digits}\n"}
+    assert inspect_file(draw(tmp_path / "a.png", texts=texts)).recipe().prompt == "petals"
+    broken = {f"Raw profile type {name}": f"\n{name}\n   99999\nno digits"}
+    assert inspect_file(draw(tmp_path / "b.png", texts=broken)).texts == {}
+
+
 def test_xmp_in_a_png_is_read(tmp_path: Path) -> None:
     info = PngInfo()
     info.add_itxt("XML:com.adobe.xmp", f"<a xmlns:b='urn:b' b:parameters='{PARAMETERS}'/>")
@@ -253,6 +266,29 @@ def test_comfyuis_own_animated_png_is_read(tmp_path: Path) -> None:
     assert (recipe.prompt, recipe.editor_workflow) == ("petals", {"nodes": []})
 
 
+def test_frames_that_an_encoder_merged_are_shown_as_long_as_before(tmp_path: Path) -> None:
+    """Pillow writes equal frames once, and shows them longer; ComfyUI's node writes through it."""
+    path = tmp_path / "still.png"
+    first, second, third = (Image.new("RGB", SIZE, (shade,) * 3) for shade in (0, 90, 180))
+    first.save(path, save_all=True, append_images=[first, second, third], duration=100)
+    found = inspect_file(path)
+    assert (found.media_type, found.frames) == ("image/apng", 3)
+    assert found.duration_seconds == pytest.approx(0.4)
+    first.save(path, save_all=True, append_images=[first], duration=100)
+    assert (inspect_file(path).media_type, inspect_file(path).frames) == ("image/png", 1)
+
+
+@pytest.mark.parametrize(
+    "last", ["Sampler: Euler a, Seed: 5, Steps: 3", "Seed: 5, Size: 8x8, V: 1"]
+)
+def test_settings_are_the_last_line_of_three_pairs_whichever_comes_first(
+    tmp_path: Path, last: str
+) -> None:
+    path = draw(tmp_path / "a.png", texts={"parameters": f"petals\nNegative prompt: rain\n{last}"})
+    recipe = inspect_file(path).recipe()
+    assert (recipe.prompt, recipe.negative_prompt, recipe.seed) == ("petals", "rain", "5")
+
+
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_texts_hidden_in_an_alpha_channel_are_read(tmp_path: Path, suffix: str) -> None:
     said = b"stealth_pnginfo" + (len(PARAMETERS) * 8).to_bytes(4, "big") + PARAMETERS.encode()
@@ -272,6 +308,52 @@ def test_a_telephones_picture_is_no_film_whatever_its_name(tmp_path: Path) -> No
     with pytest.raises(UnusableFile, match=r"phone\.jpg cannot be decoded here") as caught:
         inspect_file(tmp_path / "phone.jpg")
     assert caught.value.reason is UnusableReason.NOT_MEDIA
+
+
+def box(kind: bytes, body: bytes, version: int | None = None) -> bytes:
+    flags = b"" if version is None else struct.pack(">B3x", version)
+    return struct.pack(">I4s", 8 + len(flags + body), kind) + flags + body
+
+
+def telephones_picture(target: Path) -> Path:
+    """A HEIC, put together by hand: FFmpeg reads them and writes none."""
+    codec = av.CodecContext.create("libx265", "w")
+    assert isinstance(codec, av.VideoCodecContext)
+    codec.width, codec.height, codec.pix_fmt = *SIZE, "yuv420p"
+    codec.time_base, codec.options = Fraction(1, 1), {"x265-params": "log-level=none"}
+    [frame] = frames_of(0, 1)
+    stream = b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))
+    units = [unit for unit in stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit]
+    heads = [unit for unit in units if unit[0] >> 1 in {32, 33, 34}]  # VPS, SPS, PPS
+    pixels = b"".join(struct.pack(">I", len(u)) + u for u in units if u[0] >> 1 < 32)
+    setup = b"\1" + heads[1][3:15] + bytes.fromhex("f000fcfdf8f800000f") + bytes([len(heads)])
+    setup += b"".join(struct.pack(">BHH", u[0] >> 1, 1, len(u)) + u for u in heads)
+    properties = box(b"hvcC", setup) + box(b"ispe", struct.pack(">II", *SIZE), 0)
+
+    def meta(at: int) -> bytes:
+        kind = box(b"infe", struct.pack(">HH4sx", 1, 0, b"hvc1"), 2)
+        place = struct.pack(">BBHHHHII", 0x44, 0, 1, 1, 0, 1, at, len(pixels))
+        uses = box(b"ipma", struct.pack(">IHBBB", 1, 1, 2, 0x81, 2), 0)
+        return box(
+            b"meta",
+            box(b"hdlr", bytes(4) + b"pict" + bytes(13), 0)
+            + box(b"pitm", struct.pack(">H", 1), 0)
+            + box(b"iloc", place, 0)
+            + box(b"iinf", struct.pack(">H", 1) + kind, 0)
+            + box(b"iprp", box(b"ipco", properties) + uses),
+            0,
+        )
+
+    brands = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    begin = brands + meta(len(brands) + len(meta(0)) + 8)
+    target.write_bytes(begin + box(b"mdat", pixels))
+    return target
+
+
+def test_a_telephones_picture_is_measured_whatever_its_name(tmp_path: Path) -> None:
+    found = inspect_file(telephones_picture(tmp_path / "phone.jpg"))
+    assert (found.media_type, found.kind) == ("image/heic", FileKind.IMAGES)
+    assert ((found.width, found.height), found.frames) == (SIZE, 1)
 
 
 def test_a_high_dynamic_range_picture_is_measured(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from anime.assets.metadata import SavedFile, recipe_of
 from anime.core.paths import FileKind
 from anime.errors import StorageError
 from tests.integration.media_samples import FILMS, SOUNDS, draw, make
+from tests.integration.test_metadata_tools import FILES
+from tests.support.tool_files import NOVELAI_TEXTS, hiding
 from tests.unit.test_metadata_graphs import DIFFERENT, SAME
 from tests.unit.test_metadata_readers import TOOLS
 
@@ -81,7 +83,12 @@ def main(
 def _samples(folder: Path) -> list[bytes]:
     drawn = [draw(folder / name, frames=3 if "moves" in name else 1) for name in PICTURES]
     made = [make(folder, name) for name in (*FILMS, *SOUNDS)]
-    return [path.read_bytes() for path in (*drawn, *made)]
+    contents = [path.read_bytes() for path in (*drawn, *made)]
+    contents += [written(folder).read_bytes() for _, _, written in FILES.values()]
+    for channels in ("png", "rgb"):
+        hiding(json.dumps(NOVELAI_TEXTS), channels, is_packed=True).save(folder / "hides.png")
+        contents.append((folder / "hides.png").read_bytes())
+    return contents
 
 
 def _forged_graph(chance: random.Random) -> tuple[object, Callable[[], object]]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.assets.metadata import LoraUse, recipe_of
+from anime.assets.metadata import LoraUse, SamplerUse, recipe_of
 from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, tag_texts, xmp_texts
-from anime.assets.metadata.novelai import texts_in_alpha
+from anime.assets.metadata.novelai import hidden_texts
 
 ASKED: dict[str, Any] = {  # any field of a recipe
     "prompt": "a lantern",
@@ -138,6 +138,7 @@ RESOURCES = [
     {"type": "lora", "weight": 0.6, "modelName": "Ink"},
 ]
 
+SECOND_PASS = "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2"
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
     "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
     "SwarmUI, marked": ("swarmui", {"parameters": "\ufeff" + json.dumps(SWARM)}),
@@ -233,6 +234,39 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ),
         ('a\nSteps: 3, Lora hashes: "ink: ab12", Lora weights: "ink: 0.6"', {"loras": INK}),
         ("a\nSteps: 3, Model hash: 67ab2fd8ec", {"model": None, "model_hash": "67ab2fd8ec"}),
+        (
+            "b\nNegative prompt: c\nRaw prompt: a, Raw negative prompt:, Seed: 3, Version: Fooocus",
+            {"prompt": "a", "negative_prompt": None},
+        ),
+        ("a\nSteps: 3, Raw prompt: b, Version: v1.10.1", {"prompt": "a"}),
+        (
+            "a\nSteps: 3, Model: kite, Refiner: None, Hires checkpoint: Use same checkpoint",
+            {"models": (), "samplers": ()},
+        ),
+        (
+            f"{SECOND_PASS}, Hires checkpoint: gull [0f0f0f], Hires schedule type: Karras, Seed: 1",
+            {
+                "models": ("kite", "gull [0f0f0f]"),
+                "samplers": (
+                    SamplerUse(node="base", seed="1", steps=3),
+                    SamplerUse(node="hires", scheduler="Karras", denoise=0.4),
+                ),
+            },
+        ),
+        ("a\nSteps: 3, Denoising strength: 0.4", {"samplers": ()}),
+        ("a\nNegative Prompt: b\nSteps: 3", {"prompt": "a", "negative_prompt": "b"}),
+        (
+            "a\n-b, c\nSteps: 3, Guidance Scale: 4.5, Seed: 1",  # of Draw Things
+            {"prompt": "a", "negative_prompt": "b, c", "cfg": 4.5},
+        ),
+        ("-b\nSteps: 3, Guidance Scale: 4.5", {"prompt": None, "negative_prompt": "b"}),
+        ("a\n-b\nSteps: 3, CFG scale: 4.5", {"prompt": "a\n-b"}),
+        (
+            f"{SECOND_PASS}, Hires checkpoint: gull, Refiner: tern",
+            {"models": ("kite", "tern", "gull")},
+        ),
+        ('a\nSteps: 3, Lora hashes: "ink: ab12: 0.6, x: 9", Seed: 1', {"loras": INK}),
+        ('a\nSteps: 3, Lora hashes: "ink: 0123", Seed: 1', {"loras": ()}),
     ],
 )
 def test_what_forks_and_savers_write_differently_is_read(
@@ -249,6 +283,67 @@ def test_what_a_tool_says_in_two_texts_is_put_together(order: tuple[str, str]) -
     assert (recipe.model, recipe.seed, recipe.prompt) == ("kite", str(SEED), "a lantern")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a lantern [mist]" -s 14 -S 9 -C 4.5 -A k_lms -I "in -S 3.png" -f 0.5',
+        "a lantern [mist] -s 14 -S 9 -W 512 -H 512 -C 4.5 -A k_lms",
+        '"a lantern [mist]" -s14 -W512 -H512 -C4.5 -Ak_lms -S9',
+        '"a "lantern" [mist]" -s 14 -S 9 -C 4.5 -A k_lms',
+    ],
+)
+def test_a_command_is_read_however_it_was_written(text: str) -> None:
+    recipe = recipe_of({"Dream": text})
+    assert recipe.prompt in {"a lantern", 'a "lantern"'}
+    assert (recipe.negative_prompt, recipe.seed, recipe.steps) == ("mist", "9", 14)
+    assert (recipe.cfg, recipe.sampler) == (4.5, "k_lms")
+
+
+@pytest.mark.parametrize("text", ["convert -s 5 -S 6", "see -s 5 -S there -A", '"a" -s 5'])
+def test_a_command_of_another_program_says_nothing(text: str) -> None:
+    assert recipe_of({"Dream": text}).source is None
+
+
+def test_what_invokeai_leaves_out_is_unknown() -> None:
+    """An upscaled picture, or one of a workflow that has no prompt."""
+    without = {name: value for name, value in INVOKE.items() if name != "positive_prompt"}
+    recipe = recipe_of({"invokeai_metadata": json.dumps(without)})
+    assert (recipe.source, recipe.prompt, recipe.seed) == ("invokeai", None, str(SEED))
+    for other in ({"app_version": "1"}, {"negative_prompt": "a", "cfg_scale": 1}):
+        assert recipe_of({"parameters": json.dumps(other)}).source is None
+
+
+def test_the_model_that_made_a_film_of_a_picture_is_one_of_the_models() -> None:
+    said = {"sui_image_params": {**SWARM["sui_image_params"], "videomodel": "reel"}}
+    assert recipe_of({"comment": json.dumps(said)}).models == ("kite", "reel")
+
+
+@pytest.mark.parametrize(
+    ("combined", "loras"),
+    [("ink : 0.6", INK), ("True : ink : 0.6", INK), ("False : ink : 0.6", ()), ("None : 1.0", ())],
+)
+def test_a_lora_that_fooocus_lists_is_there_once_and_only_if_it_is_on(
+    combined: str, loras: tuple[LoraUse, ...]
+) -> None:
+    said = {**FOOOCUS_COMBINED, "lora_combined_1": combined}
+    assert recipe_of({"parameters": json.dumps(said)}).loras == loras
+    if loras:
+        said["loras"] = [["ink", 0.6, "ab12"]]
+        assert recipe_of({"parameters": json.dumps(said)}).loras == loras
+
+
+def test_loras_that_a_prompt_of_invokeai_calls_are_known() -> None:
+    prompt = [{"prompt": "a lantern withLora(ink, 0.6) withLora(soft)", "weight": 1.0}]
+    said = {**INVOKE_2, "image": {**INVOKE_2["image"], "prompt": prompt}}  # type: ignore[dict-item]
+    recipe = recipe_of({"sd-metadata": json.dumps(said)})
+    assert recipe.loras == (*INK, LoraUse(name="soft"))
+
+
+def test_a_refiner_that_is_none_is_no_model() -> None:
+    said = {**FOOOCUS, "refiner_model": "None"}
+    assert recipe_of({"parameters": json.dumps(said)}).models == ()
+
+
 GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
 
 
@@ -259,6 +354,8 @@ GRAPH = {"1": {"class_type": "KSampler", "inputs": {}}}
         {0x010F: f"Prompt: {json.dumps(GRAPH)}"},
         {0x010E: json.dumps({"Prompt": GRAPH})},
         {0x9286: json.dumps({"prompt": json.dumps(GRAPH)}).encode()},
+        {0x9286: f"prompt:{json.dumps(GRAPH)}".encode()},
+        {0x9286: b"UNICODE\0" + f"Prompt: {json.dumps(GRAPH)}".encode("utf-16-be")},
         {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
         {0x9286: b"UNICODE\0" + json.dumps({"prompt": GRAPH}).encode("utf-16-be")},
         {0x9C9C: json.dumps({"prompt": GRAPH}).encode("utf-16-le")},
@@ -272,6 +369,61 @@ def test_a_graph_is_found_in_whichever_tag_it_was_saved(exif: dict[int, object])
 def test_a_comment_in_the_japanese_encodings_of_exif_is_read(encoding: str) -> None:
     comment = b"JIS\0\0\0\0\0" + "夜\nSteps: 3, Seed: 1".encode(encoding)
     assert recipe_of(comment_texts(comment)).prompt == "夜"
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["夜\nSteps: 3, Seed: 1", "夜の街"])
+def test_a_comment_in_utf_16_is_read_in_either_order(text: str, order: str) -> None:
+    read = comment_texts(b"UNICODE\0" + text.encode(order))["parameters"]
+    assert read == text or (order, text) == ("utf-16-le", "夜の街")  # which nothing tells apart
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"Unicode\0" + "夜\nSteps: 3".encode("utf-16-le"),
+        bytes(8) + "夜\nSteps: 3".encode(),
+        bytes(8) + "Steps: 3".encode("utf-16-le"),
+        b"ASCII\0\0\0" + "Steps: 3".encode("utf-16-be"),
+        "夜\nSteps: 3".encode().decode("latin-1"),  # as Pillow reads a text
+        "夜\nSteps: 3",
+    ],
+)
+def test_a_comment_is_read_whatever_it_calls_its_encoding(comment: bytes | str) -> None:
+    assert comment_texts(comment)["parameters"] in {"夜\nSteps: 3", "Steps: 3"}
+
+
+def test_utf_8_in_a_tag_is_read_as_such() -> None:
+    shouted = {"1": {"class_type": "Text", "inputs": {"text": "夜の街"}}}
+    told = json.dumps(shouted, ensure_ascii=False).encode().decode("latin-1")
+    assert json.loads(exif_texts({0x010F: f"prompt:{told}"})["prompt"]) == shouted
+    assert exif_texts({0x010E: "caf\xe9"}) == {"ImageDescription": "café"}
+
+
+def test_utf_8_that_is_called_unicode_is_read_as_such() -> None:
+    for text in ("夜\nSteps: 3, Seed: 1", "a cat\nSteps: 3\0"):
+        assert comment_texts(b"UNICODE\0" + text.encode()) == {"parameters": text.strip("\0")}
+
+
+@pytest.mark.parametrize("prompt", ["{red|blue} bicycle", "{}|", "[a:b:0.5]"])
+def test_a_prompt_that_looks_like_json_is_but_one_of_the_settings(prompt: str) -> None:
+    recipe = recipe_of(comment_texts(json.dumps({**FOOOCUS, "prompt": prompt})))
+    assert (recipe.prompt, recipe.source, recipe.cfg) == (prompt, "fooocus", 4.5)
+
+
+@pytest.mark.parametrize("prompt", ["prompt: {red|blue} cat", "scene: [day:night:0.5], cat"])
+def test_a_prompt_that_looks_like_a_labelled_graph_is_a_prompt(prompt: str) -> None:
+    for said in (
+        comment_texts(f"{prompt}\nSteps: 3, Seed: 1"),
+        exif_texts({0x010E: prompt + "\nSteps: 3"}),
+    ):
+        assert recipe_of(said).prompt == prompt
+
+
+def test_a_graph_that_did_not_fit_into_a_tag_is_kept_as_it_is() -> None:
+    cut_short = '{"1": {"class_type": "Text", "inputs": {"text": "a lantern'
+    assert exif_texts({0x0110: f"prompt:{cut_short}"}) == {"prompt": cut_short}
+    assert recipe_of({"prompt": cut_short}).texts == {"prompt": cut_short}
 
 
 def test_settings_in_a_user_comment_stay_whole() -> None:
@@ -309,37 +461,43 @@ def test_tags_of_films_come_singly_from_a_comment() -> None:
     assert texts["workflow"] == "{}"
 
 
-def hidden_in_alpha(name: bytes, text: bytes, *, width: int = 40, height: int = 50) -> bytes:
-    """An alpha channel with a text in its last bits, down the columns."""
+SIZE = (80, 60)  # of pictures that hide something
+
+
+def pixels_hiding(name: bytes, text: bytes, mode: str = "RGBA") -> bytes:
+    """Pixels with a text in their last bits, down the columns: of the alpha channel, or of all."""
+    bands, depth = len(mode), 1 if mode == "RGBA" else 3
     said = name + (len(text) * 8).to_bytes(4, "big") + text
-    bits = "".join(f"{byte:08b}" for byte in said)
-    alpha = bytearray(b"\xfe" * width * height)
-    for number, bit in enumerate(bits):
-        column, row = divmod(number, height)
-        alpha[row * width + column] |= int(bit)
-    return bytes(alpha)
+    pixels = bytearray(b"\xfe" * (bands * SIZE[0] * SIZE[1]))
+    for number, bit in enumerate("".join(f"{byte:08b}" for byte in said)):
+        place, band = divmod(number, depth)
+        column, row = divmod(place, SIZE[1])
+        pixels[(row * SIZE[0] + column) * bands + bands - depth + band] |= int(bit)
+    return bytes(pixels)
 
 
-def test_texts_in_the_alpha_channel_are_found() -> None:
+@pytest.mark.parametrize(("mode", "name"), [("RGBA", b"stealth_png"), ("RGB", b"stealth_rgb")])
+def test_texts_that_hide_in_pixels_are_found(mode: str, name: bytes) -> None:
     texts = {"Comment": json.dumps(NOVELAI), "Software": "NovelAI"}
     packed = gzip.compress(json.dumps(texts).encode())
-    alpha = hidden_in_alpha(b"stealth_pngcomp", packed)
-    assert texts_in_alpha(alpha, 40, 50) == texts
-    plain = hidden_in_alpha(b"stealth_pnginfo", b"a\nSteps: 3")
-    assert texts_in_alpha(plain, 40, 50) == {"parameters": "a\nSteps: 3"}
+    assert hidden_texts(pixels_hiding(name + b"comp", packed, mode), mode, *SIZE) == texts
+    for plain in ("a\nSteps: 3", json.dumps(SWARM)):
+        pixels = pixels_hiding(name + b"info", plain.encode(), mode)
+        assert hidden_texts(pixels, mode, *SIZE) == {"parameters": plain}
 
 
 @pytest.mark.parametrize(
-    "alpha",
+    "pixels",
     [
-        bytes(2000),
-        b"\xff" * 2000,
-        hidden_in_alpha(b"stealth_pngcomp", b"no gzip"),
-        hidden_in_alpha(b"stealth_pngcomp", gzip.compress(bytes(100))[:-9]),
+        bytes(8000),
+        b"\xff" * 8000,
+        pixels_hiding(b"stealth_pngcomp", b"no gzip"),
+        pixels_hiding(b"stealth_pngcomp", gzip.compress(bytes(100))[:-9]),
     ],
 )
-def test_an_alpha_channel_that_hides_nothing_says_nothing(alpha: bytes) -> None:
-    assert texts_in_alpha(alpha, 40, 50) == {}
+def test_pixels_that_hide_nothing_say_nothing(pixels: bytes) -> None:
+    assert hidden_texts(pixels, "RGBA", *SIZE) == {}
+    assert hidden_texts(pixels, "P", *SIZE) == {}
 
 
 JSON = st.recursive(
@@ -366,5 +524,7 @@ def test_no_exif_raises(exif: dict[int, object]) -> None:
 
 
 @given(st.binary(max_size=400))
-def test_no_alpha_channel_raises(alpha: bytes) -> None:
-    texts_in_alpha(alpha, 1 + len(alpha) // 20, 20)
+def test_no_pixels_raise(pixels: bytes) -> None:
+    for mode, bands in (("RGBA", 4), ("RGB", 3)):
+        whole = pixels[: len(pixels) // (20 * bands) * 20 * bands]
+        hidden_texts(whole, mode, len(whole) // (20 * bands), 20)

@@ -1,4 +1,7 @@
-"""Pictures that Pillow decodes: JPEG, WEBP, GIF, AVIF, TIFF and BMP."""
+"""Pictures that Pillow decodes: JPEG, WEBP, GIF, AVIF, TIFF and BMP.
+
+Sources: Pillow 13.0 (`Image.info`, `Image.getexif`), Exif 2.32 for how a picture is turned.
+"""
 
 from contextlib import suppress
 from typing import BinaryIO
@@ -13,8 +16,8 @@ from anime.assets.inspection.limits import (
     refuse_too_large,
     unusable,
 )
-from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, xmp_texts
-from anime.assets.metadata.novelai import texts_in_alpha
+from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, may_tell, xmp_texts
+from anime.assets.metadata.novelai import hidden_texts
 from anime.core.paths import FileKind
 from anime.errors import UnusableReason
 
@@ -52,8 +55,8 @@ def _decoded(picture: Image.Image, name: str, media_type: str) -> MediaFacts:
     refuse_too_large(name, *picture.size)
     texts, orientation = picture_texts(picture), orientation_of(picture)
     frames, milliseconds = _play(picture, name)
-    if not texts and media_type == "image/webp" and picture.mode == "RGBA" and frames == 1:
-        texts = texts_in_alpha(picture.getchannel("A").tobytes(), *picture.size)
+    if media_type == "image/webp" and frames == 1 and not may_tell(texts):
+        texts |= hidden_texts(picture.tobytes(), picture.mode, *picture.size)
     # Pages of a TIFF are no frames.
     is_animation = frames > 1 and media_type != "image/tiff"
     width, height = picture.size

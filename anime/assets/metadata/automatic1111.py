@@ -5,7 +5,8 @@ Negative prompt: blurry
 Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anything
 
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge, SD.Next, Fooocus
-2.5 (scheme a1111), the generator of Civitai, ComfyUI's saving nodes after the same fashion.
+2.5 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving
+nodes after the same fashion.
 """
 
 import json
@@ -14,13 +15,15 @@ import re
 from pydantic import JsonValue
 
 from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
-from anime.assets.metadata.recipe import LoraUse, Sampling
+from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
-_NEGATIVE = "Negative prompt:"
+_NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
+_UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
+_SECOND_PASS = frozenset({"hires steps", "hires upscale", "hires upscaler", "hires resize"})
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
 _JSON = json.JSONDecoder()
@@ -35,12 +38,17 @@ def parameters_of(text: str) -> Sampling | None:
     before, settings = _divide(text.replace("\r\n", "\n").rstrip("\0"))
     if settings is None:
         return None
+    if "guidance scale" in settings:  # Draw Things
+        before = _UNWANTED.sub("Negative prompt: ", before)
     prompt, negative = _prompts(before)
+    if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
+        prompt = settings.get("raw prompt", prompt)
+        negative = settings.get("raw negative prompt", negative)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
-    listed = _loras_among(settings) or _loras_by_weight(settings.get("lora weights", ""))
+    listed = _loras_among(settings) or _loras_by_weight(settings)
     loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
-    return Sampling(
+    said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
@@ -50,10 +58,30 @@ def parameters_of(text: str) -> Sampling | None:
         sampler=settings.get("sampler"),
         scheduler=settings.get("schedule type") or settings.get("scheduler"),
         steps=whole_in(settings.get("steps")),
-        cfg=number_in(settings.get("cfg scale")),
+        cfg=number_in(settings.get("cfg scale") or settings.get("guidance scale")),
         guidance=number_in(settings.get("distilled cfg scale")),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
+    )
+    checkpoint = settings.get("hires checkpoint", "")
+    return said.refined_by(
+        _second_pass(settings),
+        settings.get("refiner"),
+        None if checkpoint.startswith("Use same") else checkpoint,
+    )
+
+
+def _second_pass(settings: dict[str, str]) -> SamplerUse:
+    """The pass over the enlarged picture; of what is not said, it goes by the first one."""
+    if _SECOND_PASS.isdisjoint(settings):
+        return SamplerUse(node="hires")
+    return SamplerUse(
+        node="hires",
+        steps=whole_in(settings.get("hires steps")),
+        cfg=number_in(settings.get("hires cfg scale")),
+        sampler=settings.get("hires sampler"),
+        scheduler=settings.get("hires schedule type"),
+        denoise=number_in(settings.get("denoising strength")),
     )
 
 
@@ -81,9 +109,9 @@ def _prompts(text: str) -> tuple[str, str]:
     negative: list[str] = []
     into = prompt
     for line in text.split("\n"):
-        if line.lstrip().startswith(_NEGATIVE):
+        if begin := _NEGATIVE.match(line):
             into = negative
-            line = line.lstrip().removeprefix(_NEGATIVE).strip()  # noqa: PLW2901
+            line = line[begin.end() :].rstrip()  # noqa: PLW2901
         into.append(line)
     return "\n".join(prompt), "\n".join(negative)
 
@@ -132,11 +160,16 @@ def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:
     )
 
 
-def _loras_by_weight(text: str) -> tuple[LoraUse, ...]:
-    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`."""
-    parts = (part.rpartition(":") for part in text.split(",") if ":" in part)
+def _loras_by_weight(settings: dict[str, str]) -> tuple[LoraUse, ...]:
+    """LoRAs that Fooocus lists as `ink: 0.8, soft: 0.2`; before 2.3 as `ink: its hash: 0.8`."""
+    weights = [part.split(":") for part in settings.get("lora weights", "").split(",")]
+    hashes = [part.split(":") for part in settings.get("lora hashes", "").split(",")]
+    listed = [parts for parts in weights if len(parts) == 2] or [
+        parts for parts in hashes if len(parts) == 3
+    ]
     return tuple(
-        LoraUse(name=name.strip(), strength=number_in(weight.strip())) for name, _, weight in parts
+        LoraUse(name=name.strip(), strength=number_in(weight.strip()))
+        for name, *_, weight in listed
     )
 
 

@@ -5,9 +5,16 @@ Source: pictures of Draw Things 1.20240819; the short keys are its own.
 
 import re
 
-from anime.assets.metadata.json_fields import Fields, number_of, objects_in, text_of, whole_of
+from anime.assets.metadata.json_fields import (
+    Fields,
+    fields_of,
+    number_of,
+    objects_in,
+    text_of,
+    whole_of,
+)
 from anime.assets.metadata.lora_tags import number_in
-from anime.assets.metadata.recipe import LoraUse, Sampling
+from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 
@@ -17,7 +24,7 @@ def sampling_of_draw_things(settings: Fields) -> Sampling | None:
     if not {"c", "sampler", "scale"} <= settings.keys():
         return None
     size = _SIZE.fullmatch(text_of(settings, "size") or "")
-    return Sampling(
+    said = Sampling(
         prompt=text_of(settings, "c"),
         negative_prompt=text_of(settings, "uc"),
         seed=whole_of(settings, "seed"),
@@ -33,3 +40,5 @@ def sampling_of_draw_things(settings: Fields) -> Sampling | None:
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
     )
+    refiner = text_of(fields_of(settings.get("v2")), "refinerModel")
+    return said.refined_by(SamplerUse(node="refiner"), refiner)

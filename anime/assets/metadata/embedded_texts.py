@@ -1,10 +1,13 @@
 """The texts in EXIF, XMP, comments and tags, by the names that the readers know them by.
 
 All of it may be foreign, forged or damaged: reading never raises, and is bounded.
+Sources: Exif 2.32 and the tags XP… of Windows; XMP part 1 (2012); ComfyUI 0.33 and VideoHelperSuite
+1.7, which keep JSON in tags of any name; piexif 1.1.3 and ImageSharp 3.1, the writers of comments.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from xml.etree import ElementTree as ET
 
@@ -23,6 +26,7 @@ _COMMENT_TAGS = {
     0x9C9E: "XPKeywords",
     0x9C9F: "XPSubject",
 }
+_DEVICE_TAGS = frozenset({0x010F, 0x0110})
 _TEXTS_OF_JSON = ("prompt", "workflow", "parameters", KEY)
 _MAX_TEXTS = 64
 _MAX_XMP_BYTES = 1024 * 1024
@@ -55,7 +59,7 @@ def comment_texts(value: object) -> dict[str, str]:
     {'parameters': 'a cat'}
     """
     text = _decoded_comment(value)
-    together = texts_in_json(text)
+    together = _labelled(text, is_free=True) or texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 
 
@@ -112,13 +116,22 @@ def _parts(tree: ET.Element) -> Iterator[tuple[str, str]]:
         waiting += [(shown, child) for child in reversed(element)]
 
 
+def may_tell(texts: Mapping[str, str]) -> bool:
+    """Whether any text looks like a graph or settings, so that one need not search further."""
+    return any(
+        text.lstrip("\ufeff ").startswith(("{", "[", '"')) or "Steps: " in text
+        for text in texts.values()
+    )
+
+
 def texts_in_json(text: str) -> dict[str, str]:
     """The texts of ours and ComfyUI's that a JSON object holds by name, whatever their case."""
     value = read_json(text) if text.lstrip().startswith("{") else None
     if not isinstance(value, dict):
         return {}
     parts = {str(name).lower(): part for name, part in value.items() if part is not None}
-    if isinstance(parts.get("prompt"), str) and not str(parts["prompt"]).lstrip().startswith("{"):
+    prompt = parts.get("prompt")
+    if isinstance(prompt, str) and not isinstance(read_json(prompt), dict):
         return {}  # another tool's settings, of which the prompt is but one
     return {
         name: part if isinstance(part, str) else json.dumps(part)
@@ -134,14 +147,32 @@ def _named(tag: int, value: object) -> Iterator[tuple[str, str]]:
         value = raw.decode("utf-16-le", "replace")
     if not isinstance(value, str) or len(value) > MAX_TEXT_BYTES:
         return
-    text = value.strip("\x00 ")
-    name, colon, rest = text.partition(":")
-    if colon and rest.lstrip().startswith(("{", "[")) and name.strip().isidentifier():
-        yield name.strip().lower(), rest.strip()
+    text = _in_utf_8(value).strip("\x00 ")
+    if labelled := _labelled(text, is_free=tag in _COMMENT_TAGS and tag not in _DEVICE_TAGS):
+        yield from labelled.items()
     elif tag in _COMMENT_TAGS and (together := texts_in_json(text)):
         yield from together.items()
     elif tag in _COMMENT_TAGS and text:
         yield _COMMENT_TAGS[tag], text
+
+
+def _labelled(text: str, *, is_free: bool) -> dict[str, str]:
+    """The JSON that stands behind its name, by that name in lower case.
+
+    Where texts are free, such as in comments, it could as well be a prompt with brackets.
+    """
+    name, colon, rest = text.partition(":")
+    is_label = colon and name.strip().isidentifier() and rest.lstrip().startswith(("{", "["))
+    if is_label and (not is_free or read_json(rest) is not None):
+        return {name.strip().lower(): rest.strip()}
+    return {}
+
+
+def _in_utf_8(text: str) -> str:
+    """The text, of which Pillow took each byte for a character, in UTF-8 if it is that."""
+    with suppress(UnicodeError):
+        return text if text.isascii() else text.encode("latin-1").decode("utf-8")
+    return text
 
 
 def _is_octets(value: tuple[object, ...]) -> bool:
@@ -151,15 +182,12 @@ def _is_octets(value: tuple[object, ...]) -> bool:
 def _decoded_comment(value: object) -> str:
     """A user comment: eight bytes name its encoding, and UTF-16 comes in either order of bytes."""
     if isinstance(value, str):
-        value = value.encode("utf-8", "replace")
+        value = _in_utf_8(value).encode("utf-8", "replace")
     if not isinstance(value, bytes) or len(value) > MAX_TEXT_BYTES:
         return ""
-    encoding, body = value[:8].rstrip(b"\x00"), value[8:]
-    if encoding == b"UNICODE":
-        is_little = body[1::2].count(0) > body[::2].count(0)
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            is_little = body.startswith(b"\xff\xfe")
-        text = body.decode("utf-16-le" if is_little else "utf-16-be", "replace")
+    encoding, body = value[:8].rstrip(b"\x00").upper(), value[8:]
+    if encoding == b"UNICODE" or (encoding in {b"ASCII", b""} and 0 in body[:2]):
+        text = _decoded_utf_16(body)
     elif encoding in {b"ASCII", b""}:
         text = body.decode("utf-8", "replace")
     elif encoding == b"JIS":
@@ -167,3 +195,14 @@ def _decoded_comment(value: object) -> str:
     else:
         text = value.decode("utf-8", "replace")
     return text.strip("\x00\ufeff ")
+
+
+def _decoded_utf_16(body: bytes) -> str:
+    """The text, though its order of bytes is not said; some write UTF-8 under that name."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return body.decode("utf-16", "replace")
+    if 0 not in body.rstrip(b"\0"):
+        with suppress(UnicodeDecodeError):
+            return body.decode("utf-8")
+    is_little = body[1::2].count(0) > body[::2].count(0)
+    return body.decode("utf-16-le" if is_little else "utf-16-be", "replace")

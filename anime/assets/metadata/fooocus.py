@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from anime.assets.metadata.json_fields import Fields, number_of, text_of, whole_of
 from anime.assets.metadata.lora_tags import number_in
-from anime.assets.metadata.recipe import LoraUse, Sampling
+from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _SIZE = re.compile(r"\(?(\d{1,6})\s*[,x×]\s*(\d{1,6})\)?")
 _COMBINED = re.compile(r"lora_combined_\d{1,3}")
@@ -21,13 +21,13 @@ def sampling_of_fooocus(settings: Fields) -> Sampling | None:
     if "prompt" not in settings or not {"base_model", "guidance_scale"} & settings.keys():
         return None
     size = _SIZE.fullmatch(text_of(settings, "resolution") or "")
-    return Sampling(
+    said = Sampling(
         prompt=text_of(settings, "prompt"),
         negative_prompt=text_of(settings, "negative_prompt"),
         seed=whole_of(settings, "seed"),
         model=text_of(settings, "base_model"),
         model_hash=text_of(settings, "base_model_hash"),
-        loras=tuple(_loras(settings)),
+        loras=tuple(_loras(settings)) or tuple(_combined_loras(settings)),  # many write both
         sampler=text_of(settings, "sampler"),
         scheduler=text_of(settings, "scheduler"),
         steps=whole_of(settings, "steps"),
@@ -35,6 +35,7 @@ def sampling_of_fooocus(settings: Fields) -> Sampling | None:
         width=int(size[1]) if size else whole_of(settings, "width"),
         height=int(size[2]) if size else whole_of(settings, "height"),
     )
+    return said.refined_by(SamplerUse(node="refiner"), text_of(settings, "refiner_model"))
 
 
 def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
@@ -58,7 +59,7 @@ def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
 
 
 def _loras(settings: Fields) -> Iterator[LoraUse]:
-    """LoRAs as `[name, weight]`, `[hash, "weight - name"]`, or `"name : weight"`."""
+    """LoRAs as `[name, weight, hash]` or `[hash, "weight - name"]`."""
     listed = settings.get("loras")
     for each in listed if isinstance(listed, list) else []:
         first, second = (*each, None)[:2] if isinstance(each, list) and each else (each, None)
@@ -67,9 +68,15 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
             yield LoraUse(name=weighted[2], strength=number_in(weighted[1]))
         elif isinstance(first, str) and first and first != "None":
             yield LoraUse(name=first, strength=number_in(second))
+
+
+def _combined_loras(settings: Fields) -> Iterator[LoraUse]:
+    """LoRAs as `"name : weight"`, before it perhaps whether the LoRA is on."""
     for name, value in settings.items():
         if _COMBINED.fullmatch(name) and isinstance(value, str):
-            lora, _, weight = value.rpartition(" : ")
-            if "None" in {lora, value}:
+            if value.startswith("False : "):
                 continue
-            yield LoraUse(name=lora or value, strength=number_in(weight) if lora else None)
+            lora, colon, weight = value.removeprefix("True : ").rpartition(" : ")
+            called = lora if colon else weight
+            if called != "None":
+                yield LoraUse(name=called, strength=number_in(weight) if colon else None)

@@ -1,10 +1,12 @@
 """InvokeAI: `invokeai_metadata` (3 and newer), `sd-metadata` (2), `Dream` (1 and 2).
 
-What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`) and
-2.3.5 (`retrieve_dream_command_from_prompt`, `metadata_dumps`).
+What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`), 2.3.5
+(`metadata_dumps`; its LoRAs are called as compel 1.1 reads them) and 2.2.4 (`dream_prompt_str`,
+which puts no quotes around the prompt).
 """
 
 import re
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -17,10 +19,16 @@ from anime.assets.metadata.json_fields import (
     whole_of,
 )
 from anime.assets.metadata.lora_tags import number_in, whole_in
-from anime.assets.metadata.recipe import LoraUse, Sampling
+from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _ARGUMENT = re.compile(r"\s-([A-Za-z])\s*([^\s]{1,100})")
+_QUOTED = re.compile(r'"[^"]*"')
+_PROMPT_ENDS = re.compile(r'"(?=\s+--?[A-Za-z])')  # if it is in quotes
+_SWITCHES_BEGIN = re.compile(r"(?=\s-s\s?\d{1,6}\s+-[A-Z])")  # if it is not
+_OWN = ("positive_prompt", "generation_mode", "app_version")
 _NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
+_CALLED_LORA = re.compile(r"\b(?:with|use)Lora\(\s*([^,()\s]{1,300})\s*(?:,\s*([\d.]+)\s*)?\)")
+_MAX_LORAS = 64
 _MAX_DREAM_CHARS = 50_000
 
 
@@ -28,10 +36,10 @@ def sampling_of_invokeai(settings: Fields) -> Sampling | None:
     """What `invokeai_metadata` or `sd-metadata` says; None for another tool's settings."""
     if isinstance(settings.get("image"), dict) and "model_weights" in settings:
         return _of_second(settings, fields_of(settings["image"]))
-    own = ("positive_prompt", "negative_prompt", "generation_mode", "app_version", "cfg_scale")
-    if "positive_prompt" not in settings or sum(name in settings for name in own) < 2:
+    own = sum(name in settings for name in _OWN)
+    if not own or own + ("negative_prompt" in settings) + ("cfg_scale" in settings) < 2:
         return None
-    return Sampling(
+    said = Sampling(
         prompt=text_of(settings, "positive_prompt"),
         negative_prompt=text_of(settings, "negative_prompt"),
         seed=whole_of(settings, "seed"),
@@ -45,17 +53,30 @@ def sampling_of_invokeai(settings: Fields) -> Sampling | None:
         width=whole_of(settings, "width"),
         height=whole_of(settings, "height"),
     )
+    return said.refined_by(
+        SamplerUse(
+            node="refiner",
+            steps=whole_of(settings, "refiner_steps"),
+            cfg=number_of(settings, "refiner_cfg_scale"),
+            sampler=text_of(settings, "refiner_scheduler"),
+        ),
+        _name_of(settings.get("refiner_model")),
+    )
 
 
 def sampling_of_dream(text: str) -> Sampling | None:
     """What a command of the first versions says: `"a cat [dog]" -s 50 -S 7 -C 7.5 -A k_lms`."""
-    if not text.startswith('"') or len(text) > _MAX_DREAM_CHARS:
+    if len(text) > _MAX_DREAM_CHARS:
         return None
-    quoted, quote, rest = text[1:].rpartition('"')
-    said = {found[1]: found[2] for found in _ARGUMENT.finditer(rest)}
-    if not quote or not {"s", "S"} <= said.keys():
+    is_quoted = text.startswith('"')
+    end = (_PROMPT_ENDS if is_quoted else _SWITCHES_BEGIN).search(text, 1)
+    if end is None:
         return None
-    prompt, negative = _divided(quoted)
+    switches = _QUOTED.sub("", text[end.end() :])  # without names of files, that hold anything
+    said = {found[1]: found[2] for found in _ARGUMENT.finditer(switches)}
+    if not {"s", "S"} <= said.keys() or not (is_quoted or {"A", "C"} & said.keys()):
+        return None
+    prompt, negative = _divided(text[is_quoted : end.start()])
     return Sampling(
         prompt=prompt,
         negative_prompt=negative,
@@ -79,6 +100,10 @@ def _of_second(settings: Fields, image: Fields) -> Sampling:
         seed=whole_of(image, "seed"),
         model=text_of(settings, "model_weights"),
         model_hash=text_of(settings, "model_hash"),
+        loras=tuple(
+            LoraUse(name=found[1], strength=number_in(found[2]))
+            for found in islice(_CALLED_LORA.finditer(whole), _MAX_LORAS)
+        ),
         sampler=text_of(image, "sampler"),
         steps=whole_of(image, "steps"),
         cfg=number_of(image, "cfg_scale"),

@@ -108,6 +108,29 @@ class Sampling(BaseModel):
         gaps = {name for name, value in self if value is None or value == ()}
         return self.model_copy(update={name: value for name, value in other if name in gaps})
 
+    def refined_by(self, second: SamplerUse, *models: str | None) -> "Sampling":
+        """The same and a second pass of sampling over it, with the further models that it took."""
+        known = [name for name in (self.model, *models) if name and name.lower() != "none"]
+        chain = tuple(dict.fromkeys(known))
+        passes = (
+            SamplerUse(
+                node="base",
+                seed=None if self.seed is None else str(self.seed),
+                steps=self.steps,
+                cfg=self.cfg,
+                sampler=self.sampler,
+                scheduler=self.scheduler,
+            ),
+            second,
+        )
+        says_more = any(value is not None for name, value in second if name != "node")
+        return self.model_copy(
+            update={
+                "models": chain if len(chain) > 1 else self.models,
+                "samplers": passes if says_more else self.samplers,
+            }
+        )
+
     def beside(self, other: "Sampling") -> "Sampling":
         """What both say alike of one file that both have a part in, and the models of both."""
         return self.agreed_with(other).model_copy(

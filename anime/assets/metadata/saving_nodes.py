@@ -1,4 +1,7 @@
-"""Which node of a graph has saved a file: by its name, then by its kind."""
+"""Which node of a graph has saved a file: by its name, then by its kind.
+
+Sources: ComfyUI 0.33 (`SaveImage`, `get_save_image_path`), VideoHelperSuite 1.7, easy-use 1.3.
+"""
 
 import re
 from collections.abc import Iterator, Sequence

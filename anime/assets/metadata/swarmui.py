@@ -8,11 +8,12 @@ from anime.assets.metadata.json_fields import (
     fields_of,
     loras_of,
     number_of,
+    objects_in,
     text_of,
     whole_of,
 )
 from anime.assets.metadata.lora_tags import loras_in_tags
-from anime.assets.metadata.recipe import Sampling
+from anime.assets.metadata.recipe import SamplerUse, Sampling
 
 
 def sampling_of_swarmui(settings: Fields) -> Sampling | None:
@@ -22,11 +23,16 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         return None
     prompt = text_of(said, "prompt")
     listed = loras_of(said.get("loras"), said.get("loraweights"))
-    return Sampling(
+    hashes = {
+        text_of(each, "param"): text_of(each, "hash")
+        for each in objects_in(settings.get("sui_models"))
+    }
+    sampling = Sampling(
         prompt=prompt,
         negative_prompt=text_of(said, "negativeprompt"),
         seed=whole_of(said, "seed"),
         model=text_of(said, "model"),
+        model_hash=hashes.get("model"),
         loras=listed or tuple(loras_in_tags(prompt or "")),
         sampler=text_of(said, "sampler", "comfyuisampler"),
         scheduler=text_of(said, "scheduler", "comfyuischeduler"),
@@ -35,4 +41,14 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         guidance=number_of(said, "fluxguidancescale"),
         width=whole_of(said, "width"),
         height=whole_of(said, "height"),
+    )
+    return sampling.refined_by(
+        SamplerUse(
+            node="refiner",
+            steps=whole_of(said, "refinersteps"),
+            cfg=number_of(said, "refinercfgscale"),
+            sampler=text_of(said, "refinersampler"),
+            scheduler=text_of(said, "refinerscheduler"),
+        ),
+        *(text_of(said, name) for name in ("refinermodel", "videomodel", "videoswapmodel")),
     )
