@@ -536,6 +536,8 @@ async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Comma
     async with httpx.AsyncClient(timeout=HUNG_SECONDS) as client:
         answers = [await client.get(f"{url}/api/anime/jobs?project=rain") for url in urls]
     assert [answer.status_code for answer in answers] == [200, 200]
+    ports = ",".join(url.rpartition(":")[2] for url in urls)
+    assert (await anime.call("services", "check", "api", ANIME_API_PORTS=ports)).code == 0
     process.send_signal(signal.SIGTERM)
     assert "rain" not in (await ended(process)).err
 

@@ -187,9 +187,44 @@ def test_what_others_have_written_is_not_replaced(
     plan = planned_installation(load_settings(), None)
     plan.folder.mkdir(parents=True)
     (plan.folder / "anime-api.service").write_text("[Service]\nExecStart=/usr/bin/old-api\n")
-    with pytest.raises(ConfigurationError, match=r"anime-api\.service is not one of ours"):
+    with pytest.raises(ConfigurationError, match=r"of others .*/anime-api\.service\."):
         installation.install(plan)
     assert not services_path(home).exists()
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_service_of_old_is_refused_before_anything_is_written(home: Path, is_link: bool) -> None:
+    """systemd would refuse the alias of that name, when all the rest is there."""
+    plan = planned_installation(load_settings(), None)
+    plan.folder.mkdir(parents=True)
+    old = [plan.folder / f"anime-{name}.service" for name in ("websocket", "job-worker")]
+    for path in old:
+        if is_link:
+            path.symlink_to("/opt/old/anime.service")
+        else:
+            path.write_text("[Service]\nExecStart=/usr/bin/old-worker\n")
+    with pytest.raises(ConfigurationError) as refused:
+        installation.install(plan)
+    assert all(str(path) in refused.value.what for path in old)
+    stop = "systemctl --user disable --now anime-websocket.service anime-job-worker.service"
+    assert stop in refused.value.todo
+    assert not services_path(home).exists()
+    assert sorted(plan.folder.iterdir()) == sorted(old)
+
+
+def test_our_own_aliases_are_no_services_of_old(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "run_systemctl", lambda *words, **_: None)
+    plan = planned_installation(load_settings(), None)
+    installation.install(plan)
+    (plan.folder / "anime-job-worker.service").symlink_to(plan.folder / "anime-worker.service")
+    (plan.folder / "anime-websocket.service").symlink_to("anime-api.service")
+    installation.install(plan)
+    (plan.folder / "anime-api.service").unlink()  # as with --only worker: not its own alias
+    (plan.folder / "anime-websocket.service").unlink()
+    (plan.folder / "anime-websocket.service").write_text("[Service]\nExecStart=/usr/bin/old\n")
+    installation.install(planned_installation(load_settings(), None, ["worker"]))
 
 
 def test_an_upgrade_migrates_before_it_replaces_and_leaves_the_stores_alone(
