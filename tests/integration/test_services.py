@@ -181,6 +181,34 @@ def test_systemd_understands_every_line(home: Path, tmp_path: Path, account: str
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# Times ten, as systemd-analyze has it. By systemd 252, offline, they are 8, 19 and 16; others
+# count a little differently.
+EXPOSURES = {"postgresql": 10, "valkey": 10, "worker": 22}
+EXPOSURE_OF_OTHERS = 19
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_no_service_may_do_more_than_it_needs(home: Path, tmp_path: Path) -> None:
+    plan = planned_installation(load_settings(), "anime")
+    found = {}
+    for name in (name for name in plan.units if name.endswith(".service")):
+        (tmp_path / name).write_text(plan.units[name])
+        short = name.removeprefix("anime-").removesuffix(".service")
+        done = subprocess.run(
+            [
+                *("systemd-analyze", "security", "--offline=yes", "--no-pager"),
+                f"--threshold={EXPOSURES.get(short, EXPOSURE_OF_OTHERS)}",
+                str(tmp_path / name),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HUNG_SECONDS,
+        )
+        found[short] = (done.returncode, done.stdout[-70:] or done.stderr)
+    assert {name: told for name, told in found.items() if told[0]} == {}
+
+
 def test_what_others_have_written_is_not_replaced(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
