@@ -271,7 +271,7 @@ def _called(
         with systemd_needed():
             return subprocess.run(
                 command,
-                env=environment_without_secrets("XDG_", "DBUS_", "SYSTEMD_"),
+                env=environment_without_secrets("XDG_", "DBUS_", "SYSTEMD_", "TERM"),
                 capture_output=not is_shown,
                 text=True,
                 check=False,
