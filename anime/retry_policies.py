@@ -39,7 +39,8 @@ class RetryPolicy:
     def delay(self, retry: int = 0) -> float:
         """Seconds before that retry, counted from 0, without jitter.
 
-        >>> [RetryPolicy(first_seconds=1, longest_seconds=5).delay(retry) for retry in range(4)]
+        >>> policy = RetryPolicy(first_seconds=1, longest_seconds=5.0)
+        >>> [policy.delay(retry) for retry in range(4)]
         [1.0, 2.0, 4.0, 5.0]
         """
         # The exponent is capped first: 2.0**1024 is more than a float holds.

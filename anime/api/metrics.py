@@ -21,7 +21,7 @@ from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
-from anime.core.backups import moment_of
+from anime.core.backups import moment_of, tried_last
 from anime.core.job_status import JobStatus
 from anime.core.servers import ServerRecord
 from anime.db.repositories import ServerRepository
@@ -80,7 +80,10 @@ class Metrics:
             "vault",
         )
         self._backup = gauge("anime_last_backup_timestamp_seconds", "The last backup; 0: none.")
-        self._drill = gauge("anime_last_green_drill_timestamp_seconds", "That found no fault.")
+        self._drill = gauge(
+            "anime_last_green_drill_timestamp_seconds",
+            "The last drill that found no fault; before the first one, the first backup; 0: none.",
+        )
         self._waits = seconds(
             "anime_job_wait_seconds", "From the request to the beginning of its run."
         )
@@ -176,11 +179,12 @@ class Metrics:
                 await asyncio.shield(self._backups)
 
     def _look_at_backups(self, root: Path) -> None:
-        """The times of the last backup and of the last drill that was green."""
+        """The times of the last backup, and from which a drill's week counts."""
         folder = BackupFolder(root)
         names, green = folder.names(), last_green(folder)
+        tried = tried_last(names, green.at if green else None)
         self._backup.set(moment_of(names[-1]).timestamp() if names else 0)
-        self._drill.set(green.at.timestamp() if green else 0)
+        self._drill.set(tried.timestamp() if tried else 0)
 
     async def _check_server(self, url: str) -> None:
         server = without_login(checked_address(url))

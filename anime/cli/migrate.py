@@ -21,6 +21,11 @@ async def _migrate(url: str, timezone: str | None) -> str:
     before, head = await revision(url)
     if before == head:
         return f"The database is up to date ({head})."
+    if before and head and before > head:  # revisions only add: docs/operation.md, Upgrading
+        return (
+            f"The database is at {before}, of a newer release; this one ends at {head} and "
+            "understands the tables of the release after it. Nothing was changed."
+        )
     await upgrade(url, timezone=timezone)
     after, _ = await revision(url)
     return f"The database went from {before or 'nothing'} to {after}."

@@ -1,7 +1,6 @@
 """`anime services`: the stack's parts as services of systemd."""
 
 import os
-import subprocess
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,15 +56,15 @@ def uninstall(user: OfUser = False) -> None:
 
 @services.command()
 def status(user: OfUser = False) -> None:
-    """Show how the services are."""
-    from anime.stack.systemd.installation import installed_units, unit_folder
+    """Show how the services are; exits with 1 if one does not run."""
+    from anime.stack.systemd.installation import installed_units, show_status, unit_folder
 
     units = sorted(installed_units(unit_folder(is_of_user=user)))
     if not units:
         print_note("No services are installed. Install them with `anime services install`.")
         raise typer.Exit(1)
-    command = ["systemctl", *_user_option(user), "--no-pager", "--lines=0", "status", *units]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    if not show_status(units, is_of_user=user):
+        raise typer.Exit(1)
 
 
 @services.command()
@@ -76,12 +75,13 @@ def logs(
     user: OfUser = False,
 ) -> None:
     """Show what the services have logged, from the journal."""
-    from anime.stack.systemd.installation import unit_named
+    from anime.stack.systemd.installation import systemd_needed, unit_named, user_option
 
     unit = unit_named(name) if name else "anime-*"
-    command = ["journalctl", *_user_option(user), f"--unit={unit}", f"--lines={lines}"]
+    command = ["journalctl", *user_option(is_of_user=user), f"--unit={unit}", f"--lines={lines}"]
     command += ["--follow"] if follow else ["--no-pager"]
-    os.execvp(command[0], command)  # noqa: S606  what it shows, it shows itself
+    with systemd_needed():
+        os.execvp(command[0], command)  # noqa: S606  what it shows, it shows itself
 
 
 @services.command(hidden=True)
@@ -120,7 +120,3 @@ def _settings(is_of_user: bool) -> "Settings":
     if is_of_user or "home" in settings.model_fields_set:
         return settings
     return load_settings(home=SYSTEM_HOME)
-
-
-def _user_option(is_of_user: bool) -> list[str]:
-    return ["--user"] if is_of_user else []

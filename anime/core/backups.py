@@ -116,6 +116,15 @@ def to_remove(names: Sequence[str], keep: int) -> list[str]:
     return sorted(names)[: -max(1, keep)]
 
 
+def tried_last(backups: Sequence[str], last_green: datetime | None) -> datetime | None:
+    """From when a drill's week counts: the last green one, or the first backup before there is any.
+
+    >>> str(tried_last(["20261129T030000Z", "20261130T030000Z"], None))
+    '2026-11-29 03:00:00+00:00'
+    """
+    return last_green or (moment_of(min(backups)) if backups else None)
+
+
 def overdue(
     now: datetime, backups: Sequence[str], last_green: datetime | None
 ) -> tuple[str, str] | None:
@@ -131,8 +140,8 @@ def overdue(
             f"The last backup is {in_words(age)} old.",
             "Look at the runs of the deployment `backup` in Prefect, or run `anime backup`.",
         )
-    untested = now - (last_green or moment_of(min(backups)))
-    if untested > MAX_DRILL_AGE:
+    tried = tried_last(backups, last_green)
+    if tried is not None and (untested := now - tried) > MAX_DRILL_AGE:
         since = f"{in_words(untested)} old" if last_green else "missing"
         return (
             f"The last green drill is {since}: nobody knows whether the backups are good.",

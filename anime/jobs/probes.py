@@ -70,17 +70,21 @@ async def result_of(system: str, check: Awaitable[str], timeout_seconds: float) 
 
 
 async def check_database(database: Database) -> str:
-    """PostgreSQL accepts writes, and its tables are at the newest revision."""
+    """PostgreSQL accepts writes, and its tables are at the newest revision, or a later one.
+
+    Those of the next release are there before its programs, which replace these one by one.
+    """
     async with database.session_scope() as session:
         revisions = RevisionRepository(session)
         current = await revisions.current()
-        if current != NEWEST_REVISION:
+        if current is None or current < NEWEST_REVISION:
             raise DatabaseUnavailable(
                 f"The tables are at revision {current or 'none'}, the newest is {NEWEST_REVISION}.",
                 "Bring them up to date with `anime migrate`.",
             )
         await revisions.try_to_write()
-    return f"takes writes, revision {current}"
+    newer = " of a newer release" if current > NEWEST_REVISION else ""
+    return f"takes writes, revision {current}{newer}"
 
 
 async def check_redis(settings: Settings) -> str:

@@ -9,13 +9,16 @@ import pytest
 
 from anime.assets.backup.create import make_backup
 from anime.assets.backup.drill import drill
+from anime.assets.backup.drill_results import drills_of
 from anime.assets.backup.folder import BackupFolder, check_parts
+from anime.assets.backup.guards import only_one
 from anime.assets.backup.listing import read_listing
 from anime.assets.backup.restore import Restore
 from anime.assets.store import sha256_of
+from anime.core.backups import DRILLS
 from anime.core.sweep_plan import Mode
 from anime.db.session import Database
-from anime.errors import BackupFailed
+from anime.errors import AnimeError, BackupFailed
 from anime.settings import Settings, load_settings
 from tests.faults.children import Steps, ended, started
 from tests.faults.disks import mount, small_disk
@@ -25,6 +28,9 @@ from tests.integration.old_client import execute
 from tests.support.waiting import HUNG_SECONDS
 
 NEVER = 1_000_000
+PAGE_BYTES = 4096
+SCRATCH = "SELECT datname FROM pg_database WHERE datname LIKE current_database() || '\\_drill\\_%'"
+THERE = "SELECT to_regclass('anime_api.anime_files')"
 PATHS = "SELECT file_path FROM anime_api.anime_files"
 
 
@@ -53,6 +59,20 @@ def restore_dying(backup: Path, library: Path, url: str, deadly: int, told: Path
     steps = Steps(str(library), deadly)
     steps.watch()
     asyncio.run(restored(backup, library, url))
+    told.write_text("\n".join(steps.taken))
+
+
+def drill_dying(library: Path, backups: Path, url: str, deadly: int, told: Path) -> None:
+    """A real drill that is killed before that step."""
+    steps = Steps(str(backups), deadly)
+    steps.watch()
+    settings = load_settings(home=library.parent / "data", library_dir=library)
+
+    async def make() -> None:
+        async with Database(url) as database:
+            await drill(settings, database, BackupFolder(backups))
+
+    asyncio.run(make())
     told.write_text("\n".join(steps.taken))
 
 
@@ -177,3 +197,91 @@ async def test_a_disk_too_full_for_the_dump_is_said(stage: Stage, tmp_path: Path
         with pytest.raises(BackupFailed, match="No space left"):
             await make_backup(settings_of(stage), stage.database, BackupFolder(disk))
         assert [path.name for path in disk.glob("2*")] == []
+
+
+async def test_a_disk_that_fills_up_while_it_is_restored_is_said_and_the_next_goes_on(
+    stage: Stage, tmp_path: Path, empty_database_url: str
+) -> None:
+    large = {large_picture(number) for number in range(3)}
+    for number, content in enumerate(large):
+        stage.put(f"{number}.png", content)
+    await stage.sweep(Mode.COPY)
+    (tmp_path / "backups").mkdir()
+    report = await make_backup(
+        settings_of(stage), stage.database, BackupFolder(tmp_path / "backups")
+    )
+    with small_disk(tmp_path / "small", 500) as disk:
+        settings = load_settings(home=tmp_path / "data", library_dir=disk / "library")
+        async with Database(empty_database_url) as database:
+            restore = await Restore.of(Path(report.backup), settings, database)
+            plan = await restore.plan()
+            assert mount("-o", "remount,size=2m", str(disk)).returncode == 0
+            with pytest.raises(AnimeError, match="No space left") as refused:
+                await restore.apply(plan)
+            assert "space" in refused.value.todo
+            assert await execute(empty_database_url, THERE) == [(None,)], "files come first"
+            assert mount("-o", "remount,size=500m", str(disk)).returncode == 0
+            await restore.apply(await restore.plan())
+        paths = [Path(path) for (path,) in await execute(empty_database_url, PATHS)]
+        assert {path.read_bytes() for path in paths} == large
+
+
+async def test_a_drill_whose_disk_is_full_says_so_and_leaves_nothing(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.put("0.png", picture(0))
+    await stage.sweep(Mode.COPY)
+    with small_disk(tmp_path / "small", 4) as disk:
+        folder = BackupFolder(disk)
+        await make_backup(settings_of(stage), stage.database, folder)
+        assert (await drill(settings_of(stage), stage.database, folder)).problems == []
+        before = drills_of(folder)
+        with (disk / DRILLS).open("ab") as results:  # its last page has no room for a line, either
+            results.write(b"\n" * (-results.tell() % PAGE_BYTES))
+        with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(b"x" * PAGE_BYTES)
+        with pytest.raises(BackupFailed, match="No space left") as refused:
+            await drill(settings_of(stage), stage.database, folder)
+        assert "Free some space" in refused.value.todo
+        assert drills_of(folder) == before
+        assert [await execute(stage.database_url, SCRATCH), list(disk.glob(".*"))] == [[], []]
+        (disk / "filler").unlink()
+        assert (await drill(settings_of(stage), stage.database, folder)).problems == []
+        assert len(drills_of(folder)) == 2
+
+
+async def test_what_a_killed_drill_leaves_is_removed_by_the_next(
+    stage: Stage, tmp_path: Path
+) -> None:
+    for number in range(3):
+        stage.put(f"{number}.png", picture(number))
+    await stage.sweep(Mode.COPY)
+    folder = BackupFolder(tmp_path / "backups")
+    folder.root.mkdir()
+    await make_backup(settings_of(stage), stage.database, folder)
+    before = await execute(stage.database_url, PATHS)
+    where, told = (stage.library, folder.root, stage.database_url), tmp_path / "steps.txt"
+    assert await ended(started(drill_dying, *where, NEVER, told)) == 0
+    results, steps = drills_of(folder), told.read_text().split("\n")
+    last_link = len(steps) - 1 - steps[::-1].index("os.link")  # of the day that is rebuilt
+    assert await ended(started(drill_dying, *where, last_link, told)) == -signal.SIGKILL
+    assert len(await execute(stage.database_url, SCRATCH)) == 1
+    assert len(list(folder.root.glob(".*"))) == 1
+    assert drills_of(folder) == results
+    await until_free(stage)
+    found = await drill(settings_of(stage), stage.database, folder)
+    assert (found.problems, drills_of(folder)) == ([], [found, *results])
+    assert [await execute(stage.database_url, SCRATCH), list(folder.root.glob(".*"))] == [[], []]
+    assert await execute(stage.database_url, PATHS) == before
+    check_all(folder)
+
+
+async def until_free(stage: Stage) -> None:
+    """Return when the connection of one that was killed is gone, and its lock with it."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        while True:
+            with suppress(BackupFailed):
+                async with only_one(stage.database.address):
+                    return
+            await asyncio.sleep(0.01)

@@ -155,6 +155,15 @@ async def test_a_database_that_takes_no_job_is_not_ready(
     assert todo in answer.json()["dependencies"]["database"]["todo"]
 
 
+async def test_tables_of_a_newer_release_are_ready(whole: Settings, database_url: str) -> None:
+    """While an upgrade replaces one API after the other, and when a release is taken back."""
+    await execute(database_url, "UPDATE anime_api.alembic_version SET version_num = '9999'")
+    async with opened_api(whole) as api:
+        answer = await api.get("/ready")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["dependencies"]["database"]["state"] == "up"
+
+
 async def test_a_library_that_hangs_holds_one_thread_however_often_it_is_asked_for(
     whole: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

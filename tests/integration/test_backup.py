@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from anime.assets.backup.drill_results import drills_of
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.restore import Restore, RestorePlan, chosen_backup
 from anime.cli.doctor_checks import _backups
+from anime.core.backups import DRILLS
 from anime.core.sweep_plan import Mode
 from anime.db.address import parse_address
 from anime.db.advisory_lock import BACKUP, advisory_lock
@@ -90,6 +92,16 @@ async def studio(tmp_path: Path, database: Database, database_url: str) -> Studi
 async def scratch_names(url: str) -> list[str]:
     rows = await execute(url, "SELECT datname FROM pg_database WHERE datname LIKE '%drill%'")
     return [name for (name,) in rows]
+
+
+async def told_times(studio: Studio) -> tuple[float, float]:
+    """When the last backup was made, and the last green drill, as Prometheus is told."""
+    figures = await Metrics().collect(studio.database, [], studio.backups.root)
+    names = (b"anime_last_backup_timestamp_seconds", b"anime_last_green_drill_timestamp_seconds")
+    backup, drilled = (re.search(rb"\n%s (\S+)" % name, figures) for name in names)
+    assert backup is not None
+    assert drilled is not None
+    return float(backup[1]), float(drilled[1])
 
 
 def make_older(studio: Studio) -> None:
@@ -424,13 +436,20 @@ class TestCommands:
             await _backups(studio.settings())
         await studio.back_up()
         assert "no drill yet" in await _backups(studio.settings())
+        made, drilled = await told_times(studio)
+        assert drilled == made, "until the first drill, the first backup's: of a week from then"
         found = await drill(studio.settings(), studio.database, studio.backups)
         told = await _backups(studio.settings())
         assert f"in {found.total_seconds:.0f} s" in told
-        figures = await Metrics().collect(studio.database, [], studio.backups.root)
-        drilled = re.search(rb"\nanime_last_green_drill_timestamp_seconds (\S+)", figures)
-        assert drilled is not None
-        assert float(drilled[1]) == pytest.approx(found.at.timestamp(), abs=1)
+        _, drilled = await told_times(studio)
+        assert drilled == pytest.approx(found.at.timestamp(), abs=1)
+        results = studio.backups.root / DRILLS
+        green = results.read_text()
+        aged = found.model_copy(update={"at": found.at - timedelta(days=9)})
+        results.write_text(aged.model_dump_json() + "\n")
+        with pytest.raises(BackupFailed, match="last green drill is 9 days old"):
+            await _backups(studio.settings())
+        results.write_text(green)
         shutil.rmtree(studio.backups.root / "objects")
         await drill(studio.settings(), studio.database, studio.backups)
         with pytest.raises(BackupFailed, match="no content"):

@@ -22,12 +22,14 @@ from redis.asyncio import Redis
 
 from anime.cli.app import main
 from anime.core.job_status import FailureKind, JobStatus, Stage
+from anime.db.migrate import revision
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.progress.publisher import ProgressPublisher
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest, ProgressEvent
+from tests.integration.old_client import execute
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.support.forks import PipedProgram, fork_with_pipes
 from tests.support.jobs import newest_jobs
@@ -438,6 +440,17 @@ async def test_migrate_says_from_where_to_where(anime: Commands, empty_database_
     assert "up to date" in again.out
 
 
+async def test_migrate_lets_an_older_release_start_on_newer_tables(
+    anime: Commands, database_url: str
+) -> None:
+    await execute(database_url, "UPDATE anime_api.alembic_version SET version_num = '9999'")
+    done = await anime.call("migrate")
+    assert (done.code, done.err) == (0, "")
+    assert "9999" in done.out
+    assert "newer release" in done.out
+    assert (await revision(database_url))[0] == "9999"
+
+
 async def test_doctor_is_content_with_a_studio_in_order(anime: Commands) -> None:
     done = await anime.call("doctor", "--json")
     findings = json.loads(done.out)
@@ -523,6 +536,8 @@ async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Comma
     async with httpx.AsyncClient(timeout=HUNG_SECONDS) as client:
         answers = [await client.get(f"{url}/api/anime/jobs?project=rain") for url in urls]
     assert [answer.status_code for answer in answers] == [200, 200]
+    ports = ",".join(url.rpartition(":")[2] for url in urls)
+    assert (await anime.call("services", "check", "api", ANIME_API_PORTS=ports)).code == 0
     process.send_signal(signal.SIGTERM)
     assert "rain" not in (await ended(process)).err
 

@@ -181,15 +181,78 @@ def test_systemd_understands_every_line(home: Path, tmp_path: Path, account: str
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# Times ten, as systemd-analyze has it. By systemd 252, offline, they are 8, 19 and 16; others
+# count a little differently.
+EXPOSURES = {"postgresql": 10, "valkey": 10, "worker": 22}
+EXPOSURE_OF_OTHERS = 19
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+def test_no_service_may_do_more_than_it_needs(home: Path, tmp_path: Path) -> None:
+    plan = planned_installation(load_settings(), "anime")
+    found = {}
+    for name in (name for name in plan.units if name.endswith(".service")):
+        (tmp_path / name).write_text(plan.units[name])
+        short = name.removeprefix("anime-").removesuffix(".service")
+        done = subprocess.run(
+            [
+                *("systemd-analyze", "security", "--offline=yes", "--no-pager"),
+                f"--threshold={EXPOSURES.get(short, EXPOSURE_OF_OTHERS)}",
+                str(tmp_path / name),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HUNG_SECONDS,
+        )
+        found[short] = (done.returncode, done.stdout[-70:] or done.stderr)
+    assert {name: told for name, told in found.items() if told[0]} == {}
+
+
 def test_what_others_have_written_is_not_replaced(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = planned_installation(load_settings(), None)
     plan.folder.mkdir(parents=True)
     (plan.folder / "anime-api.service").write_text("[Service]\nExecStart=/usr/bin/old-api\n")
-    with pytest.raises(ConfigurationError, match=r"anime-api\.service is not one of ours"):
+    with pytest.raises(ConfigurationError, match=r"of others .*/anime-api\.service\."):
         installation.install(plan)
     assert not services_path(home).exists()
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_service_of_old_is_refused_before_anything_is_written(home: Path, is_link: bool) -> None:
+    """systemd would refuse the alias of that name, when all the rest is there."""
+    plan = planned_installation(load_settings(), None)
+    plan.folder.mkdir(parents=True)
+    old = [plan.folder / f"anime-{name}.service" for name in ("websocket", "job-worker")]
+    for path in old:
+        if is_link:
+            path.symlink_to("/opt/old/anime.service")
+        else:
+            path.write_text("[Service]\nExecStart=/usr/bin/old-worker\n")
+    with pytest.raises(ConfigurationError) as refused:
+        installation.install(plan)
+    assert all(str(path) in refused.value.what for path in old)
+    stop = "systemctl --user disable --now anime-websocket.service anime-job-worker.service"
+    assert stop in refused.value.todo
+    assert not services_path(home).exists()
+    assert sorted(plan.folder.iterdir()) == sorted(old)
+
+
+def test_our_own_aliases_are_no_services_of_old(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "run_systemctl", lambda *words, **_: None)
+    plan = planned_installation(load_settings(), None)
+    installation.install(plan)
+    (plan.folder / "anime-job-worker.service").symlink_to(plan.folder / "anime-worker.service")
+    (plan.folder / "anime-websocket.service").symlink_to("anime-api.service")
+    installation.install(plan)
+    (plan.folder / "anime-api.service").unlink()  # as with --only worker: not its own alias
+    (plan.folder / "anime-websocket.service").unlink()
+    (plan.folder / "anime-websocket.service").write_text("[Service]\nExecStart=/usr/bin/old\n")
+    installation.install(planned_installation(load_settings(), None, ["worker"]))
 
 
 def test_an_upgrade_migrates_before_it_replaces_and_leaves_the_stores_alone(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import stat
 import sys
@@ -18,6 +19,8 @@ from pydantic import SecretStr
 from anime.net.running_api import RunningApi
 from anime.settings import load_settings
 from anime.settings.stack_record import record_path
+from anime.stack.systemd.installation import planned_installation
+from anime.stack.systemd.unit_files import STOP_MARGIN_SECONDS
 from tests.stack.conftest import StackUnderTest
 from tests.support.waiting import HUNG_SECONDS
 
@@ -257,6 +260,13 @@ async def test_ctrl_c_leaves_nothing_running_and_a_second_start_has_all_data(
     assert await stack.stop(signal.SIGINT) == 0
     assert [pid for pid in running if psutil.pid_exists(pid)] == []
     assert not record_path(stack.home).exists()
+    took = dict(re.findall(r"(\S+) +stopped after ([0-9.]+) s", stack.log))
+    assert took.keys() == {"postgresql", "valkey", "prefect", "rehearsal", "api", "worker"}
+    units = planned_installation(load_settings(home=Path("/nowhere")), "anime").units
+    for part, seconds in took.items():
+        limit = re.search(r"(?m)^TimeoutStopSec=(.+)$", units[f"anime-{part}.service"])
+        assert limit is not None
+        assert float(seconds) < float(limit[1]) - STOP_MARGIN_SECONDS, part
     stopped = await stack.anime("files", is_forked=False)
     assert stopped.returncode == 1
     assert "anime up" in stopped.stderr

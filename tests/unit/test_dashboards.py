@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from anime.api.metrics import Metrics
 from anime.settings import PROJECT_DIR
+from tests.support.waiting import HUNG_SECONDS
 
 FOLDER = PROJECT_DIR / "grafana"
 BOARDS = sorted(FOLDER.glob("*.json"))
@@ -90,3 +93,27 @@ def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["annotations"].keys() == {"summary", "todo"}
+
+
+def test_each_alert_is_shown_to_tell() -> None:
+    cases = yaml.safe_load((FOLDER / "alerts.test.yaml").read_text())["tests"]
+    told = {
+        case["alertname"]: alert
+        for each in cases
+        for case in each["alert_rule_test"]
+        for alert in case["exp_alerts"]
+    }
+    assert told.keys() == {rule["alert"] for rule in rules()}
+    for rule in rules():
+        expected = told[rule["alert"]]
+        assert expected["exp_labels"]["severity"] == rule["labels"]["severity"]
+        assert expected["exp_annotations"]["todo"] == rule["annotations"]["todo"]
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="there is no promtool here")
+def test_prometheus_tells_as_the_cases_say() -> None:
+    command = ["promtool", "test", "rules", "alerts.test.yaml"]
+    done = subprocess.run(
+        command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=HUNG_SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -52,8 +52,10 @@ def test_a_service_has_its_own_time_to_end_and_a_watchdog() -> None:
     assert {"Type=notify", "NotifyAccess=main", "WatchdogSec=60", "Restart=always"} <= set(lines)
 
 
-def test_what_runs_once_is_not_begun_again() -> None:
+def test_what_runs_once_is_not_begun_again_and_has_not_failed_when_it_has_ended() -> None:
     lines = lines_of(api(kind="oneshot"))
+    assert "RemainAfterExit=yes" in lines
+    assert "RemainAfterExit=yes" not in lines_of(api())
     assert not [line for line in lines if line.startswith(("Restart", "Watchdog", "TimeoutStop"))]
 
 

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -228,30 +228,60 @@ def run_systemctl(*words: str, is_of_user: bool, timeout_seconds: float = TIMEOU
     Raises:
         ConfigurationError: there is none here, or it does not.
     """
-    command = ["systemctl", *(["--user"] if is_of_user else []), *words]
-    try:
-        done = subprocess.run(
-            command,
-            env=environment_without_secrets("XDG_", "DBUS_", "SYSTEMD_"),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_seconds,
-        )
-    except FileNotFoundError:
-        raise ConfigurationError(
-            "There is no systemd on this machine.", "Keep the parts running with `anime up`."
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ConfigurationError(
-            f"`{' '.join(command)}` has not ended in {timeout_seconds:g} s.",
-            "See what is waited for: systemctl list-jobs; anime services logs.",
-        ) from None
+    command = ["systemctl", *user_option(is_of_user=is_of_user), *words]
+    done = _called(command, timeout_seconds, is_shown=False)
     if done.returncode:
         raise ConfigurationError(
             f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}",
             "The units are written. See: anime services status; anime services logs.",
         )
+
+
+def show_status(units: Iterable[str], *, is_of_user: bool) -> bool:
+    """Let systemd print how the units are; whether all are active.
+
+    Raises:
+        ConfigurationError: there is none here, or it does not answer.
+    """
+    words = ["--no-pager", "--lines=0", "status", *units]
+    command = ["systemctl", *user_option(is_of_user=is_of_user), *words]
+    return _called(command, TIMEOUT_SECONDS, is_shown=True).returncode == 0
+
+
+def user_option(*, is_of_user: bool) -> list[str]:
+    """What systemd's programs are told when the services are a user's own."""
+    return ["--user"] if is_of_user else []
+
+
+@contextmanager
+def systemd_needed() -> Iterator[None]:
+    """Raises ConfigurationError if one of systemd's programs that the block calls is missing."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ConfigurationError(
+            "There is no systemd on this machine.", "Keep the parts running with `anime up`."
+        ) from None
+
+
+def _called(
+    command: list[str], timeout_seconds: float, *, is_shown: bool
+) -> "subprocess.CompletedProcess[str]":
+    try:
+        with systemd_needed():
+            return subprocess.run(
+                command,
+                env=environment_without_secrets("XDG_", "DBUS_", "SYSTEMD_", "TERM"),
+                capture_output=not is_shown,
+                text=True,
+                check=False,
+                timeout=timeout_seconds,
+            )
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(
+            f"`{' '.join(command)}` has not ended in {timeout_seconds:g} s.",
+            "See what is waited for: systemctl list-jobs; anime services logs.",
+        ) from None
 
 
 def _systemctl(plan: Installation, *words: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -426,12 +456,38 @@ def _own_unit(here: Deployment, name: str, description: str, **more: object) -> 
 
 
 def _refuse_foreign(plan: Installation) -> None:
-    for name in plan.units:
-        path = plan.folder / name
-        if path.exists() and not _is_ours(path):
-            raise ConfigurationError(
-                f"{path} is not one of ours.", "Move it away if these services replace it."
-            )
+    """Make sure that no name of ours, or of old that we take, is another program's.
+
+    Raises:
+        ConfigurationError: some are.
+    """
+    foreign = [name for name in plan.units if _is_foreign(plan.folder / name)]
+    for unit, names in OLD_NAMES.items():
+        if f"{unit}.service" in plan.units:
+            aliases = [f"{name}.service" for name in names]
+            foreign += [
+                name for name in aliases if _is_taken(plan.folder / name, f"{unit}.service")
+            ]
+    if foreign:
+        paths = ", ".join(str(plan.folder / name) for name in foreign)
+        command = " ".join(
+            ["systemctl", *user_option(is_of_user=plan.is_of_user), "disable --now", *foreign]
+        )
+        raise ConfigurationError(
+            f"Units of others have names of ours: {paths}.",
+            f"If these services replace them: `{command}`, and move those files away.",
+        )
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.exists() and not _is_ours(path)
+
+
+def _is_taken(alias: Path, unit: str) -> bool:
+    """Whether something else than a link to that unit of ours has the alias's name."""
+    if alias.is_symlink():
+        return alias.readlink().name != unit
+    return alias.exists()
 
 
 def _is_ours(path: Path) -> bool:

@@ -136,6 +136,7 @@ def _service(unit: ServiceUnit, deployment: Deployment) -> Iterator[str]:
 
 def _ending(unit: ServiceUnit) -> Iterator[str]:
     if unit.kind == "oneshot":
+        yield "RemainAfterExit=yes\n"  # what has ended well is active, as all others are
         return
     yield f"TimeoutStopSec={unit.stop_seconds + STOP_MARGIN_SECONDS:g}\n"
     yield "KillMode=mixed\n"  # the main process ends its children itself; what is left is killed
