@@ -48,7 +48,7 @@ SAID: dict[str, Any] = {
 INKY = (LoraUse(name="inky", strength=0.7),)
 SWARM = {
     "model": "OfficialStableDiffusion/studio_a",
-    "model_hash": f"0x{HASH}",
+    "model_hash": HASH,
     "models": ("OfficialStableDiffusion/studio_a", "studio_refiner"),
     "loras": INKY,
     "sampler": "euler",
@@ -293,7 +293,7 @@ def test_what_hides_in_pixels_is_seen_through_any_filter(
 def test_what_swarmui_hides_in_pixels_is_read(tmp_path: Path) -> None:
     image = hiding(SWARM_TEXT, "png", is_packed=True, size=(64, 200))
     recipe = inspect_file(png(tmp_path / "a.png", {}, image=image)).recipe()
-    assert (recipe.source, recipe.model_hash) == ("swarmui", f"0x{HASH}")
+    assert (recipe.source, recipe.model_hash) == ("swarmui", HASH)
 
 
 def test_pixels_are_not_looked_into_if_a_text_tells_how_the_picture_was_made(

@@ -24,7 +24,7 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
     prompt = text_of(said, "prompt")
     listed = loras_of(said.get("loras"), said.get("loraweights"))
     hashes = {
-        text_of(each, "param"): text_of(each, "hash")
+        text_of(each, "param"): (text_of(each, "hash") or "").removeprefix("0x")
         for each in objects_in(settings.get("sui_models"))
     }
     sampling = Sampling(
@@ -32,7 +32,7 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         negative_prompt=text_of(said, "negativeprompt"),
         seed=whole_of(said, "seed"),
         model=text_of(said, "model"),
-        model_hash=hashes.get("model"),
+        model_hash=hashes.get("model") or None,
         loras=listed or tuple(loras_in_tags(prompt or "")),
         sampler=text_of(said, "sampler", "comfyuisampler"),
         scheduler=text_of(said, "scheduler", "comfyuischeduler"),
