@@ -33,7 +33,8 @@ class Inspection(MediaFacts):
     def recipe(self) -> Recipe:
         """How it was made, as far as it says so, with the size and length it really has."""
         size = (self.width, self.height) if self.width and self.height else None
-        return recipe_of(self.texts, SavedFile(self.name, self.kind, size=size)).seen_in_file(
+        saved = SavedFile(self.name, self.kind, size=size, media_type=self.media_type)
+        return recipe_of(self.texts, saved).seen_in_file(
             width=self.width,
             height=self.height,
             frames=self.frames,

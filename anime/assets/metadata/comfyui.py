@@ -7,12 +7,12 @@ Source: ComfyUI 0.33.0, its nodes and those of the packs that `node_rules.toml` 
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 from itertools import islice
 
 from pydantic import JsonValue
 
-from anime.assets.metadata.graph_steps import StepReader, samples
+from anime.assets.metadata.graph_steps import StepReader, is_told, samples
 from anime.assets.metadata.graph_values import GraphValues, Origin
 from anime.assets.metadata.node_rules import names_of
 from anime.assets.metadata.recipe import Sampling
@@ -23,8 +23,9 @@ from anime.core.paths import FileKind
 _MAX_PATHS = 16  # ways back from the saved file to what it began with
 _MAX_CHAIN = 64  # samplers, each refining what the one before has made
 _CANVAS_LENGTHS = frozenset(
-    {"length", "num_frames", "video_frames", "frame_count", "batch_size", "frames_number"}
+    {"length", "num_frames", "video_frames", "frame_count", "frames_number"}
 )
+_OF_ONE = frozenset({"image", "images", "pixels"})  # what a picture that is scaled comes by
 _BESIDE = re.compile(
     r"model|clip|vae|positive|negative|cond|control|mask|ref|style|start|end|first|last|prompt|"
     r"guid|seed|lora|noise|sigma|sampler|sched|embed|token|depth|pose|width|height|fps|rate|steps|"
@@ -32,25 +33,27 @@ _BESIDE = re.compile(
 )
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
 _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
-_MEDIA = ("latent", "picture", "sound", _UNNAMED)
+_MEDIA = ("latent", "picture", "sound", "pipe", _UNNAMED)
 _NUMBERED = re.compile(r"_?\d+$")
 _NOBODY = "disable"
 
 
-def sampling_of(graph: Graph, saved: SavedFile | None = None) -> Sampling | None:
+def sampling_of(
+    graph: Graph, saved: SavedFile | None = None, editor_workflow: JsonValue = None
+) -> Sampling | None:
     """What made a file that the graph has saved; None when nothing in it makes one.
 
     Where several nodes may have saved it, only what is the same for all of them is said.
     """
-    return GraphReader(graph).sampling_of(saved or SavedFile())
+    return GraphReader(graph, editor_workflow).sampling_of(saved or SavedFile())
 
 
 class GraphReader:
     """Reads one graph."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, editor_workflow: JsonValue = None) -> None:
         self._graph = graph
-        self._values = GraphValues(graph)
+        self._values = GraphValues(graph, editor_workflow)
         self._steps = StepReader(graph, self._values)
 
     def sampling_of(self, saved: SavedFile) -> Sampling | None:
@@ -121,19 +124,45 @@ class GraphReader:
     def _continued(self, step: Origin, kind: FileKind | None) -> list[Origin]:
         """The nodes from which a sampler has what it goes on with."""
         positive = self._values.origin(step.node["inputs"].get("positive"), "positive")
-        given = positive.node["inputs"].get(positive.rule.continues) if positive else None
-        former = self._values.origin(given, "latent")
-        before = self._before(step, kind) if self._refines(step) else []
+        continues = positive.rule.continues if positive else ""
+        given = positive.node["inputs"].get(continues) if positive and continues else None
+        former = self._values.origin(given, "latent") if given else None
+        before: list[Origin] = []
+        if self._refines(step):
+            before = self._before(step, kind)
+        elif self._has_masks and self._is_masked(masked := self._before(step, kind), kind):
+            before = masked
         return before if former is None else [former, *before]
+
+    @cached_property
+    def _has_masks(self) -> bool:
+        return any("mask" in node["inputs"] for node in self._graph.values())
+
+    def _is_masked(self, begin: Sequence[Origin], kind: FileKind | None) -> bool:
+        """Whether only a part of a picture is made anew: a mask is set on the way from here back to
+        what made it.
+        """
+        waiting, reached = list(begin), {step.node_id for step in begin}
+        for step in waiting:  # grows while it is walked
+            if samples(step) or _generates(step):
+                continue
+            if is_link(step.node["inputs"].get("mask")):
+                return True
+            for before in self._before(step, kind):
+                if before.node_id not in reached:
+                    reached.add(before.node_id)
+                    waiting.append(before)
+        return False
 
     def _refines(self, step: Origin) -> bool:
         """Whether a sampler goes on with a picture, rather than making it anew of noise."""
         inputs = step.node["inputs"]
-        if inputs.get("add_noise") in {_NOBODY, False}:
+        if self._set_to(step, "add_noise") in (_NOBODY, False):
             return True
-        if (start := self._values.number(inputs.get("start_at_step"), int)) is not None:
+        start = self._values.number(self._set_to(step, "start_at_step"), int)
+        if start is not None:
             return start > 0
-        denoise = self._values.number(inputs.get("denoise"), float)
+        denoise = self._values.number(self._set_to(step, "denoise"), float)
         if denoise is None and is_link(inputs.get("sigmas")):
             noise = self._values.origin(inputs.get("noise"), "noise")
             if noise is not None and noise.node["class_type"] == "DisableNoise":
@@ -143,11 +172,16 @@ class GraphReader:
             denoise = self._values.number(held, float)
         return denoise is None or denoise < 1
 
+    def _set_to(self, step: Origin, name: str) -> JsonValue:
+        """What a sampler has in an input, itself or by its pipe."""
+        held = step.node["inputs"].get(name)
+        return self._steps.in_pipe_of(step, name) if held is None and step.rule.pipe else held
+
     def _before(self, step: Origin, kind: FileKind | None) -> list[Origin]:
         """The nodes that a node has its latent, picture or sound from."""
         found = []
         for link, role in _media_links(step.node["inputs"], kind):
-            origin = self._values.origin(link, role)
+            origin = self._values.origin(link, "latent" if role == "pipe" else role)
             if origin is not None and _carries_medium(origin):
                 found.append(origin)
         return found
@@ -172,17 +206,21 @@ class GraphReader:
 def _generates(step: Origin) -> bool:
     """Whether a node makes a file of a prompt by itself, as partners' nodes do."""
     inputs = step.node["inputs"]
-    if step.rule.generator:
-        return True
-    is_like_partners = "prompt" in inputs and "seed" in inputs and not step.rule.opaque
-    return is_like_partners and isinstance(inputs.get("model"), str)
+    if step.rule.generator is not None:
+        return step.rule.generator
+    is_asked = "prompt" in inputs and "seed" in inputs and not step.rule.opaque
+    return (
+        is_asked
+        and not is_told(step)
+        and ("steps" in inputs or isinstance(inputs.get("model"), str))
+    )
 
 
 def _carries_medium(origin: Origin) -> bool:
     """Whether an output may carry a medium: not the size of a picture, nor words about it."""
     rule = origin.rule
     carried = rule.output(origin.slot) if rule.outputs else None
-    return not rule.opaque and (carried is None or carried in _MEDIA or carried == "pipe")
+    return not rule.opaque and (carried is None or carried in _MEDIA)
 
 
 def _media_links(
@@ -208,7 +246,10 @@ def _has_latent(inputs: dict[str, JsonValue]) -> bool:
 @lru_cache(maxsize=4096)  # a sweep asks this of every node of every file
 def _media_inputs(names: tuple[str, ...]) -> tuple[bool, Sequence[tuple[str, str]]]:
     """Whether inputs of these names are those of an empty latent, and which may bring a medium."""
-    is_canvas = "width" in names and not _CANVAS_LENGTHS.isdisjoint(names)
+    is_new = not _CANVAS_LENGTHS.isdisjoint(names) or (
+        "batch_size" in names and _OF_ONE.isdisjoint(names)
+    )
+    is_canvas = "width" in names and is_new
     return is_canvas, [(name, role) for name in names if (role := _medium_of(name))]
 
 

@@ -23,6 +23,15 @@ _STRENGTHS = (
     "weight",
 )
 _CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength")
+_ON_CLIP = (
+    "clip_weight_{}",
+    "clip_str_{}",
+    "strength_clip_{}",
+    "clip_strength_{}",
+    "lora_{}_clip_strength",
+    "lora{}_clip_strength",
+)
+_LISTED_ON_CLIP = ("strengthTwo", "clipStrength", "strength_clip")
 _NUMBERED = re.compile(r"lora(?:_name)?_?(\d{1,3})(?:_name)?")
 _COMMON = NumberedLoras(
     name="lora_name_{}",
@@ -41,6 +50,7 @@ _COMMON = NumberedLoras(
     on="switch_{}",
     count="lora_count",
 )
+_HOOKS = ("hooks", "prev_hooks", "hooks_A", "hooks_B", "hooks_C", "hooks_D")
 _NONE = frozenset({"", "none", "undefined"})
 _OFF = frozenset({"off", "false", "disable", "disabled", "no"})
 
@@ -63,6 +73,18 @@ class LoraReader:
             found = [*self._own(node, rule), *found]
         return found
 
+    def of_hooks(self, node: Node) -> list[LoraUse]:
+        """The LoRAs of the hooks that a node is given."""
+        found: list[LoraUse] = []
+        waiting, reached = self._values.links(node, _HOOKS), set()
+        for link in waiting:  # grows while it is walked
+            origin = self._values.origin(link, "hooks")
+            if origin is not None and origin.node_id not in reached:
+                reached.add(origin.node_id)
+                found = [*self._own(origin.node, origin.rule), *found]
+                waiting += self._values.links(origin.node, _HOOKS)
+        return found
+
     def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
         inputs = node["inputs"]
         # Most nodes load none, and a sweep asks this of every file.
@@ -73,7 +95,7 @@ class LoraReader:
             return
         if rule.lora_tags:
             yield from loras_in_tags(self._values.text(inputs.get(rule.lora_tags), "value") or "")
-        elif (single := self._single(inputs)) is not None:
+        if (single := self._single(inputs)) is not None:
             yield single
         for value in inputs.values():
             yield from _listed(value)
@@ -87,9 +109,7 @@ class LoraReader:
             name = self._values.number(held, str, _NAMES)
             if name is not None and name.lower() not in _NONE:
                 strength = self._strength(inputs, _STRENGTHS)
-                on_clip = self._strength(inputs, _CLIP_STRENGTHS)
-                # ComfyUI's loaders hand on what they were given if both are zero.
-                return None if strength == 0 and not on_clip else _use(name, strength)
+                return _acting(name, strength, self._strength(inputs, _CLIP_STRENGTHS))
         return None
 
     def _strength(self, inputs: dict[str, JsonValue], names: tuple[str, ...]) -> float | None:
@@ -113,9 +133,10 @@ class LoraReader:
             names = tuple(each.format(number) for each in (*loras.strength, *_COMMON.strength))
             if "advanced" in (inputs.get("input_mode"), inputs.get("mode")):
                 names = tuple(sorted(names, key=lambda name: "model" not in name))
-            strength = self._strength(inputs, names)
-            if strength != 0:
-                yield _use(name, strength)
+            on_clip = self._strength(inputs, tuple(each.format(number) for each in _ON_CLIP))
+            use = _acting(name, self._strength(inputs, names), on_clip)
+            if use is not None:
+                yield use
 
 
 @lru_cache
@@ -133,11 +154,18 @@ def _listed(value: JsonValue) -> Iterator[LoraUse]:
         name = each.get("lora") if "lora" in each else each.get("name")
         is_on = each.get("on") if "on" in each else each.get("active")
         if isinstance(name, str) and name.lower() not in _NONE and is_on and not _is_off(is_on):
-            yield _use(name, number_in(each.get("strength")))
+            on_clip = next((each[key] for key in _LISTED_ON_CLIP if key in each), None)
+            use = _acting(name, number_in(each.get("strength")), number_in(on_clip))
+            if use is not None:
+                yield use
 
 
-def _use(name: str, strength: float | None) -> LoraUse:
-    return LoraUse(name=name, strength=strength)
+def _acting(name: str, strength: float | None, on_clip: float | None) -> LoraUse | None:
+    """The LoRA, unless it is loaded with no strength.
+
+    ComfyUI's loaders hand on what they were given if both strengths are zero.
+    """
+    return None if strength == 0 and not on_clip else LoraUse(name=name, strength=strength)
 
 
 def _is_off(value: JsonValue) -> bool:

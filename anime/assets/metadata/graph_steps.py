@@ -4,14 +4,14 @@ that makes a file of a prompt by itself.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from anime.assets.metadata.graph_loras import LoraReader
-from anime.assets.metadata.graph_values import GraphValues, Origin
+from anime.assets.metadata.graph_values import GraphValues, Origin, has_wildcards
 from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 from anime.core.graphs import Graph, Node, is_link, title_of
@@ -22,6 +22,13 @@ _MAX_BEFORE = 256  # nodes between a sampler and its empty latent
 _LATENT_PX = 8  # pixels that a latent has in one
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
+_PIPES = frozenset(names_of("pipe"))
+_NEGATIVE_TEXT, _SEED = frozenset(names_of("negative_text")), frozenset(names_of("seed"))
+_FILE_NAMES, _PICTURES = frozenset({"filename_prefix", "filename"}), frozenset({"images", "image"})
+_SIDES = ("positive", "negative")
+_APART = {side: [name for name in names_of(side) if name.startswith(side)] for side in _SIDES}
+_READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
+_FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
 T = TypeVar("T", str, int, float)
@@ -34,10 +41,23 @@ class _Encoded:
     texts: list[str]
     lyrics: str | None = None
     guidance: float | None = None
+    is_whole: bool = True  # no part of them is unknown
+    is_unguided: bool = False  # whatever guidance it had before
+    loras: list[LoraUse] = field(default_factory=list)
 
     @property
     def text(self) -> str | None:
-        return "\n".join(dict.fromkeys(self.texts)) or None
+        return ("\n".join(dict.fromkeys(self.texts)) or None) if self.is_whole else None
+
+
+class _Loaded(NamedTuple):
+    """What a sampler draws with: the first model unless one of them is unknown, all that are known,
+    and the LoRAs in the order in which they act.
+    """
+
+    model: str | None
+    models: tuple[str, ...]
+    loras: tuple[LoraUse, ...]
 
 
 def samples(step: Origin) -> bool:
@@ -45,9 +65,15 @@ def samples(step: Origin) -> bool:
     if step.rule.sampler is not None:
         return step.rule.sampler
     inputs = step.node["inputs"]
-    if "steps" not in inputs and "sigmas" not in inputs:
+    if ("steps" not in inputs and "sigmas" not in inputs) or is_told(step):
         return False
     return any(is_link(inputs.get(name)) for name in (*_GUIDED, *names_of("pipe")))
+
+
+def is_told(step: Origin) -> bool:
+    """Whether a node saves pictures and writes into them settings that it is told."""
+    inputs = step.node["inputs"]
+    return not _FILE_NAMES.isdisjoint(inputs) and not _PICTURES.isdisjoint(inputs)
 
 
 class StepReader:
@@ -62,6 +88,11 @@ class StepReader:
         """What one node says of what it has made."""
         return self._of_sampler(step) if samples(step) else self._of_generator(step)
 
+    def in_pipe_of(self, step: Origin, role: str) -> JsonValue:
+        """What the pipe of a node holds for a role, a literal or a link."""
+        pipe = next(iter(self._pipes(step.node, step.rule)), None)
+        return self._in_pipe(pipe, role)
+
     def _of_sampler(self, step: Origin) -> Sampling:
         parts = self._parts(step)
         positive_at, negative_at = (
@@ -74,11 +105,15 @@ class StepReader:
             negative_at, "negative", is_shared=is_shared, is_bundle=is_bundle
         )
         second = next((n["inputs"]["cond2"] for n, _ in parts if "cond2" in n["inputs"]), None)
-        if second is not None and (is_shared or negative.text == positive.text):  # as of HiDream
+        is_alike = negative.is_whole and negative.text == positive.text
+        if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
-        models, loras = self._models(parts)
+        model, models, loras = self._models(parts)
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
+        guidance = positive.guidance
+        if guidance is None and not positive.is_unguided:
+            guidance = self._setting(parts, "guidance", float)
         use = SamplerUse(
             node=title_of(step.node),
             seed=None if seed is None else str(seed),
@@ -92,14 +127,14 @@ class StepReader:
             prompt=positive.text,
             negative_prompt=negative.text,
             seed=seed,
-            model=models[0] if models else None,
-            loras=loras,
+            model=model,
+            loras=(*loras, *positive.loras),
             sampler=use.sampler,
             scheduler=use.scheduler,
             steps=use.steps,
             cfg=use.cfg,
             cfg_second=self._setting(parts, "cfg_second", float),
-            guidance=positive.guidance or self._setting(parts, "guidance", float),
+            guidance=guidance,
             lyrics=positive.lyrics,
             width=width,
             height=height,
@@ -119,10 +154,11 @@ class StepReader:
             return self._values.text(self._values.own(node, step.rule, role), "value") or None
 
         shots = sorted(name for name in nested if _PROMPT_PART.fullmatch(name))
-        prompts = (self._values.text(nested[name], "value") for name in shots)
+        prompts = [self._values.text(nested[name], "value") for name in shots]
+        told = "\n".join(each for each in prompts if each) if None not in prompts else None
         model = self._setting([(node, step.rule)], "model_file", str)
         return Sampling(
-            prompt=text("prompt") or "\n".join(each for each in prompts if each) or None,
+            prompt=text("prompt") or told or None,
             negative_prompt=text("negative_text"),
             seed=_seed(self._setting([(node, step.rule)], "seed", int)),
             model=model,
@@ -138,8 +174,9 @@ class StepReader:
         found, waiting, reached = [], [(step.node, step.rule)], {step.node_id}
         for node, rule in waiting:  # grows while it is walked
             found.append((node, rule))
+            inputs = node["inputs"]
             for name in names_of("parts"):
-                origin = self._values.origin(node["inputs"].get(name), name)
+                origin = self._values.origin(inputs[name], name) if name in inputs else None
                 if origin is not None and origin.node_id not in reached:
                     reached.add(origin.node_id)
                     waiting.append((origin.node, origin.rule))
@@ -148,24 +185,24 @@ class StepReader:
     def _setting(
         self, parts: Sequence[tuple[Node, NodeRule]], role: str, kind: type[T]
     ) -> T | None:
-        """The first value for a role that a part has, itself or by its pipe."""
+        """What the first part that has something for a role has, itself or by its pipe."""
         names = names_of(role)
         for node, rule in parts:
             inputs = node["inputs"]
-            for name in rule.inputs.get(role, names):
+            own = rule.inputs.get(role, names)
+            for name in own:
                 value = inputs.get(name)
-                if value is None:
-                    continue  # as of most nodes and names: a sweep asks this of every file
-                found = self._values.number(value, kind, names)
-                if found is not None:
-                    return found
+                if value is not None:  # as of most nodes and names: a sweep asks this of every file
+                    return self._values.number(value, kind, names if own is names else own)
             for pipe in self._pipes(node, rule):
-                found = self._values.number(self._in_pipe(pipe, role), kind, names)
-                if found is not None:
-                    return found
+                held = self._in_pipe(pipe, role)
+                if held is not None:
+                    return self._values.number(held, kind, names)
         return None
 
     def _pipes(self, node: Node, rule: NodeRule) -> list[JsonValue]:
+        if not rule.pipe and _PIPES.isdisjoint(node["inputs"]):
+            return []  # as of most nodes
         return self._values.links(node, rule.pipe or names_of("pipe"))
 
     def _in_pipe(self, pipe: JsonValue, role: str) -> JsonValue:
@@ -195,13 +232,11 @@ class StepReader:
         return None
 
     def _is_same(self, positive_at: JsonValue, negative_at: JsonValue) -> bool:
-        """Whether both sides come from one output, which then has to hold both."""
+        """Whether both sides come from one node, which then has to hold both."""
         positive = self._values.origin(positive_at, "positive")
         negative = self._values.origin(negative_at, "negative")
         return (
-            positive is not None
-            and negative is not None
-            and ((positive.node_id, positive.slot) == (negative.node_id, negative.slot))
+            positive is not None and negative is not None and positive.node_id == negative.node_id
         )
 
     def _conditioning(
@@ -213,39 +248,76 @@ class StepReader:
         while waiting:
             value, asked = waiting.pop()
             origin = self._values.origin(value, asked)
-            if origin is None or (origin.node_id, origin.role) in reached or origin.rule.silent:
+            if origin is None or origin.rule.opaque:
+                found.is_whole = found.is_whole and not is_link(value)
+                continue
+            if (origin.node_id, origin.role) in reached or origin.rule.silent:
                 continue
             reached.add((origin.node_id, origin.role))
-            side = origin.role if origin.role in {"positive", "negative"} else asked
+            side = origin.role if origin.role in _SIDES else asked
             if side == "positive":
                 self._add_beside(found, origin)
             texts = self._texts_at(origin, side, is_shared=is_shared)
-            found.texts += texts
-            if not texts:
-                waiting += reversed(self._passed_on(origin, side, is_bundle=is_bundle))
+            is_plain = texts and origin.rule.classes  # its text is all that it gives
+            links = [] if is_plain else self._passed_on(origin, side, is_bundle=is_bundle)
+            if texts is None or (texts and links):
+                found.is_whole = False
+            elif texts:
+                found.texts += texts
+            else:
+                found.is_whole = found.is_whole and bool(links or self._is_empty(origin))
+                waiting += reversed(links)
                 is_shared = is_shared and not _has_sides(origin.node)
         return found
 
+    def _is_empty(self, origin: Origin) -> bool:
+        """Whether a node is known to encode no words."""
+        inputs = origin.node["inputs"]
+        return any(isinstance(inputs.get(name), str) for name in names_of("positive_text"))
+
     def _add_beside(self, found: _Encoded, origin: Origin) -> None:
         inputs = origin.node["inputs"]
-        if found.guidance is None and "guidance" in inputs:
+        if origin.rule.inputs.get("guidance") == ():
+            found.is_unguided = found.guidance is None
+        if found.guidance is None and not found.is_unguided and "guidance" in inputs:
             found.guidance = self._values.number(inputs["guidance"], float, ("guidance",))
         if found.lyrics is None and "lyrics" in inputs:
             found.lyrics = self._values.text(inputs["lyrics"], "value")
+        clip = inputs.get("clip")
+        encoder = self._graph.get(clip[0]) if is_link(clip) else None
+        for node in (origin.node, encoder):
+            if node is not None and "hooks" in node["inputs"]:
+                found.loras += self._loras.of_hooks(node)
 
-    def _texts_at(self, origin: Origin, side: str, *, is_shared: bool) -> list[str]:
-        """The texts that a node encodes for a side."""
-        node, rule = origin.node, origin.rule
+    def _texts_at(self, origin: Origin, side: str, *, is_shared: bool) -> list[str] | None:
+        """The texts that a node encodes for a side; None if one of them is not known."""
+        rule, inputs = origin.rule, origin.node["inputs"]
+        if rule.when and any(inputs.get(name) not in held for name, held in rule.when.items()):
+            return None
         role = f"{side}_text"
         names = rule.inputs.get(role)
-        if names is None:
-            has_both = any(name in node["inputs"] for name in names_of("negative_text"))
-            if side == "negative" and is_shared and not has_both:
+        if names is None and side == "negative":
+            has_both = not _NEGATIVE_TEXT.isdisjoint(inputs)
+            if is_shared and not has_both:
                 return []
-            names = names_of(role if has_both and side == "negative" else "positive_text")
-        held = (node["inputs"].get(name) for name in names)
-        texts = (self._values.text(each, role) for each in held if each is not None)
-        return [text for text in texts if text and not text.isspace()]
+            names = names_of(role) if has_both else rule.inputs.get("positive_text")
+        is_by_name = names is None or names is names_of(role)
+        if names is None:
+            names = (_FILLED_IN,) if _FILLED_IN in inputs else names_of("positive_text")
+        found: list[str] = []
+        for name in names:
+            held = inputs.get(name)
+            if held is None:
+                continue
+            if is_by_name and name in _SIDES and is_link(held) and not _holds_texts(inputs):
+                continue  # a conditioning
+            text = self._values.text(held, role)
+            if text is None and is_link(held):
+                return None
+            if text and not text.isspace():
+                found.append(text)
+        is_template = rule.wildcards and any(map(has_wildcards, found))
+        return None if is_template or (found and is_by_name and _is_drawn(inputs)) else found
 
     def _passed_on(
         self, origin: Origin, side: str, *, is_bundle: bool
@@ -256,13 +328,14 @@ class StepReader:
         the node is given a model, too, which then comes first.
         """
         inputs = origin.node["inputs"]
-        if names := origin.rule.inputs.get(side):
+        if (names := origin.rule.inputs.get(side)) is not None:
             return [(link, side) for link in self._values.links(origin.node, names)]
-        if _has_sides(origin.node):
+        are_texts = _holds_texts(inputs)
+        if _has_sides(origin.node) and not are_texts:
             is_bundle = is_bundle or is_link(inputs.get("model"))
             if not origin.rule.outputs and origin.slot in {0, 1} and not is_bundle:
-                side = ("positive", "negative")[origin.slot]
-            return [(inputs[side], side)]
+                side = _SIDES[origin.slot]
+            return [(link, side) for link in self._values.links(origin.node, _APART[side])]
         averaged = self._values.number(inputs.get("conditioning_to_strength"), float)
         unheard = {1.0: "conditioning_from", 0.0: "conditioning_to"}.get(averaged or -1.0)
         if averaged == 0.0:
@@ -273,45 +346,53 @@ class StepReader:
             for name, value in inputs.items()
             if is_link(value)
             and name != unheard
+            and not name.endswith("strength")
+            and not (are_texts and name in _SIDES)
             and (name in names or name.startswith("conditioning") or name in {side, ""})
         ]
         return [(link, side) for link in links or self._pipes(origin.node, origin.rule)]
 
-    def _models(
-        self, parts: Sequence[tuple[Node, NodeRule]]
-    ) -> tuple[tuple[str, ...], tuple[LoraUse, ...]]:
-        """The models that a sampler draws with, and the LoRAs in the order in which they act."""
+    def _models(self, parts: Sequence[tuple[Node, NodeRule]]) -> _Loaded:
+        """What a sampler draws with."""
         for node, rule in parts:
             begin = self._model_links(node, rule)
             if begin or any(isinstance(node["inputs"].get(n), str) for n in ("ckpt_name",)):
                 return self._loaded(begin)
-        return (), ()
+        return _Loaded(None, (), ())
 
     def _model_links(self, node: Node, rule: NodeRule) -> list[JsonValue]:
         names = rule.inputs.get("model") or names_of("model")
         return self._values.links(node, names) or self._pipes(node, rule)
 
-    def _loaded(self, begin: list[JsonValue]) -> tuple[tuple[str, ...], tuple[LoraUse, ...]]:
+    def _loaded(self, begin: list[JsonValue]) -> _Loaded:
         models: list[str] = []
         loras: list[list[LoraUse]] = []
-        waiting, reached = list(begin), set()
+        waiting, reached, is_whole = list(begin), set(), True
         for link in waiting:  # grows while it is walked
             origin = self._values.origin(link, "model")
             if origin is None or origin.node_id in reached:
+                is_whole = is_whole and origin is not None
                 continue
             reached.add(origin.node_id)
             loras.append(self._loras.of_node(origin.node, origin.rule))
             file = self._model_file(origin)
+            links = self._model_links(origin.node, origin.rule)
             if file is not None:
                 models.append(file)
-            waiting += self._model_links(origin.node, origin.rule)
-        return tuple(dict.fromkeys(models)), tuple(use for uses in reversed(loras) for use in uses)
+            is_whole = is_whole and bool(file or links)
+            waiting += links
+        return _Loaded(
+            models[0] if models and is_whole else None,
+            tuple(dict.fromkeys(models)),
+            tuple(use for uses in reversed(loras) for use in uses),
+        )
 
     def _model_file(self, origin: Origin) -> str | None:
         inputs = origin.node["inputs"]
         if self._values.links(origin.node, names_of("model")):
             return None  # what it loads is a patch for the model that it is given
-        for name in names_of("model_file"):
+        names = origin.rule.inputs.get(f"{origin.role}_file") or names_of("model_file")
+        for name in names:
             value = inputs.get(name)
             if value is None or (name == "model" and not isinstance(value, str)):
                 continue
@@ -361,7 +442,20 @@ class StepReader:
 
 def _has_sides(node: Node) -> bool:
     """Whether a node is given both sides apart."""
-    return is_link(node["inputs"].get("positive")) and is_link(node["inputs"].get("negative"))
+    inputs = node["inputs"]
+    return all(any(is_link(inputs.get(name)) for name in names) for names in _APART.values())
+
+
+def _holds_texts(inputs: dict[str, JsonValue]) -> bool:
+    """Whether the sides that a node is given are texts, not conditionings."""
+    return not _READS_TEXTS.isdisjoint(inputs) or any(
+        isinstance(inputs.get(side), str) for side in _SIDES
+    )
+
+
+def _is_drawn(inputs: dict[str, JsonValue]) -> bool:
+    """Whether a node that encodes its own text draws some of the words."""
+    return not _SEED.isdisjoint(inputs) and _FILLED_IN not in inputs
 
 
 def _seed(seed: int | None) -> int | None:

@@ -22,10 +22,16 @@ _DELIMITERS = ("delimiter", "separator", "delim")
 _PART = re.compile(r"(?:text|string|str|prompt|part)_?(?:[0-9]{1,2}|[a-z])")
 _DELIMITER_NAMES = frozenset({"none", "space", "comma", "newline"})  # each pack's own
 _CLEANS = "clean_whitespace"
+_SPELLED_NEWLINE = "\\n"  # as a person types it
+_DRAWN = re.compile(r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}")  # a wildcard, or words to choose from
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
 _WORDS = {"true": True, "false": False}
+_SETTINGS = ("seed", "steps", "cfg", "sampler", "scheduler", "denoise")
+_SETTING_NAMES = frozenset(name for role in _SETTINGS for name in names_of(role))
+_CHANGES = re.compile("|".join(names_of("changes")), re.IGNORECASE)
+_HARMLESS = frozenset({"control_after_generate", "title", "note"})  # of a node that holds a value
 
 T = TypeVar("T", str, int, float)
 
@@ -43,8 +49,10 @@ class Origin(NamedTuple):
 class GraphValues:
     """The values of a graph's inputs."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, editor_workflow: JsonValue = None) -> None:
+        """In the editor's workflow are the texts that nodes showed in the very run."""
         self._graph = graph
+        self._editor_workflow = editor_workflow
         self._texts: dict[tuple[str, str], str | None] = {}  # by node and role; also in circles
         self._merges: dict[tuple[int, str], JsonValue] = {}  # by node and role
         self._nested: set[int] = set()  # switches and merges that are being looked through
@@ -154,6 +162,8 @@ class GraphValues:
             choice = self._scalar(inputs.get(str(rule.switch)), (), _MAX_CHOICE_STEPS)
         if isinstance(choice, str):
             choice = _WORDS.get(choice.lower(), choice)
+        if rule.cases:
+            return self._case(inputs, rule, choice)
         if rule.branch:
             return self._branch(inputs, rule, _as_kind(choice, int))
         if not isinstance(choice, bool | int):
@@ -161,6 +171,18 @@ class GraphValues:
         patterns = (rule.on_true if choice else rule.on_false).split("|")
         names = (name for each in patterns for name in inputs if fnmatchcase(name, each))
         return next((inputs[name] for name in names if name != rule.switch), None)
+
+    def _case(self, inputs: dict[str, JsonValue], rule: NodeRule, choice: JsonValue) -> JsonValue:
+        """The input of a switch whose case the choice is; None where a case is not known."""
+        for name in sorted(each for each in inputs if fnmatchcase(each, rule.cases.format("*"))):
+            number = name.removeprefix(rule.cases.format(""))
+            case = self._scalar(inputs[name], (), _MAX_CHOICE_STEPS)
+            if case is None or choice is None:
+                return None
+            branch = inputs.get(rule.branch.format(number))
+            if case == choice and branch is not None:
+                return branch
+        return inputs.get(rule.otherwise)
 
     def _branch(
         self, inputs: dict[str, JsonValue], rule: NodeRule, number: int | None
@@ -187,8 +209,10 @@ class GraphValues:
         names = rule.text or tuple(each for each in asked if each in inputs)
         if not names and rule.classes:
             names = names_of(settled.role)
-        names = names or _lone_value(inputs)
-        held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
+        names = names or _lone_value(settled)
+        held = next((inputs[name] for name in names if inputs.get(name) not in (None, "")), None)
+        if not rule.classes and _is_number(held) and not _is_kept(inputs, names):
+            return None
         return self._scalar(held, asked, steps_left - 1)
 
     def _text(self, value: JsonValue, role: str, steps_left: int) -> str | None:
@@ -203,23 +227,47 @@ class GraphValues:
 
     def _made_text(self, settled: Origin, steps_left: int) -> str | None:
         """The text that a node gives."""
-        node, rule = settled.node, settled.rule
+        rule = settled.rule
         if steps_left <= 0 or rule.opaque or rule.silent:
             return None
+        text = self._worked_out(settled, steps_left)
+        if text is None and rule.shown:
+            return self._shown(settled, steps_left)
+        if text is not None and rule.wildcards and has_wildcards(text):
+            return None
+        return text
+
+    def _worked_out(self, settled: Origin, steps_left: int) -> str | None:
+        """The text that a node makes of its inputs."""
+        node, rule = settled.node, settled.rule
         inputs = node["inputs"]
-        shown = next((inputs[name] for name in rule.shown if _is_text(inputs.get(name))), None)
-        if shown is not None:
-            return str(shown)
+        if any(inputs.get(name) not in values for name, values in rule.when.items()):
+            return None
         if rule.join:
             return self._joined(node, rule, steps_left - 1)
         if rule.replace:
             return self._replaced(node, rule, steps_left - 1)
-        names: Sequence[str] = rule.text or rule.inputs.get(settled.role, ()) or rule.shown
-        if not names:
-            names = names_of(settled.role) if settled.role in rule.outputs else _lone_value(inputs)
+        names: Sequence[str] = rule.text or rule.inputs.get(settled.role, ())
+        if not names and not rule.shown:
+            is_told = settled.role in rule.outputs
+            names = names_of(settled.role) if is_told else _lone_value(settled)
         held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
         text = self._text(held, settled.role, steps_left - 1)
+        if text is not None and rule.line is not None:
+            return _line_of(text, self.number(inputs.get(rule.line), int))
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
+
+    def _shown(self, settled: Origin, steps_left: int) -> str | None:
+        """What a node showed of an input that only a run gives."""
+        inputs = settled.node["inputs"]
+        links = [value for value in inputs.values() if is_link(value)]
+        is_given = any(self._text(link, "value", steps_left - 1) is None for link in links)
+        if not is_given and (links or settled.rule.join):
+            return None
+        shown = _texts_shown(self._editor_workflow, settled.node_id) or {
+            str(inputs[name]) for name in settled.rule.shown if _is_text(inputs.get(name))
+        }
+        return shown.pop() if len(shown) == 1 else None
 
     def _joined(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
         inputs = node["inputs"]
@@ -227,28 +275,46 @@ class GraphValues:
         names = names or sorted((name for name in inputs if _PART.fullmatch(name)), key=_in_order)
         held = [inputs[name] for name in names if inputs[name] is not None]
         parts = [self._text(each, "value", steps_left) for each in held]
-        delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), None)
+        delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
         between = self._scalar(delimiter, (), steps_left)
         if None in parts or not isinstance(between, str) or inputs.get("return_list"):
             return None
         if between in _DELIMITER_NAMES:
             return None
+        if rule.newline is None and _SPELLED_NEWLINE in between:
+            return None
+        if rule.newline and between == _SPELLED_NEWLINE:
+            between = "\n"
         known = [part for part in parts if part is not None]
         if _CLEANS in inputs:  # the node that has this also leaves out what is empty
             is_clean = inputs[_CLEANS] in {"true", True}
             known = [text for part in known if (text := part.strip() if is_clean else part)]
-        whole = between.replace("\\n", "\n").join(known)
+        if rule.skips_empty:
+            known = list(filter(None, known))
+        whole = between.join(known)
         return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
     def _replaced(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
-        held = (node["inputs"].get(name) for name in rule.replace)
-        text, searched, instead = (self._text(each, "value", steps_left) for each in held)
-        if text is None or searched is None or instead is None:
-            return None
-        if not searched:
-            return text
-        grown = text.count(searched) * len(instead) + len(text)
-        return text.replace(searched, instead) if grown <= _MAX_TEXT_CHARS else None
+        first, *pairs = (node["inputs"].get(name, "") for name in rule.replace)
+        text = self._text(first, "value", steps_left)
+        for searched_in, instead_in in zip(pairs[::2], pairs[1::2], strict=True):
+            searched = self._text(searched_in, "value", steps_left)
+            instead = self._text(instead_in, "value", steps_left)
+            if text is None or searched is None or instead is None:
+                return None
+            if searched:
+                grown = text.count(searched) * len(instead) + len(text)
+                text = text.replace(searched, instead) if grown <= _MAX_TEXT_CHARS else None
+        return text
+
+
+def has_wildcards(text: str) -> bool:
+    """Whether a text leaves some words to a run of a node that knows wildcards.
+
+    >>> has_wildcards("a {red|blue} kite"), has_wildcards("a kite of __colour__")
+    (True, True)
+    """
+    return _DRAWN.search(text) is not None
 
 
 def _in_order(name: str) -> tuple[int, str]:
@@ -262,26 +328,67 @@ def _trimmed(text: str, mode: JsonValue) -> str | None:
     return cut() if cut else None
 
 
+def _texts_shown(editor_workflow: JsonValue, node_id: str) -> set[str]:
+    """The texts of a node's widgets, into which those that show texts write them when they run.
+
+    What the graph holds of them is of the run before.
+    """
+    nodes = editor_workflow.get("nodes") if isinstance(editor_workflow, dict) else None
+    for node in nodes if isinstance(nodes, list) else ():
+        if isinstance(node, dict) and str(node.get("id")) == node_id:
+            held = node.get("widgets_values")
+            flat = [
+                text
+                for each in (held if isinstance(held, list) else ())
+                for text in (each if isinstance(each, list) else [each])
+            ]
+            return {str(text) for text in flat if _is_text(text)}
+    return set()
+
+
+def _line_of(text: str, number: int | None) -> str | None:
+    """The line with that number, the first of which is 0; None where there is none."""
+    lines = text.split("\n")
+    return lines[number] if number is not None and 0 <= number < len(lines) else None
+
+
 def _is_text(value: JsonValue) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _lone_value(inputs: dict[str, JsonValue]) -> tuple[str, ...]:
+def _lone_value(settled: Origin) -> tuple[str, ...]:
     """The one input that holds the value of a node of no known class; nothing where in doubt.
 
-    A node that has another number or link to go by may change the value; a text may be changed by
-    what another text says, too, such as the language that it is to be in.
+    A node that has another number, text or link to go by may change the value, as may one whose
+    class says so.
     """
+    inputs = settled.node["inputs"]
     held = [name for name in names_of("value") if name in inputs]
-    is_text = any(isinstance(inputs[name], str) for name in held)
-    others = [
-        value
-        for name, value in inputs.items()
-        if name not in held
-        and (is_link(value) or _is_number(value) or (is_text and _is_text(value)))
-    ]
-    is_plain = len(held) == 1 and not others and not is_link(inputs[held[0]])
+    is_plain = (
+        len(held) == 1
+        and (settled.slot == 0 or not isinstance(inputs[held[0]], str))
+        and not is_link(inputs[held[0]])
+        and not _CHANGES.search(settled.node["class_type"])
+        and not any(
+            is_link(value) or _is_number(value) or _is_text(value)
+            for name, value in inputs.items()
+            if name not in held and name not in _HARMLESS
+        )
+    )
     return tuple(held) if is_plain else ()
+
+
+def _is_kept(inputs: dict[str, JsonValue], names: Sequence[str]) -> bool:
+    """Whether a node of no known class gives the number that it holds under one of the names.
+
+    One with another number or link to go by may change it, unless it holds several settings.
+    """
+    others = [
+        name
+        for name, value in inputs.items()
+        if name not in names and (is_link(value) or _is_number(value))
+    ]
+    return not others or len(_SETTING_NAMES & inputs.keys()) > 1
 
 
 def _is_number(value: JsonValue) -> bool:

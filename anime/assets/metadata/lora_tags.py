@@ -14,7 +14,7 @@ _MAX_LORAS = 64
 
 
 def loras_in_tags(text: str) -> Iterator[LoraUse]:
-    """The LoRAs that a text calls; a strength that is not given is 1.
+    """The LoRAs that a text calls with any strength; one that is not given is 1.
 
     >>> list(loras_in_tags("a cat <lora:ink:0.8>"))
     [LoraUse(name='ink', strength=0.8)]
@@ -23,8 +23,10 @@ def loras_in_tags(text: str) -> Iterator[LoraUse]:
         name, *given = found[1].split(":")
         plain = [each for each in given if "=" not in each]
         named = dict(each.split("=", 1) for each in given if "=" in each)
-        strength = (plain or [named.get("unet") or named.get("te") or "1"])[0]
-        yield LoraUse(name=name.strip(), strength=number_in(strength))
+        said = plain or [named.get("unet") or named.get("te") or "1"]
+        parts = [*said[:2], *(named[part] for part in ("te", "unet") if part in named)]
+        if any(number_in(each) != 0 for each in parts):
+            yield LoraUse(name=name.strip(), strength=number_in(said[0]))
 
 
 def number_in(text: object) -> float | None:

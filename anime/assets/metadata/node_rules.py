@@ -33,20 +33,28 @@ class NodeRule(BaseModel):
     on_true: str = ""
     on_false: str = ""
     branch: str = ""
+    cases: str = ""
+    otherwise: str = ""
     first_of: str | None = None
     merges: str | None = None
     text: tuple[str, ...] = ()
+    line: str | None = None
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
+    delimiter: str | None = None
+    newline: bool | None = None
+    skips_empty: bool = False
     replace: tuple[str, ...] = ()
+    when: Mapping[str, tuple[str | bool | int, ...]] = {}
     trim: str | None = None
+    wildcards: bool = False
     opaque: bool = False
     silent: bool = False
     continues: str = ""
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
     sampler: bool | None = None
-    generator: bool = False
+    generator: bool | None = None
     saves: tuple[str, ...] | None = None
 
     @cached_property
@@ -89,6 +97,7 @@ def _read() -> _RuleFile:
 
 
 _FILE = _read()
+_NAMES = dict(_FILE.names)
 _UNKNOWN = NodeRule()
 _EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
 
@@ -108,7 +117,7 @@ def rule_of(class_type: str) -> NodeRule:
 
 def names_of(role: str) -> tuple[str, ...]:
     """The inputs that a node may take something from, by what it is for."""
-    return _FILE.names.get(role, (role,))
+    return _NAMES.get(role) or (role,)
 
 
 def _literal(pattern: str) -> str:

@@ -69,9 +69,11 @@ class _Testimony:
         self.unread: dict[str, str] = {}
         self.verbatim: dict[str, str] = {}
         self._texts = dict(texts)
-        self._saved = saved
         for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
             self._hear(name, texts[name])
+        if self.graph is not None:
+            made = sampling_of(self.graph, saved, self.editor_workflow)
+            self.said["comfyui"] = made or Sampling()
 
     def _hear(self, name: str, text: str, *, is_part: bool = False) -> None:
         if name == KEY:
@@ -99,7 +101,6 @@ class _Testimony:
 
     def _hear_graph(self, graph: Graph, value: Fields) -> None:
         self.graph = graph
-        self.said["comfyui"] = sampling_of(graph, self._saved) or Sampling()
         if (asked := sampling_of_civitai(value)) is not None:
             self.said["civitai"] = asked
 

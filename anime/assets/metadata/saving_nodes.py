@@ -6,7 +6,6 @@ Sources: ComfyUI 0.33 (`SaveImage`, `get_save_image_path`), VideoHelperSuite 1.7
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from anime.assets.metadata.graph_values import GraphValues
 from anime.assets.metadata.node_rules import rule_of
@@ -15,14 +14,23 @@ from anime.core.paths import FileKind
 
 _PREFIXES = ("filename_prefix", "save_prefix", "filename", "prefix")
 _PREFIX_NAMES = frozenset({"filename_prefix", "save_prefix"})
-_TOKEN = re.compile(r"%[^%]*%")  # such as %date:yyyy-MM-dd%, which the server fills in
+# What is filled in when a file is saved, such as %date:yyyy-MM-dd%.
+_TOKEN = re.compile(r"%[^%]*%|\[time[^\]]*\]")
+_DATE = re.compile(r"%(?:date|year|month|day|hour|minute|second|width|height|batch_num)\b|\[time")
+_COUNTER = re.compile(r"_\d{3,}_?(?:-audio)?(?:\.|$)")
+_NO_FIT = (False, False, -1)
+_SEPARATOR = re.compile(r"[_.\-\s]|$")
 _TEMPORARY = re.compile(r"ComfyUI_temp_", re.IGNORECASE)
-_OFF = (False, "false", "Hide", "Preview", "Preview&Choose", "None")
+_OFF = (False, "false", "Hide", "Preview", "Preview&Choose", "Sender", "Disabled", "None")
+_SHOWS = re.compile(r"preview|show|view|display|compar|decode|debug|print", re.IGNORECASE)
+_MESH = "mesh"
 _KINDS_IN_CLASS = {
     "audio": re.compile(r"audio|sound|music|mp3|flac|opus", re.IGNORECASE),
     "video": re.compile(r"video|webm|gif|film|animated|mp4", re.IGNORECASE),
     "image": re.compile(r"image|png|jpe?g|webp|picture", re.IGNORECASE),
+    _MESH: re.compile(r"mesh|glb|gltf|3d", re.IGNORECASE),
 }
+_MESH_NAME = re.compile(r"\.(?:glb|gltf|obj|stl|ply|fbx|usdz|k?splat|spz)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +41,21 @@ class SavedFile:
     kind: FileKind | None = None
     node_id: str | None = None
     size: tuple[int, int] | None = None  # width and height in pixels
+    media_type: str = ""
+
+    @property
+    def file_type(self) -> str | None:
+        """The word for its kind in the rules of nodes; 3D models lie with the pictures."""
+        if self.media_type.startswith("model/") or _MESH_NAME.search(self.name):
+            return _MESH
+        return self.kind.file_type if self.kind else None
 
 
 def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterator[Sequence[str]]:
     """The nodes that may have saved the file, as sets of which the likeliest comes first.
 
-    A file of ours that was renamed fits no prefix; then its kind decides, and in a graph without a
-    saving node, the nodes that nothing else uses.
+    A file that was renamed fits no prefix; then its kind decides, and in a graph without a saving
+    node, the nodes that nothing else uses. One of these may save, too, if no rule knows it.
     """
     if saved.node_id is not None and saved.node_id in graph:
         yield [saved.node_id]
@@ -53,8 +69,10 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
             savers[node_id] = node
     if previews and _TEMPORARY.match(saved.name):
         yield previews
-    if savers:
-        yield _of_kind(_of_name(savers, values, saved.name), saved.kind)
+    named = _of_name(savers, values, saved.name)
+    if named:
+        yield _of_kind(named, saved)
+        return
     used = {
         value[0]
         for node in graph.values()
@@ -62,8 +80,18 @@ def saving_nodes(graph: Graph, values: GraphValues, saved: SavedFile) -> Iterato
         if isinstance(value, list) and is_link(value)
     }
     last = [node_id for node_id in graph if node_id not in used and node_id not in previews]
-    yield [node_id for node_id in last if node_id not in savers]
+    if savers:
+        unknown = {node_id: graph[node_id] for node_id in last if _may_save(graph[node_id])}
+        yield _of_kind({**savers, **unknown}, saved)
+        return
+    yield last
     yield previews
+
+
+def _may_save(node: Node) -> bool:
+    """Whether a node that nothing else uses may save, though no rule knows it."""
+    class_type = node["class_type"]
+    return not rule_of(class_type).classes and not _SHOWS.search(class_type)
 
 
 def _is_off(node: Node) -> bool:
@@ -73,28 +101,60 @@ def _is_off(node: Node) -> bool:
 
 
 def _of_name(savers: dict[str, Node], values: GraphValues, name: str) -> dict[str, Node]:
-    """The nodes whose prefix is the longest that the file's name begins with; else all."""
-    found: dict[int, dict[str, Node]] = {}
-    for node_id, node in savers.items() if len(savers) > 1 else ():
-        for prefix in _prefixes(node, values):
-            pattern = ".+?".join(re.escape(part) for part in _TOKEN.split(prefix))
-            if prefix and re.match(rf"{pattern}(?=[_.\-\s]|$)", name):
-                found.setdefault(len(prefix), {})[node_id] = node
-    return found[max(found)] if found else savers
+    """The nodes whose prefix the name of the file fits best; none where another may fit better."""
+    best, is_known = _NO_FIT, True
+    found: dict[str, Node] = {}
+    for node_id, node in savers.items():
+        prefixes = _prefixes(node, values)
+        is_known = is_known and bool(prefixes)
+        for prefix in prefixes:
+            fit = _fit(prefix, name)
+            if fit > best:
+                best, found = fit, {}
+            if fit == best is not _NO_FIT:
+                found[node_id] = node
+    return found if best[1] or is_known else {}
 
 
-def _prefixes(node: Node, values: GraphValues) -> Iterator[str]:
-    for name in _PREFIXES:
-        if text := values.text(node["inputs"].get(name), "value"):
-            yield PurePosixPath(text.replace("\\", "/")).name
+def _fit(prefix: str, name: str) -> tuple[bool, bool, int]:
+    """How well the name of a file fits a prefix; the largest fits best.
+
+    By letters beside what is filled in, by nothing but a counter after it, by the letters' number.
+    """
+    end: int | None = None
+    if "%" not in prefix and "[" not in prefix:  # as of most; a pattern for each would take long
+        end, letters = len(prefix) if prefix and name.startswith(prefix) else None, len(prefix)
+    else:
+        parts, tokens = _TOKEN.split(prefix), _TOKEN.findall(prefix)
+        letters = sum(map(len, parts))
+        filled = ["[0-9\\W_]+?" if _DATE.match(each) else ".+?" for each in tokens]
+        # Atomic, as many of them would be tried in more ways than there is time for.
+        pairs = zip(filled, map(re.escape, parts[1:]), strict=True)
+        rest = (f"(?>{token}{part})" if part else token for token, part in pairs)
+        pattern = re.escape(parts[0]) + "".join(rest)
+        for tail in (_COUNTER, _SEPARATOR):
+            found = re.match(f"({pattern})(?:{tail.pattern})", name)
+            end = found.end(1) if found and end is None else end
+    if end is None:
+        return _NO_FIT
+    is_counted = _COUNTER.match(name, end) is not None
+    is_fit = is_counted or _SEPARATOR.match(name, end) is not None
+    return (letters > 0, is_counted, letters) if is_fit else _NO_FIT
 
 
-def _of_kind(savers: dict[str, Node], kind: FileKind | None) -> list[str]:
+def _prefixes(node: Node, values: GraphValues) -> list[str]:
+    inputs = node["inputs"]
+    texts = [values.text(inputs[name], "value") for name in _PREFIXES if inputs.get(name)]
+    return [text.replace("\\", "/").rpartition("/")[2] for text in texts if text]
+
+
+def _of_kind(savers: dict[str, Node], saved: SavedFile) -> list[str]:
     """The nodes that save files of that kind; all where none is known to."""
-    if kind is None or len(savers) < 2:
+    file_type = saved.file_type if len(savers) > 1 else None
+    if file_type is None:
         return list(savers)
     fitting = [
-        node_id for node_id, node in savers.items() if kind.file_type in _kinds(node["class_type"])
+        node_id for node_id, node in savers.items() if file_type in _kinds(node["class_type"])
     ]
     return fitting or list(savers)
 
