@@ -12,7 +12,6 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from anime.api import (
-    routes_activity,
     routes_characters,
     routes_events,
     routes_file_search,
@@ -57,7 +56,6 @@ PREFIX = "/api/anime"
 ROUTERS = (
     routes_generation.router,
     routes_jobs.router,
-    routes_activity.router,
     routes_reuse.router,
     routes_inputs.router,
     routes_events.router,

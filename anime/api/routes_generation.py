@@ -11,7 +11,7 @@ from anime.api.error_documentation import problems
 from anime.api.middleware import JsonRoute
 from anime.core.batches import BatchRequest
 from anime.core.composition.record import Composition
-from anime.core.idempotency import job_id_of
+from anime.core.ids import job_id_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.errors import NotFound
 from anime.schemas import (

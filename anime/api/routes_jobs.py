@@ -1,4 +1,4 @@
-"""The list of jobs, newest first."""
+"""The list of jobs, and what the studio does now."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from anime.api.app_state import StateDependency
 from anime.api.paging import Page, Paging
+from anime.core.activity import Activity
 from anime.db.repositories import JobQuery
 from anime.schemas import JobSnapshot
 
@@ -25,3 +26,9 @@ async def jobs(
         parameters, limit=parameters.limit, cursor=parameters.cursor
     )
     return Page(items=items, next_cursor=next_cursor)
+
+
+@router.get("/activity")
+async def activity(state: StateDependency) -> Activity:
+    """What renders, what waits and why, what has failed, and how the servers are."""
+    return await state.activity.read()

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from anime.cli import generate_options as opt
 from anime.cli.event_loop import run_async
 from anime.cli.terminal import as_json, print_json, print_lines, print_note
-from anime.core.idempotency import job_id_of
+from anime.core.ids import job_id_of
 from anime.schemas import Accepted, GenerationRequest, GenerationType, JobSnapshot
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import psutil
 import pynvml
-
-from anime.net.processes import listens_on
 
 _log = logging.getLogger(__name__)
 _MB = 1024 * 1024
@@ -89,3 +88,15 @@ def _held_by_process(handle: object) -> dict[int, int]:
         _log.debug("NVML names no processes: %s", fault)
         return {}
     return {each.pid: each.usedGpuMemory // _MB for each in processes if each.usedGpuMemory}
+
+
+def listens_on(pid: int, port: int) -> bool:
+    """Whether the process listens on that TCP port; false if it is gone, or not ours to look at."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(
+        each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port
+        for each in connections
+    )

@@ -1,12 +1,22 @@
-"""What follows from a job's id: the prompt's id at ComfyUI, its client's id, and a seed.
+"""A job's id, and what follows from it: the prompt's id at ComfyUI, its client's id, and a seed.
 
 And the id of its trace, which follows from the span that submitted it.
 """
 
 import hashlib
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 MAX_SEED = 2**64 - 1
+_KEYS = uuid5(NAMESPACE_URL, "urn:anime:idempotency-key")
+
+
+def job_id_of(key: str) -> UUID:
+    """The id of the job that is asked for with that idempotency key.
+
+    >>> job_id_of("a") == job_id_of("a"), job_id_of("a") == job_id_of("b")
+    (True, False)
+    """
+    return uuid5(_KEYS, key)
 
 
 def seed_of(job_id: UUID) -> int:

@@ -15,6 +15,7 @@ from anime.db.liveness import answer_within, replace_dead_connections
 from anime.db.notifications import NotificationListener
 from anime.settings.secret_references import has_references
 
+# Named as earlier releases name it, which may run beside this one.
 NOTIFY_CHANNEL = "anime_bells"  # NOTIFY: a word of `notifications`, for the run of that job
 POOL_TIMEOUT_SECONDS = 10
 _SERVER_SETTINGS = {

@@ -74,9 +74,9 @@ class PrefectPeer:
     pool: str = "anime"
     pool_status: str = "READY"
     states: dict[str, str] = field(default_factory=dict)  # by the run's id, where not run_state
-    ordered: asyncio.Event = field(default_factory=asyncio.Event)
+    run_made: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)  # while it is set
-    unanswered_orders: int = 0  # as many runs are made, and nobody hears of it
+    lost_answers: int = 0  # as many runs are made, and nobody hears of it
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -102,9 +102,9 @@ class PrefectPeer:
         if is_new:
             body = asked.model_dump(mode="json", exclude_unset=True)
             self.add_run(uuid4(), key, deployment=str(deployment), **body)
-        self.ordered.set()
-        if self.unanswered_orders:
-            self.unanswered_orders -= 1
+        self.run_made.set()
+        if self.lost_answers:
+            self.lost_answers -= 1
             await asyncio.Event().wait()
         return JSONResponse(self._told(self.runs[key]["id"]), 201 if is_new else 200)
 
@@ -153,11 +153,11 @@ class PrefectPeer:
         return not self.forgets_runs and any(run["id"] == run_id for run in self.runs.values())
 
     async def until_runs(self, number: int) -> None:
-        """Return when so many runs are ordered."""
+        """Return when so many runs are made."""
         async with asyncio.timeout(HUNG_SECONDS):
             while len(self.runs) < number:
-                self.ordered.clear()
-                await self.ordered.wait()
+                self.run_made.clear()
+                await self.run_made.wait()
 
     def state_of(self, job_id: object) -> str:
         """The state of the job's first run."""

@@ -24,7 +24,7 @@ async def made(api: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[
     return created
 
 
-async def ordered(api: httpx.AsyncClient, **order: object) -> str:
+async def submitted(api: httpx.AsyncClient, **order: object) -> str:
     job_id: str = (await made(api, "/api/anime/generate", {"prompt": "rain", **order}))["job_id"]
     return job_id
 
@@ -124,19 +124,19 @@ async def test_a_request_for_another_project_is_refused(api: httpx.AsyncClient) 
 
 
 async def test_the_history_of_a_project_is_its_jobs_newest_first(api: httpx.AsyncClient) -> None:
-    mine = [await ordered(api, project="Neon City") for _ in range(3)]
-    await ordered(api, project="Other")
+    mine = [await submitted(api, project="Neon City") for _ in range(3)]
+    await submitted(api, project="Other")
     assert ids(await walked(api, f"{PROJECTS}/neon-city/history", limit=2)) == mine[::-1]
 
 
 async def test_jobs_are_found_by_state_project_character_and_type(
     api: httpx.AsyncClient, database: Database
 ) -> None:
-    plain = await ordered(api)
-    project = await ordered(api, project="Neon City", character="Mei")
-    video = await ordered(api, type="video", character="Mei")
-    two = await ordered(api, characters=["Mei", "Ren"])
-    three = await ordered(api, character="Aiko", characters=["Ren", "Ken"])
+    plain = await submitted(api)
+    project = await submitted(api, project="Neon City", character="Mei")
+    video = await submitted(api, type="video", character="Mei")
+    two = await submitted(api, characters=["Mei", "Ren"])
+    three = await submitted(api, character="Aiko", characters=["Ren", "Ken"])
     async with database.session_scope() as session:
         await JobRepository(session).fail_unleased(UUID(plain), FailureKind.LOST, "Nobody ran it.")
     expected: list[tuple[dict[str, str], list[str]]] = [
@@ -157,11 +157,11 @@ async def test_jobs_are_found_by_state_project_character_and_type(
 async def test_pages_neither_repeat_nor_lose_jobs_while_others_come_in(
     api: httpx.AsyncClient, database_url: str
 ) -> None:
-    jobs = [await ordered(api) for _ in range(5)]
+    jobs = [await submitted(api) for _ in range(5)]
     # Of one moment: the id decides.
     await execute(database_url, "UPDATE anime_api.production_jobs SET created_at = now()")
     first = (await api.get(JOBS, params={"limit": 2})).json()
-    await ordered(api)
+    await submitted(api)
     rest = await walked(api, JOBS, limit=2, cursor=first["next_cursor"])
     assert sorted(ids(first["items"]) + ids(rest)) == sorted(jobs)
 

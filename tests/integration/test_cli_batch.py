@@ -83,7 +83,7 @@ async def test_it_prints_the_files_in_order_and_says_what_ends_meanwhile(
     studio: Commands, peer: PrefectPeer, database: Database, file: Path
 ) -> None:
     process = await studio.start("batch", str(file))
-    await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
+    await asyncio.wait_for(peer.run_made.wait(), HUNG_SECONDS)
     await play(load_batch(file), database)
     peer.run_state = "COMPLETED"
     done = await ended(process)
@@ -102,7 +102,7 @@ async def test_what_failed_is_told_and_the_exit_code_says_so(
     studio: Commands, peer: PrefectPeer, database: Database, file: Path
 ) -> None:
     process = await studio.start("batch", str(file), "--json")
-    await asyncio.wait_for(peer.ordered.wait(), HUNG_SECONDS)
+    await asyncio.wait_for(peer.run_made.wait(), HUNG_SECONDS)
     await play(load_batch(file), database, failing=2)
     peer.run_state = "FAILED"
     done = await ended(process)

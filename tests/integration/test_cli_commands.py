@@ -113,7 +113,7 @@ def anime(
 
 
 async def ordered_job(prefect: PrefectPeer) -> UUID:
-    await asyncio.wait_for(prefect.ordered.wait(), HUNG_SECONDS)
+    await asyncio.wait_for(prefect.run_made.wait(), HUNG_SECONDS)
     [key] = prefect.runs
     return UUID(key)
 

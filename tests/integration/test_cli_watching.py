@@ -224,7 +224,7 @@ async def test_an_order_that_prefect_took_without_a_word_is_one_run(
     batch: Batch, peer: PrefectPeer, database_url: str
 ) -> None:
     """It was too busy to answer in time, and the batch went on without its command."""
-    peer.unanswered_orders = 1
+    peer.lost_answers = 1
     process = await commands(peer, database_url).start("batch", str(batch.file))
     await peer.until_runs(1)
     await batch.play()

@@ -23,7 +23,7 @@ from tests.integration.test_api_records import (
     PROJECTS,
     ids,
     made,
-    ordered,
+    submitted,
     walked,
 )
 from tests.support.jobs import newest_jobs
@@ -59,7 +59,7 @@ async def test_the_other_form_is_no_second_project_or_character(
 async def test_jobs_of_both_forms_are_of_one_project_and_found_by_both(
     api: httpx.AsyncClient,
 ) -> None:
-    jobs = [await ordered(api, project=name, character=name) for name in FORMS]
+    jobs = [await submitted(api, project=name, character=name) for name in FORMS]
     [project] = await walked(api, PROJECTS)
     for name in FORMS:
         assert (await api.get(f"{PROJECTS}/{name}")).json() == project

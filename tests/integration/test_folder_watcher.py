@@ -1,4 +1,4 @@
-"""New files are noticed, and one sweep is ordered for them, whatever is away meanwhile."""
+"""New files are noticed, and one sweep is started for them, whatever is away meanwhile."""
 
 import asyncio
 import errno
@@ -183,20 +183,20 @@ async def looking_out(prefect: PrefectPeer, folder: Path) -> AsyncIterator[None]
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def ordered(prefect: PrefectPeer, times: int) -> None:
+async def runs_made(prefect: PrefectPeer, times: int) -> None:
     async with asyncio.timeout(SOON_SECONDS):
         while len(prefect.runs) < times:
-            prefect.ordered.clear()
-            await prefect.ordered.wait()
+            prefect.run_made.clear()
+            await prefect.run_made.wait()
 
 
 async def test_new_files_are_swept_by_one_run_each_time(prefect: PrefectPeer, folder: Path) -> None:
     async with looking_out(prefect, folder):
-        await ordered(prefect, 1)
+        await runs_made(prefect, 1)
         await asyncio.sleep(0.5)
         for number in range(5):
             (folder / f"{number}.png").write_bytes(b"x")
-        await ordered(prefect, 2)
+        await runs_made(prefect, 2)
         await asyncio.sleep(QUIET_SECONDS)
     assert len(prefect.runs) == 2
     assert all(run["work_queue_name"] == "maintenance" for run in prefect.runs.values())
@@ -206,7 +206,7 @@ async def test_two_workers_that_watch_one_folder_order_one_run(
     prefect: PrefectPeer, folder: Path
 ) -> None:
     async with looking_out(prefect, folder), looking_out(prefect, folder):
-        await ordered(prefect, 1)
+        await runs_made(prefect, 1)
         await asyncio.sleep(QUIET_SECONDS)
     # Two at most: one may have begun to watch just before a window, the other just after.
     assert len(prefect.runs) <= 2
@@ -223,13 +223,13 @@ async def test_prefect_may_be_away_or_lack_the_deployment(
                 await asyncio.sleep(0.02)
         assert SWEEP in caplog.text
         prefect.deployments[SWEEP] = known
-        await ordered(prefect, 1)
+        await runs_made(prefect, 1)
 
 
 async def test_a_sweep_that_fails_is_ordered_again(prefect: PrefectPeer, folder: Path) -> None:
     prefect.run_state = "FAILED"
     async with looking_out(prefect, folder):
-        await ordered(prefect, 2)
+        await runs_made(prefect, 2)
         prefect.run_state = "COMPLETED"
 
 
@@ -238,7 +238,7 @@ async def test_a_sweep_that_gave_way_to_another_one_is_ordered_again(
 ) -> None:
     prefect.run_message = "Nothing was swept: another sweep is at work."
     async with looking_out(prefect, folder):
-        await ordered(prefect, 2)
+        await runs_made(prefect, 2)
     assert {run["parameters"]["folder"] for run in prefect.runs.values()} == {str(folder)}
 
 
@@ -247,12 +247,12 @@ async def test_nothing_is_ordered_while_a_sweep_is_under_way(
 ) -> None:
     prefect.run_state = "RUNNING"
     async with looking_out(prefect, folder):
-        await ordered(prefect, 1)
+        await runs_made(prefect, 1)
         (folder / "new.png").write_bytes(b"x")
         await asyncio.sleep(1 + QUIET_SECONDS)
         assert len(prefect.runs) == 1
         prefect.run_state = "COMPLETED"
-        await ordered(prefect, 2)
+        await runs_made(prefect, 2)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ class Site:
             "NO_PROXY": "127.0.0.1,localhost",
         }
 
-    async def order(self, flow: str, queue: str = "batch", **parameters: object) -> UUID:
+    async def start(self, flow: str, queue: str = "batch", **parameters: object) -> UUID:
         """The id of a new run of a sample flow."""
         if flow not in self.deployments:
             self.deployments[flow] = await self._deploy(flow)

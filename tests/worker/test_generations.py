@@ -50,7 +50,7 @@ async def test_a_run_cancelled_in_prefect_stops_its_render_and_cancels_its_job(
         await site.start_worker(kind=kind, ANIME_COMFYUI_URL=comfyui_url)
         asked: dict[str, Any] = {"prompt": "no", "steps": 900, "width": 64, "height": 64}
         # The server of the stack could render it, too.
-        run_id = await site.order("flows.generate.generate", **asked, server=server)
+        run_id = await site.start("flows.generate.generate", **asked, server=server)
         await _until_stage(stack, str(run_id), "rendering")
         await site.cancel(run_id)
         run = await site.until(run_id)
@@ -130,7 +130,7 @@ async def test_f60_a_job_goes_on_when_a_worker_dies_that_nobody_can_see_to_be_de
         ANIME_REDIS_URL=known["redis_url"],
         ANIME_LEASE_SECONDS="20",
     )
-    run_id = await site.order(
+    run_id = await site.start(
         "flows.generate.generate", prompt="unseen", steps=1000, width=64, height=64
     )
     await _until_stage(stack, str(run_id), "rendering")
@@ -162,7 +162,7 @@ async def test_runs_at_each_stage_go_on_under_the_next_worker(
 ) -> None:
     worker = await _worker_with_room_for_all(site)
     runs = await _one_run_at_each_stage(site, ending.name)
-    waiting = await site.order("sleeps", path=site.path)
+    waiting = await site.start("sleeps", path=site.path)
     await worker.end(ending)
     await _worker_with_room_for_all(site)
     for stage, run_id in zip(Stage, runs, strict=True):
@@ -184,7 +184,7 @@ async def test_runs_at_each_stage_can_be_cancelled(stack: StackUnderTest, site: 
         "queue_running": [],
         "queue_pending": [],
     }
-    after = await site.until(await site.order("sleeps", path=site.path))
+    after = await site.until(await site.start("sleeps", path=site.path))
     assert after.state_name == "Completed"
 
 
@@ -247,7 +247,7 @@ async def _worker_with_room_for_all(site: Site) -> WorkerProcess:
 async def _one_run_at_each_stage(site: Site, word: str) -> list[UUID]:
     """Runs, each of which stays at another stage until it is begun anew."""
     runs = [
-        await site.order(
+        await site.start(
             "tests.worker.stage_flows.stays",
             stage=str(stage),
             path=site.path,

@@ -1,4 +1,4 @@
-"""Lanes that go from run to run, and runs that do not let go of theirs."""
+"""Threads that go from run to run, and runs that do not let go of theirs."""
 
 import asyncio
 from functools import partial
@@ -29,8 +29,8 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run_pool(site: Site) -> RunPool:
-    """One lane, known to the site's Prefect."""
-    del site  # whose settings the lane takes over
+    """One pool, known to the site's Prefect."""
+    del site  # whose settings it takes over
     return RunPool(1, on_run_ended=lambda: None)
 
 
@@ -39,7 +39,9 @@ async def say(word: str, *, after_seconds: float = 0) -> str:
     return word
 
 
-async def test_a_lane_that_was_just_made_is_ready_for_one_run_after_another(site: Site) -> None:
+async def test_a_loop_thread_that_was_just_made_is_ready_for_one_run_after_another(
+    site: Site,
+) -> None:
     del site
     async with asyncio.timeout(HUNG_SECONDS):
         loop_thread = LoopThread(1)
@@ -51,7 +53,7 @@ async def test_a_lane_that_was_just_made_is_ready_for_one_run_after_another(site
     loop_thread.close()
 
 
-async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_in_its_lane(
+async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_in_its_thread(
     site: Site, run_pool: RunPool
 ) -> None:
     said: list[str] = []
@@ -63,7 +65,7 @@ async def test_a_run_called_off_before_it_was_claimed_does_not_end_the_next_one_
         said.append(await live.loop_thread.run(partial(say, "unharmed", after_seconds=1.5)))
 
     for serve in (is_refused, works):
-        run = await site.run(await site.order("sleeps", path=site.path))
+        run = await site.run(await site.start("sleeps", path=site.path))
         await run_pool.start(run, serve, queue=WorkQueue.BATCH)
     run_pool.close()
     assert said == ["unharmed"]
@@ -101,7 +103,7 @@ async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
 
 async def _cancelling(site: Site) -> FlowRun:
     """A run of this process, which it has lost; somebody has cancelled it."""
-    run_id = await site.order(HANGS)
+    run_id = await site.start(HANGS)
     await site.client.update_flow_run(
         run_id, infrastructure_pid=str(ProcessIdentity.of_this_process(site.folder))
     )

@@ -26,7 +26,7 @@ UPDATE anime_api.production_jobs SET status = 'completed', finished_at = now() W
 async def test_sync_and_async_flows_end_completed_in_one_process(served_site: Site) -> None:
     [worker] = served_site.workers
     orders = [
-        await served_site.order(flow, path=served_site.path)
+        await served_site.start(flow, path=served_site.path)
         for flow in ("sleeps", "sleeps_in_a_thread", "sleeps", "sleeps_in_a_thread")
     ]
     runs = await served_site.until_all(orders)
@@ -37,7 +37,7 @@ async def test_sync_and_async_flows_end_completed_in_one_process(served_site: Si
 async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) -> None:
     await site.start_worker(ANIME_REDIS_URL="redis://127.0.0.1:9/1")
     # A worker also looks when a run ends: each of these waits for the look after that.
-    runs = [await site.until(await site.order("sleeps", path=site.path)) for _ in range(3)]
+    runs = [await site.until(await site.start("sleeps", path=site.path)) for _ in range(3)]
     delays = [
         (run.start_time - run.expected_start_time).total_seconds()
         for run in runs
@@ -55,14 +55,14 @@ async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
         while (await redis.pubsub_numsub(worker_channel(site.pool)))[0][1] == 0:
             await asyncio.sleep(0.05)
         for number in range(1, 4):  # a worker looks by itself when it starts, and when a run ends
-            await site.order("sleeps", path=site.path, seconds=3600)
+            await site.start("sleeps", path=site.path, seconds=3600)
             await redis.publish(worker_channel(site.pool), "")
             await site.until_noted("begin", number)
     assert site.notes("end") == []
 
 
 async def test_a_worker_told_to_run_once_ends_when_its_runs_have_ended(site: Site) -> None:
-    orders = [await site.order("sleeps", path=site.path, seconds=1) for _ in range(2)]
+    orders = [await site.start("sleeps", path=site.path, seconds=1) for _ in range(2)]
     worker = await site.start_worker("--run-once")
     assert await asyncio.to_thread(worker.process.wait, HUNG_SECONDS) == 0
     assert [(await site.run(run_id)).state_name for run_id in orders] == ["Completed"] * 2
@@ -72,8 +72,8 @@ async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_
     served_site: Site,
 ) -> None:
     orders = {
-        "steps": await served_site.order("flows.generate.generate", prompt="a fox", steps=-3),
-        "shade": await served_site.order("flows.generate.generate", prompt="a fox", shade="teal"),
+        "steps": await served_site.start("flows.generate.generate", prompt="a fox", steps=-3),
+        "shade": await served_site.start("flows.generate.generate", prompt="a fox", shade="teal"),
     }
     for name, order in orders.items():
         run = await served_site.until(order)
@@ -84,18 +84,18 @@ async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_
 
 async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
     await site.start_worker(limit=2)
-    orders = [await site.order("sleeps", path=site.path, seconds=2) for _ in range(6)]
+    orders = [await site.start("sleeps", path=site.path, seconds=2) for _ in range(6)]
     await site.until_all(orders)
     assert _most_at_once(site) == 2
 
 
 async def test_interactive_runs_go_before_those_of_a_batch(site: Site) -> None:
     await site.start_worker(limit=1)
-    first = await site.order("sleeps", path=site.path, seconds=3600)
+    first = await site.start("sleeps", path=site.path, seconds=3600)
     await site.until_noted("begin")
     for _ in range(3):
-        await site.order("sleeps", path=site.path)
-    urgent = await site.order("sleeps", "interactive", path=site.path)
+        await site.start("sleeps", path=site.path)
+    urgent = await site.start("sleeps", "interactive", path=site.path)
     await site.until(urgent, "Completed")
     assert [run for run, *_ in site.notes("begin")][:2] == [str(first), str(urgent)]
 
@@ -105,10 +105,10 @@ async def test_as_many_batches_as_there_may_be_hold_up_neither_people_nor_mainte
     site: Site, limit: int
 ) -> None:
     await site.start_worker(limit=limit)
-    batches = [await site.order("sleeps", path=site.path, seconds=3600) for _ in range(limit + 2)]
+    batches = [await site.start("sleeps", path=site.path, seconds=3600) for _ in range(limit + 2)]
     await site.until_noted("begin", limit)
     for queue in ("interactive", "maintenance"):
-        run = await site.until(await site.order("sleeps", queue, path=site.path))
+        run = await site.until(await site.start("sleeps", queue, path=site.path))
         assert run.state_name == "Completed"
     begun = {UUID(run) for run, *_ in site.notes("begin")}
     assert len(begun & set(batches)) == limit, "the limit still bounds batches"
@@ -117,11 +117,11 @@ async def test_as_many_batches_as_there_may_be_hold_up_neither_people_nor_mainte
 async def test_many_who_wait_hide_no_other_queue(site: Site) -> None:
     await site.start_worker(limit=1)
     people = [
-        await site.order("sleeps", "interactive", path=site.path, seconds=3600) for _ in range(10)
+        await site.start("sleeps", "interactive", path=site.path, seconds=3600) for _ in range(10)
     ]
     await site.until_noted("begin")
     for queue in ("maintenance", "batch", "default"):
-        run = await site.until(await site.order("sleeps", queue, path=site.path))
+        run = await site.until(await site.start("sleeps", queue, path=site.path))
         assert run.state_name == "Completed"
     begun = {UUID(run) for run, *_ in site.notes("begin")}
     assert len(begun & set(people)) == 1
@@ -129,15 +129,15 @@ async def test_many_who_wait_hide_no_other_queue(site: Site) -> None:
 
 async def test_a_worker_for_one_queue_leaves_the_others_alone(site: Site) -> None:
     await site.start_worker("--work-queue", "interactive")
-    batch = await site.order("sleeps", path=site.path)
+    batch = await site.start("sleeps", path=site.path)
     for _ in range(2):
-        await site.until(await site.order("sleeps", "interactive", path=site.path), "Completed")
+        await site.until(await site.start("sleeps", "interactive", path=site.path), "Completed")
     assert (await site.run(batch)).state_name == "Scheduled"
 
 
 async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(served_site: Site) -> None:
     words = ["dusk", "dawn", "noon"]
-    orders = {word: await served_site.order("talks", word=word) for word in words}
+    orders = {word: await served_site.start("talks", word=word) for word in words}
     await served_site.until_all(list(orders.values()), "Completed")
     for word, run_id in orders.items():
         lines = await served_site.logs(run_id, at_least=EACH_TALKS_LINES)
@@ -150,7 +150,7 @@ async def test_a_timeout_ends_a_run_of_any_kind_and_one_that_blocks_its_loop(
     served_site: Site,
 ) -> None:
     flows = ("is_too_slow", "is_too_slow_in_a_thread", "spins_beyond_its_time")
-    orders = [await served_site.order(flow) for flow in flows]
+    orders = [await served_site.start(flow) for flow in flows]
     assert [run.state_name for run in await served_site.until_all(orders)] == ["TimedOut"] * 3
 
 
@@ -158,8 +158,8 @@ async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(
     served_site: Site,
 ) -> None:
     [worker] = served_site.workers
-    good = await served_site.order("sleeps", path=served_site.path, seconds=2.0)
-    bad = [await served_site.order(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
+    good = await served_site.start("sleeps", path=served_site.path, seconds=2.0)
+    bad = [await served_site.start(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
     ends = [run.state_name for run in await served_site.until_all(bad)]
     assert ends == ["Failed", "Crashed", "Completed"]
     assert (await served_site.until(good)).state_name == "Completed"
@@ -186,11 +186,11 @@ async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> 
 async def test_an_entrypoint_that_cannot_be_imported_crashes_its_run_with_the_reason(
     served_site: Site,
 ) -> None:
-    broken = await served_site.until(await served_site.order("tests.worker.broken_flow.flow"))
+    broken = await served_site.until(await served_site.start("tests.worker.broken_flow.flow"))
     assert broken.state is not None
     assert broken.state.name == "Crashed"
     assert "left_out_of_the_requirements" in str(broken.state.message)
-    good = await served_site.until(await served_site.order("sleeps", path=served_site.path))
+    good = await served_site.until(await served_site.start("sleeps", path=served_site.path))
     assert good.state_name == "Completed"
 
 
@@ -198,9 +198,9 @@ async def test_a_run_that_blocks_its_loop_is_named_in_the_log_and_holds_nobody_u
     site: Site,
 ) -> None:
     worker = await site.start_worker()
-    spinning = await site.order("spins", path=site.path)
+    spinning = await site.start("spins", path=site.path)
     await site.until_noted("begin")
-    good = await site.until(await site.order("sleeps", path=site.path))
+    good = await site.until(await site.start("sleeps", path=site.path))
     assert good.state_name == "Completed"
     await worker.until_it_says("has blocked its event loop")
     assert str(spinning) in worker.log
@@ -209,10 +209,10 @@ async def test_a_run_that_blocks_its_loop_is_named_in_the_log_and_holds_nobody_u
 
 async def test_a_worker_that_grew_too_large_begins_anew_and_goes_on(site: Site) -> None:
     worker = await site.start_worker(ANIME_WORKER_MAX_MB="400")
-    hog = await site.order("hogs", megabytes=500)
+    hog = await site.start("hogs", megabytes=500)
     assert (await site.until(hog)).state_name == "Completed"
     await worker.until_it_says("started!", times=2)
-    after = await site.until(await site.order("sleeps", path=site.path))
+    after = await site.until(await site.start("sleeps", path=site.path))
     assert after.state_name == "Completed"
     assert worker.process.poll() is None
 
@@ -222,7 +222,7 @@ async def test_a_worker_begins_anew_after_so_many_runs_and_loses_none(site: Site
     worker = await site.start_worker(
         limit=2, ANIME_WORKER_MAX_RUNS="3", ANIME_WORKER_GRACE_SECONDS=patience
     )
-    orders = [await site.order("sleeps", path=site.path, seconds=0.3) for _ in range(6)]
+    orders = [await site.start("sleeps", path=site.path, seconds=0.3) for _ in range(6)]
     runs = await site.until_all(orders)
     assert {(run.state_name, run.run_count) for run in runs} == {("Completed", 1)}
     assert worker.log.count("started!") >= 2
@@ -230,7 +230,7 @@ async def test_a_worker_begins_anew_after_so_many_runs_and_loses_none(site: Site
 
 async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: Site) -> None:
     workers = await asyncio.gather(site.start_worker(limit=2), site.start_worker(limit=2))
-    orders = [await site.order("sleeps", path=site.path, seconds=0.4) for _ in range(10)]
+    orders = [await site.start("sleeps", path=site.path, seconds=0.4) for _ in range(10)]
     await site.until_all(orders, "Completed")
     begun = site.notes("begin")
     assert sorted(UUID(run) for run, *_ in begun) == sorted(orders)
@@ -243,7 +243,7 @@ async def test_both_types_of_worker_serve_the_same_pool_and_deployments(
     site: Site, kind: str
 ) -> None:
     await site.start_worker(kind=kind, is_forked=False)
-    run = await site.until(await site.order("sleeps", path=site.path))
+    run = await site.until(await site.start("sleeps", path=site.path))
     assert run.state_name == "Completed"
 
 
@@ -272,9 +272,9 @@ async def test_a_review_waits_suspended_and_is_recorded_when_somebody_has_answer
                 filename="a.png", file_type="image", file_path="/a.png", file_size=1, job_id=job_id
             )
             await FileRepository(session).record([file])
-        order = await served_site.order("flows.review.review", project=project, shot="sc1")
+        order = await served_site.start("flows.review.review", project=project, shot="sc1")
         await served_site.until(order, "Suspended")
-        busy = await served_site.order("sleeps", path=served_site.path)
+        busy = await served_site.start("sleeps", path=served_site.path)
         assert (await served_site.until(busy)).state_name == "Completed"
         await served_site.client.resume_flow_run(
             order, run_input={"take": 1, "action": "pick", "by": "ann"}

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from anime.net.processes import listens_on
+from anime.comfyui.nvml import listens_on
 
 
 def test_a_process_is_known_by_the_port_it_listens_on() -> None:
