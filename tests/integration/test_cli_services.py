@@ -47,8 +47,9 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Systemd:
-    return Systemd(tmp_path)
+def systemd(tmp_path_factory: pytest.TempPathFactory) -> Systemd:
+    """In a folder whose name is short: sockets lie below it."""
+    return Systemd(tmp_path_factory.mktemp("s"))
 
 
 async def test_status_is_of_all_units_and_is_no_bug_if_one_is_ill(systemd: Systemd) -> None:
