@@ -24,12 +24,13 @@ from tests.services import (
     postgres_url,
     redis_url,
 )
-from tests.support import forked_workers, forks, reaper
+from tests.support import forked_readers, forked_workers, forks, reaper
 
 __all__ = [
     "database",
     "database_url",
     "empty_database_url",
+    "forked_readers",
     "migrated_databases",
     "postgres_url",
     "pytest_collection_modifyitems",

@@ -26,7 +26,14 @@ from anime.core.sheet_layout import lay_out
 from anime.errors import InvalidRequest, UnusableFile, UnusableReason
 from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
 from tests.support import hostile_parsers
+from tests.support.fork_server import ADDRESS
 from tests.support.waiting import HUNG_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def as_people_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ADDRESS, raising=False)  # it is not forked here
+
 
 DIED = InvalidRequest("It cannot be read.", "Make it again.")
 

@@ -31,4 +31,5 @@ for package in (anime, blocks, flows, tasks):
         if module.name not in PROGRAMS and ".migrations" not in module.name:
             import_module(module.name)
 
+import_module("tests.support.forked_readers")
 assert_single_thread()
