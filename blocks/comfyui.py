@@ -1,10 +1,10 @@
 """The ComfyUI servers that render."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from prefect.blocks.core import Block, schema_extra
+from pydantic import ConfigDict, Field, SecretStr
 
 from anime.core.recovery import SilentServerPolicy
 from anime.settings import Settings, resolve_reference
@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from anime.comfyui.client import ComfyUIClient
 
 
+def _hide_headers(schema: dict[str, Any], model: type[Block]) -> None:
+    """Have Prefect hide the value of each header; of a dictionary, it would hide none by itself."""
+    schema_extra(schema, model)
+    schema["secret_fields"].append("headers.*")
+
+
 class ComfyUIServer(ReferenceFields, Block):
     """Where prompts are rendered, and how long to wait for it.
 
     Of several servers all have these times; which there are, the table of servers says.
     """
+
+    model_config = ConfigDict(json_schema_extra=_hide_headers)
 
     _block_type_name = "ComfyUI Server"
     _block_type_slug = "comfyui-server"
@@ -28,14 +36,15 @@ class ComfyUIServer(ReferenceFields, Block):
     base_url: str = Field(
         default="http://127.0.0.1:8188",
         pattern=r"^(https?://|(env|file|vault):)",
-        description="Address of the server; a login in it may be a reference, as in "
-        "https://{vault:kv/comfyui#user}:{vault:kv/comfyui#password}@gpu-box:8188.",
+        description="Address of the server. Prefect shows it: a login in it has to be a reference, "
+        "as in https://{vault:kv/comfyui#user}:{vault:kv/comfyui#password}@gpu-box:8188.",
     )
     more_urls: list[str] = Field(
         default_factory=list, description="Addresses of more servers that render."
     )
     headers: dict[str, SecretStr] = Field(
-        default_factory=dict, description="HTTP headers that each request shows, by name."
+        default_factory=dict,
+        description="HTTP headers that each request shows, by name. Prefect hides their values.",
     )
     ca_file: Path | None = Field(
         default=None, description="Certificates of who has signed those of the servers, in PEM."

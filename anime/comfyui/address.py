@@ -17,12 +17,20 @@ def checked_address(url: str) -> str:
     """
     try:
         address = TypeAdapter(HttpUrl).validate_python(url)
-    except ValidationError as fault:
-        raise ConfigurationError(
-            f"{without_login(url)!r} is not the address of a ComfyUI server.",
-            "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188.",
-        ) from fault
+    except ValidationError:
+        raise _no_address(url) from None  # it quotes the whole of it
+    if "@" in (address.path or ""):  # after a password with a slash, which is not to be told
+        raise _no_address(url)
     return str(address).rstrip("/")
+
+
+def _no_address(url: str) -> ConfigurationError:
+    shown = re.sub(r"//.*@", "//", url, flags=re.DOTALL)
+    return ConfigurationError(
+        f"{shown!r} is not the address of a ComfyUI server.",
+        "Set ANIME_COMFYUI_URL to something like http://127.0.0.1:8188; in a login, write / as %2F "
+        "and @ as %40.",
+    )
 
 
 def without_login(url: str) -> str:

@@ -31,7 +31,8 @@ class ServerLogin:
         """The headers as they are to be sent now.
 
         Raises:
-            ConnectionError: a reference has no value; it is as if the server were away.
+            ConnectionError: a reference has no value, or one that no header may have; it is as if
+                the server were away.
         """
         found: dict[str, str] = {}
         try:
@@ -40,7 +41,7 @@ class ServerLogin:
                 value = known_value(text)
                 if value is None:
                     value = await asyncio.to_thread(resolve_reference, text)
-                found[name] = value
+                found[name] = _sendable(name, value)
         except AnimeError as fault:
             raise ConnectionError(fault.what) from fault
         return found
@@ -53,6 +54,16 @@ class ServerLogin:
             request.headers.update(await self.headers())
         except ConnectionError as fault:
             raise httpx.ConnectError(str(fault)) from fault
+
+
+def _sendable(name: str, value: str) -> str:
+    if value == value.strip() and value.isascii() and value.isprintable():
+        return value
+    # Whoever sends it would quote it.
+    raise ConfigurationError(
+        f"The header {name} has a character that no header may have, perhaps a line break.",
+        "Correct ANIME_COMFYUI_HEADERS, or the block ComfyUI Server.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,11 @@ def url_of(url: str) -> URL:
     'postgresql+psycopg'
     """
     advice = "Set ANIME_DATABASE_URL to postgresql://user:password@host:5432/anime_production."
+    if url.partition("?")[0].count("@") > 1:  # a part of the password would be the host
+        raise ConfigurationError(
+            "The user or the password in the database's URL has an @ that is not written as %40.",
+            advice,
+        )
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

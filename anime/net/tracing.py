@@ -6,6 +6,7 @@ rest of its settings are its own variables (`OTEL_…`), which the SDK reads.
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,9 +37,20 @@ def start_tracing(settings: Settings, service: str) -> None:
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
+    hide_headers()
     traces = f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"
     exporter = OTLPSpanExporter(endpoint=traces, timeout=EXPORT_SECONDS)
     trace.set_tracer_provider(provider_of(settings, service, exporter))
+
+
+def hide_headers() -> None:
+    """Have the SDK not log a header of `OTEL_EXPORTER_OTLP_HEADERS` that it does not understand."""
+    logging.getLogger("opentelemetry.util.re").addFilter(_without_values)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    record.args = tuple("…" for _ in record.args or ())
+    return True
 
 
 def provider_of(settings: Settings, service: str, exporter: SpanExporter) -> TracerProvider:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -20,7 +21,7 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as ConnectionFailed
 
-from anime.errors import AnimeError
+from anime.errors import AnimeError, ConfigurationError
 from anime.settings.secret_changes import SecretChanges
 from anime.settings.secret_references import (
     has_references,
@@ -50,8 +51,18 @@ def redis_at(url: str, **options: Any) -> Redis:  # as redis-py has them
     """A client of that URL, whose references count for each connection.
 
     A reference without a value is to its users as if Redis were away.
+
+    Raises:
+        ConfigurationError: it is no URL of Redis.
     """
     if not has_references(url):
+        try:
+            _parsed(url)
+        except ConnectionFailed as fault:
+            raise ConfigurationError(
+                f"Redis cannot be reached: {fault}.",
+                "Correct ANIME_REDIS_URL, or the block Progress Redis.",
+            ) from None
         return Redis.from_url(url, **options)
     return Redis.from_pool(FollowedPool(url, **options))
 
@@ -154,10 +165,18 @@ async def replace_older(subscription: PubSub) -> None:
 
 
 def _parsed(url: str) -> ConnectKwargs:
-    try:
-        return parse_url(url)
-    except ValueError as fault:
-        raise ConnectionFailed(str(fault)) from fault
+    """Its parts.
+
+    Raises:
+        redis.exceptions.ConnectionError: it is no URL of Redis.
+    """
+    # Of a password with a slash, a part would be taken for the port, and be told.
+    with suppress(ValueError):
+        if "@" not in urlsplit(url).path:
+            return parse_url(url)
+    raise ConnectionFailed(
+        "its URL is not like redis://user:password@host:6379/1, in which / is written as %2F"
+    )
 
 
 def _asked(ask: Callable[[str], str], text: str) -> str:

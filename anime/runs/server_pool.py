@@ -118,7 +118,9 @@ class ServerPool:
         """The server with that canonical address."""
         block = self._block
         if url not in self._servers:
-            key = ("comfyui", url, *block.texts, block.request_timeout_seconds)
+            headers = frozenset((k, v.get_secret_value()) for k, v in block.headers.items())
+            files = (block.ca_file, block.client_cert, block.client_key)
+            key = ("comfyui", url, *block.texts, block.request_timeout_seconds, headers, *files)
             client = await shared_connection(key, partial(block.client, url), self._clients)
             self._servers.setdefault(url, RunServer(client, url))  # one for all
         return self._servers[url]

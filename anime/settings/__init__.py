@@ -316,8 +316,9 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
         try:
             return None if value is None else str(TypeAdapter(HttpUrl).validate_python(value))
         except ValidationError:
+            shown = "it" if "@" in str(value) else repr(value)  # it may have a login
             raise ValueError(
-                f"{value!r}, perhaps that of OTEL_EXPORTER_OTLP_ENDPOINT, is no address such as "
+                f"{shown}, perhaps that of OTEL_EXPORTER_OTLP_ENDPOINT, is no address such as "
                 "http://localhost:4318"
             ) from None
 

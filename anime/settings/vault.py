@@ -12,8 +12,14 @@ from anime.settings.secret_references import resolve_without_vault
 VaultAuth = Literal["token", "approle", "kubernetes"]
 SERVICE_ACCOUNT_TOKEN = "file:/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  a path
 
+# What each way to log in shows, by field.
+PROOFS: dict[str, tuple[str, ...]] = {
+    "token": ("token",),
+    "approle": ("role_id", "secret_id"),
+    "kubernetes": ("jwt",),
+}
 # By each login, as files of tokens are exchanged while programs run.
-RESOLVED_AT_LOGIN = frozenset({"token", "role_id", "secret_id", "jwt"})
+RESOLVED_AT_LOGIN = frozenset(name for names in PROOFS.values() for name in names)
 
 
 class VaultConfig(BaseModel):
@@ -79,8 +85,7 @@ class VaultConfig(BaseModel):
     @property
     def proofs(self) -> dict[str, SecretStr | None]:
         """What this way to log in shows, by field."""
-        names = {"token": ("token",), "approle": ("role_id", "secret_id"), "kubernetes": ("jwt",)}
-        return {name: getattr(self, name) for name in names[self.auth]}
+        return {name: getattr(self, name) for name in PROOFS[self.auth]}
 
     @property
     def login_mount(self) -> str:

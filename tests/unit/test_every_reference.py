@@ -168,8 +168,8 @@ def test_where_our_files_are_cannot_be_in_vault(monkeypatch: pytest.MonkeyPatch)
 def test_headers_that_are_a_reference_stand_in_no_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "headers").write_text('{"X-Token": "canary"}')
+    (tmp_path / "headers").write_text('{"X-Token": "kept-back-7c1d"}')
     monkeypatch.setenv("ANIME_COMFYUI_HEADERS", f"file:{tmp_path / 'headers'}")
     environment = child_environment(load_settings())
     assert environment["ANIME_COMFYUI_HEADERS"] == f"file:{tmp_path / 'headers'}"
-    assert "canary" not in str(environment)
+    assert "kept-back-7c1d" not in str(environment)

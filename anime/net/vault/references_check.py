@@ -11,6 +11,7 @@ from anime.net.vault.resolver import RESOLVER
 from anime.settings import RESOLVED_LATER, Settings, resolve_reference
 from anime.settings.tokens import token_texts
 from anime.settings.variables import texts_resolved_at_once, variable_of
+from anime.settings.vault import PROOFS, RESOLVED_AT_LOGIN
 
 
 class CheckedReference(BaseModel):
@@ -42,9 +43,11 @@ def texts_resolved_later(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def texts_of_block(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The same of a block's document in Prefect."""
+    """The same of a block's document in Prefect; of Vault's, what its way to log in shows."""
+    shown = PROOFS.get(str(data.get("auth")), RESOLVED_AT_LOGIN)
     for field, value in data.items():
-        yield from _texts(f"{name}.{field}", value)
+        if field not in RESOLVED_AT_LOGIN or field in shown:
+            yield from _texts(f"{name}.{field}", value)
 
 
 def references_of(texts: Iterable[tuple[str, str]]) -> Iterator[tuple[str, SecretReference]]:

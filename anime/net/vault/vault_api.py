@@ -197,8 +197,9 @@ class VaultApi:
             if not isinstance(fault, RequestException):  # the file of the authority is not there
                 raise VaultRefused(f"{fault}.", "Correct ANIME_VAULT_CA_FILE.") from fault
             raise VaultUnavailable(
-                f"{vault} cannot be asked: {type(fault).__name__}.", "Correct ANIME_VAULT_URL."
-            ) from fault
+                f"{vault} cannot be asked: {type(fault).__name__}.",
+                "Correct ANIME_VAULT_URL, or what it is shown.",
+            ) from None  # it may quote a token with a line break
         except exceptions.VaultError as fault:
             raise _error_of(fault, vault, what, todo) from fault
 
