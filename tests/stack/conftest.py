@@ -1,10 +1,12 @@
 """The whole stack as a person runs it: `anime up` in a process of its own."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, cast
 from uuid import UUID
 
@@ -35,6 +37,8 @@ WATCHING = {  # for new files
     "ANIME_WATCH_SECONDS": "2",
     "ANIME_SWEEP_SETTLE_SECONDS": "1",
 }
+# Given as they are, or by a reference to a file; nobody in these tests asks for them.
+SECRETS = {name: token_hex(16) for name in ("header", "webhook", "collector", "file")}
 FINAL = frozenset({"completed", "failed", "cancelled"})
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")  # types of states in Prefect
 
@@ -154,11 +158,18 @@ async def stack(
 
     Its traces go to `traces`, its logs are JSON.
     """
+    folder = tmp_path_factory.mktemp("stack")
+    (folder / "secret").write_text(SECRETS["file"])
     given = {
         **WATCHING,
+        "ANIME_COMFYUI_HEADERS": json.dumps(
+            {"X-Studio": SECRETS["header"], "X-File": f"file:{folder / 'secret'}"}
+        ),
+        "ANIME_WEBHOOK_SECRET": f"whsec_{SECRETS['webhook']}",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRETS['collector']}",
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
         "ANIME_LOG_FORMAT": "json",
     }
-    async with running(new_stack(tmp_path_factory.mktemp("stack"), **given)) as stack:
+    async with running(new_stack(folder, **given)) as stack:
         yield stack

@@ -4,14 +4,26 @@ import asyncio
 import json
 from pathlib import Path
 
+import httpx
+
 from anime.core.png_metadata import png_texts, read_stamp
 from tests.stack.conftest import StackUnderTest
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from tests.support.waiting import HUNG_SECONDS
 
 PROMPT = "zwielicht ueber den daechern"
+PROJECT, CHARACTER, LOOKS = "Dachgarten", "Nachtfalter", "schwarze fluegel"
 OF_CLIENT = "0af7651916cd43dd8448eb211c80319c"
 ORDER = {"prompt": PROMPT, "width": 64, "height": 64, "steps": 2}
+
+
+async def make_character(api: httpx.AsyncClient) -> None:
+    """Make a project with a character, whom prompts may name."""
+    await api.post("/api/anime/projects", json={"name": PROJECT})
+    character = {"name": CHARACTER, "project": PROJECT.lower()}
+    made = (await api.post("/api/anime/characters", json=character)).json()
+    looks = {"prompt": LOOKS}
+    (await api.post(f"/api/anime/characters/{made['id']}/versions", json=looks)).raise_for_status()
 
 
 def spans_of(spans: list[ReceivedSpan], trace_id: str) -> dict[str, ReceivedSpan]:
@@ -22,12 +34,15 @@ async def test_a_request_is_one_trace_from_the_client_to_the_row(
     stack: StackUnderTest, traces: OtlpReceiver
 ) -> None:
     async with stack.api() as api:
+        await make_character(api)
         asked = await api.post(
             "/api/anime/generate",
-            json=ORDER,
+            json={**ORDER, "prompt": f"@{CHARACTER}, {PROMPT}", "project": PROJECT.lower()},
             headers={"traceparent": f"00-{OF_CLIENT}-b7ad6b7169203331-01"},
         )
-    job = await stack.job(asked.json()["job_id"])
+        job = await stack.job(asked.json()["job_id"])
+        composed = await api.get(f"/api/anime/jobs/{job['id']}/composition")
+    assert LOOKS in composed.text
     assert job["trace_id"] == OF_CLIENT
 
     def is_whole(spans: list[ReceivedSpan]) -> bool:
@@ -62,7 +77,8 @@ async def test_a_request_is_one_trace_from_the_client_to_the_row(
     stamp = read_stamp(png_texts(Path(job["files"][0]["file_path"]).read_bytes()))
     assert stamp is not None
     assert stamp.trace_id == OF_CLIENT
-    assert PROMPT.encode() not in traces.raw
+    for secret in (PROMPT, LOOKS, PROJECT, CHARACTER):
+        assert secret.casefold().encode() not in traces.raw.lower()
     assert _logged(stack, "worker", job["id"]) == {OF_CLIENT}
 
 
