@@ -1,49 +1,29 @@
 """ComfyUI behind a proxy that asks who we are: by a header, and by a certificate."""
 
-import asyncio
 import datetime
 import ipaddress
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
-from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.server_login import ServerCredentials, login_with
 from anime.errors import ComfyUIError, ConfigurationError
-from anime.net.sockets import listening_socket
 from anime.net.vault.references_check import check_references, texts_of
-from anime.rehearsal.app import build_app
 from anime.rehearsal.config import RehearsalConfig
 from anime.settings import load_settings
 from blocks import ComfyUIServer
-from tests.support.waiting import HUNG_SECONDS
+from tests.integration.asking_comfyui import Certificates, asking_comfyui
 
 SECRET = "Bearer of the studio"
 HEADERS = {"Authorization": SecretStr(SECRET)}
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """Files in PEM: of who signs, and one with key for both sides."""
-
-    authority: Path
-    certificate: Path
-    key: Path
 
 
 @pytest.fixture(scope="module")
@@ -84,46 +64,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return found
 
 
-class AskingProxy:
-    """Lets through only what shows the secret."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or Headers(scope=scope).get("authorization") == SECRET:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await WebSocketClose(1008)(scope, receive, send)
-        else:
-            await PlainTextResponse("Who are you?", 401)(scope, receive, send)
-
-
-@asynccontextmanager
-async def asking_server(
+def asking_server(
     folder: Path, certificates: Certificates | None = None
-) -> AsyncIterator[str]:
-    """A rehearsal server behind such a proxy; with TLS, it asks for a certificate as well."""
-    app = AskingProxy(build_app(RehearsalConfig(data_dir=folder, port=0, step_seconds=0.001)))
-    for name in ("input", "output", "temp"):
-        (folder / name).mkdir()
-    config = uvicorn.Config(app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1)
-    if certificates is not None:
-        config.ssl_certfile, config.ssl_keyfile = certificates.certificate, certificates.key
-        config.ssl_ca_certs = str(certificates.authority)
-        config.ssl_cert_reqs = ssl.CERT_REQUIRED
-    server = uvicorn.Server(config)
-    with listening_socket("127.0.0.1", 0, variable="") as listening:
-        serving = asyncio.create_task(server._serve(sockets=[listening]))
-        async with asyncio.timeout(HUNG_SECONDS):
-            while not server.started:
-                assert not serving.done()
-                await asyncio.sleep(0.01)
-        scheme = "http" if certificates is None else "https"
-        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await serving
+) -> AbstractAsyncContextManager[str]:
+    """A server that asks for the secret, and with TLS for a certificate as well."""
+    config = RehearsalConfig(data_dir=folder, port=0, step_seconds=0.001)
+    return asking_comfyui(config, lambda shown: shown.get("authorization") == SECRET, certificates)
 
 
 async def test_a_header_opens_http_and_the_websocket(tmp_path: Path) -> None:
