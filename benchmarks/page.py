@@ -424,7 +424,7 @@ async def _scroll(
     heap = await _heap_mb(session)
     return [
         Row(f"{what}: longest task, CPU ms", cpu_ms, reach=Reach(50)),
-        Row(f"{what}: the same by the clock, ms", seen["longest"]),
+        Row(f"{what}: the same by the clock, ms", seen["longest"], reach=Reach(50)),
         Row(f"{what}: pictures in the DOM at most", seen["most"], reach=Reach(400)),
         Row(f"{what}: JavaScript heap, MB", heap, reach=Reach(80)),
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 from pydantic import JsonValue
 
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, reading_faults
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.protocol import CHECK_SERVER
 from anime.core.graph_validation import check_graph, listed
@@ -139,7 +139,8 @@ async def prepare_template(
             class is not allowed.
         PromptRejected: the server lacks something; the message names it and what it has.
     """
-    pictures = await asyncio.to_thread(_pictures_of, request, library)
+    # Twice is harmless: it looks where files are.
+    pictures = await TASK.call(lambda: asyncio.to_thread(_pictures_of, request, library))
     names = {value: path.name for value, path in pictures.items()}
     request = with_uploaded(request, names)
 
@@ -164,11 +165,12 @@ async def upload_pictures(comfy: ComfyUIClient, pictures: Mapping[str, Path]) ->
 
     Raises:
         ComfyUIUnreachable: the server does not answer.
+        StorageUnavailable: a picture cannot be read now.
     """
 
     async def upload() -> dict[str, str]:
         return {
-            value: await comfy.upload_image(path.name, await asyncio.to_thread(path.read_bytes))
+            value: await comfy.upload_image(path.name, await asyncio.to_thread(_content_of, path))
             for value, path in pictures.items()
         }
 
@@ -188,13 +190,20 @@ def _pictures_of(request: GenerationRequest, library: Path) -> dict[str, Path]:
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, str) and each.startswith(f"{INPUTS_FOLDER}/"):
                 path = (library / each).resolve()
-                if not path.is_relative_to(folder) or not path.is_file():
+                with reading_faults(path):
+                    is_there = path.is_relative_to(folder) and path.is_file()
+                if not is_there:
                     raise InvalidRequest(
                         f"Input {name}: {each} is no picture in {folder}.",
                         "Give it again, as with `anime generate --image FILE`.",
                     )
                 pictures[each] = path
     return pictures
+
+
+def _content_of(picture: Path) -> bytes:
+    with reading_faults(picture):
+        return picture.read_bytes()
 
 
 def _renamed(inputs: dict[str, JsonValue], names: Mapping[str, str]) -> dict[str, JsonValue]:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.event import listens_for
 from sqlalchemy.util import LRUCache
 
+from anime.assets import limited_process
 from anime.comfyui import server_facts
 from anime.settings import get_settings
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
@@ -47,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """End the fork server, too."""
+    """End the fork server, too, after what it has forked."""
+    limited_process._stop_kept()
     forks.stop_fork_server()
 
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from anime.core.paths import names_beside
-from anime.errors import StorageError
+from anime.errors import StorageError, StorageUnavailable
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -290,6 +290,21 @@ def storage_faults(place: Path) -> Iterator[None]:
         reason = os.strerror(fault.errno) if fault.errno else str(fault)
         advice = _ADVICE.get(fault.errno or 0, "Look at the disk and at ANIME_LIBRARY_DIR.")
         raise StorageError(f"The library cannot write to {place}: {reason}.", advice) from fault
+
+
+@contextmanager
+def reading_faults(place: Path) -> Iterator[None]:
+    """What the operating system refuses when the place is read becomes an error to wait out.
+
+    A mount that is sick may be well again later.
+    """
+    try:
+        yield
+    except OSError as fault:
+        raise StorageUnavailable(
+            f"{place} cannot be read: {fault.strerror or fault}.",
+            "Look at the disk or mount that it is on.",
+        ) from fault
 
 
 def _write_all(stream: FileIO, chunk: bytes) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.composer import Composer, may_change
+from anime.assets.store import reading_faults
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
 from anime.core.composition.equal_takes import refuse_equal_takes
@@ -186,8 +187,10 @@ class Admission:
         pictures: dict[str, str] = {}
         for composition in compositions:
             pictures |= composition.reference_paths
-        gone = [path for path in pictures if not (library / path).is_file()] if pictures else []
-        if gone and library.is_dir():
+        with reading_faults(library):
+            gone = [path for path in pictures if not (library / path).is_file()]
+            are_missed = bool(gone) and library.is_dir()
+        if are_missed:
             raise InvalidRequest(
                 f"{gone[0]} of {pictures[gone[0]]} is no longer in the library {library}.",
                 "Restore it there, or add a version of the character without it.",

@@ -1,5 +1,6 @@
 """The flow `generate`, from a prompt to files and rows."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -105,10 +106,20 @@ async def test_a_video_is_an_animation_among_the_videos(studio: RehearsalStudio)
     assert stamp.prompt == "petals"
 
 
-async def test_a_picture_handed_in_is_where_img2img_begins(studio: RehearsalStudio) -> None:
+async def test_a_picture_handed_in_is_where_img2img_begins_whatever_ails_its_mount(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     handed_in = studio.library / ".inputs" / "sketch.png"
     handed_in.parent.mkdir()
     Image.new("RGB", (64, 64), "teal").save(handed_in)
+    faults = [OSError(errno.ESTALE, "Stale file handle")]
+
+    def read(path: Path) -> bytes:
+        if path == handed_in and faults:
+            raise faults.pop()
+        return path.open("rb").read()
+
+    monkeypatch.setattr(Path, "read_bytes", read)
     [path] = await paths_of(
         prompt="the same in ink", workflow="img2img", inputs={"image": ".inputs/sketch.png"}
     )
@@ -116,6 +127,7 @@ async def test_a_picture_handed_in_is_where_img2img_begins(studio: RehearsalStud
     stored = (await studio.files())[0].metadata["graph"].values()
     [loader] = [node for node in stored if node["class_type"] == "LoadImage"]
     assert loader["inputs"]["image"] == "sketch.png"
+    assert faults == []
 
 
 async def test_the_take_is_one_node_s_and_pictures_of_a_list_are_uploaded(
