@@ -1,9 +1,10 @@
 """The ports of the stack: finds free ones, and names the variable of a taken one."""
 
 from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from itertools import islice
+from random import sample
 
 from anime.errors import ConfigurationError
 from anime.net.sockets import listening_socket
@@ -30,7 +31,20 @@ def resolve_ports(requests: Iterable[PortRequest]) -> list[int]:
         return [_bind(held, request) for request in requests]
 
 
+# Below those that Linux gives to outgoing connections, one of which could take a port between this
+# look and the start of the part that is to listen there.
+_ANY_PORT = range(20_000, 32_768)
+_TRIES = 20
+
+
 def _bind(held: ExitStack, request: PortRequest) -> int:
+    for port in sample(_ANY_PORT, _TRIES) if request.port == 0 else ():
+        with suppress(ConfigurationError):
+            return _hold(held, replace(request, port=port))
+    return _hold(held, request)
+
+
+def _hold(held: ExitStack, request: PortRequest) -> int:
     candidate = listening_socket(
         request.host, request.port, variable=request.variable, hint=request.hint
     )

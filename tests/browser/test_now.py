@@ -33,6 +33,9 @@ async def test_a_render_is_watched_and_cancelled_and_a_failure_says_what_helps(
     card = section(page, "Rendering").get_by_role("listitem").filter(has_text="<script>")
     await expect(card.get_by_role("img", name="The picture so far")).to_be_visible()
     await expect(card).to_contain_text(re.compile(r"step \d+ of 1000"))
+    await expect(card).to_contain_text(re.compile(r"\d+:\d\d left"))
+    server = page.get_by_role("complementary", name="Servers").get_by_role("listitem").first
+    await expect(server).to_contain_text(re.compile(r"[\d.]+ of [\d.]+ GB free"))
     row = section(page, "Failed").get_by_role("listitem").filter(has_text="a lost fox")
     await expect(row).to_contain_text("gone.safetensors")
     await check_accessibility(page)

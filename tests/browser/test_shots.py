@@ -69,7 +69,13 @@ async def test_a_list_is_dropped_mended_imported_and_rendered(
     await begins
     await expect(first).to_contain_text("to review")  # told live
     await expect(first.get_by_role("link", name="Take 1, not reviewed")).to_be_visible()
-    await expect(page.get_by_role("row", name="l02")).to_contain_text("missing")
+    second = page.get_by_role("row", name="l02")
+    await expect(second).to_contain_text("missing")
+    await first.get_by_role("checkbox").uncheck()
+    await page.get_by_role("button", name="Render…").click()
+    await expect(dialog).to_contain_text("Shots that are missing or stale: 1")
+    await dialog.get_by_role("button", name="Render").click()
+    await expect(second).to_contain_text("to review")
     async with studio.api() as api:
         await until_takes(api, {"l01": 1}, project="lighthouse")
 

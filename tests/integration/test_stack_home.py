@@ -121,6 +121,7 @@ def test_port_0_becomes_a_free_one_and_all_differ() -> None:
     ports = {*found.api_ports, found.ws_port, found.prefect_port, found.rehearsal_port}
     assert len(ports) == 5
     assert 0 not in ports
+    assert max(ports) < 32_768  # no outgoing connection is given one before the part starts
 
 
 def test_each_rehearsal_server_has_a_port_of_its_own_and_none_if_there_is_a_comfyui() -> None:
