@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,38 +44,35 @@ def settings_of(stage: Stage) -> Settings:
 
 def back_up_dying(library: Path, backups: Path, url: str, deadly: int, told: Path) -> None:
     """A real backup that is killed before that step; the steps of one that lives are written."""
-    steps = Steps(str(backups), deadly)
-    steps.watch()
-    settings = load_settings(home=library.parent / "data", library_dir=library)
-
-    async def make() -> None:
-        async with Database(url) as database:
-            await make_backup(settings, database, BackupFolder(backups))
-
-    asyncio.run(make())
-    told.write_text("\n".join(steps.taken))
+    dying(backups, deadly, told, in_backups(make_backup, library, backups, url))
 
 
 def restore_dying(backup: Path, library: Path, url: str, deadly: int, told: Path) -> None:
     """A real restore that is killed before that step."""
-    steps = Steps(str(library), deadly)
-    steps.watch()
-    asyncio.run(restored(backup, library, url))
-    told.write_text("\n".join(steps.taken))
+    dying(library, deadly, told, restored(backup, library, url))
 
 
 def drill_dying(library: Path, backups: Path, url: str, deadly: int, told: Path) -> None:
     """A real drill that is killed before that step."""
-    steps = Steps(str(backups), deadly)
+    dying(backups, deadly, told, in_backups(drill, library, backups, url))
+
+
+def dying(folder: Path, deadly: int, told: Path, work: Coroutine[Any, Any, object]) -> None:
+    steps = Steps(str(folder), deadly)
     steps.watch()
-    settings = load_settings(home=library.parent / "data", library_dir=library)
-
-    async def make() -> None:
-        async with Database(url) as database:
-            await drill(settings, database, BackupFolder(backups))
-
-    asyncio.run(make())
+    asyncio.run(work)
     told.write_text("\n".join(steps.taken))
+
+
+async def in_backups(
+    work: Callable[[Settings, Database, BackupFolder], Awaitable[object]],
+    library: Path,
+    backups: Path,
+    url: str,
+) -> None:
+    settings = load_settings(home=library.parent / "data", library_dir=library)
+    async with Database(url) as database:
+        await work(settings, database, BackupFolder(backups))
 
 
 async def restored(backup: Path, library: Path, url: str) -> None:
