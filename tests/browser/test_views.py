@@ -51,6 +51,7 @@ async def test_who_signs_in_sees_what_the_role_may_do(
     approve = page.get_by_role("button", name="Approve", exact=True)
     async with serving_api(settings) as url:
         for token, may_review in (("v-token", False), ("r-token", True)):
+            await page.goto("about:blank")  # or the view before would go to the login by itself
             await page.context.clear_cookies()
             await page.goto(f"{url}/review?project=harbour&shot=h03&take=1")
             await page.get_by_label("Token").fill("not-a-token")
