@@ -32,6 +32,7 @@ from tests.stack.conftest import WATCHING, StackUnderTest, new_forked_stack
 from tests.support.forks import AnyProcess, Program, fork, spawn
 from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
+from tests.worker.sample_flows import released
 
 
 @dataclass
@@ -80,6 +81,10 @@ class Site:
         except FileNotFoundError:
             return []
         return [line.split()[1:] for line in lines if line.startswith(f"{word} ")]
+
+    def let_them_end(self) -> None:
+        """End the flows that wait for it, now and whenever one begins again."""
+        released(self.path).touch()
 
     async def until_noted(self, word: str, times: int = 1) -> None:
         async with asyncio.timeout(HUNG_SECONDS):

@@ -18,6 +18,11 @@ def note(path: str, word: str) -> None:
         file.write(f"{word} {runtime.flow_run.id} {os.getpid()} {time.time()}\n")
 
 
+def released(path: str) -> Path:
+    """The file whose existence ends the flows that wait."""
+    return Path(f"{path}.released")
+
+
 def write_down_hook(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     with Path(flow_run.parameters["path"]).open("a") as file:
         file.write(f"hook {flow_run.id} {os.getpid()} {time.time()}\n")
@@ -35,6 +40,23 @@ def sleeps_in_a_thread(path: str, seconds: float = 0.1) -> None:
     note(path, "begin")
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        time.sleep(0.02)
+    note(path, "end")
+
+
+@flow
+async def waits(path: str) -> None:
+    """Until the test lets it end: `Site.let_them_end`."""
+    note(path, "begin")
+    while not released(path).exists():
+        await asyncio.sleep(0.02)
+    note(path, "end")
+
+
+@flow
+def waits_in_a_thread(path: str) -> None:
+    note(path, "begin")
+    while not released(path).exists():
         time.sleep(0.02)
     note(path, "end")
 

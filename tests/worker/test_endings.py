@@ -46,24 +46,28 @@ async def test_an_endless_loop_can_be_cancelled(served_site: Site) -> None:
 
 
 async def test_a_stopped_worker_lets_its_runs_end_and_takes_no_new_ones(site: Site) -> None:
-    worker = await site.start_worker(limit=1, ANIME_WORKER_GRACE_SECONDS="30")
-    running = await site.start("sleeps", path=site.path, seconds=2)
-    waiting = await site.start("sleeps", path=site.path)
+    worker = await site.start_worker(limit=1, ANIME_WORKER_GRACE_SECONDS="600")
+    running = await site.start("waits", path=site.path)
+    waiting = await site.start("waits", path=site.path)
     await site.until_noted("begin")
-    assert await worker.end(signal.SIGTERM) == 0
+    worker.process.send_signal(signal.SIGTERM)
+    await worker.until_it_says("1 under way have 600 s to end")
+    site.let_them_end()
+    assert await asyncio.to_thread(worker.process.wait, HUNG_SECONDS) == 0
     assert (await site.run(running)).state_name == "Completed"
     assert (await site.run(waiting)).state_name == "Scheduled"
 
 
-@pytest.mark.parametrize("flow", ["sleeps", "sleeps_in_a_thread"])
+@pytest.mark.parametrize("flow", ["waits", "waits_in_a_thread"])
 async def test_what_a_stopped_worker_cannot_end_goes_on_elsewhere(site: Site, flow: str) -> None:
     worker = await site.start_worker(limit=2, ANIME_WORKER_GRACE_SECONDS="0.2")
-    runs_started = [await site.start(flow, path=site.path, seconds=4) for _ in range(3)]
+    runs_started = [await site.start(flow, path=site.path) for _ in range(3)]
     await site.until_noted("begin", 2)
     assert await worker.end(signal.SIGTERM) == 0
     states = {(await site.run(run_id)).state_name for run_id in runs_started}
     assert states == {"AwaitingRetry", "Scheduled"}
     assert site.notes("hook") == []
+    site.let_them_end()
     await site.start_worker()
     runs = await site.until_all(runs_started)
     assert [run.state_name for run in runs] == ["Completed"] * 3
@@ -72,9 +76,10 @@ async def test_what_a_stopped_worker_cannot_end_goes_on_elsewhere(site: Site, fl
 
 async def test_a_killed_workers_runs_are_taken_up_by_the_next_one(site: Site) -> None:
     worker = await site.start_worker(limit=2)
-    runs_started = [await site.start("sleeps", path=site.path, seconds=3) for _ in range(3)]
+    runs_started = [await site.start("waits", path=site.path) for _ in range(3)]
     await site.until_noted("begin", 2)
     await worker.end(signal.SIGKILL)
+    site.let_them_end()
     await site.start_worker()
     runs = await site.until_all(runs_started)
     assert [run.state_name for run in runs] == ["Completed"] * 3
@@ -83,13 +88,15 @@ async def test_a_killed_workers_runs_are_taken_up_by_the_next_one(site: Site) ->
 
 async def test_the_live_worker_beside_it_keeps_its_own_runs(site: Site) -> None:
     live = await site.start_worker(limit=1)
-    kept = await site.start("sleeps", path=site.path, seconds=8)
+    kept = await site.start("waits", path=site.path)
     await site.until_noted("begin")
     dead = await site.start_worker(limit=1)
-    lost = await site.start("sleeps", path=site.path, seconds=1)
+    lost = await site.start("waits", path=site.path)
     await site.until_noted("begin", 2)
     await dead.end(signal.SIGKILL)
     await site.start_worker(limit=1)
+    await site.until_noted("begin", 3)
+    site.let_them_end()
     assert [run.run_count for run in await site.until_all([kept, lost], "Completed")] == [1, 2]
     assert live.process.poll() is None
 

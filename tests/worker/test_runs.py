@@ -84,7 +84,9 @@ async def test_a_run_whose_parameters_nobody_checked_ends_with_the_name_of_what_
 
 async def test_no_more_runs_than_the_limit_at_a_time(site: Site) -> None:
     await site.start_worker(limit=2)
-    orders = [await site.start("sleeps", path=site.path, seconds=2) for _ in range(6)]
+    orders = [await site.start("waits", path=site.path) for _ in range(6)]
+    await site.until_noted("begin", 2)
+    site.let_them_end()
     await site.until_all(orders)
     assert _most_at_once(site) == 2
 
@@ -158,10 +160,11 @@ async def test_runs_that_raise_exit_or_leave_tasks_behind_take_nobody_along(
     served_site: Site,
 ) -> None:
     [worker] = served_site.workers
-    good = await served_site.start("sleeps", path=served_site.path, seconds=2.0)
+    good = await served_site.start("waits", path=served_site.path)
     bad = [await served_site.start(flow) for flow in ("raises", "exits", "leaves_tasks_behind")]
     ends = [run.state_name for run in await served_site.until_all(bad)]
     assert ends == ["Failed", "Crashed", "Completed"]
+    served_site.let_them_end()
     assert (await served_site.until(good)).state_name == "Completed"
     assert worker.process.poll() is None
 
@@ -230,7 +233,9 @@ async def test_a_worker_begins_anew_after_so_many_runs_and_loses_none(site: Site
 
 async def test_two_workers_on_one_pool_share_the_runs_and_run_none_twice(site: Site) -> None:
     workers = await asyncio.gather(site.start_worker(limit=2), site.start_worker(limit=2))
-    orders = [await site.start("sleeps", path=site.path, seconds=0.4) for _ in range(10)]
+    orders = [await site.start("waits", path=site.path) for _ in range(10)]
+    await site.until_noted("begin", 4)  # as many as both may have at a time
+    site.let_them_end()
     await site.until_all(orders, "Completed")
     begun = site.notes("begin")
     assert sorted(UUID(run) for run, *_ in begun) == sorted(orders)
