@@ -11,12 +11,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from anime.assets.composer import Composer
+from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
 from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
-from anime.errors import AnimeError, ComfyUIError, DatabaseUnavailable
+from anime.errors import AnimeError, DatabaseUnavailable
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RECORD
 from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
@@ -184,6 +185,5 @@ async def cancel_all(
                     await Reporter(publisher, job.id, job).cancelled()
     for job in stopped:
         if job.prompt_id is not None and job.comfyui_url is not None:
-            with suppress(ComfyUIError):
-                async with comfyui.client(job.comfyui_url) as comfy:
-                    await comfy.cancel(job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)
+            async with comfyui.client(job.comfyui_url) as comfy:
+                await stop_prompt(comfy, job.prompt_id, timeout_seconds=_SHUTDOWN_SECONDS)

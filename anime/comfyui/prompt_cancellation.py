@@ -1,13 +1,17 @@
 """Stopping one prompt, and no other."""
 
 import asyncio
+import logging
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
 from anime.comfyui.models import HistoryEntry
 from anime.core.prompt_state import Absent, Finished, Pending, Running, Sighting
+from anime.errors import ComfyUIError
 from anime.retry_policies import PROMPT_INTERRUPT
+
+_log = logging.getLogger(__name__)
 
 
 class CancelResult(StrEnum):
@@ -72,6 +76,19 @@ async def cancel_prompt(
                 is_first = False
     except TimeoutError:
         return CancelResult.STILL_RUNNING
+
+
+async def stop_prompt(client: PromptControl, prompt_id: UUID, *, timeout_seconds: float) -> bool:
+    """Stop the prompt: whether the server no longer works on it.
+
+    True as well if the server does not answer: whoever waits for it would wait for ever.
+    """
+    try:
+        result = await cancel_prompt(client, prompt_id, timeout_seconds=timeout_seconds)
+    except ComfyUIError as fault:
+        _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
+        return True
+    return result is not CancelResult.STILL_RUNNING
 
 
 def _result_of(entry: HistoryEntry) -> CancelResult:

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from anime.comfyui.address import address_to_use, canonical_url
 from anime.comfyui.client import ComfyUIClient
-from anime.comfyui.prompt_cancellation import CancelResult
+from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, DatabaseUnavailable, PrefectUnavailable
+from anime.errors import DatabaseUnavailable, PrefectUnavailable
 from anime.jobs.dispatcher import RunDispatcher
 from anime.jobs.shot_events import publish_shots_of
 from anime.progress.publisher import ProgressPublisher
@@ -106,15 +106,10 @@ class JobCanceller:
         """Whether ComfyUI no longer works on the job; true if it does not answer."""
         if job.prompt_id is None or job.comfyui_url is None:
             return True
-        try:
-            # Rows have addresses without their logins.
-            url = address_to_use(canonical_url(job.comfyui_url), self._settings.comfyui_urls)
-            async with ComfyUIClient(url) as comfy:
-                result = await comfy.cancel(job.prompt_id, timeout_seconds=STOP_SECONDS)
-        except ComfyUIError as fault:
-            _log.warning("Whether prompt %s has stopped is unknown: %s", job.prompt_id, fault)
-            return True
-        return result is not CancelResult.STILL_RUNNING
+        # Rows have addresses without their logins.
+        url = address_to_use(canonical_url(job.comfyui_url), self._settings.comfyui_urls)
+        async with ComfyUIClient(url) as comfy:
+            return await stop_prompt(comfy, job.prompt_id, timeout_seconds=STOP_SECONDS)
 
 
 def _sentence(before: JobSnapshot, job: JobSnapshot) -> str:

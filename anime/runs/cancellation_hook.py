@@ -1,6 +1,5 @@
 """Cancelling a job because its run was cancelled in Prefect, and the other way round."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, ParamSpec, cast
@@ -10,11 +9,11 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled
 
-from anime.comfyui.prompt_cancellation import CancelResult
+from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.job_status import JobStatus
 from anime.db.repositories import DispatchRepository, JobRepository
 from anime.db.session import Database
-from anime.errors import ComfyUIError, JobCancelled, NotFound
+from anime.errors import JobCancelled, NotFound
 from anime.jobs.shot_events import publish_shots_of
 from anime.retry_policies import RECORD
 from anime.schemas import JobSnapshot
@@ -25,8 +24,6 @@ from tasks.progress import Reporter
 P = ParamSpec("P")
 
 _STOP_SECONDS = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 def ends_as_its_job(
@@ -79,13 +76,8 @@ async def _stop_prompt(blocks: StudioBlocks, job: JobSnapshot) -> bool:
     """Whether ComfyUI no longer works on the job; true if the server does not answer."""
     if job.prompt_id is None or job.comfyui_url is None:
         return True
-    try:
-        async with blocks.comfyui.client(job.comfyui_url) as comfy:
-            result = await comfy.cancel(job.prompt_id, timeout_seconds=_STOP_SECONDS)
-    except ComfyUIError as fault:
-        _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", job.prompt_id, fault)
-        return True
-    return result is not CancelResult.STILL_RUNNING
+    async with blocks.comfyui.client(job.comfyui_url) as comfy:
+        return await stop_prompt(comfy, job.prompt_id, timeout_seconds=_STOP_SECONDS)
 
 
 async def _settle(database: Database, job_id: UUID, run_id: UUID) -> bool:

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from prefect.logging import get_run_logger
 
 from anime.assets.store import AssetStore
-from anime.comfyui.prompt_cancellation import CancelResult
+from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.composition.record import recorded_request
 from anime.core.ids import prompt_id_of, seed_of
 from anime.core.job_status import JobStatus, Stage
@@ -21,7 +21,6 @@ from anime.db.repositories import JobRepository, Lease, TimelineRepository
 from anime.db.session import Database
 from anime.errors import (
     AnimeError,
-    ComfyUIError,
     DatabaseUnavailable,
     JobCancelled,
     LeaseLost,
@@ -321,12 +320,7 @@ async def _stop_render(run: JobExecution) -> bool:
         return True
     prompt_id = prompt_id_of(run.job_id, run.reporter.attempt)
     server = await run.servers.server(run.server_url)
-    try:
-        result = await server.comfy.cancel(prompt_id, timeout_seconds=_STOP_SECONDS)
-    except ComfyUIError as fault:
-        _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
-        return True
-    return result is not CancelResult.STILL_RUNNING
+    return await stop_prompt(server.comfy, prompt_id, timeout_seconds=_STOP_SECONDS)
 
 
 async def _release(database: Database, lease: Lease | None) -> None:
