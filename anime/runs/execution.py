@@ -246,7 +246,7 @@ async def _heartbeat(run: JobExecution, lease: Lease) -> AsyncIterator[None]:
                 await cancel_until_ended(renewal)
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
-        if bar.has_moved or not run.connections.is_shared:  # many short renders need no bar
+        if bar.has_moved:  # a render that ends before the first heartbeat needs none
             bar.move(run.reporter.percent)
 
 

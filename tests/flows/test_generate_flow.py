@@ -208,7 +208,14 @@ async def test_running_a_completed_job_again_makes_nothing_new(studio: Rehearsal
         assert len((await http.get("/history")).json()) == 1
 
 
-async def test_a_run_shows_a_bar_the_pictures_and_a_table(studio: RehearsalStudio) -> None:
+@pytest.mark.parametrize(("beat_seconds", "bars"), [(0.0, [100]), (3600.0, [])])
+async def test_a_run_shows_the_pictures_a_table_and_a_bar_if_it_outlasts_a_heartbeat(
+    studio: RehearsalStudio,
+    monkeypatch: pytest.MonkeyPatch,
+    beat_seconds: float,
+    bars: list[int],
+) -> None:
+    monkeypatch.setattr("anime.runs.execution._HEARTBEAT_SECONDS", beat_seconds)
     await generate(prompt="seen", project="Neon", **SMALL)
     job = await studio.newest_job()
     async with get_client() as client:
@@ -220,7 +227,7 @@ async def test_a_run_shows_a_bar_the_pictures_and_a_table(studio: RehearsalStudi
     assert run.name == "Neon / seen"
     assert {"project:Neon", "image"} <= set(run.tags)
     assert job.id == job.flow_run_id == run.id
-    assert by_type["progress"].data == 100
+    assert [each.data for each in artifacts if each.type == "progress"] == bars
     assert by_type["image"].data == "http://127.0.0.1:8330/api/anime/files/1/content"
     assert job.output_path is not None
     assert job.output_path in str(by_type["table"].data)

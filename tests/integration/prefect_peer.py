@@ -77,6 +77,7 @@ class PrefectPeer:
     run_made: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)  # while it is set
     lost_answers: int = 0  # as many runs are made, and nobody hears of it
+    _runs_by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -124,8 +125,7 @@ class PrefectPeer:
         ids, state = wanted.id, wanted.state
         assert ids is not None
         assert ids.any_ is not None
-        known = set() if self.forgets_runs else {run["id"] for run in self.runs.values()}
-        told = [self._told(str(run_id)) for run_id in ids.any_ if str(run_id) in known]
+        told = [self._told(str(run_id)) for run_id in ids.any_ if self.has(str(run_id))]
         if state is None:
             return told
         assert state.type is not None
@@ -146,11 +146,12 @@ class PrefectPeer:
 
     def add_run(self, run_id: UUID, key: str | None = None, **told: Any) -> None:
         """Have a run, as of somebody else who asked for it, in the state `run_state`."""
-        self.runs[key or str(uuid4())] = {"id": str(run_id), **told}
+        run = {"id": str(run_id), **told}
+        self.runs[key or str(uuid4())] = self._runs_by_id[run["id"]] = run
 
     def has(self, run_id: str) -> bool:
         """Whether there is such a run."""
-        return not self.forgets_runs and any(run["id"] == run_id for run in self.runs.values())
+        return not self.forgets_runs and run_id in self._runs_by_id
 
     async def until_runs(self, number: int) -> None:
         """Return when so many runs are made."""
@@ -169,8 +170,7 @@ class PrefectPeer:
     def _told(self, run_id: str) -> dict[str, Any]:
         kind = self._type_of(run_id)
         state = {"type": kind, "name": kind.title(), "message": self.run_message}
-        run = next((each for each in self.runs.values() if each["id"] == run_id), {})
-        parameters = run.get("parameters", {})
+        parameters = self._runs_by_id.get(run_id, {}).get("parameters", {})
         return {"id": run_id, "state_type": kind, "state": state, "parameters": parameters}
 
     async def work_pool(self, request: Request) -> JSONResponse:
