@@ -77,7 +77,7 @@ class PrefectPeer:
     run_made: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)  # while it is set
     lost_answers: int = 0  # as many runs are made, and nobody hears of it
-    _runs_by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)  # of runs, by id
 
     async def version(self, request: Request) -> JSONResponse:
         return JSONResponse("3.9.1")
@@ -146,12 +146,12 @@ class PrefectPeer:
 
     def add_run(self, run_id: UUID, key: str | None = None, **told: Any) -> None:
         """Have a run, as of somebody else who asked for it, in the state `run_state`."""
-        run = {"id": str(run_id), **told}
-        self.runs[key or str(uuid4())] = self._runs_by_id[run["id"]] = run
+        self._keys[str(run_id)] = key = key or str(uuid4())
+        self.runs[key] = {"id": str(run_id), **told}
 
     def has(self, run_id: str) -> bool:
         """Whether there is such a run."""
-        return not self.forgets_runs and run_id in self._runs_by_id
+        return not self.forgets_runs and self._keys.get(run_id) in self.runs
 
     async def until_runs(self, number: int) -> None:
         """Return when so many runs are made."""
@@ -170,7 +170,7 @@ class PrefectPeer:
     def _told(self, run_id: str) -> dict[str, Any]:
         kind = self._type_of(run_id)
         state = {"type": kind, "name": kind.title(), "message": self.run_message}
-        parameters = self._runs_by_id.get(run_id, {}).get("parameters", {})
+        parameters = self.runs.get(self._keys.get(run_id, ""), {}).get("parameters", {})
         return {"id": run_id, "state_type": kind, "state": state, "parameters": parameters}
 
     async def work_pool(self, request: Request) -> JSONResponse:
