@@ -67,6 +67,11 @@ class FaultInjector:
         if self._steps == self.faults.freeze_at_step:
             await self._freeze()
 
+    def holds(self, step: int, steps: int) -> bool:
+        """Whether a sampler that has taken that step stays there: before the last one."""
+        file = self.faults.hold_while
+        return file is not None and step >= steps - 1 and file.exists()
+
     async def after_prompt(self) -> None:
         """Wait for as long as the history comes late, and count the prompt."""
         await asyncio.sleep(self.faults.history_delay_seconds)

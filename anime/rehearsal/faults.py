@@ -5,6 +5,7 @@ A new error is a field here, and a line where it shows: `fault_injector` has wha
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,6 +38,9 @@ class Faults(BaseModel):
     )
     freeze_seconds: float = Field(
         default=FOR_EVER, gt=0, description="How long it does not answer; for ever if unset."
+    )
+    hold_while: Path | None = Field(
+        default=None, description="A file: while it is there, no sampler ends."
     )
     zombie_after: int | None = Field(
         default=None, ge=0, description="Ended prompts after which none is begun any more."

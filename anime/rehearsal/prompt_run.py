@@ -28,6 +28,7 @@ from anime.rehearsal.values import Frame
 
 logger = logging.getLogger(__name__)
 
+HOLD_LOOK_SECONDS = 0.02
 PREVIEW_METHODS = frozenset({"none", "auto", "latent2rgb", "taesd"})
 
 
@@ -147,6 +148,8 @@ class PromptRun:
                 preview = await asyncio.to_thread(preview_jpeg, self.preview_image, step / steps)
             self.progress.step(node_id, step, steps, preview)
             await self.state.injector.after_step()
+            while not self.state.is_interrupted and self.state.injector.holds(step, steps):
+                await asyncio.sleep(HOLD_LOOK_SECONDS)
             self._raise_if_interrupted()
 
         extra = self.extra_data.get("extra_pnginfo") or {}

@@ -9,7 +9,7 @@ from tests.browser.conftest import as_viewer, check_accessibility
 from tests.stack.conftest import StackUnderTest
 
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
-SLOW = {"steps": 1000, "width": 64, "height": 64}  # twenty seconds, unless it is cancelled
+SLOW = {"steps": 1000, "width": 64, "height": 64}  # held, after twenty seconds
 QUICK = {"steps": 1, "width": 64, "height": 64}
 
 
@@ -28,20 +28,21 @@ async def test_a_render_is_watched_and_cancelled_and_a_failure_says_what_helps(
 ) -> None:
     await page.goto("/")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await submitted(studio, prompt=HOSTILE, **SLOW)
-    await submitted(studio, prompt="a lost fox", model="gone.safetensors", **QUICK)
-    card = section(page, "Rendering").get_by_role("listitem").filter(has_text="<script>")
-    await expect(card.get_by_role("img", name="The picture so far")).to_be_visible()
-    await expect(card).to_contain_text(re.compile(r"step \d+ of 1000"))
-    await expect(card).to_contain_text(re.compile(r"\d+:\d\d left"))
-    server = page.get_by_role("complementary", name="Servers").get_by_role("listitem").first
-    await expect(server).to_contain_text(re.compile(r"[\d.]+ of [\d.]+ GB free"))
-    row = section(page, "Failed").get_by_role("listitem").filter(has_text="a lost fox")
-    await expect(row).to_contain_text("gone.safetensors")
-    await check_accessibility(page)
-    await _check_what_a_viewer_sees(await page.context.new_page())
-    await card.get_by_role("button", name="Cancel").click()
-    await expect(card).to_have_count(0)
+    with studio.renders_held():
+        await submitted(studio, prompt=HOSTILE, **SLOW)
+        await submitted(studio, prompt="a lost fox", model="gone.safetensors", **QUICK)
+        card = section(page, "Rendering").get_by_role("listitem").filter(has_text="<script>")
+        await expect(card.get_by_role("img", name="The picture so far")).to_be_visible()
+        await expect(card).to_contain_text(re.compile(r"step \d+ of 1000"))
+        await expect(card).to_contain_text(re.compile(r"\d+:\d\d left"))
+        server = page.get_by_role("complementary", name="Servers").get_by_role("listitem").first
+        await expect(server).to_contain_text(re.compile(r"[\d.]+ of [\d.]+ GB free"))
+        row = section(page, "Failed").get_by_role("listitem").filter(has_text="a lost fox")
+        await expect(row).to_contain_text("gone.safetensors")
+        await check_accessibility(page)
+        await _check_what_a_viewer_sees(await page.context.new_page())
+        await card.get_by_role("button", name="Cancel").click()
+        await expect(card).to_have_count(0)
     await expect(page).to_have_title("Now · Anime studio")
     await row.get_by_role("button", name="Try again").click()
     await expect(page.get_by_text("It waits for a run again.")).to_be_visible()

@@ -1,6 +1,5 @@
 """The shots of a project as a table: filtered, imported, rendered; many of them as quick as few."""
 
-import asyncio
 import re
 
 from playwright.async_api import Page, expect
@@ -13,7 +12,6 @@ NEW = "Lighthouse"
 HOSTILE = "<img src=x onerror=alert(1)> \u202eevil\u202c"
 WITH_FAULTS = "Take,Prompt,Width\nl01,the lighthouse,500\nl01,the stairs,512\n"
 LIST = f'Take,Prompt,Width,Description\nl01,the lighthouse,512,"{HOSTILE}"\nl02,the stairs,512,\n'
-HAS_BEGUN = "() => document.querySelector('.shot .state').textContent.startsWith('rendering')"
 DROP = """(target, [name, text]) => {
   const transfer = new DataTransfer()
   transfer.items.add(new File([text], name, {type: 'text/csv'}))
@@ -64,9 +62,9 @@ async def test_a_list_is_dropped_mended_imported_and_rendered(
 
     await first.get_by_role("checkbox").check()
     await page.get_by_role("button", name="Render…").click()
-    begins = asyncio.create_task(page.wait_for_function(HAS_BEGUN))  # it may not last long
-    await dialog.get_by_role("button", name="Render").click()
-    await begins
+    with studio.renders_held():
+        await dialog.get_by_role("button", name="Render").click()
+        await expect(first.locator(".state")).to_have_text(re.compile("^rendering"))
     await expect(first).to_contain_text("to review")  # told live
     await expect(first.get_by_role("link", name="Take 1, not reviewed")).to_be_visible()
     second = page.get_by_role("row", name="l02")

@@ -28,6 +28,7 @@ from anime.core.sweep_plan import ImportCandidate, Mode, ScannedFile
 from anime.db.session import Database
 from anime.errors import AnimeError
 from tests.support.forks import FORKS
+from tests.support.waiting import HUNG_SECONDS
 
 MANY = 500
 _CHANGING = frozenset({"os.link", "os.remove", "os.mkdir", "os.rename", "os.chmod", "os.utime"})
@@ -101,7 +102,7 @@ def place_at_once(ready: Barrier, source: Path, library: Path, target: str, sha2
     )
     mode = Mode.COPY if int(source.stem) % 2 else Mode.LINK
     placer = ImportPlacer(library, mode)
-    ready.wait(30)
+    ready.wait(HUNG_SECONDS)
     placer.place(seen, Path(target), sha256)  # type: ignore[arg-type]  # a Path is a PurePosixPath
     placer.sync()
 
@@ -121,7 +122,7 @@ def started(target: object, *arguments: object, **named: object) -> ForkServerPr
 
 async def ended(process: ForkServerProcess) -> int:
     """Its exit status; negative, the signal that has killed it."""
-    await asyncio.to_thread(process.join, 60)
+    await asyncio.to_thread(process.join, HUNG_SECONDS)
     assert process.exitcode is not None, "it does not end"
     return process.exitcode
 

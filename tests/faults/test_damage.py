@@ -52,14 +52,20 @@ async def test_f42_a_half_written_file_is_left_and_comes_in_once_it_is_whole(sta
 
     async def write_on() -> None:
         with path.open("ab") as stream:
-            for byte in whole[40:]:
+            for byte in whole[40:-1]:
                 stream.write(bytes([byte]))
                 stream.flush()
                 await asyncio.sleep(0.01)
+            while not is_swept.is_set():
+                os.utime(path)  # it goes on, however long the sweep takes
+                await asyncio.sleep(0.01)
+            stream.write(whole[-1:])
 
+    is_swept = asyncio.Event()
     writing = asyncio.create_task(write_on())
     report = await stage.sweep(settle_seconds=0.2)
     assert not writing.done()
+    is_swept.set()
     assert [file.where for file in report.files] == [Reason.GROWING.value]
     assert (stage.files(), await stage.rows()) == ([], [])
     await writing

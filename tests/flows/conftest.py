@@ -26,6 +26,7 @@ from anime.worker.prefect_internals import flush_logs_and_events
 from tests.stack.conftest import NO_SERVICES
 from tests.support.forked_stack import forked_parts
 from tests.support.jobs import newest_jobs
+from tests.support.waiting import HUNG_SECONDS
 
 ANY_PORT: dict[str, object] = {
     "api_ports": (0,),
@@ -101,6 +102,12 @@ def prefect_server(prefect_url: str) -> Iterator[None]:
 
 
 @pytest.fixture
+def held(tmp_path: Path) -> Path:
+    """A file that is not there; while it is, no render ends at a server that is told of it."""
+    return tmp_path / "held"
+
+
+@pytest.fixture
 def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
     """How the rehearsal server behaves; a test may override it."""
     return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.0)
@@ -115,7 +122,12 @@ async def studio(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[RehearsalStudio]:
-    """A studio with nothing in it, named by the environment as in production."""
+    """A studio with nothing in it, named by the environment as in production.
+
+    However slow the machine, runs that are stopped give their jobs back, and all events are told.
+    """
+    monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
+    monkeypatch.setattr("anime.progress.publisher.TIMEOUT_SECONDS", float(HUNG_SECONDS))
     library = tmp_path / "library"
     library.mkdir()
     async with serving(rehearsal_config) as comfyui_url, Database(database_url) as database:

@@ -35,12 +35,14 @@ from anime.db.repositories import JobRepository, NewJob
 from anime.errors import BatchIncomplete
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.faults import Faults
 from anime.runs.batch_children import cancel_children
 from anime.schemas import JobSnapshot
 from anime.settings import PROJECT_DIR, get_settings
 from flows.batch import batch
 from flows.generate import generate
 from tests.flows.conftest import RehearsalStudio
+from tests.flows.test_window_flow import somebody_waits
 from tests.support.jobs import newest_jobs
 from tests.support.waiting import HUNG_SECONDS
 
@@ -237,21 +239,27 @@ class TestWithRendersOneCanWatch:
     """The rehearsal server takes a fifth of a second for a picture."""
 
     @pytest.fixture
-    def rehearsal_config(self, tmp_path: Path) -> RehearsalConfig:
-        return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.1)
+    def rehearsal_config(self, tmp_path: Path, held: Path) -> RehearsalConfig:
+        folder, faults = tmp_path / "rehearsal", Faults(hold_while=held)
+        return RehearsalConfig(data_dir=folder, port=0, step_seconds=0.1, faults=faults)
 
     async def test_the_server_has_as_many_prompts_as_the_window_and_never_more(
-        self, studio: RehearsalStudio
+        self, studio: RehearsalStudio, held: Path
     ) -> None:
-        long = {**SMALL, "steps": 40}  # than it takes a busy machine to send the next
-        run = asyncio.create_task(paths_of(**parameters(prompts=["steady"], takes=3, common=long)))
+        held.touch()
+        run = asyncio.create_task(paths_of(**parameters(prompts=["steady"], takes=4)))
         seen = []
-        async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        async with (
+            asyncio.timeout(HUNG_SECONDS),
+            httpx.AsyncClient(base_url=studio.comfyui_url) as http,
+        ):
             while not run.done():
                 queue = (await http.get("/queue")).json()
                 seen.append(len(queue["queue_running"]) + len(queue["queue_pending"]))
+                if max(seen) > 1 and await somebody_waits(studio):
+                    held.unlink(missing_ok=True)
                 await asyncio.wait([run], timeout=0.02)
-        assert len(await run) == 3
+        assert len(await run) == 4
         assert max(seen) == get_settings().in_flight == 2
 
     async def test_a_killed_batch_and_a_new_run_make_one_set_of_files(
@@ -280,9 +288,8 @@ class TestWithRendersOneCanWatch:
             assert len((await http.get("/history")).json()) == 8
 
     async def test_a_cancelled_batch_stops_its_jobs_and_their_prompts(
-        self, studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+        self, studio: RehearsalStudio
     ) -> None:
-        monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
         asked = parameters(name="never mind", prompts=["long"], takes=20)
         run = asyncio.create_task(paths_of(**asked))
         async with asyncio.timeout(HUNG_SECONDS):

@@ -12,6 +12,7 @@ import pytest_asyncio
 from prefect import State
 from redis.asyncio import Redis
 
+from anime.comfyui.prompt_cancellation import stop_prompt
 from anime.core.job_status import JobStatus, Stage
 from anime.db.repositories import JobRepository, Lease
 from anime.jobs.background import monitor_of
@@ -19,6 +20,7 @@ from anime.jobs.service import JobService, open_job_service
 from anime.progress.keys import job_hash
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.faults import Faults
 from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import get_settings
 from flows.generate import generate
@@ -27,14 +29,15 @@ from tasks.records import lease_job
 from tests.flows.conftest import RehearsalStudio
 from tests.support.waiting import HUNG_SECONDS
 
-LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 1000}  # any fields of a request
+LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 20}  # any fields of a request
 BRIEF: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}
 
 
 @pytest.fixture
-def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
-    """A server whose long renders take half a minute."""
-    return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.03)
+def rehearsal_config(tmp_path: Path, held: Path) -> RehearsalConfig:
+    """A server whose renders can be held until they are cancelled."""
+    folder, faults = tmp_path / "rehearsal", Faults(hold_while=held)
+    return RehearsalConfig(data_dir=folder, port=0, step_seconds=0.03, faults=faults)
 
 
 @pytest_asyncio.fixture
@@ -73,18 +76,28 @@ async def prompts(studio: RehearsalStudio) -> tuple[list[Any], dict[str, Any]]:
 
 
 async def test_f30_a_running_job_is_stopped_at_once_and_its_neighbour_goes_on(
-    studio: RehearsalStudio, job_service: JobService, monkeypatch: pytest.MonkeyPatch
+    studio: RehearsalStudio, job_service: JobService, held: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    is_cancelled_twice = asyncio.Event()
+
+    async def stop_later(*arguments: Any, **named: Any) -> bool:  # as it takes them
+        await is_cancelled_twice.wait()
+        return await stop_prompt(*arguments, **named)
+
+    monkeypatch.setattr("anime.runs.execution.stop_prompt", stop_later)
     monkeypatch.setattr(
         "anime.runs.execution._HEARTBEAT_SECONDS", 3600.0
     )  # so that only the bell can tell
     doomed, neighbour = uuid4(), uuid4()
+    held.touch()
     run = asyncio.create_task(ended(prompt="no", job_id=doomed, **LONG))
     await until_rendering(studio, doomed)
     beside = asyncio.create_task(generate(prompt="yes", job_id=neighbour, **BRIEF))
     stopping = await job_service.cancel(doomed)
     again = await job_service.cancel(doomed)
+    is_cancelled_twice.set()
     state = await asyncio.wait_for(run, HUNG_SECONDS)
+    held.unlink()
     assert (stopping.status, again.status) == (JobStatus.CANCELLING, JobStatus.CANCELLING)
     assert state.name == "Cancelled"
     assert (await job_of(studio, doomed)).status is JobStatus.CANCELLED
@@ -140,9 +153,10 @@ async def test_a_run_that_comes_for_a_job_cancelled_while_it_waited_ends_as_canc
 
 
 async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
-    studio: RehearsalStudio, job_service: JobService
+    studio: RehearsalStudio, job_service: JobService, held: Path
 ) -> None:
     job_id = uuid4()
+    held.touch()
     run = asyncio.create_task(generate(prompt="orphan", job_id=job_id, **LONG))
     await until_rendering(studio, job_id)
     run.cancel()  # it gives the job back, and leaves its prompt to whoever goes on with it
@@ -160,7 +174,6 @@ async def test_f32_a_job_whose_run_died_is_stopped_in_comfyui_and_settled(
 async def test_a_run_that_is_ended_while_it_takes_its_job_leaves_it_free(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.runs.execution._SHUTDOWN_SECONDS", HUNG_SECONDS)
     job_id = uuid4()
 
     async def lease_and_end_run(*arguments: Any, **named: Any) -> Any:  # as it takes and gives them

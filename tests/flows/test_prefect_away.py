@@ -16,6 +16,7 @@ from anime.core.job_status import JobStatus
 from anime.db.repositories import JobRepository
 from anime.progress.publisher import follow_job
 from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.faults import Faults
 from anime.settings import get_settings
 from flows.contact_sheet import contact_sheet
 from flows.generate import generate
@@ -27,10 +28,9 @@ from tests.flows.test_batch_flow import jobs_of, parameters, paths_of, prompts_r
 from tests.flows.test_cancelling import ended
 from tests.flows.test_window_flow import lease_of
 from tests.integration.import_folder import picture
+from tests.support.waiting import HUNG_SECONDS
 
-_ENDS_SECONDS = 120
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request
-LONG: dict[str, Any] = {"width": 64, "height": 64, "steps": 1000}  # any fields of a request
 
 
 @pytest_asyncio.fixture
@@ -42,20 +42,22 @@ async def outage(
 
 
 @pytest.fixture
-def rehearsal_config(tmp_path: Path) -> RehearsalConfig:
-    """A server whose long renders take half a minute."""
-    return RehearsalConfig(data_dir=tmp_path / "rehearsal", port=0, step_seconds=0.03)
+def rehearsal_config(tmp_path: Path, held: Path) -> RehearsalConfig:
+    """A server whose renders can be held."""
+    folder, faults = tmp_path / "rehearsal", Faults(hold_while=held)
+    return RehearsalConfig(data_dir=folder, port=0, step_seconds=0.03, faults=faults)
 
 
 async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_nor_cancellation(
-    studio: RehearsalStudio, outage: PrefectOutage, monkeypatch: pytest.MonkeyPatch
+    studio: RehearsalStudio, outage: PrefectOutage, held: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
     get_settings.cache_clear()
     job_id = uuid4()
     outage.begin(about_artifacts)
-    run = asyncio.ensure_future(generate(prompt="no bar", job_id=job_id, **LONG))
-    async with asyncio.timeout(60):
+    held.touch()
+    run = asyncio.ensure_future(generate(prompt="no bar", job_id=job_id, **SMALL))
+    async with asyncio.timeout(HUNG_SECONDS):
         await outage.refused.wait()
         first = await lease_of(studio, job_id)
         while await lease_of(studio, job_id) <= first:
@@ -63,7 +65,7 @@ async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_
     async with studio.database.session_scope() as session:
         await JobRepository(session).request_cancel(job_id)
     with pytest.raises(CancelledRun):
-        await asyncio.wait_for(run, 60)
+        await asyncio.wait_for(run, HUNG_SECONDS)
     assert (await studio.newest_job()).status is JobStatus.CANCELLED
 
 
@@ -86,7 +88,7 @@ class TestInABatch:
         self, studio: RehearsalStudio, outage: PrefectOutage
     ) -> None:
         run = asyncio.create_task(paths_of(**parameters(prompts=["through it"], takes=6)))
-        async with asyncio.timeout(_ENDS_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not await studio.files():
                 assert not run.done()
                 await asyncio.sleep(0.05)
@@ -96,7 +98,7 @@ class TestInABatch:
                 assert not run.done()
                 await asyncio.sleep(0.05)
         outage.end()
-        assert len(set(await asyncio.wait_for(run, _ENDS_SECONDS))) == 6
+        assert len(set(await asyncio.wait_for(run, HUNG_SECONDS))) == 6
         assert await prompts_rendered(studio) == 6
         assert {job.attempt for job in await jobs_of(studio)} == {1}
 
@@ -105,13 +107,13 @@ class TestInABatch:
     ) -> None:
         outage.begin(lambda request: request.url.path.endswith("/block_documents/filter"))
         run = asyncio.create_task(paths_of(**parameters(prompts=["before it"])))
-        async with asyncio.timeout(_ENDS_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             await outage.refused.wait()
             while outage.refusals < 4:  # more often than the client itself tries
                 assert not run.done()
                 await asyncio.sleep(0.05)
         outage.end()
-        assert len(await asyncio.wait_for(run, _ENDS_SECONDS)) == 1
+        assert len(await asyncio.wait_for(run, HUNG_SECONDS)) == 1
 
 
 @pytest.mark.usefixtures("impatient_client")
@@ -181,15 +183,17 @@ async def test_the_end_of_a_run_waits_only_briefly_for_what_only_shows(
 
 @pytest.mark.usefixtures("impatient_client")
 async def test_a_prefect_that_is_gone_in_mid_render_costs_no_picture(
-    studio: RehearsalStudio, outage: PrefectOutage
+    studio: RehearsalStudio, outage: PrefectOutage, held: Path
 ) -> None:
     job_id = uuid4()
-    run = asyncio.ensure_future(generate(prompt="alone", job_id=job_id, **SMALL | {"steps": 100}))
-    async with asyncio.timeout(_ENDS_SECONDS):
+    held.touch()
+    run = asyncio.ensure_future(generate(prompt="alone", job_id=job_id, **SMALL))
+    async with asyncio.timeout(HUNG_SECONDS):
         async for event in follow_job(studio.redis_url, job_id):
             if event.progress:
                 break
         outage.begin()
+        held.unlink()
         await asyncio.wait([run])
     job, [path] = await studio.newest_job(), studio.library_files()
     assert (job.status, job.output_path) == (JobStatus.COMPLETED, str(path))

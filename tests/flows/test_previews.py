@@ -1,6 +1,7 @@
 """Pictures of a render in progress reach Redis while somebody looks, and only then."""
 
 import asyncio
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,8 +12,11 @@ from anime.progress.keys import PREVIEWS_CHANNEL, preview_request_key
 from anime.rehearsal.config import RehearsalConfig
 from anime.schemas import Preview
 from flows.generate import generate
+from tasks.progress import PAUSE_SECONDS
 from tests.flows.conftest import RehearsalStudio
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
+
+ALL = "all"
 
 
 @pytest.fixture
@@ -31,15 +35,18 @@ async def test_previews_are_published_at_the_pace_of_a_viewer_while_there_is_one
         redis.pubsub() as channel,
     ):
         await channel.subscribe(PREVIEWS_CHANNEL)
-        assert (await channel.get_message(timeout=SOON_SECONDS))["type"] == "subscribe"
-        await redis.set(preview_request_key(watched), "1", ex=60)
+        assert (await channel.get_message(timeout=HUNG_SECONDS))["type"] == "subscribe"
+        await redis.set(preview_request_key(watched), "1", ex=2 * HUNG_SECONDS)
         for job_id in (unwatched, watched):
+            began_at = time.monotonic()
             await asyncio.wait_for(
-                generate(prompt="haze", width=64, height=64, steps=12, job_id=job_id), 60
+                generate(prompt="haze", width=64, height=64, steps=12, job_id=job_id), HUNG_SECONDS
             )
+        took_seconds = time.monotonic() - began_at
+        await redis.publish(PREVIEWS_CHANNEL, ALL)
         shown = []
-        while (message := await channel.get_message(timeout=0.2)) is not None:
-            shown.append(Preview.model_validate_json(message["data"]))
+        while (said := await channel.get_message(timeout=HUNG_SECONDS))["data"] != ALL:
+            shown.append(Preview.model_validate_json(said["data"]))
     assert {each.job_id for each in shown} == {watched}
-    assert 1 <= len(shown) <= 4  # of twelve frames in less than two seconds
+    assert 1 <= len(shown) <= 1 + took_seconds / PAUSE_SECONDS  # of twelve frames
     assert {each.media_type for each in shown} == {"image/jpeg"}

@@ -21,10 +21,10 @@ from anime.errors import LeaseLost
 from anime.progress.publisher import follow_job
 from anime.schemas import JobSnapshot, ProgressEvent
 from anime.settings import get_settings
-from anime.stack.ports import PortRequest, resolve_ports
 from flows.generate import generate
 from tasks.progress import Reporter
 from tests.flows.conftest import RehearsalStudio
+from tests.support.ports import lasting_port
 from tests.support.waiting import HUNG_SECONDS
 
 SLOW: dict[str, Any] = {"width": 128, "height": 128, "steps": 20}  # any fields of a request
@@ -32,11 +32,12 @@ STEP_SECONDS = "0.1"
 
 
 class RehearsalProcess:
-    """A rehearsal server that can be killed, as ComfyUI can."""
+    """A rehearsal server that can be killed, as ComfyUI can; while `held` is there, none ends."""
 
-    def __init__(self, port: int, data_dir: Path) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, data_dir: Path, held: Path) -> None:
+        self.url, self.held = f"http://127.0.0.1:{port}", held
         self._arguments = ["--port", str(port), "--data-dir", str(data_dir)]
+        self._arguments += ["--fault", f"hold-while={held}"]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, *faults: str) -> None:
@@ -75,11 +76,10 @@ async def _answers(http: httpx.AsyncClient) -> bool:
 
 @pytest_asyncio.fixture
 async def rehearsal(
-    studio: RehearsalStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio: RehearsalStudio, held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RehearsalProcess]:
     """The studio's server, in a process of its own, with steps one can see."""
-    [port] = resolve_ports([PortRequest("ANIME_REHEARSAL_PORT", 0)])
-    server = RehearsalProcess(port, tmp_path / "killable")
+    server = RehearsalProcess(lasting_port(), tmp_path / "killable", held)
     await server.start()
     monkeypatch.setenv("ANIME_COMFYUI_URL", server.url)
     get_settings.cache_clear()
@@ -129,9 +129,11 @@ async def test_f02_f07_a_killed_and_restarted_server_leaves_one_set_of_files(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
+    rehearsal.held.touch()
     run = asyncio.create_task(generate(prompt="again", batch_size=2, job_id=job_id, **SLOW))
     await first_event(studio, job_id, 20)
     await rehearsal.end(signal.SIGKILL)
+    rehearsal.held.unlink()
     await rehearsal.start()
     paths = await asyncio.wait_for(run, HUNG_SECONDS)
     job = await studio.newest_job()
@@ -145,9 +147,11 @@ async def test_progress_begins_anew_with_the_second_attempt_and_says_so(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
+    rehearsal.held.touch()
     run = asyncio.create_task(generate(prompt="twice", job_id=job_id, **SLOW))
     await first_event(studio, job_id, 20)
     await rehearsal.end(signal.SIGKILL)
+    rehearsal.held.unlink()
     await rehearsal.start()
     await asyncio.wait_for(run, HUNG_SECONDS)
     events = [event async for event in follow_job(studio.redis_url, job_id, after_seq=0)]
@@ -159,6 +163,7 @@ async def test_a_cancelled_job_stops_in_comfyui_too(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
+    rehearsal.held.touch()
     run = asyncio.create_task(generate(prompt="never mind", job_id=job_id, **SLOW))
     await first_event(studio, job_id, 10)
     async with studio.database.session_scope() as session:
@@ -176,11 +181,12 @@ async def test_f11_a_second_run_of_a_live_job_stands_back(
     studio: RehearsalStudio, rehearsal: RehearsalProcess
 ) -> None:
     job_id = uuid4()
-    slow = {**SLOW, "steps": 60}  # than it takes a busy machine to begin another run
-    first = asyncio.create_task(generate(prompt="mine", job_id=job_id, **slow))
+    rehearsal.held.touch()
+    first = asyncio.create_task(generate(prompt="mine", job_id=job_id, **SLOW))
     await first_event(studio, job_id, 10)
     with pytest.raises(LeaseLost, match="belongs to run"):
-        await generate(prompt="mine", job_id=job_id, **slow)
+        await generate(prompt="mine", job_id=job_id, **SLOW)
+    rehearsal.held.unlink()
     [path] = await asyncio.wait_for(first, HUNG_SECONDS)
     assert [str(path)] == [str(found) for found in studio.library_files()]
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:

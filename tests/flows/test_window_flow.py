@@ -11,6 +11,7 @@ import pytest
 from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
+from anime.comfyui.client import ComfyUIClient
 from anime.core.assignment import RenderEstimate
 from anime.core.job_status import JobStatus
 from anime.core.servers import NewPause
@@ -47,7 +48,7 @@ async def full_window(studio: RehearsalStudio) -> AsyncIterator[None]:
     )
     async with studio.database.session_scope() as session:
         await ServerRepository(session).seed([studio.comfyui_url])
-        await SlotRepository(session).ask(other, size=1, seconds=60)
+        await SlotRepository(session).ask(other, size=1, seconds=2 * HUNG_SECONDS)
     yield
     async with studio.database.session_scope() as session:
         await SlotRepository(session).leave(other, size=1)
@@ -74,6 +75,12 @@ async def lease_of(studio: RehearsalStudio, job_id: UUID) -> datetime:
 async def test_it_says_that_it_waits_keeps_its_lease_and_goes_on_when_it_can(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    follow = ComfyUIClient.follow
+    monkeypatch.setattr(  # the render itself may take its time
+        ComfyUIClient,
+        "follow",
+        lambda *told, **limits: follow(*told, **limits | {"stall_timeout_seconds": HUNG_SECONDS}),
+    )
     monkeypatch.setenv("ANIME_STALL_TIMEOUT_SECONDS", "0.5")
     monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
     get_settings.cache_clear()
@@ -149,12 +156,12 @@ async def test_without_redis_it_gets_its_place_all_the_same(
     async with full_window(studio):
         run = asyncio.ensure_future(generate(prompt="in silence"))
         async with asyncio.timeout(HUNG_SECONDS):
-            while not await _somebody_waits(studio):
+            while not await somebody_waits(studio):
                 await asyncio.sleep(0.05)
     await asyncio.wait_for(run, HUNG_SECONDS)
     assert (await studio.newest_job()).status is JobStatus.COMPLETED
 
 
-async def _somebody_waits(studio: RehearsalStudio) -> bool:
+async def somebody_waits(studio: RehearsalStudio) -> bool:
     async with studio.database.session_scope() as session:
         return (await SlotRepository(session).state(studio.comfyui_url)).waiting > 0

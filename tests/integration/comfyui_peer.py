@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tests.support.waiting import SOON_SECONDS
+from tests.support.ports import lasting_port
+from tests.support.waiting import HUNG_SECONDS
 
 
 class Peer:
@@ -85,7 +86,7 @@ class Peer:
 
     async def until_looked_for(self, times: int) -> None:
         """Return when the queue was asked so often again."""
-        async with asyncio.timeout(SOON_SECONDS), self._looked:
+        async with asyncio.timeout(HUNG_SECONDS), self._looked:
             for _ in range(times):
                 await self._looked.wait()
 
@@ -154,8 +155,7 @@ class Host:
     """A port on which a peer is up or down."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port = lasting_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     @asynccontextmanager

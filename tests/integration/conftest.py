@@ -1,6 +1,15 @@
 """The API over its real services, and the rehearsal server."""
 
+import pytest
+
 from tests.integration.api_client import api, api_settings, prefect_peer
 from tests.integration.rehearsal_peer import peer, rehearsal_server
+from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["api", "api_settings", "peer", "prefect_peer", "rehearsal_server"]
+
+
+@pytest.fixture(autouse=True)
+def all_events_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine; after a second without an answer, Redis would be told none."""
+    monkeypatch.setattr("anime.progress.publisher.TIMEOUT_SECONDS", float(HUNG_SECONDS))

@@ -387,6 +387,7 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     answer = await api.post("/api/anime/generate", json={"prompt": "rain"})
     assert answer.status_code == 202
     is_back.set()
+    monkeypatch.setattr(library_reader, "ANSWER_SECONDS", SECONDS)
     assert (await api.get(paths[0])).content == PICTURE
 
 

@@ -18,12 +18,12 @@ from sqlalchemy import make_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from anime.net.sockets import listening_socket
 from anime.progress.publisher import ProgressPublisher
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
 from tests.integration.progress_peer import event
 from tests.support.forks import PipedProgram, fork_with_pipes
+from tests.support.ports import lasting_port
 from tests.support.waiting import HUNG_SECONDS
 
 EVENTS_BEHIND = 150
@@ -58,17 +58,13 @@ async def start(env: Mapping[str, str], command: str = "serve") -> PipedProgram:
     return await fork_with_pipes("anime.cli.app", [command], env, errors_to_output=True)
 
 
-def free_port() -> int:
-    with listening_socket("127.0.0.1", 0, variable="ANIME_API_PORTS") as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @asynccontextmanager
 async def serving_api(env: Mapping[str, str], port: int) -> AsyncIterator[Served]:
     process = await start(env)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=HUNG_SECONDS
+        ) as http:
             async with asyncio.timeout(HUNG_SECONDS):
                 while not await _answers(http):
                     assert process.returncode is None, "it has ended"
@@ -90,7 +86,7 @@ async def _answers(http: httpx.AsyncClient) -> bool:
 @pytest_asyncio.fixture
 async def served(api_settings: Settings, tmp_path: Path) -> AsyncIterator[Served]:
     """As a service of systemd, which hears that it is ready and that its loop turns."""
-    port = free_port()
+    port = lasting_port()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(tmp_path / "notify"))
         told.settimeout(HUNG_SECONDS)
@@ -162,7 +158,7 @@ async def _refuses_new_connections(served: Served) -> None:
 async def test_a_reader_of_events_that_is_behind_at_a_stop_is_told_all_of_them(
     api_settings: Settings, redis_url: str
 ) -> None:
-    job_id, port = uuid4(), free_port()
+    job_id, port = uuid4(), lasting_port()
     more = {"ANIME_API_PORTS": str(port), "ANIME_WS_PORT": "0", "ANIME_REDIS_URL": redis_url}
     path = f"/api/anime/jobs/{job_id}/events"
     async with (

@@ -183,9 +183,10 @@ class TestRestoring:
         monkeypatch.undo()
 
     async def test_who_just_leaves_the_database_is_waited_for(
-        self, studio: Studio, empty_database_url: str
+        self, studio: Studio, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await studio.back_up()
+        monkeypatch.setattr(restore, "LEAVING_SECONDS", HUNG_SECONDS)
         async with connected(parse_address(empty_database_url)) as leaving:
             planning = asyncio.create_task(studio.plan_in(empty_database_url))
             async with asyncio.timeout(HUNG_SECONDS):

@@ -10,8 +10,9 @@ import pytest
 
 from anime.net import bounded_threads
 from anime.net.bounded_threads import BoundedThreads
+from tests.support.waiting import HUNG_SECONDS
 
-SECONDS = 30
+SECONDS = HUNG_SECONDS
 HANGING = """
 import asyncio, threading
 from anime.net.bounded_threads import BoundedThreads

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -42,6 +44,27 @@ async def client(host: Host) -> AsyncIterator[ComfyUIClient]:
 @pytest.fixture
 def prompt_id() -> UUID:
     return uuid4()
+
+
+@dataclass
+class Clock:
+    """The time since a prompt has moved goes by when a test says so."""
+
+    now: float = 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+
+    class Tracker(tracker.PromptTracker):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self._clock = lambda: clock.now
+            self._stall_clock.heard(at=clock.now)
+
+    monkeypatch.setattr(tracker, "PromptTracker", Tracker)
+    return clock
 
 
 async def followed(
@@ -102,19 +125,27 @@ async def test_the_end_is_known_at_once_even_when_the_history_comes_late(
 
 
 async def test_what_the_socket_tells_is_not_asked_for(
-    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    next_event, polls_at = event_listener.EventListener.next_event, list[float]()
+
+    async def noted(listener: event_listener.EventListener, *, until: float) -> Event | None:
+        polls_at.append(until)
+        return await next_event(listener, until=until)
+
+    monkeypatch.setattr(event_listener.EventListener, "next_event", noted)
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=1.0, has_heard_all=True))
+    patience = {"poll": HUNG_SECONDS, "stall": HUNG_SECONDS, "silence": HUNG_SECONDS}
+    following = asyncio.create_task(followed(client, prompt_id, **patience, has_heard_all=True))
     await peer.connected.wait()
-    for step in range(1, 8):  # longer than a poll in all, and never so long between two
+    for step in range(1, 8):
         await peer.send("progress", value=step, max=9, node="3", prompt_id=str(prompt_id))
-        await asyncio.sleep(0.2)
     await peer.send("execution_success", prompt_id=str(prompt_id), timestamp=1)
     peer.finish(prompt_id)
     await peer.send("executing", node=None, prompt_id=str(prompt_id))
     assert entry_of(await following).succeeded
     assert peer.asked == ["history"]
+    assert len(set(polls_at)) > 7, "each step puts the next poll off"
 
 
 async def test_a_listener_knows_whether_the_server_has_greeted_it(
@@ -161,7 +192,7 @@ async def test_a_refused_websocket_costs_only_progress(
     peer.refuses_websockets = True
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id, poll=0.05))
-    await asyncio.sleep(0.2)
+    await peer.until_looked_for(2)
     peer.finish(prompt_id)
     assert entry_of(await asyncio.wait_for(following, SOON_SECONDS)).succeeded
 
@@ -276,14 +307,16 @@ async def test_a_prompt_without_progress_is_cancelled_and_stalled(
 
 
 async def test_every_event_of_the_prompt_puts_a_stall_off(
-    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, clock: Clock
 ) -> None:
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.3))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     for step in range(6):
         await peer.send("progress", value=step, max=6, node="3", prompt_id=str(prompt_id))
-        await asyncio.sleep(0.1)
+        await peer.until_looked_for(2)  # it was heard
+        clock.now += 2
+        await peer.until_looked_for(2)
     assert not following.done()
     peer.finish(prompt_id)
     assert entry_of(await following).succeeded
@@ -326,15 +359,19 @@ async def test_without_a_websocket_the_limit_of_silence_ends_a_prompt(
 
 
 async def test_a_websocket_lost_between_two_steps_makes_no_stall(
-    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, clock: Clock
 ) -> None:
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.1))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     await peer.send("progress", value=1, max=3, node="3", prompt_id=str(prompt_id))
+    await peer.until_looked_for(2)  # it was heard
     peer.refuses_websockets = True
     await peer.drop_sockets()
-    await peer.until_looked_for(20)
+    await peer.disconnected.wait()
+    await peer.until_looked_for(2)
+    clock.now += 4
+    await peer.until_looked_for(3)
     assert not following.done()
     peer.finish(prompt_id)
     assert entry_of(await following).succeeded
@@ -353,27 +390,32 @@ async def test_f27_a_node_that_counts_no_steps_may_say_nothing_for_long(
     client: ComfyUIClient,
     peer: Peer,
     prompt_id: UUID,
+    clock: Clock,
     said: list[tuple[str, dict[str, object]]],
 ) -> None:
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.2))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     for kind, content in said:
         await peer.send(kind, prompt_id=str(prompt_id), **content)
-    await peer.until_looked_for(30)
+    await peer.until_looked_for(2)  # it was heard
+    clock.now += 4
+    await peer.until_looked_for(3)
     assert not following.done()
     peer.finish(prompt_id)
     assert entry_of(await following).succeeded
 
 
 async def test_a_node_named_to_a_new_websocket_may_say_nothing_for_long(
-    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, clock: Clock
 ) -> None:
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=0.2))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=3))
     await peer.connected.wait()
     await peer.send("executing", node="8")  # as the server says it: without the prompt
-    await peer.until_looked_for(30)
+    await peer.until_looked_for(2)  # it was heard
+    clock.now += 4
+    await peer.until_looked_for(3)
     assert not following.done()
     peer.finish(prompt_id)
     assert entry_of(await following).succeeded
@@ -393,12 +435,14 @@ async def test_a_node_that_stops_between_two_steps_has_stalled(
 
 
 async def test_a_node_that_says_nothing_for_the_limit_of_silence_is_stopped(
-    client: ComfyUIClient, peer: Peer, prompt_id: UUID
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, clock: Clock
 ) -> None:
     peer.start(prompt_id)
-    following = asyncio.create_task(followed(client, prompt_id, poll=0.05, stall=0.1, silence=0.4))
+    following = asyncio.create_task(followed(client, prompt_id, poll=0.02, stall=1, silence=4))
     await peer.connected.wait()
     await peer.send("executing", node="8", prompt_id=str(prompt_id))
+    await peer.until_looked_for(2)  # it was heard
+    clock.now += 5
     with pytest.raises(RenderStalled, match="ANIME_SILENCE_TIMEOUT_SECONDS"):
         await asyncio.wait_for(following, SOON_SECONDS)
     assert not peer.running

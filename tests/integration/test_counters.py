@@ -17,6 +17,7 @@ from anime.db.repositories.metrics import MetricsRepository
 from anime.db.session import Database
 from anime.schemas import GenerationRequest
 from tests.integration.old_client import execute
+from tests.support.waiting import HUNG_SECONDS
 
 BEFORE, COUNTED = "0009", "0010"  # the revisions before and with the counters
 SOME_JOBS = """
@@ -105,7 +106,7 @@ async def test_a_writer_that_takes_its_time_holds_up_no_other(
 ) -> None:
     await execute(database_url, SOME_JOBS.format(jobs=40, status="queued"))
     plain = make_url(database_url).set(drivername="postgresql")
-    async with asyncio.timeout(60), AsyncExitStack() as writers:
+    async with asyncio.timeout(HUNG_SECONDS), AsyncExitStack() as writers:
         folding = await writers.enter_async_context(await connect(plain.render_as_string()))
         await folding.execute(SOME_JOBS.format(jobs=1, status="queued"))
         await folding.execute("SELECT setval('anime_api.counter_changes_id_seq', 998999)")

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from anime.db.session import Database
 from anime.errors import DatabaseUnavailable, is_retryable
 from tests.integration.old_client import execute
 from tests.integration.silent_proxy import SilentProxy, silent_proxy
+from tests.support.waiting import HUNG_SECONDS
 
 SHORT_SECONDS = 0.5
 IS_WAITED_FOR = (
@@ -24,7 +26,6 @@ IS_WAITED_FOR = (
     f" AND clock_timestamp() - query_start > '{3 * SHORT_SECONDS} s'"
 )
 PING = text("SELECT 1")
-PATIENCE_SECONDS = 30  # far below the time-outs of TCP, far above ours in these tests
 
 
 @pytest_asyncio.fixture
@@ -34,8 +35,17 @@ async def proxy(database_url: str) -> AsyncIterator[SilentProxy]:
 
 
 @pytest.fixture(autouse=True)
-def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anime.db.bounded.ANSWER_TIMEOUT_SECONDS", SHORT_SECONDS)
+def long_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine gives those that come at all."""
+    monkeypatch.setattr("anime.db.bounded.ANSWER_TIMEOUT_SECONDS", HUNG_SECONDS)
+
+
+@contextmanager
+def short_answers() -> Iterator[None]:
+    """One that does not come soon is given up on, while the block lasts."""
+    with pytest.MonkeyPatch.context() as impatient:
+        impatient.setattr("anime.db.bounded.ANSWER_TIMEOUT_SECONDS", SHORT_SECONDS)
+        yield
 
 
 async def ping(database: Database) -> object:
@@ -46,10 +56,10 @@ async def ping(database: Database) -> object:
 async def test_an_answer_that_never_comes_is_given_up_on_and_its_connection_replaced(
     proxy: SilentProxy,
 ) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), Database(proxy.url, pool_size=1) as database:
+    async with asyncio.timeout(HUNG_SECONDS), Database(proxy.url, pool_size=1) as database:
         assert await ping(database) == 1
         proxy.silence_open()
-        with pytest.raises(DatabaseUnavailable, match="answer") as lost:
+        with short_answers(), pytest.raises(DatabaseUnavailable, match="answer") as lost:
             await ping(database)
         assert is_retryable(lost.value)
         assert await ping(database) == 1
@@ -57,10 +67,12 @@ async def test_an_answer_that_never_comes_is_given_up_on_and_its_connection_repl
 
 
 async def test_five_answers_that_never_come_do_not_stop_a_pool_of_five(proxy: SilentProxy) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), Database(proxy.url) as database:
+    async with asyncio.timeout(HUNG_SECONDS), Database(proxy.url) as database:
         await asyncio.gather(*(ping(database) for _ in range(5)))
         proxy.silence_all()
-        lost = await asyncio.gather(*(ping(database) for _ in range(5)), return_exceptions=True)
+        with short_answers():
+            pings = (ping(database) for _ in range(5))
+            lost = await asyncio.gather(*pings, return_exceptions=True)
         assert [type(each) for each in lost] == [DatabaseUnavailable] * 5
         proxy.answer()
         assert await asyncio.gather(*(ping(database) for _ in range(5))) == [1] * 5
@@ -73,9 +85,9 @@ async def test_a_commit_whose_answer_is_lost_is_an_error_and_nothing_is_half_rea
         async with proxied.session_scope() as session:
             await ProjectRepository(session).get_or_create("Rain City")
 
-    async with asyncio.timeout(PATIENCE_SECONDS), Database(proxy.url, pool_size=1) as proxied:
+    async with asyncio.timeout(HUNG_SECONDS), Database(proxy.url, pool_size=1) as proxied:
         proxy.silence_at(b"COMMIT")
-        with pytest.raises(DatabaseUnavailable):
+        with short_answers(), pytest.raises(DatabaseUnavailable):
             await write()
         async with proxied.session_scope() as session:  # another connection: the next answer fits
             assert await session.scalar(text("SELECT 'its own'")) == "its own"
@@ -84,11 +96,8 @@ async def test_a_commit_whose_answer_is_lost_is_an_error_and_nothing_is_half_rea
         assert await session.scalar(text("SELECT count(*) FROM anime_api.projects")) == 1
 
 
-async def test_a_session_may_name_a_time_of_its_own(
-    proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("anime.db.bounded.ANSWER_TIMEOUT_SECONDS", 600.0)
-    async with asyncio.timeout(PATIENCE_SECONDS), Database(proxy.url, pool_size=1) as database:
+async def test_a_session_may_name_a_time_of_its_own(proxy: SilentProxy) -> None:
+    async with asyncio.timeout(HUNG_SECONDS), Database(proxy.url, pool_size=1) as database:
         proxy.silence_at(b"SELECT 1")
         with pytest.raises(DatabaseUnavailable):
             async with database.session_scope(answer_seconds=SHORT_SECONDS) as session:
@@ -104,10 +113,9 @@ async def test_a_session_may_name_a_time_of_its_own(
 async def test_a_connection_that_was_forgotten_while_idle_is_replaced_unnoticed(
     proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anime.db.bounded.ANSWER_TIMEOUT_SECONDS", 600.0)
     monkeypatch.setattr("anime.db.liveness.PING_TIMEOUT_SECONDS", SHORT_SECONDS)
     monkeypatch.setattr("anime.db.liveness.IDLE_SECONDS", 0.0)
-    async with asyncio.timeout(PATIENCE_SECONDS), Database(proxy.url, pool_size=1) as database:
+    async with asyncio.timeout(HUNG_SECONDS), Database(proxy.url, pool_size=1) as database:
         assert await ping(database) == 1
         proxy.silence_open()
         assert await ping(database) == 1
@@ -121,7 +129,7 @@ async def test_whoever_waits_for_a_notification_hears_it_though_the_connection_w
     async with Database(proxy.url) as database:
         worker_channel = NotificationListener(database.address, channel)
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             with worker_channel.listening_to(name) as notified:
                 await notified.wait()  # set once it listens
                 notified.clear()
@@ -141,7 +149,7 @@ async def test_a_notification_that_comes_while_the_connection_is_checked_is_hear
     async with Database(proxy.url) as database:
         worker_channel = NotificationListener(database.address, "a_channel")
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             with worker_channel.listening_to("shot 7") as notified:
                 for _ in range(20):
                     await notified.wait()
@@ -156,11 +164,11 @@ async def test_a_notification_that_comes_while_the_connection_is_checked_is_hear
 async def test_the_only_one_learns_that_its_connection_is_lost(proxy: SilentProxy) -> None:
     async with Database(proxy.url) as database:
         address = database.address
-    async with asyncio.timeout(PATIENCE_SECONDS), advisory_lock(address, SWEEP) as turn:
+    async with asyncio.timeout(HUNG_SECONDS), advisory_lock(address, SWEEP) as turn:
         assert turn is not None
         await turn.confirm()
         proxy.silence_open()
-        with pytest.raises(DatabaseUnavailable):
+        with short_answers(), pytest.raises(DatabaseUnavailable):
             await turn.confirm()
 
 
@@ -168,12 +176,12 @@ async def test_a_migration_whose_answer_is_lost_says_so(
     proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anime.db.migrate.MIGRATION_TIMEOUT_SECONDS", SHORT_SECONDS)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         proxy.silence_at(b"alembic_version")
         with pytest.raises(DatabaseUnavailable):
             await upgrade(proxy.url)
         proxy.silence_at(b"alembic_version")
-        with pytest.raises(DatabaseUnavailable):
+        with short_answers(), pytest.raises(DatabaseUnavailable):
             await revision(proxy.url)
 
 
@@ -182,10 +190,11 @@ async def test_a_migration_may_take_longer_than_a_query(
 ) -> None:
     async with Database(database_url) as database, database.session_scope() as session:
         await session.execute(text("LOCK anime_api.alembic_version"))
-        waiting = asyncio.create_task(upgrade(database_url))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await execute(database_url, IS_WAITED_FOR):
-                assert not waiting.done()
+        with short_answers():
+            waiting = asyncio.create_task(upgrade(database_url))
+            async with asyncio.timeout(HUNG_SECONDS):
+                while not await execute(database_url, IS_WAITED_FOR):
+                    assert not waiting.done()
     await waiting
 
 

@@ -4,8 +4,9 @@ import asyncio
 import errno
 import os
 import shutil
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ from anime.settings import Settings, load_settings
 from anime.stack.worker_start import run_worker
 from anime.worker.sweep_trigger import SWEEP, SweepTrigger
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 QUIET_SECONDS = 0.6  # twice what it takes for news to come
 
@@ -70,10 +71,16 @@ async def test_many_files_at_once_are_one_piece_of_news(folder: Path) -> None:
 
     async with aclosing(watch_folder(folder)) as watched:
         await news(watched)
+        began_at = time.monotonic()
         await news_after(watched, many)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(QUIET_SECONDS):
-                await anext(watched)
+        took_seconds, pieces = time.monotonic() - began_at, 1
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await anext(watched)
+                pieces += 1
+    # A machine that stands still in the middle may make two of them.
+    assert pieces <= max(1, took_seconds / QUIET_SECONDS)
 
 
 async def test_what_goes_is_hidden_or_is_made_by_our_jobs_is_no_news(folder: Path) -> None:
@@ -207,6 +214,9 @@ async def test_two_workers_that_watch_one_folder_order_one_run(
 ) -> None:
     async with looking_out(prefect, folder), looking_out(prefect, folder):
         await runs_made(prefect, 1)
+        async with asyncio.timeout(HUNG_SECONDS):
+            while prefect.asked_for_runs < 2:
+                await asyncio.sleep(0.02)
         await asyncio.sleep(QUIET_SECONDS)
     # Two at most: one may have begun to watch just before a window, the other just after.
     assert len(prefect.runs) <= 2

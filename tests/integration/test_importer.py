@@ -35,6 +35,7 @@ from anime.schemas import GenerationRequest
 from tests.integration.import_folder import Stage, counts, outcomes, picture
 from tests.integration.old_client import execute
 from tests.support.jobs import newest_jobs
+from tests.support.waiting import HUNG_SECONDS
 
 PROMPT = json.dumps(
     {
@@ -597,7 +598,7 @@ async def test_a_batch_that_waits_for_its_place_asks_again_whether_it_is_its_tur
         return kept
 
     def lose_turn_and_place(carrier: ImportApplier, steps: Sequence[Step]) -> PlacedImport:
-        assert planned.wait(30)
+        assert planned.wait(HUNG_SECONDS)
         asyncio.run(execute(stage.database_url, END_TURN))
         return place_all(carrier, steps)
 
@@ -619,7 +620,7 @@ async def test_a_sweep_that_is_cancelled_twice_ends_what_it_has_begun_before_its
 
     def place(carrier: ImportApplier, steps: Sequence[Step]) -> PlacedImport:
         loop.call_soon_threadsafe(entered.set)
-        assert goes_on.wait(30)
+        assert goes_on.wait(HUNG_SECONDS)
         return place_all(carrier, steps)
 
     monkeypatch.setattr(ImportApplier, "_place_all", place)

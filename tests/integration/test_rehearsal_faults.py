@@ -88,6 +88,21 @@ async def test_a_frozen_server_takes_connections_and_answers_when_it_thaws(tmp_p
         await peer.until("execution_success")
 
 
+async def test_a_held_sampler_ends_when_it_is_let_go_or_interrupted(tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    async with opened(tmp_path, faults=Faults(hold_while=held)) as peer:
+        doomed, other = await peer.submit(txt2img()), await peer.submit(txt2img(seed=43))
+        assert (await peer.until("progress", value=2))["data"]["prompt_id"] == doomed
+        await peer.http.post("/interrupt")
+        await peer.until("execution_interrupted")
+        assert (await peer.until("progress", value=2))["data"]["prompt_id"] == other
+        [running] = (await peer.http.get("/queue")).json()["queue_running"]
+        assert running[1] == other
+        held.unlink()
+        await peer.until("execution_success", prompt_id=other)
+
+
 async def test_a_zombie_answers_and_renders_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, faults=Faults(zombie_after=1)) as peer:
         await peer.run(modelless())

@@ -8,6 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from anime.rehearsal.config import Profile
+from anime.rehearsal.fault_injector import FaultInjector
 from anime.rehearsal.faults import Faults
 from tests.integration.rehearsal_peer import (
     Peer,
@@ -102,13 +103,22 @@ async def test_an_interrupt_of_an_idle_server_does_nothing(peer: Peer) -> None:
     assert (await peer.run(txt2img()))["status"]["completed"] is True
 
 
-async def test_history_appears_after_execution_success(tmp_path: Path) -> None:
-    late = Faults(history_delay_seconds=0.3)
-    async with opened(tmp_path, faults=late) as peer:
+async def test_history_appears_after_execution_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_prompt, goes_on = FaultInjector.after_prompt, asyncio.Event()
+
+    async def later(injector: FaultInjector) -> None:
+        await goes_on.wait()
+        await after_prompt(injector)
+
+    monkeypatch.setattr(FaultInjector, "after_prompt", later)
+    async with opened(tmp_path) as peer:
         prompt_id = await peer.submit(modelless())
         await peer.until("execution_success")
         assert (await peer.http.get(f"/history/{prompt_id}")).json() == {}
         assert (await peer.http.get("/queue")).json()["queue_running"][0][1] == prompt_id
+        goes_on.set()
         await peer.until("executing", node=None)
         assert prompt_id in (await peer.http.get(f"/history/{prompt_id}")).json()
 

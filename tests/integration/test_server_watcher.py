@@ -27,6 +27,7 @@ from anime.rehearsal.server import serving
 from anime.schemas import GenerationRequest
 from anime.settings import load_settings
 from tests.integration.rehearsal_peer import modelless, txt2img
+from tests.support.ports import lasting_port
 from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
 
 
@@ -55,6 +56,10 @@ class Watch:
         async with asyncio.timeout(HUNG_SECONDS):
             await self.watcher.settled()
         return (await self.server()).health
+
+    def expects_canaries_soon(self) -> None:
+        """Take a server that renders none in a fifth of a second for one that renders none."""
+        self.watcher._canary_seconds = 0.2
 
     async def server(self) -> ServerRecord:
         async with self.database.reading() as session:
@@ -160,7 +165,10 @@ async def test_no_canary_disturbs_what_somebody_renders(database: Database, tmp_
 async def test_f80_a_server_that_refuses_is_dead_after_seconds_and_alive_when_it_is_back(
     database: Database, tmp_path: Path
 ) -> None:
-    async with serving(config_of(tmp_path)) as url, watching(database, url) as watch:
+    async with (
+        serving(config_of(tmp_path, lasting_port())) as url,
+        watching(database, url) as watch,
+    ):
         await watch.look()
         assert await watch.look() is ServerHealth.ALIVE
         async with database.session_scope() as session:
@@ -190,9 +198,10 @@ async def test_f04_a_server_that_renders_no_canary_is_a_zombie_until_it_is_resta
     database: Database, tmp_path: Path
 ) -> None:
     async with (
-        serving(config_of(tmp_path, zombie_after=0)) as url,
-        watching(database, url, canary_seconds=0.2) as watch,
+        serving(config_of(tmp_path, lasting_port(), zombie_after=0)) as url,
+        watching(database, url) as watch,
     ):
+        watch.expects_canaries_soon()
         await watch.look()
         assert await watch.look() is ServerHealth.ZOMBIE
         assert await watch.look() is ServerHealth.ZOMBIE
@@ -252,10 +261,11 @@ async def test_a_server_that_rendered_nothing_for_long_is_sent_a_canary(
 ) -> None:
     async with (
         serving(config_of(tmp_path, zombie_after=1)) as url,
-        watching(database, url, canary_seconds=0.2) as watch,
+        watching(database, url) as watch,
     ):
         await watch.look()
         assert await watch.look() is ServerHealth.ALIVE
+        watch.expects_canaries_soon()
         assert await watch.look(later=899) is ServerHealth.ALIVE
         await watch.look(later=1)
         assert await watch.look() is ServerHealth.ZOMBIE
@@ -266,10 +276,11 @@ async def test_a_server_that_a_run_suspects_must_render_a_canary(
 ) -> None:
     async with (
         serving(config_of(tmp_path, zombie_after=1)) as url,
-        watching(database, url, canary_seconds=0.2) as watch,
+        watching(database, url) as watch,
     ):
         await watch.look()
         assert await watch.look() is ServerHealth.ALIVE
+        watch.expects_canaries_soon()
         async with database.session_scope() as session:
             await ServerRepository(session).set_health(
                 url, ServerHealth.UNKNOWN, "a render stalled"
@@ -281,7 +292,10 @@ async def test_a_server_that_a_run_suspects_must_render_a_canary(
 async def test_f21_a_latched_server_is_healed_by_a_restart_and_by_nothing_else(
     database: Database, tmp_path: Path
 ) -> None:
-    async with serving(config_of(tmp_path)) as url, watching(database, url) as watch:
+    async with (
+        serving(config_of(tmp_path, lasting_port())) as url,
+        watching(database, url) as watch,
+    ):
         async with database.session_scope() as session:
             await ServerRepository(session).set_health(url, ServerHealth.LATCHED, "a CUDA error")
         await watch.look()
@@ -296,7 +310,8 @@ async def test_f21_a_latched_server_is_healed_by_a_restart_and_by_nothing_else(
 async def test_f81_what_has_moved_is_stopped_before_a_server_that_returns_is_alive(
     database: Database, tmp_path: Path
 ) -> None:
-    async with serving(config_of(tmp_path, step_seconds=HUNG_SECONDS, keep_queue=True)) as url:
+    config = config_of(tmp_path, lasting_port(), step_seconds=HUNG_SECONDS, keep_queue=True)
+    async with serving(config) as url:
         running, _ = await send_and_move(database, url)
         waiting, _ = await send_and_move(database, url)
         await submit(url, txt2img("a/x", steps=9999), running)

@@ -74,7 +74,7 @@ def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def program(tmp_path: Path, code: str, name: str = "part", **options: object) -> Part:
-    settled: dict[str, object] = {"start_timeout_seconds": 20, "stop_timeout_seconds": 5} | options
+    settled: dict[str, object] = {"start_timeout_seconds": HUNG_SECONDS} | options
     return Part(
         name=name,
         command=(sys.executable, "-c", code),
@@ -384,7 +384,7 @@ Path({str(tmp_path / "said")!r}).touch()
 import time; time.sleep(60)
 """
     await watched.supervisor.start(program(tmp_path, code))
-    end = time.monotonic() + 20
+    end = time.monotonic() + HUNG_SECONDS
     while not (tmp_path / "said").exists():  # nothing else is done in this loop meanwhile
         assert time.monotonic() < end
         time.sleep(0.01)  # noqa: ASYNC251

@@ -38,6 +38,7 @@ from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
+from tests.support.waiting import HUNG_SECONDS
 
 PROJECT = "Neon City"
 LIST = "code,prompt,seed\nsc1,a roof,7\nsc2,a door,\n"
@@ -401,9 +402,9 @@ async def test_who_listens_on_redis_hears_of_a_review(
         redis.pubsub() as heard,
     ):
         await heard.subscribe(SHOTS_CHANNEL)
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=HUNG_SECONDS)
         await review_and_retake(office.service, rejection(action="pick", reason=None, retake=False))
-        message = await heard.get_message(timeout=5)
+        message = await heard.get_message(timeout=HUNG_SECONDS)
     assert message is not None
     event = ShotEvent.model_validate_json(message["data"])
     assert (event.project, event.code, event.take) == ("neon-city", "sc1", 1)
@@ -436,10 +437,10 @@ async def test_who_listens_hears_of_a_job_that_waits_and_is_cancelled(
         redis.pubsub() as heard,
     ):
         await heard.subscribe(SHOTS_CHANNEL)
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=HUNG_SECONDS)
         job = await office.service.admit(asked)
         await office.service.cancel(job.id)
-        messages = [await heard.get_message(timeout=5) for _ in range(2)]
+        messages = [await heard.get_message(timeout=HUNG_SECONDS) for _ in range(2)]
     events = [ShotEvent.model_validate_json(each["data"]) for each in messages if each]
     assert [(each.change, each.state, each.job_id) for each in events] == [
         (ShotChange.JOB, ShotState.RENDERING, job.id),

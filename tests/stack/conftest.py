@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -53,13 +54,28 @@ class StackUnderTest(RunningStack):
         return self.record.settings["ws_url"]
 
     @property
+    def hold_file(self) -> Path:
+        """While it is there, no render of the rehearsal server ends."""
+        return self.folder / "hold"
+
+    @contextmanager
+    def renders_held(self) -> Iterator[None]:
+        """No render ends while the block lasts."""
+        self.hold_file.touch()
+        try:
+            yield
+        finally:
+            self.hold_file.unlink()
+
+    @property
     def output(self) -> Path:
         """The output folder of the rehearsal server, which sweeps look through."""
         return Path(self.record.settings["sweep_dir"])
 
     def api(self) -> httpx.AsyncClient:
         """A client of the stack's API."""
-        return httpx.AsyncClient(base_url=str(self.record.parts["api"].url), timeout=30)
+        url = str(self.record.parts["api"].url)
+        return httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS)
 
     def redis(self) -> Redis:
         """A client of the stack's Redis."""
@@ -134,8 +150,12 @@ class StackUnderTest(RunningStack):
 
 def new_stack(folder: Path, **given: str) -> StackUnderTest:
     """A stack in that folder, not yet started; with these variables in its terminals."""
-    given = {"ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS, **NO_SERVICES, **given}
-    return StackUnderTest(folder, given)
+    stack = StackUnderTest(folder)
+    rehearsal = {
+        "ANIME_REHEARSAL_STEP_SECONDS": STEP_SECONDS,
+        "ANIME_REHEARSAL_FAULTS": f"hold-while={stack.hold_file}",
+    }
+    return replace(stack, given={**rehearsal, **NO_SERVICES, **given})
 
 
 def new_forked_stack(folder: Path, **given: str) -> StackUnderTest:

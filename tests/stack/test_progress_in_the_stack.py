@@ -125,16 +125,17 @@ async def read_with_curl(stack: StackUnderTest, url: str, header: str) -> list[d
 async def test_an_api_that_is_stopped_closes_its_sockets_and_its_job_goes_on(
     stack: StackUnderTest,
 ) -> None:
-    async with stack.api() as api:
-        job_id = await order(api, steps=150)
-    async with connect(stack.ws_url, proxy=None) as socket:
-        await say(socket, action="subscribe", job_id=job_id)
-        while (await hear(socket))["data"].get("stage") != "rendering":
-            pass
-        psutil.Process(stack.record.parts["api"].pid).terminate()
-        with pytest.raises(ConnectionClosed):
-            await hear_to_the_end(socket, job_id)
-        assert socket.close_code == 1012
+    with stack.renders_held():
+        async with stack.api() as api:
+            job_id = await order(api)
+        async with connect(stack.ws_url, proxy=None) as socket:
+            await say(socket, action="subscribe", job_id=job_id)
+            while (await hear(socket))["data"].get("stage") != "rendering":
+                pass
+            psutil.Process(stack.record.parts["api"].pid).terminate()
+            with pytest.raises(ConnectionClosed):
+                await hear_to_the_end(socket, job_id)
+            assert socket.close_code == 1012
     assert (await stack.hash_of_ended(job_id))["status"] == "completed"
     await until_it_answers(stack)
     job = await stack.job(job_id)

@@ -239,12 +239,11 @@ async def test_no_other_program_of_this_machine_gets_into_prefect(stack: StackUn
 
 
 async def test_a_rehearsal_server_killed_in_a_render_costs_no_file(stack: StackUnderTest) -> None:
-    asked = await stack.anime(
-        *("generate", "killed", "--steps", "150", "--batch-size", "2", "--no-wait")
-    )
-    job_id = asked.stdout.strip()
-    await stack.until_rendering(job_id)
-    psutil.Process(stack.record.parts["rehearsal"].pid).kill()
+    with stack.renders_held():
+        asked = await stack.anime("generate", "killed", "--batch-size", "2", "--no-wait")
+        job_id = asked.stdout.strip()
+        await stack.until_rendering(job_id)
+        psutil.Process(stack.record.parts["rehearsal"].pid).kill()
     job = await stack.job(job_id)
     assert (job["status"], job["attempt"]) == ("completed", 2)
     assert len(job["files"]) == 2

@@ -170,7 +170,7 @@ class RunningStack:
         return httpx.AsyncClient(
             base_url=known["prefect_api_url"],
             auth=basic_auth(known["prefect_api_auth_string"]),
-            timeout=30,
+            timeout=HUNG_SECONDS,
             trust_env=False,
         )
 

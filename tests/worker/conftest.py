@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -164,12 +165,13 @@ class Site:
         """Press Cancel in the UI."""
         await self.client.set_flow_run_state(run_id, Cancelling())
 
-    async def logs(self, run_id: UUID, *, at_least: int) -> list[str]:
-        """What the API has of the run's log, once it has so many lines."""
+    async def logs(self, run_id: UUID, words: str, *, at_least: int) -> list[str]:
+        """The lines of the run's log with these words, once the API has so many of them."""
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
         async with asyncio.timeout(HUNG_SECONDS):
             while True:
-                lines = [log.message for log in await self.client.read_logs(wanted, limit=200)]
+                logs = await self.client.read_logs(wanted, limit=200)
+                lines = [log.message for log in logs if re.search(words, log.message)]
                 if len(lines) >= at_least:
                     return lines
                 await asyncio.sleep(0.2)
@@ -221,7 +223,7 @@ async def _own_pool(stack: StackUnderTest, pool_type: str, folder: Path) -> Asyn
             for worker in site.workers:
                 if worker.process.poll() is None:
                     worker.process.kill()
-                    worker.process.wait(10)
+                    worker.process.wait(HUNG_SECONDS)
             await client.delete_work_pool(pool)
 
 

@@ -26,7 +26,7 @@ from tests.support.stack import running
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site, WorkerProcess
 
-SLOW = 150  # sampler steps, 3 s of rendering
+STEPS = 20
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -74,8 +74,10 @@ async def known_to(stack: StackUnderTest, comfyui_url: str) -> AsyncIterator[str
 
 
 async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
-    job = await _rendering(stack, "killed", steps=500)
-    psutil.Process(stack.record.parts["worker"].pid).kill()
+    with stack.renders_held():
+        job = await _rendering(stack, "killed")
+        psutil.Process(stack.record.parts["worker"].pid).kill()
+        await _until_begun_again(site, job)
     await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
@@ -83,14 +85,17 @@ async def test_a_killed_worker_costs_no_render(stack: StackUnderTest, site: Site
 async def test_f60_a_run_deleted_in_prefect_while_it_renders_costs_no_render(
     stack: StackUnderTest,
 ) -> None:
-    job = await _rendering(stack, "deleted", steps=500)
-    async with stack.prefect() as prefect:
-        (await prefect.delete(f"/flow_runs/{job['flow_run_id']}")).raise_for_status()
+    with stack.renders_held():
+        job = await _rendering(stack, "deleted")
+        async with stack.prefect() as prefect:
+            (await prefect.delete(f"/flow_runs/{job['flow_run_id']}")).raise_for_status()
+        async with asyncio.timeout(HUNG_SECONDS):
+            while not await _decisions(stack, job["id"]):
+                await asyncio.sleep(0.2)
     await _assert_completed_by_one_prompt(stack, job["id"])
-    async with stack.api() as api:
-        timeline = (await api.get(f"/api/anime/jobs/{job['id']}/timeline")).json()["entries"]
-    decided = [each["message"] for each in timeline if each["kind"] == "decision"]
-    assert decided == ["Its run is gone from Prefect: a new run goes on with it."]
+    assert await _decisions(stack, job["id"]) == [
+        "Its run is gone from Prefect: a new run goes on with it."
+    ]
 
 
 async def test_f60_runs_that_are_lost_before_they_begin_are_made_anew_once_by_several_monitors(
@@ -130,28 +135,31 @@ async def test_f60_a_job_goes_on_when_a_worker_dies_that_nobody_can_see_to_be_de
         ANIME_REDIS_URL=known["redis_url"],
         ANIME_LEASE_SECONDS="20",
     )
-    run_id = await site.start(
-        "flows.generate.generate", prompt="unseen", steps=1000, width=64, height=64
-    )
-    await _until_stage(stack, str(run_id), "rendering")
-    await worker.end(signal.SIGKILL)
+    with stack.renders_held():
+        asked: dict[str, Any] = {"prompt": "unseen", "steps": STEPS, "width": 64, "height": 64}
+        run_id = await site.start("flows.generate.generate", **asked)
+        await _until_stage(stack, str(run_id), "rendering")
+        await worker.end(signal.SIGKILL)
     await _assert_completed_by_one_prompt(stack, str(run_id))
     assert (await site.run(run_id)).state_name == "Crashed"
 
 
 async def test_a_stopped_worker_costs_no_render(stack: StackUnderTest, site: Site) -> None:
-    job = await _rendering(stack, "stopped", steps=750)
-    worker = psutil.Process(stack.record.parts["worker"].pid)
-    worker.terminate()
-    worker.terminate()  # asked again: at once
+    with stack.renders_held():
+        job = await _rendering(stack, "stopped")
+        worker = psutil.Process(stack.record.parts["worker"].pid)
+        worker.terminate()
+        worker.terminate()  # asked again: at once
+        await _until_begun_again(site, job)
     await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.run(UUID(job["flow_run_id"]))).run_count == 2
 
 
 async def test_runs_in_every_stage_survive_the_death_of_their_worker(stack: StackUnderTest) -> None:
-    jobs = [await _ordered(stack, f"one of many {number}") for number in range(6)]
-    await _until_stage(stack, jobs[0], "rendering")
-    psutil.Process(stack.record.parts["worker"].pid).send_signal(signal.SIGKILL)
+    with stack.renders_held():
+        jobs = [await _ordered(stack, f"one of many {number}") for number in range(6)]
+        await _until_stage(stack, jobs[0], "rendering")
+        psutil.Process(stack.record.parts["worker"].pid).send_signal(signal.SIGKILL)
     for job_id in jobs:
         await _assert_completed_by_one_prompt(stack, job_id)
 
@@ -191,8 +199,12 @@ async def test_runs_at_each_stage_can_be_cancelled(stack: StackUnderTest, site: 
 async def test_a_prefect_server_that_is_restarted_fails_no_run(
     stack: StackUnderTest, site: Site
 ) -> None:
-    job = await _rendering(stack, "server away", steps=300)
-    psutil.Process(stack.record.parts["prefect"].pid).kill()
+    with stack.renders_held():
+        job = await _rendering(stack, "server away")
+        psutil.Process(stack.record.parts["prefect"].pid).kill()
+        async with asyncio.timeout(HUNG_SECONDS), stack.prefect() as prefect:
+            while not await _answers(prefect):
+                await asyncio.sleep(0.2)
     await _assert_completed_by_one_prompt(stack, job["id"])
     assert (await site.until(UUID(job["flow_run_id"]))).state_name == "Completed"
 
@@ -259,18 +271,34 @@ async def _one_run_at_each_stage(site: Site, word: str) -> list[UUID]:
     return runs
 
 
-async def _ordered(stack: StackUnderTest, prompt: str, steps: int = SLOW) -> str:
+async def _ordered(stack: StackUnderTest, prompt: str, steps: int = STEPS) -> str:
     order = {"prompt": prompt, "width": 64, "height": 64, "steps": steps}
     async with stack.api() as api:
         answer = await api.post("/api/anime/generate", json=order)
     return str(answer.raise_for_status().json()["job_id"])
 
 
-async def _rendering(
-    stack: StackUnderTest, prompt: str, steps: int = SLOW
-) -> dict[str, Any]:  # a job's JSON
-    job_id = await _ordered(stack, prompt, steps)
-    return await _until_stage(stack, job_id, "rendering")
+async def _rendering(stack: StackUnderTest, prompt: str) -> dict[str, Any]:  # a job's JSON
+    return await _until_stage(stack, await _ordered(stack, prompt), "rendering")
+
+
+async def _until_begun_again(site: Site, job: dict[str, Any]) -> None:  # its JSON
+    async with asyncio.timeout(HUNG_SECONDS):
+        while (await site.run(UUID(job["flow_run_id"]))).run_count < 2:
+            await asyncio.sleep(0.2)
+
+
+async def _decisions(stack: StackUnderTest, job_id: str) -> list[str]:
+    async with stack.api() as api:
+        timeline = (await api.get(f"/api/anime/jobs/{job_id}/timeline")).json()["entries"]
+    return [each["message"] for each in timeline if each["kind"] == "decision"]
+
+
+async def _answers(prefect: httpx.AsyncClient) -> bool:
+    try:
+        return (await prefect.get("/health")).is_success
+    except httpx.TransportError:
+        return False
 
 
 async def _until_stage(

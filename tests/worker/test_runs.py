@@ -44,7 +44,8 @@ async def test_a_run_begins_within_seconds_although_only_polled_for(site: Site) 
         if run.start_time and run.expected_start_time
     ]
     assert len(delays) == 3
-    assert min(delays) < 4  # of several, as a busy machine takes its time
+    # Of several, as a busy machine takes its time; Prefect's own workers ask every 10 s.
+    assert min(delays) < 8
 
 
 async def test_a_ring_on_redis_makes_a_worker_look_that_would_poll_much_later(
@@ -142,8 +143,7 @@ async def test_logs_and_prints_of_runs_side_by_side_do_not_mix(served_site: Site
     orders = {word: await served_site.start("talks", word=word) for word in words}
     await served_site.until_all(list(orders.values()), "Completed")
     for word, run_id in orders.items():
-        lines = await served_site.logs(run_id, at_least=EACH_TALKS_LINES)
-        said = [line for line in lines if " logged " in line or " printed " in line]
+        said = await served_site.logs(run_id, " (logged|printed) ", at_least=EACH_TALKS_LINES)
         assert len(said) == EACH_TALKS_LINES
         assert {line.split()[0] for line in said} == {word}
 
@@ -177,7 +177,7 @@ async def test_a_deployment_made_anew_is_heard_of_after_a_moment(site: Site) -> 
             flow_id, "renamed", entrypoint=entrypoint, work_pool_name=site.pool
         )
 
-    trusting, doubting = Entrypoints(cache_seconds=60), Entrypoints(cache_seconds=0)
+    trusting, doubting = Entrypoints(cache_seconds=HUNG_SECONDS), Entrypoints(cache_seconds=0)
     for entrypoint in ("module.old", "module.new"):
         deployment = await deploy(entrypoint)
         assert await trusting.read(deployment, site.client) == "module.old"
