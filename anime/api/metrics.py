@@ -16,12 +16,11 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
-from anime.assets.backup.drill_results import last_green
+from anime.assets.backup.drill_results import times_of
 from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import SystemStats
-from anime.core.backups import moment_of, tried_last
 from anime.core.job_status import JobStatus
 from anime.core.servers import ServerRecord
 from anime.db.repositories import ServerRepository
@@ -180,11 +179,9 @@ class Metrics:
 
     def _look_at_backups(self, root: Path) -> None:
         """The times of the last backup, and from which a drill's week counts."""
-        folder = BackupFolder(root)
-        names, green = folder.names(), last_green(folder)
-        tried = tried_last(names, green.at if green else None)
-        self._backup.set(moment_of(names[-1]).timestamp() if names else 0)
-        self._drill.set(tried.timestamp() if tried else 0)
+        times = times_of(BackupFolder(root))
+        self._backup.set(times.last.timestamp() if times.last else 0)
+        self._drill.set(times.drill_due_from.timestamp() if times.drill_due_from else 0)
 
     async def _check_server(self, url: str) -> None:
         server = without_login(checked_address(url))

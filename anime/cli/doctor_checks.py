@@ -10,7 +10,8 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from anime.assets.backup.drill_results import drills_of, last_green
+from anime.assets.backup.drill import scratch_databases
+from anime.assets.backup.drill_results import drills_of, last_green, times_of
 from anime.assets.backup.folder import BackupFolder
 from anime.comfyui.address import canonical_url, checked_address, without_login
 from anime.comfyui.client import ComfyUIClient
@@ -22,6 +23,7 @@ from anime.core.servers import differences
 from anime.db.repositories import SlotRepository
 from anime.db.session import Database
 from anime.errors import (
+    AnimeError,
     BackupFailed,
     ComfyUIError,
     ConfigurationError,
@@ -244,12 +246,12 @@ async def _backups(settings: Settings) -> str:
     if settings.backup_dir is None:
         return "off: ANIME_BACKUP_DIR is not set"
     folder = BackupFolder(settings.backup_dir)
-    names, drills, green = await asyncio.to_thread(
-        lambda: (folder.names(), drills_of(folder), last_green(folder))
+    times, names, drills, green = await asyncio.to_thread(
+        lambda: (times_of(folder), folder.names(), drills_of(folder), last_green(folder))
     )
-    if wrong := overdue(datetime.now(UTC), names, green.at if green else None):
+    if wrong := overdue(datetime.now(UTC), times):
         raise BackupFailed(*wrong)
-    told = f"{len(names)} in {folder.root}, the last {names[-1]}"
+    told = f"{len(names)} in {folder.root}, the last {names[-1]}{await _left_by_drills(settings)}"
     if drills and not drills[0].is_green:
         raise BackupFailed(
             f"{told}; the last drill has found: {drills[0].problems[0]}",
@@ -258,6 +260,21 @@ async def _backups(settings: Settings) -> str:
     if green is None:
         return f"{told}; no drill yet"
     return f"{told}; restored by a drill on {green.at:%Y-%m-%d} in {green.total_seconds:.0f} s"
+
+
+async def _left_by_drills(settings: Settings) -> str:
+    """Databases of drills, in words; nothing without PostgreSQL, as its own check tells that."""
+    left: list[str] = []
+    with suppress(AnimeError, TimeoutError):
+        async with (
+            asyncio.timeout(TIMEOUT_SECONDS / 2),
+            Database(database_address(settings)) as database,
+        ):
+            left = await scratch_databases(database.address)
+    return "".join(
+        f"; a drill, at work or killed, has left the database {name}, which the next one drops"
+        for name in left
+    )
 
 
 async def _workflows(settings: Settings) -> str:

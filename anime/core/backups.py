@@ -1,7 +1,9 @@
 """What a backup says of itself, and whether backups and drills are as recent as they should be."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +17,7 @@ SETTINGS = "settings.json"
 DUMP = "database"  # a folder, as pg_dump writes it
 OBJECTS = "objects"  # beside the backups: contents of files, by hash
 DRILLS = "drills.jsonl"  # beside the backups: what each drill has found
+FIRST = "first-backup"  # beside the backups: the name of the first one, which may be gone by now
 
 MAX_BACKUP_AGE = timedelta(hours=50)  # two nights, with room for one that runs late
 MAX_DRILL_AGE = timedelta(days=8)  # a week, with room for one that runs late
@@ -89,13 +92,17 @@ def moment_of(name: str) -> datetime:
     return datetime.strptime(name, _NAME).replace(tzinfo=UTC)
 
 
-def scratch_name(live: str, suffix: str) -> str:
+def scratch_name(live: str, chosen: str) -> str:
     """The name of a database for a drill, which cannot be that of the live one.
 
+    Its last digits follow from the others and from the live one's name, so that nobody else has
+    such a name by chance: the database is known as ours from the moment in which it is made.
+
     >>> scratch_name("anime_production", "1f2e3d4c")
-    'anime_production_drill_1f2e3d4c'
+    'anime_production_drill_1f2e3d4cf18bf935'
     """
-    tail = f"{_SCRATCH}{suffix}"
+    check = hashlib.sha256(f"{live}{_SCRATCH}{chosen}".encode()).hexdigest()[: len(chosen)]
+    tail = f"{_SCRATCH}{chosen}{check}"
     head = live.encode()[: _MAX_DATABASE_BYTES - len(tail.encode())].decode(errors="ignore")
     return head + tail
 
@@ -104,11 +111,12 @@ def is_scratch_name(name: str, live: str) -> bool:
     """Whether a drill of that live database may have made, and may drop, a database so named.
 
     >>> is_scratch_name("anime", "anime"), is_scratch_name("anime_drill_0a1b2c3d", "anime")
-    (False, True)
+    (False, False)
+    >>> is_scratch_name(scratch_name("anime", "0a1b2c3d"), "anime")
+    True
     """
-    head, found, suffix = name.rpartition(_SCRATCH)
-    is_ours = re.fullmatch(r"[0-9a-f]{8}", suffix) is not None and scratch_name(live, suffix)
-    return bool(found) and bool(head) and name != live and is_ours == name
+    digits = re.search(rf"{_SCRATCH}([0-9a-f]{{8}})[0-9a-f]{{8}}\Z", name)
+    return digits is not None and name != live and scratch_name(live, digits[1]) == name
 
 
 def to_remove(names: Sequence[str], keep: int) -> list[str]:
@@ -116,35 +124,38 @@ def to_remove(names: Sequence[str], keep: int) -> list[str]:
     return sorted(names)[: -max(1, keep)]
 
 
-def tried_last(backups: Sequence[str], last_green: datetime | None) -> datetime | None:
-    """From when a drill's week counts: the last green one, or the first backup before there is any.
+@dataclass(frozen=True, slots=True)
+class BackupTimes:
+    """When the last backup, the first one ever, and the last green drill were; None: never."""
 
-    >>> str(tried_last(["20261129T030000Z", "20261130T030000Z"], None))
-    '2026-11-29 03:00:00+00:00'
-    """
-    return last_green or (moment_of(min(backups)) if backups else None)
+    last: datetime | None
+    first: datetime | None
+    green: datetime | None
+
+    @property
+    def drill_due_from(self) -> datetime | None:
+        """From when a drill's week counts: the last green one, or the first backup before it."""
+        return self.green or self.first
 
 
-def overdue(
-    now: datetime, backups: Sequence[str], last_green: datetime | None
-) -> tuple[str, str] | None:
+def overdue(now: datetime, times: BackupTimes) -> tuple[str, str] | None:
     """What is wrong with the times of backups and drills, and what to do; None if nothing is.
 
     A studio whose first backup is younger than `MAX_DRILL_AGE` need not have had a drill.
     """
-    if not backups:
+    if times.last is None:
         return "No backup has been made yet.", "Make one with `anime backup`."
-    age = now - moment_of(max(backups))
+    age = now - times.last
     if age > MAX_BACKUP_AGE:
         return (
             f"The last backup is {in_words(age)} old.",
             "Look at the runs of the deployment `backup` in Prefect, or run `anime backup`.",
         )
-    tried = tried_last(backups, last_green)
-    if tried is not None and (untested := now - tried) > MAX_DRILL_AGE:
-        since = f"{in_words(untested)} old" if last_green else "missing"
+    since = times.drill_due_from
+    if since is not None and (untested := now - since) > MAX_DRILL_AGE:
+        said = f"{in_words(untested)} old" if times.green else "missing"
         return (
-            f"The last green drill is {since}: nobody knows whether the backups are good.",
+            f"The last green drill is {said}: nobody knows whether the backups are good.",
             "Look at the runs of the deployment `backup-drill`, or run `anime backup drill`.",
         )
     return None

@@ -1,11 +1,13 @@
 """A backup that is killed, or whose disk fills up, harms neither the studio nor other backups."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -19,6 +21,7 @@ from anime.assets.backup.restore import Restore
 from anime.assets.store import sha256_of
 from anime.core.backups import DRILLS
 from anime.core.sweep_plan import Mode
+from anime.db.bounded import BoundedConnection
 from anime.db.session import Database
 from anime.errors import AnimeError, BackupFailed
 from anime.settings import Settings, load_settings
@@ -248,6 +251,36 @@ async def test_a_drill_whose_disk_is_full_says_so_and_leaves_nothing(
         (disk / "filler").unlink()
         assert (await drill(settings_of(stage), stage.database, folder)).problems == []
         assert len(drills_of(folder)) == 2
+
+
+def drill_dying_at_once(library: Path, backups: Path, url: str) -> None:
+    """A real drill that is killed as soon as there is a scratch database."""
+    execute = BoundedConnection.execute
+
+    async def dying_after(connection: BoundedConnection, query: Any, *parameters: Any) -> Any:
+        done = await execute(connection, query, *parameters)
+        if "CREATE DATABASE" in str(query):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    with patch.object(BoundedConnection, "execute", dying_after):
+        asyncio.run(in_backups(drill, library, backups, url))
+
+
+async def test_a_drill_killed_as_soon_as_its_database_is_there_leaves_it_to_the_next(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.put("0.png", picture(0))
+    await stage.sweep(Mode.COPY)
+    folder = BackupFolder(tmp_path / "backups")
+    folder.root.mkdir()
+    await make_backup(settings_of(stage), stage.database, folder)
+    dying_drill = started(drill_dying_at_once, stage.library, folder.root, stage.database_url)
+    assert await ended(dying_drill) == -signal.SIGKILL
+    [(left,)] = await execute(stage.database_url, SCRATCH)
+    await until_free(stage)
+    assert (await drill(settings_of(stage), stage.database, folder)).problems == []
+    assert await execute(stage.database_url, SCRATCH) == [], left
 
 
 async def test_what_a_killed_drill_leaves_is_removed_by_the_next(

@@ -19,7 +19,7 @@ from anime.assets.backup.drill_results import drills_of
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.backup.restore import Restore, RestorePlan, chosen_backup
 from anime.cli.doctor_checks import _backups
-from anime.core.backups import DRILLS
+from anime.core.backups import DRILLS, FIRST, moment_of, scratch_name
 from anime.core.sweep_plan import Mode
 from anime.db.address import parse_address
 from anime.db.advisory_lock import BACKUP, advisory_lock
@@ -329,17 +329,22 @@ class TestDrills:
 
     async def test_what_a_killed_drill_has_left_goes_and_nothing_else(self, studio: Studio) -> None:
         live = str(make_url(studio.url).database)
-        leftover, foreign = f"{live}_drill_0a1b2c3d", f"{live}_drill_4e5f6a7b"
-        await execute(studio.url, f"CREATE DATABASE {leftover}")
-        await execute(studio.url, f"CREATE DATABASE {foreign}")
-        note = "Made by a drill of backups; the next one drops it."
-        await execute(studio.url, f"COMMENT ON DATABASE {leftover} IS '{note}'")
+        leftover = scratch_name(live, "0a1b2c3d")  # with nothing in it: killed as soon as could be
+        foreign = [f"{live}_drill_0a1b2c3d", f"{live}_drill_4e5f6a7b4e5f6a7b"]
+        foreign.append(scratch_name(f"{live}2", "0a1b2c3d"))
+        for name in (leftover, *foreign):
+            await execute(studio.url, f"CREATE DATABASE {name}")
         try:
+            await studio.back_up()
+            assert f"has left the database {leftover}" in await _backups(
+                studio.settings(database_url=studio.url)
+            )
             async with scratch_database(studio.database.address):
                 assert leftover not in await scratch_names(studio.url)
-            assert await scratch_names(studio.url) == [foreign]
+            assert sorted(await scratch_names(studio.url)) == sorted(foreign)
         finally:
-            await execute(studio.url, f"DROP DATABASE {foreign}")
+            for name in foreign:
+                await execute(studio.url, f"DROP DATABASE {name}")
 
 
 class TestDamage:
@@ -430,6 +435,22 @@ class TestCommands:
         shutil.rmtree(studio.backups.root / "objects")
         done = await anime.call("backup", "drill")
         assert (done.code, "no content in the backup" in done.err) == (1, True)
+
+    async def test_a_studio_that_keeps_few_backups_and_never_had_a_drill_is_told(
+        self, studio: Studio
+    ) -> None:
+        await studio.back_up()
+        earliest = studio.backups.root / "20250101T030000Z"
+        studio.backups.newest().rename(earliest)
+        await studio.back_up(keep_backups=1)
+        [kept] = studio.backups.names()
+        assert kept != earliest.name
+        with pytest.raises(BackupFailed, match="green drill is missing"):
+            await _backups(studio.settings())
+        _, drilled = await told_times(studio)
+        assert drilled == moment_of(earliest.name).timestamp()
+        (studio.backups.root / FIRST).write_text("nonsense")
+        assert "no drill yet" in await _backups(studio.settings()), "as if they were all"
 
     async def test_doctor_tells_how_old_and_how_good_backups_are(self, studio: Studio) -> None:
         assert "off" in await _backups(studio.settings(backup_dir=None))

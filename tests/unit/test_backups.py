@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from anime.assets.backup.kept_settings import settings_text
 from anime.assets.backup.listing import ListedFile, hashes_only_in, with_known_hashes
 from anime.core.backups import (
+    BackupTimes,
     backup_name,
     differing_tables,
     is_backup_name,
@@ -30,26 +31,29 @@ def named(*days_ago: float) -> list[str]:
     return [backup_name(NOW - timedelta(days=days)) for days in days_ago]
 
 
+def ago(days: float | None) -> datetime | None:
+    return None if days is None else NOW - timedelta(days=days)
+
+
 def listed(path: bytes, sha256: str = "", size: int = 1) -> ListedFile:
     return ListedFile(path, size, 1, sha256)
 
 
 @pytest.mark.parametrize(
-    ("backups", "green_days_ago", "said"),
+    ("last", "first", "green", "said"),
     [
-        ([], None, "No backup"),
-        ([1, 2], None, None),  # a young studio
-        ([1, 9], None, "missing"),
-        ([1, 9], 8.1, "8 days old"),
-        ([1, 9], 7.9, None),
-        ([2.5, 9], 1, "last backup is 2 days old"),
+        (None, None, None, "No backup"),
+        (1, 2, None, None),  # a young studio
+        (1, 9, None, "missing"),
+        (1, 9, 8.1, "8 days old"),
+        (1, 9, 7.9, None),
+        (2.5, 9, 1, "last backup is 2 days old"),
     ],
 )
 def test_backups_and_drills_that_are_overdue_are_said(
-    backups: list[float], green_days_ago: float | None, said: str | None
+    last: float | None, first: float | None, green: float | None, said: str | None
 ) -> None:
-    green = None if green_days_ago is None else NOW - timedelta(days=green_days_ago)
-    found = overdue(NOW, named(*backups), green)
+    found = overdue(NOW, BackupTimes(ago(last), ago(first), ago(green)))
     assert (found is None) if said is None else (found is not None and said in found[0])
 
 
@@ -68,7 +72,16 @@ def test_a_scratch_database_is_never_the_live_one_nor_anybody_elses(live: str, o
     assert len(made.encode()) <= 63
     assert is_scratch_name(made, live)
     assert not is_scratch_name(live, live)
-    assert not is_scratch_name(other, live) or other.endswith("_drill_" + other[-8:])
+    assert not is_scratch_name(other, live)
+    assert not is_scratch_name(made, f"{live}2")
+    for like_one in ("0a1b2c3d", "0a1b2c3d4e5f6a7b", made[-16:-1], made[-15:] + made[-16]):
+        assert not is_scratch_name(f"{made[:-16]}{like_one}", live) or like_one == made[-16:]
+
+
+def test_a_scratch_database_of_a_studio_whose_name_begins_alike_is_not_ours() -> None:
+    long = "studio_" * 9
+    assert is_scratch_name(scratch_name(long + "one", "0a1b2c3d"), long + "one")
+    assert not is_scratch_name(scratch_name(long + "one", "0a1b2c3d"), long + "two")
 
 
 def test_the_oldest_backups_go_and_never_the_last() -> None:

@@ -38,6 +38,7 @@ from anime.core.backups import (
     scratch_name,
 )
 from anime.db.address import name_of
+from anime.db.bounded import BoundedConnection
 from anime.db.dump import connected, restore_dump, rows_of_tables
 from anime.db.migrate import check, upgrade
 from anime.db.models import SCHEMA
@@ -49,7 +50,6 @@ HASHED_FILES = 200
 REBUILT_FILES = 500  # of a day that has more, the first so many
 _MAX_LISTED = 20  # problems of one kind
 _REHEARSED = ".drill"  # the library of the rebuilt day
-_NOTE = "Made by a drill of backups; the next one drops it."
 # What a rebuild must say as the row does, where the row says anything. Owners only of rows that we
 # have made, as older services told theirs to nobody else; and readers of prompts get better.
 _FACTS = ("filename", "file_size", "file_type", "sha256", "width", "height", "frames")
@@ -113,23 +113,33 @@ async def scratch_database(live: URL) -> AsyncIterator[URL]:
     if name == live.database or not is_scratch_name(name, str(live.database)):
         raise BackupFailed(f"{name} is no name for a scratch database.", "Report this.")
     async with connected(live) as connection:
-        rows = await connection.execute(
-            "SELECT datname FROM pg_database WHERE shobj_description(oid, 'pg_database') = %s",
-            (_NOTE,),
-        )
-        for (leftover,) in await rows.fetchall():
-            if is_scratch_name(leftover, str(live.database)):
-                await _drop(connection, leftover)
-        made = sql.Identifier(name)
-        await connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(made))
+        for leftover in await _scratch_databases(connection, live):
+            await _drop(connection, leftover)
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
         try:
-            await connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(made, _NOTE))
+            await connection.execute(made)
             yield live.set(database=name)
         finally:
             await _drop(connection, name)
 
 
-async def _drop(connection: Any, name: str) -> None:  # psycopg's, of any kind of rows
+async def scratch_databases(live: URL) -> list[str]:
+    """The databases of drills: of one at work, and of those that were killed.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer.
+    """
+    async with connected(live) as connection:
+        return await _scratch_databases(connection, live)
+
+
+async def _scratch_databases(connection: BoundedConnection, live: URL) -> list[str]:
+    rows = await connection.execute("SELECT datname FROM pg_database ORDER BY 1")
+    names = [str(name) for (name,) in await rows.fetchall()]
+    return [name for name in names if is_scratch_name(name, str(live.database))]
+
+
+async def _drop(connection: BoundedConnection, name: str) -> None:
     """Drop a scratch database, with what a killed drill may still have open there."""
     await connection.execute(
         sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))

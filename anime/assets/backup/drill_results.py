@@ -5,7 +5,7 @@ import os
 
 from anime.assets.backup.folder import BackupFolder
 from anime.assets.journal import Journal
-from anime.core.backups import DRILLS, DrillReport
+from anime.core.backups import DRILLS, BackupTimes, DrillReport, moment_of
 
 _TAIL_BYTES = 256 * 1024  # years of drills
 
@@ -35,6 +35,16 @@ def drills_of(folder: BackupFolder) -> list[DrillReport]:
         except ValueError:  # half a line
             continue
     return found
+
+
+def times_of(folder: BackupFolder) -> BackupTimes:
+    """When backups and drills were; what cannot be read counts as never."""
+    names, first, green = folder.names(), folder.first(), last_green(folder)
+    return BackupTimes(
+        last=moment_of(names[-1]) if names else None,
+        first=moment_of(first) if first else None,
+        green=green.at if green else None,
+    )
 
 
 def last_green(folder: BackupFolder) -> DrillReport | None:

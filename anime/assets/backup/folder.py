@@ -26,6 +26,7 @@ from anime.assets.store import (
 )
 from anime.core.backups import (
     CHECKSUMS,
+    FIRST,
     LISTING,
     MANIFEST,
     OBJECTS,
@@ -78,6 +79,14 @@ class BackupFolder:
         except OSError:
             return []
 
+    def first(self) -> str | None:
+        """The name of the first backup ever, also when it has been removed; None before it."""
+        names = self.names()
+        with suppress(OSError, ValueError):  # nothing is written down yet, or nothing usable
+            noted = (self.root / FIRST).read_text()
+            names += [noted] if is_backup_name(noted) else []
+        return min(names, default=None)
+
     def newest(self) -> Path:
         """The last backup.
 
@@ -104,6 +113,10 @@ class BackupFolder:
         hashes = {str(path.relative_to(unfinished)): sha256_of(path) for path in parts}
         write_file(unfinished / CHECKSUMS, sums_text(hashes).encode())
         sync_folder(unfinished)
+        first = min(name, self.first() or name)
+        write_file(
+            self.root / FIRST, first.encode(), drafts=self.root / OBJECTS / _DRAFTS, replaces=True
+        )
         whole = self.root / name
         unfinished.rename(whole)
         sync_folder(self.root)
