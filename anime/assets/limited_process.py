@@ -46,7 +46,8 @@ MAX_ANSWER_BYTES = 256 * 1024**2
 _QUESTIONS = 25  # in one call, where many are asked
 _STOP_SECONDS = 5.0
 _LENGTH = struct.Struct(">Q")
-_COMMAND = (sys.executable, "-m", "anime.assets.limited_process")
+# -P: nothing is imported from the folder that we run in, where files of others may lie.
+_COMMAND = (sys.executable, "-P", "-m", "anime.assets.limited_process")
 
 
 class ReaderDied(Exception):

@@ -17,8 +17,8 @@ def prefect_module(settings: Settings, module: str) -> tuple[str, ...]:
     """How Python runs that module, so that it can log in to Prefect."""
     secret = settings.prefect_api_auth_string
     if secret is None or not has_references(secret.get_secret_value()):
-        return ("-m", module)
-    return ("-m", "anime.stack.prefect_program", module)
+        return ("-P", "-m", module)
+    return ("-P", "-m", "anime.stack.prefect_program", module)
 
 
 def _main(module: str, arguments: Sequence[str]) -> None:

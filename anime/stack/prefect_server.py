@@ -61,7 +61,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
     return Part(
         name="prefect",
         command=(
-            *(sys.executable, "-m", "prefect", "server", "start"),
+            *(sys.executable, "-P", "-m", "prefect", "server", "start"),
             *("--host", settings.prefect_host, "--port", str(settings.prefect_port)),
         ),
         log=settings.logs / "prefect.log",

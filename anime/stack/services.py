@@ -12,7 +12,7 @@ from anime.stack.parts import BACKGROUND_NICENESS, Part
 from anime.stack.prefect_program import prefect_module
 from anime.stack.worker_start import worker_name
 
-ANIME = (sys.executable, "-m", "anime.cli.app")
+ANIME = (sys.executable, "-P", "-m", "anime.cli.app")
 SETUP_TIMEOUT_SECONDS = 240
 HAND_BACK_SECONDS = (
     20  # a warm worker needs at most so long, after the grace, to hand its runs back

@@ -87,7 +87,7 @@ class WarmWorker(
 
         template = ProcessWorker.get_default_base_job_template()
         # Measured: 3 s from created to running, not 6, as one interpreter starts instead of three.
-        template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+        template["variables"]["properties"]["command"]["default"] = "python -P -m prefect.engine"
         return template
 
     async def __aenter__(self) -> Self:

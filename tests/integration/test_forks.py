@@ -35,7 +35,7 @@ async def waiting() -> AsyncIterator[PipedProgram]:
 async def test_it_finds_its_own_environment_folder_and_arguments_and_nothing_to_read() -> None:
     code = "import os, sys; print(dict(os.environ), os.getcwd(), sys.orig_argv, sys.stdin.read())"
     out, err = await (await forked(code, PLACE="here")).communicate()
-    command = [sys.executable, "-m", SAMPLE, code]
+    command = [sys.executable, "-P", "-m", SAMPLE, code]
     assert out.decode() == f"{ {'PLACE': 'here'} } {PROJECT_DIR} {command} \n"
     assert err == b""
 
@@ -85,7 +85,8 @@ async def test_it_leads_a_group_of_its_own() -> None:
 async def test_in_its_place_another_of_our_programs_needs_no_new_interpreter() -> None:
     code = (
         "import os, sys; sys.stdout.flush()\n"
-        f"again = [sys.executable, '-m', {SAMPLE!r}, 'import os; print(os.environ, os.getpid())']\n"
+        "code = 'import os; print(os.environ, os.getpid())'\n"
+        f"again = [sys.executable, '-P', '-m', {SAMPLE!r}, code]\n"
         "os.execve(sys.executable, again, {'PLACE': 'there'})"
     )
     program = await forked(code)

@@ -25,6 +25,7 @@ from anime.core.png_metadata import PNG_SIGNATURE
 from anime.core.sheet_layout import lay_out
 from anime.errors import InvalidRequest, UnusableFile, UnusableReason
 from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
+from anime.settings import PROJECT_DIR
 from tests.support import hostile_parsers
 from tests.support.fork_server import ADDRESS
 from tests.support.waiting import HUNG_SECONDS
@@ -33,9 +34,21 @@ from tests.support.waiting import HUNG_SECONDS
 @pytest.fixture(autouse=True)
 def as_people_start_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS, raising=False)  # it is not forked here
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT_DIR))  # for the parsers of tests
 
 
 DIED = InvalidRequest("It cannot be read.", "Make it again.")
+
+
+def test_it_takes_no_code_from_the_folder_that_it_is_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("anime", "json", "PIL"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('of a stranger')")
+    monkeypatch.chdir(tmp_path)
+    with kept_process() as reader:
+        reader.stop()  # one that was started elsewhere
+        assert reader.ask(hostile_parsers.DOUBLE, HUNG_SECONDS, "ab") == "abab"
 
 
 async def test_what_it_returns_and_refuses_arrives() -> None:

@@ -31,11 +31,12 @@ LENGTH = struct.Struct("!I")  # of an order
 NUMBER = struct.Struct("!i")  # a pid; an exit status, negative for a signal
 MOST_DESCRIPTORS = 16
 ADDRESS = "TESTS_FORK_SERVER"  # the variable that has it
+OPTIONS = ["-P", "-m"]  # of Python, with which our programs are started
 
 
 @dataclass(frozen=True)
 class Order:
-    """`python -m MODULE ARGUMENTS`, in that folder, with these variables and no others."""
+    """`python -P -m MODULE ARGUMENTS`, in that folder, with these variables and no others."""
 
     module: str
     arguments: Sequence[str]
@@ -76,7 +77,7 @@ class Order:
         os.environ.clear()
         os.environ.update(self.environment)
         sys.argv = [self.module, *self.arguments]
-        sys.orig_argv[:] = [sys.executable, "-m", self.module, *self.arguments]
+        sys.orig_argv[:] = [sys.executable, *OPTIONS, self.module, *self.arguments]
         is_unbuffered = bool(self.environment.get("PYTHONUNBUFFERED"))
         sys.stdout.reconfigure(write_through=is_unbuffered)  # type: ignore[union-attr]  # the real one
         _read_settings_anew(self.module)
@@ -99,8 +100,8 @@ _execve = os.execve
 def _execute(path: str, command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """`os.execve`, but that another of our programs needs no new interpreter."""
     python, *words = command
-    if python == sys.executable and words[:1] == ["-m"]:
-        Order(words[1], words[2:], dict(environment), str(Path.cwd())).go_on()
+    if python == sys.executable and words[:2] == OPTIONS:
+        Order(words[2], words[3:], dict(environment), str(Path.cwd())).go_on()
     _execve(path, tuple(command), environment)
 
 

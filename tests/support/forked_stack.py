@@ -18,17 +18,18 @@ from anime.stack import process, supervisor
 from anime.stack.logs import LogPipe
 from anime.stack.parts import Part
 from anime.stack.process import PartProcess
+from tests.support.fork_server import OPTIONS
 from tests.support.forks import ForkedProgram, PipedProgram, Program
 
 launch = process.launch
 
 
 async def launch_forked(part: Part, inherited_fds: tuple[int, ...] = ()) -> PartProcess:
-    """The process of the part, just started; forked if it is `python -m`."""
+    """The process of the part, just started; forked if it is `python -P -m`."""
     python, *words = part.command
-    if python != sys.executable or words[0] != "-m":
+    if python != sys.executable or words[:2] != OPTIONS:
         return await launch(part, inherited_fds)
-    program = Program(words[1], words[2:], part.environment, folder=part.folder)
+    program = Program(words[2], words[3:], part.environment, folder=part.folder)
     with closing(LogPipe(part.log)) as log, open(os.devnull, "rb") as nothing:  # noqa: PTH123, ASYNC230
         given = [nothing.fileno(), log.write_end, log.write_end, *inherited_fds]
         forked = await asyncio.to_thread(ForkedProgram.begin, program, given)

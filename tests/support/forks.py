@@ -20,7 +20,7 @@ from signal import SIGKILL
 from typing import Self, TypeAlias
 
 from anime.settings import PROJECT_DIR
-from tests.support.fork_server import ADDRESS, NUMBER, Order
+from tests.support.fork_server import ADDRESS, NUMBER, OPTIONS, Order
 from tests.support.waiting import HUNG_SECONDS
 
 # For functions of ours, not for programs. A process has one such server, whatever its tests fork.
@@ -30,7 +30,7 @@ FORKS.set_forkserver_preload(["tests.faults.children", "tests.support.frozen"])
 
 @dataclass(frozen=True)
 class Program:
-    """`python -m MODULE ARGUMENTS`, run in that folder."""
+    """`python -P -m MODULE ARGUMENTS`, run in that folder."""
 
     module: str
     arguments: Sequence[str]
@@ -42,7 +42,7 @@ class Program:
     @property
     def command(self) -> list[str]:
         """How one would start it."""
-        return [sys.executable, "-m", self.module, *self.arguments]
+        return [sys.executable, *OPTIONS, self.module, *self.arguments]
 
     @property
     def order(self) -> Order:

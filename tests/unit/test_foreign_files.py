@@ -1,11 +1,14 @@
 """What decodes foreign files runs in a process with limits, and in no program of ours itself.
 
+Nor does a program take code from a folder with files of others for being started there.
+
 Read from the source, as the layers are.
 """
 
 import ast
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -104,7 +107,24 @@ def opened_in(tree: ast.Module) -> Iterator[str]:
     return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
-@pytest.mark.parametrize("rule", [decoder_faults, reading_faults])
+def starting_faults(source: Source) -> list[str]:
+    """Commands that run a module with modules of the folder in which they are started."""
+    nodes = list(ast.walk(source.tree))
+    listed = [[None, *node.elts] for node in nodes if isinstance(node, ast.List | ast.Tuple)]
+    texts = [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
+    return [
+        "-m without -P"
+        for words in listed
+        for before, word in pairwise(words)
+        if is_word(word, "-m") and not is_word(before, "-P")
+    ] + [text for text in texts if text.startswith("python -m ") and "\n" not in text]
+
+
+def is_word(node: ast.expr | None, word: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == word
+
+
+@pytest.mark.parametrize("rule", [decoder_faults, reading_faults, starting_faults])
 def test_foreign_files_are_decoded_in_a_process_with_limits_only(rule: object) -> None:
     assert callable(rule)
     assert [f"{source.name}: {fault}" for source in sources() for fault in rule(source)] == []
@@ -121,6 +141,9 @@ def test_foreign_files_are_decoded_in_a_process_with_limits_only(rule: object) -
             "anime.cli.metadata",
             "from anime.assets.inspection.whole_file import inspect_file\ninspect_file(path)",
         ),
+        (starting_faults, "anime.stack.services", '(sys.executable, "-m", "anime.cli.app")'),
+        (starting_faults, "anime.stack.services", '["-m", module]'),
+        (starting_faults, "anime.worker.warm_worker", 'command = "python -m prefect.engine"'),
         (
             reading_faults,
             "anime.jobs.reproduction",

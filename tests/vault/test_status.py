@@ -223,11 +223,11 @@ async def test_prefect_gets_a_login_that_is_a_reference_within_its_own_process(
     configured: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plain = load_settings(prefect_api_auth_string=SecretStr("a:b"))
-    assert prefect_module(plain, "prefect") == ("-m", "prefect")
+    assert prefect_module(plain, "prefect") == ("-P", "-m", "prefect")
     reference = "anime:{vault:secret/anime/studio#password}"
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", reference)
     get_settings.cache_clear()
-    assert prefect_module(get_settings(), "prefect")[1] == "anime.stack.prefect_program"
+    assert prefect_module(get_settings(), "prefect")[2] == "anime.stack.prefect_program"
     (tmp_path / "told_login.py").write_text(
         "import os, sys; from prefect.settings import PREFECT_API_AUTH_STRING as login;"
         "print(login.value(), sys.argv[1:], os.environ['PREFECT_API_AUTH_STRING'])"
