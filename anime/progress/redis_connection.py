@@ -77,6 +77,7 @@ class FollowedPool(ConnectionPool):
     def __init__(self, text: str, **options: Any) -> None:  # as redis-py has them
         super().__init__(**options)
         self._text = text
+        self._question = SecretQuestion(text)
         self._newest: str | None = None  # the URL with which connections are opened
         self._changes = SecretChanges(text, self._retire_older)
 
@@ -97,7 +98,7 @@ class FollowedPool(ConnectionPool):
         try:
             return await self._taken()
         except AuthenticationError:
-            await asyncio.to_thread(_asked, refresh_references, self._text)
+            await self._question.ask(refresh_references)
             return await self._taken()
 
     async def aclose(self) -> None:
@@ -115,7 +116,7 @@ class FollowedPool(ConnectionPool):
         if {"username", "password"} & found.keys():
             found.pop("username", None)
             found.pop("password", None)
-            found["credential_provider"] = FollowedCredentials(self._text)
+            found["credential_provider"] = FollowedCredentials(self._question)
         self.connection_kwargs = {**self.connection_kwargs, **found}
         self._newest = url
         self._changes.begin()
@@ -136,22 +137,46 @@ class FollowedPool(ConnectionPool):
 class FollowedCredentials(CredentialProvider):
     """User and password in a URL with references, as they are when a connection opens."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, question: "SecretQuestion") -> None:
+        self._question = question
 
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """Part of redis-py's interface.
 
         Raises:
-            redis.exceptions.ConnectionError: a reference has no value.
+            redis.exceptions.ConnectionError: a reference has no value, or none yet.
         """
-        found = _parsed(_asked(resolve_reference, self._text))
+        found = _parsed(await self._question.ask(resolve_reference))
         password = str(found.get("password", ""))
         return (str(found["username"]), password) if "username" in found else (password,)
 
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        """The same, without holding up the event loop."""
-        return await asyncio.to_thread(self.get_credentials)
+
+class SecretQuestion:
+    """What a text with references stands for, asked for in one thread, however many wait for it.
+
+    While Vault hangs, nobody waits for longer than for Redis itself, nor takes more threads.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._answer: asyncio.Future[str] | None = None
+
+    async def ask(self, ask: Callable[[str], str]) -> str:
+        """What `ask` says of the text; later ones have the answer that is coming already.
+
+        Raises:
+            redis.exceptions.ConnectionError: a reference has no value, or none yet.
+        """
+        if self._answer is None or self._answer.done():
+            loop = asyncio.get_running_loop()
+            self._answer = loop.run_in_executor(None, _asked, ask, self._text)
+            # Retrieved here, as perhaps nobody else does.
+            self._answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.shield(self._answer)
+        except TimeoutError:
+            raise ConnectionFailed("its login is not known yet: who knows it is slow") from None
 
 
 async def replace_older(subscription: PubSub) -> None:

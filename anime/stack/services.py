@@ -1,5 +1,6 @@
 """Our own programs as parts: API, rehearsal server, worker, and the set-up of Prefect."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,9 +92,10 @@ class Services:
         auth_string = self.settings.prefect_api_auth_string
 
         async def is_ready(age_seconds: float) -> bool:
+            text = auth_string.get_secret_value() if auth_string else None
             return await worker_polls(
                 f"{self.settings.prefect_api_url}/work_pools/{self.settings.work_pool}",
-                resolve_reference(auth_string.get_secret_value()) if auth_string else None,
+                await asyncio.to_thread(resolve_reference, text) if text else None,
                 worker_name(),
                 within_seconds=age_seconds,
             )

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +15,7 @@ from prefect import get_client
 from prefect.events.clients import PrefectEventsClient, PrefectEventSubscriber
 from pydantic import SecretStr
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError  # noqa: A004  of Redis
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
@@ -29,10 +31,11 @@ from anime.settings.vault import VaultConfig
 from anime.webhooks.policy import signing_key
 from anime.worker.prefect_internals import follow_auth_string
 from blocks.comfyui import ComfyUIServer
-from tests.vault.openbao import OpenBao
+from tests.vault.openbao import OpenBao, passed_on
 from tests.vault.prefects_own import prefects_own
 
 LOGIN = "{vault:secret/anime/login#user}:{vault:secret/anime/login#password}"
+PATIENCE = 120  # seconds; the most that can be set
 PREFECT_VERSION, COMFYUI_QUEUE = "/api/admin/version", "/prompt"
 ANSWERS = {PREFECT_VERSION: b'"3.9.1"', COMFYUI_QUEUE: b'{"exec_info": {"queue_remaining": 7}}'}
 
@@ -212,6 +215,38 @@ async def test_redis_is_reached_with_the_password_of_the_moment(
         await asyncio.to_thread(RESOLVER.refresh, ["secret/anime/redis#password"])
         await redis.connection_pool.disconnect()
         assert await redis.acl_whoami() == "vaulted"
+
+
+async def test_redis_is_away_and_nobody_waits_long_while_a_vault_that_hangs_has_its_login(
+    vault: OpenBao, redis_url: str
+) -> None:
+    await vault.put("anime/redis", password="one")
+    url = redis_url.replace("://", "://vaulted:{vault:secret/anime/redis#password}@", 1)
+    answering = asyncio.Event()
+    answering.set()
+    token = await vault.new_token()
+    async with (
+        passed_on(vault, goes_on=answering) as port,
+        redis_user(redis_url, "one"),
+        asyncio.timeout(PATIENCE / 2),
+    ):
+        here = f"http://127.0.0.1:{port}"
+        use_vault(VaultConfig(url=here, auth="token", token=token, timeout_seconds=PATIENCE))
+        async with connect_redis(url, read_seconds=5) as redis:
+            assert await redis.acl_whoami() == "vaulted"
+            answering.clear()
+            RESOLVER.session()._held.clear()  # as when its lease ends
+            await redis.connection_pool.disconnect()
+            before = threading.active_count()
+            for _ in range(2):
+                with pytest.raises(ConnectionError, match="not known"):
+                    await redis.acl_whoami()
+            assert threading.active_count() <= before + 1, "one asks for all"
+            answering.set()
+            while True:
+                with suppress(ConnectionError):
+                    assert await redis.acl_whoami() == "vaulted"
+                    break
 
 
 async def test_tokens_of_the_api_and_the_key_of_webhooks_change_while_it_runs(
