@@ -33,8 +33,10 @@ def check(
     found = check_references([*texts_of(settings), *of_blocks])
     status = vault_status()
     told = status.describe() if status else "Vault was not asked for anything."
+    kept = _kept_by_prefect(settings)
     if json:
-        print_json({"vault": told, "references": as_json(found), "unchecked": unchecked})
+        references = as_json(found)
+        print_json({"vault": told, "references": references, "unchecked": unchecked, "kept": kept})
     else:
         print_table(("where", "reference", "resolves", "TTL"), map(_row, found))
         for each in found:
@@ -43,8 +45,25 @@ def check(
         print_note(told)
         if unchecked:
             print_note(f"Blocks in Prefect are not checked: {unchecked}")
+        if kept:
+            print_note(kept)
     if not all(each.resolves for each in found):
         raise typer.Exit(1)
+
+
+def _kept_by_prefect(settings: "Settings") -> str | None:
+    """What to do about the one login that is not followed; nothing if it is no reference."""
+    from anime.settings.secret_references import has_references
+
+    address = settings.prefect_database_url
+    if address is None and settings.prefect_api_url is None:  # it lies beside the studio's
+        address = settings.database_url
+    if address is None or not has_references(address.get_secret_value()):
+        return None
+    return (
+        "Prefect's server keeps the password of its database. When that changes: restart "
+        "`anime up`; the service anime-prefect begins again by itself."
+    )
 
 
 async def _texts_of_blocks(settings: "Settings") -> tuple[list[tuple[str, str]], str | None]:

@@ -102,6 +102,7 @@ async def test_vault_check_shows_each_reference_and_no_value(configured: Setting
     assert re.search(r"ANIME_VAULT_TOKEN +file:/\S+/token +yes", out)
     assert "a token that is renewed" in err
     assert "Blocks in Prefect are not checked: No Prefect server is known" in err
+    assert "restart" not in err
     assert CANARY not in out + err
 
 
@@ -110,8 +111,11 @@ async def test_vault_check_says_as_json_what_does_not_resolve(
 ) -> None:
     monkeypatch.setenv("ANIME_WEBHOOK_SECRET", "vault:secret/anime/none#key")
     monkeypatch.delenv("STUDIO_TOKEN")
+    monkeypatch.setenv("ANIME_PREFECT_DATABASE_URL", "postgresql://a:{env:STUDIO_TOKEN}@db/b")
+    assert "changes: restart `anime up`" in " ".join((await run("vault", "check"))[2].split())
     code, out, _ = await run("vault", "check", "--json")
     assert code == 1
+    assert "restart `anime up`" in json.loads(out)["kept"]
     found = {each["reference"]: each for each in json.loads(out)["references"]}
     assert found["vault:secret/anime/studio#password"]["resolves"] is True
     assert "does not exist" in found["vault:secret/anime/none#key"]["error"]
