@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from anime.stack.stack import running_stack
 from anime.stack.supervisor import SupervisedPart
 from anime.stack.systemd import installation, own_service
 from anime.stack.systemd.installation import planned_installation
+from anime.stack.systemd.unit_files import Deployment, ServiceUnit, unit_texts
 from tests.support.forks import fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS
 
@@ -51,6 +53,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with TemporaryDirectory(prefix="anime-", dir="/tmp") as folder:
         monkeypatch.setenv("ANIME_HOME", folder)
         yield Path(folder)
+
+
+@pytest.mark.parametrize("which", ["python", "home", "writable"])
+def test_what_lies_in_a_home_by_a_link_is_seen_by_the_services(tmp_path: Path, which: str) -> None:
+    link, links = tmp_path / "link", tmp_path / "links"
+    link.symlink_to("/home/mei/.pyenv/versions/3.11/bin/python3.11")
+    links.symlink_to(tmp_path)
+    by_link = {"python": str(links / "link"), "home": link, "writable": (link,)}
+    opt = Path("/opt/anime")
+    plain = Deployment(("anime",), "/opt/anime/bin/python", opt, opt, opt, account="anime")
+    deployment = replace(plain, **{which: by_link[which]})  # type: ignore[arg-type]  # by its name
+    unit = ServiceUnit("anime-api", "API", ("anime", "serve"))
+    assert "ProtectHome=read-only" in unit_texts([unit], deployment)[unit.file].splitlines()
 
 
 def test_a_manager_is_told_once_that_all_is_ready(told: socket.socket) -> None:

@@ -161,9 +161,11 @@ def _sandbox(unit: ServiceUnit, deployment: Deployment) -> Iterator[str]:
     if not unit.has_network:
         yield NO_NETWORK
     folders = (deployment.home, *deployment.writable)
+    # A virtual environment's Python is a link, often to one that lies in a home.
     is_in_a_home = any(
-        path.is_relative_to(folder)
+        where.is_relative_to(folder)
         for path in (deployment.project, Path(deployment.python), *folders)
+        for where in (path, path.resolve())
         for folder in ("/home", "/root", "/run/user")
     )
     yield f"ProtectHome={'read-only' if is_in_a_home else 'yes'}\n"
