@@ -55,6 +55,11 @@ async def production(
         yield production
 
 
+# What PostgreSQL says when its client takes a statement back, such as a heartbeat that is under way
+# when its run ends. Of one that takes too long, or whose user is refused, it says something else.
+WITHDRAWN = "canceling statement due to user request"
+
+
 async def test_f70_a_batch_goes_on_while_its_credentials_change(production: Production) -> None:
     said_before = len(production.postgresql_log.read_text())
     users = await production.database.users()
@@ -70,7 +75,8 @@ async def test_f70_a_batch_goes_on_while_its_credentials_change(production: Prod
         listed = (await api.get("/api/anime/jobs", params={"limit": 50})).json()["items"]
     assert {(each["status"], each["attempt"]) for each in listed} == {("completed", 1)}
     said = production.postgresql_log.read_text()[said_before:]
-    assert re.findall(r".*(?:ERROR|FATAL): .*", said) == []
+    faults = re.findall(r".*(?:ERROR|FATAL): .*", said)
+    assert [each for each in faults if not each.endswith(WITHDRAWN)] == []
 
 
 async def test_vault_check_resolves_the_references_of_blocks_that_prefect_has(
