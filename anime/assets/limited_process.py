@@ -31,7 +31,7 @@ from typing import Generic, NoReturn, ParamSpec, TypeVar
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from anime import errors
-from anime.errors import AnimeError, UnusableFile, UnusableReason
+from anime.errors import AnimeError, StorageUnavailable, UnusableFile, UnusableReason
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -89,6 +89,11 @@ class LimitedFunction(Generic[P, R]):
                 with _nonsense_told():
                     error = _error_of(_Refusal.model_validate(refusal))
                 raise error
+            case {"unknown": str(what)}:
+                raise StorageUnavailable(
+                    f"Files cannot be read: their reader is of another release ({what[:200]}).",
+                    "Restart this program: what it runs was replaced on the disk meanwhile.",
+                )
         raise ReaderDied(str(told)[:500])
 
 
@@ -338,7 +343,7 @@ def answer_all(connection: socket.socket) -> None:
             question = _received(connection, length)
         except (EOFError, ConnectionError):
             return
-        told = json.dumps(_told(*pickle.loads(question)), default=_plain).encode()  # noqa: S301  of our parent
+        told = json.dumps(_answer(question), default=_plain).encode()
         connection.sendall(_LENGTH.pack(len(told)) + told)
 
 
@@ -355,6 +360,14 @@ def limit_this_process(further: Mapping[int, int] | None = None) -> None:
         wanted = limit if most == resource.RLIM_INFINITY else min(limit, most)
         with suppress(ValueError, OSError):  # macOS knows some of them by name only
             resource.setrlimit(which, (wanted, wanted))
+
+
+def _answer(question: bytes) -> dict[str, object]:
+    try:
+        asked = pickle.loads(question)  # noqa: S301  of our parent
+    except (ImportError, AttributeError) as fault:  # it began before an upgrade, and this after
+        return {"unknown": str(fault)}
+    return _told(*asked)
 
 
 def _told(

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -23,7 +25,7 @@ from anime.assets.thumbnails import colours_of_thumbnails
 from anime.assets.workflow_files import load_workflow
 from anime.core.png_metadata import PNG_SIGNATURE
 from anime.core.sheet_layout import lay_out
-from anime.errors import InvalidRequest, UnusableFile, UnusableReason
+from anime.errors import InvalidRequest, StorageUnavailable, UnusableFile, UnusableReason
 from anime.jobs.reproduction import compare_files, draw_comparison, read_made_file
 from anime.settings import PROJECT_DIR
 from tests.support import hostile_parsers
@@ -88,6 +90,20 @@ def test_no_file_is_decoded_by_who_asks(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_workflow(path).graph
     page = draw_page(lay_out([""]), [SheetPicture((tmp_path / "no", path))], CaptionFonts(14))
     assert (255, 0, 0) in {colour for _, colour in page.getcolors(1 << 20) or ()}
+
+
+@pytest.mark.parametrize("module", ["anime.assets.gone", "anime.assets.thumbnails"])
+async def test_no_file_is_blamed_for_a_program_that_was_replaced_while_it_ran(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    def read() -> str:
+        raise NotImplementedError
+
+    read.__module__, read.__qualname__ = module, "read"
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(read=read))  # but not on the disk
+    with pytest.raises(StorageUnavailable, match="of another release"):
+        await call_kept(DIED, LimitedFunction(read, str))
+    assert await call_kept(DIED, hostile_parsers.DOUBLE, "ab") == "abab"
 
 
 def test_one_that_somebody_has_ended_meanwhile_is_started_anew() -> None:
