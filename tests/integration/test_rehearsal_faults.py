@@ -79,7 +79,7 @@ async def test_only_one_prompt_kills_it_by_its_words(tmp_path: Path) -> None:
 
 
 async def test_a_frozen_server_takes_connections_and_answers_when_it_thaws(tmp_path: Path) -> None:
-    faults = Faults(freeze_at_step=1, freeze_seconds=2)
+    faults = Faults(freeze_at_step=1, freeze_seconds=8)
     async with opened(tmp_path, faults=faults) as peer:
         await peer.submit(txt2img())
         await peer.until("progress")
