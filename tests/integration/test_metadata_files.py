@@ -5,7 +5,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -315,8 +315,13 @@ def box(kind: bytes, body: bytes, version: int | None = None) -> bytes:
     return struct.pack(">I4s", 8 + len(flags + body), kind) + flags + body
 
 
-def telephones_picture(target: Path) -> Path:
-    """A HEIC, put together by hand: FFmpeg reads them and writes none."""
+def telephones_picture(
+    target: Path, texts: Sequence[tuple[bytes, bytes]] = (), *, is_inside: bool = False
+) -> Path:
+    """A HEIC, put together by hand: FFmpeg reads them and writes none.
+
+    Each of `texts` has a type; they lie behind the picture, or with what says where they are.
+    """
     codec = av.CodecContext.create("libx265", "w")
     assert isinstance(codec, av.VideoCodecContext)
     codec.width, codec.height, codec.pix_fmt = *SIZE, "yuv420p"
@@ -331,23 +336,66 @@ def telephones_picture(target: Path) -> Path:
     properties = box(b"hvcC", setup) + box(b"ispe", struct.pack(">II", *SIZE), 0)
 
     def meta(at: int) -> bytes:
-        kind = box(b"infe", struct.pack(">HH4sx", 1, 0, b"hvc1"), 2)
-        place = struct.pack(">BBHHHHII", 0x44, 0, 1, 1, 0, 1, at, len(pixels))
+        kinds = [b"hvc1\0", *(kind for kind, _ in texts)]
+        kind = b"".join(
+            box(b"infe", struct.pack(">HH", number, 0) + each, 2)
+            for number, each in enumerate(kinds, 1)
+        )
+        place = struct.pack(">BBH", 0x44, 0, len(kinds))
+        begin = 0 if is_inside else at + len(pixels)
+        pieces = [(0, at, pixels)]
+        for _, text in texts:
+            pieces.append((1, begin, text))
+            begin += len(text)
+        for number, (method, first, content) in enumerate(pieces, 1):
+            place += struct.pack(">HH", number, method)[: 4 if is_inside else 2]
+            place += struct.pack(">HHII", 0, 1, first, len(content))
         uses = box(b"ipma", struct.pack(">IHBBB", 1, 1, 2, 0x81, 2), 0)
         return box(
             b"meta",
             box(b"hdlr", bytes(4) + b"pict" + bytes(13), 0)
             + box(b"pitm", struct.pack(">H", 1), 0)
-            + box(b"iloc", place, 0)
-            + box(b"iinf", struct.pack(">H", 1) + kind, 0)
-            + box(b"iprp", box(b"ipco", properties) + uses),
+            + box(b"iloc", place, int(is_inside))
+            + box(b"iinf", struct.pack(">H", len(kinds)) + kind, 0)
+            + box(b"iprp", box(b"ipco", properties) + uses)
+            + (box(b"idat", behind) if is_inside else b""),
             0,
         )
 
+    behind = b"".join(text for _, text in texts)
     brands = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
     begin = brands + meta(len(brands) + len(meta(0)) + 8)
-    target.write_bytes(begin + box(b"mdat", pixels))
+    target.write_bytes(begin + box(b"mdat", pixels + (b"" if is_inside else behind)))
     return target
+
+
+def tags() -> bytes:
+    """An item of EXIF, with some bytes before its header."""
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[0x9286] = b"ASCII\0\0\0" + PARAMETERS.encode()
+    exif[0x0110], exif[0x010E] = f"prompt:{json.dumps(GRAPH)}", 'workflow:{"nodes": []}'
+    return struct.pack(">I", 6) + exif.tobytes()
+
+
+XMP = b'<x xmlns:a="b" a:UserComment="seen"/>'
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_exif_and_xmp_of_a_telephones_picture_are_read(tmp_path: Path, *, is_inside: bool) -> None:
+    texts = [(b"mime\0application/rdf+xml\0", XMP), (b"Exif\0", tags())]
+    path = telephones_picture(tmp_path / "a.heic", texts, is_inside=is_inside)
+    recipe = inspect_file(path).recipe()
+    assert (recipe.graph, recipe.editor_workflow) == (GRAPH, {"nodes": []})
+    assert (recipe.parameters, recipe.texts) == (PARAMETERS, {"UserComment": "seen"})
+
+
+@pytest.mark.parametrize("exif", [b"", b"\xff\xff\xff\xff", tags()[:12]], ids=["no", "far", "cut"])
+def test_exif_that_is_broken_leaves_a_telephones_picture_as_it_is(
+    tmp_path: Path, exif: bytes
+) -> None:
+    path = telephones_picture(tmp_path / "a.heic", [(b"Exif\0", exif)])
+    found = inspect_file(path)
+    assert ((found.width, found.height), found.texts) == (SIZE, {})
 
 
 def test_a_telephones_picture_is_measured_whatever_its_name(tmp_path: Path) -> None:

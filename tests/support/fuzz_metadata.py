@@ -24,6 +24,7 @@ from anime.assets.metadata import SavedFile, recipe_of
 from anime.core.paths import FileKind
 from anime.errors import StorageError
 from tests.integration.media_samples import FILMS, SOUNDS, draw, make
+from tests.integration.test_metadata_files import tags, telephones_picture
 from tests.integration.test_metadata_tools import FILES
 from tests.support.tool_files import NOVELAI_TEXTS, hiding
 from tests.unit.test_metadata_graphs import DIFFERENT, SAME
@@ -85,6 +86,7 @@ def _samples(folder: Path) -> list[bytes]:
     made = [make(folder, name) for name in (*FILMS, *SOUNDS)]
     contents = [path.read_bytes() for path in (*drawn, *made)]
     contents += [written(folder).read_bytes() for _, _, written in FILES.values()]
+    contents.append(telephones_picture(folder / "a.heic", [(b"Exif\0", tags())]).read_bytes())
     for channels in ("png", "rgb"):
         hiding(json.dumps(NOVELAI_TEXTS), channels, is_packed=True).save(folder / "hides.png")
         contents.append((folder / "hides.png").read_bytes())
