@@ -19,6 +19,8 @@ from tests.support.tool_files import (
     CIVITAI_A1111,
     DRAW_THINGS_XMP,
     DREAM,
+    EASY_DIFFUSION,
+    EASY_DIFFUSION_LABELLED,
     FOOOCUS,
     FOOOCUS_A1111,
     FORGE,
@@ -29,6 +31,7 @@ from tests.support.tool_files import (
     RAW_PROMPT,
     RUINED,
     SD_NEXT,
+    SIMPLE,
     SWARMUI,
     commented,
     fooocus_exif,
@@ -65,6 +68,9 @@ FOCUS = {
     "sampler": "euler",
 }
 FOCUS_A1111 = {**FOCUS, "prompt": RAW_PROMPT, "sampler": "Euler", "scheduler": "normal"}
+EASY = {"loras": (LoraUse(name="pens\\inky", strength=0.7), LoraUse(name="it's", strength=0.25))}
+SIMPLY = {**FOCUS, "scheduler": "normal"}
+SIMPLE_TEXT = json.dumps(SIMPLE)
 WEB_UI = {
     "prompt": "red bicycle <lora:inky:0.7>",
     "loras": INKY,
@@ -214,6 +220,26 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
         },
         in_png("XML:com.adobe.xmp", DRAW_THINGS_XMP),
     ),
+    "SimpleSDXL PNG": ("fooocus", SIMPLY, in_png("Comment", SIMPLE_TEXT)),
+    "SimpleSDXL WEBP": ("fooocus", SIMPLY, in_focus("webp", SIMPLE_TEXT, "simple")),
+    **{
+        f"Easy Diffusion PNG, {names}": (
+            "easydiffusion",
+            EASY,
+            lambda folder, settings=settings: png(
+                folder / "a.png", {name: str(value) for name, value in settings.items()}
+            ),
+        )
+        for names, settings in (("named", EASY_DIFFUSION), ("labelled", EASY_DIFFUSION_LABELLED))
+    },
+    **{
+        f"Easy Diffusion {suffix}": (
+            "easydiffusion",
+            EASY,
+            in_comment(suffix, utf_16(json.dumps(settings), "be")),
+        )
+        for suffix, settings in (("jpg", EASY_DIFFUSION), ("webp", EASY_DIFFUSION_LABELLED))
+    },
     "RuinedFooocus PNG": (
         "ruinedfooocus",
         {

@@ -301,6 +301,66 @@ RUINED: dict[str, Any] = {
     "software": "RuinedFooocus",
 }
 
+SIMPLE: dict[str, Any] = {  # SimpleSDXL, which writes Fooocus' settings under what it calls them
+    "ADM Guidance": "(1.5, 0.8, 0.3)",
+    "Base Model": "studio_a",
+    "Base Model Hash": "ab12cd34ef",
+    "Fooocus V2 Expansion": "",
+    "Full Negative Prompt": [NEGATIVE, "worst quality"],
+    "Full Prompt": [f"cinematic still {PROMPT} . emotional, harmonious"],
+    "Guidance Scale": 6.5,
+    "LoRA 1": "inky : 0.7",
+    "LoRAs": [["inky", 0.7, "99aabbccdd"]],
+    "Metadata Scheme": "simple",
+    "Negative Prompt": NEGATIVE,
+    "Performance": "Speed",
+    "Prompt": PROMPT,
+    "Refiner Model": "studio_refiner",
+    "Refiner Switch": 0.5,
+    "Resolution": "(64, 48)",
+    "Sampler": "euler",
+    "Scheduler": "normal",
+    "Seed": str(SEED),
+    "Sharpness": 2.0,
+    "Steps": 9,
+    "Styles": "['Fooocus V2', 'Fooocus Enhance']",
+    "VAE": "Default (model)",
+    "Version": "Fooocus v2.5.5",
+}
+EASY_DIFFUSION: dict[str, Any] = {
+    "prompt": PROMPT,
+    "negative_prompt": NEGATIVE,
+    "seed": SEED,
+    "use_stable_diffusion_model": "studio_a",
+    "clip_skip": False,
+    "use_vae_model": None,
+    "sampler_name": "euler",
+    "width": 64,
+    "height": 48,
+    "num_inference_steps": 9,
+    "guidance_scale": 6.5,
+    "use_lora_model": ["pens\\inky", "it's"],
+    "lora_alpha": [0.7, 0.25],
+    "tiling": None,
+    "use_face_correction": None,
+    "use_upscale": None,
+}
+EASY_DIFFUSION_LABELLED: dict[str, Any] = {  # where it writes text files, too
+    "Prompt": PROMPT,
+    "Negative Prompt": NEGATIVE,
+    "Seed": SEED,
+    "Stable Diffusion model": "studio_a",
+    "Clip Skip": False,
+    "VAE model": None,
+    "Sampler": "euler",
+    "Width": 64,
+    "Height": 48,
+    "Steps": 9,
+    "Guidance Scale": 6.5,
+    "LoRA model": "pens\\inky, it's",
+    "LoRA Strength": "0.7, 0.25",
+}
+
 
 def picture() -> Image.Image:
     return Image.effect_noise(SIZE, 60).convert("RGB")

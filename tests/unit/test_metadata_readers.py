@@ -205,6 +205,12 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
     assert recipe.editor_workflow == workflow
 
 
+NETWORK = (
+    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ink(99aabbccddee), "
+    "AddNet Weight A 1: 0.6, AddNet Weight B 1: 0.2"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "changes"),
     [
@@ -267,6 +273,11 @@ def test_the_editors_workflow_alone_says_nothing_of_what_ran() -> None:
         ),
         ('a\nSteps: 3, Lora hashes: "ink: ab12: 0.6, x: 9", Seed: 1', {"loras": INK}),
         ('a\nSteps: 3, Lora hashes: "ink: 0123", Seed: 1', {"loras": ()}),
+        (
+            f"a <lora:x:0.5>\nSteps: 3, {NETWORK}, Seed: 1",
+            {"loras": (LoraUse(name="x", strength=0.5), *INK)},
+        ),
+        ("a\nSteps: 3, AddNet Enabled: False, AddNet Model 1: ink(99aa), Seed: 1", {"loras": ()}),
     ],
 )
 def test_what_forks_and_savers_write_differently_is_read(

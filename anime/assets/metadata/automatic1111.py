@@ -5,15 +5,17 @@ Negative prompt: blurry
 Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anything
 
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge, SD.Next, Fooocus
-2.5 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving
-nodes after the same fashion.
+2.5 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai,
+ComfyUI's saving nodes after the same fashion, the extension Additional Networks of May 2023.
 """
 
 import json
 import re
+from collections.abc import Iterator
 
 from pydantic import JsonValue
 
+from anime.assets.metadata.grids import varied_in
 from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
@@ -22,6 +24,8 @@ _UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
+_NETWORK = re.compile(r"addnet model (\d{1,2})")
+_NETWORK_HASH = re.compile(r"\s*\([0-9a-fA-F]{1,64}\)$")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
 _SECOND_PASS = frozenset({"hires steps", "hires upscale", "hires upscaler", "hires resize"})
 _MAX_SETTINGS = 200
@@ -48,13 +52,14 @@ def parameters_of(text: str) -> Sampling | None:
     resources = _resources(settings.get("civitai resources", ""))
     listed = _loras_among(settings) or _loras_by_weight(settings)
     loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
+    varied = varied_in(settings)
     said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
         model=settings.get("model") or resources.model,
         model_hash=settings.get("model hash"),
-        loras=loras,
+        loras=(*loras, *_networks(settings)),
         sampler=settings.get("sampler"),
         scheduler=settings.get("schedule type") or settings.get("scheduler"),
         steps=whole_in(settings.get("steps")),
@@ -63,6 +68,8 @@ def parameters_of(text: str) -> Sampling | None:
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
     )
+    if varied is not None:
+        return said.of_grid(varied)
     checkpoint = settings.get("hires checkpoint", "")
     return said.refined_by(
         _second_pass(settings),
@@ -146,6 +153,19 @@ def _value(rest: str) -> tuple[str, str]:
             return text, rest[end:].lstrip().removeprefix(",").lstrip()
     plain, _, following = rest.partition(",")
     return plain.strip(), following.lstrip()
+
+
+def _networks(settings: dict[str, str]) -> Iterator[LoraUse]:
+    """LoRAs of the extension Additional Networks: `AddNet Model 1: ink(its hash)`."""
+    if settings.get("addnet enabled") != "True":
+        return
+    for name, network in settings.items():
+        found = _NETWORK.fullmatch(name)
+        if found and network != "None":
+            weight = settings.get(
+                f"addnet weight a {found[1]}", settings.get(f"addnet weight {found[1]}")
+            )
+            yield LoraUse(name=_NETWORK_HASH.sub("", network), strength=number_in(weight))
 
 
 def _loras_among(settings: dict[str, str]) -> tuple[LoraUse, ...]:

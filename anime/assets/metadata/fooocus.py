@@ -1,11 +1,14 @@
-"""Fooocus (scheme fooocus) and RuinedFooocus: JSON in the PNG text `parameters`, or in EXIF.
+"""Fooocus (scheme fooocus), SimpleSDXL and RuinedFooocus: JSON in a PNG text, or in EXIF.
 
 Of Fooocus' other scheme, a1111, the reader of AUTOMATIC1111's text takes care.
-Sources: Fooocus 2.5.5 (`modules/meta_parser.py`), RuinedFooocus 1.60 (`modules/async_worker.py`).
+Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), RuinedFooocus 1.60
+(`modules/async_worker.py`).
 """
 
 import re
 from collections.abc import Iterator
+
+from pydantic import JsonValue
 
 from anime.assets.metadata.json_fields import Fields, number_of, text_of, whole_of
 from anime.assets.metadata.lora_tags import number_in
@@ -13,11 +16,14 @@ from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _SIZE = re.compile(r"\(?(\d{1,6})\s*[,x×]\s*(\d{1,6})\)?")
 _COMBINED = re.compile(r"lora_combined_\d{1,3}")
+_LABELLED = re.compile(r"LoRA (?:(\d{1,3})|\[(.{1,500})\] weight)")
 _WEIGHTED = re.compile(r"\s*(-?\d{1,3}(?:\.\d{1,6})?)\s*-\s*(.{1,500})")
 
 
 def sampling_of_fooocus(settings: Fields) -> Sampling | None:
-    """What Fooocus' own scheme says; None for another tool's settings."""
+    """What Fooocus' own scheme says, or SimpleSDXL's; None for another tool's settings."""
+    if "Base Model" in settings:
+        settings = dict(_renamed(settings))
     if "prompt" not in settings or not {"base_model", "guidance_scale"} & settings.keys():
         return None
     size = _SIZE.fullmatch(text_of(settings, "resolution") or "")
@@ -56,6 +62,16 @@ def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
         width=whole_of(settings, "width"),
         height=whole_of(settings, "height"),
     )
+
+
+def _renamed(settings: Fields) -> Iterator[tuple[str, JsonValue]]:
+    """The settings of SimpleSDXL under the names that Fooocus gives them."""
+    for number, (label, value) in enumerate(settings.items()):
+        found = _LABELLED.fullmatch(label)
+        if found is None:
+            yield label.lower().replace(" ", "_"), value
+        else:
+            yield f"lora_combined_{number}", value if found[1] else f"{found[2]} : {value}"
 
 
 def _loras(settings: Fields) -> Iterator[LoraUse]:

@@ -2,6 +2,7 @@
 that makes a file of a prompt by itself.
 """
 
+import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pydantic import JsonValue
 from anime.assets.metadata.graph_loras import LoraReader
 from anime.assets.metadata.graph_values import GraphValues, Origin, has_wildcards
 from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
-from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
+from anime.assets.metadata.recipe import VARIABLE, LoraUse, SamplerUse, Sampling
 from anime.core.graphs import Graph, Node, is_link, title_of
 from anime.core.ids import MAX_SEED
 
@@ -44,6 +45,12 @@ class _Encoded:
     is_whole: bool = True  # no part of them is unknown
     is_unguided: bool = False  # whatever guidance it had before
     loras: list[LoraUse] = field(default_factory=list)
+
+    def add(self, other: "_Encoded") -> None:
+        """Put in what the conditionings of a part of the picture say."""
+        self.texts += other.texts
+        self.loras += other.loras
+        self.is_whole = self.is_whole and other.is_whole
 
     @property
     def text(self) -> str | None:
@@ -108,6 +115,9 @@ class StepReader:
         is_alike = negative.is_whole and negative.text == positive.text
         if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
+        for link in self._values.links(step.node, step.rule.regions):
+            positive.add(self._conditioning(link, "positive"))
+            negative.add(self._conditioning(link, "negative"))
         model, models, loras = self._models(parts)
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
@@ -123,7 +133,7 @@ class StepReader:
             scheduler=self._setting(parts, "scheduler", str),
             denoise=self._setting(parts, "denoise", float),
         )
-        return Sampling(
+        said = Sampling(
             prompt=positive.text,
             negative_prompt=negative.text,
             seed=seed,
@@ -141,6 +151,22 @@ class StepReader:
             models=models,
             samplers=(use,),
         )
+        return said.of_grid(self._varied(step))
+
+    def _varied(self, step: Origin) -> frozenset[str]:
+        """What differs between the pictures that a sampler makes, if it makes a grid of them."""
+        names = (*names_of("grid"), *step.rule.pipe)
+        waiting, reached = self._values.links(step.node, names), {step.node_id}
+        varied: frozenset[str] = frozenset()
+        for link in waiting:  # grows while it is walked
+            node_id = link[0] if is_link(link) else ""
+            node = self._graph.get(node_id)
+            if node is not None and node_id not in reached:
+                reached.add(node_id)
+                rule = rule_of(node["class_type"])
+                varied |= VARIABLE if "*" in rule.varies else rule.varies
+                waiting += self._values.links(node, (*names_of("grid"), *rule.pipe))
+        return varied
 
     def _of_generator(self, step: Origin) -> Sampling:
         """What a node says that makes a file of a prompt by itself.
@@ -329,7 +355,8 @@ class StepReader:
         """
         inputs = origin.node["inputs"]
         if (names := origin.rule.inputs.get(side)) is not None:
-            return [(link, side) for link in self._values.links(origin.node, names)]
+            given = [each for name in names for each in _fitting(name, inputs)]
+            return [(link, side) for link in self._values.links(origin.node, given)]
         are_texts = _holds_texts(inputs)
         if _has_sides(origin.node) and not are_texts:
             is_bundle = is_bundle or is_link(inputs.get("model"))
@@ -456,6 +483,11 @@ def _holds_texts(inputs: dict[str, JsonValue]) -> bool:
 def _is_drawn(inputs: dict[str, JsonValue]) -> bool:
     """Whether a node that encodes its own text draws some of the words."""
     return not _SEED.isdisjoint(inputs) and _FILLED_IN not in inputs
+
+
+def _fitting(name: str, inputs: dict[str, JsonValue]) -> Sequence[str]:
+    """The inputs that a rule means by a name, which may be a pattern."""
+    return fnmatch.filter(inputs, name) if "*" in name else (name,)
 
 
 def _seed(seed: int | None) -> int | None:

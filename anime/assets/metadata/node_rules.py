@@ -53,6 +53,8 @@ class NodeRule(BaseModel):
     continues: str = ""
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
+    regions: tuple[str, ...] = ()
+    varies: frozenset[str] = frozenset()
     sampler: bool | None = None
     generator: bool | None = None
     saves: tuple[str, ...] | None = None

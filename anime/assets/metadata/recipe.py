@@ -1,6 +1,6 @@
 """How a picture, film or sound was made, in one shape whoever made it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -19,6 +19,7 @@ Source = Literal[
     "novelai",
     "fooocus",
     "ruinedfooocus",
+    "easydiffusion",
     "drawthings",
     "civitai",
 ]
@@ -102,11 +103,30 @@ class Sampling(BaseModel):
     height: _Whole = None
     models: _Few[Annotated[str, _storable(MAX_NAME_CHARS)]] = ()
     samplers: _Few[SamplerUse] = ()
+    varied: _Few[str] = ()
 
     def filled_by(self, other: "Sampling") -> "Sampling":
-        """The same, and what it leaves open as the other one says."""
-        gaps = {name for name, value in self if value is None or value == ()}
-        return self.model_copy(update={name: value for name, value in other if name in gaps})
+        """The same, and what it leaves open as the other one says; no cell's value of a grid."""
+        one = self.of_grid(other.varied)
+        gaps = {name for name, value in one if value is None or value == ()} - {*one.varied}
+        return one.model_copy(update={name: value for name, value in other if name in gaps})
+
+    def of_grid(self, varied: Collection[str]) -> "Sampling":
+        """The same of a grid of pictures: without the settings that differ between its cells."""
+        if not varied:
+            return self
+        nothing = {name: value for name, value in _NOTHING if name in varied}
+        uses = [
+            use.model_copy(update=dict.fromkeys(varied & use.__dict__.keys()))
+            for use in self.samplers
+        ]
+        return self.model_copy(
+            update={
+                **nothing,
+                "samplers": tuple(uses),
+                "varied": tuple(dict.fromkeys((*self.varied, *sorted(varied)))),
+            }
+        )
 
     def refined_by(self, second: SamplerUse, *models: str | None) -> "Sampling":
         """The same and a second pass of sampling over it, with the further models that it took."""
@@ -146,6 +166,15 @@ class Sampling(BaseModel):
         return self.model_copy(
             update={name: _common(getattr(self, name), getattr(other, name)) for name in differing}
         )
+
+
+_NOTHING = Sampling()
+VARIABLE = frozenset(
+    {
+        *("prompt", "negative_prompt", "seed", "model", "model_hash", "models", "loras"),
+        *("sampler", "scheduler", "steps", "cfg", "guidance", "denoise"),
+    }
+)  # what may differ between the cells of a grid
 
 
 def _common(one: object, other: object) -> object:
@@ -189,6 +218,9 @@ class Recipe(BaseModel):
     lyrics: str | None = None
     models: tuple[str, ...] = ()
     samplers: tuple[SamplerUse, ...] = ()
+    varied: tuple[str, ...] = Field(
+        default=(), description="What differs between the cells of a grid, and is null."
+    )
     graph: Graph | None = None
     editor_workflow: JsonValue = None
     parameters: str | None = None
@@ -247,6 +279,7 @@ _RAW = ("graph", "editor_workflow")
 _BESIDE = frozenset(
     {
         *("model_hash", "cfg_second", "guidance", "lyrics", "models", "samplers"),
+        "varied",
         *("graph", "editor_workflow", "parameters", "texts"),
     }
 )

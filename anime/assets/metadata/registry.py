@@ -11,8 +11,10 @@ from anime.assets.metadata.automatic1111 import parameters_of
 from anime.assets.metadata.civitai import BESIDE_GRAPH, sampling_of_civitai
 from anime.assets.metadata.comfyui import sampling_of
 from anime.assets.metadata.draw_things import sampling_of_draw_things
+from anime.assets.metadata.easy_diffusion import sampling_of_easy_diffusion
 from anime.assets.metadata.embedded_texts import texts_in_json
 from anime.assets.metadata.fooocus import sampling_of_fooocus, sampling_of_ruinedfooocus
+from anime.assets.metadata.grids import is_sheet
 from anime.assets.metadata.invokeai import sampling_of_dream, sampling_of_invokeai
 from anime.assets.metadata.json_fields import Fields
 from anime.assets.metadata.novelai import sampling_of_novelai
@@ -48,7 +50,8 @@ _OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] 
     "drawthings": lambda settings, _: sampling_of_draw_things(settings),
     "novelai": sampling_of_novelai,  # after Draw Things, which has the same keys and more
     "ruinedfooocus": lambda settings, _: sampling_of_ruinedfooocus(settings),
-    "fooocus": lambda settings, _: sampling_of_fooocus(settings),
+    "easydiffusion": lambda settings, _: sampling_of_easy_diffusion(settings),
+    "fooocus": lambda settings, _: sampling_of_fooocus(settings),  # after it: keys of both
     "civitai": lambda settings, _: sampling_of_civitai(settings),
 }
 # Readers of plain texts.
@@ -69,8 +72,11 @@ class _Testimony:
         self.unread: dict[str, str] = {}
         self.verbatim: dict[str, str] = {}
         self._texts = dict(texts)
+        self._saved = saved
         for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
             self._hear(name, texts[name])
+        if (asked := sampling_of_easy_diffusion(self._texts)) is not None:
+            self._add("easydiffusion", asked)
         if self.graph is not None:
             made = sampling_of(self.graph, saved, self.editor_workflow)
             self.said["comfyui"] = made or Sampling()
@@ -128,6 +134,8 @@ class _Testimony:
             if said is not None and source == "automatic1111":
                 if self.parameters is None:
                     self.parameters = storable_text(text)
+                    if is_sheet(said, self._saved.name, self._saved.size):
+                        said = said.of_grid({"seed"})
                     self.said.setdefault(source, said)
                 return
             if said is not None:

@@ -1,0 +1,57 @@
+"""Grids of pictures: what is said of one cell must not be said of all.
+
+Sources: AUTOMATIC1111's web UI 1.10.1 (`xyz_grid.py`, `images.save_image`), Forge 2.0, Additional
+Networks of May 2023.
+"""
+
+import re
+from collections.abc import Mapping, Set
+
+from anime.assets.metadata.recipe import VARIABLE, Sampling
+
+_GRID = re.compile(r"x/?y|matrix", re.IGNORECASE)
+_SHEET = re.compile(r"grid-\d{4}")  # how the names of sheets of a batch begin
+# What differs between the cells of a grid, by its axis; all may by one that is not listed.
+_BY_AXIS: dict[str, Set[str]] = {
+    **dict.fromkeys(
+        (
+            *("nothing", "var. seed", "var. strength", "hires steps", "image cfg scale", "eta"),
+            *("hires sampler", "hires upscaler", "denoising", "clip skip", "vae", "face restore"),
+            *("sigma churn", "sigma min", "sigma max", "sigma noise", "unipc order", "rng source"),
+            *("initial noise multiplier", "extra noise", "token merging ratio", "size"),
+            *("negative guidance minimum sigma", "refiner switch at", "cond. image mask weight"),
+        ),
+        frozenset(),
+    ),
+    "seed": {"seed"},
+    "steps": {"steps"},
+    "cfg scale": {"cfg"},
+    "distilled cfg scale": {"guidance"},
+    "prompt s/r": {"prompt", "negative_prompt", "loras"},
+    "prompt order": {"prompt"},
+    "styles": {"prompt", "negative_prompt", "loras"},
+    "sampler": {"sampler", "scheduler"},
+    "schedule type": {"scheduler"},
+    "checkpoint name": {"model", "model_hash", "models"},
+    "refiner checkpoint": {"models"},
+    "addnet model": {"loras"},
+    "addnet weight": {"loras"},
+    "addnet unet weight": {"loras"},
+    "addnet tenc weight": {"loras"},
+}
+
+
+def is_sheet(said: Sampling, name: str, size: tuple[int, int] | None) -> bool:
+    """Whether a file holds all pictures of a batch; what it says is said of the first of them."""
+    if _SHEET.match(name) is None or size is None or said.width is None or said.height is None:
+        return False
+    return size[0] > said.width or size[1] > said.height
+
+
+def varied_in(settings: Mapping[str, str]) -> frozenset[str] | None:
+    """What differs between the cells of a grid; None for a picture that is none."""
+    axes = [axis for each in "xyz" if (axis := settings.get(f"{each} type"))]
+    if not axes and not _GRID.search(settings.get("script", "")):
+        return None
+    known = (axis.lower().rstrip(" 0123456789") for axis in axes or ["unknown"])
+    return frozenset(name for axis in known for name in _BY_AXIS.get(axis, VARIABLE))
