@@ -189,6 +189,8 @@ class GraphReader:
     def _of_chain(self, chain: Sequence[Origin]) -> Sampling:
         """What a chain of samplers says: its first one, and beside it all of them."""
         first = self._steps.sampling_of(chain[0])
+        if self._set_to(chain[0], "add_noise") in (_NOBODY, False):  # the noise is not of its seed
+            first = first.model_copy(update={"seed": None})
         if len(chain) == 1:
             return first
         rest = [self._steps.sampling_of(step) for step in chain[1:]]

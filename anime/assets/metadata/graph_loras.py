@@ -47,11 +47,15 @@ _COMMON = NumberedLoras(
         "lora_{}_strength",
         "lora{}_model_strength",
     ),
-    on="switch_{}",
     count="lora_count",
 )
 _HOOKS = ("hooks", "prev_hooks", "hooks_A", "hooks_B", "hooks_C", "hooks_D")
 _NONE = frozenset({"", "none", "undefined"})
+_SWITCHES = ("toggle", "switch", "enabled", "enable", "is_enabled", "active", "on")
+_NUMBERED_SWITCHES = (
+    *("switch_{}", "enable_{}", "enabled_{}", "active_{}", "toggle_{}", "on_{}", "use_lora_{}"),
+    *("lora_{}_on", "lora_{}_enabled", "lora_{}_enable", "lora_on_{}", "lora_enabled_{}"),
+)
 _OFF = frozenset({"off", "false", "disable", "disabled", "no"})
 
 
@@ -90,7 +94,7 @@ class LoraReader:
         # Most nodes load none, and a sweep asks this of every file.
         if rule.opaque or not (rule.lora_tags or any("lora" in name for name in inputs)):
             return
-        switches = (inputs.get(name, True) for name in ("toggle", "switch"))
+        switches = (inputs.get(name, True) for name in _SWITCHES)
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:
             return
         if rule.lora_tags:
@@ -128,7 +132,8 @@ class LoraReader:
             number = found[1]
             if count is not None and int(number) > count:
                 continue
-            if _is_off(inputs.get((loras.on or _COMMON.on or "").format(number), True)):
+            switches = (each.format(number) for each in (loras.on or "", *_NUMBERED_SWITCHES))
+            if any(_is_off(inputs.get(each, True)) for each in switches):
                 continue
             names = tuple(each.format(number) for each in (*loras.strength, *_COMMON.strength))
             if "advanced" in (inputs.get("input_mode"), inputs.get("mode")):

@@ -65,6 +65,7 @@ class _Loaded(NamedTuple):
     model: str | None
     models: tuple[str, ...]
     loras: tuple[LoraUse, ...]
+    regions: tuple[JsonValue, ...] = ()  # the conditionings of parts of the picture
 
 
 def samples(step: Origin) -> bool:
@@ -115,10 +116,14 @@ class StepReader:
         is_alike = negative.is_whole and negative.text == positive.text
         if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
+        if self._is_replaced(parts):
+            positive.is_whole = False
         for link in self._values.links(step.node, step.rule.regions):
             positive.add(self._conditioning(link, "positive"))
             negative.add(self._conditioning(link, "negative"))
-        model, models, loras = self._models(parts)
+        model, models, loras, regions = self._models(parts)
+        for link in regions:
+            positive.add(self._conditioning(link, "positive"))
         width, height = self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
         guidance = positive.guidance
@@ -152,6 +157,15 @@ class StepReader:
             samplers=(use,),
         )
         return said.of_grid(self._varied(step))
+
+    def _is_replaced(self, parts: Sequence[tuple[Node, NodeRule]]) -> bool:
+        """Whether a sampler has words that take the place of its conditioning, or are added."""
+        for node, rule in parts:
+            held = self._values.own(node, rule, "replaced")
+            pipes = () if held is not None else self._pipes(node, rule)
+            if held or any(self._in_pipe(pipe, "replaced") for pipe in pipes):
+                return True
+        return False
 
     def _varied(self, step: Origin) -> frozenset[str]:
         """What differs between the pictures that a sampler makes, if it makes a grid of them."""
@@ -293,7 +307,8 @@ class StepReader:
             else:
                 found.is_whole = found.is_whole and bool(links or self._is_empty(origin))
                 waiting += reversed(links)
-                is_shared = is_shared and not _has_sides(origin.node)
+                is_apart = side in origin.rule.inputs or _has_sides(origin.node)
+                is_shared = is_shared and not is_apart
         return found
 
     def _is_empty(self, origin: Origin) -> bool:
@@ -394,6 +409,7 @@ class StepReader:
     def _loaded(self, begin: list[JsonValue]) -> _Loaded:
         models: list[str] = []
         loras: list[list[LoraUse]] = []
+        regions: list[JsonValue] = []
         waiting, reached, is_whole = list(begin), set(), True
         for link in waiting:  # grows while it is walked
             origin = self._values.origin(link, "model")
@@ -402,6 +418,9 @@ class StepReader:
                 continue
             reached.add(origin.node_id)
             loras.append(self._loras.of_node(origin.node, origin.rule))
+            for name in origin.rule.regions:
+                names = _fitting(name, origin.node["inputs"])
+                regions += self._values.links(origin.node, names)
             file = self._model_file(origin)
             links = self._model_links(origin.node, origin.rule)
             if file is not None:
@@ -412,11 +431,12 @@ class StepReader:
             models[0] if models and is_whole else None,
             tuple(dict.fromkeys(models)),
             tuple(use for uses in reversed(loras) for use in uses),
+            tuple(regions),
         )
 
     def _model_file(self, origin: Origin) -> str | None:
         inputs = origin.node["inputs"]
-        if self._values.links(origin.node, names_of("model")):
+        if self._values.links(origin.node, origin.rule.inputs.get("model") or names_of("model")):
             return None  # what it loads is a patch for the model that it is given
         names = origin.rule.inputs.get(f"{origin.role}_file") or names_of("model_file")
         for name in names:

@@ -255,6 +255,8 @@ class GraphValues:
         text = self._text(held, settled.role, steps_left - 1)
         if text is not None and rule.line is not None:
             return _line_of(text, self.number(inputs.get(rule.line), int))
+        if text is not None and rule.comments is not None:
+            text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
 
     def _shown(self, settled: Origin, steps_left: int) -> str | None:
@@ -322,8 +324,15 @@ def _in_order(name: str) -> tuple[int, str]:
     return len(name), name
 
 
+def _without_comments(text: str, mark: str) -> str:
+    lines = [line for line in text.split("\n") if not line.strip().startswith(mark)]
+    return "\n".join(lines)
+
+
 def _trimmed(text: str, mode: JsonValue) -> str | None:
-    """The text as ComfyUI's StringTrim gives it; None for a mode that is not known."""
+    """The text as ComfyUI's StringTrim gives it, or KJNodes' constant; None for an unknown mode."""
+    if isinstance(mode, bool):
+        return text.replace("\n", "").strip() if mode else text
     cut = {"Both": text.strip, "Left": text.lstrip, "Right": text.rstrip}.get(str(mode))
     return cut() if cut else None
 

@@ -47,6 +47,7 @@ class NodeRule(BaseModel):
     replace: tuple[str, ...] = ()
     when: Mapping[str, tuple[str | bool | int, ...]] = {}
     trim: str | None = None
+    comments: str | None = None
     wildcards: bool = False
     opaque: bool = False
     silent: bool = False

@@ -22,7 +22,7 @@ _NO_FIT = (False, False, -1)
 _SEPARATOR = re.compile(r"[_.\-\s]|$")
 _TEMPORARY = re.compile(r"ComfyUI_temp_", re.IGNORECASE)
 _OFF = (False, "false", "Hide", "Preview", "Preview&Choose", "Sender", "Disabled", "None")
-_SHOWS = re.compile(r"preview|show|view|display|compar|decode|debug|print", re.IGNORECASE)
+_SHOWS = re.compile(r"preview|show|view|display|compar|decode|debug|print|sampler", re.IGNORECASE)
 _MESH = "mesh"
 _KINDS_IN_CLASS = {
     "audio": re.compile(r"audio|sound|music|mp3|flac|opus", re.IGNORECASE),

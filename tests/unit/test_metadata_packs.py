@@ -1,0 +1,217 @@
+"""What nodes of common packs do to a value between where it is typed and where it is used."""
+
+from typing import Any
+
+import pytest
+
+from anime.assets.metadata import LoraUse
+from anime.core.graphs import Graph
+from tests.unit.test_metadata_graphs import (
+    BASE,
+    INK,
+    NEGATIVE,
+    PROMPT,
+    encoder,
+    graph_of,
+    modelled,
+    node,
+    sampler,
+    texted,
+    told,
+)
+
+ALL = {"model": ["load", 0], "positive": ["yes", 0], "negative": ["no", 0], "latent": ["empty", 0]}
+SETTINGS = {"seed": ["seed", 0], "steps": ["steps", 0], "cfg": ["cfg", 0]}
+CHOICES = {"sampler": ["config", 3], "scheduler": ["config", 4]}
+
+
+def contexts(passed_on: dict[str, Any]) -> Graph:
+    """A sampler that has all from the outputs of one node, which is given the node `ctx`."""
+    slots = {
+        "model": 1,
+        "positive": 4,
+        "negative": 5,
+        "latent_image": 6,
+        "seed": 8,
+        "steps": 9,
+        "cfg": 11,
+        "sampler_name": 13,
+        "scheduler": 14,
+    }
+    return graph_of(
+        ctx=node("Context Big (rgthree)", **ALL, **SETTINGS, **CHOICES),
+        out=passed_on,
+        other=node("Context Big (rgthree)", seed=["cfg", 0]),
+        seed=node("Seed (rgthree)", seed=31),
+        steps=node("Power Primitive (rgthree)", value=12, type="INT"),
+        cfg=node("PrimitiveFloat", value=5.5),
+        config=node(
+            "KSampler Config (rgthree)",
+            steps_total=30,
+            cfg=8.0,
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        ),
+        draw=sampler(**{name: ["out", slot] for name, slot in slots.items()}),
+    )
+
+
+def detailed(class_type: str = "FaceDetailer", **inputs: Any) -> Graph:
+    """A face that is mended in a picture from elsewhere."""
+    return graph_of(
+        draw=sampler(class_type, latent_image=..., image=["photo", 0], **inputs),
+        photo=node("LoadImage", image="photo.png"),
+        pipe=node("ToDetailerPipe", wildcard="[ASC] a {smile|frown}", **ALL),
+        save=node("SaveImage", images=["draw", 0], filename_prefix="kite"),
+    )
+
+
+def loras(**inputs: Any) -> Graph:
+    return modelled(patch=node("Loras Of Somebody", model=["load", 0], **inputs))
+
+
+def easy(**loader: Any) -> Graph:
+    inputs = {"ckpt_name": "kite.safetensors", "lora_name": "None"}
+    settings = {"steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    return {
+        "load": node("easy fullLoader", positive=PROMPT, negative=NEGATIVE, **{**inputs, **loader}),
+        "unet": node("UNETLoader", unet_name="kite.safetensors"),
+        "edit": node(
+            "easy pipeEdit", pipe=["load", 0], optional_positive="", conditioning_mode="concat"
+        ),
+        "set": node("easy preSampling", pipe=["edit", 0], seed=31, denoise=1.0, **settings),
+        "draw": node("easy kSampler", pipe=["set", 0], image_output="Save", save_prefix="kite"),
+    }
+
+
+def easy_edit(text: str) -> Graph:
+    graph = easy()
+    graph["edit"]["inputs"]["optional_positive"] = text
+    return graph
+
+
+GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "a switch of contexts": (
+        contexts(node("Context Switch Big (rgthree)", ctx_01=["ctx", 0], ctx_02=["other", 0])),
+        {},
+    ),
+    "contexts that are merged": (
+        contexts(node("Context Merge Big (rgthree)", ctx_01=["other", 0], ctx_02=["ctx", 0])),
+        {},
+    ),
+    "words of a detailer": (detailed(wildcard="a {smile|frown}"), {"prompt": None}),
+    "words of a detailer's pipe": (
+        detailed(
+            "FaceDetailerPipe", model=..., positive=..., negative=..., detailer_pipe=["pipe", 0]
+        ),
+        {"prompt": None},
+    ),
+    "a detailer without words": (detailed(wildcard=""), {}),
+    "lines that are joined": (
+        texted(words=node("StringConstantMultiline", string="a\nb ", strip_newlines=True)),
+        {"prompt": "ab"},
+    ),
+    "lines that are kept": (
+        texted(words=node("StringConstantMultiline", string="a\nb", strip_newlines=False)),
+        {"prompt": "a\nb"},
+    ),
+    "lines that are comments": (
+        texted(words=node("Text Multiline", text=f"# no\n{PROMPT}\n #1 no")),
+        {},
+    ),
+    "a text that is repeated": (
+        texted(
+            words=node("Repeater|pysssss", source=["t", 0], repeats=2, output="single"),
+            t=node("PromptBuilder //Inspire", category="x", preset="#PRESET", text=PROMPT),
+        ),
+        {},
+    ),
+    "conditionings with masks": (
+        graph_of(
+            x=node(
+                "ConditioningSetMaskAndCombine",
+                positive_1=["yes", 0],
+                negative_1=["no", 0],
+                mask_1=["m", 0],
+                positive_2=["more", 0],
+                negative_2=["no", 0],
+                mask_2=["m", 0],
+            ),
+            more=encoder("dusk"),
+            draw=sampler(positive=["x", 0], negative=["x", 1]),
+        ),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "a caption that is put before the words": (
+        graph_of(
+            yes=node("SUPIR_conditioner", positive_prompt=PROMPT, captions=["c", 0]),
+            c=node("Florence2Run", task="caption", text_input=""),
+        ),
+        {"prompt": None},
+    ),
+    "a schedule with words around it": (
+        graph_of(yes=node("BatchPromptSchedule", pre_text="ink", text='"0": "a"', app_text="dusk")),
+        {"prompt": 'ink\n"0": "a"\ndusk'},
+    ),
+    "a layout of words": (
+        graph_of(yes=node("OmostLayoutCondNode", positive=["a", 0]), a=encoder("style")),
+        {"prompt": None},
+    ),
+    "words of regions that come by the model": (
+        modelled(
+            patch=node("AttentionCouple|cgem156", model=["load", 0], cond_1=["a", 0]),
+            a=encoder("a tower"),
+        ),
+        {"prompt": f"{PROMPT}\na tower"},
+    ),
+    "a list with switches": (
+        loras(enable_1=False, lora_1="off", strength_1=1, lora_2="ink.safetensors", strength_2=0.6),
+        {"loras": INK},
+    ),
+    "a list with switches behind": (
+        loras(
+            lora_1_on=False, lora_1="off", strength_1=1, lora_2_on=True, lora_2="x", strength_2=2
+        ),
+        {"loras": (LoraUse(name="x", strength=2),)},
+    ),
+    "a loader that is off": (loras(enabled=False, lora_name="off", strength_model=1.0), {}),
+    "a model instead of the loader's own": (
+        easy(ckpt_name="other.safetensors", model_override=["unet", 0]),
+        {},
+    ),
+    "a pipe that was edited": (easy(), {}),
+    "words that are put into a pipe": (easy_edit("more"), {"prompt": None}),
+    "a picture put into another": (
+        graph_of(
+            second=sampler(seed=9),
+            both=node("LatentComposite", samples_to=["draw", 0], samples_from=["second", 0], x=0),
+            decode=node("VAEDecode", samples=["both", 0], vae=["load", 2]),
+        ),
+        {"seed": None},
+    ),
+    "noise that is not the sampler's own": (
+        graph_of(
+            draw=sampler(
+                "KSamplerAdvanced",
+                seed=...,
+                denoise=...,
+                noise_seed=0,
+                add_noise="disable",
+                start_at_step=0,
+                latent_image=["noise", 0],
+            ),
+            noise=node("BNK_NoisyLatentImage", source="CPU", seed=31, width=8, height=8),
+        ),
+        {"seed": None},
+    ),
+    "a sampler whose work nobody uses": (
+        graph_of(spare=sampler(seed=9, model=["gone", 0], positive=["no", 0])),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_value_is_what_the_sampler_got_of_it_or_nothing(name: str) -> None:
+    graph, changes = GRAPHS[name]
+    assert told(graph) == {**BASE, **changes}
