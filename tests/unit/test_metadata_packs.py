@@ -38,6 +38,7 @@ def contexts(passed_on: dict[str, Any]) -> Graph:
         "sampler_name": 13,
         "scheduler": 14,
     }
+    given: dict[str, Any] = {name: ["out", slot] for name, slot in slots.items()}
     return graph_of(
         ctx=node("Context Big (rgthree)", **ALL, **SETTINGS, **CHOICES),
         out=passed_on,
@@ -52,7 +53,7 @@ def contexts(passed_on: dict[str, Any]) -> Graph:
             sampler_name="dpmpp_2m",
             scheduler="karras",
         ),
-        draw=sampler(**{name: ["out", slot] for name, slot in slots.items()}),
+        draw=sampler(**given),
     )
 
 

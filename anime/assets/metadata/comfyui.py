@@ -43,18 +43,23 @@ def sampling_of(
 ) -> Sampling | None:
     """What made a file that the graph has saved; None when nothing in it makes one.
 
-    Where several nodes may have saved it, only what is the same for all of them is said.
+    Where several nodes may have saved it, only what is the same for all of them is said. Its size
+    is said only if the file's own is not known.
     """
-    return GraphReader(graph, editor_workflow).sampling_of(saved or SavedFile())
+    known = saved or SavedFile()
+    reader = GraphReader(graph, editor_workflow, is_measured=known.size is not None)
+    return reader.sampling_of(known)
 
 
 class GraphReader:
     """Reads one graph."""
 
-    def __init__(self, graph: Graph, editor_workflow: JsonValue = None) -> None:
+    def __init__(
+        self, graph: Graph, editor_workflow: JsonValue = None, *, is_measured: bool = False
+    ) -> None:
         self._graph = graph
         self._values = GraphValues(graph, editor_workflow)
-        self._steps = StepReader(graph, self._values)
+        self._steps = StepReader(graph, self._values, is_measured=is_measured)
 
     def sampling_of(self, saved: SavedFile) -> Sampling | None:
         """What made the file; None when nothing in the graph did."""

@@ -94,7 +94,7 @@ class LoraReader:
         # Most nodes load none, and a sweep asks this of every file.
         if rule.opaque or not (rule.lora_tags or any("lora" in name for name in inputs)):
             return
-        switches = (inputs.get(name, True) for name in _SWITCHES)
+        switches = [inputs[name] for name in _SWITCHES if name in inputs]
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:
             return
         if rule.lora_tags:

@@ -23,7 +23,7 @@ _MAX_BEFORE = 256  # nodes between a sampler and its empty latent
 _LATENT_PX = 8  # pixels that a latent has in one
 _INTO_LATENT = frozenset({"samples", "pixels", "image"})
 
-_PIPES = frozenset(names_of("pipe"))
+_PIPES, _GRIDS = frozenset(names_of("pipe")), frozenset(names_of("grid"))
 _NEGATIVE_TEXT, _SEED = frozenset(names_of("negative_text")), frozenset(names_of("seed"))
 _FILE_NAMES, _PICTURES = frozenset({"filename_prefix", "filename"}), frozenset({"images", "image"})
 _SIDES = ("positive", "negative")
@@ -87,8 +87,10 @@ def is_told(step: Origin) -> bool:
 class StepReader:
     """Reads single nodes of one graph."""
 
-    def __init__(self, graph: Graph, values: GraphValues) -> None:
+    def __init__(self, graph: Graph, values: GraphValues, *, is_measured: bool = False) -> None:
+        """The size of what was made is not looked for if it `is_measured` in the file."""
         self._graph = graph
+        self._is_measured = is_measured
         self._values = values
         self._loras = LoraReader(values)
 
@@ -116,7 +118,7 @@ class StepReader:
         is_alike = negative.is_whole and negative.text == positive.text
         if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
-        if self._is_replaced(parts):
+        if self._is_replaced(step):
             positive.is_whole = False
         for link in self._values.links(step.node, step.rule.regions):
             positive.add(self._conditioning(link, "positive"))
@@ -124,7 +126,7 @@ class StepReader:
         model, models, loras, regions = self._models(parts)
         for link in regions:
             positive.add(self._conditioning(link, "positive"))
-        width, height = self._canvas(step)
+        width, height = (None, None) if self._is_measured else self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
         guidance = positive.guidance
         if guidance is None and not positive.is_unguided:
@@ -158,17 +160,16 @@ class StepReader:
         )
         return said.of_grid(self._varied(step))
 
-    def _is_replaced(self, parts: Sequence[tuple[Node, NodeRule]]) -> bool:
+    def _is_replaced(self, step: Origin) -> bool:
         """Whether a sampler has words that take the place of its conditioning, or are added."""
-        for node, rule in parts:
-            held = self._values.own(node, rule, "replaced")
-            pipes = () if held is not None else self._pipes(node, rule)
-            if held or any(self._in_pipe(pipe, "replaced") for pipe in pipes):
-                return True
-        return False
+        if self._values.own(step.node, step.rule, "replaced"):
+            return True
+        return bool(self._pipes(step.node, step.rule) and self.in_pipe_of(step, "replaced"))
 
     def _varied(self, step: Origin) -> frozenset[str]:
         """What differs between the pictures that a sampler makes, if it makes a grid of them."""
+        if _GRIDS.isdisjoint(step.node["inputs"]) and not step.rule.pipe:
+            return frozenset()  # as of most samplers: a sweep asks this of every file
         names = (*names_of("grid"), *step.rule.pipe)
         waiting, reached = self._values.links(step.node, names), {step.node_id}
         varied: frozenset[str] = frozenset()

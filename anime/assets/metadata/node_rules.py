@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
@@ -118,6 +118,7 @@ def rule_of(class_type: str) -> NodeRule:
     return _EXACT.get(class_type) or _matching(class_type[:100])
 
 
+@cache  # there are a few dozen roles
 def names_of(role: str) -> tuple[str, ...]:
     """The inputs that a node may take something from, by what it is for."""
     return _NAMES.get(role) or (role,)
