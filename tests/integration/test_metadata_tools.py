@@ -105,6 +105,11 @@ def in_png(name: str, text: str) -> Make:
     return lambda folder: png(folder / "a.png", {name: text})
 
 
+def in_png_each(settings: dict[str, Any]) -> Make:
+    texts = {name: str(value) for name, value in settings.items()}
+    return lambda folder: png(folder / "a.png", texts)
+
+
 def in_comment(suffix: str, comment: bytes) -> Make:
     return lambda folder: commented(folder / f"a.{suffix}", comment)
 
@@ -223,13 +228,7 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
     "SimpleSDXL PNG": ("fooocus", SIMPLY, in_png("Comment", SIMPLE_TEXT)),
     "SimpleSDXL WEBP": ("fooocus", SIMPLY, in_focus("webp", SIMPLE_TEXT, "simple")),
     **{
-        f"Easy Diffusion PNG, {names}": (
-            "easydiffusion",
-            EASY,
-            lambda folder, settings=settings: png(
-                folder / "a.png", {name: str(value) for name, value in settings.items()}
-            ),
-        )
+        f"Easy Diffusion PNG, {names}": ("easydiffusion", EASY, in_png_each(settings))
         for names, settings in (("named", EASY_DIFFUSION), ("labelled", EASY_DIFFUSION_LABELLED))
     },
     **{

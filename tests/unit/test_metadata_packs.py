@@ -120,6 +120,23 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         texted(words=node("Text Multiline", text=f"# no\n{PROMPT}\n #1 no")),
         {},
     ),
+    "strings beyond the number that is joined": (
+        texted(
+            words=node(
+                "JoinStringMulti",
+                inputcount=2,
+                string_1="a",
+                string_2="b",
+                string_3="c",
+                delimiter=" ",
+            )
+        ),
+        {"prompt": "a b"},
+    ),
+    "words that a LoRA asks for": (
+        graph_of(yes=node("Prompt (LoraManager)", text=PROMPT, trigger_words=["a", 2])),
+        {"prompt": None},
+    ),
     "a text that is repeated": (
         texted(
             words=node("Repeater|pysssss", source=["t", 0], repeats=2, output="single"),

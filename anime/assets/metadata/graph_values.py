@@ -275,6 +275,8 @@ class GraphValues:
         inputs = node["inputs"]
         names = [name for name in rule.join if name in inputs]
         names = names or sorted((name for name in inputs if _PART.fullmatch(name)), key=_in_order)
+        count = self.number(inputs.get("inputcount"), int)  # KJNodes leaves what is beyond it
+        names = names if count is None else names[:count]
         held = [inputs[name] for name in names if inputs[name] is not None]
         parts = [self._text(each, "value", steps_left) for each in held]
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
