@@ -13,6 +13,10 @@ MAX_COLUMNS = 120
 PAGES = sorted(
     [
         *(PROJECT_DIR / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+        *(
+            PROJECT_DIR / name
+            for name in ("CHANGELOG.md", "benchmarks/README.md", "workflows/README.md")
+        ),
         *(PROJECT_DIR / "docs").rglob("*.md"),
     ]
 )
