@@ -13,16 +13,10 @@ from anime.db.repositories import ProjectRepository
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable, is_retryable
 from tests.integration.old_client import execute
+from tests.support.ports import lasting_port
 from tests.support.waiting import SOON_SECONDS
 
 PING = text("SELECT 1")
-
-
-@pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
@@ -41,7 +35,8 @@ def test_a_url_that_will_not_do_is_refused_without_its_password(url: str) -> Non
     assert "secret" not in str(refused.value)
 
 
-async def test_a_server_that_is_down_is_named_without_its_password(closed_port: int) -> None:
+async def test_a_server_that_is_down_is_named_without_its_password() -> None:
+    closed_port = lasting_port()
     url = f"postgresql://studio:s3cret@127.0.0.1:{closed_port}/anime"
     async with Database(url) as database:
         with pytest.raises(DatabaseUnavailable) as down:
