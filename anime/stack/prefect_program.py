@@ -1,35 +1,33 @@
-"""A program of Prefect's whose login is a reference: followed here, as Prefect knows none.
+"""A program of Prefect's as this project runs it.
 
-    python -m anime.stack.prefect_program MODULE [ARGUMENT…]
+    python -m anime.stack.prefect_program [--follow-login] MODULE [ARGUMENT…]
 
-It is followed within the process: what a process was started with, others on the machine may read.
+It looks for garbage as seldom as all our programs do (see `anime`). With --follow-login, its login
+is a reference, which Prefect knows nothing of and which is followed within the process: what a
+process was started with, others on the machine may read.
 """
 
 import runpy
 import sys
-from collections.abc import Sequence
 
-from anime.settings import Settings, get_settings
-from anime.settings.secret_references import has_references
+from anime.stack.prefect_command import FOLLOW_LOGIN
 
 
-def prefect_module(settings: Settings, module: str) -> tuple[str, ...]:
-    """How Python runs that module, so that it can log in to Prefect."""
-    secret = settings.prefect_api_auth_string
-    if secret is None or not has_references(secret.get_secret_value()):
-        return ("-P", "-m", module)
-    return ("-P", "-m", "anime.stack.prefect_program", module)
-
-
-def _main(module: str, arguments: Sequence[str]) -> None:
-    from anime.worker.prefect_internals import follow_auth_string
-
-    secret = get_settings().prefect_api_auth_string
-    if secret is not None:
-        follow_auth_string(secret.get_secret_value())
-    sys.argv[1:] = arguments
+def _main(*arguments: str) -> None:
+    if arguments[0] == FOLLOW_LOGIN:
+        _follow_login()
+        arguments = arguments[1:]
+    module, *sys.argv[1:] = arguments
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
+def _follow_login() -> None:
+    from anime.settings import get_settings
+    from anime.worker.prefect_internals import follow_auth_string
+
+    if secret := get_settings().prefect_api_auth_string:
+        follow_auth_string(secret.get_secret_value())
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2:])
+    _main(*sys.argv[1:])

@@ -9,6 +9,7 @@ from anime.stack.environment import prefect_home
 from anime.stack.home import persistent_secret, private_folder
 from anime.stack.part_readiness import is_healthy
 from anime.stack.parts import BACKGROUND_NICENESS, Part
+from anime.stack.prefect_command import PROGRAM
 
 HOST = "127.0.0.1"
 
@@ -61,7 +62,7 @@ def prefect_server(settings: Settings, environment: Mapping[str, str], database_
     return Part(
         name="prefect",
         command=(
-            *(sys.executable, "-P", "-m", "prefect", "server", "start"),
+            *(sys.executable, *PROGRAM, "prefect", "server", "start"),
             *("--host", settings.prefect_host, "--port", str(settings.prefect_port)),
         ),
         log=settings.logs / "prefect.log",

@@ -10,7 +10,7 @@ from anime.settings import PROJECT_DIR, Settings, resolve_reference
 from anime.settings.inherited import environment_without_secrets
 from anime.stack.part_readiness import answers, is_healthy, worker_polls
 from anime.stack.parts import BACKGROUND_NICENESS, Part
-from anime.stack.prefect_program import prefect_module
+from anime.stack.prefect_command import prefect_module
 from anime.stack.worker_start import worker_name
 
 ANIME = (sys.executable, "-P", "-m", "anime.cli.app")

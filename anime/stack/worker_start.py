@@ -11,7 +11,7 @@ from anime.errors import ConfigurationError
 from anime.net.vault.start import check_vault_answers
 from anime.settings import Settings
 from anime.stack.environment import child_environment
-from anime.stack.prefect_program import prefect_module
+from anime.stack.prefect_command import prefect_module
 
 POLL_SECONDS = 1  # with Prefect's 10, a short render would mostly wait
 

@@ -1,6 +1,9 @@
 """How the stack is put together; `tests/stack` has it run."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from anime.stack import prefect_setup
 from anime.stack import stack as module
 from anime.stack import supervisor as supervising
 from anime.stack.parts import Part
+from anime.stack.prefect_command import PROGRAM
 from anime.stack.prefect_server import prefect_server
 from anime.stack.services import Services
 from anime.stack.supervisor import Supervisor
@@ -57,6 +61,22 @@ def test_the_set_up_waits_for_a_server_that_starts_beside_it_until_that_is_given
     setup = services.prefect_setup(beside_server=True)
     assert float(setup.command[-1]) > server.start_limit_seconds
     assert setup.start_limit_seconds > server.start_limit_seconds
+
+
+def test_prefects_programs_look_for_garbage_as_seldom_as_ours(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "told.py").write_text("import gc, sys; print(gc.get_threshold(), sys.argv[1:])")
+    server = prefect_server(settings, {}, "postgresql+asyncpg:///prefect")
+    assert server.command[:5] == (sys.executable, *PROGRAM, "prefect")
+    done = subprocess.run(
+        [sys.executable, *PROGRAM, "told", "server", "start"],
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("(20000, 20, 50) ['server', 'start']\n", "")
 
 
 def test_what_runs_at_night_runs_in_the_studios_night() -> None:

@@ -10,7 +10,10 @@ import tasks
 from tests.support.fork_server import assert_single_thread
 
 # `python -m` warns of a module that is there already.
-PROGRAMS = {"anime.cli.app", "anime.stack.prefect_setup", "anime.stack.parent_watch"}
+PROGRAMS = {
+    *("anime.cli.app", "anime.stack.prefect_program", "anime.stack.prefect_setup"),
+    "anime.stack.parent_watch",
+}
 
 OF_PREFECT = (
     *("prefect.cli.server", "prefect.cli.worker", "prefect.cli.deploy"),

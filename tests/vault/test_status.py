@@ -30,7 +30,7 @@ from anime.net.vault import RESOLVER
 from anime.net.vault.start import resolve_at_start
 from anime.settings import Settings, get_settings, load_settings, resolve_reference
 from anime.stack import prefect_program
-from anime.stack.prefect_program import prefect_module
+from anime.stack.prefect_command import PROGRAM, prefect_module
 from blocks.vault import StudioVault
 from tests.integration.progress_peer import gateway_settings, running_api
 from tests.integration.webhook_peer import SECRET as WEBHOOK_SECRET
@@ -227,11 +227,12 @@ async def test_prefect_gets_a_login_that_is_a_reference_within_its_own_process(
     configured: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plain = load_settings(prefect_api_auth_string=SecretStr("a:b"))
-    assert prefect_module(plain, "prefect") == ("-P", "-m", "prefect")
+    assert prefect_module(plain, "prefect") == (*PROGRAM, "prefect")
     reference = "anime:{vault:secret/anime/studio#password}"
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", reference)
     get_settings.cache_clear()
-    assert prefect_module(get_settings(), "prefect")[2] == "anime.stack.prefect_program"
+    followed = prefect_module(get_settings(), "told_login")
+    assert followed[:3] == PROGRAM
     (tmp_path / "told_login.py").write_text(
         "import os, sys; from prefect.settings import PREFECT_API_AUTH_STRING as login;"
         "print(login.value(), sys.argv[1:], os.environ['PREFECT_API_AUTH_STRING'])"
@@ -240,7 +241,7 @@ async def test_prefect_gets_a_login_that_is_a_reference_within_its_own_process(
     monkeypatch.setattr(sys, "argv", ["prefect_program"])
     out = StringIO()
     with prefects_own(), redirect_stdout(out):
-        await asyncio.to_thread(prefect_program._main, "told_login", ["worker", "start"])
+        await asyncio.to_thread(prefect_program._main, *followed[3:], "worker", "start")
     assert out.getvalue() == f"anime:{CANARY} ['worker', 'start'] {reference}\n"
 
 

@@ -30,7 +30,7 @@ from anime.stack.postgres import DATABASE, PREFECT_DATABASE
 from anime.stack.postgres_account import can_run, system_account
 from anime.stack.postgres_cluster import ROLE
 from anime.stack.postgres_cluster import SOCKET as POSTGRES_SOCKET
-from anime.stack.prefect_program import prefect_module
+from anime.stack.prefect_command import prefect_module
 from anime.stack.prefect_server import new_auth_string, prefect_api_url
 from anime.stack.services import HAND_BACK_SECONDS, SETUP_TIMEOUT_SECONDS
 from anime.stack.systemd.unit_files import (
