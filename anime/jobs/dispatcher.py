@@ -123,7 +123,7 @@ class RunDispatcher:
             await self._fail(dispatch, fault)
             return None
         run_id = await self._start(dispatch, request)
-        await self._publisher.notify_worker(self._settings.work_pool)
+        await self._publisher.notify_worker(self._settings.work_pool, _queue_of(request))
         return run_id
 
     async def remember(self, runs: Mapping[UUID, Dispatch]) -> None:
@@ -148,7 +148,7 @@ class RunDispatcher:
                 queue=WorkQueue.BATCH,
                 traceparent=current_traceparent(),
             )
-        await self._publisher.notify_worker(self._settings.work_pool)
+        await self._publisher.notify_worker(self._settings.work_pool, WorkQueue.BATCH)
         return run_id
 
     async def run_forever(self) -> None:

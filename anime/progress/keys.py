@@ -34,5 +34,5 @@ def preview_request_key(job_id: UUID | None) -> str:
 
 
 def worker_channel(work_pool: str) -> str:
-    """Channel: a run was dispatched to that Prefect work pool; its workers poll at once."""
+    """Channel: the queue of each run that is dispatched to that Prefect work pool."""
     return f"anime:doorbell:{work_pool}"

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from anime.core.job_status import Stage
 from anime.core.shots import ShotEvent
+from anime.core.work_queues import WorkQueue
 from anime.errors import reason_of
 from anime.progress.keys import (
     JOB_TTL_SECONDS,
@@ -157,11 +158,11 @@ class ProgressPublisher:
             with suppress(RedisError, OSError, TimeoutError):
                 await _in_own_task(_publish_shots(self._redis, events), TIMEOUT_SECONDS)
 
-    async def notify_worker(self, work_pool: str) -> None:
+    async def notify_worker(self, work_pool: str, queue: WorkQueue) -> None:
         """Notify the pool's workers of a new run; they would poll within seconds anyway."""
         if self._redis is not None and time.monotonic() >= self._paused_until:
             with suppress(RedisError, OSError, TimeoutError):
-                await _in_own_task(_notify(self._redis, work_pool), TIMEOUT_SECONDS)
+                await _in_own_task(_notify(self._redis, work_pool, queue), TIMEOUT_SECONDS)
 
     async def _send(
         self, event: ProgressEvent, *, once: Mapping[str, str], first_only: bool = False
@@ -257,8 +258,8 @@ async def _in_own_task(work: Coroutine[None, None, T], timeout_seconds: float | 
         task.cancel()
 
 
-async def _notify(redis: Redis, work_pool: str) -> None:
-    await redis.publish(worker_channel(work_pool), b"")
+async def _notify(redis: Redis, work_pool: str, queue: WorkQueue) -> None:
+    await redis.publish(worker_channel(work_pool), queue)
 
 
 async def _count(redis: Redis, *keys: str) -> int:

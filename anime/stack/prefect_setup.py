@@ -14,13 +14,16 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prefect import __version__ as prefect_version
 from prefect.cli import app as prefect_command
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.workers.process import ProcessWorker
 
 from anime.core.work_queues import PRIORITIES
 from anime.errors import PrefectUnavailable
@@ -68,17 +71,28 @@ async def _wait_for_server(settings: Settings, timeout_seconds: float) -> None:
 
 
 async def _ensure_pool(client: PrefectClient, name: str, worker_type: str) -> None:
-    """Create the pool, fit for both types of worker: one that exists serves the other type, too."""
+    """Create the pool, fit for both types of worker: one that exists serves the other type, too.
+
+    It stays as its owner has set it up; a template that is none's but ours is replaced.
+    """
+    template = WarmWorker.get_default_base_job_template()
     try:
         await client.create_work_pool(
-            WorkPoolCreate(
-                name=name,
-                type=worker_type,
-                base_job_template=WarmWorker.get_default_base_job_template(),
-            )
+            WorkPoolCreate(name=name, type=worker_type, base_job_template=template)
         )
     except ObjectAlreadyExists:
-        return  # it stays as its owner has set it up
+        pool = await client.read_work_pool(name)
+        if pool.base_job_template in _former_templates():
+            await client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+
+
+def _former_templates() -> Iterator[dict[str, Any]]:
+    """Those of former releases, with all variables of the process worker."""
+    last = "python -P -m prefect.engine"
+    for command in (last, last.replace(" -P", "")):
+        template = ProcessWorker.get_default_base_job_template()
+        template["variables"]["properties"]["command"]["default"] = command
+        yield template
 
 
 async def _ensure_queues(client: PrefectClient, pool: str) -> None:

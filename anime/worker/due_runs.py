@@ -1,7 +1,7 @@
 """The due runs that a worker starts next: no queue waits for another."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
@@ -26,22 +26,24 @@ class DueRuns:
         self._read_at = None
 
     async def runs(
-        self, worker: PrefectWorkerHooks, run_pool: RunPool
+        self, worker: PrefectWorkerHooks, run_pool: RunPool, among: Collection[WorkQueue]
     ) -> AsyncIterator[tuple[WorkQueue, FlowRun]]:
-        """The most urgent runs; each must be started before the next is taken from the iterator.
+        """The most urgent runs of these queues.
+
+        Each must be started before the next is taken from the iterator.
 
         Raises:
             ObjectNotFound: the pool, or a queue of it, is gone.
             httpx.HTTPError: the server does not answer.
         """
         names = await self._queue_names(worker)
-        for _ in WorkQueue:  # each round fills a queue's limit, or is the last
-            open_queues = [queue for queue in WorkQueue if run_pool.capacity(queue)]
+        for _ in among:  # each round fills a queue's limit, or is the last
+            open_queues = [queue for queue in among if run_pool.capacity(queue)]
             queues = {name for name in names.values() if queue_named(name) in open_queues}
             if not queues:
                 return
             # The server still lists the runs that are just being claimed.
-            limit = sum(map(run_pool.capacity, open_queues)) + len(run_pool)
+            limit = sum(map(run_pool.capacity, open_queues)) + run_pool.unclaimed_count
             due = await worker.scheduled_runs(min(limit, MAX_RUNS_PER_REQUEST), queues)
             for queue_id, run in due:
                 queue = queue_named(names.get(queue_id))

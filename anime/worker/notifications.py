@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,8 +15,11 @@ _log = logging.getLogger(__name__)
 LISTEN_SECONDS = 5.0  # one wait, before a look whether the credentials have been replaced
 
 
-async def listen(redis_url: str, pool: str, on_notification: Callable[[], None]) -> None:
-    """Call `on_notification` whenever a run of that pool is dispatched, until cancelled."""
+async def listen(redis_url: str, pool: str, on_notification: Callable[[str], None]) -> None:
+    """Call `on_notification` with the queue of each run of that pool that is dispatched.
+
+    Until it is cancelled.
+    """
     is_failing = False
     while True:
         try:
@@ -31,11 +34,11 @@ async def listen(redis_url: str, pool: str, on_notification: Callable[[], None])
             await RUN_NOTIFICATIONS.wait()
 
 
-async def _receive(redis: "Redis", pool: str, on_notification: Callable[[], None]) -> None:
+async def _receive(redis: "Redis", pool: str, on_notification: Callable[[str], None]) -> None:
     async with redis.pubsub(ignore_subscribe_messages=True) as channel:
         await channel.subscribe(worker_channel(pool))
         while True:
             await replace_older(channel)
             message = await channel.get_message(timeout=LISTEN_SECONDS)
-            if cast("object", message) is not None:
-                on_notification()
+            if message := cast("dict[str, Any] | None", message):
+                on_notification(str(message["data"]))

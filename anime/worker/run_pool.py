@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 class RunPool:
     """The runs under way, each in a thread. Only for use in the worker's loop."""
 
-    def __init__(self, limit: int, on_run_ended: Callable[[], None]) -> None:
-        """`limit`: see `limits_of_worker`; `on_run_ended` is called when a run has ended."""
+    def __init__(self, limit: int, on_run_ended: Callable[[WorkQueue], object]) -> None:
+        """`limit`: see `limits_of_worker`; `on_run_ended`, when a run of the queue has ended."""
         self._limit = limit
         self._limits = limits_of_worker(limit)
         self._on_run_ended = on_run_ended
@@ -37,6 +37,11 @@ class RunPool:
 
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(list(self._runs.values()))
+
+    @property
+    def unclaimed_count(self) -> int:
+        """How many runs the server may still list, as it has not given them to this worker yet."""
+        return sum(not live.is_claimed for live in self)
 
     def capacity(self, queue: WorkQueue) -> int:
         """How many more runs of that queue may start now."""
@@ -101,7 +106,7 @@ class RunPool:
                 self._idle.append(live.loop_thread)
             else:
                 live.loop_thread.close()
-            self._on_run_ended()
+            self._on_run_ended(live.queue)
 
     def _idle_thread(self) -> LoopThread:
         while self._idle:

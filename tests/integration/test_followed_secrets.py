@@ -115,7 +115,9 @@ async def test_a_file_that_is_away_while_redis_reconnects_ends_no_subscription(
             await filed.admin.publish(worker_channel("pool"), "")
             await asyncio.sleep(0.05)
 
-    listening = asyncio.create_task(notifications.listen(filed.url, "pool", notified.set))
+    listening = asyncio.create_task(
+        notifications.listen(filed.url, "pool", lambda _: notified.set())
+    )
     feeding = asyncio.create_task(feed())
     async with asyncio.timeout(HUNG_SECONDS):
         with cancelled_at_the_end(listening, feeding):

@@ -40,7 +40,7 @@ def a_run() -> FlowRun:
 async def test_a_run_that_begins_while_the_pool_is_waited_for_is_waited_for_too(
     seconds: float | None,
 ) -> None:
-    pool = RunPool(2, on_run_ended=lambda: None)
+    pool = RunPool(2, on_run_ended=lambda _: None)
     ended: list[str] = []
 
     async def last(run: LiveRun) -> None:
@@ -59,7 +59,7 @@ async def test_a_run_that_begins_while_the_pool_is_waited_for_is_waited_for_too(
 
 
 async def test_the_wait_for_runs_ends_at_its_time_out() -> None:
-    pool = RunPool(1, on_run_ended=lambda: None)
+    pool = RunPool(1, on_run_ended=lambda _: None)
     goes_on = asyncio.Event()
 
     async def waits(_: LiveRun) -> None:

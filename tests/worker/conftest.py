@@ -210,7 +210,7 @@ async def _own_pool(stack: StackUnderTest, pool_type: str, folder: Path) -> Asyn
     async with _client(stack) as client:
         template = WarmWorker.get_default_base_job_template()
         # The sample flows are no installed package; the studio's are, and need no folder.
-        template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_DIR)
+        template["job_configuration"]["working_dir"] = str(PROJECT_DIR)
         await client.create_work_pool(
             WorkPoolCreate(name=pool, type=pool_type, base_job_template=template)
         )

@@ -31,7 +31,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_pool(site: Site) -> RunPool:
     """One pool, known to the site's Prefect."""
     del site  # whose settings it takes over
-    return RunPool(1, on_run_ended=lambda: None)
+    return RunPool(1, on_run_ended=lambda _: None)
 
 
 async def say(word: str, *, after_seconds: float = 0) -> str:
