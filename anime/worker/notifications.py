@@ -41,4 +41,4 @@ async def _receive(redis: "Redis", pool: str, on_notification: Callable[[str], N
             await replace_older(channel)
             message = await channel.get_message(timeout=LISTEN_SECONDS)
             if message := cast("dict[str, Any] | None", message):
-                on_notification(str(message["data"]))
+                on_notification(message["data"].decode())
