@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 
 from anime.core.batches import summary_of
 from anime.core.labels import label_of, said_of_unkept, shorten
+from anime.core.paths import FileKind, media_type_of
 from anime.core.retention import RetentionReport
 from anime.core.takes import TakeRecord
 from anime.schemas import FileRecord, GenerationRequest
@@ -29,6 +30,8 @@ from tasks.retries import best_effort
 
 _PROMPT_CHARS = 80
 _SHOWN_PAGES = 20
+# In an <img>, animated or not.
+_SHOWN_BY_BROWSERS = {f"image/{each}" for each in ("png", "jpeg", "webp", "gif", "avif", "apng")}
 _PAUSE_SECONDS = 2.0  # between two moves of a bar
 
 
@@ -107,10 +110,12 @@ async def label_run(request: GenerationRequest) -> None:
 
 @best_effort()
 async def show_pictures(files: Sequence[FileRecord], browser_url: str) -> None:
-    """Put each picture on the page of the current run, which has few."""
+    """Put each picture on the page of the current run, which has few; of a film its thumbnail."""
     for file in files:
+        if file.file_type == FileKind.AUDIO.file_type:
+            continue
         await acreate_image_artifact(
-            image_url=shown_at(_content_of(file), browser_url),
+            image_url=_picture_of(file.id, file.filename, browser_url),
             key=f"picture-{file.id}",
             description=f"{file.filename}, {file.width}×{file.height}",
         )
@@ -154,7 +159,7 @@ async def show_takes(takes: Sequence[TakeRecord], browser_url: str) -> None:
     )
     for take in takes[-_SHOWN_PAGES:]:
         await acreate_image_artifact(
-            image_url=shown_at(f"/api/anime/files/{take.file_id}/content", browser_url),
+            image_url=_picture_of(take.file_id, take.path or "", browser_url),
             key=f"take-{take.file_id}",
             description=f"Take {take.number} of {take.shot}",
         )
@@ -237,11 +242,13 @@ async def show_backup(found: Mapping[str, object]) -> None:
 
 def _link_to(file: FileRecord, browser_url: str) -> str:
     """A link to the file, as Prefect's page shows it in a cell."""
-    return f"[{file.filename}]({shown_at(_content_of(file), browser_url)})"
+    return f"[{file.filename}]({shown_at(f'/api/anime/files/{file.id}/content', browser_url)})"
 
 
-def _content_of(file: FileRecord) -> str:
-    return f"/api/anime/files/{file.id}/content"
+def _picture_of(file_id: int, name: str, browser_url: str) -> str:
+    """The address of what an <img> can show of the file: itself, or its thumbnail."""
+    what = "content" if media_type_of(name) in _SHOWN_BY_BROWSERS else "thumbnail"
+    return shown_at(f"/api/anime/files/{file_id}/{what}", browser_url)
 
 
 def shown_at(path: str, browser_url: str) -> str:
