@@ -15,7 +15,10 @@ MAX_RUNS_PER_REQUEST = 200  # Prefect refuses a higher limit
 
 
 class DueRuns:
-    """The due runs of one worker's pool."""
+    """The due runs of one worker's pool.
+
+    None is remembered: Prefect gives a run to whoever claims it, finished by another worker or not.
+    """
 
     def __init__(self) -> None:
         self._names: dict[UUID, str] = {}  # of the pool's queues, by id
