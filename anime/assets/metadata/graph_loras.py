@@ -51,12 +51,12 @@ _COMMON = NumberedLoras(
 )
 _HOOKS = ("hooks", "prev_hooks", "hooks_A", "hooks_B", "hooks_C", "hooks_D")
 _NONE = frozenset({"", "none", "undefined"})
-_SWITCHES = ("toggle", "switch", "enabled", "enable", "is_enabled", "active", "on")
+_SWITCHES = ("toggle", "switch", "enabled", "enable", "is_enabled", "active", "on", "insert_lora")
 _NUMBERED_SWITCHES = (
     *("switch_{}", "enable_{}", "enabled_{}", "active_{}", "toggle_{}", "on_{}", "use_lora_{}"),
     *("lora_{}_on", "lora_{}_enabled", "lora_{}_enable", "lora_on_{}", "lora_enabled_{}"),
 )
-_OFF = frozenset({"off", "false", "disable", "disabled", "no"})
+_OFF = frozenset({"off", "false", "disable", "disabled", "disable loras", "no"})
 
 
 class LoraReader:

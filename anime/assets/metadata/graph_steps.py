@@ -29,6 +29,7 @@ _FILE_NAMES, _PICTURES = frozenset({"filename_prefix", "filename"}), frozenset({
 _SIDES = ("positive", "negative")
 _APART = {side: [name for name in names_of(side) if name.startswith(side)] for side in _SIDES}
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
+_ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
@@ -128,7 +129,9 @@ class StepReader:
             positive.add(self._conditioning(link, "positive"))
         width, height = (None, None) if self._is_measured else self._canvas(step)
         seed = _seed(self._setting(parts, "seed", int))
-        guidance = positive.guidance
+        guidance = self._setting(parts[:1], "guidance", float)  # its own, whatever the words bring
+        if guidance is None:
+            guidance = positive.guidance
         if guidance is None and not positive.is_unguided:
             guidance = self._setting(parts, "guidance", float)
         use = SamplerUse(
@@ -136,8 +139,8 @@ class StepReader:
             seed=None if seed is None else str(seed),
             steps=self._setting(parts, "steps", int),
             cfg=self._setting(parts, "cfg", float),
-            sampler=self._setting(parts, "sampler", str),
-            scheduler=self._setting(parts, "scheduler", str),
+            sampler=self._named(parts, "sampler"),
+            scheduler=self._named(parts, "scheduler"),
             denoise=self._setting(parts, "denoise", float),
         )
         said = Sampling(
@@ -241,6 +244,11 @@ class StepReader:
                     return self._values.number(held, kind, names)
         return None
 
+    def _named(self, parts: Sequence[tuple[Node, NodeRule]], role: str) -> str | None:
+        """A setting that is a name; None for a list of names, of which each picture has one."""
+        name = self._setting(parts, role, str)
+        return None if name is not None and "," in name else name
+
     def _pipes(self, node: Node, rule: NodeRule) -> list[JsonValue]:
         if not rule.pipe and _PIPES.isdisjoint(node["inputs"]):
             return []  # as of most nodes
@@ -334,7 +342,7 @@ class StepReader:
     def _texts_at(self, origin: Origin, side: str, *, is_shared: bool) -> list[str] | None:
         """The texts that a node encodes for a side; None if one of them is not known."""
         rule, inputs = origin.rule, origin.node["inputs"]
-        if rule.when and any(inputs.get(name) not in held for name, held in rule.when.items()):
+        if not rule.fits(inputs):
             return None
         role = f"{side}_text"
         names = rule.inputs.get(role)
@@ -353,13 +361,20 @@ class StepReader:
                 continue
             if is_by_name and name in _SIDES and is_link(held) and not _holds_texts(inputs):
                 continue  # a conditioning
-            text = self._values.text(held, role)
-            if text is None and is_link(held):
+            text = self._text_for(held, rule, side)
+            if text is None:
                 return None
             if text and not text.isspace():
                 found.append(text)
         is_template = rule.wildcards and any(map(has_wildcards, found))
         return None if is_template or (found and is_by_name and _is_drawn(inputs)) else found
+
+    def _text_for(self, held: JsonValue, rule: NodeRule, side: str) -> str | None:
+        """The text that an input brings for a side, maybe an empty one; None if it is not known."""
+        text = self._values.text(held, f"{side}_text")
+        if text is None:
+            return None if is_link(held) else ""
+        return text if rule.negative_after is None else _part_of(text, rule.negative_after, side)
 
     def _passed_on(
         self, origin: Origin, side: str, *, is_bundle: bool
@@ -486,6 +501,26 @@ class StepReader:
         parts = [(node, rule_of(node["class_type"]))]
         width, height = (self._setting(parts, name, int) for name in ("width", "height"))
         return None if width is None or height is None else (width, height)
+
+
+def _part_of(text: str, mark: str, side: str) -> str | None:
+    """What a text, or each entry of a schedule, says for a side; None if that is not clear.
+
+    >>> _part_of('"0": "a kite --neg grain", "9": "dusk"', "--neg", "positive")
+    '"0": "a kite", "9": "dusk"'
+    """
+    if mark not in text:
+        return text if side == "positive" else ""
+
+    def part(whole: str) -> str:
+        before, _, behind = whole.partition(mark)
+        return (before if side == "positive" else behind).strip()
+
+    if _ENTRY.search(text):
+        parted = _ENTRY.sub(lambda entry: f'{entry[1]}{part(entry[2])}"', text)
+    else:
+        parted = part(text)
+    return None if mark in parted else parted
 
 
 def _has_sides(node: Node) -> bool:

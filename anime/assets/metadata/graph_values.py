@@ -22,11 +22,15 @@ _DELIMITERS = ("delimiter", "separator", "delim")
 _PART = re.compile(r"(?:text|string|str|prompt|part)_?(?:[0-9]{1,2}|[a-z])")
 _DELIMITER_NAMES = frozenset({"none", "space", "comma", "newline"})  # each pack's own
 _CLEANS = "clean_whitespace"
+_NO_BLANKS = "remove_empty_lines"
+_ESCAPED = re.compile(r"\\([^\w\s])")  # a sign of a regular expression that stands for itself
+_SIGNS = frozenset(r".^$*+?{}[]|()" + "\\")
 _SPELLED_NEWLINE = "\\n"  # as a person types it
 _DRAWN = re.compile(r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}")  # a wildcard, or words to choose from
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
+_NOTHING = (None, "", "None")
 _WORDS = {"true": True, "false": False}
 _SETTINGS = ("seed", "steps", "cfg", "sampler", "scheduler", "denoise")
 _SETTING_NAMES = frozenset(name for role in _SETTINGS for name in names_of(role))
@@ -106,7 +110,8 @@ class GraphValues:
             rule = rule_of(node["class_type"])
             if rule.outputs and (carried := rule.output(slot)) not in {None, "pipe"}:
                 role = str(carried)
-            if rule.is_source or (rule.is_bundling_sampler and role in _OWN_RESULT):
+            is_own = rule.is_bundling_sampler and role in _OWN_RESULT
+            if rule.is_source or is_own or rule.adds(role):
                 return Origin(node_id, node, rule, role, slot)
             value = self._passed_on(node, rule, role)
         return None
@@ -210,7 +215,7 @@ class GraphValues:
         if not names and rule.classes:
             names = names_of(settled.role)
         names = names or _lone_value(settled)
-        held = next((inputs[name] for name in names if inputs.get(name) not in (None, "")), None)
+        held = next((inputs[name] for name in names if inputs.get(name) not in _NOTHING), None)
         if not rule.classes and _is_number(held) and not _is_kept(inputs, names):
             return None
         return self._scalar(held, asked, steps_left - 1)
@@ -241,7 +246,7 @@ class GraphValues:
         """The text that a node makes of its inputs."""
         node, rule = settled.node, settled.rule
         inputs = node["inputs"]
-        if any(inputs.get(name) not in values for name, values in rule.when.items()):
+        if not rule.fits(inputs):
             return None
         if rule.join:
             return self._joined(node, rule, steps_left - 1)
@@ -254,7 +259,10 @@ class GraphValues:
         held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
         text = self._text(held, settled.role, steps_left - 1)
         if text is not None and rule.line is not None:
-            return _line_of(text, self.number(inputs.get(rule.line), int))
+            lines = text.split("\n")
+            if inputs.get(_NO_BLANKS):
+                lines = [line for line in lines if line.strip()]
+            return _line_of(lines, self.number(inputs.get(rule.line), int), rule.beyond)
         if text is not None and rule.comments is not None:
             text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
@@ -294,7 +302,8 @@ class GraphValues:
             is_clean = inputs[_CLEANS] in {"true", True}
             known = [text for part in known if (text := part.strip() if is_clean else part)]
         if rule.skips_empty:
-            known = list(filter(None, known))
+            kept = 0 if count is None else 1  # KJNodes keeps the first, whatever it is
+            known = [*known[:kept], *filter(None, known[kept:])]
         whole = between.join(known)
         return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
@@ -304,11 +313,12 @@ class GraphValues:
         for searched_in, instead_in in zip(pairs[::2], pairs[1::2], strict=True):
             searched = self._text(searched_in, "value", steps_left)
             instead = self._text(instead_in, "value", steps_left)
+            if rule.regex is not None and searched is not None:
+                searched = None if "\\" in (instead or "") else _literal_of(searched)
             if text is None or searched is None or instead is None:
                 return None
-            if searched:
-                grown = text.count(searched) * len(instead) + len(text)
-                text = text.replace(searched, instead) if grown <= _MAX_TEXT_CHARS else None
+            is_any_case = bool(rule.regex and node["inputs"].get(rule.regex))
+            text = _with_instead(text, searched, instead, is_any_case=is_any_case)
         return text
 
 
@@ -357,10 +367,37 @@ def _texts_shown(editor_workflow: JsonValue, node_id: str) -> set[str]:
     return set()
 
 
-def _line_of(text: str, number: int | None) -> str | None:
+def _line_of(lines: Sequence[str], number: int | None, beyond: str | None) -> str | None:
     """The line with that number, the first of which is 0; None where there is none."""
-    lines = text.split("\n")
-    return lines[number] if number is not None and 0 <= number < len(lines) else None
+    if number is None or number < 0 or not lines:
+        return None
+    if beyond == "last":
+        number = min(number, len(lines) - 1)
+    if beyond == "again":
+        number %= len(lines)
+    return lines[number] if number < len(lines) else None
+
+
+def _with_instead(text: str, searched: str, instead: str, *, is_any_case: bool) -> str | None:
+    """The text with other words instead; None for one that grows too large.
+
+    Words for nothing would come before every letter, which no person means: None, too.
+    """
+    if not searched:
+        return None if instead else text
+    pattern = re.compile(re.escape(searched), re.IGNORECASE if is_any_case else 0)
+    grown = len(pattern.findall(text)) * len(instead) + len(text)
+    return pattern.sub(lambda _: instead, text) if grown <= _MAX_TEXT_CHARS else None
+
+
+def _literal_of(pattern: str) -> str | None:
+    r"""The text that a regular expression fits; None for one that fits several texts.
+
+    >>> _literal_of(r"\(kite\)"), _literal_of("k.te")
+    ('(kite)', None)
+    """
+    has_signs = not _SIGNS.isdisjoint(_ESCAPED.sub("", pattern))
+    return None if has_signs else _ESCAPED.sub(r"\1", pattern)
 
 
 def _is_text(value: JsonValue) -> bool:

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class NumberedLoras(BaseModel):
@@ -39,16 +39,19 @@ class NodeRule(BaseModel):
     merges: str | None = None
     text: tuple[str, ...] = ()
     line: str | None = None
+    beyond: str | None = None
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     delimiter: str | None = None
     newline: bool | None = None
     skips_empty: bool = False
     replace: tuple[str, ...] = ()
+    regex: str | None = None
     when: Mapping[str, tuple[str | bool | int, ...]] = {}
     trim: str | None = None
     comments: str | None = None
     wildcards: bool = False
+    negative_after: str | None = None
     opaque: bool = False
     silent: bool = False
     continues: str = ""
@@ -74,6 +77,16 @@ class NodeRule(BaseModel):
     def passes_own(self) -> bool:
         """Whether it is neither a switch nor puts several inputs together."""
         return not self.switch and self.first_of is None and self.merges is None
+
+    def fits(self, inputs: Mapping[str, JsonValue]) -> bool:
+        """Whether the other inputs are such that the text is known; a former node may lack them."""
+        return all(inputs.get(name, held[0]) in held for name, held in self.when.items())
+
+    def adds(self, role: str) -> bool:
+        """Whether a node that hands on a pipe puts something of its own into it for a role."""
+        if role == "model":
+            return bool(self.pipe and self.lora_tags)
+        return bool(self.pipe) and self.inputs.get(role) == () and f"{role}_text" in self.inputs
 
     @cached_property
     def makes(self) -> bool:

@@ -1,0 +1,220 @@
+"""What text nodes of common packs make of the words that a person has typed."""
+
+from typing import Any
+
+import pytest
+
+from anime.assets.metadata import recipe_of_graph
+from anime.core.graphs import Graph
+from tests.unit.test_metadata_graphs import (
+    BASE,
+    INK,
+    NEGATIVE,
+    PROMPT,
+    encoder,
+    graph_of,
+    node,
+    sampler,
+    texted,
+    told,
+)
+
+BIRD = "a bird over rice fields"
+BOX = node("PrimitiveString", value=PROMPT)
+SCHEDULE = '"0": "a kite --neg grain", "9": "dusk"'
+FACE = "GLIGENTextBoxApplyBatchCoords"
+TAGGED = f"{PROMPT} <lora:ink.safetensors:0.6>"
+
+
+def easy(**prompts: Any) -> Graph:
+    """A pipe whose words are replaced."""
+    settings = {"steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+    return {
+        "load": node("easy fullLoader", ckpt_name="kite.safetensors", positive="NO", negative="NO"),
+        "edit": node("easy pipeEditPrompt", pipe=["load", 0], **prompts),
+        "set": node("easy preSampling", pipe=["edit", 0], seed=31, denoise=1.0, **settings),
+        "draw": node("easy kSampler", pipe=["set", 0], image_output="Save", save_prefix="kite"),
+    }
+
+
+def wildcards(slot: int, text: str) -> Graph:
+    words = node("easy wildcards", text=text, seed=4, multiline_mode=False)
+    return graph_of(yes=encoder(["words", slot]), words=words)
+
+
+def line(text: str, number: int, class_type: str = "easy promptLine", **inputs: Any) -> Graph:
+    held = {"prompt": text, "start_index": number, "max_rows": 1, "remove_empty_lines": True}
+    return texted(words=node(class_type, **(inputs or held)))
+
+
+def replaced(class_type: str, **inputs: Any) -> Graph:
+    return texted(words=node(class_type, **inputs), box=BOX)
+
+
+def by_regex(class_type: str, **changes: Any) -> Graph:
+    inputs = {"string": ["box", 0], "regex_pattern": "KITE", "replace": "bird", "count": 0}
+    return replaced(class_type, **{**inputs, "case_insensitive": True, **changes})
+
+
+def scheduled(text: str, *, negative: bool = True, **inputs: Any) -> Graph:
+    words = node("BatchPromptSchedule", text=text, clip=["load", 1], max_frames=9, **inputs)
+    sides = {"positive": ["words", 0]} | ({"negative": ["words", 1]} if negative else {})
+    return graph_of(words=words, draw=sampler(**sides))
+
+
+def power(**inputs: Any) -> Graph:
+    given = {"prompt": TAGGED, "opt_model": ["load", 0], "opt_clip": ["load", 1], **inputs}
+    return graph_of(yes=node("Power Prompt (rgthree)", **given), draw=sampler(model=["yes", 1]))
+
+
+GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "words put into a pipe": (easy(positive=PROMPT, negative=NEGATIVE), {}),
+    "words of a box put into a pipe": (
+        {**easy(positive=["box", 0], negative=NEGATIVE), "box": node("easy prompt", text=PROMPT)},
+        {},
+    ),
+    "no words put into a pipe": (
+        easy(positive=PROMPT, negative=""),
+        {"negative_prompt": None},
+    ),
+    "words with a LoRA put into a pipe": (
+        easy(positive=TAGGED, negative=NEGATIVE),
+        {"prompt": TAGGED, "loras": INK},
+    ),
+    "words by chance put into a pipe": (
+        easy(positive="a {kite|bird}", negative=NEGATIVE),
+        {"prompt": None},
+    ),
+    "a box with lists to choose words from": (
+        texted(words=node("easy prompt", text=PROMPT, prefix="Select the prefix", subject="a cat")),
+        {},
+    ),
+    "any value as a text": (
+        texted(
+            words=node("easy convertAnything", **{"*": ["box", 0]}, output_type="string"), box=BOX
+        ),
+        {},
+    ),
+    "a box that knows wildcards": (wildcards(0, PROMPT), {}),
+    "what it has filled in": (wildcards(1, PROMPT), {}),
+    "what it fills in by chance": (wildcards(1, "a {kite|bird}"), {"prompt": None}),
+    "a line among blank ones": (line("a\n\nb\nc", 2), {"prompt": "c"}),
+    "a line after the last": (line("a\nb", 7), {"prompt": "b"}),
+    "lines counted again": (
+        line("", 0, "ImpactStringSelector", strings="a\nb\nc", multiline=False, select=4),
+        {"prompt": "b"},
+    ),
+    "pairs of words": (
+        replaced("easy promptReplace", prompt=["box", 0], find1="kite", replace1="bird", find2=""),
+        {"prompt": BIRD},
+    ),
+    "words for nothing": (
+        replaced("StringReplace", string=["box", 0], find="", replace="x"),
+        {"prompt": None},
+    ),
+    "a pattern that is plain": (by_regex("RegexReplace"), {"prompt": BIRD}),
+    "a pattern with large letters": (by_regex("RegexReplace", case_insensitive=False), {}),
+    "a pattern that fits much": (by_regex("RegexReplace", regex_pattern="k.te"), {"prompt": None}),
+    "a pattern that is used once": (by_regex("RegexReplace", count=1), {"prompt": None}),
+    "a replacement with a group": (by_regex("RegexReplace", replace=r"\g<0>s"), {"prompt": None}),
+    "signs of a pattern": (
+        replaced("Text Find and Replace", text="a (kite)", find="(kite)", replace="bird"),
+        {"prompt": None},
+    ),
+    "signs that stand for themselves": (
+        replaced("Text Find and Replace", text="a (kite)", find=r"\(kite\)", replace="bird"),
+        {"prompt": "a bird"},
+    ),
+    "a text on its way to the console": (
+        replaced("Text to Console", text=["box", 0], label="words"),
+        {},
+    ),
+    "a text as a string": (replaced("Text to String", text=["box", 0]), {}),
+    "a string as a text": (replaced("String to Text", string=["box", 0]), {}),
+    "a text that is displayed": (replaced("DisplayText_Zho", text=["box", 0]), {}),
+    "words around a value": (
+        replaced("SomethingToString", input=["box", 0], prefix="ink, ", suffix="!"),
+        {"prompt": f"ink, {PROMPT}!"},
+    ),
+    "strings of which one is empty": (
+        replaced(
+            "JoinStringMulti", inputcount=3, string_1="a", string_2="", string_3="b", delimiter=", "
+        ),
+        {"prompt": "a, b"},
+    ),
+    "strings of which the first is empty": (
+        replaced("JoinStringMulti", inputcount=2, string_1="", string_2="b", delimiter=", "),
+        {"prompt": ", b"},
+    ),
+    "boxes with a subject of their own": (
+        graph_of(
+            face=node(FACE, conditioning_to=["yes", 0], clip=["load", 1], text="dusk", width=64),
+            draw=sampler(positive=["face", 0]),
+        ),
+        {},
+    ),
+    "a loader with a seed for its wildcards": (
+        graph_of(
+            words=node(
+                "ttN pipeLoader",
+                ckpt_name="kite.safetensors",
+                positive=PROMPT,
+                negative="x",
+                seed=0,
+            ),
+            draw=sampler(positive=["words", 2]),
+        ),
+        {},
+    ),
+    "LoRAs of a prompt": (power(insert_lora="CHOOSE"), {"prompt": TAGGED, "loras": INK}),
+    "LoRAs of a prompt that are off": (power(insert_lora="DISABLE LORAS"), {"prompt": TAGGED}),
+    "a schedule with both sides": (
+        scheduled(SCHEDULE),
+        {"prompt": '"0": "a kite", "9": "dusk"', "negative_prompt": '"0": "grain", "9": ""'},
+    ),
+    "a schedule without a negative side": (
+        scheduled('"0": "a kite"'),
+        {"prompt": '"0": "a kite"', "negative_prompt": None},
+    ),
+    "both sides in the words around a schedule": (
+        scheduled('"0": "a kite"', pre_text="ink --neg grain"),
+        {"prompt": 'ink\n"0": "a kite"'},
+    ),
+    "a schedule whose marks are not clear": (
+        scheduled('"0": "a --neg b --neg c"'),
+        {"prompt": '"0": "a"', "negative_prompt": None},
+    ),
+    "the negative side of another schedule": (
+        graph_of(
+            a=node("BatchPromptSchedule", text='"0": "NOT THIS"', clip=["load", 1]),
+            draw=sampler(negative=["a", 1]),
+        ),
+        {"negative_prompt": None},
+    ),
+    "a scheduler of a list beside the usual ones": (
+        graph_of(
+            draw=sampler(scheduler=["s", 0]),
+            s=node("ImpactSchedulerAdapter", scheduler="normal", extra_scheduler="karras"),
+        ),
+        {},
+    ),
+    "several samplers in one text": (
+        graph_of(draw=sampler(sampler_name="dpmpp_2m, euler")),
+        {"sampler": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_words_are_those_that_were_encoded_or_none(name: str) -> None:
+    graph, changes = GRAPHS[name]
+    assert told(graph) == {**BASE, **changes}
+
+
+def test_a_sampler_has_its_own_guidance_whatever_the_words_bring() -> None:
+    graph = graph_of(
+        yes=node("FluxGuidance", conditioning=["words", 0], guidance=3.5),
+        words=encoder(PROMPT),
+        draw=sampler("KSamplerTheMisto", guidance=4.0),
+    )
+    assert recipe_of_graph(graph).guidance == 4.0
