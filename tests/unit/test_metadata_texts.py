@@ -51,6 +51,11 @@ def replaced(class_type: str, **inputs: Any) -> Graph:
     return texted(words=node(class_type, **inputs), box=BOX)
 
 
+def function(action: str, a: Any, b: str, c: str, tidy: str = "no") -> Graph:
+    texts = {"text_a": a, "text_b": b, "text_c": c}
+    return replaced("StringFunction|pysssss", action=action, tidy_tags=tidy, **texts)
+
+
 def by_regex(class_type: str, **changes: Any) -> Graph:
     inputs = {"string": ["box", 0], "regex_pattern": "KITE", "replace": "bird", "count": 0}
     return replaced(class_type, **{**inputs, "case_insensitive": True, **changes})
@@ -58,7 +63,9 @@ def by_regex(class_type: str, **changes: Any) -> Graph:
 
 def scheduled(text: str, *, negative: bool = True, **inputs: Any) -> Graph:
     words = node("BatchPromptSchedule", text=text, clip=["load", 1], max_frames=9, **inputs)
-    sides = {"positive": ["words", 0]} | ({"negative": ["words", 1]} if negative else {})
+    sides: dict[str, Any] = {"positive": ["words", 0]} | (
+        {"negative": ["words", 1]} if negative else {}
+    )
     return graph_of(words=words, draw=sampler(**sides))
 
 
@@ -100,6 +107,18 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
     "what it fills in by chance": (wildcards(1, "a {kite|bird}"), {"prompt": None}),
     "a line among blank ones": (line("a\n\nb\nc", 2), {"prompt": "c"}),
     "a line after the last": (line("a\nb", 7), {"prompt": "b"}),
+    "the last of many lines": (
+        line("", 0, "easy promptLine", prompt="a\nb", start_index=1, max_rows=1000),
+        {"prompt": "b"},
+    ),
+    "a line that is alone": (
+        line("", 0, "easy promptLine", prompt=PROMPT, start_index=0, max_rows=1000),
+        {},
+    ),
+    "lines for several pictures": (
+        line("", 0, "easy promptLine", prompt="a\nb", start_index=0, max_rows=1000),
+        {"prompt": None},
+    ),
     "lines counted again": (
         line("", 0, "ImpactStringSelector", strings="a\nb\nc", multiline=False, select=4),
         {"prompt": "b"},
@@ -145,6 +164,35 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
     "strings of which the first is empty": (
         replaced("JoinStringMulti", inputcount=2, string_1="", string_2="b", delimiter=", "),
         {"prompt": ", b"},
+    ),
+    "tags that are tidied": (
+        function("append", " ink , ,", "", "a  kite", "yes"),
+        {"prompt": " ink, a kite"},
+    ),
+    "tags of a box that are tidied": (
+        function("replace", "ink , , a", "", "", "yes"),
+        {"prompt": "ink, a"},
+    ),
+    "a text in another": (function("replace", ["box", 0], "kite", "bird"), {"prompt": BIRD}),
+    "a pattern between slashes": (function("replace", ["box", 0], "/k.te/", "x"), {"prompt": None}),
+    "a plain one between slashes": (
+        function("replace", ["box", 0], "/kite/", "bird"),
+        {"prompt": BIRD},
+    ),
+    "a sampler with two models": (
+        graph_of(
+            low=node("UNETLoader", unet_name="low.safetensors"),
+            draw=sampler(
+                "WanMoeKSampler",
+                model=...,
+                cfg=...,
+                model_high_noise=["load", 0],
+                model_low_noise=["low", 0],
+                cfg_high_noise=5.5,
+                cfg_low_noise=1.0,
+            ),
+        ),
+        {},
     ),
     "boxes with a subject of their own": (
         graph_of(

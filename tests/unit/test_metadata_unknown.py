@@ -539,7 +539,7 @@ WORDS: dict[str, tuple[dict[str, Any], int, str | None]] = {  # a node, its outp
             text_b="kite",
         ),
         0,
-        None,
+        "a, kite",
     ),
 }
 

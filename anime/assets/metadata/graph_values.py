@@ -30,6 +30,7 @@ _DRAWN = re.compile(r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}")  # a wildcard, or w
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
+_SLASH = "/"
 _NOTHING = (None, "", "None")
 _WORDS = {"true": True, "false": False}
 _SETTINGS = ("seed", "steps", "cfg", "sampler", "scheduler", "denoise")
@@ -244,14 +245,14 @@ class GraphValues:
 
     def _worked_out(self, settled: Origin, steps_left: int) -> str | None:
         """The text that a node makes of its inputs."""
-        node, rule = settled.node, settled.rule
-        inputs = node["inputs"]
-        if not rule.fits(inputs):
+        node, inputs = settled.node, settled.node["inputs"]
+        rule = settled.rule if settled.rule.fits(inputs) else settled.rule.instead
+        if rule is None:
             return None
-        if rule.join:
-            return self._joined(node, rule, steps_left - 1)
-        if rule.replace:
-            return self._replaced(node, rule, steps_left - 1)
+        if rule.join or rule.replace:
+            made = self._joined if rule.join else self._replaced
+            text = made(node, rule, steps_left - 1)
+            return _tidied(text) if text is not None and _is_tidied(inputs, rule) else text
         names: Sequence[str] = rule.text or rule.inputs.get(settled.role, ())
         if not names and not rule.shown:
             is_told = settled.role in rule.outputs
@@ -259,13 +260,26 @@ class GraphValues:
         held = next((inputs[name] for name in names if inputs.get(name) is not None), None)
         text = self._text(held, settled.role, steps_left - 1)
         if text is not None and rule.line is not None:
-            lines = text.split("\n")
-            if inputs.get(_NO_BLANKS):
-                lines = [line for line in lines if line.strip()]
-            return _line_of(lines, self.number(inputs.get(rule.line), int), rule.beyond)
+            return self._line(text, inputs, rule)
         if text is not None and rule.comments is not None:
             text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
+
+    def _line(self, text: str, inputs: dict[str, JsonValue], rule: NodeRule) -> str | None:
+        """The line of a text that a node gives; None if there are several, or none."""
+        lines = text.split("\n")
+        if inputs.get(_NO_BLANKS):
+            lines = [line for line in lines if line.strip()]
+        first = self.number(inputs.get(rule.line or ""), int)
+        rows = 1 if rule.rows is None else self.number(inputs.get(rule.rows), int)
+        if first is None or first < 0 or rows is None or not lines:
+            return None
+        if rule.beyond == "again":
+            first %= len(lines)
+        if rule.beyond == "last":
+            first = min(first, len(lines) - 1)
+        given = lines[first : first + rows]
+        return given[0] if len(given) == 1 else None
 
     def _shown(self, settled: Origin, steps_left: int) -> str | None:
         """What a node showed of an input that only a run gives."""
@@ -288,6 +302,7 @@ class GraphValues:
         held = [inputs[name] for name in names if inputs[name] is not None]
         parts = [self._text(each, "value", steps_left) for each in held]
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
+        delimiter = ", " if _is_tidied(inputs, rule) else delimiter
         between = self._scalar(delimiter, (), steps_left)
         if None in parts or not isinstance(between, str) or inputs.get("return_list"):
             return None
@@ -313,10 +328,13 @@ class GraphValues:
         for searched_in, instead_in in zip(pairs[::2], pairs[1::2], strict=True):
             searched = self._text(searched_in, "value", steps_left)
             instead = self._text(instead_in, "value", steps_left)
-            if rule.regex is not None and searched is not None:
-                searched = None if "\\" in (instead or "") else _literal_of(searched)
             if text is None or searched is None or instead is None:
                 return None
+            if rule.regex is not None:
+                literal = _literal_searched(searched, instead, rule.regex)
+                if literal is None:
+                    return None
+                searched = literal
             is_any_case = bool(rule.regex and node["inputs"].get(rule.regex))
             text = _with_instead(text, searched, instead, is_any_case=is_any_case)
         return text
@@ -367,17 +385,6 @@ def _texts_shown(editor_workflow: JsonValue, node_id: str) -> set[str]:
     return set()
 
 
-def _line_of(lines: Sequence[str], number: int | None, beyond: str | None) -> str | None:
-    """The line with that number, the first of which is 0; None where there is none."""
-    if number is None or number < 0 or not lines:
-        return None
-    if beyond == "last":
-        number = min(number, len(lines) - 1)
-    if beyond == "again":
-        number %= len(lines)
-    return lines[number] if number < len(lines) else None
-
-
 def _with_instead(text: str, searched: str, instead: str, *, is_any_case: bool) -> str | None:
     """The text with other words instead; None for one that grows too large.
 
@@ -388,6 +395,23 @@ def _with_instead(text: str, searched: str, instead: str, *, is_any_case: bool) 
     pattern = re.compile(re.escape(searched), re.IGNORECASE if is_any_case else 0)
     grown = len(pattern.findall(text)) * len(instead) + len(text)
     return pattern.sub(lambda _: instead, text) if grown <= _MAX_TEXT_CHARS else None
+
+
+def _is_tidied(inputs: dict[str, JsonValue], rule: NodeRule) -> bool:
+    """Whether a node tidies the commas of its text."""
+    return rule.tidy is not None and inputs.get(rule.tidy) == "yes"
+
+
+def _tidied(text: str) -> str:
+    return text.replace("  ", " ").replace(" ,", ",").replace(",,", ",").replace(",,", ",")
+
+
+def _literal_searched(searched: str, instead: str, regex: str) -> str | None:
+    """The text that a node searches by a regular expression; None if a run only shows it."""
+    if regex == _SLASH and not (searched.startswith(_SLASH) and searched.endswith(_SLASH)):
+        return searched
+    pattern = searched[1:-1] if regex == _SLASH else searched
+    return None if "\\" in instead else _literal_of(pattern)
 
 
 def _literal_of(pattern: str) -> str | None:

@@ -40,6 +40,7 @@ class NodeRule(BaseModel):
     text: tuple[str, ...] = ()
     line: str | None = None
     beyond: str | None = None
+    rows: str | None = None
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     delimiter: str | None = None
@@ -47,7 +48,9 @@ class NodeRule(BaseModel):
     skips_empty: bool = False
     replace: tuple[str, ...] = ()
     regex: str | None = None
+    tidy: str | None = None
     when: Mapping[str, tuple[str | bool | int, ...]] = {}
+    instead: "NodeRule | None" = None
     trim: str | None = None
     comments: str | None = None
     wildcards: bool = False
