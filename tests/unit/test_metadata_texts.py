@@ -155,6 +155,16 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         replaced("SomethingToString", input=["box", 0], prefix="ink, ", suffix="!"),
         {"prompt": f"ink, {PROMPT}!"},
     ),
+    "texts that a former node joins": (
+        replaced("Text Concatenate", text_a="a ", text_b="kite", linebreak_addition="false"),
+        {"prompt": "a kite"},
+    ),
+    "texts with lines broken between them": (
+        replaced(
+            "Text Concatenate", text_a="a", text_b="b", delimiter=" ", linebreak_addition="true"
+        ),
+        {"prompt": None},
+    ),
     "strings of which one is empty": (
         replaced(
             "JoinStringMulti", inputcount=3, string_1="a", string_2="", string_3="b", delimiter=", "
@@ -178,6 +188,14 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
     "a plain one between slashes": (
         function("replace", ["box", 0], "/kite/", "bird"),
         {"prompt": BIRD},
+    ),
+    "negative words beside an encoder": (
+        graph_of(
+            words=node("HyVideoTextEncode", prompt=PROMPT, hyvid_cfg=["cfg", 0]),
+            cfg=node("HyVideoCFG", negative_prompt=NEGATIVE, cfg=5.5, start_percent=0.0),
+            draw=sampler("HyVideoSampler", positive=..., negative=..., hyvid_embeds=["words", 0]),
+        ),
+        {},
     ),
     "a sampler with two models": (
         graph_of(
