@@ -27,6 +27,8 @@ from pathlib import Path
 from runpy import run_module
 from typing import NoReturn
 
+from anime.stack.prefect_command import PROGRAM
+
 LENGTH = struct.Struct("!I")  # of an order
 NUMBER = struct.Struct("!i")  # a pid; an exit status, negative for a signal
 MOST_DESCRIPTORS = 16
@@ -131,7 +133,7 @@ def _read_settings_anew(module: str) -> None:
     refresh_global_settings_context()
     get_settings.cache_clear()
     logging.root.handlers.clear()
-    if module == "prefect":  # others import it later, if at all
+    if module in {"prefect", PROGRAM[-1]}:  # others import it later, if at all
         setup_logging(incremental=False)
 
 
