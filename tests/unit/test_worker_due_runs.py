@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
 
 from anime.core.work_queues import WorkQueue
@@ -44,6 +45,7 @@ class Server:
     def __init__(self, due: dict[WorkQueue, int]) -> None:
         self.due = [(IDS[queue], a_run()) for queue in WorkQueue for _ in range(due.get(queue, 0))]
         self.asked: list[tuple[int, list[str]]] = []
+        self.counts = 0
         self.api = self
 
     async def read_work_queues(self, work_pool_name: str) -> list[SimpleNamespace]:
@@ -57,6 +59,14 @@ class Server:
         found = {IDS[WorkQueue(name)] for name in queues}
         return [each for each in self.due if each[0] in found][:limit]
 
+    async def count_flow_runs(
+        self, *, flow_run_filter: FlowRunFilter, work_pool_filter: WorkPoolFilter
+    ) -> int:
+        assert work_pool_filter.model_dump()["name"]["any_"] == [self.pool_name]
+        assert flow_run_filter.model_dump()["next_scheduled_start_time"]["before_"] is not None
+        self.counts += 1
+        return len(self.due)
+
     def claim(self, *runs: UUID) -> None:
         self.due = [each for each in self.due if each[1].id not in runs]
 
@@ -65,11 +75,13 @@ def a_run() -> FlowRun:
     return FlowRun(id=uuid4(), flow_id=uuid4(), estimated_run_time=timedelta())
 
 
-async def start(server: Server, pool: Pool, *among: WorkQueue) -> list[UUID]:
+async def start(
+    server: Server, pool: Pool, *among: WorkQueue, due_runs: DueRuns | None = None
+) -> list[UUID]:
     """Start what is due in these queues; the runs, in their order."""
     started = []
     worker, runs = cast("PrefectWorkerHooks", server), cast("RunPool", pool)
-    async for queue, run in DueRuns().runs(worker, runs, among or tuple(WorkQueue)):
+    async for queue, run in (due_runs or DueRuns()).runs(worker, runs, among or tuple(WorkQueue)):
         assert pool.capacity(queue) > 0
         pool.runs[run.id] = queue
         started.append(run.id)
@@ -99,6 +111,25 @@ async def test_nothing_is_asked_for_a_queue_that_is_full() -> None:
     del server.asked[:]
     assert await start(server, pool, WorkQueue.INTERACTIVE) == []
     assert server.asked == []
+
+
+async def test_an_idle_pool_is_polled_seldom_and_what_is_due_begins_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, pool, due_runs = Server({}), Pool(4), DueRuns()
+    for _ in range(3):
+        assert await start(server, pool, due_runs=due_runs) == []
+    assert (len(server.asked), server.counts) == (1, 2)
+    server.due = [(IDS[WorkQueue.BATCH], a_run())]
+    assert await start(server, pool, due_runs=due_runs) == [server.due[0][1].id]
+    await start(server, pool, due_runs=due_runs)  # as long as some are due, each time
+    assert (len(server.asked), server.counts) == (3, 3)
+    server.due = []
+    await start(server, pool, due_runs=due_runs)
+    later = time.monotonic() + 21
+    monkeypatch.setattr("anime.worker.due_runs.time", SimpleNamespace(monotonic=lambda: later))
+    await start(server, pool, due_runs=due_runs)  # or Prefect would call its deployments not ready
+    assert (len(server.asked), server.counts) == (5, 3)
 
 
 class Documents:
