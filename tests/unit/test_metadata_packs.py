@@ -8,6 +8,7 @@ from anime.assets.metadata import LoraUse
 from anime.core.graphs import Graph
 from tests.unit.test_metadata_graphs import (
     BASE,
+    GUIDED,
     INK,
     NEGATIVE,
     PROMPT,
@@ -65,6 +66,12 @@ def detailed(class_type: str = "FaceDetailer", **inputs: Any) -> Graph:
         pipe=node("ToDetailerPipe", wildcard="[ASC] a {smile|frown}", **ALL),
         save=node("SaveImage", images=["draw", 0], filename_prefix="kite"),
     )
+
+
+def guided(**changes: Any) -> Graph:
+    """A sampler that is put together from parts."""
+    scale = {"model": ["load", 0], "positive": ["yes", 0], "negative": ["no", 0], "cfg": 5.5}
+    return graph_of(**{**GUIDED, "guider": node("CFGGuider", **scale), **changes})
 
 
 def loras(**inputs: Any) -> Graph:
@@ -221,6 +228,47 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
             noise=node("BNK_NoisyLatentImage", source="CPU", seed=31, width=8, height=8),
         ),
         {"seed": None},
+    ),
+    "a sampler with settings of its own": (
+        guided(which=node("SamplerEulerAncestral", eta=1.0, s_noise=1.0)),
+        {"sampler": "euler_ancestral"},
+    ),
+    "noise of the processor": (
+        guided(which=node("SamplerDPMPP_2M_SDE", noise_device="cpu")),
+        {"sampler": "dpmpp_2m_sde"},
+    ),
+    "noise of the card": (
+        guided(which=node("SamplerDPMPP_2M_SDE", noise_device="gpu")),
+        {"sampler": "dpmpp_2m_sde_gpu"},
+    ),
+    "noise of one or the other": (
+        guided(which=node("SamplerDPMPP_2M_SDE", noise_device=["gone", 0])),
+        {"sampler": None},
+    ),
+    "sigmas as they are typed": (
+        guided(sigmas=node("ManualSigmas", sigmas="1.0, 0.9875, .725,0.42, 0.0")),
+        {"steps": 4, "scheduler": None},
+    ),
+    "sigmas that are put between others": (
+        guided(
+            sigmas=node("ExtendIntermediateSigmas", sigmas=["s", 0], steps=2),
+            s=GUIDED["sigmas"],
+        ),
+        {"steps": None, "scheduler": None},
+    ),
+    "scales of pictures and sound": (
+        guided(
+            guider=node(
+                "MultimodalGuider",
+                model=["load", 0],
+                positive=["yes", 0],
+                negative=["no", 0],
+                parameters=["sound", 0],
+            ),
+            sound=node("GuiderParameters", modality="AUDIO", cfg=7.0, parameters=["film", 0]),
+            film=node("GuiderParameters", modality="VIDEO", cfg=5.5),
+        ),
+        {},
     ),
     "a sampler whose work nobody uses": (
         graph_of(spare=sampler(seed=9, model=["gone", 0], positive=["no", 0])),

@@ -23,6 +23,8 @@ BIRD = "a bird over rice fields"
 BOX = node("PrimitiveString", value=PROMPT)
 SCHEDULE = '"0": "a kite --neg grain", "9": "dusk"'
 FACE = "GLIGENTextBoxApplyBatchCoords"
+CSV = {"convert_from_csv": False, "split_string": False, "remove_chars": False}
+SLOT = {"yes": encoder(["words", 1])}
 TAGGED = f"{PROMPT} <lora:ink.safetensors:0.6>"
 
 
@@ -67,6 +69,28 @@ def scheduled(text: str, *, negative: bool = True, **inputs: Any) -> Graph:
         {"negative": ["words", 1]} if negative else {}
     )
     return graph_of(words=words, draw=sampler(**sides))
+
+
+def scheduled_both(large: str, small: str) -> Graph:
+    words = node(
+        "BatchPromptScheduleSDXLLatentInput",
+        text_g=large,
+        text_l=small,
+        clip=["load", 1],
+        num_latents=["empty", 0],
+    )
+    given = {"positive": ["words", 0], "negative": ["words", 1], "latent_image": ["words", 2]}
+    return graph_of(words=words, draw=sampler(**given))
+
+
+def multiline(class_type: str, text: str, **inputs: Any) -> Graph:
+    return texted(words=node(class_type, text=text, **inputs))
+
+
+def widget(**inputs: Any) -> Graph:
+    held = {"widget_name": "value", "return_all": False, **inputs}
+    more = {"7": node("PrimitiveString", value="dusk")}
+    return texted(words=node("WidgetToString", **held), box=BOX, **more)
 
 
 def power(**inputs: Any) -> Graph:
@@ -188,6 +212,77 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
     "a plain one between slashes": (
         function("replace", ["box", 0], "/kite/", "bird"),
         {"prompt": BIRD},
+    ),
+    "lines without those that are comments": (
+        multiline("CR Multiline Text", f"#no\n{PROMPT},,\n", **CSV),
+        {"prompt": f"{PROMPT},,"},
+    ),
+    "commas at the end of lines": (
+        multiline("CR Multiline Text", f"{PROMPT},,", **CSV),
+        {},
+    ),
+    "lines of a table": (
+        multiline("CR Multiline Text", PROMPT, **{**CSV, "convert_from_csv": True}),
+        {"prompt": None},
+    ),
+    "a line that ends": (multiline("Text Multiline", f"{PROMPT}\n"), {}),
+    "the time in a text": (multiline("Text Multiline", "a kite [time(%H)]"), {"prompt": None}),
+    "the time in a text of one line": (multiline("Text String", "kite [time]"), {"prompt": None}),
+    "weights in a text": (
+        multiline("Text Multiline (Code Compatible)", "a [kite:bird:0.5]"),
+        {"prompt": "a [kite:bird:0.5]"},
+    ),
+    "words found in words": (
+        replaced("Text Find and Replace Input", text=["box", 0], find="kite", replace="bird"),
+        {"prompt": BIRD},
+    ),
+    "words that are found again": (
+        replaced("Text Find and Replace Input", text=["box", 0], find="kite", replace="kites"),
+        {"prompt": None},
+    ),
+    "a list of texts": (
+        texted(
+            words=node("Text List to Text", delimiter="\\n", text_list=["lists", 0]),
+            lists=node("Text List Concatenate", list_a=["list", 0], list_b=["more", 0]),
+            list=node("Text List", text_a=["box", 0], text_b=["box", 0]),
+            more=node("Text List", text_c=["box", 0]),
+            box=node("PrimitiveString", value="a"),
+        ),
+        {"prompt": "a\na\na"},
+    ),
+    "the words of a widget": (widget(any_input=["box", 0], id=0), {}),
+    "the words of a widget by the node's number": (widget(id=7), {"prompt": "dusk"}),
+    "a number of a widget": (
+        widget(any_input=["draw", 0], id=0, widget_name="cfg"),
+        {"prompt": "5.50"},
+    ),
+    "all of a node's widgets": (
+        widget(any_input=["box", 0], id=0, return_all=True),
+        {"prompt": None},
+    ),
+    "the widget of a node with a title": (
+        widget(any_input=["box", 0], id=0, node_title="x"),
+        {"prompt": None},
+    ),
+    "a text that something else waits for": (
+        texted(words=node("ImpactIfNone", signal=["box", 0], any_input=["load", 0]), box=BOX),
+        {},
+    ),
+    "whether something waits": (
+        texted(
+            words=node("ImpactConditionalBranch", cond=["if", 1], tt_value="yes", ff_value="no"),
+            **{"if": node("ImpactIfNone", signal=["t", 0])},
+            t=node("PrimitiveBoolean", value=True),
+        ),
+        {"prompt": None},
+    ),
+    "the label of a switch": (
+        texted(words=node("ImpactSwitch", select=1, input1=["box", 0]), box=BOX) | SLOT,
+        {"prompt": None},
+    ),
+    "both texts of a schedule": (
+        scheduled_both('"0": "a kite --neg grain"', '"0": "ink --neg blur"'),
+        {"prompt": '"0": "a kite"\n"0": "ink"', "negative_prompt": '"0": "grain"\n"0": "blur"'},
     ),
     "negative words beside an encoder": (
         graph_of(

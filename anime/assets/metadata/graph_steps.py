@@ -30,6 +30,7 @@ _SIDES = ("positive", "negative")
 _APART = {side: [name for name in names_of(side) if name.startswith(side)] for side in _SIDES}
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
+_SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
@@ -217,11 +218,13 @@ class StepReader:
         """A sampler and the nodes that it is put together from: guider, noise, sigmas, pipe."""
         found, waiting, reached = [], [(step.node, step.rule)], {step.node_id}
         for node, rule in waiting:  # grows while it is walked
-            found.append((node, rule))
             inputs = node["inputs"]
+            if (known := rule.known(inputs)) is not None:
+                found.append((node, known))
             for name in names_of("parts"):
                 origin = self._values.origin(inputs[name], name) if name in inputs else None
-                if origin is not None and origin.node_id not in reached:
+                is_known = origin is not None and not origin.rule.opaque
+                if origin is not None and is_known and origin.node_id not in reached:
                     reached.add(origin.node_id)
                     waiting.append((origin.node, origin.rule))
         return found
@@ -238,6 +241,9 @@ class StepReader:
                 value = inputs.get(name)
                 if value is not None:  # as of most nodes and names: a sweep asks this of every file
                     return self._values.number(value, kind, names if own is names else own)
+            if role == "steps" and rule.sigmas is not None:
+                sigmas = self._values.text(inputs.get(rule.sigmas), "value")
+                return None if sigmas is None else kind(max(len(_SIGMA.findall(sigmas)) - 1, 0))
             for pipe in self._pipes(node, rule):
                 held = self._in_pipe(pipe, role)
                 if held is not None:

@@ -32,6 +32,7 @@ _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a ru
 _OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
 _SLASH = "/"
 _NOTHING = (None, "", "None")
+_UNKNOWN = "unknown"
 _WORDS = {"true": True, "false": False}
 _SETTINGS = ("seed", "steps", "cfg", "sampler", "scheduler", "denoise")
 _SETTING_NAMES = frozenset(name for role in _SETTINGS for name in names_of(role))
@@ -111,6 +112,8 @@ class GraphValues:
             rule = rule_of(node["class_type"])
             if rule.outputs and (carried := rule.output(slot)) not in {None, "pipe"}:
                 role = str(carried)
+                if role == _UNKNOWN:
+                    return None
             is_own = rule.is_bundling_sampler and role in _OWN_RESULT
             if rule.is_source or is_own or rule.adds(role):
                 return Origin(node_id, node, rule, role, slot)
@@ -206,10 +209,11 @@ class GraphValues:
         settled = self._settled(value, "value")
         if not isinstance(settled, Origin):
             return settled
-        node, rule = settled.node, settled.rule
-        if steps_left <= 0 or rule.opaque or _RANGE & node["inputs"].keys():
+        inputs, rule = settled.node["inputs"], settled.rule.known(settled.node["inputs"])
+        if steps_left <= 0 or rule is None or rule.opaque or _RANGE & inputs.keys():
             return None
-        inputs = node["inputs"]
+        if rule.constant is not None:
+            return rule.constant
         if settled.role in rule.outputs:
             asked = names_of(settled.role)
         names = rule.text or tuple(each for each in asked if each in inputs)
@@ -241,14 +245,16 @@ class GraphValues:
             return self._shown(settled, steps_left)
         if text is not None and rule.wildcards and has_wildcards(text):
             return None
-        return text
+        return None if any(each in (text or "") for each in rule.filled) else text
 
     def _worked_out(self, settled: Origin, steps_left: int) -> str | None:
         """The text that a node makes of its inputs."""
         node, inputs = settled.node, settled.node["inputs"]
-        rule = settled.rule if settled.rule.fits(inputs) else settled.rule.instead
+        rule = settled.rule.known(inputs)
         if rule is None:
             return None
+        if rule.widget is not None:
+            return self._widget_text(settled, rule.widget)
         if rule.join or rule.replace:
             made = self._joined if rule.join else self._replaced
             text = made(node, rule, steps_left - 1)
@@ -261,9 +267,25 @@ class GraphValues:
         text = self._text(held, settled.role, steps_left - 1)
         if text is not None and rule.line is not None:
             return self._line(text, inputs, rule)
+        if text is not None and rule.cut is not None:
+            text = text.rstrip(rule.cut)
         if text is not None and rule.comments is not None:
             text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
+
+    def _widget_text(self, settled: Origin, widget: str) -> str | None:
+        """What another node has in the input of a name, as KJNodes' WidgetToString writes it."""
+        inputs = settled.node["inputs"]
+        name, number, link = (inputs.get(each) for each in (widget, "id", "any_input"))
+        if inputs.get("node_title") or inputs.get("return_all") or not isinstance(name, str):
+            return None
+        node_id = str(number) if number else str(link[0]) if is_link(link) else ""
+        is_one_of_many = number and any(each.rpartition(":")[0] for each in self._graph)
+        node = None if is_one_of_many else self._graph.get(node_id)
+        held = node["inputs"].get(name.strip()) if node is not None else None
+        if isinstance(held, float):
+            held = f"{held:.{self.number(inputs.get('allowed_float_decimals', 2), int) or 0}f}"
+        return str(held) if isinstance(held, str | int) else None
 
     def _line(self, text: str, inputs: dict[str, JsonValue], rule: NodeRule) -> str | None:
         """The line of a text that a node gives; None if there are several, or none."""
@@ -299,7 +321,8 @@ class GraphValues:
         names = names or sorted((name for name in inputs if _PART.fullmatch(name)), key=_in_order)
         count = self.number(inputs.get("inputcount"), int)  # KJNodes leaves what is beyond it
         names = names if count is None else names[:count]
-        held = [inputs[name] for name in names if inputs[name] is not None]
+        given = [inputs[name] for name in names if inputs[name] is not None]
+        held = [item for each in given for item in self._items(each, steps_left)]
         parts = [self._text(each, "value", steps_left) for each in held]
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
         delimiter = ", " if _is_tidied(inputs, rule) else delimiter
@@ -322,6 +345,16 @@ class GraphValues:
         whole = between.join(known)
         return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
+    def _items(self, value: JsonValue, steps_left: int) -> Iterator[JsonValue]:
+        """The items of a list that nodes put together; of anything else, the value."""
+        origin = self.origin(value, "value") if is_link(value) else None
+        if origin is None or origin.rule.items is None or steps_left <= 0:
+            yield value
+            return
+        inputs = origin.node["inputs"]
+        for name in sorted(each for each in inputs if fnmatchcase(each, str(origin.rule.items))):
+            yield from self._items(inputs[name], steps_left - 1)
+
     def _replaced(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
         first, *pairs = (node["inputs"].get(name, "") for name in rule.replace)
         text = self._text(first, "value", steps_left)
@@ -337,6 +370,8 @@ class GraphValues:
                 searched = literal
             is_any_case = bool(rule.regex and node["inputs"].get(rule.regex))
             text = _with_instead(text, searched, instead, is_any_case=is_any_case)
+            if rule.until_gone and searched in (text or ""):
+                return None
         return text
 
 
@@ -355,8 +390,8 @@ def _in_order(name: str) -> tuple[int, str]:
 
 
 def _without_comments(text: str, mark: str) -> str:
-    lines = [line for line in text.split("\n") if not line.strip().startswith(mark)]
-    return "\n".join(lines)
+    lines = text.removesuffix("\n").split("\n")
+    return "\n".join(line for line in lines if not line.strip().startswith(mark))
 
 
 def _trimmed(text: str, mode: JsonValue) -> str | None:

@@ -41,6 +41,9 @@ class NodeRule(BaseModel):
     line: str | None = None
     beyond: str | None = None
     rows: str | None = None
+    constant: str | None = None
+    widget: str | None = None
+    items: str | None = None
     shown: tuple[str, ...] = ()
     join: tuple[str, ...] = ()
     delimiter: str | None = None
@@ -48,16 +51,20 @@ class NodeRule(BaseModel):
     skips_empty: bool = False
     replace: tuple[str, ...] = ()
     regex: str | None = None
+    until_gone: bool = False
     tidy: str | None = None
     when: Mapping[str, tuple[str | bool | int, ...]] = {}
     instead: "NodeRule | None" = None
     trim: str | None = None
     comments: str | None = None
+    cut: str | None = None
+    filled: tuple[str, ...] = ()
     wildcards: bool = False
     negative_after: str | None = None
     opaque: bool = False
     silent: bool = False
     continues: str = ""
+    sigmas: str | None = None
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
     regions: tuple[str, ...] = ()
@@ -84,6 +91,12 @@ class NodeRule(BaseModel):
     def fits(self, inputs: Mapping[str, JsonValue]) -> bool:
         """Whether the other inputs are such that the text is known; a former node may lack them."""
         return all(inputs.get(name, held[0]) in held for name, held in self.when.items())
+
+    def known(self, inputs: Mapping[str, JsonValue]) -> "NodeRule | None":
+        """What is known of a node with these inputs; None for nothing."""
+        if self.fits(inputs):
+            return self
+        return None if self.instead is None else self.instead.known(inputs)
 
     def adds(self, role: str) -> bool:
         """Whether a node that hands on a pipe puts something of its own into it for a role."""
