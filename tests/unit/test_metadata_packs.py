@@ -270,6 +270,54 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "words that a picture is edited by": (
+        guided(
+            guider=node(
+                "FlowEditCFGGuider",
+                model=["load", 0],
+                source_pos=["empty", 0],
+                target_pos=["yes", 0],
+                target_neg=["no", 0],
+                source_cfg=1.0,
+                target_cfg=5.5,
+            )
+        ),
+        {},
+    ),
+    "a scale with a name of its own": (
+        graph_of(draw=sampler("XlabsSampler", cfg=..., true_gs=5.5)),
+        {},
+    ),
+    "a LoRA of the sampler's own": (
+        graph_of(draw=sampler("ttN KSampler_v2", lora_name="ink.safetensors", lora_strength=0.6)),
+        {"loras": INK},
+    ),
+    "a sampler that takes texts": (
+        graph_of(
+            fun=node("LoadWanModel", model="kite.safetensors", precision="bf16"),
+            lora=node(
+                "LoadWanLora", funmodels=["fun", 0], lora_name="ink.safetensors", strength_model=0.6
+            ),
+            words=node("FunTextBox", prompt=PROMPT),
+            blurred=node("FunTextBox", prompt=NEGATIVE),
+            draw=node(
+                "WanT2VSampler",
+                funmodels=["lora", 0],
+                prompt=["words", 0],
+                negative_prompt=["blurred", 0],
+                seed=31,
+                steps=12,
+                cfg=5.5,
+                scheduler="Flow",
+            ),
+            decode=node("ImageScale", image=["draw", 0], width=512, height=640),
+        ),
+        {"sampler": None, "scheduler": "Flow", "loras": INK},
+    ),
+    "a number drawn by a seed": (
+        graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
+        {"seed": None},
+    ),
     "a sampler whose work nobody uses": (
         graph_of(spare=sampler(seed=9, model=["gone", 0], positive=["no", 0])),
         {},

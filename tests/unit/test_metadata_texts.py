@@ -23,6 +23,9 @@ BIRD = "a bird over rice fields"
 BOX = node("PrimitiveString", value=PROMPT)
 SCHEDULE = '"0": "a kite --neg grain", "9": "dusk"'
 FACE = "GLIGENTextBoxApplyBatchCoords"
+CLIP = ["load", 1]
+THREE = {"text1": "a", "text2": "kite", "text3": "at dusk", "delimiter": " "}
+SIDES: dict[str, Any] = {"cond": ["yes", 0], "uncond": ["no", 0]}
 CSV = {"convert_from_csv": False, "split_string": False, "remove_chars": False}
 SLOT = {"yes": encoder(["words", 1])}
 TAGGED = f"{PROMPT} <lora:ink.safetensors:0.6>"
@@ -79,8 +82,8 @@ def scheduled_both(large: str, small: str) -> Graph:
         clip=["load", 1],
         num_latents=["empty", 0],
     )
-    given = {"positive": ["words", 0], "negative": ["words", 1], "latent_image": ["words", 2]}
-    return graph_of(words=words, draw=sampler(**given))
+    sides: dict[str, Any] = {"positive": ["words", 0], "negative": ["words", 1]}
+    return graph_of(words=words, draw=sampler(latent_image=["words", 2], **sides))
 
 
 def multiline(class_type: str, text: str, **inputs: Any) -> Graph:
@@ -200,8 +203,88 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         {"prompt": ", b"},
     ),
     "tags that are tidied": (
-        function("append", " ink , ,", "", "a  kite", "yes"),
-        {"prompt": " ink, a kite"},
+        function("append", "ink , ,", "", "a  kite", "yes"),
+        {"prompt": "ink, a kite"},
+    ),
+    "tags that releases of a node tidy in their own ways": (
+        function("append", " a", "", "kite", "yes"),
+        {"prompt": None},
+    ),
+    "a text that only the browser shows": (
+        replaced("PreviewAny", source=["gone", 0], preview_text="OLD RUN"),
+        {"prompt": None},
+    ),
+    "what a function has made before": (
+        texted(words=node("StringFunction|pysssss", action="append", text_a=["x", 0], result="X")),
+        {"prompt": None},
+    ),
+    "words before those of a loader": (
+        graph_of(
+            words=node("ttN conditioning", prepend_positive=["box", 0], positive="ink", clip=CLIP),
+            box=BOX,
+            draw=sampler(positive=["words", 1]),
+        ),
+        {"prompt": f"{PROMPT}\nink"},
+    ),
+    "filters beside a schedule": (
+        graph_of(yes=node("PCLazyTextEncodeAdvanced", clip=CLIP, text=PROMPT, tags="NO")),
+        {},
+    ),
+    "words that an encoder has improved": (
+        graph_of(yes=node("GemmaAPITextEncode", prompt=PROMPT, enhance_prompt=True)),
+        {"prompt": None},
+    ),
+    "words of frames": (
+        graph_of(
+            words=node("Init FizzFrame", positive_text="a", general_positive="b", clip=CLIP),
+            draw=sampler(positive=["words", 1]),
+        ),
+        {"prompt": None},
+    ),
+    "words that are mixed": (
+        graph_of(
+            a=node("HyVideoTextEncode", prompt=PROMPT),
+            b=node("HyVideoTextEncode", prompt="dusk"),
+            draw=sampler(
+                "HyVideoPromptMixSampler",
+                positive=...,
+                negative=...,
+                hyvid_embeds=["a", 0],
+                hyvid_embeds_2=["b", 0],
+            ),
+        ),
+        {"prompt": f"{PROMPT}\ndusk", "negative_prompt": None},
+    ),
+    "sides with other names": (
+        graph_of(
+            both=node("LayeredDiffusionCondApply", model=["load", 0], **SIDES),
+            draw=sampler(model=["both", 0], positive=["both", 1], negative=["both", 2]),
+        ),
+        {},
+    ),
+    "a pipe of anything": (
+        graph_of(
+            a=node("Pipe to/edit any [Crystools]", any_1=["load", 0], any_2=["no", 0]),
+            b=node("Pipe to/edit any [Crystools]", CPipeAny=["a", 0], any_2=["yes", 0]),
+            c=node("Pipe from any [Crystools]", CPipeAny=["b", 0]),
+            draw=sampler(model=["c", 1], positive=["c", 2]),
+        ),
+        {},
+    ),
+    "the first of the texts that are joined": (
+        graph_of(yes=encoder(["w", 0]), w=node("ttN text3BOX_3WAYconcat", **THREE)),
+        {"prompt": None},
+    ),
+    "all of them": (
+        graph_of(yes=encoder(["w", 6]), w=node("ttN text3BOX_3WAYconcat", **THREE)),
+        {"prompt": "a kite at dusk"},
+    ),
+    "texts that are joined in a way of its own": (
+        texted(
+            words=node("Text Concatenate", text_a=["b", 0], text_b="!", delimiter=""),
+            b=node("TextBoxConcatenate", text="a", text_external="b", separator=", "),
+        ),
+        {"prompt": None},
     ),
     "tags of a box that are tidied": (
         function("replace", "ink , , a", "", "", "yes"),

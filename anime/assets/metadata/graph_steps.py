@@ -27,7 +27,10 @@ _PIPES, _GRIDS = frozenset(names_of("pipe")), frozenset(names_of("grid"))
 _NEGATIVE_TEXT, _SEED = frozenset(names_of("negative_text")), frozenset(names_of("seed"))
 _FILE_NAMES, _PICTURES = frozenset({"filename_prefix", "filename"}), frozenset({"images", "image"})
 _SIDES = ("positive", "negative")
-_APART = {side: [name for name in names_of(side) if name.startswith(side)] for side in _SIDES}
+_APART = {
+    side: [name for name in names_of(side) if name not in names_of(other)]
+    for side, other in zip(_SIDES, reversed(_SIDES), strict=True)
+}
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
@@ -124,7 +127,7 @@ class StepReader:
             positive.is_whole = False
         for link in self._values.links(step.node, step.rule.regions):
             positive.add(self._conditioning(link, "positive"))
-            negative.add(self._conditioning(link, "negative"))
+            negative.add(self._conditioning(link, "negative", is_shared=True, is_bundle=True))
         model, models, loras, regions = self._models(parts)
         for link in regions:
             positive.add(self._conditioning(link, "positive"))
@@ -149,7 +152,7 @@ class StepReader:
             negative_prompt=negative.text,
             seed=seed,
             model=model,
-            loras=(*loras, *positive.loras),
+            loras=(*loras, *self._loras.of_node(step.node, step.rule), *positive.loras),
             sampler=use.sampler,
             scheduler=use.scheduler,
             steps=use.steps,

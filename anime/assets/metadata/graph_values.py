@@ -327,9 +327,9 @@ class GraphValues:
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
         delimiter = ", " if _is_tidied(inputs, rule) else delimiter
         between = self._scalar(delimiter, (), steps_left)
-        if None in parts or not isinstance(between, str) or inputs.get("return_list"):
+        if not names or None in parts or inputs.get("return_list"):
             return None
-        if between in _DELIMITER_NAMES:
+        if not isinstance(between, str) or between in _DELIMITER_NAMES:
             return None
         if rule.newline is None and _SPELLED_NEWLINE in between:
             return None
@@ -437,8 +437,15 @@ def _is_tidied(inputs: dict[str, JsonValue], rule: NodeRule) -> bool:
     return rule.tidy is not None and inputs.get(rule.tidy) == "yes"
 
 
-def _tidied(text: str) -> str:
-    return text.replace("  ", " ").replace(" ,", ",").replace(",,", ",").replace(",,", ",")
+def _tidied(text: str) -> str | None:
+    """The text without needless commas; None where former and later nodes differ.
+
+    >>> _tidied("a ,, kite"), _tidied("a,,,,, kite")
+    ('a, kite', None)
+    """
+    former = text.replace("  ", " ").replace(" ,", ",").replace(",,", ",").replace(",,", ",")
+    later = re.sub(r",{2,}", ",", re.sub(r"\s{2,}", " ", text).replace(" ,", ",")).strip()
+    return former if former == later else None
 
 
 def _literal_searched(searched: str, instead: str, regex: str) -> str | None:
