@@ -314,6 +314,13 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"sampler": None, "scheduler": "Flow", "loras": INK},
     ),
+    "noise made of a picture": (
+        graph_of(
+            draw=sampler("HyVideoReSampler", samples=["back", 0], latent_image=...),
+            back=sampler("HyVideoInverseSampler", seed=9, samples=["empty", 0], latent_image=...),
+        ),
+        {},
+    ),
     "a number drawn by a seed": (
         graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
         {"seed": None},

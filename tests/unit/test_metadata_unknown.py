@@ -748,6 +748,26 @@ def test_a_3d_model_is_not_the_picture_that_it_is_made_of(
     assert (recipe.seed, recipe.model) == (seed, model)
 
 
+def test_a_3d_model_has_no_size_in_pixels() -> None:
+    graph = graph_of(
+        photo=node("ImageResize+", image=["decode", 0], width=518, height=518),
+        shape=node("Hy3DModelLoader", model="hy3d.safetensors"),
+        form=node(
+            "Hy3DGenerateMesh",
+            pipeline=["shape", 0],
+            image=["photo", 0],
+            guidance_scale=5.0,
+            steps=50,
+            seed=77,
+        ),
+        mesh=node("Hy3DVAEDecode", vae=["shape", 1], latents=["form", 0]),
+        keep=node("Hy3DExportMesh", trimesh=["mesh", 0], filename_prefix="mesh/kite"),
+    )
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.glb"))
+    said = (recipe.seed, recipe.steps, recipe.cfg, recipe.model, recipe.width)
+    assert said == ("77", 50, 5.0, "hy3d.safetensors", None)
+
+
 @pytest.mark.parametrize("class_type", ["MMAudioSampler", "A Foley Of Somebody"])
 def test_a_sound_made_for_a_film_has_a_recipe_of_its_own(class_type: str) -> None:
     graph = graph_of(

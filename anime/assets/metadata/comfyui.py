@@ -36,6 +36,7 @@ _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make s
 _MEDIA = ("latent", "picture", "sound", "pipe", _UNNAMED)
 _NUMBERED = re.compile(r"_?\d+$")
 _NOBODY = "disable"
+_SIZED = frozenset({FileKind.IMAGES.file_type, FileKind.VIDEOS.file_type, None})  # in pixels
 
 
 def sampling_of(
@@ -47,7 +48,8 @@ def sampling_of(
     is said only if the file's own is not known.
     """
     known = saved or SavedFile()
-    reader = GraphReader(graph, editor_workflow, is_measured=known.size is not None)
+    is_measured = known.size is not None or known.file_type not in _SIZED
+    reader = GraphReader(graph, editor_workflow, is_measured=is_measured)
     return reader.sampling_of(known)
 
 
