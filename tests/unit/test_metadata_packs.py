@@ -167,6 +167,44 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"prompt": f"{PROMPT}\ndusk"},
     ),
+    "conditionings that are added": (
+        graph_of(
+            x=node(
+                "ADE_PairedConditioningSetMaskAndCombine",
+                positive=["yes", 0],
+                negative=["no", 0],
+                positive_ADD=["more", 0],
+                negative_ADD=["no", 0],
+            ),
+            more=encoder("dusk"),
+            draw=sampler(positive=["x", 0], negative=["x", 1]),
+        ),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "conditionings of either side": (
+        graph_of(
+            x=node("ADE_ConditioningCombine", cond_A=["yes", 0], cond_B=["more", 0]),
+            y=node("ConditioningSetPropertiesAndCombine", cond=["no", 0], cond_NEW=["more", 0]),
+            more=encoder("dusk"),
+            draw=sampler(positive=["x", 0], negative=["y", 0]),
+        ),
+        {"prompt": f"{PROMPT}\ndusk", "negative_prompt": f"{NEGATIVE}\ndusk"},
+    ),
+    "words instead of those of a pipe": (
+        graph_of(
+            pipe=node("ttN pipeLoader_v2", ckpt_name="kite.safetensors", positive="NO"),
+            draw=sampler(
+                "ttN pipeKSampler_v2",
+                pipe=["pipe", 0],
+                model=...,
+                positive=...,
+                negative=...,
+                optional_positive=["yes", 0],
+                optional_negative=["no", 0],
+            ),
+        ),
+        {},
+    ),
     "a caption that is put before the words": (
         graph_of(
             yes=node("SUPIR_conditioner", positive_prompt=PROMPT, captions=["c", 0]),

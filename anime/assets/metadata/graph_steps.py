@@ -31,6 +31,7 @@ _APART = {
     side: [name for name in names_of(side) if name not in names_of(other)]
     for side, other in zip(_SIDES, reversed(_SIDES), strict=True)
 }
+_OF_EITHER = [name for name in names_of("positive") if name.startswith("cond")]
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
@@ -408,6 +409,8 @@ class StepReader:
         if averaged == 0.0:
             unheard = "conditioning_to"
         names = tuple(names_of(side))
+        if side == "negative" and not any(name in inputs for name in _APART[side]):
+            names = (*names, *_OF_EITHER)  # of a node that does not know for which side it is
         links = [
             value
             for name, value in inputs.items()
