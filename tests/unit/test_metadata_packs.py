@@ -359,6 +359,36 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "settings that stand in for others": (
+        graph_of(
+            draw=sampler(
+                "UltimateSDUpscaleCustomSample",
+                sampler_name="euler",
+                scheduler="normal",
+                steps=3,
+                custom_sampler=["which", 0],
+                custom_sigmas=["sigmas", 0],
+            ),
+            which=GUIDED["which"],
+            sigmas=GUIDED["sigmas"],
+        ),
+        {},
+    ),
+    "a schedule of a node that is not known": (
+        graph_of(draw=sampler("FaceDetailer", scheduler_func_opt=["gits", 0])),
+        {"scheduler": None},
+    ),
+    "noise from elsewhere": (
+        graph_of(draw=sampler("KSamplerAdvanced //Inspire", noise_opt=["noise", 0])),
+        {"seed": None},
+    ),
+    "a model that stands in for a loader's": (
+        graph_of(
+            pipe=node("ttN pipeLoader_v2", ckpt_name="NO", model_override=["load", 0]),
+            draw=sampler(model=["pipe", 1]),
+        ),
+        {},
+    ),
     "a number drawn by a seed": (
         graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
         {"seed": None},
