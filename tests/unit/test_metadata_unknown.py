@@ -511,6 +511,9 @@ WORDS: dict[str, tuple[dict[str, Any], int, str | None]] = {  # a node, its outp
     "joined without anything": (node("JWStringConcat", a="a ", b="kite"), 0, "a kite"),
     "the second output of an unknown node": (node("Keeper", text="a kite"), 1, None),
     "in other letters": (node("LowercaseText", text="A KITE"), 0, None),
+    "by a language model": (node("DeepSeekChat", text="A KITE"), 0, None),
+    "in another language": (node("ChineseToEnglish", text="A KITE"), 0, None),
+    "of a file": (node("LoadText", text="kite.txt"), 0, None),
     "a template of another pack": (
         node("DPRandomGenerator", text="a {red|blue} kite", seed=5, autorefresh="No"),
         0,
