@@ -389,6 +389,40 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a bus": (
+        graph_of(
+            a=node("Bus Node", model=["load", 0], clip=["load", 1], positive=["no", 0]),
+            b=node("Bus Node", bus=["a", 0], positive=["c", 0], negative=["no", 0]),
+            c=node("ControlNetApply", conditioning=["yes", 0], strength=1.0),
+            draw=sampler(model=["b", 1], positive=["b", 4], negative=["b", 5]),
+        ),
+        {},
+    ),
+    "a pipe of tinyterra that was edited": (
+        graph_of(
+            pipe=node(
+                "ttN pipeLoader_v2", ckpt_name="kite.safetensors", positive="NO", negative=""
+            ),
+            edit=node("ttN pipeEDIT", pipe=["pipe", 0], pos=["yes", 0], neg=["no", 0]),
+            draw=sampler(
+                "ttN pipeKSampler_v2", pipe=["edit", 0], model=..., positive=..., negative=...
+            ),
+        ),
+        {},
+    ),
+    "sides beside an encoder": (
+        graph_of(
+            paint=node(
+                "PowerPaint",
+                model=["load", 0],
+                clip=["load", 1],
+                positive=["yes", 0],
+                negative=["no", 0],
+            ),
+            draw=sampler(model=["paint", 0], positive=["paint", 1], negative=["paint", 2]),
+        ),
+        {},
+    ),
     "a number drawn by a seed": (
         graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
         {"seed": None},
