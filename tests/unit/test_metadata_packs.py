@@ -287,6 +287,10 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         guided(sigmas=node("ManualSigmas", sigmas="1.0, 0.9875, .725,0.42, 0.0")),
         {"steps": 4, "scheduler": None},
     ),
+    "sigmas without an end": (
+        guided(sigmas=node("ManualSigmas", sigmas="." * 10**6)),
+        {"steps": None, "scheduler": None},
+    ),
     "sigmas that are put between others": (
         guided(
             sigmas=node("ExtendIntermediateSigmas", sigmas=["s", 0], steps=2),

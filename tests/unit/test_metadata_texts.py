@@ -339,6 +339,19 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         widget(any_input=["draw", 0], id=0, widget_name="cfg"),
         {"prompt": "5.50"},
     ),
+    "a number of a widget with no end of decimals": (
+        widget(any_input=["draw", 0], id=0, widget_name="cfg", allowed_float_decimals=10**9),
+        {"prompt": None},
+    ),
+    "lists of lists of lists": (
+        texted(
+            words=node("Text List to Text", delimiter=",", text_list=["a", 0]),
+            a=node("Text List Concatenate", list_a=["b", 0]),
+            b=node("Text List Concatenate", list_a=["c", 0]),
+            c=node("Text List", text_a="x"),
+        ),
+        {"prompt": None},
+    ),
     "all of a node's widgets": (
         widget(any_input=["box", 0], id=0, return_all=True),
         {"prompt": None},

@@ -34,6 +34,7 @@ _APART = {
 _OF_EITHER = [name for name in names_of("positive") if name.startswith("cond")]
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
+_MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
@@ -247,7 +248,9 @@ class StepReader:
                     return self._values.number(value, kind, names if own is names else own)
             if role == "steps" and rule.sigmas is not None:
                 sigmas = self._values.text(inputs.get(rule.sigmas), "value")
-                return None if sigmas is None else kind(max(len(_SIGMA.findall(sigmas)) - 1, 0))
+                if sigmas is None or len(sigmas) > _MAX_SIGMAS_CHARS:
+                    return None
+                return kind(max(len(_SIGMA.findall(sigmas)) - 1, 0))
             for pipe in self._pipes(node, rule):
                 held = self._in_pipe(pipe, role)
                 if held is not None:

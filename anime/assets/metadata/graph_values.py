@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -17,6 +18,9 @@ from anime.core.graphs import Graph, Node, is_link
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
 _MAX_CHOICE_STEPS = 8  # nodes between a switch and what it goes by
 _MAX_NESTED = 8  # switches that go by switches, merged bundles of merged bundles
+_MAX_LISTS = 2  # of texts, one in the other
+_MAX_ITEMS = 1000
+_MAX_DECIMALS = 10
 _MAX_TEXT_CHARS = 100_000  # of a text that nodes put together
 _DELIMITERS = ("delimiter", "separator", "delim")
 _PART = re.compile(r"(?:text|string|str|prompt|part)_?(?:[0-9]{1,2}|[a-z])")
@@ -284,7 +288,9 @@ class GraphValues:
         node = None if is_one_of_many else self._graph.get(node_id)
         held = node["inputs"].get(name.strip()) if node is not None else None
         if isinstance(held, float):
-            held = f"{held:.{self.number(inputs.get('allowed_float_decimals', 2), int) or 0}f}"
+            decimals = self.number(inputs.get("allowed_float_decimals", 2), int)
+            is_sensible = decimals is not None and 0 <= decimals <= _MAX_DECIMALS
+            held = f"{held:.{decimals}f}" if is_sensible else None
         return str(held) if isinstance(held, str | int) else None
 
     def _line(self, text: str, inputs: dict[str, JsonValue], rule: NodeRule) -> str | None:
@@ -322,12 +328,14 @@ class GraphValues:
         count = self.number(inputs.get("inputcount"), int)  # KJNodes leaves what is beyond it
         names = names if count is None else names[:count]
         given = [inputs[name] for name in names if inputs[name] is not None]
-        held = [item for each in given for item in self._items(each, steps_left)]
+        items = (item for each in given for item in self._items(each, _MAX_LISTS))
+        held = list(islice(items, _MAX_ITEMS + 1))
         parts = [self._text(each, "value", steps_left) for each in held]
         delimiter = next((inputs[name] for name in _DELIMITERS if name in inputs), rule.delimiter)
         delimiter = ", " if _is_tidied(inputs, rule) else delimiter
         between = self._scalar(delimiter, (), steps_left)
-        if not names or None in parts or inputs.get("return_list"):
+        is_much = len(held) > _MAX_ITEMS
+        if not names or is_much or None in parts or inputs.get("return_list"):
             return None
         if not isinstance(between, str) or between in _DELIMITER_NAMES:
             return None
@@ -345,15 +353,15 @@ class GraphValues:
         whole = between.join(known)
         return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
-    def _items(self, value: JsonValue, steps_left: int) -> Iterator[JsonValue]:
+    def _items(self, value: JsonValue, lists_left: int) -> Iterator[JsonValue]:
         """The items of a list that nodes put together; of anything else, the value."""
         origin = self.origin(value, "value") if is_link(value) else None
-        if origin is None or origin.rule.items is None or steps_left <= 0:
+        if origin is None or origin.rule.items is None or lists_left <= 0:
             yield value
             return
         inputs = origin.node["inputs"]
         for name in sorted(each for each in inputs if fnmatchcase(each, str(origin.rule.items))):
-            yield from self._items(inputs[name], steps_left - 1)
+            yield from self._items(inputs[name], lists_left - 1)
 
     def _replaced(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
         first, *pairs = (node["inputs"].get(name, "") for name in rule.replace)
