@@ -249,7 +249,8 @@ class GraphValues:
             return self._shown(settled, steps_left)
         if text is not None and rule.wildcards and has_wildcards(text):
             return None
-        return None if any(each in (text or "") for each in rule.filled) else text
+        is_filled = rule.filled and any(each in (text or "") for each in rule.filled)
+        return None if is_filled else text
 
     def _worked_out(self, settled: Origin, steps_left: int) -> str | None:
         """The text that a node makes of its inputs."""
