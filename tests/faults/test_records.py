@@ -127,18 +127,18 @@ async def test_f49_the_new_among_twenty_thousand_cost_what_the_new_alone_cost(
     report = await stage.sweep()
     assert (report.seen, counts(report)) == (MANY + NEW, {"organised": NEW})
     assert len(statements) < MOST_STATEMENTS
-    began = time.perf_counter()
+    began = time.process_time()
     assert counts(await stage.sweep()) == {}
-    swept = time.perf_counter() - began
+    swept = time.process_time() - began
     assert swept < 20 * seconds_to_list(stage.output)
 
 
 def seconds_to_list(folder: Path) -> float:
-    """Of the least that anybody has to do: to look at every file once."""
-    began = time.perf_counter()
+    """Of CPU, of the least that anybody has to do: to look at every file once."""
+    began = time.process_time()
     with os.scandir(folder) as entries:
         assert sum(entry.stat(follow_symlinks=False).st_size > 0 for entry in entries) > MANY
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 async def test_f49_many_namesakes_cost_no_more_the_more_there_are(stage: Stage) -> None:

@@ -51,7 +51,7 @@ def rehearsal_config(tmp_path: Path, held: Path) -> RehearsalConfig:
 async def test_a_progress_bar_that_prefect_does_not_take_holds_up_neither_lease_nor_cancellation(
     studio: RehearsalStudio, outage: PrefectOutage, held: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
+    monkeypatch.setenv("ANIME_LEASE_SECONDS", "30")
     get_settings.cache_clear()
     job_id = uuid4()
     outage.begin(about_artifacts)

@@ -14,6 +14,7 @@ from flows.generate import generate
 from flows.render_shots import render_shots
 from tests.flows.conftest import RehearsalStudio
 from tests.integration.prefect_peer import AUTH, running_prefect_peer
+from tests.support.waiting import HUNG_SECONDS
 
 TABLE = "code,episode,prompt,seed\nsc1,1,a roof,7\nsc2,2,a door,\nsc3,3,,\n"
 
@@ -42,7 +43,7 @@ async def test_it_is_told_when_jobs_of_a_shot_begin_end_or_fail(studio: Rehearsa
         redis.pubsub() as heard,
     ):
         await heard.subscribe(SHOTS_CHANNEL)
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=HUNG_SECONDS)
         small = {"width": 64, "height": 64, "steps": 1}
         await generate(prompt="a roof", project="Neon City", shot="sc1", **small)
         with pytest.raises(AnimeError):
@@ -60,6 +61,6 @@ async def test_it_is_told_when_jobs_of_a_shot_begin_end_or_fail(studio: Rehearsa
 
 
 async def _next_event(heard: PubSub) -> ShotEvent:
-    message = await heard.get_message(timeout=5)
+    message = await heard.get_message(timeout=HUNG_SECONDS)
     assert message is not None
     return ShotEvent.model_validate_json(message["data"])

@@ -82,7 +82,7 @@ async def test_it_says_that_it_waits_keeps_its_lease_and_goes_on_when_it_can(
         lambda *told, **limits: follow(*told, **limits | {"stall_timeout_seconds": HUNG_SECONDS}),
     )
     monkeypatch.setenv("ANIME_STALL_TIMEOUT_SECONDS", "0.5")
-    monkeypatch.setenv("ANIME_LEASE_SECONDS", "5")
+    monkeypatch.setenv("ANIME_LEASE_SECONDS", "30")
     get_settings.cache_clear()
     job_id = uuid4()
     async with full_window(studio):

@@ -176,5 +176,5 @@ class Host:
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
             server.force_exit = server.should_exit = True
-            await asyncio.wait([task], timeout=5)
+            await asyncio.wait([task], timeout=HUNG_SECONDS)
             listening.close()

@@ -23,7 +23,7 @@ from anime.db.session import Database
 from anime.progress.gateway import Gateway
 from anime.schemas import GenerationRequest, ProgressEvent
 from anime.settings import Settings, load_settings
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ async def running_api(settings: Settings) -> AsyncIterator[Api]:
     ports = [each.getsockname()[1] for each in sockets]
     serving = asyncio.create_task(server._serve(sockets))
     try:
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while not server.started:
                 await asyncio.sleep(0.005)
         api = Api(f"http://127.0.0.1:{ports[0]}", f"ws://127.0.0.1:{ports[-1]}", app, server)
         if settings.redis_url is not None:
-            async with asyncio.timeout(SOON_SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 await api.gateway.feed.is_live.wait()
         yield api
     finally:
@@ -105,7 +105,7 @@ class OldClient:
     async def say(self, **message: object) -> None:
         await self.socket.send(json.dumps(message, default=str))
 
-    async def hear(self, seconds: float = SOON_SECONDS) -> dict[str, Any]:
+    async def hear(self, seconds: float = HUNG_SECONDS) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             return dict(json.loads(await self.socket.recv()))
 
@@ -116,7 +116,7 @@ class OldClient:
 
     async def hear_close(self) -> tuple[int, str]:
         """The code and reason with which the server closes, whatever came before."""
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             with suppress(ConnectionClosed):
                 while True:
                     await self.socket.recv()

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.server import serving
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 Graph = dict[str, dict[str, Any]]  # inputs are whatever a node takes
 
@@ -37,7 +37,7 @@ class Peer:
 
     async def until(self, kind: str, **wanted: object) -> dict[str, Any]:
         """The next message of that kind with these values; what came before is in `seen`."""
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while True:
                 frame = await self.socket.recv()
                 if isinstance(frame, str):
@@ -68,7 +68,7 @@ class Peer:
 @asynccontextmanager
 async def joined(url: str, files: Path) -> AsyncIterator[Peer]:
     async with (
-        httpx.AsyncClient(base_url=url, timeout=SOON_SECONDS) as http,
+        httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS) as http,
         connect(f"{url.replace('http', 'ws')}/ws?clientId=me") as socket,
     ):
         peer = Peer(http, files, socket)

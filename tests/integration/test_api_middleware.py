@@ -12,7 +12,7 @@ from anime.errors import ConfigurationError
 from anime.settings import Settings
 from anime.settings.tokens import picture_address
 from tests.integration.api_client import TOKENS, opened_api, operations, problem_in
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 BEARER = {"Authorization": "Bearer second"}
 JOBS = "/api/anime/jobs"
@@ -177,7 +177,7 @@ async def test_a_body_that_does_not_come_in_is_given_up(
         await asyncio.Event().wait()
 
     headers = {"Content-Type": "application/json"}
-    async with asyncio.timeout(SOON_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         answer = await api.post("/api/anime/generate", content=stalled(), headers=headers)
     assert problem_in(answer, 408)["type"] == "urn:anime:problem:request-stalled"
     assert answer.headers["connection"] == "close"

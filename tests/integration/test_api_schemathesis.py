@@ -83,7 +83,7 @@ async def test_every_answer_is_one_that_the_document_promises(
                 *("--checks", ",".join(CHECKS), "--phases", ",".join(PHASES)),
                 *("--seed", str(SEED), "--max-examples", str(MAX_EXAMPLES)),
                 *("--exclude-path-regex", LEFT_OUT),
-                *("--generation-database", "none", "--no-shrink", "--request-timeout", "10"),
+                *("--generation-database", "none", "--no-shrink", "--request-timeout", "100"),
                 cwd=tmp_path,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

@@ -182,7 +182,7 @@ async def test_a_reader_of_events_that_is_behind_at_a_stop_is_told_all_of_them(
             async for line in slow_lines:
                 if line.startswith("id: "):
                     ids.append(line)
-                    await asyncio.sleep(1 / EVENTS_BEHIND)
+                    await asyncio.sleep(0.2 / EVENTS_BEHIND)
         assert (len(ids), ids[-1]) == (EVENTS_BEHIND, last)
         _, log = await served.stopped()
         assert "ERROR" not in log

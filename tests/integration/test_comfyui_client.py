@@ -24,11 +24,13 @@ async def test_nobody_there_is_an_error_that_names_the_address_and_the_setting()
 
 async def test_f10_a_submit_that_times_out_after_it_was_taken_can_be_found() -> None:
     host, prompt_id = Host(), uuid4()
-    async with host.up(Peer()) as peer, ComfyUIClient(host.url, timeout_seconds=0.3) as client:
+    async with host.up(Peer()) as peer, ComfyUIClient(host.url) as client:
         peer.answers_submit = False
-        with pytest.raises(ComfyUIUnreachable, match="is unknown") as caught:
-            await client.submit(GRAPH, prompt_id=prompt_id, client_id="client")
+        async with ComfyUIClient(host.url, timeout_seconds=1) as impatient:
+            with pytest.raises(ComfyUIUnreachable, match="is unknown") as caught:
+                await impatient.submit(GRAPH, prompt_id=prompt_id, client_id="client")
         assert "Look for the prompt before sending it again" in caught.value.todo
+        await peer.submitted.wait()
         assert [route for route, _ in peer.posts] == ["/prompt"]
         assert await client.find(prompt_id) == Running()
 

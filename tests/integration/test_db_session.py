@@ -14,7 +14,7 @@ from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable, is_retryable
 from tests.integration.old_client import execute
 from tests.support.ports import lasting_port
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 PING = text("SELECT 1")
 
@@ -153,7 +153,7 @@ async def test_a_run_that_is_cancelled_gives_its_connection_back(database_url: s
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(SOON_SECONDS), database.session_scope() as session:
+        async with asyncio.timeout(HUNG_SECONDS), database.session_scope() as session:
             assert await session.scalar(PING) == 1
 
 

@@ -102,7 +102,7 @@ async def test_a_session_may_name_a_time_of_its_own(proxy: SilentProxy) -> None:
         with pytest.raises(DatabaseUnavailable):
             async with database.session_scope(answer_seconds=SHORT_SECONDS) as session:
                 await session.execute(PING)
-        async with database.session_scope(answer_seconds=SHORT_SECONDS) as session:
+        async with database.session_scope(answer_seconds=2 * SHORT_SECONDS) as session:
             await session.execute(PING)
         # The time was that session's: the next one, on the same connection, has the usual one.
         async with database.session_scope() as session:

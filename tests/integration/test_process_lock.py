@@ -17,6 +17,7 @@ from anime.settings import load_settings
 from anime.settings.process_lock import acquire_lock, is_held
 from anime.settings.stack_record import StackRecord, read_record, record_path, write_record
 from anime.worker.process_identity import LOCK_KEPT_SECONDS, ProcessIdentity, remove_old_locks
+from tests.support.waiting import HUNG_SECONDS
 
 # A worker and a stack, as far as others can see them.
 PROGRAM = """
@@ -58,7 +59,7 @@ class Neighbour:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(HUNG_SECONDS)
 
 
 @pytest.fixture

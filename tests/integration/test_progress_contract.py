@@ -34,7 +34,7 @@ from tests.integration.progress_peer import (
     recorded_job,
     running_api,
 )
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 COMPLETED = JobStatus.COMPLETED
 SHOTS = uuid5(NAMESPACE_URL, "urn:shots")
@@ -329,7 +329,7 @@ async def test_open_sockets_are_counted(api: Api) -> None:
             for client in (one, other):
                 assert await client.told_before_pong() == []
             assert "anime_websocket_clients 2.0" in (await http.get("/metrics")).text
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while "anime_websocket_clients 0.0" not in (await http.get("/metrics")).text:
                 await asyncio.sleep(0.02)
 
@@ -382,7 +382,7 @@ async def test_a_client_that_says_nothing_is_asked_whether_it_lives(
     monkeypatch.setattr("anime.api.serve.PING_SECONDS", 0.2)
     async with running_api(settings) as api, OldClient(api.ws_url) as client:
         client.socket.transport.pause_reading()  # no answer to any ping
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while api.server.server_state.connections:
                 await asyncio.sleep(0.02)
         client.socket.transport.resume_reading()

@@ -20,7 +20,7 @@ from tests.integration.progress_peer import (
     gateway_settings,
     running_api,
 )
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 COMPLETED = JobStatus.COMPLETED
 
@@ -65,7 +65,7 @@ async def publisher(redis_url: str) -> AsyncIterator[ProgressPublisher]:
 @pytest_asyncio.fixture
 async def http(api: Api) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        base_url=api.http_url, trust_env=False, timeout=SOON_SECONDS
+        base_url=api.http_url, trust_env=False, timeout=HUNG_SECONDS
     ) as http:
         yield http
 
@@ -133,7 +133,7 @@ async def test_silence_is_filled_and_a_reader_that_goes_leaves_nothing(
             assert told.comment == "still here"
         assert told.message["type"] == "status"
         assert (await anext(stream)).comment == "still here"
-    async with asyncio.timeout(SOON_SECONDS):
+    async with asyncio.timeout(HUNG_SECONDS):
         while api.gateway.streams or list(api.gateway.hub.known_up_to()):
             await asyncio.sleep(0.01)
     assert not api.gateway.streams
@@ -148,5 +148,5 @@ async def test_a_graceful_stop_ends_streams_at_once(
         stream = told_on(reply)
         await anext(stream)
         api.server.should_exit = True
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             assert [each async for each in stream] == []

@@ -25,9 +25,8 @@ from tests.integration.job_service import Office, open_office
 from tests.integration.prefect_peer import AUTH, PrefectPeer, running_prefect_peer
 from tests.support.forks import fork_with_pipes
 from tests.support.jobs import shipped_as_mine
-from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
-SECONDS = 60
 PARAMS = {
     "prompt": "a fox in the rain",
     "negative_prompt": "blurry",
@@ -152,7 +151,7 @@ async def test_what_a_dead_consumer_left_is_taken_on_while_the_queue_is_never_em
             left = await enqueue(redis)
             await redis.lrem(QUEUE, 1, left)
             await redis.lpush(PROCESSING, left)
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(HUNG_SECONDS):
                 await until_job(office.database, UUID(left))
         finally:
             is_done.set()
@@ -290,7 +289,7 @@ async def test_f50_while_the_database_is_away_entries_wait_where_they_are_safe(
     monkeypatch.setattr(JobRepository, "insert", away_at_first)
     async with consuming(office):
         entry = await enqueue(redis)
-        await asyncio.wait_for(was_asked.wait(), SOON_SECONDS)
+        await asyncio.wait_for(was_asked.wait(), HUNG_SECONDS)
         assert await redis.lrange(PROCESSING, 0, -1) == [entry]
         is_back.set()
         await until_empty(redis)
@@ -310,7 +309,7 @@ async def test_while_the_folder_of_workflows_does_not_answer_entries_wait(
     monkeypatch.setattr(Path, "iterdir", stale)
     async with consuming(office):
         entry = await enqueue(redis)
-        await asyncio.wait_for(was_asked.wait(), SOON_SECONDS)
+        await asyncio.wait_for(was_asked.wait(), HUNG_SECONDS)
         assert await redis.lrange(PROCESSING, 0, -1) == [entry]
         monkeypatch.setattr(Path, "iterdir", folder)
         await until_empty(redis)

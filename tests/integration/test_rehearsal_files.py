@@ -18,7 +18,7 @@ from tests.integration.rehearsal_peer import (
     node,
     txt2img,
 )
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 
 async def test_the_same_prompt_again_names_the_old_file(peer: Peer) -> None:
@@ -103,7 +103,7 @@ async def test_the_same_graph_gives_the_same_bytes_in_another_process(
         capture_output=True,
         text=True,
         check=True,
-        timeout=SOON_SECONDS,
+        timeout=HUNG_SECONDS,
     )
     assert first == second
     assert done.stdout.strip() == pixels

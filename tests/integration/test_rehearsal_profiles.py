@@ -23,7 +23,7 @@ from tests.integration.rehearsal_peer import (
     opened,
     txt2img,
 )
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 REPLIES = PROJECT_DIR / "tests/integration/samples/rehearsal_replies.jsonl"
 ANYTHING = "*"
@@ -44,7 +44,7 @@ async def test_replies_are_those_of_the_profile(tmp_path: Path, profile: Profile
     config = RehearsalConfig(data_dir=tmp_path, port=0, step_seconds=0, profile=profile)
     async with (
         serving(config) as url,
-        httpx.AsyncClient(base_url=url, timeout=SOON_SECONDS) as http,
+        httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS) as http,
     ):
         for sample in samples:
             method, path, body, headers = [*sample["send"], None, None][:4]

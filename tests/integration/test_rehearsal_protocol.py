@@ -16,7 +16,7 @@ from tests.integration.rehearsal_peer import (
     opened,
     txt2img,
 )
-from tests.support.waiting import SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 REHEARSAL = {"profile": Profile.V0_3_64}
 
@@ -187,7 +187,7 @@ async def test_previews_follow_progress_or_lead_it_with_metadata(
             await peer.socket.send("junk")
         await peer.submit(txt2img())
         order = []
-        async with asyncio.timeout(SOON_SECONDS):
+        async with asyncio.timeout(HUNG_SECONDS):
             while (frame := await peer.socket.recv()) and '"execution_success"' not in str(frame):
                 if isinstance(frame, bytes):
                     order.append(int.from_bytes(frame[:4]))

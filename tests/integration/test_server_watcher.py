@@ -28,7 +28,7 @@ from anime.schemas import GenerationRequest
 from anime.settings import load_settings
 from tests.integration.rehearsal_peer import modelless, txt2img
 from tests.support.ports import lasting_port
-from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 
 
 class Clock:
@@ -93,13 +93,13 @@ def port_of(url: str) -> int:
 
 
 async def submit(url: str, graph: dict[str, Any], prompt_id: UUID | None = None) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=SOON_SECONDS) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS) as http:
         body = {"prompt": graph, "prompt_id": str(prompt_id or uuid4())}
         (await http.post("/prompt", json=body)).raise_for_status()
 
 
 async def read(url: str, path: str) -> Any:  # JSON
-    async with httpx.AsyncClient(base_url=url, timeout=SOON_SECONDS) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=HUNG_SECONDS) as http:
         return (await http.get(path)).json()
 
 

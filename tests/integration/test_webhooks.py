@@ -422,7 +422,7 @@ async def test_an_answer_without_end_is_not_read(database: Database, peer: Webho
             await asyncio.sleep(0)
 
     peer.answers = [lambda: StreamingResponse(endless())]
-    async with delivering(database, timeout_seconds=10):
+    async with delivering(database, timeout_seconds=HUNG_SECONDS):
         row = await settled(database, await cancelled_job(database, peer.url), has_arrived)
     assert row.attempts == 1
 
@@ -463,7 +463,7 @@ async def test_it_stops_although_a_delivery_ends_in_the_same_moment(
         for _ in range(ticks):
             await asyncio.sleep(0)
         task.cancel()
-        _, left = await asyncio.wait([task], timeout=10)
+        _, left = await asyncio.wait([task], timeout=HUNG_SECONDS)
         task.cancel()
         await asyncio.wait([task])
     assert not left

@@ -3,5 +3,3 @@
 # What has not come by then never will: it hangs. An event ends each wait, so this costs nothing
 # where all is well, and a machine may be many times slower than ours.
 HUNG_SECONDS = 300
-# For what takes a tenth of a second, where another, slower way would lead to the same.
-SOON_SECONDS = 12

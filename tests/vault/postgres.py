@@ -13,7 +13,7 @@ from tests.vault.openbao import OpenBao
 STUDIO = "vault_studio"  # the role with all rights; those that Vault makes are members of it
 ADMIN = "vault_admin"
 ADMIN_PASSWORD = "only-openbao-knows-it"
-LEASE_SECONDS, LONGEST_SECONDS = 10, 14
+LEASES = (10, 14)  # seconds, of one and with all renewals
 # As docs/vault.md has it: what such a user makes belongs to the studio, not to the user.
 CREATION = [
     "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",
@@ -58,7 +58,9 @@ async def admit_by_password(url: str) -> None:
     await execute(url, f"GRANT {STUDIO} TO {ADMIN} WITH ADMIN OPTION")
 
 
-async def make_users_for(vault: OpenBao, database_url: str, **options: object) -> VaultedDatabase:
+async def make_users_for(
+    vault: OpenBao, database_url: str, leases: tuple[int, int] = LEASES, **options: object
+) -> VaultedDatabase:
     """Have OpenBao make users for that database, at the mount `database`."""
     address: URL = make_url(database_url)
     where = f"host={address.query['host']} dbname={address.database} sslmode=disable"
@@ -81,8 +83,8 @@ async def make_users_for(vault: OpenBao, database_url: str, **options: object) -
         {
             "db_name": "studio",
             "creation_statements": CREATION,
-            "default_ttl": f"{LEASE_SECONDS}s",
-            "max_ttl": f"{LONGEST_SECONDS}s",
+            "default_ttl": f"{leases[0]}s",
+            "max_ttl": f"{leases[1]}s",
         },
     )
     return VaultedDatabase(with_login(database_url, LOGIN), database_url)

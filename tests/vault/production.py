@@ -30,6 +30,7 @@ from tests.vault.openbao import OpenBao
 from tests.vault.postgres import STUDIO, VaultedDatabase, make_users_for, with_login
 
 DATABASE = "vaulted_production"
+LEASES = (20, 28)  # seconds: a slow machine has eight for a renewal
 POLICY = f'length = {LEASED_LENGTH}\nrule "charset" {{\n  charset = "{LEASED_LETTERS}"\n}}'
 WEBHOOK_KEY = token_bytes(32)
 # By where it comes from: Vault's two engines, variables, files, settings as they are, and blocks.
@@ -261,4 +262,4 @@ async def _vaulted_databases(vault: OpenBao, server: str, password: str) -> Vaul
     await execute(server, f"CREATE DATABASE {DATABASE}_prefect OWNER lasting")
     await vault.ask("PUT", "sys/policies/password/two-letters", {"policy": POLICY})
     url = make_url(server).set(database=DATABASE).render_as_string(hide_password=False)
-    return await make_users_for(vault, url, password_policy="two-letters")
+    return await make_users_for(vault, url, LEASES, password_policy="two-letters")

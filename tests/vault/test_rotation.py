@@ -22,7 +22,7 @@ from tests.vault.postgres import (
     with_login,
 )
 
-LONG_LEASE_SECONDS = 20  # the longer, the more of it is left to a slow machine
+LONG_LEASE_SECONDS = 30  # the longer, the more of it is left to a slow machine
 
 
 async def who(database: Database) -> str:

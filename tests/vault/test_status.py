@@ -34,7 +34,7 @@ from anime.stack.prefect_command import PROGRAM, prefect_module
 from blocks.vault import StudioVault
 from tests.integration.progress_peer import gateway_settings, running_api
 from tests.integration.webhook_peer import SECRET as WEBHOOK_SECRET
-from tests.support.waiting import HUNG_SECONDS, SOON_SECONDS
+from tests.support.waiting import HUNG_SECONDS
 from tests.vault.openbao import OpenBao, passed_on
 from tests.vault.postgres import VaultedDatabase, longer_role
 from tests.vault.prefects_own import prefects_own
@@ -311,7 +311,7 @@ async def test_a_slow_vault_holds_up_no_request(
         await resolve_at_start(settings, "API")
         async with (
             running_api(settings) as api,
-            httpx.AsyncClient(trust_env=False, timeout=SOON_SECONDS) as http,
+            httpx.AsyncClient(trust_env=False, timeout=HUNG_SECONDS) as http,
         ):
             monkeypatch.setattr("anime.net.vault.session.REFRESH_MIN_SECONDS", 0)
             names = ["secret/anime/slow#token"]
