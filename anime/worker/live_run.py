@@ -98,6 +98,9 @@ class LiveRun:
 
     async def _escalate(self) -> None:
         self.loop_thread.cancel()
+        await self._force()
+
+    async def _force(self) -> None:
         await asyncio.sleep(SHUTDOWN_SECONDS)
         _log.warning(
             "Run %s does not end. It is interrupted at\n%s", self.name, self.loop_thread.stack()
@@ -150,6 +153,8 @@ class LiveRun:
             return
         if not self.loop_thread.is_usable:  # the run was abandoned there
             self.loop_thread = LoopThread(self.loop_thread.number)
+        if self._escalation is None or self._escalation.done():  # else they have what is left of it
+            self._escalation = asyncio.create_task(self._force())
         try:
             await self.loop_thread.run(partial(run_cancellation_hooks, self.flow, run, run.state))
         except (LoopThreadLost, RunEnded):

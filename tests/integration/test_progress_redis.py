@@ -357,6 +357,7 @@ async def test_following_survives_silence_longer_than_one_read(
     monkeypatch.setattr(progress, "BLOCK_SECONDS", 0.05)
     monkeypatch.setattr(progress, "TIMEOUT_SECONDS", 0.3)
     following = asyncio.create_task(all_of(redis_url, job_id))
+    await somebody_watches(redis_url)
     await asyncio.sleep(0.5)  # silence is what is tested
     await publisher.publish(event(job_id, 100, JobStatus.COMPLETED))
     assert [each.progress for each in await following] == [10, 100]

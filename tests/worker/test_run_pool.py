@@ -17,8 +17,9 @@ from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site
+from tests.worker.sample_flows import hangs_when_cancelled
 
-HANGS = "hangs_when_cancelled"
+HANGS = hangs_when_cancelled.fn.__name__
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,24 @@ async def test_a_cancellation_whose_hook_hangs_is_settled_and_its_place_is_free(
     run_pool.close()
     assert (await site.run(run.id)).state_name == "Cancelled"
     assert run_pool.capacity(WorkQueue.BATCH) == 1
+
+
+async def test_a_hook_that_hangs_after_its_run_was_abandoned_is_given_up_too(
+    site: Site, run_pool: RunPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LoopThread, "interrupt", lambda *_: None)
+    run = await _cancelling(site)
+
+    async def serve(live: LiveRun) -> None:
+        live.flow = hangs_when_cancelled
+        assert live._escalation is not None
+        await live._escalation
+        await live._settle(site.client, None)
+
+    async with asyncio.timeout(HUNG_SECONDS):
+        await run_pool.start(run, serve, queue=WorkQueue.BATCH, end_reason=EndReason.CANCELLED)
+    run_pool.close()
+    assert (await site.run(run.id)).state_name == "Cancelled"
 
 
 async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
