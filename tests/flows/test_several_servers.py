@@ -183,7 +183,7 @@ async def timeline_of(studio: RehearsalStudio, job_id: UUID, kind: TimelineKind)
 async def test_f80_a_batch_is_spread_over_the_servers_and_the_quick_one_renders_more(
     studio: RehearsalStudio, start: Start
 ) -> None:
-    servers = await start(quick={"step_seconds": 0.1}, slow={"step_seconds": 0.3})
+    servers = await start(quick={"step_seconds": 0.1}, slow={"step_seconds": 0.6})
     async with studio.database.session_scope() as session:  # so that no load keeps one away
         for url in servers.urls.values():
             await ServerRepository(session).set_loaded_model(url, "rehearsal-sd15.safetensors")
