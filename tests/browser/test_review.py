@@ -10,6 +10,10 @@ from tests.browser.production import takes_of
 from tests.stack.conftest import StackUnderTest
 
 PICTURES = re.compile(r"/files/\d+/(content|proxy|thumbnail)")
+LOADED = """(count) => {
+  const names = performance.getEntriesByType('resource').map((each) => each.name)
+  return new Set(names.filter((name) => name.endsWith('/content'))).size >= count
+}"""
 
 
 async def test_takes_are_reviewed_by_keys_and_what_was_said_is_undone(
@@ -19,7 +23,7 @@ async def test_takes_are_reviewed_by_keys_and_what_was_said_is_undone(
     stage = page.locator("#stage").get_by_role("img")
     said = page.get_by_role("status").filter(has_text="Take")
     await expect(stage).to_have_attribute("alt", "Take 1 of shot h01")
-    await page.wait_for_load_state("networkidle")
+    await page.wait_for_function(LOADED, arg=5)  # three takes here, one of each shot that follows
     await page.route(PICTURES, lambda route: route.abort())  # what comes next was loaded ahead
     await page.keyboard.press("2")
     await expect(stage).to_have_attribute("alt", "Take 2 of shot h01")

@@ -11,5 +11,6 @@ __all__ = ["api", "api_settings", "peer", "prefect_peer", "rehearsal_server"]
 
 @pytest.fixture(autouse=True)
 def all_events_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine; after a second without an answer, Redis would be told none."""
+    """However slow the machine: what Redis has not answered within a second is lost, else."""
     monkeypatch.setattr("anime.progress.publisher.TIMEOUT_SECONDS", float(HUNG_SECONDS))
+    monkeypatch.setattr("anime.progress.gateway.READ_SECONDS", float(HUNG_SECONDS))
