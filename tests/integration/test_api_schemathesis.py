@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.rehearsal.config import RehearsalConfig
@@ -29,6 +31,7 @@ LEFT_OUT = "(/events|/ready)$"
 PHASES = ("examples", "coverage", "fuzzing")
 SEED = 8330
 MAX_EXAMPLES = 5  # of one operation in one phase
+MANY_ANSWERS_SECONDS = 3 * HUNG_SECONDS  # to thousands: it takes 40 s of CPU
 
 
 async def write_down_what_exists(database: Database, library: Path) -> str:
@@ -57,6 +60,7 @@ async def write_down_what_exists(database: Database, library: Path) -> str:
     )
 
 
+@pytest.mark.timeout(MANY_ANSWERS_SECONDS + HUNG_SECONDS)
 async def test_every_answer_is_one_that_the_document_promises(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -88,5 +92,5 @@ async def test_every_answer_is_one_that_the_document_promises(
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            said, _ = await asyncio.wait_for(run.communicate(), HUNG_SECONDS)
+            said, _ = await asyncio.wait_for(run.communicate(), MANY_ANSWERS_SECONDS)
     assert run.returncode == 0, said.decode()
