@@ -177,7 +177,7 @@ async def test_the_end_of_a_run_waits_only_briefly_for_what_only_shows(
 ) -> None:
     monkeypatch.setattr("tasks.retries.BEST_EFFORT_SECONDS", 0.5)
     outage.begin(about_artifacts)  # of which Prefect's client tells after two minutes
-    assert (await asyncio.wait_for(ended(prompt="unseen", **SMALL), 60)).is_completed()
+    assert (await asyncio.wait_for(ended(prompt="unseen", **SMALL), 100)).is_completed()
     assert outage.refused.is_set()
 
 
