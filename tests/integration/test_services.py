@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -355,7 +356,8 @@ async def test_a_program_whose_password_is_replaced_is_ended_to_begin_with_the_n
     secret.write_text("one")
     monkeypatch.setenv("NOTIFY_SOCKET", address_of(told))
     monkeypatch.setattr(own_service, "CHECK_SECONDS", 0.1)
-    part = Part("sleep", ("sleep", "1000"), tmp_path / "log", {}, tmp_path, _always_ready)
+    command = (sys.executable, "-c", "import time; time.sleep(1000)")
+    part = Part("sleep", command, tmp_path / "log", {}, tmp_path, _always_ready)
     service = SupervisedPart(part, ignore_status, ())
     own = own_service.OwnService(part, given=(f"file:{secret}", "no reference"))
     running = asyncio.create_task(own_service._run(service, own))
@@ -366,7 +368,7 @@ async def test_a_program_whose_password_is_replaced_is_ended_to_begin_with_the_n
     async with asyncio.timeout(HUNG_SECONDS):
         with pytest.raises(StackError, match="sleep knows a password that has been replaced"):
             await running
-    assert service.child.returncode is not None
+    assert service.child.returncode == -signal.SIGTERM
 
 
 async def _always_ready(_: float) -> bool:
