@@ -249,8 +249,9 @@ class GraphValues:
             return self._shown(settled, steps_left)
         if text is not None and rule.wildcards and has_wildcards(text):
             return None
-        is_filled = rule.filled and any(each in (text or "") for each in rule.filled)
-        return None if is_filled else text
+        if text is not None and rule.filled and any(each in text for each in names_of("filled")):
+            return None
+        return text
 
     def _worked_out(self, settled: Origin, steps_left: int) -> str | None:
         """The text that a node makes of its inputs."""

@@ -58,7 +58,7 @@ class NodeRule(BaseModel):
     trim: str | None = None
     comments: str | None = None
     cut: str | None = None
-    filled: tuple[str, ...] = ()
+    filled: bool = False
     wildcards: bool = False
     negative_after: str | None = None
     opaque: bool = False
