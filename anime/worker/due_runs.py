@@ -52,13 +52,13 @@ class DueRuns:
             httpx.HTTPError: the server does not answer.
         """
         names = await self._queue_names(worker)
-        is_of_all = len(among) == len(WorkQueue)
-        if is_of_all and self._was_idle() and not await _are_any_due(worker):
-            return
         for _ in among:  # each round fills a queue's limit, or is the last
             open_queues = [queue for queue in among if run_pool.capacity(queue)]
             queues = {name for name in names.values() if queue_named(name) in open_queues}
             if not queues:
+                return
+            is_of_all = len(open_queues) == len(WorkQueue)
+            if is_of_all and self._was_idle() and not await _are_any_due(worker):
                 return
             # The server still lists the runs that are just being claimed.
             limit = sum(map(run_pool.capacity, open_queues)) + run_pool.unclaimed_count

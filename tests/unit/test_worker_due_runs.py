@@ -132,6 +132,15 @@ async def test_an_idle_pool_is_polled_seldom_and_what_is_due_begins_at_once(
     assert (len(server.asked), server.counts) == (5, 3)
 
 
+async def test_what_waits_for_a_full_queue_is_not_counted_at_each_poll() -> None:
+    server, pool, due_runs = Server({}), Pool(1), DueRuns()
+    await start(server, pool, due_runs=due_runs)
+    server.due = [(IDS[WorkQueue.BATCH], a_run()) for _ in range(9)]
+    for _ in range(3):
+        await start(server, pool, due_runs=due_runs)
+    assert (list(pool.runs.values()), server.counts) == ([WorkQueue.BATCH], 1)
+
+
 class Documents:
     """Stands in for Prefect's client: the blocks that are saved, and how often they are read."""
 
