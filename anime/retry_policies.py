@@ -85,8 +85,8 @@ set_on_retry_hooks([_say_once])
 TASK = RetryPolicy(first_seconds=1, longest_seconds=15, attempts=6)
 
 # What only PostgreSQL can say or keep, such as how a job has ended, or only Prefect, such as where
-# PostgreSQL is: ten minutes, as all else that a run could do has to wait for it. A row is changed
-# under the run's lease, or not at all.
+# PostgreSQL is or that a run begins: ten minutes, as all else that a run could do has to wait for
+# it. A row is changed under the run's lease, or not at all.
 RECORD = RetryPolicy(first_seconds=1, longest_seconds=30, attempts=25)
 
 # Has one generation of a batch run again that Prefect or PostgreSQL did not let run, for as long as

@@ -225,6 +225,13 @@ class PrefectApi:
         )
 
 
+def is_outage(fault: BaseException | None) -> bool:
+    """Whether Prefect is away or ill, by what a client raises when it has given up."""
+    if isinstance(fault, httpx.HTTPStatusError):
+        return fault.response.is_server_error
+    return isinstance(fault, httpx.TransportError)
+
+
 def _filter(run_ids: Sequence[UUID]) -> dict[str, JsonValue]:
     return {"id": {"any_": [str(run_id) for run_id in run_ids]}}
 

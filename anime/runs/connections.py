@@ -7,13 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-import httpx
-from prefect.exceptions import PrefectHTTPStatusError
-
 from anime.assets.store import AssetStore
 from anime.core.assignment import LearnedCost
 from anime.core.render_kind import RenderKind
 from anime.db.session import Database
+from anime.net.prefect_api import is_outage
 from anime.net.shared_connections import shared_connection
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RECORD
@@ -59,7 +57,7 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
     if around is not None:
         yield around
         return
-    blocks = await RECORD.call(load_blocks, retry_on=_is_outage)  # twice is harmless: it reads
+    blocks = await RECORD.call(load_blocks, retry_on=is_outage)  # twice is harmless: it reads
     async with AsyncExitStack() as own:
         # What SQLAlchemy has put together for one run serves the next; connections are closed.
         key = ("database", blocks.database.url.get_secret_value(), blocks.database.pool_size)
@@ -80,10 +78,3 @@ async def open_connections(*, is_shared: bool = False) -> AsyncIterator[Connecti
             yield connections
         finally:
             _connections.reset(token)
-
-
-def _is_outage(fault: Exception) -> bool:
-    """Whether Prefect is away or ill, after its client's own retries."""
-    if isinstance(fault, PrefectHTTPStatusError):
-        return fault.response.is_server_error
-    return isinstance(fault, httpx.TransportError)

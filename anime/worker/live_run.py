@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from prefect import Flow
@@ -17,7 +18,9 @@ from prefect.flow_engine import run_flow
 from prefect.logging.loggers import flow_run_logger
 
 from anime.core.work_queues import WorkQueue
+from anime.net.prefect_api import is_outage
 from anime.net.saved_blocks import tell_saved_types
+from anime.retry_policies import RECORD
 from anime.worker.flow_loader import load_flow, loaded_flow
 from anime.worker.loop_thread import LoopThread, LoopThreadLost
 from anime.worker.prefect_internals import run_cancellation_hooks
@@ -35,6 +38,7 @@ SHUTDOWN_SECONDS = 12.0  # for the flow's own clean-up: cancelling at ComfyUI, w
 INTERRUPT_SECONDS = 3.0  # for a run that ignores its cancellation: interrupted, then abandoned
 MAX_END_SECONDS = SHUTDOWN_SECONDS + INTERRUPT_SECONDS + 2.0
 OVERDUE_SECONDS = 5.0
+PREFECT_FAILED = "Prefect's server failed; the run goes on."
 
 _log = logging.getLogger(__name__)
 
@@ -143,9 +147,22 @@ class LiveRun:
         elif self.control.end_reason is not None or run.state.is_cancelling():
             await self._run_cancellation_hooks(run)
             await settle_cancelled(client, run)
+        elif is_outage(error) and (seconds := await self._pause_seconds(client)) is not None:
+            _log.warning("Run %s goes on in %g s: %s", self.name, seconds, error)
+            await hand_back(client, run, PREFECT_FAILED, after_seconds=seconds)
         elif not isinstance(error, Abort | Pause):  # a suspended run goes on when it is resumed
             flow_run_logger(run).error("The run did not end by itself", exc_info=error)
             await crash(client, run, _reason(error))
+
+    async def _pause_seconds(self, client: PrefectClient) -> float | None:
+        """How long a run waits that Prefect failed; None if that was so too often.
+
+        Twice is harmless: nothing of it has begun, or it finds what it has done, as after the death
+        of its worker.
+        """
+        states = await client.read_flow_run_states(self.flow_run.id)
+        before = sum(state.message == PREFECT_FAILED for state in states)
+        return next(islice(RECORD.delays(), before, None), None)
 
     async def _run_cancellation_hooks(self, run: FlowRun) -> None:
         """Run the flow's hooks for cancellation when none of its engines is left to do so."""

@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -50,12 +51,17 @@ class RunControl:
 control_of_this_run: ContextVar[RunControl | None] = ContextVar("anime-warm-run", default=None)
 
 
-async def hand_back(client: PrefectClient, run: FlowRun, why: str) -> None:
-    """Put the run back into its queue, for the next free worker."""
+async def hand_back(
+    client: PrefectClient, run: FlowRun, why: str, *, after_seconds: float = 0.0
+) -> None:
+    """Put the run back into its queue, for the next worker that is free by then."""
     if run.empirical_policy.retry_type == "in_process":  # else it would wait for its old process
         policy = FlowRunPolicy(**run.empirical_policy.model_dump() | {"retry_type": "reschedule"})
         await client.update_flow_run(run.id, empirical_policy=policy)
-    await client.set_flow_run_state(run.id, AwaitingRetry(message=why), force=True)
+    then = datetime.now(UTC) + timedelta(seconds=after_seconds)
+    await client.set_flow_run_state(
+        run.id, AwaitingRetry(scheduled_time=then, message=why), force=True
+    )
 
 
 async def crash(client: PrefectClient, run: FlowRun, why: str) -> None:

@@ -16,6 +16,7 @@ async def test_nothing_is_stuck_lost_or_rendered_twice(tmp_path: Path) -> None:
         render_seconds=0.5,
         every_seconds=3,
         disturbing_seconds=40,
+        patience_seconds=HUNG_SECONDS,
         settle_seconds=HUNG_SECONDS,
         is_forked=True,
         variables=NO_SERVICES,

@@ -23,11 +23,11 @@ from flows.generate import generate
 from flows.retention import retention
 from flows.sweep import sweep
 from tests.flows.conftest import RehearsalStudio
-from tests.flows.prefect_outage import PrefectOutage, about_artifacts, prefect_outage
 from tests.flows.test_batch_flow import jobs_of, parameters, paths_of, prompts_rendered
 from tests.flows.test_cancelling import ended
 from tests.flows.test_window_flow import lease_of
 from tests.integration.import_folder import picture
+from tests.support.prefect_outage import PrefectOutage, about_artifacts, prefect_outage
 from tests.support.waiting import HUNG_SECONDS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "steps": 2}  # any fields of a request

@@ -1,20 +1,26 @@
 """Threads that go from run to run, and runs that do not let go of theirs."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
+from itertools import count
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelling, Running
+from prefect.states import Cancelling, Pending, Running
 
 from anime.core.work_queues import WorkQueue
+from anime.retry_policies import RECORD
 from anime.worker import orphans
 from anime.worker.live_run import LiveRun
 from anime.worker.loop_thread import LoopThread
 from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import EndReason
 from anime.worker.run_pool import RunPool
+from tests.support.prefect_outage import prefect_outage
 from tests.support.waiting import HUNG_SECONDS
 from tests.worker.conftest import Site
 from tests.worker.sample_flows import hangs_when_cancelled
@@ -103,6 +109,58 @@ async def test_a_hook_that_hangs_after_its_run_was_abandoned_is_given_up_too(
         await run_pool.start(run, serve, queue=WorkQueue.BATCH, end_reason=EndReason.CANCELLED)
     run_pool.close()
     assert (await site.run(run.id)).state_name == "Cancelled"
+
+
+@pytest.mark.parametrize("refused", ["as it begins", "as it ends"])
+async def test_a_run_that_prefect_fails_goes_on_later(
+    site: Site, run_pool: RunPool, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    run_id = await site.start("sleeps", path=site.path)
+    run, states = await _claimed(site, run_id), count(1)
+    failing = {"as it begins": 1, "as it ends": 2}[refused]
+    async with prefect_outage(monkeypatch, HTTPStatus.INTERNAL_SERVER_ERROR) as outage:
+        outage.begin(lambda request: _sets_a_state(request) and next(states) == failing)
+        await _execute(site, run_pool, run)
+    assert outage.refusals == 1
+    assert (await site.run(run_id)).state_name == "AwaitingRetry"
+    await _execute(site, run_pool, await _claimed(site, run_id))
+    run_pool.close()
+    assert (await site.run(run_id)).state_name == "Completed"
+    assert len(site.notes("end")) == failing
+
+
+async def test_a_run_that_prefect_fails_without_end_crashes(
+    site: Site, run_pool: RunPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.worker.live_run.RECORD", replace(RECORD, attempts=2))
+    run_id = await site.start("sleeps", path=site.path)
+    async with prefect_outage(monkeypatch, HTTPStatus.INTERNAL_SERVER_ERROR) as outage:
+        for state in ("AwaitingRetry", "Crashed"):
+            outage.end()
+            run = await _claimed(site, run_id)
+            outage.begin(lambda request: _sets_a_state(request) and not outage.refused.is_set())
+            await _execute(site, run_pool, run)
+            assert (await site.run(run_id)).state_name == state
+    run_pool.close()
+
+
+def _sets_a_state(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/set_state")
+
+
+async def _claimed(site: Site, run_id: UUID) -> FlowRun:
+    await site.client.set_flow_run_state(run_id, Pending(), force=True)
+    return await site.run(run_id)
+
+
+async def _execute(site: Site, run_pool: RunPool, run: FlowRun) -> None:
+    """Have the pool execute the claimed run of `sleeps`."""
+
+    async def serve(live: LiveRun) -> None:
+        await live.execute("tests.worker.sample_flows.sleeps", site.client)
+
+    async with asyncio.timeout(HUNG_SECONDS):
+        await run_pool.start(run, serve, queue=WorkQueue.BATCH)
 
 
 async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(

@@ -1,9 +1,11 @@
-"""Prefect's server as it is when it is ill: what a test names is answered 503, over a socket."""
+"""Prefect's server as it is when it is ill: what a test names is refused, over a socket."""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
 
 import httpx
 import pytest
@@ -55,14 +57,20 @@ def about_artifacts(request: httpx.Request) -> bool:
 
 
 @asynccontextmanager
-async def prefect_outage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PrefectOutage]:
-    """An outage that may begin and end while the block lasts."""
+async def prefect_outage(
+    monkeypatch: pytest.MonkeyPatch, status: HTTPStatus = HTTPStatus.SERVICE_UNAVAILABLE
+) -> AsyncIterator[PrefectOutage]:
+    """An outage that may begin and end while the block lasts.
+
+    `status`: what Prefect answers. Without its database that is INTERNAL_SERVER_ERROR, after which
+    its client does not ask again.
+    """
     handle = httpx.AsyncHTTPTransport.handle_async_request
 
     async def routed(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
         return await handle(transport, outage.rerouted(request))
 
-    server = await asyncio.start_server(_unavailable, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(_refuse, status), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     outage = PrefectOutage(httpx.URL(f"http://127.0.0.1:{port}"))
     with monkeypatch.context() as patched:
@@ -71,10 +79,13 @@ async def prefect_outage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Prefe
             yield outage
 
 
-async def _unavailable(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _refuse(
+    status: HTTPStatus, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     length = re.search(r"content-length: (\d+)", head)
     await reader.readexactly(int(length[1]) if length else 0)
-    writer.write(b"HTTP/1.1 503 Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    line = f"HTTP/1.1 {status.value} {status.phrase}"
+    writer.write(f"{line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
     await writer.drain()
     writer.close()
