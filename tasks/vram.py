@@ -21,6 +21,7 @@ from tasks.retries import SHORT_TASK_DELAYS
 from tasks.steps import step
 
 _MB = 1024 * 1024
+_PREFLIGHT_SECONDS = 1.0  # what the server has told the preflight counts, if it was just now
 _TOTAL_TOLERANCE = 0.05  # driver and server report slightly different totals of one card
 _LOOKS_AFTER_FREE = 3  # dynamic memory comes back within 0.9 s, at a look each second
 _NOISE_MB = 256  # what desktops and browsers take and give back all the time
@@ -62,8 +63,10 @@ async def wait_for_vram(
     """
     give_up_at = time.monotonic() + wait_seconds
     reported, freeing = "", _Freeing(comfy.facts)
+    max_age_seconds = _PREFLIGHT_SECONDS
     while True:
-        reading = await read_vram(comfy)
+        reading = await read_vram(comfy, max_age_seconds=max_age_seconds)
+        max_age_seconds = 0.0
         freeing.note(reading)
         verdict = assess(need_mb, reading)
         if verdict.fits:
@@ -110,12 +113,12 @@ class _Freeing:
             self._facts.freed = FreedMemory(given_back_mb, reading.free_mb)
 
 
-async def read_vram(comfy: ComfyUIClient) -> VramReading:
-    """The driver's figures if the GPU is in this machine, else the server's.
+async def read_vram(comfy: ComfyUIClient, *, max_age_seconds: float = 0.0) -> VramReading:
+    """The driver's figures if the GPU is in this machine, else the server's, at most so old.
 
     Of several devices the first counts: ComfyUI names the one that it renders on first.
     """
-    stats = await comfy.system_stats()
+    stats = await comfy.system_stats(max_age_seconds=max_age_seconds)
     if not stats.devices:
         return VramReading(source="unknown", total_mb=0, free_mb=0, held_by_comfyui_mb=0)
     device = stats.devices[0]

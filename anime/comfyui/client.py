@@ -136,7 +136,7 @@ class ComfyUIClient:
             extra_pnginfo=extra_pnginfo,
             wants_previews=wants_previews,
         )
-        self.facts.may_hold_models = True
+        self.facts.note_prompt()
         try:
             reply = await self._send(request)
             submission = protocol.decode_submit(reply, graph=graph)
@@ -265,13 +265,15 @@ class ComfyUIClient:
 
     async def free(self) -> None:
         """Make the server free VRAM as soon as the running prompt ends."""
-        self.facts.may_hold_models = False
+        self.facts.note_free()
         await self._send_and_check(requests.free_request())
 
-    async def system_stats(self) -> SystemStats:
-        """The server's versions and memory."""
+    async def system_stats(self, *, max_age_seconds: float = 0.0) -> SystemStats:
+        """The server's versions and memory; as told to this process, if that was so lately."""
+        if (told := self.facts.stats(max_age_seconds)) is not None:
+            return told
         stats = protocol.decode_system_stats(await self._send(requests.system_stats_request()))
-        self.facts.note_version(stats.comfyui_version)
+        self.facts.note_stats(stats)
         return stats
 
     async def fingerprint(self) -> ServerFingerprint:

@@ -7,8 +7,9 @@ with it: it is found out again.
 import re
 import time
 from dataclasses import dataclass, field
+from math import inf
 
-from anime.comfyui.models import NodeInfo
+from anime.comfyui.models import NodeInfo, SystemStats
 from anime.core.vram import FreedMemory
 
 JOBS_SINCE = (0, 33)  # the oldest version that is known to have /api/jobs
@@ -28,10 +29,30 @@ class ServerFacts:
     has_jobs: bool | None = None
     freed: FreedMemory | None = None
     may_hold_models: bool = True
-    _nodes: dict[str, tuple[float, NodeInfo]] = field(default_factory=dict)  # and when, monotonic
+    # Each with when it was told, by time.monotonic().
+    _stats: tuple[float, SystemStats] | None = None
+    _nodes: dict[str, tuple[float, NodeInfo]] = field(default_factory=dict)
 
-    def note_version(self, version: str) -> None:
-        """Expect what servers of that version have; of the same version, what it had counts."""
+    def note_stats(self, stats: SystemStats) -> None:
+        """Remember the server's memory, and expect what servers of its version have."""
+        self._stats = time.monotonic(), stats
+        self._note_version(stats.comfyui_version)
+
+    def note_prompt(self) -> None:
+        """A prompt is submitted: its models may be loaded from now on."""
+        self.may_hold_models, self._stats = True, None
+
+    def note_free(self) -> None:
+        """The server is asked to free its memory."""
+        self.may_hold_models, self._stats = False, None
+
+    def stats(self, max_age_seconds: float) -> SystemStats | None:
+        """What the server has said of itself; None if longer ago, or before its memory changed."""
+        told_at, stats = self._stats or (-inf, None)
+        return stats if time.monotonic() - told_at < max_age_seconds else None
+
+    def _note_version(self, version: str) -> None:
+        """Of the same version, what it had counts."""
         if version != self.version:
             self.version = version
             self.forget_nodes()

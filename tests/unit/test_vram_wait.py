@@ -16,6 +16,7 @@ from anime.schemas import ProgressEvent
 from tasks import vram
 from tasks.progress import Reporter
 from tasks.vram import wait_for_vram
+from tests.support.waiting import HUNG_SECONDS
 
 MB = 2**20
 TOTAL_MB = 11_673  # of 12 GB, as CUDA counts them
@@ -95,10 +96,32 @@ async def test_what_a_server_elsewhere_has_loaded_is_freed_once_and_then_known()
     assert "10843 of 11673 MB of VRAM available" in (await server.wait())[-1]
     assert server.comfy.facts.freed == FreedMemory(EMPTY_MB - LOADED_MB, EMPTY_MB)
 
-    server.comfy.facts.may_hold_models = True  # a prompt was submitted, and loaded it again
+    server.comfy.facts.note_prompt()  # it has loaded it again
     again = Server(lambda _: LOADED_MB)
     assert "10843 of 11673 MB of VRAM available" in (await again.wait())[-1]
     assert again.asked == ["GET /system_stats"]
+
+
+async def test_what_the_preflight_was_told_counts_until_a_prompt_is_submitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(vram, "_PREFLIGHT_SECONDS", HUNG_SECONDS)
+    server = Server(lambda _: EMPTY_MB)
+    await server.comfy.system_stats()
+    await server.wait()
+    assert server.asked == ["GET /system_stats"]
+    server.comfy.facts.note_prompt()
+    await server.wait()
+    assert server.asked == ["GET /system_stats"] * 2
+
+
+async def test_whoever_waits_for_memory_looks_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vram, "_PREFLIGHT_SECONDS", HUNG_SECONDS)
+    server = Server(lambda asked: EMPTY_MB if asked.looks > 1 else LOADED_MB)
+    server.comfy.facts.note_free()
+    await server.comfy.system_stats()
+    assert "VRAM available" in (await server.wait())[-1]
+    assert server.looks == 2
 
 
 async def test_what_comfyuis_process_holds_is_neither_freed_nor_waited_for(
@@ -146,7 +169,7 @@ async def test_memory_that_comes_back_much_later_is_not_taken_for_comfyuis() -> 
 
 async def test_two_that_wait_do_not_both_free() -> None:
     server = Server(lambda server: 9_000 if server.looks > 8 else 2_000)
-    server.comfy.facts.may_hold_models = False  # the other has freed just now
+    server.comfy.facts.note_free()  # the other has just now
     await server.wait()
     assert server.freed_at == []
 
