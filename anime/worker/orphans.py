@@ -23,7 +23,8 @@ from anime.worker.process_identity import ProcessIdentity
 from anime.worker.run_control import crash, hand_back
 
 UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died while claiming it
-MAX_STARTS = 3  # a run that was started so often probably kills its workers
+MAX_DEATHS = 3  # a run with which so many workers have died has probably killed them
+WORKER_DIED = "Its worker died; another one goes on."
 _UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 _log = logging.getLogger(__name__)
@@ -46,15 +47,15 @@ class Observation:
     seconds_in_state: float
     is_owned: bool  # by a warm worker
     owner_is_gone: bool
-    starts: int
+    deaths: int  # of workers that had it, at most
 
 
 def decide(run: Observation) -> OrphanDecision:
     """What is to become of it.
 
-    >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=True, owner_is_gone=True, starts=1))
+    >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=True, owner_is_gone=True, deaths=1))
     <OrphanDecision.HANDED_BACK: 'handed back'>
-    >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=False, owner_is_gone=False, starts=1))
+    >>> decide(Observation(StateType.RUNNING, 9.0, is_owned=False, owner_is_gone=False, deaths=0))
     <OrphanDecision.LEFT_ALONE: 'left alone'>
     """
     is_unclaimed = (
@@ -66,7 +67,7 @@ def decide(run: Observation) -> OrphanDecision:
         return OrphanDecision.LEFT_ALONE
     if run.state is StateType.CANCELLING:
         return OrphanDecision.CANCELLED
-    return OrphanDecision.CRASHED if run.starts >= MAX_STARTS else OrphanDecision.HANDED_BACK
+    return OrphanDecision.CRASHED if run.deaths >= MAX_DEATHS else OrphanDecision.HANDED_BACK
 
 
 async def rescue(
@@ -82,11 +83,10 @@ async def rescue(
     """
     cancelled: list[FlowRun] = []
     for run in await _under_way(client, pool):
-        decision = (
-            OrphanDecision.LEFT_ALONE
-            if run.id in own_runs
-            else decide(_observe(run, identity, home))
-        )
+        if run.id in own_runs:
+            continue
+        deaths = await _deaths(client, run)
+        decision = decide(_observe(run, identity, home, deaths))
         if decision is OrphanDecision.LEFT_ALONE or not await _is_unchanged(client, run):
             continue
         _log.warning("Run %s (%s) has lost its worker: %s", run.name, run.id, decision)
@@ -94,9 +94,9 @@ async def rescue(
             cancelled.append(run)
             continue
         if decision is OrphanDecision.CRASHED:
-            await crash(client, run, f"Its worker died {run.run_count} times while it ran.")
+            await crash(client, run, f"Its worker died {deaths} times while it ran.")
         else:
-            await hand_back(client, run, "Its worker died; another one goes on.")
+            await hand_back(client, run, WORKER_DIED)
     return cancelled
 
 
@@ -107,7 +107,16 @@ async def _under_way(client: PrefectClient, pool: str) -> Sequence[FlowRun]:
     )
 
 
-def _observe(run: FlowRun, identity: ProcessIdentity, home: Path) -> Observation:
+async def _deaths(client: PrefectClient, run: FlowRun) -> int:
+    """How many workers have died with it if this one has; at most, where they are few enough."""
+    if run.run_count < MAX_DEATHS:
+        return run.run_count
+    # Others have stopped, or Prefect's server has failed.
+    states = await client.read_flow_run_states(run.id)
+    return 1 + sum(state.message == WORKER_DIED for state in states)
+
+
+def _observe(run: FlowRun, identity: ProcessIdentity, home: Path, deaths: int) -> Observation:
     owner = ProcessIdentity.parse(run.infrastructure_pid)
     state = run.state
     age = datetime.now(UTC) - state.timestamp if state else timedelta()
@@ -117,7 +126,7 @@ def _observe(run: FlowRun, identity: ProcessIdentity, home: Path) -> Observation
         is_owned=run.infrastructure_pid is not None,
         # Its owner is this process, but another worker in it, which was replaced.
         owner_is_gone=owner is not None and (owner == identity or owner.is_gone(home)),
-        starts=run.run_count,
+        deaths=deaths,
     )
 
 

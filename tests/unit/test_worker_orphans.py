@@ -2,7 +2,7 @@
 
 from prefect.client.schemas.objects import StateType
 
-from anime.worker.orphans import MAX_STARTS, UNCLAIMED_SECONDS, Observation, OrphanDecision, decide
+from anime.worker.orphans import MAX_DEATHS, UNCLAIMED_SECONDS, Observation, OrphanDecision, decide
 from anime.worker.process_identity import ProcessIdentity
 
 
@@ -12,9 +12,9 @@ def sighting(
     seconds: float = 1.0,
     owned: bool = True,
     gone: bool = True,
-    starts: int = 1,
+    deaths: int = 1,
 ) -> Observation:
-    return Observation(state, seconds, is_owned=owned, owner_is_gone=gone, starts=starts)
+    return Observation(state, seconds, is_owned=owned, owner_is_gone=gone, deaths=deaths)
 
 
 def test_the_runs_of_a_dead_worker_are_given_anew() -> None:
@@ -42,12 +42,12 @@ def test_a_running_run_that_no_worker_ever_signed_was_started_by_hand() -> None:
 
 
 def test_a_run_that_was_with_too_many_dead_workers_is_given_up() -> None:
-    assert decide(sighting(starts=MAX_STARTS - 1)) is OrphanDecision.HANDED_BACK
-    assert decide(sighting(starts=MAX_STARTS)) is OrphanDecision.CRASHED
+    assert decide(sighting(deaths=MAX_DEATHS - 1)) is OrphanDecision.HANDED_BACK
+    assert decide(sighting(deaths=MAX_DEATHS)) is OrphanDecision.CRASHED
 
 
 def test_a_cancellation_nobody_can_confirm_is_settled() -> None:
-    assert decide(sighting(StateType.CANCELLING, starts=MAX_STARTS)) is OrphanDecision.CANCELLED
+    assert decide(sighting(StateType.CANCELLING, deaths=MAX_DEATHS)) is OrphanDecision.CANCELLED
 
 
 def test_a_cancellation_of_a_run_nobody_signed_is_settled_once_nobody_can_be_about_to() -> None:

@@ -18,7 +18,7 @@ from anime.worker import orphans
 from anime.worker.live_run import LiveRun
 from anime.worker.loop_thread import LoopThread
 from anime.worker.process_identity import ProcessIdentity
-from anime.worker.run_control import EndReason
+from anime.worker.run_control import EndReason, hand_back
 from anime.worker.run_pool import RunPool
 from tests.support.prefect_outage import prefect_outage
 from tests.support.waiting import HUNG_SECONDS
@@ -178,12 +178,31 @@ async def test_a_run_deleted_while_runs_are_looked_through_is_passed_over(
     assert [run.id for run in left] == [lost.id]
 
 
+async def test_workers_that_stopped_are_not_taken_for_workers_that_died_of_the_run(
+    site: Site,
+) -> None:
+    run = await _lost(site)
+    for _ in range(orphans.MAX_DEATHS):
+        await hand_back(site.client, run, "Its worker stopped; another one goes on.")
+        await site.client.set_flow_run_state(run.id, Running(), force=True)
+    identity = ProcessIdentity.of_this_process(site.folder)
+    await orphans.rescue(site.client, site.pool, frozenset[UUID](), identity, site.folder)
+    rescued = await site.run(run.id)
+    assert (rescued.run_count, rescued.state_name) == (orphans.MAX_DEATHS + 1, "AwaitingRetry")
+
+
 async def _cancelling(site: Site) -> FlowRun:
     """A run of this process, which it has lost; somebody has cancelled it."""
+    run = await _lost(site)
+    await site.client.set_flow_run_state(run.id, Cancelling())
+    return await site.run(run.id)
+
+
+async def _lost(site: Site) -> FlowRun:
+    """A run that is under way in this process, which does not know it."""
     run_id = await site.start(HANGS)
     await site.client.update_flow_run(
         run_id, infrastructure_pid=str(ProcessIdentity.of_this_process(site.folder))
     )
     await site.client.set_flow_run_state(run_id, Running(), force=True)
-    await site.client.set_flow_run_state(run_id, Cancelling())
     return await site.run(run_id)
