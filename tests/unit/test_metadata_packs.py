@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from anime.assets.metadata import LoraUse
+from anime.assets.metadata import LoraUse, SavedFile, recipe_of_graph
 from anime.core.graphs import Graph
 from tests.unit.test_metadata_graphs import (
     BASE,
@@ -95,6 +95,95 @@ def easy(**loader: Any) -> Graph:
 def easy_edit(text: str) -> Graph:
     graph = easy()
     graph["edit"]["inputs"]["optional_positive"] = text
+    return graph
+
+
+COUNTED = {"seed": 30, "increment": 1}
+INK_TAG = "<lora:ink.safetensors:0.6>"
+SEARGE_WORDS = {
+    "pos_g": ["words", 0],
+    "pos_l": "ink",
+    "pos_r": "no",
+    "neg_g": NEGATIVE,
+    "neg_l": "",
+}
+WAN = {"sampler": None, "scheduler": "unipc"}
+
+
+def upscaled(**changes: Any) -> Graph:
+    """A picture that is enlarged, with half of what would stand in for the node's own settings."""
+    return graph_of(
+        draw=sampler("UltimateSDUpscaleCustomSample", **changes),
+        other=node("KSamplerSelect", sampler_name="euler"),
+        rest=node("BasicScheduler", scheduler="normal", steps=3, denoise=0.2, model=["load", 0]),
+    )
+
+
+def saver_pipe(changed_by: str = "Reroute") -> Graph:
+    """A sampler with settings that come with what is written into the picture."""
+    held = {"seed": 31, "steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m"}
+    slots = {"seed": 9, "steps": 10, "cfg": 11, "sampler_name": 12, "scheduler": 13, "denoise": 14}
+    given: dict[str, Any] = {name: ["read", slot] for name, slot in slots.items()}
+    return graph_of(
+        told=node(
+            "Make Image Saver Metadata Config",
+            modelname="other",
+            positive=PROMPT,
+            negative=NEGATIVE,
+            scheduler_name="karras",
+            denoise=1.0,
+            **held,
+        ),
+        pipe=node("Make Image Saver Pipe", metadata_config=["told", 0]),
+        edit=node(changed_by, pipe=["pipe", 0], positive="[original], ink", negative="[original]"),
+        read=node("Read Image Saver Pipe", pipe=["edit", 0]),
+        yes=encoder(["read", 5]),
+        no=encoder(["read", 6]),
+        draw=sampler(**given),
+    )
+
+
+def based(
+    class_type: str, positive: str = "positive_cond_base", negative: str = "negative_cond_base"
+) -> Graph:
+    """A sampler that calls what it is given that of the base."""
+    sides: dict[str, Any] = {positive: ["yes", 0], negative: ["no", 0]}
+    left: dict[str, Any] = {"model": ..., "positive": ..., "negative": ...}
+    return graph_of(draw=sampler(class_type, base_model=["load", 0], **left, **sides))
+
+
+def styled(style: str) -> Graph:
+    return graph_of(
+        mix=node(
+            "Style Conditioner Base Only",
+            style=style,
+            positive_cond_base=["yes", 0],
+            negative_cond_base=["no", 0],
+            use_seed="false",
+            seed=5,
+        ),
+        draw=sampler(positive=["mix", 0], negative=["mix", 1]),
+    )
+
+
+def wan(scheduler: dict[str, Any] | None = None, *, is_apart: bool = False) -> Graph:
+    settings: dict[str, Any] = {"seed": 31, "cfg": 5.5, "scheduler": ["plan", 0]}
+    settings |= {"model": ["fun", 0], "text_embeds": ["words", 0], "image_embeds": ["size", 0]}
+    graph = graph_of(
+        fun=node("WanVideoModelLoader", model="kite.safetensors"),
+        words=node("WanVideoTextEncode", positive_prompt=PROMPT, negative_prompt=NEGATIVE),
+        size=node("WanVideoEmptyEmbeds", width=512, height=640, num_frames=81),
+        plan=node(
+            "WanVideoSchedulerv2",
+            **{"scheduler": "unipc", "steps": 12, "shift": 5.0, **(scheduler or {})},
+        ),
+        sigmas=GUIDED["sigmas"],
+        draw=node("WanVideoSamplerv2", **settings),
+    )
+    if is_apart:
+        plan = {"scheduler": "unipc", "steps": 12}
+        graph["set"] = node("WanVideoSamplerSettings", **{**settings, **plan})
+        graph["draw"] = node("WanVideoSamplerFromSettings", sampler_inputs=["set", 0])
     return graph
 
 
@@ -431,6 +520,102 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
         {"seed": None},
     ),
+    "a sampler without its schedule": (
+        upscaled(sampler_name="dpmpp_2m", custom_sampler=["other", 0]),
+        {},
+    ),
+    "a schedule without its sampler": (
+        upscaled(scheduler="karras", steps=12, custom_sigmas=["rest", 0]),
+        {},
+    ),
+    "settings beside a schedule that is given": (
+        graph_of(
+            draw=sampler(
+                "ClownsharKSampler_Beta", scheduler="beta57", steps=30, sigmas=["sigmas", 0]
+            ),
+            sigmas=GUIDED["sigmas"],
+        ),
+        {},
+    ),
+    "settings beside a schedule that is not known": (
+        graph_of(draw=sampler("ClownsharKSampler_Beta", sigmas=["gone", 0])),
+        {"steps": None, "scheduler": None},
+    ),
+    "a seed that is counted on": (
+        graph_of(draw=sampler(seed=["n", 1]), n=node("SeedGenerator", seed=30)),
+        {"seed": None},
+    ),
+    "a seed and what is added to it": (
+        graph_of(draw=sampler(seed=["n", 0]), n=node("Seed Generator (Image Saver)", **COUNTED)),
+        {"seed": None},
+    ),
+    "a seed and nothing added to it": (
+        graph_of(
+            draw=sampler(seed=["n", 0]),
+            n=node("Seed Generator (Image Saver)", seed=31, increment=0),
+        ),
+        {},
+    ),
+    "settings that are read from a pipe of the saver": (saver_pipe(), {}),
+    "settings that are edited in a pipe of the saver": (
+        saver_pipe("Edit Image Saver Pipe"),
+        dict.fromkeys(
+            ("prompt", "negative_prompt", "seed", "steps", "cfg", "sampler", "scheduler")
+        ),
+    ),
+    "a sampler with a base and a refiner": (based("Mikey Sampler Base Only Advanced"), {}),
+    "a sampler of Searge's": (
+        based("SeargeSDXLSampler", positive="base_positive", negative="base_negative"),
+        {},
+    ),
+    "words of Searge's": (
+        graph_of(
+            words=node("SeargePromptText", prompt=PROMPT),
+            both=node("SeargeSDXLPromptEncoder", **SEARGE_WORDS),
+            which=node("SeargeConditioningMuxer2", input0=["both", 1], input_selector=0),
+            draw=sampler(positive=["both", 0], negative=["which", 0]),
+        ),
+        {"prompt": f"{PROMPT}\nink"},
+    ),
+    "texts of which one is empty": (
+        texted(words=node("TextConcat", delimiter=" ", text1="a", text2="", text3="b", text4="")),
+        {"prompt": "a b"},
+    ),
+    "LoRAs that a text names": (
+        modelled(patch=node("LoraSyntaxProcessor", model=["load", 0], text=INK_TAG, seed=1)),
+        {"loras": INK},
+    ),
+    "a style that is mixed in": (styled("anime"), {"prompt": None, "negative_prompt": None}),
+    "a style that is none": (styled("none"), {}),
+    "a value that Krita asks for": (
+        graph_of(
+            draw=sampler(steps=["steps", 0]),
+            yes=encoder(["words", 0]),
+            steps=node("ETN_Parameter", type="number (integer)", default=12, min=1, max=50),
+            words=node("ETN_Parameter", type="prompt (positive)", default=PROMPT, min=0, max=1),
+        ),
+        {},
+    ),
+    "regions of Krita's": (
+        modelled(
+            patch=node("ETN_AttentionMask", model=["load", 0], regions=["r2", 0]),
+            r2=node("ETN_DefineRegion", mask=["m", 0], conditioning=["b", 0], regions=["r1", 0]),
+            r1=node("ETN_BackgroundRegion", conditioning=["a", 0]),
+            a=encoder("a tower"),
+            b=encoder("dusk"),
+        ),
+        {"prompt": f"{PROMPT}\na tower\ndusk"},
+    ),
+    "a schedule of WanVideo": (wan(), WAN),
+    "sigmas of a schedule of WanVideo": (
+        wan(scheduler={"steps": 30, "sigmas": ["sigmas", 0]}),
+        WAN,
+    ),
+    "a schedule of WanVideo with more steps": (
+        wan(scheduler={"enhance_hf": True}),
+        {**WAN, "steps": None},
+    ),
+    "settings of WanVideo apart": (wan(is_apart=True), WAN),
     "a sampler whose work nobody uses": (
         graph_of(spare=sampler(seed=9, model=["gone", 0], positive=["no", 0])),
         {},
@@ -442,3 +627,141 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
 def test_a_value_is_what_the_sampler_got_of_it_or_nothing(name: str) -> None:
     graph, changes = GRAPHS[name]
     assert told(graph) == {**BASE, **changes}
+
+
+def cascade(first: dict[str, Any], second: dict[str, Any], **nodes: Any) -> Graph:
+    """A picture in two stages, whose settings and models a pipe holds."""
+    loader = {"stage_c": "kite.safetensors", "stage_b": "stage_b.safetensors", "clip_name": "clip"}
+    return {
+        "load": node("easy cascadeLoader", positive=PROMPT, negative=NEGATIVE, **loader),
+        "first": first,
+        "last": second,
+        **nodes,
+    }
+
+
+STAGE_C = {"seed": 31, "steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+STAGE_B = {"seed": 8, "steps": 10, "cfg": 1.1, "sampler_name": "euler", "scheduler": "simple"}
+SHOWN = {"denoise": 1.0, "image_output": "Hide", "save_prefix": "kite"}
+OF_B = {"image_output": "Save", "save_prefix": "kite", "pipe": ["first", 0]}
+
+
+def res4lyf(class_type: str = "ClownsharKSampler_Beta", **changes: Any) -> Graph:
+    """A picture in two stages, by samplers that are given what the first has made."""
+    return graph_of(
+        b=node("UNETLoader", unet_name="stage_b.safetensors"),
+        last=sampler(class_type, **{**STAGE_B, "model": ["b", 0], **changes}),
+        size=node("SharkOptions_UltraCascade_Latent_Beta", width=60, height=36),
+        options=node("ClownOptions_Combine", **{"options_group.options0": ["size", 0]}),
+        decode=node("VAEDecode", samples=["last", 0], vae=["load", 2]),
+    )
+
+
+RESUMED = {"sampler_mode": "resample", "sampler_name": "euler", "steps_to_run": -1, "cfg": 1.0}
+
+
+def two_of_wan() -> Graph:
+    """Two passes of WanVideo, whose settings are put together apart from the samplers."""
+    settings = {"scheduler": "karras", "cfg": 5.5, "steps": 12, "model": ["load", 0]}
+    return graph_of(
+        set=node("WanVideoSamplerSettings", seed=31, text_embeds=["yes", 0], **settings),
+        draw=node("WanVideoSamplerFromSettings", sampler_inputs=["set", 0]),
+        again=node("WanVideoSamplerSettings", seed=8, samples=["draw", 0], **settings),
+        last=node("WanVideoSamplerFromSettings", sampler_inputs=["again", 0]),
+        decode=node("WanVideoDecode", samples=["last", 0], vae=["load", 2]),
+    )
+
+
+BOTH = ("kite.safetensors", "stage_b.safetensors")
+CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
+    "stages with settings of their own": (
+        cascade(
+            node("easy fullCascadeKSampler", pipe=["load", 0], **STAGE_C, **SHOWN),
+            node("easy fullkSampler", **STAGE_B, **OF_B, denoise=1.0),
+        ),
+        ["31", "8"],
+        BOTH,
+    ),
+    "stages with settings in a pipe": (
+        cascade(
+            node("easy cascadeKSampler", pipe=["set", 0], image_output="Hide", save_prefix="c"),
+            node("easy kSampler", **{**OF_B, "pipe": ["next", 0]}),
+            set=node("easy preSamplingCascade", pipe=["load", 0], **STAGE_C, denoise=1.0),
+            next=node("easy preSampling", pipe=["first", 0], **STAGE_B, denoise=0.9),
+        ),
+        ["31", "8"],
+        BOTH,
+    ),
+    "stages taken out of a pipe": (
+        cascade(
+            node("easy fullCascadeKSampler", pipe=["load", 0], **STAGE_C, **SHOWN),
+            sampler(
+                **STAGE_B,
+                model=["first", 1],
+                positive=["out", 2],
+                negative=["out", 3],
+                latent_image=["first", 2],
+            ),
+            out=node("easy pipeOut", pipe=["first", 0]),
+            decode=node("VAEDecode", samples=["last", 0], vae=["out", 5]),
+            save=node("SaveImage", images=["decode", 0], filename_prefix="kite"),
+        ),
+        ["31", "8"],
+        BOTH,
+    ),
+    "a stage with the other as its guide": (
+        res4lyf("UltraSharkSampler", guide=["draw", 0]),
+        ["31", "8"],
+        BOTH,
+    ),
+    "a stage whose options say that it goes on": (
+        res4lyf(latent_image=["draw", 0], **{"options_group.options0": ["options", 0]}),
+        ["31", "8"],
+        BOTH,
+    ),
+    "a stage that is told to begin anew": (
+        res4lyf(latent_image=["draw", 0]),
+        ["8"],
+        ("stage_b.safetensors",),
+    ),
+    "a stage conditioned in double precision": (
+        {
+            **res4lyf(positive=["given", 0]),
+            "given": node(
+                "StableCascade_StageB_Conditioning64", conditioning=["yes", 0], stage_c=["draw", 0]
+            ),
+        },
+        ["31", "8"],
+        BOTH,
+    ),
+    "samplers that go on where the former ended": (
+        graph_of(
+            go_on=node("ClownsharkChainsampler_Beta", latent_image=["draw", 0], **RESUMED),
+            decode=node("VAEDecode", samples=["go_on", 0], vae=["load", 2]),
+        ),
+        ["31", None],
+        BOTH[:1],
+    ),
+    "noise made of a picture by a mode": (
+        graph_of(
+            back=sampler("ClownsharKSampler_Beta", seed=9, sampler_mode="unsample"),
+            draw=sampler(
+                "ClownsharKSampler_Beta",
+                sampler_mode="resample",
+                denoise=0.9,
+                latent_image=["back", 0],
+            ),
+        ),
+        ["31"],
+        BOTH[:1],
+    ),
+    "passes with settings apart": (two_of_wan(), ["31", "8"], BOTH[:1]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_every_stage_is_told_in_its_order(name: str) -> None:
+    graph, seeds, models = CHAINS[name]
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    assert ([use.seed for use in recipe.samplers], recipe.models) == (seeds, models)
+    assert (recipe.prompt, recipe.seed, recipe.model) == (PROMPT, seeds[0], models[0])

@@ -102,7 +102,8 @@ class GraphReader:
 
     def _makers(self, begin: Sequence[Origin], kind: FileKind | None) -> list[Origin]:
         """The nearest nodes back from these that make something, themselves included."""
-        found, waiting, reached = [], list(begin), {step.node_id for step in begin}
+        reached = {step.node_id: step for step in begin}
+        found, waiting = [], list(reached.values())
         for step in waiting:  # grows while it is walked; a sweep asks this of every node
             may_make = step.rule.makes or not _MAKES.isdisjoint(step.node["inputs"])
             if may_make and (samples(step) or _generates(step)):
@@ -110,7 +111,7 @@ class GraphReader:
                 continue
             for before in self._before(step, kind):
                 if before.node_id not in reached:
-                    reached.add(before.node_id)
+                    reached[before.node_id] = before
                     waiting.append(before)
         return found
 
@@ -130,16 +131,34 @@ class GraphReader:
 
     def _continued(self, step: Origin, kind: FileKind | None) -> list[Origin]:
         """The nodes from which a sampler has what it goes on with."""
-        positive = self._values.origin(step.node["inputs"].get("positive"), "positive")
-        continues = positive.rule.continues if positive else ""
-        given = positive.node["inputs"].get(continues) if positive and continues else None
-        former = self._values.origin(given, "latent") if given else None
+        former = self._former(step)
         before: list[Origin] = []
         if self._refines(step):
             before = self._before(step, kind)
         elif self._has_masks and self._is_masked(masked := self._before(step, kind), kind):
             before = masked
         return before if former is None else [former, *before]
+
+    def _former(self, step: Origin) -> Origin | None:
+        """What a sampler goes on with as it says, or its conditioning, or one of its options."""
+        positive = self._steps.positive_of(step)
+        if positive is not None and positive.rule.adds("positive") and samples(positive):
+            return positive  # which has put a conditioning of its own into its pipe
+        told = [(step.node["inputs"], each.rule) for each in (step, *self._options(step))]
+        if positive is not None:
+            told.insert(0, (positive.node["inputs"], positive.rule))
+        given = (inputs.get(rule.continues) for inputs, rule in told if rule.continues)
+        return self._values.origin(next(given, None), "latent")
+
+    def _options(self, step: Origin) -> list[Origin]:
+        """The nodes with options of a sampler, those that they are given included."""
+        found = [step]
+        for node in found:  # grows while it is walked
+            for name, value in node.node["inputs"].items():
+                origin = self._values.origin(value, "options") if "options" in name else None
+                if origin is not None and all(origin.node_id != each.node_id for each in found):
+                    found.append(origin)
+        return found[1:]
 
     @cached_property
     def _has_masks(self) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
-from anime.assets.metadata.graph_values import GraphValues
+from anime.assets.metadata.graph_values import GraphValues, without_wildcards
 from anime.assets.metadata.lora_tags import loras_in_tags, number_in
 from anime.assets.metadata.node_rules import NodeRule, NumberedLoras, names_of
 from anime.assets.metadata.recipe import LoraUse
@@ -98,7 +98,8 @@ class LoraReader:
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:
             return
         if rule.lora_tags:
-            yield from loras_in_tags(self._values.text(inputs.get(rule.lora_tags), "value") or "")
+            text = self._values.text(inputs.get(rule.lora_tags), "value") or ""
+            yield from loras_in_tags(without_wildcards(text) if rule.wildcards else text)
         if (single := self._single(inputs)) is not None:
             yield single
         for value in inputs.values():

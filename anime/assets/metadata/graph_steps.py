@@ -37,6 +37,7 @@ _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a ki
 _MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
+_BY_SIGMAS = frozenset({"steps", "scheduler"})
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
 
 T = TypeVar("T", str, int, float)
@@ -77,9 +78,10 @@ class _Loaded(NamedTuple):
 
 def samples(step: Origin) -> bool:
     """Whether a node makes a latent or picture of noise."""
-    if step.rule.sampler is not None:
-        return step.rule.sampler
     inputs = step.node["inputs"]
+    rule = step.rule.known(inputs) or step.rule
+    if rule.sampler is not None:
+        return rule.sampler
     if ("steps" not in inputs and "sigmas" not in inputs) or is_told(step):
         return False
     return any(is_link(inputs.get(name)) for name in (*_GUIDED, *names_of("pipe")))
@@ -100,10 +102,15 @@ class StepReader:
         self._is_measured = is_measured
         self._values = values
         self._loras = LoraReader(values)
+        self._part_lists: dict[str, list[tuple[Node, NodeRule]]] = {}  # by node
 
     def sampling_of(self, step: Origin) -> Sampling:
         """What one node says of what it has made."""
         return self._of_sampler(step) if samples(step) else self._of_generator(step)
+
+    def positive_of(self, step: Origin) -> Origin | None:
+        """The node that a sampler, its guider or its pipe has its positive side from."""
+        return self._values.origin(self._guided_by(self._parts(step), "positive"), "positive")
 
     def in_pipe_of(self, step: Origin, role: str) -> JsonValue:
         """What the pipe of a node holds for a role, a literal or a link."""
@@ -221,6 +228,8 @@ class StepReader:
 
     def _parts(self, step: Origin) -> list[tuple[Node, NodeRule]]:
         """A sampler and the nodes that it is put together from: guider, noise, sigmas, pipe."""
+        if step.node_id in self._part_lists:
+            return self._part_lists[step.node_id]
         found, waiting, reached = [], [(step.node, step.rule)], {step.node_id}
         for node, rule in waiting:  # grows while it is walked
             inputs = node["inputs"]
@@ -232,6 +241,7 @@ class StepReader:
                 if origin is not None and is_known and origin.node_id not in reached:
                     reached.add(origin.node_id)
                     waiting.append((origin.node, origin.rule))
+        self._part_lists[step.node_id] = found
         return found
 
     def _setting(
@@ -242,6 +252,8 @@ class StepReader:
         for node, rule in parts:
             inputs = node["inputs"]
             own = rule.inputs.get(role, names)
+            if own is names and role in _BY_SIGMAS and is_link(inputs.get("sigmas")):
+                own = ()  # the sigmas that it is given stand in for its own
             for name in own:
                 value = inputs.get(name)
                 if value is not None:  # as of most nodes and names: a sweep asks this of every file

@@ -121,6 +121,7 @@ class GraphValues:
             is_own = rule.is_bundling_sampler and role in _OWN_RESULT
             if rule.is_source or is_own or rule.adds(role):
                 return Origin(node_id, node, rule, role, slot)
+            role = rule.renames.get(role, role)
             value = self._passed_on(node, rule, role)
         return None
 
@@ -214,7 +215,9 @@ class GraphValues:
         if not isinstance(settled, Origin):
             return settled
         inputs, rule = settled.node["inputs"], settled.rule.known(settled.node["inputs"])
-        if steps_left <= 0 or rule is None or rule.opaque or _RANGE & inputs.keys():
+        if steps_left <= 0 or rule is None or rule.opaque:
+            return None
+        if not rule.text and not _RANGE.isdisjoint(inputs):
             return None
         if rule.constant is not None:
             return rule.constant
@@ -392,6 +395,11 @@ def has_wildcards(text: str) -> bool:
     (True, True)
     """
     return _DRAWN.search(text) is not None
+
+
+def without_wildcards(text: str) -> str:
+    """The text without what only a run shows."""
+    return _DRAWN.sub("", text)
 
 
 def _in_order(name: str) -> tuple[int, str]:

@@ -64,6 +64,7 @@ class NodeRule(BaseModel):
     opaque: bool = False
     silent: bool = False
     continues: str = ""
+    renames: Mapping[str, str] = {}
     sigmas: str | None = None
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
@@ -120,6 +121,7 @@ class _RuleFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     names: Mapping[str, tuple[str, ...]]
+    constants: Mapping[str, str]
     rules: tuple[NodeRule, ...]
 
 
@@ -132,6 +134,9 @@ _FILE = _read()
 _NAMES = dict(_FILE.names)
 _UNKNOWN = NodeRule()
 _EXACT = {name: rule for rule in reversed(_FILE.rules) for name in rule.classes if "*" not in name}
+_EXACT |= {
+    name: NodeRule(classes=(name,), constant=value) for name, value in _FILE.constants.items()
+}
 
 
 def _matching(class_type: str) -> NodeRule:
