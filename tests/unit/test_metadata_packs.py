@@ -80,9 +80,10 @@ def loras(**inputs: Any) -> Graph:
 
 def easy(**loader: Any) -> Graph:
     inputs = {"ckpt_name": "kite.safetensors", "lora_name": "None"}
+    words = {"positive": PROMPT, "negative": NEGATIVE}
     settings = {"steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
     return {
-        "load": node("easy fullLoader", positive=PROMPT, negative=NEGATIVE, **{**inputs, **loader}),
+        "load": node("easy fullLoader", **{**words, **inputs, **loader}),
         "unet": node("UNETLoader", unet_name="kite.safetensors"),
         "edit": node(
             "easy pipeEdit", pipe=["load", 0], optional_positive="", conditioning_mode="concat"
@@ -516,6 +517,18 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a sampler of a version": (
+        guided(which=node("SamplerEulerCFGpp", version="regular")),
+        {"sampler": "euler_cfg_pp"},
+    ),
+    "a sampler of another version": (
+        guided(which=node("SamplerEulerCFGpp", version="alternative")),
+        {"sampler": None},
+    ),
+    "LoRAs of which a run draws one": (
+        easy(positive="{<lora:a:1>|<lora:b:1>} kite"),
+        {"loras": (), "prompt": None},
+    ),
     "a number drawn by a seed": (
         graph_of(draw=sampler(seed=["n", 1]), n=node("RandomGeneratorForList //Inspire", seed=31)),
         {"seed": None},
@@ -585,6 +598,19 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         modelled(patch=node("LoraSyntaxProcessor", model=["load", 0], text=INK_TAG, seed=1)),
         {"loras": INK},
     ),
+    "a style that the words name": (
+        graph_of(
+            mix=node(
+                "Prompt With Style V3",
+                base_model=["load", 0],
+                positive_prompt=f"a kite <style:anime> {INK_TAG}",
+                negative_prompt=NEGATIVE,
+                seed=5,
+            ),
+            draw=sampler(model=["mix", 0], positive=["mix", 2], negative=["mix", 3]),
+        ),
+        {"prompt": None, "negative_prompt": None, "loras": INK},
+    ),
     "a style that is mixed in": (styled("anime"), {"prompt": None, "negative_prompt": None}),
     "a style that is none": (styled("none"), {}),
     "a value that Krita asks for": (
@@ -641,7 +667,13 @@ def cascade(first: dict[str, Any], second: dict[str, Any], **nodes: Any) -> Grap
 
 
 STAGE_C = {"seed": 31, "steps": 12, "cfg": 5.5, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
-STAGE_B = {"seed": 8, "steps": 10, "cfg": 1.1, "sampler_name": "euler", "scheduler": "simple"}
+STAGE_B: dict[str, Any] = {
+    "seed": 8,
+    "steps": 10,
+    "cfg": 1.1,
+    "sampler_name": "euler",
+    "scheduler": "simple",
+}
 SHOWN = {"denoise": 1.0, "image_output": "Hide", "save_prefix": "kite"}
 OF_B = {"image_output": "Save", "save_prefix": "kite", "pipe": ["first", 0]}
 
@@ -672,6 +704,7 @@ def two_of_wan() -> Graph:
     )
 
 
+GOING_ON: dict[str, Any] = {"options_group.options0": ["options", 0]}
 BOTH = ("kite.safetensors", "stage_b.safetensors")
 CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
     "stages with settings of their own": (
@@ -715,7 +748,7 @@ CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
         BOTH,
     ),
     "a stage whose options say that it goes on": (
-        res4lyf(latent_image=["draw", 0], **{"options_group.options0": ["options", 0]}),
+        res4lyf(latent_image=["draw", 0], **GOING_ON),
         ["31", "8"],
         BOTH,
     ),

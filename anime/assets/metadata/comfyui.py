@@ -140,25 +140,28 @@ class GraphReader:
         return before if former is None else [former, *before]
 
     def _former(self, step: Origin) -> Origin | None:
-        """What a sampler goes on with as it says, or its conditioning, or one of its options."""
+        """What a sampler goes on with as its conditioning says, one of its options, or itself."""
         positive = self._steps.positive_of(step)
-        if positive is not None and positive.rule.adds("positive") and samples(positive):
+        if positive is not None and positive.rule.continues:
+            return self._values.origin(
+                positive.node["inputs"].get(positive.rule.continues), "latent"
+            )
+        if positive is not None and positive.rule.sampler and positive.rule.adds("positive"):
             return positive  # which has put a conditioning of its own into its pipe
-        told = [(step.node["inputs"], each.rule) for each in (step, *self._options(step))]
-        if positive is not None:
-            told.insert(0, (positive.node["inputs"], positive.rule))
-        given = (inputs.get(rule.continues) for inputs, rule in told if rule.continues)
-        return self._values.origin(next(given, None), "latent")
+        for each in self._with_options(step):
+            if each.rule.continues:
+                return self._values.origin(step.node["inputs"].get(each.rule.continues), "latent")
+        return None
 
-    def _options(self, step: Origin) -> list[Origin]:
-        """The nodes with options of a sampler, those that they are given included."""
+    def _with_options(self, step: Origin) -> list[Origin]:
+        """A sampler and the nodes with its options, those that they are given included."""
         found = [step]
         for node in found:  # grows while it is walked
             for name, value in node.node["inputs"].items():
                 origin = self._values.origin(value, "options") if "options" in name else None
-                if origin is not None and all(origin.node_id != each.node_id for each in found):
+                if origin and origin.node_id not in {each.node_id for each in found}:
                     found.append(origin)
-        return found[1:]
+        return found
 
     @cached_property
     def _has_masks(self) -> bool:

@@ -92,7 +92,7 @@ class LoraReader:
     def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
         inputs = node["inputs"]
         # Most nodes load none, and a sweep asks this of every file.
-        if rule.opaque or not (rule.lora_tags or any("lora" in name for name in inputs)):
+        if rule.opaque or not (rule.lora_tags or "lora" in " ".join(inputs)):
             return
         switches = [inputs[name] for name in _SWITCHES if name in inputs]
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:
@@ -103,7 +103,8 @@ class LoraReader:
         if (single := self._single(inputs)) is not None:
             yield single
         for value in inputs.values():
-            yield from _listed(value)
+            if isinstance(value, dict | list):
+                yield from _listed(value)
         yield from self._numbered(inputs, rule.loras or _COMMON)
 
     def _single(self, inputs: dict[str, JsonValue]) -> LoraUse | None:

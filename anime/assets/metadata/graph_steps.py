@@ -37,8 +37,7 @@ _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a ki
 _MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
-_BY_SIGMAS = frozenset({"steps", "scheduler"})
-_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning")
+_GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
 
 T = TypeVar("T", str, int, float)
 
@@ -79,12 +78,14 @@ class _Loaded(NamedTuple):
 def samples(step: Origin) -> bool:
     """Whether a node makes a latent or picture of noise."""
     inputs = step.node["inputs"]
-    rule = step.rule.known(inputs) or step.rule
+    rule = step.rule
+    if rule.when:  # as of few nodes: a sweep asks this of every node
+        rule = rule.known(inputs) or rule
     if rule.sampler is not None:
         return rule.sampler
     if ("steps" not in inputs and "sigmas" not in inputs) or is_told(step):
         return False
-    return any(is_link(inputs.get(name)) for name in (*_GUIDED, *names_of("pipe")))
+    return any(name in inputs and is_link(inputs[name]) for name in _GUIDED)
 
 
 def is_told(step: Origin) -> bool:
@@ -110,7 +111,8 @@ class StepReader:
 
     def positive_of(self, step: Origin) -> Origin | None:
         """The node that a sampler, its guider or its pipe has its positive side from."""
-        return self._values.origin(self._guided_by(self._parts(step), "positive"), "positive")
+        own = step.node["inputs"].get("positive") or self._guided_by(self._parts(step), "positive")
+        return self._values.origin(own, "positive")
 
     def in_pipe_of(self, step: Origin, role: str) -> JsonValue:
         """What the pipe of a node holds for a role, a literal or a link."""
@@ -234,7 +236,7 @@ class StepReader:
         for node, rule in waiting:  # grows while it is walked
             inputs = node["inputs"]
             if (known := rule.known(inputs)) is not None:
-                found.append((node, known))
+                found.append((node, known.given_sigmas if is_link(inputs.get("sigmas")) else known))
             for name in names_of("parts"):
                 origin = self._values.origin(inputs[name], name) if name in inputs else None
                 is_known = origin is not None and not origin.rule.opaque
@@ -252,8 +254,6 @@ class StepReader:
         for node, rule in parts:
             inputs = node["inputs"]
             own = rule.inputs.get(role, names)
-            if own is names and role in _BY_SIGMAS and is_link(inputs.get("sigmas")):
-                own = ()  # the sigmas that it is given stand in for its own
             for name in own:
                 value = inputs.get(name)
                 if value is not None:  # as of most nodes and names: a sweep asks this of every file
@@ -441,7 +441,7 @@ class StepReader:
         """What a sampler draws with."""
         for node, rule in parts:
             begin = self._model_links(node, rule)
-            if begin or any(isinstance(node["inputs"].get(n), str) for n in ("ckpt_name",)):
+            if begin or isinstance(node["inputs"].get("ckpt_name"), str):
                 return self._loaded(begin)
         return _Loaded(None, (), ())
 

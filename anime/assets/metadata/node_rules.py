@@ -99,6 +99,11 @@ class NodeRule(BaseModel):
             return self
         return None if self.instead is None else self.instead.known(inputs)
 
+    @cached_property
+    def given_sigmas(self) -> "NodeRule":
+        """What is known of a node that is given sigmas, which stand in for its own schedule."""
+        return self.model_copy(update={"inputs": {"steps": (), "scheduler": (), **self.inputs}})
+
     def adds(self, role: str) -> bool:
         """Whether a node that hands on a pipe puts something of its own into it for a role."""
         if role == "model":
