@@ -7,12 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from anime.assets.composer import Composer
 from anime.comfyui.prompt_cancellation import stop_prompt
-from anime.core.batches import BatchRequest, jobs_of, possible_jobs_of
+from anime.core.batches import BatchRequest, expand, jobs_of, possible_jobs_of
 from anime.core.composition.equal_takes import refuse_equal_takes
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
@@ -24,7 +21,8 @@ from anime.schemas import FileRecord, GenerationRequest, JobSnapshot
 from anime.settings import get_settings
 from blocks.comfyui import ComfyUIServer
 from tasks.progress import Reporter
-from tasks.retries import RECORD_DELAYS, worth_retrying
+from tasks.retries import RECORD_DELAYS
+from tasks.steps import step
 
 _POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
@@ -57,13 +55,7 @@ class BatchOutcome:
 
 
 # Twice is harmless: a row is inserted once.
-@task(
-    name="create batch jobs",
-    cache_policy=NO_CACHE,
-    retries=len(RECORD_DELAYS),
-    retry_delay_seconds=RECORD_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("create batch jobs", RECORD_DELAYS)
 async def create_batch_jobs(
     database: Database, batch: BatchRequest, flow_run_id: UUID | None
 ) -> list[BatchJob]:
@@ -72,10 +64,11 @@ async def create_batch_jobs(
     Raises:
         InvalidRequest: it would begin with takes that would be one picture.
     """
+    children = expand(batch)
     async with database.session_scope() as session:
         jobs = JobRepository(session)
-        known = await jobs.statuses(possible_jobs_of(batch))
-        chosen = jobs_of(batch, known)
+        known = await jobs.statuses(possible_jobs_of(children))
+        chosen = jobs_of(children, known)
         new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
         composer = Composer.of(get_settings())
         compositions = await composer.compose_all(session, list(new.values()), with_shots=True)
@@ -94,13 +87,7 @@ async def create_batch_jobs(
 
 
 # Twice is harmless: it only reads.
-@task(
-    name="read outcomes",
-    cache_policy=NO_CACHE,
-    retries=len(RECORD_DELAYS),
-    retry_delay_seconds=RECORD_DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@step("read outcomes", RECORD_DELAYS)
 async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[BatchOutcome]:
     """How each job of the batch ended, in the order of the batch."""
     ids = [job.job_id for job in batch]

@@ -19,12 +19,13 @@ from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import get_settings
 from tasks.retries import best_effort
+from tasks.steps import step
 
 MAX_PICTURES = 400
 
 
 # Twice is harmless: the same sheet replaces itself.
-@task(name="draw contact sheet", cache_policy=NO_CACHE)
+@step("draw contact sheet")
 @best_effort(takes_long=True)
 async def draw_contact_sheet(
     library: Path, name: str, pictures: Sequence[tuple[str, FileRecord]]

@@ -6,7 +6,7 @@ the list: a batch that was extended or sorted and is run again renders only what
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Annotated, Any, Final, Literal, Self
@@ -20,7 +20,7 @@ from anime.schemas import GenerationRequest, GivenName, Name, Priority, PromptTe
 
 MAX_CHILDREN = 10_000
 MAX_TRIES = 10
-_FORMS: Final[tuple[Literal["NFC", "NFD"], ...]] = ("NFC", "NFD")  # of names, now and once
+_FORMS: Final[tuple[Literal["NFC"], Literal["NFD"]]] = ("NFC", "NFD")  # of names, now and once
 _BATCHES = uuid5(NAMESPACE_URL, "urn:anime:batch")
 _OWN_FIELDS = {"prompt": "prompts", "seed": "seeds", "priority": "priority"}
 _UNSEEN_FIELDS = {"priority", "webhook_url"}
@@ -109,6 +109,7 @@ class Child:
 
     number: int
     request: GenerationRequest
+    max_tries: int
     key: UUID
     former_keys: tuple[UUID, ...] = ()  # of names in two Unicode forms, which were two once
 
@@ -127,30 +128,33 @@ def expand(batch: BatchRequest) -> tuple[Child, ...]:
     >>> [(child.request.prompt, child.request.seed) for child in expand(batch)]
     [('a fox', 1), ('a fox', 2), ('an owl', 1), ('an owl', 2)]
     """
+    names = dict.fromkeys(normalize(form, batch.name) for form in _FORMS)
+    homes = [uuid5(_BATCHES, name) for name in names]
     seen: Counter[str] = Counter()
     children = []
     for number, (request, digest) in enumerate(_requests_of(batch), start=1):
-        content = f"{_content_of(request)}{digest}"
-        key, *former_keys = _keys_of(batch.name, request, f"{digest}#{seen[content]}")
+        contents = _contents_of(request)
+        content = f"{contents[0]}{digest}"
+        which = f"{digest}#{seen[content]}"  # tells apart those that ask for the same
+        key, *former_keys = (uuid5(home, f"{each}{which}") for home in homes for each in contents)
         seen[content] += 1
-        children.append(Child(number, request, key, tuple(former_keys)))
+        children.append(Child(number, request, batch.max_tries, key, tuple(former_keys)))
     return tuple(children)
 
 
-def jobs_of(batch: BatchRequest, known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
+def jobs_of(children: Iterable[Child], known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:
     """The job that stands for each child, given the states of those that are written down."""
-    children = (_as_known(child, known, batch.max_tries) for child in expand(batch))
-    return {child.job_id(try_to_resume(child, known, batch.max_tries)): child for child in children}
+    found = (_as_known(child, known) for child in children)
+    return {job_to_resume(child, known): child for child in found}
 
 
-def possible_jobs_of(batch: BatchRequest) -> list[UUID]:
-    """The ids of all jobs that the batch may have, at any try."""
-    tries = range(1, batch.max_tries + 1)
+def possible_jobs_of(children: Iterable[Child]) -> list[UUID]:
+    """The ids of all jobs that the children of a batch may have, at any try."""
     return [
         each.job_id(attempt)
-        for child in expand(batch)
+        for child in children
         for each in (child, *_former(child))
-        for attempt in tries
+        for attempt in range(1, child.max_tries + 1)
     ]
 
 
@@ -159,19 +163,23 @@ def kind_of(request: GenerationRequest) -> str:
     return request.model_dump_json(exclude=_FREE_FIELDS)
 
 
-def try_to_resume(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> int:
-    """The number of the try that stands for the child now: under way, done, new, or the last.
+def job_to_resume(child: Child, known: Mapping[UUID, JobStatus]) -> UUID:
+    """The job of the try that stands for the child now: under way, done, new, or the last.
 
-    >>> child = expand(BatchRequest(name="b", prompts=["a fox"]))[0]
-    >>> try_to_resume(child, {}, 3)
-    1
-    >>> try_to_resume(child, {child.job_id(1): JobStatus.FAILED}, 3)
-    2
-    >>> try_to_resume(child, {child.job_id(1): JobStatus.FAILED}, 1)
-    1
+    >>> [child] = expand(BatchRequest(name="b", prompts=["a fox"], max_tries=2))
+    >>> first, second = possible_jobs_of([child])
+    >>> job_to_resume(child, {}) == first
+    True
+    >>> job_to_resume(child, {first: JobStatus.FAILED}) == second
+    True
+    >>> job_to_resume(child, {first: JobStatus.FAILED, second: JobStatus.FAILED}) == second
+    True
     """
-    tries = range(1, max_tries + 1)
-    return next((n for n in tries if known.get(child.job_id(n)) not in _GONE), max_tries)
+    for attempt in range(1, child.max_tries):
+        job_id = child.job_id(attempt)
+        if known.get(job_id) not in _GONE:
+            return job_id
+    return child.job_id(child.max_tries)
 
 
 def _requests_of(batch: BatchRequest) -> Iterator[tuple[GenerationRequest, str]]:
@@ -191,35 +199,31 @@ def _inputs_of(fields: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return inputs if isinstance(inputs, dict) else {}
 
 
-def _keys_of(name: str, request: GenerationRequest, which: str) -> Iterator[UUID]:
-    """The key of a child, and then those it had if its names were typed in the form NFD.
-
-    `which` tells apart those that ask for the same.
-    """
-    contents = dict.fromkeys(_content_of(request, form) for form in _FORMS)
-    for batch_name in dict.fromkeys(normalize(form, name) for form in _FORMS):
-        home = uuid5(_BATCHES, batch_name)
-        for content in contents:
-            yield uuid5(home, f"{content}{which}")
-
-
 def _former(child: Child) -> Iterator[Child]:
+    """The child under the keys that it had if its names were typed in the form NFD."""
     return (replace(child, key=key) for key in child.former_keys)
 
 
-def _as_known(child: Child, known: Mapping[UUID, JobStatus], max_tries: int) -> Child:
+def _as_known(child: Child, known: Mapping[UUID, JobStatus]) -> Child:
     """The child under the key by which it has jobs, if it has any."""
-    tries = range(1, max_tries + 1)
+    if not child.former_keys:
+        return child
+    tries = range(1, child.max_tries + 1)
     candidates = (child, *_former(child))
     has_jobs = (each for each in candidates if any(each.job_id(n) in known for n in tries))
     return next(has_jobs, child)
 
 
-def _content_of(request: GenerationRequest, form: Literal["NFC", "NFD"] = "NFC") -> str:
-    """What is to be seen: a field added later, another priority or webhook changes no id."""
+def _contents_of(request: GenerationRequest) -> list[str]:
+    """What is to be seen, by the forms of its names.
+
+    A field added later, another priority or webhook changes no id.
+    """
     fields = request.model_dump(mode="json", exclude_defaults=True, exclude=_UNSEEN_FIELDS)
-    names = {name: normalize(form, fields[name]) for name in fields.keys() & _NAME_FIELDS}
-    return json.dumps({**fields, **names}, sort_keys=True)
+    names = fields.keys() & _NAME_FIELDS
+    forms = _FORMS if names else _FORMS[:1]
+    named = ({name: normalize(form, fields[name]) for name in names} for form in forms)
+    return [*dict.fromkeys(json.dumps({**fields, **each}, sort_keys=True) for each in named)]
 
 
 def _reason(error: Mapping[str, Any]) -> str:  # one of pydantic's

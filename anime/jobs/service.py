@@ -1,5 +1,6 @@
 """The one way in: every job is submitted, looked up and cancelled here."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -131,12 +132,12 @@ class JobService:
             InvalidRequest: one of its workflows is missing or broken, or cannot take its values.
             PrefectUnavailable: nobody would run it; nothing is begun.
         """
-        requests = [child.request for child in expand(batch)]
-        await self.admission.check_all(requests, compositions)
+        children = await asyncio.to_thread(expand, batch)  # of ten thousand in a third of a second
+        await self.admission.check_all([child.request for child in children], compositions)
         async with self.database.session_scope() as session:  # the run may change them at once
-            known = await JobRepository(session).statuses(possible_jobs_of(batch))
+            known = await JobRepository(session).statuses(possible_jobs_of(children))
         run_id = await self.dispatcher.dispatch_batch(batch, key=key)
-        return AcceptedBatch(flow_run_id=run_id, job_ids=[*jobs_of(batch, known)])
+        return AcceptedBatch(flow_run_id=run_id, job_ids=[*jobs_of(children, known)])
 
     async def requeue(self, job_id: UUID) -> JobSnapshot | None:
         """The job, which waits again; None if it has not failed, so that nothing is changed.

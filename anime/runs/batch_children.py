@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled
 
-from anime.core.batches import BatchRequest, possible_jobs_of
+from anime.core.batches import BatchRequest, expand, possible_jobs_of
 from anime.core.labels import label_of
 from anime.errors import AnimeError, DatabaseUnavailable, JobCancelled, LeaseLost
 from anime.jobs.shot_events import publish_shots_of
@@ -185,7 +185,7 @@ def _unexpected(bug: Exception) -> AnimeError:
 async def cancel_children(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Stop the jobs of a cancelled batch that have not ended. A cancellation hook."""
     del flow, state
-    job_ids = possible_jobs_of(BatchRequest.model_validate(flow_run.parameters))
+    job_ids = possible_jobs_of(expand(BatchRequest.model_validate(flow_run.parameters)))
     blocks = await load_blocks()
     async with blocks.database.client() as database, blocks.redis.client() as publisher:
         await cancel_all(database, publisher, blocks.comfyui, job_ids)

@@ -18,7 +18,7 @@ import typer
 from sqlalchemy import make_url
 
 from anime.cli.terminal import print_error
-from anime.core.batches import BatchRequest, jobs_of
+from anime.core.batches import BatchRequest, expand, jobs_of
 from anime.errors import AnimeError
 from benchmarks.chaos import stack_state
 from benchmarks.chaos.invariants import Outcome
@@ -94,7 +94,7 @@ async def _lose_the_host_of_a_batch(stack: RunningStack) -> list[UUID]:
     crashed = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
     async with stack.prefect() as prefect:
         (await prefect.post(f"/flow_runs/{run_id}/set_state", json=crashed)).raise_for_status()
-    return list(jobs_of(BatchRequest.model_validate(asked), {}))
+    return list(jobs_of(expand(BatchRequest.model_validate(asked)), {}))
 
 
 async def _kill_workers(stack: RunningStack, job_id: UUID) -> None:

@@ -182,7 +182,7 @@ async def test_generations_that_went_on_without_their_batch_are_in_the_table_of_
     asked = parameters(prompts=["left", "right"])
     new = {
         job_id: NewJob.of(job_id, child.request, uuid4())
-        for job_id, child in jobs_of_batch(BatchRequest.model_validate(asked), {}).items()
+        for job_id, child in jobs_of_batch(expand(BatchRequest.model_validate(asked)), {}).items()
     }
     async with studio.database.session_scope() as session:
         await JobRepository(session).create_all(new)
@@ -321,7 +321,10 @@ async def test_whoever_follows_a_job_hears_that_its_batch_was_cancelled_though_i
     studio: RehearsalStudio,
 ) -> None:
     asked = BatchRequest.model_validate(parameters(prompts=["begun", "waits"]))
-    new = {key: NewJob.of(key, child.request) for key, child in jobs_of_batch(asked, {}).items()}
+    new = {
+        key: NewJob.of(key, child.request)
+        for key, child in jobs_of_batch(expand(asked), {}).items()
+    }
     async with studio.database.session_scope() as session:
         jobs = JobRepository(session)
         await jobs.create_all(new)
@@ -338,7 +341,7 @@ async def test_whoever_follows_a_job_hears_that_its_batch_was_cancelled_though_i
 
 
 async def cancel_run_of(asked: BatchRequest) -> None:
-    flow_run = FlowRun(flow_id=possible_jobs_of(asked)[0], parameters=asked.model_dump())
+    flow_run = FlowRun(flow_id=possible_jobs_of(expand(asked))[0], parameters=asked.model_dump())
     await cancel_children(batch, flow_run, Cancelled())
 
 

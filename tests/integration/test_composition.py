@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from inspect import unwrap
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -159,13 +160,13 @@ async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_st
 ) -> None:
     await import_shots(studio, PROJECT, "code,prompt\nsc1,a roof\n")
     batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT, "shot": "sc1"})
-    [before] = await create_batch_jobs.fn(studio, batch, None)
+    [before] = await unwrap(create_batch_jobs)(studio, batch, None)
     async with studio.session_scope() as session:
         await ProjectRepository(session).change(PROJECT, ProjectChange(name="Neo Tokyo"))
-    again = await create_batch_jobs.fn(studio, batch, None)
+    again = await unwrap(create_batch_jobs)(studio, batch, None)
     assert [job.job_id for job in again] == [before.job_id]
     more = batch.model_copy(update={"takes": 2})
-    later = [job.job_id for job in await create_batch_jobs.fn(studio, more, None)][1]
+    later = [job.job_id for job in await unwrap(create_batch_jobs)(studio, more, None)][1]
     assert "style 1 of Neo Tokyo" in str((await composition_of(studio, later)).fragments)
     async with studio.session_scope() as session:
         projects, _ = await ProjectRepository(session).page(limit=9)
@@ -185,11 +186,11 @@ async def test_takes_that_would_be_one_picture_are_refused_by_a_run_without_an_a
         style = NewStyle(style=STYLE.model_copy(update={"seed_policy": SeedPolicy.SHOT}))
         await StyleRepository(session).add(project.id, style)
     with pytest.raises(InvalidRequest, match="2 takes would be one picture"):
-        await create_batch_jobs.fn(studio, batch, None)
+        await unwrap(create_batch_jobs)(studio, batch, None)
     assert await newest_jobs(studio) == []
-    await create_batch_jobs.fn(studio, once, None)
+    await unwrap(create_batch_jobs)(studio, once, None)
     # One that has begun goes on, whatever the style is by now.
-    assert len(await create_batch_jobs.fn(studio, batch, None)) == 2
+    assert len(await unwrap(create_batch_jobs)(studio, batch, None)) == 2
 
 
 async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(
@@ -209,7 +210,7 @@ async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run
     assert (await render_shots(office.service, seeded, key="seeded")).shots == 1
     once = takes.model_copy(update={"takes": 1})
     batch, _ = await batch_of_shots(office.service, once)
-    [job, _] = await create_batch_jobs.fn(office.database, batch, None)
+    [job, _] = await unwrap(create_batch_jobs)(office.database, batch, None)
     await complete(database_url, job.job_id)
     await takes_of(office.database, PROJECT, ShotQuery())
     no = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "reject"}
@@ -242,7 +243,7 @@ async def test_a_batch_reads_styles_and_characters_once_and_composes_each_child(
             prompts=[f"@mei {number}" for number in range(count)],
             common={"project": PROJECT},
         )
-        return [job.job_id for job in await create_batch_jobs.fn(studio, batch, None)]
+        return [job.job_id for job in await unwrap(create_batch_jobs)(studio, batch, None)]
 
     await children(2)
     event.listen(engine, "before_cursor_execute", note)
@@ -264,7 +265,7 @@ async def test_one_of_a_batch_that_cannot_be_composed_says_why_in_its_row(
     batch = BatchRequest(
         name="b", prompts=["@mei", "a roof"], common={"project": PROJECT, "workflow": "z_image"}
     )
-    bad, good = await create_batch_jobs.fn(studio, batch, None)
+    bad, good = await unwrap(create_batch_jobs)(studio, batch, None)
     assert "mei-flux" in str((await composition_of(studio, bad.job_id)).refused)
     assert (await composition_of(studio, good.job_id)).refused is None
 
@@ -274,7 +275,7 @@ async def test_a_requeued_job_is_composed_anew_if_that_was_refused(
 ) -> None:
     await wear(office.database, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
     batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT})
-    [bad] = await create_batch_jobs.fn(office.database, batch, None)
+    [bad] = await unwrap(create_batch_jobs)(office.database, batch, None)
     await wear(office.database)
     for expected in ("mei-flux", "None"):
         made = await composition_of(office.database, bad.job_id)
@@ -305,7 +306,7 @@ async def test_warnings_are_in_the_timeline_whichever_way_a_request_comes_in(
     await wear(office.database, loras=[CatalogueLora(name="mei")])
     submitted = await office.service.submit(ASKED)
     batch = BatchRequest(name="b", prompts=[ASKED.prompt], common={"project": PROJECT})
-    [child] = await create_batch_jobs.fn(office.database, batch, None)
+    [child] = await unwrap(create_batch_jobs)(office.database, batch, None)
     started, run = uuid4(), uuid4()
     await lease_job(
         office.database, started, ASKED, seed=1, run_id=run, owner=run, lease_seconds=60
@@ -428,7 +429,7 @@ async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_pi
             await render_shots(office.service, ShotRender(project=PROJECT), key=str(uuid4()))
             [run] = prefect.runs.values()
             batch = BatchRequest.model_validate(run["parameters"])
-            jobs = await create_batch_jobs.fn(studio, batch, None)
+            jobs = await unwrap(create_batch_jobs)(studio, batch, None)
             new = [job for job in jobs if not job.status.is_final]
             for job in new:
                 await complete(database_url, job.job_id)

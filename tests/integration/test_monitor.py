@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import event, func, select, text
 
-from anime.core.batches import BatchRequest, jobs_of
+from anime.core.batches import BatchRequest, expand, jobs_of
 from anime.core.job_status import FailureKind, JobStatus, Stage
 from anime.core.recovery import MAX_RUNS_LOST
 from anime.core.timeline import TimelineKind
@@ -161,7 +161,7 @@ async def test_f60_a_batch_whose_run_has_died_goes_on_in_a_new_run_of_it(
     office: Office, prefect: PrefectPeer
 ) -> None:
     asked = BatchRequest(name="storm", prompts=["rain", "wind", "snow"])
-    batch, children = uuid4(), jobs_of(asked, {})
+    batch, children = uuid4(), jobs_of(expand(asked), {})
     prefect.add_run(batch, "the batch", parameters=asked.model_dump(mode="json"))
     async with office.database.session_scope() as session:
         new = {job_id: NewJob.of(job_id, each.request, batch) for job_id, each in children.items()}

@@ -106,11 +106,10 @@ def test_no_two_children_share_an_id_even_if_they_ask_for_the_same(prompts: list
 def test_what_failed_is_tried_again_as_another_job_up_to_the_limit(
     known: list[JobStatus], expected: int
 ) -> None:
-    order = batch(prompts=["dusk"], max_tries=3)
-    [child] = expand(order)
+    [child] = expand(batch(prompts=["dusk"], max_tries=3))
     statuses = {child.job_id(number): status for number, status in enumerate(known, start=1)}
-    assert list(jobs_of(order, statuses)) == [child.job_id(expected)]
-    assert set(statuses) | {child.job_id(expected)} <= set(possible_jobs_of(order))
+    assert list(jobs_of([child], statuses)) == [child.job_id(expected)]
+    assert set(statuses) | {child.job_id(expected)} <= set(possible_jobs_of([child]))
 
 
 @pytest.mark.parametrize(

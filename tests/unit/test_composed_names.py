@@ -54,17 +54,16 @@ def test_a_batch_goes_on_with_the_jobs_it_had_when_its_name_was_taken_sign_by_si
     home = uuid5(uuid5(BATCHES, "urn:anime:batch"), DECOMPOSED)
     former = uuid5(uuid5(home, '{"prompt": "a fox"}#0'), "try-1")
     for name in (COMPOSED, DECOMPOSED):
-        batch = batch_of(name)
-        assert former in possible_jobs_of(batch)
-        assert list(jobs_of(batch, {former: JobStatus.COMPLETED})) == [former]
-        assert list(jobs_of(batch, {})) == [expand(batch)[0].job_id(1)]
+        children = expand(batch_of(name))
+        assert former in possible_jobs_of(children)
+        assert list(jobs_of(children, {former: JobStatus.COMPLETED})) == [former]
+        assert list(jobs_of(children, {})) == [children[0].job_id(1)]
 
 
 def test_a_former_job_that_failed_is_tried_again_under_its_own_next_try() -> None:
-    batch = batch_of(COMPOSED)
-    [child] = expand(batch)
+    [child] = expand(batch_of(COMPOSED))
     [first, second] = [uuid5(child.former_keys[0], f"try-{number}") for number in (1, 2)]
-    assert list(jobs_of(batch, {first: JobStatus.FAILED})) == [second]
+    assert list(jobs_of([child], {first: JobStatus.FAILED})) == [second]
 
 
 def test_a_folder_that_macos_wrote_names_the_project_that_was_typed() -> None:
