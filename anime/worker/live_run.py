@@ -32,6 +32,7 @@ from anime.worker.run_control import (
     crash,
     hand_back,
     settle_cancelled,
+    times_handed_back,
 )
 
 SHUTDOWN_SECONDS = 12.0  # for the flow's own clean-up: cancelling at ComfyUI, writing rows
@@ -160,8 +161,7 @@ class LiveRun:
         Twice is harmless: nothing of it has begun, or it finds what it has done, as after the death
         of its worker.
         """
-        states = await client.read_flow_run_states(self.flow_run.id)
-        before = sum(state.message == PREFECT_FAILED for state in states)
+        before = await times_handed_back(client, self.flow_run.id, PREFECT_FAILED)
         return next(islice(RECORD.delays(), before, None), None)
 
     async def _run_cancellation_hooks(self, run: FlowRun) -> None:

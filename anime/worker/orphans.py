@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
 from anime.worker.process_identity import ProcessIdentity
-from anime.worker.run_control import crash, hand_back
+from anime.worker.run_control import crash, hand_back, times_handed_back
 
 UNCLAIMED_SECONDS = 120.0  # pending without an owner for so long: its worker died while claiming it
 MAX_DEATHS = 3  # a run with which so many workers have died has probably killed them
@@ -47,7 +47,7 @@ class Observation:
     seconds_in_state: float
     is_owned: bool  # by a warm worker
     owner_is_gone: bool
-    deaths: int  # of workers that had it, at most
+    deaths: int  # of workers that had it; at most, as it may have begun anew for other reasons
 
 
 def decide(run: Observation) -> OrphanDecision:
@@ -85,8 +85,12 @@ async def rescue(
     for run in await _under_way(client, pool):
         if run.id in own_runs:
             continue
-        deaths = await _deaths(client, run)
-        decision = decide(_observe(run, identity, home, deaths))
+        seen = _observe(run, identity, home)
+        decision = decide(seen)
+        if decision is OrphanDecision.CRASHED:  # unless some have stopped, or Prefect has failed
+            deaths = 1 + await times_handed_back(client, run.id, WORKER_DIED)
+            seen = replace(seen, deaths=deaths)
+            decision = decide(seen)
         if decision is OrphanDecision.LEFT_ALONE or not await _is_unchanged(client, run):
             continue
         _log.warning("Run %s (%s) has lost its worker: %s", run.name, run.id, decision)
@@ -94,7 +98,7 @@ async def rescue(
             cancelled.append(run)
             continue
         if decision is OrphanDecision.CRASHED:
-            await crash(client, run, f"Its worker died {deaths} times while it ran.")
+            await crash(client, run, f"Its worker died {seen.deaths} times while it ran.")
         else:
             await hand_back(client, run, WORKER_DIED)
     return cancelled
@@ -107,16 +111,7 @@ async def _under_way(client: PrefectClient, pool: str) -> Sequence[FlowRun]:
     )
 
 
-async def _deaths(client: PrefectClient, run: FlowRun) -> int:
-    """How many workers have died with it if this one has; at most, where they are few enough."""
-    if run.run_count < MAX_DEATHS:
-        return run.run_count
-    # Others have stopped, or Prefect's server has failed.
-    states = await client.read_flow_run_states(run.id)
-    return 1 + sum(state.message == WORKER_DIED for state in states)
-
-
-def _observe(run: FlowRun, identity: ProcessIdentity, home: Path, deaths: int) -> Observation:
+def _observe(run: FlowRun, identity: ProcessIdentity, home: Path) -> Observation:
     owner = ProcessIdentity.parse(run.infrastructure_pid)
     state = run.state
     age = datetime.now(UTC) - state.timestamp if state else timedelta()
@@ -126,7 +121,7 @@ def _observe(run: FlowRun, identity: ProcessIdentity, home: Path, deaths: int) -
         is_owned=run.infrastructure_pid is not None,
         # Its owner is this process, but another worker in it, which was replaced.
         owner_is_gone=owner is not None and (owner == identity or owner.is_gone(home)),
-        deaths=deaths,
+        deaths=run.run_count,
     )
 
 

@@ -64,6 +64,12 @@ async def hand_back(
     )
 
 
+async def times_handed_back(client: PrefectClient, run_id: UUID, why: str) -> int:
+    """How often the run was put back into its queue for that reason."""
+    states = await client.read_flow_run_states(run_id)
+    return sum(state.message == why for state in states)
+
+
 async def crash(client: PrefectClient, run: FlowRun, why: str) -> None:
     """Set the run to Crashed, with the reason."""
     await client.set_flow_run_state(run.id, Crashed(message=why), force=True)
