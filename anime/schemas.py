@@ -4,7 +4,7 @@ Models of what users send refuse unknown fields. Descriptions say the units of l
 Prefect's form and the OpenAPI page show them.
 """
 
-from collections.abc import Iterator
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -64,17 +64,19 @@ def _storable(text: str) -> str:
     return text
 
 
-def _texts_in(value: JsonValue) -> Iterator[str]:
-    """Every text in a JSON value, keys included."""
+def _check_storable(value: JsonValue) -> None:
+    """Make sure of the same for every text in a JSON value; numbers must be finite, too."""
     if isinstance(value, str):
-        yield value
+        _storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"holds the number {value}, which JSON cannot say")
     elif isinstance(value, list):
         for part in value:
-            yield from _texts_in(part)
+            _check_storable(part)
     elif isinstance(value, dict):
         for key, part in value.items():
-            yield key
-            yield from _texts_in(part)
+            _storable(key)
+            _check_storable(part)
 
 
 def _not_blank(text: str) -> str:
@@ -104,8 +106,7 @@ def _web_address(text: str) -> str:
 
 
 def _all_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for text in _texts_in(value):
-        _storable(text)
+    _check_storable(value)
     return value
 
 
@@ -233,11 +234,10 @@ class GenerationRequest(BaseModel):
     @model_validator(mode="after")
     def _storable_inputs(self) -> Self:
         for name, value in self.inputs.items():
-            for text in _texts_in(value):
-                try:
-                    _storable(text)
-                except ValueError as fault:
-                    raise ValueError(f"inputs.{name} {fault}") from None
+            try:
+                _check_storable(value)
+            except ValueError as fault:
+                raise ValueError(f"inputs.{name} {fault}") from None
         return self
 
 

@@ -20,7 +20,13 @@ def name_of_run() -> str:
     return str(runtime.flow_run.parameters.get("name", "batch"))
 
 
-@flow(name="batch", flow_run_name=name_of_run, on_cancellation=[cancel_children])
+# Prefect would walk through ten thousand requests, to check what is checked below.
+@flow(
+    name="batch",
+    flow_run_name=name_of_run,
+    on_cancellation=[cancel_children],
+    validate_parameters=False,
+)
 @form_of(BatchRequest)
 async def batch(**parameters: Any) -> list[str]:  # the request's fields, validated below
     """Render many generations with ComfyUI, each as a job of its own, and keep their files.
@@ -28,13 +34,14 @@ async def batch(**parameters: Any) -> list[str]:  # the request's fields, valida
     One that fails does not stop the others. Running the batch again renders what is missing.
     """
     asked = BatchRequest.model_validate(parameters)
-    run_id = id_of_run()
+    name, run_id = asked.name, id_of_run()
     async with open_connections(is_shared=True) as connections:
         jobs = await create_batch_jobs(connections.database, asked, run_id)
+        del asked  # which may be 25 MB
         await render_all(jobs, connections, run_id)
         outcomes = await read_outcomes(connections.database, jobs)
         sheet = await draw_contact_sheet(
-            connections.library.root, name_of_sheet(asked, run_id), pictures_of(outcomes)
+            connections.library.root, name_of_sheet(name, run_id), pictures_of(outcomes)
         )
         await show_batch(outcomes, sheet, connections.blocks.library.browser_url)
     raise_unless_complete(outcomes)

@@ -5,12 +5,14 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 from anime.assets.composer import Composer
 from anime.comfyui.prompt_cancellation import stop_prompt
-from anime.core.batches import BatchRequest, expand, jobs_of, possible_jobs_of
+from anime.core.batches import BatchRequest, Child, each_child, jobs_of, possible_jobs_of
 from anime.core.composition.equal_takes import refuse_equal_takes
+from anime.core.composition.record import Composition
 from anime.core.job_status import JobStatus
 from anime.db.repositories import FileRepository, JobRepository, NewJob
 from anime.db.session import Database
@@ -27,6 +29,7 @@ from tasks.steps import step
 _POLL_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
 _PUBLISHING_SECONDS = 30.0
+_ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,27 @@ class BatchJob:
 
     number: int
     job_id: UUID
-    request: GenerationRequest
+    request_json: str  # a tenth of a request's memory, and a batch may have ten thousand
     status: JobStatus
+
+    @classmethod
+    def of(cls, job_id: UUID, child: Child, status: JobStatus) -> "BatchJob":
+        """The job that stands for the child."""
+        request = child.request.model_dump_json(exclude_unset=True)
+        return cls(child.number, job_id, request, status)
+
+    @property
+    def request(self) -> GenerationRequest:
+        """What is to be rendered, made anew."""
+        return GenerationRequest.model_validate_json(self.request_json)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """How one child ended."""
+    """How one child ended. `seed` is the one that was asked for."""
 
     number: int
-    request: GenerationRequest
+    seed: int | None
     job: JobSnapshot
     files: tuple[FileRecord, ...]
 
@@ -64,26 +78,32 @@ async def create_batch_jobs(
     Raises:
         InvalidRequest: it would begin with takes that would be one picture.
     """
-    children = expand(batch)
+    found: list[BatchJob] = []
+    composed: list[tuple[GenerationRequest, Composition]] = []
+    has_begun = False
+    composer, children = Composer.of(get_settings()), each_child(batch)
     async with database.session_scope() as session:
         jobs = JobRepository(session)
-        known = await jobs.statuses(possible_jobs_of(children))
-        chosen = jobs_of(children, known)
-        new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
-        composer = Composer.of(get_settings())
-        compositions = await composer.compose_all(session, list(new.values()), with_shots=True)
-        if not known:  # it begins, perhaps without having been checked: in Prefect's form
-            refuse_equal_takes(list(new.values()), compositions)
-        await jobs.create_all(
-            {
+        while part := list(islice(children, _ROWS_AT_ONCE)):
+            known = await jobs.statuses(possible_jobs_of(part))
+            chosen = jobs_of(part, known)
+            new = {job_id: each.request for job_id, each in chosen.items() if job_id not in known}
+            compositions = await composer.compose_all(session, list(new.values()), with_shots=True)
+            made = zip(new.items(), compositions, strict=True)
+            rows = {
                 job_id: NewJob.of(job_id, request, flow_run_id, composition)
-                for (job_id, request), composition in zip(new.items(), compositions, strict=True)
+                for (job_id, request), composition in made
             }
-        )
-    return [
-        BatchJob(child.number, job_id, child.request, known.get(job_id, JobStatus.QUEUED))
-        for job_id, child in chosen.items()
-    ]
+            await jobs.create_all(rows)
+            composed += [(row.request, row.composition) for row in rows.values() if row.composition]
+            found += [
+                BatchJob.of(job_id, child, known.get(job_id, JobStatus.QUEUED))
+                for job_id, child in chosen.items()
+            ]
+            has_begun = has_begun or bool(known)
+        if not has_begun:  # it begins, perhaps without having been checked: in Prefect's form
+            refuse_equal_takes(composed)
+    return found
 
 
 # Twice is harmless: it only reads.
@@ -96,7 +116,7 @@ async def read_outcomes(database: Database, batch: Sequence[BatchJob]) -> list[B
         files = await FileRepository(session).of_jobs(ids)
     return [
         BatchOutcome(
-            each.number, each.request, jobs[each.job_id], tuple(files.get(each.job_id, ()))
+            each.number, each.request.seed, jobs[each.job_id], tuple(files.get(each.job_id, ()))
         )
         for each in batch
     ]

@@ -70,6 +70,7 @@ ROUTERS = (
     routes_servers.router,
     routes_workflows.router,
 )
+_LONG_BODIES = routes_generation.LONG_BODIES | routes_shots.LONG_BODIES
 _UPLOADS = routes_characters.UPLOADS | routes_inputs.UPLOADS | routes_reuse.UPLOADS
 
 
@@ -164,7 +165,7 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         BodyLimit,
         max_bytes=settings.api_max_body_bytes,
         uploads=_UPLOADS,
-        long_bodies=routes_shots.LONG_BODIES,
+        long_bodies=_LONG_BODIES,
     )
     per_minute = settings.api_requests_per_minute
     limit = RateLimit(per_minute) if per_minute is not None else None

@@ -24,6 +24,8 @@ from anime.schemas import (
     Timeline,
 )
 
+MAX_BATCH_BYTES = 16 * 2**20  # of 10,000 generations; as much as Prefect's server is set to take
+LONG_BODIES = {"/batches": MAX_BATCH_BYTES}
 router = APIRouter(tags=["generation"], route_class=JsonRoute)
 
 IdempotencyKey = Annotated[

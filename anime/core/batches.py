@@ -122,24 +122,27 @@ class Child:
 
 
 def expand(batch: BatchRequest) -> tuple[Child, ...]:
+    """The generations of the batch, all at once."""
+    return tuple(each_child(batch))
+
+
+def each_child(batch: BatchRequest) -> Iterator[Child]:
     """The generations of the batch: prompts in order, each with every seed, then the requests.
 
     >>> batch = BatchRequest(name="b", prompts=["a fox", "an owl"], seeds=[1, 2])
-    >>> [(child.request.prompt, child.request.seed) for child in expand(batch)]
+    >>> [(child.request.prompt, child.request.seed) for child in each_child(batch)]
     [('a fox', 1), ('a fox', 2), ('an owl', 1), ('an owl', 2)]
     """
     names = dict.fromkeys(normalize(form, batch.name) for form in _FORMS)
     homes = [uuid5(_BATCHES, name) for name in names]
     seen: Counter[str] = Counter()
-    children = []
     for number, (request, digest) in enumerate(_requests_of(batch), start=1):
         contents = _contents_of(request)
         content = f"{contents[0]}{digest}"
         which = f"{digest}#{seen[content]}"  # tells apart those that ask for the same
         key, *former_keys = (uuid5(home, f"{each}{which}") for home in homes for each in contents)
         seen[content] += 1
-        children.append(Child(number, request, batch.max_tries, key, tuple(former_keys)))
-    return tuple(children)
+        yield Child(number, request, batch.max_tries, key, tuple(former_keys))
 
 
 def jobs_of(children: Iterable[Child], known: Mapping[UUID, JobStatus]) -> dict[UUID, Child]:

@@ -125,7 +125,7 @@ class Admission:
         for places, fault in await self.faults(requests, compositions):
             named = label_of(requests[places[0]]).name
             raise type(fault)(f"{named}: {fault.what}", fault.todo) from fault
-        refuse_equal_takes(requests, compositions)
+        refuse_equal_takes(zip(requests, compositions, strict=True))
 
     async def faults(
         self, requests: Sequence[GenerationRequest], compositions: Sequence[Composition | None]

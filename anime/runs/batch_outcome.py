@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from anime.core.batches import BatchRequest, summary_of
+from anime.core.batches import summary_of
 from anime.core.job_status import JobStatus
 from anime.core.paths import slug_of
 from anime.errors import BatchIncomplete
@@ -13,9 +13,9 @@ from tasks.batches import BatchOutcome
 _MAX_REASONS = 3  # reasons in the message of a batch; the table has all
 
 
-def name_of_sheet(batch: BatchRequest, run_id: UUID) -> str:
+def name_of_sheet(batch_name: str, run_id: UUID) -> str:
     """The file name of a run's contact sheet: each run has its own."""
-    return f"batch-{slug_of(batch.name)}-{run_id.hex[:12]}.png"
+    return f"batch-{slug_of(batch_name)}-{run_id.hex[:12]}.png"
 
 
 def pictures_of(outcomes: Sequence[BatchOutcome]) -> list[tuple[str, FileRecord]]:
@@ -25,9 +25,8 @@ def pictures_of(outcomes: Sequence[BatchOutcome]) -> list[tuple[str, FileRecord]
 
 def _caption_of(outcome: BatchOutcome) -> str:
     """Number, seed if one was asked for, and prompt: the table has all of it in full."""
-    seed = outcome.request.seed
-    words = [str(outcome.number), *([] if seed is None else [f"seed {seed}"]), outcome.job.prompt]
-    return " · ".join(words)
+    seed = [] if outcome.seed is None else [f"seed {outcome.seed}"]
+    return " · ".join([str(outcome.number), *seed, outcome.job.prompt])
 
 
 def paths_of(outcomes: Sequence[BatchOutcome]) -> list[str]:

@@ -253,6 +253,15 @@ class WarmAsyncEngine(AsyncFlowRunEngine[P, R]):
         """
         return
 
+    def _resolve_parameters(self) -> None:
+        """Wait for what parameters depend on, if another run has given them.
+
+        Those of a run that the worker has begun come from the API, so depend on nothing, and
+        there may be ten thousand requests to walk through.
+        """
+        if self.flow_run is None or self.flow_run.parent_task_run_id is not None:
+            super()._resolve_parameters()  # type: ignore[no-untyped-call]  # Prefect's
+
     async def handle_crash(self, exc: BaseException) -> None:
         """Settle the run's state after an error that is no `Exception`."""
         match _end_reason_of(self.flow_run):

@@ -129,6 +129,18 @@ async def test_a_batch_is_one_run_whose_jobs_are_named(
     assert "txt2img" in problem_in(wrong, 422)["todo"]
 
 
+async def test_a_batch_may_be_longer_than_other_bodies(
+    api_settings: Settings, prefect_peer: PrefectPeer
+) -> None:
+    batch = {"name": "b", "prompts": [f"rain {number}" for number in range(200)]}
+    async with opened_api(api_settings, api_max_body_bytes=1024) as api:
+        refused = await api.post("/api/anime/generate", json={"prompt": "rain " * 300})
+        problem_in(refused, 413)
+        accepted = await api.post("/api/anime/batches", json=batch)
+    assert accepted.status_code == 202
+    assert [run["parameters"] for run in prefect_peer.runs.values()] == [batch]
+
+
 async def test_whoever_wants_a_run_first_gets_no_job_while_comfyui_is_away(
     api_settings: Settings, prefect_peer: PrefectPeer
 ) -> None:

@@ -150,11 +150,24 @@ def test_a_batch_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
     assert load_batch(file).name == "night-market"
 
 
+def test_json_is_read_as_programs_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "yoshinoya.json"
+    fields = {"prompts": ["𠮷野家の夜"], "common": {"cfg": 1e16, "model": "a/b.safetensors"}}
+    file.write_text(json.dumps(fields).replace("/", "\\/"))  # as PHP does
+    assert "\\ud842" in file.read_text(), "of two halves, which YAML takes for two characters"
+    with pytest.raises(InvalidRequest, match=r"yoshinoya.json: .*cfg"):
+        load_batch(file)
+    fields["common"] = {"cfg": 2.5, "model": "a/b.safetensors"}
+    file.write_text(json.dumps(fields).replace("/", "\\/"))
+    assert load_batch(file) == BatchRequest.model_validate({"name": "yoshinoya", **fields})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("prompts:\n  - a\n  - ''\n", r"b.yaml line 3: prompts.1: is empty"),
         ("prompts: [a]\nseed: [1]\n", r"b.yaml line 2: seed: is not known"),
+        ('{"prompts": ["a"],\n "seed": [1]}\n', r"b.yaml line 2: seed: is not known"),
         (
             "requests:\n  - prompt: a\n  - prompt: b\n    steps: 0\n",
             r"b.yaml line 4: requests.1.steps: input should be greater than or equal to 1",

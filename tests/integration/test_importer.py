@@ -263,6 +263,17 @@ async def test_a_dry_run_shows_the_plan_and_does_nothing(stage: Stage) -> None:
     assert counts(done) == counts(shown)
 
 
+async def test_files_come_by_name_in_whatever_order_the_file_system_lists_them(
+    stage: Stage,
+) -> None:
+    numbers = [n * 7 % 20 for n in range(20)]  # what tmpfs lists from the last, ext4 by a hash
+    for number in numbers:
+        stage.put(f"{number:02}.png", picture(number % 10))
+    shown = outcomes(await stage.sweep(dry_run=True))
+    assert list(shown) == [f"{number:02}.png" for number in range(20)]
+    assert [*shown.values()] == [ImportOutcome.ORGANISED] * 10 + [ImportOutcome.DUPLICATE] * 10
+
+
 async def test_a_copy_is_a_file_of_its_own(stage: Stage) -> None:
     source = stage.put("a.png", picture(1))
     await stage.sweep(Mode.COPY)

@@ -59,6 +59,8 @@ def test_the_body_the_old_clients_send_is_understood() -> None:
         ({"type": "audio"}, "'image' or 'video'"),
         ({"colour": "red"}, "colour"),
         ({"inputs": {"caption": "a\x00b"}}, "inputs.caption holds a NUL byte"),
+        ({"inputs": {"curve": [0.5, float("nan")]}}, "inputs.curve holds the number nan"),
+        ({"inputs": {"by": {"width": float("inf")}}}, "inputs.by holds the number inf"),
         ({"loras": [{"name": "a", "strength": 11}]}, "less than or equal to 10"),
         ({"loras": [{"name": "a", "weight": 1}]}, "weight"),
         ({"loras": [{"name": "a"}] * 17}, "at most 16 items"),

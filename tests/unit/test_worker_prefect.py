@@ -11,7 +11,7 @@ import ssl
 import tomllib
 from importlib.metadata import version
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import prefect
 import pytest
@@ -20,10 +20,11 @@ from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.assets import materialize
 from prefect.client import orchestration
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import AsyncClientContext
 from prefect.events import clients as events_clients
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import UpstreamTaskError
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
@@ -92,6 +93,21 @@ def test_the_engines_still_end_runs_where_we_step_in(engine: str) -> None:
     assert "self.handle_exception(exc)" in source(stock.run_context)
     runner = flow_engine.run_flow_async if engine.startswith("Async") else flow_engine.run_flow_sync
     assert f"{engine}[P, R](" in source(runner), "they are looked up when a flow runs"
+
+
+def test_only_a_flow_that_another_run_has_called_waits_for_what_its_parameters_come_from() -> None:
+    async def work(of: object) -> None: ...
+
+    def engine(parent_task_run_id: UUID | None) -> Any:
+        run = FlowRun(flow_id=uuid4(), parent_task_run_id=parent_task_run_id)
+        return prefect_internals.WarmAsyncEngine(
+            flow=prefect.flow(work), parameters={"of": Failed()}, flow_run=run
+        )
+
+    engine(None)._resolve_parameters()
+    with pytest.raises(UpstreamTaskError):
+        engine(uuid4())._resolve_parameters()
+    assert "self._resolve_parameters()" in source(flow_engine.AsyncFlowRunEngine.begin_run)
 
 
 def test_the_engine_of_tasks_still_has_the_parts_that_plain_tasks_do_without() -> None:

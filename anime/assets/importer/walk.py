@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder and files in it that may be media; of very many, some. `path` is absolute.
+    """A folder and files in it that may be media, by name; of very many, some. `path` is absolute.
 
     `passed_over`: how many files and folders in it are debris.
     """
@@ -92,9 +92,9 @@ def _list(
             elif is_wanted(name) and (found := _seen(entry)) is not None:
                 files.append((name, *found))
                 if len(files) == FILES_AT_ONCE:
-                    yield Folder(path, files)
+                    yield Folder(path, sorted(files))
                     files = []
-    yield Folder(path, files, passed_over)
+    yield Folder(path, sorted(files), passed_over)
 
 
 def _seen(entry: "os.DirEntry[bytes]") -> tuple[int, int] | None:

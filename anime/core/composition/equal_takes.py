@@ -1,7 +1,7 @@
 """Takes that would be one picture, as what they are composed from gives all of them one seed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from anime.core.composition.record import Composition
 from anime.core.labels import shorten
@@ -9,17 +9,17 @@ from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest
 
 
-def refuse_equal_takes(
-    requests: Sequence[GenerationRequest], compositions: Sequence[Composition | None]
-) -> None:
+def refuse_equal_takes(composed: Iterable[tuple[GenerationRequest, Composition | None]]) -> None:
     """Make sure that no two of the requests become the same picture by a seed that neither gives.
+
+    `composed`: each request with what is rendered for it, None where that is the request itself.
 
     Raises:
         InvalidRequest: two of them would.
     """
     count: Counter[tuple[str, int]] = Counter()
     first: dict[tuple[str, int], Composition] = {}
-    for request, made in zip(requests, compositions, strict=True):
+    for request, made in composed:
         if request.seed is None and made is not None and made.request.seed is not None:
             picture = made.digest, made.request.seed
             count[picture] += 1

@@ -36,7 +36,7 @@ from anime.core.shots import code_key
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
-from anime.db.repositories.bulk import is_among
+from anime.db.repositories.bulk import insert_missing, is_among
 from anime.db.repositories.job_rows import TOLD, JobRows, change, snapshot_of
 from anime.db.repositories.leases import (
     FOR_SECONDS,
@@ -254,12 +254,9 @@ class JobRepository(JobRows):
         ]
         if rows:
             await self._name_shots(rows)
-            await self._session.execute(
-                insert(ProductionJob).on_conflict_do_nothing(index_elements=[ProductionJob.id]),
-                rows,
-            )
+            added = await insert_missing(self._session, ProductionJob, rows, returning="id")
             await TimelineRepository(self._session).add_to_all(
-                dict.fromkeys(jobs, _SUBMITTED), TimelineKind.SUBMITTED
+                dict.fromkeys(added, _SUBMITTED), TimelineKind.SUBMITTED
             )
             await self._note_warnings(jobs)
 

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import ReturningInsert
 
 from anime.core.timeline import TimelineKind
+from anime.db.repositories.bulk import rows_of_arrays
 from anime.db.server_models import JobEvent
 from anime.schemas import TimelineEntry
 
@@ -41,7 +42,11 @@ _ADD = (
     )
     .add_cte(_SURPLUS.cte("surplus"))
 )
-_ADD_ALL = insert(_EVENTS)
+_NEW = rows_of_arrays("new", job_id=("of_jobs", Uuid), message=("new_messages", Text))
+_ADD_ALL = insert(_EVENTS).from_select(
+    ["job_id", "kind", "message"],
+    select(_NEW.c.job_id, bindparam("new_kind", type_=_EVENTS.c.kind.type), _NEW.c.message),
+)
 
 
 def add_to_timelines(
@@ -76,11 +81,9 @@ class TimelineRepository:
         The bound is kept by `add`, which every further run of a job comes through.
         """
         if messages:
-            rows = [
-                {"job_id": job_id, "kind": kind, "message": _text_of(message)}
-                for job_id, message in messages.items()
-            ]
-            await self._session.execute(_ADD_ALL, rows)
+            texts = [_text_of(message) for message in messages.values()]
+            entries = {"of_jobs": [*messages], "new_kind": kind, "new_messages": texts}
+            await self._session.execute(_ADD_ALL, entries)
 
     async def of_job(self, job_id: UUID) -> list[TimelineEntry]:
         """The job's timeline, the oldest entry first; empty for an unknown job."""
