@@ -38,10 +38,13 @@ async def watch_batch(
         PrefectRefused: it does not know the run, or refuses the login.
     """
     rows, heard_all = _Rows(database, job_ids), asyncio.Event()
+    state: RunState | None = None
     listener = asyncio.create_task(_listen(redis_url, display, set(job_ids), heard_all))
     try:
         while True:
-            state = await outages.attempt("Prefect", prefect.run_state(run_id))
+            if not heard_all.is_set():  # else the rows say all, and Prefect is busy with the run
+                state = await outages.attempt("Prefect", prefect.run_state(run_id))
+            heard_all.clear()
             jobs = await outages.attempt("PostgreSQL", rows.read_changed())
             for job in jobs or ():
                 if job.status.is_final or job.stage is not None:
@@ -51,7 +54,6 @@ async def watch_batch(
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await heard_all.wait()
-            heard_all.clear()
     finally:
         await cancel_until_ended(listener)
 

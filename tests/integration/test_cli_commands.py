@@ -494,6 +494,27 @@ async def test_env_prints_lines_a_shell_can_read(anime: Commands) -> None:
     assert out.decode() == AUTH
 
 
+@pytest.mark.parametrize("word", ["--help", "--wrong"])
+async def test_the_process_ends_at_once_after_all_that_is_to_be_written(word: str) -> None:
+    code = (
+        "import atexit, os, sys, anime.cli.app as it\n"
+        "class Module:\n"
+        "    def __del__(self): os.write(1, b'taken apart')\n"
+        "sys.modules['some'] = Module()\n"
+        "atexit.register(print, 'the last words')\n"
+        "it.run()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, word),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    done = await ended(process)
+    assert done.code == (0 if word == "--help" else 2)
+    assert "anime" in (done.out if word == "--help" else done.err)
+    assert done.out.endswith("the last words\n")
+
+
 async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Path) -> None:
     code = (
         "import anime.cli.jobs, anime.cli.app as it\n"
