@@ -17,6 +17,7 @@ from anime.cli.app import app
 from tests.support.tool_files import (
     A1111,
     CIVITAI_A1111,
+    CIVITAI_ASKED,
     DRAW_THINGS_XMP,
     DREAM,
     EASY_DIFFUSION,
@@ -27,16 +28,25 @@ from tests.support.tool_files import (
     HASH,
     INVOKEAI,
     INVOKEAI_2,
+    MOCHI,
+    MOCHI_XMP,
     NOVELAI_TEXTS,
     RAW_PROMPT,
     RUINED,
+    SD_CPP,
+    SD_CPP_XMP,
     SD_NEXT,
+    SD_NEXT_2026,
+    SD_SCRIPTS,
     SIMPLE,
     SWARMUI,
+    TENSOR_ART,
+    captioned,
     commented,
     fooocus_exif,
     hiding,
     png,
+    saved,
     utf_16,
 )
 
@@ -98,6 +108,36 @@ CHARACTERS = {
     "scheduler": "karras",
 }
 SWARM_TEXT, FOCUS_TEXT = json.dumps(SWARMUI, indent=2), json.dumps(FOOOCUS)
+SD_NEXT_SAID: dict[str, Any] = {
+    "sampler": "EulerDiscreteScheduler",
+    "scheduler": "karras",
+    "loras": (LoraUse(name="inky"), LoraUse(name="soft")),
+    "samplers": (
+        SamplerUse(
+            node="base",
+            seed="4711",
+            steps=9,
+            cfg=6.5,
+            sampler="EulerDiscreteScheduler",
+            scheduler="karras",
+        ),
+        SamplerUse(node="hires", steps=6, cfg=5, sampler="Euler a", denoise=0.4),
+    ),
+}
+SD_CPP_SAID: dict[str, Any] = {
+    "prompt": "red bicycle <lora:inky:0.7>",
+    "sampler": "dpm++2m",
+    "scheduler": "karras",
+    "loras": INKY,
+    "guidance": None,  # which it writes of models, too, that are given none
+    "samplers": (
+        SamplerUse(
+            node="base", seed="4711", steps=9, cfg=6.5, sampler="dpm++2m", scheduler="karras"
+        ),
+        SamplerUse(node="hires", denoise=0.7),
+    ),
+}
+MOCHI_SAID = {"sampler": "DPM-Solver++"}
 Make = Callable[[Path], Path]
 
 
@@ -180,6 +220,39 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
         in_png("parameters", SD_NEXT),
     ),
     "SD.Next JPEG": ("automatic1111", {}, in_comment("jpg", utf_16(SD_NEXT, "be"))),
+    "SD.Next of 2026 PNG": ("automatic1111", SD_NEXT_SAID, in_png("parameters", SD_NEXT_2026)),
+    "stable-diffusion.cpp PNG": ("automatic1111", SD_CPP_SAID, in_png("parameters", SD_CPP)),
+    "stable-diffusion.cpp JPEG": (
+        "automatic1111",
+        SD_CPP_SAID,
+        lambda folder: saved(folder / "a.jpg", comment=b"parameters\0" + SD_CPP.encode()),
+    ),
+    "stable-diffusion.cpp WEBP": (
+        "automatic1111",
+        SD_CPP_SAID,
+        lambda folder: saved(folder / "a.webp", xmp=SD_CPP_XMP.encode()),
+    ),
+    "Mochi Diffusion PNG": ("mochidiffusion", MOCHI_SAID, in_png("XML:com.adobe.xmp", MOCHI_XMP)),
+    "Mochi Diffusion JPEG": (
+        "mochidiffusion",
+        MOCHI_SAID,
+        lambda folder: captioned(folder / "a.jpg", MOCHI),
+    ),
+    "sd-scripts PNG": (
+        "sdscripts",
+        {"model": None, "sampler": "ddim", "width": 64},
+        lambda folder: png(folder / "a.png", SD_SCRIPTS),
+    ),
+    "TensorArt PNG": (
+        "tensorart",
+        {"model_hash": "AB12CD34EF"},
+        in_png("generation_data", json.dumps(TENSOR_ART) + "\0\0"),
+    ),
+    "Civitai PNG": (
+        "civitai",
+        {"model": None, "sampler": "euler"},
+        in_png("extraMetadata", json.dumps(CIVITAI_ASKED)),
+    ),
     **{
         f"Civitai JPEG {order}": (
             "automatic1111",

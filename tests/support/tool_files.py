@@ -6,9 +6,11 @@ Each says the same: a red bicycle, fog unwanted, seed 4711, 9 steps, cfg 6.5, mo
 import gzip
 import json
 import random
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from xml.sax.saxutils import escape
 
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
@@ -118,6 +120,76 @@ SD_NEXT = (
     "force: False, Hires steps: 6, Hires upscaler: 4x-Sharp, Hires scale: 2.0, Hires size: "
     "128x96, Denoising strength: 0.4, Hires sampler: Euler a"
 )
+SD_NEXT_2026 = (  # the template of a picture is there as soon as it has styles
+    f"{PROMPT}\nNegative prompt: {NEGATIVE}\nTemplate: a bicycle,\nSteps: many\n"
+    "Negative template: haze\n"
+    f"Steps: 9, Size: 64x48, Scheduler: EulerDiscreteScheduler, Seed: {SEED}, CFG scale: 6.5, "
+    "App: SD.Next, Version: 058a7f0, Pipeline: StableDiffusionXLPipeline, "
+    "Operations: hires; txt2img; upscale, Model: studio_a, Model hash: ab12cd34ef, Refine: True, "
+    "HiRes mode: 1, Hires upscaler: 4x-Sharp, Hires scale: 2.0, Hires size: 128x96, "
+    "Hires force: True, Hires steps: 6, Hires strength: 0.4, Hires sampler: Euler a, "
+    'Hires CFG scale: 5, Sampler sigma: karras, LoRA networks: "inky, soft"'
+)
+SD_CPP = (
+    f"{PROMPT} <lora:inky:0.7>\nNegative prompt: {NEGATIVE}\n"
+    "Steps: 9, CFG scale: 6.500000, SLG scale: 2.500000, Skip layers: [7, 8, 9, ], "
+    "Skip layer start: 0.010000, Skip layer end: 0.200000, Guidance: 3.500000, Eta: 0.000000, "
+    f"Seed: {SEED}, Size: 64x48, Model: , RNG: cuda, Sampler: dpm++2m karras, TE: clip_l.gguf, "
+    "Unet: studio_a, VAE: ae.gguf, Hires upscale: Latent, Hires scale: 2.000000, "
+    "Hires resize: 0x0, Hires steps: 0, Denoising strength: 0.700000, "
+    "Version: stable-diffusion.cpp, SDCPP: "
+    + json.dumps({"schema": "sdcpp.image.params/v1", "seed": SEED, "prompt": {"positive": "?"}})
+)
+SD_CPP_XMP = f"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+    <rdf:Description xmlns:sdcpp="https://github.com/leejet/stable-diffusion.cpp/ns/1.0/">
+      <sdcpp:parameters>{escape(SD_CPP)}</sdcpp:parameters>
+    </rdf:Description>
+  </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
+MOCHI = (
+    f"Include in Image: {PROMPT}; Exclude from Image: {NEGATIVE}; Model: studio_a; Steps: 9; "
+    f"Guidance Scale: 6.5; Seed: {SEED}; Size: 64x48; Scheduler: DPM-Solver++; "
+    "ML Compute Unit: CPU & GPU; Generator: Mochi Diffusion 6.0"
+)
+MOCHI_XMP = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>
+<rdf:li xml:lang="x-default">{escape(MOCHI)}</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+SD_SCRIPTS = {
+    "prompt": PROMPT,
+    "seed": str(SEED),
+    "sampler": "ddim",
+    "steps": "9",
+    "scale": "6.5",
+    "negative-prompt": NEGATIVE,
+    "original-height": "1024",
+    "original-width": "1024",
+}
+CIVITAI_ASKED: dict[str, Any] = {  # beside a graph that only makes a picture larger
+    "prompt": PROMPT,
+    "negativePrompt": NEGATIVE,
+    "steps": 9,
+    "cfgScale": 6.5,
+    "sampler": "euler",
+    "workflowId": "img2img-upscale",
+    "resources": [{"modelVersionId": 128078, "strength": 1}],
+    "seed": SEED,
+}
+TENSOR_ART: dict[str, Any] = {
+    "prompt": PROMPT,
+    "negativePrompt": NEGATIVE,
+    "width": 64,
+    "height": 48,
+    "seed": str(SEED),
+    "steps": 9,
+    "cfgScale": 6.5,
+    "clipSkip": 2,
+    "baseModel": {"modelFileName": "studio_a", "hash": "AB12CD34EF"},
+}
 CIVITAI_A1111 = (
     f"{PROMPT}\nNegative prompt: {NEGATIVE}\n"
     f"Steps: 9, Sampler: Euler, CFG scale: 6.5, Seed: {SEED}, Size: 64x48, Clip skip: 2, "
@@ -384,6 +456,27 @@ def commented(path: Path, comment: bytes) -> Path:
     exif[ExifTags.Base.ResolutionUnit] = 2  # Pillow writes none with an empty first directory
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
     picture().save(path, exif=exif)
+    return path
+
+
+def saved(path: Path, **how: Any) -> Path:
+    """A picture that Pillow saves with these options."""
+    picture().save(path, **how)
+    return path
+
+
+def captioned(path: Path, caption: str) -> Path:
+    """A JPEG with a caption of IPTC, in UTF-8, as Photoshop's resources hold it."""
+    records = ((1, 90, b"\x1b%G"), (2, 0, b"\0\2"), (2, 120, caption.encode()))
+    iptc = b"".join(
+        struct.pack(">BBBH", 0x1C, record, number, len(body)) + body
+        for record, number, body in records
+    )
+    resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + bytes(len(iptc) % 2)
+    segment = b"Photoshop 3.0\0" + resource
+    whole = saved(path).read_bytes()
+    head = b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment
+    path.write_bytes(whole[:2] + head + whole[2:])
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anime.assets.metadata import LoraUse, SamplerUse, recipe_of
+from anime.assets.metadata import LoraUse, Recipe, SamplerUse, recipe_of
 from anime.assets.metadata.embedded_texts import comment_texts, exif_texts, tag_texts, xmp_texts
 from anime.assets.metadata.novelai import hidden_texts
 
@@ -138,6 +138,11 @@ RESOURCES = [
     {"type": "lora", "weight": 0.6, "modelName": "Ink"},
 ]
 
+AIRS = [
+    {"air": "urn:air:sdxl:checkpoint:civitai:101055@128078"},
+    {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
+]
+SD_NEXT = "a\nNegative prompt: \nSteps: 3, Seed: 1, Model: kite, App: SD.Next, Operations: txt2img"
 SECOND_PASS = "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2"
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
     "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
@@ -278,6 +283,34 @@ NETWORK = (
             {"loras": (LoraUse(name="x", strength=0.5), *INK)},
         ),
         ("a\nSteps: 3, AddNet Enabled: False, AddNet Model 1: ink(99aa), Seed: 1", {"loras": ()}),
+        ("a\nSteps: 3, Model: [2023] kite, Seed: 1", {"model": "[2023] kite", "seed": "1"}),
+        (
+            'b\nSteps: 3, Seed: 1, Raw prompt: "Hi" on a sign, Version: Fooocus v2.5.5',
+            {"prompt": '"Hi" on a sign'},
+        ),
+        ("a\nSteps: 3, Sampler: Undefined, CFG scale: 4", {"sampler": None, "cfg": 4}),
+        (
+            f"a\nSteps: 3, Civitai resources: {json.dumps(AIRS)}",
+            {"model": AIRS[0]["air"], "loras": (LoraUse(name=str(AIRS[1]["air"]), strength=0.6),)},
+        ),
+        (
+            'a <lora:ink:0.6>\nSteps: 3, Hires prompt: "b, <lora:ink:1> <lora:x:0.5>", Seed: 1',
+            {"loras": (*INK, LoraUse(name="x", strength=0.5))},
+        ),
+        ("a\nSteps: 3, Hires steps: 0, Seed: 1", {"samplers": ()}),
+        (f"{SD_NEXT}; upscale, Hires upscaler: 4x, Hires steps: 9", {"samplers": ()}),
+        (
+            f"{SD_NEXT}; refine, Refiner: gull, Refiner steps: 7, Hires steps: 9, "
+            "Hires sampler: UniPC, Hires CFG scale: 5",
+            {
+                "models": ("kite", "gull"),
+                "samplers": (
+                    SamplerUse(node="base", seed="1", steps=3),
+                    SamplerUse(node="refiner", steps=7, cfg=5, sampler="UniPC"),
+                ),
+            },
+        ),
+        (f"{SD_NEXT}, Grid: 2x2, Index: 1x1", {"seed": None, "varied": ("seed",), "steps": 3}),
     ],
 )
 def test_what_forks_and_savers_write_differently_is_read(
@@ -348,6 +381,63 @@ def test_loras_that_a_prompt_of_invokeai_calls_are_known() -> None:
     said = {**INVOKE_2, "image": {**INVOKE_2["image"], "prompt": prompt}}  # type: ignore[dict-item]
     recipe = recipe_of({"sd-metadata": json.dumps(said)})
     assert recipe.loras == (*INK, LoraUse(name="soft"))
+
+
+def said_by(tool: str, more: dict[str, Any]) -> Recipe:
+    """What the JSON of a tool says with more fields."""
+    ((name, text),) = TOOLS[tool][1].items()
+    return recipe_of({name: json.dumps({**json.loads(text), **more})})
+
+
+def test_a_second_pass_of_invokeai_is_one_of_its_samplers() -> None:
+    base = SamplerUse(node="base", seed=str(SEED), steps=14, cfg=4.5, sampler="euler")
+    enlarged = {"hrf_enabled": True, "hrf_method": "ESRGAN", "hrf_strength": 0.45}
+    assert said_by("InvokeAI", enlarged).samplers == (base, SamplerUse(node="hires", denoise=0.45))
+    assert said_by("InvokeAI", {**enlarged, "hrf_enabled": False}).samplers == ()
+    low = {"wan_transformer_low_noise": {"name": "low"}, "wan_guidance_scale_low_noise": 3}
+    recipe = said_by("InvokeAI", low)
+    assert recipe.models == ("kite", "low")
+    assert recipe.samplers == (base, SamplerUse(node="refiner", cfg=3))
+
+
+@pytest.mark.parametrize(("given", "said"), [((48, 7), (48, 7.0)), (("auto", "auto"), (None, None))])
+def test_a_model_of_invokeai_with_settings_of_its_own_is_read(
+    given: tuple[object, object], said: tuple[object, object]
+) -> None:
+    more = {"ideogram4_steps": given[0], "ideogram4_guidance_scale": given[1]}
+    recipe = said_by("InvokeAI", {"steps": None, "cfg_scale": None, **more})
+    assert (recipe.steps, recipe.cfg) == said
+
+
+@pytest.mark.parametrize(("is_enlarged", "passes"), [(True, 2), (False, 0)])
+def test_a_picture_that_draw_things_enlarges_is_sampled_twice(
+    is_enlarged: bool, passes: int
+) -> None:
+    recipe = said_by("Draw Things", {"v2": {"hiresFix": is_enlarged, "hiresFixStrength": 0.7}})
+    assert len(recipe.samplers) == passes
+    assert recipe.samplers[1:] == (SamplerUse(node="hires", denoise=0.7),) * (passes // 2)
+
+
+@pytest.mark.parametrize(
+    ("more", "scheduler"),
+    [
+        ({"scheduler_name": "simple"}, "simple"),
+        ({"Scheduler": "karras"}, "karras"),
+        ({"scheduler_name": "None"}, None),
+    ],
+)
+def test_the_scheduler_of_easy_diffusion_is_known(
+    more: dict[str, str], scheduler: str | None
+) -> None:
+    recipe = recipe_of({"prompt": "a", "use_stable_diffusion_model": "kite", **more})
+    assert (recipe.model, recipe.scheduler) == ("kite", scheduler)
+
+
+def test_a_film_of_ruinedfooocus_has_its_settings_or_its_prompt_alone() -> None:
+    for said in (RUINED, {"prompt": "a lantern", "software": "RuinedFooocus"}):
+        texts = tag_texts({"metadata": json.dumps(json.dumps(said))})
+        recipe = recipe_of(texts)
+        assert (recipe.source, recipe.prompt) == ("ruinedfooocus", "a lantern")
 
 
 def test_a_refiner_that_is_none_is_no_model() -> None:

@@ -1,12 +1,13 @@
 """Pictures that Pillow decodes: JPEG, WEBP, GIF, AVIF, TIFF and BMP.
 
-Sources: Pillow 13.0 (`Image.info`, `Image.getexif`), Exif 2.32 for how a picture is turned.
+Sources: Pillow 13.0 (`Image.info`, `Image.getexif`, `getiptcinfo`), Exif 2.32 for how a picture is
+turned, IPTC's Information Interchange Model 4.2 for its caption.
 """
 
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, IptcImagePlugin
 
 from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import (
@@ -31,6 +32,7 @@ _FORMATS = {
 }
 _DECODED_PIXELS = 2**30  # of all frames together: a few seconds; the rest are only counted
 _MILLISECONDS = 1000
+_CAPTION = (2, 120)  # of IPTC
 
 
 def read_picture(stream: BinaryIO, name: str, media_type: str, *, size: int) -> MediaFacts:
@@ -96,7 +98,7 @@ def orientation_of(picture: Image.Image) -> int:
 
 
 def picture_texts(picture: Image.Image) -> dict[str, str]:
-    """The texts in its EXIF, XMP and comments; none of those that are broken."""
+    """The texts in its EXIF, XMP, IPTC caption and comments; none of those that are broken."""
     texts: dict[str, str] = {}
     with suppress(Exception):  # as above; the picture may be whole
         exif = picture.getexif()
@@ -106,4 +108,8 @@ def picture_texts(picture: Image.Image) -> dict[str, str]:
         with suppress(Exception):
             found = xmp_texts(value) if name != "comment" else comment_texts(value)
             texts = {**found, **texts}
+    with suppress(Exception):
+        caption = (IptcImagePlugin.getiptcinfo(picture) or {})[_CAPTION]
+        if isinstance(caption, bytes):
+            texts.setdefault("Caption", caption.decode("utf-8", "replace"))
     return texts

@@ -4,9 +4,10 @@ a girl on a rooftop, <lora:ink:0.8>
 Negative prompt: blurry
 Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anything
 
-Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge, SD.Next, Fooocus
-2.5 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai,
-ComfyUI's saving nodes after the same fashion, the extension Additional Networks of May 2023.
+Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge 2.0, SD.Next of July
+2026 (`create_infotext`), stable-diffusion.cpp of August 2026 (`get_image_params`), Fooocus 2.5
+(scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving nodes
+after the same fashion, the extension Additional Networks of May 2023.
 """
 
 import json
@@ -21,6 +22,7 @@ from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
 _UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
+_TYPED = re.compile(r"\n(?:Template|Negative template): ")  # before styles, of SD.Next
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -28,8 +30,10 @@ _NETWORK = re.compile(r"addnet model (\d{1,2})")
 _NETWORK_HASH = re.compile(r"\s*\([0-9a-fA-F]{1,64}\)$")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
 _SECOND_PASS = frozenset({"hires steps", "hires upscale", "hires upscaler", "hires resize"})
+_SAMPLED = re.compile("hires|refine")  # not if a picture was only made larger
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
+_AIR = re.compile(r"urn:air:\w{1,50}:(\w{1,50}):.{1,300}")
 _JSON = json.JSONDecoder()
 
 
@@ -44,24 +48,29 @@ def parameters_of(text: str) -> Sampling | None:
         return None
     if "guidance scale" in settings:  # Draw Things
         before = _UNWANTED.sub("Negative prompt: ", before)
+    if settings.get("app") == "SD.Next":
+        before = _without_templates(before)
+        settings = _renamed(settings)
+    elif settings.get("version") == "stable-diffusion.cpp":
+        settings = _divided(settings)
     prompt, negative = _prompts(before)
     if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
         prompt = settings.get("raw prompt", prompt)
         negative = settings.get("raw negative prompt", negative)
     size = _SIZE.fullmatch(settings.get("size", ""))
     resources = _resources(settings.get("civitai resources", ""))
-    listed = _loras_among(settings) or _loras_by_weight(settings)
-    loras = tuple(loras_in_tags(prompt)) or listed or resources.loras
-    varied = varied_in(settings)
+    listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
+    loras = _loras_in(prompt, settings.get("hires prompt", "")) or listed or resources.loras
+    varied, sampler = varied_in(settings), settings.get("sampler")
     said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
-        model=settings.get("model") or resources.model,
+        model=settings.get("model") or settings.get("unet") or resources.model,
         model_hash=settings.get("model hash"),
         loras=(*loras, *_networks(settings)),
-        sampler=settings.get("sampler"),
-        scheduler=settings.get("schedule type") or settings.get("scheduler"),
+        sampler=None if sampler in {"", "Undefined"} else sampler,
+        scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
         steps=whole_in(settings.get("steps")),
         cfg=number_in(settings.get("cfg scale") or settings.get("guidance scale")),
         guidance=number_in(settings.get("distilled cfg scale")),
@@ -80,16 +89,43 @@ def parameters_of(text: str) -> Sampling | None:
 
 def _second_pass(settings: dict[str, str]) -> SamplerUse:
     """The pass over the enlarged picture; of what is not said, it goes by the first one."""
-    if _SECOND_PASS.isdisjoint(settings):
+    operations = settings.get("operations", "hires")  # of SD.Next
+    if _SECOND_PASS.isdisjoint(settings) or not _SAMPLED.search(operations):
         return SamplerUse(node="hires")
-    return SamplerUse(
-        node="hires",
-        steps=whole_in(settings.get("hires steps")),
+    second = SamplerUse(
+        node="refiner",
+        steps=whole_in(settings.get("refiner steps")) or None,
         cfg=number_in(settings.get("hires cfg scale")),
         sampler=settings.get("hires sampler"),
-        scheduler=settings.get("hires schedule type"),
-        denoise=number_in(settings.get("denoising strength")),
     )
+    if "hires" not in operations:
+        return second
+    denoise = settings.get("hires strength", settings.get("denoising strength"))
+    more = {
+        "node": "hires",
+        "steps": whole_in(settings.get("hires steps")) or None,
+        "scheduler": settings.get("hires schedule type"),
+        "denoise": number_in(denoise),
+    }
+    return second.model_copy(update=more)
+
+
+def _without_templates(before: str) -> str:
+    """The prompts of SD.Next without what was typed for them, which follows the negative one."""
+    typed = _TYPED.search(before, before.find("\nNegative prompt:"))
+    return before[: typed.start()] if typed else before
+
+
+def _renamed(settings: dict[str, str]) -> dict[str, str]:
+    """The settings of SD.Next, whose scheduler is the class of the sampler."""
+    given = {"sampler": settings.get("scheduler", ""), **settings}
+    return {**given, "scheduler": settings.get("sampler sigma", "")}
+
+
+def _divided(settings: dict[str, str]) -> dict[str, str]:
+    """The settings of stable-diffusion.cpp, which has sampler and scheduler in one."""
+    sampler, _, scheduler = settings.get("sampler", "").partition(" ")
+    return {**settings, "sampler": sampler, "scheduler": scheduler}
 
 
 def _divide(text: str) -> tuple[str, dict[str, str] | None]:
@@ -149,10 +185,19 @@ def _value(rest: str) -> tuple[str, str]:
         except (ValueError, RecursionError):
             pass
         else:
-            text = value if isinstance(value, str) else rest[:end]
-            return text, rest[end:].lstrip().removeprefix(",").lstrip()
+            following = rest[end:].lstrip()
+            if not following or following.startswith(","):  # else it only begins like JSON
+                text = value if isinstance(value, str) else rest[:end]
+                return text, following.removeprefix(",").lstrip()
     plain, _, following = rest.partition(",")
     return plain.strip(), following.lstrip()
+
+
+def _loras_in(prompt: str, of_second_pass: str) -> tuple[LoraUse, ...]:
+    """LoRAs that the prompts call; of those that both do, as the first pass has it."""
+    called = tuple(loras_in_tags(prompt))
+    names = {lora.name for lora in called}
+    return (*called, *(lora for lora in loras_in_tags(of_second_pass) if lora.name not in names))
 
 
 def _networks(settings: dict[str, str]) -> Iterator[LoraUse]:
@@ -193,8 +238,14 @@ def _loras_by_weight(settings: dict[str, str]) -> tuple[LoraUse, ...]:
     )
 
 
+def _loras_by_name(settings: dict[str, str]) -> tuple[LoraUse, ...]:
+    """LoRAs that SD.Next has loaded, also those of which the prompt says nothing any more."""
+    names = settings.get("lora networks", "").split(",")
+    return tuple(LoraUse(name=name.strip()) for name in names if name.strip())
+
+
 def _resources(text: str) -> Sampling:
-    """The models that Civitai lists, each with the name of its version."""
+    """The models that Civitai lists, each with the name of its version, or by its AIR alone."""
     try:
         listed: JsonValue = json.loads(text) if text else []
     except (ValueError, RecursionError):
@@ -204,9 +255,11 @@ def _resources(text: str) -> Sampling:
         if not isinstance(each, dict):
             continue
         words = (each.get("modelName"), each.get("modelVersionName"))
-        name = " ".join(word for word in words if isinstance(word, str))
-        if name and each.get("type") in {"lora", "lycoris", "locon", "dora"}:
+        air = _AIR.fullmatch(str(each.get("air")))
+        kind = str(each.get("type") or (air and air[1])).lower()
+        name = " ".join(word for word in words if isinstance(word, str)) or (air[0] if air else "")
+        if name and kind in {"lora", "lycoris", "locon", "dora"}:
             loras.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
-        elif name and each.get("type") in {"checkpoint", "model", "unet"}:
+        elif name and kind in {"checkpoint", "model", "unet"}:
             model = model or name
     return Sampling(model=model, loras=tuple(loras))

@@ -1,6 +1,7 @@
 """Draw Things: JSON in the user comment of a PNG's XMP.
 
-Source: pictures of Draw Things 1.20240819; the short keys are its own.
+Sources: pictures of Draw Things 1.20240819, whose short keys are its own; its community edition of
+August 2026 (`Invocation`) for those of `v2`.
 """
 
 import re
@@ -40,5 +41,7 @@ def sampling_of_draw_things(settings: Fields) -> Sampling | None:
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
     )
-    refiner = text_of(fields_of(settings.get("v2")), "refinerModel")
-    return said.refined_by(SamplerUse(node="refiner"), refiner)
+    more = fields_of(settings.get("v2"))
+    strength = number_of(more, "hiresFixStrength") if more.get("hiresFix") is True else None
+    second = SamplerUse(node="hires", denoise=strength)
+    return said.refined_by(second, text_of(more, "refinerModel"))

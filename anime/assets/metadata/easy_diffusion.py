@@ -1,7 +1,7 @@
 """Easy Diffusion: a text for each setting in PNG, JSON in the user comment of JPEG and WEBP.
 
 Where it writes text files as well, the settings have the names that people see.
-Sources: Easy Diffusion 3.0 (`save_utils.py`), sdkit 2.0 (`save_dicts`).
+Sources: Easy Diffusion 3.5 (`save_utils.py`), sdkit 2.0 (`save_dicts`, which writes "None").
 """
 
 import re
@@ -23,6 +23,7 @@ def sampling_of_easy_diffusion(settings: Mapping[str, JsonValue]) -> Sampling | 
     names = _listed(settings, "use_lora_model", "LoRA model")
     strengths = _listed(settings, "lora_alpha", "LoRA Strength")
     loras = loras_of([*names], [*strengths] if len(names) == len(strengths) else [])
+    scheduler = text_of(settings, "scheduler_name", "Scheduler")
     return Sampling(
         prompt=text_of(settings, "prompt", "Prompt"),
         negative_prompt=text_of(settings, "negative_prompt", "Negative Prompt"),
@@ -30,6 +31,7 @@ def sampling_of_easy_diffusion(settings: Mapping[str, JsonValue]) -> Sampling | 
         model=text_of(settings, *_MODELS),
         loras=tuple(lora for lora in loras if lora.name != "None" and lora.strength != 0),
         sampler=text_of(settings, "sampler_name", "Sampler"),
+        scheduler=None if scheduler == "None" else scheduler,
         steps=whole_of(settings, "num_inference_steps", "Steps"),
         cfg=number_of(settings, "guidance_scale", "Guidance Scale"),
         width=whole_of(settings, "width", "Width"),

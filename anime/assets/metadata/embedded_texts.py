@@ -2,7 +2,8 @@
 
 All of it may be foreign, forged or damaged: reading never raises, and is bounded.
 Sources: Exif 2.32 and the tags XP… of Windows; XMP part 1 (2012); ComfyUI 0.33 and VideoHelperSuite
-1.7, which keep JSON in tags of any name; piexif 1.1.3 and ImageSharp 3.1, the writers of comments.
+1.7, which keep JSON in tags of any name; piexif 1.1.3, ImageSharp 3.1 and stable-diffusion.cpp of
+August 2026, the writers of comments.
 """
 
 import json
@@ -58,7 +59,7 @@ def comment_texts(value: object) -> dict[str, str]:
     >>> comment_texts(b"ASCII\0\0\0a cat")
     {'parameters': 'a cat'}
     """
-    text = _decoded_comment(value)
+    text = _decoded_comment(value).removeprefix("parameters\0")  # of stable-diffusion.cpp
     together = _labelled(text, is_free=True) or texts_in_json(text)
     return together or ({"parameters": text} if text else {})
 

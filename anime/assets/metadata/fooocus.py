@@ -1,8 +1,8 @@
 """Fooocus (scheme fooocus), SimpleSDXL and RuinedFooocus: JSON in a PNG text, or in EXIF.
 
 Of Fooocus' other scheme, a1111, the reader of AUTOMATIC1111's text takes care.
-Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), RuinedFooocus 1.60
-(`modules/async_worker.py`).
+Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), RuinedFooocus 1.60 and 26.06
+(`modules/async_worker.py`, `ltx2_video_pipeline.py`, whose films may have only their prompt).
 """
 
 import re
@@ -46,10 +46,11 @@ def sampling_of_fooocus(settings: Fields) -> Sampling | None:
 
 def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
     """What RuinedFooocus says; None for another tool's settings."""
-    if "Prompt" not in settings or not {"base_model_name", "software"} & settings.keys():
+    is_own = settings.get("software") == "RuinedFooocus"
+    if not is_own and not {"Prompt", "base_model_name"} <= settings.keys():
         return None
     return Sampling(
-        prompt=text_of(settings, "Prompt"),
+        prompt=text_of(settings, "Prompt", "prompt"),
         negative_prompt=text_of(settings, "Negative"),
         seed=whole_of(settings, "seed"),
         model=text_of(settings, "base_model_name"),

@@ -1,7 +1,7 @@
 """Grids of pictures: what is said of one cell must not be said of all.
 
-Sources: AUTOMATIC1111's web UI 1.10.1 (`xyz_grid.py`, `images.save_image`), Forge 2.0, Additional
-Networks of May 2023.
+Sources: AUTOMATIC1111's web UI 1.10.1 (`xyz_grid.py`, `images.save_image`), Forge 2.0, SD.Next of
+July 2026 (`create_infotext`), Additional Networks of May 2023.
 """
 
 import re
@@ -52,6 +52,7 @@ def varied_in(settings: Mapping[str, str]) -> frozenset[str] | None:
     """What differs between the cells of a grid; None for a picture that is none."""
     axes = [axis for each in "xyz" if (axis := settings.get(f"{each} type"))]
     if not axes and not _GRID.search(settings.get("script", "")):
-        return None
+        is_sheet_of_sd_next = settings.get("app") == "SD.Next" and "grid" in settings
+        return frozenset({"seed"}) if is_sheet_of_sd_next else None
     known = (axis.lower().rstrip(" 0123456789") for axis in axes or ["unknown"])
     return frozenset(name for axis in known for name in _BY_AXIS.get(axis, VARIABLE))

@@ -1,6 +1,7 @@
 """InvokeAI: `invokeai_metadata` (3 and newer), `sd-metadata` (2), `Dream` (1 and 2).
 
-What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 (`CoreMetadataInvocation`), 2.3.5
+What it calls a scheduler is the sampler. Sources: InvokeAI 5.6 and 6.14 (`CoreMetadataInvocation`,
+`buildWanGraph`, `buildIdeogram4Graph`), 3.4 (`hrf_…`), 2.3.5
 (`metadata_dumps`; its LoRAs are called as compel 1.1 reads them) and 2.2.4 (`dream_prompt_str`,
 which puts no quotes around the prompt).
 """
@@ -25,6 +26,7 @@ _ARGUMENT = re.compile(r"\s-([A-Za-z])\s*([^\s]{1,100})")
 _QUOTED = re.compile(r'"[^"]*"')
 _PROMPT_ENDS = re.compile(r'"(?=\s+--?[A-Za-z])')  # if it is in quotes
 _SWITCHES_BEGIN = re.compile(r"(?=\s-s\s?\d{1,6}\s+-[A-Z])")  # if it is not
+_SECOND_MODELS = ("refiner_model", "wan_transformer_low_noise")
 _OWN = ("positive_prompt", "generation_mode", "app_version")
 _NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
 _CALLED_LORA = re.compile(r"\b(?:with|use)Lora\(\s*([^,()\s]{1,300})\s*(?:,\s*([\d.]+)\s*)?\)")
@@ -47,20 +49,22 @@ def sampling_of_invokeai(settings: Fields) -> Sampling | None:
         model_hash=text_of(fields_of(settings.get("model")), "hash"),
         loras=tuple(_loras(settings.get("loras"))),
         sampler=text_of(settings, "scheduler"),
-        steps=whole_of(settings, "steps"),
-        cfg=number_of(settings, "cfg_scale"),
+        steps=whole_of(settings, "steps", "ideogram4_steps"),
+        cfg=number_of(settings, "cfg_scale", "ideogram4_guidance_scale"),
         guidance=number_of(settings, "guidance"),
         width=whole_of(settings, "width"),
         height=whole_of(settings, "height"),
     )
+    is_enlarged = settings.get("hrf_enabled") is True
     return said.refined_by(
         SamplerUse(
-            node="refiner",
+            node="hires" if is_enlarged else "refiner",
             steps=whole_of(settings, "refiner_steps"),
-            cfg=number_of(settings, "refiner_cfg_scale"),
+            cfg=number_of(settings, "refiner_cfg_scale", "wan_guidance_scale_low_noise"),
             sampler=text_of(settings, "refiner_scheduler"),
+            denoise=number_of(settings, "hrf_strength") if is_enlarged else None,
         ),
-        _name_of(settings.get("refiner_model")),
+        *(_name_of(settings.get(name)) for name in _SECOND_MODELS),
     )
 
 

@@ -22,6 +22,9 @@ Source = Literal[
     "easydiffusion",
     "drawthings",
     "civitai",
+    "tensorart",
+    "sdscripts",
+    "mochidiffusion",
 ]
 MAX_PROMPT_CHARS = 50_000
 MAX_NAME_CHARS = 500

@@ -17,10 +17,13 @@ from anime.assets.metadata.fooocus import sampling_of_fooocus, sampling_of_ruine
 from anime.assets.metadata.grids import is_sheet
 from anime.assets.metadata.invokeai import sampling_of_dream, sampling_of_invokeai
 from anime.assets.metadata.json_fields import Fields
+from anime.assets.metadata.mochi_diffusion import sampling_of_mochi_diffusion
 from anime.assets.metadata.novelai import sampling_of_novelai
 from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
 from anime.assets.metadata.saving_nodes import SavedFile
+from anime.assets.metadata.sd_scripts import sampling_of_sd_scripts
 from anime.assets.metadata.swarmui import sampling_of_swarmui
+from anime.assets.metadata.tensor_art import sampling_of_tensor_art
 from anime.core.foreign_json import MAX_JSON_CHARS, read_json_text, storable_text
 from anime.core.graphs import Graph, Node
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
@@ -52,12 +55,19 @@ _OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] 
     "ruinedfooocus": lambda settings, _: sampling_of_ruinedfooocus(settings),
     "easydiffusion": lambda settings, _: sampling_of_easy_diffusion(settings),
     "fooocus": lambda settings, _: sampling_of_fooocus(settings),  # after it: keys of both
+    "tensorart": lambda settings, _: sampling_of_tensor_art(settings),
     "civitai": lambda settings, _: sampling_of_civitai(settings),
+}
+# Readers of all texts together, of which each is a setting.
+_OF_TEXTS: dict[Source, Callable[[Fields], Sampling | None]] = {
+    "easydiffusion": sampling_of_easy_diffusion,
+    "sdscripts": sampling_of_sd_scripts,
 }
 # Readers of plain texts.
 _OF_TEXT: dict[Source, Callable[[str], Sampling | None]] = {
     "automatic1111": parameters_of,
     "invokeai": sampling_of_dream,
+    "mochidiffusion": sampling_of_mochi_diffusion,
 }
 
 
@@ -75,8 +85,9 @@ class _Testimony:
         self._saved = saved
         for name in sorted(texts, key=lambda name: _rank(name, texts[name])):
             self._hear(name, texts[name])
-        if (asked := sampling_of_easy_diffusion(self._texts)) is not None:
-            self._add("easydiffusion", asked)
+        for source, read in _OF_TEXTS.items():
+            if (asked := read(self._texts)) is not None:
+                self._add(source, asked)
         if self.graph is not None:
             made = sampling_of(self.graph, saved, self.editor_workflow)
             self.said["comfyui"] = made or Sampling()
@@ -224,5 +235,7 @@ _ORDER: tuple[Source, ...] = (
     "anime",
     "comfyui",
     *_OF_SETTINGS,
+    "sdscripts",
+    "mochidiffusion",
     "automatic1111",
 )
