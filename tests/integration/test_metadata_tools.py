@@ -16,6 +16,8 @@ from anime.assets.metadata import LoraUse, Recipe, SamplerUse
 from anime.cli.app import app
 from tests.support.tool_files import (
     A1111,
+    ANIMAGINE,
+    ANIMAGINE_3,
     CIVITAI_A1111,
     CIVITAI_ASKED,
     DRAW_THINGS_XMP,
@@ -247,6 +249,22 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
         "tensorart",
         {"model_hash": "AB12CD34EF"},
         in_png("generation_data", json.dumps(TENSOR_ART) + "\0\0"),
+    ),
+    "Animagine 3 PNG": (
+        "animagine",
+        {"model_hash": "ab12cd34ef", "loras": INKY, "samplers": ()},
+        in_png("parameters", json.dumps(ANIMAGINE_3)),
+    ),
+    "Animagine 4 PNG": (
+        "animagine",
+        {
+            "model_hash": "ab12cd34ef",
+            "samplers": (
+                SamplerUse(node="base", seed="4711", steps=9, cfg=6.5, sampler="Euler a"),
+                SamplerUse(node="hires", denoise=0.55),
+            ),
+        },
+        in_png("parameters", json.dumps(ANIMAGINE)),
     ),
     "Civitai PNG": (
         "civitai",

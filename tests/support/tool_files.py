@@ -179,6 +179,30 @@ CIVITAI_ASKED: dict[str, Any] = {  # beside a graph that only makes a picture la
     "resources": [{"modelVersionId": 128078, "strength": 1}],
     "seed": SEED,
 }
+ANIMAGINE: dict[str, Any] = {
+    "prompt": PROMPT,
+    "negative_prompt": NEGATIVE,
+    "resolution": "64 x 48",
+    "guidance_scale": 6.5,
+    "num_inference_steps": 9,
+    "style_preset": "(None)",
+    "seed": SEED,
+    "sampler": "Euler a",
+    "Model": "studio_a",
+    "Model hash": "ab12cd34ef",
+    "use_upscaler": {
+        "upscale_method": "nearest-exact",
+        "upscaler_strength": 0.55,
+        "upscale_by": 1.5,
+        "new_resolution": "96 x 72",
+    },
+}
+ANIMAGINE_3: dict[str, Any] = {
+    **ANIMAGINE,
+    "Model": {"Model": "studio_a", "Model hash": "ab12cd34ef"},
+    "use_lora": {"selected_lora": "inky", "multiplier": 0.7},
+    "use_upscaler": None,
+}
 TENSOR_ART: dict[str, Any] = {
     "prompt": PROMPT,
     "negativePrompt": NEGATIVE,

@@ -77,6 +77,11 @@ FOOOCUS = {
     "loras": [["ink", 0.6]],
 }
 FOOOCUS_COMBINED = {**FOOOCUS, "loras": None, "lora_combined_1": "ink : 0.6"}
+FOOOCUS_MRE = {
+    **{name: value for name, value in FOOOCUS.items() if name not in {"guidance_scale", "loras"}},
+    "cfg": 4.5,
+    **{"l1": "None", "w1": 0.5, "l2": "ink", "w2": 0.6, "l3": "soft", "w3": 0},
+}
 RUINED = {
     "Prompt": "a lantern",
     "Negative": "mist",
@@ -157,6 +162,7 @@ TOOLS: dict[str, tuple[str, dict[str, str]]] = {
         "fooocus",
         {"parameters": json.dumps({**FOOOCUS_COMBINED, "lora_combined_2": "None : 1.0"})},
     ),
+    "Fooocus MRE": ("fooocus", {"Comment": json.dumps(FOOOCUS_MRE)}),
     "Fooocus, scheme a1111": ("automatic1111", {"parameters": A1111, "fooocus_scheme": "a1111"}),
     "RuinedFooocus": ("ruinedfooocus", {"parameters": json.dumps(RUINED)}),
     "RuinedFooocus, twice": ("ruinedfooocus", {"parameters": json.dumps(json.dumps(RUINED))}),
@@ -298,6 +304,15 @@ NETWORK = (
             {"loras": (*INK, LoraUse(name="x", strength=0.5))},
         ),
         ("a\nSteps: 3, Hires steps: 0, Seed: 1", {"samplers": ()}),
+        (
+            "a\nSteps: 3, Seed: 1, Denoising strength: 0.4, First pass size: 0x0",  # of 2022
+            {
+                "samplers": (
+                    SamplerUse(node="base", seed="1", steps=3),
+                    SamplerUse(node="hires", denoise=0.4),
+                )
+            },
+        ),
         (f"{SD_NEXT}; upscale, Hires upscaler: 4x, Hires steps: 9", {"samplers": ()}),
         (
             f"{SD_NEXT}; refine, Refiner: gull, Refiner steps: 7, Hires steps: 9, "
@@ -318,6 +333,42 @@ def test_what_forks_and_savers_write_differently_is_read(
 ) -> None:
     recipe = recipe_of({"parameters": text})
     assert {name: getattr(recipe, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize(
+    ("tool", "more"),
+    [
+        ("SwarmUI", {"sui_image_params": {**SWARM["sui_image_params"], "loraweights": ["0"]}}),
+        ("InvokeAI", {"loras": [{"model": {"name": "ink"}, "weight": 0}]}),
+        ("Draw Things", {"lora": [{"model": "ink", "weight": 0}]}),
+        ("Fooocus, none", {"lora_combined_1": "ink : 0.0"}),
+        ("RuinedFooocus", {"loras": [["ab12", "0.0 - ink"]]}),
+    ],
+)
+def test_a_lora_of_no_strength_is_none(tool: str, more: dict[str, Any]) -> None:
+    assert said_by(tool, {}).loras == INK
+    assert said_by(tool, more).loras == ()
+
+
+def test_a_lora_that_swarmui_gives_to_the_text_encoder_alone_is_one() -> None:
+    weights = {"loraweights": ["0"], "loratencweights": ["0.5"]}
+    said = {"sui_image_params": {**SWARM["sui_image_params"], **weights}}
+    assert said_by("SwarmUI", said).loras == (LoraUse(name="ink", strength=0),)
+
+
+def test_a_picture_of_swarmui_before_its_second_pass_has_none() -> None:
+    params = {**SWARM["sui_image_params"], "refinermodel": "gull", "refinersteps": 9}
+    final = said_by("SwarmUI", {"sui_image_params": params})
+    assert (len(final.samplers), final.models) == (2, ("kite", "gull"))
+    extra = {"date": "2026-08-01", "intermediate": "intermediate output"}
+    recipe = said_by("SwarmUI", {"sui_image_params": params, "sui_extra_data": extra})
+    assert (recipe.samplers, recipe.models, recipe.model) == ((), (), "kite")
+
+
+def test_all_pictures_of_a_batch_of_swarmui_in_one_have_no_seed() -> None:
+    extra = {"generation_time": "9.10 total seconds (average 2.28 seconds per image)"}
+    recipe = said_by("SwarmUI", {"sui_extra_data": extra})
+    assert (recipe.seed, recipe.varied, recipe.steps) == (None, ("seed",), 14)
 
 
 @pytest.mark.parametrize("order", [("Dream", "sd-metadata"), ("sd-metadata", "Dream")])

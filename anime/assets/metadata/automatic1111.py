@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from anime.assets.metadata.grids import varied_in
-from anime.assets.metadata.lora_tags import loras_in_tags, number_in, whole_in
+from anime.assets.metadata.lora_tags import acting, loras_in_tags, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
@@ -29,7 +29,9 @@ _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
 _NETWORK = re.compile(r"addnet model (\d{1,2})")
 _NETWORK_HASH = re.compile(r"\s*\([0-9a-fA-F]{1,64}\)$")
 _LORA_NAME = re.compile(r"lora_(\d{1,3}) model name")
-_SECOND_PASS = frozenset({"hires steps", "hires upscale", "hires upscaler", "hires resize"})
+_SECOND_PASS = frozenset(
+    {"hires steps", "hires upscale", "hires upscaler", "hires resize", "first pass size"}
+)
 _SAMPLED = re.compile("hires|refine")  # not if a picture was only made larger
 _MAX_SETTINGS = 200
 _MAX_SETTINGS_CHARS = 20_000
@@ -232,7 +234,7 @@ def _loras_by_weight(settings: dict[str, str]) -> tuple[LoraUse, ...]:
     listed = [parts for parts in weights if len(parts) == 2] or [
         parts for parts in hashes if len(parts) == 3
     ]
-    return tuple(
+    return acting(
         LoraUse(name=name.strip(), strength=number_in(weight.strip()))
         for name, *_, weight in listed
     )
@@ -262,4 +264,4 @@ def _resources(text: str) -> Sampling:
             loras.append(LoraUse(name=name, strength=number_in(each.get("weight"))))
         elif name and kind in {"checkpoint", "model", "unet"}:
             model = model or name
-    return Sampling(model=model, loras=tuple(loras))
+    return Sampling(model=model, loras=acting(loras))

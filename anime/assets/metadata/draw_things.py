@@ -14,7 +14,7 @@ from anime.assets.metadata.json_fields import (
     text_of,
     whole_of,
 )
-from anime.assets.metadata.lora_tags import number_in
+from anime.assets.metadata.lora_tags import acting, number_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
@@ -30,7 +30,7 @@ def sampling_of_draw_things(settings: Fields) -> Sampling | None:
         negative_prompt=text_of(settings, "uc"),
         seed=whole_of(settings, "seed"),
         model=text_of(settings, "model"),
-        loras=tuple(
+        loras=acting(
             LoraUse(name=name, strength=number_in(each.get("weight")))
             for each in objects_in(settings.get("lora"))
             if (name := text_of(each, "model", "file"))

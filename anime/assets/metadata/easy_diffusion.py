@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from anime.assets.metadata.json_fields import Fields, loras_of, number_of, text_of, whole_of
+from anime.assets.metadata.lora_tags import acting
 from anime.assets.metadata.recipe import Sampling
 
 _MODELS = ("use_stable_diffusion_model", "Stable Diffusion model")
@@ -29,7 +30,7 @@ def sampling_of_easy_diffusion(settings: Mapping[str, JsonValue]) -> Sampling | 
         negative_prompt=text_of(settings, "negative_prompt", "Negative Prompt"),
         seed=whole_of(settings, "seed", "Seed"),
         model=text_of(settings, *_MODELS),
-        loras=tuple(lora for lora in loras if lora.name != "None" and lora.strength != 0),
+        loras=acting(lora for lora in loras if lora.name != "None"),
         sampler=text_of(settings, "sampler_name", "Sampler"),
         scheduler=None if scheduler == "None" else scheduler,
         steps=whole_of(settings, "num_inference_steps", "Steps"),

@@ -1,8 +1,9 @@
-"""Fooocus (scheme fooocus), SimpleSDXL and RuinedFooocus: JSON in a PNG text, or in EXIF.
+"""Fooocus (scheme fooocus), its forks MRE, SimpleSDXL and RuinedFooocus: JSON in a text, or in EXIF.
 
 Of Fooocus' other scheme, a1111, the reader of AUTOMATIC1111's text takes care.
-Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), RuinedFooocus 1.60 and 26.06
-(`modules/async_worker.py`, `ltx2_video_pipeline.py`, whose films may have only their prompt).
+Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), Fooocus-MRE 2.0 and RuinedFooocus
+1.60 and 26.06 (`modules/async_worker.py`; `ltx2_video_pipeline.py`, whose films may have only their
+prompt).
 """
 
 import re
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from anime.assets.metadata.json_fields import Fields, number_of, text_of, whole_of
-from anime.assets.metadata.lora_tags import number_in
+from anime.assets.metadata.lora_tags import acting, number_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _SIZE = re.compile(r"\(?(\d{1,6})\s*[,x×]\s*(\d{1,6})\)?")
 _COMBINED = re.compile(r"lora_combined_\d{1,3}")
+_NUMBERED = range(1, 6)  # of MRE
 _LABELLED = re.compile(r"LoRA (?:(\d{1,3})|\[(.{1,500})\] weight)")
 _WEIGHTED = re.compile(r"\s*(-?\d{1,3}(?:\.\d{1,6})?)\s*-\s*(.{1,500})")
 
@@ -24,7 +26,7 @@ def sampling_of_fooocus(settings: Fields) -> Sampling | None:
     """What Fooocus' own scheme says, or SimpleSDXL's; None for another tool's settings."""
     if "Base Model" in settings:
         settings = dict(_renamed(settings))
-    if "prompt" not in settings or not {"base_model", "guidance_scale"} & settings.keys():
+    if not {"prompt", "base_model"} <= settings.keys():
         return None
     size = _SIZE.fullmatch(text_of(settings, "resolution") or "")
     said = Sampling(
@@ -33,11 +35,11 @@ def sampling_of_fooocus(settings: Fields) -> Sampling | None:
         seed=whole_of(settings, "seed"),
         model=text_of(settings, "base_model"),
         model_hash=text_of(settings, "base_model_hash"),
-        loras=tuple(_loras(settings)) or tuple(_combined_loras(settings)),  # many write both
+        loras=acting(_loras(settings)) or acting(_further_loras(settings)),  # many write both
         sampler=text_of(settings, "sampler"),
         scheduler=text_of(settings, "scheduler"),
         steps=whole_of(settings, "steps"),
-        cfg=number_of(settings, "guidance_scale"),
+        cfg=number_of(settings, "guidance_scale", "cfg"),
         width=int(size[1]) if size else whole_of(settings, "width"),
         height=int(size[2]) if size else whole_of(settings, "height"),
     )
@@ -55,7 +57,7 @@ def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
         seed=whole_of(settings, "seed"),
         model=text_of(settings, "base_model_name"),
         model_hash=text_of(settings, "base_model_hash"),
-        loras=tuple(_loras(settings)),
+        loras=acting(_loras(settings)),
         sampler=text_of(settings, "sampler_name"),
         scheduler=text_of(settings, "scheduler"),
         steps=whole_of(settings, "steps"),
@@ -87,8 +89,12 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
             yield LoraUse(name=first, strength=number_in(second))
 
 
-def _combined_loras(settings: Fields) -> Iterator[LoraUse]:
-    """LoRAs as `"name : weight"`, before it perhaps whether the LoRA is on."""
+def _further_loras(settings: Fields) -> Iterator[LoraUse]:
+    """LoRAs as `"name : weight"`, before it perhaps whether the LoRA is on; of MRE, as l1 and w1."""
+    for number in _NUMBERED:
+        name = text_of(settings, f"l{number}")
+        if name and name != "None":
+            yield LoraUse(name=name, strength=number_of(settings, f"w{number}"))
     for name, value in settings.items():
         if _COMBINED.fullmatch(name) and isinstance(value, str):
             if value.startswith("False : "):

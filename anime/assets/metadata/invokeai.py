@@ -19,7 +19,7 @@ from anime.assets.metadata.json_fields import (
     text_of,
     whole_of,
 )
-from anime.assets.metadata.lora_tags import number_in, whole_in
+from anime.assets.metadata.lora_tags import acting, number_in, whole_in
 from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _ARGUMENT = re.compile(r"\s-([A-Za-z])\s*([^\s]{1,100})")
@@ -47,7 +47,7 @@ def sampling_of_invokeai(settings: Fields) -> Sampling | None:
         seed=whole_of(settings, "seed"),
         model=_name_of(settings.get("model")),
         model_hash=text_of(fields_of(settings.get("model")), "hash"),
-        loras=tuple(_loras(settings.get("loras"))),
+        loras=acting(_loras(settings.get("loras"))),
         sampler=text_of(settings, "scheduler"),
         steps=whole_of(settings, "steps", "ideogram4_steps"),
         cfg=number_of(settings, "cfg_scale", "ideogram4_guidance_scale"),
@@ -104,7 +104,7 @@ def _of_second(settings: Fields, image: Fields) -> Sampling:
         seed=whole_of(image, "seed"),
         model=text_of(settings, "model_weights"),
         model_hash=text_of(settings, "model_hash"),
-        loras=tuple(
+        loras=acting(
             LoraUse(name=found[1], strength=number_in(found[2]))
             for found in islice(_CALLED_LORA.finditer(whole), _MAX_LORAS)
         ),

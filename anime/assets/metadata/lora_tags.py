@@ -4,7 +4,7 @@ Source: AUTOMATIC1111's web UI 1.10.1, extra networks.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from anime.assets.metadata.recipe import LoraUse
@@ -27,6 +27,11 @@ def loras_in_tags(text: str) -> Iterator[LoraUse]:
         parts = [*said[:2], *(named[part] for part in ("te", "unet") if part in named)]
         if any(number_in(each) != 0 for each in parts):
             yield LoraUse(name=name.strip(), strength=number_in(said[0]))
+
+
+def acting(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:
+    """Those that do something: one with a strength of zero is as good as none."""
+    return tuple(lora for lora in loras if lora.strength != 0)
 
 
 def number_in(text: object) -> float | None:

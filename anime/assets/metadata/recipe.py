@@ -23,6 +23,7 @@ Source = Literal[
     "drawthings",
     "civitai",
     "tensorart",
+    "animagine",
     "sdscripts",
     "mochidiffusion",
 ]

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from pydantic import JsonValue
 
+from anime.assets.metadata.animagine import sampling_of_animagine
 from anime.assets.metadata.automatic1111 import parameters_of
 from anime.assets.metadata.civitai import BESIDE_GRAPH, sampling_of_civitai
 from anime.assets.metadata.comfyui import sampling_of
@@ -57,6 +58,7 @@ _OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] 
     "fooocus": lambda settings, _: sampling_of_fooocus(settings),  # after it: keys of both
     "tensorart": lambda settings, _: sampling_of_tensor_art(settings),
     "civitai": lambda settings, _: sampling_of_civitai(settings),
+    "animagine": lambda settings, _: sampling_of_animagine(settings),
 }
 # Readers of all texts together, of which each is a setting.
 _OF_TEXTS: dict[Source, Callable[[Fields], Sampling | None]] = {

@@ -1,6 +1,6 @@
 """SwarmUI: JSON in the PNG text `parameters`, or in the EXIF user comment of JPEG and WEBP.
 
-Source: SwarmUI 0.9.7, `T2IParamInput.GenRawMetadata`.
+Sources: SwarmUI 0.9.7 and of August 2026 (`T2IParamInput.GenFullMetadataObject`, `T2IEngine`).
 """
 
 from anime.assets.metadata.json_fields import (
@@ -12,7 +12,7 @@ from anime.assets.metadata.json_fields import (
     text_of,
     whole_of,
 )
-from anime.assets.metadata.lora_tags import loras_in_tags
+from anime.assets.metadata.lora_tags import acting, loras_in_tags
 from anime.assets.metadata.recipe import SamplerUse, Sampling
 
 
@@ -21,8 +21,10 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
     said = fields_of(settings.get("sui_image_params"))
     if not said:
         return None
-    prompt = text_of(said, "prompt")
+    prompt, more = text_of(said, "prompt"), fields_of(settings.get("sui_extra_data"))
     listed = loras_of(said.get("loras"), said.get("loraweights"))
+    if "loratencweights" not in said:
+        listed = acting(listed)
     hashes = {
         text_of(each, "param"): (text_of(each, "hash") or "").removeprefix("0x")
         for each in objects_in(settings.get("sui_models"))
@@ -42,6 +44,10 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         width=whole_of(said, "width"),
         height=whole_of(said, "height"),
     )
+    if "intermediate" in more:  # the second pass may be still to come
+        return sampling
+    if "(average " in (text_of(more, "generation_time") or ""):
+        sampling = sampling.of_grid({"seed"})
     return sampling.refined_by(
         SamplerUse(
             node="refiner",
