@@ -80,7 +80,12 @@ FOOOCUS_COMBINED = {**FOOOCUS, "loras": None, "lora_combined_1": "ink : 0.6"}
 FOOOCUS_MRE = {
     **{name: value for name, value in FOOOCUS.items() if name not in {"guidance_scale", "loras"}},
     "cfg": 4.5,
-    **{"l1": "None", "w1": 0.5, "l2": "ink", "w2": 0.6, "l3": "soft", "w3": 0},
+    "l1": "None",
+    "w1": 0.5,
+    "l2": "ink",
+    "w2": 0.6,
+    "l3": "soft",
+    "w3": 0,
 }
 RUINED = {
     "Prompt": "a lantern",
@@ -143,11 +148,12 @@ RESOURCES = [
     {"type": "lora", "weight": 0.6, "modelName": "Ink"},
 ]
 
-AIRS = [
+AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:checkpoint:civitai:101055@128078"},
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
 ]
 SD_NEXT = "a\nNegative prompt: \nSteps: 3, Seed: 1, Model: kite, App: SD.Next, Operations: txt2img"
+REFINED = "Hires steps: 9, Hires sampler: UniPC, Hires CFG scale: 5"
 SECOND_PASS = "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2"
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
     "SwarmUI": ("swarmui", {"parameters": json.dumps(SWARM)}),
@@ -297,7 +303,7 @@ NETWORK = (
         ("a\nSteps: 3, Sampler: Undefined, CFG scale: 4", {"sampler": None, "cfg": 4}),
         (
             f"a\nSteps: 3, Civitai resources: {json.dumps(AIRS)}",
-            {"model": AIRS[0]["air"], "loras": (LoraUse(name=str(AIRS[1]["air"]), strength=0.6),)},
+            {"model": AIRS[0]["air"], "loras": (LoraUse(name=AIRS[1]["air"], strength=0.6),)},
         ),
         (
             'a <lora:ink:0.6>\nSteps: 3, Hires prompt: "b, <lora:ink:1> <lora:x:0.5>", Seed: 1',
@@ -315,8 +321,7 @@ NETWORK = (
         ),
         (f"{SD_NEXT}; upscale, Hires upscaler: 4x, Hires steps: 9", {"samplers": ()}),
         (
-            f"{SD_NEXT}; refine, Refiner: gull, Refiner steps: 7, Hires steps: 9, "
-            "Hires sampler: UniPC, Hires CFG scale: 5",
+            f"{SD_NEXT}; refine, Refiner: gull, Refiner steps: 7, {REFINED}",
             {
                 "models": ("kite", "gull"),
                 "samplers": (
@@ -451,7 +456,9 @@ def test_a_second_pass_of_invokeai_is_one_of_its_samplers() -> None:
     assert recipe.samplers == (base, SamplerUse(node="refiner", cfg=3))
 
 
-@pytest.mark.parametrize(("given", "said"), [((48, 7), (48, 7.0)), (("auto", "auto"), (None, None))])
+@pytest.mark.parametrize(
+    ("given", "said"), [((48, 7), (48, 7.0)), (("auto", "auto"), (None, None))]
+)
 def test_a_model_of_invokeai_with_settings_of_its_own_is_read(
     given: tuple[object, object], said: tuple[object, object]
 ) -> None:

@@ -7,7 +7,7 @@ turned, IPTC's Information Interchange Model 4.2 for its caption.
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import ExifTags, Image, IptcImagePlugin
+from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from anime.assets.inspection.facts import SIDEWAYS, MediaFacts
 from anime.assets.inspection.limits import (
@@ -53,7 +53,7 @@ def read_picture(stream: BinaryIO, name: str, media_type: str, *, size: int) -> 
             return _decoded(picture, name, media_type)
 
 
-def _decoded(picture: Image.Image, name: str, media_type: str) -> MediaFacts:
+def _decoded(picture: ImageFile.ImageFile, name: str, media_type: str) -> MediaFacts:
     refuse_too_large(name, *picture.size)
     texts, orientation = picture_texts(picture), orientation_of(picture)
     frames, milliseconds = _play(picture, name)
@@ -97,7 +97,7 @@ def orientation_of(picture: Image.Image) -> int:
     return 1
 
 
-def picture_texts(picture: Image.Image) -> dict[str, str]:
+def picture_texts(picture: ImageFile.ImageFile) -> dict[str, str]:
     """The texts in its EXIF, XMP, IPTC caption and comments; none of those that are broken."""
     texts: dict[str, str] = {}
     with suppress(Exception):  # as above; the picture may be whole

@@ -6,9 +6,16 @@ calls them.
 
 import re
 
-from anime.assets.metadata.json_fields import Fields, fields_of, number_of, text_of, whole_of
+from anime.assets.metadata.json_fields import (
+    Fields,
+    fields_of,
+    loras_of,
+    number_of,
+    text_of,
+    whole_of,
+)
 from anime.assets.metadata.lora_tags import acting
-from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
+from anime.assets.metadata.recipe import SamplerUse, Sampling
 
 _SIZE = re.compile(r"(\d{1,6}) x (\d{1,6})")
 _OWN = frozenset({"prompt", "num_inference_steps", "resolution"})
@@ -21,14 +28,13 @@ def sampling_of_animagine(settings: Fields) -> Sampling | None:
         return None
     model = fields_of(settings.get("Model")) or settings
     called, larger = fields_of(settings.get("use_lora")), fields_of(settings.get("use_upscaler"))
-    lora = text_of(called, "selected_lora")
     said = Sampling(
         prompt=text_of(settings, "prompt"),
         negative_prompt=text_of(settings, "negative_prompt"),
         seed=whole_of(settings, "seed"),
         model=text_of(model, "Model"),
         model_hash=text_of(model, "Model hash"),
-        loras=acting([LoraUse(name=lora, strength=number_of(called, "multiplier"))] if lora else ()),
+        loras=acting(loras_of([called.get("selected_lora")], [called.get("multiplier")])),
         sampler=text_of(settings, "sampler"),
         steps=whole_of(settings, "num_inference_steps"),
         cfg=number_of(settings, "guidance_scale"),

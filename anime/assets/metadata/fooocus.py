@@ -1,9 +1,9 @@
-"""Fooocus (scheme fooocus), its forks MRE, SimpleSDXL and RuinedFooocus: JSON in a text, or in EXIF.
+"""Fooocus (scheme fooocus), MRE, SimpleSDXL and RuinedFooocus: JSON in a PNG text, or in EXIF.
 
 Of Fooocus' other scheme, a1111, the reader of AUTOMATIC1111's text takes care.
-Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), Fooocus-MRE 2.0 and RuinedFooocus
-1.60 and 26.06 (`modules/async_worker.py`; `ltx2_video_pipeline.py`, whose films may have only their
-prompt).
+Sources: Fooocus 2.5.5 and SimpleSDXL 2 (`modules/meta_parser.py`), Fooocus-MRE 2.0 and
+RuinedFooocus 1.60 and 26.06 (`modules/async_worker.py`; `ltx2_video_pipeline.py`, whose films may
+have only their prompt).
 """
 
 import re
@@ -90,7 +90,7 @@ def _loras(settings: Fields) -> Iterator[LoraUse]:
 
 
 def _further_loras(settings: Fields) -> Iterator[LoraUse]:
-    """LoRAs as `"name : weight"`, before it perhaps whether the LoRA is on; of MRE, as l1 and w1."""
+    """LoRAs of MRE as l1 and w1; as `"name : weight"`, before it perhaps whether the LoRA is on."""
     for number in _NUMBERED:
         name = text_of(settings, f"l{number}")
         if name and name != "None":

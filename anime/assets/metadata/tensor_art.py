@@ -1,6 +1,6 @@
-"""TensorArt: JSON in the PNG text `generation_data`, beside a graph whose loader of models is its own.
+"""TensorArt: JSON in the PNG text `generation_data`, beside a graph.
 
-Source: sd-metadata 3.0 of August 2026 (`parsers/tensorart.ts`), which reads pictures of tensor.art.
+Source: sd-metadata 3.3 (`parsers/tensorart.ts`), which reads pictures of tensor.art.
 """
 
 from anime.assets.metadata.json_fields import Fields, fields_of, number_of, text_of, whole_of
