@@ -399,6 +399,34 @@ def test_a_command_is_read_however_it_was_written(text: str) -> None:
     assert (recipe.cfg, recipe.sampler) == (4.5, "k_lms")
 
 
+OF_COMMAND_LINE = {  # of InvokeAI 2
+    **{name: value for name, value in INVOKE_2.items() if name != "model_weights"},
+    "model_id": "kite",
+    "model_hash": "ab12",
+    "app_version": "2.3.5",
+}
+
+
+def test_a_picture_of_invokeais_command_line_names_its_model() -> None:
+    recipe = recipe_of({"sd-metadata": json.dumps(OF_COMMAND_LINE)})
+    assert (recipe.model, recipe.model_hash, recipe.seed) == ("kite", "ab12", str(SEED))
+    switches = "-s 14 -S 9 -W 512 -H 512 -C 4.5 -A k_lms"
+    for model, known in (("kite-1.5", "kite-1.5"), ("unknown model", None)):
+        recipe = recipe_of({"Dream": f"a lantern [mist] {switches} # model_id={model}"})
+        assert (recipe.model, recipe.sampler, recipe.seed) == (known, "k_lms", "9")
+
+
+def test_a_grid_of_invokeai_has_no_seed() -> None:
+    cells = [{**INVOKE_2["image"], "seed": seed} for seed in (9, 10)]  # type: ignore[dict-item]
+    said = {name: value for name, value in OF_COMMAND_LINE.items() if name != "image"}
+    dream = "a lantern [mist] -s 14 -S 9 -C 4.5 --grid -A euler # model_id=kite # [9, 10]"
+    both = {"sd-metadata": json.dumps({**said, "images": cells}), "Dream": dream}
+    for texts in (both, {"Dream": dream}, {"sd-metadata": both["sd-metadata"]}):
+        recipe = recipe_of(texts)
+        assert (recipe.seed, recipe.varied, recipe.steps) == (None, ("seed",), 14)
+        assert (recipe.prompt, recipe.model) == ("a lantern", "kite")
+
+
 @pytest.mark.parametrize("text", ["convert -s 5 -S 6", "see -s 5 -S there -A", '"a" -s 5'])
 def test_a_command_of_another_program_says_nothing(text: str) -> None:
     assert recipe_of({"Dream": text}).source is None

@@ -24,6 +24,7 @@ from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 
 _ARGUMENT = re.compile(r"\s-([A-Za-z])\s*([^\s]{1,100})")
 _QUOTED = re.compile(r'"[^"]*"')
+_MODEL = re.compile(r" # model_id=([^#\n]{1,300}?)\s*(?:#|$)")
 _PROMPT_ENDS = re.compile(r'"(?=\s+--?[A-Za-z])')  # if it is in quotes
 _SWITCHES_BEGIN = re.compile(r"(?=\s-s\s?\d{1,6}\s+-[A-Z])")  # if it is not
 _SECOND_MODELS = ("refiner_model", "wan_transformer_low_noise")
@@ -36,8 +37,11 @@ _MAX_DREAM_CHARS = 50_000
 
 def sampling_of_invokeai(settings: Fields) -> Sampling | None:
     """What `invokeai_metadata` or `sd-metadata` says; None for another tool's settings."""
-    if isinstance(settings.get("image"), dict) and "model_weights" in settings:
-        return _of_second(settings, fields_of(settings["image"]))
+    if {"model_weights", "model_id"} & settings.keys():
+        if image := fields_of(settings.get("image")):
+            return _of_second(settings, image)
+        for cell in objects_in(settings.get("images")):
+            return _of_second(settings, cell).of_grid({"seed"})
     own = sum(name in settings for name in _OWN)
     if not own or own + ("negative_prompt" in settings) + ("cfg_scale" in settings) < 2:
         return None
@@ -81,16 +85,19 @@ def sampling_of_dream(text: str) -> Sampling | None:
     if not {"s", "S"} <= said.keys() or not (is_quoted or {"A", "C"} & said.keys()):
         return None
     prompt, negative = _divided(text[is_quoted : end.start()])
-    return Sampling(
+    model = _MODEL.search(switches)
+    sampling = Sampling(
         prompt=prompt,
         negative_prompt=negative,
         seed=whole_in(said["S"]),
+        model=model[1] if model and model[1] != "unknown model" else None,
         sampler=said.get("A"),
         steps=whole_in(said["s"]),
         cfg=number_in(said.get("C")),
         width=whole_in(said.get("W")),
         height=whole_in(said.get("H")),
     )
+    return sampling.of_grid({"seed"} if " --grid" in switches else ())
 
 
 def _of_second(settings: Fields, image: Fields) -> Sampling:
@@ -102,7 +109,7 @@ def _of_second(settings: Fields, image: Fields) -> Sampling:
         prompt=prompt,
         negative_prompt=negative,
         seed=whole_of(image, "seed"),
-        model=text_of(settings, "model_weights"),
+        model=text_of(settings, "model_weights", "model_id"),  # of the page, of the command line
         model_hash=text_of(settings, "model_hash"),
         loras=acting(
             LoraUse(name=found[1], strength=number_in(found[2]))
