@@ -416,6 +416,16 @@ def test_a_picture_of_invokeais_command_line_names_its_model() -> None:
         assert (recipe.model, recipe.sampler, recipe.seed) == (known, "k_lms", "9")
 
 
+def test_a_prompt_of_weighted_parts_is_the_one_that_was_typed() -> None:
+    parts = [{"prompt": "a lantern", "weight": 0.25}, {"prompt": "a kite", "weight": 0.75}]
+    image = {**INVOKE_2["image"], "prompt": parts}  # type: ignore[dict-item]
+    said = {"sd-metadata": json.dumps({**OF_COMMAND_LINE, "image": image})}
+    typed = "a lantern:1 a kite:3"
+    recipe = recipe_of({**said, "Dream": f"{typed} -s 14 -S 9 -C 4.5 -A euler"})
+    assert (recipe.prompt, recipe.model, recipe.seed) == (typed, "kite", str(SEED))
+    assert recipe_of(said).prompt is None
+
+
 def test_a_grid_of_invokeai_has_no_seed() -> None:
     cells = [{**INVOKE_2["image"], "seed": seed} for seed in (9, 10)]  # type: ignore[dict-item]
     said = {name: value for name, value in OF_COMMAND_LINE.items() if name != "image"}
@@ -694,7 +704,9 @@ JSON = st.recursive(
 )
 NAMES = sorted(
     {*SWARM["sui_image_params"], *INVOKE, *INVOKE_2, *FOOOCUS, *RUINED, *DRAW_THINGS, *NOVELAI_4}
-    | {"sui_image_params", "extraMetadata"}
+    | {*FOOOCUS_MRE, *OF_COMMAND_LINE, "images", "sui_image_params", "sui_extra_data"}
+    | {"extraMetadata", "cfgScale", "resources", "baseModel", "hrf_enabled", "use_lora"}
+    | {"resolution", "num_inference_steps", "use_upscaler", "Model", "v2", "scheduler_name"}
 )
 
 

@@ -104,7 +104,8 @@ def _of_second(settings: Fields, image: Fields) -> Sampling:
     listed = image.get("prompt")
     texts = [text_of(each, "prompt") for each in objects_in(listed)]
     whole = listed if isinstance(listed, str) else " ".join(text for text in texts if text)
-    prompt, negative = _divided(whole)
+    # Of several, weights are not those that were typed; Dream, beside it, has the prompt whole.
+    prompt, negative = _divided(whole) if len(texts) < 2 else (None, None)
     return Sampling(
         prompt=prompt,
         negative_prompt=negative,
