@@ -301,6 +301,7 @@ NETWORK = (
             {"prompt": '"Hi" on a sign'},
         ),
         ("a\nSteps: 3, Sampler: Undefined, CFG scale: 4", {"sampler": None, "cfg": 4}),
+        (f"{SD_NEXT}, Sampler: Default", {"sampler": None, "scheduler": None}),
         (
             f"a\nSteps: 3, Civitai resources: {json.dumps(AIRS)}",
             {"model": AIRS[0]["air"], "loras": (LoraUse(name=AIRS[1]["air"], strength=0.6),)},

@@ -63,7 +63,7 @@ def parameters_of(text: str) -> Sampling | None:
     resources = _resources(settings.get("civitai resources", ""))
     listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
     loras = _loras_in(prompt, settings.get("hires prompt", "")) or listed or resources.loras
-    varied, sampler = varied_in(settings), settings.get("sampler")
+    varied = varied_in(settings)
     said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
@@ -71,7 +71,7 @@ def parameters_of(text: str) -> Sampling | None:
         model=settings.get("model") or settings.get("unet") or resources.model,
         model_hash=settings.get("model hash"),
         loras=(*loras, *_networks(settings)),
-        sampler=None if sampler in {"", "Undefined"} else sampler,
+        sampler=_sampler(settings.get("sampler")),
         scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
         steps=whole_in(settings.get("steps")),
         cfg=number_in(settings.get("cfg scale") or settings.get("guidance scale")),
@@ -98,7 +98,7 @@ def _second_pass(settings: dict[str, str]) -> SamplerUse:
         node="refiner",
         steps=whole_in(settings.get("refiner steps")) or None,
         cfg=number_in(settings.get("hires cfg scale")),
-        sampler=settings.get("hires sampler"),
+        sampler=_sampler(settings.get("hires sampler")),
     )
     if "hires" not in operations:
         return second
@@ -110,6 +110,11 @@ def _second_pass(settings: dict[str, str]) -> SamplerUse:
         "denoise": number_in(denoise),
     }
     return second.model_copy(update=more)
+
+
+def _sampler(name: str | None) -> str | None:
+    """The sampler of that name; None for a word of Civitai or SD.Next that tells none."""
+    return None if name in {"", "Undefined", "Default"} else name
 
 
 def _without_templates(before: str) -> str:
