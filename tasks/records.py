@@ -66,7 +66,7 @@ async def lease_job(
                 job_id, owner, seconds=lease_seconds, run_id=run_id, traceparent=traceparent
             )
         if lease is None:
-            async with database.session_scope() as session:
+            async with database.autocommit() as session:
                 _refuse_unless_completed(await JobRepository(session).get(job_id))
         return found, lease
 
@@ -90,7 +90,7 @@ async def begin_attempt(
     why = f"Attempt {attempt} at {comfyui_url}{f': {reason}' if reason else ''}."
 
     async def insert() -> None:
-        async with database.session_scope() as session:
+        async with database.autocommit() as session:
             await JobRepository(session).begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
@@ -111,7 +111,7 @@ async def check_lease(database: Database, lease: Lease, *, lease_seconds: float)
     """
 
     async def renew() -> None:
-        async with database.session_scope() as session:
+        async with database.autocommit() as session:
             await JobRepository(session).renew(lease, seconds=lease_seconds)
 
     await RECORD.call(renew)
@@ -188,7 +188,7 @@ async def record_failure(database: Database, lease: Lease, error: AnimeError) ->
 
 async def files_of(database: Database, job_id: UUID) -> list[FileRecord]:
     """The files a job has made."""
-    async with database.session_scope() as session:
+    async with database.autocommit() as session:
         return await FileRepository(session).of_job(job_id)
 
 

@@ -109,7 +109,7 @@ async def _stand(
     if notified.is_set():
         notified.clear()
         with suppress(DatabaseUnavailable):
-            async with database.reading() as session:
+            async with database.autocommit() as session:
                 if slot := await SlotRepository(session).given(request):
                     return slot
     return await _ask(database, request, size)

@@ -107,7 +107,7 @@ async def find_tiles(
 @router.get("/files/months")
 async def months(state: StateDependency) -> MonthList:
     """The months that have files, newest first, and how many each has."""
-    async with state.database.reading() as session:
+    async with state.database.autocommit() as session:
         found = await TileRepository(session).months(state.settings.zone)
     return MonthList(items=found, tiles_of_page=TILES_OF_PAGE)
 
@@ -128,5 +128,5 @@ async def siblings(
     file_id: Annotated[int, PathParameter(ge=1, le=2**31 - 1)], state: StateDependency
 ) -> Tiles:
     """The files of the same batch, or of the same job, newest first; at most a page."""
-    async with state.database.reading() as session:
+    async with state.database.autocommit() as session:
         return await TileRepository(session).siblings(file_id)

@@ -102,7 +102,7 @@ async def _small(
     file_id: int, request: Request, state: AppState, *, is_large: bool = False
 ) -> Response:
     """The thumbnail or the proxy, which browsers may keep for an hour; else the file itself."""
-    async with state.database.reading() as session:
+    async with state.database.autocommit() as session:
         row = await FileRepository(session).place(file_id)
     path, sha256 = Path(row.file_path), row.sha256
     small = await state.thumbnails.kept(path, sha256, is_large=is_large) if sha256 else None

@@ -84,7 +84,7 @@ async def _entries(ids: str, state: AppState) -> dict[int, ZipEntry]:
         InvalidRequest: these are no ids, or too many.
     """
     wanted = numbers_in(ids, at_most=MAX_FILES)
-    async with state.database.reading() as session:
+    async with state.database.autocommit() as session:
         rows = await FileRepository(session).places(wanted)
     entries = {}
     for file_id in wanted:

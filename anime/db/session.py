@@ -1,4 +1,4 @@
-"""Connections and transactions: `session_scope` is the only place that commits."""
+"""Connections and transactions: nothing else commits."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,7 +49,7 @@ class Database:
         self._references = FollowedReferences(self._engine, url) if has_references(url) else None
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._readers = async_sessionmaker(single, expire_on_commit=False)
+        self._autocommitting = async_sessionmaker(single, expire_on_commit=False)
         self.notifications = self.listener(NOTIFY_CHANNEL)
 
     @property
@@ -84,14 +84,13 @@ class Database:
                 yield session
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Each query for itself, one round trip instead of three; nothing is to be written.
+    async def autocommit(self) -> AsyncIterator[AsyncSession]:
+        """Each statement is a transaction of its own: one round trip instead of three.
 
-        Raises:
-            DatabaseUnavailable: PostgreSQL does not answer, or lacks our tables.
+        Raises as `session_scope` does; what was written before stays.
         """
         with errors_explained(self._address):
-            async with self._readers() as session:
+            async with self._autocommitting() as session:
                 yield session
 
     async def dispose(self) -> None:

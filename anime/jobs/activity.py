@@ -86,7 +86,7 @@ class ActivityReader:
             return self._last[1]
 
     async def _read(self) -> Activity:
-        async with self._database.reading() as session:
+        async with self._database.autocommit() as session:
             jobs = JobList(session)
             listed = [await jobs.oldest(status, limit=MOST_SHOWN) for status in _OPEN]
             failed, _ = await jobs.page(JobQuery(status=JobStatus.FAILED), limit=MOST_FAILED)

@@ -41,16 +41,30 @@ class QueueLimit:
         self._waiting = 0
         self._counted_at: float | None = None  # by time.monotonic()
 
+    def reserve(self) -> bool:
+        """Whether there is room for one more by the last count; then that job is counted."""
+        if self._is_outdated or self._waiting >= self.max_waiting:
+            return False
+        self._waiting += 1
+        return True
+
+    def release(self) -> None:
+        """Count no longer what was reserved: nothing was inserted."""
+        self._waiting -= 1
+
+    @property
+    def _is_outdated(self) -> bool:
+        return self._counted_at is None or time.monotonic() - self._counted_at >= COUNT_SECONDS
+
     async def admit(self, session: AsyncSession) -> None:
-        """Count the job that this transaction has just inserted.
+        """Count the job that this session has just inserted.
 
         Raises:
             QueueFull: there is no room for it; the transaction must be rolled back.
         """
-        now = time.monotonic()
-        if self._counted_at is None or now - self._counted_at >= COUNT_SECONDS:
+        if self._is_outdated:
             self._waiting = await DispatchRepository(session).waiting(self.max_waiting + 1)
-            self._counted_at = now
+            self._counted_at = time.monotonic()
         else:
             self._waiting += 1
         if self._waiting > self.max_waiting:
@@ -156,7 +170,7 @@ class Admission:
         """What is rendered for each, unchecked; None where it is the request as it is given."""
         if not any(map(may_change, requests)):
             return [None] * len(requests)
-        async with self.database.reading() as session:
+        async with self.database.autocommit() as session:
             return await self.composer.compose_all(session, requests)
 
     async def compose(self, request: GenerationRequest) -> Composition:
@@ -165,7 +179,7 @@ class Admission:
         Raises:
             InvalidRequest: see `check`.
         """
-        async with self.database.reading() as session:
+        async with self.database.autocommit() as session:
             composition = await self.composer.compose(session, request)
         await asyncio.to_thread(self._check_references, [composition])
         await self.check_graph(composition.request)
@@ -175,7 +189,7 @@ class Admission:
         """What is rendered for the request; None if it is the request as it is given."""
         if not may_change(request):
             return None
-        async with self.database.reading() as session:
+        async with self.database.autocommit() as session:
             composition = await self.composer.changed(session, request)
         if composition is not None and composition.reference_paths:
             await asyncio.to_thread(self._check_references, [composition])
@@ -234,15 +248,18 @@ class Admission:
         """
         composition = await self.check(request, job_id=job_id)
         job_id = job_id or uuid4()
-        async with self.database.session_scope() as session:
+        job = NewJob.of(job_id, request, composition=composition, traceparent=current_traceparent())
+        is_reserved = job.is_one_statement and self.limit.reserve()
+        scope = self.database.autocommit if is_reserved else self.database.session_scope
+        async with scope() as session:
             jobs = JobRepository(session)
-            job = NewJob.of(
-                job_id, request, composition=composition, traceparent=current_traceparent()
-            )
             new = await jobs.insert(job_id, job)
             if new is not None:
-                await self.limit.admit(session)
+                if not is_reserved:
+                    await self.limit.admit(session)
                 return new
+            if is_reserved:
+                self.limit.release()
             return await _same_job(jobs, job_id, request)
 
 

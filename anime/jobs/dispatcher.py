@@ -131,7 +131,7 @@ class RunDispatcher:
 
         Raises as `dispatch` does.
         """
-        async with self._database.session_scope() as session:
+        async with self._database.autocommit() as session:
             states = await DispatchRepository(session).remember_runs(runs)
         for run_id, dispatch in runs.items():
             if states.get(dispatch.job_id) is JobStatus.CANCELLED:

@@ -61,7 +61,7 @@ class JobLookup:
 
     async def timeline(self, job_id: UUID) -> list[TimelineEntry]:
         """What happened to the job, the oldest entry first. Raises as `get`."""
-        async with self._database.reading() as session:
+        async with self._database.autocommit() as session:
             entries = await TimelineRepository(session).of_job(job_id)
         if not entries:
             await self.get(job_id)
@@ -76,7 +76,7 @@ class JobLookup:
         while self._wanted:
             wanted, self._wanted = self._wanted, {}
             try:
-                async with self._database.reading() as session:
+                async with self._database.autocommit() as session:
                     found = await JobRepository(session).among(wanted.keys())
                     if any(_may_be_in_line(job) for job in found.values()):
                         left = await SlotRepository(session).seconds_left(size=self._slots)

@@ -28,7 +28,7 @@ async def read_offers(template: Template, database: Database, settings: Settings
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         servers = await ServerRepository(session).healthy()
     wanted = template.binding.server
     fitting = [each for each in servers if wanted is None or each.answers_to(wanted)]

@@ -147,7 +147,7 @@ async def _usable_addresses(settings: Settings, database: Database) -> Sequence[
         ConfigurationError: none is known, or all are drained, paused or at fault.
     """
     try:
-        async with asyncio.timeout(DATABASE_SECONDS), database.reading() as session:
+        async with asyncio.timeout(DATABASE_SECONDS), database.autocommit() as session:
             servers = ServerRepository(session)
             known, usable = await servers.list_all(), await servers.not_held_back()
             pauses = await PauseRepository(session).in_force()

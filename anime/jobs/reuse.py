@@ -27,7 +27,7 @@ async def request_of_job(database: Database, job_id: UUID) -> ReusedRequest:
         NotFound: there is no such job.
         InvalidRequest: it was written by a version that knew other fields.
     """
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         found = await _of_job(job_id, session)
         if found is None:
             files = await FileRepository(session).of_job(job_id)
@@ -42,7 +42,7 @@ async def request_of_file(database: Database, file_id: int) -> ReusedRequest:
         NotFound: there is no such file.
         InvalidRequest: its job was written by a version that knew other fields.
     """
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         file = await FileRepository(session).get(file_id)
         return await _of_known_job(file.job_id, session) or of_recipe(_made(file))
 
@@ -63,7 +63,7 @@ async def request_in_upload(
         found = await describe_upload(path, name=name)
     stamp = read_stamp(found.facts.texts)
     if stamp is not None:
-        async with database.reading() as session:
+        async with database.autocommit() as session:
             if (known := await _of_known_job(stamp.job_id, session)) is not None:
                 return known
     return of_recipe({**found.made, "kind": found.facts.kind.file_type})

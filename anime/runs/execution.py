@@ -185,7 +185,7 @@ async def _lease_job(
 async def _tell_cancelled(connections: Connections, job_id: UUID) -> None:
     """Publish that the job is cancelled: the lease settles what no live run was left to settle."""
     with suppress(DatabaseUnavailable):  # it only shows
-        async with connections.database.session_scope() as session:
+        async with connections.database.autocommit() as session:
             job = await JobRepository(session).get(job_id)
         if job.status is JobStatus.CANCELLED:
             await Reporter(connections.publisher, job_id, job).cancelled()
@@ -197,7 +197,7 @@ async def _tell_cancelled(connections: Connections, job_id: UUID) -> None:
 async def _log_decisions(database: Database, job_id: UUID) -> None:
     """Say in this run's log what was decided about its job before."""
     with suppress(DatabaseUnavailable):  # it only shows
-        async with database.session_scope() as session:
+        async with database.autocommit() as session:
             timeline = await TimelineRepository(session).of_job(job_id)
         for entry in timeline:
             if entry.kind is TimelineKind.DECISION:

@@ -227,7 +227,7 @@ async def _costs_of(job: JobExecution, kind: RenderKind) -> Mapping[str, Learned
     """What such renders have cost; the jobs of a batch read it together, every few seconds."""
 
     async def read() -> Mapping[str, LearnedCost]:
-        async with job.database.reading() as session:
+        async with job.database.autocommit() as session:
             return await RenderCostRepository(session).of(kind)
 
     known, now = job.connections.costs, time.monotonic()

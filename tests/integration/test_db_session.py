@@ -97,7 +97,7 @@ async def test_credentials_that_change_while_a_connection_opens_fail_nobody(
     async with Database(address.replace("SECRET", "{env:STUDIO_PASSWORD}")) as database:
         backends = set()
         for _ in range(3):
-            async with database.reading() as session:
+            async with database.autocommit() as session:
                 backends.add(await session.scalar(text("SELECT pg_backend_pid()")))
     assert len(backends) == 3
 

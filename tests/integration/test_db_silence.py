@@ -199,7 +199,7 @@ async def test_a_migration_may_take_longer_than_a_query(
 
 
 async def test_connections_ask_tcp_to_notice_a_lost_route(proxy: SilentProxy) -> None:
-    async with Database(proxy.url) as database, database.reading() as session:
+    async with Database(proxy.url) as database, database.autocommit() as session:
         raw = await (await session.connection()).get_raw_connection()
         driver = raw.driver_connection
         assert driver is not None

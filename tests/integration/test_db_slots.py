@@ -120,7 +120,7 @@ async def test_who_was_given_a_slot_finds_it_without_asking_again(database: Data
     first, second = claim(model="m"), claim(model="m")
     for each in (first, second):
         await ask(database, each, size=1)
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         slots_seen = SlotRepository(session)
         assert (await slots_seen.given(second)) is None
         await leave(database, first, size=1)

@@ -182,13 +182,13 @@ async def test_a_file_that_is_away_is_to_users_of_the_database_as_if_that_were(
     file.write_text("any: the tests' server asks for none")
     address = make_url(database_url).set(password="SECRET").render_as_string(hide_password=False)
     async with Database(address.replace("SECRET", f"{{file:{file}}}"), pool_size=2) as database:
-        async with database.reading() as session:
+        async with database.autocommit() as session:
             await session.execute(text("SELECT 1"))
         file.unlink()
-        async with database.reading() as session:
+        async with database.autocommit() as session:
             await session.execute(text("SELECT 1"))  # what is open goes on
             with pytest.raises(DatabaseUnavailable, match=r"password .* had: .* No such file"):
-                async with database.reading() as another:
+                async with database.autocommit() as another:
                     await another.execute(text("SELECT 1"))
 
 

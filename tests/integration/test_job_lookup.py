@@ -64,7 +64,7 @@ async def test_without_a_database_everybody_is_told() -> None:
 
 
 async def test_what_is_read_by_itself_leaves_no_transaction_open(database: Database) -> None:
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         began = await session.scalar(text("SELECT transaction_timestamp()"))
         assert await session.scalar(text("SELECT transaction_timestamp()")) > began
     async with database.session_scope() as session:

@@ -147,6 +147,19 @@ async def test_room_in_the_queue_comes_with_each_job_that_begins(office: Office)
     assert len(await office.jobs()) == 4
 
 
+async def test_a_burst_gets_the_room_there_is_and_repeats_take_none(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.jobs.admission.COUNT_SECONDS", 3600.0)  # it counts once
+    job_id = uuid4()
+    for _ in range(5):
+        await office.service.submit(REQUEST, job_id=job_id)
+    burst = (office.service.submit(REQUEST) for _ in range(6))
+    answers = await asyncio.gather(*burst, return_exceptions=True)
+    assert sum(isinstance(answer, QueueFull) for answer in answers) == 4
+    assert len(await office.jobs()) == 3
+
+
 async def test_the_jobs_of_a_batch_take_no_room_and_are_left_to_it(
     office: Office, prefect: PrefectPeer
 ) -> None:

@@ -26,7 +26,7 @@ class Disks:
 
 
 async def paused(database: Database) -> list[PauseRecord]:
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         return await PauseRepository(session).in_force()
 
 

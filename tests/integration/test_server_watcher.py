@@ -62,7 +62,7 @@ class Watch:
         self.watcher._canary_seconds = 0.2
 
     async def server(self) -> ServerRecord:
-        async with self.database.reading() as session:
+        async with self.database.autocommit() as session:
             return await ServerRepository(session).get(self.url)
 
 
@@ -125,7 +125,7 @@ async def send_and_move(database: Database, url: str) -> tuple[UUID, UUID]:
 
 
 async def unsettled(database: Database, url: str) -> int:
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         return len(await SentPromptRepository(session).unsettled_at(url))
 
 
@@ -249,7 +249,7 @@ async def test_f04_what_waits_at_a_zombie_is_taken_back_if_another_server_could_
             await servers.set_health("http://127.0.0.1:9", ServerHealth.ALIVE, "it answers")
         await watch.look()
         assert await read(url, "/prompt") == {"exec_info": {"queue_remaining": 0}}
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         *_, last = await TimelineRepository(session).of_job(job_id)
     assert last.message == (
         f"The prompt of attempt 1 was taken back from {url}, which begins no prompt."
@@ -341,7 +341,7 @@ async def test_f81_a_prompt_that_had_ended_where_nobody_waited_is_told_in_the_ti
                 await asyncio.sleep(0.01)
         await watch.look()
         assert await unsettled(database, url) == 0
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         *_, last = await TimelineRepository(session).of_job(job_id)
     assert last.message == (
         f"The prompt of attempt 1 had rendered to its end at {url}, where nobody waited for it."

@@ -74,7 +74,7 @@ async def test_connections_of_an_older_generation_end_although_nobody_uses_them(
 
     async with Database(vaulted.url) as database, asyncio.timeout(HUNG_SECONDS):
         with database.notifications.listening_to("x"):
-            async with database.reading() as at_work:
+            async with database.autocommit() as at_work:
                 first = await at_work.scalar(text("SELECT session_user"))
                 await asyncio.gather(who(database), who(database))  # on two that are idle then
                 assert await who(database) == first
@@ -120,16 +120,16 @@ async def test_a_password_that_postgresql_refuses_is_read_anew(
     login = "static_user:{vault:secret/anime/postgres#password}"
     url = with_login(database_url, login)
     async with Database(url) as database, Database(url) as later:
-        async with database.reading() as session:
+        async with database.autocommit() as session:
             assert await session.scalar(text("SELECT session_user")) == "static_user"
         await execute(database_url, "ALTER ROLE static_user PASSWORD 'two'")
         await vault.put("anime/postgres", password="two")
-        async with later.reading() as session:
+        async with later.autocommit() as session:
             assert await session.scalar(text("SELECT session_user")) == "static_user"
         await execute(database_url, "ALTER ROLE static_user PASSWORD 'three'")
         await later.dispose()
         with pytest.raises(DatabaseUnavailable, match="authentication failed"):
-            async with later.reading() as session:
+            async with later.autocommit() as session:
                 await session.scalar(text("SELECT 1"))
     await execute(database_url, "DROP ROLE static_user")
 

@@ -187,6 +187,11 @@ class NewJob:
     composition: Composition | None = None
     traceparent: str | None = None
 
+    @property
+    def is_one_statement(self) -> bool:
+        """Whether nothing else is read or written to insert it."""
+        return self.request.project is None and self.composition is None
+
     @classmethod
     def of(
         cls,

@@ -58,7 +58,7 @@ async def take_back(client: ComfyUIClient, database: Database, server: str) -> N
 
     Raises as `clear_moved` does. Twice is harmless: what is gone is no longer found waiting.
     """
-    async with database.reading() as session:
+    async with database.autocommit() as session:
         prompts = await SentPromptRepository(session).unsettled_at(server)
     for prompt in prompts:
         sighting = await client.find(prompt.prompt_id)
