@@ -609,7 +609,7 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
             ),
             draw=sampler(model=["mix", 0], positive=["mix", 2], negative=["mix", 3]),
         ),
-        {"prompt": None, "negative_prompt": None, "loras": INK},
+        {"prompt": f"a kite <style:anime> {INK_TAG}", "loras": INK},
     ),
     "a style that is mixed in": (styled("anime"), {"prompt": None, "negative_prompt": None}),
     "a style that is none": (styled("none"), {}),

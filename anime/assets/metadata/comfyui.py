@@ -32,6 +32,7 @@ _BESIDE = re.compile(
     r"length|number|count|duration|second|index"
 )
 _UNNAMED = "unnamed"  # what a node of an unknown class may be given a picture by
+_STEPS = frozenset(names_of("steps"))
 _MAKES = frozenset({"steps", "sigmas", "prompt"})  # what only those that make something have
 _MEDIA = ("latent", "picture", "sound", "pipe", _UNNAMED)
 _NUMBERED = re.compile(r"_?\d+$")
@@ -203,13 +204,21 @@ class GraphReader:
 
     def _set_to(self, step: Origin, name: str) -> JsonValue:
         """What a sampler has in an input, itself or by its pipe."""
-        held = step.node["inputs"].get(name)
+        inputs = step.node["inputs"]
+        held = inputs.get(name)
+        if name in step.rule.inputs:
+            names = step.rule.inputs[name]
+            held = next((inputs[each] for each in names if inputs.get(each) is not None), None)
         return self._steps.in_pipe_of(step, name) if held is None and step.rule.pipe else held
 
     def _before(self, step: Origin, kind: FileKind | None) -> list[Origin]:
         """The nodes that a node has its latent, picture or sound from."""
         found = []
-        for link, role in _media_links(step.node["inputs"], kind):
+        links = _media_links(step.node["inputs"], kind)
+        if "latent" in step.rule.inputs:
+            own = self._values.links(step.node, step.rule.inputs["latent"])
+            links = [(link, "picture") for link in own[:1]] or links
+        for link, role in links:
             origin = self._values.origin(link, "latent" if role == "pipe" else role)
             if origin is not None and _carries_medium(origin):
                 found.append(origin)
@@ -243,7 +252,7 @@ def _generates(step: Origin) -> bool:
     return (
         is_asked
         and not is_told(step)
-        and ("steps" in inputs or isinstance(inputs.get("model"), str))
+        and (not _STEPS.isdisjoint(inputs) or isinstance(inputs.get("model"), str))
     )
 
 

@@ -13,6 +13,7 @@ from anime.assets.metadata.recipe import LoraUse
 from anime.core.graphs import Node, is_link
 
 _MAX_STACKS = 32  # stacks that are chained
+_PATH = "opt_lora_path"  # KJNodes: whatever name is chosen beside it
 _NAMES = ("lora_name", "lora")
 _STRENGTHS = (
     "strength_model",
@@ -67,15 +68,19 @@ class LoraReader:
 
     def of_node(self, node: Node, rule: NodeRule) -> list[LoraUse]:
         """The LoRAs of a node and of the stacks it is given, in the order in which they act."""
-        found = list(self._own(node, rule))
-        for _ in range(_MAX_STACKS):
-            links = self._values.links(node, names_of("lora_stack"))
-            origin = self._values.origin(links[0], "lora_stack") if links else None
-            if origin is None:
-                break
-            node, rule = origin.node, origin.rule
-            found = [*self._own(node, rule), *found]
-        return found
+        if rule.lora_tags or "lora" in " ".join(node["inputs"]):
+            return self._stacked(node, rule, set())
+        return []  # as of most: a sweep asks this of every file
+
+    def _stacked(self, node: Node, rule: NodeRule, reached: set[str]) -> list[LoraUse]:
+        found: list[LoraUse] = []
+        for link in self._values.links(node, names_of("lora_stack")):
+            origin = self._values.origin(link, "lora_stack")
+            is_new = origin is not None and origin.node_id not in reached
+            if origin is not None and is_new and len(reached) < _MAX_STACKS:
+                reached.add(origin.node_id)
+                found += self._stacked(origin.node, origin.rule, reached)
+        return [*found, *self._own(node, rule)]
 
     def of_hooks(self, node: Node) -> list[LoraUse]:
         """The LoRAs of the hooks that a node is given."""
@@ -91,8 +96,7 @@ class LoraReader:
 
     def _own(self, node: Node, rule: NodeRule) -> Iterator[LoraUse]:
         inputs = node["inputs"]
-        # Most nodes load none, and a sweep asks this of every file.
-        if rule.opaque or not (rule.lora_tags or "lora" in " ".join(inputs)):
+        if rule.opaque:
             return
         switches = [inputs[name] for name in _SWITCHES if name in inputs]
         if any(map(_is_off, switches)) or inputs.get("bypass") is True:
@@ -108,7 +112,7 @@ class LoraReader:
         yield from self._numbered(inputs, rule.loras or _COMMON)
 
     def _single(self, inputs: dict[str, JsonValue]) -> LoraUse | None:
-        for key in _NAMES:
+        for key in (_PATH,) if inputs.get(_PATH) else _NAMES:
             held = inputs.get(key)
             if key == "lora" and is_link(held):
                 continue  # to a stack
@@ -126,13 +130,15 @@ class LoraReader:
         """The LoRAs of a node with `lora_01`, `strength_01` and so on."""
         pattern = _pattern(loras.name)
         count = self._values.number(inputs.get(loras.count or ""), int)
+        chosen = self._values.number(inputs.get(loras.chosen or ""), int)
         for key, value in inputs.items():
             found = pattern.fullmatch(key) or _NUMBERED.fullmatch(key)
             name = None if found is None else self._values.number(value, str)
             if found is None or name is None or name.lower() in _NONE:
                 continue
             number = found[1]
-            if count is not None and int(number) > count:
+            is_beyond = count is not None and int(number) > count
+            if is_beyond or (loras.chosen is not None and int(number) != chosen):
                 continue
             switches = (each.format(number) for each in (loras.on or "", *_NUMBERED_SWITCHES))
             if any(_is_off(inputs.get(each, True)) for each in switches):

@@ -35,6 +35,8 @@ _OF_EITHER = [name for name in names_of("positive") if name.startswith("cond")]
 _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts with
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
 _MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
+_SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
+_OWN_SIZE = ("custom", "自定义")  # in the preset that leaves the size to other inputs
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
@@ -85,6 +87,8 @@ def samples(step: Origin) -> bool:
         return rule.sampler
     if ("steps" not in inputs and "sigmas" not in inputs) or is_told(step):
         return False
+    if inputs.get("denoise") == 0:  # it hands on what it was given
+        return False
     return any(name in inputs and is_link(inputs[name]) for name in _GUIDED)
 
 
@@ -134,8 +138,9 @@ class StepReader:
         is_alike = negative.is_whole and negative.text == positive.text
         if second is not None and (is_shared or is_alike):  # as of HiDream
             negative = self._conditioning(second, "negative")
-        if self._is_replaced(step):
-            positive.is_whole = False
+        replaced = self._replaced(step)
+        positive.is_whole = positive.is_whole and "replaced" not in replaced
+        negative.is_whole = negative.is_whole and "replaced_negative" not in replaced
         for link in self._values.links(step.node, step.rule.regions):
             positive.add(self._conditioning(link, "positive"))
             negative.add(self._conditioning(link, "negative", is_shared=True, is_bundle=True))
@@ -178,11 +183,13 @@ class StepReader:
         )
         return said.of_grid(self._varied(step))
 
-    def _is_replaced(self, step: Origin) -> bool:
-        """Whether a sampler has words that take the place of its conditioning, or are added."""
+    def _replaced(self, step: Origin) -> Sequence[str]:
+        """Of which sides a sampler, or its pipe, has other words instead, or further ones."""
         if self._values.own(step.node, step.rule, "replaced"):
-            return True
-        return bool(self._pipes(step.node, step.rule) and self.in_pipe_of(step, "replaced"))
+            return ["replaced"]
+        if not self._pipes(step.node, step.rule):
+            return []
+        return [role for role in ("replaced", "replaced_negative") if self.in_pipe_of(step, role)]
 
     def _varied(self, step: Origin) -> frozenset[str]:
         """What differs between the pictures that a sampler makes, if it makes a grid of them."""
@@ -288,7 +295,7 @@ class StepReader:
             if node is None:
                 return None
             rule = rule_of(node["class_type"])
-            own = self._values.own(node, rule, role)
+            own = self._values.own(node, rule.known(node["inputs"]) or rule, role)
             if own is not None:
                 return own
             pipe = next(iter(self._pipes(node, rule)), None)
@@ -380,7 +387,7 @@ class StepReader:
         if names is None:
             names = (_FILLED_IN,) if _FILLED_IN in inputs else names_of("positive_text")
         found: list[str] = []
-        for name in names:
+        for name in names if is_by_name else _all_fitting(names, inputs):
             held = inputs.get(name)
             if held is None:
                 continue
@@ -411,8 +418,8 @@ class StepReader:
         """
         inputs = origin.node["inputs"]
         if (names := origin.rule.inputs.get(side)) is not None:
-            given = [each for name in names for each in _fitting(name, inputs)]
-            return [(link, side) for link in self._values.links(origin.node, given)]
+            given = self._values.links(origin.node, _all_fitting(names, inputs))
+            return [(link, side) for link in given]
         are_texts = _holds_texts(inputs)
         if _has_sides(origin.node) and not are_texts:
             is_bundle = is_bundle or is_link(inputs.get("model"))
@@ -461,11 +468,11 @@ class StepReader:
                 continue
             reached.add(origin.node_id)
             loras.append(self._loras.of_node(origin.node, origin.rule))
-            for name in origin.rule.regions:
-                names = _fitting(name, origin.node["inputs"])
+            if origin.rule.regions:
+                names = _all_fitting(origin.rule.regions, origin.node["inputs"])
                 regions += self._values.links(origin.node, names)
             file = self._model_file(origin)
-            links = self._model_links(origin.node, origin.rule)
+            links = [] if file else self._model_links(origin.node, origin.rule)
             if file is not None:
                 models.append(file)
             is_whole = is_whole and bool(file or links)
@@ -481,6 +488,8 @@ class StepReader:
         inputs = origin.node["inputs"]
         if self._values.links(origin.node, origin.rule.inputs.get("model") or names_of("model")):
             return None  # what it loads is a patch for the model that it is given
+        if not origin.rule.fits(inputs):
+            return None
         names = origin.rule.inputs.get(f"{origin.role}_file") or names_of("model_file")
         for name in names:
             value = inputs.get(name)
@@ -525,8 +534,17 @@ class StepReader:
         return None
 
     def _size_at(self, node: Node) -> tuple[int, int] | None:
-        parts = [(node, rule_of(node["class_type"]))]
-        width, height = (self._setting(parts, name, int) for name in ("width", "height"))
+        presets = [node["inputs"].get(name) for name in names_of("preset")]
+        for preset in (each for each in presets if isinstance(each, str)):
+            if (size := _SIZE.match(preset)) is not None:
+                return int(size[1]), int(size[2])
+            if not any(word in preset for word in _OWN_SIZE):
+                return None
+        rule = rule_of(node["class_type"])
+        width, height = (
+            self._values.number(self._values.own(node, rule, role), int, names_of(role))
+            for role in ("width", "height")
+        )
         return None if width is None or height is None else (width, height)
 
 
@@ -568,9 +586,11 @@ def _is_drawn(inputs: dict[str, JsonValue]) -> bool:
     return not _SEED.isdisjoint(inputs) and _FILLED_IN not in inputs
 
 
-def _fitting(name: str, inputs: dict[str, JsonValue]) -> Sequence[str]:
-    """The inputs that a rule means by a name, which may be a pattern."""
-    return fnmatch.filter(inputs, name) if "*" in name else (name,)
+def _all_fitting(names: Sequence[str], inputs: dict[str, JsonValue]) -> Sequence[str]:
+    """The inputs that a rule means by names, which may be patterns."""
+    if "*" not in "".join(names):
+        return names
+    return [each for name in names for each in fnmatch.filter(inputs, name) or (name,)]
 
 
 def _seed(seed: int | None) -> int | None:

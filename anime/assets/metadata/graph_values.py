@@ -30,10 +30,15 @@ _NO_BLANKS = "remove_empty_lines"
 _ESCAPED = re.compile(r"\\([^\w\s])")  # a sign of a regular expression that stands for itself
 _SIGNS = frozenset(r".^$*+?{}[]|()" + "\\")
 _SPELLED_NEWLINE = "\\n"  # as a person types it
-_DRAWN = re.compile(r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}")  # a wildcard, or words to choose from
+# A wildcard, words to choose from, a number that is drawn, what a run fills in.
+_DRAWN = re.compile(
+    r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}|<random:[^<>]*>|%[A-Za-z][^%\s]*[:.][^%\n]*%"
+)
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
-_OWN_RESULT = frozenset({"latent", "picture", "pipe"})  # of a sampler, whatever its pipe brings
+_OWN_RESULT = frozenset(
+    {"latent", "picture", "pipe", "unnamed"}
+)  # of a sampler, whatever its pipe brings
 _SLASH = "/"
 _NOTHING = (None, "", "None")
 _UNKNOWN = "unknown"

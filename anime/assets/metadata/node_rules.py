@@ -18,6 +18,7 @@ class NumberedLoras(BaseModel):
     strength: tuple[str, ...] = ()
     on: str | None = None
     count: str | None = None
+    chosen: str | None = None
 
 
 class NodeRule(BaseModel):
@@ -106,8 +107,9 @@ class NodeRule(BaseModel):
 
     def adds(self, role: str) -> bool:
         """Whether a node that hands on a pipe puts something of its own into it for a role."""
-        if role == "model":
-            return bool(self.pipe and self.lora_tags)
+        if role in {"model", "lora_stack"}:
+            is_own = bool(self.lora_tags or self.loras) or self.inputs.get(role) == ()
+            return bool(self.pipe) and is_own
         return bool(self.pipe) and self.inputs.get(role) == () and f"{role}_text" in self.inputs
 
     @cached_property

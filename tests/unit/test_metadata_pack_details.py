@@ -1,0 +1,564 @@
+"""What nodes of packs choose, draw, replace and pass over, each as its own code does it."""
+
+from typing import Any
+
+import pytest
+
+from anime.assets.metadata import LoraUse, SavedFile, recipe_of_graph
+from anime.core.graphs import Graph, Node
+from tests.unit.test_metadata_graphs import (
+    BASE,
+    GUIDED,
+    INK,
+    NEGATIVE,
+    PROMPT,
+    encoder,
+    graph_of,
+    modelled,
+    node,
+    sampler,
+    texted,
+    told,
+)
+
+INK_TAG = "<lora:ink.safetensors:0.6>"
+SETTINGS: dict[str, Any] = {
+    "cfg": 5.5,
+    "denoise": 1.0,
+    "sampler_name": "dpmpp_2m",
+    "scheduler": "karras",
+}
+FROM_PIPE: dict[str, Any] = {"model": ..., "positive": ..., "negative": ..., "lora_name": "None"}
+TYPED = {"positive_prompt": PROMPT, "negative_prompt": NEGATIVE, "seed": 5}
+
+
+def sided(positive: object, negative: object, **nodes: Node) -> Graph:
+    """A graph that encodes these words for both sides."""
+    return graph_of(yes=encoder(positive), no=encoder(negative), **nodes)
+
+
+def saved(link: list[Any], **nodes: Node) -> Graph:
+    """A graph with nothing but these nodes, whose film or picture is saved."""
+    return {**nodes, "save": node("SaveImage", images=link, filename_prefix="kite")}
+
+
+def mikey(positive: str) -> Graph:
+    words = {**TYPED, "positive_prompt": positive, "style": "anime"}
+    return sided(["words", 1], ["words", 2], words=node("Prompt With Style", **words))
+
+
+SDXL = {
+    "ckpt_name": "kite.safetensors",
+    "loras": "",
+    "refiner_ckpt_name": "refiner.safetensors",
+    "positive_g": PROMPT,
+    "positive_l": "",
+    "negative_g": NEGATIVE,
+    "negative_l": "",
+    "seed": 31,
+}
+
+
+def tinyterra(**nodes: Node) -> Graph:
+    """A sampler that has all from a pipe, which the node `x` hands on."""
+    words = {"ckpt_name": "kite.safetensors", "positive": PROMPT, "negative": NEGATIVE}
+    pipe = node("ttN pipeLoader_v2", loras="", **words)
+    return graph_of(
+        pipe=pipe, draw=sampler("ttN pipeKSampler_v2", pipe=["x", 0], **FROM_PIPE), **nodes
+    )
+
+
+def managed(stack: Node, **nodes: Node) -> Graph:
+    """A model that is patched by a stack of LoRA Manager."""
+    loader = node("Lora Loader (LoraManager)", model=["load", 0], loras=[], lora_stack=["s", 0])
+    return modelled(patch=loader, s=stack, **nodes)
+
+
+def stacked(name: str) -> Node:
+    held = [{"name": name, "strength": 1.0, "active": True}]
+    return node("Lora Stacker (LoraManager)", text="", loras=held)
+
+
+def styled(positive: str, beside: str, **inputs: Any) -> Graph:
+    """Words that a styler has for both encoders of SDXL."""
+    words = {"text_positive_g": positive, "text_positive_l": beside, "text_negative": NEGATIVE}
+    return graph_of(
+        style=node("SDXLPromptStylerAdvanced", **words, **inputs),
+        yes=node("CLIPTextEncodeSDXL", text_g=["style", 0], text_l=["style", 1]),
+        no=encoder(["style", 5]),
+    )
+
+
+def searge(**changes: dict[str, Any]) -> Graph:
+    """The magic boxes of Searge, with what they are told in the stream that they hand on."""
+    box = {"input_from": "data stream", "output_to": "data stream"}
+    size = {"image_width": 1024, "image_height": 1024}
+    chain: dict[str, tuple[str, dict[str, Any]]] = {
+        "say": (
+            "SeargePromptAdapterV2",
+            {
+                "main_prompt": ["main", 0],
+                "secondary_prompt": ["main", 0],
+                "negative_main_prompt": NEGATIVE,
+            },
+        ),
+        "mode": ("SeargeOperatingMode", {"prompting_mode": "default - all prompts"}),
+        "set": (
+            "SeargeGenerationParameters",
+            {**SETTINGS, **size, "seed": 31, "steps": 12, "sampler_preset": "none - use settings"},
+        ),
+        "other": ("SeargeImage2ImageAndInpainting", {"denoise": 0.5}),
+        "models": (
+            "SeargeModelSelector",
+            {"base_checkpoint": "kite.safetensors", "refiner_checkpoint": "refiner"},
+        ),
+        "loras": ("SeargeLoras", {"lora_1": "ink.safetensors", "lora_1_strength": 0.6}),
+        "start": ("SeargePipelineStart", {"wf_version": "4.3"}),
+        "load": ("SeargeMagicBox", {**box, "stage": "load checkpoints"}),
+        "draw": ("SeargeMagicBox", {**box, "stage": "sampling"}),
+        "write": ("SeargeMagicBox", {**box, "stage": "image saving"}),
+        "end": ("SeargePipelineTerminator", {}),
+    }
+    nodes: Graph = {"main": node("SeargeTextInputV2", prompt=PROMPT)}
+    before = ""
+    for name, (class_type, inputs) in chain.items():
+        given = {"data": [before, 0]} if before else {}
+        nodes[name] = node(class_type, **given, **{**inputs, **changes.get(name, {})})
+        before = name
+    return nodes
+
+
+OF_FILM: dict[str, Any] = {"negative_prompt": None, "cfg": None, "sampler": None}
+BOTH_SIDES = {"positive": ["yes", 0], "negative": ["no", 0]}
+GUIDER = node("CFGGuider", model=["load", 0], **BOTH_SIDES, cfg=5.5)
+RANDOM = {"select_at_random": True, "base_model": "Any"}
+
+GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "words that a style is put to": (mikey(PROMPT), {}),
+    "words with a number that is drawn": (mikey("a <random:0.1:0.9> kite"), {"prompt": None}),
+    "words with the day of the run": (mikey("a kite of %date:yyyy%"), {"prompt": None}),
+    "words for each of two encoders": (
+        graph_of(
+            words=node("Prompt With SDXL", **TYPED, positive_style="dusk", negative_style=""),
+            yes=node("CLIPTextEncodeSDXL", text_g=["words", 1], text_l=["words", 3]),
+            no=encoder(["words", 2]),
+        ),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "words that an option joins": (
+        graph_of(
+            words=node("Prompt With SDXL", **TYPED, output_option="prompt+style -> clip_g"),
+            yes=encoder(["words", 1]),
+        ),
+        {"prompt": None},
+    ),
+    "conditionings with a style": (
+        graph_of(
+            mix=node("Prompt With Style V2", clip_base=["load", 1], style="anime", **TYPED),
+            draw=sampler(positive=["mix", 1], negative=["mix", 2]),
+        ),
+        {},
+    ),
+    "words of a conditioning with a style": (
+        sided(["mix", 6], ["mix", 7], mix=node("Prompt With Style V3", **TYPED)),
+        {},
+    ),
+    "a model that is handed on beside both sides": (
+        graph_of(
+            net=node(
+                "ACN_AdvancedControlNetApply_v2",
+                **BOTH_SIDES,
+                strength=1.0,
+                model_optional=["load", 0],
+            ),
+            draw=sampler(model=["net", 2], positive=["net", 0], negative=["net", 1]),
+        ),
+        {},
+    ),
+    "a pipe of tinyterra for two models": (
+        {
+            "pipe": node("ttN pipeLoaderSDXL_v2", **SDXL),
+            "draw": node(
+                "ttN pipeKSamplerSDXL_v2",
+                sdxl_pipe=["pipe", 0],
+                base_steps=12,
+                refiner_steps=5,
+                image_output="Save",
+                save_prefix="kite",
+                **SETTINGS,
+            ),
+        },
+        {},
+    ),
+    "what a loader for two models gives apart": (
+        graph_of(
+            pipe=node("ttN pipeLoaderSDXL_v2", **SDXL),
+            draw=sampler(
+                model=["pipe", 1], positive=["pipe", 2], negative=["pipe", 3], seed=["pipe", 11]
+            ),
+        ),
+        {},
+    ),
+    "sides that a sampler hands on": (
+        graph_of(
+            first=sampler("ttN KSampler_v2", seed=1, clip=["load", 1], image_output="Hide"),
+            draw=sampler(model=["first", 0], positive=["first", 1], negative=["first", 2]),
+        ),
+        {},
+    ),
+    "LoRAs that are put into a pipe, as far as they are counted": (
+        tinyterra(
+            x=node(
+                "ttN pipeLoraStack",
+                optional_pipe=["pipe", 0],
+                toggle=True,
+                mode="advanced",
+                num_loras=1,
+                lora_1_name="ink.safetensors",
+                lora_1_strength=9.0,
+                lora_1_model_strength=0.6,
+                lora_2_name="NO",
+                lora_2_strength=1.0,
+            )
+        ),
+        {"loras": INK},
+    ),
+    "the last of several lines": (
+        texted(words=node("ttN textCycleLine", text=f"NO\n{PROMPT}", index=7)),
+        {},
+    ),
+    "one of several LoRAs": (
+        modelled(
+            patch=node("easy loraStackApply", model=["load", 0], lora_stack=["s", 0]),
+            s=node(
+                "easy loraSwitcher",
+                toggle=True,
+                select=2,
+                num_loras=3,
+                lora_strength=0.6,
+                lora_1_name="NO",
+                lora_2_name="ink.safetensors",
+                lora_3_name="NO",
+            ),
+        ),
+        {"loras": INK},
+    ),
+    "LoRAs that words name": (
+        graph_of(
+            tagged=node("easy loraPromptApply", model=["load", 0], positive=INK_TAG),
+            yes=encoder(["tagged", 2]),
+            draw=sampler(model=["tagged", 0]),
+        ),
+        {"loras": INK, "prompt": INK_TAG},
+    ),
+    "a LoRA by a path that a run shows": (
+        modelled(
+            patch=node(
+                "DiTBlockLoraLoader", model=["load", 0], lora_name="NO", opt_lora_path=["p", 0]
+            )
+        ),
+        {},
+    ),
+    "LoRAs of a node for hooks": (
+        graph_of(
+            hooks=node("PCLoraHooksFromText", text=INK_TAG),
+            clip=node("SetClipHooks", clip=["load", 1], hooks=["hooks", 0]),
+            yes=node("CLIPTextEncode", text=PROMPT, clip=["clip", 0]),
+        ),
+        {"loras": INK},
+    ),
+    "a model or another with its LoRA": (
+        graph_of(
+            both=node(
+                "Lora Input Switch", model_a=["load", 0], model_b=["inked", 0], boolean=False
+            ),
+            inked=node("LoraLoader", model=["load", 0], lora_name="ink.safetensors", strength=0.6),
+            draw=sampler(model=["both", 0]),
+        ),
+        {"loras": INK},
+    ),
+    "a checkpoint that is drawn": (
+        graph_of(load=node("Random Checkpoint Loader (LoraManager)", ckpt_name="NO", **RANDOM)),
+        {"model": None},
+    ),
+    "a model that is drawn": (
+        graph_of(load=node("Random Unet Loader (LoraManager)", unet_name="NO", **RANDOM)),
+        {"model": None},
+    ),
+    "a checkpoint that is not drawn": (
+        graph_of(
+            load=node(
+                "Random Checkpoint Loader (LoraManager)",
+                ckpt_name="kite.safetensors",
+                select_at_random=False,
+            )
+        ),
+        {},
+    ),
+    "LoRAs that are drawn": (
+        managed(
+            node(
+                "Lora Randomizer (LoraManager)",
+                randomizer_config={"roll_mode": "always", "execution_seed": 4},
+                loras=[{"name": "NO", "strength": 1.0, "active": True}],
+            )
+        ),
+        {},
+    ),
+    "stacks of LoRAs that are put together": (
+        managed(
+            node("Lora Stack Combiner (LoraManager)", lora_stack1=["a", 0], lora_stack2=["b", 0]),
+            a=stacked("a"),
+            b=stacked("b"),
+        ),
+        {"loras": (LoraUse(name="a", strength=1.0), LoraUse(name="b", strength=1.0))},
+    ),
+    "LoRAs of WanVideo that words name": (
+        saved(
+            ["draw", 0],
+            model=node("WanVideoModelLoader", model="kite.safetensors", lora=["lora", 0]),
+            lora=node("WanVideo Lora Select From Text (LoraManager)", lora_syntax=INK_TAG),
+            words=node("WanVideoTextEncode", positive_prompt=PROMPT, negative_prompt=NEGATIVE),
+            draw=node(
+                "WanVideoSampler",
+                model=["model", 0],
+                text_embeds=["words", 0],
+                seed=31,
+                steps=12,
+                cfg=5.5,
+                scheduler="unipc",
+            ),
+        ),
+        {"loras": INK, "sampler": None, "scheduler": "unipc"},
+    ),
+    "words to choose from": (
+        graph_of(yes=node("Prompt (LoraManager)", text="a {red|blue} kite", clip=["load", 1])),
+        {"prompt": None},
+    ),
+    "words that any LoRA asks for": (
+        graph_of(yes=node("Prompt (LoraManager)", text=PROMPT, trigger_words7=["a", 2])),
+        {"prompt": None},
+    ),
+    "words with a seed for what they leave open": (
+        texted(words=node("Text (LoraManager)", text=PROMPT, seed=["s", 0])),
+        {},
+    ),
+    "words for both encoders": (
+        styled(PROMPT, "dusk", copy_to_l=False),
+        {"prompt": f"{PROMPT}\ndusk"},
+    ),
+    "words for both encoders, copied": (styled(PROMPT, "NO", copy_to_l=True), {}),
+    "words for both encoders, in one": (
+        graph_of(
+            words=node("SDXL Prompt Styler (JPS)", text_positive_g="a", text_positive_l="dusk"),
+            yes=encoder(["words", 2]),
+        ),
+        {"prompt": None},
+    ),
+    "words with other ones for the second encoder": (
+        graph_of(yes=node("HYDiTTextEncode", text="a kite", text_t5="dusk", CLIP=["c", 0])),
+        {"prompt": "a kite\ndusk"},
+    ),
+    "words of a preset": (
+        graph_of(
+            two=node(
+                "CR SDXL Base Prompt Encoder",
+                pos_g=PROMPT,
+                pos_l="",
+                neg_g=NEGATIVE,
+                neg_l="",
+                preset="preset A",
+            ),
+            draw=sampler(positive=["two", 0], negative=["two", 1]),
+        ),
+        {},
+    ),
+    "words of another preset": (
+        graph_of(
+            two=node("CR SDXL Base Prompt Encoder", pos_g="a", pos_l="b", preset="preset B"),
+            draw=sampler(positive=["two", 0]),
+        ),
+        {"prompt": None},
+    ),
+    "wildcards that a loader has filled in": (
+        graph_of(
+            pipe=node(
+                "MakeBasicPipe //Inspire",
+                ckpt_name="kite.safetensors",
+                positive_wildcard_text="a {red|blue} kite",
+                positive_populated_text=PROMPT,
+                negative_populated_text=NEGATIVE,
+                seed=3,
+            ),
+            out=node("FromBasicPipe", basic_pipe=["pipe", 0]),
+            draw=sampler(model=["out", 0], positive=["out", 3], negative=["out", 4]),
+        ),
+        {},
+    ),
+    "words in a pair": (
+        sided(
+            ["pair", 0],
+            ["pair", 1],
+            pair=node("UnzipPrompt //Inspire", zipped_prompt=["zip", 0]),
+            zip=node("ZipPrompt //Inspire", positive=PROMPT, negative=NEGATIVE),
+        ),
+        {},
+    ),
+    "a loader for two stages": (
+        graph_of(
+            load=node(
+                "StableCascade_CheckpointLoader //Inspire",
+                stage_b="NO",
+                stage_c="kite.safetensors",
+            ),
+            draw=sampler(model=["load", 2]),
+        ),
+        {},
+    ),
+    "a sampler of Kolors": (
+        saved(
+            ["draw", 0],
+            model=node("DownloadAndLoadKolorsModel", model="kite.safetensors"),
+            words=node("KolorsTextEncode", prompt=PROMPT, negative_prompt=NEGATIVE),
+            draw=node(
+                "KolorsSampler",
+                kolors_model=["model", 0],
+                kolors_embeds=["words", 0],
+                seed=31,
+                steps=12,
+                cfg=5.5,
+                scheduler="karras",
+            ),
+        ),
+        {"sampler": None},
+    ),
+    "a seed and another to vary it": (
+        graph_of(
+            draw=sampler("KSamplerVariationsWithNoise+", seed=..., main_seed=31, variation_seed=5)
+        ),
+        {},
+    ),
+    "a node that does all by itself": (
+        saved(
+            ["draw", 0],
+            draw=node(
+                "ailab_OmniGen",
+                prompt=PROMPT,
+                num_inference_steps=12,
+                guidance_scale=5.5,
+                seed=31,
+            ),
+        ),
+        {"negative_prompt": None, "sampler": None, "scheduler": None, "model": None},
+    ),
+    "a number of steps that sigmas stand in for": (
+        saved(
+            ["draw", 0],
+            model=node("MochiModelLoader", model_name="kite.safetensors"),
+            words=node("MochiTextEncode", prompt=PROMPT),
+            draw=node(
+                "MochiSampler",
+                model=["model", 0],
+                positive=["words", 0],
+                steps=50,
+                seed=31,
+                opt_sigmas=["sigmas", 0],
+            ),
+            sigmas=node("MochiSigmaSchedule", num_steps=30, denoise=0.6),
+        ),
+        {**OF_FILM, "steps": None, "scheduler": None},
+    ),
+    "words for each part of a film": (
+        graph_of(
+            **{**GUIDED, "guider": GUIDER},
+            yes=encoder("NO"),
+            parts=node("LTXVMultiPromptProvider", prompts=PROMPT, clip=["load", 1]),
+            film=node(
+                "LTXVLoopingSampler",
+                noise=["noise", 0],
+                sampler=["which", 0],
+                sigmas=["sigmas", 0],
+                guider=["guider", 0],
+                latents=["empty", 0],
+                optional_positive_conditionings=["parts", 0],
+            ),
+            decode=node("VAEDecode", samples=["film", 0], vae=["load", 2]),
+        ),
+        {},
+    ),
+    "a switch by a setting": (
+        texted(words=node("TwoWaySwitch", selection_setting=2, input_1="NO", input_2=PROMPT)),
+        {},
+    ),
+    "magic boxes": (searge(), {"loras": INK}),
+    "magic boxes with a preset": (
+        searge(set={"sampler_preset": "2 - Euler a"}),
+        {"loras": INK, "sampler": None, "scheduler": None},
+    ),
+    "magic boxes that use some of the words": (
+        searge(mode={"prompting_mode": "main and neg. only"}),
+        {"loras": INK, "prompt": None, "negative_prompt": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_value_is_what_the_code_of_the_pack_makes_of_it(name: str) -> None:
+    graph, changes = GRAPHS[name]
+    assert told(graph) == {**BASE, **changes}
+
+
+def two(class_type: str = "KSampler", **changes: Any) -> Graph:
+    """A picture by two samplers, of which the second is otherwise."""
+    second = sampler(class_type, **{"seed": 9, "latent_image": ["draw", 0], **changes})
+    return graph_of(again=second, decode=node("VAEDecode", samples=["again", 0], vae=["load", 2]))
+
+
+TILED = {"latent_image": ..., "samples": ["draw", 0], "base_model": ["load", 0], "denoise": ...}
+CHAINS = {
+    "one of two that does nothing": (two(denoise=0.0), ["31"]),
+    "one that begins anew": (two("MikeySamplerTiledAdvanced", denoise_image=1.0, **TILED), ["9"]),
+    "one that goes on": (two("MikeySamplerTiledAdvanced", denoise_image=0.4, **TILED), ["31", "9"]),
+    "one that is given a picture instead": (
+        two("MikeySamplerTiledAdvanced", denoise_image=0.4, image_optional=["photo", 0], **TILED),
+        ["9"],
+    ),
+    "one that goes back to noise": (two("easy unSampler"), ["31"]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_only_what_has_made_a_part_of_the_picture_is_among_the_samplers(name: str) -> None:
+    graph, seeds = CHAINS[name]
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    assert [use.seed for use in recipe.samplers] == seeds
+
+
+def loaded(**inputs: Any) -> Graph:
+    pipe = node("easy fullLoader", ckpt_name="k", positive="a", negative="b", **inputs)
+    size = {"width": 1024, "height": 1024, "rescale": "by percentage", "latent_image": ...}
+    return graph_of(
+        pipe=pipe, draw=sampler("ttN pipeKSampler_v2", pipe=["pipe", 0], **FROM_PIPE, **size)
+    )
+
+
+CUSTOM = {"empty_latent_width": 512, "empty_latent_height": 640}
+SIZES = {
+    "of a preset": (loaded(resolution="832 x 1216", **CUSTOM), (832, 1216)),
+    "typed": (loaded(resolution="width x height (custom)", **CUSTOM), (512, 640)),
+    "of a preset that is only named": (
+        graph_of(
+            empty=node(
+                "CR SDXL Aspect Ratio", width=512, height=640, aspect_ratio="3:4 portrait 896x1152"
+            )
+        ),
+        (None, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_size_is_that_of_the_latent_or_nothing(name: str) -> None:
+    graph, size = SIZES[name]
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    assert (recipe.width, recipe.height) == size
