@@ -131,6 +131,7 @@ def searge(**changes: dict[str, Any]) -> Graph:
 OF_FILM: dict[str, Any] = {"negative_prompt": None, "cfg": None, "sampler": None}
 BOTH_SIDES = {"positive": ["yes", 0], "negative": ["no", 0]}
 GUIDER = node("CFGGuider", model=["load", 0], **BOTH_SIDES, cfg=5.5)
+NOISED: dict[str, Any] = {"model": ["load", 0], "negative": ["no", 0], "latent_image": ["x", 0]}
 RANDOM = {"select_at_random": True, "base_model": "Any"}
 
 GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
@@ -486,6 +487,59 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "words with times": (
+        saved(
+            ["draw", 0],
+            model=node("LoadFramePackModel", model="kite.safetensors"),
+            words=node("FramePackTimestampedTextEncode", text=PROMPT, negative_text=NEGATIVE),
+            draw=node(
+                "FramePackSampler_F1",
+                model=["model", 0],
+                positive_timed_data=["words", 0],
+                negative=["words", 1],
+                seed=31,
+                steps=12,
+                cfg=5.5,
+                guidance_scale=10.0,
+                sampler="unipc_bh1",
+            ),
+        ),
+        {"sampler": "unipc_bh1", "scheduler": None},
+    ),
+    "words that are spoken": (
+        saved(
+            ["draw", 0],
+            draw=node(
+                "VibeVoiceTTS",
+                model_name="kite.safetensors",
+                text=PROMPT,
+                cfg_scale=5.5,
+                inference_steps=12,
+                seed=31,
+            ),
+        ),
+        {"negative_prompt": None, "sampler": None, "scheduler": None},
+    ),
+    "noise made of a picture by sigmas that rise": (
+        graph_of(
+            **{**GUIDED, "guider": GUIDER},
+            back=node("SamplerCustom", **NOISED, positive=["source", 0], sigmas=["rising", 0]),
+            rising=node("FlipSigmas", sigmas=["sigmas", 0]),
+            source=encoder("NO"),
+            again=sampler(latent_image=["back", 0], denoise=0.9),
+            decode=node("VAEDecode", samples=["again", 0], vae=["load", 2]),
+        ),
+        {},
+    ),
+    "channels of a pipe": (
+        graph_of(
+            first=node("CR 8 Channel In", ch1=["load", 0], ch2=["no", 0]),
+            pipe=node("CR 8 Channel In", pipe=["first", 0], ch2=["yes", 0]),
+            out=node("CR 8 Channel Out", pipe=["pipe", 0]),
+            draw=sampler(model=["out", 1], positive=["out", 2]),
+        ),
+        {},
+    ),
     "a switch by a setting": (
         texted(words=node("TwoWaySwitch", selection_setting=2, input_1="NO", input_2=PROMPT)),
         {},
@@ -515,7 +569,33 @@ def two(class_type: str = "KSampler", **changes: Any) -> Graph:
 
 
 TILED = {"latent_image": ..., "samples": ["draw", 0], "base_model": ["load", 0], "denoise": ...}
+
+
+def efficient(*scripts: Node) -> Graph:
+    """A picture by a sampler with scripts, each of which is given the next one."""
+    named = {f"script{index}": script for index, script in enumerate(scripts)}
+    for index in range(len(scripts) - 1):
+        link = {"script": [f"script{index + 1}", 0]}
+        named[f"script{index}"] = node(
+            scripts[index]["class_type"], **scripts[index]["inputs"], **link
+        )
+    saving = node("SaveImage", images=["draw", 5], filename_prefix="kite")
+    draw = sampler("KSampler (Efficient)", script=["script0", 0])
+    return graph_of(draw=draw, save=saving, **named)
+
+
+def hires(**changes: Any) -> Node:
+    inputs = {"upscale_type": "latent", "iterations": 1, "hires_ckpt_name": "(use same)"}
+    seeds = {"use_same_seed": False, "seed": 9, "hires_steps": 8, "denoise": 0.5}
+    return node("HighRes-Fix Script", **{**inputs, **seeds, **changes})
+
+
+TILES = node("Tiled Upscaler Script", seed=7, tiling_steps=30, denoise=0.4)
 CHAINS = {
+    "one with a script": (efficient(hires()), ["31", "9"]),
+    "one with a script and its seed": (efficient(hires(use_same_seed=True)), ["31", "31"]),
+    "one with a script that only enlarges": (efficient(hires(upscale_type="pixel")), ["31"]),
+    "one with scripts in any order": (efficient(TILES, hires()), ["31", "9", "7"]),
     "one of two that does nothing": (two(denoise=0.0), ["31"]),
     "one that begins anew": (two("MikeySamplerTiledAdvanced", denoise_image=1.0, **TILED), ["9"]),
     "one that goes on": (two("MikeySamplerTiledAdvanced", denoise_image=0.4, **TILED), ["31", "9"]),
@@ -534,6 +614,14 @@ def test_only_what_has_made_a_part_of_the_picture_is_among_the_samplers(name: st
     assert [use.seed for use in recipe.samplers] == seeds
 
 
+def test_a_script_tells_its_own_model_steps_and_denoise() -> None:
+    graph = efficient(hires(hires_ckpt_name="other.safetensors"))
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    last = recipe.samplers[-1]
+    assert recipe.models == ("kite.safetensors", "other.safetensors")
+    assert (last.steps, last.denoise, last.cfg, last.sampler) == (8, 0.5, 5.5, "dpmpp_2m")
+
+
 def loaded(**inputs: Any) -> Graph:
     pipe = node("easy fullLoader", ckpt_name="k", positive="a", negative="b", **inputs)
     size = {"width": 1024, "height": 1024, "rescale": "by percentage", "latent_image": ...}
@@ -543,7 +631,15 @@ def loaded(**inputs: Any) -> Graph:
 
 
 CUSTOM = {"empty_latent_width": 512, "empty_latent_height": 640}
+GENERATED = {"ckpt_name": "k", "seed": 1, "steps": 2, "cfg": 3.0, "aspect_ratio": "3:4 portrait"}
 SIZES = {
+    "of settings beside which a preset stands": (
+        graph_of(
+            all=node("SDParameterGenerator", **GENERATED, width=512, height=640),
+            empty=node("EmptyLatentImage", width=["all", 13], height=["all", 14], batch_size=1),
+        ),
+        (None, None),
+    ),
     "of a preset": (loaded(resolution="832 x 1216", **CUSTOM), (832, 1216)),
     "typed": (loaded(resolution="width x height (custom)", **CUSTOM), (512, 640)),
     "of a preset that is only named": (

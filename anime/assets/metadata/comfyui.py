@@ -107,7 +107,7 @@ class GraphReader:
         found, waiting = [], list(reached.values())
         for step in waiting:  # grows while it is walked; a sweep asks this of every node
             may_make = step.rule.makes or not _MAKES.isdisjoint(step.node["inputs"])
-            if may_make and (samples(step) or _generates(step)):
+            if may_make and (samples(step) or _generates(step)) and not self._goes_back(step):
                 found.append(step)
                 continue
             for before in self._before(step, kind):
@@ -115,6 +115,12 @@ class GraphReader:
                     reached[before.node_id] = before
                     waiting.append(before)
         return found
+
+    def _goes_back(self, step: Origin) -> bool:
+        """Whether a sampler makes noise of a picture, as its sigmas say."""
+        link = step.node["inputs"].get("sigmas")
+        sigmas = None if link is None else self._values.origin(link, "sigmas")
+        return sigmas is not None and sigmas.rule.sampler is False
 
     def _chains(self, end: Origin, kind: FileKind | None) -> Iterator[list[Origin]]:
         """The samplers whose work ends in that one, the first of each chain first."""
@@ -229,10 +235,12 @@ class GraphReader:
         first = self._steps.sampling_of(chain[0])
         if self._set_to(chain[0], "add_noise") in (_NOBODY, False):  # the noise is not of its seed
             first = first.model_copy(update={"seed": None})
-        if len(chain) == 1:
+        whole = [first, *self._steps.scripted(chain[0], first)]
+        for step in chain[1:]:
+            said = self._steps.sampling_of(step)
+            whole += [said, *self._steps.scripted(step, said)]
+        if len(whole) == 1:
             return first
-        rest = [self._steps.sampling_of(step) for step in chain[1:]]
-        whole = [first, *rest]
         loras = {lora.name: lora for each in reversed(whole) for lora in reversed(each.loras)}
         return first.model_copy(
             update={

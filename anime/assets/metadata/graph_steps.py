@@ -39,6 +39,7 @@ _SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
 _OWN_SIZE = ("custom", "自定义")  # in the preset that leaves the size to other inputs
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
+_SAME_MODEL = "(use same)"
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
 
 T = TypeVar("T", str, int, float)
@@ -117,6 +118,35 @@ class StepReader:
         """The node that a sampler, its guider or its pipe has its positive side from."""
         own = step.node["inputs"].get("positive") or self._guided_by(self._parts(step), "positive")
         return self._values.origin(own, "positive")
+
+    def scripted(self, step: Origin, said: Sampling) -> list[Sampling]:
+        """The passes that scripts of Efficiency Nodes add to a sampler, which has said that.
+
+        They are run in an order of their own, which is that of their names.
+        """
+        found: dict[str, Origin] = {}
+        origin = self._values.origin(step.node["inputs"].get("script"), "script")
+        while origin is not None and origin.node["class_type"] not in found:
+            found[origin.node["class_type"]] = origin
+            origin = self._values.origin(origin.node["inputs"].get("script"), "script")
+        scripts = [found[name] for name in sorted(found) if samples(found[name])]
+        return [self._by_script(each, said) for each in scripts]
+
+    def _by_script(self, script: Origin, said: Sampling) -> Sampling:
+        rule = script.rule.known(script.node["inputs"]) or script.rule
+        part = [(script.node, rule)]
+        changes: dict[str, str | float | None] = {
+            "node": title_of(script.node),
+            "steps": self._setting(part, "steps", int),
+            "denoise": self._setting(part, "denoise", float),
+        }
+        if "seed" not in rule.inputs:
+            seed = _seed(self._setting(part, "seed", int))
+            changes["seed"] = None if seed is None else str(seed)
+        use = said.samplers[0].model_copy(update=changes)
+        model = self._setting(part, "model_file", str)
+        models = said.models if model in {None, _SAME_MODEL} else (str(model),)
+        return Sampling(samplers=(use,), models=models, loras=said.loras)
 
     def in_pipe_of(self, step: Origin, role: str) -> JsonValue:
         """What the pipe of a node holds for a role, a literal or a link."""
