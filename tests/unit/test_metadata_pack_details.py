@@ -531,6 +531,26 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "words that a language model extends": (
+        saved(
+            ["draw", 0],
+            words=node("WanVideoTextEncodeCached", positive_prompt="NO", extender_args=["qwen", 0]),
+            draw=node("WanVideoSampler", text_embeds=["words", 0], seed=31, steps=12),
+        ),
+        {**dict.fromkeys(BASE), "seed": "31", "steps": 12, "loras": ()},
+    ),
+    "words of regions beside the sampler's": (
+        modelled(
+            patch=node("AttentionCouplePPM", model=["flux", 0], cond_1=["a", 0], mask_1=["m", 0]),
+            flux=node("ApplyRegionalConds", model=["load", 0], region_conds=["r2", 0]),
+            r2=node("CreateRegionalCond", cond=["c", 0], prev_regions=["r1", 0]),
+            r1=node("CreateRegionalCond", cond=["b", 0]),
+            a=encoder("a tower"),
+            b=encoder("dusk"),
+            c=encoder("ink"),
+        ),
+        {"prompt": f"{PROMPT}\na tower\ndusk\nink"},
+    ),
     "channels of a pipe": (
         graph_of(
             first=node("CR 8 Channel In", ch1=["load", 0], ch2=["no", 0]),
