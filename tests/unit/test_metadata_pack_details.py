@@ -252,6 +252,14 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"loras": INK, "prompt": INK_TAG},
     ),
+    "words whose LoRAs are taken out": (
+        graph_of(
+            tagged=node("LoraSyntaxProcessor", model=["load", 0], text=INK_TAG, seed=5),
+            yes=encoder(["tagged", 2]),
+            draw=sampler(model=["tagged", 0]),
+        ),
+        {"loras": INK, "prompt": INK_TAG},
+    ),
     "a LoRA by a path that a run shows": (
         modelled(
             patch=node(
@@ -617,6 +625,13 @@ CHAINS = {
     "one with a script that only enlarges": (efficient(hires(upscale_type="pixel")), ["31"]),
     "one with scripts in any order": (efficient(TILES, hires()), ["31", "9", "7"]),
     "one of two that does nothing": (two(denoise=0.0), ["31"]),
+    "one that is given no sigmas": (
+        {
+            **two("SamplerCustom", sigmas=["none", 0], denoise=...),
+            "none": node("BasicScheduler", scheduler="simple", steps=5, denoise=0.0),
+        },
+        ["31"],
+    ),
     "one that begins anew": (two("MikeySamplerTiledAdvanced", denoise_image=1.0, **TILED), ["9"]),
     "one that goes on": (two("MikeySamplerTiledAdvanced", denoise_image=0.4, **TILED), ["31", "9"]),
     "one that is given a picture instead": (

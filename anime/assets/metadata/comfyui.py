@@ -107,7 +107,7 @@ class GraphReader:
         found, waiting = [], list(reached.values())
         for step in waiting:  # grows while it is walked; a sweep asks this of every node
             may_make = step.rule.makes or not _MAKES.isdisjoint(step.node["inputs"])
-            if may_make and (samples(step) or _generates(step)) and not self._goes_back(step):
+            if may_make and (samples(step) or _generates(step)) and not self._is_idle(step):
                 found.append(step)
                 continue
             for before in self._before(step, kind):
@@ -116,11 +116,13 @@ class GraphReader:
                     waiting.append(before)
         return found
 
-    def _goes_back(self, step: Origin) -> bool:
-        """Whether a sampler makes noise of a picture, as its sigmas say."""
+    def _is_idle(self, step: Origin) -> bool:
+        """Whether a sampler's sigmas say that it does nothing, or makes noise of a picture."""
         link = step.node["inputs"].get("sigmas")
         sigmas = None if link is None else self._values.origin(link, "sigmas")
-        return sigmas is not None and sigmas.rule.sampler is False
+        if sigmas is None:
+            return False
+        return sigmas.rule.sampler is False or sigmas.node["inputs"].get("denoise") == 0
 
     def _chains(self, end: Origin, kind: FileKind | None) -> Iterator[list[Origin]]:
         """The samplers whose work ends in that one, the first of each chain first."""
