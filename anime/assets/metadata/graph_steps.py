@@ -124,8 +124,10 @@ class StepReader:
 
         They are run in an order of their own, which is that of their names.
         """
+        if "script" not in step.node["inputs"]:
+            return []  # as of most samplers: a sweep asks this of every file
         found: dict[str, Origin] = {}
-        origin = self._values.origin(step.node["inputs"].get("script"), "script")
+        origin = self._values.origin(step.node["inputs"]["script"], "script")
         while origin is not None and origin.node["class_type"] not in found:
             found[origin.node["class_type"]] = origin
             origin = self._values.origin(origin.node["inputs"].get("script"), "script")
@@ -518,7 +520,7 @@ class StepReader:
         inputs = origin.node["inputs"]
         if self._values.links(origin.node, origin.rule.inputs.get("model") or names_of("model")):
             return None  # what it loads is a patch for the model that it is given
-        if not origin.rule.fits(inputs):
+        if origin.rule.when and not origin.rule.fits(inputs):
             return None
         names = origin.rule.inputs.get(f"{origin.role}_file") or names_of("model_file")
         for name in names:
