@@ -166,6 +166,42 @@ async def test_a_batch_ends_when_its_jobs_have_although_prefect_stays_away(
     assert not peer.answers.is_set()
 
 
+async def test_prefect_is_not_asked_once_all_jobs_are_heard_to_have_ended(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended_jobs, asked, real = asyncio.Queue[UUID](), asyncio.Event(), PrefectApi.run_state
+    times = 0
+
+    async def run_state(prefect: PrefectApi, run_id: UUID) -> Any:  # as the method gives
+        nonlocal times
+        times += 1
+        asked.set()
+        return await real(prefect, run_id)
+
+    async def updates(_: str) -> AsyncIterator[ProgressEvent]:
+        while True:
+            job_id = await ended_jobs.get()
+            yield ProgressEvent(
+                job_id=job_id,
+                status=JobStatus.COMPLETED,
+                progress=100,
+                message="Completed",
+                timestamp=datetime.now(UTC),
+            )
+
+    monkeypatch.setattr(PrefectApi, "run_state", run_state)
+    monkeypatch.setattr(batch_watcher, "subscribe_updates", updates)
+    monkeypatch.setattr(batch_watcher, "POLL_SECONDS", HUNG_SECONDS)
+    watching = asyncio.create_task(batch.watch())
+    async with asyncio.timeout(HUNG_SECONDS):
+        await asked.wait()
+        await batch.play()
+        for job_id in job_ids(batch.file):
+            ended_jobs.put_nowait(job_id)
+        await watching
+    assert times == 1
+
+
 async def test_a_batch_is_watched_on_while_the_database_is_away(
     batch: Batch,
     peer: PrefectPeer,

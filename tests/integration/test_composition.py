@@ -60,6 +60,7 @@ PROJECT = "Neon City"
 STYLE = ProjectStyle(workflow="sdxl", steps=12, prompt_before="anime screencap")
 ASKED = GenerationRequest(prompt="@mei on a roof", project=PROJECT)
 COMPOSED = "anime screencap, silver hair, Mei on a roof"
+insert_jobs = unwrap(create_batch_jobs)  # without Prefect
 
 
 @pytest_asyncio.fixture
@@ -160,13 +161,13 @@ async def test_a_project_that_is_renamed_under_a_running_batch_keeps_its_jobs_st
 ) -> None:
     await import_shots(studio, PROJECT, "code,prompt\nsc1,a roof\n")
     batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT, "shot": "sc1"})
-    [before] = await unwrap(create_batch_jobs)(studio, batch, None)
+    [before] = await insert_jobs(studio, batch, None)
     async with studio.session_scope() as session:
         await ProjectRepository(session).change(PROJECT, ProjectChange(name="Neo Tokyo"))
-    again = await unwrap(create_batch_jobs)(studio, batch, None)
+    again = await insert_jobs(studio, batch, None)
     assert [job.job_id for job in again] == [before.job_id]
     more = batch.model_copy(update={"takes": 2})
-    later = [job.job_id for job in await unwrap(create_batch_jobs)(studio, more, None)][1]
+    later = [job.job_id for job in await insert_jobs(studio, more, None)][1]
     assert "style 1 of Neo Tokyo" in str((await composition_of(studio, later)).fragments)
     async with studio.session_scope() as session:
         projects, _ = await ProjectRepository(session).page(limit=9)
@@ -186,11 +187,11 @@ async def test_takes_that_would_be_one_picture_are_refused_by_a_run_without_an_a
         style = NewStyle(style=STYLE.model_copy(update={"seed_policy": SeedPolicy.SHOT}))
         await StyleRepository(session).add(project.id, style)
     with pytest.raises(InvalidRequest, match="2 takes would be one picture"):
-        await unwrap(create_batch_jobs)(studio, batch, None)
+        await insert_jobs(studio, batch, None)
     assert await newest_jobs(studio) == []
-    await unwrap(create_batch_jobs)(studio, once, None)
+    await insert_jobs(studio, once, None)
     # One that has begun goes on, whatever the style is by now.
-    assert len(await unwrap(create_batch_jobs)(studio, batch, None)) == 2
+    assert len(await insert_jobs(studio, batch, None)) == 2
 
 
 async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run(
@@ -210,7 +211,7 @@ async def test_takes_that_would_be_one_picture_are_refused_before_there_is_a_run
     assert (await render_shots(office.service, seeded, key="seeded")).shots == 1
     once = takes.model_copy(update={"takes": 1})
     batch, _ = await batch_of_shots(office.service, once)
-    [job, _] = await unwrap(create_batch_jobs)(office.database, batch, None)
+    [job, _] = await insert_jobs(office.database, batch, None)
     await complete(database_url, job.job_id)
     await takes_of(office.database, PROJECT, ShotQuery())
     no = {"project": PROJECT, "shot": "sc1", "take": 1, "action": "reject"}
@@ -243,7 +244,7 @@ async def test_a_batch_reads_styles_and_characters_once_and_composes_each_child(
             prompts=[f"@mei {number}" for number in range(count)],
             common={"project": PROJECT},
         )
-        return [job.job_id for job in await unwrap(create_batch_jobs)(studio, batch, None)]
+        return [job.job_id for job in await insert_jobs(studio, batch, None)]
 
     await children(2)
     event.listen(engine, "before_cursor_execute", note)
@@ -265,7 +266,7 @@ async def test_one_of_a_batch_that_cannot_be_composed_says_why_in_its_row(
     batch = BatchRequest(
         name="b", prompts=["@mei", "a roof"], common={"project": PROJECT, "workflow": "z_image"}
     )
-    bad, good = await unwrap(create_batch_jobs)(studio, batch, None)
+    bad, good = await insert_jobs(studio, batch, None)
     assert "mei-flux" in str((await composition_of(studio, bad.job_id)).refused)
     assert (await composition_of(studio, good.job_id)).refused is None
 
@@ -275,7 +276,7 @@ async def test_a_requeued_job_is_composed_anew_if_that_was_refused(
 ) -> None:
     await wear(office.database, loras=[CatalogueLora(name="mei-flux", architecture="flux")])
     batch = BatchRequest(name="b", prompts=["@mei"], common={"project": PROJECT})
-    [bad] = await unwrap(create_batch_jobs)(office.database, batch, None)
+    [bad] = await insert_jobs(office.database, batch, None)
     await wear(office.database)
     for expected in ("mei-flux", "None"):
         made = await composition_of(office.database, bad.job_id)
@@ -306,7 +307,7 @@ async def test_warnings_are_in_the_timeline_whichever_way_a_request_comes_in(
     await wear(office.database, loras=[CatalogueLora(name="mei")])
     submitted = await office.service.submit(ASKED)
     batch = BatchRequest(name="b", prompts=[ASKED.prompt], common={"project": PROJECT})
-    [child] = await unwrap(create_batch_jobs)(office.database, batch, None)
+    [child] = await insert_jobs(office.database, batch, None)
     started, run = uuid4(), uuid4()
     await lease_job(
         office.database, started, ASKED, seed=1, run_id=run, owner=run, lease_seconds=60
@@ -429,7 +430,7 @@ async def test_a_shot_is_stale_once_its_style_or_character_would_make_another_pi
             await render_shots(office.service, ShotRender(project=PROJECT), key=str(uuid4()))
             [run] = prefect.runs.values()
             batch = BatchRequest.model_validate(run["parameters"])
-            jobs = await unwrap(create_batch_jobs)(studio, batch, None)
+            jobs = await insert_jobs(studio, batch, None)
             new = [job for job in jobs if not job.status.is_final]
             for job in new:
                 await complete(database_url, job.job_id)
