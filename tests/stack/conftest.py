@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,8 +143,15 @@ class StackUnderTest(RunningStack):
 
     async def until_rendering(self, job_id: str) -> None:
         """Return when ComfyUI has begun with the job."""
+        await self._until(job_id, lambda job: job["progress"] > 0)
+
+    async def until_completed(self, job_id: str) -> None:
+        """Return when the job is, so that it is in nobody's way."""
+        await self._until(job_id, lambda job: job["status"] == "completed")
+
+    async def _until(self, job_id: str, holds: Callable[[dict[str, Any]], bool]) -> None:
         async with asyncio.timeout(HUNG_SECONDS), self.api() as api:
-            while (await api.get(f"/api/anime/jobs/{job_id}")).json()["progress"] == 0:
+            while not holds((await api.get(f"/api/anime/jobs/{job_id}")).json()):
                 await asyncio.sleep(0.1)
 
 

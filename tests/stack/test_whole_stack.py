@@ -205,6 +205,7 @@ async def test_commands_ask_the_api_of_their_stack_and_no_other(stack: StackUnde
     async with asyncio.timeout(HUNG_SECONDS):
         while any(each not in log.read_text() for each in asked):
             await asyncio.sleep(0.1)
+    await stack.until_completed(job_id)
 
 
 async def test_a_second_stack_in_the_folder_is_refused(stack: StackUnderTest) -> None:
