@@ -82,6 +82,14 @@ async def ended(process: asyncio.subprocess.Process | PipedProgram) -> Finished:
     return Finished(process.returncode, out.decode(), err.decode())
 
 
+async def run_python(code: str, *words: str) -> Finished:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *words, stdout=pipe, stderr=pipe
+    )
+    return await ended(process)
+
+
 @pytest_asyncio.fixture(scope="module")
 async def comfyui_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     data = tmp_path_factory.mktemp("rehearsal")
@@ -504,12 +512,7 @@ async def test_the_process_ends_at_once_after_all_that_is_to_be_written(word: st
         "atexit.register(print, 'the last words')\n"
         "it.run()"
     )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, word),
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    done = await ended(process)
+    done = await run_python(code, word)
     assert done.code == (0 if word == "--help" else 2)
     assert "anime" in (done.out if word == "--help" else done.err)
     assert done.out.endswith("the last words\n")
@@ -522,12 +525,7 @@ async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Pa
         "anime.cli.jobs.parse_job_id = broken\n"
         "it.main()"
     )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "jobs", "x"),
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    done = await ended(process)
+    done = await run_python(code, "jobs", "x")
     assert done.code == 3
     assert "Traceback" not in done.err
     [log] = (tmp_path / "home" / "logs").glob("bug-*.log")
@@ -542,10 +540,7 @@ async def test_help_and_lists_import_nothing_heavy() -> None:
         "import sys, anime.cli.app\n"
         "print(sorted({'prefect', 'fastapi', 'sqlalchemy', 'httpx', 'redis'} & set(sys.modules)))"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    assert (await ended(process)).out == "[]\n"
+    assert (await run_python(code)).out == "[]\n"
 
 
 async def test_serve_answers_on_every_port_until_it_is_told_to_stop(anime: Commands) -> None:
