@@ -79,8 +79,8 @@ def run() -> NoReturn:
         if threading.active_count() == 1 and isinstance(end.code, int):
             atexit._run_exitfuncs()  # noqa: SLF001  as multiprocessing ends its children
             with suppress(OSError):  # nobody reads it: Python says so
-                sys.stdout.flush()
-                sys.stderr.flush()
+                for stream in filter(None, (sys.stdout, sys.stderr)):  # None if it was closed
+                    stream.flush()
                 os._exit(end.code)
         raise
 

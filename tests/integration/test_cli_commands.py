@@ -518,6 +518,15 @@ async def test_the_process_ends_at_once_after_all_that_is_to_be_written(word: st
     assert done.out.endswith("the last words\n")
 
 
+async def test_a_command_whose_output_is_closed_ends_as_others_do() -> None:
+    program = f'"{sys.executable}" -P -m anime.cli.app --help'
+    process = await asyncio.create_subprocess_shell(
+        f"{program} >&-", stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    done = await ended(process)
+    assert (done.code, done.err) == (0, "")
+
+
 async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Path) -> None:
     code = (
         "import anime.cli.jobs, anime.cli.app as it\n"
