@@ -19,6 +19,25 @@ def tls_context() -> ssl.SSLContext:
 _BACKLOG = 2048
 
 
+def reserve_port(host: str, port: int) -> socket.socket:
+    """A socket that has the port without listening: whoever picks any free one passes it over.
+
+    Who is told the port can listen there, as Linux lets several sockets with `SO_REUSEADDR` have
+    one of which a single one listens. Elsewhere, close it before.
+
+    Raises:
+        OSError: somebody has the port, or it is not allowed.
+    """
+    reservation = socket.socket(_family_of(host), socket.SOCK_STREAM)
+    try:
+        reservation.bind((host, port))  # still without it, or another's reservation would not count
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        reservation.close()
+        raise
+    return reservation
+
+
 def listening_socket(host: str, port: int, *, variable: str, hint: str = "") -> socket.socket:
     """A socket that listens there; port 0 means any free one.
 
@@ -27,10 +46,9 @@ def listening_socket(host: str, port: int, *, variable: str, hint: str = "") -> 
     Raises:
         ConfigurationError: the port is taken or not allowed.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY on connections only if the protocol is given here; without it each
     # small answer waits 40 ms for the client's acknowledgement.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(_family_of(host), socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # Connections that are left of an earlier process do not block the port.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -44,3 +62,7 @@ def listening_socket(host: str, port: int, *, variable: str, hint: str = "") -> 
             f"Set {variable} to another port, or to 0 for any free one{hint}.",
         ) from fault
     return listening
+
+
+def _family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

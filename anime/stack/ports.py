@@ -1,13 +1,14 @@
 """The ports of the stack: finds free ones, and names the variable of a taken one."""
 
+import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from random import sample
 
 from anime.errors import ConfigurationError
-from anime.net.sockets import listening_socket
+from anime.net.sockets import listening_socket, reserve_port
 from anime.settings import Settings
 
 
@@ -21,14 +22,17 @@ class PortRequest:
     hint: str = ""
 
 
-def resolve_ports(requests: Iterable[PortRequest]) -> list[int]:
+def resolve_ports(requests: Iterable[PortRequest], reserved: ExitStack | None = None) -> list[int]:
     """The ports to use, in the order of the requests, all different and free now.
+
+    No other stack picks one that was picked here until `reserved` is closed.
 
     Raises:
         ConfigurationError: one is taken or not allowed; the message names its variable.
     """
     with ExitStack() as held:  # all at once, so that no two requests get the same port
-        return [_bind(held, request) for request in requests]
+        picked = reserved if reserved is not None and sys.platform == "linux" else held
+        return [_pick(picked, each) if each.port == 0 else _hold(held, each) for each in requests]
 
 
 # Below those that Linux gives to outgoing connections, one of which could take a port between this
@@ -37,11 +41,13 @@ _ANY_PORT = range(20_000, 32_768)
 _TRIES = 20
 
 
-def _bind(held: ExitStack, request: PortRequest) -> int:
-    for port in sample(_ANY_PORT, _TRIES) if request.port == 0 else ():
-        with suppress(ConfigurationError):
-            return _hold(held, replace(request, port=port))
-    return _hold(held, request)
+def _pick(reserved: ExitStack, request: PortRequest) -> int:
+    for port in sample(_ANY_PORT, _TRIES):
+        with suppress(OSError):
+            reserved.enter_context(reserve_port(request.host, port))
+            return port
+    with ExitStack() as held:
+        return _hold(held, request)
 
 
 def _hold(held: ExitStack, request: PortRequest) -> int:
@@ -54,11 +60,11 @@ def _hold(held: ExitStack, request: PortRequest) -> int:
 COMFYUI_HINT = "; if your ComfyUI runs there: ANIME_COMFYUI_URL=http://127.0.0.1:{port}"
 
 
-def with_free_ports(settings: Settings) -> Settings:
+def with_free_ports(settings: Settings, reserved: ExitStack | None = None) -> Settings:
     """The settings with the ports of the parts to be started, each free and none of them 0.
 
     `comfyui_url` names the rehearsal servers if it was unset; each after the first has the port
-    after that of the one before it, or any free one.
+    after that of the one before it, or any free one. Those picked stay so as `resolve_ports` says.
 
     Raises:
         ConfigurationError: one is taken or not allowed; the message names its variable.
@@ -79,7 +85,7 @@ def with_free_ports(settings: Settings) -> Settings:
         for n in range(1, settings.rehearsal_servers)
         if settings.comfyui_url is None
     ]
-    ports = iter(resolve_ports([*requests, *single.values(), *further]))
+    ports = iter(resolve_ports([*requests, *single.values(), *further], reserved))
     api_ports = tuple(islice(ports, len(requests)))
     found: dict[str, object] = {name: next(ports) for name in single}
     if settings.comfyui_url is None:

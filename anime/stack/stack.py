@@ -93,7 +93,7 @@ class Stack:
 
     async def start(self) -> StackRecord:
         """Start the parts in order; writes the record and returns it."""
-        self.settings = with_free_ports(self.settings)
+        self.settings = with_free_ports(self.settings, self._cleanup)
         await run_together(self._start_postgres(), self._start_valkey())
         self._resolve_addresses()
         await run_together(self._start_prefect(), self._start_rehearsal(), self._start_api())

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from anime.errors import ConfigurationError, StackError
+from anime.net.sockets import listening_socket, reserve_port
 from anime.settings import Settings
 from anime.stack import home as module
+from anime.stack import ports as port_module
 from anime.stack.home import locked_home, persistent_secret, prepare_home, socket_folder
 from anime.stack.ports import with_free_ports
 
@@ -122,6 +124,24 @@ def test_port_0_becomes_a_free_one_and_all_differ() -> None:
     assert len(ports) == 5
     assert 0 not in ports
     assert max(ports) < 32_768  # no outgoing connection is given one before the part starts
+
+
+def test_a_port_that_was_picked_is_for_its_part_alone_until_the_stack_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(port_module, "sample", lambda among, count: list(among)[:count])
+    given = Settings(api_ports=(0,), ws_port=0, prefect_port=0, rehearsal_port=0)
+    with ExitStack() as reserved, ExitStack() as reserved_by_another:
+        found = with_free_ports(given, reserved)
+        theirs = with_free_ports(given, reserved_by_another)
+        ours = {*found.api_ports, found.ws_port, found.prefect_port, found.rehearsal_port}
+        assert ours.isdisjoint(
+            {*theirs.api_ports, theirs.ws_port, theirs.prefect_port, theirs.rehearsal_port}
+        )
+        for port in ours:
+            listening_socket("127.0.0.1", port, variable="ANIME_API_PORTS").close()
+    for port in ours:
+        reserve_port("127.0.0.1", port).close()
 
 
 def test_each_rehearsal_server_has_a_port_of_its_own_and_none_if_there_is_a_comfyui() -> None:
