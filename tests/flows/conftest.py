@@ -1,6 +1,7 @@
 """A whole studio for the flow tests: Prefect, PostgreSQL, Valkey, a rehearsal server."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +76,8 @@ async def prefect_url(
 ) -> AsyncIterator[str]:
     """A Prefect server, set up as ours; it starts for ten seconds, so all share it."""
     folder = tmp_path_factory.mktemp("prefect")
-    settings = with_free_ports(load_settings(home=folder, **ANY_PORT))
+    reserved = ExitStack()
+    settings = with_free_ports(load_settings(home=folder, **ANY_PORT), reserved)
     settings = settings.model_copy(update={"prefect_api_url": prefect_api_url(settings)})
     environment = {**child_environment(settings), **NO_SERVICES, "PREFECT_HOME": str(folder)}
     address = make_url(postgres_url).set(drivername="postgresql+asyncpg", database=PREFECT_DATABASE)
@@ -89,6 +91,7 @@ async def prefect_url(
         await flush_logs_and_events()  # or their threads would miss the server
     finally:
         await supervisor.stop()
+        reserved.close()
 
 
 @pytest.fixture(scope="package")
