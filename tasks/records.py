@@ -90,7 +90,7 @@ async def begin_attempt(
     why = f"Attempt {attempt} at {comfyui_url}{f': {reason}' if reason else ''}."
 
     async def insert() -> None:
-        async with database.autocommit() as session:
+        async with database.session_scope() as session:
             await JobRepository(session).begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )

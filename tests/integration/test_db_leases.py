@@ -10,10 +10,11 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import JobRepository, Lease
+from anime.db.repositories import JobRepository, Lease, SentPromptRepository
 from anime.db.session import Database
 from anime.errors import JobCancelled, LeaseLost, NotFound
 from anime.schemas import GenerationRequest, JobSnapshot
+from tasks.records import begin_attempt
 
 OWNER, RIVAL = uuid4(), uuid4()
 LONG_SECONDS = 60
@@ -374,3 +375,18 @@ async def test_what_a_lost_run_wrote_in_one_transaction_with_its_end_is_gone(
         await write_and_end()
     with pytest.raises(NotFound):
         await snapshot(database, stray)
+
+
+async def test_an_attempt_is_recorded_with_its_prompt_or_not_at_all(
+    database: Database, job_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object, **__: object) -> None:
+        raise ProcessLookupError
+
+    lease, prompt_id = await take(database, job_id), uuid4()
+    monkeypatch.setattr(SentPromptRepository, "record", die)
+    with pytest.raises(ProcessLookupError):
+        await begin_attempt(
+            database, lease, attempt=1, prompt_id=prompt_id, comfyui_url="http://gpu:8188"
+        )
+    assert (await snapshot(database, job_id)).prompt_id is None
