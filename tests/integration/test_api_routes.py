@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from anime.api import library_reader
 from anime.api.app import create_app
-from anime.api.routes_generation import GenerationStatus
+from anime.api.routes_generation import MAX_BATCH_BYTES, GenerationStatus
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import FailureKind
 from anime.core.paths import thumbnail_path
@@ -23,6 +23,7 @@ from anime.db.repositories import AssetRow, FileRepository, JobRepository
 from anime.db.session import Database
 from anime.schemas import FileRecord
 from anime.settings import Settings
+from anime.stack.prefect_server import TUNING
 from tests.integration.api_client import client_of, opened_api, problem_in
 from tests.integration.prefect_peer import PrefectPeer
 
@@ -139,6 +140,7 @@ async def test_a_batch_may_be_longer_than_other_bodies(
         accepted = await api.post("/api/anime/batches", json=batch)
     assert accepted.status_code == 202
     assert [run["parameters"] for run in prefect_peer.runs.values()] == [batch]
+    assert str(MAX_BATCH_BYTES) == TUNING["PREFECT_SERVER_API_MAX_PARAMETER_SIZE"]
 
 
 async def test_whoever_wants_a_run_first_gets_no_job_while_comfyui_is_away(

@@ -105,6 +105,17 @@ async def test_a_job_is_watched_on_while_the_database_is_away(
         assert (await watching).status is JobStatus.COMPLETED
 
 
+def completed(job_id: UUID) -> ProgressEvent:
+    """The last event of the job."""
+    return ProgressEvent(
+        job_id=job_id,
+        status=JobStatus.COMPLETED,
+        progress=100,
+        message="1 file(s) made",
+        timestamp=datetime.now(UTC),
+    )
+
+
 class Batch:
     """A batch whose run is ordered, and who watches it."""
 
@@ -181,13 +192,7 @@ async def test_prefect_is_not_asked_once_all_jobs_are_heard_to_have_ended(
     async def updates(_: str) -> AsyncIterator[ProgressEvent]:
         while True:
             job_id = await ended_jobs.get()
-            yield ProgressEvent(
-                job_id=job_id,
-                status=JobStatus.COMPLETED,
-                progress=100,
-                message="Completed",
-                timestamp=datetime.now(UTC),
-            )
+            yield completed(job_id)
 
     monkeypatch.setattr(PrefectApi, "run_state", run_state)
     monkeypatch.setattr(batch_watcher, "subscribe_updates", updates)
@@ -228,13 +233,7 @@ async def test_a_batch_ends_at_once_when_its_last_job_is_said_to_have_ended(
     async def updates(_: str) -> AsyncIterator[ProgressEvent]:
         await ended.wait()
         for job_id in job_ids(batch.file):
-            yield ProgressEvent(
-                job_id=job_id,
-                status=JobStatus.COMPLETED,
-                progress=100,
-                message="1 file(s) made",
-                timestamp=datetime.now(UTC),
-            )
+            yield completed(job_id)
 
     monkeypatch.setattr(batch_watcher, "subscribe_updates", updates)
     monkeypatch.setattr(batch_watcher, "POLL_SECONDS", HUNG_SECONDS)
