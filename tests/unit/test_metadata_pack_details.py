@@ -559,6 +559,20 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"prompt": f"{PROMPT}\na tower\ndusk\nink"},
     ),
+    "a pipe for two models": (
+        graph_of(
+            basic=node("ToBasicPipe", model=["load", 0], **BOTH_SIDES),
+            other=node("ToBasicPipe", model=["NO", 0], positive=["no", 0], negative=["yes", 0]),
+            pipe=node(
+                "BasicPipeToDetailerPipeSDXL",
+                base_basic_pipe=["basic", 0],
+                refiner_basic_pipe=["other", 0],
+            ),
+            out=node("FromDetailerPipeSDXL", detailer_pipe=["pipe", 0]),
+            draw=sampler(model=["out", 1], positive=["out", 4], negative=["out", 5]),
+        ),
+        {},
+    ),
     "channels of a pipe": (
         graph_of(
             first=node("CR 8 Channel In", ch1=["load", 0], ch2=["no", 0]),
@@ -575,6 +589,10 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
     "magic boxes": (searge(), {"loras": INK}),
     "magic boxes with a preset": (
         searge(set={"sampler_preset": "2 - Euler a"}),
+        {"loras": INK, "sampler": "euler_ancestral", "scheduler": "normal"},
+    ),
+    "magic boxes with a preset of another release": (
+        searge(set={"sampler_preset": "9 - Something"}),
         {"loras": INK, "sampler": None, "scheduler": None},
     ),
     "magic boxes that use some of the words": (
@@ -599,7 +617,7 @@ def two(class_type: str = "KSampler", **changes: Any) -> Graph:
 TILED = {"latent_image": ..., "samples": ["draw", 0], "base_model": ["load", 0], "denoise": ...}
 
 
-def efficient(*scripts: Node) -> Graph:
+def efficient(*scripts: Node, **changes: Any) -> Graph:
     """A picture by a sampler with scripts, each of which is given the next one."""
     named = {f"script{index}": script for index, script in enumerate(scripts)}
     for index in range(len(scripts) - 1):
@@ -608,7 +626,7 @@ def efficient(*scripts: Node) -> Graph:
             scripts[index]["class_type"], **scripts[index]["inputs"], **link
         )
     saving = node("SaveImage", images=["draw", 5], filename_prefix="kite")
-    draw = sampler("KSampler (Efficient)", script=["script0", 0])
+    draw = sampler("KSampler (Efficient)", script=["script0", 0], **changes)
     return graph_of(draw=draw, save=saving, **named)
 
 
@@ -625,6 +643,19 @@ CHAINS = {
     "one with a script that only enlarges": (efficient(hires(upscale_type="pixel")), ["31"]),
     "one with scripts in any order": (efficient(TILES, hires()), ["31", "9", "7"]),
     "one of two that does nothing": (two(denoise=0.0), ["31"]),
+    "one of a pack that does nothing": (
+        {
+            **two("KSampler (Efficient)", denoise=0.0),
+            "decode": node("VAEDecode", samples=["again", 3], vae=["load", 2]),
+        },
+        ["31"],
+    ),
+    "one that does nothing by a number of another node": (
+        {**two("easy kSampler", denoise=["zero", 0]), "zero": node("FloatConstant", value=0.0)},
+        ["31"],
+    ),
+    "one that does nothing but by its script": (efficient(hires(), denoise=0.0), ["9"]),
+    "one with a script that does nothing": (efficient(hires(denoise=0.0)), ["31"]),
     "one that is given no sigmas": (
         {
             **two("SamplerCustom", sigmas=["none", 0], denoise=...),
@@ -657,6 +688,81 @@ def test_a_script_tells_its_own_model_steps_and_denoise() -> None:
     assert (last.steps, last.denoise, last.cfg, last.sampler) == (8, 0.5, 5.5, "dpmpp_2m")
 
 
+def test_what_only_a_script_samples_is_of_its_settings() -> None:
+    graph = efficient(hires(), denoise=0.0)
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    assert (recipe.seed, recipe.steps, recipe.prompt) == ("9", 8, PROMPT)
+
+
+def sdxl_tuple(begins: object, **loader: Any) -> Graph:
+    """A picture by a sampler of Efficiency Nodes for two models."""
+    words = {"positive": PROMPT, "negative": NEGATIVE, "base_ckpt_name": "kite.safetensors"}
+    pair = node("Eff. Loader SDXL", **words, refiner_ckpt_name="refiner", **loader)
+    draw = sampler(
+        "KSampler SDXL (Eff.)", **FROM_PIPE, sdxl_tuple=["pair", 0], refine_at_step=begins
+    )
+    return saved(["draw", 3], pair=pair, draw=draw)
+
+
+def tiny_pair(**changes: Any) -> Graph:
+    second = {"refiner_steps": 5, "refiner_cfg": 4.0, "refiner_denoise": 0.9}
+    draw = {**SETTINGS, **second, "base_steps": 12, "image_output": "Save", **changes}
+    return {
+        "pipe": node("ttN pipeLoaderSDXL_v2", **SDXL),
+        "draw": node("ttN pipeKSamplerSDXL_v2", sdxl_pipe=["pipe", 0], **draw),
+    }
+
+
+def detailed(ratio: float) -> Graph:
+    second = node("CheckpointLoaderSimple", ckpt_name="refiner")
+    pipe = {"model": ["load", 0], "positive": ["yes", 0], "negative": ["no", 0]}
+    other = node("ToBasicPipe", **{**pipe, "model": ["second", 0]})
+    detail = sampler(
+        "DetailerForEachPipe",
+        **{**FROM_PIPE, "latent_image": ..., "denoise": 1.0},
+        image=["photo", 0],
+        basic_pipe=["bundle", 0],
+        refiner_basic_pipe_opt=["other", 0],
+        refiner_ratio=ratio,
+    )
+    bundle = node("ToBasicPipe", **pipe)
+    return graph_of(second=second, other=other, bundle=bundle, decode=detail)
+
+
+BOTH = ("kite.safetensors", "refiner")
+PAIRS: dict[str, tuple[Graph, tuple[str, ...]]] = {
+    "of Efficiency Nodes": (sdxl_tuple(10), BOTH),
+    "of Efficiency Nodes that never begins": (sdxl_tuple(-1), BOTH[:1]),
+    "of Efficiency Nodes that begins after the end": (sdxl_tuple(12), BOTH[:1]),
+    "of Efficiency Nodes that begins nobody knows when": (sdxl_tuple(["x", 0]), BOTH[:1]),
+    "of tinyterra": (tiny_pair(), ("kite.safetensors", "refiner.safetensors")),
+    "of tinyterra without steps": (tiny_pair(refiner_steps=0), BOTH[:1]),
+    "of Searge": (searge(set={"base_vs_refiner_ratio": 0.8}), BOTH),
+    "of Searge that has no share": (searge(set={"base_vs_refiner_ratio": 1.0}), BOTH[:1]),
+    "of Searge that is none": (
+        searge(set={"base_vs_refiner_ratio": 0.8}, models={"refiner_checkpoint": "none"}),
+        BOTH[:1],
+    ),
+    "of a detailer": (detailed(0.2), BOTH),
+    "of a detailer that has no share": (detailed(0.0), BOTH[:1]),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_refiner_is_among_the_models_if_it_has_done_some_of_the_steps(name: str) -> None:
+    graph, models = PAIRS[name]
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
+    assert (recipe.models, recipe.model, len(recipe.samplers)) == (models, models[0], len(models))
+
+
+def test_a_refiner_has_steps_and_scales_of_its_own() -> None:
+    recipe = recipe_of_graph(tiny_pair(), SavedFile("kite_00001_.png"))
+    assert [(use.steps, use.cfg, use.denoise) for use in recipe.samplers] == [
+        (12, 5.5, 1.0),
+        (5, 4.0, 0.9),
+    ]
+
+
 def loaded(**inputs: Any) -> Graph:
     pipe = node("easy fullLoader", ckpt_name="k", positive="a", negative="b", **inputs)
     size = {"width": 1024, "height": 1024, "rescale": "by percentage", "latent_image": ...}
@@ -665,6 +771,15 @@ def loaded(**inputs: Any) -> Graph:
     )
 
 
+def preset_of(class_type: str, slot: int = 0, **inputs: Any) -> Graph:
+    """A latent whose sides come from a node with presets, from that output on."""
+    sides = {"width": ["size", slot], "height": ["size", slot + 1]}
+    return graph_of(
+        size=node(class_type, **inputs), empty=node("EmptyLatentImage", **sides, batch_size=1)
+    )
+
+
+PORTRAIT = {"width": 512, "height": 640, "aspect_ratio": "3:4 portrait 896x1152"}
 CUSTOM = {"empty_latent_width": 512, "empty_latent_height": 640}
 GENERATED = {"ckpt_name": "k", "seed": 1, "steps": 2, "cfg": 3.0, "aspect_ratio": "3:4 portrait"}
 SIZES = {
@@ -677,12 +792,64 @@ SIZES = {
     ),
     "of a preset": (loaded(resolution="832 x 1216", **CUSTOM), (832, 1216)),
     "typed": (loaded(resolution="width x height (custom)", **CUSTOM), (512, 640)),
-    "of a preset that is only named": (
-        graph_of(
-            empty=node(
-                "CR SDXL Aspect Ratio", width=512, height=640, aspect_ratio="3:4 portrait 896x1152"
-            )
+    "of a preset that is put otherwise": (
+        preset_of("CR SDXL Aspect Ratio", **PORTRAIT),
+        (896, 1152),
+    ),
+    "of a preset that lies on its side": (
+        preset_of("CR SDXL Aspect Ratio", **PORTRAIT, swap_dimensions="On"),
+        (1152, 896),
+    ),
+    "of a preset with a factor": (
+        preset_of("CR Aspect Ratio", **PORTRAIT, prescale_factor=1.5),
+        (1344, 1728),
+    ),
+    "of a preset with a factor that is not known": (
+        preset_of("CR Aspect Ratio", **PORTRAIT, prescale_factor=["x", 0]),
+        (None, None),
+    ),
+    "of a preset that gives another one": (
+        preset_of("CR Aspect Ratio Banners", aspect_ratio="Banner - 468x60", prescale_factor=1.0),
+        (168, 60),
+    ),
+    "of paper": (
+        preset_of(
+            "CR_Aspect Ratio For Print",
+            aspect_ratio="Letter (8.5 x 11 inches) - 2550x3300",
+            prescale_factor=1.0,
         ),
+        (2550, 3300),
+    ),
+    "typed beside presets": (
+        preset_of("CR SDXL Aspect Ratio", width=512, height=640, aspect_ratio="custom"),
+        (512, 640),
+    ),
+    "typed over a preset": (
+        preset_of(
+            "SDXLEmptyLatentSizePicker+",
+            resolution="832x1216 (0.68)",
+            width_override=768,
+            height_override=0,
+            slot=1,
+        ),
+        (768, 1216),
+    ),
+    "of a preset in a latent": (
+        graph_of(
+            empty=node("SDXL Empty Latent Image (rgthree)", dimensions=" 832 x 1216  (portrait)")
+        ),
+        (832, 1216),
+    ),
+    "of a preset, upright": (
+        preset_of("FL_KsamplerSettings", Aspect_Ratio="16:9_SVD 576x1024", rotation="portrait"),
+        (576, 1024),
+    ),
+    "of a preset, as far as a latent goes": (
+        preset_of("easy pixels", resolution="816 x 1920", scale=0.51, **{"flip_w/h": True}),
+        (976, 416),
+    ),
+    "of a preset that a picture stands in for": (
+        preset_of("WanResolutions", resolution="Preview — 512×768", image=["photo", 0]),
         (None, None),
     ),
 }

@@ -107,7 +107,7 @@ class GraphReader:
         found, waiting = [], list(reached.values())
         for step in waiting:  # grows while it is walked; a sweep asks this of every node
             may_make = step.rule.makes or not _MAKES.isdisjoint(step.node["inputs"])
-            if may_make and (samples(step) or _generates(step)) and not self._is_idle(step):
+            if may_make and (samples(step) or _generates(step)) and not self._is_left_out(step):
                 found.append(step)
                 continue
             for before in self._before(step, kind):
@@ -116,8 +116,14 @@ class GraphReader:
                     waiting.append(before)
         return found
 
+    def _is_left_out(self, step: Origin) -> bool:
+        """Whether neither a sampler nor a script of it makes anything."""
+        return self._is_idle(step) and not self._steps.scripts(step)
+
     def _is_idle(self, step: Origin) -> bool:
-        """Whether a sampler's sigmas say that it does nothing, or makes noise of a picture."""
+        """Whether a sampler by its denoise or sigmas does nothing, or makes noise of a picture."""
+        if self._values.number(self._set_to(step, "denoise"), float) == 0:
+            return True
         link = step.node["inputs"].get("sigmas")
         sigmas = None if link is None else self._values.origin(link, "sigmas")
         if sigmas is None:
@@ -234,13 +240,14 @@ class GraphReader:
 
     def _of_chain(self, chain: Sequence[Origin]) -> Sampling:
         """What a chain of samplers says: its first one, and beside it all of them."""
-        first = self._steps.sampling_of(chain[0])
-        if self._set_to(chain[0], "add_noise") in (_NOBODY, False):  # the noise is not of its seed
-            first = first.model_copy(update={"seed": None})
-        whole = [first, *self._steps.scripted(chain[0], first)]
-        for step in chain[1:]:
+        whole: list[Sampling] = []
+        for step in chain:
             said = self._steps.sampling_of(step)
-            whole += [said, *self._steps.scripted(step, said)]
+            is_without_noise = self._set_to(step, "add_noise") in (_NOBODY, False)
+            if step is chain[0] and is_without_noise:  # the noise is not of its seed
+                said = said.model_copy(update={"seed": None})
+            whole += [*([] if self._is_idle(step) else [said]), *self._steps.further(step, said)]
+        first = whole[0]
         if len(whole) == 1:
             return first
         loras = {lora.name: lora for each in reversed(whole) for lora in reversed(each.loras)}

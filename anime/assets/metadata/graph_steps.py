@@ -13,7 +13,8 @@ from pydantic import JsonValue
 
 from anime.assets.metadata.graph_loras import LoraReader
 from anime.assets.metadata.graph_values import GraphValues, Origin, has_wildcards
-from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
+from anime.assets.metadata.node_rules import NodeRule, Refiner, names_of, rule_of
+from anime.assets.metadata.preset_sizes import SIDES, is_custom, preset_size
 from anime.assets.metadata.recipe import VARIABLE, LoraUse, SamplerUse, Sampling
 from anime.core.graphs import Graph, Node, is_link, title_of
 from anime.core.ids import MAX_SEED
@@ -36,10 +37,10 @@ _READS_TEXTS = frozenset({"clip", "ckpt_name"})  # what a node encodes texts wit
 _ENTRY = re.compile(r'(:\s*")([^"]*)"')  # of a schedule of prompts: "24": "a kite"
 _MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
 _SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
-_OWN_SIZE = ("custom", "自定义")  # in the preset that leaves the size to other inputs
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _SAME_MODEL = "(use same)"
+_NO_FILE = ("None", "none")
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
 
 T = TypeVar("T", str, int, float)
@@ -119,10 +120,10 @@ class StepReader:
         own = step.node["inputs"].get("positive") or self._guided_by(self._parts(step), "positive")
         return self._values.origin(own, "positive")
 
-    def scripted(self, step: Origin, said: Sampling) -> list[Sampling]:
-        """The passes that scripts of Efficiency Nodes add to a sampler, which has said that.
+    def scripts(self, step: Origin) -> list[Origin]:
+        """The scripts of Efficiency Nodes that add passes to a sampler, in the order of these.
 
-        They are run in an order of their own, which is that of their names.
+        That is one of their own: that of their names.
         """
         if "script" not in step.node["inputs"]:
             return []  # as of most samplers: a sweep asks this of every file
@@ -131,13 +132,18 @@ class StepReader:
         while origin is not None and origin.node["class_type"] not in found:
             found[origin.node["class_type"]] = origin
             origin = self._values.origin(origin.node["inputs"].get("script"), "script")
-        scripts = [found[name] for name in sorted(found) if samples(found[name])]
-        return [self._by_script(each, said) for each in scripts]
+        known = [found[name] for name in sorted(found) if samples(found[name])]
+        return [each for each in known if each.node["inputs"].get("denoise") != 0]
+
+    def further(self, step: Origin, said: Sampling) -> list[Sampling]:
+        """The passes that a sampler, which has said that, makes beside its first one."""
+        refined = [] if step.rule.refiner is None else self._refined(step, step.rule.refiner, said)
+        return [*refined, *(self._by_script(each, said) for each in self.scripts(step))]
 
     def _by_script(self, script: Origin, said: Sampling) -> Sampling:
         rule = script.rule.known(script.node["inputs"]) or script.rule
         part = [(script.node, rule)]
-        changes: dict[str, str | float | None] = {
+        changes: dict[str, JsonValue] = {
             "node": title_of(script.node),
             "steps": self._setting(part, "steps", int),
             "denoise": self._setting(part, "denoise", float),
@@ -145,10 +151,41 @@ class StepReader:
         if "seed" not in rule.inputs:
             seed = _seed(self._setting(part, "seed", int))
             changes["seed"] = None if seed is None else str(seed)
-        use = said.samplers[0].model_copy(update=changes)
         model = self._setting(part, "model_file", str)
         models = said.models if model in {None, _SAME_MODEL} else (str(model),)
-        return Sampling(samplers=(use,), models=models, loras=said.loras)
+        return said.next_pass(changes, models)
+
+    def _refined(self, step: Origin, told: Refiner, said: Sampling) -> list[Sampling]:
+        """The pass of a second model in a sampler, if it is known to begin."""
+        part = [(step.node, step.rule)]
+        if not self._is_refined(part, told, said.steps):
+            return []
+        own = self._values.links(step.node, told.model)
+        pipes = self._pipes(step.node, step.rule)
+        loaded = self._loaded(own) if own else self._loaded(pipes, "refiner_model")
+        if not loaded.models:
+            return []
+        changes: dict[str, JsonValue] = {
+            role: self._setting(part, name, float)
+            for role, name in (("cfg", told.cfg), ("denoise", told.denoise))
+            if name is not None
+        }
+        if told.steps is not None:
+            changes["steps"] = self._setting(part, told.steps, int)
+        return [said.next_pass(changes, loaded.models)]
+
+    def _is_refined(
+        self, part: Sequence[tuple[Node, NodeRule]], told: Refiner, steps: int | None
+    ) -> bool:
+        """Whether a second model is known to do some of the steps."""
+        if told.begins is not None:
+            begins = self._setting(part, told.begins, int)
+            return begins is not None and steps is not None and -1 < begins < steps
+        if told.share is not None:
+            share = self._setting(part, told.share, float)
+            return share is not None and share < 1
+        left = self._setting(part, told.steps or told.ratio or "", float)
+        return left is not None and left > 0
 
     def in_pipe_of(self, step: Origin, role: str) -> JsonValue:
         """What the pipe of a node holds for a role, a literal or a link."""
@@ -484,17 +521,16 @@ class StepReader:
                 return self._loaded(begin)
         return _Loaded(None, (), ())
 
-    def _model_links(self, node: Node, rule: NodeRule) -> list[JsonValue]:
-        names = rule.inputs.get("model") or names_of("model")
-        return self._values.links(node, names) or self._pipes(node, rule)
+    def _model_links(self, node: Node, rule: NodeRule, role: str = "model") -> list[JsonValue]:
+        return self._values.links(node, _model_names(rule, role)) or self._pipes(node, rule)
 
-    def _loaded(self, begin: list[JsonValue]) -> _Loaded:
+    def _loaded(self, begin: list[JsonValue], role: str = "model") -> _Loaded:
         models: list[str] = []
         loras: list[list[LoraUse]] = []
         regions: list[JsonValue] = []
         waiting, reached, is_whole = list(begin), set(), True
         for link in waiting:  # grows while it is walked
-            origin = self._values.origin(link, "model")
+            origin = self._values.origin(link, role if link in begin else "model")
             if origin is None or origin.node_id in reached:
                 is_whole = is_whole and origin is not None
                 continue
@@ -504,7 +540,7 @@ class StepReader:
                 names = _all_fitting(origin.rule.regions, origin.node["inputs"])
                 regions += self._values.links(origin.node, names)
             file = self._model_file(origin)
-            links = [] if file else self._model_links(origin.node, origin.rule)
+            links = [] if file else self._model_links(origin.node, origin.rule, origin.role)
             if file is not None:
                 models.append(file)
             is_whole = is_whole and bool(file or links)
@@ -518,7 +554,7 @@ class StepReader:
 
     def _model_file(self, origin: Origin) -> str | None:
         inputs = origin.node["inputs"]
-        if self._values.links(origin.node, origin.rule.inputs.get("model") or names_of("model")):
+        if self._values.links(origin.node, _model_names(origin.rule, origin.role)):
             return None  # what it loads is a patch for the model that it is given
         if origin.rule.when and not origin.rule.fits(inputs):
             return None
@@ -528,7 +564,7 @@ class StepReader:
             if value is None or (name == "model" and not isinstance(value, str)):
                 continue
             file = self._values.number(value, str, (name,))
-            if file and file != "None":
+            if file and file not in _NO_FILE:
                 return file
         return None
 
@@ -566,16 +602,21 @@ class StepReader:
         return None
 
     def _size_at(self, node: Node) -> tuple[int, int] | None:
+        rule = rule_of(node["class_type"])
+        if rule.size is not None:
+            known = rule.known(node["inputs"])
+            if known is None or known.size is None:
+                return None
+            return preset_size(known.size, node["inputs"], self._values.number)
         presets = [node["inputs"].get(name) for name in names_of("preset")]
         for preset in (each for each in presets if isinstance(each, str)):
             if (size := _SIZE.match(preset)) is not None:
                 return int(size[1]), int(size[2])
-            if not any(word in preset for word in _OWN_SIZE):
+            if not is_custom(preset):
                 return None
-        rule = rule_of(node["class_type"])
         width, height = (
             self._values.number(self._values.own(node, rule, role), int, names_of(role))
-            for role in ("width", "height")
+            for role in SIDES
         )
         return None if width is None or height is None else (width, height)
 
@@ -598,6 +639,12 @@ def _part_of(text: str, mark: str, side: str) -> str | None:
     else:
         parted = part(text)
     return None if mark in parted else parted
+
+
+def _model_names(rule: NodeRule, role: str) -> Sequence[str]:
+    """The inputs that a node has a model from, which it patches, for its first or another one."""
+    names = rule.inputs.get(role)
+    return rule.inputs.get("model") or names_of("model") if names is None else names
 
 
 def _has_sides(node: Node) -> bool:

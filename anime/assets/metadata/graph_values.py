@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import JsonValue
 
 from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
+from anime.assets.metadata.preset_sizes import SIDES, preset_size
 from anime.core.graphs import Graph, Node, is_link
 
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
@@ -85,6 +86,10 @@ class GraphValues:
     def own(self, node: Node, rule: NodeRule, role: str) -> JsonValue:
         """What a node has in its input for a role, a literal or a link; None for nothing."""
         inputs = node["inputs"]
+        if rule.choice is not None:
+            preset = rule.presets.get(str(inputs.get(rule.choice)), {})
+            if role in preset:
+                return preset[role]
         for name in rule.inputs.get(role, names_of(role)):
             value: JsonValue = inputs.get(name)
             if value is not None and (value != "" or role.endswith("_text")):
@@ -226,6 +231,9 @@ class GraphValues:
             return None
         if rule.constant is not None:
             return rule.constant
+        if rule.size is not None and settled.role in SIDES:
+            size = preset_size(rule.size, inputs, self.number)
+            return None if size is None else size[SIDES.index(settled.role)]
         if settled.role in rule.outputs:
             asked = names_of(settled.role)
         names = rule.text or tuple(each for each in asked if each in inputs)

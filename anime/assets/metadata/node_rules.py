@@ -21,6 +21,34 @@ class NumberedLoras(BaseModel):
     chosen: str | None = None
 
 
+class SizePreset(BaseModel):
+    """How a node words the size that it gives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str
+    others: Mapping[str, tuple[int, int]] = {}
+    custom: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+    swap: str | None = None
+    scale: str | None = None
+    multiple: int = 1
+
+
+class Refiner(BaseModel):
+    """How a sampler is told of the model that goes on with its work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: tuple[str, ...] = ()
+    steps: str | None = None
+    cfg: str | None = None
+    denoise: str | None = None
+    begins: str | None = None
+    share: str | None = None
+    ratio: str | None = None
+
+
 class NodeRule(BaseModel):
     """What is known of some node classes; the file says what each field means."""
 
@@ -65,6 +93,10 @@ class NodeRule(BaseModel):
     opaque: bool = False
     silent: bool = False
     continues: str = ""
+    choice: str | None = None
+    presets: Mapping[str, Mapping[str, str]] = {}
+    size: SizePreset | None = None
+    refiner: Refiner | None = None
     renames: Mapping[str, str] = {}
     sigmas: str | None = None
     loras: NumberedLoras | None = None
@@ -107,6 +139,8 @@ class NodeRule(BaseModel):
 
     def adds(self, role: str) -> bool:
         """Whether a node that hands on a pipe puts something of its own into it for a role."""
+        if role == "refiner_model":
+            return bool(self.pipe) and self.inputs.get(role) == ()
         if role in {"model", "lora_stack"}:
             is_own = bool(self.lora_tags or self.loras) or self.inputs.get(role) == ()
             return bool(self.pipe) and is_own

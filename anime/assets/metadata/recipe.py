@@ -155,6 +155,17 @@ class Sampling(BaseModel):
             }
         )
 
+    def next_pass(self, changes: Mapping[str, JsonValue], models: tuple[str, ...]) -> "Sampling":
+        """What the same says of a further pass, which these models make with other settings."""
+        use = self.samplers[0].model_copy(update=dict(changes))
+        said = {
+            "seed": None if use.seed is None else int(use.seed),
+            "steps": use.steps,
+            "cfg": use.cfg,
+            "model": models[0] if models else None,
+        }
+        return self.model_copy(update={**said, "samplers": (use,), "models": models})
+
     def beside(self, other: "Sampling") -> "Sampling":
         """What both say alike of one file that both have a part in, and the models of both."""
         return self.agreed_with(other).model_copy(
