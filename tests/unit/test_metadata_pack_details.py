@@ -128,6 +128,30 @@ def searge(**changes: dict[str, Any]) -> Graph:
     return nodes
 
 
+def fooocus(loader: dict[str, Any] | None = None, **changes: Any) -> Graph:
+    """A picture by Fooocus_Nodes."""
+    words = {"positive": PROMPT, "negative": NEGATIVE, "resolution": "832 x 1216"}
+    models = {"base_model_name": "kite.safetensors", "refiner_model_name": "None"}
+    load = {**words, **models, "refiner_switch": 0.5, "optional_lora_stack": ["loras", 0]}
+    first = {"lora_1_name": "ink.safetensors", "lora_1_strength": 0.6}
+    second = {"lora_2_name": "NO", "lora_2_strength": 1.0}
+    settings = {**SETTINGS, "seed": 31, "steps": 12, **changes}
+    return {
+        "load": node("Fooocus Loader", **{**load, **(loader or {})}),
+        "loras": node("Fooocus LoraStack", toggle=True, num_loras=1, **first, **second),
+        "set": node("Fooocus PreKSampler", pipe=["load", 0], **settings),
+        "draw": node("Fooocus KSampler", pipe=["set", 0], image_output="Hide", save_prefix="x"),
+        "large": node("Fooocus Upscale", pipe=["draw", 0], steps=18, image_output="Save"),
+    }
+
+
+LIT = node("CheckpointLoaderSimple", ckpt_name="kite.safetensors")
+SPOKEN: dict[str, Any] = {
+    **{name: None for name in BASE if name not in {"seed", "loras"}},
+    "prompt": PROMPT,
+    "seed": "31",
+    "loras": (),
+}
 OF_FILM: dict[str, Any] = {"negative_prompt": None, "cfg": None, "sampler": None}
 BOTH_SIDES = {"positive": ["yes", 0], "negative": ["no", 0]}
 GUIDER = node("CFGGuider", model=["load", 0], **BOTH_SIDES, cfg=5.5)
@@ -573,6 +597,131 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "a positive side for low noise": (
+        graph_of(
+            film=node("WanFirstMiddleLastFrameToVideo", **BOTH_SIDES),
+            draw=sampler(positive=["film", 1], negative=["film", 2]),
+        ),
+        {},
+    ),
+    "sides that are taken the other way round": (
+        graph_of(
+            net=node("ControlNetApplyAdvanced", **BOTH_SIDES),
+            draw=sampler(positive=["net", 1], negative=["net", 0]),
+        ),
+        {"prompt": None, "negative_prompt": None},
+    ),
+    "three stages with models of their own": (
+        graph_of(
+            high=LIT,
+            fast=LIT,
+            low=node("CheckpointLoaderSimple", ckpt_name="low"),
+            draw=sampler(
+                "TripleKSamplerAdvanced",
+                **dict.fromkeys(("model", "steps", "cfg", "sampler_name", "scheduler"), ...),
+                base_high=["high", 0],
+                lightning_high=["fast", 0],
+                lightning_low=["low", 0],
+                base_steps=3,
+                base_cfg=5.5,
+                base_sampler="dpmpp_2m",
+                base_scheduler="karras",
+                lightning_steps=8,
+                lightning_cfg=1.0,
+                lightning_sampler="NO",
+            ),
+        ),
+        {"steps": None},
+    ),
+    "words that an encoder of Qwen-Image gets": (
+        graph_of(yes=node("QwenVLTextEncoder", clip=["load", 1], text=PROMPT, system_prompt="NO")),
+        {},
+    ),
+    "words that a template of Qwen-Image stands in for": (
+        graph_of(yes=node("QwenVLTextEncoder", text="NO", template_output=["template", 0])),
+        {"prompt": None},
+    ),
+    "a scale by its name in Qwen-Image": (
+        graph_of(draw=sampler("QwenInpaintSampler", cfg=..., true_cfg_scale=5.5)),
+        {},
+    ),
+    "a model beside the one that rewrites words": (
+        saved(
+            ["draw", 0],
+            load=node("HunyuanImage3QuantizedLoader", model_name="kite.safetensors"),
+            draw=node(
+                "HunyuanImage3Generate",
+                model=["load", 0],
+                prompt=PROMPT,
+                seed=31,
+                steps=12,
+                guidance_scale=5.5,
+                model_name="NO",
+            ),
+        ),
+        {"negative_prompt": None, "sampler": None, "scheduler": None},
+    ),
+    "an instruction": (
+        saved(
+            ["draw", 0],
+            draw=node("HunyuanInstructImageEdit", instruction=PROMPT, seed=31, image=["photo", 0]),
+        ),
+        SPOKEN,
+    ),
+    "words that a voice speaks": (
+        saved(
+            ["draw", 0],
+            draw=node(
+                "VibeVoiceSingleSpeakerNode",
+                text=PROMPT,
+                model="kite.safetensors",
+                diffusion_steps=12,
+                cfg_scale=5.5,
+                seed=31,
+            ),
+        ),
+        {**SPOKEN, "model": "kite.safetensors", "steps": 12, "cfg": 5.5},
+    ),
+    "words that a voice of a sample speaks": (
+        saved(["draw", 0], draw=node("F5TTSAudioInputs", speech=PROMPT, sample_text="NO", seed=31)),
+        SPOKEN,
+    ),
+    "words that a voice of a description speaks": (
+        saved(
+            ["draw", 0], draw=node("FB_Qwen3TTSVoiceDesign", text=PROMPT, instruct="NO", seed=31)
+        ),
+        SPOKEN,
+    ),
+    "settings that are put together": (
+        saved(
+            ["draw", 0],
+            set=node(
+                "LightX2VInferenceConfig",
+                model_name="kite.safetensors",
+                infer_steps=12,
+                seed=31,
+                cfg_scale=5.5,
+            ),
+            all=node("LightX2VConfigCombiner", inference_config=["set", 0]),
+            draw=node(
+                "LightX2VModularInference",
+                combined_config=["all", 0],
+                prompt=PROMPT,
+                negative_prompt=NEGATIVE,
+                image=["photo", 0],
+            ),
+        ),
+        {"sampler": None, "scheduler": None},
+    ),
+    "a pipe of Fooocus": (fooocus(), {"loras": INK}),
+    "a sampler that changes what is set": (
+        fooocus(sampler_name="lcm"),
+        {"loras": INK, "sampler": "lcm", "scheduler": "sgm_uniform", "cfg": 1.0},
+    ),
+    "wildcards of Fooocus": (
+        fooocus({"positive": "a __colour__ kite"}),
+        {"loras": INK, "prompt": None},
+    ),
     "channels of a pipe": (
         graph_of(
             first=node("CR 8 Channel In", ch1=["load", 0], ch2=["no", 0]),
@@ -743,6 +892,11 @@ PAIRS: dict[str, tuple[Graph, tuple[str, ...]]] = {
         searge(set={"base_vs_refiner_ratio": 0.8}, models={"refiner_checkpoint": "none"}),
         BOTH[:1],
     ),
+    "of Fooocus": (fooocus({"refiner_model_name": "refiner"}), BOTH),
+    "of Fooocus that a sampler leaves out": (
+        fooocus({"refiner_model_name": "refiner"}, sampler_name="lcm"),
+        BOTH[:1],
+    ),
     "of a detailer": (detailed(0.2), BOTH),
     "of a detailer that has no share": (detailed(0.0), BOTH[:1]),
 }
@@ -779,7 +933,7 @@ def preset_of(class_type: str, slot: int = 0, **inputs: Any) -> Graph:
     )
 
 
-PORTRAIT = {"width": 512, "height": 640, "aspect_ratio": "3:4 portrait 896x1152"}
+PORTRAIT: dict[str, Any] = {"width": 512, "height": 640, "aspect_ratio": "3:4 portrait 896x1152"}
 CUSTOM = {"empty_latent_width": 512, "empty_latent_height": 640}
 GENERATED = {"ckpt_name": "k", "seed": 1, "steps": 2, "cfg": 3.0, "aspect_ratio": "3:4 portrait"}
 SIZES = {

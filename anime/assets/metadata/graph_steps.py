@@ -483,7 +483,8 @@ class StepReader:
         """The conditionings that a node makes its own from, each with its side.
 
         Of a node with both sides, the first output is the positive one, unless it is a bundle, or
-        the node is given a model, too, which then comes first.
+        the node is given a model, too, which then comes first. One that is taken for the other side
+        is not known: it may be a second positive one, as for Wan's low noise.
         """
         inputs = origin.node["inputs"]
         if (names := origin.rule.inputs.get(side)) is not None:
@@ -492,8 +493,9 @@ class StepReader:
         are_texts = _holds_texts(inputs)
         if _has_sides(origin.node) and not are_texts:
             is_bundle = is_bundle or is_link(inputs.get("model"))
-            if not origin.rule.outputs and origin.slot in {0, 1} and not is_bundle:
-                side = _SIDES[origin.slot]
+            is_in_order = not (origin.rule.outputs or is_bundle) and origin.slot in {0, 1}
+            if is_in_order and side != _SIDES[origin.slot]:
+                return []
             return [(link, side) for link in self._values.links(origin.node, _APART[side])]
         averaged = self._values.number(inputs.get("conditioning_to_strength"), float)
         unheard = {1.0: "conditioning_from", 0.0: "conditioning_to"}.get(averaged or -1.0)

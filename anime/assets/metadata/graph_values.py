@@ -128,7 +128,7 @@ class GraphValues:
                 role = str(carried)
                 if role == _UNKNOWN:
                     return None
-            is_own = rule.is_bundling_sampler and role in _OWN_RESULT
+            is_own = rule.is_bundling_maker and role in _OWN_RESULT
             if rule.is_source or is_own or rule.adds(role):
                 return Origin(node_id, node, rule, role, slot)
             role = rule.renames.get(role, role)

@@ -17,7 +17,6 @@ class NumberedLoras(BaseModel):
     name: str
     strength: tuple[str, ...] = ()
     on: str | None = None
-    count: str | None = None
     chosen: str | None = None
 
 
@@ -113,9 +112,9 @@ class NodeRule(BaseModel):
         return self.passes_own and not self.pipe
 
     @cached_property
-    def is_bundling_sampler(self) -> bool:
-        """Whether it makes something itself, and hands on a pipe beside it."""
-        return bool(self.pipe and self.sampler) and self.passes_own
+    def is_bundling_maker(self) -> bool:
+        """Whether it makes something itself, beside a pipe that it is given or hands on."""
+        return bool(self.pipe and self.makes) and self.passes_own
 
     @cached_property
     def passes_own(self) -> bool:
