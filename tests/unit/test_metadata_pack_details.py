@@ -692,6 +692,47 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         SPOKEN,
     ),
+    "settings of a song": (
+        saved(
+            ["draw", 0],
+            set=node("GenerationParameters", infer_step=12, guidance_scale=5.5, seed=1),
+            draw=node(
+                "ACEStepEdit", parameters=["set", 0], prompt="NO", edit_prompt=PROMPT, seed=31
+            ),
+        ),
+        {**SPOKEN, "steps": 12, "cfg": 5.5},
+    ),
+    "a picture by a model of words": (
+        saved(
+            ["draw", 0],
+            draw=node(
+                "BagelTextToImage", prompt=PROMPT, seed=31, cfg_text_scale=5.5, num_timesteps=12
+            ),
+        ),
+        {**SPOKEN, "steps": 12, "cfg": 5.5},
+    ),
+    "a film with sound": (
+        saved(
+            ["draw", 0],
+            draw=node(
+                "OviVideoGenerator",
+                text_prompt=PROMPT,
+                seed=31,
+                sample_steps=12,
+                video_guidance_scale=5.5,
+                video_negative_prompt=NEGATIVE,
+                audio_negative_prompt="NO",
+            ),
+        ),
+        {**SPOKEN, "negative_prompt": NEGATIVE, "steps": 12, "cfg": 5.5},
+    ),
+    "a shape of a picture": (
+        saved(
+            ["draw", 0],
+            draw=node("Hy3DMeshGenerator", model="kite.safetensors", steps=12, seed=31),
+        ),
+        {**SPOKEN, "prompt": None, "model": "kite.safetensors", "steps": 12},
+    ),
     "settings that are put together": (
         saved(
             ["draw", 0],
@@ -766,6 +807,18 @@ def two(class_type: str = "KSampler", **changes: Any) -> Graph:
 TILED = {"latent_image": ..., "samples": ["draw", 0], "base_model": ["load", 0], "denoise": ...}
 
 
+def extended() -> Graph:
+    """A film that a second sampler makes longer."""
+    guided = {**GUIDED["draw"]["inputs"], "latent_image": None}
+    first = {**guided, "noise": ["first", 0], "width": 768, "height": 512, "num_frames": 97}
+    return graph_of(
+        **{**GUIDED, "guider": GUIDER, "first": node("RandomNoise", noise_seed=7)},
+        base=node("LTXVBaseSampler", **first),
+        longer=node("LTXVExtendSampler", **guided, latents=["base", 0], num_new_frames=80),
+        decode=node("VAEDecode", samples=["longer", 0], vae=["load", 2]),
+    )
+
+
 def efficient(*scripts: Node, **changes: Any) -> Graph:
     """A picture by a sampler with scripts, each of which is given the next one."""
     named = {f"script{index}": script for index, script in enumerate(scripts)}
@@ -818,6 +871,7 @@ CHAINS = {
         two("MikeySamplerTiledAdvanced", denoise_image=0.4, image_optional=["photo", 0], **TILED),
         ["9"],
     ),
+    "one that makes a film longer": (extended(), ["7", "31"]),
     "one that goes back to noise": (two("easy unSampler"), ["31"]),
 }
 

@@ -38,8 +38,8 @@ _DRAWN = re.compile(
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset(
-    {"latent", "picture", "pipe", "unnamed"}
-)  # of a sampler, whatever its pipe brings
+    {"latent", "picture", "sound", "pipe", "unnamed"}
+)  # of a node that makes something, whatever its pipe brings
 _SLASH = "/"
 _NOTHING = (None, "", "None")
 _UNKNOWN = "unknown"
