@@ -604,6 +604,35 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {},
     ),
+    "sides that are given behind a latent": (
+        graph_of(
+            film=node("PainterS2Vplus", **BOTH_SIDES),
+            draw=sampler(positive=["film", 1], negative=["film", 2], latent_image=["film", 0]),
+        ),
+        {},
+    ),
+    "models for high and low noise": (
+        graph_of(
+            low=node("UNETLoader", unet_name="low"),
+            film=node(
+                "PainterAI2V",
+                model_high_noise=["load", 0],
+                model_low_noise=["low", 0],
+                **BOTH_SIDES,
+            ),
+            draw=sampler(
+                "PainterSampler",
+                **dict.fromkeys(("model", "cfg"), ...),
+                high_model=["film", 0],
+                low_model=["film", 1],
+                high_cfg=5.5,
+                low_cfg=1.0,
+                positive=["film", 2],
+                negative=["film", 3],
+            ),
+        ),
+        {},
+    ),
     "sides that are taken the other way round": (
         graph_of(
             net=node("ControlNetApplyAdvanced", **BOTH_SIDES),
@@ -681,6 +710,14 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
             ),
         ),
         {**SPOKEN, "model": "kite.safetensors", "steps": 12, "cfg": 5.5},
+    ),
+    "words that a voice of a model speaks": (
+        saved(
+            ["draw", 0],
+            load=node("DiaLoader", ckpt_name="kite.safetensors"),
+            draw=node("DiaGenerate", dia_model=["load", 0], text=PROMPT, seed=31),
+        ),
+        {**SPOKEN, "model": "kite.safetensors"},
     ),
     "words that a voice of a sample speaks": (
         saved(["draw", 0], draw=node("F5TTSAudioInputs", speech=PROMPT, sample_text="NO", seed=31)),
@@ -1046,6 +1083,10 @@ SIZES = {
         graph_of(
             empty=node("SDXL Empty Latent Image (rgthree)", dimensions=" 832 x 1216  (portrait)")
         ),
+        (832, 1216),
+    ),
+    "of a preset behind other words": (
+        preset_of("Flux2EmptyLatentPresets", preset="1MP | 3:2 | 1216 x 832", invert=True, slot=1),
         (832, 1216),
     ),
     "of a preset, upright": (
