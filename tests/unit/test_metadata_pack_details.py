@@ -1000,6 +1000,14 @@ def test_a_refiner_is_among_the_models_if_it_has_done_some_of_the_steps(name: st
     assert (recipe.models, recipe.model, len(recipe.samplers)) == (models, models[0], len(models))
 
 
+def test_models_for_high_and_low_noise_that_one_node_hands_on_are_both_told() -> None:
+    graph, _ = GRAPHS["models for high and low noise"]
+    assert recipe_of_graph(graph, SavedFile("kite_00001_.png")).models == (
+        "kite.safetensors",
+        "low",
+    )
+
+
 def test_a_refiner_has_steps_and_scales_of_its_own() -> None:
     recipe = recipe_of_graph(tiny_pair(), SavedFile("kite_00001_.png"))
     assert [(use.steps, use.cfg, use.denoise) for use in recipe.samplers] == [

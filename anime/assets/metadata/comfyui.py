@@ -122,7 +122,8 @@ class GraphReader:
 
     def _is_idle(self, step: Origin) -> bool:
         """Whether a sampler by its denoise or sigmas does nothing, or makes noise of a picture."""
-        if self._values.number(self._set_to(step, "denoise"), float) == 0:
+        held = self._set_to(step, "denoise")
+        if held is not None and self._values.number(held, float) == 0:
             return True
         link = step.node["inputs"].get("sigmas")
         sigmas = None if link is None else self._values.origin(link, "sigmas")
@@ -246,7 +247,8 @@ class GraphReader:
             is_without_noise = self._set_to(step, "add_noise") in (_NOBODY, False)
             if step is chain[0] and is_without_noise:  # the noise is not of its seed
                 said = said.model_copy(update={"seed": None})
-            whole += [*([] if self._is_idle(step) else [said]), *self._steps.further(step, said)]
+            is_by_script = "script" in step.node["inputs"] and self._is_idle(step)
+            whole += [*([] if is_by_script else [said]), *self._steps.further(step, said)]
         first = whole[0]
         if len(whole) == 1:
             return first

@@ -50,7 +50,6 @@ _COMMON = NumberedLoras(
         "lora_{}_model_strength",
     ),
 )
-_COUNTS = ("lora_count", "num_loras")  # of those that act
 _HOOKS = ("hooks", "prev_hooks", "hooks_A", "hooks_B", "hooks_C", "hooks_D")
 _NONE = frozenset({"", "none", "undefined"})
 _SWITCHES = ("toggle", "switch", "enabled", "enable", "is_enabled", "active", "on", "insert_lora")
@@ -130,8 +129,7 @@ class LoraReader:
     def _numbered(self, inputs: dict[str, JsonValue], loras: NumberedLoras) -> Iterator[LoraUse]:
         """The LoRAs of a node with `lora_01`, `strength_01` and so on."""
         pattern = _pattern(loras.name)
-        counts = (inputs[name] for name in _COUNTS if name in inputs)
-        count = self._values.number(next(counts, None), int)
+        count = self._values.number(inputs.get("lora_count", inputs.get("num_loras")), int)
         chosen = self._values.number(inputs.get(loras.chosen or ""), int)
         for key, value in inputs.items():
             found = pattern.fullmatch(key) or _NUMBERED.fullmatch(key)

@@ -530,14 +530,17 @@ class StepReader:
         models: list[str] = []
         loras: list[list[LoraUse]] = []
         regions: list[JsonValue] = []
-        waiting, reached, is_whole = list(begin), set(), True
-        for link in waiting:  # grows while it is walked
-            origin = self._values.origin(link, role if link in begin else "model")
-            if origin is None or origin.node_id in reached:
+        waiting = [(link, role) for link in begin]
+        reached, patched, is_whole = set(), set(), True
+        for link, asked in waiting:  # grows while it is walked
+            origin = self._values.origin(link, asked)
+            if origin is None or (origin.node_id, origin.role) in reached:
                 is_whole = is_whole and origin is not None
                 continue
-            reached.add(origin.node_id)
-            loras.append(self._loras.of_node(origin.node, origin.rule))
+            reached.add((origin.node_id, origin.role))
+            if origin.node_id not in patched:
+                patched.add(origin.node_id)
+                loras.append(self._loras.of_node(origin.node, origin.rule))
             if origin.rule.regions:
                 names = _all_fitting(origin.rule.regions, origin.node["inputs"])
                 regions += self._values.links(origin.node, names)
@@ -546,7 +549,7 @@ class StepReader:
             if file is not None:
                 models.append(file)
             is_whole = is_whole and bool(file or links)
-            waiting += links
+            waiting += [(each, "model") for each in links]
         return _Loaded(
             models[0] if models and is_whole else None,
             tuple(dict.fromkeys(models)),
@@ -645,6 +648,8 @@ def _part_of(text: str, mark: str, side: str) -> str | None:
 
 def _model_names(rule: NodeRule, role: str) -> Sequence[str]:
     """The inputs that a node has a model from, which it patches, for its first or another one."""
+    if not rule.inputs:  # as of most
+        return names_of("model")
     names = rule.inputs.get(role)
     return rule.inputs.get("model") or names_of("model") if names is None else names
 

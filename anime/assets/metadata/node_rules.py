@@ -179,9 +179,22 @@ _EXACT |= {
 }
 
 
+def _literal(pattern: str) -> str:
+    """The pattern with brackets taken as they are: class names have some."""
+    return pattern.replace("[", "[[]")
+
+
+_PATTERNS = [  # each with how a class that fits it begins, as to compile it takes long
+    (each.partition("*")[0], _literal(each), rule)
+    for rule in _FILE.rules
+    for each in rule.classes
+    if "*" in each
+]
+
+
 def _matching(class_type: str) -> NodeRule:
-    for rule in _FILE.rules:
-        if any(fnmatchcase(class_type, _literal(each)) for each in rule.classes if "*" in each):
+    for begin, pattern, rule in _PATTERNS:
+        if class_type.startswith(begin) and fnmatchcase(class_type, pattern):
             return rule
     return _UNKNOWN
 
@@ -196,8 +209,3 @@ def rule_of(class_type: str) -> NodeRule:
 def names_of(role: str) -> tuple[str, ...]:
     """The inputs that a node may take something from, by what it is for."""
     return _NAMES.get(role) or (role,)
-
-
-def _literal(pattern: str) -> str:
-    """The pattern with brackets taken as they are: class names have some."""
-    return pattern.replace("[", "[[]")
