@@ -36,6 +36,7 @@ class Database:
         self._address = parse_address(url)
         self._engine = create_async_engine(
             self._address,
+            use_native_hstore=False,  # or each engine would look for that type first
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
