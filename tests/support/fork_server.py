@@ -81,7 +81,10 @@ class Order:
         sys.argv = [self.module, *self.arguments]
         sys.orig_argv[:] = [sys.executable, *OPTIONS, self.module, *self.arguments]
         is_unbuffered = bool(self.environment.get("PYTHONUNBUFFERED"))
-        sys.stdout.reconfigure(write_through=is_unbuffered)  # type: ignore[union-attr]  # the real one
+        # As an interpreter opens them: those of the server know the files that it was given.
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout.reconfigure(write_through=is_unbuffered)
+        sys.stderr = open(2, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115
         _read_settings_anew(self.module)
         status: int | str | None = 0
         try:
