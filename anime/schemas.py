@@ -85,6 +85,12 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _not_blank_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("is empty")
+    return name
+
+
 def _multiple_of_eight(size: int) -> int:
     if size % 8:
         near = max(64, round(size / 8) * 8)
@@ -120,7 +126,9 @@ PromptText = Annotated[
 ]
 NegativeText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), Storable]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), Storable]
-GivenName = Annotated[Name, AfterValidator(composed)]  # by people, who may type one in two forms
+GivenName = Annotated[  # by people, who may type one in two forms
+    Name, AfterValidator(composed), AfterValidator(_not_blank_name)
+]
 JsonObject = Annotated[dict[Name, JsonValue], Field(max_length=64), AfterValidator(_all_storable)]
 WorkflowName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 SizePx = Annotated[int, Field(ge=64, le=8192), AfterValidator(_multiple_of_eight)]

@@ -72,7 +72,8 @@ def parse_inputs(texts: Iterable[str], option: str = "--input") -> dict[str, Jso
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise InvalidRequest(f"{option} {text[:80]} has no value.", "Give it as NAME=VALUE.")
+            lack = "value" if name else "name"
+            raise InvalidRequest(f"{option} {text[:80]} has no {lack}.", "Give it as NAME=VALUE.")
         if name in inputs:
             raise InvalidRequest(f"{option} {name[:80]} is given twice.", "Give it once.")
         inputs[name] = _json_or_text(f"{option} {name[:80]}", value)

@@ -44,7 +44,7 @@ def add(
     label: Annotated[list[str] | None, typer.Option(help="A label; may be repeated.")] = None,
 ) -> None:
     """Add a server, and look at it."""
-    new = parse_options(NewServer, "servers add", url=url, name=name, labels=label)
+    new = parse_options(NewServer, "servers add", url=url, name=name, labels=label or [])
     _show(asyncio.run(_add(new)))
 
 

@@ -261,7 +261,8 @@ def checked_value(name: str, binding: InputBinding, value: JsonValue) -> JsonVal
         InvalidRequest: another kind of value, or out of range.
     """
     if fault := fault_of(binding, value):
-        raise InvalidRequest(f'Input "{name}" {fault}.', binding.description)
+        todo = binding.description or f'Correct "{name}" and send the request again.'
+        raise InvalidRequest(f'Input "{name}" {fault}.', todo)
     return value
 
 

@@ -28,13 +28,7 @@ def _is_slug(text: str) -> str:
     return text
 
 
-def _is_title(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty")
-    return text.strip()
-
-
-Title = Annotated[GivenName, AfterValidator(_is_title)]
+Title = Annotated[GivenName, AfterValidator(str.strip)]
 Slug = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_is_slug)]
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS), Storable]
 Metadata = Annotated[JsonObject, Field(description="Anything else, as JSON; replaced as a whole.")]

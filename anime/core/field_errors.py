@@ -44,4 +44,5 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid" and (why := error.get("ctx", {}).get("error")):
         return f"{_WORDS['json_invalid']}: {why}"
     said = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
-    return _WORDS.get(error["type"], said[:1].lower() + said[1:])
+    begins = said[:1] if said[1:2].isupper() else said[:1].lower()  # UUID stays as it is
+    return _WORDS.get(error["type"], begins + said[1:])

@@ -58,6 +58,7 @@ async def test_a_server_is_added_checked_drained_resumed_and_removed(
     assert not (await studio.post(f"{SERVERS}/gpu-b/resume")).json()["is_drained"]
     assert (await studio.delete(f"{SERVERS}/gpu-b")).status_code == 204
     assert problem_in(await studio.get(f"{SERVERS}/gpu-b"), 404)
+    assert problem_in(await studio.get(f"{SERVERS}/%00"), 404)
 
 
 async def test_a_check_shows_what_a_server_can_do(studio: httpx.AsyncClient, url: str) -> None:
@@ -119,6 +120,11 @@ async def test_the_commands_do_the_same(
     assert (await anime.call("servers", "resume", "gpu-b")).code == 0
     assert (await anime.call("servers", "remove", "gpu-b")).code == 0
     assert "anime servers" in (await anime.call("servers", "drain", "gpu-b")).err
+    unlabelled = await anime.call("servers", "add", NOWHERE)
+    assert (unlabelled.code, unlabelled.err) == (1, "")
+    assert "127.0.0.1-9: ComfyUI at http://127.0.0.1:9 cannot be reached" in unlabelled.out
+    assert (await anime.call("servers", "remove", "127.0.0.1-9")).code == 0
+    assert "anime projects list" in (await anime.call("pause", "--project", "none")).err
     paused = await anime.call("pause", "--reason", "moving house")
     assert paused.out == "All new renders are paused: moving house.\n"
     assert "moving house" in (await anime.call("servers")).err

@@ -40,6 +40,7 @@ def test_the_largest_seed_is_taken() -> None:
         ({"seed": 2**64}, f"seed: input should be less than or equal to {MAX_SEED}."),
         ({"workflow": "../x"}, "workflow: string should match pattern"),
         ({"colour": "red"}, "colour: is not known."),
+        ({"project": "  "}, "project: is empty."),
         ({"inputs": {"style": "\x00"}}, "inputs.style holds a NUL byte"),
     ],
 )
@@ -97,6 +98,11 @@ def test_an_input_without_name_or_value_is_refused(text: str) -> None:
         parse_inputs([text])
 
 
+def test_an_input_without_a_name_is_told_so() -> None:
+    with pytest.raises(InvalidRequest, match="--input =3 has no name"):
+        parse_inputs(["=3"])
+
+
 def test_an_input_that_is_given_twice_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="--input frames is given twice"):
         parse_inputs(["frames=8", "style=ink", "frames=16"])
@@ -105,6 +111,13 @@ def test_an_input_that_is_given_twice_is_refused() -> None:
 def test_a_value_with_one_key_twice_is_refused_and_not_taken_as_text() -> None:
     with pytest.raises(InvalidRequest, match=r'--input style: the key "a" stands twice'):
         parse_inputs(['style={"a": 1, "a": 2}'])
+
+
+def test_what_pydantic_says_begins_small_but_for_abbreviations() -> None:
+    said = ("Input should be a valid UUID", "UUID input should be a string")
+    errors = [{"type": "uuid", "loc": ("job_id",), "msg": text} for text in said]
+    begun = [fault.message[:5] for fault in field_errors.field_errors_of(errors)]
+    assert begun == ["input", "UUID "]
 
 
 @pytest.mark.parametrize("module", [request_parsing, terminal, field_errors])

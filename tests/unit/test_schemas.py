@@ -42,6 +42,8 @@ def test_the_body_the_old_clients_send_is_understood() -> None:
         ({"prompt": "\ud800"}, "nicode"),
         ({"negative_prompt": "a\x00b"}, "NUL byte"),
         ({"project": ""}, "at least 1 character"),
+        ({"project": " \u3000"}, "is empty"),
+        ({"characters": ["Mei", "\n"]}, "is empty"),
         ({"character": "x" * 121}, "at most 120 characters"),
         ({"width": 0}, "greater than or equal to 64"),
         ({"width": 10**6}, "less than or equal to 8192"),

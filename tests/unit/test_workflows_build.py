@@ -141,6 +141,12 @@ def test_a_value_out_of_range_is_refused(steps: int, words: str) -> None:
     assert words in fault_of(steps=steps)
 
 
+def test_a_value_of_the_wrong_kind_comes_with_what_to_do() -> None:
+    with pytest.raises(InvalidRequest, match='Input "fps" takes a number') as refused:
+        graph_for(inputs={"fps": "fast"})
+    assert refused.value.todo == 'Correct "fps" and send the request again.'
+
+
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [

@@ -363,7 +363,7 @@ def _taken(slug: str) -> AlreadyExists:
 def no_such_character(named: str) -> NotFound:
     """The error for an id without a row."""
     return NotFound(
-        f"There is no character {named[:64]!r}.", "`GET /api/anime/characters` lists them."
+        f"There is no character {named[:64]!r}.", "`anime characters list` has them."
     )
 
 
@@ -429,5 +429,5 @@ def _approval(by: str | None) -> dict[str, Any]:  # values by column
 def _no_such_version(character_id: UUID, number: int) -> NotFound:
     return NotFound(
         f"Character {character_id} has no version {number}.",
-        f"`GET /api/anime/characters/{character_id}/versions` lists them.",
+        "`anime characters show` has them.",
     )

@@ -74,7 +74,7 @@ class ProjectRepository:
         if not rows:
             raise NotFound(
                 f"There is no project {named[:_SHOWN_CHARS]!r}.",
-                "`GET /api/anime/projects` lists them; a generation makes the one it names.",
+                "`anime projects list` has them; a generation makes the one it names.",
             )
         by_id = [row for row in rows if row.id == project_id]
         return _record([*by_id, *sorted(rows, key=_fitness(named))][0])

@@ -95,9 +95,10 @@ class ServerRepository:
         Raises:
             NotFound: there is none.
         """
+        storable = named.replace("\0", "\ufffd")  # as no name is
         row = await self._session.scalar(
             select(RegisteredServer).where(
-                or_(RegisteredServer.name == named, RegisteredServer.url == named)
+                or_(RegisteredServer.name == storable, RegisteredServer.url == storable)
             )
         )
         if row is None:
