@@ -9,6 +9,7 @@ from functools import partial
 from zipfile import ZipFile
 
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Dialog, Error, Page, Route, expect
 
 from anime.db.repositories import AssetRow, FileRepository
@@ -26,11 +27,19 @@ FILES = 500
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def files(studio: StackUnderTest) -> list[int]:
-    """Ids of files of three months, newest first: hostile, a film, a large picture, a sound."""
+    """Ids of files of three months, newest first: hostile, two films, a large picture, a sound."""
     library = load_settings(home=studio.home).library
     library.mkdir(parents=True, exist_ok=True)
     picture = draw(library / "still.png")
-    others = {1: ("video", make(library, "film.webm")), 3: ("audio", make(library, "sound.flac"))}
+    moving = library / "moving.webp"
+    Image.new("RGB", (64, 64)).save(
+        moving, save_all=True, append_images=[Image.new("RGB", (64, 64), "red")]
+    )
+    others = {
+        1: ("video", make(library, "film.webm")),
+        3: ("audio", make(library, "sound.flac")),
+        4: ("video", moving),
+    }
     rows = []
     for number in range(FILES):
         kind, path = others.get(number, ("image", picture))
@@ -94,16 +103,22 @@ async def test_months_are_scrolled_through_and_searched(page: Page, files: list[
     await expect(page.locator(".month").first).to_have_text("February 2026")
     await page.get_by_role("button", name="Clear filters").click()
     await page.get_by_label("Kind").select_option(label="Film")
-    await expect(options).to_have_count(1)
+    await expect(options).to_have_count(2)
     await page.keyboard.press("Escape")
-    await options.locator(".play").click()
+    await options.nth(0).locator(".play").click()
     await expect(options.locator("video")).to_have_js_property("paused", value=False)
+    await options.nth(1).locator(".play").click()
+    moving = re.compile(f"files/{files[4]}/content$")
+    await expect(options.nth(1).locator("> img")).to_have_attribute("src", moving)
     await page.get_by_label("Kind").select_option(label="Sound")
     await expect(options).to_have_count(1)
     await options.click()
     sound = page.locator("audio")
     await sound.evaluate("each => each.play()")
     await expect(sound).to_have_js_property("paused", value=False)
+    await page.goto(f"/library/{files[4]}")  # no player takes a WebP
+    await expect(page.locator("#stage img")).to_have_attribute("src", moving)
+    await expect(page.locator("#stage img")).to_have_js_property("naturalWidth", 64)
     await page.goto(f"/library/{files[2]}")
     large = page.locator("#stage img")
     await expect(large).to_have_attribute("src", re.compile("/proxy$"))

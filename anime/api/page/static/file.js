@@ -78,14 +78,24 @@ function strip(title, tiles) {
 
 function showPicture(file) {
   const name = file.filename
-  if (file.file_type === 'video') return stage.append(el('video', { src: contentOf(id), controls: true, loop: true, 'aria-label': name }))
   if (file.file_type === 'audio') return stage.append(el('audio', { src: contentOf(id), controls: true, 'aria-label': name }))
   const isLarge = Math.max(file.width ?? 0, file.height ?? 0) > PROXY_PX
   const image = el('img', {
     alt: shortened(String(file.metadata.prompt ?? name), 300), width: file.width, height: file.height,
     onclick: () => zoom(), onerror: () => image.replaceWith(el('p', { class: 'empty', role: 'alert' }, t('picture.gone'))),
   })
-  image.src = isLarge ? `/api/anime/files/${id}/proxy` : contentOf(id)
+  const src = contentOf(id)
+  if (file.file_type === 'video') {
+    const film = el('video', {
+      src, controls: true, loop: true, 'aria-label': name,
+      onerror: () => { // no player takes WebP, GIF and APNG
+        image.src = src
+        film.replaceWith(image)
+      },
+    })
+    return stage.append(film)
+  }
+  image.src = isLarge ? `/api/anime/files/${id}/proxy` : src
   stage.append(image)
 }
 

@@ -591,8 +591,11 @@ function placeOf(id) {
 function play(element) {
   if (!element?.querySelector('.play')) return
   const isSound = element.querySelector('anime-picture').getAttribute('kind') === 'audio'
+  const src = contentOf(element.dataset.id)
   const player = el(isSound ? 'audio' : 'video', {
-    src: contentOf(element.dataset.id), controls: true, autoplay: true, loop: !isSound,
+    src, controls: true, autoplay: true, loop: !isSound,
+    // No player takes WebP, GIF and APNG.
+    onerror: () => { if (!isSound) player.replaceWith(el('img', { src, alt: '' })) },
   })
   element.querySelector('.play').replaceWith(player)
   player.play().catch(() => {})
