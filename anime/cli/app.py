@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -73,16 +74,25 @@ def run() -> NoReturn:
 
     To take apart what all modules have made takes Python up to half a second: it is left out.
     """
+    _open_outputs()
     try:
         main()
     except SystemExit as end:
         if threading.active_count() == 1 and isinstance(end.code, int):
             atexit._run_exitfuncs()  # noqa: SLF001  as multiprocessing ends its children
             with suppress(OSError):  # nobody reads it: Python says so
-                for stream in filter(None, (sys.stdout, sys.stderr)):  # None if it was closed
+                for stream in (sys.stdout, sys.stderr):
                     stream.flush()
                 os._exit(end.code)
         raise
+
+
+def _open_outputs() -> None:
+    """Take any text, as names of files are: what an encoding lacks is spelled out."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  until the end
+        getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 an expected failure, 2 wrong usage, 3 a bug, 130 stopped with Ctrl-C.
 """
 
+import errno
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from anime.cli.terminal import print_error, print_note
 from anime.errors import AnimeError, ConfigurationError
 
 EXPECTED, BUG = 1, 3
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_command(app: typer.Typer) -> NoReturn:
@@ -27,6 +29,10 @@ def run_command(app: typer.Typer) -> NoReturn:
         print_error(error)
         sys.exit(EXPECTED)
     except Exception as bug:  # noqa: BLE001  the one place where bugs are caught
+        if isinstance(bug, OSError) and bug.errno in DISK_IS_FULL:
+            print_note(f"What was to be written could not be: {bug.strerror}.")
+            print_note("→ Free some space, or write elsewhere.")
+            sys.exit(EXPECTED)
         log = write_bug_report(bug)
         print_note(f"This is a bug in anime: {type(bug).__name__}: {bug}")
         print_note(f"→ Please report it, with the file {log}")

@@ -75,6 +75,7 @@ def _print_report(report: "VerifyReport") -> None:
         print_table(("state", "path"), wrong)
     if report.without_row:
         print_note("→ `anime rebuild` inserts the missing rows.")
-    if report.missing or report.altered:
+    if report.missing:
         print_note("→ `anime verify --repair` fetches missing files whose source is still there.")
-        print_note("→ Restore the others from a backup, and verify again.")
+    if report.missing or report.altered:
+        print_note("→ Restore files from a backup, and verify again.")

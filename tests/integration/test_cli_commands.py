@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -427,6 +428,8 @@ async def test_rebuild_and_verify_say_what_they_find(
     planned = await anime.call("rebuild", "--dry-run", **there)
     done = json.loads((await anime.call("rebuild", "--json", **there)).out)
     well = await anime.call("verify", "--quick", "--json", **there)
+    path.write_bytes(path.read_bytes() + b"x")
+    altered = await anime.call("verify", **there)
     path.rename(tmp_path / "a.png")
     (library / "notes.txt").touch()
     missing = await anime.call("verify", **there)
@@ -437,6 +440,8 @@ async def test_rebuild_and_verify_say_what_they_find(
     assert "would be written" in planned.out
     assert (done["files_added"], done["projects_added"]) == (1, 1)
     assert (well.code, json.loads(well.out)["present"]) == (0, 1)
+    assert (altered.code, "backup" in altered.err, "--repair" in altered.err) == (1, True, False)
+    assert "--repair" in missing.err
     assert (missing.code, "notes.txt" in missing.out, str(path) in missing.out) == (1, True, True)
     assert (lost.code, "There is no library" in lost.err) == (1, True)
 
@@ -525,6 +530,38 @@ async def test_a_command_whose_output_is_closed_ends_as_others_do() -> None:
     )
     done = await ended(process)
     assert (done.code, done.err) == (0, "")
+
+
+NAME = "夜\udcff×"  # a byte that is no UTF-8, as a file's name may have
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "shown"),
+    [
+        (">&-", 0, ""),
+        ("", 0, "\\u591c\\udcff"),
+        (">/dev/full", 1, "→ Free some space, or write elsewhere.\n"),
+    ],
+)
+async def test_every_output_takes_a_table_or_says_why_not(
+    output: str, code: int, shown: str
+) -> None:
+    program = (
+        "from types import SimpleNamespace as Project\n"
+        "import anime.cli.projects as it, anime.cli.app as app\n"
+        f"async def found(): return [Project(slug='a', name={NAME!a}, description='')]\n"
+        "it._all = found\n"
+        "app.run()"
+    )
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -P -c {shlex.quote(program)} projects list {output}",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    out, err = await asyncio.wait_for(process.communicate(), HUNG_SECONDS)
+    assert process.returncode == code, err
+    assert shown in (out if code == 0 else err).decode()
 
 
 async def test_a_bug_exits_with_3_and_leaves_a_log(anime: Commands, tmp_path: Path) -> None:

@@ -360,6 +360,13 @@ async def test_names_that_are_no_text_are_kept_apart_and_remembered(stage: Stage
     assert all(name.isprintable() for name in stage.files())
 
 
+async def test_a_file_of_no_use_with_a_name_that_is_no_text_is_quarantined(stage: Stage) -> None:
+    stage.put(b"\xff.png", b"no picture")
+    assert counts(await stage.sweep()) == {"quarantined": 1}
+    [record] = quarantined(stage.library)
+    assert record.what.startswith(r"\xff.png is no picture")
+
+
 async def test_links_lead_nowhere(stage: Stage, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -11,7 +11,7 @@ from anime.assets.store import hash_of
 from anime.core.assets import Asset
 from anime.core.foreign_json import json_text
 from anime.core.png_metadata import read_stamp
-from anime.core.sweep_plan import Found, Reason, ScannedFile, Unusable
+from anime.core.sweep_plan import Found, Reason, ScannedFile, Unusable, storable
 from anime.errors import StorageError, UnusableFile
 
 
@@ -32,7 +32,7 @@ def read_file(sighting: ScannedFile) -> Found:
             stamp=read_stamp(examined.texts),
         )
     except UnusableFile as fault:
-        found: Found = Unusable(fault.reason.value, fault.what, hash_of(Path(path)))
+        found: Found = Unusable(fault.reason.value, storable(fault.what), hash_of(Path(path)))
     except (StorageError, OSError):  # it may not be read, or it changed meanwhile
         return Reason.GONE if look_again(sighting) != sighting else Reason.UNREADABLE
     else:

@@ -362,9 +362,7 @@ def _taken(slug: str) -> AlreadyExists:
 
 def no_such_character(named: str) -> NotFound:
     """The error for an id without a row."""
-    return NotFound(
-        f"There is no character {named[:64]!r}.", "`anime characters list` has them."
-    )
+    return NotFound(f"There is no character {named[:64]!r}.", "`anime characters list` has them.")
 
 
 def _characters() -> Any:  # a Select of both rows, which SQLAlchemy 2.0 and 2.1 type differently
