@@ -201,9 +201,14 @@ async def _export(
     from anime.core.shot_list import write_shot_list
     from anime.jobs.shots import all_shots
 
+    kind = output.suffix.lower() if output else ".csv"
+    if kind not in {".csv", ".otio", ".pdf", ".png"}:
+        raise InvalidRequest(
+            f"Shots are not written as {kind or 'a file without a suffix'}.",
+            "Let the name end in .csv, .otio, .pdf or .png.",
+        )
     async with open_database() as database:
         found = await all_shots(database, project, query)
-        kind = output.suffix.lower() if output else ""
         if output is None:
             sys.stdout.buffer.write(write_shot_list(found))
             return []

@@ -337,6 +337,8 @@ async def test_shots_go_to_an_editing_program_and_come_back_unchanged(
     assert again.out == "0 added, 0 changed, 3 unchanged.\n"
     sheet = await anime.call("shots", "export", *project, "--output", str(tmp_path / "a.pdf"))
     assert Path(sheet.out.strip()).read_bytes().startswith(b"%PDF")
+    book = await anime.call("shots", "export", *project, "--output", str(tmp_path / "a.xlsx"))
+    assert (book.code, ".csv" in book.err, (tmp_path / "a.xlsx").exists()) == (1, True, False)
     taken = await anime.call("shots", "export", *project, "--output", cut)
     assert (taken.code, "is there already" in taken.err) == (1, True)
 
