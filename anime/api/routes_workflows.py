@@ -26,6 +26,7 @@ from anime.errors import ComfyUIUnreachable
 from anime.jobs.offers import read_offers
 from anime.schemas import WorkflowName
 from anime.settings import Settings
+from anime.settings.addresses import not_known
 
 router = APIRouter(prefix="/workflows", tags=["workflows"], route_class=JsonRoute)
 _SERVER_SECONDS = 30.0  # for an answer of some megabytes
@@ -78,8 +79,5 @@ async def import_workflow(
 
 async def _server_classes(state: AppState) -> ServerClasses:
     if state.server_classes is None:
-        raise ComfyUIUnreachable(
-            "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
-            "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
-        )
+        raise ComfyUIUnreachable(*not_known(state.settings, "ComfyUI server", "ANIME_COMFYUI_URL"))
     return await state.server_classes.get()

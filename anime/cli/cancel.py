@@ -1,7 +1,7 @@
 """`anime cancel`: cancel jobs, and nothing else."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from uuid import UUID
 
 import typer
@@ -11,6 +11,8 @@ from anime.cli.terminal import as_json, print_json, print_lines
 
 if TYPE_CHECKING:
     from anime.schemas import Cancellation
+
+AT_ONCE = 4  # as many as connections allow beside others
 
 
 def cancel(
@@ -29,5 +31,15 @@ async def _cancel(job_ids: list[UUID]) -> "list[Cancellation]":
     from anime.jobs.service import connect_job_service
     from anime.settings import load_settings
 
+    free = asyncio.Semaphore(AT_ONCE)
     async with connect_job_service(load_settings()) as jobs:
-        return [await jobs.cancel(job_id) for job_id in job_ids]
+
+        async def cancel_one(job_id: UUID) -> "Cancellation":
+            async with free:
+                return await jobs.cancel(job_id)
+
+        done = await asyncio.gather(*map(cancel_one, job_ids), return_exceptions=True)
+    for fault in done:  # whatever becomes of one, the others are cancelled
+        if isinstance(fault, BaseException):
+            raise fault
+    return cast("list[Cancellation]", done)

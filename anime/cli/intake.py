@@ -15,16 +15,13 @@ async def _consume() -> None:
     from anime.net.log_lines import write_logs
     from anime.net.tracing import start_tracing
     from anime.settings import load_settings
-    from anime.settings.addresses import redis_address
+    from anime.settings.addresses import not_known, redis_address
 
     settings = load_settings()
     write_logs(settings)
     start_tracing(settings, "anime-intake")
     if redis_address(settings) is None:
-        raise ConfigurationError(
-            "No Redis is known: ANIME_REDIS_URL is not set and no stack runs.",
-            "Start everything with `anime up`, or set ANIME_REDIS_URL.",
-        )
+        raise ConfigurationError(*not_known(settings, "Redis", "ANIME_REDIS_URL"))
     async with (
         connect_job_service(settings) as jobs,
         background_work(jobs, takes_redis_queue=True),

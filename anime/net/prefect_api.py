@@ -19,6 +19,7 @@ from anime.errors import PrefectRefused, PrefectTimedOut, PrefectUnavailable, re
 from anime.net.login import login_for, login_in
 from anime.net.sockets import tls_context
 from anime.settings import Settings
+from anime.settings.addresses import not_known
 
 TIMEOUT_SECONDS = 5.0
 RUNS_PER_REQUEST = 200  # Prefect returns no more in one response
@@ -67,10 +68,7 @@ class PrefectApi:
             PrefectUnavailable: they have none and no stack runs.
         """
         if settings.prefect_api_url is None:
-            raise PrefectUnavailable(
-                "No Prefect server is known: PREFECT_API_URL is not set and no stack runs.",
-                "Start everything with `anime up`, or set PREFECT_API_URL.",
-            )
+            raise PrefectUnavailable(*not_known(settings, "Prefect server", "PREFECT_API_URL"))
         secret = settings.prefect_api_auth_string
         return cls(settings.prefect_api_url, secret.get_secret_value() if secret else None)
 

@@ -2,6 +2,21 @@
 
 from anime.errors import ConfigurationError
 from anime.settings import Settings
+from anime.settings.process_lock import is_held
+from anime.settings.stack_record import lock_path
+
+
+def not_known(settings: Settings, server: str, setting: str) -> tuple[str, str]:
+    """For an error: that the address is neither set nor a running stack's, and what to do."""
+    if is_held(lock_path(settings.home)):
+        return (
+            f"No {server} is known yet: the stack of {settings.home} is still starting.",
+            "Try again once `anime up` has said where everything is.",
+        )
+    return (
+        f"No {server} is known: {setting} is not set and no stack runs.",
+        f"Start everything with `anime up`, or set {setting}.",
+    )
 
 
 def database_address(settings: Settings) -> str:
@@ -11,10 +26,7 @@ def database_address(settings: Settings) -> str:
         ConfigurationError: none is known.
     """
     if settings.database_url is None:
-        raise ConfigurationError(
-            "No database is known: ANIME_DATABASE_URL is not set and no stack runs.",
-            "Start everything with `anime up`, or set ANIME_DATABASE_URL.",
-        )
+        raise ConfigurationError(*not_known(settings, "database", "ANIME_DATABASE_URL"))
     return settings.database_url.get_secret_value()
 
 
@@ -40,8 +52,5 @@ def comfyui_addresses(settings: Settings) -> tuple[str, ...]:
         ConfigurationError: none is known.
     """
     if not settings.comfyui_texts:
-        raise ConfigurationError(
-            "No ComfyUI server is known: ANIME_COMFYUI_URL is not set and no stack runs.",
-            "Start everything with `anime up`, or set ANIME_COMFYUI_URL.",
-        )
+        raise ConfigurationError(*not_known(settings, "ComfyUI server", "ANIME_COMFYUI_URL"))
     return settings.comfyui_urls

@@ -321,7 +321,16 @@ async def test_cancel_stops_the_jobs_it_names_and_says_what_became_of_each(
         "CANCELLED",
         "RUNNING",
     ]
-    assert (await anime.call("cancel", str(uuid4()))).code == 1
+
+
+async def test_a_job_that_does_not_exist_keeps_no_other_from_being_cancelled(
+    anime: Commands, prefect: PrefectPeer
+) -> None:
+    jobs = [(await anime.call("generate", "rain", "--no-wait")).out.strip() for _ in range(2)]
+    missing = str(uuid4())
+    done = await anime.call("cancel", missing, *jobs)
+    assert (done.code, missing in done.err) == (1, True)
+    assert [prefect.state_of(job) for job in jobs] == ["CANCELLED", "CANCELLED"]
 
 
 @pytest.mark.parametrize(

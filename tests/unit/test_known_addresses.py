@@ -1,0 +1,33 @@
+"""What somebody is told who asks before there is a database, a ComfyUI or a Prefect server."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anime.errors import AnimeError
+from anime.net.prefect_api import PrefectApi
+from anime.settings import Settings, load_settings
+from anime.settings.addresses import database_address, job_server
+from anime.settings.process_lock import acquire_lock
+from anime.settings.stack_record import lock_path
+
+ASKED = [database_address, job_server, PrefectApi.from_settings]
+
+
+@pytest.mark.parametrize("ask", ASKED)
+def test_while_a_stack_starts_one_is_told_to_wait(
+    ask: Callable[[Settings], object], tmp_path: Path
+) -> None:
+    settings = load_settings(home=tmp_path)
+    lock = acquire_lock(lock_path(tmp_path))
+    with pytest.raises(AnimeError, match="still starting") as early:
+        ask(settings)
+    os.close(lock)
+    with pytest.raises(AnimeError, match="not set and no stack runs") as ended:
+        ask(settings)
+    assert (early.value.todo.split()[:2], ended.value.todo.split()[0]) == (
+        ["Try", "again"],
+        "Start",
+    )
