@@ -32,12 +32,21 @@ def run_command(app: typer.Typer) -> NoReturn:
         if isinstance(bug, OSError) and bug.errno in DISK_IS_FULL:
             print_note(f"What was to be written could not be: {bug.strerror}.")
             print_note("→ Free some space, or write elsewhere.")
+            _flush_or_drop_output()
             sys.exit(EXPECTED)
         log = write_bug_report(bug)
         print_note(f"This is a bug in anime: {type(bug).__name__}: {bug}")
         print_note(f"→ Please report it, with the file {log}")
         sys.exit(BUG)
     sys.exit(0)
+
+
+def _flush_or_drop_output() -> None:
+    """Keep Python from trying again at its end what it cannot write: that ends with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_bug_report(bug: BaseException) -> Path:

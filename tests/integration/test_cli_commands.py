@@ -552,10 +552,13 @@ NAME = "夜\udcff×"  # a byte that is no UTF-8, as a file's name may have
         (">/dev/full", 1, "→ Free some space, or write elsewhere.\n"),
     ],
 )
+@pytest.mark.parametrize("is_threaded", [False, True])  # one that has not ended yet
 async def test_every_output_takes_a_table_or_says_why_not(
-    output: str, code: int, shown: str
+    output: str, code: int, shown: str, *, is_threaded: bool
 ) -> None:
     program = (
+        "import threading, time\n"
+        f"{is_threaded} and threading.Thread(target=time.sleep, args=(0.5,)).start()\n"
         "from types import SimpleNamespace as Project\n"
         "import anime.cli.projects as it, anime.cli.app as app\n"
         f"async def found(): return [Project(slug='a', name={NAME!a}, description='')]\n"
