@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from anime.core.batches import BatchRequest, expand
 from anime.core.composition.record import Composition
@@ -469,3 +470,61 @@ async def test_a_retake_whose_rejection_was_undone_leaves_the_shot_with_its_take
     await review_take(office.database, rejection(action="undo", reason=None, retake=False))
     batch, _ = await batch_of_shots(office.service, ShotRender(project=PROJECT, codes=["sc1"]))
     assert len(batch.requests) == 1
+
+
+async def test_undoing_an_earlier_pick_leaves_the_take_that_was_picked_since(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=3)
+    for number in (1, 2, 3):
+        await said(project, "sc1", number, "pick")
+    await said(project, "sc1", 2, "undo")
+    found = await takes(project, "sc1")
+    assert [(each.verdict, each.is_picked) for each in found] == [
+        (Verdict.APPROVED, False),
+        (None, False),
+        (Verdict.APPROVED, True),
+    ]
+
+
+async def test_undoing_a_pick_leaves_what_was_said_of_others_since(
+    project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    await said(project, "sc1", 1, "pick")
+    await said(project, "sc1", 2, "pick")
+    await said(project, "sc1", 1, "reject", reason="hands")
+    await said(project, "sc1", 2, "undo")
+    found = await takes(project, "sc1")
+    assert [(each.verdict, each.is_picked) for each in found] == [
+        (Verdict.REJECTED, False),
+        (None, False),
+    ]
+
+
+async def test_takes_get_their_numbers_while_a_list_changes_their_shots(
+    project: Database, database_url: str
+) -> None:
+    shots = await all_shots(project, PROJECT, ShotQuery())
+    first, second = sorted(shots, key=lambda shot: shot.id)
+    for shot in shots:
+        await rendered(project, database_url, shot.code)
+    table = "code,notes\n" + "".join(f"{each.code},wet\n" for each in (second, first))
+
+    async def until_waiting(number: int) -> None:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(HUNG_SECONDS):
+            while [tuple(row) for row in await execute(database_url, query)] != [(number,)]:
+                await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group, project.session_scope() as session:
+        held = "SELECT 1 FROM anime_api.shots WHERE id = :id FOR UPDATE"
+        await session.execute(text(held), {"id": second.id})
+        group.create_task(import_shots(project, PROJECT, table))
+        await until_waiting(1)
+        group.create_task(takes(project))
+        await until_waiting(2)
+    assert [each.number for each in await takes(project)] == [1, 1]

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -108,6 +109,7 @@ class ShotRepository:
             for shot in shots
         ]
         if rows:
+            rows.sort(key=itemgetter("code_key"))  # whoever locks several does so in this order
             await self._session.execute(_WRITE, {"rows": to_json(rows).decode()})
 
     async def unknown_characters(self, project_id: UUID, names: Collection[str]) -> set[str]:

@@ -44,7 +44,8 @@ class TakeRepository:
     async def number(self, project_id: UUID, codes: Sequence[str] | None = None) -> None:
         """Give numbers to the files of the project's shots that have none, in order.
 
-        The shots' rows are locked, so that no number is given twice.
+        The shots' rows are locked, so that no number is given twice; in the order of their codes,
+        as by an import.
         """
         files = (
             select(Shot.id, AnimeFile.id, AnimeFile.job_id)
@@ -63,7 +64,9 @@ class TakeRepository:
         if not shots:
             return
         locked = select(Shot.id, Shot.takes_given).where(is_among(Shot.id, shots)).with_for_update()
-        given = {row[0]: row[1] for row in await self._session.execute(locked.order_by(Shot.id))}
+        given = {
+            row[0]: row[1] for row in await self._session.execute(locked.order_by(Shot.code_key))
+        }
         rows = []
         for shot_id, file_id, job_id in await self._session.execute(files):  # as they are now
             if shot_id in given:
@@ -309,10 +312,20 @@ class TakeRepository:
         states = {
             int(number): TakeState.model_validate(each) for number, each in last.changes.items()
         }
+        picked_since = await self._session.scalar(
+            select(Take.number).where(
+                Take.shot_id == take.shot_id, Take.is_picked, Take.number.not_in(states)
+            )
+        )
         for number in sorted(states, key=lambda each: states[each].is_picked):
             other = await self._session.get_one(Take, (take.shot_id, number))
-            before[str(number)] = _state(other).model_dump(mode="json")
-            await self._set(other, states[number])
+            now, former = _state(other), states[number]
+            before[str(number)] = now.model_dump(mode="json")
+            left = former if other is take else now  # what was said of others since stays
+            is_picked = (
+                former.is_picked and picked_since is None and left.verdict is not Verdict.REJECTED
+            )
+            await self._set(other, left.model_copy(update={"is_picked": is_picked}))
         return before
 
     async def _set(self, take: Take, state: TakeState) -> None:
