@@ -1,7 +1,8 @@
 """Files of the library in one ZIP, written while it is sent: nothing of it is kept."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from io import RawIOBase
@@ -47,7 +48,9 @@ class _Pieces(RawIOBase):
         return taken
 
 
-async def zip_of(entries: Sequence[ZipEntry], library: LibraryReader) -> AsyncIterator[bytes]:
+async def zip_of(
+    entries: Sequence[ZipEntry], library: LibraryReader
+) -> AsyncGenerator[bytes, None]:
     """The ZIP, piece by piece, uncompressed: pictures are already.
 
     What is missing, or vanishes meanwhile, stands in its `missing.txt`.
@@ -59,9 +62,11 @@ async def zip_of(entries: Sequence[ZipEntry], library: LibraryReader) -> AsyncIt
             if entry.found is None:
                 continue
             info = ZipInfo(_free_name(entry.name, names), _moment(entry.found))
+            written = _written(archive, info, entry.found, library, pieces)
             try:
-                async for piece in _written(archive, info, entry.found, library, pieces):
-                    yield piece
+                async with aclosing(written):  # before the ZIP, if the client leaves meanwhile
+                    async for piece in written:
+                        yield piece
             except (OSError, StorageUnavailable):
                 missing.append(f"{entry.label}: {_CHANGED}")
         if missing:
@@ -71,7 +76,7 @@ async def zip_of(entries: Sequence[ZipEntry], library: LibraryReader) -> AsyncIt
 
 async def _written(
     archive: ZipFile, info: ZipInfo, file: FoundFile, library: LibraryReader, pieces: _Pieces
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The pieces of one file. Raises OSError, StorageUnavailable: it cannot be read."""
     run = partial(library.run, seconds=ANSWER_SECONDS)
     stream: BinaryIO = await run(lambda: file.path.open("rb"))

@@ -8,10 +8,13 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 
 from anime.api import thumbnails
+from anime.api.library_reader import FoundFile, LibraryReader
+from anime.api.zip_stream import PIECE_BYTES, ZipEntry, zip_of
 from anime.core.takes import NewReview
 from anime.core.thumbhash import thumbhash
 from anime.db.repositories import AssetRow, FileRepository
@@ -218,3 +221,24 @@ async def test_chosen_files_become_a_contact_sheet(
     with Image.open(BytesIO((await api.get(sheet["pages"][0])).content)) as picture:
         assert picture.format == "PNG"
     assert problem_in(await api.post("/api/anime/sheets", json={"file_ids": [10_000]}), 404)
+
+
+async def test_jobs_without_a_run_are_no_batch(
+    api: httpx.AsyncClient, project: Database, database_url: str
+) -> None:
+    await rendered(project, database_url, "sc1", files=2)
+    await rendered(project, database_url, "sc2")
+    first, second, other = [each.file_id for each in await takes(project)]
+    for file_id, siblings in ((first, [second, first]), (other, [other])):
+        answer = await api.get(f"/api/anime/files/{file_id}/siblings")
+        assert answer.raise_for_status().json()["ids"] == siblings
+
+
+async def test_a_download_that_is_broken_off_closes_what_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(3 * PIECE_BYTES))
+    file = FoundFile(path, path.stat())
+    pieces = zip_of([ZipEntry("1", path.name, file)], LibraryReader(tmp_path))
+    await anext(pieces)
+    await pieces.aclose()
+    assert [each for each in psutil.Process().open_files() if each.path == str(path)] == []

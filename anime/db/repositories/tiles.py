@@ -94,11 +94,13 @@ class TileRepository:
         job = await FileRepository(self._session).job_of(file_id)
         if job is None:
             return await self._tiles([file_id])
-        made_together = ProductionJob.created_at.between(
-            job.created_at - _BATCH_SPAN, job.created_at + _BATCH_SPAN
-        )
-        of_run = (ProductionJob.flow_run_id == job.flow_run_id) & made_together
-        jobs = select(ProductionJob.id).where((ProductionJob.id == job.id) | of_run)
+        wanted = ProductionJob.id == job.id
+        if job.flow_run_id is not None:  # as of a job that was rebuilt from its files
+            made_together = ProductionJob.created_at.between(
+                job.created_at - _BATCH_SPAN, job.created_at + _BATCH_SPAN
+            )
+            wanted |= (ProductionJob.flow_run_id == job.flow_run_id) & made_together
+        jobs = select(ProductionJob.id).where(wanted)
         ids = await self._session.scalars(
             select(AnimeFile.id)
             .where(AnimeFile.job_id.in_(jobs))
