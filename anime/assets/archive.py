@@ -15,7 +15,14 @@ from stat import S_ISREG
 from uuid import uuid4
 
 from anime.assets.journal import Journal
-from anime.assets.store import INCOMING, AssetStore, StoredFile, chunks_of, sha256_of
+from anime.assets.store import (
+    INCOMING,
+    AssetStore,
+    StoredFile,
+    chunks_of,
+    placed_or_removed,
+    sha256_of,
+)
 from anime.core.retention import (
     ArchiveTake,
     LeaveTake,
@@ -84,6 +91,7 @@ class Archive:
                 report.note_take(_line_of(step), await asyncio.to_thread(_size_of, take.path))
             return
         await self._files.check()
+        await self._files.tidy()
         with self._manifest:
             await self._finish_last()
             async for take in self._rejected(before):
@@ -131,10 +139,10 @@ class Archive:
         received = await asyncio.to_thread(self._link, source)
         if received is None:
             received = await self._files.receive(chunks_of(source.path))
-        if received.sha256 != source.sha256:
-            received.path.unlink(missing_ok=True)
-            raise source.changed()
-        placed = await self._files.place(received, target)
+        async with placed_or_removed(received):
+            if received.sha256 != source.sha256:
+                raise source.changed()
+            placed = await self._files.place(received, target)
         if await asyncio.to_thread(sha256_of, placed) != source.sha256:
             raise source.changed()
         return placed

@@ -1,6 +1,5 @@
 """Pictures that people hand in, kept in the library under the hash of their content."""
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import PurePosixPath
 
@@ -8,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from anime.assets.inspection.facts import Inspection
 from anime.assets.inspection.whole_file import inspect_upload
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, placed_or_removed
 from anime.core.paths import INPUTS_FOLDER, FileKind
 from anime.core.references import MAX_REFERENCE_BYTES
 from anime.errors import UnusableFile, UnusableReason
@@ -44,13 +43,10 @@ async def store_picture(
         StorageError: the library cannot store it.
     """
     received = await library.receive(limited(chunks, name))
-    try:
+    async with placed_or_removed(received):
         facts = await inspect_upload(received.path, name=name)
         target = f"{INPUTS_FOLDER}/{facts.sha256}{_suffix_of(facts, name)}"
         placed = await library.place(received, PurePosixPath(target))
-    except BaseException:
-        await asyncio.to_thread(received.path.unlink, missing_ok=True)
-        raise
     return InputPicture(
         name=placed.relative_to(library.root).as_posix(),
         sha256=received.sha256,

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
@@ -136,6 +136,15 @@ class AssetStore:
             sync_folder(placed.parent)
             received.path.unlink(missing_ok=True)
         return placed
+
+
+@asynccontextmanager
+async def placed_or_removed(received: StoredFile) -> AsyncIterator[None]:
+    """A received file that has no place when the block ends is removed."""
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(received.path.unlink, missing_ok=True)
 
 
 def write_file(

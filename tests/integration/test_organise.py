@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from anime.assets.render_result import RenderResult
-from anime.assets.store import AssetStore
+from anime.assets.store import INCOMING, AssetStore
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import HistoryEntry, OutputFile
-from anime.errors import InvalidWorkflow, NotFound, StorageUnavailable
+from anime.errors import InvalidWorkflow, NotFound, StorageError, StorageUnavailable
 from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest
 from tasks import files
@@ -194,3 +194,14 @@ async def test_the_runs_log_says_what_is_not_kept(
     caplog.clear()
     await organised(tmp_path, OutputFile(filename="a.png"))
     assert "kept" not in caplog.text
+
+
+async def test_a_file_that_gets_no_place_leaves_no_copy_behind(tmp_path: Path) -> None:
+    [placed] = await organised(tmp_path, OutputFile(filename="a.png"))
+    library = tmp_path / "library"
+    top = library / placed.path.relative_to(library).parts[0]
+    top.rename(library / "former")
+    top.touch()  # where its folders would be
+    with pytest.raises(StorageError):
+        await organised(tmp_path, OutputFile(filename="a.png"))
+    assert list((library / INCOMING).iterdir()) == []

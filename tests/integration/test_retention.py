@@ -12,7 +12,7 @@ import pytest
 from anime.assets.archive import MANIFEST, Source
 from anime.assets.journal import Journal
 from anime.assets.retention import Retention
-from anime.assets.store import sha256_of
+from anime.assets.store import INCOMING, sha256_of
 from anime.core.retention import KeepDays, RetentionReport
 from anime.db.repositories import AssetRow, FileRepository, ProjectRepository
 from anime.db.session import Database
@@ -366,3 +366,14 @@ async def test_an_archive_that_is_not_mounted_is_not_made(
         await tidy(library, database, archive=tmp_path / "lost", rejected=30)
     assert not (tmp_path / "lost").exists()
     assert path.exists()
+
+
+async def test_what_a_killed_run_left_half_copied_goes_from_the_archive(
+    library: Path, archive: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = old_file(archive / INCOMING / ".half.tmp")
+    await tidy(library, database, archive=archive, rejected=30)
+    assert half.exists(), "somebody may be writing it"
+    monkeypatch.setattr("anime.assets.store._ABANDONED_SECONDS", -1.0)
+    await tidy(library, database, archive=archive, rejected=30)
+    assert not half.exists()
