@@ -76,7 +76,7 @@ async def _faults_of_list(
         for name, shot in named.items()
         if (request := shot.request(project.slug)) is not None
     }
-    compositions = await admission.compose_all(list(requests.values()))
+    compositions = await admission.composer.compose_all(session, list(requests.values()))
     faults = await _faults_of_requests(admission, session, requests, compositions)
     return faults + await _unknown_characters(session, project.id, named)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from anime.core.catalogue import NewCharacter
 from anime.core.servers import ServerFingerprint
 from anime.core.shot_list import decode_table, write_shot_list
 from anime.core.shots import (
+    GivenList,
     ImportedShots,
     ListFormat,
     ShotChange,
@@ -36,7 +38,13 @@ from anime.db.repositories import (
 )
 from anime.db.session import Database
 from anime.errors import InvalidRequest, NotFound
-from anime.jobs.shots import ShotRender, all_shots, import_shots, render_shots
+from anime.jobs.shots import (
+    ShotRender,
+    all_shots,
+    import_shots,
+    plan_of_import,
+    render_shots,
+)
 from anime.progress.keys import SHOTS_CHANNEL
 from anime.schemas import GenerationRequest
 from tests.integration.job_service import Office, open_office
@@ -438,3 +446,17 @@ async def test_a_list_may_be_longer_than_other_bodies(api: httpx.AsyncClient) ->
     assert (await plan(api, long))["added"] == 200
     body = {"project": PROJECT, "name": "x" * 2**21}
     assert (await api.post("/api/anime/projects", json=body)).status_code == 413
+
+
+async def test_a_list_is_imported_and_checked_with_one_connection(
+    office: Office, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.db.session.POOL_TIMEOUT_SECONDS", 0.1)
+    async with Database(database_url, pool_size=1) as database:
+        admission = replace(office.service.admission, database=database)
+        service = replace(office.service, database=database, admission=admission)
+        given = GivenList(project=PROJECT, table=LIST)
+        rows = rows_of_list(LIST.encode(), ListFormat.CSV)
+        plan = await plan_of_import(admission, database, given, rows)
+        done = await import_shots(database, PROJECT, LIST, service=service)
+    assert (plan.added, done.added) == (3, 3)
