@@ -68,13 +68,16 @@ class DiskGuard:
         self._disks = DiskReader((folder for folder in folders if folder is not None), free_mb)
 
     async def run_forever(self) -> None:
-        """Look now and then until cancelled; return at once if no space is asked for."""
-        while self._needed_mb:
+        """Look now and then until cancelled; where no space is asked for, end a pause of ours."""
+        while True:
             try:
                 async with asyncio.timeout(DISK_SECONDS):
                     await self.step()
             except (AnimeError, TimeoutError) as fault:
                 _log.warning("The disks are looked at again later: %s", reason_of(fault))
+            else:
+                if not self._needed_mb:
+                    return
             await DISK_WATCH.wait()
 
     async def step(self) -> None:
@@ -83,7 +86,7 @@ class DiskGuard:
         Raises:
             DatabaseUnavailable: it is left to the next step.
         """
-        free = await self._disks.free_mb()
+        free = await self._disks.free_mb() if self._needed_mb else {}
         known = {folder: mb for folder, mb in free.items() if mb is not None}
         low = {folder: mb for folder, mb in known.items() if mb < self._needed_mb}
         has_space = [mb >= self._needed_mb * RESUME_FACTOR for mb in known.values()]
@@ -96,7 +99,7 @@ class DiskGuard:
                 return
             is_over = all(has_space) and len(known) == len(free)
             if is_over and await pauses.clear(EVERYTHING, only_automatic=True):
-                _log.warning("New renders begin again: the disks have space.")
+                _log.warning("New renders begin again: the disks have the space that is asked for.")
 
 
 def _reason(low: Iterable[tuple[Path, int]], needed_mb: int) -> str:

@@ -107,3 +107,12 @@ def test_a_sick_mount_does_not_say_what_is_free(
 
 def test_a_folder_that_is_still_to_be_made_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:
     assert free_mb_of(tmp_path / "a" / "b") == pytest.approx(free_mb_of(tmp_path), rel=0.2)
+
+
+async def test_an_automatic_pause_ends_when_no_space_is_asked_for_any_more(
+    database: Database, guard: DiskGuard, disks: Disks, library: Path
+) -> None:
+    disks.free[library] = 10
+    await guard.step()
+    await DiskGuard(database, load_settings(min_free_disk_mb=0), free_mb=disks).run_forever()
+    assert await paused(database) == []
