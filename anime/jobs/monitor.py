@@ -255,9 +255,9 @@ class Monitor:
         ]
         chosen = self._first(going_on, Requeue | Resume, MAX_DISPATCHES)
         if chosen:
-            await self._replace_runs([each for each in chosen if each.job.run_id is not None])
-            done.dispatched += await self._restart_batches(chosen)
-            done.dispatched += await self._dispatch([each.job.job_id for each in chosen])
+            left = await self._replace_runs(chosen)
+            done.dispatched += await self._restart_batches(left)
+            done.dispatched += await self._dispatch([each.job.job_id for each in left])
 
     def _first(
         self, decided: Sequence[_Decided], kind: type[Decision] | UnionType, limit: int
@@ -279,24 +279,29 @@ class Monitor:
         await self._canceller.publish(job)
         return True
 
-    async def _replace_runs(self, lost: Sequence[_Decided]) -> None:
+    async def _replace_runs(self, lost: Sequence[_Decided]) -> list[_Decided]:
         """Take the jobs from their runs; those that seem to be under way are set to Crashed.
 
-        In this order, so that a run that lives after all finds its job gone and stops quietly.
+        In this order, so that a run that lives after all finds its job gone and stops quietly. The
+        jobs that no run has taken since.
         """
+        having_runs = [each.job for each in lost if each.job.run_id is not None]
         counted = [
             each.job.job_id
             for each in lost
             if isinstance(each.decision, Requeue | Resume) and each.decision.is_run_lost
         ]
         async with self._database.session_scope() as session:
-            await DispatchRepository(session).forget_runs([each.job for each in lost], lost=counted)
+            gone = await DispatchRepository(session).forget_runs(having_runs, lost=counted)
             await TimelineRepository(session).add_to_all(
-                {each.job.job_id: each.decision.why for each in lost}, TimelineKind.DECISION
+                {each.job.job_id: each.decision.why for each in lost if each.job.job_id in gone},
+                TimelineKind.DECISION,
             )
-        for run_id in {each.job.run_id for each in lost if each.view in _TAKEN}:
+        alive = {job.run_id for job in having_runs if job.job_id not in gone}
+        for run_id in {each.job.run_id for each in lost if each.view in _TAKEN} - alive:
             if run_id is not None:
                 await self._crash_run(run_id)
+        return [each for each in lost if each.job.run_id is None or each.job.job_id in gone]
 
     async def _crash_run(self, run_id: UUID) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +19,7 @@ from anime.core.timeline import TimelineKind
 from anime.db.models import WebhookDelivery
 from anime.db.repositories import JobRepository, NewJob
 from anime.jobs.background import background_work
-from anime.jobs.monitor import MonitorCounts
+from anime.jobs.monitor import Monitor, MonitorCounts
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.progress.snapshot_reader import SnapshotReader
 from tasks.progress import Reporter
@@ -321,3 +322,24 @@ async def test_a_step_with_ten_thousand_open_jobs_costs_few_statements(
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     assert await office.monitor() == MonitorCounts()
     assert len(statements) <= 20, statements
+
+
+async def test_a_run_that_comes_back_while_it_is_decided_about_keeps_its_job(
+    office: Office, prefect: PrefectPeer, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, run_id = await rendering(office)
+    await given_back(office, job_id, run_id)
+    replace_runs = Monitor._replace_runs
+
+    async def come_back_first(monitor: Monitor, *arguments: Any) -> Any:
+        await office.begin(job_id, run_id)
+        return await replace_runs(monitor, *arguments)
+
+    monkeypatch.setattr(Monitor, "_replace_runs", come_back_first)
+    a_minute_passes = (
+        "UPDATE anime_api.production_jobs SET updated_at = now() - interval '1 minute'"
+    )
+    await execute(database_url, a_minute_passes)
+    assert await office.monitor() == MonitorCounts()
+    assert prefect.states.get(str(run_id)) != "CRASHED"
+    assert await decisions(office, job_id) == []

@@ -195,16 +195,16 @@ class DispatchRepository:
         others = set(job_ids) - set(recorded.scalars())
         return await JobRows(self._session).statuses(others) if others else {}
 
-    async def forget_runs(self, jobs: Collection[UnheldJob], *, lost: Collection[UUID]) -> None:
-        """Let each of the jobs have another run, unless a run has taken it since.
+    async def forget_runs(
+        self, jobs: Collection[UnheldJob], *, lost: Collection[UUID]
+    ) -> set[UUID]:
+        """Those of the jobs that may have another run now: no run has taken them since.
 
         Those of a batch leave it. `lost`: whose runs count as lost.
         """
-        if not jobs:
-            return
         is_lost = ProductionJob.id.in_(lost)
         same = [(each.job_id, each.fence) for each in jobs]
-        await self._session.execute(
+        forgotten = await self._session.scalars(
             update(ProductionJob)
             .where(
                 tuple_(ProductionJob.id, ProductionJob.fence).in_(same),
@@ -219,9 +219,11 @@ class DispatchRepository:
                 lease_owner=None,
                 lease_expires_at=None,
                 updated_at=NOW,
-            ),
+            )
+            .returning(ProductionJob.id),
             execution_options={"synchronize_session": False},
         )
+        return set(forgotten)
 
     async def join_batch(self, job_ids: Collection[UUID], run_id: UUID) -> set[UUID]:
         """Those of the jobs that this run of a batch is to render now: no other run has them."""
