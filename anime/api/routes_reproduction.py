@@ -53,8 +53,8 @@ async def reproduce(
     file = await file_named(state.database, asked)
     settings = state.settings
     library = AssetStore(settings.library, may_create=settings.library_dir is None)
-    again = await reproduction_of(state.database, library, file)
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
+    again = await reproduction_of(state.database, library, file, job_id=job_id)
     job = await state.jobs.submit(again, job_id=job_id)
     status_url = request.app.url_path_for("generation_status", job_id=str(job.id))
     response.headers["Location"] = status_url

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
@@ -124,11 +125,12 @@ async def with_row(database: Database, file: MadeFile) -> MadeFile:
 
 
 async def reproduction_of(
-    database: Database, library: AssetStore, file: MadeFile
+    database: Database, library: AssetStore, file: MadeFile, *, job_id: UUID | None = None
 ) -> GenerationRequest:
     """A request that renders the file's graph again, as it is recorded, once it is stored.
 
-    It names a server with the version and device of the one that made the file, if there is one.
+    It names a server with the version and device of the one that made the file, if there is one;
+    where that job is there already, the one that was named then.
 
     Raises:
         InvalidRequest: the file has no graph, or one that saves nothing.
@@ -149,15 +151,23 @@ async def reproduction_of(
     await asyncio.to_thread(
         store.save, name, recorded.graph, recorded.binding, may_replace=True
     )  # its name follows from its content
-    async with database.session_scope() as session:
-        servers = await ServerRepository(session).healthy()
-    server, project = file.made.get("server"), file.made.get("project")
+    project = file.made.get("project")
     return recorded.request.model_copy(
         update={
-            "server": server_like(server, servers) if isinstance(server, dict) else None,
+            "server": await _server_for(database, file, job_id),
             "project": project if isinstance(project, str) and project else None,
         }
     )
+
+
+async def _server_for(database: Database, file: MadeFile, job_id: UUID | None) -> str | None:
+    made_at = file.made.get("server")
+    async with database.session_scope() as session:
+        if job_id is not None:
+            with suppress(NotFound):
+                return (await JobRepository(session).request_of(job_id)).server
+        servers = await ServerRepository(session).healthy()
+    return server_like(made_at, servers) if isinstance(made_at, dict) else None
 
 
 def compare_files(first: MadeFile, second: MadeFile) -> FileComparison:

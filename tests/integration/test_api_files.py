@@ -6,17 +6,21 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from io import BytesIO
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from pydantic import JsonValue
 
 from anime.assets.inspection.whole_file import inspect_file
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import draw_thumbnail
 from anime.core.paths import is_recorded, thumbnail_path
-from anime.db.repositories import AssetRow, FileRepository
+from anime.core.server_health import ServerHealth
+from anime.core.servers import ServerFingerprint
+from anime.db.repositories import AssetRow, FileRepository, JobRepository, ServerRepository
 from anime.db.session import Database
 from anime.settings import Settings
 from tests.integration.api_client import problem_in
@@ -230,3 +234,38 @@ async def test_two_pictures_are_compared_and_one_is_rendered_again(
     gone = await api.get("/api/anime/diff", params=asked)
     assert "is not in the library" in problem_in(gone, 404)["detail"]
     problem_in(await api.post("/api/anime/reproduce", json={}), 422)
+
+
+async def test_a_reproduction_that_is_asked_for_again_is_the_same_wherever_it_would_go_now(
+    api: httpx.AsyncClient, database: Database, api_settings: Settings
+) -> None:
+    path = api_settings.library / "made.png"
+    Image.new("RGB", (16, 8)).save(path)
+    graph: dict[str, JsonValue] = {
+        "8": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 8}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "a"}},
+    }
+    new = AssetRow(
+        filename=path.name,
+        file_type="image",
+        file_path=str(path),
+        file_size=path.stat().st_size,
+        metadata={"graph": graph, "server": {"comfyui_version": "1"}},
+    )
+    url = "http://gpu-a:8188"
+    async with database.session_scope() as session:
+        [row] = await FileRepository(session).record([new])
+        servers = ServerRepository(session)
+        await servers.add(url, name="gpu-a", labels=())
+        await servers.describe(url, ServerFingerprint(version="1"), {})
+        await servers.set_health(url, ServerHealth.ALIVE, "It answers.")
+    key, body = {"Idempotency-Key": "once"}, {"file_id": row.id}
+    first = await api.post("/api/anime/reproduce", json=body, headers=key)
+    assert first.status_code == 202, first.text
+    async with database.session_scope() as session:
+        await ServerRepository(session).drain(url)
+    again = await api.post("/api/anime/reproduce", json=body, headers=key)
+    assert again.raise_for_status().json()["job_id"] == first.json()["job_id"]
+    async with database.session_scope() as session:
+        request = await JobRepository(session).request_of(UUID(first.json()["job_id"]))
+    assert request.server == "gpu-a"
