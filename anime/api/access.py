@@ -122,13 +122,14 @@ class Access:
         """
         if origin is None or origin.lower() in self.origins:
             return True
-        page = urlsplit(origin.lower())
+        try:
+            page = urlsplit(origin.lower())
+            name, port = page.hostname, page.port
+        except ValueError:  # a bracket too many, or its port is no number
+            return False
         if host is not None and page.netloc == host.lower() and self.is_own_name(host):
             return True
-        try:
-            return page.hostname in self.own_names and page.port in self.own_ports
-        except ValueError:  # its port is no number
-            return False
+        return name in self.own_names and port in self.own_ports
 
     def is_own_name(self, host: str) -> bool:
         """Whether a Host header names this machine, or the proxy before it.

@@ -1,7 +1,7 @@
 """Files as answers: whole, in parts, or 304 when they have not changed."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -100,6 +100,7 @@ class _LibraryFile(FileResponse):
 
 def _moment(header: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(header) if header else None
+        moment = parsedate_to_datetime(header) if header else None
     except ValueError:
         return None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment  # of -0000

@@ -90,6 +90,7 @@ def test_the_token_is_taken_from_the_header(header: str | None, token: str | Non
         ("https://evil.example", "localhost:8765", False),
         ("https://evil.example", "evil.example", False),
         ("http://localhost:x", "localhost:8765", False),
+        ("http://[", "localhost:8765", False),
         ("null", "localhost:8765", False),
     ],
 )
