@@ -97,6 +97,8 @@ class Metrics:
         """The figures in Prometheus' text format, at most some seconds old."""
         async with self._refreshing:
             if time.monotonic() >= self._fresh_until:
+                self._comfyui.clear()  # of servers that are gone, and what they had
+                self._vram.clear()
                 await asyncio.gather(
                     self._read_database(database),
                     self._read_disks(),

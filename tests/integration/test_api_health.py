@@ -404,3 +404,17 @@ async def test_prefect_without_our_deployment_is_not_ready(
     async with opened_api(whole) as api:
         found = (await api.get("/ready")).json()["dependencies"]
     assert "deploy" in found["prefect"]["todo"]
+
+
+async def test_a_server_that_was_removed_has_no_figures_any_more(
+    whole: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "KEPT_SECONDS", 0)
+    async with opened_api(whole) as api:
+        new = {"url": NOWHERE, "name": "gone"}
+        assert (await api.post("/api/anime/servers", json=new)).status_code == 201
+        assert (await figures(api))["anime_comfyui_up", NOWHERE] == 0
+        assert (await api.delete("/api/anime/servers/gone")).status_code == 204
+        shown = await figures(api)
+    assert ("anime_comfyui_up", NOWHERE) not in shown
+    assert shown["anime_comfyui_up", whole.comfyui_url or ""] == 1
