@@ -9,7 +9,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
 from anime.core.servers import NewServer, ServerRecord, block_name_of
-from anime.errors import AlreadyExists, InvalidRequest
+from anime.errors import AlreadyExists, InvalidRequest, NotFound
 from anime.jobs.servers.registry import ServerRegistry, connect_registry
 from anime.settings import get_settings
 from blocks.registered_server import RegisteredComfyUI
@@ -55,7 +55,7 @@ async def _take_up(document: BlockDocument, registry: ServerRegistry) -> None:
         if before is not None and now.is_drained != before.is_drained:
             change = registry.drain if now.is_drained else registry.resume
             await change(before.url)
-    except (InvalidRequest, ValidationError) as fault:
+    except (InvalidRequest, NotFound, ValidationError) as fault:
         _log.warning("What block %s says is not taken up: %s", document.name, fault)
 
 

@@ -110,6 +110,21 @@ async def test_what_cannot_be_taken_up_is_said_and_put_right(
     assert "secret" not in caplog.text
 
 
+async def test_a_changed_block_of_a_server_that_is_gone_goes_and_holds_up_no_other() -> None:
+    async with connect_registry(get_settings()) as registry:
+        await registry.add(NewServer(url=A, name="gpu-a"))
+        await registry.add(NewServer(url=B, name="gpu-b"))
+        await update_server_blocks()
+        block = await loaded("gpu-a")
+        block.labels = ["night"]
+        await block.asave("gpu-a", overwrite=True)
+        await registry.remove("gpu-a")
+        await registry.drain("gpu-b")
+        found = await blocks()
+    assert "gpu-a" not in found
+    assert found["gpu-b"]["is_drained"] is True
+
+
 async def test_a_vault_that_is_saved_in_prefect_is_the_one_that_references_lead_to(
     studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
