@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from anime.core.paths import names_beside
-from anime.errors import StorageError, StorageUnavailable
+from anime.errors import InvalidRequest, StorageError, StorageUnavailable
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -162,6 +162,23 @@ def write_file(
             flush_to_disk(stream)
         draft.chmod(0o644)
         draft.replace(target) if replaces else link_or_copy(draft, target)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file where somebody has asked for it, whole and over no other.
+
+    Raises:
+        InvalidRequest: there is one already.
+        StorageError: it cannot be written.
+    """
+    try:
+        write_file(path, content)
+    except FileExistsError:
+        raise InvalidRequest(f"{path} is there already.", "Give another name.") from None
+    except OSError as fault:
+        raise StorageError(
+            f"{path} cannot be written: {fault.strerror}.", "Give a folder that you may write."
+        ) from fault
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +122,8 @@ class WorkflowStore:
         drafts: dict[str, Path] = {}
         try:
             for suffix, text in texts.items():
-                drafts[suffix] = self._draft(text)
+                drafts[suffix] = new_draft(self.folder)
+                write_file(drafts[suffix], text.encode(), replaces=True)
             self._put(name, drafts)
         except OSError as fault:
             raise ConfigurationError(
@@ -150,11 +151,6 @@ class WorkflowStore:
             raise
         before.unlink(missing_ok=True)
 
-    def _draft(self, text: str) -> Path:
-        draft = new_draft(self.folder)
-        write_file(draft, text.encode(), replaces=True)
-        return draft
-
     def _unlink(self, name: str) -> None:
         try:
             for suffix in reversed(_SUFFIXES):  # without its binding it is gone
@@ -167,20 +163,19 @@ class WorkflowStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other writers out: a graph and its binding belong together."""
-        try:
-            if self.may_create:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            # Whoever may write the folder may lock it, not only who did so first.
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as fault:
-            raise ConfigurationError(
-                f"The workflow folder {self.folder} cannot be written: {fault.strerror}.", _TODO
-            ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # for as long as another one writes two files
+        with ExitStack() as held:
+            try:
+                if self.may_create:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                # Whoever may write the folder may lock it, not only who did so first.
+                lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+                held.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as another one writes two files
+            except OSError as fault:
+                raise ConfigurationError(
+                    f"The workflow folder {self.folder} cannot be written: {fault.strerror}.", _TODO
+                ) from None
             yield
-        finally:
-            os.close(descriptor)
 
     def _path(self, name: str, suffix: str) -> Path:
         return self.folder / f"{name}{suffix}"

@@ -11,7 +11,7 @@ from anime.cli.request_parsing import parse_options
 from anime.cli.terminal import as_json, print_json, print_note, print_result, print_table
 from anime.core.labels import shorten
 from anime.core.shots import ImportedShots, ShotRecord, ShotState
-from anime.errors import InvalidRequest, StorageError
+from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -198,6 +198,7 @@ async def _export(
     project: str, query: "ShotQuery", output: Path | None, rate: float | None
 ) -> list[Path]:
     """The files that were written; none if the list goes to stdout."""
+    from anime.assets.store import write_new
     from anime.core.shot_list import write_shot_list
     from anime.jobs.shots import all_shots
 
@@ -214,12 +215,13 @@ async def _export(
             return []
         if kind in {".pdf", ".png"}:
             return await _draw_sheet(database, found, output)
+        data = write_shot_list(found)
         if kind == ".otio":
             from anime.jobs.shot_export import timeline_of
 
-            text = await timeline_of(database, project, found, rate=rate)
-            return [_written(output, text.encode())]
-        return [_written(output, write_shot_list(found))]
+            data = (await timeline_of(database, project, found, rate=rate)).encode()
+        write_new(output, data)
+        return [output]
 
 
 async def _draw_sheet(database: "Database", found: list[ShotRecord], output: Path) -> list[Path]:
@@ -230,19 +232,6 @@ async def _draw_sheet(database: "Database", found: list[ShotRecord], output: Pat
     settings = load_settings()
     style = SheetStyle(font=settings.caption_font)
     return await sheet_of_shots(database, found, output, library=settings.library, style=style)
-
-
-def _written(path: Path, data: bytes) -> Path:
-    try:
-        with path.open("xb") as stream:
-            stream.write(data)
-    except FileExistsError:
-        raise InvalidRequest(f"{path} is there already.", "Give another name.") from None
-    except OSError as fault:
-        raise StorageError(
-            f"{path} cannot be written: {fault.strerror}.", "Give a folder that you may write."
-        ) from None
-    return path
 
 
 async def _all(

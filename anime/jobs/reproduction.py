@@ -1,7 +1,6 @@
 """Rendering a file's recorded graph again, and comparing files."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from anime.assets.inspection.whole_file import describe_foreign
 from anime.assets.limited_process import LimitedFunction, ask_kept
 from anime.assets.pixel_difference import drawn_difference, measure_difference
 from anime.assets.provenance import read_provenance
-from anime.assets.store import AssetStore
+from anime.assets.store import AssetStore, write_new
 from anime.assets.workflow_store import WorkflowStore
 from anime.core.comparison import (
     FileComparison,
@@ -227,16 +226,7 @@ def write_difference(first: MadeFile, second: MadeFile, target: Path) -> None:
         InvalidRequest: they cannot be compared, or the name is taken.
         StorageError: it cannot be written.
     """
-    picture = draw_comparison(first, second)
-    try:
-        with target.open("xb") as stream:
-            stream.write(picture)
-    except FileExistsError:
-        raise InvalidRequest(f"{target} is there already.", "Give another name.") from None
-    except OSError as fault:
-        raise StorageError(
-            f"{target} cannot be written: {os.strerror(fault.errno or 0)}.", "Give another place."
-        ) from fault
+    write_new(target, draw_comparison(first, second))
 
 
 def _mean(comparison: FileComparison) -> float:

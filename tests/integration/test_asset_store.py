@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from anime.assets.store import INCOMING, AssetStore, sha256_of
-from anime.errors import StorageError
+from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
+from anime.errors import InvalidRequest, StorageError
 
 TARGET = PurePosixPath("unorganized/images/20260101/a.png")
 
@@ -165,3 +166,18 @@ async def test_what_killed_programs_left_half_written_is_taken_away_a_day_later(
     assert (await library.tidy(), leftovers(tmp_path)) == (0, [received.path])
     monkeypatch.setattr("anime.assets.store._ABANDONED_SECONDS", -1.0)
     assert (await library.tidy(), leftovers(tmp_path)) == (1, [])
+
+
+def test_a_file_that_somebody_named_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path, limits = tmp_path / "list.csv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            write_new(path, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+    write_new(path, b"code\n")
+    with pytest.raises(InvalidRequest, match="is there already"):
+        write_new(path, b"other")
+    assert path.read_bytes() == b"code\n"

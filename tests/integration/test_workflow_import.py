@@ -1,7 +1,10 @@
 """A workflow that somebody has becomes one of the studio's: by command, over HTTP, on the disk."""
 
 import asyncio
+import errno
+import fcntl
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -112,6 +115,29 @@ def test_a_folder_that_should_be_there_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="mount"):
         lost.save("mine", GRAPH, BINDING, may_replace=False)
     assert not lost.folder.exists()
+
+
+def test_a_disk_that_takes_no_text_has_no_draft_of_it(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ConfigurationError, match="No space left"):
+        store.save("mine", GRAPH, BINDING, may_replace=False)
+    assert names_in(store.folder) == set()
+
+
+def test_a_folder_without_locks_is_said_so(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigurationError, match="No locks available"):
+        store.save("mine", GRAPH, BINDING, may_replace=False)
 
 
 @dataclass(frozen=True)
