@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.render_kind import RenderKind
@@ -24,6 +24,7 @@ from anime.db.repositories import (
     SentPromptRepository,
     ServerRepository,
 )
+from anime.db.repositories.pauses import is_held_up
 from anime.db.session import Database
 from anime.errors import AlreadyExists, InvalidRequest, NotFound
 from anime.schemas import GenerationRequest
@@ -253,13 +254,18 @@ async def test_a_paused_project_holds_up_its_jobs_and_no_others(database: Databa
         others = [await job_in(session, project="Rain"), await job_in(session)]
         pauses = PauseRepository(session)
         await pauses.set(project_scope("neon-city"), "waits for the colours")
-        held_up = await pauses.of_job(paused)
-        assert held_up is not None
-        assert held_up.describe() == "project:neon-city is paused: waits for the colours"
-        assert [await pauses.of_job(each) for each in others] == [None, None]
+        [pause] = await pauses.in_force()
+        assert pause.describe() == "project:neon-city is paused: waits for the colours"
+
+        async def held_up() -> set[UUID]:
+            jobs = (paused, *others)
+            asked = [await session.scalar(select(is_held_up(literal(each)))) for each in jobs]
+            return {each for each, is_so in zip(jobs, asked, strict=True) if is_so}
+
+        assert await held_up() == {paused}
         await pauses.set(EVERYTHING, "")
-        everything = await pauses.of_job(others[1])
-        assert everything is not None
+        assert await held_up() == {paused, *others}
+        everything = (await pauses.in_force())[-1]
         assert everything.describe() == "All new renders are paused"
 
 

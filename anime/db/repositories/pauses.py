@@ -42,19 +42,9 @@ class PauseRepository:
         rows = await self._session.scalars(select(Pause).order_by(Pause.since, Pause.scope))
         return [_record(row) for row in rows]
 
-    async def of_job(self, job_id: UUID) -> PauseRecord | None:
-        """Why that job's renders do not begin: a pause of everything, or of its project."""
-        rows = select(Pause).where(_holds_up(literal(job_id))).order_by(Pause.scope).limit(1)
-        row = await self._session.scalar(rows)
-        return None if row is None else _record(row)
-
 
 def is_held_up(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     """Guard: everything, or the project of the job in that column, is paused."""
-    return exists().where(_holds_up(job_id)).correlate_except(Pause)
-
-
-def _holds_up(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
     of_project = (
         select(literal(f"{PauseScope.PROJECT}:") + Project.slug)
         .join(ProductionJob, ProductionJob.project_id == Project.id)
@@ -62,7 +52,8 @@ def _holds_up(job_id: ColumnElement[UUID]) -> ColumnElement[bool]:
         .correlate_except(ProductionJob, Project)
         .scalar_subquery()
     )
-    return or_(Pause.scope == EVERYTHING, Pause.scope == of_project)
+    is_paused = or_(Pause.scope == EVERYTHING, Pause.scope == of_project)
+    return exists().where(is_paused).correlate_except(Pause)
 
 
 def _record(row: Pause) -> PauseRecord:
