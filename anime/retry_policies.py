@@ -123,7 +123,7 @@ PROMPT_INTERRUPT = RetryPolicy(first_seconds=0.1, longest_seconds=0.1)
 # Opens ComfyUI's WebSocket again, until the prompt has ended: /history tells of what is missed.
 COMFYUI_WEBSOCKET = RetryPolicy(first_seconds=0.2, longest_seconds=5, jitter_seconds=0.2)
 
-# Subscribes to Redis again, without end: whoever listens catches up with what was missed.
+# Subscribes to Redis again, without end: whoever listens catches up with what was missed, or polls.
 REDIS_SUBSCRIPTION = RetryPolicy(first_seconds=0.1, longest_seconds=2, jitter_seconds=0.1)
 
 # Reads a job's stream in Redis again, without end, from the last event that was told.
@@ -137,9 +137,8 @@ REDIS_PUBLISHING = RetryPolicy(first_seconds=5, longest_seconds=5)
 # many jobs wait. The same id is the same job.
 REDIS_QUEUE = RetryPolicy(first_seconds=2, longest_seconds=2, jitter_seconds=0.2)
 
-# Listens again for new runs (Redis) and for rows (PostgreSQL), without end. Whoever waits for them
-# asks now and then all the same.
-RUN_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=0.5)
+# Listens again for rows (PostgreSQL), without end. Whoever waits for them asks now and then all the
+# same.
 ROW_NOTIFICATIONS = RetryPolicy(first_seconds=5, longest_seconds=5, jitter_seconds=0.5)
 
 # Brings jobs and their runs together again after a failure; then every 15 s as ever. Prefect knows

@@ -16,6 +16,7 @@ from sqlalchemy import make_url, text
 from anime.api.app import create_app
 from anime.db.session import Database
 from anime.errors import ConfigurationError, DatabaseUnavailable
+from anime.progress import updates
 from anime.progress.keys import UPDATES_CHANNEL, worker_channel
 from anime.progress.redis_connection import connect_redis
 from anime.progress.updates import subscribe_channels
@@ -71,7 +72,7 @@ async def filed(redis_url: str, tmp_path: Path) -> AsyncIterator[FiledUser]:
 
 @pytest.fixture
 def failures(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[None]:
-    """One for each time that a worker has found no notifications; it tries again soon."""
+    """One for each time that a subscription was lost or did not open; it is tried again soon."""
     failures: asyncio.Queue[None] = asyncio.Queue()
 
     class Noted(RetryPolicy):
@@ -80,7 +81,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> asyncio.Queue[None]:
             await super().wait(retry)
 
     soon = Noted(first_seconds=0.05, longest_seconds=0.05)
-    monkeypatch.setattr(notifications, "RUN_NOTIFICATIONS", soon)
+    monkeypatch.setattr(updates, "REDIS_SUBSCRIPTION", soon)
     return failures
 
 
@@ -97,12 +98,9 @@ async def test_a_file_that_is_away_while_redis_reconnects_ends_no_subscription(
     filed: FiledUser, failures: asyncio.Queue[None]
 ) -> None:
     notified, told = asyncio.Event(), asyncio.Event()
-    losses: asyncio.Queue[None] = asyncio.Queue()
 
     async def feed() -> None:
-        messages = subscribe_channels(
-            filed.url, UPDATES_CHANNEL, lost=lambda: losses.put_nowait(None)
-        )
+        messages = subscribe_channels(filed.url, UPDATES_CHANNEL)
         async with aclosing(messages):
             async for _ in messages:
                 told.set()
@@ -124,9 +122,8 @@ async def test_a_file_that_is_away_while_redis_reconnects_ends_no_subscription(
             await publish_until(notified, told)
             filed.file.unlink()
             await filed.close_all()
-            for _ in range(3):  # its connection, and at least one that does not open
+            for _ in range(8):  # the connection of each, and several that do not open
                 await failures.get()
-                await losses.get()
             await filed.set_password("two")
             filed.file.write_text("two")
             await publish_until(notified, told)

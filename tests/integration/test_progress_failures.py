@@ -22,6 +22,7 @@ from anime.progress import redis_feed, updates, websocket_connection
 from anime.progress.keys import UPDATES_CHANNEL, job_hash, job_stream
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy, cancel_until_ended
+from anime.worker import notifications
 from tests.integration.progress_peer import (
     Api,
     OldClient,
@@ -207,6 +208,38 @@ async def test_f52_a_server_that_falls_silent_is_left_for_a_new_connection(
             await connections.get()
         await cancel_until_ended(listening)
     assert listening.cancelled()
+
+
+async def test_f52_a_worker_whose_subscription_falls_silent_makes_another(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "SILENCE_SECONDS", 0.05)
+    connections: asyncio.Queue[None] = asyncio.Queue()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let the server's answers vanish once the subscription stands."""
+        connections.put_nowait(None)
+        from_server, to_server = await asyncio.open_unix_connection(urlsplit(redis_url).path)
+
+        async def ask() -> None:
+            while said := await reader.read(65_536):
+                to_server.write(said)
+            to_server.close()
+
+        asking, stands = asyncio.create_task(ask()), False
+        while said := await from_server.read(65_536):
+            if not stands:
+                writer.write(said)
+            stands |= b"subscribe" in said
+        await asking
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    listening = asyncio.create_task(notifications.listen(url, "pool", print))
+    async with server, asyncio.timeout(HUNG_SECONDS):
+        for _ in range(2):
+            await connections.get()
+        await cancel_until_ended(listening)
 
 
 async def test_f53_a_client_that_comes_late_gets_the_end(

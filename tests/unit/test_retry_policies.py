@@ -102,7 +102,6 @@ def test_policies_that_end_take_so_long(
         ("REDIS_SUBSCRIPTION", [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2]),
         ("MONITOR_STEP", [1, 2, 4, 8, 15, 15]),
         ("REDIS_QUEUE", [2, 2]),
-        ("RUN_NOTIFICATIONS", [5, 5]),
         ("ROW_NOTIFICATIONS", [5, 5]),
         ("REDIS_STREAM", [1, 1]),
         ("SWEEP_TRIGGER", [5, 10, 20, 40, 80, 160, 300, 300]),
