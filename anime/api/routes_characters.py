@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from anime.api.app_state import AppState, CallerDependency, StateDependency
+from anime.api.app_state import CallerDependency, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import send_file
 from anime.api.middleware import JsonRoute
@@ -159,7 +159,7 @@ async def add_reference_picture(
 ) -> ReferenceRecord:
     """Add a reference picture to the newest version; to a new draft like it if it was approved."""
     return await add_reference(
-        state.database, _library(state), _as_id(character_id), caller.sign(new)
+        state.database, AssetStore.of(state.settings), _as_id(character_id), caller.sign(new)
     )
 
 
@@ -180,7 +180,7 @@ async def upload_reference_picture(
     """Add the picture that is the body, of 32 MB at most, as `POST …/references` does."""
     return await add_uploaded_reference(
         state.database,
-        _library(state),
+        AssetStore.of(state.settings),
         _as_id(character_id),
         request.stream(),
         role=role,
@@ -212,10 +212,6 @@ async def reference_content(
         filename=file.path.name,
         etag=found.sha256,
     )
-
-
-def _library(state: AppState) -> AssetStore:
-    return AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
 
 
 def _as_id(text: str) -> UUID:

@@ -36,7 +36,7 @@ async def upload_input_picture(
     name: Annotated[Name, Query(description="What messages call the picture.")] = "The picture",
 ) -> InputPicture:
     """Keep the picture that is the body, of 32 MB at most; requests name it in `inputs`."""
-    library = AssetStore(state.settings.library, may_create=state.settings.library_dir is None)
+    library = AssetStore.of(state.settings)
     return await store_picture(library, request.stream(), name=name)
 
 

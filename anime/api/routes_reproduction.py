@@ -51,8 +51,7 @@ async def reproduce(
 ) -> Accepted:
     """Render a file again from its recorded graph; `/diff` says how far the result is the same."""
     file = await file_named(state.database, asked)
-    settings = state.settings
-    library = AssetStore(settings.library, may_create=settings.library_dir is None)
+    library = AssetStore.of(state.settings)
     job_id = uuid5(_KEYS, idempotency_key) if idempotency_key else None
     again = await reproduction_of(state.database, library, file, job_id=job_id)
     job = await state.jobs.submit(again, job_id=job_id)

@@ -17,10 +17,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from anime.settings import Settings
 
 INCOMING = ".incoming"  # temporary files; below the root, so that linking never crosses a disk
 MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -53,6 +56,11 @@ class AssetStore:
     def __init__(self, root: Path, *, may_create: bool = False) -> None:
         self.root = root
         self._may_create = may_create
+
+    @classmethod
+    def of(cls, settings: "Settings") -> Self:
+        """The studio's library; of its own default folder, it is made."""
+        return cls(settings.library, may_create=settings.library_dir is None)
 
     async def check(self) -> None:
         """Make sure that a file could be written now.

@@ -25,7 +25,6 @@ from anime.core.references import NewReference, ReferenceRecord, ReferenceRole, 
 from anime.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from anime.assets.store import AssetStore
     from anime.db.session import Database
 
 _MOST = 1000  # characters, or versions of one, that are shown
@@ -231,11 +230,13 @@ async def _add_reference(
     take: str | None,
 ) -> ReferenceRecord:
     from anime.assets.references import add_reference, add_reference_file
+    from anime.assets.store import AssetStore
+    from anime.settings import load_settings
 
     by = getpass.getuser()
     async with open_database() as database:
         character_id = await _find(database, name, project)
-        library = _library()
+        library = AssetStore.of(load_settings())
         if picture is not None:
             return await add_reference_file(
                 database, library, character_id, picture, role=role, by=by
@@ -249,14 +250,6 @@ async def _add_reference(
             by=by,
         )
         return await add_reference(database, library, character_id, new)
-
-
-def _library() -> "AssetStore":
-    from anime.assets.store import AssetStore
-    from anime.settings import load_settings
-
-    settings = load_settings()
-    return AssetStore(settings.library, may_create=settings.library_dir is None)
 
 
 def _take(text: str, project: str | None) -> TakeName:

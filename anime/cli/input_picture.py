@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
-from anime.assets.store import AssetStore, sha256_of
+from anime.assets.store import AssetStore, chunks_of, sha256_of
 from anime.core.paths import INPUTS_FOLDER
 from anime.errors import InvalidRequest
 from anime.settings import Settings
 
 KINDS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
-CHUNK_BYTES = 1 << 20
 
 
 def check_picture(path: Path) -> None:
@@ -47,16 +46,15 @@ async def store_input_picture(path: Path, name: str, settings: Settings) -> None
     Raises:
         StorageError: the library cannot store it.
     """
-    library = AssetStore(settings.library, may_create=settings.library_dir is None)
+    library = AssetStore.of(settings)
     if not await asyncio.to_thread((library.root / name).is_file):
         await library.place(await library.receive(_chunks(path)), PurePosixPath(name))
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
     try:
-        with path.open("rb") as stream:
-            while chunk := await asyncio.to_thread(stream.read, CHUNK_BYTES):
-                yield chunk
+        async for chunk in chunks_of(path):
+            yield chunk
     except OSError as fault:
         raise _unreadable(path, fault) from fault
 

@@ -74,7 +74,7 @@ async def _reproduce(named: str, picture: Path | None, *, waits: bool) -> "FileC
     settings = load_settings()
     async with connect_job_service(settings) as jobs:
         original = await with_row(jobs.database, await _made_file(named))
-        library = AssetStore(settings.library, may_create=settings.library_dir is None)
+        library = AssetStore.of(settings)
         request = await reproduction_of(jobs.database, library, original)
         where = (
             request.server or "any server: none is like the one that made it, or that is unknown"

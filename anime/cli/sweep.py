@@ -65,10 +65,9 @@ async def _sweep(settings: "Settings", request: "SweepRequest") -> "SweepReport 
     from anime.db.session import Database
     from anime.settings.addresses import database_address
 
-    library = AssetStore(settings.library, may_create=settings.library_dir is None)
     gc.freeze()  # what is imported lasts: to look through it takes as long as known files do
     async with Database(database_address(settings)) as database:
-        return await sweep_folder(request, database, library)
+        return await sweep_folder(request, database, AssetStore.of(settings))
 
 
 def _show(report: "SweepReport") -> None:

@@ -227,8 +227,7 @@ async def check_library(settings: Settings) -> str:
     folder = settings.library
     check = _library_checks.get(folder)
     if check is None:
-        store = AssetStore(folder, may_create=settings.library_dir is None)
-        check = _library_checks[folder] = asyncio.create_task(store.check())
+        check = _library_checks[folder] = asyncio.create_task(AssetStore.of(settings).check())
         check.add_done_callback(lambda _: _library_checks.pop(folder))
     await asyncio.shield(check)
     return f"{folder} can be written"
