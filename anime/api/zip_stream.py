@@ -62,6 +62,7 @@ async def zip_of(
             if entry.found is None:
                 continue
             info = ZipInfo(_free_name(entry.name, names), _moment(entry.found))
+            info.file_size = entry.found.status.st_size  # by which the form of its header is chosen
             written = _written(archive, info, entry.found, library, pieces)
             try:
                 async with aclosing(written):  # before the ZIP, if the client leaves meanwhile
@@ -81,7 +82,7 @@ async def _written(
     run = partial(library.run, seconds=ANSWER_SECONDS)
     stream: BinaryIO = await run(lambda: file.path.open("rb"))
     try:
-        with archive.open(info, "w", force_zip64=file.status.st_size > 2**31) as target:
+        with archive.open(info, "w") as target:
             while content := await run(partial(stream.read, PIECE_BYTES)):
                 target.write(content)
                 yield pieces.take()

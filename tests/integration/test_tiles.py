@@ -1,6 +1,7 @@
 """Files as the page shows them: by month, in few bytes, with their colours, and as one ZIP."""
 
 import asyncio
+import zipfile
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -242,3 +243,15 @@ async def test_a_download_that_is_broken_off_closes_what_it_reads(tmp_path: Path
     await anext(pieces)
     await pieces.aclose()
     assert [each for each in psutil.Process().open_files() if each.path == str(path)] == []
+
+
+async def test_a_file_of_any_size_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)  # 2 GiB take a while
+    path = tmp_path / "film.mp4"
+    path.write_bytes(bytes(1001))
+    entry = ZipEntry("1", path.name, FoundFile(path, path.stat()))
+    pieces = [piece async for piece in zip_of([entry], LibraryReader(tmp_path))]
+    with ZipFile(BytesIO(b"".join(pieces))) as archive:
+        assert archive.read(path.name) == bytes(1001)
