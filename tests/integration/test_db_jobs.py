@@ -10,11 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from anime.core.ids import MAX_SEED
 from anime.core.job_status import FailureKind, JobStatus
-from anime.db.repositories import JobRepository, ProjectRepository
+from anime.db.repositories import JobRepository, NewJob, ProjectRepository
 from anime.db.session import Database
 from anime.errors import InvalidRequest
 from anime.schemas import GenerationRequest, LoraChoice
+from tests.integration.old_client import execute
 from tests.support.jobs import newest_jobs
+from tests.support.waiting import HUNG_SECONDS
 
 REQUEST = GenerationRequest(
     prompt="少女 on a rooftop ☂",
@@ -25,6 +27,17 @@ REQUEST = GenerationRequest(
     seed=MAX_SEED,
     inputs={"frames": 16, "nested": {"deep": [1, 2.5, None]}},
 )
+
+
+async def until_waiting(database_url: str, number: int) -> None:
+    """Until so many wait for what others hold."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with asyncio.timeout(HUNG_SECONDS):
+        while [tuple(row) for row in await execute(database_url, query)] != [(number,)]:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_new_job_is_queued_with_all_that_was_asked_for(database: Database) -> None:
@@ -152,3 +165,22 @@ async def test_names_with_one_slug_are_one_project(database: Database) -> None:
 
     found = await asyncio.gather(*(find(name) for name in ("Rain City", "rain city") * 3))
     assert len(set(found)) == 1
+
+
+async def test_batches_that_spell_their_new_projects_otherwise_wait_for_each_other_in_turn(
+    database: Database, database_url: str
+) -> None:
+    requests = [GenerationRequest(prompt="rain", project=each) for each in ("B city", "a City")]
+    jobs = {uuid4(): NewJob.of(uuid4(), each) for each in requests}
+
+    async def insert_all() -> None:
+        async with database.session_scope() as session:
+            await JobRepository(session).create_all(jobs)
+
+    async with asyncio.TaskGroup() as group, database.session_scope() as session:
+        projects = ProjectRepository(session)
+        await projects.get_or_create("A city")
+        group.create_task(insert_all())
+        await until_waiting(database_url, 1)
+        await projects.get_or_create("B city")
+    assert {job.project for job in await newest_jobs(database)} == {"A city", "B city"}

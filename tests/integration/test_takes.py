@@ -39,6 +39,7 @@ from tests.integration.job_service import Office, open_office
 from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
+from tests.integration.test_db_jobs import until_waiting
 from tests.support.waiting import HUNG_SECONDS
 
 PROJECT = "Neon City"
@@ -511,20 +512,11 @@ async def test_takes_get_their_numbers_while_a_list_changes_their_shots(
         await rendered(project, database_url, shot.code)
     table = "code,notes\n" + "".join(f"{each.code},wet\n" for each in (second, first))
 
-    async def until_waiting(number: int) -> None:
-        query = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        async with asyncio.timeout(HUNG_SECONDS):
-            while [tuple(row) for row in await execute(database_url, query)] != [(number,)]:
-                await asyncio.sleep(0.01)
-
     async with asyncio.TaskGroup() as group, project.session_scope() as session:
         held = "SELECT 1 FROM anime_api.shots WHERE id = :id FOR UPDATE"
         await session.execute(text(held), {"id": second.id})
         group.create_task(import_shots(project, PROJECT, table))
-        await until_waiting(1)
+        await until_waiting(database_url, 1)
         group.create_task(takes(project))
-        await until_waiting(2)
+        await until_waiting(database_url, 2)
     assert [each.number for each in await takes(project)] == [1, 1]

@@ -144,7 +144,7 @@ class InventoryRepository:
         """Ids by slug. A project that was called by its slug gets the name that is known now."""
         projects = ProjectRepository(self._session)
         names = {slug_of(each.project): each.project for each in recovered if each.project}
-        for name in names.values() if creates else ():
+        for name in [names[slug] for slug in sorted(names)] if creates else ():  # as batches do
             await projects.get_or_create(name)
         named = {slug: name for slug, name in names.items() if name != slug}
         for slug, name in named.items() if creates else ():

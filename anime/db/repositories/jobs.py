@@ -32,6 +32,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from anime.core.composition.record import Composition
 from anime.core.ids import seed_of
 from anime.core.job_status import FailureKind, JobStatus, Stage, stages_after
+from anime.core.paths import slug_of
 from anime.core.shots import code_key
 from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, WebhookDelivery
@@ -251,8 +252,9 @@ class JobRepository(JobRows):
     async def create_all(self, jobs: Mapping[UUID, NewJob]) -> None:
         """Rows for those jobs that have none, written as `queued`."""
         projects = ProjectRepository(self._session)
-        # Sorted, so that two batches that share projects never wait for each other.
-        names = sorted({job.request.project for job in jobs.values() if job.request.project})
+        # In one order, however they are spelled: two batches that share some wait in turn.
+        named = {job.request.project for job in jobs.values() if job.request.project}
+        names = sorted(named, key=slug_of)
         ids = {name: (await projects.get_or_create(name)).id for name in names}
         rows = [
             _row(job_id, job, ids.get(job.request.project or "")) for job_id, job in jobs.items()
