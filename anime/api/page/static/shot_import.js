@@ -39,7 +39,8 @@ export async function importList(file, project) {
     button.disabled = Boolean(plan.problem || plan.faulty)
     return undefined
   }
-  name.addEventListener('input', debounced(look))
+  // Where another look has been taken for that name meanwhile, the button stays as it is: it may be clicked just now.
+  name.addEventListener('input', debounced(() => name.value.trim() !== given.project && look()))
   look()
   if (await asking !== 'import') return null
   const done = await api('/shots/import', { method: 'POST', body: given })
