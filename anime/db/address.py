@@ -49,6 +49,19 @@ def url_of(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
+def libpq_url(address: URL) -> str:
+    """The URL, with its password, as libpq reads it.
+
+    In options SQLAlchemy writes a space as a plus, which libpq takes for one.
+
+    >>> libpq_url(url_of("postgresql://us%2Ber:p%2Bw@/anime?host=/Ghibli%20%2B%20Co/sockets"))
+    'postgresql://us+er:p+w@/anime?host=%2FGhibli%20%2B%20Co%2Fsockets'
+    """
+    text = address.set(drivername="postgresql").render_as_string(hide_password=False)
+    place, mark, options = text.partition("?")
+    return place + mark + options.replace("+", "%20")
+
+
 def name_of(address: URL) -> str:
     """The database as error messages call it.
 

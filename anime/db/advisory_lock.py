@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from psycopg import Error
 from sqlalchemy import URL
 
-from anime.db.address import name_of
+from anime.db.address import libpq_url, name_of
 from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.errors import DatabaseUnavailable
 
@@ -43,10 +43,9 @@ async def advisory_lock(address: URL, key: int) -> AsyncIterator[AdvisoryLock | 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
-    url = address.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await BoundedConnection.connect(
-            url, autocommit=True, **connect_arguments(address)
+            libpq_url(address), autocommit=True, **connect_arguments(address)
         )
     except Error as fault:
         raise _lost(address) from fault

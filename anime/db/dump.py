@@ -20,7 +20,7 @@ from psycopg import AsyncConnection, Error, sql
 from psycopg.rows import TupleRow
 from sqlalchemy import URL
 
-from anime.db.address import name_of
+from anime.db.address import libpq_url, name_of
 from anime.db.bounded import (
     CONNECT_TIMEOUT_SECONDS,
     BoundedConnection,
@@ -106,7 +106,7 @@ async def connected(address: URL) -> AsyncIterator[BoundedConnection]:
     """
     with _refusals_told(address):
         connection = await BoundedConnection.connect(
-            _plain_url(address), autocommit=True, **connect_arguments(address)
+            libpq_url(address), autocommit=True, **connect_arguments(address)
         )
         connection.answer_seconds = DUMP_TIMEOUT_SECONDS
         async with connection:
@@ -129,7 +129,7 @@ def contents_of_rows(address: URL, folder: str, since: datetime) -> Iterator[tup
     )
     with _refusals_told(address):
         connection = BoundedSyncConnection.connect(
-            _plain_url(address), **connect_arguments(address)
+            libpq_url(address), **connect_arguments(address)
         )
         connection.answer_seconds = DUMP_TIMEOUT_SECONDS
         with connection, connection.cursor() as cursor:
@@ -150,10 +150,6 @@ def _refusals_told(address: URL) -> Iterator[None]:
             f"PostgreSQL refused a step, in {name_of(address)}: {reason}.",
             "Look at its log, at ANIME_DATABASE_URL, and at the rights of its user.",
         ) from fault
-
-
-def _plain_url(address: URL) -> str:
-    return address.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 async def rows_of_tables(connection: AsyncConnection[TupleRow]) -> dict[str, int]:
@@ -300,14 +296,16 @@ def _major(program: Path) -> int:
 
 def _without_password(address: URL) -> str:
     """The address as libpq takes it, without what must not stand in a list of processes."""
-    return URL.create(
-        "postgresql",
-        username=address.username,
-        host=address.host,
-        port=address.port,
-        database=address.database,
-        query={name: value for name, value in address.query.items() if name != "password"},
-    ).render_as_string()
+    return libpq_url(
+        URL.create(
+            "postgresql",
+            username=address.username,
+            host=address.host,
+            port=address.port,
+            database=address.database,
+            query={name: value for name, value in address.query.items() if name != "password"},
+        )
+    )
 
 
 async def _value(connection: AsyncConnection[TupleRow], query: str) -> str:

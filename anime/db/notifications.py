@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from psycopg import Error
 from sqlalchemy import URL
 
-from anime.db.address import parse_address
+from anime.db.address import libpq_url, parse_address
 from anime.db.bounded import BoundedConnection, connect_arguments
 from anime.db.credentials import is_replaced
 from anime.errors import AnimeError
@@ -74,9 +74,8 @@ class NotificationListener:
         text, address = self._text, self._address
         if text is not None:
             address = await asyncio.to_thread(parse_address, text)
-        url = address.set(drivername="postgresql").render_as_string(hide_password=False)
         async with await BoundedConnection.connect(
-            url, autocommit=True, **connect_arguments(address)
+            libpq_url(address), autocommit=True, **connect_arguments(address)
         ) as connection:
             connection.answer_seconds = CHECK_TIMEOUT_SECONDS
             await connection.execute(f'LISTEN "{self._channel}"'.encode())

@@ -8,6 +8,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 
+from anime.db.address import libpq_url
 from anime.db.bounded import BoundedConnection
 from anime.errors import ConfigurationError, DatabaseUnavailable
 from anime.net.vault import has_lease
@@ -81,11 +82,10 @@ def for_asyncpg(url: URL) -> str:
 
 
 async def _ensure_database(ours: URL, name: str) -> None:
-    address = ours.set(drivername="postgresql").render_as_string(hide_password=False)
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     try:
         async with await BoundedConnection.connect(
-            address, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+            libpq_url(ours), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
         ) as connection:
             found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
             if found.rowcount == 0:

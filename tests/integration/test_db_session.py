@@ -3,11 +3,14 @@
 import asyncio
 import socket
 from itertools import count
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 
 from anime.db.address import name_of, parse_address
+from anime.db.advisory_lock import SWEEP, advisory_lock
+from anime.db.dump import dump, snapshot
 from anime.db.migrate import upgrade
 from anime.db.repositories import ProjectRepository
 from anime.db.session import Database
@@ -49,6 +52,24 @@ async def test_a_server_that_is_down_is_named_without_its_password() -> None:
     assert is_retryable(down.value)
     with pytest.raises(DatabaseUnavailable):
         await upgrade(url)
+
+
+async def test_a_server_whose_sockets_lie_in_a_folder_with_a_space_is_reached_by_all(
+    database_url: str, tmp_path: Path
+) -> None:
+    sockets = tmp_path / "家 +1"
+    sockets.symlink_to(str(make_url(database_url).query["host"]))
+    url = make_url(database_url).set(query={"host": str(sockets)}).render_as_string()
+    async with asyncio.timeout(HUNG_SECONDS), Database(url) as database:
+        async with advisory_lock(database.address, SWEEP) as turn:
+            assert turn is not None
+        notifications = database.listener("a_channel")
+        with notifications.listening_to("anything") as notified:
+            await notified.wait()  # as soon as it listens
+        await notifications.close()
+        async with snapshot(database.address) as moment:
+            await dump(database.address, tmp_path / "dump", moment)
+    assert (tmp_path / "dump" / "toc.dat").is_file()
 
 
 async def test_a_server_that_accepts_and_says_nothing_is_given_up_on(
