@@ -43,6 +43,7 @@ from anime.settings.secret_references import known_value
 
 CONNECT_SECONDS = 5.0
 CHUNK_BYTES = 256 * 1024
+WHOLE_ANSWER_TIMEOUTS = 4  # some megabytes on a slow line need more than one
 UNDO_SECONDS = 10.0
 LOADERS = {  # by folder: a class that loads its models, and the input that names them
     "checkpoints": ("CheckpointLoaderSimple", "ckpt_name"),
@@ -58,8 +59,9 @@ LOADERS = {  # by folder: a class that loads its models, and the input that name
 class ComfyUIClient:
     """One ComfyUI server. Open it with `async with`; it may be used by many tasks at once.
 
-    Every method raises ComfyUIUnreachable when there is no answer within `timeout_seconds`,
-    and ComfyUIError when what answers is not ComfyUI. Nothing is sent a second time.
+    Every method raises ComfyUIUnreachable when there is no answer within `timeout_seconds`, or no
+    whole one within four times as long, files excepted; and ComfyUIError when what answers is not
+    ComfyUI. Nothing is sent a second time.
 
     `text` is the address as a setting or block has it, if the login in it may change meanwhile.
     What people send us is never taken for one: its references would be resolved.
@@ -395,15 +397,25 @@ class ComfyUIClient:
 
     async def _send(self, request: Request) -> Reply:
         route = f"{request.method} {request.path}"
-        with self._translated(route):
-            response = await self._http.request(
-                request.method,
-                request.path,
-                params=dict(request.params) or None,
-                content=request.body,
-                headers={"Content-Type": "application/json"} if request.body else None,
-            )
+        seconds = WHOLE_ANSWER_TIMEOUTS * self._timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                with self._translated(route):
+                    response = await self._http.request(
+                        request.method,
+                        request.path,
+                        params=dict(request.params) or None,
+                        content=request.body,
+                        headers={"Content-Type": "application/json"} if request.body else None,
+                    )
+        except TimeoutError as fault:
+            raise self._late(route, seconds) from fault
         return self._reply(response, route)
+
+    def _late(self, route: str, seconds: float) -> ComfyUIUnreachable:
+        return ComfyUIUnreachable(
+            f"{self.name} did not answer {route} within {seconds:g} s.", CHECK_SERVER
+        )
 
     def _reply(self, response: httpx.Response, route: str) -> Reply:
         return Reply(
@@ -423,10 +435,7 @@ class ComfyUIClient:
             self.facts.forget_nodes()
             raise ComfyUIUnreachable(f"{self.name} cannot be reached.", CHECK_SERVER) from fault
         except httpx.TimeoutException as fault:
-            raise ComfyUIUnreachable(
-                f"{self.name} did not answer {route} within {self._timeout_seconds:g} s.",
-                CHECK_SERVER,
-            ) from fault
+            raise self._late(route, self._timeout_seconds) from fault
         except httpx.HTTPError as fault:
             self.facts.forget_nodes()
             kind = ComfyUIRefused if _is_refusal(fault) else ComfyUIUnreachable

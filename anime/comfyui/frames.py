@@ -7,9 +7,8 @@ import json
 import struct
 from typing import Any
 
-from pydantic import ValidationError
-
 from anime.comfyui.models import (
+    UNREADABLE,
     Event,
     ExecutionFailed,
     ExecutionInterrupted,
@@ -50,7 +49,7 @@ def decode_frame(frame: str | bytes) -> Event:
     """What a frame says; Unrecognised for one that cannot be read."""
     try:
         return _decode_binary(frame) if isinstance(frame, bytes) else _decode_text(frame)
-    except (ValidationError, ValueError, LookupError, TypeError, AttributeError, struct.error):
+    except (*UNREADABLE, struct.error):
         return Unrecognised(kind="unreadable")
 
 

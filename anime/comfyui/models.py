@@ -13,6 +13,8 @@ from anime.core.graphs import Graph
 
 MEDIA_KEYS = frozenset({"images", "gifs", "videos", "video", "audio", "3d"})
 MOVING_KEYS = frozenset({"gifs", "videos", "video"})
+# What reading JSON of any shape raises; pydantic's errors are ValueErrors.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class ComfyUIModel(BaseModel):

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from anime.comfyui.models import (
+    UNREADABLE,
     AutogrowInfo,
     ExecutionFailure,
     HistoryEntry,
@@ -426,7 +425,7 @@ def _optional_object(reply: Reply) -> dict[str, Json]:
         require_success(reply)
     try:
         answer = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
 
@@ -442,7 +441,7 @@ def _readable(reply: Reply) -> Iterator[None]:
     """Raise whatever does not have the expected shape as an error about the server."""
     try:
         yield
-    except (ValidationError, ValueError, LookupError, TypeError, AttributeError) as fault:
+    except UNREADABLE as fault:
         raise _unreadable(reply) from fault
 
 

@@ -1,6 +1,7 @@
 """The client against a server on a real port that dies, hangs or refuses."""
 
 import asyncio
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from anime.comfyui.client import ComfyUIClient
 from anime.core.prompt_state import Running
 from anime.errors import ComfyUIError, ComfyUIUnreachable, ConfigurationError
 from tests.integration.comfyui_peer import Host, Peer
+from tests.support.waiting import HUNG_SECONDS
 
 GRAPH = {"1": {"class_type": "SaveImage", "inputs": {}}}
 
@@ -62,6 +64,24 @@ async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.Monke
     host = Host()
     async with host.up(Peer()), ComfyUIClient(host.url) as client:
         assert (await client.queue()).pending == ()
+
+
+async def test_an_answer_that_drips_without_an_end_is_given_up() -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with ComfyUIClient(f"http://127.0.0.1:{port}", timeout_seconds=0.5) as client:
+            with pytest.raises(ComfyUIUnreachable, match="within 2 s"):
+                async with asyncio.timeout(HUNG_SECONDS):
+                    await client.queue()
 
 
 async def test_something_else_on_the_port_is_no_comfyui() -> None:

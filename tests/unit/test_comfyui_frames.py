@@ -102,6 +102,8 @@ def test_a_preview_with_metadata_names_its_prompt_and_node() -> None:
         struct.pack(">II", 1, 99),
         struct.pack(">II", 4, 4_000_000) + b"{}",
         struct.pack(">I", 3) + b"text",
+        "[" * 100_000,
+        struct.pack(">II", 4, 100_000) + b"[" * 100_000 + b"picture",
     ],
 )
 def test_a_frame_that_cannot_be_read_harms_nobody(frame: str | bytes) -> None:

@@ -128,7 +128,9 @@ def test_a_refused_client_is_told_about_the_address() -> None:
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"prompt_id": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b"[]", b'{"prompt_id": 3}', b"\xff", b"[" * 100_000]
+)
 def test_an_answer_that_is_not_comfyuis_is_an_error_that_says_so(body: bytes) -> None:
     with pytest.raises(ComfyUIError, match="something that ComfyUI does not say"):
         protocol.decode_submit(Reply(200, "text/html", body, URL))
@@ -264,6 +266,10 @@ def test_system_stats_of_a_cpu_server_are_read() -> None:
     assert (stats.comfyui_version, stats.devices[0].type) == ("0.3.64", "cpu")
     assert stats.devices[0].index is None
     assert stats.devices[0].vram_free == stats.ram_free
+
+
+def test_a_job_that_is_nested_too_deeply_is_one_that_the_server_does_not_tell() -> None:
+    assert protocol.decode_job(Reply(200, JSON, b"[" * 100_000, URL), PROMPT_ID) is None
 
 
 def test_an_upload_answers_with_the_name_to_use() -> None:
