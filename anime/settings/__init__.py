@@ -54,6 +54,7 @@ RESOLVED_LATER = frozenset(
         *("prefect_api_auth_string", "api_token", "api_users", "webhook_secret"),
     }
 )
+_NO_ZONE = (ZoneInfoNotFoundError, ValueError, OSError)  # a folder of zones is an OSError
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 SHIPPED_WORKFLOWS = PROJECT_DIR / "workflows"
 
@@ -293,11 +294,8 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str | None) -> str | None:
-        if name:
-            try:
-                ZoneInfo(name)
-            except (ZoneInfoNotFoundError, ValueError):
-                raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo") from None
+        if name and not _is_zone(name):
+            raise ValueError(f"{name!r} is no IANA time zone such as Asia/Tokyo")
         return name
 
     @field_validator(
@@ -410,13 +408,34 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
 
     @property
     def zone(self) -> tzinfo:
-        """The studio's time zone, which decides the dates of folders."""
-        return ZoneInfo(self.timezone) if self.timezone else get_localzone()
+        """The studio's time zone, which decides the dates of folders.
+
+        Raises:
+            ConfigurationError: none is set, and the machine's cannot be read.
+        """
+        if self.timezone:
+            return ZoneInfo(self.timezone)
+        try:
+            return get_localzone()
+        except _NO_ZONE as fault:
+            raise ConfigurationError(
+                "The machine's time zone, from TZ or /etc, is no IANA time zone such as Asia/Tokyo.",
+                "Set ANIME_TIMEZONE to one.",
+            ) from fault
 
     @property
     def zone_name(self) -> str:
         """The zone's IANA name; UTC if the machine's zone has no name."""
-        return str(getattr(self.zone, "key", None) or "UTC")
+        name = str(getattr(self.zone, "key", None))
+        return name if _is_zone(name) else "UTC"
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except _NO_ZONE:
+        return False
+    return True
 
 
 def _resolved_at_once(name: str, text: str) -> object:
