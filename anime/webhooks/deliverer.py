@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -20,7 +21,8 @@ from anime.settings import Settings
 from anime.webhooks.policy import signing_key
 from anime.webhooks.sender import TIMEOUT_SECONDS, Sender
 
-MAX_CONCURRENT = 8
+MAX_CONCURRENT = 16
+MAX_CONCURRENT_TO_ONE = 4  # one that never answers leaves the other places to other receivers
 CLAIM_SECONDS = 4 * TIMEOUT_SECONDS  # a dead process's deliveries are due again after it
 POLL_SECONDS = 30.0  # a notification may be lost
 _MIN_WAIT_SECONDS = 0.05
@@ -67,7 +69,7 @@ class Deliverer:
     ) -> None:
         self._database, self._sender = database, sender
         self._delays_seconds, self._claim_seconds = delays_seconds, claim_seconds
-        self._under_way = 0
+        self._under_way = Counter[str]()  # by receiver
 
     async def run(self) -> None:
         """Deliver until cancelled. What is under way then is sent again later."""
@@ -86,23 +88,35 @@ class Deliverer:
 
     async def _begin_due(self, group: asyncio.TaskGroup, notified: asyncio.Event) -> float:
         """How long to wait for a notification, once what is due has begun, as far as it may."""
-        free = MAX_CONCURRENT - self._under_way
-        if not free:
-            return POLL_SECONDS  # the end of one notifies
-        try:
-            async with self._database.session_scope() as session:
-                deliveries = DeliveryRepository(session)
-                due = await deliveries.claim(free, seconds=self._claim_seconds)
-                next_seconds = await deliveries.seconds_to_next()
-        except DatabaseUnavailable as fault:
-            _log.debug("No webhooks for now: %s", fault)
-            return POLL_SECONDS
-        for delivery in due:
-            self._under_way += 1
-            group.create_task(self._deliver(delivery, notified))
-        if next_seconds is None or len(due) == free:
-            return POLL_SECONDS
-        return min(max(next_seconds, _MIN_WAIT_SECONDS), POLL_SECONDS)
+        while limit := self._limit():
+            busy = self._busy()
+            try:
+                async with self._database.session_scope() as session:
+                    deliveries = DeliveryRepository(session)
+                    due = await deliveries.claim(
+                        limit, seconds=self._claim_seconds, except_to=busy
+                    )
+                    next_seconds = await deliveries.seconds_to_next(except_to=busy)
+            except DatabaseUnavailable as fault:
+                _log.debug("No webhooks for now: %s", fault)
+                return POLL_SECONDS
+            for delivery in due:
+                self._under_way[delivery.receiver] += 1
+                group.create_task(self._deliver(delivery, notified))
+            if next_seconds is None:
+                return POLL_SECONDS
+            if len(due) < limit:
+                return min(max(next_seconds, _MIN_WAIT_SECONDS), POLL_SECONDS)
+        return POLL_SECONDS  # the end of one notifies
+
+    def _busy(self) -> list[str]:
+        return [to for to, number in self._under_way.items() if number >= MAX_CONCURRENT_TO_ONE]
+
+    def _limit(self) -> int:
+        """How many may be claimed at once, should all be for that receiver with the most."""
+        others = (number for number in self._under_way.values() if number < MAX_CONCURRENT_TO_ONE)
+        free = MAX_CONCURRENT - self._under_way.total()
+        return min(free, MAX_CONCURRENT_TO_ONE - max(others, default=0))
 
     async def _deliver(self, delivery: Delivery, notified: asyncio.Event) -> None:
         try:
@@ -112,7 +126,7 @@ class Deliverer:
         except Exception:  # noqa: BLE001  one that meets a bug must not end the others
             _log.exception("Webhook %s met an unexpected error", delivery.id)
         finally:
-            self._under_way -= 1
+            self._under_way -= Counter([delivery.receiver])
             notified.set()
 
     async def _try_once(self, delivery: Delivery) -> None:

@@ -19,7 +19,7 @@ from anime.net.sockets import tls_context
 
 TIMEOUT_SECONDS = 15.0  # for name, connection and answer together
 NAME_SECONDS = 5.0
-MAX_CONCURRENT_NAMES = 16  # a strange name server may leave each of them unanswered for a minute
+MAX_CONCURRENT_NAMES = 32  # a strange name server may leave each of them unanswered for a minute
 CONNECT_SECONDS = 5.0  # for each of the receiver's addresses
 _PORTS = {"http": 80, "https": 443}
 

@@ -415,6 +415,24 @@ async def test_a_receiver_that_never_answers_is_left_alone_in_time(
     assert row.last_error == "No answer within 0.3 s."
 
 
+async def test_a_receiver_that_never_answers_leaves_places_to_others(
+    database: Database, peer: WebhookPeer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=MAX_CONCURRENT) as mute:
+        dead = f"127.0.0.1:{mute.getsockname()[1]}"
+        for n in range(MAX_CONCURRENT + 1):
+            await cancelled_job(database, f"http://{dead}/{n}?at=//elsewhere/")
+        async with delivering(database, timeout_seconds=HUNG_SECONDS):
+            for _ in range(2):
+                await settled(database, await cancelled_job(database, peer.url), has_arrived)
+            async with database.session_scope() as session:
+                deliveries = DeliveryRepository(session)
+                assert (await deliveries.seconds_to_next() or 0) < 0
+                assert await deliveries.claim(1, seconds=60, except_to=[dead]) == []
+                later = await deliveries.seconds_to_next(except_to=[dead])
+    assert later is None  # so that nobody looks again and again
+
+
 async def test_an_answer_without_end_is_not_read(database: Database, peer: WebhookPeer) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -515,7 +533,7 @@ async def test_names_that_resolve_slowly_hold_up_neither_requests_nor_other_webh
     slow_names: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The process has two threads for everything else; eight deliveries are under way at once."""
+    """The process has two threads for everything else; each place has a delivery under way."""
     monkeypatch.setattr(sender, "NAME_SECONDS", 2.0)
     pool = ThreadPoolExecutor(2)
     asyncio.get_running_loop().set_default_executor(pool)

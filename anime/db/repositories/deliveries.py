@@ -3,9 +3,11 @@
 A row is written in the transaction that ends its job, so that neither is there without the other.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -21,6 +23,7 @@ from anime.schemas import JobSnapshot
 
 DELIVERIES_CHANNEL = "anime_webhook_deliveries"  # NOTIFY: a delivery is due
 DUE = "due"
+_RECEIVER = func.substring(WebhookDelivery.url, "://([^/?#]*)")
 _MAX_ERROR_CHARS = 500
 
 
@@ -33,6 +36,11 @@ class Delivery:
     url: str
     body: dict[str, JsonValue]
     attempt: int
+
+    @property
+    def receiver(self) -> str:
+        """The host that it goes to, with its port, as `_RECEIVER` reads it."""
+        return urlsplit(self.url).netloc
 
 
 class DeliveryRepository:
@@ -52,14 +60,17 @@ class DeliveryRepository:
         )
         await self._session.execute(select(func.pg_notify(DELIVERIES_CHANNEL, DUE)))
 
-    async def claim(self, limit: int, *, seconds: float) -> list[Delivery]:
+    async def claim(
+        self, limit: int, *, seconds: float, except_to: Collection[str] = ()
+    ) -> list[Delivery]:
         """Up to so many deliveries that are due, for the caller alone for so many seconds.
 
-        Whoever dies with one leaves it: it is due again after that time.
+        Those to some receivers may be left. Whoever dies with one leaves it: it is due again
+        after that time.
         """
         due = (
             select(WebhookDelivery.id)
-            .where(WebhookDelivery.next_attempt_at <= NOW)
+            .where(WebhookDelivery.next_attempt_at <= NOW, _RECEIVER.not_in(except_to))
             .order_by(WebhookDelivery.next_attempt_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -83,11 +94,14 @@ class DeliveryRepository:
         again = None if retry_seconds is None else until(retry_seconds)
         await self._end(delivery, last_error=error[:_MAX_ERROR_CHARS], next_attempt_at=again)
 
-    async def seconds_to_next(self) -> float | None:
-        """How long until the next delivery is due, below 0 if it is already; None without any."""
+    async def seconds_to_next(self, *, except_to: Collection[str] = ()) -> float | None:
+        """How long until the next delivery is due, below 0 if it is already; None without any.
+
+        Those to some receivers may be left out.
+        """
         wait = await self._session.scalar(
             select(func.extract("epoch", func.min(WebhookDelivery.next_attempt_at) - NOW)).where(
-                WebhookDelivery.next_attempt_at.is_not(None)
+                WebhookDelivery.next_attempt_at.is_not(None), _RECEIVER.not_in(except_to)
             )
         )
         return None if wait is None else float(wait)
