@@ -46,11 +46,12 @@ async def running_stack(
         project: the folder of prefect.yaml.
 
     Raises:
-        ConfigurationError: a port, a folder or an address cannot be used, the API would be open to
-            others without a token, or the parts are services there.
+        ConfigurationError: a port, a folder, an address or the machine's time zone cannot be used,
+            the API would be open to others without a token, or the parts are services there.
         StackError: a part did not start, or died too often.
     """
     Access.from_settings(settings)  # before anything starts: is the API open to everybody?
+    _ = settings.zone  # is the machine's of use?
     if services_path(settings.home).exists():
         raise ConfigurationError(
             f"The parts are services at {settings.home}.",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tzlocal import reload_localzone
 
-from anime.errors import StackError
+from anime.errors import ConfigurationError, StackError
 from anime.retry_policies import PART_RESTART
 from anime.settings import PROJECT_DIR, Settings, load_settings
 from anime.stack import prefect_setup
@@ -20,6 +21,7 @@ from anime.stack.parts import Part
 from anime.stack.prefect_command import PROGRAM
 from anime.stack.prefect_server import prefect_server
 from anime.stack.services import Services
+from anime.stack.stack import running_stack
 from anime.stack.supervisor import Supervisor
 from tests.support.forks import fork_with_pipes
 from tests.support.waiting import HUNG_SECONDS
@@ -105,6 +107,17 @@ def test_another_zone_makes_the_deployments_anew(
         settings.model_copy(update={"timezone": "Europe/Paris"}), project
     )
     assert prefect_setup._digest(settings.model_copy(update={"timezone": name}), project) != before
+
+
+async def test_a_machine_without_a_time_zone_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "JST-9")
+    monkeypatch.setattr("anime.settings.get_localzone", reload_localzone)
+    with pytest.raises(ConfigurationError, match="ANIME_TIMEZONE"):
+        async with running_stack(load_settings(home=tmp_path / "home")):
+            pass
+    assert not (tmp_path / "home").exists()
 
 
 async def test_deployments_that_prefect_refuses_are_an_error_that_says_where(
