@@ -103,6 +103,21 @@ async def test_filters_are_in_the_address_and_back_takes_them_away(
     await expect(page).to_have_url(re.compile("/review.*character=Aki.*shot=h02"))
 
 
+async def test_a_long_code_leaves_its_episode_in_sight(page: Page, studio: StackUnderTest) -> None:
+    async with studio.api() as api:
+        body = {"project": "Long", "table": f"code,episode,prompt\n{'Quay_' * 12},7,x\n"}
+        (await api.post("/api/anime/shots/import", json=body)).raise_for_status()
+    await page.goto("/shots?project=long")
+    for width in (1280, 360):
+        await page.set_viewport_size({"width": width, "height": 800})
+        row = page.get_by_role("row", name="Quay").last
+        row_box, episode = await row.bounding_box(), await row.locator("small").first.bounding_box()
+        assert row_box and episode
+        assert episode["y"] + episode["height"] <= row_box["y"] + row_box["height"]
+        takes = await row.locator(".takes").bounding_box()
+        assert takes and (width > 360 or episode["y"] + episode["height"] <= takes["y"])
+
+
 async def test_of_five_thousand_shots_those_in_sight_are_in_the_document(
     page: Page, studio: StackUnderTest
 ) -> None:

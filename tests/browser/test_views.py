@@ -15,6 +15,14 @@ OVERFLOW = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll('body *')]
     .filter((each) => each.getBoundingClientRect().right > innerWidth)
     .map((each) => each.outerHTML.slice(0, 200))"""
+# What lies over the middle of what has the focus, if anything does.
+COVER = """() => {
+  const reached = document.activeElement
+  const {left, top, width, height} = reached.getBoundingClientRect()
+  const there = document.elementFromPoint(left + width / 2, top + height / 2)
+  return there && (reached.contains(there) || there.contains(reached)) ? null
+    : [reached.outerHTML.slice(0, 200), there?.outerHTML.slice(0, 200) ?? 'beyond the window']
+}"""
 MOVING = "() => document.getAnimations().filter((each) => each.playState === 'running').length"
 
 
@@ -35,6 +43,23 @@ async def test_every_view_is_reached_and_fits_a_telephone_and_a_large_screen(
             assert await page.evaluate(OVERFLOW) == [], (name, width)
         await check_accessibility(page)  # narrow and dark; elsewhere wide and light
         await page.wait_for_function(f"() => !({MOVING})()")  # what ends at once, has ended
+
+
+async def test_what_the_keys_reach_is_in_sight_where_the_page_is_at_twice_its_size(
+    page: Page, production: None
+) -> None:
+    await page.emulate_media(reduced_motion="reduce")
+    for width, height in ((1280, 500), (640, 400)):
+        await page.set_viewport_size({"width": width, "height": height})
+        for view in ("/", "/make", "/library", "/shots", "/review"):
+            await page.goto(view, wait_until="networkidle")
+            for reached in range(100):
+                await page.keyboard.press("Tab")
+                await page.wait_for_function(f"() => !({MOVING})()")
+                if not await page.evaluate("document.activeElement !== document.body"):
+                    break
+                assert await page.evaluate(COVER) is None, (view, width, reached)
+            assert reached > 9, view
 
 
 async def test_who_signs_in_sees_what_the_role_may_do(
