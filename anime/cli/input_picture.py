@@ -19,6 +19,8 @@ def check_picture(path: Path) -> None:
         InvalidRequest: it is missing, or ComfyUI does not load its kind.
     """
     if not path.is_file():
+        if path.exists():  # a folder, or a pipe, whose kind no name tells
+            raise InvalidRequest(f"{path} is no file.", "Give --image a picture in a file.")
         raise InvalidRequest(f"There is no file {path}.", "Give --image an existing picture.")
     if path.suffix.lower() not in KINDS:
         raise InvalidRequest(

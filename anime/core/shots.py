@@ -225,7 +225,7 @@ class ImportedShots(BaseModel):
     changed: int
     unchanged: int
     columns: dict[str, str] = Field(description="Which field each column of the list was read as.")
-    ignored: list[str] = Field(description="Columns that were read as nothing.")
+    ignored: list[str] = Field(description="Columns of which nobody has said what they are.")
     faults: list[str] = Field(
         default_factory=list,
         description="Why shots could not be rendered as they are: rows with workflows, models or"

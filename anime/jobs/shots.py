@@ -98,6 +98,7 @@ async def import_shots(
         found = await ProjectRepository(session).get_or_create(project)
         repository = ShotRepository(session)
         kept = await repository.columns_of(found.id)
+        said = {**kept, **(columns or {})}
         listed = read_shot_list(table, columns, kept)
         shots, added = await repository.merge(found.id, listed)
         faults = await list_faults(service.admission, session, found, listed) if service else []
@@ -106,7 +107,7 @@ async def import_shots(
         else:
             await repository.write(found.id, shots)
             if columns:
-                await repository.keep_columns(found.id, {**kept, **columns})
+                await repository.keep_columns(found.id, said)
     if service and shots and not only_tries:
         await publish_shots(
             *(database, service.publisher, found.slug, [shot.code for shot in shots]),
@@ -118,7 +119,7 @@ async def import_shots(
         changed=len(shots) - len(added),
         unchanged=len(listed.shots) - len(shots),
         columns=dict(listed.columns),
-        ignored=list(listed.ignored),
+        ignored=[heading for heading in listed.ignored if said.get(heading) != ""],
         faults=faults,
     )
 

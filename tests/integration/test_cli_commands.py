@@ -344,6 +344,7 @@ async def test_a_job_that_does_not_exist_keeps_no_other_from_being_cancelled(
         (["generate", "rain", "--workflow", "nothing"], "txt2img"),
         (["generate", "rain", "--input", "framez=3"], "framez"),
         (["generate", "rain", "--image", "/nothing.png"], "/nothing.png"),
+        (["generate", "rain", "--image", "/dev/null"], "/dev/null is no file"),
         (["jobs", "not-an-id"], "not-an-id"),
     ],
 )

@@ -123,6 +123,13 @@ async def test_a_trial_says_what_would_change_and_changes_nothing(database: Data
         await shots_of(database)
 
 
+async def test_a_column_that_was_said_to_be_nothing_is_not_told_of(database: Database) -> None:
+    table = "code,Editor,Colour\nsc1,Mei,red\n"
+    assert (await imported(database, table)).ignored == ["Editor", "Colour"]
+    assert (await imported(database, table, Editor="")).ignored == ["Colour"]
+    assert (await imported(database, table)).ignored == ["Colour"]
+
+
 async def test_what_a_column_is_is_kept_for_the_next_list(database: Database) -> None:
     first = await imported(database, "Cut ID,Text\n7,a roof\n", **{"Cut ID": "code"})
     assert (first.columns, first.ignored) == ({"Cut ID": "code"}, ["Text"])
