@@ -128,9 +128,7 @@ def contents_of_rows(address: URL, folder: str, since: datetime) -> Iterator[tup
         since=sql.Literal(since),
     )
     with _refusals_told(address):
-        connection = BoundedSyncConnection.connect(
-            libpq_url(address), **connect_arguments(address)
-        )
+        connection = BoundedSyncConnection.connect(libpq_url(address), **connect_arguments(address))
         connection.answer_seconds = DUMP_TIMEOUT_SECONDS
         with connection, connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")

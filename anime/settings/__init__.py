@@ -419,7 +419,7 @@ class Settings(ServingSettings, UpkeepSettings, BasicSettings):
             return get_localzone()
         except _NO_ZONE as fault:
             raise ConfigurationError(
-                "The machine's time zone, from TZ or /etc, is no IANA time zone such as Asia/Tokyo.",
+                "The machine's time zone, from TZ or /etc, is no IANA zone such as Asia/Tokyo.",
                 "Set ANIME_TIMEZONE to one.",
             ) from fault
 

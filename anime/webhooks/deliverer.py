@@ -93,9 +93,7 @@ class Deliverer:
             try:
                 async with self._database.session_scope() as session:
                     deliveries = DeliveryRepository(session)
-                    due = await deliveries.claim(
-                        limit, seconds=self._claim_seconds, except_to=busy
-                    )
+                    due = await deliveries.claim(limit, seconds=self._claim_seconds, except_to=busy)
                     next_seconds = await deliveries.seconds_to_next(except_to=busy)
             except DatabaseUnavailable as fault:
                 _log.debug("No webhooks for now: %s", fault)

@@ -78,17 +78,17 @@ class VaultApi:
         at = self._clock()
         with self._explained(f"The login at auth/{mount}", _CHECK_LOGIN):
             answer = self._post(f"auth/{mount}/login", proof, token="")
-        return _token_of(answer["auth"], answer["auth"]["client_token"], at)
+            return _token_of(answer["auth"], answer["auth"]["client_token"], at)
 
     def look_up(self, token: str) -> VaultToken:
         """What the token may do, and how long it lasts."""
         at = self._clock()
         with self._explained("The token", _CHECK_TOKEN):
             data = self._get("auth/token/lookup-self", token=token)["data"]
-        lease = {"lease_duration": data["ttl"], "renewable": data["renewable"]}
-        # One that never ends has a TTL of 0, and no time at which it expires.
-        is_endless = data["ttl"] == FOREVER and not data.get("expire_time")
-        return _token_of({**data, **lease}, token, at, is_endless=is_endless)
+            lease = {"lease_duration": data["ttl"], "renewable": data["renewable"]}
+            # One that never ends has a TTL of 0, and no time at which it expires.
+            is_endless = data["ttl"] == FOREVER and not data.get("expire_time")
+            return _token_of({**data, **lease}, token, at, is_endless=is_endless)
 
     def renew_token(self, token: VaultToken) -> VaultToken:
         """The same token with the time that Vault grants now."""
@@ -96,16 +96,18 @@ class VaultApi:
         at = self._clock()
         with self._explained("The renewal of the token", _CHECK_TOKEN):
             auth = self._post("auth/token/renew-self", {}, token=token.value)["auth"]
-        lease = token.lease.renewed(auth["lease_duration"], at, is_renewable=auth["renewable"])
-        return VaultToken(token.value, lease, token.policies)
+            lease = token.lease.renewed(
+                int(auth["lease_duration"]), at, is_renewable=auth["renewable"]
+            )
+            return VaultToken(token.value, lease, token.policies)
 
     def mount_of(self, path: str, token: str) -> tuple[str, str]:
         """The mount of the path, without a slash at the end, and its kind, such as kv2."""
         with self._explained(f"There is no mount for {path}, or the token may not see it", _MOUNTS):
             found = self._get(f"sys/internal/ui/mounts/{path}", token=token)["data"]
-        version = (found.get("options") or {}).get("version") or "1"
-        kind = f"kv{version}" if found["type"] in {"kv", "generic"} else str(found["type"])
-        return str(found["path"]).strip("/"), kind
+            version = (found.get("options") or {}).get("version") or "1"
+            kind = f"kv{version}" if found["type"] in {"kv", "generic"} else str(found["type"])
+            return str(found["path"]).strip("/"), kind
 
     def read(self, path: str, token: str) -> VaultAnswer:
         """What the path has.
@@ -116,10 +118,10 @@ class VaultApi:
         at = self._clock()
         with self._explained(f"The secret {path}", _CHECK_SECRET):
             answer = self._get(path, token=token)
-        lease_id = answer.get("lease_id") or ""
-        # KV version 1 has a duration, which is advice, and no lease.
-        lease = _lease_of(answer, at) if lease_id else None
-        return VaultAnswer(answer.get("data") or {}, lease, lease_id)
+            lease_id = answer.get("lease_id") or ""
+            # KV version 1 has a duration, which is advice, and no lease.
+            lease = _lease_of(answer, at) if lease_id else None
+            return VaultAnswer(dict(answer.get("data") or {}), lease, lease_id)
 
     def renew(self, lease_id: str, lease: VaultLease, token: str) -> VaultLease:
         """The lease with the time that Vault grants now, which may be less than was asked for."""
@@ -127,7 +129,9 @@ class VaultApi:
         asked = {"lease_id": lease_id, "increment": round(lease.first_seconds)}
         with self._explained("The renewal of a lease", _CHECK_SECRET):
             answer = self._post("sys/leases/renew", asked, token=token)
-        return lease.renewed(answer["lease_duration"], at, is_renewable=answer["renewable"])
+            return lease.renewed(
+                int(answer["lease_duration"]), at, is_renewable=answer["renewable"]
+            )
 
     def revoke(self, lease_id: str, token: str) -> None:
         """End the lease; twice is harmless."""
@@ -143,7 +147,7 @@ class VaultApi:
         """Where what is wrapped was made; the wrapping stays closed."""
         with self._explained("The look at the wrapping", _CHECK_SECRET):
             found = self._post("sys/wrapping/lookup", {"token": wrapping_token}, token="")
-        return str(found["data"]["creation_path"])
+            return str(found["data"]["creation_path"])
 
     def unwrap(self, wrapping_token: str) -> Mapping[str, Any]:
         """What is wrapped. It opens once."""
@@ -169,7 +173,10 @@ class VaultApi:
             return answer
         if answer.status_code == requests.codes.no_content:
             return {}
-        raise VaultUnavailable(
+        raise self._no_vault()
+
+    def _no_vault(self) -> VaultUnavailable:
+        return VaultUnavailable(
             f"What answers at {self.url} is not Vault.", "Correct ANIME_VAULT_URL."
         )
 
@@ -202,6 +209,8 @@ class VaultApi:
             ) from None  # it may quote a token with a line break
         except exceptions.VaultError as fault:
             raise _error_of(fault, vault, what, todo) from fault
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            raise self._no_vault() from None  # it may quote a secret
 
 
 _CHECK_LOGIN = "Correct ANIME_VAULT_AUTH, ANIME_VAULT_AUTH_MOUNT and what they log in with."
@@ -214,7 +223,7 @@ def _error_of(
     fault: exceptions.VaultError, vault: str, what: str, todo: str
 ) -> VaultUnavailable | VaultRefused:
     """What an answer that is no success means."""
-    said = "; ".join(fault.errors or ()) or type(fault).__name__
+    said = "; ".join(map(str, fault.errors or ())) or type(fault).__name__
     match fault:
         case exceptions.VaultDown():
             if "sealed" in said:
@@ -242,8 +251,7 @@ def _sealed(vault: str) -> VaultUnavailable:
 
 def _why_nothing_is_there(fault: exceptions.VaultError) -> str:
     """KV version 2 says of its newest version why it has no values."""
-    json = fault.json if isinstance(fault.json, dict) else {}
-    metadata = (json.get("data") or {}).get("metadata") or {}
+    metadata = _dict(_dict(_dict(fault.json).get("data")).get("metadata"))
     if metadata.get("destroyed"):
         return f"has no values: version {metadata.get('version')}, the newest, was destroyed"
     if since := metadata.get("deletion_time"):
@@ -251,6 +259,10 @@ def _why_nothing_is_there(fault: exceptions.VaultError) -> str:
             f"has no values: version {metadata.get('version')}, the newest, was deleted at {since}"
         )
     return "does not exist"
+
+
+def _dict(value: Any) -> dict[str, Any]:  # JSON as it comes
+    return value if isinstance(value, dict) else {}
 
 
 def _token_of(
@@ -263,4 +275,4 @@ def _token_of(
 
 
 def _lease_of(answer: Mapping[str, Any], at: float) -> VaultLease:
-    return lease_of(answer["lease_duration"], at, is_renewable=bool(answer["renewable"]))
+    return lease_of(int(answer["lease_duration"]), at, is_renewable=bool(answer["renewable"]))
