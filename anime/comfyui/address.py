@@ -1,6 +1,7 @@
 """Where a server is: its URL, checked, and fit to be shown."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import quote, unquote, urlsplit
 
@@ -46,6 +47,18 @@ def login_of(url: str) -> tuple[str, str] | None:
     """User and password in the URL, for a proxy that asks for them."""
     parsed = urlsplit(url)
     return (unquote(parsed.username), unquote(parsed.password or "")) if parsed.username else None
+
+
+def authorization_of(url: str) -> dict[str, str]:
+    """The header that shows the login in the URL, if there is one.
+
+    >>> authorization_of("ws://a%40b:c@studio/ws"), authorization_of("ws://studio/ws")
+    ({'Authorization': 'Basic YUBiOmM='}, {})
+    """
+    login = login_of(url)
+    if login is None:
+        return {}
+    return {"Authorization": f"Basic {b64encode(':'.join(login).encode()).decode()}"}
 
 
 def websocket_url(base_url: str, client_id: str) -> str:

@@ -9,9 +9,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
+import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidURI, WebSocketException
 
+from anime.comfyui.address import authorization_of, without_login
 from anime.comfyui.frames import FEATURE_FLAGS, decode_frame
 from anime.comfyui.models import Event
 from anime.comfyui.server_login import ServerLogin
@@ -112,10 +114,12 @@ class EventListener:
     async def _read_one_socket(self) -> None:
         """Return when the socket has died or fallen silent, and is closed."""
         address = self._address()
+        headers = httpx.Headers(authorization_of(address))
+        headers.update(await self._login.headers())
         socket = await connect(
-            address,
+            without_login(address),  # which `connect` would send with %40 as it stands
             proxy=None,
-            additional_headers=await self._login.headers(),
+            additional_headers=dict(headers),
             ssl=self._login.tls if address.startswith("wss:") else None,
             compression=None,  # spares the server's only core; most bytes are JPEG previews
             open_timeout=CONNECT_SECONDS,

@@ -25,6 +25,7 @@ class Peer:
         self.pending: list[str] = []
         self.history: dict[str, Any] = {}
         self.sockets: list[WebSocket] = []
+        self.greeted_with: list[str] = []  # the login of each socket
         self.connected = asyncio.Event()
         self.disconnected = asyncio.Event()
         self.submitted = asyncio.Event()
@@ -136,6 +137,7 @@ class Peer:
             sid = websocket.query_params.get("clientId", "")
             await websocket.send_json({"type": "status", "data": greeting | {"sid": sid}})
         self.sockets.append(websocket)
+        self.greeted_with.append(websocket.headers.get("authorization", ""))
         self.connected.set()
         try:
             while True:

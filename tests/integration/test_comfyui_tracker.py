@@ -487,6 +487,23 @@ async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     assert not peer.sockets
 
 
+@pytest.mark.parametrize(
+    ("login", "shown"),
+    [("a%40b:p%3A%2F%E9%9B%A8+", "a@b:p:/雨+"), ("artist", "artist:"), ("artist:", "artist:")],
+)
+async def test_a_socket_opens_with_any_login_that_an_address_can_have(
+    host: Host, peer: Peer, login: str, shown: str
+) -> None:
+    async with (
+        asyncio.timeout(HUNG_SECONDS),
+        ComfyUIClient(host.url.replace("//", f"//{login}@")) as client,
+        client.listening("client"),
+    ):
+        await peer.connected.wait()
+    header = peer.greeted_with[-1].removeprefix("Basic ")
+    assert base64.b64decode(header).decode() == shown
+
+
 async def test_each_socket_opens_with_the_login_of_the_moment(
     host: Host, peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
