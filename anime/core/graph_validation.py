@@ -29,7 +29,7 @@ _MOST_NAMES = 5
 _NAME_OVERLAP = 0.4  # how alike a name must be to come first in the list of those there are
 _NEAR_OVERLAP = 0.6  # how alike a name must be to be what was meant
 _CONVERSIONS: dict[str, Callable[[Any], float]] = {"INT": int, "FLOAT": float}  # of the server
-_TEXTS_AND_SWITCHES = frozenset({"STRING", "BOOLEAN"})
+_TEXTS_AND_SWITCHES: dict[str, type] = {"STRING": str, "BOOLEAN": bool}
 # Core classes with a check of their own, in place of choices and limits, for these inputs; for
 # all of them if none is named. The server does not tell. It lists the files of its input
 # folder's top level only, as of when it was asked; what was uploaded since is there as well.
@@ -64,12 +64,44 @@ class GraphProblem:
         return f'{shown(self.class_type)} "{shown(self.title)}"{place}: {self.fault}'
 
 
+@dataclass(frozen=True)
+class UncheckedInput:
+    """A value that the server alone can judge, or passes over, and why."""
+
+    node_id: str
+    class_type: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What was found at an input: a fault, or why it cannot be checked."""
+
+    name: str
+    text: str
+    is_fault: bool
+
+
 def check_graph(graph: Graph, node_infos: Mapping[str, NodeSpec]) -> tuple[GraphProblem, ...]:
     """What the server would refuse, in the order of the nodes; empty when it can run.
 
     It looks for `MAX_PROBLEMS` at most. Links are not followed to see whether they fit.
     """
     return tuple(islice(_problems(graph, node_infos), MAX_PROBLEMS))
+
+
+def unchecked_inputs(
+    graph: Graph, node_infos: Mapping[str, NodeSpec]
+) -> tuple[UncheckedInput, ...]:
+    """The values that `check_graph` has no opinion on, in the order of the nodes."""
+    return tuple(
+        UncheckedInput(node_id, node["class_type"], finding.name, finding.text)
+        for node_id, node in _nodes_that_run(graph, node_infos).items()
+        if (info := node_infos.get(node["class_type"]))
+        for finding in _findings(node, info)
+        if not finding.is_fault
+    )
 
 
 def listed(problems: Sequence[object], separator: str = " ") -> str:
@@ -112,8 +144,9 @@ def _problems(graph: Graph, node_infos: Mapping[str, NodeSpec]) -> Iterator[Grap
             fault = "ComfyUI has no such node; install the extension it comes from."
             yield GraphProblem(node_id, *name, fault, is_twin=names[name] > 1)
         elif node_id in running:
-            for fault in _faults(node, info):
-                yield GraphProblem(node_id, *name, fault, is_twin=names[name] > 1)
+            for finding in _findings(node, info):
+                if finding.is_fault:
+                    yield GraphProblem(node_id, *name, finding.text, is_twin=names[name] > 1)
 
 
 def _nodes_that_run(graph: Graph, node_infos: Mapping[str, NodeSpec]) -> Graph:
@@ -139,18 +172,20 @@ def _nodes_that_run(graph: Graph, node_infos: Mapping[str, NodeSpec]) -> Graph:
     return {node_id: node for node_id, node in graph.items() if node_id in needed}
 
 
-def _faults(node: Node, info: NodeSpec) -> Iterator[str]:
-    """What is missing, then what is wrong. ComfyUI passes over inputs that it does not know."""
+def _findings(node: Node, info: NodeSpec) -> Iterator[_Finding]:
+    """What is missing, then what is wrong or unchecked."""
     values = node["inputs"]
     declared = declared_inputs(node, info)
     for name, each in declared.items():
         if each.is_required and name not in values:
-            yield f"{shown(name)} is missing."
+            yield _Finding(name, f"{shown(name)} is missing.", is_fault=True)
     for name, value in values.items():
-        if name in declared and not is_link(value):
+        if name not in declared:
+            yield _unchecked(name, "ComfyUI knows no such input of this node")
+        elif not is_link(value):
             has_own_check = _has_own_check(node["class_type"], name)
-            if fault := _judge(name, value, declared[name], has_own_check=has_own_check):
-                yield fault
+            if finding := _judge(name, value, declared[name], has_own_check=has_own_check):
+                yield finding
 
 
 def _has_own_check(class_type: str, name: str) -> bool:
@@ -160,22 +195,24 @@ def _has_own_check(class_type: str, name: str) -> bool:
 
 def _judge(
     name: str, value: JsonValue, declared: DeclaredInput, *, has_own_check: bool
-) -> str | None:
-    """What is wrong with a value that is no link; None if nothing is, or the server has to say."""
+) -> _Finding | None:
+    """The finding at a value that is no link; None if it is all right."""
     spec = declared.spec
     if isinstance(value, list):
-        return None  # it counts as a link
+        return _unchecked(name, "a list counts as a link")
     if isinstance(value, dict) and "__value__" in value:
         value = value["__value__"]  # how a list is sent that is no link
     if spec.kind in _CONVERSIONS:
         try:
             value = _CONVERSIONS[spec.kind](value)
         except (TypeError, ValueError, OverflowError):
-            return f'{shown(name)} is "{shown(value)}", which is no {spec.kind}.'
+            wrong = f'{shown(name)} is "{shown(value)}", which is no {spec.kind}.'
+            return _Finding(name, wrong, is_fault=True)
     if spec.kind in _TEXTS_AND_SWITCHES:
-        return None  # ComfyUI makes one of it
+        is_same = isinstance(value, _TEXTS_AND_SWITCHES[spec.kind])
+        return None if is_same else _unchecked(name, f"ComfyUI makes a {spec.kind} of it")
     if has_own_check or not spec.is_checked:
-        return None
+        return _unchecked(name, "the node checks it itself, or ComfyUI does as it runs")
     if spec.kind == "COMBO":
         return _judge_choice(name, value, spec)
     if spec.kind == DYNAMIC_COMBO:
@@ -183,32 +220,41 @@ def _judge(
     return _judge_number(name, value, spec)
 
 
-def _judge_choice(name: str, value: JsonValue, spec: InputSpec) -> str | None:
+def _judge_choice(name: str, value: JsonValue, spec: InputSpec) -> _Finding | None:
     # No choices may mean a list that the server fetches as it runs; of files it means none.
     if not spec.choices and not name.rstrip("0123456789").endswith("_name"):
-        return None
+        return _unchecked(name, "ComfyUI lists no choices")
     chosen = value if spec.multiselect and isinstance(value, list) else [value]
     for each in chosen:
         if each not in spec.choices:
-            return _not_offered(name, each, spec.choices)
+            return _Finding(name, _not_offered(name, each, spec.choices), is_fault=True)
     return None
 
 
-def _judge_option(name: str, value: JsonValue, declared: DeclaredInput) -> str | None:
-    """What is wrong with an option; of an input that may be left out ComfyUI passes it over."""
+def _judge_option(name: str, value: JsonValue, declared: DeclaredInput) -> _Finding | None:
     keys = [option.key for option in declared.spec.options]
-    is_wrong = declared.is_required and keys and value not in keys
-    return _not_offered(name, value, keys) if is_wrong else None
+    if value in keys:
+        return None
+    if declared.is_required and keys:
+        return _Finding(name, _not_offered(name, value, keys), is_fault=True)
+    return _unchecked(name, "ComfyUI has no such option, and passes over it")
 
 
-def _judge_number(name: str, value: JsonValue, spec: InputSpec) -> str | None:
-    """What is wrong with a number; a value of a kind that is not known is left to the server."""
+def _judge_number(name: str, value: JsonValue, spec: InputSpec) -> _Finding | None:
+    """The finding at a number, or at a value of a kind that is not known."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        wrong = ""
         if spec.min is not None and value < spec.min:
-            return f"{shown(name)} is {shown(value)}; the least is {spec.min:g}."
-        if spec.max is not None and value > spec.max:
-            return f"{shown(name)} is {shown(value)}; the most is {spec.max:g}."
-    return None
+            wrong = f"{shown(name)} is {shown(value)}; the least is {spec.min:g}."
+        elif spec.max is not None and value > spec.max:
+            wrong = f"{shown(name)} is {shown(value)}; the most is {spec.max:g}."
+        if wrong:
+            return _Finding(name, wrong, is_fault=True)
+    return None if spec.kind in _CONVERSIONS else _unchecked(name, f"{shown(spec.kind)}: unknown")
+
+
+def _unchecked(name: str, reason: str) -> _Finding:
+    return _Finding(name, reason, is_fault=False)
 
 
 def _not_offered(name: str, value: JsonValue, choices: Sequence[JsonValue]) -> str:

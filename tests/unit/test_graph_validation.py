@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anime.comfyui.models import NodeInfo
 from anime.comfyui.protocol import Reply, decode_object_info
-from anime.core.graph_validation import MAX_TEXT, check_graph, listed
+from anime.core.graph_validation import MAX_TEXT, check_graph, listed, unchecked_inputs
 from anime.core.graphs import Graph
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.nodes import node_catalogue
@@ -201,6 +201,11 @@ def faults(class_name: str, info: NodeInfo | None = None, /, **inputs: Any) -> l
     return [problem.fault for problem in check_graph(one(class_name, inputs), infos(info))]
 
 
+def unchecked(class_name: str, info: NodeInfo | None = None, /, **inputs: Any) -> dict[str, str]:
+    found = unchecked_inputs(one(class_name, inputs), infos(info))
+    return {each.name: each.reason for each in found}
+
+
 def one(class_name: str, inputs: dict[str, Any]) -> Graph:
     return {"1": {"class_type": class_name, "inputs": inputs}}
 
@@ -231,6 +236,7 @@ def test_a_graph_from_before_an_input_became_dynamic_still_runs() -> None:
 def test_an_option_that_the_server_passes_over_is_left_to_it() -> None:
     given_codec = {"video": ["2", 0], "format": "auto", "format.codec": "vp10", "codec": "vp10"}
     assert faults("Save", **given_codec) == []
+    assert set(unchecked("Save", **given_codec)) == {"format.codec", "codec"}
 
 
 def test_the_first_inputs_of_an_autogrow_are_needed_by_name() -> None:
@@ -263,19 +269,26 @@ def test_lists_of_choices_are_compared_one_by_one() -> None:
     assert faults("Choices", **sound, tags={"__value__": ["red", "blue"]}) == []
     [fault] = faults("Choices", **sound, tags={"__value__": ["red", "bleu"]})
     assert fault.startswith('tags "bleu" does not exist; did you mean "blue"?')
-    assert faults("Choices", **sound, tags=["red", "blue", "green"]) == [], "it counts as a link"
+    assert unchecked("Choices", **sound, tags=["red", "blue", "green"]) == {
+        "tags": "a list counts as a link"
+    }
 
 
-def test_what_only_the_server_can_judge_is_left_to_it() -> None:
+def test_what_only_the_server_can_judge_is_said_to_be_unchecked() -> None:
     values = {"image": "new.png", "audio": "b.mp3", "voice": "Kai", "model_name": "a.safetensors"}
     assert faults("Files", **values) == []
-    assert faults("Plain", text=5, switch=True, color="#fff", spare=1) == []
+    assert set(unchecked("Files", **values)) == {"image", "audio", "voice"}
+    assert unchecked("Plain", text=5, switch=True, color="#fff", spare=1) == {
+        "text": "ComfyUI makes a STRING of it",
+        "color": "COLOR: unknown",
+        "spare": "ComfyUI knows no such input of this node",
+    }
 
 
 def test_a_kind_that_expands_in_an_unknown_way_is_left_to_the_server() -> None:
     info = info_of("New", {"input": {"required": {"slot": ["COMFY_DYNAMICSLOT_V3", {}]}}})
     assert faults("New", info) == []
-    assert faults("New", info, slot=3, **{"slot.size": 5}) == []
+    assert set(unchecked("New", info, slot=3, **{"slot.size": 5})) == {"slot", "slot.size"}
 
 
 def test_an_extension_may_take_what_it_does_not_list() -> None:
@@ -283,6 +296,7 @@ def test_an_extension_may_take_what_it_does_not_list() -> None:
     extension = info_of("X", {"input": {"required": group}}, python_module="custom_nodes.videos")
     values = {"format": "video/mp4", "rate": 24}
     assert faults("X", extension, **values) == ["images is missing."]
+    assert set(unchecked("X", extension, **values)) == {"format", "rate"}
     core = info_of("X", {"input": {"required": group}}, python_module="nodes")
     assert len(faults("X", core, **values)) == 3
 
