@@ -16,9 +16,25 @@ if TYPE_CHECKING:
 
 _NAMED = "FILE|JOB"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _new_png(picture: Path | None) -> Path | None:
+    """The path, before a render is made for it. Raises InvalidRequest: no PNG can be new there."""
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise InvalidRequest(f"The picture {picture} would be a PNG.", "End its name in .png.")
+    if picture is not None and picture.exists():
+        raise InvalidRequest(f"{picture} is there already.", "Give another name.")
+    return picture
+
+
 Picture = Annotated[
     Path | None,
-    typer.Option("--picture", help="Also write a PNG of where they differ: black is the same."),
+    typer.Option(
+        "--picture",
+        metavar="FILE.png",
+        callback=_new_png,
+        help="Also write a picture of where they differ: black is the same.",
+    ),
 ]
 
 

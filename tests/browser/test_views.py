@@ -62,6 +62,18 @@ async def test_what_the_keys_reach_is_in_sight_where_the_page_is_at_twice_its_si
             assert reached > 9, view
 
 
+async def test_the_first_key_reaches_the_way_to_the_content_whatever_a_view_brings_in_sight(
+    page: Page, production: None
+) -> None:
+    brought = {"/library": "#months", "/review?project=harbour&shot=h03&take=1": "#take-strip"}
+    for view, box in brought.items():
+        await page.goto(view)
+        await expect(page.locator(f"{box} [aria-current]")).to_be_visible()
+        for reached in ("Skip to the content", "Now", "Make"):
+            await page.keyboard.press("Tab")
+            await expect(page.get_by_role("link", name=reached, exact=True)).to_be_focused()
+
+
 async def test_who_signs_in_sees_what_the_role_may_do(
     page: Page, studio: StackUnderTest, production: None
 ) -> None:

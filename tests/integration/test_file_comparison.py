@@ -159,6 +159,11 @@ async def test_the_command_tells_settings_words_and_pixels_of_foreign_pictures(
     assert "steps: 4 → 8" in told
     assert "prompt: +red" in told
     assert Path(drawn).is_file()
+    for name, reason in (("difference.jpg", "would be a PNG"), ("difference.png", "there already")):
+        refused = await anime("diff", first, second, "--picture", str(tmp_path / name))
+        assert refused.code == 1
+        assert reason in refused.err
+    assert not (tmp_path / "difference.jpg").exists()
     refused = await anime("diff", first, "nothing.png")
     assert refused.code == 1
     assert "is no file that is there, and no id" in refused.err

@@ -35,6 +35,13 @@ export function icon(name) {
   return svg
 }
 
+/** Scroll the box until the element in it is in sight. `scrollIntoView` would also change where the Tab key goes on. */
+export function reveal(element, box) {
+  const [inner, outer] = [element.getBoundingClientRect(), box.getBoundingClientRect()]
+  const beyond = (from, to) => Math.min(0, inner[from] - outer[from]) || Math.max(0, inner[to] - outer[to])
+  box.scrollBy(beyond('left', 'right'), beyond('top', 'bottom'))
+}
+
 /** The text, cut short after so many characters. */
 export function shortened(text, limit = 2000) {
   return text.length > limit ? `${text.slice(0, limit)}…` : text

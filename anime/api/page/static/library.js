@@ -2,7 +2,7 @@
 
 import { api } from './api.js'
 import { Choice, MOST_CHOSEN } from './choice.js'
-import { debounced, el, icon, onKey, toast } from './dom.js'
+import { debounced, el, icon, onKey, reveal, toast } from './dom.js'
 import { GAP, estimate, justify, ratioOf, rowHeightFor } from './layout.js'
 import { live } from './live.js'
 import { contentOf } from './picture.js'
@@ -388,7 +388,7 @@ function markMonth(month) {
   for (const each of rail.querySelectorAll('[aria-current]')) each.removeAttribute('aria-current')
   const button = rail.querySelector(`[data-month="${month}"]`)
   button?.setAttribute('aria-current', 'true')
-  if (!rail.matches(':hover')) button?.scrollIntoView({ block: 'nearest' })
+  if (button && !rail.matches(':hover')) reveal(button, rail)
 }
 
 const remember = debounced(() => {

@@ -2,7 +2,7 @@
 
 import { Animatic } from './animatic.js'
 import { api, withQuery } from './api.js'
-import { copy, dialog, el, icon, onKey, shortened, toast } from './dom.js'
+import { copy, dialog, el, icon, onKey, reveal, shortened, toast } from './dom.js'
 import { onQuery, readQuery, writeQuery } from './query.js'
 import { bestTake, chosenProject, fits, listProjects, ShotData, stateBadge, takeFace, verdictIcon, verdictOf } from './shot_data.js'
 import { Stage } from './stage.js'
@@ -153,7 +153,8 @@ function drawStrip() {
     button.ariaCurrent = number === take?.number ? 'true' : null
     button.toggleAttribute('data-compared', number === other?.number)
   }
-  strip.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  const current = strip.querySelector('[aria-current]')
+  if (current) reveal(current, strip)
 }
 
 const takeButton = (each) => takeFace(each, 'button', {
