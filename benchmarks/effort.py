@@ -16,7 +16,7 @@ class CorpusPlace:
 class Effort:
     """The sizes of the series. These take some ten minutes in all."""
 
-    renders: int = 40
+    renders: int = 30
     seconds: tuple[float, ...] = (1.0, 0.25)
     rounds: int = 2
     requests: int = 12
