@@ -153,6 +153,7 @@ AIRS: list[dict[str, Any]] = [
     {"air": "urn:air:sdxl:lora:civitai:1@2", "weight": 0.6},
 ]
 SD_NEXT = "a\nNegative prompt: \nSteps: 3, Seed: 1, Model: kite, App: SD.Next, Operations: txt2img"
+NOT_TOLD = "Steps: 20, CFG Scale: 8.0, Seed: 0, Model hash: ab12, Model: kite, Version: ComfyUI"
 REFINED = "Hires steps: 9, Hires sampler: UniPC, Hires CFG scale: 5"
 SECOND_PASS = "a\nSteps: 3, Model: kite, Denoising strength: 0.4, Hires upscale: 2"
 TOOLS: dict[str, tuple[str, dict[str, str]]] = {
@@ -251,6 +252,17 @@ NETWORK = (
             "a <lora:ink:0.6:0.2> <lyco:x:te=0.5:unet=0.9>\nSteps: 3",
             {"loras": (*INK, LoraUse(name="x", strength=0.9))},
         ),
+        ("a <lora:ink:0.2:unet=0.6>\nSteps: 3", {"loras": INK}),
+        ("a <lora:ink:0.6:OUTD> <lora:x:0:0>\nSteps: 3", {"loras": INK}),
+        (
+            "a\nSteps: 0, Sampler: , CFG scale: 0.0, Seed: 5, Model hash: unknown, Model: Unknown",
+            {"steps": None, "sampler": None, "cfg": None, "model": None, "model_hash": None},
+        ),
+        ("a\nSteps: 3, CFG scale: 0.0, Model: kite", {"cfg": 0, "model": "kite"}),
+        (
+            f"unknown\nNegative prompt: unknown\n{NOT_TOLD}",
+            {"prompt": None, "seed": None, "steps": None, "model": None, "model_hash": None},
+        ),
         (
             "a\nSteps: 3, Lora_0 Model name: ink, Lora_0 Strength model: 0.6, Seed: 1",
             {"loras": INK},
@@ -339,6 +351,24 @@ def test_what_forks_and_savers_write_differently_is_read(
 ) -> None:
     recipe = recipe_of({"parameters": text})
     assert {name: getattr(recipe, name) for name in changes} == changes
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [("kite", "ab12"), ("sub/kite.safetensors", "ab12"), ("other", None)]
+)
+def test_a_hash_is_that_of_the_graphs_model_or_nothing(model: str, said: str | None) -> None:
+    graph = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "kite.safetensors"}},
+        "2": {
+            "class_type": "KSampler",
+            "inputs": {"model": ["1", 0], "steps": 3, "positive": ["4", 0]},
+        },
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}},
+        "4": {"class_type": "CLIPTextEncode", "inputs": {"text": "a"}},
+    }
+    text = f"a\nSteps: 3, Seed: 1, Model hash: ab12, Model: {model}, Version: ComfyUI"
+    recipe = recipe_of({"prompt": json.dumps(graph), "parameters": text})
+    assert (recipe.model, recipe.model_hash) == ("kite.safetensors", said)
 
 
 @pytest.mark.parametrize(

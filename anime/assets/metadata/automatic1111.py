@@ -7,7 +7,7 @@ Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x768, Model: anythi
 Sources: AUTOMATIC1111's web UI 1.10.1 (`parse_generation_parameters`), Forge 2.0, SD.Next of July
 2026 (`create_infotext`), stable-diffusion.cpp of August 2026 (`get_image_params`), Fooocus 2.5
 (scheme a1111), Draw Things 1.2024 (description), the generator of Civitai, ComfyUI's saving nodes
-after the same fashion, the extension Additional Networks of May 2023.
+after the same fashion, the extension Additional Networks of May 2023, Krita AI Diffusion.
 """
 
 import json
@@ -23,6 +23,7 @@ from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
 _UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
 _TYPED = re.compile(r"\n(?:Template|Negative template): ")  # before styles, of SD.Next
+_NOT_TOLD = ("unknown", "unknown")  # of a saving node of ComfyUI with nothing connected
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -56,6 +57,8 @@ def parameters_of(text: str) -> Sampling | None:
     elif settings.get("version") == "stable-diffusion.cpp":
         settings = _divided(settings)
     prompt, negative = _prompts(before)
+    if (prompt.strip(), negative.strip()) == _NOT_TOLD:
+        return Sampling()  # nor are its settings those of the picture
     if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
         prompt = settings.get("raw prompt", prompt)
         negative = settings.get("raw negative prompt", negative)
@@ -64,17 +67,19 @@ def parameters_of(text: str) -> Sampling | None:
     listed = _loras_among(settings) or _loras_by_weight(settings) or _loras_by_name(settings)
     loras = _loras_in(prompt, settings.get("hires prompt", "")) or listed or resources.loras
     varied = varied_in(settings)
+    steps = whole_in(settings.get("steps")) or None  # Krita says 0 of what it does not know
+    cfg = number_in(settings.get("cfg scale") or settings.get("guidance scale"))
     said = Sampling(
         prompt=prompt.strip() or None,
         negative_prompt=negative.strip() or None,
         seed=whole_in(settings.get("seed")),
-        model=settings.get("model") or settings.get("unet") or resources.model,
-        model_hash=settings.get("model hash"),
+        model=_named(settings, "model") or settings.get("unet") or resources.model,
+        model_hash=_named(settings, "model hash"),
         loras=(*loras, *_networks(settings)),
         sampler=_sampler(settings.get("sampler")),
         scheduler=settings.get("schedule type") or settings.get("scheduler") or None,
-        steps=whole_in(settings.get("steps")),
-        cfg=number_in(settings.get("cfg scale") or settings.get("guidance scale")),
+        steps=steps,
+        cfg=None if cfg == 0 and "steps" in settings and steps is None else cfg,
         guidance=number_in(settings.get("distilled cfg scale")),
         width=int(size[1]) if size else None,
         height=int(size[2]) if size else None,
@@ -115,6 +120,12 @@ def _second_pass(settings: dict[str, str]) -> SamplerUse:
 def _sampler(name: str | None) -> str | None:
     """The sampler of that name; None for a word of Civitai or SD.Next that tells none."""
     return None if name in {"", "Undefined", "Default"} else name
+
+
+def _named(settings: dict[str, str], setting: str) -> str | None:
+    """A model or its hash; None for the word of Krita's plugin that it does not know one."""
+    name = settings.get(setting)
+    return None if not name or name.lower() == "unknown" else name
 
 
 def _without_templates(before: str) -> str:

@@ -26,7 +26,8 @@ def loras_in_tags(text: str) -> Iterator[LoraUse]:
         said = plain or [named.get("unet") or named.get("te") or "1"]
         parts = [*said[:2], *(named[part] for part in ("te", "unet") if part in named)]
         if any(number_in(each) != 0 for each in parts):
-            yield LoraUse(name=name.strip(), strength=number_in(said[0]))
+            strength = number_in(named.get("unet", said[0]))
+            yield LoraUse(name=name.strip(), strength=strength)
 
 
 def acting(loras: Iterable[LoraUse]) -> tuple[LoraUse, ...]:

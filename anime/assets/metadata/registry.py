@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from functools import reduce
+from pathlib import PureWindowsPath
 from typing import TypeGuard
 
 from pydantic import JsonValue
@@ -188,6 +189,10 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
     if stamp is not None:
         heard = {"anime": _stamped(stamp), **heard}
     ordered = {source: heard[source] for source in _ORDER if source in heard}
+    if {"comfyui", "automatic1111"} <= ordered.keys():
+        told = ordered["automatic1111"]
+        if not _is_same_file(ordered["comfyui"].model, told.model):
+            ordered["automatic1111"] = told.model_copy(update={"model_hash": None})
     said = reduce(Sampling.filled_by, ordered.values()) if ordered else Sampling()
     unread = dict(list(testimony.unread.items())[:_MAX_KEPT])
     return Recipe.of(
@@ -202,6 +207,14 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
             for name, text in unread.items()
         },
     )
+
+
+def _is_same_file(one: str | None, other: str | None) -> bool:
+    """Whether two names mean one model: a saving node writes that which it was told."""
+    stems = {
+        PureWindowsPath(name).name.removesuffix(".safetensors") for name in (one, other) if name
+    }
+    return len(stems) < 2
 
 
 def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:
