@@ -131,6 +131,10 @@ PLOTS: dict[str, tuple[Graph, frozenset[str]]] = {
         frozenset({"model"}),
     ),
     "anything": (efficient(Y=node("XY Input: Manual XY Entry", plot_value="?")), ALL),
+    "weights of a LoRA's blocks": (
+        efficient(X=node("XY Input: Lora Block Weight //Inspire", lora_name="ink")),
+        frozenset({"loras"}),
+    ),
     "nothing that is told": (efficient(Y=node("XY Input: VAE")), frozenset()),
     "no axis": (efficient(), frozenset()),
     "easy-use": (

@@ -14,7 +14,8 @@ from anime.core.graphs import Node, is_link
 
 _MAX_STACKS = 32  # stacks that are chained
 _PATH = "opt_lora_path"  # KJNodes: whatever name is chosen beside it
-_NAMES = ("lora_name", "lora")
+_WEIGHTED = "lbw_model"  # Inspire: what its blocks are weighted by, beside its name
+_NAMES = ("lora_name", "lora", _WEIGHTED)
 _STRENGTHS = (
     "strength_model",
     "strength",
@@ -22,6 +23,7 @@ _STRENGTHS = (
     "model_strength",
     "lora_strength",
     "weight",
+    "llm_strength",
 )
 _CLIP_STRENGTHS = ("strength_clip", "lora_clip_strength", "clip_strength")
 _ON_CLIP = (
@@ -68,7 +70,7 @@ class LoraReader:
 
     def of_node(self, node: Node, rule: NodeRule) -> list[LoraUse]:
         """The LoRAs of a node and of the stacks it is given, in the order in which they act."""
-        if rule.lora_tags or "lora" in " ".join(node["inputs"]):
+        if rule.lora_tags or "lora" in " ".join(node["inputs"]) or _WEIGHTED in node["inputs"]:
             return self._stacked(node, rule, set())
         return []  # as of most: a sweep asks this of every file
 

@@ -4,9 +4,9 @@ that makes a file of a prompt by itself.
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
@@ -39,6 +39,7 @@ _MAX_SIGMAS_CHARS = 4000  # of a text of dots, the time is the square
 _SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
+_OF_LIST = re.compile("[,\n]")  # between names of which each picture has one
 _SAME_MODEL = "(use same)"
 _NO_FILE = ("None", "none")
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
@@ -285,19 +286,25 @@ class StepReader:
         nested = {name.rpartition(".")[2]: value for name, value in step.node["inputs"].items()}
         node = {**step.node, "inputs": {**nested, **step.node["inputs"]}}
 
+        pipe = next(iter(self._pipes(node, step.rule)), None)
+
         def text(role: str) -> str | None:
-            return self._values.text(self._values.own(node, step.rule, role), "value") or None
+            held = self._values.own(node, step.rule, role)
+            held = self._in_pipe(pipe, role) if held is None else held
+            return self._values.text(held, "value") or None
 
         shots = sorted(name for name in nested if _PROMPT_PART.fullmatch(name))
         prompts = [self._values.text(nested[name], "value") for name in shots]
         told = "\n".join(each for each in prompts if each) if None not in prompts else None
         model = self._setting([(node, step.rule)], "model_file", str)
+        loras = [self._loras.of_node(each, rule) for each, rule in self._along(pipe)]
         return Sampling(
             prompt=text("prompt") or told or None,
             negative_prompt=text("negative_text"),
             seed=_seed(self._setting([(node, step.rule)], "seed", int)),
             model=model,
             models=(model,) if model else (),
+            loras=(*chain.from_iterable(loras), *self._loras.of_node(node, step.rule)),
             steps=self._setting([(node, step.rule)], "steps", int),
             cfg=self._setting([(node, step.rule)], "cfg", float),
             guidance=self._setting([(node, step.rule)], "guidance", float),
@@ -348,7 +355,7 @@ class StepReader:
     def _named(self, parts: Sequence[tuple[Node, NodeRule]], role: str) -> str | None:
         """A setting that is a name; None for a list of names, of which each picture has one."""
         name = self._setting(parts, role, str)
-        return None if name is not None and "," in name else name
+        return None if name is not None and _OF_LIST.search(name) else name
 
     def _pipes(self, node: Node, rule: NodeRule) -> list[JsonValue]:
         if not rule.pipe and _PIPES.isdisjoint(node["inputs"]):
@@ -357,18 +364,23 @@ class StepReader:
 
     def _in_pipe(self, pipe: JsonValue, role: str) -> JsonValue:
         """What a bundle holds for a role, a literal or a link."""
-        graph, reached = self._graph, set()
-        while isinstance(pipe, list) and is_link(pipe) and pipe[0] not in reached:
-            reached.add(pipe[0])
-            node = graph.get(str(pipe[0]))
-            if node is None:
-                return None
-            rule = rule_of(node["class_type"])
+        for node, rule in self._along(pipe):
             own = self._values.own(node, rule.known(node["inputs"]) or rule, role)
             if own is not None:
                 return own
-            pipe = next(iter(self._pipes(node, rule)), None)
         return None
+
+    def _along(self, pipe: JsonValue) -> Iterator[tuple[Node, NodeRule]]:
+        """The nodes that have put something into a bundle, the last of them first."""
+        reached = set()
+        while isinstance(pipe, list) and is_link(pipe) and pipe[0] not in reached:
+            reached.add(pipe[0])
+            node = self._graph.get(str(pipe[0]))
+            if node is None:
+                return
+            rule = rule_of(node["class_type"])
+            yield node, rule
+            pipe = next(iter(self._pipes(node, rule)), None)
 
     def _guided_by(self, parts: Sequence[tuple[Node, NodeRule]], role: str) -> JsonValue:
         """The input that a sampler, its guider or its pipe has its conditioning from."""
