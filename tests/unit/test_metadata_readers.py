@@ -401,6 +401,18 @@ def test_a_picture_of_swarmui_before_its_second_pass_has_none() -> None:
     assert (recipe.samplers, recipe.models, recipe.model) == ((), (), "kite")
 
 
+def test_a_setting_that_swarmui_has_not_used_tells_of_no_pass() -> None:
+    params = {**SWARM["sui_image_params"], "refinermodel": "gull", "refinersteps": 9}
+    for unused, passes, models in (
+        (["refinermodel", "refinersteps"], 0, ()),
+        (["refinermodel"], 2, ()),
+        (["videomodel"], 2, ("kite", "gull")),
+    ):
+        extra = {"unused_parameters": unused}
+        recipe = said_by("SwarmUI", {"sui_image_params": params, "sui_extra_data": extra})
+        assert (len(recipe.samplers), recipe.models) == (passes, models)
+
+
 def test_all_pictures_of_a_batch_of_swarmui_in_one_have_no_seed() -> None:
     extra = {"generation_time": "9.10 total seconds (average 2.28 seconds per image)"}
     recipe = said_by("SwarmUI", {"sui_extra_data": extra})
@@ -558,6 +570,27 @@ def test_the_scheduler_of_easy_diffusion_is_known(
 ) -> None:
     recipe = recipe_of({"prompt": "a", "use_stable_diffusion_model": "kite", **more})
     assert (recipe.model, recipe.scheduler) == ("kite", scheduler)
+
+
+@pytest.mark.parametrize(
+    ("loras", "said"),
+    [
+        (
+            "Loras:<ink:0.6>,<soft light:-0.25>,<no:0.0>",
+            (*INK, LoraUse(name="soft light", strength=-0.25)),
+        ),
+        ("", ()),
+    ],
+)
+def test_loras_that_ruinedfooocus_lists_in_a_text_are_known(
+    loras: str, said: tuple[LoraUse, ...]
+) -> None:
+    assert said_by("RuinedFooocus", {"loras": loras}).loras == said
+
+
+def test_a_refiner_of_ruinedfooocus_is_one_of_the_models() -> None:
+    assert said_by("RuinedFooocus", {"refiner_model_name": "gull"}).models == ("kite", "gull")
+    assert said_by("RuinedFooocus", {"refiner_model_name": "None"}).models == ()
 
 
 def test_a_film_of_ruinedfooocus_has_its_settings_or_its_prompt_alone() -> None:

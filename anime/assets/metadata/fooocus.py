@@ -19,6 +19,7 @@ _SIZE = re.compile(r"\(?(\d{1,6})\s*[,x×]\s*(\d{1,6})\)?")
 _COMBINED = re.compile(r"lora_combined_\d{1,3}")
 _NUMBERED = range(1, 6)  # of MRE
 _LABELLED = re.compile(r"LoRA (?:(\d{1,3})|\[(.{1,500})\] weight)")
+_IN_TEXT = re.compile(r"<([^<>]{1,500}):(-?\d{1,3}(?:\.\d{1,6})?)>")  # of RuinedFooocus before 1.60
 _WEIGHTED = re.compile(r"\s*(-?\d{1,3}(?:\.\d{1,6})?)\s*-\s*(.{1,500})")
 
 
@@ -51,7 +52,7 @@ def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
     is_own = settings.get("software") == "RuinedFooocus"
     if not is_own and not {"Prompt", "base_model_name"} <= settings.keys():
         return None
-    return Sampling(
+    said = Sampling(
         prompt=text_of(settings, "Prompt", "prompt"),
         negative_prompt=text_of(settings, "Negative"),
         seed=whole_of(settings, "seed"),
@@ -65,6 +66,7 @@ def sampling_of_ruinedfooocus(settings: Fields) -> Sampling | None:
         width=whole_of(settings, "width"),
         height=whole_of(settings, "height"),
     )
+    return said.refined_by(SamplerUse(node="refiner"), text_of(settings, "refiner_model_name"))
 
 
 def _renamed(settings: Fields) -> Iterator[tuple[str, JsonValue]]:
@@ -78,8 +80,10 @@ def _renamed(settings: Fields) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _loras(settings: Fields) -> Iterator[LoraUse]:
-    """LoRAs as `[name, weight, hash]` or `[hash, "weight - name"]`."""
+    """LoRAs as `[name, weight, hash]`, `[hash, "weight - name"]` or in one text."""
     listed = settings.get("loras")
+    for name, weight in _IN_TEXT.findall(listed) if isinstance(listed, str) else ():
+        yield LoraUse(name=name, strength=number_in(weight))
     for each in listed if isinstance(listed, list) else []:
         first, second = (*each, None)[:2] if isinstance(each, list) and each else (each, None)
         weighted = _WEIGHTED.fullmatch(second if isinstance(second, str) else "")

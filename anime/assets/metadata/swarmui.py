@@ -44,6 +44,9 @@ def sampling_of_swarmui(settings: Fields) -> Sampling | None:
         width=whole_of(said, "width"),
         height=whole_of(said, "height"),
     )
+    unused = more.get("unused_parameters")
+    if isinstance(unused, list):
+        said = {name: value for name, value in said.items() if name not in unused}
     if "intermediate" in more:  # the second pass may be still to come
         return sampling
     if "(average " in (text_of(more, "generation_time") or ""):
