@@ -30,6 +30,8 @@ from tests.support.tool_files import (
     HASH,
     INVOKEAI,
     INVOKEAI_2,
+    MFLUX,
+    MIDJOURNEY,
     MOCHI,
     MOCHI_XMP,
     NOVELAI_TEXTS,
@@ -43,6 +45,7 @@ from tests.support.tool_files import (
     SIMPLE,
     SWARMUI,
     TENSOR_ART,
+    WANGP,
     captioned,
     commented,
     fooocus_exif,
@@ -240,6 +243,29 @@ FILES: dict[str, tuple[str, dict[str, Any], Make]] = {
         MOCHI_SAID,
         lambda folder: captioned(folder / "a.jpg", MOCHI),
     ),
+    "Midjourney PNG": (
+        "midjourney",
+        {"steps": None, "cfg": None, "model": None},
+        in_png("Description", MIDJOURNEY),
+    ),
+    "Midjourney JPEG": (
+        "midjourney",
+        {"steps": None, "cfg": None, "model": None},
+        lambda folder: captioned(folder / "a.jpg", MIDJOURNEY),
+    ),
+    "mflux PNG": (
+        "mflux",
+        {"cfg": None, "guidance": None, "loras": INKY},
+        in_comment("png", b"ASCII\0\0\0" + json.dumps(MFLUX).encode()),
+    ),
+    **{
+        f"WanGP {name}": ("wangp", {"sampler": "unipc", "loras": INKY}, make)
+        for name, make in (
+            ("PNG", in_png("comment", json.dumps(WANGP))),
+            ("JPEG", lambda folder: saved(folder / "a.jpg", comment=json.dumps(WANGP).encode())),
+            ("WEBP", in_comment("webp", utf_16(json.dumps(WANGP), "le"))),
+        )
+    },
     "sd-scripts PNG": (
         "sdscripts",
         {"model": None, "sampler": "ddim", "width": 64},

@@ -60,6 +60,49 @@ SWARMUI: dict[str, Any] = {
         },
     ],
 }
+MIDJOURNEY = (
+    f"{PROMPT} --ar 4:3 --no {NEGATIVE} --stylize 750 --seed {SEED} --v 7 "
+    "Job ID: 8323d5b0-1888-4fd7-a239-9d4bb8222ce3"
+)
+WANGP: dict[str, Any] = {
+    "image_mode": 1,
+    "prompt": PROMPT,
+    "negative_prompt": NEGATIVE,
+    "resolution": "64x48",
+    "batch_size": 1,
+    "seed": SEED,
+    "num_inference_steps": 9,
+    "guidance_scale": 6.5,
+    "flow_shift": 5,
+    "sample_solver": "unipc",
+    "activated_loras": ["inky"],
+    "loras_multipliers": "0.7",
+    "model_type": "t2v",
+    "model_filename": "https://huggingface.co/somebody/wan/resolve/main/studio_a",
+    "generation_time": 41,
+    "creation_date": "2026-02-01T10:00:00",
+    "type": "WanGP v10.70 by DeepBeepMeep - Text2video 14B",
+    "settings_version": 2.49,
+}
+MFLUX: dict[str, Any] = {
+    "mflux_version": "0.18.0",
+    "model": "studio_a",
+    "base_model": "None",
+    "seed": SEED,
+    "steps": 9,
+    "guidance": 6.5,
+    "height": 48,
+    "width": 64,
+    "precision": "mlx.core.bfloat16",
+    "quantize": 8,
+    "generation_time_seconds": 41.2,
+    "created_at": "2026-02-01T10:00:00",
+    "lora_paths": ["/Users/somebody/loras/inky"],
+    "lora_scales": [0.7],
+    "image_path": None,
+    "prompt": PROMPT,
+    "negative_prompt": NEGATIVE,
+}
 FOOOCUS: dict[str, Any] = {
     "adm_guidance": "(1.5, 0.8, 0.3)",
     "base_model": "studio_a",

@@ -207,6 +207,7 @@ def test_what_a_tool_writes_is_understood(tool: str) -> None:
         {"parameters": '{"prompt": "?", "unknown": 1}'},
         {"parameters": '["a list"]'},
         {"Dream": '"a lantern'},
+        {"Description": "a poster --ar 2:3, Job ID: 12"},
     ],
 )
 def test_what_nobody_understands_is_kept_as_it_is(texts: dict[str, str]) -> None:
@@ -591,6 +592,95 @@ def test_loras_that_ruinedfooocus_lists_in_a_text_are_known(
 def test_a_refiner_of_ruinedfooocus_is_one_of_the_models() -> None:
     assert said_by("RuinedFooocus", {"refiner_model_name": "gull"}).models == ("kite", "gull")
     assert said_by("RuinedFooocus", {"refiner_model_name": "None"}).models == ()
+
+
+WANGP = {
+    "prompt": "a lantern",
+    "negative_prompt": "mist",
+    "resolution": "832x480",
+    "seed": 31,
+    "num_inference_steps": 14,
+    "guidance_scale": 4.5,
+    "sample_solver": "unipc",
+    "activated_loras": ["loras/ink", "https://example.org/soft", "off", "last"],
+    "loras_multipliers": "# high;low\n0.6 1;0\n0",
+    "model_type": "t2v_2_2",
+    "model_filename": "https://example.org/resolve/main/kite",
+    "type": "WanGP v10.70 by DeepBeepMeep - Wan2.2 Text2video 14B",
+}
+
+
+@pytest.mark.parametrize("name", ["comment", "Comment", "UserComment"])
+def test_what_wangp_writes_is_understood(name: str) -> None:
+    recipe = recipe_of(tag_texts({name: json.dumps(WANGP)}))
+    said = (recipe.source, recipe.prompt, recipe.negative_prompt, recipe.seed, recipe.steps)
+    assert said == ("wangp", "a lantern", "mist", "31", 14)
+    assert (recipe.cfg, recipe.sampler, recipe.model) == (4.5, "unipc", "kite")
+    assert recipe.loras == (*INK, LoraUse(name="soft"), LoraUse(name="last", strength=1))
+    assert (recipe.width, recipe.height) == (832, 480)
+
+
+def test_a_model_of_wangp_without_a_file_is_called_as_it_calls_it() -> None:
+    said = {**WANGP, "model_filename": "", "loras_multipliers": "", "activated_loras": []}
+    recipe = recipe_of({"comment": json.dumps(said)})
+    assert (recipe.model, recipe.loras) == ("t2v_2_2", ())
+
+
+MFLUX = {
+    "mflux_version": "0.18.0",
+    "model": "black-forest-labs/FLUX.1-dev",
+    "base_model": "None",
+    "seed": 31,
+    "steps": 14,
+    "guidance": 3.5,
+    "lora_paths": ["/home/a/loras/ink", "C:\\loras\\off"],
+    "lora_scales": [0.6, 0.0],
+    "prompt": "a lantern",
+    "negative_prompt": None,
+    "width": 64,
+    "height": 48,
+}
+
+
+def test_what_mflux_writes_is_understood() -> None:
+    recipe = recipe_of({"UserComment": json.dumps(MFLUX)})
+    assert (recipe.source, recipe.prompt, recipe.negative_prompt) == ("mflux", "a lantern", None)
+    assert (recipe.seed, recipe.steps, recipe.guidance, recipe.cfg) == ("31", 14, 3.5, None)
+    assert (recipe.model, recipe.loras) == ("black-forest-labs/FLUX.1-dev", INK)
+    other = {**MFLUX, "model": "Qwen/Qwen-Image"}
+    assert recipe_of({"UserComment": json.dumps(other)}).guidance is None
+
+
+def test_a_picture_that_mflux_has_enlarged_is_what_it_was_made_with() -> None:
+    kept = {f"original_{name}": MFLUX[name] for name in ("model", "seed", "steps", "guidance")}
+    large = {**MFLUX, "model": "SeedVR2", "seed": 5, "steps": 1, "lora_paths": None}
+    photo = recipe_of({"UserComment": json.dumps({**large, "prompt": ""})})
+    assert (photo.model, photo.seed, photo.prompt) == ("SeedVR2", "5", None)
+    recipe = recipe_of({"UserComment": json.dumps({**large, **kept})})
+    assert (recipe.model, recipe.seed, recipe.steps) == (MFLUX["model"], "31", 14)
+    assert recipe.models == (MFLUX["model"], "SeedVR2")
+    assert [use.steps for use in recipe.samplers] == [14, 1]
+
+
+JOB = "Job ID: 8323d5b0-1888-4fd7-a239-9d4bb8222ce3"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (" --ar 2:3 --no mist, fog --seed 31 --v 7", ("mist, fog", "31")),
+        (" --raw --chaos 5 --niji 6", (None, None)),
+        ("", (None, None)),
+    ],
+)
+def test_words_and_options_of_midjourney_are_told_apart(
+    options: str, said: tuple[str | None, str | None]
+) -> None:
+    text = f"a lantern, by a canal -- at night{options} {JOB}"
+    recipe = recipe_of({"Description": text, "Author": "u1"})
+    assert (recipe.source, recipe.prompt) == ("midjourney", "a lantern, by a canal -- at night")
+    assert (recipe.negative_prompt, recipe.seed) == said
+    assert recipe.texts["Description"] == text
 
 
 def test_a_film_of_ruinedfooocus_has_its_settings_or_its_prompt_alone() -> None:

@@ -26,6 +26,9 @@ Source = Literal[
     "animagine",
     "sdscripts",
     "mochidiffusion",
+    "midjourney",
+    "mflux",
+    "wangp",
 ]
 MAX_PROMPT_CHARS = 50_000
 MAX_NAME_CHARS = 500

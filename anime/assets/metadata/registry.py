@@ -19,6 +19,8 @@ from anime.assets.metadata.fooocus import sampling_of_fooocus, sampling_of_ruine
 from anime.assets.metadata.grids import is_sheet
 from anime.assets.metadata.invokeai import sampling_of_dream, sampling_of_invokeai
 from anime.assets.metadata.json_fields import Fields
+from anime.assets.metadata.mflux import sampling_of_mflux
+from anime.assets.metadata.midjourney import sampling_of_midjourney
 from anime.assets.metadata.mochi_diffusion import sampling_of_mochi_diffusion
 from anime.assets.metadata.novelai import sampling_of_novelai
 from anime.assets.metadata.recipe import MAX_PROMPT_CHARS, Recipe, Sampling, Source
@@ -26,6 +28,7 @@ from anime.assets.metadata.saving_nodes import SavedFile
 from anime.assets.metadata.sd_scripts import sampling_of_sd_scripts
 from anime.assets.metadata.swarmui import sampling_of_swarmui
 from anime.assets.metadata.tensor_art import sampling_of_tensor_art
+from anime.assets.metadata.wangp import sampling_of_wangp
 from anime.core.foreign_json import MAX_JSON_CHARS, read_json_text, storable_text
 from anime.core.graphs import Graph, Node
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
@@ -51,6 +54,8 @@ _NOISE = frozenset(
 # Readers of JSON settings, in the order in which they are asked.
 _OF_SETTINGS: dict[Source, Callable[[Fields, dict[str, str]], Sampling | None]] = {
     "swarmui": lambda settings, _: sampling_of_swarmui(settings),
+    "mflux": lambda settings, _: sampling_of_mflux(settings),  # before Fooocus: keys of both
+    "wangp": lambda settings, _: sampling_of_wangp(settings),
     "invokeai": lambda settings, _: sampling_of_invokeai(settings),
     "drawthings": lambda settings, _: sampling_of_draw_things(settings),
     "novelai": sampling_of_novelai,  # after Draw Things, which has the same keys and more
@@ -71,6 +76,7 @@ _OF_TEXT: dict[Source, Callable[[str], Sampling | None]] = {
     "automatic1111": parameters_of,
     "invokeai": sampling_of_dream,
     "mochidiffusion": sampling_of_mochi_diffusion,
+    "midjourney": sampling_of_midjourney,
 }
 
 
@@ -252,5 +258,6 @@ _ORDER: tuple[Source, ...] = (
     *_OF_SETTINGS,
     "sdscripts",
     "mochidiffusion",
+    "midjourney",
     "automatic1111",
 )
