@@ -31,7 +31,37 @@ def turned(class_type: str, **inputs: Any) -> Graph:
     )
 
 
+PRESETS = '{"Quality": {"steps": 48, "mu": 0.0}, "Default": {"steps": 12, "mu": 0.0, "id": "V4"}}'
+
+
+def preset(**which: Any) -> Graph:
+    """A graph with the steps of a preset, as the template of Ideogram 4 looks them up."""
+    return graph_of(
+        draw=sampler(steps=["n", 1]),
+        n=node("ComfyNumberConvert", value=["steps", 0]),
+        steps=node("JsonExtractString", json_string=["row", 0], key="steps"),
+        row=node("StringReplace", string=["preset", 0], find="'", replace='"'),
+        preset=node("JsonExtractString", json_string=PRESETS, key=["which", 0]),
+        which=node("CustomCombo", index=1, option1="Quality", option2="Default", **which),
+    )
+
+
+def in_braces(text: str) -> Graph:
+    values = {"values.a": ["t", 0], "values.b": "rice"}
+    return texted(
+        words=node("StringFormat", f_string=text, **values),
+        t=node("PrimitiveString", value="a kite"),
+    )
+
+
 GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
+    "steps of a preset in JSON": (preset(choice="Default"), {}),
+    "steps of a preset that is not there": (preset(choice="Turbo"), {"steps": None}),
+    "steps of a preset that a run chooses": (preset(choice=["x", 0]), {"steps": None}),
+    "names in braces": (in_braces("{a} over {b} fields"), {}),
+    "braces that stay": (in_braces("{{{b}}}"), {"prompt": "{rice}"}),
+    "more than names in braces": (in_braces("{a!r} over {b} fields"), UNKNOWN),
+    "a name in braces that is not there": (in_braces("{c} over {b} fields"), UNKNOWN),
     "the opposite of a boolean": (turned("ComfyNotNode", value=True), UNKNOWN),
     "one boolean and another": (
         turned("ComfyAndNode", **{"values.value0": True, "values.value1": False}),

@@ -47,6 +47,58 @@ def mikey(positive: str) -> Graph:
     return sided(["words", 1], ["words", 2], words=node("Prompt With Style", **words))
 
 
+ZERO = {"steps": 0, "cfg_scale": 0.0, "sampler_name": "NO", "scheduler": "NO", "denoise": 0.4}
+
+
+def bmab(*later: Node, **changes: dict[str, Any]) -> Graph:
+    """A bundle that samplers of BMAB hand on, each with an image beside it."""
+    context = {"seed": 31, "steps": 12, "cfg_scale": 5.5, "sampler_name": "NO", "scheduler": "NO"}
+    words = {"prompt": PROMPT, "negative_prompt": NEGATIVE}
+    begin = {
+        "model": ["load", 0],
+        "clip": ["load", 1],
+        "context": ["set", 0],
+        "latent": ["empty", 0],
+    }
+    graph = graph_of(
+        set=node("BMAB Context", **{**context, **changes.get("set", {})}),
+        say=node("BMAB Integrator", **begin, **{**words, **changes.get("say", {})}),
+        draw=node("BMAB KSampler", bind=["say", 0], lora=["lora", 0], **{**ZERO, "denoise": 1.0}),
+        lora=node("BMAB LoRA Loader", lora_name="ink.safetensors", strength_model=0.6),
+    )
+    last = "draw"
+    for number, each in enumerate(later):
+        graph[f"later{number}"] = node(each["class_type"], bind=[last, 0], **each["inputs"])
+        last = f"later{number}"
+    del graph["decode"]
+    return {**graph, "save": node("BMAB Save Image", images=[last, 1], filename_prefix="kite")}
+
+
+def of_context(mode: str) -> Graph:
+    """A sampler of Efficiency Nodes ED with settings of its own beside those of its context."""
+    load = {**SETTINGS, "seed": 31, "positive": PROMPT, "negative": NEGATIVE}
+    own = {**SETTINGS, "seed": 4, "cfg": 1.0, "sampler_name": "own", "scheduler": "own"}
+    return saved(
+        ["face", 1],
+        load=node("Efficient Loader 💬ED", ckpt_name={"content": "kite.safetensors"}, **load),
+        draw=node(
+            "KSampler (Efficient) 💬ED",
+            context=["load", 0],
+            set_seed_cfg_sampler=mode,
+            steps=12,
+            **own,
+        ),
+        face=node(
+            "FaceDetailer 💬ED",
+            context=["draw", 0],
+            set_seed_cfg_sampler="from context",
+            steps=7,
+            **{**own, "denoise": 0.5},
+        ),
+    )
+
+
+UNNAMED: dict[str, Any] = {"sampler": None, "scheduler": None, "loras": INK}
 SDXL = {
     "ckpt_name": "kite.safetensors",
     "loras": "",
@@ -903,6 +955,24 @@ GRAPHS: dict[str, tuple[Graph, dict[str, Any]]] = {
         ),
         {"loras": INK},
     ),
+    "settings of a context that go before its own": (of_context("from context"), {}),
+    "settings of its own beside a context": (
+        of_context("from node only"),
+        {"seed": "4", "cfg": 1.0, "sampler": "own", "scheduler": "own"},
+    ),
+    "a bundle of BMAB": (bmab(), UNNAMED),
+    "a bundle of BMAB with a seed of its own": (
+        bmab(set={"seed": 5, "seed_in": ["n", 0]}) | {"n": node("BMAB SeedGenerator", seed=31)},
+        UNNAMED,
+    ),
+    "a bundle of BMAB that files fill in": (
+        bmab(say={"prompt": "a __colour__ kite"}),
+        {**UNNAMED, "prompt": None},
+    ),
+    "a bundle of BMAB with other words": (
+        bmab(node("BMAB Prompt", text="a face"), node("BMAB Face Detailer", **ZERO)),
+        UNNAMED,
+    ),
     "a pipe of Fooocus": (fooocus(), {"loras": INK}),
     "a sampler that changes what is set": (
         fooocus(sampler_name="lcm"),
@@ -1110,6 +1180,30 @@ def test_a_refiner_is_among_the_models_if_it_has_done_some_of_the_steps(name: st
     graph, models = PAIRS[name]
     recipe = recipe_of_graph(graph, SavedFile("kite_00001_.png"))
     assert (recipe.models, recipe.model, len(recipe.samplers)) == (models, models[0], len(models))
+
+
+@pytest.mark.parametrize(
+    ("mode", "seeds"), [("from context", ["31", "31"]), ("from node only", ["4", "31"])]
+)
+def test_a_detailer_with_a_context_has_the_settings_of_that(mode: str, seeds: list[str]) -> None:
+    recipe = recipe_of_graph(of_context(mode), SavedFile("kite_00001_.png"))
+    assert [use.seed for use in recipe.samplers] == seeds
+    assert [use.steps for use in recipe.samplers] == [12, 7]
+
+
+def test_what_a_bundle_of_bmab_goes_through_is_told_in_its_order() -> None:
+    graph = bmab(
+        node("BMAB KSamplerHiresFix", **{**ZERO, "steps": 7, "cfg_scale": 4.0}),
+        node("BMAB ControlNet", image=["photo", 0]),
+        node("BMAB Face Detailer", **ZERO),
+    )
+    recipe = recipe_of_graph(graph, SavedFile("kite_00001_31_.png"))
+    assert [(use.steps, use.cfg, use.denoise) for use in recipe.samplers] == [
+        (12, 5.5, 1.0),
+        (7, 4.0, 0.4),
+        (12, 5.5, 0.4),
+    ]
+    assert ({use.seed for use in recipe.samplers}, recipe.loras) == ({"31"}, INK)
 
 
 def test_models_for_high_and_low_noise_that_one_node_hands_on_are_both_told() -> None:

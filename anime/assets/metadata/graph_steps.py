@@ -339,7 +339,7 @@ class StepReader:
             own = rule.inputs.get(role, names)
             for name in own:
                 value = inputs.get(name)
-                if value is not None:  # as of most nodes and names: a sweep asks this of every file
+                if value is not None and value not in rule.same:  # a sweep asks this of every file
                     return self._values.number(value, kind, names if own is names else own)
             if role == "steps" and rule.sigmas is not None:
                 sigmas = self._values.text(inputs.get(rule.sigmas), "value")
@@ -365,7 +365,8 @@ class StepReader:
     def _in_pipe(self, pipe: JsonValue, role: str) -> JsonValue:
         """What a bundle holds for a role, a literal or a link."""
         for node, rule in self._along(pipe):
-            own = self._values.own(node, rule.known(node["inputs"]) or rule, role)
+            known = rule.known(node["inputs"]) or rule
+            own = None if known.keeps else self._values.own(node, known, role)
             if own is not None:
                 return own
         return None

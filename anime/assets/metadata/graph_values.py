@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from anime.assets.metadata.node_rules import NodeRule, names_of, rule_of
 from anime.assets.metadata.preset_sizes import SIDES, preset_size
+from anime.core.foreign_json import read_json
 from anime.core.graphs import Graph, Node, is_link
 
 _MAX_STEPS = 64  # nodes between an input and the one that its value comes from
@@ -35,6 +36,7 @@ _SPELLED_NEWLINE = "\\n"  # as a person types it
 _DRAWN = re.compile(
     r"__[^\s_][^\n]*?__|\{[^{}]*\|[^{}]*\}|<random:[^<>]*>|%[A-Za-z][^%\s]*[:.][^%\n]*%"
 )
+_BRACES = re.compile(r"(\{\{|\}\}|\{[a-z]\})")  # a name of one letter, or a brace that stays
 _NUMBER_AT_END = re.compile(r"\d+$")
 _RANGE = frozenset({"min", "max", "minimum", "maximum"})  # of numbers that a run draws
 _OWN_RESULT = frozenset(
@@ -229,8 +231,8 @@ class GraphValues:
             return None
         if not rule.text and not _RANGE.isdisjoint(inputs):
             return None
-        if rule.constant is not None:
-            return rule.constant
+        if rule.constant is not None or rule.entry:
+            return rule.constant or self._text(value, "value", steps_left)
         if rule.size is not None and settled.role in SIDES:
             size = preset_size(rule.size, inputs, self.number)
             return None if size is None else size[SIDES.index(settled.role)]
@@ -277,10 +279,8 @@ class GraphValues:
             return None
         if rule.widget is not None:
             return self._widget_text(settled, rule.widget)
-        if rule.join or rule.replace:
-            made = self._joined if rule.join else self._replaced
-            text = made(node, rule, steps_left - 1)
-            return _tidied(text) if text is not None and _is_tidied(inputs, rule) else text
+        if rule.join or rule.replace or rule.entry or rule.braces:
+            return self._put_together(node, rule, steps_left - 1)
         names: Sequence[str] = rule.text or rule.inputs.get(settled.role, ())
         if not names and not rule.shown:
             is_told = settled.role in rule.outputs
@@ -294,6 +294,43 @@ class GraphValues:
         if text is not None and rule.comments is not None:
             text = _without_comments(text, rule.comments)
         return text if text is None or rule.trim is None else _trimmed(text, inputs.get(rule.trim))
+
+    def _put_together(self, node: Node, rule: NodeRule, steps_left: int) -> str | None:
+        """The text that a node makes of several inputs."""
+        if rule.entry:
+            return self._entry(node["inputs"], rule, steps_left)
+        if rule.braces:
+            return self._filled_in(node["inputs"], rule, steps_left)
+        made = self._joined if rule.join else self._replaced
+        text = made(node, rule, steps_left)
+        return _tidied(text) if text is not None and _is_tidied(node["inputs"], rule) else text
+
+    def _entry(self, inputs: dict[str, JsonValue], rule: NodeRule, steps_left: int) -> str | None:
+        """What a JSON object has under a name, as Python writes it; of nothing an empty text."""
+        text, name = (self._text(inputs.get(each), "value", steps_left) for each in rule.entry)
+        if text is None or name is None:
+            return None
+        held = read_json(text)
+        value = held.get(name) if isinstance(held, dict) else None
+        return "" if value is None else str(value)
+
+    def _filled_in(
+        self, inputs: dict[str, JsonValue], rule: NodeRule, steps_left: int
+    ) -> str | None:
+        """A text with what the names in its braces stand for; None if they hold more than names."""
+        held_in, called = rule.braces
+        text = self._text(inputs.get(held_in), "value", steps_left)
+        parts = [] if text is None else _BRACES.split(text)
+        if not parts or any("{" in part or "}" in part for part in parts[::2]):
+            return None
+        for number, found in enumerate(parts[1::2]):
+            held = inputs.get(called.format(found[1]))
+            part = found[0] if len(found) == 2 else self._text(held, "value", steps_left)
+            if part is None:
+                return None
+            parts[2 * number + 1] = part
+        whole = "".join(parts)
+        return whole if len(whole) <= _MAX_TEXT_CHARS else None
 
     def _widget_text(self, settled: Origin, widget: str) -> str | None:
         """What another node has in the input of a name, as KJNodes' WidgetToString writes it."""

@@ -80,6 +80,8 @@ class NodeRule(BaseModel):
     replace: tuple[str, ...] = ()
     regex: str | None = None
     until_gone: bool = False
+    entry: tuple[str, ...] = ()
+    braces: tuple[str, ...] = ()
     tidy: str | None = None
     when: Mapping[str, tuple[str | bool | int, ...]] = {}
     instead: "NodeRule | None" = None
@@ -97,6 +99,8 @@ class NodeRule(BaseModel):
     size: SizePreset | None = None
     refiner: Refiner | None = None
     renames: Mapping[str, str] = {}
+    same: tuple[int, ...] = ()
+    keeps: bool = False
     sigmas: str | None = None
     loras: NumberedLoras | None = None
     lora_tags: str | None = None
