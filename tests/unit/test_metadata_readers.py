@@ -260,6 +260,10 @@ NETWORK = (
             {"steps": None, "sampler": None, "cfg": None, "model": None, "model_hash": None},
         ),
         ("a\nSteps: 3, CFG scale: 0.0, Model: kite", {"cfg": 0, "model": "kite"}),
+        (f"a\nNegative prompt: unknown\n{NOT_TOLD}", {"prompt": "a", "negative_prompt": None}),
+        (f"unknown\nNegative prompt: b\n{NOT_TOLD}", {"prompt": None, "negative_prompt": "b"}),
+        ("unknown\nSteps: 3, Version: v1.10.1", {"prompt": "unknown"}),
+        ("\nSteps: 3, Seed: 5, Version: ComfyUI", {"prompt": None, "steps": 3, "seed": "5"}),
         (
             f"unknown\nNegative prompt: unknown\n{NOT_TOLD}",
             {"prompt": None, "seed": None, "steps": None, "model": None, "model_hash": None},

@@ -23,7 +23,7 @@ from anime.assets.metadata.recipe import LoraUse, SamplerUse, Sampling
 _NEGATIVE = re.compile(r"\s*negative prompt:\s*", re.IGNORECASE)
 _UNWANTED = re.compile(r"^-(?=\S)", re.MULTILINE)
 _TYPED = re.compile(r"\n(?:Template|Negative template): ")  # before styles, of SD.Next
-_NOT_TOLD = ("unknown", "unknown")  # of a saving node of ComfyUI with nothing connected
+_NOT_TOLD = "unknown"  # as a saving node of ComfyUI calls words that it is not given
 _TEMPLATES = ("Template:", "Negative Template:", "Wildcard ")  # behind the settings
 _LEAST_PAIRS = 3  # in a last line that begins with another setting than Steps
 _SIZE = re.compile(r"(\d{1,6})\s?x\s?(\d{1,6})")
@@ -57,8 +57,11 @@ def parameters_of(text: str) -> Sampling | None:
     elif settings.get("version") == "stable-diffusion.cpp":
         settings = _divided(settings)
     prompt, negative = _prompts(before)
-    if (prompt.strip(), negative.strip()) == _NOT_TOLD:
-        return Sampling()  # nor are its settings those of the picture
+    if settings.get("version") == "ComfyUI":
+        words = (prompt.strip(), negative.strip())
+        if words == (_NOT_TOLD, _NOT_TOLD):
+            return Sampling()  # nor are the settings those of the picture
+        prompt, negative = ("" if text == _NOT_TOLD else text for text in words)
     if settings.get("version", "").startswith("Fooocus"):  # before it, styles are written out
         prompt = settings.get("raw prompt", prompt)
         negative = settings.get("raw negative prompt", negative)
