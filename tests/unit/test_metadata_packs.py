@@ -775,6 +775,15 @@ CHAINS: dict[str, tuple[Graph, list[str | None], tuple[str, ...]]] = {
         ["31", None],
         BOTH[:1],
     ),
+    "samplers that go on with noise made of a picture": (
+        graph_of(
+            back=sampler("ClownsharKSampler_Beta", seed=9, sampler_mode="unsample"),
+            first=node("ClownsharkChainsampler_Beta", latent_image=["back", 0], **RESUMED),
+            draw=node("ClownsharkChainsampler_Beta", latent_image=["first", 0], **RESUMED),
+        ),
+        [None, None],
+        BOTH[:1],
+    ),
     "noise made of a picture by a mode": (
         graph_of(
             back=sampler("ClownsharKSampler_Beta", seed=9, sampler_mode="unsample"),

@@ -40,6 +40,7 @@ _SIZE = re.compile(r"(\d{1,5}) x (\d{1,5})\b")  # as a preset begins
 _SIGMA = re.compile(r"[-+]?\d*\.*\d+")  # as ComfyUI finds them in a text
 _FILLED_IN = "populated_text"  # what a node has made of its wildcards
 _OF_LIST = re.compile("[,\n]")  # between names of which each picture has one
+_OF_ITSELF = frozenset({"seed", "steps", "denoise"})  # of a sampler that goes on as another began
 _SAME_MODEL = "(use same)"
 _NO_FILE = ("None", "none")
 _GUIDED = ("positive", "guider", "text_embeds", "hyvid_embeds", "conditioning", *names_of("pipe"))
@@ -320,7 +321,7 @@ class StepReader:
             inputs = node["inputs"]
             if (known := rule.known(inputs)) is not None:
                 found.append((node, known.given_sigmas if is_link(inputs.get("sigmas")) else known))
-            for name in names_of("parts"):
+            for name in (*names_of("parts"), *filter(None, [rule.inherits])):
                 origin = self._values.origin(inputs[name], name) if name in inputs else None
                 is_known = origin is not None and not origin.rule.opaque
                 if origin is not None and is_known and origin.node_id not in reached:
@@ -350,6 +351,8 @@ class StepReader:
                 held = self._in_pipe(pipe, role)
                 if held is not None:
                     return self._values.number(held, kind, names)
+            if rule.inherits and role in _OF_ITSELF:
+                return None
         return None
 
     def _named(self, parts: Sequence[tuple[Node, NodeRule]], role: str) -> str | None:

@@ -94,6 +94,7 @@ class NodeRule(BaseModel):
     opaque: bool = False
     silent: bool = False
     continues: str = ""
+    inherits: str = ""
     choice: str | None = None
     presets: Mapping[str, Mapping[str, str]] = {}
     size: SizePreset | None = None
