@@ -359,7 +359,8 @@ def test_what_forks_and_savers_write_differently_is_read(
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [("kite", "ab12"), ("sub/kite.safetensors", "ab12"), ("other", None)]
+    ("model", "said"),
+    [("kite", "ab12"), ("sub/kite.ckpt", "ab12"), ("kite.v2", None), ("other", None)],
 )
 def test_a_hash_is_that_of_the_graphs_model_or_nothing(model: str, said: str | None) -> None:
     graph = {

@@ -1,6 +1,7 @@
 """Which reader understands what a file says: each text is tried by its content, not its label."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import PureWindowsPath
@@ -35,6 +36,7 @@ from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
 _MAX_NODES = 5_000
 _MAX_KEPT = 16  # texts that nobody understood
+_MODEL_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|gguf|pth?|bin)$", re.IGNORECASE)
 # Of a container, not of who made what is in it.
 _NOISE = frozenset(
     {
@@ -217,10 +219,8 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
 
 def _is_same_file(one: str | None, other: str | None) -> bool:
     """Whether two names mean one model: a saving node writes that which it was told."""
-    stems = {
-        PureWindowsPath(name).name.removesuffix(".safetensors") for name in (one, other) if name
-    }
-    return len(stems) < 2
+    names = (PureWindowsPath(name).name for name in (one, other) if name)
+    return len({_MODEL_SUFFIX.sub("", name) for name in names}) < 2
 
 
 def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:
