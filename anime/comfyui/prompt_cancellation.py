@@ -22,6 +22,7 @@ class CancelResult(StrEnum):
     COMPLETED = "completed"  # it had ended, or its last node ignored the interrupt: files exist
     FAILED = "failed"  # it had failed by itself
     STILL_RUNNING = "still_running"  # it did not stop in the time given
+    UNANSWERED = "unanswered"  # the server said nothing of it in the time given
 
 
 class PromptControl(Protocol):
@@ -55,11 +56,13 @@ async def cancel_prompt(
     A server with jobs has one call for both, which cannot hit another prompt. Elsewhere only a
     running prompt is interrupted: old servers stop whatever runs.
     """
+    result = CancelResult.UNANSWERED
     try:
         async with asyncio.timeout(timeout_seconds):
             is_first = True
             while True:
                 sighting = await client.find(prompt_id)
+                result = CancelResult.STILL_RUNNING
                 match sighting:
                     case Absent():
                         return CancelResult.REMOVED
@@ -75,19 +78,22 @@ async def cancel_prompt(
                     await PROMPT_INTERRUPT.wait()
                 is_first = False
     except TimeoutError:
-        return CancelResult.STILL_RUNNING
+        return result
 
 
 async def stop_prompt(client: PromptControl, prompt_id: UUID, *, timeout_seconds: float) -> bool:
     """Stop the prompt: whether the server no longer works on it.
 
-    True as well if the server does not answer: whoever waits for it would wait for ever.
+    True as well if the server does not answer, by an error or in time: whoever waits for it would
+    wait for ever.
     """
     try:
         result = await cancel_prompt(client, prompt_id, timeout_seconds=timeout_seconds)
     except ComfyUIError as fault:
         _log.warning("ComfyUI did not confirm that prompt %s stopped: %s", prompt_id, fault)
         return True
+    if result is CancelResult.UNANSWERED:
+        _log.warning("ComfyUI has not said within %g s of prompt %s", timeout_seconds, prompt_id)
     return result is not CancelResult.STILL_RUNNING
 
 

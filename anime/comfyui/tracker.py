@@ -312,12 +312,13 @@ class PromptTracker:
             ):
                 return Finished(entry)
         except ComfyUIError as fault:
-            result, cause = CancelResult.STILL_RUNNING, fault
+            result, cause = CancelResult.UNANSWERED, fault
         raise self._stalled_error(stall, result) from cause
 
     def _stalled_error(self, stall: Stall, result: CancelResult) -> RenderStalled:
         todo = TODO_WHEN_STALLED[stall]
-        if stall is not Stall.NOTHING_RUNS and result is CancelResult.STILL_RUNNING:
+        goes_on = result in {CancelResult.STILL_RUNNING, CancelResult.UNANSWERED}
+        if stall is not Stall.NOTHING_RUNS and goes_on:
             todo = "It does not stop either: restart ComfyUI."
         is_idle = stall is Stall.NOTHING_RUNS and result is CancelResult.REMOVED
         kind = ServerIdle if is_idle else RenderStalled

@@ -16,9 +16,15 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from anime.api.app import create_app
+from anime.core.ids import prompt_id_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.recovery import MAX_STARTS_LOST
-from anime.db.repositories import DispatchRepository, JobRepository, NewJob
+from anime.db.repositories import (
+    DispatchRepository,
+    JobRepository,
+    NewJob,
+    SentPromptRepository,
+)
 from anime.errors import DatabaseUnavailable, PrefectUnavailable, QueueFull
 from anime.jobs.background import background_work
 from anime.jobs.dispatcher import RunDispatcher
@@ -378,6 +384,37 @@ async def test_f32_what_was_about_to_be_cancelled_when_its_run_died_is_cancelled
     assert await office.monitor() == MonitorCounts(cancelled=1)
     events = [event.status async for event in follow_job(redis_url, job.id, after_seq=0)]
     assert events == ["queued", "cancelling", "cancelled"]
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """The URL of a server that takes connections and says nothing."""
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the client leaves
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_f30_a_job_whose_run_has_died_is_cancelled_though_its_server_says_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anime.jobs.cancellation.STOP_SECONDS", 0.2)
+    job = await office.service.admit(REQUEST)
+    prompt_id = prompt_id_of(job.id, 1)
+    lease = await office.begin(job.id, uuid4())
+    async with silent_server() as url:
+        async with office.database.session_scope() as session:
+            jobs, sent = JobRepository(session), SentPromptRepository(session)
+            await jobs.begin_attempt(lease, attempt=1, prompt_id=prompt_id, comfyui_url=url)
+            await sent.record(prompt_id, job_id=job.id, server=url, attempt=1)
+            await jobs.release(lease)
+        assert (await office.service.cancel(job.id)).status is JobStatus.CANCELLED
+        async with office.database.autocommit() as session:
+            [left] = await SentPromptRepository(session).unsettled_at(url)
+    assert left.has_moved, "it is stopped there once the server answers"
 
 
 async def test_a_job_whose_request_no_version_knows_fails_and_whoever_follows_it_hears_so(

@@ -81,7 +81,7 @@ async def _stop(client: ComfyUIClient, prompt: UnsettledPrompt) -> Leftover | No
     if isinstance(sighting, Finished):
         return Leftover.RENDERED if sighting.entry.succeeded else Leftover.GONE
     match await client.cancel(prompt.prompt_id, timeout_seconds=CANCEL_SECONDS):
-        case CancelResult.STILL_RUNNING:
+        case CancelResult.STILL_RUNNING | CancelResult.UNANSWERED:
             return None
         case CancelResult.COMPLETED:
             return Leftover.RENDERED
