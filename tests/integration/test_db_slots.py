@@ -24,7 +24,7 @@ from anime.db.repositories import (
     SlotUsage,
 )
 from anime.db.session import Database
-from anime.errors import DatabaseUnavailable, LeaseLost
+from anime.errors import ComfyUIUnreachable, DatabaseUnavailable, LeaseLost
 from anime.progress.publisher import ProgressPublisher
 from anime.retry_policies import RetryPolicy
 from anime.schemas import GenerationRequest
@@ -440,6 +440,29 @@ async def test_whoever_is_cancelled_while_it_waits_leaves_the_line(database: Dat
         await asyncio.wait([task])
     assert task.cancelled()
     assert (await state(database)).waiting == 0
+
+
+async def test_whoever_waits_for_a_server_that_is_removed_is_told_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_POLL_SECONDS", 0.05)
+    removed = "http://gpu-c:8188"
+    async with database.session_scope() as session:
+        await ServerRepository(session).add(removed, name="gpu-c", labels=[])
+    await ask(database, claim(removed), size=1)
+
+    async def wait() -> None:
+        async with hold_slot(database, claim(removed), 1, reporter(), away_seconds=0.01):
+            raise AssertionError("nobody gave a slot")
+
+    task = asyncio.create_task(wait())
+    async with asyncio.timeout(HUNG_SECONDS):
+        while (await state(database, removed)).waiting == 0:
+            await asyncio.sleep(0.01)
+        async with database.session_scope() as session:
+            await ServerRepository(session).remove(removed)
+        with pytest.raises(ComfyUIUnreachable, match="gpu-c:8188: removed"):
+            await task
 
 
 async def test_a_database_that_stays_away_ends_the_wait_with_its_name(

@@ -247,6 +247,7 @@ class SlotUsage:
 class _Line:
     """All that is known when slots are given: the servers, and who waits."""
 
+    known: frozenset[str]  # all servers
     open_loads: list[ServerLoad]
     idle: frozenset[str]  # nothing of ours is there
     away: dict[str, str]  # servers that are not fit, with the reason
@@ -369,6 +370,7 @@ class SlotRepository:
         by_server = _by_server(held)
         servers = {row.url: row for row in held}
         return _Line(
+            known=frozenset(servers),
             open_loads=[
                 ServerLoad(
                     url=url,
@@ -446,6 +448,7 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
     order = [render.job_id for render in line.waiting]
     is_paused = request.job_id not in order
     before = [] if is_paused else line.waiting[: order.index(request.job_id)]
+    removed = dict.fromkeys(request.estimates.keys() - line.known, "removed")
     rivals = [
         render
         for render in before
@@ -456,7 +459,7 @@ def _standing(request: SlotRequest, line: _Line, given: Mapping[UUID, Assignment
         ahead=len(rivals),
         is_paused=is_paused,
         open_servers=frozenset(load.url for load in line.open_loads),
-        away=line.away,
+        away=line.away | removed,
     )
 
 
