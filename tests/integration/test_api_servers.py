@@ -56,7 +56,10 @@ async def test_a_server_is_added_checked_drained_resumed_and_removed(
     assert (found["answers"], found["renders"]) == (False, None)
     assert (await studio.post(f"{SERVERS}/gpu-b/drain")).json()["is_drained"]
     assert not (await studio.post(f"{SERVERS}/gpu-b/resume")).json()["is_drained"]
+    paused = await studio.post("/api/anime/pause", json={"server": "gpu-b"})
+    assert [each["scope"] for each in paused.json()["items"]] == [f"server:{NOWHERE}"]
     assert (await studio.delete(f"{SERVERS}/gpu-b")).status_code == 204
+    assert (await studio.get("/api/anime/pauses")).json()["items"] == []
     assert problem_in(await studio.get(f"{SERVERS}/gpu-b"), 404)
     assert problem_in(await studio.get(f"{SERVERS}/%00"), 404)
 

@@ -20,7 +20,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.server_health import ServerHealth
-from anime.core.servers import PauseScope, ServerFingerprint, ServerRecord, default_name
+from anime.core.servers import (
+    PauseScope,
+    ServerFingerprint,
+    ServerRecord,
+    default_name,
+    server_scope,
+)
 from anime.db.repositories.leases import NOW, until
 from anime.db.server_models import Pause, RegisteredServer
 from anime.errors import AlreadyExists, InvalidRequest, NotFound
@@ -59,10 +65,8 @@ class ServerRepository:
             )
             names.add(name)
         if drops_others and urls:
-            await self._session.execute(
-                delete(RegisteredServer).where(
-                    RegisteredServer.from_settings, RegisteredServer.url.not_in(urls)
-                )
+            await self._forget(
+                RegisteredServer.from_settings.is_(True), RegisteredServer.url.not_in(urls)
             )
 
     async def list_all(self) -> list[ServerRecord]:
@@ -139,7 +143,7 @@ class ServerRepository:
                 f"The settings name {server.name}: it would come back.",
                 "Take it out of ANIME_COMFYUI_URL, or drain it.",
             )
-        await self._session.execute(delete(RegisteredServer).where(RegisteredServer.url == url))
+        await self._forget(RegisteredServer.url == url)
 
     async def drain(self, url: str) -> ServerRecord:
         """The server, which finishes what it has and is given nothing more.
@@ -219,6 +223,12 @@ class ServerRepository:
             .where(RegisteredServer.url == url, is_other)
             .values(loaded_model=model)
         )
+
+    async def _forget(self, *which: ColumnElement[bool]) -> None:
+        """Remove these servers, and what was paused of them: nobody could resume it any more."""
+        gone = delete(RegisteredServer).where(*which).returning(RegisteredServer.url)
+        scopes = [server_scope(url) for url in await self._session.scalars(gone)]
+        await self._session.execute(delete(Pause).where(Pause.scope.in_(scopes)))
 
     async def _change(self, url: str, values: Mapping[str, object]) -> ServerRecord:
         await self._session.execute(
