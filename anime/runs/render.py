@@ -309,7 +309,14 @@ class _Attempts:
         return able - set(self._avoided) or able - latest or able
 
     async def _reconsider(self, slot: Slot, request: SlotRequest) -> SlotRequest:
-        """The request with those servers that have come, or come back, and can run the job."""
+        """The request with those servers that have come, or come back, and can run the job.
+
+        One that was to try once more is not waited for while it is given nothing, such as one that
+        is drained or dead by now.
+        """
+        if self._only and self._only <= self._freed - slot.open_servers:
+            self._only = None
+            return self._slot_request()
         if request.bound_to or self._only:
             return request
         if not await look_at(self._job, self._preflight, slot.open_servers):

@@ -15,6 +15,7 @@ from prefect.exceptions import CancelledRun
 from sqlalchemy import text
 
 from anime.comfyui.address import canonical_url
+from anime.comfyui.client import ComfyUIClient
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.server_health import ServerHealth
 from anime.core.timeline import TimelineKind
@@ -327,6 +328,28 @@ async def test_f21_a_gpu_fault_latches_its_server_and_the_job_is_rendered_at_ano
     assert (first.status, first.attempt) == (JobStatus.COMPLETED, 2)
     [moved] = await timeline_of(studio, first.id, TimelineKind.DECISION)
     assert "another server" in moved
+
+
+async def test_a_server_that_is_drained_before_it_tries_once_more_leaves_the_job_to_another_one(
+    studio: RehearsalStudio, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_memory = Faults(out_of_memory_at=frozenset({"KSampler"}))
+    servers = await start(full={"faults": without_memory}, other={})
+    async with studio.database.session_scope() as session:  # the full one is the first choice
+        model = "rehearsal-sd15.safetensors"
+        await ServerRepository(session).set_loaded_model(servers.urls["full"], model)
+    free = ComfyUIClient.free
+
+    async def drained(client: ComfyUIClient) -> None:
+        async with studio.database.session_scope() as session:
+            await ServerRepository(session).drain(client.base_url)
+        await free(client)
+
+    monkeypatch.setattr(ComfyUIClient, "free", drained)
+    await asyncio.wait_for(generate(prompt="heavy", **SMALL), HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 2)
+    assert await server_of(studio, servers) == "other"
 
 
 async def test_out_of_memory_everywhere_is_told_as_such(
