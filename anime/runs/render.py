@@ -190,9 +190,21 @@ class _Attempts:
             away_seconds=job.blocks.comfyui.unreachable_timeout_seconds,
         ) as slot:
             server = self._server = await job.servers.server(slot.held_at)
+            if self._was_sent_elsewhere(server):
+                self._number += 1
+                job.reporter.begin(self._number)
             result = await self._render_at(server, slot)
         kind = None if request.bound_to else self._preflight.kind
         return await self._taken_in(result, server, kind=kind, had_model=slot.holds_model)
+
+    def _was_sent_elsewhere(self, server: RunServer) -> bool:
+        """Whether an earlier run has sent the current attempt to another server, by its row.
+
+        None of its prompt is known there; still, an id is never sent to two.
+        """
+        lease = self._job.lease
+        was_sent = lease.prompt_id is not None and lease.attempt == self._number
+        return was_sent and lease.comfyui_url != server.url
 
     async def _taken_in(
         self,

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from anime.comfyui.address import canonical_url
 from anime.comfyui.client import ComfyUIClient
+from anime.core.ids import prompt_id_of
 from anime.core.job_status import FailureKind, JobStatus
 from anime.core.server_health import ServerHealth
 from anime.core.timeline import TimelineKind
@@ -29,7 +30,7 @@ from anime.errors import ComfyUIUnreachable, InvalidRequest, OutOfVram, PromptRe
 from anime.rehearsal.config import RehearsalConfig
 from anime.rehearsal.faults import Faults
 from anime.rehearsal.server import serving
-from anime.schemas import JobSnapshot
+from anime.schemas import GenerationRequest, JobSnapshot
 from anime.settings import get_settings
 from flows.batch import batch
 from flows.generate import generate
@@ -328,6 +329,29 @@ async def test_f21_a_gpu_fault_latches_its_server_and_the_job_is_rendered_at_ano
     assert (first.status, first.attempt) == (JobStatus.COMPLETED, 2)
     [moved] = await timeline_of(studio, first.id, TimelineKind.DECISION)
     assert "another server" in moved
+
+
+async def test_a_last_attempt_that_its_server_has_never_got_is_made_at_another_one(
+    studio: RehearsalStudio, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_MAX_ATTEMPTS", "1")
+    servers = await start(first={}, second={})
+    url, job_id = servers.urls["first"], uuid4()
+    prompt_id = prompt_id_of(job_id, 1)
+    async with studio.database.session_scope() as session:  # as a run leaves it that died then
+        jobs, sent = JobRepository(session), SentPromptRepository(session)
+        request = GenerationRequest(prompt="once", **SMALL)
+        await jobs.create(job_id, request, workflow=request.workflow_name, seed=1)
+        lease = await jobs.lease(job_id, uuid4(), seconds=HUNG_SECONDS)
+        assert lease is not None
+        await jobs.begin_attempt(lease, attempt=1, prompt_id=prompt_id, comfyui_url=url)
+        await sent.record(prompt_id, job_id=job_id, server=url, attempt=1)
+        await jobs.release(lease)
+        await ServerRepository(session).drain(url)
+    await asyncio.wait_for(generate(prompt="once", job_id=job_id, **SMALL), HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 2)
+    assert await server_of(studio, servers) == "second"
 
 
 async def test_a_server_that_is_drained_before_it_tries_once_more_leaves_the_job_to_another_one(
