@@ -3,6 +3,7 @@
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from anime.assets.render_result import RenderResult
@@ -53,6 +54,7 @@ from anime.runs.preflight import Preflight, look_at
 from anime.runs.server_pool import RunServer
 from tasks.comfyui import poll_completion, submit
 from tasks.files import OrganisedOutputs, organise
+from tasks.preflight import check_services
 from tasks.records import begin_attempt, check_lease
 from tasks.render_records import latch_server, leave_server, note_decision, note_render
 from tasks.slots import hold_slot
@@ -338,9 +340,8 @@ class _Attempts:
     async def _render_at(self, server: RunServer, slot: Slot) -> RenderResult:
         """The result of the current attempt at that server, where the job holds a slot."""
         job, preflight, number = self._job, self._preflight, self._number
-        block = job.blocks.comfyui
         if self._bound_to is None:
-            await check_vram(server.comfy, block, preflight.need_mb, reporter=job.reporter)
+            await self._check_vram(server)
         request = await preflight.uploaded_to(server)
         prompt_id = prompt_id_of(job.job_id, number)
         graph = preflight.graph(request, server.url, filename_prefix(job.job_id, number))
@@ -360,6 +361,18 @@ class _Attempts:
             submitted_at=submitted_at,
             output_node=preflight.template.output_node,
         )
+
+    async def _check_vram(self, server: RunServer) -> None:
+        """Raises as `check_vram`; a server that nobody can stand in for is waited for before."""
+        block, reporter = self._job.blocks.comfyui, self._job.reporter
+        check = partial(check_vram, server.comfy, block, self._preflight.need_mb, reporter=reporter)
+        try:
+            await check()
+        except ComfyUIUnreachable:
+            if self._preflight.able.keys() - {server.url}:
+                raise
+            await check_services(None, {server.url: server.comfy}, block, reporter=reporter)
+            await check()
 
     async def _rendered(
         self, server: RunServer, graph: Graph, prompt_id: UUID, reason: str

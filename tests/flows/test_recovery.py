@@ -16,7 +16,8 @@ from prefect.exceptions import CancelledRun
 
 from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import owner_of
-from anime.db.repositories import JobRepository
+from anime.core.servers import EVERYTHING
+from anime.db.repositories import JobRepository, PauseRepository
 from anime.errors import LeaseLost
 from anime.progress.publisher import follow_job
 from anime.schemas import JobSnapshot, ProgressEvent
@@ -96,6 +97,15 @@ async def first_event(studio: RehearsalStudio, job_id: UUID, percent: int) -> Pr
     raise AssertionError("the job ended without an event")
 
 
+async def told_of(studio: RehearsalStudio, job_id: UUID, words: str) -> None:
+    """Return when an event of the job says so."""
+    async with asyncio.timeout(HUNG_SECONDS):
+        async for event in follow_job(studio.redis_url, job_id):
+            if words in event.message:
+                return
+    raise AssertionError(f"the job ended, and nobody said {words!r}")
+
+
 def assert_nothing_goes_back(told: Sequence[ProgressEvent | JobSnapshot]) -> None:
     """Neither progress nor stage, within each attempt."""
     order = [None, *Stage]
@@ -141,6 +151,24 @@ async def test_f02_f07_a_killed_and_restarted_server_leaves_one_set_of_files(
     assert [str(path) for path in studio.library_files()] == sorted(paths)
     assert {file.file_path for file in await studio.files()} == set(paths)
     assert [owner_of(path) for path in paths] == [job_id, job_id]
+
+
+async def test_f01_a_job_waits_for_its_only_server_that_goes_away_as_it_gets_its_slot(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess
+) -> None:
+    job_id = uuid4()
+    async with studio.database.session_scope() as session:
+        await PauseRepository(session).set(EVERYTHING, "a new driver")
+    run = asyncio.create_task(generate(prompt="soon", job_id=job_id, **SLOW))
+    await told_of(studio, job_id, "new renders are paused")
+    await rehearsal.end(signal.SIGTERM)
+    async with studio.database.session_scope() as session:
+        await PauseRepository(session).clear(EVERYTHING)
+    await told_of(studio, job_id, "Waiting for ComfyUI: ")
+    await rehearsal.start()
+    await asyncio.wait_for(run, HUNG_SECONDS)
+    job = await studio.newest_job()
+    assert (job.status, job.attempt) == (JobStatus.COMPLETED, 1)
 
 
 async def test_progress_begins_anew_with_the_second_attempt_and_says_so(
