@@ -176,13 +176,7 @@ async def cancel_all(
 
     async def request_cancel() -> list[JobSnapshot]:
         async with database.session_scope() as session:
-            jobs = JobRepository(session)
-            known = await jobs.among(job_ids)
-            going = [job for job in known.values() if not job.status.is_final]
-            for job in sorted(going, key=lambda job: job.id):  # in one order, against deadlocks
-                await jobs.request_cancel(job.id)
-                await jobs.settle_cancellation(job.id)
-            return [*(await jobs.among([job.id for job in going])).values()]
+            return await JobRepository(session).cancel_all(job_ids)
 
     stopped = await RECORD.call(request_cancel)
     with suppress(TimeoutError):  # a silent Redis costs each last event its time

@@ -7,14 +7,25 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from anime.core.job_status import FailureKind, JobStatus, Stage
-from anime.db.repositories import JobRepository, Lease, SentPromptRepository
+from anime.db.notifications import STOP
+from anime.db.repositories import (
+    JobRepository,
+    Lease,
+    NewJob,
+    SentPromptRepository,
+    TimelineRepository,
+)
 from anime.db.session import Database
 from anime.errors import JobCancelled, LeaseLost, NotFound
+from anime.progress.publisher import ProgressPublisher
 from anime.schemas import GenerationRequest, JobSnapshot
+from blocks.comfyui import ComfyUIServer
+from tasks.batches import cancel_all
 from tasks.records import begin_attempt
+from tests.support.waiting import HUNG_SECONDS
 
 OWNER, RIVAL = uuid4(), uuid4()
 LONG_SECONDS = 60
@@ -323,6 +334,46 @@ async def test_a_cancellation_that_no_run_is_left_to_confirm_is_settled_by_the_n
     async with jobs_of(database) as jobs:
         assert await jobs.lease(job_id, RIVAL, seconds=LONG_SECONDS) is None
     assert (await snapshot(database, job_id)).status is JobStatus.CANCELLED
+
+
+async def test_the_jobs_of_a_batch_are_cancelled_in_few_statements_however_many_they_are(
+    database: Database,
+) -> None:
+    """A worker has twelve seconds to stop a batch of ten thousand."""
+    live, dead, ended, *waiting = ids = [uuid4() for _ in range(300)]
+    async with jobs_of(database) as jobs:
+        request = GenerationRequest(prompt="a fox")
+        await jobs.create_all({each: NewJob(request, "txt2img", 7) for each in ids})
+    for each in (live, dead):
+        await take(database, each)
+    await let_lapse(database, dead)
+    lease = await take(database, ended)
+    async with jobs_of(database) as jobs:
+        await jobs.complete(lease, output_path="/library/a.png")
+    statements = list[str]()
+    engine = database._engine.sync_engine
+    with database.notifications.listening_to(f"{STOP}{live}") as notified:
+        await asyncio.wait_for(notified.wait(), HUNG_SECONDS)  # it listens
+        notified.clear()
+        event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        await cancel_all(database, ProgressPublisher(None), ComfyUIServer(), ids)
+        await asyncio.wait_for(notified.wait(), HUNG_SECONDS)
+    assert len(statements) < 20, statements
+    async with database.session_scope() as session:
+        statuses = await JobRepository(session).statuses(ids)
+        timelines = [
+            [each.kind for each in await TimelineRepository(session).of_job(job_id)]
+            for job_id in (live, dead, ended, waiting[-1])
+        ]
+    assert statuses.pop(live) is JobStatus.CANCELLING
+    assert statuses.pop(ended) is JobStatus.COMPLETED
+    assert set(statuses.values()) == {JobStatus.CANCELLED}
+    assert timelines == [
+        ["submitted", "run", "person"],
+        ["submitted", "run", "person", "end"],
+        ["submitted", "run", "end"],
+        ["submitted", "person", "end"],
+    ]
 
 
 async def test_cancelling_a_completed_job_changes_nothing(database: Database, job_id: UUID) -> None:

@@ -151,8 +151,17 @@ async def cancel_after_a_dead_run(jobs: JobRepository, lease: Lease) -> None:
     assert await jobs.settle_cancellation(lease.job_id)
 
 
+async def cancel_with_its_batch(jobs: JobRepository, lease: Lease) -> None:
+    await jobs.release(lease)
+    await jobs.cancel_all([lease.job_id])
+
+
 async def cancel_in_the_queue(jobs: JobRepository, job_id: UUID) -> None:
     await jobs.request_cancel(job_id)
+
+
+async def cancel_with_others_in_the_queue(jobs: JobRepository, job_id: UUID) -> None:
+    await jobs.cancel_all([job_id, uuid4()])
 
 
 async def fail_in_the_queue(jobs: JobRepository, job_id: UUID) -> None:
@@ -166,6 +175,7 @@ async def fail_in_the_queue(jobs: JobRepository, job_id: UUID) -> None:
         (fail, JobStatus.FAILED),
         (confirm_cancel, JobStatus.CANCELLED),
         (cancel_after_a_dead_run, JobStatus.CANCELLED),
+        (cancel_with_its_batch, JobStatus.CANCELLED),
     ],
 )
 async def test_every_end_of_a_run_is_written_into_the_outbox_with_it(
@@ -189,7 +199,11 @@ async def test_every_end_of_a_run_is_written_into_the_outbox_with_it(
 
 @pytest.mark.parametrize(
     ("end", "status"),
-    [(cancel_in_the_queue, JobStatus.CANCELLED), (fail_in_the_queue, JobStatus.FAILED)],
+    [
+        (cancel_in_the_queue, JobStatus.CANCELLED),
+        (cancel_with_others_in_the_queue, JobStatus.CANCELLED),
+        (fail_in_the_queue, JobStatus.FAILED),
+    ],
 )
 async def test_a_job_that_no_run_took_is_told_of_once(
     database: Database,

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.core.webhooks import message_of
 from anime.db.models import WebhookDelivery
+from anime.db.repositories.bulk import insert_missing
 from anime.db.repositories.files import FileRepository
 from anime.db.repositories.leases import NOW, until
 from anime.schemas import JobSnapshot
@@ -49,15 +49,18 @@ class DeliveryRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, job: JobSnapshot, url: str) -> None:
-        """Insert the message about the job's end, and notify. One job, one row."""
-        files = await FileRepository(self._session).of_job(job.id)
-        body = message_of(job, files, moment=job.updated_at)
-        await self._session.execute(
-            insert(WebhookDelivery)
-            .values(job_id=job.id, url=url, body=body)
-            .on_conflict_do_nothing(index_elements=[WebhookDelivery.job_id])
-        )
+    async def add_all(self, ended: Collection[tuple[JobSnapshot, str]]) -> None:
+        """Insert the message about each job's end, to its URL, and notify. One job, one row."""
+        files = await FileRepository(self._session).of_jobs([job.id for job, _ in ended])
+        rows = [
+            {
+                "job_id": job.id,
+                "url": url,
+                "body": message_of(job, files.get(job.id, []), moment=job.updated_at),
+            }
+            for job, url in ended
+        ]
+        await insert_missing(self._session, WebhookDelivery, rows, returning="id")
         await self._session.execute(select(func.pg_notify(DELIVERIES_CHANNEL, DUE)))
 
     async def claim(

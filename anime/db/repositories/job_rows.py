@@ -39,17 +39,18 @@ _NOT_TOLD = {
 TOLD = [column for column in JOBS.columns if column.name not in _NOT_TOLD]
 
 # Put together once, and one statement however many ids: neither we nor PostgreSQL plan it anew.
-_IS_AMONG = JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
+IS_AMONG = JOBS.c.id == any_(bindparam("job_ids", type_=ARRAY(Uuid)))
 _AMONG = (
     select(*TOLD, _projects.c.name.label("project"))
     .outerjoin_from(JOBS, _projects, _projects.c.id == JOBS.c.project_id)
-    .where(_IS_AMONG)
+    .where(IS_AMONG)
 )
-_STATUSES = select(JOBS.c.id, JOBS.c.status).where(_IS_AMONG)
+_STATUSES = select(JOBS.c.id, JOBS.c.status).where(IS_AMONG)
 _AMONG_CHANGED = _AMONG.where(
     JOBS.c.updated_at >= NOW - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("within_seconds"))
 )
 
+CANCELLED = "Cancelled."  # what the timeline of such a job ends with
 _NEWEST_FIRST = (ProductionJob.created_at.desc(), ProductionJob.id.desc())
 
 
@@ -132,16 +133,21 @@ class JobRows:
         job = (await self._session.execute(change, values)).one_or_none()
         if job is not None and job.status.is_final:
             await self._note(job.id, TimelineKind.END, _end_of(job))
-            await self._tell_of(job)
+            await self._tell_of({job.id: job.params.get("webhook_url")})
         return job
 
     async def _note(self, job_id: UUID, kind: TimelineKind, message: str) -> None:
         await TimelineRepository(self._session).add(job_id, kind, message)
 
-    async def _tell_of(self, job: Any) -> None:  # a row of JOBS
-        url = job.params.get("webhook_url")
-        if isinstance(url, str):  # a row of another program may hold anything
-            await DeliveryRepository(self._session).add(await self.get(job.id), url)
+    async def _tell_of(self, urls: Mapping[UUID, object]) -> None:
+        """Have the webhooks of these jobs called, which have ended."""
+        # A row of another program may hold anything.
+        told = {job_id: url for job_id, url in urls.items() if isinstance(url, str)}
+        if told:
+            jobs = await self.among(told)
+            await DeliveryRepository(self._session).add_all(
+                [(jobs[job_id], url) for job_id, url in told.items()]
+            )
 
     async def _row(self, job_id: UUID) -> ProductionJob:
         job = await self._session.get(ProductionJob, job_id, populate_existing=True)
@@ -172,10 +178,14 @@ class JobRows:
 
 def change(
     guard: ColumnElement[bool],
+    *told: ColumnElement[Any],  # of any type
     **changes: Any,  # values of any column, by name
 ) -> ReturningUpdate[Any]:
-    """A change of the job that the guard names, put together once: that takes longer than it."""
-    return update(JOBS).where(guard).values(updated_at=NOW, **changes).returning(*JOBS.c)
+    """A change of the job that the guard names, put together once: that takes longer than it.
+
+    It gives the whole row, or what is to be told of it.
+    """
+    return update(JOBS).where(guard).values(updated_at=NOW, **changes).returning(*told or JOBS.c)
 
 
 def _end_of(job: Any) -> str:  # a row of JOBS
@@ -184,7 +194,7 @@ def _end_of(job: Any) -> str:  # a row of JOBS
             return f"Failed as {job.error_kind}: {job.error_message}"
         case JobStatus.COMPLETED:
             return f"Completed: {job.output_path}"
-    return "Cancelled."
+    return CANCELLED
 
 
 def no_such_job(job_id: UUID) -> NotFound:

@@ -4,7 +4,7 @@ Every change is one UPDATE that names the states it may start from and, for a ru
 Nothing is read first and written later.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -38,7 +38,7 @@ from anime.core.timeline import TimelineKind
 from anime.db.models import JOBS, ProductionJob, WebhookDelivery
 from anime.db.notifications import MONITOR, STOP
 from anime.db.repositories.bulk import insert_missing, is_among
-from anime.db.repositories.job_rows import TOLD, JobRows, change, snapshot_of
+from anime.db.repositories.job_rows import CANCELLED, IS_AMONG, TOLD, JobRows, change, snapshot_of
 from anime.db.repositories.leases import (
     FOR_SECONDS,
     IS_HELD,
@@ -59,6 +59,7 @@ from anime.db.shot_models import Shot
 from anime.schemas import GenerationRequest, JobSnapshot
 
 _SUBMITTED = "Submitted."
+_CANCEL_ASKED = "Its cancellation was asked for."
 # Put together once, and without the ORM: each request that is taken on waits for it. Its entry in
 # the timeline comes with it, without a second round trip.
 _GIVEN = (
@@ -107,8 +108,14 @@ _BEGIN_ATTEMPT = change(
     progress=case((_IS_SAME_ATTEMPT, JOBS.c.progress), else_=0),
     stage=case((_IS_SAME_ATTEMPT, JOBS.c.stage), else_=Stage.SUBMITTING),
 )
-_IS_STOPPING = and_(IS_JOB, JOBS.c.status == JobStatus.CANCELLING, is_free(_OWNER))
-_SETTLE = change(_IS_STOPPING, status=JobStatus.CANCELLED, finished_at=NOW, stage=None, **_UNLEASED)
+_IS_STOPPING = JOBS.c.status == JobStatus.CANCELLING
+_SETTLED: dict[str, Any] = {  # values of any column
+    "status": JobStatus.CANCELLED,
+    "finished_at": NOW,
+    "stage": None,
+    **_UNLEASED,
+}
+_SETTLE = change(and_(IS_JOB, _IS_STOPPING, is_free(_OWNER)), **_SETTLED)
 
 
 def _end(then: JobStatus, **changes: Any) -> ReturningUpdate[Any]:  # by column
@@ -134,10 +141,24 @@ _FAIL_UNLEASED = change(
     **_UNLEASED,
 )
 _IS_QUEUED = JOBS.c.status == JobStatus.QUEUED
-_REQUEST_CANCEL = change(
-    and_(IS_JOB, may_become(JobStatus.CANCELLING)),
-    status=case((_IS_QUEUED, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
-    finished_at=case((_IS_QUEUED, NOW)),
+_MAY_STOP = may_become(JobStatus.CANCELLING)
+_STOPPED: dict[str, Any] = {  # values of any column
+    "status": case((_IS_QUEUED, JobStatus.CANCELLED), else_=JobStatus.CANCELLING),
+    "finished_at": case((_IS_QUEUED, NOW)),
+}
+_REQUEST_CANCEL = change(and_(IS_JOB, _MAY_STOP), **_STOPPED)
+# The same of many jobs: a worker that is to stop has seconds for it.
+_OUTCOME = (JOBS.c.id, JOBS.c.status, JOBS.c.params["webhook_url"].label("webhook_url"))
+_LOCK_OPEN = (
+    select(JOBS.c.id)
+    .where(IS_AMONG, or_(_MAY_STOP, _IS_STOPPING))
+    .order_by(JOBS.c.id)  # against deadlocks
+    .with_for_update()
+)
+_REQUEST_ALL = change(and_(IS_AMONG, _MAY_STOP), *_OUTCOME, **_STOPPED)
+_SETTLE_ALL = change(and_(IS_AMONG, _IS_STOPPING, is_free()), *_OUTCOME, **_SETTLED)
+_NOTIFY_ALL = select(func.pg_notify(NOTIFY_CHANNEL, func.concat(STOP, JOBS.c.id))).where(
+    IS_AMONG, _IS_STOPPING
 )
 _REQUEUE = change(
     and_(IS_JOB, may_become(JobStatus.QUEUED)),
@@ -426,9 +447,27 @@ class JobRepository(JobRows):
             NotFound: there is no such job.
         """
         if await self._change(_REQUEST_CANCEL, {"of_job": job_id}) is not None:
-            await self._note(job_id, TimelineKind.PERSON, "Its cancellation was asked for.")
+            await self._note(job_id, TimelineKind.PERSON, _CANCEL_ASKED)
         await self._session.execute(select(func.pg_notify(NOTIFY_CHANNEL, f"{STOP}{job_id}")))
         return await self.get(job_id)
+
+    async def cancel_all(self, job_ids: Collection[UUID]) -> list[JobSnapshot]:
+        """Those of the jobs that had not ended: cancelled, or about to be by their live runs.
+
+        As `request_cancel` and `settle_cancellation` do it, in a few statements for all.
+        """
+        going = [*await self._session.scalars(_LOCK_OPEN, {"job_ids": list(job_ids)})]
+        asked = (await self._session.execute(_REQUEST_ALL, {"job_ids": going})).all()
+        settled = (await self._session.execute(_SETTLE_ALL, {"job_ids": going})).all()
+        urls = {job.id: job.webhook_url for job in (*asked, *settled) if job.status.is_final}
+        timelines = TimelineRepository(self._session)
+        await timelines.add_to_all(
+            dict.fromkeys([job.id for job in asked], _CANCEL_ASKED), TimelineKind.PERSON
+        )
+        await timelines.add_to_all(dict.fromkeys(urls, CANCELLED), TimelineKind.END)
+        await self._tell_of(urls)
+        await self._session.execute(_NOTIFY_ALL, {"job_ids": going})
+        return [*(await self.among(going)).values()]
 
     async def requeue(self, job_id: UUID) -> bool:
         """Whether the job had failed and waits again now, as on its first day.
