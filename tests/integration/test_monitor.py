@@ -206,6 +206,25 @@ async def test_f60_the_children_of_a_batch_that_shows_no_life_go_on_by_themselve
     assert (list(prefect.runs)[1:], prefect.states) == ([f"{child}:2"], {str(batch): "CRASHED"})
 
 
+async def test_no_job_is_hidden_by_the_jobs_of_batches_that_wait(
+    office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few large batches have more jobs than one step looks at."""
+    waiting, dead = uuid4(), uuid4()
+    for run_id, count in ((waiting, 3), (dead, 1)):
+        prefect.add_run(run_id, str(run_id))
+        async with office.database.session_scope() as session:
+            new = {uuid4(): NewJob(REQUEST, "txt2img", 1, run_id) for _ in range(count)}
+            await JobRepository(session).create_all(new)
+    prefect.states[str(waiting)] = "SCHEDULED"
+    job_id, run_id = await rendering(office)
+    await given_back(office, job_id, run_id)
+    del prefect.runs[str(job_id)]
+    prefect.states[str(dead)] = "CRASHED"
+    monkeypatch.setattr("anime.jobs.monitor.MAX_JOBS", 3)
+    assert await office.monitor() == MonitorCounts(dispatched=2)
+
+
 async def test_two_monitors_replace_a_run_once(
     office: Office, database_url: str, redis_url: str, prefect: PrefectPeer
 ) -> None:

@@ -127,6 +127,9 @@ class DispatchRepository:
     async def unheld(self, *, lease_seconds: float, limit: int) -> list[UnheldJob]:
         """Jobs that have not ended and that no live run holds, the oldest first.
 
+        Those that wait within batches come last, from each in turn: there may be more of them than
+        are looked at, and what becomes of one tells what becomes of the others.
+
         A lease that lapsed before PostgreSQL had been up for `lease_seconds` proves nothing.
         """
         rows = await self._session.execute(
@@ -290,6 +293,12 @@ def _lease_view(lease_seconds: ColumnElement[float]) -> ColumnElement[str]:
     )
 
 
+_WAITS_IN_BATCH = and_(ProductionJob.status == JobStatus.QUEUED, ~_is_apart())
+_IN_TURN = func.row_number().over(
+    partition_by=(ProductionJob.batch_run_id, ProductionJob.status),
+    order_by=ProductionJob.created_at,
+)
+_PLACE_IN_BATCH = case((_WAITS_IN_BATCH, _IN_TURN), else_=0)
 # Put together once: it is asked every few seconds.
 _UNHELD = (
     select(
@@ -303,7 +312,7 @@ _UNHELD = (
         ProductionJob.batch_run_id,
     )
     .where(ProductionJob.status.in_(bindparam("statuses", expanding=True)), is_free())
-    .order_by(ProductionJob.created_at)
+    .order_by(_PLACE_IN_BATCH, ProductionJob.created_at)
     .limit(bindparam("limit"))
 )
 _NEW_RUN = rows_of_arrays(
