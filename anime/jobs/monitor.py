@@ -242,7 +242,12 @@ class Monitor:
         return states
 
     async def _carry_out(self, decided: Sequence[_Decided], done: MonitorCounts) -> None:
-        for each in self._first(decided, CancelJob, MAX_CANCELS):
+        waiting = [each for each in decided if each.job.status is JobStatus.QUEUED]
+        begun = [each for each in decided if each.job.status is not JobStatus.QUEUED]
+        for each in (
+            *self._first(waiting, CancelJob, MAX_DISPATCHES),  # they have no prompt to stop
+            *self._first(begun, CancelJob, MAX_CANCELS),
+        ):
             await self._canceller.cancel(each.job.job_id)
             done.cancelled += 1
         for each in self._first(decided, Fail, MAX_DISPATCHES):

@@ -206,6 +206,20 @@ async def test_f60_the_children_of_a_batch_that_shows_no_life_go_on_by_themselve
     assert (list(prefect.runs)[1:], prefect.states) == ([f"{child}:2"], {str(batch): "CRASHED"})
 
 
+async def test_the_waiting_jobs_of_a_cancelled_batch_are_cancelled_many_at_a_time(
+    office: Office, prefect: PrefectPeer
+) -> None:
+    """Nobody else cancels them when Prefect has ended a run of it that no worker had."""
+    batch = uuid4()
+    prefect.add_run(batch, "the batch")
+    prefect.states[str(batch)] = "CANCELLED"
+    async with office.database.session_scope() as session:
+        new = {uuid4(): NewJob(REQUEST, "txt2img", 1, batch) for _ in range(20)}
+        await JobRepository(session).create_all(new)
+    assert await office.monitor() == MonitorCounts(cancelled=20)
+    assert {job.status for job in await office.jobs()} == {JobStatus.CANCELLED}
+
+
 async def test_no_job_is_hidden_by_the_jobs_of_batches_that_wait(
     office: Office, prefect: PrefectPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
