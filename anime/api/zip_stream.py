@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from io import RawIOBase
-from typing import BinaryIO
+from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from anime.api.library_reader import ANSWER_SECONDS, FoundFile, LibraryReader
@@ -79,15 +79,23 @@ async def _written(
     archive: ZipFile, info: ZipInfo, file: FoundFile, library: LibraryReader, pieces: _Pieces
 ) -> AsyncGenerator[bytes, None]:
     """The pieces of one file. Raises OSError, StorageUnavailable: it cannot be read."""
-    run = partial(library.run, seconds=ANSWER_SECONDS)
-    stream: BinaryIO = await run(lambda: file.path.open("rb"))
-    try:
-        with archive.open(info, "w") as target:
-            while content := await run(partial(stream.read, PIECE_BYTES)):
-                target.write(content)
-                yield pieces.take()
-    finally:
-        stream.close()
+
+    async def read(start: int) -> bytes:
+        return await library.run(partial(_piece_of, file.path, start), seconds=ANSWER_SECONDS)
+
+    content, size = await read(0), 0
+    with archive.open(info, "w") as target:
+        while content:
+            size += target.write(content)
+            yield pieces.take()
+            content = await read(size)
+
+
+def _piece_of(path: Path, start: int) -> bytes:
+    """Opened and closed in one thread: to close a file takes as long as a read of it that hangs."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(PIECE_BYTES)
 
 
 def _free_name(name: str, names: set[str]) -> str:

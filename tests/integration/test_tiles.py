@@ -1,10 +1,11 @@
 """Files as the page shows them: by month, in few bytes, with their colours, and as one ZIP."""
 
 import asyncio
+import threading
 import zipfile
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from anime.api import thumbnails
+from anime.api import thumbnails, zip_stream
 from anime.api.library_reader import FoundFile, LibraryReader
 from anime.api.zip_stream import PIECE_BYTES, ZipEntry, zip_of
 from anime.core.takes import NewReview
@@ -243,6 +244,43 @@ async def test_a_download_that_is_broken_off_closes_what_it_reads(tmp_path: Path
     await anext(pieces)
     await pieces.aclose()
     assert [each for each in psutil.Process().open_files() if each.path == str(path)] == []
+
+
+class FileOfDeadMount(RawIOBase):
+    """Whoever reads it waits until its server is back."""
+
+    def __init__(self) -> None:
+        self.is_back, self.has_been_read = threading.Event(), threading.Event()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return offset
+
+    def readinto(self, _: object) -> int:
+        self.is_back.wait(10)
+        self.has_been_read.set()
+        return 0
+
+
+async def test_a_mount_that_dies_during_a_download_holds_up_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, dead = tmp_path / "a.png", FileOfDeadMount()
+    path.write_bytes(b"a picture")
+    entry = ZipEntry("1 a.png", path.name, FoundFile(path, path.stat()))
+    monkeypatch.setattr(zip_stream, "ANSWER_SECONDS", 0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda *_: BufferedReader(dead))
+        pieces = [piece async for piece in zip_of([entry], LibraryReader(tmp_path))]
+    assert not dead.has_been_read.is_set(), "nothing waited for it"
+    dead.is_back.set()
+    with ZipFile(BytesIO(b"".join(pieces))) as archive:
+        assert archive.read("missing.txt").startswith(b"1 a.png: ")
 
 
 async def test_a_file_of_any_size_is_downloaded(
