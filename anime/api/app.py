@@ -35,7 +35,6 @@ from anime.api.app_state import AppState
 from anime.api.docs_page import add_docs_page
 from anime.api.error_documentation import ANY_ROUTE, extend_openapi, refuse_unknown_parameters
 from anime.api.examples import examples
-from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.middleware import BodyLimit, HostCheck, TokenCheck
 from anime.api.page.routes import PAGES
@@ -106,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
             delivering(settings, database),
             open_gateway(redis_url, database, jobs.cancel) as gateway,
         ):
-            library = LibraryReader(settings.library)
+            library = jobs.admission.library
             app.state.anime = AppState(
                 settings=settings,
                 database=database,

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from anime.api.access import Access
-from anime.api.library_reader import LibraryReader
 from anime.api.metrics import Metrics
 from anime.api.thumbnails import Thumbnails
+from anime.assets.library_reader import LibraryReader
 from anime.comfyui.object_info import RecentClasses
 from anime.core.callers import Caller
 from anime.db.session import Database

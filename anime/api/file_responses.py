@@ -9,8 +9,8 @@ from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from anime.api.library_reader import FoundFile
 from anime.api.problems import problem_of
+from anime.assets.library_reader import FoundFile
 from anime.errors import RangeNotSatisfiable
 
 PICTURE_HEADERS = {

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from anime.api.app_state import AppState, StateDependency
 from anime.api.error_documentation import problems
 from anime.api.file_responses import PICTURE_HEADERS
-from anime.api.library_reader import READ_SECONDS
 from anime.api.middleware import JsonRoute
 from anime.api.routes_generation import IdempotencyKey
+from anime.assets.library_reader import READ_SECONDS
 from anime.assets.store import AssetStore
 from anime.core.comparison import FileComparison
 from anime.errors import NotFound

@@ -5,7 +5,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from anime.api.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
+from anime.assets.library_reader import ANSWER_SECONDS, READ_SECONDS, LibraryReader, find_within
 from anime.assets.store import sha256_of
 from anime.assets.thumbnails import PROXY_PX, THUMBNAIL_PX, colours_of_thumbnails, draw_thumbnail
 from anime.core.paths import media_type_of, proxy_path, thumbnail_path

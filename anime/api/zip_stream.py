@@ -9,7 +9,7 @@ from io import RawIOBase
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from anime.api.library_reader import ANSWER_SECONDS, FoundFile, LibraryReader
+from anime.assets.library_reader import ANSWER_SECONDS, FoundFile, LibraryReader
 from anime.core.paths import next_name
 from anime.errors import StorageUnavailable
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self
 
 from anime.core.paths import names_beside
 from anime.errors import InvalidRequest, StorageError, StorageUnavailable
@@ -83,7 +83,7 @@ class AssetStore:
         draft = await asyncio.to_thread(self._draft)
         digest, size = hashlib.sha256(), 0
         try:
-            with draft.open("wb", buffering=0) as stream:
+            async with _opened(draft, "wb") as stream:
                 async for chunk in chunks:
                     digest.update(chunk)
                     size += len(chunk)
@@ -144,6 +144,16 @@ class AssetStore:
             sync_folder(placed.parent)
             received.path.unlink(missing_ok=True)
         return placed
+
+
+@asynccontextmanager
+async def _opened(path: Path, mode: Literal["rb", "wb"]) -> AsyncIterator[FileIO]:
+    """The file, opened and closed in threads, too: on a mount that hangs, each waits for it."""
+    stream = await asyncio.to_thread(path.open, mode, buffering=0)
+    try:
+        yield stream
+    finally:
+        await asyncio.to_thread(stream.close)
 
 
 @asynccontextmanager
@@ -265,12 +275,12 @@ def link(source: str | Path, target: str | Path) -> bool:
 
 async def chunks_of(path: Path) -> AsyncIterator[bytes]:
     """The content of a file, read in threads."""
-    with path.open("rb") as stream:
+    async with _opened(path, "rb") as stream:
         async for chunk in chunks_in(stream):
             yield chunk
 
 
-async def chunks_in(stream: BinaryIO) -> AsyncIterator[bytes]:
+async def chunks_in(stream: BinaryIO | FileIO) -> AsyncIterator[bytes]:
     """What is left of an open file, read in threads."""
     while chunk := await asyncio.to_thread(stream.read, _CHUNK_BYTES):
         yield chunk

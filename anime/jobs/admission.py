@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from anime.assets.composer import Composer, may_change
+from anime.assets.library_reader import ANSWER_SECONDS, LibraryReader
 from anime.assets.store import reading_faults
 from anime.comfyui.workflow_templates import load_template
 from anime.core.batches import kind_of
@@ -82,6 +84,7 @@ class Admission:
     settings: Settings
     database: Database
     limit: QueueLimit
+    library: LibraryReader
 
     async def check(
         self, request: GenerationRequest, *, job_id: UUID | None = None
@@ -135,7 +138,7 @@ class Admission:
         if compositions is None:
             compositions = await self.compose_all(requests)
         composed = [each for each in compositions if each is not None]
-        await asyncio.to_thread(self._check_references, composed)
+        await self._check_references(composed)
         for places, fault in await self.faults(requests, compositions):
             named = label_of(requests[places[0]]).name
             raise type(fault)(f"{named}: {fault.what}", fault.todo) from fault
@@ -181,7 +184,7 @@ class Admission:
         """
         async with self.database.autocommit() as session:
             composition = await self.composer.compose(session, request)
-        await asyncio.to_thread(self._check_references, [composition])
+        await self._check_references([composition])
         await self.check_graph(composition.request)
         return composition
 
@@ -191,24 +194,30 @@ class Admission:
             return None
         async with self.database.autocommit() as session:
             composition = await self.composer.changed(session, request)
-        if composition is not None and composition.reference_paths:
-            await asyncio.to_thread(self._check_references, [composition])
+        if composition is not None:
+            await self._check_references([composition])
         return composition
 
-    def _check_references(self, compositions: Sequence[Composition]) -> None:
+    async def _check_references(self, compositions: Sequence[Composition]) -> None:
         """Make sure that the characters' pictures are still there, where the library is."""
-        library = self.settings.library
         pictures: dict[str, str] = {}
         for composition in compositions:
             pictures |= composition.reference_paths
+        if pictures:
+            gone = await self.library.run(partial(self._gone, pictures), seconds=ANSWER_SECONDS)
+            if gone is not None:
+                raise InvalidRequest(
+                    f"{gone} of {pictures[gone]} is no longer in the library"
+                    f" {self.settings.library}.",
+                    "Restore it there, or add a version of the character without it.",
+                )
+
+    def _gone(self, pictures: Collection[str]) -> str | None:
+        """The first picture that is not there, in a library that is there."""
+        library = self.settings.library
         with reading_faults(library):
-            gone = [path for path in pictures if not (library / path).is_file()]
-            are_missed = bool(gone) and library.is_dir()
-        if are_missed:
-            raise InvalidRequest(
-                f"{gone[0]} of {pictures[gone[0]]} is no longer in the library {library}.",
-                "Restore it there, or add a version of the character without it.",
-            )
+            gone = next((each for each in pictures if not (library / each).is_file()), None)
+            return gone if library.is_dir() else None
 
     async def check_graph(self, request: GenerationRequest) -> None:
         """Make sure that the workflow can take a request as it is composed.

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from opentelemetry import trace
 
+from anime.assets.library_reader import LibraryReader
 from anime.comfyui.client import ComfyUIClient
 from anime.core.batches import BatchRequest, expand, jobs_of, possible_jobs_of
 from anime.core.composition.record import Composition
@@ -181,7 +182,12 @@ async def open_job_service(
             settings=settings,
             database=database,
             publisher=publisher,
-            admission=Admission(settings, database, QueueLimit(settings.queue_limit)),
+            admission=Admission(
+                settings,
+                database,
+                QueueLimit(settings.queue_limit),
+                LibraryReader(settings.library),
+            ),
             dispatcher=dispatcher,
             canceller=JobCanceller(settings, database, publisher, dispatcher),
             lookup=JobLookup(database, slots=settings.in_flight),

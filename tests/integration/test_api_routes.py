@@ -13,9 +13,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from anime.api import library_reader
 from anime.api.app import create_app
 from anime.api.routes_generation import MAX_BATCH_BYTES, GenerationStatus
+from anime.assets import library_reader
 from anime.core.batches import BatchRequest, expand
 from anime.core.job_status import FailureKind
 from anime.core.paths import thumbnail_path

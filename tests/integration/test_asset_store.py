@@ -5,13 +5,16 @@ import errno
 import os
 import resource
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from anime.assets import store
 from anime.assets.store import INCOMING, AssetStore, sha256_of, write_new
 from anime.errors import InvalidRequest, StorageError
 
@@ -41,6 +44,29 @@ async def test_a_stream_comes_in_whole_and_hashed(tmp_path: Path) -> None:
     assert received.sha256 == sha256(b"picture").hexdigest() == sha256_of(placed)
     assert received.size_bytes == 7
     assert leftovers(tmp_path) == []
+
+
+async def test_the_event_loop_itself_waits_for_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a mount that hangs, opening and closing a file take as long as a write of it."""
+    loop = threading.get_ident()
+
+    class File(FileIO):
+        def close(self) -> None:
+            assert self.closed or threading.get_ident() != loop
+            super().close()
+
+    def opened(path: Path, mode: str, *, buffering: int = -1) -> File:
+        assert (threading.get_ident() != loop, buffering) == (True, 0)
+        return File(path, mode)
+
+    monkeypatch.setattr(Path, "open", opened)
+    library = AssetStore(tmp_path)
+    received = await library.receive(chunks_of(b"pic", b"ture"))
+    assert [part async for part in store.chunks_of(received.path)] == [b"picture"]
+    with pytest.raises(ConnectionError):
+        await library.receive(broken_stream())
 
 
 async def test_another_picture_of_the_same_name_gets_the_next_name(tmp_path: Path) -> None:

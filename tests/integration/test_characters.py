@@ -1,6 +1,9 @@
 """Versions and reference pictures of characters, on a real database and library."""
 
+import asyncio
 import json
+import os
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -22,7 +25,8 @@ from anime.core.references import MAX_REFERENCES, NewReference, ReferenceRecord,
 from anime.core.takes import NewReview
 from anime.db.repositories import CharacterRepository
 from anime.db.session import Database
-from anime.errors import AnimeError, InvalidRequest, UnusableFile
+from anime.errors import AnimeError, InvalidRequest, StorageUnavailable, UnusableFile
+from anime.jobs import admission
 from anime.jobs.shots import import_shots, review_take
 from anime.schemas import GenerationRequest
 from anime.settings import Settings
@@ -32,6 +36,7 @@ from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_takes import PROJECT, rendered
+from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["api", "api_settings", "prefect_peer"]
 
@@ -198,6 +203,39 @@ async def test_a_reference_that_is_gone_is_named_before_there_is_a_job(
             await office.service.submit(asked)
         with pytest.raises(InvalidRequest, match=gone):
             await office.service.submit_batch(BatchRequest(name="b", requests=[asked]), key="b")
+
+
+async def test_a_library_that_does_not_answer_holds_up_only_who_names_its_pictures(
+    database: Database,
+    library: AssetStore,
+    mei: UUID,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a network mount whose server is gone: each call waits, and cannot be stopped."""
+    await added(database, library, mei)
+    await approve(database, mei, 2)
+    monkeypatch.setattr(admission, "ANSWER_SECONDS", 0.5)
+    is_back, look = threading.Event(), os.stat
+
+    def hang(path: Any, *more: Any, **options: Any) -> Any:  # as `os` takes and gives it
+        if str(path).startswith(str(library.root)):
+            assert is_back.wait(HUNG_SECONDS)
+        return look(path, *more, **options)
+
+    async with (
+        running_prefect_peer() as prefect,
+        open_office(database_url, redis_url, prefect, library_dir=library.root) as office,
+    ):
+        asked = GenerationRequest(prompt="@mei", workflow="edit")
+        monkeypatch.setattr(os, "stat", hang)
+        several = [office.service.submit(asked) for _ in range(40)]  # more than a pool has threads
+        for answer in await asyncio.gather(*several, return_exceptions=True):
+            assert isinstance(answer, StorageUnavailable)
+        await office.service.submit(GenerationRequest(prompt="rain"))
+        is_back.set()
+        assert (await office.service.submit(asked)).status == "queued"
 
 
 async def test_by_http_a_picture_is_added_and_listed_and_a_version_approved(

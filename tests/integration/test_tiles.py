@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from anime.api import thumbnails, zip_stream
-from anime.api.library_reader import FoundFile, LibraryReader
 from anime.api.zip_stream import PIECE_BYTES, ZipEntry, zip_of
+from anime.assets.library_reader import FoundFile, LibraryReader
 from anime.core.takes import NewReview
 from anime.core.thumbhash import thumbhash
 from anime.db.repositories import AssetRow, FileRepository

@@ -1,4 +1,4 @@
-"""The API's reads of the library's disk, which may be a network mount whose server is gone."""
+"""Reads of the library's disk while somebody waits: a network mount's server may be gone."""
 
 import os
 import stat
