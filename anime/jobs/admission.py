@@ -217,7 +217,7 @@ class Admission:
         library = self.settings.library
         with reading_faults(library):
             gone = next((each for each in pictures if not (library / each).is_file()), None)
-            return gone if library.is_dir() else None
+            return gone if gone is not None and library.is_dir() else None
 
     async def check_graph(self, request: GenerationRequest) -> None:
         """Make sure that the workflow can take a request as it is composed.

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -26,6 +23,7 @@ from anime.settings import Settings
 from anime.stack.prefect_server import TUNING
 from tests.integration.api_client import client_of, opened_api, problem_in
 from tests.integration.prefect_peer import PrefectPeer
+from tests.support.dead_mount import let_die
 
 SECONDS = 20
 PICTURE, THUMBNAIL = b"\x89PNG picture", b"RIFF thumbnail"
@@ -378,21 +376,13 @@ async def test_a_library_that_does_not_answer_holds_up_nothing_but_its_files(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As on a network mount whose server is gone: each call waits, and cannot be stopped."""
     monkeypatch.setattr(library_reader, "ANSWER_SECONDS", 0.5)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
     row = await write_file(database, api_settings.library / "1.png")
     (api_settings.library / "1.png").write_bytes(PICTURE)
     (api_settings.library / ".sheets").mkdir()
     (api_settings.library / ".sheets" / "a.png").write_bytes(PICTURE)
-    is_back, look = threading.Event(), os.stat
-
-    def hang(path: Any, *more: Any, **options: Any) -> Any:  # as `os` takes and gives it
-        if str(path).startswith(str(api_settings.library)):
-            assert is_back.wait(SECONDS), "the call was on the event loop, or nobody went on"
-        return look(path, *more, **options)
-
-    monkeypatch.setattr(os, "stat", hang)
+    is_back = let_die(api_settings.library, monkeypatch, seconds=SECONDS)
     paths = [f"/api/anime/files/{row.id}/{what}" for what in ("content", "thumbnail")]
     paths += ["/api/anime/sheets/a.png"]
     for path in paths:

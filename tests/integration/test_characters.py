@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -36,6 +34,7 @@ from tests.integration.old_client import execute
 from tests.integration.prefect_peer import running_prefect_peer
 from tests.integration.test_cli_commands import Commands
 from tests.integration.test_takes import PROJECT, rendered
+from tests.support.dead_mount import let_die
 from tests.support.waiting import HUNG_SECONDS
 
 __all__ = ["api", "api_settings", "prefect_peer"]
@@ -213,23 +212,15 @@ async def test_a_library_that_does_not_answer_holds_up_only_who_names_its_pictur
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As on a network mount whose server is gone: each call waits, and cannot be stopped."""
     await added(database, library, mei)
     await approve(database, mei, 2)
     monkeypatch.setattr(admission, "ANSWER_SECONDS", 0.5)
-    is_back, look = threading.Event(), os.stat
-
-    def hang(path: Any, *more: Any, **options: Any) -> Any:  # as `os` takes and gives it
-        if str(path).startswith(str(library.root)):
-            assert is_back.wait(HUNG_SECONDS)
-        return look(path, *more, **options)
-
     async with (
         running_prefect_peer() as prefect,
         open_office(database_url, redis_url, prefect, library_dir=library.root) as office,
     ):
         asked = GenerationRequest(prompt="@mei", workflow="edit")
-        monkeypatch.setattr(os, "stat", hang)
+        is_back = let_die(library.root, monkeypatch, seconds=HUNG_SECONDS)
         several = [office.service.submit(asked) for _ in range(40)]  # more than a pool has threads
         for answer in await asyncio.gather(*several, return_exceptions=True):
             assert isinstance(answer, StorageUnavailable)

@@ -1,7 +1,6 @@
 """Which reader understands what a file says: each text is tried by its content, not its label."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import PureWindowsPath
@@ -30,13 +29,13 @@ from anime.assets.metadata.sd_scripts import sampling_of_sd_scripts
 from anime.assets.metadata.swarmui import sampling_of_swarmui
 from anime.assets.metadata.tensor_art import sampling_of_tensor_art
 from anime.assets.metadata.wangp import sampling_of_wangp
+from anime.core.conversion.model_files import MODEL_SUFFIX
 from anime.core.foreign_json import MAX_JSON_CHARS, read_json_text, storable_text
 from anime.core.graphs import Graph, Node
 from anime.core.png_metadata import KEY, FileStamp, read_stamp
 
 _MAX_NODES = 5_000
 _MAX_KEPT = 16  # texts that nobody understood
-_MODEL_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|gguf|pth?|bin)$", re.IGNORECASE)
 # Of a container, not of who made what is in it.
 _NOISE = frozenset(
     {
@@ -220,7 +219,7 @@ def recipe_of(texts: Mapping[str, str], saved: SavedFile | None = None) -> Recip
 def _is_same_file(one: str | None, other: str | None) -> bool:
     """Whether two names mean one model: a saving node writes that which it was told."""
     names = (PureWindowsPath(name).name for name in (one, other) if name)
-    return len({_MODEL_SUFFIX.sub("", name) for name in names}) < 2
+    return len({MODEL_SUFFIX.sub("", name) for name in names}) < 2
 
 
 def recipe_of_graph(graph: Graph, saved: SavedFile | None = None) -> Recipe:

@@ -10,7 +10,7 @@ from anime.core.graphs import Graph
 
 _NOTES = frozenset({"Note", "MarkdownNote"})
 _SUFFIXES = ("safetensors", "ckpt", "pt", "pth", "gguf", "sft", "bin", "onnx")
-_IS_MODEL = re.compile(rf"\.(?:{'|'.join(_SUFFIXES)})$", re.IGNORECASE)
+MODEL_SUFFIX = re.compile(rf"\.(?:{'|'.join(_SUFFIXES)})$", re.IGNORECASE)
 _MODEL_LINK = re.compile(
     rf"\[([^\[\]\n]+\.(?:{'|'.join(_SUFFIXES)}))\]\((https?://[^)\s]+)\)", re.IGNORECASE
 )
@@ -31,7 +31,7 @@ def missing_models(
             each = inputs.get(name)
             if not isinstance(value, str) or not each or each.widget_kind != COMBO:
                 continue
-            if value not in each.choices and _IS_MODEL.search(value):
+            if value not in each.choices and MODEL_SUFFIX.search(value):
                 file = value.replace("\\", "/").rpartition("/")[2]
                 found.setdefault(value, known.get(file, ModelFile(value)))
     return tuple(found.values())
