@@ -20,7 +20,6 @@ from anime.comfyui.models import (
 )
 from anime.comfyui.node_spans import with_node_spans
 from anime.core.graphs import Graph
-from anime.core.ids import client_id_of
 from anime.core.job_status import Stage
 from anime.core.progress_meter import IN_QUEUE, ProgressMeter
 from anime.core.prompt_state import Absent, Finished
@@ -38,6 +37,7 @@ async def submit(
     graph: Graph,
     *,
     prompt_id: UUID,
+    client_id: str,
     pnginfo: dict[str, JsonValue],
     reporter: Reporter,
     is_new: bool = False,
@@ -58,7 +58,7 @@ async def submit(
     await comfy.submit(
         graph,
         prompt_id=prompt_id,
-        client_id=client_id_of(prompt_id),
+        client_id=client_id,
         extra_pnginfo=pnginfo,
         wants_previews=await reporter.wants_previews(),
     )

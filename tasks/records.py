@@ -6,6 +6,7 @@ from uuid import UUID
 
 from anime.assets.composer import Composer
 from anime.assets.render_result import RenderResult
+from anime.core.ids import client_id_of
 from anime.core.job_status import JobStatus, Stage
 from anime.core.labels import said_of_unkept
 from anime.core.timeline import TimelineKind
@@ -81,9 +82,10 @@ async def begin_attempt(
     attempt: int,
     prompt_id: UUID,
     comfyui_url: str,
+    client_id: str,
     reason: str = "",
 ) -> None:
-    """Record the prompt's id and server before the prompt is submitted there.
+    """Record the prompt's id, server and client before the prompt is submitted there.
 
     `reason` is why that server was chosen.
     """
@@ -95,11 +97,25 @@ async def begin_attempt(
                 lease, attempt=attempt, prompt_id=prompt_id, comfyui_url=comfyui_url
             )
             await SentPromptRepository(session).record(
-                prompt_id, job_id=lease.job_id, server=comfyui_url, attempt=attempt
+                prompt_id,
+                job_id=lease.job_id,
+                server=comfyui_url,
+                attempt=attempt,
+                client_id=client_id,
             )
             await TimelineRepository(session).add(lease.job_id, TimelineKind.SERVER, why)
 
     await RECORD.call(insert)
+
+
+async def client_of(database: Database, prompt_id: UUID) -> str:
+    """The client that hears of a prompt which an earlier run has recorded."""
+
+    async def read() -> str | None:
+        async with database.autocommit() as session:
+            return await SentPromptRepository(session).client_of(prompt_id)
+
+    return await RECORD.call(read) or client_id_of(prompt_id)
 
 
 async def check_lease(database: Database, lease: Lease, *, lease_seconds: float) -> None:

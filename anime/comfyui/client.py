@@ -198,9 +198,11 @@ class ComfyUIClient:
         """How many prompts run and wait: what costs the server least to answer."""
         return protocol.decode_queue_length(await self._send(requests.queue_length_request()))
 
-    def listening(self, client_id: str) -> AbstractAsyncContextManager[EventListener]:
-        """Listen to what is sent to that client, for `follow`, from before its prompt is sent."""
-        return listening(self, client_id)
+    def listening(
+        self, client_id: str, prompt_id: UUID
+    ) -> AbstractAsyncContextManager[EventListener]:
+        """Listen to what that client is sent about the prompt, from before it is sent."""
+        return listening(self, client_id, prompt_id)
 
     async def follow(
         self,

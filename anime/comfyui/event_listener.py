@@ -1,4 +1,4 @@
-"""The events of one WebSocket client, received over as many sockets as it takes.
+"""What one prompt hears of itself.
 
 The events tell how far a prompt is and hint at its end; only /history says how it ended.
 So a socket that is refused, falls silent or dies costs progress and nothing else.
@@ -6,58 +6,49 @@ So a socket that is refused, falls silent or dies costs progress and nothing els
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 
-import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidURI, WebSocketException
-
-from anime.comfyui.address import authorization_of, without_login
-from anime.comfyui.frames import FEATURE_FLAGS, decode_frame
 from anime.comfyui.models import Event
 from anime.comfyui.server_login import ServerLogin
-from anime.retry_policies import COMFYUI_WEBSOCKET, cancel_until_ended
-
-_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 GREETING_SECONDS = 0.2  # from the socket's opening to the message that the server sends at once
-FRAME_MAX_BYTES = 64 * 1024 * 1024  # an execution error prints its tensors
 MAX_EVENTS = 500  # a run of ten nodes; newer ones repeat what older ones said, which are dropped
 
 
 class EventListener:
-    """Listens under one client id from `start` to `close`.
-
-    There is never more than one socket at a time: when the older of two with one client id
-    closes, the server forgets the id and the newer one receives nothing. That, too, looks like
-    silence, so a socket that is silent for `silence_seconds` is replaced.
-    """
+    """Hears what a client is sent about one prompt. For use in one event loop."""
 
     def __init__(
-        self, address: Callable[[], str], *, silence_seconds: float, login: ServerLogin
+        self,
+        server: str,
+        client_id: str,
+        prompt_id: str,
+        *,
+        address: Callable[[], str],
+        login: ServerLogin,
+        silence_seconds: float,
     ) -> None:
-        """`address` is asked for each socket: the login in it may have changed."""
-        self._address = address
-        self._login = login
-        self._silence_seconds = silence_seconds
+        """`address` is asked for each socket: the login in it may have changed.
+
+        A socket that is silent for `silence_seconds` is replaced.
+        """
+        self.key = server, client_id
+        self.prompt_id = prompt_id
+        self.address = address
+        self.login = login
+        self.silence_seconds = silence_seconds
+        self.loop = asyncio.get_running_loop()
+        self.dead_sockets = 0  # that the other side has closed or left
         self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
         self._has_tried = asyncio.Event()
         self._was_greeted = asyncio.Event()
-        self._clock = asyncio.get_running_loop().time
-        self._disconnected_since: float | None = self._clock()
-        self.dead_sockets = 0  # that the other side has closed or left
-        self._task: asyncio.Task[None] | None = None
+        self._disconnected_since: float | None = self.loop.time()
 
-    def start(self) -> None:
-        """Start listening."""
-        self._task = asyncio.create_task(self._listen())
-
-    async def close(self) -> None:
-        """Stop listening at once."""
-        if self._task:
-            await cancel_until_ended(self._task)
+    @property
+    def client_id(self) -> str:
+        """The client that is to send the prompt, to hear of it."""
+        return self.key[1]
 
     async def wait_for_first_try(self) -> None:
         """Return when the first attempt to connect has succeeded or failed."""
@@ -80,7 +71,8 @@ class EventListener:
         The server sends a message to each new socket: one on which nothing has arrived, perhaps
         behind a proxy that swallows messages, is not up.
         """
-        return 0.0 if self._disconnected_since is None else self._clock() - self._disconnected_since
+        since = self._disconnected_since
+        return 0.0 if since is None else self.loop.time() - since
 
     async def next_event(self, *, until: float) -> Event | None:
         """The next event; None if none comes before `until`, a time of the event loop."""
@@ -95,57 +87,22 @@ class EventListener:
         while not self._events.empty():
             yield self._events.get_nowait()
 
-    async def _listen(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._read_one_socket()
-                failures = 0
-            except InvalidURI as fault:
-                _log.warning("No progress: %s", fault)
-                return
-            except (OSError, WebSocketException, TimeoutError) as fault:
-                _log.debug("No progress for now: %r", fault)
-                failures += 1
-            finally:
-                self._has_tried.set()
-            await COMFYUI_WEBSOCKET.wait(failures)
+    def on_tried(self) -> None:
+        """An attempt to connect has succeeded or failed."""
+        self._has_tried.set()
 
-    async def _read_one_socket(self) -> None:
-        """Return when the socket has died or fallen silent, and is closed."""
-        address = self._address()
-        headers = httpx.Headers(authorization_of(address))
-        headers.update(await self._login.headers())
-        socket = await connect(
-            without_login(address),  # which `connect` would send with %40 as it stands
-            proxy=None,
-            additional_headers=dict(headers),
-            ssl=self._login.tls if address.startswith("wss:") else None,
-            compression=None,  # spares the server's only core; most bytes are JPEG previews
-            open_timeout=CONNECT_SECONDS,
-            max_size=FRAME_MAX_BYTES,
-            logger=_log,
-        )
-        try:
-            await socket.send(FEATURE_FLAGS)
-            self._has_tried.set()
-            while True:
-                async with asyncio.timeout(self._silence_seconds):
-                    self._enqueue(decode_frame(await socket.recv()))
-                    self._disconnected_since = None
-                    self._was_greeted.set()
-        except TimeoutError:
-            return  # silent; another socket is tried at once
-        except WebSocketException:
-            self.dead_sockets += 1
-        finally:
-            self._disconnected_since = self._disconnected_since or self._clock()
-            # A closing handshake would wait for its answer behind everything unread: up to 10 s.
-            socket.transport.abort()
-            await socket.wait_closed()
+    def on_up(self) -> None:
+        """A socket is up: something has arrived on it."""
+        self._disconnected_since = None
+        self._was_greeted.set()
 
-    def _enqueue(self, event: Event) -> None:
-        """Add the event; if there is no room, the oldest goes.
+    def on_down(self, has_died: bool) -> None:  # noqa: FBT001  what the socket's thread hands over
+        """The socket is gone; `has_died`: the other side has closed or left it."""
+        self.dead_sockets += has_died
+        self._disconnected_since = self._disconnected_since or self.loop.time()
+
+    def on_event(self, event: Event) -> None:
+        """Keep the event for `next_event`; if there is no room, the oldest goes.
 
         Reading never stops: the server writes to its clients one after the other, so that a
         full socket would hold up everybody's progress.

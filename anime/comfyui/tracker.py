@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from anime.comfyui.event_listener import EventListener
+from anime.comfyui.event_sockets import event_sockets
 from anime.comfyui.models import (
     Event,
     HistoryEntry,
@@ -78,6 +79,11 @@ class TrackedServer(PromptControl, Protocol):
         ...
 
     @property
+    def base_url(self) -> str:
+        """The server's URL, without user and password."""
+        ...
+
+    @property
     def login(self) -> ServerLogin: ...
 
     def websocket_url(self, client_id: str) -> str:
@@ -90,18 +96,24 @@ class TrackedServer(PromptControl, Protocol):
 
 
 @asynccontextmanager
-async def listening(client: TrackedServer, client_id: str) -> AsyncIterator[EventListener]:
-    """Listen to that client's events for as long as the block lasts."""
+async def listening(
+    client: TrackedServer, client_id: str, prompt_id: UUID
+) -> AsyncIterator[EventListener]:
+    """Listen to what that client is sent about the prompt for as long as the block lasts."""
     listener = EventListener(
-        partial(client.websocket_url, client_id),
-        silence_seconds=SILENCE_SECONDS,
+        client.base_url,
+        client_id,
+        str(prompt_id),
+        address=partial(client.websocket_url, client_id),
         login=client.login,
+        silence_seconds=SILENCE_SECONDS,
     )
-    listener.start()
+    sockets = event_sockets()
+    sockets.add(listener)
     try:
         yield listener
     finally:
-        await listener.close()
+        sockets.remove(listener)
 
 
 async def follow_prompt(
@@ -183,7 +195,7 @@ class PromptTracker:
         return self._listener.dead_sockets > self._dead_sockets
 
     def own_event(self, event: Event) -> Event | None:
-        """The event, if it is this prompt's; None if not. Every socket gets others' progress, too.
+        """The event, if it is this prompt's; None if not.
 
         A preview without metadata names no prompt, but only one prompt runs at a time.
         """
@@ -213,10 +225,11 @@ class PromptTracker:
         """Whether to poll now, rather than when it is time again: the history is complete.
 
         After connecting in mid-run a node is named without a prompt: that is a hint, too. It is
-        sent only to the client of the prompt that runs, and every prompt has a client of its own.
+        sent only to the client of the prompt that runs.
         """
         if event.prompt_id is None and isinstance(event, NodeExecuting):
-            self._stall_clock.entered(event.node)
+            if self._was_running:
+                self._stall_clock.entered(event.node)
             return True
         is_own = event.prompt_id == str(self._prompt_id)
         return is_own and isinstance(event, NodeExecuting) and event.ends_prompt

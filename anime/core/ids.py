@@ -1,4 +1,4 @@
-"""A job's id, and what follows from it: the prompt's id at ComfyUI, its client's id, and a seed.
+"""A job's id, and what follows from it: the prompt's id at ComfyUI, and a seed.
 
 And the id of its trace, which follows from the span that submitted it.
 """
@@ -40,7 +40,7 @@ def prompt_id_of(job_id: UUID, attempt: int) -> UUID:
 
 
 def client_id_of(prompt_id: UUID) -> str:
-    """The websocket session that gets the prompt's events: one a prompt, never shared.
+    """The WebSocket client of a prompt that was sent by a version which gave each its own.
 
     >>> client_id_of(UUID(int=7))
     'anime-00000000000000000000000000000007'

@@ -47,6 +47,7 @@ class RegisteredServer(Base):
 class SentPrompt(Base):
     """A prompt that may be at a server. `settled_at`: it is known that it no longer is.
 
+    `client_id`: which WebSocket client hears of it; None for prompts of releases before that.
     Written before it is sent. When a server returns, what it still has and a job no longer waits
     for is cancelled there.
     """
@@ -63,6 +64,7 @@ class SentPrompt(Base):
     attempt: Mapped[int]
     sent_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     settled_at: Mapped[datetime | None]
+    client_id: Mapped[str | None]
 
 
 class RenderCost(Base):

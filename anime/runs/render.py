@@ -7,10 +7,11 @@ from functools import partial
 from uuid import UUID
 
 from anime.assets.render_result import RenderResult
+from anime.comfyui.event_sockets import event_sockets
 from anime.comfyui.models import HistoryEntry
 from anime.core.graph_facts import workflow_hash
 from anime.core.graphs import Graph
-from anime.core.ids import client_id_of, prompt_id_of
+from anime.core.ids import prompt_id_of
 from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import filename_prefix
 from anime.core.png_metadata import FileStamp, to_pnginfo
@@ -55,7 +56,7 @@ from anime.runs.server_pool import RunServer
 from tasks.comfyui import poll_completion, submit
 from tasks.files import OrganisedOutputs, organise
 from tasks.preflight import check_services
-from tasks.records import begin_attempt, check_lease
+from tasks.records import begin_attempt, check_lease, client_of
 from tasks.render_records import latch_server, leave_server, note_decision, note_render
 from tasks.slots import hold_slot
 from tasks.vram import check_vram, held_mb
@@ -385,13 +386,17 @@ class _Attempts:
         """
         job, number = self._job, self._number
         is_new = number > job.lease.attempt or job.lease.prompt_id is None
-        async with server.comfy.listening(client_id_of(prompt_id)) as listener:
+        client_id = (
+            event_sockets().client_id if is_new else await client_of(job.database, prompt_id)
+        )
+        async with server.comfy.listening(client_id, prompt_id) as listener:
             await begin_attempt(
                 job.database,
                 job.lease,
                 attempt=number,
                 prompt_id=prompt_id,
                 comfyui_url=server.url,
+                client_id=client_id,
                 reason=reason,
             )
             job.server_url = server.url
@@ -400,6 +405,7 @@ class _Attempts:
                 server.comfy,
                 graph,
                 prompt_id=prompt_id,
+                client_id=client_id,
                 pnginfo=to_pnginfo(_stamp(job, graph, number)),
                 reporter=job.reporter,
                 is_new=is_new,

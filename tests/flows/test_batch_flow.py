@@ -35,6 +35,7 @@ from anime.db.repositories import JobRepository, NewJob
 from anime.errors import BatchIncomplete
 from anime.progress.publisher import ProgressPublisher, follow_job
 from anime.rehearsal.config import RehearsalConfig
+from anime.rehearsal.events import EventClient, Sockets
 from anime.rehearsal.faults import Faults
 from anime.runs.batch_children import cancel_children
 from anime.schemas import JobSnapshot
@@ -101,6 +102,23 @@ async def test_each_generation_is_a_job_with_files_and_the_batch_has_one_sheet(
     assert shown["progress"] == 100
     with Image.open(sheet) as drawn:
         assert drawn.width > 600
+
+
+async def test_a_batch_hears_of_all_its_prompts_on_one_socket(
+    studio: RehearsalStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, add = list[str](), Sockets.add
+
+    def noted(sockets: Sockets, client: EventClient) -> None:
+        opened.append(client.client_id)
+        add(sockets, client)
+
+    monkeypatch.setattr(Sockets, "add", noted)
+    await batch(**parameters(prompts=["noon"], takes=5))
+    async with httpx.AsyncClient(base_url=studio.comfyui_url) as http:
+        sent = [item["prompt"][3] for item in (await http.get("/history")).json().values()]
+    assert len(sent) == 5
+    assert [*{each["client_id"] for each in sent}] == opened
 
 
 async def test_each_generation_and_its_steps_are_task_runs_of_the_batch(

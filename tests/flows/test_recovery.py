@@ -14,8 +14,10 @@ import pytest
 import pytest_asyncio
 from prefect.exceptions import CancelledRun
 
+from anime.comfyui import event_sockets
 from anime.core.job_status import JobStatus, Stage
 from anime.core.paths import owner_of
+from anime.core.progress_meter import IN_QUEUE
 from anime.core.servers import EVERYTHING
 from anime.db.repositories import JobRepository, PauseRepository
 from anime.errors import LeaseLost
@@ -238,6 +240,26 @@ async def test_a_run_that_is_stopped_gives_the_job_back_and_the_next_goes_on(
     assert [str(found) for found in studio.library_files()] == [path]
     async with httpx.AsyncClient(base_url=rehearsal.url) as http:
         assert len((await http.get("/history")).json()) == 1
+
+
+async def test_a_run_of_another_process_hears_of_the_prompt_that_it_goes_on_with(
+    studio: RehearsalStudio, rehearsal: RehearsalProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIME_POLL_SECONDS", str(2 * HUNG_SECONDS))  # only a socket tells in time
+    get_settings.cache_clear()
+    job_id = uuid4()
+    rehearsal.held.touch()
+    stopped = asyncio.create_task(generate(prompt="handed on", job_id=job_id, **SLOW))
+    await first_event(studio, job_id, 10)
+    stopped.cancel()
+    await asyncio.wait([stopped], timeout=HUNG_SECONDS)
+    event_sockets.of_process.cache_clear()
+    going_on = asyncio.create_task(generate(prompt="handed on", job_id=job_id, **SLOW))
+    await told_of(studio, job_id, IN_QUEUE)
+    rehearsal.held.unlink()
+    [path] = await asyncio.wait_for(going_on, HUNG_SECONDS)
+    assert [str(found) for found in studio.library_files()] == [path]
+    assert (await studio.newest_job()).attempt == 1
 
 
 async def test_a_heartbeat_just_after_the_last_transaction_does_no_harm(

@@ -91,6 +91,11 @@ class Peer:
             for _ in range(times):
                 await self._looked.wait()
 
+    async def until_asked(self, times: int) -> None:
+        """Return when the queue was asked so often in all."""
+        async with asyncio.timeout(HUNG_SECONDS), self._looked:
+            await self._looked.wait_for(lambda: self.asked.count("queue") >= times)
+
     async def drop_sockets(self) -> None:
         """Close every socket, from the server's side."""
         for websocket in list(self.sockets):

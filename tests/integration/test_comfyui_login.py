@@ -77,7 +77,7 @@ async def test_a_header_opens_http_and_the_websocket(tmp_path: Path) -> None:
         login = login_with(ServerCredentials(HEADERS), url, [url])
         async with ComfyUIClient(url, login=login) as client:
             await client.queue()
-            async with client.listening(str(uuid4())) as listener:
+            async with client.listening(str(uuid4()), uuid4()) as listener:
                 assert await listener.wait_until_up()
         async with ComfyUIClient(url) as client:
             with pytest.raises(ComfyUIError):
@@ -97,7 +97,7 @@ async def test_a_certificate_opens_http_and_the_websocket(
         )
         async with block.client() as client:
             await client.queue()
-            async with client.listening(str(uuid4())) as listener:
+            async with client.listening(str(uuid4()), uuid4()) as listener:
                 assert await listener.wait_until_up()
         half = ServerCredentials(HEADERS, certificates.authority)
         async with ComfyUIClient(url, login=login_with(half, url, [url])) as client:

@@ -95,7 +95,7 @@ async def followed(client: ComfyUIClient, prompt_id: UUID) -> Followed:
 async def following(
     client: ComfyUIClient, prompt_id: UUID
 ) -> AsyncGenerator[Event | Finished[HistoryEntry], None]:
-    async with client.listening(str(prompt_id)) as listener:
+    async with client.listening(str(prompt_id), prompt_id) as listener:
         async for event in client.follow(
             prompt_id,
             listener,

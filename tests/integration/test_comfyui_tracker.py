@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from websockets.asyncio.client import connect
 
-from anime.comfyui import event_listener, tracker
+from anime.comfyui import event_listener, event_sockets, tracker
 from anime.comfyui.client import ComfyUIClient
 from anime.comfyui.models import Event, ExecutionSucceeded, HistoryEntry, NodeProgressed
 from anime.core.prompt_state import Finished
@@ -79,7 +79,7 @@ async def followed(
     refused: float | None = None,
     has_heard_all: bool = False,
 ) -> Followed:
-    async with client.listening("client") as listener:
+    async with client.listening("client", prompt_id) as listener:
         return [
             event
             async for event in client.follow(
@@ -147,14 +147,14 @@ async def test_what_the_socket_tells_is_not_asked_for(
 
 
 async def test_a_listener_knows_whether_the_server_has_greeted_it(
-    client: ComfyUIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patient:
         patient.setattr(event_listener, "GREETING_SECONDS", HUNG_SECONDS)
-        async with client.listening("client") as listener:
+        async with client.listening("client", prompt_id) as listener:
             assert await listener.wait_until_up()
     peer.greets = False
-    async with client.listening("client") as listener:
+    async with client.listening("another client", prompt_id) as listener:
         assert not await listener.wait_until_up()
 
 
@@ -173,6 +173,56 @@ async def test_events_of_other_prompts_are_not_ours(
     assert {event.prompt_id for event in events[:-1] if isinstance(event, Event)} == {
         str(prompt_id)
     }
+
+
+async def test_prompts_of_one_client_share_a_socket_and_each_hears_of_itself(
+    client: ComfyUIClient, peer: Peer
+) -> None:
+    prompts = [uuid4() for _ in range(3)]
+    for each in prompts:
+        peer.start(each)
+    following = [asyncio.create_task(followed(client, each)) for each in prompts]
+    await peer.connected.wait()
+    await peer.until_asked(len(prompts))  # each has looked once, and listens from now on
+    for step, each in enumerate(prompts, start=1):
+        await peer.send("progress", value=step, max=9, node="3", prompt_id=str(each))
+    for each in prompts:
+        peer.finish(each)
+        await peer.send("executing", node=None, prompt_id=str(each))
+    heard = await asyncio.wait_for(asyncio.gather(*following), HUNG_SECONDS)
+    steps = [[event.value for event in of if isinstance(event, NodeProgressed)] for of in heard]
+    assert steps == [[1], [2], [3]]
+    assert all(entry_of(of).prompt_id == str(each) for of, each in zip(heard, prompts, strict=True))
+    assert len(peer.greeted_with) == 1
+
+
+async def test_the_socket_waits_for_the_next_prompt(client: ComfyUIClient, peer: Peer) -> None:
+    for prompt_id in (uuid4(), uuid4()):
+        peer.finish(prompt_id)
+        assert entry_of(await followed(client, prompt_id)).succeeded
+    assert len(peer.greeted_with) == 1
+    assert len(peer.sockets) == 1
+
+
+async def test_a_socket_is_tried_at_once_for_a_prompt_that_comes_meanwhile(
+    client: ComfyUIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = RetryPolicy(first_seconds=LONG, longest_seconds=LONG)
+    monkeypatch.setattr(event_sockets, "COMFYUI_WEBSOCKET", seldom)
+    monkeypatch.setattr(event_listener, "GREETING_SECONDS", HUNG_SECONDS)
+    peer.refuses_websockets = True
+    async with client.listening("client", uuid4()) as first:
+        await first.wait_for_first_try()
+        peer.refuses_websockets = False
+        async with client.listening("client", uuid4()) as second:
+            assert await second.wait_until_up()
+            assert await first.wait_until_up()
+        await peer.drop_sockets()
+        while not first.dead_sockets:
+            await asyncio.sleep(0.01)
+        async with client.listening("client", uuid4()) as third:
+            assert await third.wait_until_up()
+            assert (first.dead_sockets, third.dead_sockets) == (1, 0)
 
 
 async def test_fact_11_a_node_named_without_a_prompt_is_a_hint_to_look(
@@ -203,7 +253,7 @@ async def test_fact_10_a_silent_websocket_is_replaced_after_the_old_one_is_close
 ) -> None:
     monkeypatch.setattr(tracker, "SILENCE_SECONDS", 0.1)
     soon = RetryPolicy(first_seconds=0.05, longest_seconds=0.05)
-    monkeypatch.setattr(event_listener, "COMFYUI_WEBSOCKET", soon)
+    monkeypatch.setattr(event_sockets, "COMFYUI_WEBSOCKET", soon)
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()
@@ -474,8 +524,9 @@ async def test_fact_01_waiting_while_nothing_runs_is_a_stall_that_blames_the_wor
 async def test_ending_early_leaves_no_websocket_and_takes_no_time(
     client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(event_sockets, "LINGER_SECONDS", 0)
     slow_to_close = partial(connect, close_timeout=LONG)  # for whoever waits for its end
-    monkeypatch.setattr(event_listener, "connect", slow_to_close)
+    monkeypatch.setattr(event_sockets, "connect", slow_to_close)
     peer.start(prompt_id)
     following = asyncio.create_task(followed(client, prompt_id))
     await peer.connected.wait()
@@ -497,7 +548,7 @@ async def test_a_socket_opens_with_any_login_that_an_address_can_have(
     async with (
         asyncio.timeout(HUNG_SECONDS),
         ComfyUIClient(host.url.replace("//", f"//{login}@")) as client,
-        client.listening("client"),
+        client.listening("client", uuid4()),
     ):
         await peer.connected.wait()
     header = peer.greeted_with[-1].removeprefix("Basic ")
@@ -514,7 +565,7 @@ async def test_each_socket_opens_with_the_login_of_the_moment(
     async with (
         asyncio.timeout(HUNG_SECONDS),
         ComfyUIClient(host.url, text=address) as client,
-        client.listening("client") as listener,
+        client.listening("client", uuid4()) as listener,
     ):
         assert await listener.wait_until_up()
         shown = [peer.sockets[0].headers["authorization"]]

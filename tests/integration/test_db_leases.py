@@ -438,6 +438,11 @@ async def test_an_attempt_is_recorded_with_its_prompt_or_not_at_all(
     monkeypatch.setattr(SentPromptRepository, "record", die)
     with pytest.raises(ProcessLookupError):
         await begin_attempt(
-            database, lease, attempt=1, prompt_id=prompt_id, comfyui_url="http://gpu:8188"
+            database,
+            lease,
+            attempt=1,
+            prompt_id=prompt_id,
+            comfyui_url="http://gpu:8188",
+            client_id="me",
         )
     assert (await snapshot(database, job_id)).prompt_id is None

@@ -302,6 +302,16 @@ async def test_a_prompt_has_moved_when_its_job_ended_or_has_a_later_attempt(
     assert [each.prompt_id for each in left] == [each.prompt_id for each in found[1:]]
 
 
+async def test_a_prompt_that_another_run_goes_on_with_keeps_its_client(database: Database) -> None:
+    prompt_id, job_id = uuid4(), uuid4()
+    async with database.session_scope() as session:
+        prompts = SentPromptRepository(session)
+        for client_id in ("the first run's", "the second run's"):
+            await prompts.record(prompt_id, job_id=job_id, server=A, attempt=1, client_id=client_id)
+        assert await prompts.client_of(prompt_id) == "the first run's"
+        assert await prompts.client_of(uuid4()) is None
+
+
 async def test_old_settled_prompts_are_removed(database: Database) -> None:
     async with database.session_scope() as session:
         prompts = SentPromptRepository(session)

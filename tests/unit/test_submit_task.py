@@ -44,7 +44,13 @@ async def submitted(
 
     comfy = ComfyUIClient("http://comfyui", transport=httpx.MockTransport(answer))
     await inspect.unwrap(submit)(
-        comfy, {}, prompt_id=uuid4(), pnginfo={"anime": {}}, reporter=reporter, is_new=is_new
+        comfy,
+        {},
+        prompt_id=uuid4(),
+        client_id="me",
+        pnginfo={"anime": {}},
+        reporter=reporter,
+        is_new=is_new,
     )
     [body] = bodies
     return body

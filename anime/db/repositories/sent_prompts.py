@@ -70,19 +70,33 @@ class SentPromptRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def record(self, prompt_id: UUID, *, job_id: UUID, server: str, attempt: int) -> None:
-        """Record that the prompt is about to be sent. Recorded twice, it is one.
+    async def record(
+        self,
+        prompt_id: UUID,
+        *,
+        job_id: UUID,
+        server: str,
+        attempt: int,
+        client_id: str | None = None,
+    ) -> None:
+        """Record that the prompt is about to be sent by that client. Recorded twice, it is one.
 
         Raises:
             AlreadyExists: it was sent to another server; each attempt has an id of its own.
         """
         values = {"prompt_id": prompt_id, "job_id": job_id, "server": server, "attempt": attempt}
-        recorded = await self._session.scalar(_RECORD, values)
+        recorded = await self._session.scalar(_RECORD, values | {"client_id": client_id})
         if recorded is None:
             raise AlreadyExists(
                 f"Prompt {prompt_id} was sent to another server than {server} already.",
                 "Look for it there before it is sent anywhere, as the next attempt.",
             )
+
+    async def client_of(self, prompt_id: UUID) -> str | None:
+        """The client that has sent the prompt; None if that is not recorded."""
+        return await self._session.scalar(
+            select(SentPrompt.client_id).where(SentPrompt.prompt_id == prompt_id)
+        )
 
     async def settle(self, prompt_id: UUID) -> None:
         """Record that the prompt is no longer at its server, or has ended there."""
