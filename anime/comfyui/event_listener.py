@@ -6,6 +6,7 @@ So a socket that is refused, falls silent or dies costs progress and nothing els
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from anime.comfyui.models import Event
@@ -17,7 +18,7 @@ MAX_EVENTS = 500  # a run of ten nodes; newer ones repeat what older ones said, 
 
 
 class EventListener:
-    """Hears what a client is sent about one prompt. For use in one event loop."""
+    """Hears what a client is sent about one prompt. For use in one event loop, but for `keep`."""
 
     def __init__(
         self,
@@ -40,7 +41,9 @@ class EventListener:
         self.silence_seconds = silence_seconds
         self.loop = asyncio.get_running_loop()
         self.dead_sockets = 0  # that the other side has closed or left
-        self._events: asyncio.Queue[Event] = asyncio.Queue(MAX_EVENTS)
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._has_arrived = asyncio.Event()
+        self._is_told = False  # that events have arrived
         self._has_tried = asyncio.Event()
         self._was_greeted = asyncio.Event()
         self._disconnected_since: float | None = self.loop.time()
@@ -78,14 +81,17 @@ class EventListener:
         """The next event; None if none comes before `until`, a time of the event loop."""
         try:
             async with asyncio.timeout_at(until):
-                return await self._events.get()
+                while not self._events:
+                    self._has_arrived.clear()
+                    await self._has_arrived.wait()
+                return self._events.popleft()
         except TimeoutError:
             return None
 
     def received(self) -> Iterator[Event]:
         """The events received so far, without waiting."""
-        while not self._events.empty():
-            yield self._events.get_nowait()
+        while self._events:
+            yield self._events.popleft()
 
     def on_tried(self) -> None:
         """An attempt to connect has succeeded or failed."""
@@ -101,12 +107,17 @@ class EventListener:
         self.dead_sockets += has_died
         self._disconnected_since = self._disconnected_since or self.loop.time()
 
-    def on_event(self, event: Event) -> None:
-        """Keep the event for `next_event`; if there is no room, the oldest goes.
+    def keep(self, event: Event) -> bool:
+        """Keep the event for `next_event`; whether `on_events` is to be called then. In any thread.
 
-        Reading never stops: the server writes to its clients one after the other, so that a
-        full socket would hold up everybody's progress.
+        If there is no room, the oldest goes. Reading never stops: the server writes to its clients
+        one after the other, so that a full socket would hold up everybody's progress.
         """
-        if self._events.full():
-            self._events.get_nowait()
-        self._events.put_nowait(event)
+        self._events.append(event)
+        was_told, self._is_told = self._is_told, True
+        return not was_told
+
+    def on_events(self) -> None:
+        """Events have arrived."""
+        self._is_told = False
+        self._has_arrived.set()

@@ -164,8 +164,8 @@ class _EventSocket:
         """Tell who follows the prompt; all, where none is named. Others' progress comes, too."""
         is_for_all = event.prompt_id is None and isinstance(event, NodeExecuting | PreviewFrame)
         for each in self.listeners:
-            if is_for_all or event.prompt_id == each.prompt_id:
-                _tell(each, each.on_event, event)
+            if (is_for_all or event.prompt_id == each.prompt_id) and each.keep(event):
+                _tell(each, each.on_events)
 
 
 async def _connected(by: EventListener) -> ClientConnection:

@@ -196,6 +196,22 @@ async def test_prompts_of_one_client_share_a_socket_and_each_hears_of_itself(
     assert len(peer.greeted_with) == 1
 
 
+async def test_a_run_that_is_too_busy_to_listen_keeps_the_latest_events_alone(
+    client: ComfyUIClient, peer: Peer, prompt_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_listener, "MAX_EVENTS", 3)
+    async with client.listening("client", prompt_id) as listener:
+        await peer.connected.wait()
+        for step in range(1, 10):
+            await peer.send("progress", value=step, max=9, node="3", prompt_id=str(prompt_id))
+        async with client.listening("client", uuid4()) as other:
+            await peer.send("executing", node="3")  # arrives after all of them
+            end = asyncio.get_running_loop().time() + LONG
+            assert await other.next_event(until=end) is not None
+        latest = [event for event in listener.received() if isinstance(event, NodeProgressed)]
+    assert [event.value for event in latest] == [8, 9]
+
+
 async def test_the_socket_waits_for_the_next_prompt(client: ComfyUIClient, peer: Peer) -> None:
     for prompt_id in (uuid4(), uuid4()):
         peer.finish(prompt_id)
