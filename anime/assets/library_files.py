@@ -47,18 +47,27 @@ async def files_of(library: Path, *, at_a_time: int) -> AsyncIterator[list[Libra
         yield batch
 
 
+def has_files(folder: Path) -> bool:
+    """Whether there is anything: of a mount that is away, an empty folder remains."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(True for _ in entries)
+    except OSError:
+        return False
+
+
+def is_out_of_reach(path: str, archive: Path | None) -> bool:
+    """Whether the file lies in the archive, which is away: nobody knows whether it is lost."""
+    return archive is not None and Path(path).is_relative_to(archive) and not has_files(archive)
+
+
 def require_library(library: Path) -> None:
     """Make sure that there is a library: a lost mount must not look like lost files.
 
     Raises:
         StorageError: there is none, or it is empty.
     """
-    try:
-        with os.scandir(library) as entries:
-            is_there = any(True for _ in entries)
-    except OSError:
-        is_there = False
-    if not is_there:
+    if not has_files(library):
         raise StorageError(
             f"There is no library in {library}, or it is empty.",
             "Mount it, or point ANIME_LIBRARY_DIR to where it is.",

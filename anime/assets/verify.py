@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anime.assets.library_files import LibraryFile, files_of, require_library
+from anime.assets.library_files import LibraryFile, files_of, is_out_of_reach, require_library
 from anime.assets.rebuild import MAX_LISTED, Progress
 from anime.assets.repair import Repairer
 from anime.assets.store import hash_of
@@ -30,6 +30,7 @@ class VerifyReport:
     relinked: int = 0  # lie elsewhere in the library, and their rows say so now
     repaired: int = 0  # were missing, and were fetched from elsewhere
     without_row: int = 0
+    out_of_reach: int = 0  # in the archive, which is not there: nobody knows
     missing_files: list[str] = field(default_factory=list)
     altered_files: list[str] = field(default_factory=list)
     relinked_files: dict[str, str] = field(default_factory=dict)  # new path by old one
@@ -39,13 +40,14 @@ class VerifyReport:
     @property
     def is_well(self) -> bool:
         """Whether every row has its file and every file its row."""
-        return not (self.missing or self.altered or self.without_row)
+        return not (self.missing or self.altered or self.without_row or self.out_of_reach)
 
 
 async def verify(
     database: Database,
     library: Path,
     *,
+    archive: Path | None = None,
     is_quick: bool = False,
     repair_from: Sequence[Path] | None = None,
     progress: Progress = lambda _: None,
@@ -54,8 +56,9 @@ async def verify(
 
     A row gets the state its file is in; one whose file lies elsewhere in the library, with the
     same content, is told where. Quick: only files of another size, or that were written after
-    they came in, are read. With `repair_from`, folders of ComfyUI's, missing files are fetched
-    from their sources and from quarantine.
+    they came in, are read. Rows stay as they are whose file is in an archive that is not there.
+    With `repair_from`, folders of ComfyUI's, missing files are fetched from their sources and from
+    quarantine.
 
     Raises:
         StorageError: the library is not there: nothing is called missing because of that.
@@ -63,7 +66,7 @@ async def verify(
     """
     await asyncio.to_thread(require_library, library)
     report = VerifyReport()
-    verifier = _Verifier(database, library, report)
+    verifier = _Verifier(database, library, archive, report)
     after = 0
     while rows := await verifier.rows_after(after):
         await verifier.check(rows, is_quick=is_quick)
@@ -82,6 +85,7 @@ class _Verifier:
 
     database: Database
     library: Path
+    archive: Path | None
     report: VerifyReport
 
     async def rows_after(
@@ -96,6 +100,10 @@ class _Verifier:
         """Give each row the state its file is in."""
         changed: dict[FileState, list[int]] = {state: [] for state in FileState}
         for row, state in zip(rows, await self._states(rows, is_quick=is_quick), strict=True):
+            if state is FileState.MISSING and is_out_of_reach(row.path, self.archive):
+                self.report.checked += 1
+                self.report.out_of_reach += 1
+                continue
             self._count(row, state)
             if state.value != row.state:
                 changed[state].append(row.id)
@@ -111,7 +119,8 @@ class _Verifier:
             inventory = InventoryRepository(session)
             recorded = await inventory.recorded([str(file.path) for file in files])
             strays = [file for file in files if str(file.path) not in recorded]
-            lost = await inventory.missing_of_sizes({file.size_bytes for file in strays})
+            missing = await inventory.missing_of_sizes({file.size_bytes for file in strays})
+        lost = [row for row in missing if not is_out_of_reach(row.path, self.archive)]
         sizes = {row.size_bytes for row in lost}
         likely = [file for file in strays if file.size_bytes in sizes]
         hashes = await _hashes([file.path for file in likely])

@@ -51,6 +51,7 @@ async def _rebuild(settings: "Settings", *, is_dry_run: bool) -> "RebuildReport"
                 database,
                 settings.library,
                 zone=settings.zone,
+                archive=settings.archive_dir,
                 is_dry_run=is_dry_run,
                 progress=progress,
             )

@@ -48,6 +48,7 @@ async def _verify(settings: "Settings", *, is_quick: bool, repairs: bool) -> "Ve
             return await verify_rows(
                 database,
                 settings.library,
+                archive=settings.archive_dir,
                 is_quick=is_quick,
                 repair_from=settings.folders_of_comfyui if repairs else None,
                 progress=progress,
@@ -77,5 +78,7 @@ def _print_report(report: "VerifyReport") -> None:
         print_note("→ `anime rebuild` inserts the missing rows.")
     if report.missing:
         print_note("→ `anime verify --repair` fetches missing files whose source is still there.")
+    if report.out_of_reach:
+        print_note("→ Mount the archive at ANIME_ARCHIVE_DIR, and verify again.")
     if report.missing or report.altered:
         print_note("→ Restore files from a backup, and verify again.")

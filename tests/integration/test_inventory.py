@@ -20,7 +20,7 @@ from anime.core.assets import Provenance
 from anime.core.job_status import JobStatus
 from anime.core.png_metadata import FileStamp, to_pnginfo
 from anime.db.advisory_lock import SWEEP, advisory_lock
-from anime.db.repositories import FileQuery, FileSearch, JobRepository
+from anime.db.repositories import FileQuery, FileSearch, InventoryRepository, JobRepository
 from anime.db.session import Database
 from anime.errors import StorageError
 from anime.schemas import FileRecord, JobSnapshot
@@ -342,6 +342,31 @@ async def test_a_file_that_was_moved_by_hand_keeps_its_row(
     assert (after.state, after.job_id) == ("present", before.job_id)
     assert counts(report).get("relinked", counts(report).get("files_relinked")) == 1
     assert (await verify(database, library)).is_well
+
+
+@pytest.mark.parametrize("tool", ["verify", "rebuild"])
+async def test_a_file_in_an_archive_that_is_away_is_not_taken_for_lost(
+    database: Database, library: Path, tmp_path: Path, tool: str
+) -> None:
+    place, archive = take(library, uuid4()), tmp_path / "archive"
+    await rebuilt(database, library)
+    [before] = await files(database)
+    archived = archive / place.name
+    async with database.session_scope() as session:
+        await InventoryRepository(session).relink(before.id, str(archived), archived.name)
+    again = library / "again.png"
+    place.rename(again)  # the same picture, rendered anew
+    archive.mkdir()  # of a mount, the empty folder below it remains
+    if tool == "verify":
+        report = await verify(database, library, archive=archive)
+        assert counts(report) == {"checked": 1, "out_of_reach": 1, "without_row": 1}
+        assert not report.is_well
+    else:
+        await rebuilt(database, library, archive=archive)
+    [after] = [file for file in await files(database) if file.id == before.id]
+    assert (after.file_path, after.state) == (str(archived), "present")
+    archived.write_bytes(again.read_bytes())
+    assert (await verify(database, library, archive=archive)).missing == 0
 
 
 async def test_of_two_moved_files_with_one_content_each_row_gets_one(
